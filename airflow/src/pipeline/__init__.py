@@ -1,0 +1,1 @@
+"""From business data to a deployed model: extract, features, recall, ranker, bundle."""

@@ -1,0 +1,1 @@
+"""What two services share: bundle, snapshot, features, Redis keys, events, alert signals."""

@@ -1,0 +1,1 @@
+"""Monitoring points, reports and their delivery to a Sentry-compatible collector."""

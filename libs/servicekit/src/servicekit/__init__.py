@@ -1,0 +1,1 @@
+"""The HTTP conventions that every service keeps: problems, request ids, bearer tokens, logs."""

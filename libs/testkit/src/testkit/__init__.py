@@ -1,0 +1,1 @@
+"""Real Redis, PostgreSQL and collector processes for tests."""

@@ -1,0 +1,1 @@
+"""Model versions, bundles, deployments and rollback."""

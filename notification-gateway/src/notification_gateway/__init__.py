@@ -1,0 +1,1 @@
+"""Turns alert signals into WeChat Work messages, emails and a dashboard."""

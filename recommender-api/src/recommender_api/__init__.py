@@ -1,0 +1,1 @@
+"""Recall, ranking, cache and the fallback chain behind HTTP."""
