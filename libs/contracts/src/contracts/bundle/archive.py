@@ -1,0 +1,56 @@
+"""Packing a bundle folder into a reproducible `.tar.gz`, and taking one from a stranger apart safely."""
+
+import gzip
+import tarfile
+from pathlib import Path
+
+from contracts.bundle.manifest import MANIFEST, BundleManifest, read_manifest
+from contracts.checksums import files_below, verify_files
+
+MAX_UNPACKED_BYTES = 8 * 2**30
+MAX_FILES = 1000
+
+
+class MalformedBundleError(ValueError):
+    """The archive is not a readable `.tar.gz` of plain files, or is too large; it has to be made anew."""
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write the files below `folder` to `archive`: the same content gives the same bytes."""
+    with (
+        archive.open("wb") as raw,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0, compresslevel=6) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name, path in files_below(folder).items():
+            entry = tarfile.TarInfo(name)
+            entry.size = path.stat().st_size
+            entry.mode = 0o644
+            with path.open("rb") as content:
+                tar.addfile(entry, content)
+
+
+def unpack(archive: Path, folder: Path) -> BundleManifest:
+    """Unpack `archive` into the empty `folder`, check every file against the manifest, and return it.
+
+    Raises `MalformedBundleError`, `MalformedManifestError` or `contracts.checksums.ChecksumError`.
+    """
+    try:
+        with tarfile.open(archive, mode="r:gz") as tar:
+            _extract(tar, folder)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise MalformedBundleError(f"{archive.name}: not a readable .tar.gz: {error}") from error
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest.files, besides=frozenset({MANIFEST}))
+    return manifest
+
+
+def _extract(tar: tarfile.TarFile, folder: Path) -> None:
+    size = 0
+    for count, entry in enumerate(tar, start=1):
+        size += entry.size
+        if not entry.isfile():
+            raise MalformedBundleError(f"{entry.name}: only plain files may be in a bundle")
+        if count > MAX_FILES or size > MAX_UNPACKED_BYTES:
+            raise MalformedBundleError(f"more than {MAX_FILES} files or {MAX_UNPACKED_BYTES} bytes")
+        tar.extract(entry, folder, filter="data")

@@ -1,0 +1,72 @@
+"""`manifest.json` of a bundle: what it is, what it was made from, and the checksum of every file."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from contracts.checksums import files_below, sha256_of
+from contracts.features import FEATURES
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+class MalformedManifestError(ValueError):
+    """`manifest.json` is missing, not JSON, or not of this schema; the message names the field."""
+
+
+class FeatureSpec(BaseModel):
+    """One input column of the ranker."""
+
+    name: str
+    dtype: str
+    default: float
+
+
+class DataWindow(BaseModel):
+    """The interactions that the bundle was trained on; `end` is the moment its item features stand at."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+    interactions: Annotated[int, Field(ge=0)]
+    users: Annotated[int, Field(ge=0)]
+    datasets: Annotated[int, Field(ge=0)]
+
+
+class BundleManifest(BaseModel):
+    """Schema of `manifest.json`; `version` is what the pipeline called the run, the registry gives its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)] = FORMAT
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+    version: Annotated[str, Field(min_length=1, max_length=64)]
+    created_at: AwareDatetime
+    git_commit: str | None
+    data_window: DataWindow
+    feature_schema: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    features: list[FeatureSpec] = [FeatureSpec(name=f.name, dtype=f.dtype, default=f.default) for f in FEATURES]
+    metrics: dict[str, float]
+    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = {}
+
+
+def read_manifest(folder: Path) -> BundleManifest:
+    """Read `manifest.json` below `folder`; raises `MalformedManifestError`."""
+    path = folder / MANIFEST
+    try:
+        return BundleManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise MalformedManifestError(f"{MANIFEST}: missing") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise MalformedManifestError(f"{MANIFEST}: {field or 'document'}: {first['msg']}") from error
+
+
+def write_manifest(folder: Path, manifest: BundleManifest) -> BundleManifest:
+    """Fill in the checksums of all files below `folder`, write `manifest.json` there, and return it."""
+    sums = {name: sha256_of(path) for name, path in files_below(folder).items() if name != MANIFEST}
+    complete = manifest.model_copy(update={"files": sums})
+    (folder / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return complete

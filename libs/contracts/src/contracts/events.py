@@ -1,0 +1,64 @@
+"""Behaviour events: what callers post to `/events`, and how they travel through the Redis Stream."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+EventType = Literal["exposure", "click", "view", "favorite", "purchase"]
+EntityId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+MAX_EVENTS_PER_BATCH = 1000
+
+
+class InteractionType(IntEnum):
+    """The one-byte code of an event type in packed histories; a higher code is a stronger interest."""
+
+    EXPOSURE = 0
+    CLICK = 1
+    VIEW = 2
+    FAVORITE = 3
+    PURCHASE = 4
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Return the code of an `EventType`; `KeyError` for any other name."""
+        return cls[name.upper()]
+
+
+class BehaviorEvent(BaseModel):
+    """One thing a user did, or was shown; the same `event_id` counts once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    event_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")]
+    type: EventType
+    user_id: EntityId
+    dataset_id: EntityId
+    request_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] = None
+    position: Annotated[int | None, Field(ge=0, le=10_000)] = None
+    ts: AwareDatetime
+
+    def to_stream(self) -> dict[str, str]:
+        """Return the Redis Stream entry: one field `event` with the JSON body."""
+        return {"event": self.model_dump_json(exclude_none=True)}
+
+    @classmethod
+    def from_stream(cls, fields: Mapping[bytes, bytes]) -> Self:
+        """Read a Redis Stream entry; raises `KeyError` or `pydantic.ValidationError` on a foreign one."""
+        return cls.model_validate_json(fields[b"event"])
+
+
+class EventBatch(BaseModel):
+    """The body of `POST /events`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    events: Annotated[list[BehaviorEvent], Field(min_length=1, max_length=MAX_EVENTS_PER_BATCH)]
+
+
+class EventReceipt(BaseModel):
+    """The 202 answer of `POST /events`: both counts together are the size of the batch."""
+
+    accepted: int
+    duplicates: int

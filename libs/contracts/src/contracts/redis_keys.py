@@ -1,0 +1,44 @@
+"""Every Redis key of the stack, in one place. Who writes and reads which is in docs/ARCHITECTURE.md."""
+
+from typing import Literal
+
+SNAPSHOT_POINTER = "fs:ptr"
+EVENT_STREAM = "stream:events"
+EVENT_STREAM_GROUP = "feature-sync"
+
+Timeframe = Literal["1h", "24h"]
+
+
+def user_features(version: str, user_id: int) -> str:
+    """Packed features and long-term history of a user (`contracts.user_blob`)."""
+    return f"fs:{version}:u:{user_id}"
+
+
+def live_history(user_id: int) -> str:
+    """Recent history of a user and its sequence number (`contracts.user_blob`)."""
+    return f"live:u:{user_id}"
+
+
+def hot(timeframe: Timeframe) -> str:
+    """Sorted set of dataset ids by weighted interactions in the sliding window."""
+    return f"hot:{timeframe}"
+
+
+def hot_bucket(timeframe: Timeframe, bucket: int) -> str:
+    """One time slice of a sliding window; `bucket` is its start in units of the slice's length."""
+    return f"hot:{timeframe}:{bucket}"
+
+
+def seen_event(event_id: str) -> str:
+    """Marker that an event id was accepted, so that it counts once."""
+    return f"seen:{event_id}"
+
+
+def result(question_hash: str) -> str:
+    """A cached answer; the hash covers question, model version, experiment and the user's live sequence."""
+    return f"res:{question_hash}"
+
+
+def last_good(question_hash: str) -> str:
+    """The last good answer to a question, whatever model gave it."""
+    return f"last:{question_hash}"

@@ -1,0 +1,20 @@
+"""`manifest.json` of a snapshot."""
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+FORMAT = 1
+
+
+class SnapshotManifest(BaseModel):
+    """Schema of `manifest.json`; `rows` is the number of users over all `files`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)] = FORMAT
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    created_at: AwareDatetime
+    feature_schema: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    rows: Annotated[int, Field(ge=0)]
+    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
