@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE := 1
 UV := .venvs/uv/bin/uv
 UV_VERSION := 0.13.9
 PY := .venvs/dev/bin/python
-LIBS := libs/contracts libs/monitoring libs/servicekit
+LIBS := libs/contracts libs/ranking libs/monitoring libs/servicekit
 SERVICES := recommender-api model-registry feature-sync notification-gateway
 PACKAGES := $(LIBS) $(SERVICES) airflow tests-e2e
 

@@ -1,0 +1,152 @@
+"""What lies in a model bundle besides its manifest, and how it is written and read.
+
+items.parquet            catalogue                     item_rows.npy      float32 [n, item features]
+content.npy              float32 [n, d]                provider.npy       int32 [n]
+{behavior,content,vector}_items.npy / _scores.npy      neighbours [n, k]
+popular_items.npy / popular_scores.npy                 static popular [p]
+precomputed_items.npy / precomputed_scores.npy         [n, k], -1 pads: /similar without a user
+trending.json            {"1h": [positions], "24h": [positions]}
+recall.json              RecallSettings                ranker.txt         LightGBM text
+golden.json              questions with the answers that this bundle must give
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from contracts.features import ITEM_FEATURES
+from ranking.catalogue import Catalogue
+from ranking.features import ItemTable
+from ranking.golden import GoldenRequest
+from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
+
+_GOLDEN = TypeAdapter(list[GoldenRequest])
+_TRENDING = TypeAdapter(dict[str, list[int]])
+
+
+class UnusableBundleError(ValueError):
+    """A file of the bundle is missing, unreadable or of the wrong shape; the message names it."""
+
+
+@dataclass(frozen=True)
+class BundleContents:
+    """A bundle in memory.
+
+    Without its precomputed lists a bundle still ranks: `precomputed` is then empty, and `precomputed_error` says why.
+    """
+
+    catalogue: Catalogue
+    item_rows: NDArray[np.float32]
+    table: ItemTable
+    recall: RecallTables
+    recall_settings: RecallSettings
+    ranker_text: str
+    precomputed: Neighbours
+    trending: dict[str, list[int]]
+    golden: list[GoldenRequest]
+    precomputed_error: UnusableBundleError | None = None
+
+
+def save(contents: BundleContents, folder: Path) -> None:
+    """Write everything but the manifest below `folder`."""
+    contents.catalogue.save(folder / "items.parquet")
+    arrays = {
+        "item_rows": contents.item_rows,
+        "content": contents.table.content,
+        "provider": contents.table.provider,
+        "popular_items": contents.recall.popular.items,
+        "popular_scores": contents.recall.popular.scores,
+    }
+    for name in ("behavior", "content", "vector"):
+        neighbours: Neighbours = getattr(contents.recall, name)
+        arrays |= {f"{name}_items": neighbours.items, f"{name}_scores": neighbours.scores}
+    arrays |= {"precomputed_items": contents.precomputed.items, "precomputed_scores": contents.precomputed.scores}
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    (folder / "ranker.txt").write_text(contents.ranker_text, encoding="utf-8")
+    (folder / "recall.json").write_text(contents.recall_settings.model_dump_json(indent=2), encoding="utf-8")
+    (folder / "trending.json").write_text(json.dumps(contents.trending), encoding="utf-8")
+    (folder / "golden.json").write_bytes(_GOLDEN.dump_json(contents.golden, indent=2))
+
+
+def load(folder: Path) -> BundleContents:
+    """Read a bundle whose checksums hold; raises `UnusableBundleError` that names the file."""
+    try:
+        catalogue = Catalogue.load(folder / "items.parquet")
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise UnusableBundleError(f"items.parquet: {error}") from error
+    n = len(catalogue)
+    precomputed, precomputed_error = _precomputed(folder, n)
+    return BundleContents(
+        catalogue,
+        _array(folder, "item_rows", np.float32, (n, len(ITEM_FEATURES))),
+        ItemTable(
+            _array(folder, "content", np.float32, (n, -1)),
+            _array(folder, "provider", np.int32, (n,)),
+            np.log1p(np.maximum(catalogue.prices, 0)).astype(np.float32),
+        ),
+        RecallTables(
+            _neighbours(folder, "behavior", n),
+            _neighbours(folder, "content", n),
+            _neighbours(folder, "vector", n),
+            Popular(
+                _array(folder, "popular_items", np.int32, (-1,)), _array(folder, "popular_scores", np.float32, (-1,))
+            ),
+        ),
+        _json(folder, "recall.json", TypeAdapter(RecallSettings)),
+        _text(folder, "ranker.txt"),
+        precomputed,
+        _json(folder, "trending.json", _TRENDING),
+        _json(folder, "golden.json", _GOLDEN),
+        precomputed_error,
+    )
+
+
+def _neighbours(folder: Path, name: str, n: int) -> Neighbours:
+    items = _array(folder, f"{name}_items", np.int32, (n, -1))
+    return Neighbours(items, _array(folder, f"{name}_scores", np.float32, items.shape))
+
+
+def _precomputed(folder: Path, n: int) -> tuple[Neighbours, UnusableBundleError | None]:
+    try:
+        return _neighbours(folder, "precomputed", n), None
+    except UnusableBundleError as error:
+        return Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)), error
+
+
+def _array(folder: Path, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+    path = folder / f"{name}.npy"
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UnusableBundleError(f"{path.name}: {error}") from error
+    fits = len(array.shape) == len(shape) and all(
+        want in (-1, have) for want, have in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        raise UnusableBundleError(f"{path.name}: {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
+    return array
+
+
+def _text(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnusableBundleError(f"{name}: {error}") from error
+
+
+_T = TypeVar("_T")
+
+
+def _json(folder: Path, name: str, schema: TypeAdapter[_T]) -> _T:
+    try:
+        return schema.validate_json(_text(folder, name))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UnusableBundleError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

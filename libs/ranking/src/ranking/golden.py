@@ -1,0 +1,31 @@
+"""Golden requests: questions that travel in the bundle with the answers it gave when it was made."""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.events import EntityId
+from contracts.user_blob import History
+
+
+class GoldenRequest(BaseModel):
+    """A question in ids and Unix seconds, and the answer: ids best first, and their scores."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset_id: EntityId | None = None
+    user_features: list[float] = []
+    history_ids: list[EntityId] = []
+    history_ts: list[int] = []
+    history_types: list[Annotated[int, Field(ge=0, le=4)]] = []
+    expected_ids: list[EntityId]
+    expected_scores: list[float]
+
+    def history(self) -> History:
+        """Return the history as arrays."""
+        return History(
+            np.array(self.history_ids, np.int64),
+            np.array(self.history_ts, np.int64),
+            np.array(self.history_types, np.uint8),
+        )

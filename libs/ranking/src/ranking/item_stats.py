@@ -1,0 +1,67 @@
+"""Item features as of a moment: exponentially decayed interaction counts, age and price."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.events import InteractionType
+from contracts.features import ITEM_FEATURES
+
+DAY = 86_400.0
+HALF_LIVES_DAYS = np.array([1.0, 3.0, 7.0, 30.0])
+# Counts are kept scaled to a moving origin; 2**500 leaves room to both ends of a float64.
+_MAX_DOUBLINGS = 500.0
+
+
+class ItemStats:
+    """What is known of `n` items after the interactions added so far.
+
+    A count with half-life h at time t is the sum of 2**(-(t - ts) / h) over an item's interactions. Adding keeps
+    every half-life up to date at once, so features as of any later moment cost nothing but the rows asked for.
+    """
+
+    def __init__(self, created_at: NDArray[np.int64], price: NDArray[np.float32], origin: float) -> None:
+        """Take Unix seconds of creation and prices, both [n], and a time that no interaction lies far before."""
+        n = len(created_at)
+        self._created_at = created_at
+        self._price = np.log1p(np.maximum(price, 0)).astype(np.float32)
+        self._origin = origin
+        self._scaled = np.zeros((n, len(HALF_LIVES_DAYS)))
+        self._count = np.zeros(n)
+        self._purchases = np.zeros(n)
+
+    def add(self, items: NDArray[np.int32], ts: NDArray[np.int64], types: NDArray[np.uint8]) -> None:
+        """Count interactions, in any order; exposures are no interest and are left out."""
+        interest = types != InteractionType.EXPOSURE
+        items, ts, types = items[interest], ts[interest], types[interest]
+        if not len(items):
+            return
+        self._move_origin(float(ts.max()))
+        np.add.at(self._scaled, items, np.exp2((ts[:, None] - self._origin) / (HALF_LIVES_DAYS * DAY)))
+        np.add.at(self._count, items, 1.0)
+        np.add.at(self._purchases, items, types == InteractionType.PURCHASE)
+
+    def popularity(self, at: float) -> NDArray[np.float64]:
+        """Return the decayed counts of all items, [n] with a half-life of 3 days."""
+        decayed: NDArray[np.float64] = self._scaled[:, 1] * np.exp2(-(at - self._origin) / (HALF_LIVES_DAYS[1] * DAY))
+        return decayed
+
+    def rows(self, items: NDArray[np.int32], at: float) -> NDArray[np.float32]:
+        """Return the features of `items` as of `at` (Unix seconds): float32 [m, len(ITEM_FEATURES)]."""
+        decay = np.exp2(-(at - self._origin) / (HALF_LIVES_DAYS * DAY))
+        counts = self._scaled[items] * decay
+        top = float(self._scaled[:, 1].max(initial=0.0)) * decay[1]
+        rows = np.empty((len(items), len(ITEM_FEATURES)), np.float32)
+        rows[:, 0:4] = np.log1p(counts)
+        rows[:, 4] = np.log1p(self._count[items])
+        rows[:, 5] = counts[:, 0] / (counts[:, 2] + 1.0)
+        rows[:, 6] = counts[:, 1] / top if top > 0 else 0.0
+        rows[:, 7] = np.log1p(np.maximum(at - self._created_at[items], 0.0) / DAY)
+        rows[:, 8] = (self._purchases[items] + 1.0) / (self._count[items] + 10.0)
+        rows[:, 9] = self._price[items]
+        return rows
+
+    def _move_origin(self, latest: float) -> None:
+        if (latest - self._origin) / (HALF_LIVES_DAYS[0] * DAY) < _MAX_DOUBLINGS:
+            return
+        self._scaled *= np.exp2(-(latest - self._origin) / (HALF_LIVES_DAYS * DAY))
+        self._origin = latest

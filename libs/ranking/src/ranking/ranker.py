@@ -1,0 +1,33 @@
+"""The LightGBM ranker: a text model in, scores out."""
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.features import FEATURES
+
+
+class UnusableRankerError(ValueError):
+    """The text is not a LightGBM model, or not one for these features; the bundle has to be made anew."""
+
+
+class Ranker:
+    """A trained LambdaMART model over the columns of `FEATURES`."""
+
+    def __init__(self, model_text: str) -> None:
+        """Load the text that `Booster.model_to_string` wrote; raises `UnusableRankerError`."""
+        try:
+            self._booster = lgb.Booster(model_str=model_text)
+        except lgb.basic.LightGBMError as error:
+            raise UnusableRankerError(f"not a LightGBM model: {error}") from error
+        if (names := self._booster.feature_name()) != [feature.name for feature in FEATURES]:
+            raise UnusableRankerError(f"trained on other features: {', '.join(names)}")
+
+    def scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return one raw score per row, [m] float64, higher is better."""
+        # One thread: a second costs twice the CPU for 200 rows and fights with the other workers.
+        return np.asarray(self._booster.predict(matrix, num_threads=1), np.float64)
+
+    def contributions(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return SHAP values, [m, len(FEATURES) + 1]; the last column is the expected score."""
+        return np.asarray(self._booster.predict(matrix, pred_contrib=True, num_threads=1), np.float64)

@@ -1,0 +1,37 @@
+"""The check that a loaded bundle answers as it did when it was made."""
+
+import numpy as np
+
+from ranking.engine import Engine, Question
+from ranking.golden import GoldenRequest
+
+# Scores pass through float32 and a text model; another CPU's exp may differ in the last places.
+SCORE_TOLERANCE = 1e-5
+
+
+class GoldenMismatchError(ValueError):
+    """The bundle doesn't give the answers that it promises; it must not be deployed."""
+
+
+def answer(engine: Engine, request: GoldenRequest, limit: int) -> tuple[list[int], list[float]]:
+    """Return dataset ids and scores, best first; raises `GoldenMismatchError` when the dataset isn't in the bundle."""
+    anchor = None
+    if request.dataset_id is not None:
+        anchor = engine.contents.catalogue.position(request.dataset_id)
+        if anchor is None:
+            raise GoldenMismatchError(f"golden request asks about dataset {request.dataset_id}, which the bundle lacks")
+    features = np.array(request.user_features, np.float32) if request.user_features else None
+    question = Question(anchor, engine.user(features, request.history()))
+    ranked = engine.rank(question, engine.recall(question), limit)
+    return engine.contents.catalogue.ids[ranked.items].tolist(), ranked.scores.tolist()
+
+
+def verify(engine: Engine) -> int:
+    """Ask every golden request and return how many there are; raises `GoldenMismatchError` on the first difference."""
+    for number, request in enumerate(engine.contents.golden):
+        ids, scores = answer(engine, request, len(request.expected_ids))
+        if ids != request.expected_ids:
+            raise GoldenMismatchError(f"golden request {number}: answered {ids}, expected {request.expected_ids}")
+        if not np.allclose(scores, request.expected_scores, rtol=0, atol=SCORE_TOLERANCE):
+            raise GoldenMismatchError(f"golden request {number}: scores differ from the expected ones")
+    return len(engine.contents.golden)
