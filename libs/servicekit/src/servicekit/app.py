@@ -1,0 +1,46 @@
+"""The FastAPI application that every service starts from."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import Lifespan
+
+import monitoring
+from servicekit import problems
+from servicekit.request_ids import RequestIdMiddleware
+
+
+def base_app(distribution: str, title: str, *, lifespan: Lifespan[FastAPI], description: str) -> FastAPI:
+    """Return an application with problem documents and request ids; `distribution` gives its version."""
+    app = FastAPI(
+        title=title,
+        version=version(distribution),
+        description=description,
+        lifespan=_reporting_start(lifespan),
+        responses=problems.problem_responses(422, 500),
+    )
+    problems.install(app)
+    app.add_middleware(RequestIdMiddleware)
+    return app
+
+
+def _reporting_start(lifespan: Lifespan[FastAPI]) -> Lifespan[FastAPI]:
+    @asynccontextmanager
+    async def reporting(app: FastAPI) -> AsyncIterator[Any]:
+        started = False
+        try:
+            async with lifespan(app) as state:
+                started = True
+                yield state
+        except Exception as error:
+            if not started:
+                monitoring.report("api.startup_failed", error=error)
+            raise
+        finally:
+            # Here and not after the server: uvicorn raises the signal that stopped it once more when it is done.
+            monitoring.flush()
+
+    return reporting

@@ -1,0 +1,68 @@
+"""SQLAlchemy engines and migrations: one schema and one Alembic history per service, one file each on SQLite."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.schema import CreateSchema
+
+
+def open_database(url: str, schema: str) -> Engine:
+    """Return an engine whose tables live in `schema` (SQLite: in `<file>.<schema>`), with explicit timeouts.
+
+    Declare tables with `MetaData(schema=schema)`; on SQLite the schema is translated away.
+    """
+    target = make_url(url)
+    if target.get_backend_name() == "sqlite":
+        if target.database not in (None, "", ":memory:"):
+            target = target.set(database=f"{target.database}.{schema}")
+        engine = create_engine(target, connect_args={"timeout": 10})
+        event.listen(engine, "connect", _prepare_sqlite)
+        return engine.execution_options(schema_translate_map={schema: None})
+    return create_engine(
+        target,
+        pool_pre_ping=True,
+        pool_timeout=5,
+        connect_args={"connect_timeout": 5, "options": "-c statement_timeout=15000 -c lock_timeout=10000"},
+    )
+
+
+def migrate(engine: Engine, schema: str, scripts: Path) -> None:
+    """Bring `schema` to the newest revision below `scripts`; replicas that start together wait for one another."""
+    with engine.begin() as connection, _one_at_a_time(connection, schema):
+        if connection.dialect.name != "sqlite":
+            connection.execute(CreateSchema(schema, if_not_exists=True))
+        config = Config()
+        config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        config.attributes["schema"] = schema
+        command.upgrade(config, "head")
+
+
+def run_alembic_env() -> None:
+    """Run the migrations of an Alembic `env.py`; it needs nothing else."""
+    from alembic import context
+
+    connection: Connection = context.config.attributes["connection"]
+    schema: str | None = context.config.attributes["schema"] if connection.dialect.name != "sqlite" else None
+    context.configure(connection=connection, version_table_schema=schema, transactional_ddl=True)
+    context.run_migrations()
+
+
+@contextmanager
+def _one_at_a_time(connection: Connection, schema: str) -> Iterator[None]:
+    if connection.dialect.name != "sqlite":
+        # Held until the transaction ends.
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"recsys.{schema}"})
+    yield
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # DBAPI connections have no common type
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()

@@ -1,0 +1,45 @@
+"""Structured logs: one JSON object a line, with the request's id."""
+
+import logging
+from datetime import UTC, datetime
+from logging import LogRecord
+
+import orjson
+
+import monitoring
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON line; extra fields go in as they are."""
+
+    _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: LogRecord) -> str:
+        """Return the line."""
+        line: dict[str, object] = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= monitoring.current_facts()
+        line |= {name: value for name, value in record.__dict__.items() if name not in self._STANDARD}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def configure(service: str, level: str, *filters: logging.Filter) -> None:
+    """Send all logs to stderr as JSON lines; `filters` see each record first (redaction)."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter(service))
+    for each in filters:
+        handler.addFilter(each)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # httpx logs every request's full URL, and a URL may carry an access token.
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,69 @@
+"""The entry point of a service process: settings, logs, monitoring, application, server."""
+
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+import monitoring
+from servicekit import logs
+from servicekit.settings import ServiceSettings
+
+_log = logging.getLogger(__name__)
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+# Longer than any request's budget, shorter than a container's stop grace period.
+DRAIN_SECONDS = 8
+BACKLOG = 2048
+
+
+def run(service: str, settings_class: type[SettingsT], create_app: Callable[[SettingsT], FastAPI]) -> int:
+    """Run a service until it is told to stop; returns the exit code: 2 for bad settings, 1 for a failed start."""
+    try:
+        monitoring_settings = monitoring.MonitoringSettings()
+    except ValidationError as error:
+        sys.stderr.write(_explain(service, error))
+        return 2
+    try:
+        settings = settings_class()
+    except ValidationError as error:
+        monitoring.init(service, monitoring_settings)
+        sys.stderr.write(_explain(service, error))
+        return _failed(error, exit_code=2)
+    monitoring.init(service, monitoring_settings, secrets=settings.secrets())
+    logs.configure(service, settings.log_level, monitoring.log_redaction())
+    try:
+        listener = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+    except OSError as error:
+        _log.error("%s cannot listen on %s:%s: %s", service, settings.host, settings.port, error)
+        return _failed(error, exit_code=1)
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    with listener:
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _failed(error: Exception, *, exit_code: int) -> int:
+    monitoring.report("api.startup_failed", error=error)
+    monitoring.flush()
+    return exit_code
+
+
+def _explain(service: str, error: ValidationError) -> str:
+    lines = [f"{service}: unusable settings:"]
+    for found in error.errors(include_input=False, include_url=False):
+        name = "_".join(str(part) for part in found["loc"]).upper() or "settings"
+        lines.append(f"  {name}: {found['msg']}")
+    return "\n".join(lines) + "\n"
