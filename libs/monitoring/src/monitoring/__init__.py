@@ -1,1 +1,20 @@
-"""Monitoring points, reports and their delivery to a Sentry-compatible collector."""
+"""The one way to report that something broke: catalogue, reports, and their delivery to collector and gateway."""
+
+from monitoring.context import Facts, breadcrumb, current_facts, facts, set_facts
+from monitoring.process import flush, init, log_redaction, recovered, report, shutdown
+from monitoring.settings import MonitoringSettings
+
+__all__ = [
+    "Facts",
+    "MonitoringSettings",
+    "breadcrumb",
+    "current_facts",
+    "facts",
+    "flush",
+    "init",
+    "log_redaction",
+    "recovered",
+    "report",
+    "set_facts",
+    "shutdown",
+]

@@ -1,0 +1,84 @@
+"""Puts the parts of monitoring together for one process."""
+
+import logging
+from importlib.metadata import version
+
+from monitoring import catalogue
+from monitoring.collector import CollectorPath, start_sdk
+from monitoring.events import Origin
+from monitoring.metrics import Counters
+from monitoring.outbox import Deliver, Outbox
+from monitoring.redaction import Redactor
+from monitoring.runtime import Runtime
+from monitoring.settings import MonitoringSettings
+from monitoring.signals import BATCH, GatewaySink, LocalSink, SignalPath, SignalSink
+from monitoring.store import MemoryStore, Store
+
+_log = logging.getLogger(__name__)
+
+
+def build(
+    service: str, settings: MonitoringSettings, redactor: Redactor, signal_sink: SignalSink | None
+) -> Runtime | None:
+    """Return the started runtime, or None when there is nowhere to send anything."""
+    counters = Counters()
+    collector = _collector(service, settings, redactor, counters)
+    signals = _signals(service, settings, counters, signal_sink)
+    if collector is None:
+        _log.info("SENTRY_DSN is not set: %s sends no events to a collector", service)
+    if collector is None and signals is None:
+        return None
+    runtime = Runtime(
+        service,
+        [*catalogue.load(), *catalogue.load_own()],
+        redactor=redactor,
+        counters=counters,
+        collector=collector,
+        signals=signals,
+    )
+    runtime.start()
+    return runtime
+
+
+def _collector(
+    service: str, settings: MonitoringSettings, redactor: Redactor, counters: Counters
+) -> CollectorPath | None:
+    if settings.sentry_dsn is None:
+        return None
+    release = settings.sentry_release or f"recsys@{version('recsys-monitoring')}"
+    origin = Origin.of(settings.sentry_environment, release)
+    dsn = settings.sentry_dsn.get_secret_value()
+    transport = start_sdk(dsn, service, origin, redactor, settings.sentry_traces_sample_rate)
+    outbox = _outbox("events", settings, counters, transport.deliver)
+    return CollectorPath(transport, outbox, origin, redactor)
+
+
+def _signals(
+    service: str, settings: MonitoringSettings, counters: Counters, signal_sink: SignalSink | None
+) -> SignalPath | None:
+    sink: LocalSink | GatewaySink
+    if signal_sink is not None:
+        sink = LocalSink(signal_sink)
+    elif settings.gateway_url is not None:
+        token = settings.gateway_token
+        sink = GatewaySink(settings.gateway_url, None if token is None else token.get_secret_value())
+    else:
+        return None
+    outbox = _outbox("signals", settings, counters, sink.deliver, BATCH)
+    return SignalPath(outbox, service, settings.sentry_environment)
+
+
+def _outbox(name: str, settings: MonitoringSettings, counters: Counters, deliver: Deliver, batch: int = 1) -> Outbox:
+    return Outbox(
+        name,
+        _store(settings, name),
+        deliver,
+        counters,
+        batch=batch,
+        max_bytes=settings.spool_max_mb * 2**20,
+        max_age=settings.spool_max_days * 86400,
+    )
+
+
+def _store(_settings: MonitoringSettings, _name: str) -> Store:
+    return MemoryStore()

@@ -1,0 +1,107 @@
+"""The catalogue of monitoring points: `points.yaml` beside this file, read and checked."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Level = Literal["error", "warning", "info"]
+Component = Literal["redis", "model", "fallback", "pipeline", "weixin", "api", "airflow", "monitoring"]
+
+EXCEPTION_PART = "exception"
+
+
+class Runbook(BaseModel):
+    """What whoever gets the alert needs: what it means, where to look, what to do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    means: Annotated[str, Field(min_length=20)]
+    look_at: Annotated[str, Field(min_length=20)]
+    do: Annotated[str, Field(min_length=20)]
+
+
+class LevelBy(BaseModel):
+    """A field whose value changes the level of one report."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    field: str
+    values: Mapping[str, Level]
+
+
+class Point(BaseModel):
+    """One monitoring point, as `points.yaml` promises it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, Field(pattern=r"^[a-z]+\.[a-z_]+$")]
+    component: Component
+    level: Level
+    level_by: LevelBy | None = None
+    fingerprint: Annotated[tuple[str, ...], Field(min_length=2)]
+    category: Annotated[str, Field(min_length=1, max_length=64)]
+    when: str
+    tags: tuple[str, ...]
+    breadcrumbs: tuple[str, ...] = ()
+    runbook: Runbook
+
+    @model_validator(mode="after")
+    def _id_names_its_component(self) -> Self:
+        if self.id.partition(".")[0] != self.component:
+            raise ValueError(f"point {self.id} belongs to component {self.component}, so its id must begin with it")
+        return self
+
+    @property
+    def open_parts(self) -> tuple[str, ...]:
+        """The names of the fingerprint's parts that are filled at run time, in order."""
+        return tuple(name for part in self.fingerprint if (name := open_part(part)) is not None)
+
+
+def open_part(part: str) -> str | None:
+    """Return the name inside `<name>`, or None for a part that stands as it is."""
+    return part[1:-1] if part.startswith("<") and part.endswith(">") else None
+
+
+class Catalogue(BaseModel):
+    """All points, in the order of the file; ids are unique."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    points: Annotated[tuple[Point, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        seen: set[str] = set()
+        for point in self.points:
+            if point.id in seen:
+                raise ValueError(f"point {point.id} is defined twice")
+            seen.add(point.id)
+        return self
+
+    def __iter__(self) -> Iterator[Point]:  # type: ignore[override]  # a catalogue is read point by point
+        return iter(self.points)
+
+    def by_id(self) -> dict[str, Point]:
+        """Return the points by their id."""
+        return {point.id: point for point in self.points}
+
+
+@cache
+def load() -> Catalogue:
+    """Read the catalogue of points that services report."""
+    return _read("points.yaml")
+
+
+@cache
+def load_own() -> Catalogue:
+    """Read the points that monitoring reports about itself."""
+    return _read("own_points.yaml")
+
+
+def _read(name: str) -> Catalogue:
+    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return Catalogue.model_validate(yaml.safe_load(text))

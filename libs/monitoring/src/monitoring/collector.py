@@ -1,0 +1,224 @@
+"""The way to the Sentry-compatible collector: the SDK makes the event, our transport keeps it until it is taken."""
+
+import gzip
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sentry_sdk
+import urllib3
+from sentry_sdk.consts import EndpointType
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import HttpTransport, _parse_rate_limits
+from sentry_sdk.utils import event_from_exception, json_dumps
+
+from monitoring.context import MAX_BREADCRUMBS
+from monitoring.events import MAX_FRAMES, Origin, envelope_of, event_of, outline_of
+from monitoring.outbox import Delivered, Outbox, Outcome, Rejected, Unavailable
+from monitoring.redaction import MAX_SEARCHED, Redactor
+from monitoring.reports import Report
+
+_log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECONDS = 2.0
+READ_TIMEOUT_SECONDS = 5.0
+# Collectors refuse events above 1 MiB.
+MAX_EVENT_BYTES = 900_000
+# These say that the envelope itself is wrong. Everything else may pass: an unknown key, a proxy, an overload.
+_FINAL = frozenset({400, 413, 422})
+_OVERLOADED = 429
+_COMPRESSION = 3
+
+
+class CollectorTransport(HttpTransport):
+    """The SDK's transport with an outbox in place of its queue, which loses what the collector does not take at once.
+
+    The SDK makes it; `use()` gives it the outbox. Transactions are samples and go the SDK's own way.
+    """
+
+    _outbox: Outbox | None = None
+
+    def use(self, outbox: Outbox) -> None:
+        """Take the outbox that events are put into."""
+        self._outbox = outbox
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        """Put an event into the outbox; anything else goes straight to the collector."""
+        event = envelope.get_event()
+        if event is None or self._outbox is None:
+            super().capture_envelope(envelope)
+            return
+        self._outbox.put(str(event["event_id"]), _fitting(envelope, event))
+
+    def deliver(self, payloads: Sequence[bytes]) -> Outcome:
+        """Send one envelope (collectors take one event an envelope)."""
+        (payload,) = payloads
+        headers = {"Content-Type": "application/x-sentry-envelope", "Content-Encoding": "gzip"}
+        self._update_headers(headers)
+        body = gzip.compress(_stamped(payload), _COMPRESSION)
+        try:
+            response = self._request("POST", EndpointType.ENVELOPE, body, headers)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return Unavailable(f"{type(error).__name__}: {error}")
+        try:
+            return self._outcome_of(response)
+        finally:
+            response.close()
+
+    def _request(
+        self, method: str, endpoint_type: EndpointType, body: Any, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        return self._pool.request(
+            method,
+            self._auth.get_api_url(endpoint_type),
+            body=body,
+            headers=headers,
+            retries=False,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=READ_TIMEOUT_SECONDS),
+        )
+
+    def _outcome_of(self, response: urllib3.BaseHTTPResponse) -> Outcome:
+        status = response.status
+        limits = response.headers.get("X-Sentry-Rate-Limits")
+        if limits:
+            # Keeps the SDK from sending what is refused (transactions, with Bugsink).
+            self._disabled_until.update(_parse_rate_limits(limits))
+        if status == _OVERLOADED:
+            return Unavailable("HTTP 429", self._asked_pause(response))
+        if status in _FINAL:
+            return Rejected(f"HTTP {status}")
+        if not 200 <= status < 300 or not _is_json(response.data):
+            return Unavailable(f"HTTP {status} is not a collector's answer", self._asked_pause(response))
+        return Delivered()
+
+    def _asked_pause(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        until = [self._disabled_until[category] for category in ("error", None) if category in self._disabled_until]
+        if until:
+            seconds = (max(until) - datetime.now(UTC)).total_seconds()
+            if seconds > 0:
+                return seconds
+        after = response.headers.get("Retry-After")
+        if after is None:
+            return None
+        try:
+            return self._retry.parse_retry_after(after)
+        except urllib3.exceptions.InvalidHeader:
+            return None
+
+
+class CollectorPath:
+    """Turns reports into events: an outline of an error first, on the caller's thread, then the whole event."""
+
+    def __init__(self, transport: CollectorTransport, outbox: Outbox, origin: Origin, redactor: Redactor) -> None:
+        self._outbox = outbox
+        self._origin = origin
+        self._redactor = redactor
+        transport.use(outbox)
+
+    def write_ahead(self, report: Report) -> None:
+        """Store an outline of the event, so that not even `kill -9` loses it."""
+        outline = envelope_of(outline_of(report, self._origin, self._redactor))
+        self._outbox.hold(report.event_id, outline.serialize())
+
+    def send(self, report: Report) -> None:
+        """Hand the whole event to the SDK; the outline goes instead if the SDK cannot make it."""
+        event = event_of(report, self._origin)
+        hint: dict[str, Any] = {}
+        client = sentry_sdk.get_client()
+        try:
+            if report.error is not None:
+                made, hint = event_from_exception(
+                    report.error, client.options, mechanism={"type": "monitoring", "handled": True}
+                )
+                event["exception"] = made["exception"]
+            client.capture_event(event, hint)
+        finally:
+            self._outbox.release(report.event_id)
+
+    def release(self, report: Report) -> None:
+        """Let the outline go as the event."""
+        self._outbox.release(report.event_id)
+
+    def start(self, on_dropped: Callable[[], None]) -> None:
+        """Start delivering."""
+        self._outbox.start(on_dropped)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of what belongs to the parent."""
+        self._outbox.abandon()
+
+    def flush(self, timeout: float) -> None:
+        """Wait for the delivery of what is ready."""
+        self._outbox.flush(timeout)
+
+    def close(self, timeout: float) -> None:
+        """Deliver what can be delivered and let the SDK go."""
+        self._outbox.close(timeout)
+        sentry_sdk.get_client().close(timeout=0)
+
+
+def start_sdk(
+    dsn: str, service: str, origin: Origin, redactor: Redactor, traces_sample_rate: float | None
+) -> CollectorTransport:
+    """Initialise the SDK without integrations, which cost more than a whole request here; returns its transport."""
+
+    def redacted(event: Any, _hint: dict[str, Any]) -> Any:
+        return redactor.scrub(event)
+
+    sentry_sdk.init(
+        dsn=dsn,
+        environment=origin.environment,
+        release=origin.release,
+        server_name=origin.server_name,
+        transport=CollectorTransport,
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        max_breadcrumbs=MAX_BREADCRUMBS,
+        max_stack_frames=MAX_FRAMES,
+        # Only a guard of the memory: the text is cut after redaction.
+        max_value_length=MAX_SEARCHED,
+        before_send=redacted,
+        before_send_transaction=redacted,
+        traces_sample_rate=traces_sample_rate,
+        # Halves sampling when the collector refuses transactions.
+        enable_backpressure_handling=False,
+        send_client_reports=False,
+        auto_session_tracking=False,
+    )
+    sentry_sdk.get_global_scope().set_tag("service", service)
+    transport = sentry_sdk.get_client().transport
+    assert isinstance(transport, CollectorTransport)  # noqa: S101 - named in the call above
+    return transport
+
+
+def _fitting(envelope: Envelope, event: Any) -> bytes:
+    """Return the envelope's bytes; local variables and source lines go when it is too large for a collector."""
+    payload = envelope.serialize()
+    if len(payload) <= MAX_EVENT_BYTES:
+        return payload
+    for value in event.get("exception", {}).get("values", ()):
+        for frame in (value.get("stacktrace") or {}).get("frames", ()):
+            for name in ("vars", "pre_context", "post_context"):
+                frame.pop(name, None)
+    return envelope_of(event).serialize()
+
+
+def _stamped(payload: bytes) -> bytes:
+    """Return the envelope with the time of sending in its header, which Sentry corrects a client's clock by."""
+    head, _, rest = payload.partition(b"\n")
+    header = json.loads(head)
+    header["sent_at"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return json_dumps(header) + b"\n" + rest
+
+
+def _is_json(body: bytes) -> bool:
+    """A collector answers with JSON or nothing; a page of a proxy in between must not pass for it."""
+    if not body.strip():
+        return True
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True

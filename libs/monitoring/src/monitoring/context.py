@@ -1,0 +1,124 @@
+"""Facts and breadcrumbs of the current request or job, in a context variable until an event is made."""
+
+from collections import deque
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import time
+from types import MappingProxyType
+from typing import Any, TypedDict, Unpack
+
+MAX_BREADCRUMBS = 20
+BREADCRUMB_LEVELS = frozenset({"debug", "info", "warning", "error", "fatal"})
+
+
+class Facts(TypedDict, total=False):
+    """What is known of a request; None means unknown."""
+
+    request_id: str | None
+    endpoint: str | None
+    dataset_id: int | None
+    user_id: int | None
+    model_version: str | None
+    model_variant: str | None
+    experiment_variant: str | None
+    degrade_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Breadcrumb:
+    """Something that happened on the way to an event."""
+
+    message: str
+    category: str
+    level: str
+    data: Mapping[str, object]
+    at: float
+
+    @property
+    def timestamp(self) -> str:
+        """When it happened, in ISO 8601."""
+        return datetime.fromtimestamp(self.at, UTC).isoformat()
+
+
+Trail = deque[Breadcrumb]
+_NO_FACTS: Mapping[str, Any] = MappingProxyType({})
+
+
+class _Scope:
+    __slots__ = ("facts", "trail")
+
+    def __init__(self, facts: Mapping[str, Any] = _NO_FACTS, trail: Trail | None = None) -> None:
+        # Replaced, never changed: who holds the mapping holds a snapshot.
+        self.facts = facts
+        self.trail: Trail = deque(maxlen=MAX_BREADCRUMBS) if trail is None else trail
+
+
+_current: ContextVar[_Scope | None] = ContextVar("monitoring_scope", default=None)
+
+
+class facts:  # noqa: N801 - reads as the statement that it is: `with facts(request_id=...)`
+    """Add facts for the length of a block.
+
+    A block that names a `request_id` begins a request: its breadcrumbs are its own, shared by the tasks that it starts.
+    Any other block adds to the breadcrumbs of the block around it.
+    """
+
+    __slots__ = ("_known", "_outer")
+
+    def __init__(self, **known: Unpack[Facts]) -> None:
+        self._known = known
+        self._outer: _Scope | None = None
+
+    def __enter__(self) -> None:
+        self._outer = outer = _current.get()
+        if outer is None:
+            scope = _Scope(self._known)
+        elif "request_id" in self._known:
+            scope = _Scope({**outer.facts, **self._known})
+        else:
+            scope = _Scope({**outer.facts, **self._known}, outer.trail)
+        _current.set(scope)
+
+    def __exit__(self, *_: object) -> None:
+        # Not a token: a generator may be closed in another context than the one it was started in.
+        _current.set(self._outer)
+
+
+def set_facts(**known: Unpack[Facts]) -> None:
+    """Add facts to the current block (or, outside of any, to the current task)."""
+    scope = _own_scope()
+    scope.facts = {**scope.facts, **known}
+
+
+def breadcrumb(message: str, *, category: str, level: str = "info", **data: object) -> None:
+    """Leave a breadcrumb that goes along with the events of the current block; the last 20 are kept."""
+    if level not in BREADCRUMB_LEVELS:
+        level = "info"
+    _own_scope().trail.append(Breadcrumb(message, category, level, data, time()))
+
+
+def current_facts() -> dict[str, Any]:
+    """Return what is known of the current request."""
+    return {name: value for name, value in known_facts().items() if value is not None}
+
+
+def known_facts() -> Mapping[str, Any]:
+    """Return a snapshot of the current facts, those that are None included."""
+    scope = _current.get()
+    return _NO_FACTS if scope is None else scope.facts
+
+
+def breadcrumbs() -> tuple[Breadcrumb, ...]:
+    """Return a snapshot of the current trail, oldest first."""
+    scope = _current.get()
+    return () if scope is None else tuple(scope.trail)
+
+
+def _own_scope() -> _Scope:
+    scope = _current.get()
+    if scope is None:
+        scope = _Scope()
+        _current.set(scope)
+    return scope

@@ -1,0 +1,138 @@
+"""From a report to a Sentry event: the outline that is written ahead, and the whole one with local variables."""
+
+import platform
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from sentry_sdk.consts import VERSION
+from sentry_sdk.envelope import Envelope, Item, PayloadRef
+
+from monitoring.redaction import MAX_TEXT, Redactor, cut
+from monitoring.reports import Report
+
+MAX_CHAIN = 5
+MAX_FRAMES = 50
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What is the same in every event of a process."""
+
+    environment: str
+    release: str
+    server_name: str
+
+    @classmethod
+    def of(cls, environment: str, release: str) -> "Origin":
+        """Return the origin on this host."""
+        return cls(environment, release, socket.gethostname())
+
+
+def event_of(report: Report, origin: Origin) -> Event:
+    """Return the event without its exception."""
+    event: Event = {
+        "event_id": report.event_id,
+        "timestamp": _iso(report.last_seen),
+        "platform": "python",
+        "level": report.level,
+        "logger": "monitoring",
+        # Collectors title an error by its exception and show this beside it: so the list names the point either way.
+        "transaction": report.point_id,
+        "logentry": {"formatted": report.message},
+        "fingerprint": list(report.fingerprint),
+        "environment": origin.environment,
+        "release": origin.release,
+        "server_name": origin.server_name,
+        "tags": dict(report.tags),
+        "contexts": {
+            report.point.component: {
+                **report.context,
+                "first_seen": _iso(report.first_seen),
+                "last_seen": _iso(report.last_seen),
+            },
+            "runtime": {"name": platform.python_implementation(), "version": platform.python_version()},
+        },
+        "breadcrumbs": {
+            "values": [
+                {
+                    "timestamp": crumb.timestamp,
+                    "category": crumb.category,
+                    "level": crumb.level,
+                    "message": crumb.message,
+                    "data": dict(crumb.data),
+                }
+                for crumb in report.breadcrumbs
+            ]
+        },
+    }
+    if report.user_id is not None:
+        event["user"] = {"id": report.user_id}
+    return event
+
+
+def outline_of(report: Report, origin: Origin, redactor: Redactor) -> Event:
+    """Return the event with the exceptions' types, texts and places only: cheap, and complete enough to act on."""
+    event = event_of(report, origin)
+    event["sdk"] = {"name": "sentry.python", "version": VERSION}
+    if report.error is not None:
+        # The collector reads a chain from the oldest to the one that was caught.
+        values = [_exception_outline(error, redactor) for error in _chain(report.error)]
+        event["exception"] = {"values": values[::-1]}
+    return event
+
+
+def envelope_of(event: Event) -> Envelope:
+    """Return the envelope that carries one event."""
+    item = Item(payload=PayloadRef(json=event), type="event")
+    return Envelope(headers={"event_id": event["event_id"]}, items=[item])
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen and len(seen) < MAX_CHAIN:
+        seen.add(id(current))
+        yield current
+        hidden = None if current.__suppress_context__ else current.__context__
+        current = current.__cause__ or hidden
+
+
+def _exception_outline(error: BaseException, redactor: Redactor) -> Event:
+    kind = type(error)
+    outline: Event = {
+        "type": kind.__name__,
+        "module": kind.__module__,
+        "value": cut(redactor.text(str(error)), MAX_TEXT),
+        "mechanism": {"type": "monitoring", "handled": True},
+    }
+    frames = [_frame_outline(traceback) for traceback in _tracebacks(error.__traceback__)]
+    if frames:
+        outline["stacktrace"] = {"frames": frames[-MAX_FRAMES:]}
+    return outline
+
+
+def _tracebacks(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _frame_outline(traceback: TracebackType) -> Event:
+    frame = traceback.tb_frame
+    module = frame.f_globals.get("__name__")
+    return {
+        "filename": frame.f_code.co_filename,
+        "function": frame.f_code.co_qualname,
+        "module": module if isinstance(module, str) else None,
+        "lineno": traceback.tb_lineno,
+    }
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

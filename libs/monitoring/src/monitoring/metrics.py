@@ -1,0 +1,32 @@
+"""Counters of monitoring itself, for a service's /metrics: plain integers, written from any thread."""
+
+import threading
+from dataclasses import dataclass, field, fields
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has become of reports, events and signals since `init()`."""
+
+    reports: int = 0
+    reports_coalesced: int = 0
+    events_delivered: int = 0
+    events_spooled: int = 0
+    events_resent: int = 0
+    events_rejected: int = 0
+    events_dropped: int = 0
+    signals_delivered: int = 0
+    signals_spooled: int = 0
+    signals_resent: int = 0
+    signals_rejected: int = 0
+    signals_dropped: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Add to one counter; `+=` alone loses counts between threads."""
+        with self._lock:
+            setattr(self, name, getattr(self, name) + amount)
+
+    def snapshot(self) -> dict[str, int]:
+        """Return all counters by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if not each.name.startswith("_")}

@@ -1,0 +1,318 @@
+"""An outbox: what is put in is delivered by a worker thread, waits while the other side is down, and stays bounded."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from monitoring.metrics import Counters
+from monitoring.store import Item, MemoryStore, Store
+
+_log = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS = 0.5
+# Short enough that a collector which is back is found at once, long enough to be no load.
+MAX_RETRY_SECONDS = 10.0
+MAX_RETRY_AFTER_SECONDS = 300.0
+# How often the store is asked for what dead processes left, and ages are checked.
+HOUSEKEEPING_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The other side has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The other side will never take it: sending again is no use."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Not now; `retry_after` (s) is what the other side asked for."""
+
+    reason: str
+    retry_after: float | None = None
+
+
+Outcome = Delivered | Rejected | Unavailable
+
+
+class Deliver(Protocol):
+    """Sends payloads in one go; returns what the other side or the network did."""
+
+    def __call__(self, payloads: Sequence[bytes], /) -> Outcome:
+        """Return what happened."""
+        ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    item: Item
+    store: Store
+    tried: bool = False
+    in_flight: bool = False
+
+
+class Outbox:
+    """Bounded by bytes and age: past either the oldest are dropped, counted and told to the callback of `start()`.
+
+    `name` is the prefix of the counters and of the thread. Times are wall-clock seconds, because what waits may be
+    older than this process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        deliver: Deliver,
+        counters: Counters,
+        *,
+        batch: int = 1,
+        max_bytes: int = 64 * 2**20,
+        max_age: float = 7 * 86400.0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._name = name
+        self._store = store
+        self._memory = MemoryStore()
+        self._deliver = deliver
+        self._counters = counters
+        self._batch = batch
+        self._max_bytes = max_bytes
+        self._max_age = max_age
+        self._on_dropped: Callable[[], None] | None = None
+        self._now = now
+        self._changed = threading.Condition()
+        # Oldest first. Held ones are stored, but not to be sent yet.
+        self._held: OrderedDict[str, _Entry] = OrderedDict()
+        self._ready: OrderedDict[str, _Entry] = OrderedDict()
+        self._bytes = 0
+        self._retry_at = 0.0
+        self._delay = 0.0
+        self._failures = 0
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def start(self, on_dropped: Callable[[], None] | None = None) -> None:
+        """Start the worker; what dead processes left is taken up first. `on_dropped` hears of every loss."""
+        self._on_dropped = on_dropped
+        self._thread = threading.Thread(target=self._run, name=f"monitoring-{self._name}", daemon=True)
+        self._thread.start()
+
+    def hold(self, key: str, payload: bytes) -> None:
+        """Store a payload ahead of its delivery; `put` or `release` with the same key lets it go."""
+        entry = self._stored(key, payload)
+        with self._changed:
+            self._held[key] = entry
+            self._bytes += entry.item.size
+        self._enforce_bounds()
+
+    def put(self, key: str, payload: bytes) -> None:
+        """Store a payload (in place of a held one of that key) and have it delivered."""
+        with self._changed:
+            held = self._held.get(key)
+        entry = self._stored(key, payload, held)
+        with self._changed:
+            for before in (self._held.pop(key, None), self._ready.pop(key, None)):
+                self._bytes -= 0 if before is None else before.item.size
+            self._ready[key] = entry
+            self._bytes += entry.item.size
+            self._changed.notify_all()
+        self._enforce_bounds()
+
+    def release(self, key: str) -> None:
+        """Have a held payload delivered as it is; nothing happens if there is none."""
+        with self._changed:
+            held = self._held.pop(key, None)
+            if held is not None:
+                self._ready[key] = held
+                self._changed.notify_all()
+
+    def waiting(self) -> int:
+        """Return how many payloads wait for delivery."""
+        with self._changed:
+            return len(self._held) + len(self._ready)
+
+    def flush(self, timeout: float) -> bool:
+        """Try at once and wait until all is delivered; False after `timeout` (s), or when the rest is safe on disk."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            failures = self._failures
+            self._retry_at = 0.0
+            self._changed.notify_all()
+            while self._ready:
+                left = deadline - time.monotonic()
+                if left <= 0 or (self._failures != failures and self._store.durable and not self._memory):
+                    return False
+                self._changed.wait(left)
+            return True
+
+    def close(self, timeout: float) -> None:
+        """Flush, stop the worker and let the store go; what is durable is delivered by another process."""
+        self.flush(timeout)
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)
+        with self._changed:
+            lost = sum(not entry.store.durable for entry in (*self._held.values(), *self._ready.values()))
+        if lost:
+            self._counters.add(f"{self._name}_dropped", lost)
+            _log.warning("%d %s were not delivered and are lost: there is no spool (SPOOL_DIR)", lost, self._name)
+        self._store.close()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of what belongs to the parent."""
+        self._store.abandon()
+
+    def _stored(self, key: str, payload: bytes, held: _Entry | None = None) -> _Entry:
+        name = held.item.name if held is not None else f"{int(self._now() * 1000):013d}-{key}"
+        try:
+            self._store.write(name, payload)
+        except OSError as error:
+            # A full or broken disk must not stop the delivery: memory is the next best.
+            _log.warning("%s cannot be spooled (%s); they wait in memory", self._name, error)
+            self._memory.write(name, payload)
+            return _Entry(Item(name, len(payload)), self._memory)
+        return _Entry(Item(name, len(payload)), self._store)
+
+    def _run(self) -> None:
+        next_housekeeping = 0.0
+        while True:
+            if time.monotonic() >= next_housekeeping:
+                self._adopt()
+                self._enforce_bounds()
+                next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
+            batch = self._next_batch(next_housekeeping)
+            if batch is None:
+                return
+            if batch:
+                self._send(batch)
+
+    def _next_batch(self, wake_at: float) -> list[tuple[str, _Entry]] | None:
+        """Wait for work; an empty list when there is none until `wake_at`, None when closing."""
+        with self._changed:
+            while not self._closing:
+                now = time.monotonic()
+                if self._ready and now >= self._retry_at:
+                    keys = list(self._ready)[: self._batch] if self._batch > 1 else [next(iter(self._ready))]
+                    return [(key, self._claimed(key)) for key in keys]
+                until = wake_at if not self._ready else min(wake_at, self._retry_at)
+                if until <= now:
+                    return []
+                self._changed.wait(until - now)
+            return None
+
+    def _claimed(self, key: str) -> _Entry:
+        entry = self._ready[key]
+        entry.in_flight = True
+        return entry
+
+    def _send(self, batch: list[tuple[str, _Entry]]) -> None:
+        loaded = [(key, entry, entry.store.read(entry.item.name)) for key, entry in batch]
+        for key, entry, payload in loaded:
+            if payload is None:
+                self._forget(key, entry)
+        payloads = [payload for _, _, payload in loaded if payload is not None]
+        present = [(key, entry) for key, entry, payload in loaded if payload is not None]
+        if not payloads:
+            return
+        match self._outcome(payloads):
+            case Delivered():
+                self._succeeded(present)
+            case Rejected(reason) if len(present) == 1:
+                _log.warning("one of the %s was refused for good: %s", self._name, reason)
+                self._forget(*present[0])
+                self._counters.add(f"{self._name}_rejected")
+            case Rejected():
+                # One bad payload must not take the others of its batch with it.
+                for each in present:
+                    self._send([each])
+            case Unavailable(reason, retry_after):
+                self._failed(present, reason, retry_after)
+
+    def _outcome(self, payloads: list[bytes]) -> Outcome:
+        try:
+            return self._deliver(payloads)
+        except Exception as error:  # noqa: BLE001 - the worker must survive whatever a sink raises
+            return Unavailable(f"{type(error).__name__}: {error}")
+
+    def _succeeded(self, batch: list[tuple[str, _Entry]]) -> None:
+        resent = sum(entry.tried for _, entry in batch)
+        self._counters.add(f"{self._name}_delivered", len(batch))
+        self._counters.add(f"{self._name}_resent", resent)
+        for key, entry in batch:
+            self._forget(key, entry)
+        with self._changed:
+            if self._delay:
+                _log.info("%s are delivered again; %d are waiting", self._name, len(self._ready))
+            self._delay = self._retry_at = 0.0
+
+    def _failed(self, batch: list[tuple[str, _Entry]], reason: str, retry_after: float | None) -> None:
+        first_tries = [entry for _, entry in batch if not entry.tried]
+        for _, entry in batch:
+            entry.tried = True
+            entry.in_flight = False
+        self._counters.add(f"{self._name}_spooled", len(first_tries))
+        with self._changed:
+            if not self._delay:
+                _log.warning("%s cannot be delivered and wait: %s", self._name, reason)
+            self._delay = min(MAX_RETRY_SECONDS, self._delay * 2 or FIRST_RETRY_SECONDS)
+            pause = self._delay if retry_after is None else min(retry_after, MAX_RETRY_AFTER_SECONDS)
+            self._retry_at = time.monotonic() + pause
+            self._failures += 1
+            self._changed.notify_all()
+
+    def _forget(self, key: str, entry: _Entry) -> None:
+        entry.store.remove(entry.item.name)
+        with self._changed:
+            if self._ready.pop(key, None) is not None:
+                self._bytes -= entry.item.size
+            self._changed.notify_all()
+
+    def _adopt(self) -> None:
+        try:
+            adopted = self._store.adopt()
+        except OSError as error:
+            _log.warning("the spool of %s cannot be searched for what other processes left: %s", self._name, error)
+            return
+        with self._changed:
+            for item in reversed(adopted):
+                key = item.name.partition("-")[2]
+                self._ready[key] = _Entry(item, self._store, tried=True)
+                self._ready.move_to_end(key, last=False)
+                self._bytes += item.size
+
+    def _enforce_bounds(self) -> None:
+        oldest_allowed = self._now() - self._max_age
+        dropped = []
+        with self._changed:
+            # What is being sent just now is as good as delivered, and the sender forgets it itself.
+            droppable = ((key, entry) for key, entry in self._ready.items() if not entry.in_flight)
+            for key, entry in droppable:
+                if self._bytes <= self._max_bytes and _created(entry) >= oldest_allowed:
+                    break
+                self._bytes -= entry.item.size
+                dropped.append((key, entry))
+            for key, _ in dropped:
+                del self._ready[key]
+            self._changed.notify_all()
+        for _, entry in dropped:
+            entry.store.remove(entry.item.name)
+        if dropped:
+            self._counters.add(f"{self._name}_dropped", len(dropped))
+            if self._on_dropped is not None:
+                self._on_dropped()
+
+
+def _created(entry: _Entry) -> float:
+    stamp = entry.item.name.partition("-")[0]
+    return int(stamp) / 1000 if stamp.isdigit() else 0.0

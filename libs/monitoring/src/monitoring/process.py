@@ -1,0 +1,196 @@
+"""Monitoring of this process: on or off, and the calls that services make."""
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from monitoring import assembly, catalogue
+from monitoring.context import breadcrumbs, known_facts
+from monitoring.metrics import Counters
+from monitoring.redaction import RedactingFilter, Redactor
+from monitoring.reports import Observation, Report, Span, compose
+from monitoring.runtime import Runtime
+from monitoring.settings import MonitoringSettings
+from monitoring.signals import SignalSink
+
+_log = logging.getLogger(__name__)
+
+EXIT_FLUSH_SECONDS = 2.0
+
+
+class Diversion(Protocol):
+    """Takes reports in place of the network; see `monitoring.testing`."""
+
+    recovered: list[Report]
+    mistakes: list[str]
+
+    def append(self, report: Report, /) -> None:
+        """Take a report."""
+        ...
+
+
+@dataclass(slots=True)
+class _State:
+    runtime: Runtime | None = None
+    # How to start again in a child that was forked with monitoring on: threads don't live through a fork.
+    restart: Callable[[], None] | None = None
+    diversion: Diversion | None = None
+    redactor: Redactor = field(default_factory=Redactor)
+    failed_once: bool = False
+    hooked: bool = False
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+_state = _State()
+
+
+def init(
+    service: str,
+    settings: MonitoringSettings,
+    *,
+    secrets: Iterable[str] = (),
+    signal_sink: SignalSink | None = None,
+) -> None:
+    """Switch monitoring on, once per process and after any fork; a second call replaces the first.
+
+    `secrets` are values that must never leave. `signal_sink` takes the alert signals in place of the gateway; it is
+    called on a worker thread, and what it raises makes it called again later.
+    """
+    secrets = tuple(secrets)
+    shutdown()
+    with _state.lock:
+        _state.redactor = Redactor([*settings.secrets(), *secrets])
+        _state.runtime = assembly.build(service, settings, _state.redactor, signal_sink)
+        _state.restart = partial(init, service, settings, secrets=secrets, signal_sink=signal_sink)
+        if not _state.hooked:
+            _state.hooked = True
+            atexit.register(shutdown)
+            os.register_at_fork(after_in_child=_forked)
+
+
+def report(point_id: str, *, error: BaseException | None = None, **fields: object) -> str | None:
+    """Report that a monitoring point's fault happened; see docs/MONITORING_POINTS.md for the points and their fields.
+
+    Returns the event's id, or None when it was counted as a repeat or no collector is set. Never raises.
+    """
+    try:
+        if _state.diversion is not None:
+            return _divert(_state.diversion, point_id, error, fields)
+        runtime = _runtime()
+        return None if runtime is None else runtime.report(point_id, error, fields)
+    except Exception:  # noqa: BLE001 - a report stands in error paths, where a second error would hide the first
+        _failed(point_id)
+        return None
+
+
+def recovered(point_id: str, **fields: object) -> None:
+    """Tell that the incidents of a point are over; fields that are left out match any value. Never raises."""
+    try:
+        if _state.diversion is not None:
+            _divert_recovery(_state.diversion, point_id, fields)
+            return
+        runtime = _runtime()
+        if runtime is not None:
+            runtime.recovered(point_id, fields)
+    except Exception:  # noqa: BLE001 - as above
+        _failed(point_id)
+
+
+def flush(timeout: float = EXIT_FLUSH_SECONDS) -> None:
+    """Send what was counted so far and wait up to `timeout` (s) for delivery; for the end of a process."""
+    runtime = _state.runtime
+    if runtime is not None:
+        runtime.flush(timeout)
+
+
+def shutdown() -> None:
+    """Flush and switch monitoring off."""
+    with _state.lock:
+        runtime, _state.runtime, _state.restart = _state.runtime, None, None
+    if runtime is not None:
+        runtime.close(EXIT_FLUSH_SECONDS)
+
+
+def log_redaction() -> logging.Filter:
+    """Return a filter for a log handler that redacts what `init()` was told is secret."""
+    return RedactingFilter(_state.redactor)
+
+
+def counters() -> dict[str, int]:
+    """Return the counters of monitoring itself since `init()`; all zero while it is off."""
+    runtime = _state.runtime
+    return (Counters() if runtime is None else runtime.counters).snapshot()
+
+
+@contextmanager
+def diverted(diversion: Diversion) -> Iterator[None]:
+    """Give all reports of a block to `diversion`."""
+    before, _state.diversion = _state.diversion, diversion
+    try:
+        yield
+    finally:
+        _state.diversion = before
+
+
+def _runtime() -> Runtime | None:
+    runtime = _state.runtime
+    if runtime is None and _state.restart is not None:
+        with _state.lock:
+            if _state.restart is not None and _state.runtime is None:
+                _state.restart()
+            runtime = _state.runtime
+    return runtime
+
+
+def _forked() -> None:
+    # Runs in the child with whatever locks the parent's threads held: new ones, and nothing else but letting go.
+    _state.lock = threading.RLock()
+    runtime, _state.runtime = _state.runtime, None
+    if runtime is not None:
+        runtime.abandon()
+
+
+def _failed(point_id: str) -> None:
+    if not _state.failed_once:
+        _state.failed_once = True
+        _log.exception("monitoring failed to report %s; further failures are not logged", point_id)
+
+
+def _divert(
+    diversion: Diversion, point_id: str, error: BaseException | None, fields: Mapping[str, object]
+) -> str | None:
+    point = catalogue.load().by_id().get(point_id)
+    if point is None:
+        diversion.mistakes.append(f"{point_id!r} is no monitoring point of the catalogue")
+        return None
+    seen = Observation(
+        point, fields, known_facts(), breadcrumbs(), None if error is None else type(error).__name__, error
+    )
+    diversion.mistakes += [
+        f"{point_id} was reported without {name}, which its fingerprint needs" for name in seen.missing_parts()
+    ]
+    taken = _compose(seen)
+    diversion.append(taken)
+    return taken.event_id
+
+
+def _divert_recovery(diversion: Diversion, point_id: str, fields: Mapping[str, object]) -> None:
+    point = catalogue.load().by_id().get(point_id)
+    if point is None:
+        diversion.mistakes.append(f"{point_id!r} is no monitoring point of the catalogue")
+        return
+    diversion.recovered.append(_compose(Observation(point, fields, known_facts(), ())))
+
+
+def _compose(seen: Observation) -> Report:
+    request_id = seen.facts.get("request_id")
+    at = time.time()
+    span = Span(1, at, at, () if request_id is None else (request_id,))
+    return compose(seen, span, service="test", redactor=_state.redactor)

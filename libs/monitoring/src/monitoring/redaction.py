@@ -1,0 +1,185 @@
+"""No secret leaves: redaction by value and by pattern, over text, whole events and log records."""
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+MARK = "[redacted]"
+MAX_TEXT = 4096
+# What is longer is cut before it is searched, and by a margin after: a secret on the edge must not survive as a half.
+MAX_SEARCHED = 100_000
+_MARGIN = 2_000
+# Shorter values are words ("test", "admin"): to blank them everywhere would blank the event.
+MIN_SECRET_LENGTH = 5
+
+_TELLING_NAMES = (
+    r"[\w-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)"
+    r"|pwd|sentry_key|(?:proxy-)?authorization|x-sentry-auth|(?:set-)?cookie|dsn|sentry_dsn"
+)
+_TELLING_NAME = re.compile(rf"(?:{_TELLING_NAMES})", re.IGNORECASE)
+_ASSIGNED = r"""(?:"[^"]*"|'[^']*'|[^\s&'",;)}\]]+)"""
+
+# Each: what must be in the (lower-case) text for the pattern to be tried, the pattern, what stands there afterwards.
+_PATTERNS = (
+    # The password may itself hold an @: everything up to the last one before the path.
+    ("://", re.compile(r"""(\b[a-z][a-z0-9+.-]*://)[^\s/?#'"<>]*@""", re.IGNORECASE), rf"\1{MARK}@"),
+    # A password with a slash that nobody escaped. The look-ahead leaves host:port/path@x alone.
+    (
+        "://",
+        re.compile(r"""(\b[a-z][a-z0-9+.-]*://)[^\s/:@'"<>]*:(?!\d{1,5}[/?#])[^\s@'"<>]*@""", re.IGNORECASE),
+        rf"\1{MARK}@",
+    ),
+    # The value of an authorization header: scheme and credentials, or a bare token.
+    (
+        "auth",
+        re.compile(
+            r"""((?:proxy-)?authorization|x-sentry-auth)(\\?["']?\s*[:=,]\s*b?\\?["']?)(?!\[redacted\])[^"'\r\n\\]+""",
+            re.IGNORECASE,
+        ),
+        rf"\1\2{MARK}",
+    ),
+    (
+        "cookie",
+        re.compile(r"""((?:set-)?cookie)(\\?["']?\s*[:=,]\s*b?\\?["']?)(?!\[redacted\])[^"'\r\n\\]+""", re.IGNORECASE),
+        rf"\1\2{MARK}",
+    ),
+    ("bearer", re.compile(r"\b(bearer\s+)[A-Za-z0-9._~+/=-]{4,}", re.IGNORECASE), rf"\1{MARK}"),
+    (
+        "basic ",
+        re.compile(r"\b(basic\s+)(?=[A-Za-z0-9+/]*[\dA-Z+/=])[A-Za-z0-9+/]{8,}={0,2}(?!\w)", re.IGNORECASE),
+        rf"\1{MARK}",
+    ),
+    # name=value, as in a query string, a form body, a libpq DSN or a command line.
+    (
+        "=",
+        re.compile(rf"""(?<![\w-])((?:{_TELLING_NAMES}|key)=)(?!\[redacted\]){_ASSIGNED}""", re.IGNORECASE),
+        rf"\1{MARK}",
+    ),
+    # "name": "value", as in JSON and in the repr of a dict; escaped quotes when that text was quoted once more.
+    (
+        ":",
+        re.compile(rf"""(\\?["'](?:{_TELLING_NAMES})\\?["']\s*:\s*b?)(\\?["'])(?!\[redacted\]).*?\2""", re.IGNORECASE),
+        rf"\1\2{MARK}\2",
+    ),
+    ("secretstr(", re.compile(r"(SecretStr\()(?!['\"]\*)[^)]*\)", re.IGNORECASE), rf"\1{MARK})"),
+    # pydantic quotes what it refused, and what it refused may be a secret.
+    ("input_value=", re.compile(r"""(input_value=)(?:"[^"]*"|'[^']*'|[^,\]]*)"""), rf"\1{MARK}"),
+)
+
+
+class Redactor:
+    """Replaces secrets by `[redacted]`: the configured values in every spelling, and what looks like a credential."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        spellings = {
+            spelling
+            for secret in secrets
+            for value in _values(secret)
+            if len(value) >= MIN_SECRET_LENGTH
+            for spelling in _spellings(value)
+        }
+        # The longest first: a secret may contain another.
+        self._secrets = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
+
+    def text(self, value: str) -> str:
+        """Return the text without secrets, cut to about 100,000 characters."""
+        if len(value) > MAX_SEARCHED:
+            return self._searched(value[:MAX_SEARCHED])[:-_MARGIN]
+        return self._searched(value)
+
+    def _searched(self, value: str) -> str:
+        for secret in self._secrets:
+            if secret in value:
+                value = value.replace(secret, MARK)
+        lowered = value.lower()
+        for needed, pattern, replacement in _PATTERNS:
+            if needed in lowered:
+                value = pattern.sub(replacement, value)
+        return value
+
+    def scrub(self, value: object) -> object:
+        """Return a copy of JSON-like data without secrets: in keys, in values, and all of what a secret's name holds.
+
+        Text is cut after redaction, never before, so that no half of a secret is left.
+        """
+        if isinstance(value, str):
+            return cut(self.text(value))
+        if isinstance(value, Mapping):
+            return {self.text(str(name)): self._held(str(name), held) for name, held in value.items()}
+        if isinstance(value, (list, tuple)):
+            if _is_secret_pair(value):
+                return [value[0], MARK]
+            return [self.scrub(item) for item in value]
+        return value
+
+    def _held(self, name: str, value: object) -> object:
+        if isinstance(value, (str, bytes)) and value and _names_secret(name):
+            return MARK
+        return self.scrub(value)
+
+
+def cut(text: str, limit: int = MAX_TEXT) -> str:
+    """Return the text, shortened to `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class RedactingFilter(logging.Filter):
+    """Redacts log records; belongs on a handler, because a logger's filters don't see its children's records."""
+
+    _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+    _formatter = logging.Formatter()
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Redact message, exception and extra fields in place; the record is always kept."""
+        record.msg = self._redactor.text(record.getMessage())
+        record.args = None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self._formatter.formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = self._redactor.text(record.exc_text)
+        if record.stack_info:
+            record.stack_info = self._redactor.text(record.stack_info)
+        for name in record.__dict__.keys() - self._STANDARD:
+            record.__dict__[name] = self._redactor.scrub(record.__dict__[name])
+        return True
+
+
+def _names_secret(name: object) -> bool:
+    # In local variables, the names come quoted and headers as bytes.
+    return isinstance(name, str) and _TELLING_NAME.fullmatch(name.removeprefix("b").strip("'\"")) is not None
+
+
+def _is_secret_pair(value: Sequence[object]) -> bool:
+    """Headers come as pairs of name and value."""
+    return len(value) == 2 and isinstance(value[1], (str, bytes)) and _names_secret(value[0])
+
+
+def _values(secret: str) -> Iterator[str]:
+    """Yield the credentials of a URL (its host is what one wants to read in an error), or the secret itself."""
+    try:
+        userinfo, found, _ = urlsplit(secret).netloc.rpartition("@")
+    except ValueError:
+        found = ""
+    if not found:
+        yield secret
+        return
+    user, _, password = userinfo.partition(":")
+    # A user's name is no secret, but a DSN's key stands where a user would.
+    yield password or user
+
+
+def _spellings(value: str) -> Iterator[str]:
+    for spelling in (value, unquote(value)):
+        yield spelling
+        yield quote(spelling, safe="")
+        yield quote_plus(spelling)
+        yield json.dumps(spelling)[1:-1]
+        yield json.dumps(spelling, ensure_ascii=False)[1:-1]
+        yield repr(spelling)[1:-1]
+        yield repr(spelling.encode())[2:-1]

@@ -1,0 +1,205 @@
+"""What runs in a process once monitoring is on: coalescing on the caller's thread, the rest on a thread of its own."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from monitoring.catalogue import Point, open_part
+from monitoring.coalescing import Coalescer, Repeats
+from monitoring.collector import CollectorPath
+from monitoring.context import breadcrumbs, known_facts
+from monitoring.metrics import Counters
+from monitoring.redaction import Redactor
+from monitoring.reports import Key, Observation, Report, Span, compose
+from monitoring.signals import SignalPath
+
+_log = logging.getLogger(__name__)
+
+# Reports that wait to become events hold stacks in memory; past this they go as outlines.
+MAX_QUEUED = 500
+MAX_REMEMBERED = 1000
+# Stands in a recovery's fingerprint for a part that nobody can know any more.
+ANY = "*"
+
+
+class Runtime:
+    """Both ways out of a process. `clock` is monotonic and measures windows, `now` is Unix time and stamps events."""
+
+    def __init__(
+        self,
+        service: str,
+        points: Iterable[Point],
+        *,
+        redactor: Redactor,
+        counters: Counters,
+        collector: CollectorPath | None,
+        signals: SignalPath | None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.redactor = redactor
+        self.counters = counters
+        self._service = service
+        self._points = {point.id: point for point in points}
+        self._collector = collector
+        self._signals = signals
+        self._clock = clock
+        self._now = now
+        self._coalescer: Coalescer[Key, Observation] = Coalescer(clock=clock)
+        self._queue: queue.SimpleQueue[Report | threading.Event | None] = queue.SimpleQueue()
+        self._fired: dict[Key, None] = {}
+        self._complained: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="monitoring", daemon=True)
+
+    def start(self) -> None:
+        """Start the threads: one makes events and closes windows, and each way out has one."""
+        if self._collector is not None:
+            self._collector.start(partial(self._dropped, "events"))
+        if self._signals is not None:
+            self._signals.start(partial(self._dropped, "signals"))
+        self._thread.start()
+
+    def report(self, point_id: str, error: BaseException | None, fields: Mapping[str, Any]) -> str | None:
+        """Count a repeat, or send a first report; returns its event id if it goes to the collector."""
+        point = self._points.get(point_id)
+        if point is None:
+            self._complain(f"{point_id!r} is no monitoring point of the catalogue; nothing is reported")
+            return None
+        facts = known_facts()
+        seen = Observation(point, fields, facts, breadcrumbs(), None if error is None else type(error).__name__)
+        key: Key = (point_id, seen.level(), seen.fingerprint())
+        request_id = facts.get("request_id")
+        self.counters.add("reports")
+        if not self._coalescer.observe(key, seen, request_id):
+            self.counters.add("reports_coalesced")
+            return None
+        for name in seen.missing_parts():
+            self._complain(f"{point_id} was reported without {name}, which its fingerprint needs")
+        self._remember(key)
+        at = self._now()
+        span = Span(1, at, at, () if request_id is None else (request_id,))
+        return self._emit(replace(seen, error=error), span)
+
+    def recovered(self, point_id: str, fields: Mapping[str, Any]) -> None:
+        """End the incidents of a point: their windows close, and a signal says that they are over."""
+        point = self._points.get(point_id)
+        if point is None:
+            self._complain(f"{point_id!r} is no monitoring point of the catalogue; nothing recovers")
+            return
+        seen = Observation(point, fields, known_facts(), ())
+        wanted = tuple(_wanted(seen, part) for part in point.fingerprint)
+
+        def over(key: Key) -> bool:
+            return key[0] == point_id and all(
+                want is None or want == part for want, part in zip(wanted, key[2], strict=True)
+            )
+
+        for repeats in self._coalescer.end(over):
+            self._emit_repeats(repeats)
+        ended = {key[2] for key in list(self._fired) if over(key)}
+        for key in [key for key in list(self._fired) if over(key)]:
+            self._fired.pop(key, None)
+        if self._signals is None:
+            return
+        at = self._now()
+        composed = compose(seen, Span(1, at, at, ()), service=self._service, redactor=self.redactor)
+        for fingerprint in ended or {tuple(ANY if part is None else part for part in wanted)}:
+            redacted = tuple(self.redactor.text(part) for part in fingerprint)
+            self._signals.recovered(replace(composed, fingerprint=redacted, message=f"{point_id}: recovered"))
+
+    def flush(self, timeout: float) -> None:
+        """Send the repeats counted so far and wait up to `timeout` (s) for the delivery of everything."""
+        deadline = time.monotonic() + timeout
+        for repeats in self._coalescer.drain():
+            self._emit_repeats(repeats)
+        made = threading.Event()
+        self._queue.put(made)
+        made.wait(timeout)
+        for path in (self._signals, self._collector):
+            if path is not None:
+                path.flush(max(0.0, deadline - time.monotonic()))
+
+    def close(self, timeout: float) -> None:
+        """Flush and stop; what is not delivered stays in the spool."""
+        self.flush(timeout)
+        self._queue.put(None)
+        self._thread.join(timeout=1.0)
+        for path in (self._signals, self._collector):
+            if path is not None:
+                path.close(0.0)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of what belongs to the parent."""
+        for path in (self._signals, self._collector):
+            if path is not None:
+                path.abandon()
+
+    def _dropped(self, kind: str) -> None:
+        total = self.counters.snapshot()[f"{kind}_dropped"]
+        self.report("monitoring.dropped", None, {"kind": kind, "dropped_total": total})
+
+    def _emit(self, seen: Observation, span: Span) -> str | None:
+        report = compose(seen, span, service=self._service, redactor=self.redactor)
+        event_id = None if self._collector is None else report.event_id
+        overloaded = self._queue.qsize() >= MAX_QUEUED
+        if self._collector is not None and (report.level == "error" or overloaded):
+            self._collector.write_ahead(report)
+        if self._signals is not None:
+            self._signals.fired(report, event_id)
+        if overloaded and self._collector is not None:
+            self._collector.release(report)
+        else:
+            self._queue.put(report)
+        return event_id
+
+    def _emit_repeats(self, repeats: Repeats[Key, Observation]) -> None:
+        offset = self._now() - self._clock()
+        self._emit(
+            repeats.last,
+            Span(repeats.occurrences, repeats.first_seen + offset, repeats.last_seen + offset, repeats.request_ids),
+        )
+
+    def _run(self) -> None:
+        while True:
+            try:
+                item = self._queue.get(timeout=self._coalescer.next_end())
+            except queue.Empty:
+                item = threading.Event()
+            if item is None:
+                return
+            try:
+                if isinstance(item, Report):
+                    self._make_event(item)
+                else:
+                    item.set()
+                for repeats in self._coalescer.due():
+                    self._emit_repeats(repeats)
+            except Exception:  # noqa: BLE001 - the thread must survive whatever a report holds
+                _log.exception("monitoring could not handle a report")
+
+    def _make_event(self, report: Report) -> None:
+        if self._collector is not None:
+            self._collector.send(report)
+
+    def _remember(self, key: Key) -> None:
+        self._fired[key] = None
+        if len(self._fired) > MAX_REMEMBERED:
+            self._fired.pop(next(iter(self._fired)), None)
+
+    def _complain(self, text: str) -> None:
+        if text not in self._complained:
+            self._complained.add(text)
+            _log.error("%s", text)
+
+
+def _wanted(seen: Observation, part: str) -> str | None:
+    name = open_part(part)
+    if name is None:
+        return part
+    value = seen.value(name)
+    return None if value is None else str(value)

@@ -1,0 +1,50 @@
+"""What monitoring reads from the environment."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sentry_sdk.utils import BadDsn, Dsn
+
+
+class MonitoringSettings(BaseSettings):
+    """Where events and alert signals go. Without SENTRY_DSN no events, without GATEWAY_URL no signals."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+    sentry_dsn: Annotated[SecretStr | None, Field(description="Collector to send events to; empty: none")] = None
+    sentry_environment: Annotated[
+        str, Field(pattern=r"^[^\s/]{1,64}$", description="Environment tag of every event and signal")
+    ] = "development"
+    sentry_release: Annotated[
+        str | None, Field(pattern=r"^[^\n\r\t/\\]{1,200}$", description="Release tag; empty: the package's version")
+    ] = None
+    sentry_traces_sample_rate: Annotated[
+        float | None, Field(ge=0, le=1, description="Share of requests traced; empty: tracing off")
+    ] = None
+    gateway_url: Annotated[
+        str | None,
+        Field(pattern=r"^https?://", description="Notification gateway that alert signals go to; empty: none"),
+    ] = None
+    gateway_token: Annotated[SecretStr | None, Field(description="Bearer token of the gateway's /signals")] = None
+    spool_dir: Annotated[
+        Path | None, Field(description="Folder where undelivered events and signals wait; empty: memory only")
+    ] = None
+    spool_max_mb: Annotated[int, Field(ge=1, description="Size of one process's spool; past it the oldest go")] = 64
+    spool_max_days: Annotated[float, Field(gt=0, description="Age past which undelivered events are dropped")] = 7
+
+    @field_validator("sentry_dsn")
+    @classmethod
+    def _is_a_dsn(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                Dsn(value.get_secret_value())
+            except BadDsn as error:
+                raise ValueError(f"not a DSN ({error}); it looks like https://<key>@<host>/<project number>") from error
+        return value
+
+    def secrets(self) -> list[str]:
+        """Return the values that must never be sent or logged."""
+        values = (self.sentry_dsn, self.gateway_token)
+        return [value.get_secret_value() for value in values if value is not None]

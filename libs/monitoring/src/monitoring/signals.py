@@ -1,0 +1,127 @@
+"""The way to the notification gateway: every report and every recovery becomes an alert signal."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import urllib3
+
+from contracts.signals import AlertSignal
+from monitoring.outbox import Delivered, Outbox, Outcome, Rejected, Unavailable
+from monitoring.reports import Report
+
+CONNECT_TIMEOUT_SECONDS = 2.0
+READ_TIMEOUT_SECONDS = 5.0
+BATCH = 100
+
+SignalSink = Callable[[Sequence[AlertSignal]], None]
+_TAKEN = range(200, 300)
+_FINAL = frozenset({400, 413, 422})
+
+
+class GatewaySink:
+    """Posts batches of signals to `{url}/signals`."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = f"{url.rstrip('/')}/signals"
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_SECONDS, read=READ_TIMEOUT_SECONDS),
+            retries=False,
+            headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {}),
+        )
+
+    def deliver(self, payloads: Sequence[bytes]) -> Outcome:
+        """Send signals, each the JSON of an `AlertSignal`."""
+        body = b'{"signals":[' + b",".join(payloads) + b"]}"
+        try:
+            response = self._pool.request("POST", self._url, body=body)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return Unavailable(f"{type(error).__name__}: {error}")
+        if response.status in _TAKEN:
+            return Delivered()
+        reason = f"HTTP {response.status}"
+        if response.status in _FINAL:
+            return Rejected(reason)
+        after = response.headers.get("Retry-After", "")
+        return Unavailable(reason, float(after) if after.isdigit() else None)
+
+
+class LocalSink:
+    """Hands signals to a function of this process: the gateway's own way to itself."""
+
+    def __init__(self, sink: SignalSink) -> None:
+        self._sink = sink
+
+    def deliver(self, payloads: Sequence[bytes]) -> Outcome:
+        """Pass the signals on; if the function raises, they are passed again later."""
+        self._sink([AlertSignal.model_validate_json(payload) for payload in payloads])
+        return Delivered()
+
+
+class SignalPath:
+    """Turns reports into signals and puts them into the outbox."""
+
+    def __init__(self, outbox: Outbox, service: str, environment: str) -> None:
+        self._outbox = outbox
+        self._service = service
+        self._environment = environment
+
+    def fired(self, report: Report, event_id: str | None) -> None:
+        """Send a signal for a report; `event_id` is its event in the collector, if there is one."""
+        self._put(
+            AlertSignal(
+                signal_id=uuid4().hex,
+                event_id=event_id,
+                kind="fired",
+                monitoring_point=report.point_id,
+                fingerprint=list(report.fingerprint),
+                level=report.level,
+                category=report.point.category,
+                service=self._service,
+                environment=self._environment,
+                message=report.message,
+                occurrences=report.occurrences,
+                first_seen=datetime.fromtimestamp(report.first_seen, UTC),
+                last_seen=datetime.fromtimestamp(report.last_seen, UTC),
+                request_ids=list(report.request_ids),
+                tags=dict(report.tags),
+            )
+        )
+
+    def recovered(self, report: Report) -> None:
+        """Send a signal that the incident of this fingerprint is over."""
+        self._put(
+            AlertSignal(
+                signal_id=uuid4().hex,
+                kind="recovered",
+                monitoring_point=report.point_id,
+                fingerprint=list(report.fingerprint),
+                level=report.level,
+                category=report.point.category,
+                service=self._service,
+                environment=self._environment,
+                message=report.message,
+                first_seen=datetime.fromtimestamp(report.first_seen, UTC),
+                last_seen=datetime.fromtimestamp(report.last_seen, UTC),
+                tags=dict(report.tags),
+            )
+        )
+
+    def start(self, on_dropped: Callable[[], None]) -> None:
+        """Start delivering."""
+        self._outbox.start(on_dropped)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of what belongs to the parent."""
+        self._outbox.abandon()
+
+    def flush(self, timeout: float) -> None:
+        """Wait for the delivery of what is ready."""
+        self._outbox.flush(timeout)
+
+    def close(self, timeout: float) -> None:
+        """Deliver what can be delivered."""
+        self._outbox.close(timeout)
+
+    def _put(self, signal: AlertSignal) -> None:
+        self._outbox.put(signal.signal_id, signal.model_dump_json().encode())

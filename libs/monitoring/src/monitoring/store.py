@@ -1,0 +1,77 @@
+"""Where payloads wait for delivery."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A stored payload: names sort by age, sizes are bytes."""
+
+    name: str
+    size: int
+
+
+class Store(Protocol):
+    """Keeps payloads by name. Every method may be called from any thread."""
+
+    durable: bool
+
+    def write(self, name: str, payload: bytes) -> None:
+        """Store, or replace as a whole; raises `OSError` when there is no room."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """Return the payload, or None if it is gone."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Delete; nothing happens if it is gone."""
+        ...
+
+    def adopt(self) -> list[Item]:
+        """Take over what other processes left behind, oldest first; raises `OSError`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is left, so that others may adopt it."""
+        ...
+
+    def abandon(self) -> None:
+        """In a forked child: leave everything to the parent."""
+        ...
+
+
+class MemoryStore:
+    """Payloads in memory: they wait for the collector, but not beyond the process."""
+
+    durable = False
+
+    def __init__(self) -> None:
+        self._payloads: dict[str, bytes] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._payloads)
+
+    def write(self, name: str, payload: bytes) -> None:
+        """Store, or replace."""
+        self._payloads[name] = payload
+
+    def read(self, name: str) -> bytes | None:
+        """Return the payload, or None if it is gone."""
+        return self._payloads.get(name)
+
+    def remove(self, name: str) -> None:
+        """Delete; nothing happens if it is gone."""
+        self._payloads.pop(name, None)
+
+    def adopt(self) -> list[Item]:
+        """Nobody else sees this memory."""
+        return []
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._payloads.clear()
+
+    def abandon(self) -> None:
+        """The parent has a memory of its own."""
