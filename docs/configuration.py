@@ -2,15 +2,15 @@
 
 from typing import Any
 
-import pipeline.settings
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
-from services import SERVICES
 
 import monitoring
+import pipeline.settings
 from servicekit.settings import ServiceSettings
+from services import SERVICES
 
 _HEAD = """# Configuration
 

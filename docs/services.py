@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from fastapi import FastAPI
+
 import feature_sync.app
 import feature_sync.settings
 import model_registry.app
@@ -11,8 +13,6 @@ import notification_gateway.app
 import notification_gateway.settings
 import recommender_api.app
 import recommender_api.settings
-from fastapi import FastAPI
-
 from servicekit.settings import ServiceSettings
 
 

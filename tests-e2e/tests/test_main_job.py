@@ -4,6 +4,7 @@ import httpx
 import psycopg2
 import pytest
 import redis
+
 from harness import RunningStack
 
 
