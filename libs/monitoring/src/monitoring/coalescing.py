@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 WINDOW_SECONDS = 60.0
 MAX_REQUEST_IDS = 10
@@ -51,9 +51,10 @@ class _Window(Generic[T]):
             ids.append(request_id)
 
     def take(self, key: K) -> Repeats[K, T] | None:
-        if self.last is None:
+        if not self.count:
             return None
-        taken = Repeats(key, self.count, self.first_seen, self.last_seen, tuple(self.request_ids), self.last)
+        last = cast("T", self.last)
+        taken = Repeats(key, self.count, self.first_seen, self.last_seen, tuple(self.request_ids), last)
         self._reset()
         return taken
 

@@ -14,7 +14,7 @@ from monitoring.coalescing import Coalescer, Repeats
 from monitoring.collector import CollectorPath
 from monitoring.context import breadcrumbs, known_facts
 from monitoring.metrics import Counters
-from monitoring.redaction import Redactor
+from monitoring.redaction import Redactor, text_of
 from monitoring.reports import Key, Observation, Report, Span, compose
 from monitoring.signals import SignalPath
 
@@ -149,12 +149,15 @@ class Runtime:
         overloaded = self._queue.qsize() >= MAX_QUEUED
         if self._collector is not None and (report.level == "error" or overloaded):
             self._collector.write_ahead(report)
-        if self._signals is not None:
-            self._signals.fired(report, event_id)
-        if overloaded and self._collector is not None:
-            self._collector.release(report)
-        else:
-            self._queue.put(report)
+        try:
+            if self._signals is not None:
+                self._signals.fired(report, event_id)
+        finally:
+            # Whatever becomes of the signal, the event goes its own way.
+            if overloaded and self._collector is not None:
+                self._collector.release(report)
+            else:
+                self._queue.put(report)
         return event_id
 
     def _emit_repeats(self, repeats: Repeats[Key, Observation]) -> None:
@@ -202,4 +205,4 @@ def _wanted(seen: Observation, part: str) -> str | None:
     if name is None:
         return part
     value = seen.value(name)
-    return None if value is None else str(value)
+    return None if value is None else text_of(value)
