@@ -21,14 +21,14 @@ $(UV):
 	python3 -m venv .venvs/uv && .venvs/uv/bin/pip install --quiet uv==$(UV_VERSION)
 
 # An environment's stamp is newer than its lock file when the environment is in step with it.
-.venvs/dev/.stamp: requirements/dev.txt $(PACKAGES:%=%/pyproject.toml) libs/testkit/pyproject.toml | $(UV)
+.venvs/dev/.stamp: requirements/dev.txt $(PACKAGES:%=%/pyproject.toml) libs/testkit/pyproject.toml deploy/native/pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python 3.11 .venvs/dev
 	$(UV) pip sync --quiet --python $(PY) requirements/dev.txt
-	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation $(call editable,$(PACKAGES) libs/testkit)
+	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation $(call editable,$(PACKAGES) libs/testkit deploy/native)
 	touch $@
 
 .PHONY: lint
 lint: .venvs/dev/.stamp ## formatting, lint and types
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
-	$(PY) -m mypy $(foreach package,$(PACKAGES) libs/testkit,$(package)/src)
+	$(PY) -m mypy $(foreach package,$(PACKAGES) libs/testkit deploy/native,$(package)/src)
