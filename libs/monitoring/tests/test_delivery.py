@@ -114,6 +114,14 @@ def test_a_recovery_ends_the_incident_and_the_next_fault_goes_at_once(on: StandI
     assert on.signals[2]["message"] == "pipeline.database: recovered"
 
 
+def test_a_recovery_does_not_overtake_the_warning_that_it_ends(on: StandIn) -> None:
+    for _ in range(10):
+        monitoring.report("redis.connection_failed", error=ConnectionError())
+        monitoring.recovered("redis.connection_failed")
+    monitoring.flush(5)
+    assert [signal["kind"] for signal in on.signals] == ["fired", "recovered"] * 10
+
+
 def test_a_recovery_reaches_every_incident_that_its_fields_match(on: StandIn) -> None:
     for operation in ("read", "write"):
         report(operation)
