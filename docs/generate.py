@@ -1,0 +1,44 @@
+"""Writes the reference pages that come from the code: CONFIGURATION, API_REFERENCE and MONITORING_POINTS.
+
+python docs/generate.py            write them
+python docs/generate.py --check    exit 1 and name the pages that no longer say what the code says
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import api_reference
+import configuration
+from monitoring.docs import render as render_monitoring_points
+
+PAGES = {
+    "API_REFERENCE.md": api_reference.render,
+    "CONFIGURATION.md": configuration.render,
+    "MONITORING_POINTS.md": render_monitoring_points,
+}
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page has drifted")
+    check = parser.parse_args().check
+    folder = Path(__file__).parent
+    drifted = []
+    for name, render in PAGES.items():
+        page = folder / name
+        text = render()
+        if page.exists() and page.read_text(encoding="utf-8") == text:
+            continue
+        drifted.append(name)
+        if not check:
+            page.write_text(text, encoding="utf-8")
+    if check and drifted:
+        sys.stderr.write(f"{', '.join(drifted)}: not what the code says; run `make docs`\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

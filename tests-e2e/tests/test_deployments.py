@@ -1,0 +1,47 @@
+"""A deploy that fails changes nothing and is heard of; one that succeeds is served without a restart."""
+
+import time
+
+from harness import RunningStack
+
+
+def test_a_damaged_bundle_keeps_the_old_model_and_pages_by_wechat(stack: RunningStack) -> None:
+    serving = stack.api.get(f"/similar/{stack.dataset_id}").json()["model_version"]
+    version = stack.push_another_version()
+    stack.damage_stored_bundle(version)
+
+    began = time.monotonic()
+    refused = stack.registry.post("/models/ranker/deployments", json={"version": version, "mode": "primary"})
+    assert refused.status_code in (409, 422)
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert "checksum" in refused.json()["detail"]
+
+    message = stack.wechat.wait_for("model.deployment_failed", within=5)
+    stack.note("seconds from a failed deploy to its WeChat message", time.monotonic() - began)
+    assert "model-registry" in message["content"]
+
+    event = stack.collector.wait_for("model.deployment_failed", within=15)
+    assert event["fingerprint"] == ["model", "deployment_failed"]
+    assert event["level"] == "error"
+    assert event["tags"]["service"] == "model-registry"
+    assert event["tags"]["stage"] == "checksum"
+    assert event["tags"]["model_version"] == version
+    assert "deployment started" in {crumb["message"] for crumb in event["breadcrumbs"]}
+
+    answer = stack.api.get(f"/similar/{stack.dataset_id}").json()
+    assert (answer["model_version"], answer["fallback_level"]) == (serving, 0)
+    assert stack.active_version() == serving
+
+
+def test_a_new_version_is_served_without_a_restart_and_can_be_rolled_back(stack: RunningStack) -> None:
+    serving = stack.active_version()
+    started = stack.started_at("recommender-api")
+    version = stack.push_another_version()
+    deployed = stack.registry.post("/models/ranker/deployments", json={"version": version, "mode": "primary"})
+    assert (deployed.status_code, deployed.json()["previous_version"]) == (201, serving)
+    stack.wait_until(lambda: stack.served_version() == version, within=15, what="the API serves the new version")
+
+    rolled_back = stack.registry.post("/models/ranker/rollback", json={"reason": "end-to-end test"})
+    assert rolled_back.status_code in (200, 201)
+    stack.wait_until(lambda: stack.served_version() == serving, within=15, what="the API serves the old version again")
+    assert stack.started_at("recommender-api") == started

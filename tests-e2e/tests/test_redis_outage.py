@@ -1,0 +1,74 @@
+"""Redis is killed and held down while requests run: the answers get poorer, none is missing, and it is known why."""
+
+import time
+
+from harness import RunningStack
+
+
+def test_requests_survive_the_death_of_redis_and_it_is_reported(stack: RunningStack) -> None:
+    normal = stack.api.get(f"/similar/{stack.dataset_id}?limit=5")
+    assert normal.json()["fallback_level"] == 0
+
+    request_id = f"e2e-redis-{time.time_ns()}"
+    stack.hold_down("redis")
+    try:
+        answers = [
+            stack.api.get(f"/similar/{stack.dataset_id}?limit=5", headers={"X-Request-ID": f"{request_id}.{number}"})
+            for number in range(50)
+        ]
+        cold = stack.api.get(f"/similar/{stack.cold_dataset_id}?limit=5")
+        others = [
+            stack.api.get(path)
+            for path in (
+                f"/recommend/detail/{stack.dataset_id}?user_id={stack.user_id}",
+                f"/recommend/user/{stack.user_id}",
+                "/hot/trending?timeframe=1h",
+            )
+        ]
+    finally:
+        stack.bring_back("redis")
+    returned = time.monotonic()
+    stack.wait_until(
+        lambda: stack.api.get(f"/similar/{stack.dataset_id}?limit=5").json()["fallback_level"] == 0,
+        within=1.0,
+        every=0.02,
+        what="normal answers after Redis returned",
+    )
+    stack.note("seconds from Redis answering to level 0", time.monotonic() - returned)
+
+    assert [answer.status_code for answer in (*answers, cold, *others)] == [200] * 54
+    assert {answer.json()["fallback_level"] for answer in answers} == {2}
+    assert {answer.json()["degrade_reason"] for answer in answers} == {"redis_unavailable"}
+    assert all(len(answer.json()["items"]) == 5 and answer.json()["degraded"] for answer in answers)
+    assert cold.json()["fallback_level"] == 3
+    assert [answer.json()["fallback_level"] for answer in others] == [2, 3, 2]
+
+    for point, level, breadcrumb in (
+        ("redis.connection_failed", "warning", None),
+        ("fallback.redis_failed", "warning", "Redis fallback failed"),
+        ("fallback.precomputed_used", "info", "Using precomputed fallback"),
+        ("fallback.static_popular_used", "warning", "Using static popular fallback"),
+    ):
+        event = stack.collector.wait_for(point, within=15)
+        assert event["fingerprint"] == point.split(".")
+        assert event["level"] == level
+        assert event["tags"]["service"] == "recommender-api"
+        assert event["tags"]["monitoring_point"] == point
+        if breadcrumb:
+            assert breadcrumb in {crumb["message"] for crumb in event["breadcrumbs"]}
+            assert event["tags"]["degrade_reason"] == "redis_unavailable"
+        if point != "fallback.static_popular_used":
+            assert event["tags"]["request_id"].startswith(request_id)
+
+
+def test_a_hung_redis_costs_no_answer_either(stack: RunningStack) -> None:
+    with stack.frozen("redis"):
+        answers = [stack.api.get(f"/similar/{stack.dataset_id}?limit=5") for _ in range(20)]
+    assert [answer.status_code for answer in answers] == [200] * 20
+    assert answers[-1].json()["fallback_level"] == 2
+    stack.wait_until(
+        lambda: stack.api.get(f"/similar/{stack.dataset_id}?limit=5").json()["fallback_level"] == 0,
+        within=1.0,
+        every=0.02,
+        what="normal answers after Redis went on",
+    )
