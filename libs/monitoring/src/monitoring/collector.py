@@ -15,7 +15,7 @@ from sentry_sdk.transport import HttpTransport, _parse_rate_limits
 from sentry_sdk.utils import event_from_exception, json_dumps
 
 from monitoring.context import MAX_BREADCRUMBS
-from monitoring.events import MAX_FRAMES, Origin, envelope_of, event_of, outline_of
+from monitoring.events import Origin, envelope_of, event_of, outline_of
 from monitoring.outbox import Delivered, Outbox, Outcome, Rejected, Unavailable
 from monitoring.redaction import MAX_SEARCHED, Redactor
 from monitoring.reports import Report
@@ -176,7 +176,6 @@ def start_sdk(
         default_integrations=False,
         auto_enabling_integrations=False,
         max_breadcrumbs=MAX_BREADCRUMBS,
-        max_stack_frames=MAX_FRAMES,
         # Only a guard of the memory: the text is cut after redaction.
         max_value_length=MAX_SEARCHED,
         before_send=redacted,

@@ -149,7 +149,7 @@ class Outbox:
             self._changed.notify_all()
             while self._ready:
                 left = deadline - time.monotonic()
-                if left <= 0 or (self._failures != failures and self._store.durable and not self._memory):
+                if left <= 0 or (self._failures != failures and self._store.durable and self._memory.empty):
                     return False
                 self._changed.wait(left)
             return True

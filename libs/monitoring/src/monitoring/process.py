@@ -66,8 +66,11 @@ def init(
     secrets = tuple(secrets)
     shutdown()
     with _state.lock:
+        _state.failed_once = False
         _state.redactor = Redactor([*settings.secrets(), *secrets])
         _state.runtime = assembly.build(service, settings, _state.redactor, signal_sink)
+        if _state.runtime is None:
+            return
         _state.restart = partial(init, service, settings, secrets=secrets, signal_sink=signal_sink)
         if not _state.hooked:
             _state.hooked = True
