@@ -1,0 +1,173 @@
+"""A small bundle that is whole and answers, for the tests of whoever reads bundles."""
+
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.bundle import BundleManifest, DataWindow, pack, write_manifest
+from contracts.features import CHANNELS, FEATURE_SCHEMA, FEATURES
+from ranking.bundle import BundleContents, save
+from ranking.catalogue import Catalogue
+from ranking.engine import Engine, Question
+from ranking.features import ItemTable
+from ranking.golden import GoldenRequest
+from ranking.item_stats import DAY, ItemStats
+from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
+from ranking.verification import answer
+
+FIRST_DATASET_ID = 101
+MODEL_END = datetime(2026, 1, 1, tzinfo=UTC)
+_TOPICS = ("Weather", "Health", "Traffic", "Finance", "Energy")
+_NEIGHBOURS = 30
+
+
+def tiny_bundle(
+    folder: Path, *, name: str = "ranker", version: str = "1", seed: int = 0, n: int = 200, ndcg: float = 0.2
+) -> Path:
+    """Write a whole bundle of `n` random datasets, ids from `FIRST_DATASET_ID` on, below `folder` and return it.
+
+    The last dataset is cold: no neighbours, no precomputed list. Another `seed` gives other answers; `ndcg` is what
+    the manifest claims as `ndcg@10`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = tiny_contents(seed=seed, n=n)
+    save(contents, folder)
+    write_manifest(
+        folder,
+        BundleManifest(
+            name=name,
+            version=version,
+            created_at=MODEL_END,
+            git_commit=None,
+            data_window=DataWindow(
+                start=MODEL_END - timedelta(days=90), end=MODEL_END, interactions=n * 20, users=50, datasets=n
+            ),
+            feature_schema=FEATURE_SCHEMA,
+            metrics={"ndcg@10": ndcg, "ndcg@10_popularity": 0.08},
+        ),
+    )
+    return folder
+
+
+def tiny_archive(
+    path: Path, *, name: str = "ranker", version: str = "1", seed: int = 0, n: int = 200, ndcg: float = 0.2
+) -> Path:
+    """Write `tiny_bundle` packed to `path` and return it."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = tiny_bundle(Path(temporary), name=name, version=version, seed=seed, n=n, ndcg=ndcg)
+        pack(folder, path)
+    return path
+
+
+def tiny_contents(*, seed: int = 0, n: int = 200) -> BundleContents:
+    """Return the contents of `tiny_bundle`; needs `n` ≥ 40."""
+    rng = np.random.default_rng(seed)
+    topics = rng.integers(0, len(_TOPICS), n)
+    catalogue = Catalogue(
+        np.arange(FIRST_DATASET_ID, FIRST_DATASET_ID + n),
+        [f"{_TOPICS[topic]} dataset {number}" for number, topic in enumerate(topics)],
+        np.round(rng.uniform(0, 500, n), 2),
+        [f"https://img.example.com/{number}.png" if number % 3 else None for number in range(n)],
+        [[_TOPICS[topic].lower(), "demo"] for topic in topics],
+        [f"Provider {number % 7}" for number in range(n)],
+    )
+    content = rng.normal(size=(n, 16)).astype(np.float32) + np.eye(16, dtype=np.float32)[topics] * 4
+    content /= np.linalg.norm(content, axis=1, keepdims=True)
+    content[-1] = 0.0
+    stats = _stats(rng, catalogue)
+    popularity = stats.popularity(MODEL_END.timestamp())
+    best = np.argsort(-popularity, kind="stable").astype(np.int32)
+    popular = Popular(best, (popularity[best] / popularity.max()).astype(np.float32))
+    neighbours = [_nearest(content, rng, noise) for noise in (0.6, 0.0, 0.3)]
+    everything = np.arange(n, dtype=np.int32)
+    partial = BundleContents(
+        catalogue,
+        stats.rows(everything, MODEL_END.timestamp()),
+        ItemTable(content, (everything % 7).astype(np.int32), np.log1p(catalogue.prices).astype(np.float32)),
+        RecallTables(neighbours[0], neighbours[1], neighbours[2], popular),
+        RecallSettings(),
+        _ranker_text(rng),
+        Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
+        {"1h": best[:20].tolist(), "24h": best[:40].tolist()},
+        [],
+    )
+    engine = Engine(partial)
+    return replace(partial, precomputed=_precomputed(engine, n), golden=_golden(engine, rng, n))
+
+
+def _stats(rng: np.random.Generator, catalogue: Catalogue) -> ItemStats:
+    n, end = len(catalogue), int(MODEL_END.timestamp())
+    created = end - (rng.uniform(1, 90, n) * DAY).astype(np.int64)
+    stats = ItemStats(created, catalogue.prices.astype(np.float32), end - 90 * DAY)
+    weights = 1.0 / np.arange(1, n) ** 0.8
+    items = rng.choice(n - 1, n * 20, p=weights / weights.sum()).astype(np.int32)
+    ts = end - (rng.uniform(0, 90, len(items)) * DAY).astype(np.int64)
+    stats.add(items, ts, rng.choice(np.array([1, 2, 3, 4], np.uint8), len(items)))
+    return stats
+
+
+def _nearest(content: NDArray[np.float32], rng: np.random.Generator, noise: float) -> Neighbours:
+    n = len(content)
+    similarity = content @ content.T + noise * rng.random((n, n), np.float32)
+    np.fill_diagonal(similarity, -np.inf)
+    similarity[-1, :] = similarity[:, -1] = -np.inf
+    items = np.argsort(-similarity, axis=1, kind="stable")[:, :_NEIGHBOURS].astype(np.int32)
+    scores = np.take_along_axis(similarity, items, axis=1)
+    unknown = ~(scores > 0)
+    return Neighbours(np.where(unknown, np.int32(-1), items), np.where(unknown, np.float32(0), scores))
+
+
+def _ranker_text(rng: np.random.Generator) -> str:
+    """Train on noise around a plausible taste: recall scores, popularity and nearness all help."""
+    matrix = rng.random((2000, len(FEATURES))).astype(np.float32)
+    names = [feature.name for feature in FEATURES]
+    helpful = [names.index(f"score_{channel}") for channel in CHANNELS] + [names.index("anchor_content_similarity")]
+    target = matrix[:, helpful].sum(axis=1) + rng.normal(0, 0.3, len(matrix))
+    data = lgb.Dataset(matrix, target, feature_name=names)
+    settings = {
+        "objective": "regression",
+        "num_leaves": 15,
+        "num_threads": 1,
+        "use_missing": False,
+        "verbosity": -1,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": 42,
+    }
+    booster = lgb.train(settings, data, num_boost_round=20)
+    return str(booster.model_to_string())
+
+
+def _precomputed(engine: Engine, n: int) -> Neighbours:
+    items = np.full((n, 60), -1, np.int32)
+    scores = np.zeros((n, 60), np.float32)
+    for anchor in range(n - 1):
+        question = Question(anchor)
+        ranked = engine.rank(question, engine.recall(question), 60)
+        items[anchor, : len(ranked.items)] = ranked.items
+        scores[anchor, : len(ranked.items)] = ranked.scores
+    return Neighbours(items, scores)
+
+
+def _golden(engine: Engine, rng: np.random.Generator, n: int) -> list[GoldenRequest]:
+    end = int(MODEL_END.timestamp())
+    requests = []
+    for number in range(10):
+        known = rng.choice(n - 1, 5, replace=False) if number % 3 else np.empty(0, np.int64)
+        request = GoldenRequest(
+            dataset_id=int(FIRST_DATASET_ID + rng.integers(n)) if number % 2 else None,
+            user_features=[1.8, 0.1, 3.0] if len(known) else [],
+            history_ids=[int(FIRST_DATASET_ID + position) for position in known],
+            history_ts=[end - 3600 * hour for hour in range(len(known))],
+            history_types=[2] * len(known),
+            expected_ids=[],
+            expected_scores=[],
+        )
+        ids, scores = answer(engine, request, 10)
+        requests.append(request.model_copy(update={"expected_ids": ids, "expected_scores": scores}))
+    return requests
