@@ -14,15 +14,26 @@ def remember(pid: int, file: Path) -> None:
 
 
 def members(file: Path) -> list[int]:
-    """Return the living processes of the session written down in `file`; none when its id belongs to another by now."""
+    """Return the living processes of the session written down in `file`, its leader included."""
+    session = _known(file)
+    return [] if session is None else [pid for pid in _processes() if _session(pid) == session]
+
+
+def leads(file: Path) -> bool:
+    """Say whether the session's leader lives."""
+    session = _known(file)
+    return session is not None and _session(session) == session
+
+
+def _known(file: Path) -> int | None:
+    """Return the session's id, or None when there is none or the id belongs to a stranger by now."""
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return []
-    leader = _started(known["pid"])
-    if known["boot"] != _boot() or leader not in (None, known["started"]):
-        return []
-    return [pid for pid in _processes() if _session(pid) == known["pid"]]
+        return None
+    if known["boot"] != _boot() or _started(known["pid"]) not in (None, known["started"]):
+        return None
+    return int(known["pid"])
 
 
 def _processes() -> list[int]:

@@ -67,8 +67,7 @@ class Stack:
             for each in preparations:
                 each.result()
         self._start(collector)
-        self._start(services)
-        self._start(airflow)
+        self._start([*services, *airflow])
         if config.demo and not training.has_active_model(self.variables):
             self._first_model()
 

@@ -45,10 +45,11 @@ class Supervisor:
         sessions.remember(int(self._call("getPID")), self._session_file)
 
     def runs(self) -> bool:
-        """Say whether the supervisor answers."""
+        """Say whether the supervisor takes orders."""
         try:
             self._call("getState")
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, xmlrpc.client.Fault):
+            # A fault: it is shutting down.
             return False
         return True
 
@@ -77,10 +78,10 @@ class Supervisor:
         if self.runs():
             self._call("shutdown")
         deadline = time.monotonic() + _STOP_ALL_SECONDS
-        while (left := sessions.members(self._session_file)) and self.runs() and time.monotonic() < deadline:
+        while sessions.leads(self._session_file) and time.monotonic() < deadline:
             time.sleep(0.1)
         # Airflow's tasks leave their scheduler's group when it is killed, but not the supervisor's session.
-        for pid in left:
+        for pid in sessions.members(self._session_file):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._session_file.unlink(missing_ok=True)
