@@ -167,3 +167,30 @@ def test_a_forked_child_reports_on_its_own_and_lets_the_parents_spool_go(
     points = Counter(event["tags"]["monitoring_point"] for event in stand_in.events)
     assert points == {"api.startup_failed": 1, "model.deployment_failed": 1}
     assert len(stand_in.signals) == 2
+
+
+def test_a_forked_child_does_not_keep_its_dead_parents_spool_locked(
+    stand_in: StandIn, spooling: MonitoringSettings, until
+) -> None:
+    code = (
+        "import os, signal, sys, time, monitoring\n"
+        "monitoring.init('parent', monitoring.MonitoringSettings())\n"
+        "monitoring.report('api.startup_failed', error=ValueError())\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os.write(1, str(os.getpid()).encode())\n"
+        "    os.close(1)\n"
+        "    time.sleep(60)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    stand_in.mode = "down"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment_of(spooling), check=False, stdout=subprocess.PIPE, text=True
+    )
+    child = int(done.stdout)
+    try:
+        stand_in.mode = "ok"
+        monitoring.init("survivor", spooling)
+        until(lambda: [event["tags"]["service"] for event in stand_in.events] == ["parent"])
+    finally:
+        os.kill(child, signal.SIGKILL)

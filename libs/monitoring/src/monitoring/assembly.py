@@ -54,9 +54,9 @@ def _collector(
     release = settings.sentry_release or f"recsys@{version('recsys-monitoring')}"
     origin = Origin.of(settings.sentry_environment, release)
     dsn = settings.sentry_dsn.get_secret_value()
-    transport = start_sdk(dsn, service, origin, redactor, settings.sentry_traces_sample_rate)
+    client, transport = start_sdk(dsn, service, origin, redactor, settings.sentry_traces_sample_rate)
     outbox = _outbox("events", settings, counters, transport.deliver)
-    return CollectorPath(transport, outbox, origin, redactor)
+    return CollectorPath(client, transport, outbox, origin, redactor)
 
 
 def _signals(

@@ -182,7 +182,7 @@ class Runtime:
             try:
                 job()
                 self._emit_repeats(self._coalescer.due)
-            except Exception:  # noqa: BLE001 - the thread must survive whatever a report holds
+            except BaseException:  # noqa: BLE001 - the thread must survive whatever a report holds
                 _log.exception("monitoring could not handle a report")
 
     def _send(self, report: Report) -> None:
