@@ -27,6 +27,14 @@ $(UV):
 	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation $(call editable,$(PACKAGES) libs/testkit)
 	touch $@
 
+# Airflow pins libraries below the services' versions: its tasks, with our packages beside it, run in an environment of their own.
+IN_AIRFLOW := libs/contracts libs/ranking libs/monitoring airflow libs/testkit
+.venvs/airflow/.stamp: requirements/airflow.txt requirements/airflow-tests.txt $(IN_AIRFLOW:%=%/pyproject.toml) | $(UV)
+	$(UV) venv --quiet --allow-existing --python 3.11 .venvs/airflow
+	$(UV) pip sync --quiet --python .venvs/airflow/bin/python requirements/airflow.txt requirements/airflow-tests.txt
+	$(UV) pip install --quiet --python .venvs/airflow/bin/python --no-deps --no-build-isolation $(call editable,$(IN_AIRFLOW))
+	touch $@
+
 .PHONY: lint
 lint: .venvs/dev/.stamp ## formatting, lint and types
 	$(PY) -m ruff format --check .
