@@ -7,7 +7,7 @@ from airflow.plugins_manager import AirflowPlugin
 from airflow_monitoring.listener import Listener
 
 
-class MonitoringPlugin(AirflowPlugin):
+class MonitoringPlugin(AirflowPlugin):  # type: ignore[misc] # the types are in the other environment
     """Registers the listener in every process of Airflow."""
 
     name = "airflow_monitoring"
