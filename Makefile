@@ -15,9 +15,11 @@ ENVIRONMENTS := $(foreach name,native services airflow collector,.venvs/$(name)/
 # What is installed, besides the lock file, into each environment.
 native_PACKAGES := deploy/native
 services_PACKAGES := $(LIBS) $(SERVICES) airflow tests-e2e
-airflow_PACKAGES := libs/contracts libs/ranking libs/monitoring airflow
+airflow_PACKAGES := libs/contracts libs/ranking libs/monitoring airflow libs/testkit
 collector_PACKAGES :=
 dev_PACKAGES := $(services_PACKAGES) libs/testkit deploy/native
+# Locks that are installed beside an environment's own.
+airflow_LOCKS := requirements/airflow-tests.txt
 
 .PHONY: help
 help: ## list the commands
@@ -69,9 +71,9 @@ $(UV):
 
 # An environment's stamp is newer than what it was made from when the environment is in step with it.
 .SECONDEXPANSION:
-.venvs/%/.stamp: requirements/%.txt $$(addsuffix /pyproject.toml,$$($$*_PACKAGES)) | $(UV)
+.venvs/%/.stamp: requirements/%.txt $$($$*_LOCKS) $$(addsuffix /pyproject.toml,$$($$*_PACKAGES)) | $(UV)
 	@echo "preparing the environment $*"
 	@$(UV) venv --quiet --allow-existing --python 3.11 .venvs/$*
-	@$(UV) pip sync --quiet --python .venvs/$*/bin/python requirements/$*.txt
+	@$(UV) pip sync --quiet --python .venvs/$*/bin/python requirements/$*.txt $($*_LOCKS)
 	@$(if $($*_PACKAGES),$(UV) pip install --quiet --python .venvs/$*/bin/python --no-deps --build-constraints requirements/dev.txt $(addprefix -e ,$($*_PACKAGES)))
 	@touch $@

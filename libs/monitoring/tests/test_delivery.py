@@ -273,3 +273,24 @@ def test_tracing_does_not_stand_in_the_way_of_events(settings: MonitoringSetting
     report()
     monitoring.flush(5)
     assert len(stand_in.events) == 1
+
+
+def test_one_occurrence_reported_by_two_processes_is_one_event_and_one_signal(
+    on: StandIn, settings: MonitoringSettings
+) -> None:
+    def seen(occurrence: str) -> str | None:
+        return monitoring.report(
+            "airflow.task_failed", occurrence=occurrence, dag_id="a", task_id="b", run_id="c", try_number=1
+        )
+
+    first = seen("task-1")
+    assert seen("task-1") is None  # in the same process: neither sent again nor counted
+    monitoring.init("another process", settings)
+    assert seen("task-1") == first
+    monitoring.init("a third process", settings)
+    assert seen("task-2") != first
+    monitoring.shutdown()
+    assert [event["event_id"] for event in on.events[:2]] == [first, first]
+    assert len({event["event_id"] for event in on.events}) == 2
+    assert len({signal["signal_id"] for signal in on.signals}) == 2
+    assert all(event["contexts"]["airflow"]["occurrences"] == 1 for event in on.events)

@@ -55,6 +55,7 @@ class Runtime:
         self._order = threading.Lock()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._fired: dict[Key, None] = {}
+        self._occurrences: dict[tuple[str, str], None] = {}
         self._complained: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="monitoring", daemon=True)
 
@@ -66,14 +67,23 @@ class Runtime:
             self._signals.start(partial(self._dropped, "signals"))
         self._thread.start()
 
-    def report(self, point_id: str, error: BaseException | None, fields: Mapping[str, Any]) -> str | None:
+    def report(
+        self,
+        point_id: str,
+        error: BaseException | None,
+        fields: Mapping[str, Any],
+        occurrence: str | None = None,
+    ) -> str | None:
         """Count a repeat, or send a first report; returns its event id if it goes to the collector."""
         point = self._points.get(point_id)
         if point is None:
             self._complain(f"{point_id!r} is no monitoring point of the catalogue; nothing is reported")
             return None
+        if occurrence is not None and self._known_occurrence(point_id, occurrence):
+            return None
         facts = known_facts()
-        seen = Observation(point, fields, facts, breadcrumbs(), None if error is None else type(error).__name__)
+        error_type = None if error is None else type(error).__name__
+        seen = Observation(point, fields, facts, breadcrumbs(), error_type, occurrence=occurrence)
         key: Key = (point_id, seen.level(), seen.fingerprint())
         request_id = facts.get("request_id")
         self.counters.add("reports")
@@ -193,6 +203,13 @@ class Runtime:
         self._fired[key] = None
         if len(self._fired) > MAX_REMEMBERED:
             self._fired.pop(next(iter(self._fired)), None)
+
+    def _known_occurrence(self, point_id: str, occurrence: str) -> bool:
+        known = (point_id, occurrence) in self._occurrences
+        self._occurrences[point_id, occurrence] = None
+        if len(self._occurrences) > MAX_REMEMBERED:
+            self._occurrences.pop(next(iter(self._occurrences)), None)
+        return known
 
     def _complain(self, text: str) -> None:
         if text not in self._complained:
