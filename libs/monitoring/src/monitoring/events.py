@@ -11,7 +11,7 @@ from typing import Any
 from sentry_sdk.consts import VERSION
 from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
-from monitoring.redaction import MAX_TEXT, Redactor, cut
+from monitoring.redaction import MAX_TEXT, Redactor, cut, text_of
 from monitoring.reports import Report
 
 MAX_CHAIN = 5
@@ -108,7 +108,7 @@ def _exception_outline(error: BaseException, redactor: Redactor) -> Event:
     outline: Event = {
         "type": kind.__name__,
         "module": kind.__module__,
-        "value": cut(redactor.text(str(error)), MAX_TEXT),
+        "value": cut(redactor.text(text_of(error)), MAX_TEXT),
         "mechanism": {"type": "monitoring", "handled": True},
     }
     frames = [_frame_outline(traceback) for traceback in _tracebacks(error.__traceback__)]

@@ -94,6 +94,7 @@ class Outbox:
         self._held: OrderedDict[str, _Entry] = OrderedDict()
         self._ready: OrderedDict[str, _Entry] = OrderedDict()
         self._bytes = 0
+        self._stamp = 0
         self._retry_at = 0.0
         self._delay = 0.0
         self._failures = 0
@@ -149,7 +150,7 @@ class Outbox:
             self._changed.notify_all()
             while self._ready:
                 left = deadline - time.monotonic()
-                if left <= 0 or (self._failures != failures and self._store.durable and not self._memory):
+                if left <= 0 or (self._failures != failures and self._store.durable and self._memory.empty):
                     return False
                 self._changed.wait(left)
             return True
@@ -173,8 +174,14 @@ class Outbox:
         """In a forked child: let go of what belongs to the parent."""
         self._store.abandon()
 
+    def _next_stamp(self) -> int:
+        # Names sort by age, and no two are of one age: order outlives the process.
+        with self._changed:
+            self._stamp = max(self._stamp + 1, int(self._now() * 1e6))
+            return self._stamp
+
     def _stored(self, key: str, payload: bytes, held: _Entry | None = None) -> _Entry:
-        name = held.item.name if held is not None else f"{int(self._now() * 1000):013d}-{key}"
+        name = held.item.name if held is not None else f"{self._next_stamp():017d}-{key}"
         try:
             self._store.write(name, payload)
         except OSError as error:
@@ -315,4 +322,4 @@ class Outbox:
 
 def _created(entry: _Entry) -> float:
     stamp = entry.item.name.partition("-")[0]
-    return int(stamp) / 1000 if stamp.isdigit() else 0.0
+    return int(stamp) / 1e6 if stamp.isdigit() else 0.0

@@ -21,6 +21,10 @@ _TELLING_NAMES = (
 _TELLING_NAME = re.compile(rf"(?:{_TELLING_NAMES})", re.IGNORECASE)
 _ASSIGNED = r"""(?:"[^"]*"|'[^']*'|[^\s&'",;)}\]]+)"""
 
+# Between a header's name and its value, raw or in reprs of dicts, pairs and bytes. Atomic: it gives nothing back.
+_SEPARATOR = r"""((?>\\?["']?\s*[:=,]\s*(?:b(?=["'\\]))?\\?["']?))"""
+_HEADER_VALUE = r"""(?!\[redacted\])[^"'\r\n\\]+"""
+
 # Each: what must be in the (lower-case) text for the pattern to be tried, the pattern, what stands there afterwards.
 _PATTERNS = (
     # The password may itself hold an @: everything up to the last one before the path.
@@ -31,24 +35,17 @@ _PATTERNS = (
         re.compile(r"""(\b[a-z][a-z0-9+.-]*://)[^\s/:@'"<>]*:(?!\d{1,5}[/?#])[^\s@'"<>]*@""", re.IGNORECASE),
         rf"\1{MARK}@",
     ),
-    # The value of an authorization header: scheme and credentials, or a bare token.
+    # The value of an authorization header or a cookie: all of it. A quote ends it.
     (
         "auth",
-        re.compile(
-            r"""((?:proxy-)?authorization|x-sentry-auth)(\\?["']?\s*[:=,]\s*b?\\?["']?)(?!\[redacted\])[^"'\r\n\\]+""",
-            re.IGNORECASE,
-        ),
+        re.compile(rf"((?:proxy-)?authorization|x-sentry-auth){_SEPARATOR}{_HEADER_VALUE}", re.IGNORECASE),
         rf"\1\2{MARK}",
     ),
-    (
-        "cookie",
-        re.compile(r"""((?:set-)?cookie)(\\?["']?\s*[:=,]\s*b?\\?["']?)(?!\[redacted\])[^"'\r\n\\]+""", re.IGNORECASE),
-        rf"\1\2{MARK}",
-    ),
+    ("cookie", re.compile(rf"((?:set-)?cookie){_SEPARATOR}{_HEADER_VALUE}", re.IGNORECASE), rf"\1\2{MARK}"),
     ("bearer", re.compile(r"\b(bearer\s+)[A-Za-z0-9._~+/=-]{4,}", re.IGNORECASE), rf"\1{MARK}"),
     (
         "basic ",
-        re.compile(r"\b(basic\s+)(?=[A-Za-z0-9+/]*[\dA-Z+/=])[A-Za-z0-9+/]{8,}={0,2}(?!\w)", re.IGNORECASE),
+        re.compile(r"\b([Bb]asic\s+)(?=[A-Za-z0-9+/]*[\dA-Z+/=])[A-Za-z0-9+/]{8,}={0,2}(?!\w)"),
         rf"\1{MARK}",
     ),
     # name=value, as in a query string, a form body, a libpq DSN or a command line.
@@ -65,7 +62,7 @@ _PATTERNS = (
     ),
     ("secretstr(", re.compile(r"(SecretStr\()(?!['\"]\*)[^)]*\)", re.IGNORECASE), rf"\1{MARK})"),
     # pydantic quotes what it refused, and what it refused may be a secret.
-    ("input_value=", re.compile(r"""(input_value=)(?:"[^"]*"|'[^']*'|[^,\]]*)"""), rf"\1{MARK}"),
+    ("input_value=", re.compile(r"""(input_value=)(?!\[redacted\])(?:"[^"]*"|'[^']*'|[^,\]]*)"""), rf"\1{MARK}"),
 )
 
 
@@ -97,7 +94,7 @@ class Redactor:
         for needed, pattern, replacement in _PATTERNS:
             if needed in lowered:
                 value = pattern.sub(replacement, value)
-        return value
+        return value if value.isascii() and "\0" not in value else _storable(value)
 
     def scrub(self, value: object) -> object:
         """Return a copy of JSON-like data without secrets: in keys, in values, and all of what a secret's name holds.
@@ -118,6 +115,14 @@ class Redactor:
         if isinstance(value, (str, bytes)) and value and _names_secret(name):
             return MARK
         return self.scrub(value)
+
+
+def text_of(value: object) -> str:
+    """Return `str(value)`, or what kind of thing it is if it cannot say."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - foreign code, and its failure must not hide the fault that is reported
+        return f"<{type(value).__name__} without a text>"
 
 
 def cut(text: str, limit: int = MAX_TEXT) -> str:
@@ -148,6 +153,11 @@ class RedactingFilter(logging.Filter):
         for name in record.__dict__.keys() - self._STANDARD:
             record.__dict__[name] = self._redactor.scrub(record.__dict__[name])
         return True
+
+
+def _storable(text: str) -> str:
+    """Neither JSON in UTF-8 takes half a surrogate pair nor PostgreSQL a NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _names_secret(name: object) -> bool:

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from monitoring.catalogue import EXCEPTION_PART, Level, Point, open_part
 from monitoring.context import Breadcrumb
-from monitoring.redaction import Redactor, cut
+from monitoring.redaction import Redactor, cut, text_of
 
 MAX_TAG = 200
 MAX_MESSAGE = 2000
@@ -33,6 +33,8 @@ class Observation:
     breadcrumbs: tuple[Breadcrumb, ...]
     error_type: str | None = None
     error: BaseException | None = None
+    # Names the one thing that happened, for reports of it from several processes.
+    occurrence: str | None = None
 
     def value(self, name: str) -> Any:
         """Return a field, or the fact of that name, or what the error tells; None if nobody knows."""
@@ -48,7 +50,13 @@ class Observation:
         by = self.point.level_by
         if by is None:
             return self.point.level
-        return by.values.get(str(self.value(by.field)), self.point.level)
+        return by.values.get(text_of(self.value(by.field)), self.point.level)
+
+    def event_id(self) -> str:
+        """Return a new id, or the id that every report of this occurrence gets."""
+        if self.occurrence is None:
+            return uuid4().hex
+        return uuid5(NAMESPACE_URL, f"{self.point.id}/{self.occurrence}").hex
 
     def fingerprint(self) -> tuple[str, ...]:
         """Return the catalogue's fingerprint with its open parts filled."""
@@ -63,7 +71,7 @@ class Observation:
 
     def _part(self, name: str) -> str:
         value = self.value(name)
-        return UNKNOWN if value is None else cut(str(value), MAX_PART)
+        return UNKNOWN if value is None else cut(text_of(value), MAX_PART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +112,14 @@ class Span:
 def compose(seen: Observation, span: Span, *, service: str, redactor: Redactor) -> Report:
     """Put together what is sent for an observation."""
     tags = _tags(seen, service, redactor)
-    context = _plain({name: value for name, value in seen.fields.items() if name not in tags})
+    context = _plain({name: value for name, value in seen.fields.items() if name not in tags and value is not None})
     request_ids = tuple(redactor.text(request_id) for request_id in span.request_ids)
     if span.occurrences > 1:
         context |= {"occurrences": span.occurrences, "request_ids": list(request_ids)}
     else:
         context |= {"occurrences": 1}
     return Report(
-        event_id=uuid4().hex,
+        event_id=seen.event_id(),
         point=seen.point,
         level=seen.level(),
         fingerprint=tuple(redactor.text(part) for part in seen.fingerprint()),
@@ -144,12 +152,12 @@ def _tag(value: object, redactor: Redactor) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     # Relay refuses tags with line breaks.
-    return cut(" ".join(redactor.text(str(value)).split()), MAX_TAG)
+    return cut(" ".join(redactor.text(text_of(value)).split()), MAX_TAG)
 
 
 def _message(seen: Observation, span: Span, redactor: Redactor) -> str:
     point = seen.point
-    parts = [str(value) for name in point.open_parts if name != EXCEPTION_PART and (value := seen.value(name))]
+    parts = [text_of(value) for name in point.open_parts if name != EXCEPTION_PART and (value := seen.value(name))]
     subject = f" [{' / '.join(parts)}]" if parts else ""
     text = redactor.text(f"{point.id}{subject}: {_detail(seen)}")
     times = f" ({span.occurrences} more times)" if span.occurrences > 1 else ""
@@ -158,12 +166,12 @@ def _message(seen: Observation, span: Span, redactor: Redactor) -> str:
 
 def _detail(seen: Observation) -> str:
     if seen.error is not None:
-        text = str(seen.error)
+        text = text_of(seen.error)
         return f"{type(seen.error).__name__}: {text}" if text else type(seen.error).__name__
     for name in ("error", "details", "detail"):
         value = seen.fields.get(name)
         if value:
-            return str(value)
+            return text_of(value)
     return seen.error_type or seen.point.when
 
 
@@ -184,7 +192,7 @@ def _scrubbed(data: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
 
 
 def _plain(data: Mapping[str, object]) -> dict[str, Any]:
-    return {str(name): _plain_value(value, MAX_DEPTH) for name, value in list(data.items())[:MAX_ITEMS]}
+    return {text_of(name): _plain_value(value, MAX_DEPTH) for name, value in list(data.items())[:MAX_ITEMS]}
 
 
 def _plain_value(value: object, depth: int) -> object:
@@ -193,7 +201,7 @@ def _plain_value(value: object, depth: int) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if depth and isinstance(value, Mapping):
-        return {str(name): _plain_value(held, depth - 1) for name, held in list(value.items())[:MAX_ITEMS]}
+        return {text_of(name): _plain_value(held, depth - 1) for name, held in list(value.items())[:MAX_ITEMS]}
     if depth and isinstance(value, (list, tuple, set, frozenset)):
         return [_plain_value(item, depth - 1) for item in list(value)[:MAX_ITEMS]]
-    return str(value)
+    return text_of(value)

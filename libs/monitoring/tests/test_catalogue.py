@@ -1,0 +1,65 @@
+"""The catalogue keeps its promise: 24 points, their fingerprints and levels; more may join, none leaves."""
+
+from collections import Counter
+
+import pytest
+from pydantic import ValidationError
+
+from monitoring import catalogue
+from monitoring.catalogue import Catalogue
+
+PROMISE = {
+    "redis.connection_failed": ("warning", "redis connection_failed"),
+    "redis.unexpected_error": ("error", "redis unexpected_error"),
+    "model.registry_parse_failed": ("warning", "model registry_parse_failed"),
+    "model.source_not_found": ("error", "model source_not_found"),
+    "model.deployment_failed": ("error", "model deployment_failed"),
+    "fallback.precomputed_load_failed": ("warning", "fallback precomputed_load_failed"),
+    "fallback.redis_failed": ("warning", "fallback redis_failed"),
+    "fallback.precomputed_used": ("info", "fallback precomputed_used"),
+    "fallback.static_popular_used": ("warning", "fallback static_popular_used"),
+    "pipeline.critical_step_failed": ("error", "pipeline <step_name> <exception>"),
+    "pipeline.step_failed": ("warning", "pipeline <step_name> <exception>"),
+    "pipeline.data_quality": ("warning", "data_quality <check_name>"),
+    "pipeline.model_training": ("warning", "model_training <model_name> <issue_type>"),
+    "pipeline.feature_store_sync": ("error", "feature_store <operation> <exception>"),
+    "pipeline.database": ("error", "database <database> <operation> <exception>"),
+    "weixin.get_access_token_failed": ("error", "weixin get_access_token_failed"),
+    "weixin.send_message_failed": ("error", "weixin send_message_failed"),
+    "api.startup_failed": ("error", "api startup_failed <exception>"),
+    "api.unhandled": ("error", "api <endpoint> <exception>"),
+    "api.similar_timeout": ("error", "get_similar timeout"),
+    "api.similar_failed": ("error", "get_similar <exception>"),
+    "api.detail_timeout": ("error", "recommend_for_detail timeout"),
+    "api.detail_failed": ("error", "recommend_for_detail <exception>"),
+    "airflow.task_failed": ("error", "airflow <dag_id> <task_id>"),
+}
+
+
+def test_every_promised_point_is_there_with_its_level_and_fingerprint() -> None:
+    points = catalogue.load().by_id()
+    assert {name: (points[name].level, " ".join(points[name].fingerprint)) for name in PROMISE} == PROMISE
+
+
+def test_there_are_15_errors_8_warnings_and_1_info() -> None:
+    promised = [point for point in catalogue.load() if point.id in PROMISE]
+    assert Counter(point.level for point in promised) == {"error": 15, "warning": 8, "info": 1}
+    assert Counter(point.component for point in promised) == {
+        "redis": 2, "model": 3, "fallback": 4, "pipeline": 6, "weixin": 2, "api": 6, "airflow": 1,
+    }  # fmt: skip
+
+
+def test_a_point_that_is_defined_twice_is_refused_by_name() -> None:
+    points = [point.model_dump() for point in catalogue.load()]
+    with pytest.raises(ValidationError, match=r"redis\.connection_failed is defined twice"):
+        Catalogue.model_validate({"points": [*points, points[0]]})
+
+
+def test_a_point_of_a_foreign_component_is_refused_by_name() -> None:
+    point = catalogue.load().points[0].model_dump() | {"component": "model"}
+    with pytest.raises(ValidationError, match=r"redis\.connection_failed belongs to component model"):
+        Catalogue.model_validate({"points": [point]})
+
+
+def test_own_points_are_not_among_the_promised() -> None:
+    assert {point.id for point in catalogue.load_own()}.isdisjoint(catalogue.load().by_id())

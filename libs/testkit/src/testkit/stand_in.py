@@ -1,0 +1,108 @@
+"""A Sentry-compatible collector and alert gateway on loopback that can misbehave, for tests of transport faults."""
+
+import gzip
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+DSN_KEY = "0123456789abcdef0123456789abcdef"
+
+
+class StandIn(ThreadingHTTPServer):
+    """Takes envelopes and signals. `mode` is how it answers: ok, down, hang, slow, garbage, page, or an HTTP status."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.mode = "ok"
+        self.gateway_mode = "ok"
+        self.headers: dict[str, str] = {}
+        self.bodies: list[bytes] = []
+        self.envelope_headers: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+        self.signals: list[dict[str, Any]] = []
+        self.authorizations: list[str | None] = []
+        self.requests = 0
+        self.released = threading.Event()
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    def start(self) -> None:
+        """Listen."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let go of hanging clients and stop."""
+        self.released.set()
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+
+    @property
+    def dsn(self) -> str:
+        """The DSN of its project."""
+        return f"http://{DSN_KEY}@127.0.0.1:{self.server_port}/1"
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that gave up is no error here."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: StandIn
+
+    def do_POST(self) -> None:
+        """Take an envelope or a batch of signals, or misbehave."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        signals = self.path == "/signals"
+        mode = self.server.gateway_mode if signals else self.server.mode
+        self.server.requests += 1
+        if mode == "down":
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        if mode == "hang":
+            self.server.released.wait(30)
+            return
+        if mode == "garbage":
+            self.wfile.write(b"\x00\x01 not HTTP at all\r\n\r\n")
+            return
+        if mode == "page":
+            self._answer(200, b"<html>Please log in</html>")
+            return
+        if mode.isdigit():
+            self._answer(int(mode), b"{}")
+            return
+        if mode == "slow":
+            time.sleep(0.2)
+        self.server.bodies.append(body)
+        if signals:
+            self.server.authorizations.append(self.headers.get("Authorization"))
+            taken = json.loads(body)["signals"]
+            self.server.signals += taken
+            self._answer(202, json.dumps({"accepted": len(taken), "duplicates": 0}).encode())
+            return
+        header, _, event = body.split(b"\n", 2)
+        self.server.envelope_headers.append(json.loads(header))
+        self.server.events.append(json.loads(event))
+        self._answer(200, json.dumps({"id": self.server.events[-1]["event_id"]}).encode())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named so in the base class
+        """Silence."""
