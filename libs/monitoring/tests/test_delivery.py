@@ -10,6 +10,7 @@ import monitoring
 from contracts.signals import SignalBatch
 from monitoring import MonitoringSettings
 from monitoring.process import counters
+from monitoring.testing import captured
 from testkit.stand_in import StandIn
 
 
@@ -92,6 +93,19 @@ def test_repeats_are_one_event_and_one_signal_that_count_only_themselves(on: Sta
     assert counters()["reports_coalesced"] == 11
 
 
+def test_a_sum_of_occurrences_has_an_id_of_its_own(on: StandIn) -> None:
+    for name in ("run-1", "run-2", "run-3"):
+        monitoring.report("airflow.task_failed", error=ValueError(), dag_id="d", task_id="t", occurrence=name)
+    monitoring.flush(5)
+    first, summed = (event["event_id"] for event in on.events)
+    with captured() as alone:
+        for name in ("run-1", "run-2", "run-3"):
+            monitoring.report("airflow.task_failed", dag_id="d", task_id="t", occurrence=name)
+    ids = [report.event_id for report in alone]
+    assert first == ids[0]
+    assert summed not in ids
+
+
 def test_the_same_fingerprint_at_another_level_is_not_a_repeat(on: StandIn) -> None:
     """A critical failure must not vanish in the window of a harmless one."""
     monitoring.report("pipeline.step_failed", error=ValueError(), step_name="train")
@@ -112,6 +126,14 @@ def test_a_recovery_ends_the_incident_and_the_next_fault_goes_at_once(on: StandI
     assert len(on.events) == 3
     assert on.signals[2]["fingerprint"] == on.signals[0]["fingerprint"]
     assert on.signals[2]["message"] == "pipeline.database: recovered"
+
+
+def test_a_recovery_does_not_overtake_the_warning_that_it_ends(on: StandIn) -> None:
+    for _ in range(10):
+        monitoring.report("redis.connection_failed", error=ConnectionError())
+        monitoring.recovered("redis.connection_failed")
+    monitoring.flush(5)
+    assert [signal["kind"] for signal in on.signals] == ["fired", "recovered"] * 10
 
 
 def test_a_recovery_reaches_every_incident_that_its_fields_match(on: StandIn) -> None:
@@ -265,3 +287,24 @@ def test_tracing_does_not_stand_in_the_way_of_events(settings: MonitoringSetting
     report()
     monitoring.flush(5)
     assert len(stand_in.events) == 1
+
+
+def test_one_occurrence_reported_by_two_processes_is_one_event_and_one_signal(
+    on: StandIn, settings: MonitoringSettings
+) -> None:
+    def seen(occurrence: str) -> str | None:
+        return monitoring.report(
+            "airflow.task_failed", occurrence=occurrence, dag_id="a", task_id="b", run_id="c", try_number=1
+        )
+
+    first = seen("task-1")
+    assert seen("task-1") is None  # in the same process: neither sent again nor counted
+    monitoring.init("another process", settings)
+    assert seen("task-1") == first
+    monitoring.init("a third process", settings)
+    assert seen("task-2") != first
+    monitoring.shutdown()
+    assert [event["event_id"] for event in on.events[:2]] == [first, first]
+    assert len({event["event_id"] for event in on.events}) == 2
+    assert len({signal["signal_id"] for signal in on.signals}) == 2
+    assert all(event["contexts"]["airflow"]["occurrences"] == 1 for event in on.events)

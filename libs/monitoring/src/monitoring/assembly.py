@@ -4,6 +4,7 @@ import logging
 from importlib.metadata import version
 
 from monitoring import catalogue
+from monitoring.coalescing import Coalescer
 from monitoring.collector import CollectorPath, start_sdk
 from monitoring.events import Origin
 from monitoring.metrics import Counters
@@ -12,9 +13,13 @@ from monitoring.redaction import Redactor
 from monitoring.runtime import Runtime
 from monitoring.settings import MonitoringSettings
 from monitoring.signals import BATCH, GatewaySink, LocalSink, SignalPath, SignalSink
+from monitoring.spool import DiskStore
 from monitoring.store import MemoryStore, Store
 
 _log = logging.getLogger(__name__)
+
+# Without a spool, what is undelivered takes this much memory at most.
+MEMORY_BYTES = 8 * 2**20
 
 
 def build(
@@ -31,6 +36,7 @@ def build(
     runtime = Runtime(
         service,
         [*catalogue.load(), *catalogue.load_own()],
+        coalescer=Coalescer(),
         redactor=redactor,
         counters=counters,
         collector=collector,
@@ -48,9 +54,9 @@ def _collector(
     release = settings.sentry_release or f"recsys@{version('recsys-monitoring')}"
     origin = Origin.of(settings.sentry_environment, release)
     dsn = settings.sentry_dsn.get_secret_value()
-    transport = start_sdk(dsn, service, origin, redactor, settings.sentry_traces_sample_rate)
+    client, transport = start_sdk(dsn, service, origin, redactor, settings.sentry_traces_sample_rate)
     outbox = _outbox("events", settings, counters, transport.deliver)
-    return CollectorPath(transport, outbox, origin, redactor)
+    return CollectorPath(client, transport, outbox, origin, redactor)
 
 
 def _signals(
@@ -69,16 +75,23 @@ def _signals(
 
 
 def _outbox(name: str, settings: MonitoringSettings, counters: Counters, deliver: Deliver, batch: int = 1) -> Outbox:
+    store = _store(settings, name)
     return Outbox(
         name,
-        _store(settings, name),
+        store,
         deliver,
         counters,
         batch=batch,
-        max_bytes=settings.spool_max_mb * 2**20,
+        max_bytes=settings.spool_max_mb * 2**20 if store.durable else MEMORY_BYTES,
         max_age=settings.spool_max_days * 86400,
     )
 
 
-def _store(_settings: MonitoringSettings, _name: str) -> Store:
-    return MemoryStore()
+def _store(settings: MonitoringSettings, name: str) -> Store:
+    if settings.spool_dir is None:
+        return MemoryStore()
+    try:
+        return DiskStore(settings.spool_dir / name)
+    except OSError as error:
+        _log.error("SPOOL_DIR cannot be written (%s): undelivered %s wait in memory only", error, name)
+        return MemoryStore()

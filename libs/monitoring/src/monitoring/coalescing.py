@@ -68,7 +68,7 @@ class Coalescer(Generic[K, T]):
 
     def __init__(self, window: float = WINDOW_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._window = window
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.Lock()
         # In the order of their ends, because all windows are of one length.
         self._open: dict[K, _Window[T]] = {}
@@ -77,7 +77,7 @@ class Coalescer(Generic[K, T]):
     def observe(self, key: K, report: T, request_id: str | None = None) -> bool:
         """Return True if the report is a first one and must be sent now; else it has been counted."""
         with self._lock:
-            now = self._clock()
+            now = self.clock()
             window = self._open.get(key)
             if window is not None and (now < window.ends or window.count):
                 window.add(now, request_id, report)
@@ -91,7 +91,7 @@ class Coalescer(Generic[K, T]):
     def due(self) -> list[Repeats[K, T]]:
         """Close the windows that have ended and return their repeats."""
         with self._lock:
-            now = self._clock()
+            now = self.clock()
             closed, self._overflow = self._overflow, []
             while self._open:
                 key, window = next(iter(self._open.items()))
@@ -127,7 +127,7 @@ class Coalescer(Generic[K, T]):
             if self._overflow:
                 return 0.0
             for window in self._open.values():
-                return max(0.0, window.ends - self._clock())
+                return max(0.0, window.ends - self.clock())
             return None
 
     def _taken(self, keys: list[K]) -> Iterator[Repeats[K, T]]:

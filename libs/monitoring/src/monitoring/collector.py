@@ -9,6 +9,7 @@ from typing import Any
 
 import sentry_sdk
 import urllib3
+from sentry_sdk.client import BaseClient
 from sentry_sdk.consts import EndpointType
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import HttpTransport, _parse_rate_limits
@@ -111,7 +112,11 @@ class CollectorTransport(HttpTransport):
 class CollectorPath:
     """Turns reports into events: an outline of an error first, on the caller's thread, then the whole event."""
 
-    def __init__(self, transport: CollectorTransport, outbox: Outbox, origin: Origin, redactor: Redactor) -> None:
+    def __init__(
+        self, client: BaseClient, transport: CollectorTransport, outbox: Outbox, origin: Origin, redactor: Redactor
+    ) -> None:
+        # Our own: whoever initialises the SDK once more replaces the global one.
+        self._client = client
         self._outbox = outbox
         self._origin = origin
         self._redactor = redactor
@@ -126,14 +131,13 @@ class CollectorPath:
         """Hand the whole event to the SDK; the outline goes instead if the SDK cannot make it."""
         event = event_of(report, self._origin)
         hint: dict[str, Any] = {}
-        client = sentry_sdk.get_client()
         try:
             if report.error is not None:
                 made, hint = event_from_exception(
-                    report.error, client.options, mechanism={"type": "monitoring", "handled": True}
+                    report.error, self._client.options, mechanism={"type": "monitoring", "handled": True}
                 )
                 event["exception"] = made["exception"]
-            client.capture_event(event, hint)
+            self._client.capture_event(event, hint)
         finally:
             self._outbox.release(report.event_id)
 
@@ -156,13 +160,13 @@ class CollectorPath:
     def close(self, timeout: float) -> None:
         """Deliver what can be delivered and let the SDK go."""
         self._outbox.close(timeout)
-        sentry_sdk.get_client().close(timeout=0)
+        self._client.close(timeout=0)
 
 
 def start_sdk(
     dsn: str, service: str, origin: Origin, redactor: Redactor, traces_sample_rate: float | None
-) -> CollectorTransport:
-    """Initialise the SDK without integrations, which cost more than a whole request here; returns its transport."""
+) -> tuple[BaseClient, CollectorTransport]:
+    """Initialise the SDK without integrations, which cost more than a whole request here."""
 
     def redacted(event: Any, _hint: dict[str, Any]) -> Any:
         return redactor.scrub(event)
@@ -187,9 +191,9 @@ def start_sdk(
         auto_session_tracking=False,
     )
     sentry_sdk.get_global_scope().set_tag("service", service)
-    transport = sentry_sdk.get_client().transport
-    assert isinstance(transport, CollectorTransport)  # noqa: S101 - named in the call above
-    return transport
+    client = sentry_sdk.get_client()
+    assert isinstance(client.transport, CollectorTransport)  # noqa: S101 - named in the call above
+    return client, client.transport
 
 
 def _fitting(envelope: Envelope, event: Any) -> bytes:

@@ -78,16 +78,20 @@ def init(
             os.register_at_fork(after_in_child=_forked)
 
 
-def report(point_id: str, *, error: BaseException | None = None, **fields: object) -> str | None:
+def report(
+    point_id: str, *, error: BaseException | None = None, occurrence: str | None = None, **fields: object
+) -> str | None:
     """Report that a monitoring point's fault happened; see docs/MONITORING_POINTS.md for the points and their fields.
 
+    Where several processes may see the same thing happen, `occurrence` names it uniquely: all reports of one occurrence
+    get the same event and signal ids, so that collector and gateway keep one.
     Returns the event's id, or None when it was counted as a repeat or no collector is set. Never raises.
     """
     try:
         if _state.diversion is not None:
-            return _divert(_state.diversion, point_id, error, fields)
+            return _divert(_state.diversion, point_id, error, fields, occurrence)
         runtime = _runtime()
-        return None if runtime is None else runtime.report(point_id, error, fields)
+        return None if runtime is None else runtime.report(point_id, error, fields, occurrence)
     except Exception:  # noqa: BLE001 - a report stands in error paths, where a second error would hide the first
         _failed(point_id)
         return None
@@ -167,15 +171,18 @@ def _failed(point_id: str) -> None:
 
 
 def _divert(
-    diversion: Diversion, point_id: str, error: BaseException | None, fields: Mapping[str, object]
+    diversion: Diversion,
+    point_id: str,
+    error: BaseException | None,
+    fields: Mapping[str, object],
+    occurrence: str | None,
 ) -> str | None:
     point = catalogue.load().by_id().get(point_id)
     if point is None:
         diversion.mistakes.append(f"{point_id!r} is no monitoring point of the catalogue")
         return None
-    seen = Observation(
-        point, fields, known_facts(), breadcrumbs(), None if error is None else type(error).__name__, error
-    )
+    error_type = None if error is None else type(error).__name__
+    seen = Observation(point, fields, known_facts(), breadcrumbs(), error_type, error, occurrence)
     diversion.mistakes += [
         f"{point_id} was reported without {name}, which its fingerprint needs" for name in seen.missing_parts()
     ]

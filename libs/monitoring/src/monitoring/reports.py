@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from monitoring.catalogue import EXCEPTION_PART, Level, Point, open_part
 from monitoring.context import Breadcrumb
@@ -33,6 +33,8 @@ class Observation:
     breadcrumbs: tuple[Breadcrumb, ...]
     error_type: str | None = None
     error: BaseException | None = None
+    # Names the one thing that happened, for reports of it from several processes.
+    occurrence: str | None = None
 
     def value(self, name: str) -> Any:
         """Return a field, or the fact of that name, or what the error tells; None if nobody knows."""
@@ -49,6 +51,12 @@ class Observation:
         if by is None:
             return self.point.level
         return by.values.get(text_of(self.value(by.field)), self.point.level)
+
+    def event_id(self) -> str:
+        """Return a new id, or the id that every report of this occurrence gets."""
+        if self.occurrence is None:
+            return uuid4().hex
+        return uuid5(NAMESPACE_URL, f"{self.point.id}/{self.occurrence}").hex
 
     def fingerprint(self) -> tuple[str, ...]:
         """Return the catalogue's fingerprint with its open parts filled."""
@@ -111,7 +119,7 @@ def compose(seen: Observation, span: Span, *, service: str, redactor: Redactor) 
     else:
         context |= {"occurrences": 1}
     return Report(
-        event_id=uuid4().hex,
+        event_id=seen.event_id(),
         point=seen.point,
         level=seen.level(),
         fingerprint=tuple(redactor.text(part) for part in seen.fingerprint()),

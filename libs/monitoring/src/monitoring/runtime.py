@@ -5,6 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -28,18 +29,18 @@ ANY = "*"
 
 
 class Runtime:
-    """Both ways out of a process. `clock` is monotonic and measures windows, `now` is Unix time and stamps events."""
+    """Both ways out of a process. `now` is Unix time and stamps events."""
 
     def __init__(
         self,
         service: str,
         points: Iterable[Point],
         *,
+        coalescer: Coalescer[Key, Observation],
         redactor: Redactor,
         counters: Counters,
         collector: CollectorPath | None,
         signals: SignalPath | None,
-        clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.redactor = redactor
@@ -48,11 +49,13 @@ class Runtime:
         self._points = {point.id: point for point in points}
         self._collector = collector
         self._signals = signals
-        self._clock = clock
         self._now = now
-        self._coalescer: Coalescer[Key, Observation] = Coalescer(clock=clock)
-        self._queue: queue.SimpleQueue[Report | threading.Event | None] = queue.SimpleQueue()
+        self._coalescer = coalescer
+        # Held while repeats are taken and sent: what recovered must not overtake them.
+        self._order = threading.Lock()
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._fired: dict[Key, None] = {}
+        self._occurrences: dict[tuple[str, str], None] = {}
         self._complained: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="monitoring", daemon=True)
 
@@ -64,14 +67,23 @@ class Runtime:
             self._signals.start(partial(self._dropped, "signals"))
         self._thread.start()
 
-    def report(self, point_id: str, error: BaseException | None, fields: Mapping[str, Any]) -> str | None:
+    def report(
+        self,
+        point_id: str,
+        error: BaseException | None,
+        fields: Mapping[str, Any],
+        occurrence: str | None = None,
+    ) -> str | None:
         """Count a repeat, or send a first report; returns its event id if it goes to the collector."""
         point = self._points.get(point_id)
         if point is None:
             self._complain(f"{point_id!r} is no monitoring point of the catalogue; nothing is reported")
             return None
+        if occurrence is not None and self._known_occurrence(point_id, occurrence):
+            return None
         facts = known_facts()
-        seen = Observation(point, fields, facts, breadcrumbs(), None if error is None else type(error).__name__)
+        error_type = None if error is None else type(error).__name__
+        seen = Observation(point, fields, facts, breadcrumbs(), error_type, occurrence=occurrence)
         key: Key = (point_id, seen.level(), seen.fingerprint())
         request_id = facts.get("request_id")
         self.counters.add("reports")
@@ -99,8 +111,7 @@ class Runtime:
                 want is None or want == part for want, part in zip(wanted, key[2], strict=True)
             )
 
-        for repeats in self._coalescer.end(over):
-            self._emit_repeats(repeats)
+        self._emit_repeats(partial(self._coalescer.end, over))
         ended = {key[2] for key in list(self._fired) if over(key)}
         for key in [key for key in list(self._fired) if over(key)]:
             self._fired.pop(key, None)
@@ -115,10 +126,9 @@ class Runtime:
     def flush(self, timeout: float) -> None:
         """Send the repeats counted so far and wait up to `timeout` (s) for the delivery of everything."""
         deadline = time.monotonic() + timeout
-        for repeats in self._coalescer.drain():
-            self._emit_repeats(repeats)
+        self._emit_repeats(self._coalescer.drain)
         made = threading.Event()
-        self._queue.put(made)
+        self._jobs.put(made.set)
         made.wait(timeout)
         for path in (self._signals, self._collector):
             if path is not None:
@@ -127,7 +137,7 @@ class Runtime:
     def close(self, timeout: float) -> None:
         """Flush and stop; what is not delivered stays in the spool."""
         self.flush(timeout)
-        self._queue.put(None)
+        self._jobs.put(None)
         self._thread.join(timeout=1.0)
         for path in (self._signals, self._collector):
             if path is not None:
@@ -146,46 +156,48 @@ class Runtime:
     def _emit(self, seen: Observation, span: Span) -> str | None:
         report = compose(seen, span, service=self._service, redactor=self.redactor)
         event_id = None if self._collector is None else report.event_id
-        overloaded = self._queue.qsize() >= MAX_QUEUED
-        if self._collector is not None and (report.level == "error" or overloaded):
-            self._collector.write_ahead(report)
+        overloaded = self._jobs.qsize() >= MAX_QUEUED
         try:
-            if self._signals is not None:
-                self._signals.fired(report, event_id)
+            if self._collector is not None and (report.level == "error" or overloaded):
+                self._collector.write_ahead(report)
         finally:
-            # Whatever becomes of the signal, the event goes its own way.
-            if overloaded and self._collector is not None:
-                self._collector.release(report)
-            else:
-                self._queue.put(report)
+            # Whatever becomes of one way out, the other is not affected.
+            try:
+                if self._signals is not None:
+                    self._signals.fired(report, event_id)
+            finally:
+                self._make_event(report, as_outline=overloaded)
         return event_id
 
-    def _emit_repeats(self, repeats: Repeats[Key, Observation]) -> None:
-        offset = self._now() - self._clock()
-        self._emit(
-            repeats.last,
-            Span(repeats.occurrences, repeats.first_seen + offset, repeats.last_seen + offset, repeats.request_ids),
-        )
+    def _make_event(self, report: Report, *, as_outline: bool) -> None:
+        if self._collector is not None and as_outline:
+            self._collector.release(report)
+        else:
+            self._jobs.put(partial(self._send, report))
+
+    def _emit_repeats(self, take: Callable[[], list[Repeats[Key, Observation]]]) -> None:
+        with self._order:
+            offset = self._now() - self._coalescer.clock()
+            for taken in take():
+                first, last = taken.first_seen + offset, taken.last_seen + offset
+                # A sum is no single occurrence: with the id of one, the collector would take it for a duplicate.
+                summed = taken.last if taken.occurrences == 1 else replace(taken.last, occurrence=None)
+                self._emit(summed, Span(taken.occurrences, first, last, taken.request_ids))
 
     def _run(self) -> None:
         while True:
-            try:
-                item = self._queue.get(timeout=self._coalescer.next_end())
-            except queue.Empty:
-                item = threading.Event()
-            if item is None:
+            job: Callable[[], None] | None = _nothing
+            with suppress(queue.Empty):
+                job = self._jobs.get(timeout=self._coalescer.next_end())
+            if job is None:
                 return
             try:
-                if isinstance(item, Report):
-                    self._make_event(item)
-                else:
-                    item.set()
-                for repeats in self._coalescer.due():
-                    self._emit_repeats(repeats)
-            except Exception:  # noqa: BLE001 - the thread must survive whatever a report holds
+                job()
+                self._emit_repeats(self._coalescer.due)
+            except BaseException:  # noqa: BLE001 - the thread must survive whatever a report holds
                 _log.exception("monitoring could not handle a report")
 
-    def _make_event(self, report: Report) -> None:
+    def _send(self, report: Report) -> None:
         if self._collector is not None:
             self._collector.send(report)
 
@@ -194,10 +206,21 @@ class Runtime:
         if len(self._fired) > MAX_REMEMBERED:
             self._fired.pop(next(iter(self._fired)), None)
 
+    def _known_occurrence(self, point_id: str, occurrence: str) -> bool:
+        known = (point_id, occurrence) in self._occurrences
+        self._occurrences[point_id, occurrence] = None
+        if len(self._occurrences) > MAX_REMEMBERED:
+            self._occurrences.pop(next(iter(self._occurrences)), None)
+        return known
+
     def _complain(self, text: str) -> None:
         if text not in self._complained:
             self._complained.add(text)
             _log.error("%s", text)
+
+
+def _nothing() -> None:
+    """The job when only a window has ended."""
 
 
 def _wanted(seen: Observation, part: str) -> str | None:

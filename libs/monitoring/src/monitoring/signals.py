@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import urllib3
 
@@ -70,7 +70,8 @@ class SignalPath:
         """Send a signal for a report; `event_id` is its event in the collector, if there is one."""
         self._put(
             AlertSignal(
-                signal_id=uuid4().hex,
+                # One report, one signal: what the collector would take for the same event is the same signal too.
+                signal_id=uuid5(NAMESPACE_OID, report.event_id).hex,
                 event_id=event_id,
                 kind="fired",
                 monitoring_point=report.point_id,

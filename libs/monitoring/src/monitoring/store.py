@@ -50,8 +50,10 @@ class MemoryStore:
     def __init__(self) -> None:
         self._payloads: dict[str, bytes] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._payloads)
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits here."""
+        return not self._payloads
 
     def write(self, name: str, payload: bytes) -> None:
         """Store, or replace."""

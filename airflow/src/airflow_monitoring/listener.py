@@ -1,0 +1,78 @@
+"""The hooks that Airflow calls, in the processes of tasks, of the scheduler and of the API server."""
+
+from typing import Any
+
+from pluggy import HookimplMarker
+
+import monitoring
+from airflow_monitoring.settings import ListenerSettings
+from airflow_monitoring.tries import TaskTry
+from airflow_monitoring.unreported import mark_reported, unreported
+
+hookimpl = HookimplMarker("airflow")
+
+# A task's process ends without running exit handlers, so it delivers before; a collector that is down costs this much.
+FLUSH_SECONDS = 3.0
+DIED = "the task's process ended without a word: killed, out of memory, or never begun (its log is in Airflow)"
+
+
+class Listener:
+    """Reports a task that failed for good; its retries are no news. An exception of a hook is logged by Airflow."""
+
+    def __init__(self) -> None:
+        self._started = False
+
+    @hookimpl
+    def on_task_instance_running(self) -> None:
+        """Switch monitoring on in the task's process, for the reports of its own code too."""
+        self._start()
+
+    @hookimpl
+    def on_task_instance_failed(self, task_instance: Any, error: BaseException | str | None) -> None:
+        """Report the failure, unless a retry follows (Airflow calls this for either)."""
+        if _state(task_instance) != "failed":
+            return
+        self._start()
+        task_try = TaskTry.of(task_instance)
+        task_try.failed(error)
+        if not hasattr(task_instance, "dag_run"):
+            monitoring.flush(FLUSH_SECONDS)
+            mark_reported(task_instance, task_try)
+
+    @hookimpl
+    def on_task_instance_success(self, task_instance: Any) -> None:
+        """End the incident of an earlier failure."""
+        self._start()
+        TaskTry.of(task_instance).passed()
+
+    @hookimpl
+    def on_dag_run_failed(self, dag_run: Any) -> None:
+        """Report the failed tasks that could not do it themselves."""
+        self._report_unreported(dag_run)
+
+    @hookimpl
+    def on_dag_run_success(self, dag_run: Any) -> None:
+        """Report failed tasks of a run that passed nevertheless, because what follows them runs in any case."""
+        self._report_unreported(dag_run)
+
+    @hookimpl
+    def before_stopping(self) -> None:
+        """Deliver what waits."""
+        monitoring.flush(FLUSH_SECONDS)
+
+    def _report_unreported(self, dag_run: Any) -> None:
+        for task_try in unreported(dag_run):
+            self._start()
+            task_try.failed(DIED)
+
+    def _start(self) -> None:
+        # Once: a process forked from here gets monitoring started anew by itself.
+        if not self._started:
+            self._started = True
+            settings = ListenerSettings()
+            monitoring.init("airflow", settings, secrets=settings.secrets())
+
+
+def _state(task_instance: Any) -> str:
+    state = task_instance.state
+    return str(getattr(state, "value", state))

@@ -1,0 +1,35 @@
+"""What the listener reads from the environment of Airflow's processes."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from monitoring import MonitoringSettings
+
+
+class ListenerSettings(MonitoringSettings):
+    """Where reports go, and which values of this environment may never be in them."""
+
+    airflow_fernet_key: Annotated[
+        SecretStr | None,
+        Field(validation_alias="AIRFLOW__CORE__FERNET_KEY", description="Encrypts Airflow's connections"),
+    ] = None
+    airflow_api_secret_key: Annotated[
+        SecretStr | None, Field(validation_alias="AIRFLOW__API__SECRET_KEY", description="Signs Airflow's sessions")
+    ] = None
+    airflow_jwt_secret: Annotated[
+        SecretStr | None, Field(validation_alias="AIRFLOW__API_AUTH__JWT_SECRET", description="Signs Airflow's tokens")
+    ] = None
+    registry_token: Annotated[SecretStr | None, Field(description="Opens the model registry to the tasks")] = None
+    admin_token: Annotated[SecretStr | None, Field(description="Opens feature-sync to the tasks")] = None
+
+    def secrets(self) -> list[str]:
+        """Return the values that must never be sent or logged."""
+        values = (
+            self.airflow_fernet_key,
+            self.airflow_api_secret_key,
+            self.airflow_jwt_secret,
+            self.registry_token,
+            self.admin_token,
+        )
+        return [*super().secrets(), *(value.get_secret_value() for value in values if value is not None)]

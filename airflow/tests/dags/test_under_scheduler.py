@@ -1,0 +1,96 @@
+"""What reaches collector and gateway from Airflow's own processes: scheduler, executor, one process per task."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow_processes import AirflowProcesses, until
+
+from testkit.stand_in import StandIn
+
+SAMPLES = Path(__file__).parent / "samples"
+STATES = {"killed": "failed", "killed_in_a_run_that_passes": "success", "raises": "failed", "flaky": "success"}
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was seen of one run of each sample; `runs` are run ids by DAG id."""
+
+    runs: dict[str, str]
+    states: dict[str, str]
+    events: list[dict[str, Any]]
+    signals: list[dict[str, Any]]
+
+    def events_of(self, dag_id: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["fingerprint"][1] == dag_id]
+
+    def signals_of(self, kind: str) -> list[list[str]]:
+        return sorted(signal["fingerprint"] for signal in self.signals if signal["kind"] == kind)
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
+    stand_in = StandIn()
+    stand_in.start()
+    settings = {"SENTRY_DSN": stand_in.dsn, "GATEWAY_URL": stand_in.url, "SENTRY_ENVIRONMENT": "test"}
+    with AirflowProcesses(tmp_path_factory.mktemp("airflow"), SAMPLES, settings) as airflow:
+        runs = {dag_id: airflow.trigger(dag_id) for dag_id in STATES}
+        states = {dag_id: airflow.state_at_end(dag_id, run_id, 60) for dag_id, run_id in runs.items()}
+        until(lambda: len(stand_in.events) >= 3, 10, "the third event")
+    # The processes have stopped and delivered what they had: nothing more can come.
+    yield Outcome(runs, states, stand_in.events, stand_in.signals)
+    stand_in.stop()
+
+
+def test_the_samples_end_as_they_are_meant_to(outcome: Outcome) -> None:
+    assert outcome.states == STATES
+
+
+def test_a_task_that_raises_is_one_event_after_its_last_try(outcome: Outcome) -> None:
+    (event,) = outcome.events_of("raises")
+    assert event["fingerprint"] == ["airflow", "raises", "divide"]
+    assert event["level"] == "error"
+    assert event["environment"] == "test"
+    assert event["tags"] == {
+        "service": "airflow",
+        "monitoring_point": "airflow.task_failed",
+        "dag_id": "raises",
+        "task_id": "divide",
+        "run_id": outcome.runs["raises"],
+        "logical_date": "none",
+        "try_number": "2",
+    }
+    (raised,) = event["exception"]["values"]
+    assert (raised["type"], raised["value"]) == ("ZeroDivisionError", "division by zero")
+    assert raised["stacktrace"]["frames"][-1]["function"] == "divide"
+
+
+@pytest.mark.parametrize("dag_id", ["killed", "killed_in_a_run_that_passes"])
+def test_a_killed_task_is_one_event_by_the_scheduler(outcome: Outcome, dag_id: str) -> None:
+    (event,) = outcome.events_of(dag_id)
+    assert event["fingerprint"] == ["airflow", dag_id, "die"]
+    assert event["level"] == "error"
+    assert event["tags"]["run_id"] == outcome.runs[dag_id]
+    assert event["tags"]["try_number"] == "1"
+    assert "ended without a word" in event["logentry"]["formatted"]
+
+
+def test_a_task_that_passes_in_a_later_try_is_no_event(outcome: Outcome) -> None:
+    assert outcome.events_of("flaky") == []
+
+
+def test_every_event_has_its_signal_and_nothing_else_is_signalled(outcome: Outcome) -> None:
+    fired = {signal["event_id"] for signal in outcome.signals if signal["kind"] == "fired"}
+    assert fired == {event["event_id"] for event in outcome.events}
+    assert outcome.signals_of("fired") == sorted(event["fingerprint"] for event in outcome.events)
+
+
+def test_a_task_that_passes_ends_its_incident(outcome: Outcome) -> None:
+    assert outcome.signals_of("recovered") == [
+        ["airflow", "flaky", "second_time_lucky"],
+        ["airflow", "killed_in_a_run_that_passes", "clean_up"],
+    ]

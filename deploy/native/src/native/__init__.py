@@ -1,0 +1,1 @@
+"""Runs the whole stack as native processes under supervisor: `python -m native --help`."""

@@ -1,0 +1,139 @@
+"""The command line behind `make up`, `make down` and their kin."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from native import prerequisites, training
+from native.config import StackConfig
+from native.prerequisites import MissingProgramError
+from native.stack import Stack, StartError, example_dataset
+from native.training import TrainingFailedError
+from native.waiting import TooLateError
+
+_CHECKOUT = Path(__file__).parents[4]
+_Command = Callable[[Stack, argparse.Namespace], int]
+
+
+def main() -> int:
+    """Run one command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="native", description=__doc__)
+    parser.add_argument("--run", type=Path, default=_CHECKOUT / ".run", help="the stack's folder")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def add(name: str, command: _Command, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text)
+        added.set_defaults(command=command)
+        return added
+
+    add("prerequisites", _prerequisites, "install the programs that don't come from PyPI")
+    add("up", _up, "start the whole stack, ready to use")
+    add("down", _down, "stop everything; the data stays")
+    add("clean", _clean, "stop everything and remove its data")
+    add("status", _status, "say what runs")
+    add("env", _env, "print the generated addresses and tokens")
+    add("logs", _logs, "follow the logs").add_argument("service", nargs="?", help="one program; all without it")
+    add("hold-down", _hold_down, "stop one program as a crash would, and keep it down").add_argument("program")
+    add("bring-back", _bring_back, "start a program that was held down").add_argument("program")
+    pipeline = add("pipeline", _pipeline, "run `python -m pipeline …` on this stack's databases")
+    pipeline.add_argument("arguments", nargs=argparse.REMAINDER)
+    given = parser.parse_args()
+    began = time.monotonic()
+    stack = Stack(
+        StackConfig(_CHECKOUT, given.run.resolve(), demo=os.environ.get("DEMO") != "0"),
+        lambda text: print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True),
+    )
+    command: _Command = given.command
+    try:
+        return command(stack, given)
+    except (MissingProgramError, StartError, TrainingFailedError, TooLateError) as error:
+        sys.stderr.write(f"\n{error}\n")
+        return 1
+
+
+def _prerequisites(stack: Stack, _: argparse.Namespace) -> int:
+    prerequisites.ensure(stack.say)
+    return 0
+
+
+def _up(stack: Stack, _: argparse.Namespace) -> int:
+    stack.up()
+    ports, variables = stack.config.ports, stack.environment.variables()
+    rows = [
+        ("recommendations", f"http://127.0.0.1:{ports.api}/docs"),
+        ("model registry", f"http://127.0.0.1:{ports.registry}/docs"),
+        ("feature sync", f"http://127.0.0.1:{ports.sync}/docs"),
+        ("alerts", f"http://127.0.0.1:{ports.gateway}/dashboard"),
+        ("collector", f"{variables['COLLECTOR_URL']}  (admin@recsys.local, COLLECTOR_PASSWORD of `make env`)"),
+        ("Airflow", f"http://127.0.0.1:{ports.airflow}"),
+    ]
+    if stack.environment.simulates_weixin:
+        rows.append(("WeChat simulator", f"http://127.0.0.1:{ports.simulator}"))
+    width = max(len(name) for name, _ in rows)
+    print("\n" + "\n".join(f"  {name:<{width}}  {url}" for name, url in rows))
+    if (dataset := example_dataset(f"http://127.0.0.1:{ports.api}")) is not None:
+        print(f"\n  curl -s '127.0.0.1:{ports.api}/similar/{dataset}?limit=3'\n")
+    return 0
+
+
+def _down(stack: Stack, _: argparse.Namespace) -> int:
+    stack.down()
+    return 1 if stack.supervisor.processes() else 0
+
+
+def _clean(stack: Stack, _: argparse.Namespace) -> int:
+    stack.clean()
+    return 0
+
+
+def _status(stack: Stack, _: argparse.Namespace) -> int:
+    if not stack.supervisor.runs():
+        print("nothing runs")
+        return 3
+    states = stack.supervisor.states()
+    for state in states:
+        print(f"{state['name']:<24}{state['statename']:<10}{state['description']}")
+    return 0 if all(state["statename"] == "RUNNING" for state in states) else 3
+
+
+def _env(stack: Stack, _: argparse.Namespace) -> int:
+    path = stack.config.environment_file
+    if not path.exists():
+        sys.stderr.write("no stack was started here yet: make up\n")
+        return 1
+    print(path.read_text(encoding="utf-8"), end="")
+    return 0
+
+
+def _logs(stack: Stack, given: argparse.Namespace) -> int:
+    found = sorted(stack.config.logs.glob(f"{given.service or '*'}.log"))
+    if not found:
+        sys.stderr.write(f"no log of {given.service or 'any program'} in {stack.config.logs}\n")
+        return 1
+    try:
+        return subprocess.run(["tail", "-n", "50", "-F", *map(str, found)], check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+def _hold_down(stack: Stack, given: argparse.Namespace) -> int:
+    stack.hold_down(given.program)
+    return 0
+
+
+def _bring_back(stack: Stack, given: argparse.Namespace) -> int:
+    stack.bring_back(given.program)
+    return 0
+
+
+def _pipeline(stack: Stack, given: argparse.Namespace) -> int:
+    training.pipeline(stack.config, stack.variables, *given.arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

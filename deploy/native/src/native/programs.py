@@ -1,0 +1,124 @@
+"""The programs of a stack: how each is started, stopped, and known to be well."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx
+
+from native import redis_server
+from native.config import StackConfig
+from native.environment import StackEnvironment
+
+HEALTH_TIMEOUT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """`stop_signal` goes to the main process alone; what is left of its group after `stop_seconds` is killed."""
+
+    name: str
+    command: list[str]
+    healthy: Callable[[], bool]
+    environment: dict[str, str] = field(default_factory=dict)
+    user: str | None = None
+    stop_signal: str = "TERM"
+    stop_seconds: int = 12
+
+
+def answers(url: str) -> bool:
+    """Say whether a URL answers with 200."""
+    try:
+        return httpx.get(url, timeout=HEALTH_TIMEOUT_SECONDS).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def airflow_is_well(url: str) -> bool:
+    """Say whether all of Airflow's processes have a heartbeat and the pipeline's DAG is known."""
+    try:
+        health = httpx.get(f"{url}/api/v2/monitor/health", timeout=HEALTH_TIMEOUT_SECONDS)
+        known = httpx.get(f"{url}/api/v2/dags/recommendation_pipeline", timeout=HEALTH_TIMEOUT_SECONDS)
+    except httpx.TransportError:
+        return False
+    if health.status_code != 200 or known.status_code != 200:
+        return False
+    return all(part["status"] == "healthy" for part in health.json().values())
+
+
+def stores(config: StackConfig, environment: StackEnvironment) -> list[Program]:
+    """Return what everything else needs."""
+    postgres = environment.postgres
+    url = environment.variables()["REDIS_URL"]
+    return [
+        Program(
+            "redis",
+            redis_server.command(config.run / "redis", config.ports.redis),
+            lambda: redis_server.answers(url),
+            # A stop is a crash here: the append-only file makes them equal, and tests hold it down this way.
+            stop_signal="KILL",
+        ),
+        Program(
+            "postgres", postgres.command(), postgres.answers, user=postgres.user, stop_signal="INT", stop_seconds=30
+        ),
+    ]
+
+
+def collector(environment: StackEnvironment) -> list[Program]:
+    """Return the collector's two programs."""
+    made = environment.collector
+    variables = made.environment()
+    return [
+        Program("collector-web", made.web_command(), lambda: answers(f"{made.url}/health/ready"), variables),
+        Program("collector-worker", made.worker_command(), lambda: True, variables),
+    ]
+
+
+def services(config: StackConfig, environment: StackEnvironment) -> list[Program]:
+    """Return the services, and the simulator while no WeChat credentials are set."""
+    wanted = [
+        ("notification-gateway", "notification_gateway", config.ports.gateway),
+        ("model-registry", "model_registry", config.ports.registry),
+        ("feature-sync", "feature_sync", config.ports.sync),
+        ("recommender-api", "recommender_api", config.ports.api),
+    ]
+    if environment.simulates_weixin:
+        wanted.insert(0, ("wechat-simulator", "wechat_simulator", config.ports.simulator))
+    return [_service(config, *each) for each in wanted]
+
+
+def airflow(config: StackConfig) -> list[Program]:
+    """Return Airflow's four processes; each is watched by itself, for `standalone` never restarts a dead child."""
+    home = config.root / ".venvs" / "airflow" / "bin"
+    url = f"http://127.0.0.1:{config.ports.airflow}"
+    # A signal to the scheduler's group would kill its workers under it, and it would hang.
+    return [
+        Program(
+            f"airflow-{name}",
+            [str(home / "airflow"), name, *options],
+            lambda: airflow_is_well(url),
+            # It starts its own programs by name.
+            {"PATH": f"{home}:/usr/local/bin:/usr/bin:/bin"},
+            stop_seconds=15,
+        )
+        for name, options in (
+            ("api-server", []),
+            ("scheduler", ["--skip-serve-logs"]),
+            ("dag-processor", []),
+            ("triggerer", ["--skip-serve-logs"]),
+        )
+    ]
+
+
+def supervisord() -> list[str]:
+    """Return the command line of the supervisor, without its configuration."""
+    return [sys.executable, "-m", "supervisor.supervisord"]
+
+
+def _service(config: StackConfig, name: str, module: str, port: int) -> Program:
+    return Program(
+        name,
+        [config.python("services"), "-m", module],
+        lambda: answers(f"http://127.0.0.1:{port}/health"),
+        {"HOST": "127.0.0.1", "PORT": str(port)},
+    )

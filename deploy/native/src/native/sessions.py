@@ -1,0 +1,67 @@
+"""The process session that a stack's supervisor leads: who is in it, and that it is still the same one."""
+
+import json
+import os
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_START_TIME_FIELD = 19  # of /proc/<pid>/stat, counted after the command's name
+
+
+def remember(pid: int, file: Path) -> None:
+    """Write down which session `pid` leads."""
+    file.write_text(json.dumps({"pid": pid, "started": _started(pid), "boot": _boot()}), encoding="utf-8")
+
+
+def members(file: Path) -> list[int]:
+    """Return the living processes of the session written down in `file`, its leader included."""
+    session = _known(file)
+    return [] if session is None else [pid for pid in _processes() if _session(pid) == session]
+
+
+def leads(file: Path) -> bool:
+    """Say whether the session's leader lives."""
+    session = _known(file)
+    return session is not None and _session(session) == session
+
+
+def _known(file: Path) -> int | None:
+    """Return the session's id, or None when there is none or the id belongs to a stranger by now."""
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if known["boot"] != _boot() or _started(known["pid"]) not in (None, known["started"]):
+        return None
+    return int(known["pid"])
+
+
+def _processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return None if _is_zombie(pid) else os.getsid(pid)
+    except (ProcessLookupError, FileNotFoundError):
+        return None
+
+
+def _is_zombie(pid: int) -> bool:
+    return _stat(pid)[0] == "Z"
+
+
+def _started(pid: int) -> int | None:
+    try:
+        return int(_stat(pid)[_START_TIME_FIELD])
+    except (ProcessLookupError, FileNotFoundError):
+        return None
+
+
+def _stat(pid: int) -> list[str]:
+    # The command's name stands in parentheses and may hold anything.
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+
+
+def _boot() -> str:
+    return _BOOT_ID.read_text(encoding="utf-8").strip()

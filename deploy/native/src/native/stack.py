@@ -1,0 +1,146 @@
+"""The stack as a whole: up, ready to use; down, nothing left."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+import httpx
+
+from native import prerequisites, programs, training
+from native.config import StackConfig
+from native.environment import StackEnvironment
+from native.programs import Program
+from native.supervisor_control import Supervisor
+from native.training import AirflowClient
+from native.waiting import TooLateError, wait_until
+
+START_SECONDS = 120.0
+_LOG_TAIL = 40
+
+
+class StartError(RuntimeError):
+    """A part didn't start; the message holds the end of its log."""
+
+
+class Stack:
+    """One stack; every method may be repeated."""
+
+    def __init__(self, config: StackConfig, say: Callable[[str], None]) -> None:
+        self.config = config
+        self.supervisor = Supervisor(config)
+        self.say = say
+
+    @cached_property
+    def environment(self) -> StackEnvironment:
+        """The stack's variables; the caller's own environment wins where it may."""
+        return StackEnvironment(self.config, os.environ)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a program of this stack sees, the caller's environment included."""
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return {**inherited, **self.environment.variables()}
+
+    def up(self) -> None:
+        """Start what doesn't run, and train the first model; raises `StartError` and its kin."""
+        prerequisites.ensure(self.say)
+        config, environment = self.config, self.environment
+        stores = programs.stores(config, environment)
+        collector = programs.collector(environment)
+        services = programs.services(config, environment)
+        airflow = programs.airflow(config)
+        if not self.supervisor.runs():
+            if taken := config.ports.taken():
+                raise StartError(f"these ports are in use by something else: {', '.join(taken)}")
+            self._make_folders()
+            environment.write()
+            environment.postgres.create()
+            self.supervisor.start([*stores, *collector, *services, *airflow], environment.variables())
+        self._start(stores)
+        for database in ("recsys", "business", "airflow"):
+            environment.postgres.ensure_database(database)
+        with ThreadPoolExecutor() as pool:
+            preparations = [pool.submit(self._prepare_collector), pool.submit(self._prepare_airflow)]
+            for each in preparations:
+                each.result()
+        self._start(collector)
+        self._start([*services, *airflow])
+        if config.demo and not training.has_active_model(self.variables):
+            self._first_model()
+
+    def down(self) -> None:
+        """Stop everything; the data stays."""
+        self.supervisor.stop()
+
+    def clean(self) -> None:
+        """Stop everything and remove its data."""
+        self.down()
+        for folder in (self.config.run, self.config.postgres_data.parent if os.geteuid() == 0 else self.config.run):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def hold_down(self, name: str) -> None:
+        """Stop one program and keep it down."""
+        self.supervisor.stop_program(name)
+
+    def bring_back(self, name: str) -> None:
+        """Start a program again and wait until it is well."""
+        known = [
+            *programs.stores(self.config, self.environment),
+            *programs.collector(self.environment),
+            *programs.services(self.config, self.environment),
+            *programs.airflow(self.config),
+        ]
+        self._start([program for program in known if program.name == name])
+
+    def _start(self, wanted: Sequence[Program]) -> None:
+        for program in wanted:
+            self.supervisor.start_program(program.name)
+        for program in wanted:
+            try:
+                took = wait_until(program.healthy, within=START_SECONDS, what=f"{program.name} is well")
+            except TooLateError as error:
+                raise StartError(f"{error}\n{self._log_tail(program.name)}") from error
+            self.say(f"{program.name} is well" + (f" ({took:.1f} s)" if took >= 1 else ""))
+
+    def _first_model(self) -> None:
+        self.say("making demo data")
+        training.load_demo_data(self.config, self.variables)
+        self.say("training the first model through Airflow")
+        AirflowClient(f"http://127.0.0.1:{self.config.ports.airflow}").run_dag(training.DAG, self.say)
+        api = f"http://127.0.0.1:{self.config.ports.api}/ready"
+        wait_until(lambda: programs.answers(api), within=60, what="recommender-api has the model")
+
+    def _make_folders(self) -> None:
+        for name in ("redis", "airflow", "artifacts", "spool", "logs"):
+            (self.config.run / name).mkdir(parents=True, exist_ok=True)
+
+    def _prepare_collector(self) -> None:
+        self.environment.collector.prepare()
+        self.say("collector prepared")
+
+    def _prepare_airflow(self) -> None:
+        program = str(self.config.root / ".venvs" / "airflow" / "bin" / "airflow")
+        done = subprocess.run(
+            [program, "db", "migrate"], env=self.variables, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise StartError(f"airflow db migrate failed: {done.stderr.strip()[-1000:]}")
+        self.say("Airflow's database prepared")
+
+    def _log_tail(self, name: str) -> str:
+        log = self.config.logs / f"{name}.log"
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL:] if log.exists() else []
+        return "\n".join([f"the end of {log}:", *lines])
+
+
+def example_dataset(api: str) -> int | None:
+    """Return the id of a dataset that the API knows, or None while it has no model."""
+    try:
+        answer = httpx.get(f"{api}/hot/trending", params={"limit": 1}, timeout=5)
+    except httpx.TransportError:
+        return None
+    items = answer.json().get("items", []) if answer.status_code == 200 else []
+    return items[0]["dataset_id"] if items else None

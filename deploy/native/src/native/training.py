@@ -1,0 +1,81 @@
+"""Demo data and the first model: through Airflow, as every later model is made."""
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from native.config import StackConfig
+
+DAG = "recommendation_pipeline"
+TIMEOUT_SECONDS = 10.0
+POLL_SECONDS = 1.0
+TRAINING_SECONDS = 900.0
+_ENDED = ("success", "failed")
+
+
+class TrainingFailedError(RuntimeError):
+    """The pipeline didn't bring a model into service; the message says where to look."""
+
+
+class AirflowClient:
+    """The few calls to Airflow's REST API that a start needs."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=TIMEOUT_SECONDS)
+
+    def run_dag(self, dag_id: str, on_progress: Callable[[str], None]) -> None:
+        """Trigger a DAG and wait for its end; raises `TrainingFailedError` that names the failed tasks."""
+        self._call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
+        run = self._call("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {}})["dag_run_id"]
+        deadline = time.monotonic() + TRAINING_SECONDS
+        shown = ""
+        while (state := self._call("GET", f"/dags/{dag_id}/dagRuns/{run}")["state"]) not in _ENDED:
+            if time.monotonic() > deadline:
+                raise TrainingFailedError(
+                    f"{dag_id} still runs after {TRAINING_SECONDS:g} s: {self._url}/dags/{dag_id}"
+                )
+            running = ", ".join(self._tasks(dag_id, run, "running"))
+            if running and running != shown:
+                on_progress(f"{dag_id}: {running}")
+                shown = running
+            time.sleep(POLL_SECONDS)
+        if state == "failed":
+            failed = ", ".join(self._tasks(dag_id, run, "failed")) or "no task"
+            raise TrainingFailedError(f"{dag_id} failed at {failed}; see {self._url}/dags/{dag_id}/runs/{run}")
+
+    def _tasks(self, dag_id: str, run: str, state: str) -> list[str]:
+        found = self._call("GET", f"/dags/{dag_id}/dagRuns/{run}/taskInstances")["task_instances"]
+        return [task["task_id"] for task in found if task["state"] == state]
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        response = self._http.request(method, path, json=body)
+        if response.is_error:
+            raise TrainingFailedError(
+                f"Airflow answered {response.status_code} to {method} {path}: {response.text[:500]}"
+            )
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def has_active_model(environment: Mapping[str, str]) -> bool:
+    """Say whether the registry has a model in service."""
+    answer = httpx.get(f"{environment['REGISTRY_URL']}/models/ranker/active", timeout=TIMEOUT_SECONDS)
+    return answer.status_code == 200
+
+
+def pipeline(config: StackConfig, environment: Mapping[str, str], *arguments: str) -> None:
+    """Run `python -m pipeline` on this stack's databases; raises `TrainingFailedError`."""
+    command = [config.python("services"), "-m", "pipeline", *arguments]
+    done = subprocess.run(command, env=dict(environment), cwd=config.root, check=False)
+    if done.returncode:
+        raise TrainingFailedError(f"`python -m pipeline {' '.join(arguments)}` ended with {done.returncode}")
+
+
+def load_demo_data(config: StackConfig, environment: Mapping[str, str]) -> None:
+    """Fill an empty business database with demo data."""
+    sizes = zip(("--datasets", "--users", "--interactions"), config.demo_sizes, strict=True)
+    pipeline(config, environment, "demo", "--if-empty", *(str(part) for pair in sizes for part in pair))

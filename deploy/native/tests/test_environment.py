@@ -1,0 +1,46 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from native.config import StackConfig
+from native.environment import StackEnvironment, read
+from native.ports import Ports
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> StackConfig:
+    return StackConfig(tmp_path, tmp_path / ".run")
+
+
+def test_generated_values_are_kept_and_the_file_is_the_owners_alone(config: StackConfig) -> None:
+    StackEnvironment(config, {}).write()
+    first = read(config.environment_file)
+    StackEnvironment(config, {}).write()
+    assert read(config.environment_file) == first
+    assert stat.S_IMODE(config.environment_file.stat().st_mode) == 0o600
+    assert len(first["COLLECTOR_TOKEN"]) == 40
+
+
+def test_what_the_user_sets_wins(config: StackConfig) -> None:
+    given = {"SENTRY_DSN": "https://key@sentry.example/2", "BUSINESS_DATABASE_URL": "sqlite:///mine.db", "PATH": "/x"}
+    variables = StackEnvironment(config, given).variables()
+    assert variables["SENTRY_DSN"] == given["SENTRY_DSN"]
+    assert variables["BUSINESS_DATABASE_URL"] == given["BUSINESS_DATABASE_URL"]
+    assert "PATH" not in variables
+
+
+@pytest.mark.parametrize("credential", ["WEIXIN_CORP_ID", "WEIXIN_ROBOT_KEY"])
+def test_the_simulator_stands_in_only_while_no_wechat_credentials_are_set(config: StackConfig, credential: str) -> None:
+    simulated = StackEnvironment(config, {})
+    assert simulated.simulates_weixin
+    assert simulated.variables()["WEIXIN_BASE_URL"] == "http://127.0.0.1:8010"
+    real = StackEnvironment(config, {credential: "given"})
+    assert not real.simulates_weixin
+    assert "WEIXIN_BASE_URL" not in real.variables()
+
+
+def test_free_ports_are_all_different() -> None:
+    ports = Ports.free()
+    assert len(set(vars(ports).values())) == len(vars(ports))
+    assert ports.taken() == []

@@ -1,0 +1,114 @@
+"""The outline of an error can be acted on, is redacted and valid: it may be all that a killed process leaves."""
+
+import json
+import time
+
+import pytest
+import sentry_relay
+import sentry_sdk
+
+import monitoring
+from monitoring import catalogue
+from monitoring.collector import CollectorPath, CollectorTransport
+from monitoring.context import Breadcrumb
+from monitoring.events import Origin, envelope_of, outline_of
+from monitoring.metrics import Counters
+from monitoring.outbox import Outbox
+from monitoring.redaction import Redactor
+from monitoring.reports import Observation, Span, compose
+from monitoring.store import MemoryStore
+from testkit.stand_in import StandIn
+
+SECRETS = ["crumb-canary", "data-canary", "tag-canary", "context-canary", "cause-canary", "error-canary", "part-canary"]
+
+
+def inner() -> None:
+    raise ValueError("cause-canary")
+
+
+def outer() -> None:
+    try:
+        inner()
+    except ValueError as error:
+        raise ConnectionError("error-canary \ud83d\x00") from error
+
+
+def outline() -> dict:
+    redactor = Redactor(SECRETS)
+    crumb = Breadcrumb("crumb-canary", "sql", "info", {"data-canary": ["data-canary"]}, time.time())
+    try:
+        outer()
+    except ConnectionError as error:
+        seen = Observation(
+            catalogue.load().by_id()["pipeline.database"],
+            {"operation": "part-canary", "database": "b", "rows": {"context-canary": "context-canary"}},
+            {"request_id": "req_1", "endpoint": "/tag-canary"},
+            (crumb,),
+            "ConnectionError",
+            error,
+        )
+        report = compose(seen, Span(1, time.time(), time.time(), ()), service="tested", redactor=redactor)
+        event = outline_of(report, Origin.of("test", "recsys@1"), redactor)
+    return json.loads(envelope_of(event).serialize().split(b"\n")[2])
+
+
+def test_no_secret_is_in_an_outline() -> None:
+    text = json.dumps(outline())
+    assert [secret for secret in SECRETS if secret in text] == []
+
+
+def test_an_outline_names_every_exception_of_the_chain_and_its_places() -> None:
+    cause, error = outline()["exception"]["values"]
+    assert (cause["type"], error["type"]) == ("ValueError", "ConnectionError")
+    assert [frame["function"] for frame in error["stacktrace"]["frames"]] == ["outline", "outer"]
+    assert [frame["function"] for frame in cause["stacktrace"]["frames"]] == ["outer", "inner"]
+
+
+def test_the_normaliser_does_not_object_to_an_outline() -> None:
+    normalizer = sentry_relay.StoreNormalizer(project_id=1, key_id="1", enable_trimming=True)
+    assert "err" not in json.dumps(normalizer.normalize_event(outline()).get("_meta", {}))
+
+
+class Vicious:
+    def __repr__(self) -> str:
+        raise SystemExit("no")
+
+
+def test_a_local_variable_that_exits_the_program_does_not(on: StandIn, until) -> None:
+    def fail() -> None:
+        vicious = Vicious()
+        raise ValueError("broken", id(vicious))
+
+    for operation in ("first", "second"):
+        with pytest.raises(ValueError, match="broken") as raised:
+            fail()
+        monitoring.report("pipeline.database", error=raised.value, operation=operation, database="b")
+    until(lambda: len(on.events) == 2)
+
+
+def test_the_outline_goes_when_the_sdk_does_not_make_the_event(stand_in: StandIn) -> None:
+    client = sentry_sdk.Client(
+        dsn=stand_in.dsn, transport=CollectorTransport, before_send=lambda *_: None, default_integrations=False
+    )
+    outbox = Outbox("events", MemoryStore(), client.transport.deliver, Counters())
+    path = CollectorPath(client, client.transport, outbox, Origin.of("test", "recsys@1"), Redactor())
+    path.start(lambda: None)
+    try:
+        outer()
+    except ConnectionError as error:
+        point = catalogue.load().by_id()["redis.unexpected_error"]
+        seen = Observation(point, {}, {}, (), "ConnectionError", error)
+        report = compose(seen, Span(1, time.time(), time.time(), ()), service="tested", redactor=Redactor())
+    path.write_ahead(report)
+    path.send(report)
+    path.close(5)
+    (event,) = stand_in.events
+    assert event["event_id"] == report.event_id
+    assert event["exception"]["values"][-1]["type"] == "ConnectionError"
+    assert "vars" not in event["exception"]["values"][-1]["stacktrace"]["frames"][-1]
+
+
+def test_another_initialisation_of_the_sdk_takes_nothing_away(on: StandIn, until) -> None:
+    sentry_sdk.init(dsn="", default_integrations=False, auto_enabling_integrations=False)
+    monitoring.report("redis.connection_failed", error=ConnectionError())
+    until(lambda: len(on.events) == 1)

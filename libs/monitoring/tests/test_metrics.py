@@ -1,0 +1,38 @@
+"""A service's /metrics can say what has become of its reports."""
+
+import threading
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+import monitoring
+from monitoring.metrics import Counters
+from monitoring.prometheus import MonitoringCollector
+from testkit.stand_in import StandIn
+
+
+def test_the_counters_are_exported(on: StandIn) -> None:
+    registry = CollectorRegistry()
+    registry.register(MonitoringCollector())
+    for _ in range(3):
+        monitoring.report("redis.connection_failed", error=ConnectionError())
+    monitoring.flush(5)
+    lines = generate_latest(registry).decode().splitlines()
+    assert "monitoring_reports_total 3.0" in lines
+    assert "monitoring_reports_coalesced_total 2.0" in lines
+    assert "monitoring_events_delivered_total 2.0" in lines
+    assert "monitoring_signals_delivered_total 2.0" in lines
+    assert "monitoring_events_dropped_total 0.0" in lines
+
+
+def test_while_monitoring_is_off_all_counters_are_zero() -> None:
+    assert set(monitoring.counters().values()) == {0}
+
+
+def test_no_count_is_lost_between_threads() -> None:
+    counters = Counters()
+    threads = [threading.Thread(target=lambda: [counters.add("reports") for _ in range(5000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counters.snapshot()["reports"] == 20_000

@@ -1,0 +1,164 @@
+"""The outbox keeps what cannot be delivered, within its bounds, and counts what it must drop."""
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from monitoring.metrics import Counters
+from monitoring.outbox import Delivered, Outbox, Outcome, Rejected, Unavailable
+from monitoring.store import MemoryStore
+
+
+class Receiver:
+    """Takes payloads or answers with `outcome`; `refuses` is a payload that it never takes."""
+
+    def __init__(self) -> None:
+        self.outcome: Outcome = Delivered()
+        self.refuses = b"never"
+        self.taken: list[bytes] = []
+        self.batches: list[int] = []
+        self.called = threading.Event()
+
+    def __call__(self, payloads: Sequence[bytes], /) -> Outcome:
+        self.batches.append(len(payloads))
+        self.called.set()
+        if self.refuses in payloads:
+            return Rejected("no")
+        if isinstance(self.outcome, Delivered):
+            self.taken += payloads
+        return self.outcome
+
+
+class FailingStore(MemoryStore):
+    """A disk that is full."""
+
+    durable = True
+
+    def write(self, name: str, payload: bytes) -> None:
+        raise OSError(28, "no space left")
+
+
+class Bench:
+    def __init__(self, *, store: MemoryStore | None = None, **bounds: float) -> None:
+        self.receiver = Receiver()
+        self.counters = Counters()
+        self.time = 1_000_000.0
+        self.dropped = 0
+        self.outbox = Outbox(
+            "events", store or MemoryStore(), self.receiver, self.counters, now=lambda: self.time, **bounds
+        )
+
+    def start(self) -> None:
+        self.outbox.start(self._on_dropped)
+
+    def _on_dropped(self) -> None:
+        self.dropped += 1
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench(batch=3)
+    yield made
+    made.outbox.close(0)
+
+
+def test_payloads_are_delivered_in_order_and_in_batches(bench: Bench) -> None:
+    for number in range(7):
+        bench.outbox.put(f"k{number}", b"%d" % number)
+    bench.start()
+    assert bench.outbox.flush(5)
+    assert bench.receiver.taken == [b"%d" % number for number in range(7)]
+    assert bench.receiver.batches == [3, 3, 1]
+    assert bench.counters.events_delivered == 7
+    assert bench.outbox.waiting() == 0
+
+
+def test_what_is_held_waits_for_its_release_or_its_replacement(bench: Bench) -> None:
+    bench.start()
+    bench.outbox.hold("a", b"outline a")
+    bench.outbox.hold("b", b"outline b")
+    assert bench.outbox.flush(0.05)
+    assert bench.receiver.taken == []
+    bench.outbox.put("a", b"whole a")
+    bench.outbox.release("a")
+    bench.outbox.release("b")
+    assert bench.outbox.flush(5)
+    assert bench.receiver.taken == [b"whole a", b"outline b"]
+    assert bench.outbox.waiting() == 0
+
+
+def test_one_refused_payload_does_not_take_its_batch_with_it(bench: Bench) -> None:
+    for payload in (b"0", b"never", b"2"):
+        bench.outbox.put(payload.decode(), payload)
+    bench.start()
+    assert bench.outbox.flush(5)
+    assert bench.receiver.taken == [b"0", b"2"]
+    assert (bench.counters.events_delivered, bench.counters.events_rejected) == (2, 1)
+
+
+def test_a_receiver_that_raises_is_asked_again(bench: Bench, until) -> None:
+    def fail(payloads: Sequence[bytes], /) -> Outcome:
+        if not bench.receiver.called.is_set():
+            bench.receiver.called.set()
+            raise RuntimeError("a bug")
+        return bench.receiver(payloads)
+
+    outbox = Outbox("events", MemoryStore(), fail, bench.counters)
+    outbox.put("a", b"a")
+    outbox.start()
+    assert outbox.flush(5)
+    assert bench.receiver.taken == [b"a"]
+    assert bench.counters.events_resent == 1
+    outbox.close(0)
+
+
+def test_past_its_size_the_oldest_are_dropped_counted_and_told() -> None:
+    bench = Bench(max_bytes=1000)
+    bench.receiver.outcome = Unavailable("down")
+    bench.start()
+    for number in range(25):
+        bench.time += 1
+        bench.outbox.put(f"k{number}", b"%03d" % number + b"x" * 97)
+    assert bench.outbox.waiting() in (10, 11)
+    bench.receiver.outcome = Delivered()
+    assert bench.outbox.flush(5)
+    # The very first may have been on its way while the others pushed.
+    kept = [int(payload[:3]) for payload in bench.receiver.taken if not payload.startswith(b"000")]
+    assert kept == list(range(25 - len(kept), 25))
+    assert bench.counters.events_dropped + bench.counters.events_delivered == 25
+    assert bench.dropped >= 1
+    bench.outbox.close(0)
+
+
+def test_what_is_too_old_is_dropped_and_counted() -> None:
+    bench = Bench(max_age=3600.0)
+    bench.outbox.put("old", b"old")
+    bench.time += 3601
+    bench.outbox.put("new", b"new")
+    bench.start()
+    assert bench.outbox.flush(5)
+    assert bench.receiver.taken == [b"new"]
+    assert bench.counters.events_dropped == 1
+    bench.outbox.close(0)
+
+
+def test_a_full_disk_does_not_stop_the_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(store=FailingStore())
+    bench.outbox.put("a", b"a")
+    bench.start()
+    assert bench.outbox.flush(5)
+    assert bench.receiver.taken == [b"a"]
+    assert "events cannot be spooled" in caplog.text
+    bench.outbox.close(0)
+
+
+def test_what_is_lost_at_the_end_without_a_spool_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.receiver.outcome = Unavailable("down")
+    bench.start()
+    for number in range(3):
+        bench.outbox.put(str(number), b"x")
+    bench.outbox.close(0.05)
+    assert bench.counters.events_dropped == 3
+    assert "3 events were not delivered and are lost" in caplog.text

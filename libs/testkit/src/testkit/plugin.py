@@ -1,0 +1,57 @@
+"""pytest fixtures over real servers; loaded by the entry point `pytest11`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+
+from native.postgres import PostgresCluster
+from native.prerequisites import MissingProgramError
+from testkit.collector import CollectorProcess
+from testkit.postgres import running_cluster
+from testkit.redis_server import RedisServer
+
+CHECKOUT = Path(__file__).parents[4]
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that runs as the stack's does; a test that stops it has to bring it back."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of an empty Redis."""
+    with redis.Redis.from_url(redis_server.url, socket_timeout=5) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresCluster]:
+    """A PostgreSQL cluster for the session, without fsync."""
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresCluster) -> Iterator[str]:
+    """The SQLAlchemy URL of a database of the test's own."""
+    name = f"test_{uuid4().hex}"
+    postgres_server.ensure_database(name)
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
+    """A Sentry-compatible collector that has stored an event as soon as it has answered."""
+    try:
+        with CollectorProcess(CHECKOUT, tmp_path_factory.mktemp("collector")) as running:
+            yield running
+    except MissingProgramError as error:
+        pytest.fail(str(error))

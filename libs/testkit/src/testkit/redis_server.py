@@ -1,0 +1,68 @@
+"""A real Redis on a free port, run as the stack runs it, that a test may kill, freeze and bring back."""
+
+import signal
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from native import redis_server
+from native.ports import Ports
+from native.waiting import wait_until
+from testkit.processes import ServerProcess
+
+
+class RedisServer:
+    """Its data is in `folder` and outlives a kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = Ports.free().redis
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: ServerProcess | None = None
+
+    def __enter__(self) -> Self:
+        self.restart()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._process is not None:
+            self._process.send(signal.SIGCONT)
+            self.kill()
+
+    @property
+    def pid(self) -> int:
+        """The server's process id; raises `RuntimeError` while it is down."""
+        if self._process is None:
+            raise RuntimeError("Redis is down")
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self._process is not None:
+            self._process.end(signal.SIGKILL)
+            self._process = None
+
+    def freeze(self) -> None:
+        """Make it hang: connections are taken, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Start it again on the same port with the data it had, and wait until it answers."""
+        self.kill()
+        process = ServerProcess(redis_server.command(self._folder, self.port), self._folder / "redis.log")
+        self._process = process
+        wait_until(
+            lambda: process.check_alive() and redis_server.answers(self.url),
+            within=10,
+            every=0.01,
+            what="Redis answers",
+        )
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None:
+            raise RuntimeError("Redis is down")
+        self._process.send(number)
