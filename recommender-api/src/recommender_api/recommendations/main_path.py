@@ -82,7 +82,7 @@ class RankedPath:
             anchor = None if query.dataset_id is None else catalogue.position(query.dataset_id)
             keep = query.filters.over(catalogue)
             question = Question(anchor, user, keep)
-            candidates = engine.recall(question)
+            candidates = engine.recall(question, at_least=query.limit)
         except Exception as error:  # a fault in the model must cost no answer
             raise RecallFailedError(str(error)) from error
         self._metrics.stage("recall", budget.elapsed() - began)
@@ -119,16 +119,11 @@ class RankedPath:
 
 
 def _nothing(engine: Engine, question: Question, served: Served) -> StoredAnswer:
-    """Return an empty answer if that is the truth; raises `NoCandidatesError` if recall just found nothing."""
+    """Return an empty answer if no dataset passes the filters; raises `NoCandidatesError` otherwise."""
     everything = np.arange(len(engine.contents.catalogue), dtype=np.int32)
-    allowed = ~np.isin(everything, question.user.items)
-    if question.anchor is not None:
-        allowed[question.anchor] = False
-    if question.keep is not None:
-        allowed &= question.keep(everything)
-    if allowed.any():
-        raise NoCandidatesError(f"no channel proposed any of {int(allowed.sum())} allowed datasets")
-    return StoredAnswer(served, [], b"[]")
+    if question.keep is not None and not question.keep(everything[everything != question.anchor]).any():
+        return StoredAnswer(served, [], b"[]")
+    raise NoCandidatesError("the user has seen every dataset that may be shown")
 
 
 def _explain(engine: Engine, ranked: Ranked) -> list[Explanation]:
