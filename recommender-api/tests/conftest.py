@@ -1,16 +1,13 @@
 """The service as a process would run it, but in a thread of the test, so that its reports can be seen."""
 
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
 import pytest
 import redis
-import uvicorn
 
 from contracts.bundle import read_manifest
 from ranking.bundle import load
@@ -22,6 +19,7 @@ from recommender_api.models.serving import LoadedModel
 from recommender_api.settings import Settings
 from testkit.redis_server import RedisServer
 from testkit.registry_stand_in import SINCE, RegistryStandIn
+from testkit.running_app import RunningApp
 
 EVENTS_TOKEN = "events-token-of-the-tests"
 ADMIN_TOKEN = "admin-token-of-the-tests"
@@ -39,45 +37,6 @@ def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
 @pytest.fixture(name="until")
 def _until() -> Callable[..., None]:
     return until
-
-
-class Running:
-    """The service on a free port of loopback."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        app = create_app(settings)
-        # As `servicekit.run` has it: a lifespan that fails is a start that fails.
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-        self._thread.start()
-        until(lambda: self._server.started or not self._thread.is_alive())
-        self.http = httpx.Client(base_url=self.url, timeout=10)
-
-    def get(self, path: str, **kwargs: Any) -> httpx.Response:
-        return self.http.get(path, **kwargs)
-
-    def ask(self, path: str, **kwargs: Any) -> dict[str, Any]:
-        """Return the body of an answer."""
-        response = self.get(path, **kwargs)
-        assert response.status_code == 200, response.text
-        answer: dict[str, Any] = response.json()
-        assert response.headers["X-Fallback-Level"] == str(answer["fallback_level"])
-        return answer
-
-    def post_events(self, *events: dict[str, Any], token: str = EVENTS_TOKEN) -> httpx.Response:
-        return self.http.post("/events", json={"events": events}, headers={"Authorization": f"Bearer {token}"})
-
-    def reload(self) -> httpx.Response:
-        return self.http.post("/models/reload", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
-
-    def stop(self) -> None:
-        self.http.close()
-        self._server.should_exit = True
-        self._thread.join(15)
-        self._socket.close()
 
 
 class Archives(NamedTuple):
@@ -139,24 +98,21 @@ def make_settings(tmp_path: Path, redis_url: str, registry: RegistryStandIn) -> 
 
 
 @pytest.fixture
-def start(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Running]]:
+def start(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., RunningApp]]:
     """Start the service with changed settings; by default wait until it is ready."""
-    started: list[Running] = []
+    with ExitStack() as stack:
 
-    def run(*, ready: bool = True, **changes: Any) -> Running:
-        running = Running(make_settings(**changes))
-        started.append(running)
-        if ready:
-            until(lambda: running.get("/ready").status_code == 200)
-        return running
+        def run(*, ready: bool = True, **changes: Any) -> RunningApp:
+            running = stack.enter_context(RunningApp(create_app(make_settings(**changes))))
+            if ready:
+                until(lambda: running.get("/ready").status_code == 200)
+            return running
 
-    yield run
-    for running in started:
-        running.stop()
+        yield run
 
 
 @pytest.fixture
-def api(start: Callable[..., Running]) -> Running:
+def api(start: Callable[..., RunningApp]) -> RunningApp:
     """The service, ready."""
     return start()
 

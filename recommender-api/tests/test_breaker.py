@@ -48,9 +48,7 @@ class Case:
     def __init__(self) -> None:
         self.time, self.redis = Time(), Redis()
         self.closed = 0
-        self.breaker = Breaker(
-            self.redis.probe, on_close=self._closed, clock=self.time.clock, sleep=self.time.sleep
-        )
+        self.breaker = Breaker(self.redis.probe, on_close=self._closed, clock=self.time.clock, sleep=self.time.sleep)
 
     def _closed(self) -> None:
         self.closed += 1
