@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pipeline.errors import InputError, PipelineError
 
+
 class DatabaseError(PipelineError):
     """A database refused or broke off; look at its log, then start again."""
 

@@ -24,8 +24,8 @@ from pipeline.evaluate.split import Split, leave_last_out
 from pipeline.recall import content_neighbours
 from pipeline.recall.interest import interest_matrix
 from pipeline.records import Records
-from pipeline.train.model import train_model
 from pipeline.train.lambdamart import TrainSettings
+from pipeline.train.model import train_model
 from pipeline.train.questions import Asked, Kind, Knowledge, Past, ask
 from ranking.engine import select_best
 from ranking.features import ItemTable

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pipeline.records import Records
 from pipeline.recall.svd import item_factors, unit_rows
+from pipeline.records import Records
 
 _DIMENSIONS = 64
 _TITLE_WEIGHT, _TAG_WEIGHT = 2, 3

@@ -82,9 +82,7 @@ def find_candidates(tables: RecallTables, settings: RecallSettings, question: Qu
     return found.only(keep)
 
 
-def select_best(
-    candidates: Candidates, matrix: NDArray[np.float32], raw: NDArray[np.float64], limit: int
-) -> Ranked:
+def select_best(candidates: Candidates, matrix: NDArray[np.float32], raw: NDArray[np.float64], limit: int) -> Ranked:
     """Return the best `limit` candidates by raw scores [m]; equal scores keep the order of the catalogue."""
     order = np.argsort(-raw, kind="stable")[:limit]
     return Ranked(
