@@ -41,7 +41,9 @@ class Records:
         """Read what the quality step wrote."""
         datasets = pq.read_table(folder / "datasets.parquet").sort_by("id")
         rows = pq.read_table(folder / "interactions.parquet")
-        users = np.unique(np.concatenate([_ints(pq.read_table(folder / "users.parquet")["id"]), _ints(rows["user_id"])]))
+        users = np.unique(
+            np.concatenate([_ints(pq.read_table(folder / "users.parquet")["id"]), _ints(rows["user_id"])])
+        )
         ts = _seconds(rows["ts"])
         user = np.searchsorted(users, _ints(rows["user_id"]))
         catalogue = _catalogue(datasets)
@@ -117,7 +119,8 @@ class Records:
         rows = np.flatnonzero(self.types != InteractionType.EXPOSURE)
         pair = self.user[rows].astype(np.int64) * max(1, len(self.catalogue)) + self.item[rows]
         _, first = np.unique(pair, return_index=True)
-        return rows[np.sort(first)]
+        chosen: NDArray[np.int64] = rows[np.sort(first)]
+        return chosen
 
 
 def _catalogue(datasets: pa.Table) -> Catalogue:
@@ -126,13 +129,18 @@ def _catalogue(datasets: pa.Table) -> Catalogue:
         datasets["title"].to_pylist(),
         datasets["price"].fill_null(0.0).to_numpy(),
         datasets["cover_image"].to_pylist(),
-        [[tag for tag in (part.strip() for part in (tags or "").split(";")) if tag] for tags in datasets["tags"].to_pylist()],
+        [
+            [tag for tag in (part.strip() for part in (tags or "").split(";")) if tag]
+            for tags in datasets["tags"].to_pylist()
+        ],
         datasets["provider"].to_pylist(),
     )
 
 
 def _ints(column: pa.ChunkedArray | pa.Array) -> NDArray[np.int64]:
-    values: NDArray[np.int64] = column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
+    values: NDArray[np.int64] = (
+        column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
+    )
     return values.astype(np.int64, copy=False)
 
 

@@ -33,7 +33,9 @@ def open_engine(url: str, setting: str) -> Engine:
         # A load or an extraction of millions of rows is slow, not stuck: the wait for locks is what is bounded.
         return create_engine(target, connect_args={"connect_timeout": 5, "options": "-c lock_timeout=30000"})
     except (ArgumentError, ImportError) as error:
-        raise InputError(f"{setting}: not a usable SQLAlchemy URL; expected postgresql+psycopg2://… or sqlite:///…") from error
+        raise InputError(
+            f"{setting}: not a usable SQLAlchemy URL; expected postgresql+psycopg2://… or sqlite:///…"
+        ) from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +42,9 @@ def replace_content(engine: Engine, content: Content) -> None:
         user_ids = _assign(connection, tables.users, content.users)
         dataset_ids = _assign(connection, tables.datasets, content.datasets)
         for table in (tables.interactions, tables.datasets, tables.users):
-            connection.execute(table.delete() if connection.dialect.name == "sqlite" else text(f"TRUNCATE {table.name}"))
+            connection.execute(
+                table.delete() if connection.dialect.name == "sqlite" else text(f"TRUNCATE {table.name}")
+            )
         _insert(connection, tables.users, content.users.add_column(0, "id", pa.array(user_ids)))
         _insert(connection, tables.datasets, content.datasets.add_column(0, "id", pa.array(dataset_ids)))
         rows = content.interactions
@@ -84,8 +87,9 @@ def _copy(connection: Connection, name: str, rows: pa.Table) -> None:
     pyarrow.csv.write_csv(rows, stream)
     stream.seek(0)
     columns = ", ".join(rows.column_names)
-    with connection.connection.cursor() as cursor:
-        cursor.copy_expert(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv, HEADER)", stream)
+    cursor: Any = connection.connection.cursor()
+    cursor.copy_expert(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv, HEADER)", stream)
+    cursor.close()
 
 
 def _insert_batches(connection: Connection, table: Table, rows: pa.Table) -> None:

@@ -9,6 +9,7 @@ What a model can find in it:
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -117,13 +118,15 @@ def _pick_items(
     members = [np.flatnonzero((shelf.niche == number) & ~shelf.cold) for number in range(_NICHES)]
     picked = np.full(len(niche), -1, np.int64)
     draws = rng.random(len(niche))
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(bounds):
         rows = order[first:last]
         niche_now, purse_now, period_now = niche[rows[0]], purse[rows[0]], period[rows[0]]
         shelf_part = members[niche_now]
         edges = np.cumsum(appeal[purse_now, shelf_part] * moment[period_now, shelf_part])
         if len(edges) and edges[-1] > 0:
-            picked[rows] = shelf_part[np.searchsorted(edges, draws[rows] * edges[-1], side="right").clip(max=len(edges) - 1)]
+            picked[rows] = shelf_part[
+                np.searchsorted(edges, draws[rows] * edges[-1], side="right").clip(max=len(edges) - 1)
+            ]
     return picked
 
 

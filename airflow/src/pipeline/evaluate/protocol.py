@@ -46,13 +46,7 @@ class Evaluation(NamedTuple):
     datasets: int
 
 
-def evaluate(
-    records: Records,
-    content: NDArray[np.float32],
-    items: ItemTable,
-    recall: RecallSettings,
-    settings: TrainSettings,
-) -> Evaluation | None:
+def evaluate(records: Records, items: ItemTable, recall: RecallSettings, settings: TrainSettings) -> Evaluation | None:
     """Score baselines and the shipped stack on one split; None when the 5-core of the data is empty."""
     split = leave_last_out(records, MAX_TEST_USERS, settings.seed)
     if not len(split.test):
@@ -65,15 +59,13 @@ def evaluate(
         tops = top_lists(scorer, interest, split.records.user[split.test])
         scores[name] = score(tops, targets, n)
         _log.info("%s: ndcg@10 %.4f", name, scores[name].ndcg)
-    table = ItemTable(content[split.kept], items.provider[split.kept], items.log_price[split.kept])
+    table = ItemTable(items.content[split.kept], items.provider[split.kept], items.log_price[split.kept])
     scores[STACK] = score(_stack_lists(split, table, recall, settings), targets, n)
     _log.info("%s: ndcg@10 %.4f", STACK, scores[STACK].ndcg)
     return Evaluation(scores, len(split.test), n)
 
 
-def _stack_lists(
-    split: Split, items: ItemTable, recall: RecallSettings, settings: TrainSettings
-) -> NDArray[np.int32]:
+def _stack_lists(split: Split, items: ItemTable, recall: RecallSettings, settings: TrainSettings) -> NDArray[np.int32]:
     model = train_model(split.train, content_neighbours(items.content), items, recall, settings)
     past = Past(split.test, np.full(len(split.test), Kind.USER, np.uint8))
     asked = ask(split.records, split.train, Knowledge(model.tables, recall, items), past)

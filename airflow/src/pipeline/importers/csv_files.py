@@ -18,9 +18,7 @@ from pipeline.errors import InputError
 from pipeline.importers.draft import Draft
 from pipeline.importers.rows import BadRowError, RowErrors, cut
 
-_DATASET_COLUMNS = frozenset(
-    {"id", "title", "description", "tags", "price", "provider", "cover_image", "created_at"}
-)
+_DATASET_COLUMNS = frozenset({"id", "title", "description", "tags", "price", "provider", "cover_image", "created_at"})
 _INTERACTION_COLUMNS = frozenset({"user_id", "dataset_id", "type", "ts", "price"})
 _TYPES = ("click", "view", "favorite", "purchase")
 _LATEST = 2**32
@@ -69,7 +67,9 @@ def _rows(
 def _header(name: str, header: list[str], required: set[str], known: frozenset[str]) -> list[str]:
     names = [column.strip() for column in header]
     if missing := required - set(names):
-        raise InputError(f"{name}:1: the header lacks {', '.join(sorted(missing))}; it has {', '.join(names) or 'nothing'}")
+        raise InputError(
+            f"{name}:1: the header lacks {', '.join(sorted(missing))}; it has {', '.join(names) or 'nothing'}"
+        )
     if strangers := set(names) - known:
         raise InputError(
             f"{name}:1: unknown column {', '.join(sorted(strangers))}; known are {', '.join(sorted(known))}"

@@ -88,7 +88,9 @@ def _users(external_ids: list[str], first: pa.Array) -> pa.Table:
     return pa.table([external_ids, nothing, nothing, nothing, first], schema=USERS)
 
 
-def _first(rows: np.ndarray[tuple[int], np.dtype[np.int64]], micros: np.ndarray[tuple[int], np.dtype[np.int64]], n: int) -> pa.Array:
+def _first(
+    rows: np.ndarray[tuple[int], np.dtype[np.int64]], micros: np.ndarray[tuple[int], np.dtype[np.int64]], n: int
+) -> pa.Array:
     """Return the time of each row's first interaction, null without one."""
     latest = np.iinfo(np.int64).max
     earliest = np.full(n, latest, np.int64)

@@ -39,7 +39,9 @@ def _lines(folder: Path, name: str) -> Iterator[tuple[Path, int, str]]:
                 if text := line.rstrip("\r\n"):
                     yield path, number, text
     except FileNotFoundError as error:
-        raise InputError(f"{name}: not in {folder}; a MovieTweetings folder holds movies.dat and ratings.dat") from error
+        raise InputError(
+            f"{name}: not in {folder}; a MovieTweetings folder holds movies.dat and ratings.dat"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: can't be read as UTF-8 text: {error}") from error
 

@@ -51,7 +51,9 @@ def clean(extracted: Path, folder: Path, now: datetime) -> list[Finding]:
     findings += filter(None, [_unknown_users(interactions, users), volume_finding(interactions["ts"])])
     for name, table in (("datasets", datasets), ("users", users), ("interactions", interactions)):
         pq.write_table(table, folder / f"{name}.parquet")
-    (folder / "report.json").write_text(json.dumps([asdict(finding) for finding in findings], indent=2), encoding="utf-8")
+    (folder / "report.json").write_text(
+        json.dumps([asdict(finding) for finding in findings], indent=2), encoding="utf-8"
+    )
     _report(findings)
     return findings
 
@@ -69,7 +71,9 @@ def _apply(name: str, table: pa.Table, checks: list[_Check], findings: list[Find
     for check in checks:
         refused = check.refuses(table)
         bad = int(pc.sum(refused).as_py() or 0)
-        finding = share_finding(check.name, bad, len(table), f"{name} {check.what}", critical_above=check.critical_above)
+        finding = share_finding(
+            check.name, bad, len(table), f"{name} {check.what}", critical_above=check.critical_above
+        )
         if finding:
             findings.append(finding)
             table = table.filter(pc.invert(refused))
@@ -81,7 +85,9 @@ def _dataset_checks() -> list[_Check]:
         _null("datasets", "id"),
         _null("datasets", "title"),
         _repeated("datasets", "id"),
-        _Check("datasets.negative_price", "have a negative price", lambda t: pc.less(t["price"], 0).fill_null(False), 0.05),
+        _Check(
+            "datasets.negative_price", "have a negative price", lambda t: pc.less(t["price"], 0).fill_null(False), 0.05
+        ),
     ]
 
 
@@ -90,10 +96,18 @@ def _interaction_checks(datasets: pa.Table, now: datetime) -> list[_Check]:
     known_datasets = datasets["id"]
     return [
         *(_null("interactions", column) for column in ("user_id", "dataset_id", "type", "ts")),
-        _Check("interactions.unknown_type", "are of an unknown type", lambda t: pc.invert(pc.is_in(t["type"], _TYPES)), 0.05),
+        _Check(
+            "interactions.unknown_type",
+            "are of an unknown type",
+            lambda t: pc.invert(pc.is_in(t["type"], _TYPES)),
+            0.05,
+        ),
         _Check("interactions.future_ts", "lie in the future", lambda t: pc.greater(t["ts"], latest), 0.05),
         _Check(
-            "interactions.negative_price", "have a negative price", lambda t: pc.less(t["price"], 0).fill_null(False), 0.05
+            "interactions.negative_price",
+            "have a negative price",
+            lambda t: pc.less(t["price"], 0).fill_null(False),
+            0.05,
         ),
         # Behaviour of before an import is about datasets that are gone, and deleted datasets keep theirs: many may be.
         _Check(

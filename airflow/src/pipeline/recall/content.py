@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ def _terms(title: str, tags: Iterable[str], description: str | None) -> Counter[
 
 def _tokens(text: str) -> list[str]:
     tokens = _TOKEN.findall(text.casefold())
-    pairs = [a + b for a, b in zip(tokens, tokens[1:], strict=False) if len(a) == len(b) == 1]
+    pairs = [a + b for a, b in pairwise(tokens) if len(a) == len(b) == 1]
     return tokens + pairs
 
 
@@ -52,7 +53,9 @@ def _tf_idf(documents: list[Counter[str]]) -> sparse.csr_array:
     n = len(documents)
     frequency = Counter(term for terms in documents for term in terms)
     most = max(2, int(n * _MAX_SHARE))
-    vocabulary = {term: column for column, term in enumerate(sorted(t for t, df in frequency.items() if 2 <= df <= most))}
+    vocabulary = {
+        term: column for column, term in enumerate(sorted(t for t, df in frequency.items() if 2 <= df <= most))
+    }
     entries = [
         (row, vocabulary[term], (1 + np.log(count)) * np.log(n / frequency[term]))
         for row, terms in enumerate(documents)

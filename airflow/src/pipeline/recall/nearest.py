@@ -25,7 +25,9 @@ def top_k(rows: int, columns: int, block: Block, k: int, least: float = 0.0) -> 
         stop = min(rows, start + step)
         values = block(start, stop)
         values[np.arange(stop - start), np.arange(start, stop)] = -np.inf
-        chosen = np.argpartition(-values, k - 1, axis=1)[:, :k] if k < columns else np.tile(np.arange(k), (stop - start, 1))
+        chosen = (
+            np.argpartition(-values, k - 1, axis=1)[:, :k] if k < columns else np.tile(np.arange(k), (stop - start, 1))
+        )
         chosen.sort(axis=1)
         found = np.take_along_axis(values, chosen, axis=1)
         order = np.argsort(-found, axis=1, kind="stable")

@@ -17,7 +17,7 @@ class TrainingError(PipelineError):
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Size of the ranker and of its training; `leaves` ≤ 64 and plain numeric splits keep it convertible to bit masks."""
+    """Size of the ranker and of its training; at most 64 leaves and numeric splits keep it convertible to bit masks."""
 
     queries: int = 8000
     targets_per_user: int = 2

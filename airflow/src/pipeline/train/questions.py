@@ -87,9 +87,7 @@ def consider(
     """Return the candidates of a question and their features as of `at`, as serving makes them."""
     settings, tables = knowledge.settings, knowledge.tables
     popular = popular_at(stats, at, settings.channel_sizes["popular"])
-    found = find_candidates(
-        RecallTables(tables.behavior, tables.content, tables.vector, popular), settings, question
-    )
+    found = find_candidates(RecallTables(tables.behavior, tables.content, tables.vector, popular), settings, question)
     rows = stats.rows(found.items, at)
     return found, feature_matrix(found, rows, knowledge.items, anchor=question.anchor, user=question.user)
 
