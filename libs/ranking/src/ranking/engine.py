@@ -10,8 +10,8 @@ from contracts.user_blob import History
 from ranking.bundle import BundleContents
 from ranking.features import feature_matrix
 from ranking.ranker import Ranker
-from ranking.recall import Candidates, recall
-from ranking.user import User, default_features, recent_interest
+from ranking.recall import Candidates, RecallSettings, RecallTables, recall
+from ranking.user import User, make_user
 
 Keep = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
@@ -46,23 +46,17 @@ class Engine:
     def user(self, features: NDArray[np.float32] | None, history: History) -> User:
         """Return a user by long-term features (None: nothing is known) and whole history, newest first."""
         settings = self.contents.recall_settings
-        items, weights = recent_interest(
+        return make_user(
+            features,
             history,
             self.contents.catalogue.positions(history.ids),
             half_life_days=settings.history_half_life_days,
             limit=settings.history_length,
         )
-        return User(default_features() if features is None else features, items, weights)
 
     def recall(self, question: Question) -> Candidates:
-        """Return the candidates without the anchor, the user's recent history and what the filter refuses."""
-        found = recall(self.contents.recall, self.contents.recall_settings, anchor=question.anchor, user=question.user)
-        keep = ~np.isin(found.items, question.user.items)
-        if question.anchor is not None:
-            keep &= found.items != question.anchor
-        if question.keep is not None:
-            keep &= question.keep(found.items)
-        return found.only(keep)
+        """Return the candidates without the anchor, what the user has seen and what the filter refuses."""
+        return find_candidates(self.contents.recall, self.contents.recall_settings, question)
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
         """Return the best `limit` candidates; equal scores keep the order of the catalogue."""
@@ -74,10 +68,26 @@ class Engine:
             user=question.user,
         )
         raw = self.ranker.scores(matrix) if len(matrix) else np.empty(0)
-        order = np.argsort(-raw, kind="stable")[:limit]
-        return Ranked(
-            candidates.items[order],
-            (1.0 / (1.0 + np.exp(-raw[order]))).astype(np.float32),
-            [candidates.channels(row) for row in order],
-            matrix[order],
-        )
+        return select_best(candidates, matrix, raw, limit)
+
+
+def find_candidates(tables: RecallTables, settings: RecallSettings, question: Question) -> Candidates:
+    """Return what recall proposes without the anchor, what the user has seen and what the filter refuses."""
+    found = recall(tables, settings, anchor=question.anchor, user=question.user)
+    keep = ~np.isin(found.items, question.user.seen)
+    if question.anchor is not None:
+        keep &= found.items != question.anchor
+    if question.keep is not None:
+        keep &= question.keep(found.items)
+    return found.only(keep)
+
+
+def select_best(candidates: Candidates, matrix: NDArray[np.float32], raw: NDArray[np.float64], limit: int) -> Ranked:
+    """Return the best `limit` candidates by raw scores [m]; equal scores keep the order of the catalogue."""
+    order = np.argsort(-raw, kind="stable")[:limit]
+    return Ranked(
+        candidates.items[order],
+        (1.0 / (1.0 + np.exp(-raw[order]))).astype(np.float32),
+        [candidates.channels(row) for row in order],
+        matrix[order],
+    )
