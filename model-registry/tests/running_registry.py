@@ -1,18 +1,16 @@
 """The registry served over HTTP for a test, and what the tests do with it."""
 
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
-import uvicorn
 
 from contracts.checksums import sha256_of
 from model_registry.app import create_app
 from model_registry.settings import Settings
-from native.waiting import wait_until
 from ranking.testing import tiny_archive
+from testkit.serving import Served
 
 
 class RunningRegistry:
@@ -20,22 +18,17 @@ class RunningRegistry:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_config=None))
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._served = Served(create_app(settings))
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        wait_until(lambda: self._server.started, within=15, every=0.01, what="the registry serves")
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = self._served.__enter__().url
         token = self._settings.registry_token.get_secret_value()
         self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.http.close()
-        self._server.should_exit = True
-        self._thread.join(15)
+        self._served.__exit__(kind, error, at)
 
     def push(self, archive: Path, *, sha256: str | None = None, model: str = "ranker") -> httpx.Response:
         """Upload a bundle."""
