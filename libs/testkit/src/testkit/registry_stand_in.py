@@ -25,7 +25,7 @@ class RegistryStandIn(ThreadingHTTPServer):
         self.active: dict[str, Any] | None = None
         self.replicas: dict[str, dict[str, Any]] = {}
         self.authorizations: list[str | None] = []
-        self.polls = 0
+        self.downloads = 0
         self.not_modified = 0
         self._deployments = 0
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -72,6 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.mode.isdigit():
             self._answer(int(self.server.mode), b"{}")
         elif bundle := re.fullmatch(rf"/models/{self.server.name}/versions/([^/]+)/bundle", self.path):
+            self.server.downloads += 1
             content = self.server.bundles.get(bundle[1])
             self._answer(404, b"{}") if content is None else self._answer(200, content)
         elif self.path == f"/models/{self.server.name}/active":
@@ -86,7 +87,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, b"{}")
 
     def _active(self) -> None:
-        self.server.polls += 1
         if self.server.mode == "garbage":
             self._answer(200, b'{"name": "ranker", "primary": 7}')
             return

@@ -90,8 +90,7 @@ class Recommender:
             _report(query.endpoint, error)
             fallen = await self._fallback.answer(query, arm, reason, error)
             answer, level = fallen.answer, fallen.level
-        shown = exposures(query.user_id, answer.ids, request_id) if query.user_id is not None else []
-        self._after.add(request_id, puts, shown)
+        self._leave(query, request_id, answer, puts, redis_away=reason == "redis_unavailable")
         self._metrics.answered(query.endpoint.value, arm.variant, level, reason, budget.elapsed())
         return Response(_body(request_id, query, answer, level, reason), level)
 
@@ -105,6 +104,16 @@ class Recommender:
                 f"Dataset {query.dataset_id} is not in the catalogue of model version {arm.version}."
             )
         return arm
+
+    def _leave(self, query: Query, request_id: str, answer: StoredAnswer, puts: list[Put], *, redis_away: bool) -> None:
+        """Leave what is to be written after the answer."""
+        if query.user_id is not None and redis_away:
+            # Trying would find out, and report, what is known already.
+            self._metrics.dropped("exposure", len(answer.ids))
+        elif query.user_id is not None:
+            self._after.add(request_id, puts, exposures(query.user_id, answer.ids, request_id))
+        else:
+            self._after.add(request_id, puts, [])
 
     def _worth_keeping(self, query: Query, answered: Answered) -> list[Put]:
         if not answered.fresh:

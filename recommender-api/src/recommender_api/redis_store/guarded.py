@@ -29,11 +29,14 @@ class GuardedStore:
         self.address = address
         self._store = store
         self._quiet = quiet
+        # The operations that Redis answers with errors now; shared by all views of one store.
         self._refusing: set[str] = set()
 
     def quietly(self) -> "GuardedStore":
         """Return the same store for background work."""
-        return GuardedStore(self._store, self.breaker, self.address, quiet=True)
+        quiet = GuardedStore(self._store, self.breaker, self.address, quiet=True)
+        quiet._refusing = self._refusing
+        return quiet
 
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """See `Store`."""
