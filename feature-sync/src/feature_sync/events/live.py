@@ -47,7 +47,7 @@ class LiveFeatures:
         seen = await pipeline.mget(markers)
         fresh = [event for event, marker in zip(events, seen, strict=True) if marker is None]
         if not fresh:
-            await pipeline.reset()
+            await pipeline.reset()  # type: ignore[no-untyped-call]  # as below
             return 0
         by_user: dict[int, list[BehaviorEvent]] = defaultdict(list)
         for event in fresh:
