@@ -56,7 +56,7 @@ lint: .venvs/dev/.stamp ## formatting, lint, types, generated pages
 	$(PY) docs/generate.py --check
 unit: .venvs/dev/.stamp .venvs/collector/.stamp ## unit, contract and integration tests
 	$(PY) -m native prerequisites
-	$(PY) -m pytest libs deploy/native $(SERVICES) airflow/tests --ignore airflow/tests/dags tests-e2e/unit
+	$(PY) -m pytest libs deploy/native $(SERVICES) airflow/tests --ignore airflow/tests/dags
 dags: .venvs/airflow/.stamp ## the tests of the DAGs and the task listener, in Airflow's environment
 	.venvs/airflow/bin/python -m pytest airflow/tests/dags
 e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of their own

@@ -8,7 +8,6 @@ import httpx
 from fastapi import FastAPI
 
 from recommender_api import health
-from recommender_api.background import forever
 from recommender_api.events import EventIntake, Journal
 from recommender_api.events import endpoints as events
 from recommender_api.events.intake import REPLAY_INTERVAL_SECONDS
@@ -26,6 +25,7 @@ from recommender_api.redis_store import Breaker, GuardedStore, RedisStore, repor
 from recommender_api.settings import Settings
 from recommender_api.trending import TrendingPath
 from servicekit.app import base_app
+from servicekit.background import forever
 
 SNAPSHOT_POLL_SECONDS = 1.0
 

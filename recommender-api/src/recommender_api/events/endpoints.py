@@ -32,7 +32,7 @@ def router(intake: EventIntake, token: SecretStr) -> APIRouter:
         "/events",
         summary="Tell what users did",
         status_code=status.HTTP_202_ACCEPTED,
-        dependencies=bearer_guard(token),  # type: ignore[arg-type]  # it returns list[object] for FastAPI's Depends
+        dependencies=bearer_guard(token),
         responses=problem_responses(401, 503),
     )
     async def events(batch: EventBatch = Body(examples=[_EXAMPLE])) -> EventReceipt:

@@ -24,7 +24,7 @@ def router(models: Models, updater: Updater, model_name: str, admin_token: Secre
     @routes.post(
         "/models/reload",
         summary="Follow the registry now",
-        dependencies=bearer_guard(admin_token),  # type: ignore[arg-type]  # it returns list[object] for FastAPI's Depends
+        dependencies=bearer_guard(admin_token),
         responses=problem_responses(401, 409, 503),
     )
     async def reload() -> Reloaded:
