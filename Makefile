@@ -41,6 +41,12 @@ clean: .venvs/native/.stamp ## stop everything and remove its data
 logs: .venvs/native/.stamp ## follow the logs (SERVICE=recommender-api: one program's)
 	@$(NATIVE) logs $(SERVICE)
 
+.PHONY: hold-down bring-back
+hold-down: .venvs/native/.stamp ## crash one program and keep it down (PROGRAM=redis)
+	@$(NATIVE) hold-down $(PROGRAM)
+bring-back: .venvs/native/.stamp ## start it again
+	@$(NATIVE) bring-back $(PROGRAM)
+
 .PHONY: import train
 import: $(ENVIRONMENTS) ## replace the business data (SOURCE=csv|movietweetings|demo DIR=folder)
 	@$(NATIVE) pipeline import --source $(SOURCE) $(if $(DIR),--dir $(abspath $(DIR)))
