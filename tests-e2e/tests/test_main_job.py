@@ -1,7 +1,6 @@
 """From business data to an answer, through the real parts: the stack was filled by its own Airflow DAG."""
 
 import httpx
-import psycopg2
 import pytest
 import redis
 
@@ -32,7 +31,7 @@ def test_every_endpoint_answers_from_the_trained_model(stack: RunningStack, path
     assert len(answer["items"]) == 5
     scores = [item["score"] for item in answer["items"]]
     assert scores == sorted(scores, reverse=True)
-    titles = stack.titles()
+    titles = stack.titles
     for item in answer["items"]:
         assert item["title"] == titles[item["dataset_id"]]
         assert item["reasons"]
@@ -90,10 +89,8 @@ def test_a_behaviour_event_reaches_the_log_and_the_next_answer(stack: RunningSta
     stack.wait_until(bought_is_gone, within=5, what="the purchase changes the user's answer")
 
     def rows() -> int:
-        with psycopg2.connect(stack.psycopg2_dsn("DATABASE_URL")) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM events.behavior_events WHERE event_id = 'e2e-event-1'")
-            found = cursor.fetchone()
-            return int(found[0]) if found else 0
+        logged = "SELECT count(*) FROM events.behavior_events WHERE event_id = 'e2e-event-1'"
+        return int(stack.query("DATABASE_URL", logged)[0][0])
 
     stack.wait_until(lambda: rows() == 1, within=10, what="the event is in PostgreSQL once")
 

@@ -63,6 +63,17 @@ class Catalogue:
         """Return the ascending positions of the datasets with a tag, whatever its case."""
         return self._by_tag.get(tag.casefold(), np.empty(0, np.int32))
 
+    def only(self, positions: NDArray[np.int64]) -> "Catalogue":
+        """Return the catalogue of some datasets, by their ascending positions in this one."""
+        return Catalogue(
+            self.ids[positions],
+            [self.titles[position] for position in positions],
+            self.prices[positions],
+            [self.cover_images[position] for position in positions],
+            [self.tags[position] for position in positions],
+            [self.providers[position] for position in positions],
+        )
+
     def save(self, path: Path) -> None:
         """Write the catalogue as Parquet."""
         columns = [

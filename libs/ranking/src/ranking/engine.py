@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.features import CHANNELS, ITEM_FEATURES
 from contracts.user_blob import History
 from ranking.bundle import BundleContents
 from ranking.features import feature_matrix
 from ranking.ranker import Ranker
-from ranking.recall import Candidates, recall
-from ranking.user import User, default_features, recent_interest
+from ranking.recall import Candidates, RecallSettings, RecallTables, recall
+from ranking.user import User, make_user
+
+_POPULARITY = [feature.name for feature in ITEM_FEATURES].index("item_popularity_7d")
 
 Keep = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
@@ -46,23 +49,43 @@ class Engine:
     def user(self, features: NDArray[np.float32] | None, history: History) -> User:
         """Return a user by long-term features (None: nothing is known) and whole history, newest first."""
         settings = self.contents.recall_settings
-        items, weights = recent_interest(
+        return make_user(
+            features,
             history,
             self.contents.catalogue.positions(history.ids),
             half_life_days=settings.history_half_life_days,
             limit=settings.history_length,
         )
-        return User(default_features() if features is None else features, items, weights)
 
-    def recall(self, question: Question) -> Candidates:
-        """Return the candidates without the anchor, the user's recent history and what the filter refuses."""
-        found = recall(self.contents.recall, self.contents.recall_settings, anchor=question.anchor, user=question.user)
-        keep = ~np.isin(found.items, question.user.items)
+    def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
+        """Return the candidates without the anchor, what the user has seen and what the filter refuses.
+
+        Where the channels propose fewer than `at_least` (a narrow filter), the most popular others that are allowed
+        join at the lower end of the popular channel.
+        """
+        found = find_candidates(self.contents.recall, self.contents.recall_settings, question)
+        missing = at_least - len(found.items)
+        return found if missing <= 0 else self._refilled(found, question, missing)
+
+    def _refilled(self, found: Candidates, question: Question, missing: int) -> Candidates:
+        others = np.arange(len(self.contents.catalogue), dtype=np.int32)
+        others = others[~np.isin(others, np.concatenate([found.items, question.user.seen]))]
         if question.anchor is not None:
-            keep &= found.items != question.anchor
+            others = others[others != question.anchor]
         if question.keep is not None:
-            keep &= question.keep(found.items)
-        return found.only(keep)
+            others = others[question.keep(others)]
+        popularity = self.contents.item_rows[others, _POPULARITY]
+        others = others[np.argsort(-popularity, kind="stable")[:missing]]
+        ranks = np.zeros((len(others), len(CHANNELS)), np.float32)
+        size = self.contents.recall_settings.channel_sizes["popular"]
+        ranks[:, CHANNELS.index("popular")] = 1.0 / np.arange(size + 1, size + 1 + len(others))
+        items = np.concatenate([found.items, others])
+        order = np.argsort(items)
+        return Candidates(
+            items[order],
+            np.concatenate([found.scores, np.zeros_like(ranks)])[order],
+            np.concatenate([found.ranks, ranks])[order],
+        )
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
         """Return the best `limit` candidates; equal scores keep the order of the catalogue."""
@@ -74,10 +97,26 @@ class Engine:
             user=question.user,
         )
         raw = self.ranker.scores(matrix) if len(matrix) else np.empty(0)
-        order = np.argsort(-raw, kind="stable")[:limit]
-        return Ranked(
-            candidates.items[order],
-            (1.0 / (1.0 + np.exp(-raw[order]))).astype(np.float32),
-            [candidates.channels(row) for row in order],
-            matrix[order],
-        )
+        return select_best(candidates, matrix, raw, limit)
+
+
+def find_candidates(tables: RecallTables, settings: RecallSettings, question: Question) -> Candidates:
+    """Return what recall proposes without the anchor, what the user has seen and what the filter refuses."""
+    found = recall(tables, settings, anchor=question.anchor, user=question.user)
+    keep = ~np.isin(found.items, question.user.seen)
+    if question.anchor is not None:
+        keep &= found.items != question.anchor
+    if question.keep is not None:
+        keep &= question.keep(found.items)
+    return found.only(keep)
+
+
+def select_best(candidates: Candidates, matrix: NDArray[np.float32], raw: NDArray[np.float64], limit: int) -> Ranked:
+    """Return the best `limit` candidates by raw scores [m]; equal scores keep the order of the catalogue."""
+    order = np.argsort(-raw, kind="stable")[:limit]
+    return Ranked(
+        candidates.items[order],
+        (1.0 / (1.0 + np.exp(-raw[order]))).astype(np.float32),
+        [candidates.channels(row) for row in order],
+        matrix[order],
+    )

@@ -21,11 +21,29 @@ def default_features() -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class User:
-    """`features` in the order of `USER_FEATURES`; `items` newest first with `weights` that sum to 1; all float32."""
+    """`features` in the order of `USER_FEATURES`; `items` newest first with `weights` that sum to 1; all float32.
+
+    `seen` are the positions that are no news to the user, `items` among them: what recall leaves out.
+    """
 
     features: NDArray[np.float32] = field(default_factory=default_features)
     items: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     weights: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    seen: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+
+
+def make_user(
+    features: NDArray[np.float32] | None,
+    history: History,
+    positions: NDArray[np.int32],
+    *,
+    half_life_days: float,
+    limit: int,
+) -> User:
+    """Return a user by long-term features (None: nothing is known) and history; arguments as `recent_interest`."""
+    items, weights = recent_interest(history, positions, half_life_days=half_life_days, limit=limit)
+    seen = positions[(positions >= 0) & (history.types != InteractionType.EXPOSURE)]
+    return User(default_features() if features is None else features, items, weights, seen)
 
 
 def user_features(types: NDArray[np.uint8], prices: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,49 @@
+"""Golden requests: a dozen questions of every kind, with the answers of the bundle that they travel in."""
+
+import numpy as np
+
+from pipeline.records import Records
+from ranking.engine import Engine
+from ranking.golden import GoldenRequest
+from ranking.user import user_features
+from ranking.verification import answer
+
+_OF_EACH_KIND = 4
+_ANSWERS = 10
+_HISTORY = 30
+
+
+def golden_requests(engine: Engine, records: Records, seed: int) -> list[GoldenRequest]:
+    """Return questions about datasets, users, both and nobody, with their answers."""
+    rng = np.random.default_rng(seed)
+    datasets = rng.choice(records.catalogue.ids, 2 * _OF_EACH_KIND).tolist()
+    active = np.unique(records.user)
+    users = [_user(records, int(user)) for user in rng.choice(active, 2 * _OF_EACH_KIND)]
+    questions = [
+        *({"dataset_id": dataset} for dataset in datasets[:_OF_EACH_KIND]),
+        *users[:_OF_EACH_KIND],
+        *(
+            {"dataset_id": dataset} | user
+            for dataset, user in zip(datasets[_OF_EACH_KIND:], users[_OF_EACH_KIND:], strict=True)
+        ),
+        {},
+    ]
+    return [_answered(engine, question) for question in questions]
+
+
+def _user(records: Records, user: int) -> dict[str, object]:
+    rows = records.rows_of(user)
+    history = records.history(rows)
+    features = user_features(records.types[rows], records.prices[records.item[rows]])
+    return {
+        "user_features": features.tolist(),
+        "history_ids": history.ids[:_HISTORY].tolist(),
+        "history_ts": history.ts[:_HISTORY].tolist(),
+        "history_types": history.types[:_HISTORY].tolist(),
+    }
+
+
+def _answered(engine: Engine, question: dict[str, object]) -> GoldenRequest:
+    request = GoldenRequest.model_validate({**question, "expected_ids": [], "expected_scores": []})
+    ids, scores = answer(engine, request, _ANSWERS)
+    return request.model_copy(update={"expected_ids": ids, "expected_scores": scores})

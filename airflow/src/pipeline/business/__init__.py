@@ -1,0 +1,1 @@
+"""The business database: the canonical tables, and the replacement of their content."""

@@ -1,0 +1,50 @@
+"""A whole new content for the business database, as sources hand it over: text ids, rows that refer to each other by
+position."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+USERS = pa.schema(
+    [
+        ("external_id", pa.string()),
+        ("company_name", pa.string()),
+        ("province", pa.string()),
+        ("city", pa.string()),
+        ("created_at", _TIME),
+    ]
+)
+DATASETS = pa.schema(
+    [
+        ("external_id", pa.string()),
+        ("title", pa.string()),
+        ("description", pa.string()),
+        ("tags", pa.string()),
+        ("price", pa.float64()),
+        ("provider", pa.string()),
+        ("cover_image", pa.string()),
+        ("created_at", _TIME),
+        ("updated_at", _TIME),
+        ("is_deleted", pa.bool_()),
+    ]
+)
+INTERACTIONS = pa.schema(
+    [
+        ("user", pa.int64()),
+        ("dataset", pa.int64()),
+        ("type", pa.string()),
+        ("price", pa.float64()),
+        ("ts", _TIME),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Content:
+    """Three Arrow tables of the schemas above; `interactions.user` and `.dataset` are row numbers of the others."""
+
+    users: pa.Table
+    datasets: pa.Table
+    interactions: pa.Table

@@ -1,0 +1,50 @@
+"""Opening databases, and naming what went wrong in one without its password."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg2
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from pipeline.errors import InputError, PipelineError
+
+
+class DatabaseError(PipelineError):
+    """A database refused or broke off; look at its log, then start again."""
+
+    def __init__(self, operation: str, database: str, error: Exception) -> None:
+        """Take what was done to which database, and what SQLAlchemy said."""
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()
+        super().__init__(f"{database} database: {operation}: {reason[0] if reason else type(error).__name__}")
+        self.operation = operation
+        self.database = database
+
+
+def open_engine(url: str, setting: str) -> Engine:
+    """Return an engine with explicit timeouts; raises `InputError` that names the setting."""
+    try:
+        target = make_url(url)
+        if target.get_backend_name() == "sqlite":
+            if target.database:
+                Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+            return create_engine(target, connect_args={"timeout": 30})
+        # A load or an extraction of millions of rows is slow, not stuck: the wait for locks is what is bounded.
+        return create_engine(target, connect_args={"connect_timeout": 5, "options": "-c lock_timeout=30000"})
+    except (ArgumentError, ImportError) as error:
+        raise InputError(
+            f"{setting}: not a usable SQLAlchemy URL; expected postgresql+psycopg2://… or sqlite:///…"
+        ) from error
+
+
+@contextmanager
+def faults_of(operation: str, database: str) -> Iterator[None]:
+    """Turn what SQLAlchemy or a raw COPY raises inside into `DatabaseError`, reported once."""
+    try:
+        yield
+    except (SQLAlchemyError, psycopg2.Error) as error:
+        from pipeline.sentry_utils import track_database_issue
+
+        track_database_issue(operation, database, error)
+        raise DatabaseError(operation, database, error) from error

@@ -1,0 +1,111 @@
+"""Replacing the whole content of the business database in one transaction: a reader sees the old or the new."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, Table, func, select, text
+
+from pipeline.business import tables
+from pipeline.business.content import Content
+from pipeline.business.database import faults_of
+
+_ROWS_PER_BATCH = 20_000
+
+
+def create_tables(engine: Engine) -> None:
+    """Create the canonical tables that are missing."""
+    with faults_of("create tables", "business"):
+        tables.metadata.create_all(engine)
+
+
+def is_empty(engine: Engine) -> bool:
+    """Return whether there are no datasets yet."""
+    create_tables(engine)
+    with faults_of("count datasets", "business"), engine.connect() as connection:
+        return connection.execute(select(tables.datasets.c.id).limit(1)).first() is None
+
+
+def replace_content(engine: Engine, content: Content) -> None:
+    """Put `content` in place of everything; raises `DatabaseError`, and then nothing has changed.
+
+    Ids are kept for external ids that are already there; others get new ids above all present ones, so that a
+    behaviour event about a dataset that is gone is never taken for one about another.
+    """
+    create_tables(engine)
+    with faults_of("load", "business"), engine.begin() as connection:
+        user_ids = _assign(connection, tables.users, content.users)
+        dataset_ids = _assign(connection, tables.datasets, content.datasets)
+        for table in (tables.interactions, tables.datasets, tables.users):
+            connection.execute(
+                table.delete() if connection.dialect.name == "sqlite" else text(f"TRUNCATE {table.name}")
+            )
+        _insert(connection, tables.users, content.users.add_column(0, "id", pa.array(user_ids)))
+        _insert(connection, tables.datasets, content.datasets.add_column(0, "id", pa.array(dataset_ids)))
+        rows = content.interactions
+        _insert(
+            connection,
+            tables.interactions,
+            pa.table(
+                {
+                    "id": np.arange(1, len(rows) + 1),
+                    "user_id": user_ids[rows["user"].to_numpy()],
+                    "dataset_id": dataset_ids[rows["dataset"].to_numpy()],
+                    "type": rows["type"],
+                    "price": rows["price"],
+                    "ts": rows["ts"],
+                }
+            ),
+        )
+
+
+def _assign(connection: Connection, table: Table, rows: pa.Table) -> NDArray[np.int64]:
+    known = {name: row_id for row_id, name in connection.execute(select(table.c.id, table.c.external_id))}
+    free = int(connection.scalar(select(func.coalesce(func.max(table.c.id), 0))) or 0)
+    ids = np.empty(len(rows), np.int64)
+    for row, name in enumerate(rows["external_id"].to_pylist()):
+        if (kept := known.get(name)) is None:
+            free += 1
+        ids[row] = free if kept is None else kept
+    return ids
+
+
+def _insert(connection: Connection, table: Table, rows: pa.Table) -> None:
+    if connection.dialect.name == "postgresql":
+        _copy(connection, table.name, rows)
+    else:
+        _insert_batches(connection, table, rows)
+
+
+def _copy(connection: Connection, name: str, rows: pa.Table) -> None:
+    stream = io.BytesIO()
+    pyarrow.csv.write_csv(rows, stream)
+    stream.seek(0)
+    columns = ", ".join(rows.column_names)
+    cursor: Any = connection.connection.cursor()
+    cursor.copy_expert(f"COPY {name} ({columns}) FROM STDIN (FORMAT csv, HEADER)", stream)
+    cursor.close()
+
+
+def _insert_batches(connection: Connection, table: Table, rows: pa.Table) -> None:
+    names: Sequence[str] = rows.column_names
+    for start in range(0, len(rows), _ROWS_PER_BATCH):
+        part = rows.slice(start, _ROWS_PER_BATCH)
+        columns = [_plain(part[name]) for name in names]
+        connection.exec_driver_sql(
+            f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",  # noqa: S608 - our own names
+            list(zip(*columns, strict=True)),
+        )
+
+
+def _plain(column: pa.ChunkedArray) -> list[object]:
+    """Return Python values as SQLAlchemy's SQLite types store them: times as text without a zone, in UTC."""
+    if pa.types.is_timestamp(column.type):
+        column = pc.strftime(column.cast(pa.timestamp("us")), format="%Y-%m-%d %H:%M:%S")
+    values: list[object] = column.to_pylist()
+    return values

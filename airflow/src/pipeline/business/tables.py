@@ -1,0 +1,46 @@
+"""The canonical tables. A user with other tables maps them by extraction SQL instead (`pipeline.extract`)."""
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, MetaData, Table, Text
+from sqlalchemy.sql.expression import false
+
+metadata = MetaData()
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("external_id", Text),
+    Column("company_name", Text),
+    Column("province", Text),
+    Column("city", Text),
+    Column("created_at", DateTime(timezone=True)),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("external_id", Text),
+    Column("title", Text, nullable=False),
+    Column("description", Text),
+    Column("tags", Text),
+    Column("price", Float),
+    Column("provider", Text),
+    Column("cover_image", Text),
+    Column("created_at", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True)),
+    Column("is_deleted", Boolean, nullable=False, server_default=false()),
+)
+
+# No foreign keys: what doesn't fit together is found, counted and reported by the quality checks, not hidden by
+# a load that fails.
+interactions = Table(
+    "interactions",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, index=True),
+    Column("dataset_id", BigInteger, index=True),
+    Column("type", Text),
+    Column("price", Float),
+    Column("ts", DateTime(timezone=True), index=True),
+)

@@ -1,0 +1,131 @@
+"""The command line: fill the business database, run the pipeline, measure it."""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+import monitoring
+from pipeline.business.content import Content
+from pipeline.business.database import open_engine
+from pipeline.business.load import is_empty, replace_content
+from pipeline.demo import DemoSize, generate
+from pipeline.errors import InputError, PipelineError
+from pipeline.importers import IMPORTERS
+from pipeline.report import metrics_table
+from pipeline.settings import Settings
+from pipeline.steps import EVALUATION, Step, load_metrics, new_run, steps
+
+_DEMO = DemoSize()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, 1 when it failed, or 2 when what it was given can't be used."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        return _fail(InputError(f"{'.'.join(map(str, first['loc'])).upper()}: {first['msg']}"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    monitoring.init("pipeline", settings, secrets=settings.secrets())
+    try:
+        options.command(settings, options)
+    except PipelineError as error:
+        return _fail(error)
+    finally:
+        monitoring.flush()
+    return 0
+
+
+def _fail(error: PipelineError) -> int:
+    sys.stderr.write(f"pipeline: {error}\n")
+    return error.exit_code
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _demo(settings: Settings, options: argparse.Namespace) -> None:
+    engine = open_engine(settings.business_database_url.get_secret_value(), "BUSINESS_DATABASE_URL")
+    if options.if_empty and not is_empty(engine):
+        _say("the business database has content already; it stays")
+        return
+    size = DemoSize(options.datasets, options.users, options.interactions)
+    content = generate(size, options.seed, datetime.now(UTC))
+    replace_content(engine, content)
+    _say_loaded(content)
+
+
+def _import(settings: Settings, options: argparse.Namespace) -> None:
+    if options.source == "demo":
+        content = generate(_DEMO, settings.seed, datetime.now(UTC))
+    elif options.dir is None:
+        raise InputError(f"--source {options.source} needs --dir DIR")
+    else:
+        content = IMPORTERS[options.source](options.dir)
+    engine = open_engine(settings.business_database_url.get_secret_value(), "BUSINESS_DATABASE_URL")
+    replace_content(engine, content)
+    _say_loaded(content)
+
+
+def _say_loaded(content: Content) -> None:
+    counts = (len(content.datasets), len(content.users), len(content.interactions))
+    _say("loaded {:,} datasets, {:,} users, {:,} interactions into the business database".format(*counts))
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> None:
+    run = _execute(settings, steps(publish=options.publish))
+    _say(metrics_table(settings.model_name, load_metrics(run)))
+    _say(f"bundle: {run}/bundle/bundle.tar.gz")
+
+
+def _evaluate(settings: Settings, options: argparse.Namespace) -> None:
+    del options
+    run = _execute(settings, EVALUATION)
+    _say(metrics_table(settings.model_name, load_metrics(run)))
+
+
+def _execute(settings: Settings, chosen: Sequence[Step]) -> str:
+    run = new_run(settings, datetime.now(UTC))
+    for number, step in enumerate(chosen, start=1):
+        _say(f"[{number}/{len(chosen)}] {step.name}")
+        began = time.monotonic()
+        step.run(settings, run)
+        _say(f"[{number}/{len(chosen)}] {step.name} done in {time.monotonic() - began:.1f} s")
+    return run
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="From business data to a deployed model. Settings come from the environment.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="fill the business database with a made-up marketplace")
+    demo.add_argument("--datasets", type=int, default=_DEMO.datasets, help="default: %(default)s")
+    demo.add_argument("--users", type=int, default=_DEMO.users, help="default: %(default)s")
+    demo.add_argument("--interactions", type=int, default=_DEMO.interactions, help="default: %(default)s")
+    demo.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    demo.add_argument("--if-empty", action="store_true", help="do nothing when there is content already")
+    demo.set_defaults(command=_demo)
+    load = commands.add_parser("import", help="replace the content of the business database by a source's")
+    load.add_argument("--source", required=True, choices=[*IMPORTERS, "demo"])
+    load.add_argument("--dir", type=Path, help="folder with the source's files")
+    load.set_defaults(command=_import)
+    run = commands.add_parser("run", help="extract, train, evaluate, bundle, publish, deploy, sync")
+    run.add_argument("--no-publish", dest="publish", action="store_false", help="end with the bundle")
+    run.set_defaults(command=_run)
+    evaluate = commands.add_parser(
+        "evaluate", help="measure the stack against the baselines, without training for good"
+    )
+    evaluate.set_defaults(command=_evaluate)
+    return parser

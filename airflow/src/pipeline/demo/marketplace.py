@@ -1,0 +1,163 @@
+"""The seeded generator: who exists, what there is, and who looked at, kept and bought what over 90 days.
+
+What a model can find in it:
+- each user cares about a few of the 50 niches, and slowly moves from an older to a newer set of them (drift);
+- within a niche popularity has a long tail, and each dataset has its days: it is new, or has a burst (trend);
+- users of three purses turn to cheap, middling or dear datasets (price sensitivity);
+- views lead to favourites and purchases, more often when the price fits.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.business.content import INTERACTIONS, Content
+from pipeline.demo.catalogue import Shelf, make_datasets, make_users
+from pipeline.demo.vocabulary import TOPICS
+from pipeline.errors import InputError
+
+DAYS = 90
+COLD_DATASETS = 3
+_DAY = 86_400
+_PERIODS = DAYS * 2
+_NICHES = sum(len(niches) for niches in TOPICS.values())
+_NICHES_OF_A_USER = 4
+_VIEW, _FAVORITE, _PURCHASE = 0, 1, 2
+_TYPES = np.array(["view", "favorite", "purchase"])
+
+
+@dataclass(frozen=True)
+class DemoSize:
+    """How much to make."""
+
+    datasets: int = 2_000
+    users: int = 5_000
+    interactions: int = 200_000
+
+
+@dataclass(frozen=True)
+class _Views:
+    """Columns of equal length: who saw what, when (seconds since the start)."""
+
+    user: NDArray[np.int64]
+    item: NDArray[np.int64]
+    second: NDArray[np.int64]
+
+
+def generate(size: DemoSize, seed: int, end: datetime) -> Content:
+    """Return a marketplace whose 90 days end at `end`; raises `InputError` on a size without room for structure."""
+    if size.datasets < 100 or size.users < 50 or size.interactions < 1000:
+        raise InputError("demo data needs at least 100 datasets, 50 users and 1,000 interactions")
+    rng = np.random.default_rng(seed)
+    start = int(end.timestamp()) - DAYS * _DAY
+    shelf = make_datasets(rng, size.datasets, start, DAYS * _DAY, COLD_DATASETS)
+    purse = rng.integers(0, 3, size.users)
+    views = _views(rng, shelf, purse, size)
+    interactions = _with_consequences(rng, views, shelf, purse, size.interactions)
+    return Content(
+        make_users(rng, size.users, start),
+        shelf.table,
+        _table(interactions, shelf, start),
+    )
+
+
+def _views(rng: np.random.Generator, shelf: Shelf, purse: NDArray[np.int64], size: DemoSize) -> _Views:
+    count = size.interactions
+    activity = rng.pareto(1.6, size.users) + 0.3
+    user = rng.choice(size.users, count, p=activity / activity.sum())
+    second = _moments(rng, count)
+    niche = _niches(rng, user, second / (DAYS * _DAY), size.users)
+    item = _pick_items(rng, shelf, niche, second * _PERIODS // (DAYS * _DAY), purse[user])
+    known = item >= 0
+    return _Views(user[known], item[known], second[known])
+
+
+def _moments(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """Draw seconds: the marketplace grows, sleeps at night and rests at weekends."""
+    hours = np.arange(DAYS * 24)
+    weight = (1 + hours / len(hours)) * (1.2 + np.sin((hours % 24 - 8) / 24 * 2 * np.pi))
+    weight = weight * np.where(hours // 24 % 7 >= 5, 0.5, 1.0)
+    chosen = rng.choice(len(hours), count, p=weight / weight.sum())
+    return np.sort(chosen * 3600 + rng.integers(0, 3600, count))
+
+
+def _niches(
+    rng: np.random.Generator, user: NDArray[np.int64], progress: NDArray[np.float64], users: int
+) -> NDArray[np.int64]:
+    """Draw a niche for each view: from the user's older tastes early on, from the newer ones later."""
+    tastes = rng.integers(0, _NICHES, (users, 2 * _NICHES_OF_A_USER))
+    shares = np.cumsum(rng.dirichlet(np.full(_NICHES_OF_A_USER, 0.6), users), axis=1)
+    slot = (rng.random(len(user))[:, None] > shares[user]).sum(axis=1).clip(max=_NICHES_OF_A_USER - 1)
+    newer = rng.random(len(user)) < progress
+    niche = tastes[user, slot + newer * _NICHES_OF_A_USER]
+    curious = rng.random(len(user)) < 0.1
+    return np.where(curious, rng.integers(0, _NICHES, len(user)), niche)
+
+
+def _pick_items(
+    rng: np.random.Generator,
+    shelf: Shelf,
+    niche: NDArray[np.int64],
+    period: NDArray[np.int64],
+    purse: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Draw a dataset for each view by popularity, day and price; -1 where the niche has none yet."""
+    appeal = shelf.popularity[None, :] * np.exp(-np.abs(shelf.price_level[None, :] - np.arange(3)[:, None]) * 1.2)
+    centre = (np.arange(_PERIODS) + 0.5)[:, None] / _PERIODS
+    arrived = (centre - shelf.born[None, :]) > 0
+    fresh = np.exp(-np.maximum(centre - shelf.born[None, :], 0) * 20) * (shelf.born[None, :] > 0) * 4
+    burst = 12 * np.exp(-(((centre - shelf.burst[None, :]) * 30) ** 2))
+    moment = (1 + fresh + burst) * arrived
+    group = (niche * 3 + purse) * _PERIODS + period
+    order = np.argsort(group, kind="stable")
+    bounds = np.flatnonzero(np.diff(group[order], prepend=-1, append=-1))
+    members = [np.flatnonzero((shelf.niche == number) & ~shelf.cold) for number in range(_NICHES)]
+    picked = np.full(len(niche), -1, np.int64)
+    draws = rng.random(len(niche))
+    for first, last in pairwise(bounds):
+        rows = order[first:last]
+        niche_now, purse_now, period_now = niche[rows[0]], purse[rows[0]], period[rows[0]]
+        shelf_part = members[niche_now]
+        edges = np.cumsum(appeal[purse_now, shelf_part] * moment[period_now, shelf_part])
+        if len(edges) and edges[-1] > 0:
+            picked[rows] = shelf_part[
+                np.searchsorted(edges, draws[rows] * edges[-1], side="right").clip(max=len(edges) - 1)
+            ]
+    return picked
+
+
+def _with_consequences(
+    rng: np.random.Generator, views: _Views, shelf: Shelf, purse: NDArray[np.int64], count: int
+) -> tuple[_Views, NDArray[np.int64]]:
+    """Let some views lead to a favourite minutes later and a purchase hours later, and keep `count` in all."""
+    fits = np.exp(-np.abs(shelf.price_level[views.item] - purse[views.user]))
+    kept = rng.random(len(views.user)) < 0.15 * (0.4 + fits)
+    bought = rng.random(len(views.user)) < 0.08 * fits
+    parts = [np.arange(len(views.user)), np.flatnonzero(kept), np.flatnonzero(bought)]
+    later = [0, 120, 5400]
+    rows = np.concatenate(parts)
+    kinds = np.repeat([_VIEW, _FAVORITE, _PURCHASE], [len(part) for part in parts])
+    delay = np.concatenate([rng.integers(0, lag + 1, len(part)) for lag, part in zip(later, parts, strict=True)])
+    second = np.minimum(views.second[rows] + delay, DAYS * _DAY - 1)
+    chosen = rng.permutation(len(rows))[:count]
+    chosen = chosen[np.lexsort((kinds[chosen], second[chosen]))]
+    return _Views(views.user[rows[chosen]], views.item[rows[chosen]], second[chosen]), kinds[chosen]
+
+
+def _table(interactions: tuple[_Views, NDArray[np.int64]], shelf: Shelf, start: int) -> pa.Table:
+    views, kinds = interactions
+    price = np.where(kinds == _PURCHASE, shelf.price[views.item], np.nan)
+    return pa.table(
+        [
+            views.user,
+            views.item,
+            _TYPES[kinds],
+            pa.array(price, from_pandas=True),
+            pa.array((start + views.second) * 1_000_000, pa.timestamp("us", tz="UTC")),
+        ],
+        schema=INTERACTIONS,
+    )

@@ -1,0 +1,5 @@
+"""How good is it? The shipped stack against popularity, ItemKNN and EASE on one split."""
+
+from pipeline.evaluate.protocol import STACK, Evaluation, evaluate
+
+__all__ = ["STACK", "Evaluation", "evaluate"]

@@ -1,0 +1,97 @@
+"""The evaluation protocol.
+
+Data    5-core: users and datasets with at least five of each other, found by pruning to a fixed point.
+Split   Leave last out: each user's last *new* dataset is the right answer, and all that the user ever did with it is
+        held out; what other users did with it stays. Baselines, recall tables and ranker are made from the rest.
+Time    The stack is asked at the moment of the held-out interaction. Its item statistics, its popular list and the
+        user's history hold what the training part has strictly before that moment. Held-out interactions, also other
+        users', are never in them. The tables are made once from the whole training part, as the baselines are.
+Ranker  Trained inside the training part on each user's then last datasets, with tables that don't know these.
+Ranked  All datasets of the 5-core but those the user has seen. What recall doesn't propose counts as not found.
+Metrics nDCG@10, recall@10 and the share of the catalogue that appears in any list of ten; one right answer a user.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluate.baselines import baselines, top_lists
+from pipeline.evaluate.metrics import AT, Score, score
+from pipeline.evaluate.split import Split, leave_last_out
+from pipeline.recall import content_neighbours
+from pipeline.recall.interest import interest_matrix
+from pipeline.records import Records
+from pipeline.train.lambdamart import TrainSettings
+from pipeline.train.model import train_model
+from pipeline.train.questions import Asked, Kind, Knowledge, Past, ask
+from ranking.engine import select_best
+from ranking.features import ItemTable
+from ranking.ranker import Ranker
+from ranking.recall import RecallSettings
+
+STACK = "stack"
+MAX_TEST_USERS = 10_000
+_QUESTIONS_PER_BATCH = 200
+_log = logging.getLogger(__name__)
+
+
+class Evaluation(NamedTuple):
+    """Scores by model name, `stack` among them, and the size of the test."""
+
+    scores: dict[str, Score]
+    users: int
+    datasets: int
+
+
+def evaluate(records: Records, items: ItemTable, recall: RecallSettings, settings: TrainSettings) -> Evaluation | None:
+    """Score baselines and the shipped stack on one split; None when the 5-core of the data is empty."""
+    split = leave_last_out(records, MAX_TEST_USERS, settings.seed)
+    if not len(split.test):
+        return None
+    targets = split.records.item[split.test]
+    n = len(split.kept)
+    interest = interest_matrix(split.train)
+    scores = {}
+    for name, scorer in baselines(interest).items():
+        tops = top_lists(scorer, interest, split.records.user[split.test])
+        scores[name] = score(tops, targets, n)
+        _log.info("%s: ndcg@10 %.4f", name, scores[name].ndcg)
+    table = ItemTable(items.content[split.kept], items.provider[split.kept], items.log_price[split.kept])
+    scores[STACK] = score(_stack_lists(split, table, recall, settings), targets, n)
+    _log.info("%s: ndcg@10 %.4f", STACK, scores[STACK].ndcg)
+    return Evaluation(scores, len(split.test), n)
+
+
+def _stack_lists(split: Split, items: ItemTable, recall: RecallSettings, settings: TrainSettings) -> NDArray[np.int32]:
+    model = train_model(split.train, content_neighbours(items.content), items, recall, settings)
+    past = Past(split.test, np.full(len(split.test), Kind.USER, np.uint8))
+    asked = ask(split.records, split.train, Knowledge(model.tables, recall, items), past)
+    return _rank_all(asked, Ranker(model.ranker_text), settings.threads)
+
+
+def _rank_all(asked: Iterator[Asked], ranker: Ranker, threads: int) -> NDArray[np.int32]:
+    """Return the best 10 of each question, int32 [q, 10] (-1 pads), scoring many questions at once."""
+    lists = []
+    for batch in _batches(asked):
+        raw = ranker.scores(np.concatenate([question.matrix for question in batch]), threads)
+        start = 0
+        for question in batch:
+            stop = start + len(question.matrix)
+            best = select_best(question.candidates, question.matrix, raw[start:stop], AT).items
+            lists.append(np.pad(best, (0, AT - len(best)), constant_values=-1))
+            start = stop
+    return np.stack(lists)
+
+
+def _batches(asked: Iterator[Asked]) -> Iterator[list[Asked]]:
+    batch: list[Asked] = []
+    for question in asked:
+        batch.append(question)
+        if len(batch) == _QUESTIONS_PER_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,38 @@
+"""The best 60 per dataset, as the engine answers `/similar` for nobody in particular."""
+
+import numpy as np
+
+from contracts.features import CHANNELS
+from ranking.engine import Engine, Question, find_candidates, select_best
+from ranking.features import feature_matrix
+from ranking.recall import Neighbours
+
+SIZE = 60
+_QUESTIONS_PER_BATCH = 128
+_ANCHOR_CHANNELS = [CHANNELS.index(name) for name in ("behavior", "content", "vector")]
+
+
+def precompute(engine: Engine, threads: int) -> Neighbours:
+    """Return [n, 60] of positions and scores; a dataset that no channel has neighbours for gets an empty row (-1)."""
+    contents = engine.contents
+    n = len(contents.catalogue)
+    items = np.full((n, SIZE), -1, np.int32)
+    scores = np.zeros((n, SIZE), np.float32)
+    for start in range(0, n, _QUESTIONS_PER_BATCH):
+        asked = []
+        for anchor in range(start, min(n, start + _QUESTIONS_PER_BATCH)):
+            found = find_candidates(contents.recall, contents.recall_settings, Question(anchor))
+            if (found.ranks[:, _ANCHOR_CHANNELS] > 0).any():
+                rows = contents.item_rows[found.items]
+                asked.append(
+                    (anchor, found, feature_matrix(found, rows, contents.table, anchor=anchor, user=Question().user))
+                )
+        if not asked:
+            continue
+        raw = engine.ranker.scores(np.concatenate([matrix for _, _, matrix in asked]), threads)
+        done = 0
+        for anchor, found, matrix in asked:
+            best = select_best(found, matrix, raw[done : done + len(matrix)], SIZE)
+            items[anchor, : len(best.items)], scores[anchor, : len(best.items)] = best.items, best.scores
+            done += len(matrix)
+    return Neighbours(items, scores)

@@ -1,0 +1,27 @@
+"""EASE (Steck 2019): the item-item model with a closed form, `P = inv(XᵀX + λI)`, `B = -P / diag(P)`."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.linalg import lapack
+
+
+def ease(interest: sparse.csr_array, regularisation: float) -> NDArray[np.float32]:
+    """Return B float32 [n, n] with a zero diagonal; `interest @ B` scores every item for every user.
+
+    Single precision is enough: the regularisation bounds the condition number.
+    """
+    n = interest.shape[1]
+    gram = (interest.T @ interest).astype(np.float32).toarray(order="F")
+    gram[np.diag_indices(n)] += np.float32(regularisation)
+    factor, failed = lapack.spotrf(gram, overwrite_a=True)
+    if failed:
+        raise np.linalg.LinAlgError(f"XᵀX + λI is not positive definite (leading minor {failed})")
+    inverse, failed = lapack.spotri(factor, overwrite_c=True)
+    if failed:
+        raise np.linalg.LinAlgError(f"XᵀX + λI is singular at {failed}")
+    upper = np.triu(inverse)
+    precision = upper + np.triu(upper, 1).T
+    weights: NDArray[np.float32] = -precision / np.diag(precision)
+    np.fill_diagonal(weights, 0.0)
+    return weights

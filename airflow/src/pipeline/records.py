@@ -1,0 +1,148 @@
+"""The clean data of a run in memory: the catalogue, and all interactions as arrays in the order of time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from contracts.events import InteractionType
+from contracts.user_blob import History
+from ranking.catalogue import Catalogue
+from ranking.item_stats import ItemStats
+
+
+@dataclass(frozen=True)
+class Records:
+    """n datasets, u users, m interactions in ascending time.
+
+    `created_at` int64 [n] Unix seconds; `user_ids` int64 [u] ascending; `user` int32 [m] rows of `user_ids`, `item`
+    int32 [m] catalogue positions, `ts` int64 [m] Unix seconds, `types` uint8 [m] `InteractionType`. `end` is the
+    moment after the last interaction of the whole data, also where interactions are held out.
+    """
+
+    catalogue: Catalogue
+    descriptions: Sequence[str | None]
+    created_at: NDArray[np.int64]
+    user_ids: NDArray[np.int64]
+    user: NDArray[np.int32]
+    item: NDArray[np.int32]
+    ts: NDArray[np.int64]
+    types: NDArray[np.uint8]
+    end: int
+
+    @classmethod
+    def load(cls, folder: Path) -> "Records":
+        """Read what the quality step wrote."""
+        datasets = pq.read_table(folder / "datasets.parquet").sort_by("id")
+        rows = pq.read_table(folder / "interactions.parquet")
+        users = np.unique(
+            np.concatenate([_ints(pq.read_table(folder / "users.parquet")["id"]), _ints(rows["user_id"])])
+        )
+        ts = _seconds(rows["ts"])
+        user = np.searchsorted(users, _ints(rows["user_id"]))
+        catalogue = _catalogue(datasets)
+        item = catalogue.positions(_ints(rows["dataset_id"]))
+        order = np.lexsort((item, user, ts))
+        codes = np.array([InteractionType.of(name) for name in pc.unique(rows["type"]).to_pylist()], np.uint8)
+        types = codes[_ints(rows["type"].combine_chunks().dictionary_encode().indices)] if len(rows) else codes
+        return cls(
+            catalogue,
+            datasets["description"].to_pylist(),
+            _seconds(datasets["created_at"]),
+            users,
+            user[order].astype(np.int32),
+            item[order].astype(np.int32),
+            ts[order],
+            types[order],
+            int(ts.max(initial=0)) + 1,
+        )
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    @property
+    def start(self) -> int:
+        """The moment of the first interaction, Unix seconds."""
+        return int(self.ts[0]) if len(self.ts) else self.end
+
+    def only(self, keep: NDArray[np.bool_]) -> "Records":
+        """Return the records with the interactions of the mask [m]; ids, positions and `end` stay as they are."""
+        return replace(self, user=self.user[keep], item=self.item[keep], ts=self.ts[keep], types=self.types[keep])
+
+    def with_datasets(self, kept: NDArray[np.int64]) -> "Records":
+        """Return the records of the ascending positions `kept` alone, which become positions 0, 1, …"""
+        place = np.full(len(self.catalogue), -1, np.int32)
+        place[kept] = np.arange(len(kept))
+        rows = self.only(place[self.item] >= 0)
+        return replace(
+            rows,
+            catalogue=self.catalogue.only(kept),
+            descriptions=[self.descriptions[position] for position in kept],
+            created_at=self.created_at[kept],
+            item=place[rows.item],
+        )
+
+    @cached_property
+    def _of_user(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows grouped by user, in the order of time, and where each user's begin; [m] and [u + 1]."""
+        order = np.argsort(self.user, kind="stable")
+        return order, np.searchsorted(self.user[order], np.arange(len(self.user_ids) + 1))
+
+    def rows_of(self, user: int, before: int | None = None) -> NDArray[np.int64]:
+        """Return a user's rows in the order of time, up to but without the moment `before` (Unix seconds)."""
+        order, starts = self._of_user
+        rows: NDArray[np.int64] = order[starts[user] : starts[user + 1]]
+        return rows if before is None else rows[: np.searchsorted(self.ts[rows], before)]
+
+    def history(self, rows: NDArray[np.int64]) -> History:
+        """Return rows of one user as the history that serving would hold."""
+        return History.build(self.catalogue.ids[self.item[rows]], self.ts[rows], self.types[rows])
+
+    @cached_property
+    def prices(self) -> NDArray[np.float32]:
+        """Prices of the catalogue, float32 [n]."""
+        return self.catalogue.prices.astype(np.float32)
+
+    def new_stats(self) -> ItemStats:
+        """Return item statistics that know no interaction yet."""
+        return ItemStats(self.created_at, self.prices, float(self.start))
+
+    @cached_property
+    def first_of_pair(self) -> NDArray[np.int64]:
+        """Rows of each user's first interest in each dataset, in the order of time; exposures are none."""
+        rows = np.flatnonzero(self.types != InteractionType.EXPOSURE)
+        pair = self.user[rows].astype(np.int64) * max(1, len(self.catalogue)) + self.item[rows]
+        _, first = np.unique(pair, return_index=True)
+        chosen: NDArray[np.int64] = rows[np.sort(first)]
+        return chosen
+
+
+def _catalogue(datasets: pa.Table) -> Catalogue:
+    return Catalogue(
+        _ints(datasets["id"]),
+        datasets["title"].to_pylist(),
+        datasets["price"].fill_null(0.0).to_numpy(),
+        datasets["cover_image"].to_pylist(),
+        [
+            [tag for tag in (part.strip() for part in (tags or "").split(";")) if tag]
+            for tags in datasets["tags"].to_pylist()
+        ],
+        datasets["provider"].to_pylist(),
+    )
+
+
+def _ints(column: pa.ChunkedArray | pa.Array) -> NDArray[np.int64]:
+    values: NDArray[np.int64] = (
+        column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
+    )
+    return values.astype(np.int64, copy=False)
+
+
+def _seconds(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    return _ints(column.cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64()).fill_null(0))

@@ -1,0 +1,47 @@
+"""What the pipeline reads from its environment, once, at the entry point."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+import monitoring
+
+
+class Settings(monitoring.MonitoringSettings):
+    """Settings of `python -m pipeline` and of the Airflow tasks."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+    business_database_url: Annotated[
+        SecretStr, Field(description="SQLAlchemy URL of the business database that the data comes from")
+    ] = SecretStr("sqlite:///.run/business.db")
+    database_url: Annotated[
+        SecretStr | None, Field(description="SQLAlchemy URL with the behaviour event log; empty: no events are joined")
+    ] = None
+    artifact_url: Annotated[
+        str, Field(min_length=1, description="Folder or s3://… of runs, bundles and snapshots (fsspec)")
+    ] = ".run/artifacts"
+    extraction_sql: Annotated[
+        Path | None,
+        Field(description="Folder with users.sql, datasets.sql, interactions.sql over your own schema; empty: ours"),
+    ] = None
+    registry_url: Annotated[str, Field(pattern=r"^https?://", description="Model registry")] = "http://127.0.0.1:8001"
+    registry_token: Annotated[SecretStr | None, Field(description="Bearer token of the model registry")] = None
+    feature_sync_url: Annotated[str, Field(pattern=r"^https?://", description="Feature sync")] = "http://127.0.0.1:8002"
+    admin_token: Annotated[SecretStr | None, Field(description="Bearer token of feature-sync's /sync")] = None
+    model_name: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name under which the model is registered")
+    ] = "ranker"
+    git_commit: Annotated[str | None, Field(description="Commit recorded in the bundle; empty: unknown")] = None
+    seed: Annotated[int, Field(ge=0, description="Seed of sampling and training")] = 42
+    training_queries: Annotated[
+        int, Field(ge=100, description="Most questions that the ranker is trained on; the newest are taken")
+    ] = 8000
+    training_threads: Annotated[int, Field(ge=1, description="Threads of LightGBM and of batch scoring")] = 2
+
+    def secrets(self) -> list[str]:
+        """Return the values that must never be sent or logged; passwords in URLs are redacted by their form."""
+        own = (self.registry_token, self.admin_token, self.business_database_url, self.database_url)
+        return [*super().secrets(), *(value.get_secret_value() for value in own if value is not None)]

@@ -1,0 +1,16 @@
+"""Users as the snapshot holds them."""
+
+from collections.abc import Iterator
+
+from contracts.user_blob import UserBlob
+from pipeline.records import Records
+from ranking.user import user_features
+
+
+def user_blobs(records: Records) -> Iterator[tuple[int, bytes]]:
+    """Yield id and packed blob of every user with an interaction, as of the end of the records."""
+    for user, user_id in enumerate(records.user_ids.tolist()):
+        rows = records.rows_of(user)
+        if len(rows):
+            features = user_features(records.types[rows], records.prices[records.item[rows]])
+            yield user_id, UserBlob(features, records.history(rows)).pack()

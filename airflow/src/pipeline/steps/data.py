@@ -1,0 +1,93 @@
+"""Steps that make the data: extract, quality, features."""
+
+import json
+import logging
+from datetime import UTC, datetime
+
+from contracts.snapshot import write_snapshot
+from pipeline.arrays import load_array, save_arrays
+from pipeline.artifacts import join, reading, writing
+from pipeline.business.database import open_engine
+from pipeline.extract import extract as extract_tables
+from pipeline.extract.events import open_event_log
+from pipeline.features.items import ItemState, item_state
+from pipeline.quality import clean
+from pipeline.records import Records
+from pipeline.sentry_utils import monitor_pipeline_step
+from pipeline.settings import Settings
+from pipeline.snapshot import user_blobs
+from ranking.features import ItemTable
+from ranking.recall import Popular
+
+_log = logging.getLogger(__name__)
+
+
+@monitor_pipeline_step("extract")
+def extract(settings: Settings, run: str) -> str:
+    """Databases → `extract/`."""
+    business = open_engine(settings.business_database_url.get_secret_value(), "BUSINESS_DATABASE_URL")
+    events = open_event_log(settings.database_url)
+    with writing(join(run, "extract")) as folder:
+        counts = extract_tables(business, events, settings.extraction_sql, folder)
+    _log.info("extracted %s", ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    return run
+
+
+@monitor_pipeline_step("quality")
+def quality(settings: Settings, run: str) -> str:
+    """`extract/` → `clean/`."""
+    del settings
+    with reading(join(run, "extract")) as extracted, writing(join(run, "clean")) as folder:
+        findings = clean(extracted, folder, datetime.now(UTC))
+    _log.info("%d quality findings, none critical", len(findings))
+    return run
+
+
+@monitor_pipeline_step("features")
+def features(settings: Settings, run: str) -> str:
+    """`clean/` → `features/`, and the snapshot of all users."""
+    records = load_records(run)
+    state = item_state(records, settings.seed)
+    with writing(join(run, "features")) as folder:
+        save_arrays(
+            folder,
+            content=state.table.content,
+            provider=state.table.provider,
+            log_price=state.table.log_price,
+            item_rows=state.rows,
+            popular_items=state.popular.items,
+            popular_scores=state.popular.scores,
+        )
+        (folder / "trending.json").write_text(json.dumps(state.trending), encoding="utf-8")
+    with writing(snapshot_of(run)) as folder:
+        manifest = write_snapshot(folder, version_of(run), datetime.now(UTC), user_blobs(records))
+    _log.info("features of %s datasets, snapshot of %s users", f"{len(records.catalogue):,}", f"{manifest.rows:,}")
+    return run
+
+
+def version_of(run: str) -> str:
+    """Return the name of a run: that of its folder."""
+    return run.rstrip("/").rsplit("/", 1)[-1]
+
+
+def snapshot_of(run: str) -> str:
+    """Return the address of a run's snapshot: ARTIFACT_URL/snapshots/<version>."""
+    root = run.rstrip("/").rsplit("/", 2)[0]
+    return join(root, "snapshots", version_of(run))
+
+
+def load_records(run: str) -> Records:
+    """Read `clean/`."""
+    with reading(join(run, "clean")) as folder:
+        return Records.load(folder)
+
+
+def load_items(run: str) -> ItemState:
+    """Read `features/`."""
+    with reading(join(run, "features")) as folder:
+        return ItemState(
+            ItemTable(*(load_array(folder, name) for name in ("content", "provider", "log_price"))),
+            load_array(folder, "item_rows"),
+            Popular(load_array(folder, "popular_items"), load_array(folder, "popular_scores")),
+            json.loads((folder / "trending.json").read_text(encoding="utf-8")),
+        )

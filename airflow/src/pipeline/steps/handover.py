@@ -1,0 +1,58 @@
+"""Steps that hand over: publish, deploy, sync."""
+
+import json
+import logging
+from pathlib import Path
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.artifacts import join, reading, writing
+from pipeline.bundle.build import ARCHIVE
+from pipeline.publish import deploy as deploy_version
+from pipeline.publish import push, sync_snapshot
+from pipeline.sentry_utils import monitor_pipeline_step
+from pipeline.settings import Settings
+from pipeline.steps.data import snapshot_of
+
+_log = logging.getLogger(__name__)
+
+
+@monitor_pipeline_step("publish")
+def publish(settings: Settings, run: str) -> str:
+    """`bundle/` → the registry, and `registry/` with the version it gave."""
+    with reading(join(run, "bundle")) as folder:
+        version = push(settings.registry_url, settings.registry_token, settings.model_name, folder / ARCHIVE)
+    with writing(join(run, "registry")) as folder:
+        (folder / "version.json").write_text(json.dumps({"version": version}), encoding="utf-8")
+    _log.info("registered as %s version %s", settings.model_name, version)
+    return run
+
+
+@monitor_pipeline_step("deploy")
+def deploy(settings: Settings, run: str) -> str:
+    """The registered version becomes the primary one, if the registry's checks let it."""
+    version = published_version(run)
+    deployment = deploy_version(settings.registry_url, settings.registry_token, settings.model_name, version)
+    _log.info("version %s is deployed (%s)", version, deployment)
+    return run
+
+
+@monitor_pipeline_step("sync")
+def sync(settings: Settings, run: str) -> str:
+    """The snapshot goes into Redis."""
+    state = sync_snapshot(settings.feature_sync_url, settings.admin_token, _absolute(snapshot_of(run)))
+    _log.info("snapshot is in Redis: %s", state)
+    return run
+
+
+def published_version(run: str) -> str:
+    """Return the version that the registry gave the run's bundle."""
+    with reading(join(run, "registry")) as folder:
+        return str(json.loads((folder / "version.json").read_text(encoding="utf-8"))["version"])
+
+
+def _absolute(uri: str) -> str:
+    """Return an address that means the same in another process, wherever that was started."""
+    fs, path = url_to_fs(uri)
+    return str(Path(path).resolve()) if isinstance(fs, LocalFileSystem) else uri

@@ -1,0 +1,165 @@
+"""Steps that make the model: recall, train, evaluate, precompute, bundle."""
+
+import json
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from pipeline.arrays import load_array, load_neighbours, save_arrays, save_neighbours
+from pipeline.artifacts import join, reading, writing
+from pipeline.bundle import build_bundle
+from pipeline.evaluate import STACK, Evaluation
+from pipeline.evaluate import evaluate as evaluate_stack
+from pipeline.precompute import precompute as precompute_lists
+from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
+from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_issue
+from pipeline.settings import Settings
+from pipeline.steps.data import load_items, load_records, version_of
+from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_past
+from ranking.bundle import BundleContents
+from ranking.engine import Engine
+from ranking.recall import Neighbours, RecallSettings, RecallTables
+
+_log = logging.getLogger(__name__)
+_TABLES = ("behavior", "content", "vector")
+
+
+@monitor_pipeline_step("recall")
+def recall(settings: Settings, run: str) -> str:
+    """`clean/`, `features/` → `recall/` from everything, `recall_heldout/` without the ranker's targets."""
+    records, items = load_records(run), load_items(run)
+    content = content_neighbours(items.table.content)
+    past = training_past(records, _training(settings))
+    for name, tables in (
+        ("recall", build_tables(records, content, settings.seed)),
+        ("recall_heldout", heldout_tables(records, past, content, settings.seed)),
+    ):
+        with writing(join(run, name)) as folder:
+            for table in _TABLES:
+                save_neighbours(folder, table, getattr(tables, table))
+    _log.info("recall tables of %s datasets", f"{len(records.catalogue):,}")
+    return run
+
+
+@monitor_pipeline_step("train")
+def train(settings: Settings, run: str) -> str:
+    """`clean/`, `features/`, `recall_heldout/` → `model/`."""
+    records, items = load_records(run), load_items(run)
+    training = _training(settings)
+    past = training_past(records, training)
+    try:
+        text = train_on(records, past, _load_tables(run, "recall_heldout"), items.table, RecallSettings(), training)
+    except TrainingError as error:
+        track_model_training_issue(settings.model_name, "training_failed", str(error))
+        raise
+    with writing(join(run, "model")) as folder:
+        (folder / "ranker.txt").write_text(text, encoding="utf-8")
+    _log.info("ranker trained on %s questions", f"{len(past.rows):,}")
+    return run
+
+
+@monitor_pipeline_step("evaluate")
+def evaluate(settings: Settings, run: str) -> str:
+    """`clean/`, `features/` → `evaluation/`: the same training on a split, against the baselines."""
+    records, items = load_records(run), load_items(run)
+    found = evaluate_stack(records, items.table, RecallSettings(), _training(settings))
+    with writing(join(run, "evaluation")) as folder:
+        (folder / "metrics.json").write_text(json.dumps(_metrics(found), indent=2), encoding="utf-8")
+    _judge(settings.model_name, found)
+    return run
+
+
+@monitor_pipeline_step("precompute")
+def precompute(settings: Settings, run: str) -> str:
+    """The finished model → `precomputed/`."""
+    lists = precompute_lists(Engine(_contents(run)), settings.training_threads)
+    with writing(join(run, "precomputed")) as folder:
+        save_arrays(folder, items=lists.items, scores=lists.scores)
+    listed = int((lists.items[:, 0] >= 0).sum())
+    _log.info("precomputed lists for %s of %s datasets", f"{listed:,}", f"{len(lists.items):,}")
+    return run
+
+
+@monitor_pipeline_step("bundle")
+def bundle(settings: Settings, run: str) -> str:
+    """Everything → `bundle/`."""
+    with reading(join(run, "precomputed")) as folder:
+        lists = Neighbours(load_array(folder, "items"), load_array(folder, "scores"))
+    with writing(join(run, "bundle")) as folder:
+        manifest = build_bundle(
+            replace(_contents(run), precomputed=lists),
+            load_records(run),
+            folder,
+            name=settings.model_name,
+            version=version_of(run),
+            git_commit=settings.git_commit,
+            metrics=load_metrics(run),
+            created_at=datetime.now(UTC),
+            seed=settings.seed,
+        )
+    _log.info("bundle of %d files", len(manifest.files))
+    return run
+
+
+def load_metrics(run: str) -> dict[str, float]:
+    """Read what `evaluate` found."""
+    with reading(join(run, "evaluation")) as folder:
+        metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return metrics
+
+
+def _training(settings: Settings) -> TrainSettings:
+    return TrainSettings(queries=settings.training_queries, threads=settings.training_threads, seed=settings.seed)
+
+
+def _contents(run: str) -> BundleContents:
+    """Return the bundle's contents, as yet without precomputed lists and golden requests."""
+    records, items = load_records(run), load_items(run)
+    n = len(records.catalogue)
+    with reading(join(run, "model")) as folder:
+        text = (folder / "ranker.txt").read_text(encoding="utf-8")
+    return BundleContents(
+        records.catalogue,
+        items.rows,
+        items.table,
+        replace(_load_tables(run, "recall"), popular=items.popular),
+        RecallSettings(),
+        text,
+        Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
+        items.trending,
+        [],
+    )
+
+
+def _load_tables(run: str, name: str) -> RecallTables:
+    with reading(join(run, name)) as folder:
+        behavior, content, vector = (load_neighbours(folder, table) for table in _TABLES)
+    return RecallTables(behavior, content, vector, NO_POPULAR)
+
+
+def _metrics(found: Evaluation | None) -> dict[str, float]:
+    """Return the manifest's metrics: the stack's by plain names, the baselines' with theirs behind."""
+    if found is None:
+        return {}
+    metrics: dict[str, float] = {"test_users": found.users, "test_datasets": found.datasets}
+    for model, score in found.scores.items():
+        suffix = "" if model == STACK else f"_{model}"
+        metrics |= {
+            f"ndcg@10{suffix}": round(score.ndcg, 5),
+            f"recall@10{suffix}": round(score.recall, 5),
+            f"coverage@10{suffix}": round(score.coverage, 5),
+        }
+    return metrics
+
+
+def _judge(model: str, found: Evaluation | None) -> None:
+    """Report a model that could not be measured, or that simpler ones beat."""
+    if found is None:
+        track_model_training_issue(model, "not_evaluated", "no user and dataset have five interactions with each other")
+        return
+    metrics = {name: score.ndcg for name, score in found.scores.items()}
+    best = max((name for name in metrics if name != STACK), key=metrics.__getitem__)
+    if metrics[STACK] < metrics[best]:
+        track_model_training_issue(model, "below_baseline", f"nDCG@10 is below that of {best}", metrics)

@@ -1,0 +1,40 @@
+"""What a run consists of."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from pipeline.artifacts import join
+from pipeline.settings import Settings
+from pipeline.steps import data, handover, modelling
+
+
+class Step(NamedTuple):
+    """One step: its name, and what it does to the run at an address, which it returns."""
+
+    name: str
+    run: Callable[[Settings, str], str]
+
+
+_DATA = (Step("extract", data.extract), Step("quality", data.quality), Step("features", data.features))
+_EVALUATE = Step("evaluate", modelling.evaluate)
+RUN = (
+    *_DATA,
+    Step("recall", modelling.recall),
+    Step("train", modelling.train),
+    _EVALUATE,
+    Step("precompute", modelling.precompute),
+    Step("bundle", modelling.bundle),
+)
+HANDOVER = (Step("publish", handover.publish), Step("deploy", handover.deploy), Step("sync", handover.sync))
+EVALUATION = (*_DATA, _EVALUATE)
+
+
+def steps(*, publish: bool) -> tuple[Step, ...]:
+    """Return the steps of a whole run; without `publish` it ends with the bundle."""
+    return (*RUN, *HANDOVER) if publish else RUN
+
+
+def new_run(settings: Settings, now: datetime) -> str:
+    """Return the address of a run that starts now; its name becomes the version of bundle and snapshot."""
+    return join(settings.artifact_url, "runs", now.strftime("%Y%m%dT%H%M%S%fZ"))

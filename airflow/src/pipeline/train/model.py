@@ -1,0 +1,78 @@
+"""A model: recall tables and a ranker, both made from one set of records. Evaluation and deployment share it."""
+
+import logging
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.recall import build_tables
+from pipeline.records import Records
+from pipeline.train.lambdamart import TrainSettings, train_ranker
+from pipeline.train.questions import Kind, Knowledge, Past, ask
+from ranking.features import ItemTable
+from ranking.recall import Neighbours, RecallSettings, RecallTables
+
+_log = logging.getLogger(__name__)
+# Shares of the questions by kind: the same ranker serves /recommend/user, /recommend/detail and /similar.
+_KIND_SHARES = {Kind.USER: 0.6, Kind.DETAIL: 0.2, Kind.SIMILAR: 0.2}
+
+
+class Model(NamedTuple):
+    """Tables of all records, and a ranker (LightGBM text) trained with tables that didn't know its targets."""
+
+    tables: RecallTables
+    ranker_text: str
+
+
+def train_model(
+    records: Records, content: Neighbours, items: ItemTable, recall: RecallSettings, settings: TrainSettings
+) -> Model:
+    """Train a ranker, and build the tables that it will rank from."""
+    past = training_past(records, settings)
+    ranker = train_on(records, past, heldout_tables(records, past, content, settings.seed), items, recall, settings)
+    return Model(build_tables(records, content, settings.seed), ranker)
+
+
+def training_past(records: Records, settings: TrainSettings) -> Past:
+    """Return the newest questions about each user's last datasets, for users who had a history before."""
+    rows = last_pairs(records, settings.targets_per_user, least_before=1)[-settings.queries :]
+    rng = np.random.default_rng(settings.seed)
+    kinds = rng.choice(np.array(list(_KIND_SHARES), np.uint8), len(rows), p=list(_KIND_SHARES.values()))
+    return Past(rows, kinds)
+
+
+def heldout_tables(records: Records, past: Past, content: Neighbours, seed: int) -> RecallTables:
+    """Return tables that don't know the targets."""
+    return build_tables(records.only(~of_pairs(records, past.rows)), content, seed)
+
+
+def train_on(
+    records: Records,
+    past: Past,
+    tables: RecallTables,
+    items: ItemTable,
+    recall: RecallSettings,
+    settings: TrainSettings,
+) -> str:
+    """Train the ranker on the questions and return its text."""
+    return train_ranker(ask(records, records, Knowledge(tables, recall, items), past), settings)
+
+
+def last_pairs(records: Records, per_user: int, *, least_before: int) -> NDArray[np.int64]:
+    """Return the rows of each user's last `per_user` new datasets that leave `least_before` before them, by time."""
+    rows = records.first_of_pair
+    user = records.user[rows]
+    order = np.argsort(user, kind="stable")
+    starts = np.searchsorted(user[order], np.arange(len(records.user_ids) + 1))
+    place = np.arange(len(rows)) - starts[user[order]]
+    from_end = starts[user[order] + 1] - starts[user[order]] - 1 - place
+    chosen = rows[order[(place >= least_before) & (from_end < per_user)]]
+    return np.sort(chosen)
+
+
+def of_pairs(records: Records, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return a mask [m] of all interactions between the users and datasets of `rows`."""
+    n = max(1, len(records.catalogue))
+    pair = records.user.astype(np.int64) * n + records.item
+    return np.isin(pair, pair[rows])

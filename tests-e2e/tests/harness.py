@@ -1,0 +1,189 @@
+"""A running stack as the end-to-end tests see it: over HTTP, in its databases, and under its supervisor."""
+
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg2
+
+from contracts.bundle import pack, unpack, write_manifest
+from contracts.checksums import sha256_of
+from native.stack import Stack
+from native.waiting import wait_until
+from testkit.collector import CollectorClient
+
+TIMEOUT_SECONDS = 15.0
+
+
+class WechatInbox:
+    """What the WeChat Work simulator was sent."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Return the messages, oldest first."""
+        found: list[dict[str, Any]] = httpx.get(f"{self._url}/_control/messages", timeout=TIMEOUT_SECONDS).json()[
+            "messages"
+        ]
+        return found
+
+    def wait_for(self, text: str, *, within: float) -> str:
+        """Return the content of the first message that holds `text` as soon as there is one."""
+        found: list[str] = []
+
+        def arrived() -> bool:
+            contents = (json.dumps(message, ensure_ascii=False) for message in self.messages())
+            found[:] = [content for content in contents if text in content]
+            return bool(found)
+
+        wait_until(arrived, within=within, every=0.05, what=f"a WeChat message with {text!r}")
+        return found[0]
+
+
+class RunningStack:
+    """The stack under test."""
+
+    def __init__(self, stack: Stack, notes: list[str]) -> None:
+        self._stack = stack
+        self._notes = notes
+        self.env = stack.environment.variables()
+        ports = stack.config.ports
+        self.api = httpx.Client(base_url=f"http://127.0.0.1:{ports.api}", timeout=TIMEOUT_SECONDS)
+        self.registry = httpx.Client(
+            base_url=self.env["REGISTRY_URL"],
+            headers={"Authorization": f"Bearer {self.env['REGISTRY_TOKEN']}"},
+            timeout=60,
+        )
+        self.airflow = httpx.Client(base_url=f"http://127.0.0.1:{ports.airflow}", timeout=TIMEOUT_SECONDS)
+        self.collector = CollectorClient(self.env["COLLECTOR_URL"], self.env["COLLECTOR_TOKEN"])
+        self.wechat = WechatInbox(f"http://127.0.0.1:{ports.simulator}")
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in (self.api, self.registry, self.airflow, self.collector):
+            client.close()
+
+    # What is asked about.
+
+    @cached_property
+    def titles(self) -> dict[int, str]:
+        """The title of every dataset of the business database."""
+        return dict(self.query("BUSINESS_DATABASE_URL", "SELECT id, title FROM datasets"))
+
+    @cached_property
+    def dataset_id(self) -> int:
+        """The dataset with most interactions."""
+        most = "SELECT dataset_id FROM interactions GROUP BY dataset_id ORDER BY count(*) DESC, dataset_id LIMIT 1"
+        return int(self.query("BUSINESS_DATABASE_URL", most)[0][0])
+
+    @cached_property
+    def cold_dataset_id(self) -> int:
+        """A dataset that nothing is known of, so that it has no precomputed neighbours."""
+        cold = "SELECT id FROM datasets WHERE external_id = 'cold-1'"
+        return int(self.query("BUSINESS_DATABASE_URL", cold)[0][0])
+
+    @cached_property
+    def user_id(self) -> int:
+        """A user with a history."""
+        most = "SELECT user_id FROM interactions GROUP BY user_id ORDER BY count(*) DESC, user_id LIMIT 1"
+        return int(self.query("BUSINESS_DATABASE_URL", most)[0][0])
+
+    def query(self, url_variable: str, statement: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query on one of the stack's databases."""
+        connection = psycopg2.connect(self.env[url_variable].replace("+psycopg2", ""), connect_timeout=5)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+    # Models.
+
+    def active_version(self) -> str:
+        """Return the version that the registry has in service."""
+        return str(self.registry.get("/models/ranker/active").json()["primary"]["version"])
+
+    def served_version(self) -> str:
+        """Return the version that answers."""
+        return str(self.api.get(f"/similar/{self.dataset_id}").json()["model_version"])
+
+    def push_another_version(self) -> str:
+        """Upload the active bundle under another manifest and return its new version."""
+        downloaded = self.registry.get(f"/models/ranker/versions/{self.active_version()}/bundle")
+        downloaded.raise_for_status()
+        with tempfile.TemporaryDirectory() as folder:
+            received, contents, made = Path(folder, "in.tar.gz"), Path(folder, "contents"), Path(folder, "out.tar.gz")
+            received.write_bytes(downloaded.content)
+            contents.mkdir()
+            manifest = unpack(received, contents)
+            write_manifest(contents, manifest.model_copy(update={"created_at": datetime.now(UTC)}))
+            pack(contents, made)
+            with made.open("rb") as bundle:
+                uploaded = self.registry.post(
+                    "/models/ranker/versions",
+                    files={"bundle": ("bundle.tar.gz", bundle, "application/gzip")},
+                    data={"sha256": sha256_of(made)},
+                )
+        assert uploaded.status_code == 201, uploaded.text
+        return str(uploaded.json()["version"])
+
+    def damage_stored_bundle(self, version: str) -> None:
+        """Flip a byte of a version's bundle in the artifact store."""
+        wanted = self.registry.get(f"/models/ranker/versions/{version}").json()["sha256"]
+        stored = [
+            path for path in Path(self.env["ARTIFACT_URL"]).rglob("*") if path.is_file() and sha256_of(path) == wanted
+        ]
+        assert len(stored) == 1, stored
+        content = bytearray(stored[0].read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        stored[0].write_bytes(content)
+
+    # Faults.
+
+    def hold_down(self, program: str) -> None:
+        """Kill a program and keep it down."""
+        self._stack.hold_down(program)
+
+    def bring_back(self, program: str) -> None:
+        """Start a program again and wait until it is well."""
+        self._stack.bring_back(program)
+
+    @contextmanager
+    def frozen(self, program: str) -> Iterator[None]:
+        """Make a program hang for the length of a block."""
+        pid = int(self._stack.supervisor.state(program)["pid"])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def started_at(self, program: str) -> int:
+        """Return when the program's process started, in Unix seconds."""
+        return int(self._stack.supervisor.state(program)["start"])
+
+    # Time.
+
+    @staticmethod
+    def wait_until(condition: Callable[[], bool], *, within: float, what: str, every: float = 0.1) -> float:
+        """Poll a condition and return how long it took."""
+        return wait_until(condition, within=within, what=what, every=every)
+
+    @staticmethod
+    def now_iso() -> str:
+        """Return the current time in ISO 8601."""
+        return datetime.now(UTC).isoformat()
+
+    def note(self, what: str, value: float) -> None:
+        """Show a measurement at the end of the run."""
+        self._notes.append(f"{what}: {value:.2f}")
