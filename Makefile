@@ -59,7 +59,7 @@ lint: .venvs/dev/.stamp ## formatting, lint, types, generated pages
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy $(foreach package,$(dev_PACKAGES),$(package)/src)
-	$(PY) docs/generate.py --check
+	$(PY) docs/generator --check
 unit: .venvs/dev/.stamp .venvs/collector/.stamp ## unit, contract and integration tests
 	$(PY) -m native prerequisites
 	$(PY) -m pytest libs deploy/native $(SERVICES) airflow/tests --ignore airflow/tests/dags
@@ -70,7 +70,7 @@ e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of th
 
 .PHONY: docs
 docs: .venvs/dev/.stamp ## write the reference pages that come from the code
-	$(PY) docs/generate.py
+	$(PY) docs/generator
 
 $(UV):
 	python3 -m venv .venvs/uv && .venvs/uv/bin/pip install --quiet uv==$(UV_VERSION)
