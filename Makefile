@@ -27,6 +27,7 @@ help: ## list the commands
 
 .PHONY: up
 up: $(ENVIRONMENTS) ## start the whole stack, ready to use (DEMO=0: without demo data and training)
+	$(if $(filter-out native,$(STACK)),$(error STACK=$(STACK): this stack runs as STACK=native))
 	@$(NATIVE) up
 
 .PHONY: down status env clean logs

@@ -1,7 +1,7 @@
 """Writes the reference pages that come from the code: CONFIGURATION, API_REFERENCE and MONITORING_POINTS.
 
-python docs/generate.py            write them
-python docs/generate.py --check    exit 1 and name the pages that no longer say what the code says
+python docs/generator            write them
+python docs/generator --check    exit 1 and name the pages that no longer say what the code says
 """
 
 import argparse
