@@ -44,7 +44,7 @@ class Gateway:
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
-        self.storage = Storage(settings.database_url)
+        self.storage = Storage(settings.database_url.get_secret_value())
         zone = ZoneInfo(settings.alert_timezone)
         self._periods = Periods(zone, settings.alert_digest_hour)
         self.composer = Composer(zone, settings.collector_url, settings.runbook_url)
@@ -59,7 +59,9 @@ class Gateway:
         self.policy_file: PolicyFile | None = None
         self._own_signals = own_signals
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._deliveries: list[DeliveryLoop] = []
+        self.quiet = QuietIncidents(self.storage, self._telling, clock)
+        self.summaries = Summaries(self.storage, self.composer, self._periods, clock)
+        self.deliveries = self._delivery_loops()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -67,7 +69,6 @@ class Gateway:
         self.policy_file = PolicyFile(self.settings.alert_policy)
         await asyncio.to_thread(self.storage.migrate)
         self._loop = asyncio.get_running_loop()
-        self._deliveries = self._delivery_loops()
         tasks = [asyncio.create_task(each) for each in (*self._chores(self.policy_file), *self._delivering())]
         self._own_signals.connect(self.intake.accept)
         try:
@@ -77,7 +78,7 @@ class Gateway:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.gather(*(each.drain() for each in self._deliveries))
+            await asyncio.gather(*(each.drain() for each in self.deliveries))
             await self.weixin.channel.close()
             await self.email.channel.close()
             self._loop = None
@@ -89,7 +90,7 @@ class Gateway:
             self._loop.call_soon_threadsafe(self._wake_deliveries)
 
     def _wake_deliveries(self) -> None:
-        for each in self._deliveries:
+        for each in self.deliveries:
             each.wake()
 
     def _policy_in_use(self) -> Policy:
@@ -114,12 +115,9 @@ class Gateway:
         ]
 
     def _delivering(self) -> list[Coroutine[Any, Any, None]]:
-        return [forever(f"delivery {each.name}", each.step) for each in self._deliveries]
+        return [forever(f"delivery {each.name}", each.step) for each in self.deliveries]
 
     def _chores(self, policy_file: PolicyFile) -> list[Coroutine[Any, Any, None]]:
-        quiet = QuietIncidents(self.storage, self._telling, self.clock)
-        summaries = Summaries(self.storage, self.composer, self._periods, self.clock)
-
         def chore(name: str, run: Callable[[], object], seconds: float) -> Coroutine[Any, Any, None]:
             async def step() -> None:
                 await asyncio.to_thread(run)
@@ -128,8 +126,8 @@ class Gateway:
 
         return [
             chore("policy", policy_file.refresh, POLICY_SECONDS),
-            chore("quiet incidents", quiet.resolve, TIME_SECONDS),
-            chore("summaries", summaries.close_due, TIME_SECONDS),
+            chore("quiet incidents", self.quiet.resolve, TIME_SECONDS),
+            chore("summaries", self.summaries.close_due, TIME_SECONDS),
             chore("retention", self._remove_old, RETENTION_SECONDS),
         ]
 
