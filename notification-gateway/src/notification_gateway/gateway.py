@@ -1,10 +1,10 @@
 """The running gateway: its parts, and the tasks that keep it going."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from notification_gateway import channels
@@ -23,9 +23,11 @@ from notification_gateway.signals.intake import Intake
 from notification_gateway.storage import Storage
 from notification_gateway.summaries.closing import Summaries
 from notification_gateway.summaries.periods import Periods
-from notification_gateway.upkeep import Chore, Upkeep
+from servicekit.background import forever
 
-_log = logging.getLogger(__name__)
+POLICY_SECONDS = 1.0
+TIME_SECONDS = 5.0
+RETENTION_SECONDS = 3600.0
 
 Clock = Callable[[], datetime]
 
@@ -42,7 +44,7 @@ class Gateway:
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
-        self.storage = Storage(settings.database_url)
+        self.storage = Storage(settings.database_url.get_secret_value())
         zone = ZoneInfo(settings.alert_timezone)
         self._periods = Periods(zone, settings.alert_digest_hour)
         self.composer = Composer(zone, settings.collector_url, settings.runbook_url)
@@ -57,7 +59,9 @@ class Gateway:
         self.policy_file: PolicyFile | None = None
         self._own_signals = own_signals
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._deliveries: list[DeliveryLoop] = []
+        self.quiet = QuietIncidents(self.storage, self._telling, clock)
+        self.summaries = Summaries(self.storage, self.composer, self._periods, clock)
+        self.deliveries = self._delivery_loops()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -65,11 +69,7 @@ class Gateway:
         self.policy_file = PolicyFile(self.settings.alert_policy)
         await asyncio.to_thread(self.storage.migrate)
         self._loop = asyncio.get_running_loop()
-        self._deliveries = self._delivery_loops()
-        upkeep = Upkeep(self._chores(self.policy_file), self.clock)
-        tasks = [asyncio.create_task(upkeep.run()), *(asyncio.create_task(each.run()) for each in self._deliveries)]
-        for task in tasks:
-            task.add_done_callback(_say_when_ended)
+        tasks = [asyncio.create_task(each) for each in (*self._chores(self.policy_file), *self._delivering())]
         self._own_signals.connect(self.intake.accept)
         try:
             yield
@@ -78,6 +78,7 @@ class Gateway:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(each.drain() for each in self.deliveries))
             await self.weixin.channel.close()
             await self.email.channel.close()
             self._loop = None
@@ -89,7 +90,7 @@ class Gateway:
             self._loop.call_soon_threadsafe(self._wake_deliveries)
 
     def _wake_deliveries(self) -> None:
-        for each in self._deliveries:
+        for each in self.deliveries:
             each.wake()
 
     def _policy_in_use(self) -> Policy:
@@ -113,20 +114,22 @@ class Gateway:
             DeliveryLoop("email", self.email.channel, self.storage, self.clock, self.witnesses["email"], lease=lease),
         ]
 
-    def _chores(self, policy_file: PolicyFile) -> list[Chore]:
-        quiet = QuietIncidents(self.storage, self._telling, self.clock)
-        summaries = Summaries(self.storage, self.composer, self._periods, self.clock)
+    def _delivering(self) -> list[Coroutine[Any, Any, None]]:
+        return [forever(f"delivery {each.name}", each.step) for each in self.deliveries]
+
+    def _chores(self, policy_file: PolicyFile) -> list[Coroutine[Any, Any, None]]:
+        def chore(name: str, run: Callable[[], object], seconds: float) -> Coroutine[Any, Any, None]:
+            async def step() -> None:
+                await asyncio.to_thread(run)
+
+            return forever(name, step, interval=seconds)
+
         return [
-            Chore(policy_file.refresh, timedelta(seconds=1)),
-            Chore(quiet.resolve, timedelta(seconds=5)),
-            Chore(summaries.close_due, timedelta(seconds=5)),
-            Chore(self._remove_old, timedelta(hours=1)),
+            chore("policy", policy_file.refresh, POLICY_SECONDS),
+            chore("quiet incidents", self.quiet.resolve, TIME_SECONDS),
+            chore("summaries", self.summaries.close_due, TIME_SECONDS),
+            chore("retention", self._remove_old, RETENTION_SECONDS),
         ]
 
     def _remove_old(self) -> None:
         remove_old(self.storage, self.clock(), timedelta(days=self.settings.retention_days))
-
-
-def _say_when_ended(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.critical("a background task of the gateway ended: %s", error, exc_info=error)

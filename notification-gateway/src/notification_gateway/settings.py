@@ -18,8 +18,8 @@ class Settings(ServiceSettings):
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8003
 
     database_url: Annotated[
-        str, Field(repr=False, description="Database of signals, incidents and deliveries (schema `gateway`)")
-    ] = "sqlite:///.run/recsys.db"
+        SecretStr, Field(description="Database of signals, incidents and deliveries (schema `gateway`)")
+    ] = SecretStr("sqlite:///recsys.db")
     alert_policy: Annotated[Path, Field(description="The policy file; read again when it changes")] = Path(
         "deploy/alerts.yaml"
     )

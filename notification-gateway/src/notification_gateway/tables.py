@@ -1,13 +1,9 @@
 """The tables of the schema `gateway`; migrations/ brings a database to them."""
 
-from datetime import UTC, datetime
-
 from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -16,30 +12,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     text,
 )
 
+from servicekit.database import UtcDateTime
+
 SCHEMA = "gateway"
 metadata = MetaData(schema=SCHEMA)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time; SQLite, which has no zones, keeps it in UTC."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """Convert to UTC."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """Return in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
 
 # SQLite counts up by itself only what is declared INTEGER.
 _Id = BigInteger().with_variant(Integer, "sqlite")

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from notification_gateway.delivery.channel import Channel, Outcome, Rejected
 from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
 from notification_gateway.outbox import queries as outbox
@@ -20,7 +18,6 @@ _log = logging.getLogger(__name__)
 CONCURRENCY = 8
 # Retries, and what other replicas put into the outbox; what this process puts in wakes the loop at once.
 POLL_SECONDS = 0.5
-DATABASE_RETRY_SECONDS = 1.0
 MAX_SEND_SECONDS = 10.0
 
 
@@ -37,7 +34,7 @@ class Witness(Protocol):
 
 
 class DeliveryLoop:
-    """Claims, sends and marks; at least once, whatever dies in between."""
+    """Claims, sends and marks; at least once, whatever dies in between. `step` is to be run again and again."""
 
     def __init__(
         self,
@@ -51,7 +48,7 @@ class DeliveryLoop:
         failover: policy.Channel | None = None,
         on_failover: Callable[[], None] | None = None,
     ) -> None:
-        self._name = name
+        self.name = name
         self._channel = channel
         self._storage = storage
         self._clock = clock
@@ -68,27 +65,21 @@ class DeliveryLoop:
         """Look into the outbox at once."""
         self._wake.set()
 
-    async def run(self) -> None:
-        """Deliver until cancelled."""
-        try:
-            while True:
-                self._wake.clear()
-                try:
-                    claimed = await self._claim()
-                except SQLAlchemyError:
-                    _log.exception("the outbox of %s cannot be read; trying again", self._name)
-                    await asyncio.sleep(DATABASE_RETRY_SECONDS)
-                    continue
-                for each in claimed:
-                    task = asyncio.create_task(self._deliver(each))
-                    self._sending.add(task)
-                    task.add_done_callback(self._finished)
-                if not claimed:
-                    await self._pause()
-        finally:
-            # What is on its way may finish: its timeout is short, and a cut connection would be sent twice.
-            if self._sending:
-                await asyncio.wait(self._sending, timeout=self._send_seconds / 2)
+    async def step(self) -> None:
+        """Start what is due, or wait for it."""
+        self._wake.clear()
+        claimed = await self._claim()
+        for each in claimed:
+            task = asyncio.create_task(self._deliver(each))
+            self._sending.add(task)
+            task.add_done_callback(self._finished)
+        if not claimed:
+            await self._pause()
+
+    async def drain(self) -> None:
+        """Let finish what is on its way: its timeout is short, and a cut connection would be sent twice."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=self._send_seconds / 2)
 
     async def deliver_due(self) -> int:
         """Deliver what is due now and return how much that was; for tests, and for a last round."""
@@ -104,10 +95,10 @@ class DeliveryLoop:
 
     def _claim_now(self, limit: int) -> list[Claim]:
         # Alone, because the rate is counted over all replicas.
-        with self._storage.alone(self._name) as connection:
+        with self._storage.alone(self.name) as connection:
             return outbox.claim(
                 connection,
-                self._name,
+                self.name,
                 self._clock(),
                 self._lease,
                 limit=limit,
@@ -126,7 +117,7 @@ class DeliveryLoop:
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # The lease ends, and the message is tried again.
-            _log.error("a delivery through %s broke off: %s", self._name, error, exc_info=error)
+            _log.error("a delivery through %s broke off: %s", self.name, error, exc_info=error)
 
     async def _deliver(self, claimed: Claim) -> None:
         outcome = await self._send(claimed)
@@ -135,7 +126,7 @@ class DeliveryLoop:
         if isinstance(step, Done):
             self._witness.delivered(claimed, (self._clock() - claimed.created_at).total_seconds())
         elif isinstance(outcome, Rejected) and (isinstance(step, GiveUp) or step.troubled):
-            _log.warning("%s %s through %s: %s", claimed.kind, claimed.id, self._name, step.detail)
+            _log.warning("%s %s through %s: %s", claimed.kind, claimed.id, self.name, step.detail)
             self._witness.given_up(claimed, outcome)
         if isinstance(step, GiveUp) and step.failover and self._on_failover is not None:
             self._on_failover()

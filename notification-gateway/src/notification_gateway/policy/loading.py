@@ -1,6 +1,6 @@
 """Reads a policy file; what is wrong with it is said with its line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,9 @@ def parse_policy(text: str, source: str) -> Policy:
     try:
         return Policy.model_validate(content)
     except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
         problems = [
-            PolicyProblem(_line_of(lines, found["loc"]), _explain(found))
-            for found in error.errors(include_url=False, include_input=False)
+            PolicyProblem(_line_of(lines, each["loc"]), _explain(each)) for each in found if not _follows(each, found)
         ]
         raise PolicyError(source, problems) from error
 
@@ -99,6 +99,14 @@ def _line_of(lines: dict[Location, int], location: Location) -> int:
     while location not in lines:
         location = location[:-1]
     return lines[location]
+
+
+def _follows(found: Any, others: Sequence[Any]) -> bool:
+    """Say whether a list is called too short only because its items are wrong."""
+    location = found["loc"]
+    return found["type"] == "too_short" and any(
+        len(other["loc"]) > len(location) and other["loc"][: len(location)] == location for other in others
+    )
 
 
 def _explain(found: Any) -> str:
