@@ -74,7 +74,8 @@ class Stack:
 
     def down(self) -> None:
         """Stop everything; the data stays."""
-        self.supervisor.stop()
+        stores = programs.stores(self.config, self.environment)
+        self.supervisor.stop(last=[program.name for program in stores])
 
     def clean(self) -> None:
         """Stop everything and remove its data."""
