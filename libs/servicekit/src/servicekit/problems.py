@@ -1,37 +1,15 @@
-"""Every 4xx and 5xx as `application/problem+json` (RFC 9457), with the request's id and the fields at fault."""
+"""Errors of an application answered as problem documents, one handler for each kind."""
 
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from servicekit.problem_document import MEDIA_TYPE, FieldError, Problem, problem
 from servicekit.request_ids import request_id_of
-
-MEDIA_TYPE = "application/problem+json"
-
-
-class FieldError(BaseModel):
-    """One field of the request that was refused, and why."""
-
-    field: str
-    message: str
-
-
-class Problem(BaseModel):
-    """The body of every error answer."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    instance: str
-    request_id: str
-    errors: list[FieldError] = []
 
 
 class ProblemError(Exception):
@@ -61,21 +39,6 @@ def install(app: FastAPI) -> None:
     app.exception_handler(ProblemError)(_on_problem)
     app.exception_handler(RequestValidationError)(_on_invalid)
     app.exception_handler(HTTPException)(_on_http)
-
-
-def problem(
-    scope_path: str, request_id: str, status: int, detail: str, errors: list[FieldError] | None = None
-) -> bytes:
-    """Return a problem document as bytes."""
-    body = Problem(
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=detail,
-        instance=scope_path,
-        request_id=request_id,
-        errors=errors or [],
-    )
-    return orjson.dumps(body.model_dump())
 
 
 def answer(

@@ -7,6 +7,7 @@ from secrets import token_hex
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import monitoring
+from servicekit.problem_document import MEDIA_TYPE, problem
 
 _TAKEN = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SCOPE_KEY = "recsys.request_id"
@@ -70,8 +71,6 @@ def _report(scope: Scope, error: Exception) -> None:
 
 
 async def _send_500(scope: Scope, request_id: str, send: Send) -> None:
-    from servicekit.problems import MEDIA_TYPE, problem
-
     body = problem(scope["path"], request_id, 500, "The request failed unexpectedly; the failure was reported.")
     await send(
         {

@@ -1,0 +1,56 @@
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import httpx
+import pytest
+from fastapi import FastAPI, Query
+from pydantic import BaseModel, SecretStr
+from starlette.responses import StreamingResponse
+
+from servicekit.app import base_app
+from servicekit.bearer import bearer_guard
+from servicekit.problems import ProblemError
+from testkit.serving import Served
+
+
+class Body(BaseModel):
+    amount: int
+
+
+@asynccontextmanager
+async def _nothing_to_open(_: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    """A small application made of servicekit alone."""
+    app = base_app("recsys-servicekit", "sample", lifespan=_nothing_to_open, description="For tests.")
+
+    @app.get("/fine")
+    def fine(limit: Annotated[int, Query(ge=1, le=5)] = 1) -> dict[str, int]:
+        return {"limit": limit}
+
+    @app.post("/body", dependencies=bearer_guard(SecretStr("the-token")))
+    def body(given: Body) -> Body:
+        return given
+
+    @app.get("/known-error")
+    def known_error() -> None:
+        raise ProblemError(409, "it is taken", headers={"Retry-After": "7"})
+
+    @app.get("/crash/{thing}")
+    def crash(thing: str) -> None:
+        raise RuntimeError(f"no {thing}")
+
+    @app.get("/crash-later")
+    def crash_later() -> StreamingResponse:
+        def blocks() -> Iterator[bytes]:
+            yield b"begun"
+            raise RuntimeError("too late for another answer")
+
+        return StreamingResponse(blocks())
+
+    with Served(app) as served, httpx.Client(base_url=served.url) as http:
+        yield http

@@ -1,0 +1,69 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, insert, inspect, select
+
+from servicekit.database import UtcDateTime, migrate, open_database
+
+_SCHEMA = "sample"
+_metadata = MetaData(schema=_SCHEMA)
+_moments = Table("moments", _metadata, Column("id", Integer, primary_key=True), Column("at", UtcDateTime))
+_REVISION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0001", None
+
+
+def upgrade():
+    op.create_table(
+        "moments",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("at", sa.DateTime(timezone=True)),
+        schema="sample",
+    )
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Path:
+    folder = tmp_path / "100% of the migrations"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "env.py").write_text("from servicekit.database import run_alembic_env\n\nrun_alembic_env()\n", "utf-8")
+    (folder / "versions" / "0001_first.py").write_text(_REVISION, "utf-8")
+    return folder
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    url = f"sqlite:///{tmp_path}/all.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    opened = open_database(url, _SCHEMA)
+    yield opened
+    opened.dispose()
+
+
+def test_replicas_that_start_together_migrate_once(engine: Engine, scripts: Path) -> None:
+    with ThreadPoolExecutor(1 if engine.dialect.name == "sqlite" else 4) as pool:
+        list(pool.map(lambda _: migrate(engine, _SCHEMA, scripts), range(4)))
+    schema = None if engine.dialect.name == "sqlite" else _SCHEMA
+    assert set(inspect(engine).get_table_names(schema=schema)) == {"alembic_version", "moments"}
+
+
+def test_a_moment_comes_back_in_utc_whatever_zone_it_had(engine: Engine, scripts: Path) -> None:
+    migrate(engine, _SCHEMA, scripts)
+    noon = datetime(2026, 11, 24, 12, 0, tzinfo=timezone(timedelta(hours=8)))
+    with engine.begin() as connection:
+        connection.execute(insert(_moments).values(at=noon))
+        stored = connection.execute(select(_moments.c.at)).scalar_one()
+    assert (stored, stored.tzinfo) == (noon, UTC)
+
+
+def test_each_service_has_a_file_of_its_own_on_sqlite(tmp_path: Path, scripts: Path) -> None:
+    opened = open_database(f"sqlite:///{tmp_path}/all.db", _SCHEMA)
+    migrate(opened, _SCHEMA, scripts)
+    opened.dispose()
+    assert (tmp_path / "all.db.sample").exists()
+    assert not (tmp_path / "all.db").exists()
