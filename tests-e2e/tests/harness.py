@@ -168,6 +168,25 @@ class RunningStack:
         finally:
             os.kill(pid, signal.SIGCONT)
 
+    def kill(self, program: str) -> None:
+        """End a program as a crash would; its supervisor starts it again."""
+        os.kill(self.pids()[program], signal.SIGKILL)
+
+    def pids(self) -> dict[str, int]:
+        """Return the process id of every program."""
+        return {state["name"]: int(state["pid"]) for state in self._stack.supervisor.states()}
+
+    def up_again(self) -> None:
+        """Do what a second `make up` does."""
+        self._stack.up()
+
+    def answers(self) -> bool:
+        """Say whether the API can answer."""
+        try:
+            return self.api.get("/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
     def started_at(self, program: str) -> int:
         """Return when the program's process started, in Unix seconds."""
         return int(self._stack.supervisor.state(program)["start"])
