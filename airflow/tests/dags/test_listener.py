@@ -1,33 +1,23 @@
 """The listener in the process of a task."""
 
 from datetime import UTC, datetime
-
-import pytest
+from typing import Any
 
 from monitoring import testing
 
 
-@pytest.fixture
-def samples(airflow_database: None) -> object:
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag()
-    assert bag.import_errors == {}
-    return bag
-
-
-def test_a_run_for_a_date_carries_it_as_a_tag(samples) -> None:
+def test_a_run_for_a_date_carries_it_as_a_tag(samples: dict[str, Any]) -> None:
     day = datetime(2026, 2, 3, tzinfo=UTC)
     with testing.captured() as captured:
-        samples.get_dag("raises").test(logical_date=day)
+        samples["raises"].test(logical_date=day)
     (report,) = captured.of("airflow.task_failed")
     assert report.fingerprint == ("airflow", "raises", "divide")
     assert report.tags["logical_date"] == day.isoformat()
     assert report.tags["try_number"] == "2"
 
 
-def test_a_task_that_passes_says_that_it_recovered(samples) -> None:
+def test_a_task_that_passes_says_that_it_recovered(samples: dict[str, Any]) -> None:
     with testing.captured() as captured:
-        samples.get_dag("flaky").test()
+        samples["flaky"].test()
     assert captured == []
     assert [over.fingerprint for over in captured.recovered] == [("airflow", "flaky", "second_time_lucky")]

@@ -10,6 +10,7 @@ import monitoring
 from contracts.signals import SignalBatch
 from monitoring import MonitoringSettings
 from monitoring.process import counters
+from monitoring.testing import captured
 from testkit.stand_in import StandIn
 
 
@@ -90,6 +91,19 @@ def test_repeats_are_one_event_and_one_signal_that_count_only_themselves(on: Sta
     assert on.signals[1]["request_ids"] == [f"req_{number}" for number in range(1, 11)]
     assert counters()["reports"] == 12
     assert counters()["reports_coalesced"] == 11
+
+
+def test_a_sum_of_occurrences_has_an_id_of_its_own(on: StandIn) -> None:
+    for name in ("run-1", "run-2", "run-3"):
+        monitoring.report("airflow.task_failed", error=ValueError(), dag_id="d", task_id="t", occurrence=name)
+    monitoring.flush(5)
+    first, summed = (event["event_id"] for event in on.events)
+    with captured() as alone:
+        for name in ("run-1", "run-2", "run-3"):
+            monitoring.report("airflow.task_failed", dag_id="d", task_id="t", occurrence=name)
+    ids = [report.event_id for report in alone]
+    assert first == ids[0]
+    assert summed not in ids
 
 
 def test_the_same_fingerprint_at_another_level_is_not_a_repeat(on: StandIn) -> None:

@@ -1,1 +1,1 @@
-"""A WeChat Work simulator with real error codes, for tests and the demo."""
+"""A WeChat Work server for tests and the demo: real error codes, limits and token life, and faults on demand."""

@@ -33,7 +33,10 @@ def client(service: str, url: str, token: SecretStr | None) -> Iterator[httpx.Cl
 
 
 def answer_of(service: str, response: httpx.Response) -> dict[str, object]:
-    """Return the JSON body of a success; raises `RefusedError` with the `detail` of a problem document."""
+    """Return the JSON body of a success; raises `RefusedError` with the `detail` of a problem document.
+
+    A fault of the service itself (5xx) is an `UnreachableError`: a later try may fare better.
+    """
     try:
         body = response.json()
     except ValueError:
@@ -42,4 +45,5 @@ def answer_of(service: str, response: httpx.Response) -> dict[str, object]:
         return body
     detail = body.get("detail") or body.get("title") if isinstance(body, dict) else None
     reason = detail or response.text[:200] or HTTPStatus(response.status_code).phrase
-    raise RefusedError(f"{service} answered {response.status_code}: {reason}")
+    kind = UnreachableError if response.is_server_error else RefusedError
+    raise kind(f"{service} answered {response.status_code}: {reason}")

@@ -7,11 +7,11 @@ import lightgbm as lgb
 import numpy as np
 
 from contracts.features import FEATURES
-from pipeline.errors import PipelineError
+from pipeline.errors import DataError
 from pipeline.train.questions import Asked
 
 
-class TrainingError(PipelineError):
+class TrainingError(DataError):
     """There is nothing to learn from: no question's answer was among its candidates."""
 
 

@@ -14,6 +14,11 @@ def user_features(version: str, user_id: int) -> str:
     return f"fs:{version}:u:{user_id}"
 
 
+def snapshot_schema(version: str) -> str:
+    """The `feature_schema` of a snapshot's manifest, as text; written before the pointer moves to the snapshot."""
+    return f"fs:{version}:schema"
+
+
 def live_history(user_id: int) -> str:
     """Recent history of a user and its sequence number (`contracts.user_blob`)."""
     return f"live:u:{user_id}"

@@ -56,7 +56,7 @@ class Deliver(Protocol):
 class _Entry:
     item: Item
     store: Store
-    tried: bool = False
+    waited: bool = False
     in_flight: bool = False
 
 
@@ -253,7 +253,7 @@ class Outbox:
             return Unavailable(f"{type(error).__name__}: {error}")
 
     def _succeeded(self, batch: list[tuple[str, _Entry]]) -> None:
-        resent = sum(entry.tried for _, entry in batch)
+        resent = sum(entry.waited for _, entry in batch)
         self._counters.add(f"{self._name}_delivered", len(batch))
         self._counters.add(f"{self._name}_resent", resent)
         for key, entry in batch:
@@ -264,12 +264,12 @@ class Outbox:
             self._delay = self._retry_at = 0.0
 
     def _failed(self, batch: list[tuple[str, _Entry]], reason: str, retry_after: float | None) -> None:
-        first_tries = [entry for _, entry in batch if not entry.tried]
-        for _, entry in batch:
-            entry.tried = True
-            entry.in_flight = False
-        self._counters.add(f"{self._name}_spooled", len(first_tries))
         with self._changed:
+            for _, entry in batch:
+                entry.in_flight = False
+            waiting = [entry for entry in self._ready.values() if not entry.waited]
+            for entry in waiting:
+                entry.waited = True
             if not self._delay:
                 _log.warning("%s cannot be delivered and wait: %s", self._name, reason)
             self._delay = min(MAX_RETRY_SECONDS, self._delay * 2 or FIRST_RETRY_SECONDS)
@@ -277,6 +277,7 @@ class Outbox:
             self._retry_at = time.monotonic() + pause
             self._failures += 1
             self._changed.notify_all()
+        self._counters.add(f"{self._name}_spooled", len(waiting))
 
     def _forget(self, key: str, entry: _Entry) -> None:
         entry.store.remove(entry.item.name)
@@ -294,7 +295,7 @@ class Outbox:
         with self._changed:
             for item in reversed(adopted):
                 key = item.name.partition("-")[2]
-                self._ready[key] = _Entry(item, self._store, tried=True)
+                self._ready[key] = _Entry(item, self._store, waited=True)
                 self._ready.move_to_end(key, last=False)
                 self._bytes += item.size
 

@@ -180,7 +180,9 @@ class Runtime:
             offset = self._now() - self._coalescer.clock()
             for taken in take():
                 first, last = taken.first_seen + offset, taken.last_seen + offset
-                self._emit(taken.last, Span(taken.occurrences, first, last, taken.request_ids))
+                # A sum is no single occurrence: with the id of one, the collector would take it for a duplicate.
+                summed = taken.last if taken.occurrences == 1 else replace(taken.last, occurrence=None)
+                self._emit(summed, Span(taken.occurrences, first, last, taken.request_ids))
 
     def _run(self) -> None:
         while True:

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.features import CHANNELS, ITEM_FEATURES
 from contracts.user_blob import History
 from ranking.bundle import BundleContents
 from ranking.features import feature_matrix
 from ranking.ranker import Ranker
 from ranking.recall import Candidates, RecallSettings, RecallTables, recall
 from ranking.user import User, make_user
+
+_POPULARITY = [feature.name for feature in ITEM_FEATURES].index("item_popularity_7d")
 
 Keep = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
@@ -54,9 +57,35 @@ class Engine:
             limit=settings.history_length,
         )
 
-    def recall(self, question: Question) -> Candidates:
-        """Return the candidates without the anchor, what the user has seen and what the filter refuses."""
-        return find_candidates(self.contents.recall, self.contents.recall_settings, question)
+    def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
+        """Return the candidates without the anchor, what the user has seen and what the filter refuses.
+
+        Where the channels propose fewer than `at_least` (a narrow filter), the most popular others that are allowed
+        join at the lower end of the popular channel.
+        """
+        found = find_candidates(self.contents.recall, self.contents.recall_settings, question)
+        missing = at_least - len(found.items)
+        return found if missing <= 0 else self._refilled(found, question, missing)
+
+    def _refilled(self, found: Candidates, question: Question, missing: int) -> Candidates:
+        others = np.arange(len(self.contents.catalogue), dtype=np.int32)
+        others = others[~np.isin(others, np.concatenate([found.items, question.user.seen]))]
+        if question.anchor is not None:
+            others = others[others != question.anchor]
+        if question.keep is not None:
+            others = others[question.keep(others)]
+        popularity = self.contents.item_rows[others, _POPULARITY]
+        others = others[np.argsort(-popularity, kind="stable")[:missing]]
+        ranks = np.zeros((len(others), len(CHANNELS)), np.float32)
+        size = self.contents.recall_settings.channel_sizes["popular"]
+        ranks[:, CHANNELS.index("popular")] = 1.0 / np.arange(size + 1, size + 1 + len(others))
+        items = np.concatenate([found.items, others])
+        order = np.argsort(items)
+        return Candidates(
+            items[order],
+            np.concatenate([found.scores, np.zeros_like(ranks)])[order],
+            np.concatenate([found.ranks, ranks])[order],
+        )
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
         """Return the best `limit` candidates; equal scores keep the order of the catalogue."""

@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends, Security
+from fastapi import Depends, Security, params
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 
@@ -29,6 +29,6 @@ def require_bearer(token: SecretStr) -> Callable[[HTTPAuthorizationCredentials |
     return check
 
 
-def bearer_guard(token: SecretStr) -> list[object]:
+def bearer_guard(token: SecretStr) -> list[params.Depends]:
     """Return the `dependencies=` of a router or route that `token` opens."""
     return [Depends(require_bearer(token))]

@@ -78,23 +78,24 @@ def problem(
     return orjson.dumps(body.model_dump())
 
 
-def _answer(
+def answer(
     request: Request, status: int, detail: str, errors: list[FieldError] | None = None, headers: Any = None
 ) -> Response:
+    """Return the problem document that answers `request`; for a service's own mapper of its error tree."""
     content = problem(request.url.path, request_id_of(request.scope), status, detail, errors)
     return Response(content, status, media_type=MEDIA_TYPE, headers=headers)
 
 
 async def _on_problem(request: Request, error: ProblemError) -> Response:
-    return _answer(request, error.status, error.detail, headers=error.headers)
+    return answer(request, error.status, error.detail, headers=error.headers)
 
 
 async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
     errors = [
         FieldError(field=".".join(str(part) for part in found["loc"]), message=found["msg"]) for found in error.errors()
     ]
-    return _answer(request, 422, "; ".join(f"{found.field}: {found.message}" for found in errors[:5]), errors)
+    return answer(request, 422, "; ".join(f"{found.field}: {found.message}" for found in errors[:5]), errors)
 
 
 async def _on_http(request: Request, error: HTTPException) -> Response:
-    return _answer(request, error.status_code, str(error.detail), headers=error.headers)
+    return answer(request, error.status_code, str(error.detail), headers=error.headers)

@@ -1,7 +1,7 @@
 """A real collector on a free port, and a client for what it holds."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
@@ -30,29 +30,35 @@ class CollectorClient:
         """Close the connections."""
         self._http.close()
 
-    def issues(self, query: str = "") -> list[dict[str, Any]]:
-        """Return the issues of the project that match a query such as `request_id:abc`."""
-        return self._all("/issues/", {"project": "1", "q": query})
+    def issues(self) -> list[dict[str, Any]]:
+        """Return the issues of the project."""
+        return self._all("/issues/", {"project": "1"})
 
-    def events(self, issue: str, query: str = "") -> list[dict[str, Any]]:
-        """Return the events of an issue, whole as they were sent, newest first."""
-        found = self._all("/events/", {"issue": issue, "q": query})
-        return [self._get(f"/events/{each['id']}/", {})["data"] for each in found]
+    def events(self, issue: str) -> Iterator[dict[str, Any]]:
+        """Yield the events of an issue in the shape of `normal`, newest first."""
+        for listed in self._all("/events/", {"issue": issue}):
+            yield normal(self._get(f"/events/{listed['id']}/", {})["data"])
 
-    def events_of(self, monitoring_point: str, query: str = "") -> list[dict[str, Any]]:
-        """Return the events of a monitoring point, in the shape of `normal`."""
-        wanted = f"monitoring_point:{monitoring_point} {query}".strip()
-        return [normal(event) for issue in self.issues(wanted) for event in self.events(issue["id"], wanted)]
+    def events_of(self, monitoring_point: str, **tags: str) -> list[dict[str, Any]]:
+        """Return the events of a monitoring point that carry `tags`, newest first within an issue."""
+        # Filtered here: the API takes a query (`q=`), and ignores it.
+        wanted = {"monitoring_point": monitoring_point, **tags}
+        return [
+            event
+            for issue in self.issues()
+            for event in self.events(issue["id"])
+            if wanted.items() <= event["tags"].items()
+        ]
 
-    def wait_for(self, monitoring_point: str, query: str = "", *, within: float = 15) -> dict[str, Any]:
+    def wait_for(self, monitoring_point: str, *, within: float = 15, **tags: str) -> dict[str, Any]:
         """Return the newest event of a point as soon as there is one; raises `native.waiting.TooLateError`."""
         found: list[dict[str, Any]] = []
 
         def arrived() -> bool:
-            found[:] = self.events_of(monitoring_point, query)
+            found[:] = self.events_of(monitoring_point, **tags)
             return bool(found)
 
-        wait_until(arrived, within=within, every=0.2, what=f"{monitoring_point} {query} is in the collector")
+        wait_until(arrived, within=within, every=0.2, what=f"{monitoring_point} {tags} is in the collector")
         return found[0]
 
     def _all(self, path: str, parameters: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -1,0 +1,107 @@
+"""Every night: from the business database to a deployed model and fresh features.
+
+The work is in the package `pipeline`. Its modules are heavy and are imported in the tasks only, because this file is
+parsed again and again. Between tasks travels one string, the address of the run's folder.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from airflow.sdk import (
+    Asset,
+    CronTriggerTimetable,
+    ExceptionRetryPolicy,
+    Metadata,
+    Param,
+    RetryAction,
+    RetryRule,
+    dag,
+    get_current_context,
+    task,
+)
+from airflow.sdk.exceptions import AirflowFailException
+
+MODEL = Asset("model://ranker", group="recommendation")
+
+# What these say does not change by itself; all else (databases, storage, services that are away) is tried again.
+FINAL = RetryRule(
+    exception=["pipeline.errors.DataError", "pipeline.errors.InputError", "pipeline.publish.http.RefusedError"],
+    action=RetryAction.FAIL,
+    reason="a retry would see the same",
+)
+
+
+def run_step(name: str, run: str) -> str:
+    """Run a step of the pipeline on the run at an address, and return the address."""
+    from pipeline.settings import Settings
+    from pipeline.steps import steps
+
+    (step,) = (step for step in steps(publish=True) if step.name == name)
+    return step.run(Settings(), run)
+
+
+def step_task(name: str, run: str) -> str:
+    """Add a task for a step that needs nothing but the run."""
+    return task(task_id=name)(run_step)(name, run)
+
+
+@task
+def start() -> str:
+    """Name the run's folder, which becomes the version of bundle and snapshot."""
+    from datetime import UTC, datetime
+
+    from pipeline.settings import Settings
+    from pipeline.steps import new_run
+
+    return new_run(Settings(), datetime.now(UTC))
+
+
+@task
+def gate(run: str) -> str:
+    """Let only a model through that is as good as the run asks for."""
+    from pipeline.steps import load_metrics
+
+    least = get_current_context()["params"]["min_ndcg"]
+    found = load_metrics(run).get("ndcg@10", 0.0)
+    if found < least:
+        raise AirflowFailException(f"nDCG@10 is {found:.4f}, min_ndcg asks for {least:.4f}: nothing is deployed")
+    return run
+
+
+@task(outlets=[MODEL])
+def deploy(run: str) -> Iterator[Metadata]:
+    """Deploy the published version, and say on the asset which it is."""
+    from pipeline.steps import load_metrics
+    from pipeline.steps.handover import published_version
+
+    run_step("deploy", run)
+    yield Metadata(MODEL, extra={"version": published_version(run), "ndcg": load_metrics(run).get("ndcg@10")})
+    return run
+
+
+@dag(
+    # Without a start date and with no grace, unpausing begins no run for a date in the past.
+    schedule=CronTriggerTimetable("0 3 * * *", timezone="UTC", run_immediately=timedelta(0)),
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,
+    tags=["recommendation"],
+    params={"min_ndcg": Param(0.0, type="number", minimum=0, maximum=1, description="Least nDCG@10 to be deployed")},
+    default_args={
+        # The delay is Airflow's own setting, [core] default_task_retry_delay.
+        "retries": 2,
+        "retry_policy": ExceptionRetryPolicy(rules=[FINAL]),
+        # A task that hangs fails, and is reported; a time limit of the run would end it without a failed task.
+        "execution_timeout": timedelta(hours=2),
+    },
+)
+def recommendation_pipeline() -> None:
+    """Run the steps of `pipeline.steps`, with a gate before the handover; success means deployed and synced."""
+    run = start()
+    for name in ("extract", "quality", "features", "recall", "train", "evaluate", "precompute", "bundle"):
+        run = step_task(name, run)
+    run = step_task("publish", gate(run))
+    step_task("sync", deploy(run))
+
+
+recommendation_pipeline()

@@ -1,0 +1,162 @@
+"""The DAG `recommendation_pipeline`: what it consists of, and runs of it over a small marketplace in SQLite."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from handover_stand_in import HandoverStandIn
+
+from monitoring import testing
+from pipeline.business.database import open_engine
+from pipeline.business.load import replace_content
+from pipeline.demo import DemoSize, generate
+from pipeline.steps import steps
+
+DAGS = Path(__file__).parents[2] / "dags"
+HANDOVER = [
+    "POST /models/ranker/versions",
+    "POST /models/ranker/deployments",
+    "POST /sync",
+    "GET /sync/j-1",
+]
+PARSED = """
+import json, sys, time
+from airflow.dag_processing.dagbag import DagBag
+began = time.perf_counter()
+bag = DagBag(sys.argv[1])
+seconds = time.perf_counter() - began
+heavy = sorted({"lightgbm", "numpy", "pandas", "pyarrow", "scipy"} & set(sys.modules))
+print(json.dumps({"errors": bag.import_errors, "dags": sorted(bag.dags), "heavy": heavy, "seconds": seconds}))
+"""
+
+
+@pytest.fixture
+def services() -> Iterator[HandoverStandIn]:
+    with HandoverStandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def marketplace(tmp_path: Path, services: HandoverStandIn, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The settings of a run over a small marketplace; returns the database's URL."""
+    url = f"sqlite:///{tmp_path}/business.db"
+    content = generate(DemoSize(datasets=120, users=150, interactions=4000), 42, datetime.now(UTC))
+    replace_content(open_engine(url, "BUSINESS_DATABASE_URL"), content)
+    for name, value in {
+        "BUSINESS_DATABASE_URL": url,
+        "ARTIFACT_URL": str(tmp_path / "artifacts"),
+        "REGISTRY_URL": services.url,
+        "FEATURE_SYNC_URL": services.url,
+        "TRAINING_QUERIES": "200",
+        "TRAINING_THREADS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return url
+
+
+def states(run: Any) -> dict[str, str]:
+    return {task.task_id: str(task.state) for task in run.get_task_instances()}
+
+
+def test_every_dag_is_parsed_without_error_and_without_a_heavy_module() -> None:
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", PARSED, str(DAGS)], capture_output=True, text=True, check=True, timeout=60
+    )
+    parsed = json.loads(done.stdout.splitlines()[-1])
+    assert parsed["errors"] == {}
+    assert parsed["dags"] == ["recommendation_pipeline"]
+    assert parsed["heavy"] == []
+    # Measured: 0.03 s. The bound is for a busy machine and still far below an import of LightGBM and its kin.
+    assert parsed["seconds"] < 2, f"of {time.perf_counter() - began:.1f} s in all"
+
+
+def test_its_tasks_are_the_steps_of_the_pipeline_with_a_gate_before_the_handover(dag: Any) -> None:
+    names = [task.task_id for task in dag.topological_sort()]
+    assert [name for name in names if name not in {"start", "gate"}] == [step.name for step in steps(publish=True)]
+    assert names.index("gate") < names.index("publish")
+    assert all(len(task.upstream_list) <= 1 for task in dag.tasks)
+
+
+def test_it_runs_once_a_day_one_run_at_a_time_and_never_for_the_past(dag: Any) -> None:
+    from airflow.sdk import CronTriggerTimetable
+
+    assert dag.timetable == CronTriggerTimetable("0 3 * * *", timezone="UTC", run_immediately=timedelta(0))
+    assert (dag.catchup, dag.max_active_runs, dag.start_date) == (False, 1, None)
+
+
+def test_a_run_deploys_a_model_and_syncs_its_features(dag: Any, marketplace: str, services: HandoverStandIn) -> None:
+    with testing.captured() as captured:
+        run = dag.test()
+    assert set(states(run).values()) == {"success"}
+    assert services.calls == HANDOVER
+    upload, deployment, sync = services.bodies
+    assert b'name="bundle"' in upload
+    assert json.loads(deployment) == {"version": "7", "mode": "primary"}
+    assert Path(json.loads(sync)["snapshot"], "manifest.json").is_file()
+    assert captured.of("airflow.task_failed") == []
+
+
+def test_only_the_address_of_the_run_travels_between_tasks(dag: Any, marketplace: str) -> None:
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    run = dag.test()
+    with create_session() as session:
+        values = session.scalars(select(XComModel.value).where(XComModel.run_id == run.run_id)).all()
+    (address,) = set(values)
+    assert Path(address, "bundle").is_dir()
+
+
+def test_the_deployed_version_and_its_metric_stand_on_the_models_asset(dag: Any, marketplace: str) -> None:
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    run = dag.test()
+    with create_session() as session:
+        (event,) = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id)).all()
+        assert (event.asset.uri, event.source_task_id) == ("model://ranker/", "deploy")
+        assert event.extra["version"] == "7"
+        assert 0 <= event.extra["ndcg"] <= 1
+
+
+def test_a_model_below_the_floor_is_not_handed_over(dag: Any, marketplace: str, services: HandoverStandIn) -> None:
+    with testing.captured() as captured:
+        run = dag.test(run_conf={"min_ndcg": 1.0})
+    found = states(run)
+    assert (found["gate"], found["publish"], found["sync"]) == ("failed", "upstream_failed", "upstream_failed")
+    assert services.calls == []
+    (report,) = captured.of("airflow.task_failed")
+    assert report.fingerprint == ("airflow", "recommendation_pipeline", "gate")
+    assert "min_ndcg asks for 1.0000" in report.message
+
+
+def test_bad_data_is_not_tried_again(dag: Any, marketplace: str) -> None:
+    from sqlalchemy import text
+
+    with open_engine(marketplace, "BUSINESS_DATABASE_URL").begin() as connection:
+        connection.execute(text("DELETE FROM interactions"))
+    with testing.captured() as captured:
+        run = dag.test()
+    assert states(run)["quality"] == "failed"
+    (report,) = captured.of("airflow.task_failed")
+    assert (report.fingerprint[-1], report.tags["try_number"]) == ("quality", "1")
+
+
+def test_a_service_that_is_away_for_a_moment_is_tried_again(
+    dag: Any, marketplace: str, services: HandoverStandIn
+) -> None:
+    services.failures = 1
+    with testing.captured() as captured:
+        run = dag.test()
+    assert set(states(run).values()) == {"success"}
+    assert services.calls == [HANDOVER[0], *HANDOVER]
+    assert captured.of("airflow.task_failed") == []

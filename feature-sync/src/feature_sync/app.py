@@ -1,0 +1,102 @@
+"""The composition root of feature-sync."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from redis.exceptions import RedisError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from feature_sync import errors
+from feature_sync.connections import RedisFaults, open_redis
+from feature_sync.events.consumer import EventConsumer
+from feature_sync.events.live import LiveFeatures
+from feature_sync.events.log import SCHEMA, EventLog
+from feature_sync.events.stream import EventStream
+from feature_sync.hot.windows import HotWindows
+from feature_sync.metrics import Metrics
+from feature_sync.settings import Settings
+from feature_sync.snapshots import endpoints
+from feature_sync.snapshots.jobs import SyncJobs
+from feature_sync.snapshots.switch import SnapshotSwitch
+from servicekit.app import base_app
+from servicekit.background import forever
+from servicekit.database import migrate, open_database
+from servicekit.health import Check, Health
+
+SERVICE = "feature-sync"
+HOT_REFRESH_SECONDS = 0.5
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the worker and its HTTP side; nothing is opened before its lifespan starts."""
+    url = settings.redis_url.get_secret_value()
+    redis, faults, metrics = open_redis(url), RedisFaults(url), Metrics()
+    engine = open_database(settings.database_url.get_secret_value(), SCHEMA)
+    log = EventLog(engine)
+    switch = SnapshotSwitch(redis)
+    jobs = SyncJobs(switch, faults, metrics)
+    consumer_name = settings.consumer_name or f"{socket.gethostname()}-{os.getpid()}"
+    stream = EventStream(redis, consumer_name, settings.event_batch)
+    consumer = EventConsumer(stream, LiveFeatures(redis, time.time), log, faults, metrics)
+    windows = HotWindows(redis)
+
+    async def refresh_windows() -> None:
+        try:
+            await windows.refresh()
+        except RedisError:
+            # The consumer works on the same Redis and reports its faults.
+            return
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(migrate, engine, SCHEMA, _MIGRATIONS)
+        tasks = [
+            asyncio.create_task(jobs.run()),
+            asyncio.create_task(forever("consumer", consumer.step)),
+            asyncio.create_task(forever("hot windows", refresh_windows, interval=HOT_REFRESH_SECONDS)),
+        ]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await redis.aclose()
+        engine.dispose()
+
+    app = base_app(
+        "recsys-feature-sync",
+        "feature-sync",
+        lifespan=lifespan,
+        description="Moves feature snapshots and live behaviour events into Redis, and events into PostgreSQL.",
+    )
+    errors.install(app)
+    app.include_router(endpoints.router(jobs, settings.admin_token))
+
+    @app.get("/health", tags=["operations"])
+    async def health() -> Health:
+        """Say how the worker and what it depends on are."""
+        checks = {"database": _check(await run_in_threadpool(log.answers), "", "the database doesn't answer")}
+        try:
+            detail = f"snapshot {await switch.active()}, {await stream.length()} events waiting"
+            checks["redis"] = _check(True, detail, "")
+        except RedisError as error:
+            checks["redis"] = _check(False, "", f"{type(error).__name__}")
+        return Health.of(SERVICE, app.version, checks)
+
+    @app.get("/metrics", tags=["operations"], response_class=Response)
+    async def expose() -> Response:
+        """Return the metrics for Prometheus."""
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return app
+
+
+def _check(well: bool, detail: str, complaint: str) -> Check:
+    return Check(status="healthy", detail=detail) if well else Check(status="unhealthy", detail=complaint)

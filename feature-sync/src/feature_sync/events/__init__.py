@@ -1,0 +1,1 @@
+"""Behaviour events from the stream: into live features at once, into PostgreSQL for good."""

@@ -1,0 +1,1 @@
+"""What is hot: sliding windows of weighted interactions."""

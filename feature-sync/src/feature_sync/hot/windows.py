@@ -1,0 +1,58 @@
+"""The windows, and their refresh: slices are counted as events come, and added up each second."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from contracts import redis_keys
+from contracts.events import EventType
+from contracts.redis_keys import Timeframe
+
+_WEIGHTS: dict[EventType, float] = {"exposure": 0.0, "click": 1.0, "view": 1.0, "favorite": 2.0, "purchase": 3.0}
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window of `seconds`, cut into slices."""
+
+    name: Timeframe
+    seconds: int
+    slice_seconds: int
+
+    def slice_of(self, at: float) -> int:
+        """Return the number of the slice that a Unix time lies in."""
+        return math.floor(at / self.slice_seconds)
+
+    def slices(self, now: float) -> range:
+        """Return the numbers of the slices that the window touches."""
+        last = self.slice_of(now)
+        return range(last - self.seconds // self.slice_seconds, last + 1)
+
+
+WINDOWS = (Window("1h", 3600, 60), Window("24h", 86_400, 900))
+
+
+def weight(event_type: EventType) -> float:
+    """Return how much an interaction counts."""
+    return _WEIGHTS[event_type]
+
+
+class HotWindows:
+    """Keeps `hot:1h` and `hot:24h`; they run out by themselves when nobody refreshes them."""
+
+    def __init__(self, redis: Redis, now: Callable[[], float] = time.time) -> None:
+        self._redis = redis
+        self._now = now
+
+    async def refresh(self) -> None:
+        """Add the slices of each window up."""
+        now = self._now()
+        pipeline = self._redis.pipeline(transaction=True)
+        for window in WINDOWS:
+            slices = [redis_keys.hot_bucket(window.name, number) for number in window.slices(now)]
+            pipeline.zunionstore(redis_keys.hot(window.name), slices)
+            pipeline.expire(redis_keys.hot(window.name), window.seconds)
+        await pipeline.execute()

@@ -1,0 +1,26 @@
+"""What `/metrics` tells of feature-sync."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from monitoring.prometheus import MonitoringCollector
+
+
+class Metrics:
+    """The worker's counters, and those of monitoring."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(MonitoringCollector())
+        self.events = Counter(
+            "sync_events_total", "Stream entries by what became of them", ["outcome"], registry=self._registry
+        )
+        self.lag = Gauge("sync_stream_lag", "Stream entries that are not in PostgreSQL yet", registry=self._registry)
+        self.users = Gauge("sync_snapshot_users", "Users of the active snapshot", registry=self._registry)
+        self.seconds = Gauge("sync_snapshot_seconds", "How long its sync took", registry=self._registry)
+        self.snapshots = Counter(
+            "sync_snapshots_total", "Syncs by how they ended", ["outcome"], registry=self._registry
+        )
+
+    def exposition(self) -> bytes:
+        """Return the text that Prometheus scrapes."""
+        return generate_latest(self._registry)

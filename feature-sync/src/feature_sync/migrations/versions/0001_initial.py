@@ -1,0 +1,16 @@
+"""The log of behaviour events."""
+
+from alembic import op
+
+from feature_sync.events.log import metadata
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    metadata.create_all(op.get_bind())
+
+
+def downgrade() -> None:
+    metadata.drop_all(op.get_bind())

@@ -1,0 +1,1 @@
+"""Moving a feature snapshot into Redis: all of it, then one pointer."""

@@ -1,0 +1,43 @@
+"""HTTP of the snapshot syncs."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from feature_sync.snapshots.jobs import SyncJob, SyncJobs
+from servicekit.bearer import bearer_guard
+from servicekit.problems import problem_responses
+
+
+class SyncRequest(BaseModel):
+    """Which snapshot to move into Redis."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    snapshot: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=2048,
+            description="Folder of the snapshot: a path that this service can read, or an fsspec URL",
+            examples=["s3://recsys/snapshots/20261124T0300"],
+        ),
+    ]
+
+
+def router(jobs: SyncJobs, token: SecretStr) -> APIRouter:
+    """Return the routes."""
+    made = APIRouter(tags=["snapshots"])
+
+    @made.post("/sync", status_code=202, responses=problem_responses(401), dependencies=bearer_guard(token))
+    async def sync(request: SyncRequest) -> SyncJob:
+        """Queue a sync; ask `GET /sync/{job}` what became of it."""
+        return jobs.submit(request.snapshot)
+
+    @made.get("/sync/{job}", responses=problem_responses(404))
+    async def get_job(job: str) -> SyncJob:
+        """Return a job's state; the version before serves until it is `done`."""
+        return jobs.get(job)
+
+    return made

@@ -1,0 +1,125 @@
+"""Sync jobs: one at a time, in the order they were asked for; the last ones are remembered."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from uuid import uuid4
+
+from pydantic import BaseModel, Field
+from redis.exceptions import RedisError
+from starlette.concurrency import run_in_threadpool
+
+import monitoring
+from contracts.snapshot import iter_users
+from feature_sync.connections import RedisFaults
+from feature_sync.errors import UnknownJobError, UnusableSnapshotError
+from feature_sync.metrics import Metrics
+from feature_sync.snapshots.source import fetched
+from feature_sync.snapshots.switch import IncompleteSnapshotError, Progress, SnapshotSwitch
+
+_log = logging.getLogger(__name__)
+
+REMEMBERED = 100
+_FAILURES = (UnusableSnapshotError, IncompleteSnapshotError, RedisError)
+
+
+class SyncJob(BaseModel):
+    """What became of a `POST /sync`."""
+
+    job: str
+    snapshot: Annotated[str, Field(description="The folder that was asked for")]
+    state: Literal["queued", "running", "done", "failed"] = "queued"
+    version: str | None = None
+    users: Annotated[int, Field(description="Users written")] = 0
+    total: Annotated[int, Field(description="Users in the snapshot")] = 0
+    seconds: float | None = None
+    error: str | None = None
+    created_at: datetime
+
+
+class SyncJobs:
+    """Runs sync jobs in a task of its own."""
+
+    def __init__(
+        self,
+        switch: SnapshotSwitch,
+        faults: RedisFaults,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._switch = switch
+        self._faults = faults
+        self._metrics = metrics
+        self._clock = clock
+        self._jobs: OrderedDict[str, SyncJob] = OrderedDict()
+        self._queue: asyncio.Queue[SyncJob] = asyncio.Queue()
+
+    def submit(self, snapshot: str) -> SyncJob:
+        """Queue a sync and return its job."""
+        job = SyncJob(job=uuid4().hex, snapshot=snapshot, created_at=datetime.now(UTC))
+        self._jobs[job.job] = job
+        while len(self._jobs) > REMEMBERED:
+            self._jobs.popitem(last=False)
+        self._queue.put_nowait(job)
+        return job
+
+    def get(self, job: str) -> SyncJob:
+        """Return a job; raises `UnknownJobError`."""
+        try:
+            return self._jobs[job]
+        except KeyError as error:
+            raise UnknownJobError(f"there is no job {job!r}; the last {REMEMBERED} are remembered") from error
+
+    async def run(self) -> None:
+        """Work off the queue until cancelled."""
+        while True:
+            job = await self._queue.get()
+            job.state = "running"
+            began = self._clock()
+            progress = Progress()
+            try:
+                await self._sync(job, progress)
+            except _FAILURES as error:
+                job.error = str(error)
+                job.state = "failed"
+                self._metrics.snapshots.labels("failed").inc()
+                _report(error, progress)
+            else:
+                job.state = "done"
+                self._metrics.snapshots.labels("done").inc()
+                self._metrics.users.set(progress.written)
+                monitoring.recovered("pipeline.feature_store_sync")
+            job.seconds = round(self._clock() - began, 3)
+            job.users = progress.written
+            self._metrics.seconds.set(job.seconds)
+            _log.info("sync of %s: %s, %d users in %.1f s", job.snapshot, job.state, job.users, job.seconds)
+
+    async def _sync(self, job: SyncJob, progress: Progress) -> None:
+        fetching = fetched(job.snapshot)
+        folder, manifest = await run_in_threadpool(fetching.__enter__)
+        try:
+            job.version, job.total = manifest.version, manifest.rows
+            progress.total = manifest.rows
+            with self._faults.reported():
+                batches = iter_users(folder, manifest)
+                await self._switch.write(manifest.version, manifest.feature_schema, batches, progress)
+                await self._switch.activate(manifest.version)
+                await self._switch.retire_others(manifest.version)
+        finally:
+            await run_in_threadpool(fetching.__exit__, None, None, None)
+
+
+def _report(error: Exception, progress: Progress) -> None:
+    affected = progress.total - progress.written
+    monitoring.report(
+        "pipeline.feature_store_sync",
+        error=error,
+        operation="sync_snapshot",
+        affected_count=affected,
+        total_count=progress.total,
+        failure_rate=affected / progress.total if progress.total else 1.0,
+    )

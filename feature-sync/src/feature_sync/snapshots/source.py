@@ -1,0 +1,34 @@
+"""A snapshot fetched from wherever it is, and checked."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import fsspec
+
+from contracts.checksums import ChecksumError
+from contracts.features import FEATURE_SCHEMA
+from contracts.snapshot import MalformedSnapshotError, SnapshotManifest, read_manifest
+from feature_sync.errors import UnusableSnapshotError
+
+
+@contextmanager
+def fetched(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
+    """Copy a snapshot folder (path or fsspec URL) here for the length of a block; raises `UnusableSnapshotError`."""
+    with tempfile.TemporaryDirectory(prefix="snapshot-") as temporary:
+        folder = Path(temporary, "snapshot")
+        try:
+            files, path = fsspec.url_to_fs(address)
+            if not files.exists(path):
+                raise UnusableSnapshotError(f"{address}: there is no such folder")
+            files.get(path.rstrip("/") + "/", str(folder) + "/", recursive=True)
+            manifest = read_manifest(folder)
+        except (MalformedSnapshotError, ChecksumError, OSError, ValueError) as error:
+            raise UnusableSnapshotError(f"{address}: {error}") from error
+        if manifest.feature_schema != FEATURE_SCHEMA:
+            raise UnusableSnapshotError(
+                f"{address}: feature_schema is {manifest.feature_schema}, this stack computes {FEATURE_SCHEMA}; "
+                "run the pipeline of this release"
+            )
+        yield folder, manifest

@@ -1,0 +1,81 @@
+"""The switch in Redis: a new version is written beside the active one, proved, and then pointed to."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from contracts import redis_keys
+
+# Readers poll the pointer each second, and finish what they began.
+GRACE_SECONDS = 60
+_SCAN = 5000
+
+
+class IncompleteSnapshotError(RuntimeError):
+    """What Redis holds is not what was written; the pointer was not moved."""
+
+
+@dataclass
+class Progress:
+    """How far a sync has come: users written of users in all."""
+
+    written: int = 0
+    total: int = 0
+
+
+class SnapshotSwitch:
+    """Writes and activates versions. Interrupted at any point, the version before serves on."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def active(self) -> str | None:
+        """Return the active version."""
+        pointer: Any = await self._redis.get(redis_keys.SNAPSHOT_POINTER)
+        return None if pointer is None else pointer.decode()
+
+    async def write(
+        self, version: str, schema: str, batches: Iterable[list[tuple[int, bytes]]], progress: Progress
+    ) -> None:
+        """Write all users of a version, and read each batch back; raises `IncompleteSnapshotError`."""
+        await self._redis.set(redis_keys.snapshot_schema(version), schema)
+        for batch in batches:
+            blobs = {redis_keys.user_features(version, user): blob for user, blob in batch}
+            await self._redis.mset(blobs)
+            stored = await self._redis.mget(list(blobs))
+            if stored != list(blobs.values()):
+                raise IncompleteSnapshotError(f"{version}: Redis doesn't hold what was written to it")
+            progress.written += len(batch)
+        if progress.written != progress.total:
+            raise IncompleteSnapshotError(f"{version}: {progress.written} users, the manifest says {progress.total}")
+
+    async def activate(self, version: str) -> None:
+        """Move the pointer; from the next poll on, readers read the new version."""
+        await self._redis.set(redis_keys.SNAPSHOT_POINTER, version)
+
+    async def retire_others(self, version: str) -> int:
+        """Let every other version's keys run out, those of interrupted syncs included; return how many."""
+        mine = (redis_keys.user_features(version, 0)[:-1], redis_keys.snapshot_schema(version))
+        retired = 0
+        async for keys in self._snapshot_keys():
+            others = [key for key in keys if not key.decode().startswith(mine)]
+            if others:
+                pipeline = self._redis.pipeline(transaction=False)
+                for key in others:
+                    # Not again for what is on its way out already.
+                    pipeline.expire(key, GRACE_SECONDS, nx=True)
+                await pipeline.execute()
+            retired += len(others)
+        return retired
+
+    async def _snapshot_keys(self) -> AsyncIterator[list[bytes]]:
+        cursor = 0
+        while True:
+            found: Any = await self._redis.scan(cursor, match="fs:*:*", count=_SCAN)
+            cursor, keys = found
+            if keys:
+                yield keys
+            if cursor == 0:
+                return

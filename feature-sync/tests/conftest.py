@@ -1,0 +1,39 @@
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+import feature_sync
+from feature_sync.connections import open_redis
+from feature_sync.events.log import SCHEMA, EventLog
+from servicekit.database import migrate, open_database
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[AsyncRedis]:
+    client = open_redis(redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def plain(redis_url: str) -> Iterator[Redis]:
+    """Redis as a bystander sees it."""
+    with Redis.from_url(redis_url, socket_timeout=5) as client:
+        yield client
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def event_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
+    url = f"sqlite:///{tmp_path}/recsys.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    engine = open_database(url, SCHEMA)
+    migrate(engine, SCHEMA, Path(feature_sync.__file__).parent / "migrations")
+    yield EventLog(engine)
+    engine.dispose()

@@ -1,0 +1,189 @@
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from sqlalchemy import func, select
+
+import monitoring.testing
+from contracts import redis_keys
+from contracts.events import BehaviorEvent, InteractionType
+from contracts.user_blob import LiveHistory
+from feature_sync.connections import RedisFaults
+from feature_sync.events.consumer import EventConsumer
+from feature_sync.events.live import LiveFeatures
+from feature_sync.events.log import EventLog, LogUnavailableError, behavior_events
+from feature_sync.events.stream import REJECTED, EventStream
+from feature_sync.hot.windows import HotWindows
+from feature_sync.metrics import Metrics
+from testkit.redis_server import RedisServer
+
+pytestmark = pytest.mark.anyio
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def _event(number: int, **values: Any) -> BehaviorEvent:
+    given = {"event_id": f"e-{number}", "type": "view", "user_id": 7, "dataset_id": number, "ts": NOW, **values}
+    return BehaviorEvent.model_validate(given)
+
+
+async def _no_sleep(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+def _consumer(redis: AsyncRedis, log: EventLog, redis_url: str, name: str = "one") -> EventConsumer:
+    live = LiveFeatures(redis, NOW.timestamp)
+    return EventConsumer(EventStream(redis, name, 500), live, log, RedisFaults(redis_url), Metrics(), sleep=_no_sleep)
+
+
+def _send(plain: Redis, events: Sequence[BehaviorEvent]) -> None:
+    for event in events:
+        plain.xadd(redis_keys.EVENT_STREAM, event.to_stream())
+
+
+def _live(plain: Redis, user: int = 7) -> LiveHistory:
+    blob = plain.get(redis_keys.live_history(user))
+    return LiveHistory() if blob is None else LiveHistory.unpack(blob)
+
+
+def _logged(log: EventLog) -> int:
+    with log._engine.connect() as connection:
+        return int(connection.execute(select(func.count()).select_from(behavior_events)).scalar_one())
+
+
+class _BrokenLog(EventLog):
+    """The log of a database that is down until `repaired`."""
+
+    repaired = False
+
+    def add(self, events: Sequence[BehaviorEvent]) -> None:
+        if not self.repaired:
+            raise LogUnavailableError("the database is down")
+        super().add(events)
+
+
+async def test_an_event_is_logged_applied_and_gone_from_the_stream(
+    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
+) -> None:
+    _send(plain, [_event(1), _event(2, type="purchase", ts=NOW + timedelta(seconds=1))])
+    await _consumer(redis, event_log, redis_url).step()
+    live = _live(plain)
+    assert live.history.ids.tolist() == [2, 1]
+    assert live.history.types.tolist() == [InteractionType.PURCHASE, InteractionType.VIEW]
+    assert _logged(event_log) == 2
+    assert plain.xlen(redis_keys.EVENT_STREAM) == 0
+    assert plain.ttl(redis_keys.live_history(7)) > 89 * 86_400
+
+
+async def test_the_sequence_grows_with_each_change_and_not_with_a_repetition(
+    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
+) -> None:
+    consumer = _consumer(redis, event_log, redis_url)
+    sequences = []
+    for number in (1, 2, 2, 3):
+        _send(plain, [_event(number)])
+        await consumer.step()
+        sequences.append(_live(plain).sequence)
+    assert sequences == [1, 2, 2, 3]
+    assert _logged(event_log) == 3
+
+
+async def test_an_exposure_is_logged_and_no_interest(
+    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
+) -> None:
+    _send(plain, [_event(1, type="exposure", position=0, request_id="req_1")])
+    await _consumer(redis, event_log, redis_url).step()
+    assert (_logged(event_log), _live(plain).sequence) == (1, 0)
+    assert plain.keys("hot:*") == []
+
+
+async def test_with_the_database_down_answers_follow_and_nothing_is_lost(
+    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
+) -> None:
+    broken = _BrokenLog(event_log._engine)
+    consumer = _consumer(redis, broken, redis_url)
+    _send(plain, [_event(number) for number in range(1, 6)])
+    with monitoring.testing.captured() as reports:
+        await consumer.step()
+        await consumer.step()
+        assert reports.of("pipeline.database")[0].fingerprint[:3] == ("database", "events", "insert_events")
+        assert (_live(plain).sequence, len(_live(plain).history)) == (1, 5)
+        assert (plain.xlen(redis_keys.EVENT_STREAM), _logged(event_log)) == (5, 0)
+        broken.repaired = True
+        await consumer.step()
+        assert [each.point_id for each in reports.recovered] == ["pipeline.database"]
+    assert (plain.xlen(redis_keys.EVENT_STREAM), _logged(event_log)) == (0, 5)
+    assert _live(plain).sequence == 1
+    assert plain.zscore(redis_keys.hot_bucket("24h", int(NOW.timestamp()) // 900), "1") == 1.0
+
+
+async def test_what_a_dead_consumer_took_is_taken_over(
+    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = EventStream(redis, "dead", 500)
+    await dead.prepare()
+    _send(plain, [_event(1)])
+    assert len(await dead.take()) == 1
+    (entry,) = plain.xpending_range(redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP, "-", "+", 10)
+    plain.execute_command(
+        *("XCLAIM", redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP, "dead", 0, entry["message_id"]),
+        *("IDLE", 120_000),
+    )
+    await _consumer(redis, event_log, redis_url, "heir").step()
+    assert _logged(event_log) == 1
+
+
+async def test_what_is_no_event_is_put_aside_and_blocks_nobody(
+    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
+) -> None:
+    plain.xadd(redis_keys.EVENT_STREAM, {"event": '{"event_id": "x"}'})
+    plain.xadd(redis_keys.EVENT_STREAM, {"foreign": "entry"})
+    _send(plain, [_event(1)])
+    with monitoring.testing.captured() as reports:
+        await _consumer(redis, event_log, redis_url).step()
+    assert _logged(event_log) == 1
+    assert plain.xlen(redis_keys.EVENT_STREAM) == 0
+    assert [fields[b"foreign"] for _, fields in plain.xrange(REJECTED) if b"foreign" in fields] == [b"entry"]
+    assert reports.of("pipeline.data_quality")[0].tags["metric_value"] == "2"
+
+
+async def test_two_replicas_that_meet_at_one_user_lose_nothing(
+    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
+) -> None:
+    live = LiveFeatures(redis, NOW.timestamp)
+    await asyncio.gather(*(live.apply([_event(number)]) for number in range(1, 21)))
+    assert sorted(_live(plain).history.ids.tolist()) == list(range(1, 21))
+    assert _live(plain).sequence == 20
+
+
+async def test_windows_slide(redis: AsyncRedis, plain: Redis) -> None:
+    at = [NOW.timestamp()]
+    live, windows = LiveFeatures(redis, lambda: at[0]), HotWindows(redis, lambda: at[0])
+    await live.apply([_event(1, type="purchase"), _event(2), _event(3, ts=NOW - timedelta(hours=2))])
+    await windows.refresh()
+    assert plain.zrange("hot:1h", 0, -1, withscores=True) == [(b"2", 1.0), (b"1", 3.0)]
+    assert plain.zscore("hot:24h", "3") == 1.0
+    at[0] += 2 * 3600
+    await windows.refresh()
+    assert plain.exists("hot:1h") == 0
+    assert plain.zscore("hot:24h", "1") == 3.0
+    assert plain.ttl("hot:24h") > 0
+
+
+async def test_a_lost_redis_is_reported_once_and_its_return_too(
+    redis: AsyncRedis, redis_server: RedisServer, redis_url: str, event_log: EventLog
+) -> None:
+    consumer = _consumer(redis, event_log, redis_url)
+    with monitoring.testing.captured() as reports:
+        redis_server.kill()
+        try:
+            await consumer.step()
+        finally:
+            redis_server.restart()
+        (report,) = reports.of("redis.connection_failed")
+        assert report.tags["redis_port"] == str(redis_server.port)
+        await consumer.step()
+        assert "redis.connection_failed" in {each.point_id for each in reports.recovered}

@@ -1,0 +1,40 @@
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from contracts.snapshot import write_snapshot
+from feature_sync.app import create_app
+from feature_sync.settings import Settings
+from native.waiting import wait_until
+from testkit.serving import Served
+
+
+@pytest.fixture
+def worker(redis_url: str, postgres_url: str) -> Iterator[httpx.Client]:
+    settings = Settings(
+        redis_url=SecretStr(redis_url), database_url=SecretStr(postgres_url), admin_token=SecretStr("the-token")
+    )
+    with Served(create_app(settings)) as served, httpx.Client(base_url=served.url) as client:
+        yield client
+
+
+def test_a_sync_over_http_ends_as_done(worker: httpx.Client, tmp_path: Path) -> None:
+    write_snapshot(tmp_path / "s", "v1", datetime.now(UTC), [(1, b"blob")])
+    assert worker.post("/sync", json={"snapshot": str(tmp_path / "s")}).status_code == 401
+    headers = {"Authorization": "Bearer the-token"}
+    asked = worker.post("/sync", json={"snapshot": str(tmp_path / "s")}, headers=headers)
+    assert asked.status_code == 202
+    path = f"/sync/{asked.json()['job']}"
+    wait_until(lambda: worker.get(path).json()["state"] == "done", within=5, what="the sync is done")
+    assert worker.get("/sync/unknown").status_code == 404
+
+
+def test_health_names_the_snapshot_and_what_waits(worker: httpx.Client) -> None:
+    health = worker.get("/health").json()
+    assert health["status"] == "healthy"
+    assert health["checks"]["redis"]["detail"] == "snapshot None, 0 events waiting"
+    assert "sync_events_total" in worker.get("/metrics").text

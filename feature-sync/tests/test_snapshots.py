@@ -1,0 +1,165 @@
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+import monitoring.testing
+from contracts import redis_keys
+from contracts.features import FEATURE_SCHEMA
+from contracts.snapshot import write_snapshot
+from contracts.user_blob import History, UserBlob
+from feature_sync.connections import RedisFaults
+from feature_sync.metrics import Metrics
+from feature_sync.snapshots.jobs import SyncJob, SyncJobs
+from feature_sync.snapshots.switch import GRACE_SECONDS, SnapshotSwitch
+
+pytestmark = pytest.mark.anyio
+
+
+def _blob(mark: int) -> bytes:
+    return UserBlob(np.full(3, mark, np.float32), History()).pack()
+
+
+def _snapshot(folder: Path, version: str, *, users: int = 2500, mark: int = 1) -> Path:
+    write_snapshot(folder / version, version, datetime.now(UTC), ((user, _blob(mark)) for user in range(1, users + 1)))
+    return folder / version
+
+
+async def _run(redis: AsyncRedis, snapshot: Path | str, redis_url: str) -> SyncJob:
+    jobs = SyncJobs(SnapshotSwitch(redis), RedisFaults(redis_url), Metrics())
+    job = jobs.submit(str(snapshot))
+    task = asyncio.create_task(jobs.run())
+    while jobs.get(job.job).state in ("queued", "running"):  # noqa: ASYNC110 - as a caller over HTTP polls
+        await asyncio.sleep(0.005)
+    task.cancel()
+    return job
+
+
+async def test_a_snapshot_is_written_whole_and_then_pointed_to(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    job = await _run(redis, _snapshot(tmp_path, "v1"), redis_url)
+    assert (job.state, job.users, job.total, job.version) == ("done", 2500, 2500, "v1")
+    assert plain.get(redis_keys.SNAPSHOT_POINTER) == b"v1"
+    assert plain.get(redis_keys.snapshot_schema("v1")) == FEATURE_SCHEMA.encode()
+    assert plain.mget(redis_keys.user_features("v1", user) for user in (1, 1000, 1001, 2500)) == [_blob(1)] * 4
+
+
+async def test_the_version_before_runs_out_after_a_grace_and_nothing_else_does(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    plain.set("somebody:else", "kept")
+    await _run(redis, _snapshot(tmp_path, "v1"), redis_url)
+    await _run(redis, _snapshot(tmp_path, "v2"), redis_url)
+    assert 0 < plain.ttl(redis_keys.user_features("v1", 7)) <= GRACE_SECONDS
+    assert plain.ttl(redis_keys.user_features("v2", 7)) == -1
+    assert plain.ttl(redis_keys.SNAPSHOT_POINTER) == -1
+    assert plain.ttl("somebody:else") == -1
+
+
+async def test_a_reader_never_sees_half_of_two(redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path) -> None:
+    await _run(redis, _snapshot(tmp_path, "v1", mark=1), redis_url)
+    snapshots = [_snapshot(tmp_path, f"v{number}", mark=number) for number in range(2, 6)]
+    torn: list[str] = []
+    stop = asyncio.Event()
+
+    def read_once() -> None:
+        version = plain.get(redis_keys.SNAPSHOT_POINTER).decode()
+        blobs = plain.mget(redis_keys.user_features(version, user) for user in range(1, 2501, 250))
+        if set(blobs) != {_blob(int(version[1:]))}:
+            torn.append(version)
+
+    async def read() -> None:
+        while not stop.is_set():
+            await asyncio.to_thread(read_once)
+
+    reader = asyncio.create_task(read())
+    for snapshot in snapshots:
+        assert (await _run(redis, snapshot, redis_url)).state == "done"
+    stop.set()
+    await reader
+    assert torn == []
+
+
+async def test_the_same_version_again_changes_nothing(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    snapshot = _snapshot(tmp_path, "v1")
+    await _run(redis, snapshot, redis_url)
+    before = plain.dbsize()
+    assert (await _run(redis, snapshot, redis_url)).state == "done"
+    assert plain.dbsize() == before
+    assert plain.ttl(redis_keys.user_features("v1", 1)) == -1
+
+
+@pytest.mark.parametrize("damage", ["absent", "changed", "foreign features"])
+async def test_an_unusable_snapshot_is_refused_and_reported_and_the_one_before_serves(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path, damage: str
+) -> None:
+    await _run(redis, _snapshot(tmp_path, "v1"), redis_url)
+    bad = _snapshot(tmp_path, "v2")
+    if damage == "absent":
+        bad = tmp_path / "nowhere"
+    elif damage == "changed":
+        (bad / "users-00000.parquet").write_bytes(b"not what was written")
+    else:
+        manifest = (bad / "manifest.json").read_text(encoding="utf-8")
+        (bad / "manifest.json").write_text(manifest.replace(FEATURE_SCHEMA, "0" * 16), encoding="utf-8")
+    with monitoring.testing.captured() as reports:
+        job = await _run(redis, bad, redis_url)
+    assert job.state == "failed"
+    assert str(bad) in (job.error or "")
+    (report,) = reports.of("pipeline.feature_store_sync")
+    assert report.fingerprint == ("feature_store", "sync_snapshot", "UnusableSnapshotError")
+    assert plain.get(redis_keys.SNAPSHOT_POINTER) == b"v1"
+
+
+_SYNC_ONE = """
+import asyncio, sys
+from feature_sync.connections import open_redis, RedisFaults
+from feature_sync.metrics import Metrics
+from feature_sync.snapshots.jobs import SyncJobs
+from feature_sync.snapshots.switch import SnapshotSwitch
+
+async def main():
+    jobs = SyncJobs(SnapshotSwitch(open_redis(sys.argv[1])), RedisFaults(sys.argv[1]), Metrics())
+    job = jobs.submit(sys.argv[2])
+    print("started", flush=True)
+    task = asyncio.create_task(jobs.run())
+    while jobs.get(job.job).state in ("queued", "running"):
+        await asyncio.sleep(0.001)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_sync_killed_at_any_moment_leaves_a_whole_version(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await _run(redis, _snapshot(tmp_path, "v1", mark=1), redis_url)
+    moments = random.Random(42)
+    snapshot = _snapshot(tmp_path, "v2", users=20_000, mark=2)
+    for _ in range(6):
+        process = subprocess.Popen(  # noqa: ASYNC220 - starts at once, and the wait for its line is short
+            [sys.executable, "-c", _SYNC_ONE, redis_url, str(snapshot)], stdout=subprocess.PIPE, env=os.environ
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        await asyncio.sleep(moments.uniform(0.0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        version = plain.get(redis_keys.SNAPSHOT_POINTER).decode()
+        users = range(1, 2501, 100)
+        assert set(plain.mget(redis_keys.user_features(version, user) for user in users)) == {_blob(int(version[1:]))}
+    assert (await _run(redis, _snapshot(tmp_path, "v3", mark=3), redis_url)).state == "done"
+    left = plain.keys("fs:v2:*")
+    assert all(plain.ttl(key) > 0 for key in left)

@@ -1,0 +1,33 @@
+"""An ASGI application served over HTTP from a thread, on a free port."""
+
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import uvicorn
+
+from native.waiting import wait_until
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+START_SECONDS = 15
+
+
+class Served:
+    """Serves `app` for the length of a block at `url`."""
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self._server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        wait_until(lambda: self._server.started, within=START_SECONDS, every=0.01, what="the application serves")
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.should_exit = True
+        self._thread.join(START_SECONDS)

@@ -1,0 +1,76 @@
+"""The composition root of model-registry."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from model_registry import errors
+from model_registry.artifacts import ArtifactStore
+from model_registry.database import Database
+from model_registry.deployments import endpoints as deployment_endpoints
+from model_registry.deployments.checks import Gate
+from model_registry.deployments.replicas import Replicas
+from model_registry.deployments.service import Deployments
+from model_registry.metrics import Metrics
+from model_registry.settings import Settings
+from model_registry.tables import SCHEMA
+from model_registry.versions import endpoints as version_endpoints
+from model_registry.versions.service import Versions
+from servicekit.app import base_app
+from servicekit.database import migrate, open_database
+from servicekit.health import Check, Health
+
+SERVICE = "model-registry"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIB = 2**20
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the service; nothing is opened before its lifespan starts."""
+    engine = open_database(settings.database_url.get_secret_value(), SCHEMA)
+    database = Database(engine)
+    store = ArtifactStore(settings.artifact_url)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(migrate, engine, SCHEMA, _MIGRATIONS)
+        yield
+        database.close()
+
+    app = base_app(
+        "recsys-model-registry",
+        "model-registry",
+        lifespan=lifespan,
+        description="Model versions, bundles, deployments and rollback. Calls that change something need the token.",
+    )
+    errors.install(app)
+    app.include_router(
+        version_endpoints.router(
+            Versions(database, store, settings.max_bundle_mb * _MIB), store, metrics, settings.registry_token
+        )
+    )
+    gate = Gate(settings.model_gate_metric, settings.model_gate_tolerance)
+    app.include_router(
+        deployment_endpoints.router(
+            Deployments(database, store, gate, metrics), Replicas(database), settings.registry_token
+        )
+    )
+
+    @app.get("/health", tags=["operations"])
+    def health() -> Health:
+        """Say how the service and its database are."""
+        well = database.answers()
+        check = Check(status="healthy" if well else "unhealthy", detail="" if well else "the database doesn't answer")
+        return Health.of(SERVICE, app.version, {"database": check})
+
+    @app.get("/metrics", tags=["operations"], response_class=Response)
+    def expose() -> Response:
+        """Return the metrics for Prometheus."""
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return app

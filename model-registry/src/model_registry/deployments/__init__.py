@@ -1,0 +1,1 @@
+"""Deployments: what is in service, how it got there, and back."""

@@ -1,0 +1,70 @@
+"""The checks that a version passes before it counts; each stage has a name that history, events and answers use."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.bundle import BundleManifest, MalformedBundleError, MalformedManifestError, unpack
+from contracts.checksums import ChecksumError, sha256_of
+from contracts.features import FEATURE_SCHEMA
+from model_registry.artifacts import ArtifactStore, MissingArtifactError
+from model_registry.errors import DeploymentRefusedError
+from ranking import bundle
+from ranking.bundle import UnusableBundleError
+from ranking.engine import Engine
+from ranking.ranker import UnusableRankerError
+from ranking.verification import GoldenMismatchError, verify
+
+CONFLICT, UNPROCESSABLE = 409, 422
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How much worse than what is in service a new version may be."""
+
+    metric: str
+    tolerance: float
+
+    def check(self, candidate: dict[str, float], active: dict[str, float]) -> None:
+        """Compare two manifests' metrics; raises `DeploymentRefusedError`. What wasn't measured can't be compared."""
+        new, old = candidate.get(self.metric), active.get(self.metric)
+        if old is None:
+            return
+        if new is None:
+            raise DeploymentRefusedError("gate", f"the manifest has no metric {self.metric}", status=CONFLICT)
+        if new < old * (1 - self.tolerance):
+            detail = f"{self.metric} is {new:.4f}, the active version's {old:.4f}; `force` deploys it all the same"
+            raise DeploymentRefusedError("gate", detail, status=CONFLICT)
+
+
+def check_bundle(store: ArtifactStore, model: str, sha256: str) -> BundleManifest:
+    """Fetch a stored bundle and prove that it answers; raises `DeploymentRefusedError` that names the stage."""
+    with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
+        archive, contents = Path(folder, "bundle.tar.gz"), Path(folder, "contents")
+        with _stage("source", MissingArtifactError, OSError):
+            store.fetch(model, sha256, archive)
+        if (actual := sha256_of(archive)) != sha256:
+            detail = f"the stored bundle's sha256 is {actual}, it was pushed as {sha256}"
+            raise DeploymentRefusedError("checksum", detail, status=UNPROCESSABLE)
+        contents.mkdir()
+        with _stage("manifest", MalformedBundleError, MalformedManifestError, ChecksumError):
+            manifest = unpack(archive, contents)
+        if manifest.feature_schema != FEATURE_SCHEMA:
+            detail = f"feature_schema is {manifest.feature_schema}, this stack computes {FEATURE_SCHEMA}"
+            raise DeploymentRefusedError("manifest", detail, status=UNPROCESSABLE)
+        with _stage("load", UnusableBundleError, UnusableRankerError):
+            engine = Engine(bundle.load(contents))
+        with _stage("golden", GoldenMismatchError):
+            verify(engine)
+        return manifest
+
+
+@contextmanager
+def _stage(stage: str, *refusals: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except refusals as error:
+        status = CONFLICT if stage == "source" else UNPROCESSABLE
+        raise DeploymentRefusedError(stage, str(error), status=status) from error

@@ -1,0 +1,126 @@
+"""HTTP of the deployments."""
+
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+from pydantic import SecretStr
+from sqlalchemy import Row
+
+from model_registry.deployments.replicas import Replicas
+from model_registry.deployments.schemas import (
+    Active,
+    ActiveDeployment,
+    Deployment,
+    DeploymentReceipt,
+    DeploymentRequest,
+    History,
+    Replica,
+    ReplicaReport,
+    RollbackRequest,
+)
+from model_registry.deployments.service import Author, Deployments
+from model_registry.versions.endpoints import ModelName
+from servicekit.bearer import bearer_guard
+from servicekit.problems import problem_responses
+
+_DeployedBy = Annotated[str | None, Header(alias="X-Deployed-By", max_length=200, description="Who, for the history")]
+
+
+def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> APIRouter:
+    """Return the routes."""
+    made = APIRouter(tags=["deployments"])
+    guard = bearer_guard(token)
+
+    @made.post(
+        "/models/{name}/deployments",
+        status_code=201,
+        responses=problem_responses(401, 404, 409, 422, 503),
+        dependencies=guard,
+    )
+    def deploy(name: ModelName, wanted: DeploymentRequest, deployed_by: _DeployedBy = None) -> DeploymentReceipt:
+        """Check a version and put it into service; a refusal names the check, and changes nothing."""
+        return _receipt(deployments.deploy(name, wanted, Author(deployed_by, wanted.reason)))
+
+    @made.post(
+        "/models/{name}/rollback", status_code=201, responses=problem_responses(401, 404, 409, 503), dependencies=guard
+    )
+    def roll_back(
+        name: ModelName, wanted: RollbackRequest | None = None, deployed_by: _DeployedBy = None
+    ) -> DeploymentReceipt:
+        """Put the version before the active one back into service."""
+        return _receipt(deployments.roll_back(name, Author(deployed_by, wanted.reason if wanted else None)))
+
+    @made.get("/models/{name}/deployments", responses=problem_responses(503))
+    def history(name: ModelName) -> History:
+        """Return what was deployed, when, by whom and why, and which replicas run what."""
+        return History(
+            deployments=[_line(row) for row in deployments.history(name)],
+            replicas=[Replica.model_validate(row, from_attributes=True) for row in replicas.of(name)],
+        )
+
+    @made.get(
+        "/models/{name}/active",
+        response_model=Active,
+        responses={304: {"description": "Nothing changed"}, **problem_responses(404, 503)},
+    )
+    def active(
+        name: ModelName,
+        if_none_match: Annotated[str | None, Header(description="The ETag that is known")] = None,
+    ) -> Response:
+        """Return what is in service; poll it with `If-None-Match`."""
+        found = deployments.active(name)
+        primary = _active(name, found["primary"])
+        body = {"name": name, "primary": primary, "canary": _active(name, found["canary"])}
+        content = Active.model_validate({**body, "shadow": _active(name, found["shadow"])}).model_dump_json()
+        etag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
+        if if_none_match == etag:
+            return Response(status_code=304, headers={"ETag": etag})
+        return Response(content, media_type="application/json", headers={"ETag": etag})
+
+    @made.put(
+        "/models/{name}/replicas/{replica_id}",
+        status_code=204,
+        responses=problem_responses(401, 503),
+        dependencies=guard,
+    )
+    def report_replica(name: ModelName, replica_id: str, report: ReplicaReport) -> None:
+        """Take what a replica says of itself."""
+        replicas.put(name, replica_id[:128], report)
+
+    return made
+
+
+def _receipt(row: Row[Any]) -> DeploymentReceipt:
+    return DeploymentReceipt(
+        deployment_id=str(row.id),
+        mode=row.mode,
+        version=str(row.version),
+        state=row.state,
+        previous_version=None if row.previous_version is None else str(row.previous_version),
+    )
+
+
+def _line(row: Row[Any]) -> Deployment:
+    return Deployment(
+        **_receipt(row).model_dump(),
+        rollout=row.rollout,
+        failed_stage=row.failed_stage,
+        detail=row.detail,
+        reason=row.reason,
+        deployed_by=row.deployed_by,
+        created_at=row.created_at,
+    )
+
+
+def _active(name: str, row: Row[Any] | None) -> ActiveDeployment | None:
+    if row is None:
+        return None
+    return ActiveDeployment(
+        deployment_id=str(row.id),
+        version=str(row.version),
+        bundle_url=f"/models/{name}/versions/{row.version}/bundle",
+        sha256=row.sha256,
+        rollout=row.rollout,
+        since=row.created_at,
+    )

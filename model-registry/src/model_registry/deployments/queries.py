@@ -1,0 +1,60 @@
+"""Reads and writes of the table `deployments`."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from model_registry.tables import deployments, versions
+
+HISTORY = 200
+
+
+def active(connection: Connection, model: str, mode: str) -> Row[Any] | None:
+    """Return the active deployment of a mode with its version's checksum and manifest."""
+    found = (
+        select(deployments, versions.c.sha256, versions.c.manifest)
+        .join(versions, (versions.c.model == deployments.c.model) & (versions.c.version == deployments.c.version))
+        .where(deployments.c.model == model, deployments.c.mode == mode, deployments.c.state == "active")
+    )
+    return connection.execute(found).first()
+
+
+def record(connection: Connection, **values: Any) -> Row[Any]:
+    """Insert a deployment and return it."""
+    added = connection.execute(insert(deployments).values(created_at=datetime.now(UTC), **values))
+    key = added.inserted_primary_key
+    return connection.execute(select(deployments).where(deployments.c.id == key[0])).one()  # type: ignore[index]
+
+
+def end_active(connection: Connection, model: str, mode: str, state: str) -> None:
+    """Take the active deployment of a mode out of service."""
+    connection.execute(
+        update(deployments)
+        .where(deployments.c.model == model, deployments.c.mode == mode, deployments.c.state == "active")
+        .values(state=state)
+    )
+
+
+def before(connection: Connection, current: Row[Any]) -> Row[Any] | None:
+    """Return the primary deployment of another version that was in service before `current`, and not rolled back."""
+    found = (
+        select(deployments)
+        .where(
+            deployments.c.model == current.model,
+            deployments.c.mode == "primary",
+            deployments.c.state == "replaced",
+            deployments.c.version != current.version,
+            deployments.c.id < (current.restores or current.id),
+        )
+        .order_by(deployments.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(found).first()
+
+
+def history(connection: Connection, model: str) -> Sequence[Row[Any]]:
+    """Return the latest deployments of a model, newest first."""
+    found = select(deployments).where(deployments.c.model == model).order_by(deployments.c.id.desc()).limit(HISTORY)
+    return connection.execute(found).all()

@@ -1,0 +1,145 @@
+"""Deploy and roll back: checked first, then activated in one transaction; a failure changes nothing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+import monitoring
+from model_registry.artifacts import ArtifactStore
+from model_registry.database import Database, lock_model
+from model_registry.deployments import queries
+from model_registry.deployments.checks import Gate, check_bundle
+from model_registry.deployments.schemas import DeploymentRequest
+from model_registry.errors import DeploymentRefusedError, NotFoundError, NothingToRollBackError, UnavailableError
+from model_registry.metrics import Metrics
+from model_registry.versions import queries as version_queries
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who deploys, and why: for the history."""
+
+    name: str | None
+    reason: str | None
+
+
+class Deployments:
+    """What is in service."""
+
+    def __init__(self, database: Database, store: ArtifactStore, gate: Gate, metrics: Metrics) -> None:
+        self._database = database
+        self._store = store
+        self._gate = gate
+        self._metrics = metrics
+
+    def deploy(self, model: str, wanted: DeploymentRequest, author: Author) -> Row[Any]:
+        """Put a version into service; raises `DeploymentRefusedError`, and then what was active stays active."""
+        return self._deploy(model, wanted, author)
+
+    def roll_back(self, model: str, author: Author) -> Row[Any]:
+        """Put the version before the active one back into service; raises `NothingToRollBackError`."""
+        with self._database.transaction("find_previous") as connection:
+            current = queries.active(connection, model, "primary")
+            if current is None:
+                raise NotFoundError(f"nothing of {model!r} is in service")
+            previous = queries.before(connection, current)
+        if previous is None:
+            raise NothingToRollBackError(f"{model} {current.version} is the only version that ever served")
+        wanted = DeploymentRequest(version=str(previous.version), force=True)
+        return self._deploy(model, wanted, author, restores=previous.id)
+
+    def active(self, model: str) -> dict[str, Row[Any] | None]:
+        """Return the active deployment of every mode; raises `NotFoundError` while nothing is in service."""
+        with self._database.transaction("get_active") as connection:
+            found = {mode: queries.active(connection, model, mode) for mode in ("primary", "canary", "shadow")}
+        if found["primary"] is None:
+            raise NotFoundError(f"nothing of {model!r} is in service")
+        return found
+
+    def history(self, model: str) -> list[Row[Any]]:
+        """Return the latest deployments, newest first."""
+        with self._database.transaction("list_deployments") as connection:
+            return list(queries.history(connection, model))
+
+    def _deploy(self, model: str, wanted: DeploymentRequest, author: Author, restores: int | None = None) -> Row[Any]:
+        with self._database.transaction("get_version") as connection:
+            version = version_queries.get(connection, model, wanted.version)
+        source = self._store.address(model, version.sha256)
+        crumb = {"model_name": model, "model_version": wanted.version, "mode": wanted.mode}
+        monitoring.breadcrumb("deployment started", category="model", **crumb)
+        try:
+            # Outside of a transaction: readers and other models don't wait for it.
+            manifest = check_bundle(self._store, model, version.sha256)
+            deployed = self._activate(model, wanted, author, manifest.metrics, restores)
+        except (DeploymentRefusedError, UnavailableError) as error:
+            self._failed(model, wanted, author, source, error)
+            raise
+        self._metrics.deployments.labels(model, wanted.mode, "active").inc()
+        monitoring.breadcrumb("deployment completed", category="model", **crumb)
+        monitoring.recovered("model.deployment_failed")
+        monitoring.recovered("model.source_not_found")
+        return deployed
+
+    def _activate(
+        self, model: str, wanted: DeploymentRequest, author: Author, metrics: dict[str, float], restores: int | None
+    ) -> Row[Any]:
+        with self._database.transaction("activate") as connection:
+            lock_model(connection, model)
+            current = queries.active(connection, model, "primary")
+            if wanted.mode != "primary" and current is None:
+                detail = f"a {wanted.mode} needs a primary version beside it"
+                raise DeploymentRefusedError("activate", detail, status=409)
+            if current is not None and not wanted.force:
+                self._gate.check(metrics, current.manifest["metrics"])
+            previous = current if wanted.mode == "primary" else queries.active(connection, model, wanted.mode)
+            queries.end_active(connection, model, wanted.mode, "replaced" if restores is None else "rolled_back")
+            return _record(connection, model, wanted, author, "active", previous, restores=restores)
+
+    def _failed(self, model: str, wanted: DeploymentRequest, author: Author, source: str, error: Exception) -> None:
+        """Report and record a failure; a missing source has a point of its own, and is reported as nothing else."""
+        stage = error.stage if isinstance(error, DeploymentRefusedError) else "activate"
+        point = "model.source_not_found" if stage == "source" else "model.deployment_failed"
+        self._metrics.deployments.labels(model, wanted.mode, stage).inc()
+        monitoring.report(
+            point,
+            error=error,
+            model_name=model,
+            model_version=wanted.version,
+            source=source,
+            target=f"{model}/{wanted.mode}",
+            stage=stage,
+        )
+        if isinstance(error, UnavailableError):
+            return
+        with self._database.transaction("record_failure") as connection:
+            previous = queries.active(connection, model, wanted.mode)
+            _record(connection, model, wanted, author, "failed", previous, stage=stage, detail=str(error))
+
+
+def _record(
+    connection: Connection,
+    model: str,
+    wanted: DeploymentRequest,
+    author: Author,
+    state: str,
+    previous: Row[Any] | None,
+    *,
+    restores: int | None = None,
+    stage: str | None = None,
+    detail: str | None = None,
+) -> Row[Any]:
+    return queries.record(
+        connection,
+        model=model,
+        version=int(wanted.version),
+        mode=wanted.mode,
+        rollout=wanted.rollout,
+        state=state,
+        restores=restores,
+        failed_stage=stage,
+        detail=detail,
+        reason=author.reason,
+        deployed_by=author.name,
+        previous_version=None if previous is None else previous.version,
+    )

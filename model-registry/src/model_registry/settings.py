@@ -1,0 +1,27 @@
+"""What the registry reads from its environment."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Settings of model-registry."""
+
+    port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8001
+    database_url: Annotated[
+        SecretStr, Field(description="SQLAlchemy URL; the tables live in the schema `registry`")
+    ] = SecretStr("sqlite:///recsys.db")
+    artifact_url: Annotated[str, Field(description="Where bundles are kept: a folder, or `s3://bucket/prefix`")] = (
+        "artifacts"
+    )
+    registry_token: Annotated[SecretStr, Field(description="Opens uploads, deployments and rollbacks")] = SecretStr(
+        DEVELOPMENT_SECRET
+    )
+    model_gate_metric: Annotated[str, Field(description="Manifest metric that a deployment is compared by")] = "ndcg@10"
+    model_gate_tolerance: Annotated[
+        float, Field(ge=0, le=1, description="How much worse than the active version a new one may be, as a share")
+    ] = 0.05
+    max_bundle_mb: Annotated[int, Field(ge=1, description="Largest bundle that is taken, in MiB")] = 2048

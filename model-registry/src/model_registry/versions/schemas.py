@@ -1,0 +1,39 @@
+"""Bodies of the version endpoints."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
+
+_EXAMPLE: JsonDict = {
+    "name": "ranker",
+    "version": "12",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "created_at": "2026-11-24T03:10:00Z",
+}
+
+
+class VersionReceipt(BaseModel):
+    """What an upload answers."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    name: str
+    version: str
+    sha256: str
+    created_at: datetime
+
+
+class VersionDetail(VersionReceipt):
+    """A version with its bundle's manifest."""
+
+    size: int
+    manifest: dict[str, Any]
+
+
+class ModelSummary(BaseModel):
+    """A model and its versions, newest first."""
+
+    name: str
+    versions: list[VersionReceipt]

@@ -1,0 +1,172 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import monitoring.testing
+from contracts.bundle import pack, read_manifest, write_manifest
+from contracts.checksums import sha256_of
+from ranking.testing import tiny_bundle
+from running_registry import RunningRegistry
+
+
+def test_nothing_is_active_before_the_first_deployment(registry: RunningRegistry, tmp_path: Path) -> None:
+    registry.push_new(tmp_path, seed=1)
+    assert registry.http.get("/models/ranker/active").status_code == 404
+
+
+def test_a_deployment_is_in_service_at_once(registry: RunningRegistry, tmp_path: Path) -> None:
+    version = registry.push_new(tmp_path, seed=1)
+    with monitoring.testing.captured() as reports:
+        deployed = registry.deploy(version, reason="first")
+    assert (deployed.status_code, deployed.json()["state"], deployed.json()["previous_version"]) == (
+        201,
+        "active",
+        None,
+    )
+    active = registry.http.get("/models/ranker/active").json()
+    assert (active["primary"]["version"], active["canary"], active["shadow"]) == (version, None, None)
+    assert active["primary"]["sha256"] == sha256_of(tmp_path / "1.tar.gz")
+    assert registry.http.get(active["primary"]["bundle_url"]).content == (tmp_path / "1.tar.gz").read_bytes()
+    assert list(reports) == []
+    assert "model.deployment_failed" in {each.point_id for each in reports.recovered}
+
+
+def test_the_active_deployment_has_an_etag_that_changes_with_it(registry: RunningRegistry, tmp_path: Path) -> None:
+    first, second = registry.push_new(tmp_path, seed=1), registry.push_new(tmp_path, seed=2)
+    registry.deploy(first)
+    etag = registry.http.get("/models/ranker/active").headers["etag"]
+    assert registry.http.get("/models/ranker/active", headers={"If-None-Match": etag}).status_code == 304
+    registry.deploy(second)
+    changed = registry.http.get("/models/ranker/active", headers={"If-None-Match": etag})
+    assert (changed.status_code, changed.json()["primary"]["version"]) == (200, second)
+
+
+def _flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_a_bundle_damaged_in_the_store_is_refused_at_its_checksum(registry: RunningRegistry, tmp_path: Path) -> None:
+    good, bad = registry.push_new(tmp_path, seed=1), registry.push_new(tmp_path, seed=2)
+    registry.deploy(good)
+    _flip_a_byte(registry.stored(bad))
+    with monitoring.testing.captured() as reports:
+        refused = registry.deploy(bad)
+    assert (refused.status_code, refused.json()["detail"].split(":")[0]) == (422, "checksum")
+    assert registry.active() == good
+    (report,) = reports.of("model.deployment_failed")
+    assert (report.fingerprint, report.level) == (("model", "deployment_failed"), "error")
+    wanted = {"model_name": "ranker", "model_version": bad, "stage": "checksum", "target": "ranker/primary"}
+    assert wanted.items() <= report.tags.items()
+    assert [crumb.message for crumb in report.breadcrumbs] == ["deployment started"]
+    line = registry.http.get("/models/ranker/deployments").json()["deployments"][0]
+    assert (line["state"], line["failed_stage"], line["version"]) == ("failed", "checksum", bad)
+
+
+def test_a_missing_bundle_has_a_point_of_its_own(registry: RunningRegistry, tmp_path: Path) -> None:
+    version = registry.push_new(tmp_path, seed=1)
+    registry.stored(version).unlink()
+    with monitoring.testing.captured() as reports:
+        refused = registry.deploy(version)
+    assert (refused.status_code, refused.json()["detail"].split(":")[0]) == (409, "source")
+    assert reports.point_ids == ["model.source_not_found"]
+
+
+def _pushed(registry: RunningRegistry, folder: Path, archive: Path) -> str:
+    pack(folder, archive)
+    pushed = registry.push(archive)
+    assert pushed.status_code == 201, pushed.text
+    return str(pushed.json()["version"])
+
+
+@pytest.mark.parametrize("stage", ["manifest", "load", "golden"])
+def test_a_bundle_that_does_not_do_what_it_says_is_refused(
+    registry: RunningRegistry, tmp_path: Path, stage: str
+) -> None:
+    folder = tiny_bundle(tmp_path / "contents")
+    changes: dict[str, Any] = {}
+    if stage == "manifest":
+        changes["feature_schema"] = "0" * 16
+    elif stage == "load":
+        (folder / "ranker.txt").write_text("no model", encoding="utf-8")
+    else:
+        golden = (folder / "golden.json").read_text(encoding="utf-8")
+        (folder / "golden.json").write_text(
+            golden.replace('"expected_ids": [', '"expected_ids": [101,'), encoding="utf-8"
+        )
+    write_manifest(folder, read_manifest(folder).model_copy(update=changes))
+    refused = registry.deploy(_pushed(registry, folder, tmp_path / "odd.tar.gz"))
+    assert (refused.status_code, refused.json()["detail"].split(":")[0]) == (422, stage)
+
+
+def test_the_gate_refuses_a_worse_model_and_force_overrides_it(registry: RunningRegistry, tmp_path: Path) -> None:
+    good = registry.push_new(tmp_path, seed=1, ndcg=0.2)
+    slightly_worse = registry.push_new(tmp_path, seed=2, ndcg=0.195)
+    much_worse = registry.push_new(tmp_path, seed=3, ndcg=0.1)
+    registry.deploy(good)
+    refused = registry.deploy(much_worse)
+    assert (refused.status_code, refused.json()["detail"].split(":")[0]) == (409, "gate")
+    assert registry.active() == good
+    assert registry.deploy(slightly_worse).status_code == 201
+    assert registry.deploy(much_worse, force=True).status_code == 201
+
+
+def test_a_rollback_goes_one_version_back_each_time(registry: RunningRegistry, tmp_path: Path) -> None:
+    versions = [registry.push_new(tmp_path, seed=seed) for seed in (1, 2, 3)]
+    for version in versions:
+        registry.deploy(version)
+    assert registry.http.post("/models/ranker/rollback", json={"reason": "worse"}).json()["version"] == versions[1]
+    assert registry.active() == versions[1]
+    assert registry.http.post("/models/ranker/rollback").json()["version"] == versions[0]
+    nothing = registry.http.post("/models/ranker/rollback")
+    assert (nothing.status_code, registry.active()) == (409, versions[0])
+    states = [line["state"] for line in registry.http.get("/models/ranker/deployments").json()["deployments"]]
+    assert states == ["active", "rolled_back", "rolled_back", "replaced", "replaced"]
+
+
+def test_a_canary_stands_beside_the_primary_and_needs_one(registry: RunningRegistry, tmp_path: Path) -> None:
+    first, second = registry.push_new(tmp_path, seed=1), registry.push_new(tmp_path, seed=2)
+    assert registry.deploy(first, mode="canary", rollout=0.1).status_code == 409
+    registry.deploy(first)
+    registry.deploy(second, mode="canary", rollout=0.1)
+    active = registry.http.get("/models/ranker/active").json()
+    assert (active["primary"]["version"], active["canary"]["version"], active["canary"]["rollout"]) == (
+        first,
+        second,
+        0.1,
+    )
+
+
+def test_deployments_at_the_same_time_leave_one_active(registry: RunningRegistry, tmp_path: Path) -> None:
+    versions = [registry.push_new(tmp_path, seed=seed) for seed in (1, 2, 3)]
+    with ThreadPoolExecutor(6) as pool:
+        statuses = [answer.status_code for answer in pool.map(registry.deploy, versions * 2)]
+    assert set(statuses) == {201}
+    lines = registry.http.get("/models/ranker/deployments").json()["deployments"]
+    assert [line["state"] for line in lines].count("active") == 1
+    assert lines[0]["state"] == "active"
+
+
+def test_history_tells_who_and_why_and_which_replicas_serve(registry: RunningRegistry, tmp_path: Path) -> None:
+    version = registry.push_new(tmp_path, seed=1)
+    registry.http.post(
+        "/models/ranker/deployments",
+        json={"version": version, "reason": "nightly"},
+        headers={"X-Deployed-By": "ci"},
+    )
+    report = {"version": version, "state": "serving", "since": "2026-11-24T00:00:00Z"}
+    for _ in range(2):
+        assert registry.http.put("/models/ranker/replicas/api-1", json=report).status_code == 204
+    history = registry.http.get("/models/ranker/deployments").json()
+    assert (history["deployments"][0]["deployed_by"], history["deployments"][0]["reason"]) == ("ci", "nightly")
+    assert [(each["replica_id"], each["version"]) for each in history["replicas"]] == [("api-1", version)]
+
+
+def test_an_unknown_version_is_404_and_no_failed_deployment(registry: RunningRegistry, tmp_path: Path) -> None:
+    registry.push_new(tmp_path, seed=1)
+    with monitoring.testing.captured() as reports:
+        assert registry.deploy("7").status_code == 404
+    assert list(reports) == []

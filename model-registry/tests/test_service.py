@@ -1,0 +1,39 @@
+import httpx
+import pytest
+from pydantic import SecretStr, ValidationError
+
+import monitoring.testing
+from model_registry.settings import Settings
+from native.postgres import PostgresCluster
+from native.waiting import wait_until
+from running_registry import RunningRegistry
+
+
+def test_health_and_metrics_need_no_token(stranger: httpx.Client) -> None:
+    health = stranger.get("/health").json()
+    assert (health["status"], health["service"]) == ("healthy", "model-registry")
+    assert "registry_uploads_total" in stranger.get("/metrics").text
+
+
+def test_production_refuses_a_default_token() -> None:
+    with pytest.raises(ValidationError, match="REGISTRY_TOKEN has its default value"):
+        Settings(environment="production", database_url=SecretStr("postgresql+psycopg2://x/y"))
+
+
+def test_a_lost_database_is_503_and_reported_and_the_service_lives_on(
+    postgres_server: PostgresCluster, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    name = postgres_url.rpartition("/")[2]
+    settings = Settings(database_url=SecretStr(postgres_url), artifact_url=str(tmp_path_factory.mktemp("artifacts")))
+    with RunningRegistry(settings) as registry:
+        postgres_server.drop_database(name)
+        with monitoring.testing.captured() as reports:
+            answer = registry.http.get("/models")
+        assert answer.status_code == 503
+        (report,) = reports.of("pipeline.database")
+        assert report.fingerprint[:3] == ("database", "registry", "list_models")
+        assert registry.http.get("/health").json()["status"] == "degraded"
+        postgres_server.ensure_database(name)
+        wait_until(
+            lambda: registry.http.get("/health").json()["status"] == "healthy", within=5, what="the service recovers"
+        )

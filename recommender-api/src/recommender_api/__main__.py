@@ -1,0 +1,21 @@
+"""`python -m recommender_api`."""
+
+import os
+import sys
+
+
+def main() -> int:
+    """Serve until told to stop; returns the exit code."""
+    # Read once, when numpy and LightGBM are first imported: a second thread costs twice the CPU for 200 candidates
+    # and fights with the other replicas.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    from recommender_api.app import create_app
+    from recommender_api.settings import Settings
+    from servicekit.run import run
+
+    return run("recommender-api", Settings, create_app)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

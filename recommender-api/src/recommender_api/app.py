@@ -1,0 +1,106 @@
+"""The composition root: builds every part of the service and puts them together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+from fastapi import FastAPI
+
+from recommender_api import health
+from recommender_api.events import EventIntake, Journal
+from recommender_api.events import endpoints as events
+from recommender_api.events.intake import REPLAY_INTERVAL_SECONDS
+from recommender_api.fallback import FallbackChain
+from recommender_api.features import SnapshotWatch
+from recommender_api.metrics import Metrics
+from recommender_api.models import BundleCache, Models, Registry, Updater
+from recommender_api.models import endpoints as models_endpoints
+from recommender_api.recommendations import endpoints as recommendations
+from recommender_api.recommendations.after import AfterAnswers
+from recommender_api.recommendations.main_path import RankedPath
+from recommender_api.recommendations.query import Endpoint
+from recommender_api.recommendations.service import Recommender
+from recommender_api.redis_store import Breaker, GuardedStore, RedisStore, report_recovery
+from recommender_api.settings import Settings
+from recommender_api.trending import TrendingPath
+from servicekit.app import base_app
+from servicekit.background import forever
+
+SNAPSHOT_POLL_SECONDS = 1.0
+
+_DESCRIPTION = """Recommendations for a dataset marketplace that keep coming when parts fail.
+
+Every answer says how it was made: `fallback_level` 0 is the main path, 1 the last good answer to the same question,
+2 a precomputed list, 3 what is popular. Errors are `application/problem+json` (RFC 9457) with the request's id."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application; nothing is connected, read or started before its lifespan."""
+    metrics = Metrics()
+    redis = RedisStore(settings.redis_url, budget=settings.redis_budget_ms / 1000)
+    breaker = Breaker(redis.probe, on_close=report_recovery)
+    store = GuardedStore(redis, breaker, redis.address)
+    snapshots = SnapshotWatch(store.quietly())
+
+    http = httpx.AsyncClient()
+    models = Models()
+    registry = Registry(http, settings.registry_url, settings.registry_token, settings.model_name)
+    cache = BundleCache(settings.model_cache_dir)
+    updater = Updater(models, registry, cache, model_name=settings.model_name, replica_id=settings.replica_id)
+
+    after = AfterAnswers(store, metrics)
+    ranked = RankedPath(store, snapshots, metrics)
+    recommender = Recommender(
+        models,
+        {
+            Endpoint.SIMILAR: ranked,
+            Endpoint.DETAIL: ranked,
+            Endpoint.USER: ranked,
+            Endpoint.TRENDING: TrendingPath(store, metrics),
+        },
+        FallbackChain(store),
+        after,
+        metrics,
+        budget_seconds=settings.request_budget_ms / 1000,
+    )
+    journal = Journal(settings.event_journal_dir, max_bytes=settings.event_journal_max_mb * 2**20)
+    intake = EventIntake(store, store.quietly(), journal, metrics)
+
+    metrics.gauge("breaker_open", "1 while Redis is not asked", lambda: float(breaker.is_open))
+    metrics.gauge("event_journal_bytes", "Events that wait for Redis", lambda: float(journal.waiting_bytes))
+    metrics.gauge("ready", "1 once a model is loaded", lambda: float(models.serving is not None))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(redis.close)
+            stack.push_async_callback(http.aclose)
+            stack.push_async_callback(breaker.close)
+            await asyncio.to_thread(journal.open)
+            stack.callback(journal.close)
+            stack.push_async_callback(after.drain)
+            await updater.start()
+            await snapshots.poll()
+            tasks = [
+                asyncio.create_task(forever("model poll", updater.poll, interval=settings.model_poll_seconds)),
+                asyncio.create_task(forever("snapshot poll", snapshots.poll, interval=SNAPSHOT_POLL_SECONDS)),
+                asyncio.create_task(forever("event replay", intake.replay, interval=REPLAY_INTERVAL_SECONDS)),
+                asyncio.create_task(forever("cache writes", after.step)),
+            ]
+            stack.push_async_callback(_stop, tasks)
+            yield
+
+    app = base_app("recsys-recommender-api", "recommender-api", lifespan=lifespan, description=_DESCRIPTION)
+    app.include_router(recommendations.router(recommender))
+    app.include_router(events.router(intake, settings.events_token))
+    app.include_router(models_endpoints.router(models, updater, settings.model_name, settings.admin_token))
+    report = health.HealthReport(breaker, models, updater, snapshots, journal)
+    app.include_router(health.router(report, models, metrics))
+    return app
+
+
+async def _stop(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,62 @@
+"""Taking events: straight into the Redis Stream, or through the journal while Redis can't take them."""
+
+import asyncio
+from collections.abc import Sequence
+
+import monitoring
+from contracts.events import BehaviorEvent, EventReceipt
+from recommender_api.events.journal import Journal, JournalError
+from recommender_api.metrics import Metrics
+from recommender_api.redis_store import GuardedStore, NewEvent, StoreError
+
+REPLAY_INTERVAL_SECONDS = 0.25
+# About a thousand events: well within the budget of one call.
+REPLAY_BYTES = 256 * 1024
+
+
+class EventIntake:
+    """What `take` has returned a receipt for is on the disk of Redis or of this machine."""
+
+    def __init__(self, store: GuardedStore, background: GuardedStore, journal: Journal, metrics: Metrics) -> None:
+        self._store = store
+        self._background = background
+        self._journal = journal
+        self._metrics = metrics
+        # Held while the journal's file is written or shrunk, never while Redis is asked.
+        self._lock = asyncio.Lock()
+
+    async def take(self, events: Sequence[BehaviorEvent]) -> EventReceipt:
+        """Make events durable and count the new ones; raises `JournalError` if that's not possible now."""
+        fresh = {event.event_id: NewEvent(event.event_id, event.to_stream()["event"].encode()) for event in events}
+        try:
+            accepted = await self._add(list(fresh.values()))
+        except JournalError:
+            self._metrics.events("refused", len(events))
+            raise
+        self._metrics.events("accepted", accepted)
+        self._metrics.events("duplicate", len(events) - accepted)
+        return EventReceipt(accepted=accepted, duplicates=len(events) - accepted)
+
+    async def replay(self) -> None:
+        """Move what waits into Redis, oldest first, as far as Redis takes it; raises `OSError`."""
+        while self._journal.waiting_bytes and not self._background.breaker.is_open:
+            events, offset = await asyncio.to_thread(self._journal.next, REPLAY_BYTES)
+            try:
+                await self._background.add_events(events)
+            except StoreError:
+                return
+            async with self._lock:
+                await asyncio.to_thread(self._journal.replayed, offset)
+            self._metrics.events("replayed", len(events))
+
+    async def _add(self, events: list[NewEvent]) -> int:
+        # While older events wait, newer ones queue behind them: the stream keeps the order in which they came.
+        if not self._journal.waiting_bytes:
+            try:
+                return await self._store.add_events(events)
+            except StoreError as error:
+                monitoring.breadcrumb("events go to the journal", category="events", error=str(error))
+        async with self._lock:
+            added = await asyncio.to_thread(self._journal.append, events)
+        self._metrics.events("journaled", added)
+        return added

@@ -1,0 +1,126 @@
+"""An append-only file of events that wait for Redis. Blocking: call it from a thread.
+
+One line per event: its id, a tab, its JSON body. A line counts once its newline is on the disk.
+"""
+
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from recommender_api.redis_store import NewEvent
+
+_NAME = "events.journal"
+
+
+class JournalError(Exception):
+    """The events could not be made durable; the caller should send them again later."""
+
+
+class JournalFullError(JournalError):
+    """The journal holds as much as it may."""
+
+
+class JournalInUseError(OSError):
+    """Another process has this folder; give each replica one of its own."""
+
+
+class Journal:
+    """Owned by one process, from `open` to `close`."""
+
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+        self._path = folder / _NAME
+        self._max_bytes = max_bytes
+        self._file: BinaryIO | None = None
+        self._size = 0
+        self._replayed = 0
+        # Known while they wait, so that a repeat is told to be one.
+        self._ids: set[str] = set()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits for Redis."""
+        return self._size - self._replayed
+
+    def open(self) -> None:
+        """Take the file over, with what an earlier process left in it; raises `OSError`."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._path.open("a+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise JournalInUseError(f"{self._path.name} belongs to another process; set EVENT_JOURNAL_DIR") from error
+        file.seek(0)
+        content = file.read()
+        # Past the last newline is an event whose sender was never told that it is safe.
+        self._size = content.rfind(b"\n") + 1
+        file.truncate(self._size)
+        self._ids = {event.event_id for event in _events(content[: self._size])}
+        self._file = file
+        _sync_folder(self._path.parent)
+
+    def close(self) -> None:
+        """Let go of the file; what waits in it stays."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def append(self, events: Sequence[NewEvent]) -> int:
+        """Make those events durable that don't wait already, and return how many; raises `JournalError`."""
+        fresh = {event.event_id: event for event in events if event.event_id not in self._ids}
+        lines = b"".join(b"%b\t%b\n" % (event.event_id.encode(), event.body) for event in fresh.values())
+        if self._size + len(lines) > self._max_bytes:
+            raise JournalFullError(f"{self._size} bytes of events wait for Redis already")
+        file = self._open_file()
+        try:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            file.truncate(self._size)
+            raise JournalError(f"the journal can't be written: {error.strerror}") from error
+        self._size += len(lines)
+        self._ids.update(fresh)
+        return len(fresh)
+
+    def next(self, max_bytes: int) -> tuple[list[NewEvent], int]:
+        """Return the oldest events that wait, and the offset behind them for `replayed`; raises `OSError`."""
+        file = self._open_file()
+        block = os.pread(file.fileno(), min(max_bytes, self._size - self._replayed), self._replayed)
+        whole = block.rfind(b"\n") + 1
+        return _events(block[:whole]), self._replayed + whole
+
+    def replayed(self, offset: int) -> None:
+        """Remember that everything before `offset` is in Redis; an empty journal shrinks to nothing."""
+        self._replayed = offset
+        if offset >= self._size:
+            file = self._open_file()
+            file.truncate(0)
+            os.fsync(file.fileno())
+            self._size = self._replayed = 0
+            self._ids.clear()
+
+    def _open_file(self) -> BinaryIO:
+        if self._file is None:
+            raise JournalError("the journal is not open")
+        return self._file
+
+
+def _events(block: bytes) -> list[NewEvent]:
+    events = []
+    for line in block.splitlines():
+        event_id, separator, body = line.partition(b"\t")
+        if separator:
+            events.append(NewEvent(event_id.decode("utf-8", "replace"), body))
+    return events
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file's name is durable once its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,114 @@
+"""Fallback levels: 1 the last good answer in Redis, 2 precomputed lists of the bundle, 3 its static popular list."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import monitoring
+from contracts import redis_keys
+from recommender_api.models import Arm
+from recommender_api.recommendations.errors import DegradeReason
+from recommender_api.recommendations.items import answer_of
+from recommender_api.recommendations.main_path import served_by
+from recommender_api.recommendations.query import Endpoint, Query
+from recommender_api.recommendations.stored import MalformedAnswerError, StoredAnswer
+from recommender_api.redis_store import GuardedStore, StoreError, StoreUnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class Fallen:
+    """An answer and the level that gave it."""
+
+    answer: StoredAnswer
+    level: int
+
+
+class FallbackChain:
+    """Always answers, if only with an empty list: filters that allow nothing hold at every level."""
+
+    def __init__(self, store: GuardedStore) -> None:
+        self._store = store
+
+    async def answer(self, query: Query, arm: Arm, reason: DegradeReason, cause: Exception) -> Fallen:
+        """Return the first level's answer that there is; `cause` is what the main path failed of."""
+        last = await self._last_good(query, reason, cause)
+        if last is not None:
+            return Fallen(last, 1)
+        precomputed = _precomputed(query, arm)
+        if precomputed is not None and precomputed.ids:
+            monitoring.breadcrumb("Using precomputed fallback", category="fallback", count=len(precomputed.ids))
+            monitoring.report("fallback.precomputed_used", endpoint=query.endpoint.value, degrade_reason=reason)
+            return Fallen(precomputed, 2)
+        popular = _popular(query, arm)
+        monitoring.breadcrumb(
+            "Using static popular fallback", category="fallback", level="warning", count=len(popular.ids)
+        )
+        monitoring.report(
+            "fallback.static_popular_used",
+            endpoint=query.endpoint.value,
+            degrade_reason=reason,
+            static_popular_count=len(popular.ids),
+        )
+        return Fallen(popular, 3)
+
+    async def _last_good(self, query: Query, reason: DegradeReason, cause: Exception) -> StoredAnswer | None:
+        if isinstance(cause, StoreUnavailableError):
+            # It was asked just now; asking once more would only wait once more.
+            self._unreadable(query, reason, cause)
+            return None
+        key = redis_keys.last_good(query.digest())
+        try:
+            (data,) = await self._store.read([key])
+            return None if data is None else StoredAnswer.unpack(data)
+        except StoreError as error:
+            self._unreadable(query, reason, error)
+        except MalformedAnswerError as error:
+            self._store.undecodable(error, key)
+            self._unreadable(query, reason, error)
+        return None
+
+    def _unreadable(self, query: Query, reason: DegradeReason, error: Exception) -> None:
+        monitoring.breadcrumb("Redis fallback failed", category="fallback", level="warning", error=str(error))
+        monitoring.report("fallback.redis_failed", error=error, endpoint=query.endpoint.value, degrade_reason=reason)
+
+
+def _precomputed(query: Query, arm: Arm) -> StoredAnswer | None:
+    contents = arm.model.engine.contents
+    if query.endpoint is Endpoint.TRENDING:
+        listed = np.array(contents.trending.get(query.timeframe or "24h", []), np.int32)
+        return _listed(query, arm, listed, _descending(len(listed)), "trending")
+    if query.dataset_id is None:
+        return None
+    anchor = contents.catalogue.position(query.dataset_id)
+    row = contents.precomputed.items[anchor]
+    return _listed(query, arm, row, contents.precomputed.scores[anchor].tolist(), "precomputed")
+
+
+def _popular(query: Query, arm: Arm) -> StoredAnswer:
+    popular = arm.model.engine.contents.recall.popular
+    return _listed(query, arm, popular.items, popular.scores.tolist(), "popular")
+
+
+def _listed(query: Query, arm: Arm, positions: NDArray[np.int32], scores: Sequence[float], reason: str) -> StoredAnswer:
+    """Return the head of a list (-1 pads) that the question allows."""
+    catalogue = arm.model.engine.contents.catalogue
+    allowed = positions >= 0
+    if query.dataset_id is not None:
+        allowed &= positions != catalogue.position(query.dataset_id)
+    keep = query.filters.over(catalogue)
+    if keep is not None:
+        allowed &= keep(positions)
+    rows = np.flatnonzero(allowed)[: query.limit]
+    return answer_of(
+        catalogue,
+        served_by(arm),
+        positions[rows],
+        [scores[row] for row in rows.tolist()],
+        [[reason]] * len(rows),
+    )
+
+
+def _descending(count: int) -> list[float]:
+    return [(count - number) / count for number in range(count)]

@@ -1,0 +1,55 @@
+"""Which feature snapshot is active, and whether it was made for the features that are served."""
+
+import logging
+from dataclasses import dataclass
+
+from contracts import redis_keys
+from contracts.features import FEATURE_SCHEMA
+from recommender_api.redis_store import GuardedStore, StoreError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot's version; of an unusable one (another feature schema) only the histories are read."""
+
+    version: str
+    usable: bool
+
+
+class SnapshotWatch:
+    """Follows the pointer by `poll`; while Redis is away it keeps what it knew."""
+
+    def __init__(self, store: GuardedStore) -> None:
+        self.active: Snapshot | None = None
+        self._store = store
+
+    async def poll(self) -> None:
+        """Read the pointer; a fault is left to the requests to report."""
+        try:
+            (pointer,) = await self._store.read([redis_keys.SNAPSHOT_POINTER])
+            version = None if pointer is None else pointer.decode("ascii", "replace")
+            if version is None:
+                self.active = None
+            elif self.active is None or self.active.version != version:
+                (schema,) = await self._store.read([redis_keys.snapshot_schema(version)])
+                self.active = _snapshot(version, schema)
+        except StoreError:
+            return
+
+
+def _snapshot(version: str, schema: bytes | None) -> Snapshot:
+    # A snapshot that doesn't say is judged blob by blob, by the number of its features.
+    usable = schema is None or schema.decode("ascii", "replace") == FEATURE_SCHEMA
+    if usable:
+        _log.info("reading user features of snapshot %s", version)
+    else:
+        _log.warning(
+            "snapshot %s has feature schema %r, this service %r: users get the bundle's default features "
+            "until a snapshot of the right schema is synced",
+            version,
+            schema,
+            FEATURE_SCHEMA,
+        )
+    return Snapshot(version, usable)

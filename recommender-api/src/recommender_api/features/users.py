@@ -1,0 +1,47 @@
+"""A user's state from the two blobs that Redis holds."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import redis_keys
+from contracts.features import USER_FEATURES
+from contracts.user_blob import History, LiveHistory, MalformedBlobError, UserBlob
+from recommender_api.features.snapshot import Snapshot
+
+# Takes what can't be decoded, and the key it was read from.
+Undecodable = Callable[[Exception, str], None]
+
+
+class UserBlobs:
+    """The blobs of one user as they were read; what can't be decoded is handed to `bad` and counts as absent."""
+
+    def __init__(self, user_id: int, snapshot: Snapshot | None, bad: Undecodable) -> None:
+        self._snapshot = snapshot
+        self._bad = bad
+        live = redis_keys.live_history(user_id)
+        self.keys = [live] if snapshot is None else [live, redis_keys.user_features(snapshot.version, user_id)]
+
+    def live(self, values: list[bytes | None]) -> LiveHistory:
+        """Return what happened since the snapshot; `values` are those of `keys`."""
+        data = values[0]
+        if data is None:
+            return LiveHistory()
+        try:
+            return LiveHistory.unpack(data)
+        except MalformedBlobError as error:
+            self._bad(error, self.keys[0])
+            return LiveHistory()
+
+    def long_term(self, values: list[bytes | None]) -> tuple[NDArray[np.float32] | None, History]:
+        """Return the features, None where only the bundle's defaults are known, and the long-term history."""
+        if self._snapshot is None or (data := values[1]) is None:
+            return None, History()
+        try:
+            blob = UserBlob.unpack(data)
+        except MalformedBlobError as error:
+            self._bad(error, self.keys[1])
+            return None, History()
+        fits = self._snapshot.usable and len(blob.features) == len(USER_FEATURES)
+        return (blob.features if fits else None), blob.history

@@ -1,0 +1,107 @@
+"""`GET /health`, `GET /ready` and `GET /metrics`."""
+
+from importlib.metadata import version
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from recommender_api.events import Journal
+from recommender_api.features import SnapshotWatch
+from recommender_api.metrics import Metrics
+from recommender_api.models import Models, Updater
+from recommender_api.redis_store import Breaker
+from servicekit.health import Check, Health
+from servicekit.problems import ProblemError, problem_responses
+
+SERVICE = "recommender-api"
+
+
+class Ready(BaseModel):
+    """The model that is ready to answer."""
+
+    model_version: str
+
+
+class HealthReport:
+    """How each dependency is, from what the process knows anyway: asking for health asks nobody else."""
+
+    def __init__(
+        self, breaker: Breaker, models: Models, updater: Updater, snapshots: SnapshotWatch, journal: Journal
+    ) -> None:
+        self._breaker = breaker
+        self._models = models
+        self._updater = updater
+        self._snapshots = snapshots
+        self._journal = journal
+
+    def checks(self) -> dict[str, Check]:
+        """Return the state of each dependency."""
+        return {
+            "redis": self._redis(),
+            "model": self._model(),
+            "registry": self._registry(),
+            "features": self._features(),
+            "events": self._events(),
+        }
+
+    def _redis(self) -> Check:
+        if self._breaker.is_open:
+            return Check(status="unhealthy", detail=f"circuit breaker open after {self._breaker.cause}")
+        return Check(status="healthy")
+
+    def _model(self) -> Check:
+        serving, failure = self._models.serving, self._updater.activation_error
+        if serving is None:
+            return Check(status="unhealthy", detail="no model loaded" if failure is None else str(failure))
+        detail = f"version {serving.primary.deployment.version}, ranked by LightGBM"
+        if failure is not None:
+            return Check(status="degraded", detail=f"{detail}; cannot activate {failure}")
+        if serving.primary.engine.contents.precomputed_error is not None:
+            return Check(status="degraded", detail=f"{detail}; without precomputed lists")
+        return Check(status="healthy", detail=detail)
+
+    def _registry(self) -> Check:
+        error = self._updater.registry_error
+        return Check(status="healthy") if error is None else Check(status="unhealthy", detail=str(error))
+
+    def _features(self) -> Check:
+        snapshot = self._snapshots.active
+        if snapshot is None:
+            return Check(status="degraded", detail="no feature snapshot in Redis yet")
+        if not snapshot.usable:
+            return Check(status="degraded", detail=f"snapshot {snapshot.version} has another feature schema")
+        return Check(status="healthy", detail=f"snapshot {snapshot.version}")
+
+    def _events(self) -> Check:
+        waiting = self._journal.waiting_bytes
+        if waiting:
+            return Check(status="degraded", detail=f"{waiting} bytes of events wait for Redis")
+        return Check(status="healthy")
+
+
+def router(report: HealthReport, models: Models, metrics: Metrics) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get("/health", summary="How the process and its dependencies are")
+    async def health() -> Health:
+        return Health.of(SERVICE, version(f"recsys-{SERVICE}"), report.checks())
+
+    @routes.get("/ready", summary="Whether questions can be answered", responses=problem_responses(503))
+    async def ready() -> Ready:
+        """Redis may be down: answers are poorer then, but there are answers."""
+        serving = models.serving
+        if serving is None:
+            raise ProblemError(503, "No model is loaded yet.")
+        return Ready(model_version=serving.primary.deployment.version)
+
+    @routes.get(
+        "/metrics",
+        summary="Metrics in the Prometheus text format",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def show_metrics() -> Response:
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+
+    return routes

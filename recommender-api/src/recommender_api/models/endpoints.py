@@ -1,0 +1,44 @@
+"""`POST /models/reload`: ask the registry now instead of at the next poll."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field, SecretStr
+
+from recommender_api.models.serving import Models
+from recommender_api.models.updater import Updater
+from servicekit.bearer import bearer_guard
+from servicekit.problems import ProblemError, problem_responses
+
+
+class Reloaded(BaseModel):
+    """What is served after the poll."""
+
+    model_name: str = Field(examples=["ranker"])
+    model_version: str = Field(examples=["12"])
+    changed: bool = Field(description="Whether the poll changed the version that is served")
+
+
+def router(models: Models, updater: Updater, model_name: str, admin_token: SecretStr) -> APIRouter:
+    """Return the routes; the caller names no path and no version: the registry alone decides what is served."""
+    routes = APIRouter(tags=["models"])
+
+    @routes.post(
+        "/models/reload",
+        summary="Follow the registry now",
+        dependencies=bearer_guard(admin_token),
+        responses=problem_responses(401, 409, 503),
+    )
+    async def reload() -> Reloaded:
+        before = models.serving
+        await updater.poll(at_once=True)
+        if updater.registry_error is not None:
+            raise ProblemError(503, f"The registry gave no usable answer: {updater.registry_error}")
+        if updater.activation_error is not None:
+            raise ProblemError(409, f"What was active stays active: {updater.activation_error}")
+        serving = models.serving
+        if serving is None:
+            raise ProblemError(503, "Nothing is deployed yet: push a bundle to the registry and deploy it.")
+        return Reloaded(
+            model_name=model_name, model_version=serving.primary.deployment.version, changed=serving is not before
+        )
+
+    return routes

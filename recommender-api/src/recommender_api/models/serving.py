@@ -1,0 +1,69 @@
+"""Which model answers whom."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from contracts.bundle import BundleManifest
+from ranking.engine import Engine
+from recommender_api.models.deployments import Deployment
+
+Variant = Literal["primary", "canary"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A deployed bundle in memory."""
+
+    deployment: Deployment
+    manifest: BundleManifest
+    engine: Engine
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The model that answers one request, and its part in an experiment."""
+
+    name: str
+    model: LoadedModel
+    variant: Variant = "primary"
+    experiment: str | None = None
+
+    @property
+    def version(self) -> str:
+        """The registry's version of the model."""
+        return self.model.deployment.version
+
+
+class Serving:
+    """The models in service since `since`; replaced as a whole when a deployment changes."""
+
+    def __init__(self, name: str, primary: LoadedModel, canary: LoadedModel | None, since: datetime) -> None:
+        self.primary = primary
+        self.canary = canary
+        self.since = since
+        self._everyone = Arm(name, primary)
+        if canary is not None:
+            self._canary = Arm(name, canary, "canary", f"canary-{canary.deployment.version}")
+            self._control = Arm(name, primary, "primary", "control")
+
+    def arm(self, user_id: int | None) -> Arm:
+        """Return who answers a user: always the same one as long as the canary's deployment lasts."""
+        if self.canary is None or user_id is None:
+            return self._everyone
+        deployment = self.canary.deployment
+        return self._canary if _share(user_id, deployment.deployment_id) < deployment.rollout else self._control
+
+
+class Models:
+    """Holds what is in service now; None until the first bundle is loaded. Swapped by one assignment."""
+
+    def __init__(self) -> None:
+        self.serving: Serving | None = None
+
+
+def _share(user_id: int, salt: str | int) -> float:
+    """Return a user's fixed place in 0..1 for one experiment."""
+    digest = hashlib.blake2b(f"{salt}:{user_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64

@@ -1,0 +1,235 @@
+"""Keeps what this replica serves in step with the registry; whatever fails, what was active stays active."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import monitoring
+from contracts.bundle import MalformedBundleError, MalformedManifestError
+from contracts.checksums import ChecksumError
+from recommender_api.models.cache import BundleCache
+from recommender_api.models.deployments import ActiveDeployments, Deployment
+from recommender_api.models.loading import UnusableModelError, load_model
+from recommender_api.models.registry import (
+    BundleNotFoundError,
+    ChecksumMismatchError,
+    MalformedDeploymentError,
+    Registry,
+    RegistryError,
+    RegistryUnreachableError,
+)
+from recommender_api.models.serving import LoadedModel, Models, Serving
+
+_log = logging.getLogger(__name__)
+
+# A deployment that can't be activated is tried again, ever more seldom: its cause may be a network that comes back.
+RETRY_SECONDS = (1.0, 5.0, 30.0, 60.0)
+REPLICA_REPORT_SECONDS = 30.0
+
+
+class ActivationError(Exception):
+    """A deployed version can't be served by this replica; `stage` says at which step it failed."""
+
+    def __init__(self, deployment: Deployment, stage: str, message: str) -> None:
+        super().__init__(f"version {deployment.version}: {stage}: {message}")
+        self.deployment = deployment
+        self.stage = stage
+
+
+@dataclass(frozen=True)
+class _Failure:
+    wanted: ActiveDeployments
+    error: ActivationError
+    attempts: int
+    again_at: float
+
+
+class Updater:
+    """One step of `poll` asks the registry and follows it; `start` begins with what lies on the disk."""
+
+    def __init__(
+        self,
+        models: Models,
+        registry: Registry,
+        cache: BundleCache,
+        *,
+        model_name: str,
+        replica_id: str,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.registry_error: RegistryError | None = None
+        self._models = models
+        self._registry = registry
+        self._cache = cache
+        self._model_name = model_name
+        self._replica_id = replica_id
+        self._clock = clock
+        self._now = now
+        self._etag: str | None = None
+        self._active: ActiveDeployments | None = None
+        self._failure: _Failure | None = None
+        self._reported_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    @property
+    def activation_error(self) -> ActivationError | None:
+        """Why the deployed version isn't the one that is served, if so."""
+        return None if self._failure is None else self._failure.error
+
+    async def start(self) -> None:
+        """Serve what was active last, if it lies on the disk: a replica must start while the registry is down."""
+        try:
+            saved = await asyncio.to_thread(self._cache.saved)
+        except (MalformedDeploymentError, OSError) as error:
+            self._unreadable(error, str(self._cache.saved_path.name))
+            return
+        if saved is not None and self._cache.folder(saved.primary.sha256).is_dir():
+            await self._follow(saved)
+
+    async def poll(self, *, at_once: bool = False) -> None:
+        """Ask the registry and follow it; `at_once` also retries a failed activation before its time.
+
+        Nothing is raised: see `registry_error` and `activation_error`.
+        """
+        async with self._lock:
+            try:
+                answer = await self._registry.active(self._etag)
+            except RegistryError as error:
+                self._registry_failed(error)
+            else:
+                self.registry_error = None
+                if answer is not None:
+                    self._etag = answer.etag
+                    self._active = answer.deployments
+                if self._active is not None:
+                    await self._catch_up(self._active, at_once=at_once)
+            await self._report_replica()
+
+    async def _catch_up(self, active: ActiveDeployments, *, at_once: bool) -> None:
+        if self._served() == _versions(active):
+            self._in_step()
+            return
+        failure = self._failure
+        waits = failure is not None and failure.wanted == active and self._clock() < failure.again_at
+        if at_once or not waits:
+            await self._follow(active)
+
+    def _served(self) -> tuple[Deployment | None, ...]:
+        serving = self._models.serving
+        if serving is None:
+            return (None, None)
+        return (serving.primary.deployment, None if serving.canary is None else serving.canary.deployment)
+
+    async def _follow(self, wanted: ActiveDeployments) -> None:
+        failed_before = self._failure if self._failure is not None and self._failure.wanted == wanted else None
+        monitoring.breadcrumb("deployment started", category="model", version=wanted.primary.version)
+        try:
+            primary = await self._model(wanted.primary)
+            canary = None if wanted.canary is None else await self._model(wanted.canary)
+        except ActivationError as error:
+            attempts = 0 if failed_before is None else failed_before.attempts + 1
+            wait = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS) - 1)]
+            self._failure = _Failure(wanted, error, attempts, self._clock() + wait)
+            _log.warning("cannot activate %s; what was active stays active", error)
+            if failed_before is None or failed_before.error.stage != error.stage:
+                self._activation_failed(error)
+            return
+        # One assignment: every request sees the old models or the new ones, whole.
+        self._models.serving = Serving(self._model_name, primary, canary, self._now())
+        monitoring.breadcrumb("deployment completed", category="model", version=wanted.primary.version)
+        _log.info("serving version %s", wanted.primary.version)
+        self._in_step()
+        self._reported_at = float("-inf")
+        await asyncio.to_thread(self._remember, wanted)
+
+    def _in_step(self) -> None:
+        if self._failure is not None:
+            self._failure = None
+            monitoring.recovered("model.deployment_failed")
+
+    async def _model(self, deployment: Deployment) -> LoadedModel:
+        serving = self._models.serving
+        for held in (serving.primary, serving.canary) if serving is not None else ():
+            if held is not None and held.deployment.sha256 == deployment.sha256:
+                return LoadedModel(deployment, held.manifest, held.engine)
+        folder = self._cache.folder(deployment.sha256)
+        try:
+            if not folder.is_dir():
+                await self._fetch(deployment)
+            return await asyncio.to_thread(load_model, folder, deployment)
+        except UnusableModelError as error:
+            # The next attempt fetches it anew.
+            await asyncio.to_thread(self._cache.drop, deployment.sha256)
+            raise ActivationError(deployment, error.stage, str(error)) from error
+        except (RegistryUnreachableError, BundleNotFoundError, OSError) as error:
+            raise ActivationError(deployment, "download", str(error)) from error
+        except ChecksumMismatchError as error:
+            raise ActivationError(deployment, "checksum", str(error)) from error
+        except (MalformedBundleError, MalformedManifestError, ChecksumError) as error:
+            raise ActivationError(deployment, "unpack", str(error)) from error
+
+    async def _fetch(self, deployment: Deployment) -> None:
+        with self._cache.scratch() as folder:
+            archive = folder / "bundle.tar.gz"
+            await self._registry.download(deployment, archive)
+            await asyncio.to_thread(self._cache.add, archive, deployment.sha256)
+
+    def _remember(self, active: ActiveDeployments) -> None:
+        try:
+            self._cache.save(active)
+            self._cache.prune([d.sha256 for d in _versions(active) if d is not None])
+        except OSError as error:
+            _log.warning("cannot keep the active deployment for the next start: %s", error)
+
+    def _activation_failed(self, error: ActivationError) -> None:
+        deployment = error.deployment
+        source = self._registry.source(deployment)
+        if isinstance(error.__cause__, BundleNotFoundError):
+            monitoring.report(
+                "model.source_not_found",
+                error=error,
+                model_name=self._model_name,
+                model_version=deployment.version,
+                source=source,
+            )
+            return
+        monitoring.report(
+            "model.deployment_failed",
+            error=error,
+            model_name=self._model_name,
+            model_version=deployment.version,
+            source=source,
+            target=self._replica_id,
+            stage=error.stage,
+        )
+
+    def _registry_failed(self, error: RegistryError) -> None:
+        first = type(self.registry_error) is not type(error)
+        self.registry_error = error
+        if isinstance(error, MalformedDeploymentError):
+            self._unreadable(error, self._registry.url)
+        elif first:
+            _log.warning("registry not reachable, serving on: %s", error)
+
+    def _unreadable(self, error: Exception, path: str) -> None:
+        monitoring.report("model.registry_parse_failed", error=error, registry_path=path, model_name=self._model_name)
+
+    async def _report_replica(self) -> None:
+        serving = self._models.serving
+        if serving is None or self._clock() - self._reported_at < REPLICA_REPORT_SECONDS:
+            return
+        version = serving.primary.deployment.version
+        try:
+            await self._registry.report_replica(self._replica_id, version, "serving", serving.since)
+        except RegistryUnreachableError as error:
+            _log.debug("replica state not reported: %s", error)
+        else:
+            self._reported_at = self._clock()
+
+
+def _versions(active: ActiveDeployments) -> tuple[Deployment | None, ...]:
+    return (active.primary, active.canary)

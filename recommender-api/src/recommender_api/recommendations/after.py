@@ -1,0 +1,100 @@
+"""What is written to Redis after an answer: the result, the last good answer, and what the user was shown."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import NamedTuple
+
+import orjson
+
+import monitoring
+from recommender_api.metrics import Metrics
+from recommender_api.redis_store import GuardedStore, Put, StoreError
+
+# Some seconds of answers at full load; behind that, Redis is in trouble and a cache entry more won't help.
+MAX_WAITING = 5_000
+BATCH = 200
+DRAIN_SECONDS = 1.0
+
+
+class _Writes(NamedTuple):
+    request_id: str
+    puts: Sequence[Put]
+    exposures: Sequence[bytes]
+
+
+class AfterAnswers:
+    """Collects what answers leave to write, and writes it in batches; a caller never waits for it."""
+
+    def __init__(self, store: GuardedStore, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._waiting: deque[_Writes] = deque()
+        self._wake = asyncio.Event()
+
+    def add(self, request_id: str, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
+        """Take what one answer leaves to write; past the bound the oldest goes."""
+        if not puts and not exposures:
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self._drop([self._waiting.popleft()])
+        self._waiting.append(_Writes(request_id, puts, exposures))
+        self._wake.set()
+
+    async def step(self) -> None:
+        """Wait for something to write and write it."""
+        await self._wake.wait()
+        self._wake.clear()
+        while self._waiting:
+            await self._write([self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))])
+
+    async def drain(self) -> None:
+        """Write what is left, for the end of the process."""
+        if self._waiting:
+            self._wake.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self.step()
+
+    async def _write(self, batch: list[_Writes]) -> None:
+        if self._store.breaker.is_open:
+            # The requests have reported it already.
+            self._drop(batch)
+            return
+        puts = [put for writes in batch for put in writes.puts]
+        exposures = [exposure for writes in batch for exposure in writes.exposures]
+        with monitoring.facts(request_id=batch[-1].request_id):
+            try:
+                await self._store.write(puts, exposures)
+            except StoreError:
+                self._drop(batch)
+
+    def _drop(self, batch: Sequence[_Writes]) -> None:
+        self._metrics.dropped("cache", sum(len(writes.puts) for writes in batch))
+        self._metrics.dropped("exposure", sum(len(writes.exposures) for writes in batch))
+
+
+def exposures(
+    user_id: int, ids: Sequence[int], request_id: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> list[bytes]:
+    """Return one exposure event per dataset shown, as `BehaviorEvent` JSON."""
+    # Not from the request's id: callers may send the same one twice.
+    batch = token_hex(8)
+    ts = now().isoformat()
+    return [
+        orjson.dumps(
+            {
+                "event_id": f"exp-{batch}.{position}",
+                "type": "exposure",
+                "user_id": user_id,
+                "dataset_id": dataset_id,
+                "request_id": request_id,
+                "position": position,
+                "ts": ts,
+            }
+        )
+        for position, dataset_id in enumerate(ids)
+    ]

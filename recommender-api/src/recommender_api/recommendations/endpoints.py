@@ -1,0 +1,106 @@
+"""The four questions over HTTP."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi import Query as QueryParameters
+
+from contracts.events import EntityId
+from recommender_api.recommendations.errors import NoModelError, UnknownDatasetError
+from recommender_api.recommendations.query import Endpoint, Query
+from recommender_api.recommendations.schemas import Answer, DetailOptions, Options, TrendingOptions
+from recommender_api.recommendations.service import Recommender
+from servicekit.problems import ProblemError, problem_responses
+from servicekit.request_ids import request_id_of
+
+_LEVELS = [str(level) for level in range(4)]
+_OK: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": Answer,
+        "headers": {
+            "X-Fallback-Level": {
+                "description": "The level that answered",
+                "schema": {"type": "string", "enum": _LEVELS},
+            },
+            "X-Request-ID": {"description": "The request's id, as in the body", "schema": {"type": "string"}},
+            "X-Response-Time": {"description": "Seconds in the server", "schema": {"type": "string"}},
+        },
+    }
+}
+_HEADERS = [{"X-Fallback-Level": level} for level in _LEVELS]
+
+DatasetId = Annotated[EntityId, Path(description="The dataset asked about", examples=[13196])]
+UserId = Annotated[EntityId, Path(description="Who asks; an unknown user is a cold one", examples=[7])]
+
+
+def router(recommender: Recommender) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["recommendations"])
+
+    async def ask(request: Request, query: Query) -> Response:
+        try:
+            answer = await recommender.answer(query, request_id_of(request.scope))
+        except UnknownDatasetError as error:
+            raise ProblemError(404, str(error)) from error
+        except NoModelError as error:
+            raise ProblemError(503, str(error), headers={"Retry-After": "5"}) from error
+        return Response(answer.body, media_type="application/json", headers=_HEADERS[answer.level])
+
+    @routes.get(
+        "/similar/{dataset_id}",
+        summary="Datasets similar to one",
+        response_model=None,
+        responses=_OK | problem_responses(404, 503),
+    )
+    async def similar(
+        request: Request, dataset_id: DatasetId, options: Annotated[Options, QueryParameters()]
+    ) -> Response:
+        query = Query(Endpoint.SIMILAR, options.limit, dataset_id, filters=options.filters(), explain=options.explain)
+        return await ask(request, query)
+
+    @routes.get(
+        "/recommend/detail/{dataset_id}",
+        summary="What to show on a dataset's page",
+        response_model=None,
+        responses=_OK | problem_responses(404, 503),
+    )
+    async def detail(
+        request: Request, dataset_id: DatasetId, options: Annotated[DetailOptions, QueryParameters()]
+    ) -> Response:
+        query = Query(
+            Endpoint.DETAIL,
+            options.limit,
+            dataset_id,
+            options.user_id,
+            filters=options.filters(),
+            explain=options.explain,
+        )
+        return await ask(request, query)
+
+    @routes.get(
+        "/recommend/user/{user_id}",
+        summary="What to show a user",
+        response_model=None,
+        responses=_OK | problem_responses(503),
+    )
+    async def user(request: Request, user_id: UserId, options: Annotated[Options, QueryParameters()]) -> Response:
+        query = Query(Endpoint.USER, options.limit, user_id=user_id, filters=options.filters(), explain=options.explain)
+        return await ask(request, query)
+
+    @routes.get(
+        "/hot/trending",
+        summary="What is hot right now",
+        response_model=None,
+        responses=_OK | problem_responses(503),
+    )
+    async def trending(request: Request, options: Annotated[TrendingOptions, QueryParameters()]) -> Response:
+        query = Query(
+            Endpoint.TRENDING,
+            options.limit,
+            timeframe=options.timeframe,
+            filters=options.filters(),
+            explain=options.explain,
+        )
+        return await ask(request, query)
+
+    return routes

@@ -1,0 +1,78 @@
+"""A caller's question, in ids, and the key under which its answers are kept."""
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from contracts.redis_keys import Timeframe
+from ranking.catalogue import Catalogue
+from ranking.engine import Keep
+
+
+class Endpoint(StrEnum):
+    """The questions that can be asked; the value is the `endpoint` of metrics and events."""
+
+    SIMILAR = "/similar"
+    DETAIL = "/recommend/detail"
+    USER = "/recommend/user"
+    TRENDING = "/hot/trending"
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What must not be in an answer; they hold at every fallback level."""
+
+    exclude: tuple[int, ...] = ()
+    max_price: float | None = None
+    tag: str | None = None
+
+    def over(self, catalogue: Catalogue) -> Keep | None:
+        """Return the filter over positions of a catalogue, None if it refuses nothing."""
+        if not self.exclude and self.max_price is None and self.tag is None:
+            return None
+        excluded = catalogue.positions(np.array(sorted(self.exclude), np.int64))
+        tagged = None if self.tag is None else catalogue.tagged(self.tag)
+
+        def keep(positions: NDArray[np.int32]) -> NDArray[np.bool_]:
+            mask = ~np.isin(positions, excluded)
+            if self.max_price is not None:
+                mask &= catalogue.prices[positions] <= self.max_price
+            if tagged is not None:
+                mask &= np.isin(positions, tagged)
+            return mask
+
+        return keep
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question as it was asked."""
+
+    endpoint: Endpoint
+    limit: int
+    dataset_id: int | None = None
+    user_id: int | None = None
+    timeframe: Timeframe | None = None
+    filters: Filters = field(default_factory=Filters)
+    explain: bool = False
+
+    def digest(self, *more: str | None) -> str:
+        """Return the same text for the same question, and another for any other; `more` tells answers apart."""
+        filters = self.filters
+        parts = [
+            self.endpoint,
+            self.limit,
+            self.dataset_id,
+            self.user_id,
+            self.timeframe,
+            sorted(set(filters.exclude)),
+            filters.max_price,
+            None if filters.tag is None else filters.tag.casefold(),
+            self.explain,
+            *more,
+        ]
+        return hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()

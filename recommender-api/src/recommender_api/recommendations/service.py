@@ -1,0 +1,169 @@
+"""From a question to the bytes of its answer: the main path, else the fallback chain."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+import monitoring
+from contracts import redis_keys
+from recommender_api.fallback import FallbackChain
+from recommender_api.metrics import Metrics
+from recommender_api.models import Arm, Models
+from recommender_api.recommendations.after import AfterAnswers, exposures
+from recommender_api.recommendations.budget import Budget
+from recommender_api.recommendations.errors import (
+    BudgetExceededError,
+    DegradeReason,
+    MainPathError,
+    NoCandidatesError,
+    NoModelError,
+    UnknownDatasetError,
+)
+from recommender_api.recommendations.main_path import Answered, MainPath
+from recommender_api.recommendations.query import Endpoint, Query
+from recommender_api.recommendations.stored import StoredAnswer
+from recommender_api.redis_store import Put, StoreError, StoreUnavailableError
+
+RESULT_SECONDS = 60
+LAST_GOOD_SECONDS = 24 * 3600
+
+# (past the time budget, recall or ranking raised); the other endpoints have no points of their own.
+_POINTS = {
+    Endpoint.SIMILAR: ("api.similar_timeout", "api.similar_failed"),
+    Endpoint.DETAIL: ("api.detail_timeout", "api.detail_failed"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The body of an answer and its fallback level."""
+
+    body: bytes
+    level: int
+
+
+class Recommender:
+    """Answers every question that there is a model for."""
+
+    def __init__(
+        self,
+        models: Models,
+        paths: Mapping[Endpoint, MainPath],
+        fallback: FallbackChain,
+        after: AfterAnswers,
+        metrics: Metrics,
+        *,
+        budget_seconds: float,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._models = models
+        self._paths = paths
+        self._fallback = fallback
+        self._after = after
+        self._metrics = metrics
+        self._budget_seconds = budget_seconds
+        self._clock = clock
+
+    async def answer(self, query: Query, request_id: str) -> Response:
+        """Return the answer; raises `NoModelError` or `UnknownDatasetError`."""
+        budget = Budget(self._clock, self._budget_seconds)
+        arm = self._arm(query)
+        monitoring.set_facts(
+            endpoint=query.endpoint.value,
+            dataset_id=query.dataset_id,
+            user_id=query.user_id,
+            model_version=arm.version,
+            model_variant=arm.variant,
+            experiment_variant=arm.experiment,
+        )
+        level, reason = 0, None
+        puts: list[Put] = []
+        try:
+            answered = await self._paths[query.endpoint].answer(query, arm, budget)
+            answer = answered.answer
+            puts = self._worth_keeping(query, answered)
+        except (StoreError, MainPathError) as error:
+            reason = _reason(error)
+            monitoring.set_facts(degrade_reason=reason)
+            _report(query.endpoint, error)
+            fallen = await self._fallback.answer(query, arm, reason, error)
+            answer, level = fallen.answer, fallen.level
+        self._leave(query, request_id, answer, puts, redis_away=reason == "redis_unavailable")
+        self._metrics.answered(query.endpoint.value, arm.variant, level, reason, budget.elapsed())
+        return Response(_body(request_id, query, answer, level, reason), level)
+
+    def _arm(self, query: Query) -> Arm:
+        serving = self._models.serving
+        if serving is None:
+            raise NoModelError("No model is loaded yet: deploy a bundle, or wait until it is fetched.")
+        arm = serving.arm(query.user_id)
+        if query.dataset_id is not None and arm.model.engine.contents.catalogue.position(query.dataset_id) is None:
+            raise UnknownDatasetError(
+                f"Dataset {query.dataset_id} is not in the catalogue of model version {arm.version}."
+            )
+        return arm
+
+    def _leave(self, query: Query, request_id: str, answer: StoredAnswer, puts: list[Put], *, redis_away: bool) -> None:
+        """Leave what is to be written after the answer."""
+        if query.user_id is not None and redis_away:
+            # Trying would find out, and report, what is known already.
+            self._metrics.dropped("exposure", len(answer.ids))
+        elif query.user_id is not None:
+            self._after.add(request_id, puts, exposures(query.user_id, answer.ids, request_id))
+        else:
+            self._after.add(request_id, puts, [])
+
+    def _worth_keeping(self, query: Query, answered: Answered) -> list[Put]:
+        if not answered.fresh:
+            self._metrics.cached()
+            return []
+        if not answered.answer.ids:
+            return []
+        value = answered.answer.pack()
+        puts = [Put(redis_keys.last_good(query.digest()), value, LAST_GOOD_SECONDS)]
+        if answered.result_key is not None:
+            puts.append(Put(answered.result_key, value, RESULT_SECONDS))
+        return puts
+
+
+def _reason(error: StoreError | MainPathError) -> DegradeReason:
+    if isinstance(error, MainPathError):
+        return error.reason
+    return "redis_unavailable" if isinstance(error, StoreUnavailableError) else "redis_error"
+
+
+def _report(endpoint: Endpoint, error: StoreError | MainPathError) -> None:
+    """Report what the main path failed of; Redis faults are reported by the store, and no candidates are no fault."""
+    if isinstance(error, StoreError | NoCandidatesError):
+        return
+    points = _POINTS.get(endpoint)
+    if points is None:
+        monitoring.report("api.unhandled", error=error.__cause__ or error, endpoint=endpoint.value, method="GET")
+    elif isinstance(error, BudgetExceededError):
+        monitoring.report(points[0], error=error)
+    else:
+        monitoring.report(points[1], error=error.__cause__)
+
+
+def _body(request_id: str, query: Query, answer: StoredAnswer, level: int, reason: str | None) -> bytes:
+    head: dict[str, object] = {"request_id": request_id}
+    if query.dataset_id is not None:
+        head["dataset_id"] = query.dataset_id
+    if query.user_id is not None:
+        head["user_id"] = query.user_id
+    if query.timeframe is not None:
+        head["timeframe"] = query.timeframe
+    served = answer.served
+    head |= {
+        "model_name": served.model_name,
+        "model_version": served.model_version,
+        "model_variant": served.model_variant,
+        "experiment_variant": served.experiment_variant,
+        "degraded": level > 0,
+        "fallback_level": level,
+        "degrade_reason": reason,
+    }
+    # The items are JSON already.
+    return b'%b,"items":%b}' % (orjson.dumps(head)[:-1], answer.items)

@@ -1,0 +1,55 @@
+"""Redis in a dictionary, for tests of what stands on `Store`."""
+
+from collections.abc import Sequence
+
+from recommender_api.redis_store.port import NewEvent, Put, StoreError
+
+
+class MemoryStore:
+    """`Store` in memory; nothing expires. While `error` is set, every call raises it."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self.sorted_sets: dict[str, dict[int, float]] = {}
+        self.stream: list[bytes] = []
+        self.error: StoreError | None = None
+        self.reads = 0
+        self._seen: set[str] = set()
+
+    async def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        """See `Store`."""
+        self._check()
+        self.reads += 1
+        return [self.values.get(key) for key in keys]
+
+    async def top(self, key: str, count: int) -> list[tuple[int, float]]:
+        """See `Store`."""
+        self._check()
+        self.reads += 1
+        members = self.sorted_sets.get(key, {})
+        return sorted(members.items(), key=lambda member: (member[1], str(member[0])), reverse=True)[:count]
+
+    async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
+        """See `Store`."""
+        self._check()
+        self.values |= {put.key: put.value for put in puts}
+        self.stream += exposures
+
+    async def add_events(self, events: Sequence[NewEvent]) -> int:
+        """See `Store`."""
+        self._check()
+        added = 0
+        for event in events:
+            if event.event_id not in self._seen:
+                self._seen.add(event.event_id)
+                self.stream.append(event.body)
+                added += 1
+        return added
+
+    async def probe(self) -> None:
+        """Raise `error` if it is set."""
+        self._check()
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise self.error

@@ -1,0 +1,101 @@
+"""`Store` behind the circuit breaker; every fault of Redis is reported here and nowhere else."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import monitoring
+from recommender_api.redis_store.breaker import Breaker
+from recommender_api.redis_store.client import Address
+from recommender_api.redis_store.port import (
+    NewEvent,
+    Put,
+    Store,
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+
+T = TypeVar("T")
+
+
+class GuardedStore:
+    """Refuses at once while the breaker is open.
+
+    With `quiet` an unreachable Redis is not reported: for background work, whose faults no caller feels.
+    """
+
+    def __init__(self, store: Store, breaker: Breaker, address: Address, *, quiet: bool = False) -> None:
+        self.breaker = breaker
+        self.address = address
+        self._store = store
+        self._quiet = quiet
+        # The operations that Redis answers with errors now; shared by all views of one store.
+        self._refusing: set[str] = set()
+
+    def quietly(self) -> "GuardedStore":
+        """Return the same store for background work."""
+        quiet = GuardedStore(self._store, self.breaker, self.address, quiet=True)
+        quiet._refusing = self._refusing
+        return quiet
+
+    async def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        """See `Store`."""
+        return await self._guarded("read", lambda: self._store.read(keys))
+
+    async def top(self, key: str, count: int) -> list[tuple[int, float]]:
+        """See `Store`."""
+        return await self._guarded("top", lambda: self._store.top(key, count))
+
+    async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
+        """See `Store`."""
+        await self._guarded("write", lambda: self._store.write(puts, exposures))
+
+    async def add_events(self, events: Sequence[NewEvent]) -> int:
+        """See `Store`."""
+        return await self._guarded("add_events", lambda: self._store.add_events(events))
+
+    def undecodable(self, error: Exception, key: str) -> None:
+        """Report a value that Redis holds, but that is not what it should be."""
+        self._report("redis.unexpected_error", error, type(error).__name__, key=key)
+
+    async def _guarded(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
+        if self.breaker.is_open:
+            cause = self.breaker.cause
+            refused = StoreUnavailableError(f"not asked: the circuit breaker is open after {cause}", cause)
+            self._unavailable(refused, operation)
+            raise refused
+        began = self.breaker.begin()
+        try:
+            result = await call()
+        except StoreUnavailableError as error:
+            self.breaker.failed(began, error.error_type)
+            self._unavailable(error, operation)
+            raise
+        except StoreRefusedError as error:
+            self.breaker.succeeded()
+            self._refusing.add(operation)
+            self._report("redis.unexpected_error", error, error.error_type, operation=operation)
+            raise
+        self.breaker.succeeded()
+        if operation in self._refusing:
+            self._refusing.discard(operation)
+            if not self._refusing:
+                monitoring.recovered("redis.unexpected_error")
+        return result
+
+    def _unavailable(self, error: StoreError, operation: str) -> None:
+        if not self._quiet:
+            self._report("redis.connection_failed", error, error.error_type, operation=operation)
+
+    def _report(self, point: str, error: Exception, error_type: str, **more: str) -> None:
+        host, port, db = self.address
+        monitoring.report(
+            point, error=error, error_type=error_type, redis_host=host, redis_port=port, redis_db=db, **more
+        )
+
+
+def report_recovery() -> None:
+    """Tell that Redis is back, and with it the answers that needed it."""
+    monitoring.recovered("redis.connection_failed")
+    for point in ("fallback.redis_failed", "fallback.precomputed_used", "fallback.static_popular_used"):
+        monitoring.recovered(point)

@@ -1,0 +1,74 @@
+"""Everything that recommender-api reads from its environment."""
+
+import socket
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, model_validator
+
+from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Settings of recommender-api."""
+
+    port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8000
+
+    redis_url: Annotated[
+        str,
+        Field(
+            pattern=r"^rediss?://", repr=False, description="Redis, with user, password and TLS (rediss://) as needed"
+        ),
+    ] = "redis://127.0.0.1:6379/0"
+    redis_budget_ms: Annotated[
+        float,
+        Field(gt=0, description="Longest wait for one Redis call; at 5 ms a healthy Redis trips the breaker"),
+    ] = 25
+    request_budget_ms: Annotated[
+        float, Field(gt=0, description="Time in which the main path must answer before the fallback does")
+    ] = 150
+
+    registry_url: Annotated[str, Field(pattern=r"^https?://", description="The model registry")] = (
+        "http://127.0.0.1:8001"
+    )
+    registry_token: Annotated[SecretStr, Field(description="Bearer token of the registry")] = SecretStr(
+        DEVELOPMENT_SECRET
+    )
+    model_name: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the model in the registry")
+    ] = "ranker"
+    model_poll_seconds: Annotated[
+        float, Field(gt=0, description="How often the registry is asked for the active deployment")
+    ] = 1.0
+    model_cache_dir: Annotated[
+        Path, Field(description="Folder of downloaded bundles; what was active last starts from here")
+    ] = Path(".run/model-cache")
+    replica_id: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9._-]{0,128}$", description="Name of this replica; empty: host name and port")
+    ] = ""
+
+    events_token: Annotated[SecretStr, Field(description="Bearer token that opens POST /events")] = SecretStr(
+        DEVELOPMENT_SECRET
+    )
+    admin_token: Annotated[SecretStr, Field(description="Bearer token that opens POST /models/reload")] = SecretStr(
+        DEVELOPMENT_SECRET
+    )
+    event_journal_dir: Annotated[
+        Path, Field(description="Folder where behaviour events wait while Redis is down; one per replica")
+    ] = Path(".run/event-journal")
+    event_journal_max_mb: Annotated[
+        int, Field(ge=1, description="Size of that journal; past it POST /events answers 503")
+    ] = 64
+
+    def secrets(self) -> list[str]:
+        """Return every configured secret value, the password of the Redis URL included."""
+        password = urlsplit(self.redis_url).password
+        return [*super().secrets(), *([password] if password else [])]
+
+    @model_validator(mode="after")
+    def _name_the_replica(self) -> Self:
+        if not self.replica_id:
+            # The settings are frozen; this is still their making.
+            object.__setattr__(self, "replica_id", f"{socket.gethostname()[:100]}-{self.port}")
+        return self

@@ -1,0 +1,76 @@
+"""The main path of `/hot/trending`."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import redis_keys
+from ranking.bundle import BundleContents
+from ranking.engine import Keep
+from recommender_api.metrics import Metrics
+from recommender_api.models import Arm
+from recommender_api.recommendations.budget import Budget
+from recommender_api.recommendations.items import answer_of
+from recommender_api.recommendations.main_path import Answered, served_by
+from recommender_api.recommendations.query import Query
+from recommender_api.redis_store import GuardedStore
+
+# The longest answer has 100 items; filters may refuse as many again.
+REACH = 400
+
+
+class TrendingPath:
+    """The live counts first; a quiet hour is filled up with the bundle's trending list, then with what is popular."""
+
+    def __init__(self, store: GuardedStore, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+
+    async def answer(self, query: Query, arm: Arm, budget: Budget) -> Answered:
+        """See `MainPath`."""
+        timeframe = query.timeframe or "24h"
+        counts = await self._store.top(redis_keys.hot(timeframe), REACH)
+        self._metrics.stage("read", budget.elapsed())
+        budget.check("reading Redis")
+        contents = arm.model.engine.contents
+        keep = query.filters.over(contents.catalogue)
+        hot, live_scores = _hot(contents, counts, keep)
+        rest = _rest(contents, timeframe, keep, hot)
+        positions = np.concatenate([hot, rest])[: query.limit]
+        scores = (live_scores + _below(live_scores[-1] if live_scores else 1.0, len(rest)))[: query.limit]
+        trending = {*hot.tolist(), *contents.trending.get(timeframe, [])}
+        reasons = [["trending"] if position in trending else ["popular"] for position in positions.tolist()]
+        explanations = None
+        if query.explain:
+            explanations = [
+                {"base": 0.0, "contributions": {}, "channels": {reason[0]: score}}
+                for reason, score in zip(reasons, scores, strict=True)
+            ]
+        answer = answer_of(contents.catalogue, served_by(arm), positions, scores, reasons, explanations)
+        return Answered(answer)
+
+
+def _hot(
+    contents: BundleContents, counts: list[tuple[int, float]], keep: Keep | None
+) -> tuple[NDArray[np.int32], list[float]]:
+    """Return the positions with live counts and their share of the highest count."""
+    known = [(id_, count) for id_, count in counts if count > 0 and contents.catalogue.position(id_) is not None]
+    positions = contents.catalogue.positions(np.array([id_ for id_, _ in known], np.int64))
+    shares = np.array([count for _, count in known]) / (known[0][1] if known else 1.0)
+    if keep is not None and len(positions):
+        kept = keep(positions)
+        positions, shares = positions[kept], shares[kept]
+    return positions, shares.tolist()
+
+
+def _rest(contents: BundleContents, timeframe: str, keep: Keep | None, hot: NDArray[np.int32]) -> NDArray[np.int32]:
+    listed = np.array(contents.trending.get(timeframe, []), np.int32)
+    both = np.concatenate([listed, contents.recall.popular.items])
+    _, first = np.unique(both, return_index=True)
+    rest = both[np.sort(first)]
+    rest = rest[~np.isin(rest, hot)]
+    return rest if keep is None or not len(rest) else rest[keep(rest)]
+
+
+def _below(ceiling: float, count: int) -> list[float]:
+    """Return `count` descending scores below `ceiling`: the fillers have an order, but no count."""
+    return [ceiling * (count - number) / (count + 1) for number in range(count)]

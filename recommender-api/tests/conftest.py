@@ -1,0 +1,139 @@
+"""The service as a process would run it, but in a thread of the test, so that its reports can be seen."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import redis
+
+from contracts.bundle import read_manifest
+from ranking.bundle import load
+from ranking.engine import Engine
+from ranking.testing import tiny_archive, tiny_bundle
+from recommender_api.app import create_app
+from recommender_api.models.deployments import Deployment
+from recommender_api.models.serving import LoadedModel
+from recommender_api.settings import Settings
+from testkit.redis_server import RedisServer
+from testkit.registry_stand_in import SINCE, RegistryStandIn
+from testkit.running_app import RunningApp
+
+EVENTS_TOKEN = "events-token-of-the-tests"
+ADMIN_TOKEN = "admin-token-of-the-tests"
+REGISTRY_TOKEN = "registry-token-of-the-tests"
+
+
+def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
+    """Wait for a condition; fails after `timeout` (s)."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@pytest.fixture(name="until")
+def _until() -> Callable[..., None]:
+    return until
+
+
+class Archives(NamedTuple):
+    """Two bundles that answer differently."""
+
+    first: Path
+    second: Path
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
+    folder = tmp_path_factory.mktemp("archives")
+    return Archives(
+        tiny_archive(folder / "first.tar.gz", seed=0), tiny_archive(folder / "second.tar.gz", version="2", seed=1)
+    )
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """The first bundle, loaded."""
+    folder = tiny_bundle(tmp_path_factory.mktemp("bundle"))
+    deployment = Deployment(
+        deployment_id=1, version="1", bundle_url="/bundle", sha256="0" * 64, rollout=1.0, since=SINCE
+    )
+    return LoadedModel(deployment, read_manifest(folder), Engine(load(folder)))
+
+
+@pytest.fixture
+def registry(archives: Archives) -> Iterator[RegistryStandIn]:
+    """A registry with version 1 deployed."""
+    server = RegistryStandIn()
+    server.deploy(server.push("1", archives.first))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, redis_url: str, registry: RegistryStandIn) -> Callable[..., Settings]:
+    def make(**changes: Any) -> Settings:
+        # A budget that a loaded test machine keeps; what a short one does is the breaker's test.
+        values = {
+            "environment": "test",
+            "redis_url": redis_url,
+            "redis_budget_ms": 100,
+            "request_budget_ms": 1000,
+            "registry_url": registry.url,
+            "registry_token": REGISTRY_TOKEN,
+            "model_poll_seconds": 0.05,
+            "model_cache_dir": tmp_path / "models",
+            "event_journal_dir": tmp_path / "journal",
+            "events_token": EVENTS_TOKEN,
+            "admin_token": ADMIN_TOKEN,
+            "replica_id": "replica-1",
+        }
+        return Settings(**(values | changes))
+
+    return make
+
+
+@pytest.fixture
+def start(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., RunningApp]]:
+    """Start the service with changed settings; by default wait until it is ready."""
+    with ExitStack() as stack:
+
+        def run(*, ready: bool = True, **changes: Any) -> RunningApp:
+            running = stack.enter_context(RunningApp(create_app(make_settings(**changes))))
+            if ready:
+                until(lambda: running.get("/ready").status_code == 200)
+            return running
+
+        yield run
+
+
+@pytest.fixture
+def api(start: Callable[..., RunningApp]) -> RunningApp:
+    """The service, ready."""
+    return start()
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """What a test itself does in Redis."""
+    with redis.Redis.from_url(redis_url, socket_timeout=5) as client:
+        yield client
+
+
+@pytest.fixture
+def held_redis(redis_server: RedisServer) -> Iterator[RedisServer]:
+    """A Redis to be killed or frozen; it is there again for the next test."""
+    yield redis_server
+    try:
+        redis_server.thaw()
+    except RuntimeError:
+        redis_server.restart()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

@@ -1,0 +1,216 @@
+"""What a caller gets while everything works: over HTTP, with a real Redis."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+
+import monitoring.testing
+from contracts import redis_keys
+from contracts.events import BehaviorEvent, InteractionType
+from contracts.user_blob import LiveHistory
+from ranking.testing import FIRST_DATASET_ID
+from recommender_api.models.serving import LoadedModel
+from recommender_api.recommendations.schemas import Answer
+from testkit.running_app import RunningApp
+
+Until = Callable[..., None]
+
+QUESTIONS = [
+    "/similar/105",
+    "/recommend/detail/105",
+    "/recommend/detail/105?user_id=7",
+    "/recommend/user/7",
+    "/hot/trending",
+    "/hot/trending?timeframe=1h",
+]
+
+
+def view(client: redis.Redis, user_id: int, dataset_id: int, sequence: int = 0) -> None:
+    """Make a view the newest of a user's live history, as feature-sync does."""
+    live = LiveHistory(sequence).append(
+        np.array([dataset_id]), np.array([1_767_225_600]), np.array([InteractionType.VIEW], np.uint8)
+    )
+    client.set(redis_keys.live_history(user_id), live.pack())
+
+
+def ids(answer: dict[str, Any]) -> list[int]:
+    return [item["dataset_id"] for item in answer["items"]]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("explain", [False, True])
+def test_every_answer_is_as_the_openapi_document_says(api: RunningApp, question: str, explain: bool) -> None:
+    with monitoring.testing.captured() as reports:
+        response = api.http.get(f"{question}{'&' if '?' in question else '?'}explain={explain}")
+    answer = Answer.model_validate_json(response.content, strict=True)
+    assert set(response.json()) - {"dataset_id", "user_id", "timeframe"} == {
+        name for name, field in Answer.model_fields.items() if field.is_required()
+    }
+    assert (answer.fallback_level, answer.degraded, answer.degrade_reason) == (0, False, None)
+    assert (answer.model_version, answer.model_variant, answer.experiment_variant) == ("1", "primary", None)
+    assert response.headers["X-Fallback-Level"] == "0"
+    assert response.headers["X-Request-ID"] == answer.request_id
+    assert float(response.headers["X-Response-Time"]) > 0
+    assert len(answer.items) == 10
+    scores = [item.score for item in answer.items]
+    assert scores == sorted(scores, reverse=True)
+    assert all(item.reasons and (item.explanation is not None) == explain for item in answer.items)
+    assert reports == []
+
+
+def test_contributions_add_up_to_the_score(api: RunningApp) -> None:
+    for item in api.ask("/recommend/detail/105", explain=True)["items"]:
+        explanation = item["explanation"]
+        raw = explanation["base"] + sum(explanation["contributions"].values())
+        assert 1 / (1 + np.exp(-raw)) == pytest.approx(item["score"], abs=1e-4)
+        assert set(explanation["channels"]) <= set(item["reasons"])
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_filters_hold(api: RunningApp, model: LoadedModel, question: str) -> None:
+    path = f"{question}{'&' if '?' in question else '?'}limit=20"
+    first, second, *_ = ids(api.http.get(path).json())
+    answer = api.http.get(f"{path}&exclude={first},{second}&exclude=105&max_price=250&tag=WEATHER").json()
+    assert answer["items"]
+    catalogue = model.engine.contents.catalogue
+    for item in answer["items"]:
+        assert item["dataset_id"] not in (first, second, 105)
+        assert item["price"] <= 250
+        assert "weather" in catalogue.tags[catalogue.position(item["dataset_id"])]
+    assert answer["fallback_level"] == 0
+
+
+def test_a_narrow_filter_reaches_what_no_channel_proposes_and_an_impossible_one_is_no_fault(api: RunningApp) -> None:
+    with monitoring.testing.captured() as reports:
+        excluded = ",".join(str(FIRST_DATASET_ID + n) for n in range(199))
+        last = api.ask("/similar/105", exclude=excluded)
+        nothing = api.ask("/similar/105", tag="no such tag")
+    assert (ids(last), last["fallback_level"]) == ([FIRST_DATASET_ID + 199], 0)
+    assert (nothing["items"], nothing["fallback_level"], nothing["degraded"]) == ([], 0, False)
+    assert reports == []
+
+
+def test_a_dataset_is_not_recommended_for_itself_nor_to_whoever_has_seen_it(
+    api: RunningApp, redis_client: redis.Redis
+) -> None:
+    seen = ids(api.ask("/recommend/user/7", limit=50))[0]
+    view(redis_client, 7, seen)
+    assert seen not in ids(api.ask("/recommend/user/7", limit=50))
+    assert 105 not in ids(api.ask("/similar/105", limit=50))
+
+
+def test_an_unknown_user_and_a_cold_dataset_get_ranked_answers(api: RunningApp) -> None:
+    for path in ("/recommend/user/9223372036854775807", f"/similar/{FIRST_DATASET_ID + 199}"):
+        answer = api.ask(path)
+        assert (len(answer["items"]), answer["fallback_level"]) == (10, 0)
+
+
+def test_a_cached_answer_has_its_own_request_id_and_logs_its_own_exposures(
+    api: RunningApp, redis_client: redis.Redis, until: Until
+) -> None:
+    first = api.ask("/recommend/user/7", request_id="first", limit=3)
+    until(lambda: redis_client.xlen(redis_keys.EVENT_STREAM) == 3)
+    second = api.ask("/recommend/user/7", request_id="second", limit=3)
+    until(lambda: redis_client.xlen(redis_keys.EVENT_STREAM) == 6)
+    assert (first.pop("request_id"), second.pop("request_id")) == ("first", "second")
+    assert first == second
+    assert "recommender_cached_answers_total 1.0" in api.get("/metrics").text
+    events = [BehaviorEvent.from_stream(fields) for _, fields in redis_client.xrange(redis_keys.EVENT_STREAM)]
+    assert [(e.type, e.user_id, e.request_id, e.position) for e in events] == [
+        ("exposure", 7, request_id, position) for request_id in ("first", "second") for position in range(3)
+    ]
+    assert [event.dataset_id for event in events] == ids(first) * 2
+    assert len({event.event_id for event in events}) == 6
+
+
+def test_what_a_user_does_makes_the_cached_answer_stale(
+    api: RunningApp, redis_client: redis.Redis, until: Until
+) -> None:
+    before = api.ask("/recommend/user/7")
+    until(lambda: redis_client.keys("res:*"))
+    view(redis_client, 7, 120)
+    after = api.ask("/recommend/user/7")
+    assert ids(after) != ids(before)
+    assert "history" in {reason for item in after["items"] for reason in item["reasons"]}
+    assert "recommender_cached_answers_total 0.0" in api.get("/metrics").text
+
+
+def test_different_questions_have_different_answers_cached(api: RunningApp, redis_client: redis.Redis) -> None:
+    for parameters in ({}, {"limit": 5}, {"exclude": "110"}, {"max_price": 100}, {"tag": "demo"}, {"explain": True}):
+        api.ask("/similar/105", **parameters)
+    api.ask("/recommend/detail/105")
+    assert "recommender_cached_answers_total 0.0" in api.get("/metrics").text
+
+
+def test_live_counts_lead_the_trends(api: RunningApp, redis_client: redis.Redis) -> None:
+    redis_client.zadd(redis_keys.hot("1h"), {"180": 9.0, "181": 4.5, "999999": 20.0})
+    answer = api.ask("/hot/trending", timeframe="1h", limit=100)
+    assert ids(answer)[:2] == [180, 181]
+    assert len(set(ids(answer))) == len(ids(answer)) == 100
+    assert answer["items"][0]["reasons"] == ["trending"]
+    scores = [item["score"] for item in answer["items"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/similar/0", "dataset_id"),
+        ("/similar/9223372036854775808", "dataset_id"),
+        ("/similar/abc", "dataset_id"),
+        ("/recommend/user/-1", "user_id"),
+        ("/recommend/detail/105?user_id=0", "user_id"),
+        ("/similar/105?limit=51", "limit"),
+        ("/hot/trending?limit=101", "limit"),
+        ("/hot/trending?timeframe=2h", "timeframe"),
+        ("/similar/105?exclude=1,x", "exclude"),
+        ("/similar/105?exclude=0", "exclude"),
+        ("/similar/105?max_price=-1", "max_price"),
+        ("/similar/105?max_price=nan", "max_price"),
+        ("/similar/105?tag=", "tag"),
+        ("/similar/105?max_prize=5", "max_prize"),
+    ],
+)
+def test_input_that_makes_no_sense_gets_a_problem_that_names_the_field(api: RunningApp, path: str, field: str) -> None:
+    response = api.http.get(path)
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    assert any(field in error["field"] for error in response.json()["errors"])
+
+
+def test_an_unknown_dataset_is_404(api: RunningApp) -> None:
+    for path in ("/similar/999", "/recommend/detail/999?user_id=7"):
+        response = api.http.get(path, headers={"X-Request-ID": "r-404"})
+        assert response.status_code == 404
+        assert response.json()["request_id"] == "r-404"
+        assert "999" in response.json()["detail"]
+
+
+def test_without_any_model_the_answer_is_503_and_the_service_not_ready(
+    start: Callable[..., RunningApp], registry: Any
+) -> None:
+    registry.active = None
+    api = start(ready=False)
+    for path in ("/similar/105", "/recommend/user/7", "/hot/trending", "/ready"):
+        response = api.http.get(path)
+        assert response.status_code == 503
+        assert response.headers["content-type"] == "application/problem+json"
+    health = api.ask("/health")
+    assert (health["status"], health["checks"]["model"]["status"]) == ("degraded", "unhealthy")
+
+
+def test_the_openapi_document_names_every_answer_and_error(api: RunningApp) -> None:
+    document = api.get("/openapi.json").json()
+    for path in ("/similar/{dataset_id}", "/recommend/detail/{dataset_id}", "/recommend/user/{user_id}"):
+        operation = document["paths"][path]["get"]
+        names = {parameter["name"] for parameter in operation["parameters"]}
+        assert {"limit", "exclude", "max_price", "tag", "explain"} <= names
+        assert {"200", "422", "500", "503"} <= set(operation["responses"])
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/Answer"}
+        assert "X-Fallback-Level" in operation["responses"]["200"]["headers"]
+    assert "examples" in json.dumps(document["components"]["schemas"]["Answer"])

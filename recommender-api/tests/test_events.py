@@ -1,0 +1,204 @@
+"""`POST /events`: accepted means durable, and the same event counts once, whatever Redis does."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+import monitoring.testing
+from contracts import redis_keys
+from contracts.events import BehaviorEvent
+from recommender_api.events.journal import Journal, JournalError, JournalFullError, JournalInUseError
+from recommender_api.redis_store import NewEvent
+from testkit.redis_server import RedisServer
+from testkit.running_app import RunningApp
+
+TOKEN = "events-token-of-the-tests"
+Until = Callable[..., None]
+
+
+def event(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "event_id": f"e-{number}",
+        "type": "purchase",
+        "user_id": 7,
+        "dataset_id": 105,
+        "request_id": "req_1",
+        "position": 3,
+        "ts": "2026-01-01T00:00:00Z",
+    } | changes
+
+
+def post(api: RunningApp, *events: dict[str, Any]) -> dict[str, Any]:
+    response = api.post("/events", {"events": events}, token=TOKEN)
+    assert response.status_code == 202, response.text
+    receipt: dict[str, Any] = response.json()
+    return receipt
+
+
+def stored(client: redis.Redis) -> list[BehaviorEvent]:
+    return [BehaviorEvent.from_stream(fields) for _, fields in client.xrange(redis_keys.EVENT_STREAM)]
+
+
+def test_an_accepted_event_is_in_the_stream_and_counts_once(api: RunningApp, redis_client: redis.Redis) -> None:
+    assert post(api, event(1), event(2), event(1)) == {"accepted": 2, "duplicates": 1}
+    assert post(api, event(2), event(3)) == {"accepted": 1, "duplicates": 1}
+    assert stored(redis_client) == [BehaviorEvent.model_validate(event(n)) for n in (1, 2, 3)]
+
+
+def test_only_the_token_opens_it(api: RunningApp) -> None:
+    for token in (None, "wrong", "admin-token-of-the-tests"):
+        refused = api.post("/events", {"events": [event(1)]}, token=token)
+        assert refused.status_code == 401
+        assert refused.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"type": "like"}, "events.0.type"),
+        ({"user_id": 0}, "events.0.user_id"),
+        ({"dataset_id": 2**63}, "events.0.dataset_id"),
+        ({"ts": "2026-01-01T00:00:00"}, "events.0.ts"),
+        ({"event_id": ""}, "events.0.event_id"),
+        ({"colour": "red"}, "events.0.colour"),
+    ],
+)
+def test_an_event_that_makes_no_sense_is_refused_by_field(
+    api: RunningApp, redis_client: redis.Redis, change: dict[str, Any], field: str
+) -> None:
+    refused = api.post("/events", {"events": [event(1, **change), event(2)]}, token=TOKEN)
+    assert refused.status_code == 422
+    assert field in {error["field"].removeprefix("body.") for error in refused.json()["errors"]}
+    assert stored(redis_client) == []
+
+
+def test_events_taken_while_redis_is_dead_are_in_the_stream_in_order_when_it_is_back(
+    api: RunningApp, redis_client: redis.Redis, held_redis: RedisServer, until: Until
+) -> None:
+    post(api, event(0))
+    held_redis.kill()
+    for number in range(1, 20):
+        assert post(api, event(number)) == {"accepted": 1, "duplicates": 0}
+    assert post(api, event(5), event(20)) == {"accepted": 1, "duplicates": 1}
+    assert api.ask("/health")["checks"]["events"]["status"] == "degraded"
+    held_redis.restart()
+    until(lambda: redis_client.xlen(redis_keys.EVENT_STREAM) == 21)
+    assert [e.event_id for e in stored(redis_client)] == [f"e-{number}" for number in range(21)]
+    until(lambda: api.ask("/health")["checks"]["events"]["status"] == "healthy")
+    assert post(api, event(5), event(21)) == {"accepted": 1, "duplicates": 1}
+
+
+def test_journaled_events_survive_the_end_of_the_process(
+    start: Callable[..., RunningApp],
+    redis_client: redis.Redis,
+    held_redis: RedisServer,
+    until: Until,
+) -> None:
+    first = start()
+    held_redis.kill()
+    post(first, event(1), event(2))
+    first.__exit__(None, None, None)
+    held_redis.restart()
+    start()
+    until(lambda: redis_client.xlen(redis_keys.EVENT_STREAM) == 2)
+
+
+def test_an_outage_is_reported_with_the_requests_id(api: RunningApp, held_redis: RedisServer) -> None:
+    held_redis.kill()
+    with monitoring.testing.captured() as reports:
+        api.http.post(
+            "/events",
+            json={"events": [event(1)]},
+            headers={"Authorization": f"Bearer {TOKEN}", "X-Request-ID": "r-event"},
+        )
+    assert reports.point_ids == ["redis.connection_failed"]
+    assert reports[0].tags["request_id"] == "r-event"
+
+
+def new(*numbers: int) -> list[NewEvent]:
+    return [NewEvent(f"e-{number}", b'{"n":%d}' % number) for number in numbers]
+
+
+@contextmanager
+def opened(folder: Path, max_bytes: int = 10_000) -> Iterator[Journal]:
+    journal = Journal(folder, max_bytes=max_bytes)
+    journal.open()
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with opened(tmp_path) as journal:
+        yield journal
+
+
+def test_a_journal_gives_back_what_it_took_in_order_and_block_by_block(journal: Journal) -> None:
+    journal.append(new(1, 2))
+    journal.append(new(3))
+    first, offset = journal.next(30)
+    assert first == new(1, 2)
+    journal.replayed(offset)
+    journal.append(new(4))
+    rest, offset = journal.next(10_000)
+    assert rest == new(3, 4)
+    journal.replayed(offset)
+    assert journal.waiting_bytes == 0
+    assert journal.append(new(1)) == 1
+
+
+def test_a_journal_keeps_a_waiting_event_once(journal: Journal) -> None:
+    assert journal.append(new(1, 2, 1)) == 2
+    assert journal.append(new(2, 3)) == 1
+
+
+def test_a_full_journal_takes_nothing_and_keeps_what_it_has(tmp_path: Path) -> None:
+    with opened(tmp_path, max_bytes=40) as journal:
+        journal.append(new(1, 2))
+        with pytest.raises(JournalFullError):
+            journal.append(new(3, 4))
+        assert journal.next(1000)[0] == new(1, 2)
+
+
+def test_an_append_that_a_crash_cut_short_is_forgotten_and_the_rest_is_read(journal: Journal, tmp_path: Path) -> None:
+    journal.append(new(1, 2))
+    journal.close()
+    with (tmp_path / "events.journal").open("ab") as file:
+        file.write(b'e-3\t{"n"')
+    with opened(tmp_path) as again:
+        again.append(new(4))
+        assert again.next(1000)[0] == new(1, 2, 4)
+        assert again.append(new(2)) == 0
+
+
+def test_a_journal_belongs_to_one_process(journal: Journal, tmp_path: Path) -> None:
+    with pytest.raises(JournalInUseError, match="EVENT_JOURNAL_DIR"):
+        Journal(tmp_path, max_bytes=10_000).open()
+
+
+def test_a_journal_that_cannot_be_written_says_so(journal: Journal) -> None:
+    journal.close()
+    with pytest.raises(JournalError):
+        journal.append(new(1))
+
+
+def test_a_full_journal_is_a_503_that_says_to_try_again(
+    start: Callable[..., RunningApp], held_redis: RedisServer
+) -> None:
+    api = start(event_journal_max_mb=1)
+    held_redis.kill()
+    batch = {"events": [event(n, event_id=f"{n:060d}") for n in range(1000)]}
+    statuses = []
+    for number in range(10):
+        for one in batch["events"]:
+            one["event_id"] = f"{number:03d}{one['event_id'][3:]}"
+        response = api.post("/events", batch, token=TOKEN)
+        statuses.append(response.status_code)
+    assert statuses[0] == 202
+    assert statuses[-1] == 503
+    assert response.headers["Retry-After"]
+    assert "send them again" in response.json()["detail"]

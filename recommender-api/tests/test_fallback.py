@@ -1,0 +1,315 @@
+"""The fallback chain: which level answers, that every filter holds there, and what is reported."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from numpy.typing import NDArray
+
+import monitoring
+import monitoring.testing
+from contracts import redis_keys
+from contracts.user_blob import History
+from ranking.engine import Engine, Question, Ranked
+from ranking.recall import Candidates
+from ranking.testing import FIRST_DATASET_ID
+from ranking.user import User
+from recommender_api.fallback import FallbackChain
+from recommender_api.features import SnapshotWatch
+from recommender_api.metrics import Metrics
+from recommender_api.models.serving import LoadedModel, Models, Serving
+from recommender_api.recommendations.after import AfterAnswers
+from recommender_api.recommendations.main_path import RankedPath
+from recommender_api.recommendations.query import Endpoint, Filters, Query
+from recommender_api.recommendations.schemas import Answer
+from recommender_api.recommendations.service import Recommender
+from recommender_api.redis_store import (
+    Address,
+    Breaker,
+    GuardedStore,
+    MemoryStore,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from recommender_api.trending import TrendingPath
+from testkit.registry_stand_in import SINCE
+
+pytestmark = pytest.mark.anyio
+
+DOWN = StoreUnavailableError("Connection refused", "ConnectionError")
+REFUSING = StoreRefusedError("WRONGTYPE", "ResponseError")
+COLD = FIRST_DATASET_ID + 199
+
+
+class Faulty(Engine):
+    """An engine whose stages fail or dawdle when told so."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine.contents)
+        self.recall_error: Exception | None = None
+        self.rank_error: Exception | None = None
+        self.on_recall: Callable[[], None] = lambda: None
+
+    def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
+        self.on_recall()
+        if self.recall_error is not None:
+            raise self.recall_error
+        return super().recall(question, at_least=at_least)
+
+    def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
+        if self.rank_error is not None:
+            raise self.rank_error
+        return super().rank(question, candidates, limit)
+
+
+class KnowsEverything(Engine):
+    """An engine for a user who has seen every dataset."""
+
+    def user(self, features: NDArray[np.float32] | None, history: History) -> User:
+        return User(seen=np.arange(len(self.contents.catalogue), dtype=np.int32))
+
+
+class Case:
+    """The recommender over a Redis in memory, on a clock that stands still."""
+
+    def __init__(self, model: LoadedModel, engine: Engine | None = None) -> None:
+        self.now = 0.0
+        self.redis = MemoryStore()
+        self.engine = Faulty(model.engine) if engine is None else engine
+        metrics = Metrics()
+        breaker = Breaker(self.redis.probe, on_close=lambda: None, failures_to_open=10**9)
+        store = GuardedStore(self.redis, breaker, Address("cache.example.com", 6379, 0))
+        self.models = Models()
+        loaded = LoadedModel(model.deployment, model.manifest, self.engine)
+        self.models.serving = Serving("ranker", loaded, None, SINCE)
+        ranked = RankedPath(store, SnapshotWatch(store), metrics)
+        paths: dict[Endpoint, Any] = dict.fromkeys(Endpoint, ranked) | {Endpoint.TRENDING: TrendingPath(store, metrics)}
+        self.after = AfterAnswers(store, metrics)
+        self.recommender = Recommender(
+            self.models,
+            paths,
+            FallbackChain(store),
+            self.after,
+            metrics,
+            budget_seconds=0.15,
+            clock=lambda: self.now,
+        )
+
+    async def ask(self, query: Query) -> Answer:
+        """Ask as a request does, and let what it leaves to write be written."""
+        with monitoring.facts(request_id="r-1"):
+            response = await self.recommender.answer(query, "r-1")
+        await self.after.drain()
+        answer = Answer.model_validate_json(response.body, strict=True)
+        assert answer.fallback_level == response.level
+        assert answer.degraded == (response.level > 0)
+        return answer
+
+    def forget_results(self) -> None:
+        """Let the result cache run out."""
+        for key in [key for key in self.redis.values if key.startswith("res:")]:
+            del self.redis.values[key]
+
+    def slow_recall(self, seconds: float) -> None:
+        def pass_time() -> None:
+            self.now += seconds
+
+        assert isinstance(self.engine, Faulty)
+        self.engine.on_recall = pass_time
+
+
+@pytest.fixture
+def case(model: LoadedModel) -> Case:
+    return Case(model)
+
+
+SIMILAR = Query(Endpoint.SIMILAR, 10, dataset_id=105)
+DETAIL = Query(Endpoint.DETAIL, 10, dataset_id=105, user_id=7)
+USER = Query(Endpoint.USER, 10, user_id=7)
+TRENDING = Query(Endpoint.TRENDING, 10, timeframe="1h")
+
+
+@pytest.mark.parametrize(
+    ("query", "level", "reason"),
+    [
+        (SIMILAR, 2, "precomputed"),
+        (Query(Endpoint.SIMILAR, 10, dataset_id=COLD), 3, "popular"),
+        (DETAIL, 2, "precomputed"),
+        (USER, 3, "popular"),
+        (TRENDING, 2, "trending"),
+    ],
+)
+async def test_with_redis_down_the_bundle_answers(case: Case, query: Query, level: int, reason: str) -> None:
+    case.redis.error = DOWN
+    with monitoring.testing.captured() as reports:
+        answer = await case.ask(query)
+    assert (answer.fallback_level, answer.degrade_reason) == (level, "redis_unavailable")
+    assert len(answer.items) == 10
+    assert {tuple(item.reasons) for item in answer.items} == {(reason,)}
+    used = "fallback.precomputed_used" if level == 2 else "fallback.static_popular_used"
+    assert reports.point_ids == ["redis.connection_failed", "fallback.redis_failed", used]
+    connection, unreadable, last = reports
+    assert all(report.request_ids == ("r-1",) for report in reports)
+    assert connection.tags["redis_host"] == "cache.example.com"
+    assert (connection.tags["redis_port"], connection.tags["redis_db"]) == ("6379", "0")
+    assert connection.tags["error_type"] == "ConnectionError"
+    for report in (unreadable, last):
+        assert report.tags["endpoint"] == query.endpoint.value
+        assert report.tags["degrade_reason"] == "redis_unavailable"
+        assert report.tags["model_version"] == "1"
+    crumbs = [crumb.message for crumb in last.breadcrumbs]
+    assert crumbs == [
+        "Redis fallback failed",
+        "Using precomputed fallback" if level == 2 else "Using static popular fallback",
+    ]
+    if level == 3:
+        assert last.tags["static_popular_count"] == "10"
+
+
+@pytest.mark.parametrize("query", [SIMILAR, DETAIL, USER, TRENDING], ids=lambda query: query.endpoint)
+@pytest.mark.parametrize("level", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "filters", [Filters(tuple(range(101, 130))), Filters(max_price=100.0), Filters(tag="Health")], ids=str
+)
+async def test_every_filter_and_not_the_dataset_itself_hold_at_every_level(
+    case: Case, model: LoadedModel, query: Query, level: int, filters: Filters
+) -> None:
+    if (query.endpoint, level) == (Endpoint.USER, 2):
+        level = 3
+    query = Query(query.endpoint, 10, query.dataset_id, query.user_id, query.timeframe, filters)
+    if level == 3 and query.endpoint is not Endpoint.USER:
+        # Nothing precomputed, so that the static list has to answer.
+        contents = model.engine.contents
+        precomputed = contents.precomputed._replace(items=np.full_like(contents.precomputed.items, -1))
+        case = Case(model, Engine(_changed(contents, precomputed=precomputed, trending={})))
+    if level == 1:
+        await case.ask(query)
+        case.forget_results()
+        assert isinstance(case.engine, Faulty)
+        case.engine.recall_error = KeyError("broken")
+        if query.endpoint is Endpoint.TRENDING:
+            case.redis.sorted_sets = _Unreadable()
+    elif level > 1:
+        case.redis.error = DOWN
+    answer = await case.ask(query)
+    assert answer.fallback_level == level
+    assert answer.items
+    catalogue = model.engine.contents.catalogue
+    for item in answer.items:
+        assert item.dataset_id not in filters.exclude
+        assert item.dataset_id != query.dataset_id
+        assert item.price <= (filters.max_price or np.inf)
+        tags = catalogue.tags[catalogue.position(item.dataset_id) or 0]
+        assert filters.tag is None or filters.tag.lower() in tags
+
+
+def _changed(contents: Any, **changes: Any) -> Any:
+    return type(contents)(**{**contents.__dict__, **changes})
+
+
+class _Unreadable(dict[str, dict[int, float]]):
+    def get(self, *_: Any) -> Any:
+        raise REFUSING
+
+
+@pytest.mark.parametrize("stage", ["recall", "rank"])
+@pytest.mark.parametrize(
+    ("query", "point"),
+    [(SIMILAR, "api.similar_failed"), (DETAIL, "api.detail_failed"), (USER, "api.unhandled")],
+    ids=lambda value: getattr(value, "endpoint", value),
+)
+async def test_a_broken_model_is_answered_for_and_reported_by_its_exception(
+    case: Case, query: Query, point: str, stage: str
+) -> None:
+    assert isinstance(case.engine, Faulty)
+    setattr(case.engine, f"{stage}_error", ZeroDivisionError("of all things"))
+    with monitoring.testing.captured() as reports:
+        answer = await case.ask(query)
+    assert (answer.fallback_level, answer.degrade_reason) == (3 if query is USER else 2, f"{stage}_failed")
+    assert reports.point_ids[0] == point
+    assert reports[0].fingerprint[-1] == "ZeroDivisionError"
+    assert reports[0].tags["endpoint"] == query.endpoint.value
+    assert reports[0].tags["degrade_reason"] == f"{stage}_failed"
+    # Level 1 was asked and had nothing: that is no event.
+    assert "fallback.redis_failed" not in reports.point_ids
+    assert not any(report.point_id.startswith("redis.") for report in reports)
+
+
+@pytest.mark.parametrize(
+    ("query", "point"),
+    [(SIMILAR, "api.similar_timeout"), (DETAIL, "api.detail_timeout"), (USER, "api.unhandled")],
+    ids=lambda value: getattr(value, "endpoint", value),
+)
+async def test_past_its_budget_the_main_path_gives_up(case: Case, query: Query, point: str) -> None:
+    case.slow_recall(0.149)
+    assert (await case.ask(query)).fallback_level == 0
+    case.slow_recall(0.151)
+    with monitoring.testing.captured() as reports:
+        answer = await case.ask(Query(query.endpoint, 9, query.dataset_id, query.user_id))
+    assert (answer.fallback_level, answer.degrade_reason) == (3 if query is USER else 2, "timeout")
+    assert reports.point_ids[0] == point
+
+
+async def test_the_last_good_answer_comes_first_and_says_which_model_gave_it(case: Case) -> None:
+    good = await case.ask(SIMILAR)
+    assert isinstance(case.engine, Faulty)
+    case.engine.rank_error = ZeroDivisionError()
+    case.forget_results()
+    with monitoring.testing.captured() as reports:
+        answer = await case.ask(SIMILAR)
+    assert (answer.fallback_level, answer.items, answer.model_version) == (1, good.items, "1")
+    assert reports.point_ids == ["api.similar_failed"]
+
+
+async def test_a_redis_that_answers_with_errors_is_asked_for_the_last_good_answer_too(case: Case) -> None:
+    case.redis.error = REFUSING
+    with monitoring.testing.captured() as reports:
+        answer = await case.ask(SIMILAR)
+    assert (answer.fallback_level, answer.degrade_reason) == (2, "redis_error")
+    # The main read, and the read of level 1.
+    assert reports.point_ids == [
+        "redis.unexpected_error",
+        "redis.unexpected_error",
+        "fallback.redis_failed",
+        "fallback.precomputed_used",
+    ]
+
+
+@pytest.mark.parametrize("value", [b"", b"garbage", b"{}\n[]", b'{"served": 1}\n[]', orjson.dumps({}) + b"\n{"])
+async def test_a_last_good_answer_that_does_not_decode_is_a_redis_failure(case: Case, value: bytes) -> None:
+    case.redis.values[redis_keys.last_good(SIMILAR.digest())] = value
+    assert isinstance(case.engine, Faulty)
+    case.engine.rank_error = ZeroDivisionError()
+    with monitoring.testing.captured() as reports:
+        answer = await case.ask(SIMILAR)
+    assert answer.fallback_level == 2
+    assert reports.point_ids == [
+        "api.similar_failed",
+        "redis.unexpected_error",
+        "fallback.redis_failed",
+        "fallback.precomputed_used",
+    ]
+
+
+async def test_a_user_who_has_seen_everything_gets_what_is_popular(model: LoadedModel) -> None:
+    case = Case(model, KnowsEverything(model.engine.contents))
+    with monitoring.testing.captured() as reports:
+        answer = await case.ask(USER)
+    assert (answer.fallback_level, answer.degrade_reason) == (3, "no_candidates")
+    assert reports.point_ids == ["fallback.static_popular_used"]
+
+
+async def test_one_read_round_trip_serves_a_request(case: Case) -> None:
+    for query in (SIMILAR, DETAIL, USER, TRENDING):
+        before = case.redis.reads
+        await case.ask(query)
+        assert case.redis.reads == before + 1
+
+
+async def test_degraded_answers_are_not_kept(case: Case) -> None:
+    assert isinstance(case.engine, Faulty)
+    case.engine.rank_error = ZeroDivisionError()
+    await case.ask(SIMILAR)
+    assert not [key for key in case.redis.values if key.startswith(("res:", "last:"))]

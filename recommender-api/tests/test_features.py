@@ -1,0 +1,109 @@
+"""A user's features and history from Redis reach the ranker as training saw them, or not at all."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+
+from contracts import redis_keys
+from contracts.events import InteractionType
+from contracts.features import FEATURE_SCHEMA, USER_FEATURES
+from contracts.user_blob import History, UserBlob
+from ranking.engine import Question
+from recommender_api.features import SnapshotWatch
+from recommender_api.models.serving import LoadedModel
+from recommender_api.redis_store import Address, Breaker, GuardedStore, MemoryStore, StoreUnavailableError
+from testkit.running_app import RunningApp
+
+NOW = 1_767_225_600
+HISTORY = History(
+    np.array([150, 140, 130]), np.array([NOW, NOW - 60, NOW - 120]), np.full(3, InteractionType.VIEW, np.uint8)
+)
+FEATURES = np.array([1.5, 0.2, 4.0], np.float32)
+
+
+def sync(client: redis.Redis, user: UserBlob, schema: str | None = FEATURE_SCHEMA, version: str = "v1") -> None:
+    """Put a snapshot of one user, 7, into Redis as feature-sync does."""
+    client.set(redis_keys.user_features(version, 7), user.pack())
+    if schema is not None:
+        client.set(redis_keys.snapshot_schema(version), schema)
+    client.set(redis_keys.SNAPSHOT_POINTER, version)
+
+
+def ids(answer: dict[str, Any]) -> list[int]:
+    return [item["dataset_id"] for item in answer["items"]]
+
+
+def expected(model: LoadedModel, features: np.ndarray | None, history: History = HISTORY) -> list[int]:
+    """Return what the engine says to the same question."""
+    engine = model.engine
+    question = Question(user=engine.user(features, history))
+    return engine.contents.catalogue.ids[engine.rank(question, engine.recall(question), 10).items].tolist()
+
+
+def test_a_users_blob_decides_the_answer(
+    start: Callable[..., RunningApp], redis_client: redis.Redis, model: LoadedModel
+) -> None:
+    sync(redis_client, UserBlob(FEATURES, HISTORY))
+    answer = start().ask("/recommend/user/7", explain=True)
+    assert ids(answer) == expected(model, FEATURES)
+    assert ids(answer) != expected(model, None, History())
+
+
+@pytest.mark.parametrize("how", ["by its schema", "by the number of features"])
+def test_a_snapshot_of_another_feature_schema_leaves_the_defaults_and_the_history(
+    start: Callable[..., RunningApp], redis_client: redis.Redis, model: LoadedModel, how: str
+) -> None:
+    if how == "by its schema":
+        sync(redis_client, UserBlob(FEATURES, HISTORY), schema="0123456789abcdef")
+    else:
+        sync(redis_client, UserBlob(np.ones(len(USER_FEATURES) + 1, np.float32), HISTORY), schema=None)
+    answer = start().ask("/recommend/user/7")
+    assert ids(answer) == expected(model, None)
+    assert answer["fallback_level"] == 0
+
+
+def test_the_pointer_is_followed(
+    start: Callable[..., RunningApp], redis_client: redis.Redis, model: LoadedModel, until: Callable[..., None]
+) -> None:
+    api = start()
+    assert ids(api.ask("/recommend/user/7")) == expected(model, None, History())
+    sync(redis_client, UserBlob(FEATURES, HISTORY), version="v2")
+    # The result that is cached was computed without the snapshot: it is not the answer any more.
+    until(lambda: ids(api.ask("/recommend/user/7")) == expected(model, FEATURES))
+    assert "v2" in api.ask("/health")["checks"]["features"]["detail"]
+
+
+class Watched:
+    def __init__(self) -> None:
+        self.redis = MemoryStore()
+        breaker = Breaker(self.redis.probe, on_close=lambda: None)
+        self.watch = SnapshotWatch(GuardedStore(self.redis, breaker, Address("localhost", 6379, 0)).quietly())
+
+    def point(self, version: str, schema: str) -> None:
+        self.redis.values[redis_keys.SNAPSHOT_POINTER] = version.encode()
+        self.redis.values[redis_keys.snapshot_schema(version)] = schema.encode()
+
+
+@pytest.mark.anyio
+async def test_a_foreign_schema_is_said_once_per_snapshot(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched()
+    with caplog.at_level(logging.WARNING):
+        for version in ("v1", "v1", "v2", "v2"):
+            watched.point(version, "0123456789abcdef")
+            await watched.watch.poll()
+    assert [record.args[0] for record in caplog.records] == ["v1", "v2"]
+
+
+@pytest.mark.anyio
+async def test_while_redis_is_away_the_known_snapshot_stays() -> None:
+    watched = Watched()
+    watched.point("v1", FEATURE_SCHEMA)
+    await watched.watch.poll()
+    watched.redis.error = StoreUnavailableError("down", "ConnectionError")
+    await watched.watch.poll()
+    assert watched.watch.active is not None
+    assert (watched.watch.active.version, watched.watch.active.usable) == ("v1", True)

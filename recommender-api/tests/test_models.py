@@ -1,0 +1,281 @@
+"""Following the registry: swaps without a gap, and whatever fails, what was active stays active."""
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+import monitoring.testing
+from contracts.bundle import pack, write_manifest
+from contracts.bundle.manifest import read_manifest
+from ranking.testing import tiny_bundle
+from recommender_api.models import BundleCache, LoadedModel, Models, Registry, Serving, Updater
+from testkit.registry_stand_in import SINCE, RegistryStandIn
+from testkit.running_app import RunningApp
+
+ADMIN_TOKEN = "admin-token-of-the-tests"
+Until = Callable[..., None]
+
+
+def version(api: RunningApp) -> str:
+    return str(api.ask("/similar/105")["model_version"])
+
+
+def reload(api: RunningApp) -> Any:
+    return api.post("/models/reload", token=ADMIN_TOKEN)
+
+
+def test_a_new_deployment_is_served_without_a_failed_or_mixed_answer(
+    api: RunningApp, registry: RegistryStandIn, archives: Any, until: Until
+) -> None:
+    first = api.ask("/similar/105")
+    answers: list[dict[str, Any]] = []
+    stop = threading.Event()
+
+    def keep_asking() -> None:
+        while not stop.is_set():
+            answers.append(api.ask("/similar/105"))
+
+    asking = threading.Thread(target=keep_asking)
+    asking.start()
+    registry.deploy(registry.push("2", archives.second))
+    until(lambda: answers and answers[-1]["model_version"] == "2")
+    stop.set()
+    asking.join()
+    assert {answer["fallback_level"] for answer in answers} == {0}
+    items = {answer["model_version"]: answer["items"] for answer in answers}
+    assert items["2"] != first["items"]
+    # Neither model's results are served under the other's name.
+    for answer in answers:
+        assert answer["items"] == (first["items"] if answer["model_version"] == "1" else items["2"])
+    until(lambda: registry.replicas.get("replica-1", {}).get("version") == "2")
+    assert registry.replicas["replica-1"]["state"] == "serving"
+
+
+def test_an_unchanged_deployment_costs_the_registry_a_304(
+    api: RunningApp, registry: RegistryStandIn, until: Until
+) -> None:
+    until(lambda: registry.not_modified >= 3)
+    assert set(registry.authorizations) == {"Bearer registry-token-of-the-tests"}
+
+
+def test_reload_asks_the_registry_now_and_takes_its_word_only(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+) -> None:
+    api = start(model_poll_seconds=3600)
+    assert api.post("/models/reload").status_code == 401
+    assert reload(api).json() == {"model_name": "ranker", "model_version": "1", "changed": False}
+    registry.deploy(registry.push("2", archives.second))
+    assert reload(api).json() == {"model_name": "ranker", "model_version": "2", "changed": True}
+    assert version(api) == "2"
+
+
+def test_a_bundle_that_is_not_the_deployed_one_is_refused_and_the_old_one_serves_on(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+) -> None:
+    api = start(model_poll_seconds=3600)
+    damaged = registry.push("2", archives.second)
+    registry.bundles["2"] = registry.bundles["2"][:-100] + bytes(100)
+    registry.deploy(damaged)
+    with monitoring.testing.captured() as reports:
+        refused = reload(api)
+        again = reload(api)
+    assert (refused.status_code, again.status_code) == (409, 409)
+    assert "checksum" in refused.json()["detail"]
+    assert version(api) == "1"
+    assert reports.point_ids == ["model.deployment_failed"]
+    assert reports[0].tags["stage"] == "checksum"
+    assert (reports[0].tags["model_name"], reports[0].tags["model_version"]) == ("ranker", "2")
+    assert "deployment started" in {crumb.message for crumb in reports[0].breadcrumbs}
+    health = api.ask("/health")
+    assert health["checks"]["model"]["status"] == "degraded"
+
+    registry.bundles["2"] = archives.second.read_bytes()
+    with monitoring.testing.captured() as reports:
+        assert reload(api).status_code == 200
+    assert version(api) == "2"
+    assert [report.point_id for report in reports.recovered] == ["model.deployment_failed"]
+
+
+def test_a_failed_activation_is_over_when_the_registry_goes_back(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+) -> None:
+    api = start(model_poll_seconds=3600)
+    good = registry.active
+    registry.deploy(registry.push("2", archives.second))
+    registry.bundles["2"] = b"not a bundle"
+    assert reload(api).status_code == 409
+    registry.active = good
+    assert reload(api).json()["model_version"] == "1"
+    assert api.ask("/health")["checks"]["model"]["status"] == "healthy"
+
+
+def test_a_bundle_that_the_store_lost_is_source_not_found(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+) -> None:
+    api = start(model_poll_seconds=3600)
+    registry.deploy(registry.push("2", archives.second))
+    del registry.bundles["2"]
+    with monitoring.testing.captured() as reports:
+        assert reload(api).status_code == 409
+    assert reports.point_ids == ["model.source_not_found"]
+    assert reports[0].tags["source"].endswith("/models/ranker/versions/2/bundle")
+    assert version(api) == "1"
+
+
+def repacked(folder: Path, archive: Path) -> Path:
+    """Pack a changed bundle folder with checksums that hold."""
+    write_manifest(folder, read_manifest(folder))
+    pack(folder, archive)
+    return archive
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "stage"),
+    [("ranker.txt", b"not a model", "load"), ("golden.json", None, "validate"), ("content.npy", b"", "load")],
+)
+def test_a_bundle_that_does_not_load_or_answer_as_promised_is_refused(
+    start: Callable[..., RunningApp],
+    registry: RegistryStandIn,
+    tmp_path: Path,
+    name: str,
+    content: bytes | None,
+    stage: str,
+) -> None:
+    folder = tiny_bundle(tmp_path / "bundle", seed=1)
+    if content is None:
+        golden = json.loads((folder / name).read_bytes())
+        golden[0]["expected_scores"][0] += 0.1
+        content = json.dumps(golden).encode()
+    (folder / name).write_bytes(content)
+    api = start(model_poll_seconds=3600)
+    registry.deploy(registry.push("2", repacked(folder, tmp_path / "bad.tar.gz")))
+    with monitoring.testing.captured() as reports:
+        assert reload(api).status_code == 409
+    assert [report.tags["stage"] for report in reports] == [stage]
+    assert version(api) == "1"
+
+
+def test_damaged_precomputed_lists_cost_only_themselves(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, tmp_path: Path
+) -> None:
+    folder = tiny_bundle(tmp_path / "bundle")
+    (folder / "precomputed_items.npy").write_bytes(b"damaged")
+    registry.deploy(registry.push("2", repacked(folder, tmp_path / "damaged.tar.gz")))
+    with monitoring.testing.captured() as reports:
+        api = start()
+        assert api.ask("/similar/105")["fallback_level"] == 0
+    assert reports.point_ids == ["fallback.precomputed_load_failed"]
+    assert reports[0].tags["precomputed_path"].endswith("precomputed_items.npy")
+
+
+def test_precomputed_lists_damaged_on_the_disk_of_a_replica_cost_only_themselves(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, tmp_path: Path
+) -> None:
+    start().__exit__(None, None, None)
+    (scores,) = (tmp_path / "models" / "bundles").glob("*/precomputed_scores.npy")
+    scores.write_bytes(scores.read_bytes()[:-4] + b"\x00\x00\x80\x7f")
+    with monitoring.testing.captured() as reports:
+        assert start().ask("/similar/105")["fallback_level"] == 0
+    assert reports.point_ids == ["fallback.precomputed_load_failed"]
+
+
+def test_a_replica_starts_with_the_last_good_bundle_while_the_registry_is_down(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any, until: Until
+) -> None:
+    start().__exit__(None, None, None)
+    registry.mode = "503"
+    with monitoring.testing.captured() as reports:
+        api = start()
+        assert version(api) == "1"
+        until(lambda: api.ask("/health")["checks"]["registry"]["status"] == "unhealthy")
+        assert reload(api).status_code == 503
+    assert reports == []
+    registry.deploy(registry.push("2", archives.second))
+    registry.mode = "ok"
+    until(lambda: version(api) == "2")
+
+
+@pytest.mark.parametrize("content", [b"not json", b"{}", b'{"name": "ranker", "primary": null}', b"\xff"])
+def test_a_saved_deployment_that_is_not_valid_is_reported_and_the_registry_asked(
+    start: Callable[..., RunningApp], tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "active.json").write_bytes(content)
+    with monitoring.testing.captured() as reports:
+        assert version(start()) == "1"
+    assert reports.point_ids == ["model.registry_parse_failed"]
+    assert reports[0].tags["registry_path"].endswith("active.json")
+    assert reports[0].tags["model_name"] == "ranker"
+
+
+def test_a_registry_that_answers_nonsense_is_reported_and_what_was_active_serves_on(
+    start: Callable[..., RunningApp], registry: RegistryStandIn
+) -> None:
+    api = start(model_poll_seconds=3600)
+    registry.mode = "garbage"
+    with monitoring.testing.captured() as reports:
+        assert reload(api).status_code == 503
+    assert reports.point_ids == ["model.registry_parse_failed"]
+    assert version(api) == "1"
+
+
+def test_old_bundles_leave_the_disk_but_for_one(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, tmp_path: Path
+) -> None:
+    api = start(model_poll_seconds=3600)
+    for number in range(2, 5):
+        folder = tiny_bundle(tmp_path / f"v{number}", version=str(number), n=60)
+        registry.deploy(registry.push(str(number), repacked(folder, tmp_path / f"{number}.tar.gz")))
+        assert reload(api).status_code == 200
+    assert len(list((tmp_path / "models" / "bundles").iterdir())) == 2
+
+
+def test_a_canary_gets_its_share_of_users_and_always_the_same_ones(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+) -> None:
+    canary = registry.push("2", archives.second) | {"rollout": 0.3}
+    assert registry.active is not None
+    registry.deploy(registry.active["primary"], canary)
+    api = start()
+    answers = {user: api.ask(f"/recommend/user/{user}", limit=1) for user in range(1, 41)}
+    arms = {(a["model_version"], a["model_variant"], a["experiment_variant"]) for a in answers.values()}
+    assert arms == {("1", "primary", "control"), ("2", "canary", "canary-2")}
+    for user in (1, 2, 3):
+        assert api.ask(f"/recommend/user/{user}", limit=1)["model_version"] == answers[user]["model_version"]
+    assert api.ask("/similar/105")["experiment_variant"] is None
+
+
+def test_the_canarys_share_is_the_rollout(model: LoadedModel) -> None:
+    canary = LoadedModel(model.deployment.model_copy(update={"rollout": 0.2}), model.manifest, model.engine)
+    serving = Serving("ranker", model, canary, SINCE)
+    share = sum(serving.arm(user).variant == "canary" for user in range(10_000)) / 10_000
+    assert share == pytest.approx(0.2, abs=0.02)
+
+
+@pytest.mark.anyio
+async def test_a_failed_activation_is_tried_again_ever_more_seldom_and_reported_once(
+    registry: RegistryStandIn, tmp_path: Path
+) -> None:
+    registry.bundles["1"] = b"damaged"
+    now = 0.0
+    attempts = []
+    async with httpx.AsyncClient() as client:
+        source = Registry(client, registry.url, SecretStr("token"), "ranker")
+        updater = Updater(
+            Models(), source, BundleCache(tmp_path), model_name="ranker", replica_id="r", clock=lambda: now
+        )
+        with monitoring.testing.captured() as reports:
+            for second in range(100):
+                now = float(second)
+                before = registry.downloads
+                await updater.poll()
+                if registry.downloads > before:
+                    attempts.append(second)
+    assert attempts == [0, 1, 6, 36, 96]
+    assert reports.point_ids == ["model.deployment_failed"]

@@ -1,0 +1,148 @@
+"""What `Store` promises: the real Redis and the fake keep the same contract."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import redis
+
+from contracts import redis_keys
+from recommender_api.redis_store import (
+    Address,
+    MemoryStore,
+    NewEvent,
+    Put,
+    RedisStore,
+    Store,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from testkit.redis_server import RedisServer
+
+pytestmark = pytest.mark.anyio
+
+SortedSet = Callable[[str, dict[int, float]], Awaitable[None]]
+
+
+class Subject:
+    """A store, and a look behind it."""
+
+    def __init__(self, store: Store, client: redis.Redis | None) -> None:
+        self.store = store
+        self._client = client
+
+    def add_sorted_set(self, key: str, members: dict[int, float]) -> None:
+        if self._client is None:
+            assert isinstance(self.store, MemoryStore)
+            self.store.sorted_sets[key] = members
+        else:
+            self._client.zadd(key, {str(member): score for member, score in members.items()})
+
+    def stream(self) -> list[bytes]:
+        if self._client is None:
+            assert isinstance(self.store, MemoryStore)
+            return self.store.stream
+        return [fields[b"event"] for _, fields in self._client.xrange(redis_keys.EVENT_STREAM)]
+
+
+@pytest.fixture(params=["redis", "memory"])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    if request.param == "memory":
+        yield Subject(MemoryStore(), None)
+        return
+    client = request.getfixturevalue("redis_client")
+    store = RedisStore(request.getfixturevalue("redis_url"), budget=0.5)
+    yield Subject(store, client)
+    await store.close()
+
+
+async def test_read_returns_values_in_the_order_of_the_keys_and_none_for_what_is_absent(subject: Subject) -> None:
+    await subject.store.write([Put("a", b"1", 60), Put("b", b"\x00\xff", 60)], [])
+    assert await subject.store.read(["b", "nothing", "a"]) == [b"\x00\xff", None, b"1"]
+
+
+async def test_the_last_write_of_a_key_counts(subject: Subject) -> None:
+    await subject.store.write([Put("a", b"1", 60), Put("a", b"2", 60)], [])
+    assert await subject.store.read(["a"]) == [b"2"]
+
+
+async def test_top_returns_the_highest_scores_first(subject: Subject) -> None:
+    subject.add_sorted_set("hot", {7: 1.5, 8: 3.0, 9: 2.0})
+    assert await subject.store.top("hot", 2) == [(8, 3.0), (9, 2.0)]
+    assert await subject.store.top("absent", 2) == []
+
+
+async def test_an_event_is_added_once_within_a_batch_and_across_batches(subject: Subject) -> None:
+    first, second = NewEvent("e1", b"one"), NewEvent("e2", b"two")
+    assert await subject.store.add_events([first, first]) == 1
+    assert await subject.store.add_events([first, second]) == 1
+    assert subject.stream() == [b"one", b"two"]
+
+
+async def test_exposures_go_to_the_event_stream_in_order(subject: Subject) -> None:
+    await subject.store.write([], [b"x", b"y"])
+    await subject.store.write([Put("a", b"1", 60)], [b"z"])
+    assert subject.stream() == [b"x", b"y", b"z"]
+
+
+async def test_what_is_kept_expires(redis_url: str, redis_client: redis.Redis) -> None:
+    store = RedisStore(redis_url, budget=0.5)
+    await store.write([Put("a", b"1", 60)], [])
+    await store.add_events([NewEvent("e1", b"one")])
+    assert 0 < redis_client.ttl("a") <= 60
+    assert redis_client.ttl(redis_keys.seen_event("e1")) > 3600
+    await store.close()
+
+
+async def test_an_event_whose_append_is_refused_is_not_marked_as_seen(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    store = RedisStore(redis_url, budget=0.5)
+    redis_client.set(redis_keys.EVENT_STREAM, "not a stream")
+    with pytest.raises(StoreRefusedError) as refused:
+        await store.add_events([NewEvent("e1", b"one")])
+    assert "WRONGTYPE" in str(refused.value)
+    redis_client.delete(redis_keys.EVENT_STREAM)
+    assert await store.add_events([NewEvent("e1", b"one")]) == 1
+    await store.close()
+
+
+async def test_a_dead_redis_and_a_hung_one_are_unavailable_within_the_budget(
+    redis_url: str, held_redis: RedisServer
+) -> None:
+    store = RedisStore(redis_url, budget=0.2)
+    await store.read(["a"])
+    held_redis.freeze()
+    with pytest.raises(StoreUnavailableError) as hung:
+        await store.read(["a"])
+    assert hung.value.error_type == "TimeoutError"
+    held_redis.kill()
+    with pytest.raises(StoreUnavailableError) as dead:
+        await store.read(["a"])
+    assert dead.value.error_type == "ConnectionError"
+    await store.close()
+
+
+async def test_wrong_credentials_are_unavailability_and_missing_permission_is_a_refusal(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    redis_client.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "-@all", "+mget", "+client")
+    try:
+        address = redis_url.removeprefix("redis://")
+        wrong = RedisStore(f"redis://reader:wrong@{address}", budget=0.5)
+        with pytest.raises(StoreUnavailableError) as rejected:
+            await wrong.read(["a"])
+        assert rejected.value.error_type == "AuthenticationError"
+        right = RedisStore(f"redis://reader:secret@{address}", budget=0.5)
+        assert await right.read(["a"]) == [None]
+        with pytest.raises(StoreRefusedError) as refused:
+            await right.write([Put("a", b"1", 60)], [])
+        assert refused.value.error_type == "NoPermissionError"
+        await wrong.close()
+        await right.close()
+    finally:
+        redis_client.execute_command("ACL", "DELUSER", "reader")
+
+
+def test_an_address_names_no_credentials() -> None:
+    assert Address.of("rediss://user:secret@cache.example.com:6380/3") == ("cache.example.com", 6380, 3)
+    assert Address.of("redis://cache.example.com") == ("cache.example.com", 6379, 0)

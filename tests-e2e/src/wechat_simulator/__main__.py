@@ -1,0 +1,24 @@
+"""`python -m wechat_simulator`."""
+
+import socket
+import sys
+
+from pydantic import ValidationError
+
+from wechat_simulator.server import SimulatorServer
+from wechat_simulator.settings import Settings
+
+
+def main() -> int:
+    """Run the simulator; returns the exit code."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.stderr.write(f"wechat-simulator: unusable settings:\n{error}\n")
+        return 2
+    SimulatorServer(settings, socket.create_server((settings.host, settings.port))).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""The error codes of WeChat Work that the simulator answers, with the texts of the real API."""
+
+from typing import Any
+
+OK = 0
+BUSY = -1
+BAD_SECRET = 40001
+BAD_MESSAGE_TYPE = 40008
+BAD_CORP_ID = 40013
+BAD_TOKEN = 40014
+BAD_AGENT = 40056
+BAD_PARAMETER = 40058
+NO_TOKEN = 41001
+NO_CORP_ID = 41002
+NO_SECRET = 41004
+TOKEN_EXPIRED = 42001
+EMPTY_CONTENT = 44004
+TOO_OFTEN = 45009
+BAD_JSON = 47001
+NO_PERMISSION = 60011
+NO_VALID_RECIPIENT = 81013
+NO_RECIPIENT = 82001
+BAD_ROBOT_KEY = 93000
+
+TEXTS = {
+    OK: "ok",
+    BUSY: "system busy",
+    BAD_SECRET: "invalid credential",
+    BAD_MESSAGE_TYPE: "invalid message type",
+    BAD_CORP_ID: "invalid corpid",
+    BAD_TOKEN: "invalid access_token",
+    BAD_AGENT: "invalid agentid",
+    BAD_PARAMETER: "invalid Request Parameter",
+    NO_TOKEN: "access_token missing",
+    NO_CORP_ID: "corpid missing",
+    NO_SECRET: "corpsecret missing",
+    TOKEN_EXPIRED: "access_token expired",
+    EMPTY_CONTENT: "empty content",
+    TOO_OFTEN: "api freq out of limit",
+    BAD_JSON: "data format error",
+    NO_PERMISSION: "no privilege to access/modify contact/party/agent",
+    NO_VALID_RECIPIENT: "user & party & tag all invalid",
+    NO_RECIPIENT: "touser/toparty/totag all empty",
+    BAD_ROBOT_KEY: "invalid webhook url",
+}
+
+
+class ApiError(Exception):
+    """A refusal, answered with HTTP 200 as the real API does."""
+
+    def __init__(self, errcode: int, detail: str = "") -> None:
+        super().__init__(errcode)
+        self.errcode = errcode
+        self.detail = detail
+
+
+def answer(errcode: int = OK, detail: str = "", **more: Any) -> dict[str, Any]:
+    """Return the body of an answer; `detail` goes before the code's own text."""
+    text = TEXTS.get(errcode, "unknown error")
+    errmsg = text if errcode == OK else f"{detail + '. ' if detail else ''}{text}, hint: [simulator]"
+    return {"errcode": errcode, "errmsg": errmsg, **more}

@@ -1,0 +1,60 @@
+"""Faults on demand: what the next calls get in place of the truth."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Operation = Literal["gettoken", "message/send", "webhook/send"]
+
+
+class Fault(BaseModel):
+    """What happens to calls: exactly one of the kinds below, for the next `times` calls or until cleared."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    operation: Annotated[Operation | None, Field(description="Which calls; empty: all")] = None
+    times: Annotated[int | None, Field(ge=1, description="How many calls; empty: until cleared")] = None
+    taken: Annotated[bool, Field(description="The message is delivered first, so that only the answer is lost")] = False
+
+    errcode: Annotated[int | None, Field(description="Answer HTTP 200 with this error code")] = None
+    invaliduser: Annotated[str | None, Field(description="Answer errcode 0 and name these users invalid")] = None
+    http_status: Annotated[int | None, Field(ge=400, le=599, description="Answer this HTTP status")] = None
+    hang_seconds: Annotated[float | None, Field(gt=0, le=600, description="Answer nothing for so long")] = None
+    reset: Annotated[bool, Field(description="Reset the connection")] = False
+    html: Annotated[bool, Field(description="Answer HTTP 200 with a web page")] = False
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        kinds = [
+            self.errcode,
+            self.invaliduser,
+            self.http_status,
+            self.hang_seconds,
+            self.reset or None,
+            self.html or None,
+        ]
+        if sum(kind is not None for kind in kinds) != 1:
+            raise ValueError("give exactly one of errcode, invaliduser, http_status, hang_seconds, reset, html")
+        return self
+
+
+class Faults:
+    """The faults that are set, oldest first; each call takes one use of the first that fits."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Set a fault."""
+        self.waiting.append(fault.model_copy())
+
+    def take(self, operation: Operation) -> Fault | None:
+        """Return what happens to this call, if anything does."""
+        for fault in self.waiting:
+            if fault.operation in (None, operation):
+                if fault.times is not None:
+                    fault.times -= 1
+                    if fault.times == 0:
+                        self.waiting.remove(fault)
+                return fault
+        return None

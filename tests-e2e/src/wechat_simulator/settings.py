@@ -1,0 +1,23 @@
+"""What the simulator reads from its environment; the credentials are those that it accepts."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of the WeChat Work simulator."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    host: Annotated[str, Field(description="Address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8010
+    weixin_corp_id: Annotated[str, Field(description="The one corporation that exists")] = "ww0123456789abcdef"
+    weixin_corp_secret: Annotated[SecretStr, Field(description="The secret of its application")] = SecretStr(
+        "simulated-corp-secret"
+    )
+    weixin_agent_id: Annotated[int, Field(description="The application that may send")] = 1000002
+    weixin_robot_key: Annotated[SecretStr, Field(description="The one group robot that exists")] = SecretStr(
+        "693a91f6-7xxx-4bc4-97a0-0ec2sifa5aaa"
+    )
