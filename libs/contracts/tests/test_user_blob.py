@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 
 from contracts.user_blob import MAX_LIVE, History, LiveHistory, MalformedBlobError, UserBlob
 
-ROWS = st.lists(
-    st.tuples(st.integers(1, 2**63 - 1), st.integers(0, 2**32 - 1), st.integers(0, 4)), max_size=40
-)
+ROWS = st.lists(st.tuples(st.integers(1, 2**63 - 1), st.integers(0, 2**32 - 1), st.integers(0, 4)), max_size=40)
 FEW_DATASETS = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 50), st.integers(0, 4)), max_size=40)
 FLOATS = st.lists(st.floats(width=32, allow_nan=False), max_size=8)
 
