@@ -45,7 +45,9 @@ def test_loading_again_replaces_all_and_keeps_the_ids_of_what_is_known(business_
     datasets = reordered.set_column(0, "external_id", renamed)
     replace_content(engine, replace(content, datasets=datasets, interactions=content.interactions.slice(0, 100)))
     with engine.connect() as connection:
-        ids = dict(tuple(row) for row in connection.execute(select(tables.datasets.c.external_id, tables.datasets.c.id)))
+        ids = dict(
+            tuple(row) for row in connection.execute(select(tables.datasets.c.external_id, tables.datasets.c.id))
+        )
     assert (count(engine, "datasets"), count(engine, "interactions")) == (300, 100)
     assert (ids["demo-1"], ids["demo-200"], ids["new-1"]) == (1, 200, 301)
     assert "cold-3" not in ids

@@ -97,7 +97,11 @@ def test_csv_columns_may_stand_in_any_order_and_ids_may_be_any_text(tmp_path: Pa
         (DATASETS, INTERACTIONS + "u1,a1,like,1,\n", "interactions.csv:4: type 'like' is none of click, view"),
         (DATASETS, INTERACTIONS + "u1,zz,view,1,\n", "interactions.csv:4: dataset_id 'zz' is not in datasets.csv"),
         (DATASETS, INTERACTIONS + ",a1,view,1,\n", "interactions.csv:4: user_id is empty"),
-        (DATASETS, INTERACTIONS + "u1,a1,view,1767323045000,\n", "interactions.csv:4: ts '1767323045000' is not a time"),
+        (
+            DATASETS,
+            INTERACTIONS + "u1,a1,view,1767323045000,\n",
+            "interactions.csv:4: ts '1767323045000' is not a time",
+        ),
         ("id,name\n", INTERACTIONS, "datasets.csv:1: the header lacks title; it has id, name"),
         ("id,title,colour\n", INTERACTIONS, "datasets.csv:1: unknown column colour"),
         ("", INTERACTIONS, "datasets.csv:1: the header lacks id, title; it has nothing"),
