@@ -27,6 +27,7 @@ help: ## list the commands
 
 .PHONY: up
 up: $(ENVIRONMENTS) ## start the whole stack, ready to use (DEMO=0: without demo data and training)
+	$(if $(filter-out native,$(STACK)),$(error STACK=$(STACK): this stack runs as STACK=native))
 	@$(NATIVE) up
 
 .PHONY: down status env clean logs
@@ -41,6 +42,12 @@ clean: .venvs/native/.stamp ## stop everything and remove its data
 logs: .venvs/native/.stamp ## follow the logs (SERVICE=recommender-api: one program's)
 	@$(NATIVE) logs $(SERVICE)
 
+.PHONY: hold-down bring-back
+hold-down: .venvs/native/.stamp ## crash one program and keep it down (PROGRAM=redis)
+	@$(NATIVE) hold-down $(PROGRAM)
+bring-back: .venvs/native/.stamp ## start it again
+	@$(NATIVE) bring-back $(PROGRAM)
+
 .PHONY: import train
 import: $(ENVIRONMENTS) ## replace the business data (SOURCE=csv|movietweetings|demo DIR=folder)
 	@$(NATIVE) pipeline import --source $(SOURCE) $(if $(DIR),--dir $(abspath $(DIR)))
@@ -53,10 +60,10 @@ lint: .venvs/dev/.stamp ## formatting, lint, types, generated pages
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy $(foreach package,$(dev_PACKAGES),$(package)/src)
-	$(PY) docs/generate.py --check
+	$(PY) docs/generator --check
 unit: .venvs/dev/.stamp .venvs/collector/.stamp ## unit, contract and integration tests
 	$(PY) -m native prerequisites
-	$(PY) -m pytest libs deploy/native $(SERVICES) airflow/tests --ignore airflow/tests/dags tests-e2e/unit
+	$(PY) -m pytest libs deploy/native $(SERVICES) airflow/tests --ignore airflow/tests/dags
 dags: .venvs/airflow/.stamp ## the tests of the DAGs and the task listener, in Airflow's environment
 	.venvs/airflow/bin/python -m pytest airflow/tests/dags
 e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of their own
@@ -64,7 +71,7 @@ e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of th
 
 .PHONY: docs
 docs: .venvs/dev/.stamp ## write the reference pages that come from the code
-	$(PY) docs/generate.py
+	$(PY) docs/generator
 
 $(UV):
 	python3 -m venv .venvs/uv && .venvs/uv/bin/pip install --quiet uv==$(UV_VERSION)

@@ -11,8 +11,17 @@ import redis
 import monitoring.testing
 from contracts import redis_keys
 from contracts.events import BehaviorEvent
+from recommender_api.events import EventIntake
 from recommender_api.events.journal import Journal, JournalError, JournalFullError, JournalInUseError
-from recommender_api.redis_store import NewEvent
+from recommender_api.metrics import Metrics
+from recommender_api.redis_store import (
+    Address,
+    Breaker,
+    GuardedStore,
+    MemoryStore,
+    NewEvent,
+    StoreUnavailableError,
+)
 from testkit.redis_server import RedisServer
 from testkit.running_app import RunningApp
 
@@ -117,6 +126,22 @@ def test_an_outage_is_reported_with_the_requests_id(api: RunningApp, held_redis:
         )
     assert reports.point_ids == ["redis.connection_failed"]
     assert reports[0].tags["request_id"] == "r-event"
+
+
+@pytest.mark.anyio
+async def test_while_older_events_wait_newer_ones_queue_behind_them(journal: Journal) -> None:
+    memory = MemoryStore()
+    store = GuardedStore(memory, Breaker(memory.probe, on_close=lambda: None), Address("localhost", 6379, 0))
+    intake = EventIntake(store, store.quietly(), journal, Metrics())
+    memory.error = StoreUnavailableError("down", "ConnectionError")
+    await intake.take([BehaviorEvent.model_validate(event(1))])
+    memory.error = None
+    await intake.take([BehaviorEvent.model_validate(event(2))])
+    assert memory.stream == []
+    await intake.replay()
+    await intake.take([BehaviorEvent.model_validate(event(3))])
+    ids = [BehaviorEvent.model_validate_json(body).event_id for body in memory.stream]
+    assert ids == ["e-1", "e-2", "e-3"]
 
 
 def new(*numbers: int) -> list[NewEvent]:

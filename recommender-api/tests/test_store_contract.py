@@ -1,6 +1,6 @@
 """What `Store` promises: the real Redis and the fake keep the same contract."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 import redis
@@ -19,8 +19,6 @@ from recommender_api.redis_store import (
 from testkit.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
-
-SortedSet = Callable[[str, dict[int, float]], Awaitable[None]]
 
 
 class Subject:
@@ -90,6 +88,13 @@ async def test_what_is_kept_expires(redis_url: str, redis_client: redis.Redis) -
     await store.add_events([NewEvent("e1", b"one")])
     assert 0 < redis_client.ttl("a") <= 60
     assert redis_client.ttl(redis_keys.seen_event("e1")) > 3600
+    await store.close()
+
+
+async def test_a_large_write_may_take_longer_than_a_read(redis_url: str, redis_client: redis.Redis) -> None:
+    store = RedisStore(redis_url, budget=0.001)
+    await store.write([], [b"x" * 200] * 5000)
+    assert redis_client.xlen(redis_keys.EVENT_STREAM) == 5000
     await store.close()
 
 

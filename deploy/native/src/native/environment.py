@@ -118,6 +118,8 @@ class StackEnvironment:
             "SPOOL_DIR": config.run / "spool",
             "MODEL_CACHE_DIR": config.run / "model-cache",
             "EVENT_JOURNAL_DIR": config.run / "event-journal",
+            # On two cores a second thread of LightGBM waits for the services more than it works.
+            "TRAINING_THREADS": "1",
             "ALERT_POLICY": config.root / "deploy" / "alerts.yaml",
         }
         if self.simulates_weixin:
@@ -132,6 +134,7 @@ class StackEnvironment:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "2",
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "15",
             # No login: it listens on loopback alone.
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",

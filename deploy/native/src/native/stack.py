@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import cached_property
 
 import httpx
@@ -73,7 +74,8 @@ class Stack:
 
     def down(self) -> None:
         """Stop everything; the data stays."""
-        self.supervisor.stop()
+        stores = programs.stores(self.config, self.environment)
+        self.supervisor.stop(last=[program.name for program in stores])
 
     def clean(self) -> None:
         """Stop everything and remove its data."""
@@ -109,7 +111,8 @@ class Stack:
         self.say("making demo data")
         training.load_demo_data(self.config, self.variables)
         self.say("training the first model through Airflow")
-        AirflowClient(f"http://127.0.0.1:{self.config.ports.airflow}").run_dag(training.DAG, self.say)
+        with closing(AirflowClient(f"http://127.0.0.1:{self.config.ports.airflow}")) as airflow:
+            airflow.run_dag(training.DAG, self.say)
         api = f"http://127.0.0.1:{self.config.ports.api}/ready"
         wait_until(lambda: programs.answers(api), within=60, what="recommender-api has the model")
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 import xmlrpc.client
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from native.waiting import wait_until
 # A Unix socket's path has to be shorter than this.
 _MAX_SOCKET_PATH = 100
 _STOP_ALL_SECONDS = 60
+_RUNS = frozenset({"RUNNING", "STARTING", "STOPPING"})
 
 
 class Supervisor:
@@ -73,11 +74,21 @@ class Supervisor:
         if self.state(name)["statename"] not in ("STOPPED", "EXITED", "FATAL"):
             self._call("stopProcess", name, True)
 
-    def stop(self) -> None:
-        """Stop every program and the supervisor, and end what outlived them."""
-        if self.runs():
-            self._call("shutdown")
+    def stop(self, last: Collection[str] = ()) -> None:
+        """Stop every program and the supervisor, and end what outlived them.
+
+        All stop at the same time, but for `last`, what the others need to end well: Airflow waits for its database.
+        """
         deadline = time.monotonic() + _STOP_ALL_SECONDS
+        if self.runs():
+            for state in self.states():
+                if state["name"] not in last and state["statename"] in _RUNS - {"STOPPING"}:
+                    self._call("stopProcess", state["name"], False)
+            while time.monotonic() < deadline and any(
+                state["statename"] in _RUNS for state in self.states() if state["name"] not in last
+            ):
+                time.sleep(0.1)
+            self._call("shutdown")
         while sessions.leads(self._session_file) and time.monotonic() < deadline:
             time.sleep(0.1)
         # Airflow's tasks leave their scheduler's group when it is killed, but not the supervisor's session.

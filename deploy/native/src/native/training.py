@@ -27,6 +27,10 @@ class AirflowClient:
         self._url = url
         self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=TIMEOUT_SECONDS)
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
     def run_dag(self, dag_id: str, on_progress: Callable[[str], None]) -> None:
         """Trigger a DAG and wait for its end; raises `TrainingFailedError` that names the failed tasks."""
         self._call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})

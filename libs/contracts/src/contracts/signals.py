@@ -23,7 +23,7 @@ class AlertSignal(BaseModel):
     service: Annotated[str, Field(min_length=1, max_length=64)]
     environment: Annotated[str, Field(max_length=64)]
     message: Annotated[str, Field(max_length=8192)]
-    occurrences: Annotated[int, Field(ge=1)] = 1
+    occurrences: Annotated[int, Field(ge=1, le=2**40)] = 1
     first_seen: AwareDatetime
     last_seen: AwareDatetime
     request_ids: Annotated[list[str], Field(max_length=10)] = []

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 import monitoring
+from monitoring.signals import SignalSink
 from servicekit import logs
 from servicekit.settings import ServiceSettings
 
@@ -22,8 +23,17 @@ DRAIN_SECONDS = 8
 BACKLOG = 2048
 
 
-def run(service: str, settings_class: type[SettingsT], create_app: Callable[[SettingsT], FastAPI]) -> int:
-    """Run a service until it is told to stop; returns the exit code: 2 for bad settings, 1 for a failed start."""
+def run(
+    service: str,
+    settings_class: type[SettingsT],
+    create_app: Callable[[SettingsT], FastAPI],
+    *,
+    signal_sink: SignalSink | None = None,
+) -> int:
+    """Run a service until it is told to stop; returns the exit code: 2 for bad settings, 1 for a failed start.
+
+    `signal_sink` takes the process's own alert signals in place of the gateway.
+    """
     try:
         monitoring_settings = monitoring.MonitoringSettings()
     except ValidationError as error:
@@ -32,10 +42,10 @@ def run(service: str, settings_class: type[SettingsT], create_app: Callable[[Set
     try:
         settings = settings_class()
     except ValidationError as error:
-        monitoring.init(service, monitoring_settings)
+        monitoring.init(service, monitoring_settings, signal_sink=signal_sink)
         sys.stderr.write(_explain(service, error))
         return _failed(error, exit_code=2)
-    monitoring.init(service, monitoring_settings, secrets=settings.secrets())
+    monitoring.init(service, monitoring_settings, secrets=settings.secrets(), signal_sink=signal_sink)
     logs.configure(service, settings.log_level, monitoring.log_redaction())
     try:
         listener = socket.create_server((settings.host, settings.port), backlog=BACKLOG)

@@ -16,7 +16,8 @@ from recommender_api.redis_store import GuardedStore, Put, StoreError
 
 # Some seconds of answers at full load; behind that, Redis is in trouble and a cache entry more won't help.
 MAX_WAITING = 5_000
-BATCH = 200
+# Some hundred exposures: packing them holds up the requests for a millisecond at most.
+BATCH = 20
 DRAIN_SECONDS = 1.0
 
 

@@ -34,9 +34,10 @@ class TrendingPath:
         contents = arm.model.engine.contents
         keep = query.filters.over(contents.catalogue)
         hot, live_scores = _hot(contents, counts, keep)
-        rest = _rest(contents, timeframe, keep, hot)
-        positions = np.concatenate([hot, rest])[: query.limit]
-        scores = (live_scores + _below(live_scores[-1] if live_scores else 1.0, len(rest)))[: query.limit]
+        hot, live_scores = hot[: query.limit], live_scores[: query.limit]
+        rest = _rest(contents, timeframe, keep, hot)[: query.limit - len(hot)]
+        positions = np.concatenate([hot, rest])
+        scores = live_scores + _below(live_scores[-1] if live_scores else 1.0, len(rest))
         trending = {*hot.tolist(), *contents.trending.get(timeframe, [])}
         reasons = [["trending"] if position in trending else ["popular"] for position in positions.tolist()]
         explanations = None

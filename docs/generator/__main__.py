@@ -1,7 +1,7 @@
 """Writes the reference pages that come from the code: CONFIGURATION, API_REFERENCE and MONITORING_POINTS.
 
-python docs/generate.py            write them
-python docs/generate.py --check    exit 1 and name the pages that no longer say what the code says
+python docs/generator            write them
+python docs/generator --check    exit 1 and name the pages that no longer say what the code says
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import api_reference
 import configuration
-from monitoring.docs import render as render_monitoring_points
+from monitoring.docs import markdown as render_monitoring_points
 
 PAGES = {
     "API_REFERENCE.md": api_reference.render,
@@ -24,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a page has drifted")
     check = parser.parse_args().check
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     drifted = []
     for name, render in PAGES.items():
         page = folder / name

@@ -1,0 +1,60 @@
+"""Composition root of notification-gateway."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from zoneinfo import ZoneInfo
+
+from fastapi import FastAPI, Request
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.responses import Response
+
+from notification_gateway import health
+from notification_gateway.dashboard import endpoints as dashboard
+from notification_gateway.dashboard.page import DashboardPage
+from notification_gateway.gateway import Clock, Gateway, utc_now
+from notification_gateway.incidents import endpoints as incidents
+from notification_gateway.notify import endpoints as notify
+from notification_gateway.own_signals import OwnSignals
+from notification_gateway.settings import Settings
+from notification_gateway.signals import endpoints as signals
+from notification_gateway.silences import endpoints as silences
+from notification_gateway.webhooks import alertmanager, sentry
+from servicekit.app import base_app
+from servicekit.problems import answer
+
+_log = logging.getLogger(__name__)
+
+DESCRIPTION = """Takes alert signals, judges them by the alert policy, and tells the right person: P0 at once by
+WeChat Work, P1 in an hourly email, P2 on the daily dashboard. What is acknowledged is stored."""
+
+
+def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock: Clock = utc_now) -> FastAPI:
+    """Return the application; it opens files, database and connections when it starts."""
+    gateway = Gateway(settings, own_signals or OwnSignals(), clock)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with gateway.running():
+            yield
+
+    app = base_app("recsys-notification-gateway", "Notification gateway", lifespan=lifespan, description=DESCRIPTION)
+    app.exception_handler(DBAPIError)(_database_failed)
+    app.exception_handler(PoolTimeoutError)(_database_failed)
+    app.include_router(signals.router(gateway.intake, settings.gateway_token, gateway.metrics))
+    app.include_router(incidents.router(gateway.storage))
+    app.include_router(silences.router(gateway.storage, settings.admin_token, clock))
+    app.include_router(notify.router(gateway.storage, settings.gateway_token, clock, gateway.wake))
+    app.include_router(alertmanager.router(gateway.intake, settings.gateway_token, settings.environment, clock))
+    app.include_router(sentry.router(gateway.intake, settings.sentry_webhook_secret, settings.environment, clock))
+    page = DashboardPage(ZoneInfo(settings.alert_timezone), settings.collector_url)
+    app.include_router(dashboard.router(gateway.storage, page, clock))
+    app.include_router(health.router(gateway))
+    return app
+
+
+async def _database_failed(request: Request, error: Exception) -> Response:
+    _log.error("the database failed under %s: %s", request.url.path, type(error).__name__)
+    detail = "The database does not answer, so nothing was stored. Send it again later."
+    return answer(request, 503, detail, headers={"Retry-After": "5"})

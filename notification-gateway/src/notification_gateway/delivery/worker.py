@@ -1,0 +1,160 @@
+"""The delivery loop of one channel."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from notification_gateway.delivery.channel import Channel, Outcome, Rejected
+from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
+from notification_gateway.outbox import queries as outbox
+from notification_gateway.outbox.model import Claim, NewNotification
+from notification_gateway.policy import model as policy
+from notification_gateway.storage import Storage
+
+_log = logging.getLogger(__name__)
+
+CONCURRENCY = 8
+# Retries, and what other replicas put into the outbox; what this process puts in wakes the loop at once.
+POLL_SECONDS = 0.5
+MAX_SEND_SECONDS = 10.0
+
+
+class Witness(Protocol):
+    """Hears what became of notifications, for monitoring and metrics."""
+
+    def delivered(self, claimed: Claim, seconds: float) -> None:
+        """The other side has it, so many seconds after it was put into the outbox."""
+        ...
+
+    def given_up(self, claimed: Claim, outcome: Rejected) -> None:
+        """It is not, or not soon, delivered through this channel."""
+        ...
+
+
+class DeliveryLoop:
+    """Claims, sends and marks; at least once, whatever dies in between. `step` is to be run again and again."""
+
+    def __init__(
+        self,
+        name: policy.Channel,
+        channel: Channel,
+        storage: Storage,
+        clock: Callable[[], datetime],
+        witness: Witness,
+        *,
+        lease: timedelta,
+        failover: policy.Channel | None = None,
+        on_failover: Callable[[], None] | None = None,
+    ) -> None:
+        self.name = name
+        self._channel = channel
+        self._storage = storage
+        self._clock = clock
+        self._witness = witness
+        self._lease = lease
+        # Well within the lease, so that nobody sends the same beside us.
+        self._send_seconds = min(MAX_SEND_SECONDS, lease.total_seconds() / 2)
+        self._failover = failover
+        self._on_failover = on_failover
+        self._wake = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Look into the outbox at once."""
+        self._wake.set()
+
+    async def step(self) -> None:
+        """Start what is due, or wait for it."""
+        self._wake.clear()
+        claimed = await self._claim()
+        for each in claimed:
+            task = asyncio.create_task(self._deliver(each))
+            self._sending.add(task)
+            task.add_done_callback(self._finished)
+        if not claimed:
+            await self._pause()
+
+    async def drain(self) -> None:
+        """Let finish what is on its way: its timeout is short, and a cut connection would be sent twice."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=self._send_seconds / 2)
+
+    async def deliver_due(self) -> int:
+        """Deliver what is due now and return how much that was; for tests, and for a last round."""
+        claimed = await self._claim()
+        await asyncio.gather(*map(self._deliver, claimed))
+        return len(claimed)
+
+    async def _claim(self) -> list[Claim]:
+        free = CONCURRENCY - len(self._sending)
+        if free <= 0:
+            return []
+        return await asyncio.to_thread(self._claim_now, free)
+
+    def _claim_now(self, limit: int) -> list[Claim]:
+        # Alone, because the rate is counted over all replicas.
+        with self._storage.alone(self.name) as connection:
+            return outbox.claim(
+                connection,
+                self.name,
+                self._clock(),
+                self._lease,
+                limit=limit,
+                per_minute=self._channel.per_minute,
+            )
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The lease ends, and the message is tried again.
+            _log.error("a delivery through %s broke off: %s", self.name, error, exc_info=error)
+
+    async def _deliver(self, claimed: Claim) -> None:
+        outcome = await self._send(claimed)
+        step = next_step(claimed, outcome, self._clock(), has_other_channel=self._failover is not None)
+        await asyncio.to_thread(self._mark, claimed, step)
+        if isinstance(step, Done):
+            self._witness.delivered(claimed, (self._clock() - claimed.created_at).total_seconds())
+        elif isinstance(outcome, Rejected) and (isinstance(step, GiveUp) or step.troubled):
+            _log.warning("%s %s through %s: %s", claimed.kind, claimed.id, self.name, step.detail)
+            self._witness.given_up(claimed, outcome)
+        if isinstance(step, GiveUp) and step.failover and self._on_failover is not None:
+            self._on_failover()
+
+    async def _send(self, claimed: Claim) -> Outcome:
+        try:
+            async with asyncio.timeout(self._send_seconds):
+                return await self._channel.send(claimed.notice, claimed.dedupe_key)
+        except TimeoutError:
+            return Rejected(f"no answer within {self._send_seconds:g} s", retryable=True)
+
+    def _mark(self, claimed: Claim, step: Step) -> None:
+        now = self._clock()
+        with self._storage.writing() as connection:
+            match step:
+                case Done(detail):
+                    outbox.mark_sent(connection, claimed, now, detail)
+                case TryAgain(at, detail):
+                    outbox.mark_waiting(connection, claimed, at, detail)
+                case GiveUp(detail, failover):
+                    outbox.mark_failed(connection, claimed, detail)
+                    if failover and self._failover is not None:
+                        other = NewNotification(
+                            dedupe_key=f"{claimed.dedupe_key}:{self._failover}",
+                            kind=claimed.kind,
+                            channel=self._failover,
+                            notice=claimed.notice,
+                            due=now,
+                            incident_id=claimed.incident_id,
+                        )
+                        outbox.put(connection, other, now)

@@ -1,0 +1,1 @@
+"""Email by SMTP: summaries, and urgent alerts when WeChat is down."""

@@ -1,0 +1,62 @@
+"""Email as a channel."""
+
+import asyncio
+import hashlib
+import smtplib
+from collections.abc import Sequence
+from datetime import timedelta
+from email.message import EmailMessage
+
+from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
+from notification_gateway.email.server import SmtpServer
+from notification_gateway.messages.forms import html, plain
+from notification_gateway.messages.notice import Notice
+
+# A wrong password is mended by a person.
+LOGIN_WAIT = timedelta(minutes=5)
+_PERMANENT = range(500, 600)
+
+
+class EmailChannel:
+    """One message to all recipients, as text and HTML."""
+
+    per_minute = None
+
+    def __init__(self, server: SmtpServer, sender: str, recipients: Sequence[str]) -> None:
+        self._server = server
+        self._sender = sender
+        self._recipients = list(recipients)
+
+    async def send(self, notice: Notice, key: str) -> Outcome:
+        """Try once; the message id is made of `key`, so that mail programs show two arrivals as one."""
+        return await asyncio.to_thread(self._send, self._message(notice, key))
+
+    async def close(self) -> None:
+        """Nothing is open between messages."""
+
+    def _message(self, notice: Notice, key: str) -> EmailMessage:
+        message = EmailMessage()
+        message["Subject"] = " ".join(notice.title.split())
+        message["From"] = self._sender
+        message["To"] = ", ".join(self._recipients)
+        message["Message-ID"] = f"<{hashlib.sha256(f'{key} {notice.title}'.encode()).hexdigest()[:32]}@gateway>"
+        message.set_content(plain(notice))
+        message.add_alternative(html(notice), subtype="html")
+        return message
+
+    def _send(self, message: EmailMessage) -> Outcome:
+        try:
+            with self._server.session() as smtp:
+                refused = smtp.send_message(message, self._sender, self._recipients)
+        except smtplib.SMTPAuthenticationError as error:
+            return Rejected(f"SMTP login refused ({error.smtp_code})", retryable=True, wait=LOGIN_WAIT)
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = {code for code, _ in error.recipients.values()}
+            return Rejected(
+                f"SMTP refused every recipient ({min(codes)})", retryable=any(code not in _PERMANENT for code in codes)
+            )
+        except smtplib.SMTPResponseException as error:
+            return Rejected(f"SMTP answered {error.smtp_code}", retryable=error.smtp_code not in _PERMANENT)
+        except (smtplib.SMTPException, OSError) as error:
+            return Rejected(f"SMTP: {type(error).__name__}: {error}", retryable=True)
+        return Delivered(f"refused for {', '.join(sorted(refused))}" if refused else "")

@@ -1,0 +1,135 @@
+"""The running gateway: its parts, and the tasks that keep it going."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from notification_gateway import channels
+from notification_gateway.delivery.witness import DeliveryWitness
+from notification_gateway.delivery.worker import DeliveryLoop
+from notification_gateway.incidents.quiet import QuietIncidents
+from notification_gateway.incidents.telling import Telling
+from notification_gateway.messages.composer import Composer
+from notification_gateway.metrics import Metrics
+from notification_gateway.own_signals import OwnSignals
+from notification_gateway.policy.model import Policy
+from notification_gateway.policy.watching import PolicyFile
+from notification_gateway.retention import remove_old
+from notification_gateway.settings import Settings
+from notification_gateway.signals.intake import Intake
+from notification_gateway.storage import Storage
+from notification_gateway.summaries.closing import Summaries
+from notification_gateway.summaries.periods import Periods
+from servicekit.background import forever
+
+POLICY_SECONDS = 1.0
+TIME_SECONDS = 5.0
+RETENTION_SECONDS = 3600.0
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+class Gateway:
+    """Built without touching file, database or network; `running()` opens them."""
+
+    def __init__(self, settings: Settings, own_signals: OwnSignals, clock: Clock = utc_now) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.metrics = Metrics()
+        self.storage = Storage(settings.database_url.get_secret_value())
+        zone = ZoneInfo(settings.alert_timezone)
+        self._periods = Periods(zone, settings.alert_digest_hour)
+        self.composer = Composer(zone, settings.collector_url, settings.runbook_url)
+        self._telling = Telling(self.composer, self._periods.start)
+        self.intake = Intake(self.storage, self._policy_in_use, self._telling, clock, self.wake)
+        self.weixin = channels.weixin(settings, clock)
+        self.email = channels.email(settings)
+        self.witnesses = {
+            "weixin": DeliveryWitness("weixin", self.metrics, self.weixin.kind),
+            "email": DeliveryWitness("email", self.metrics, self.email.kind),
+        }
+        self.policy_file: PolicyFile | None = None
+        self._own_signals = own_signals
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.quiet = QuietIncidents(self.storage, self._telling, clock)
+        self.summaries = Summaries(self.storage, self.composer, self._periods, clock)
+        self.deliveries = self._delivery_loops()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open everything for the length of a block; raises `PolicyError` and `SQLAlchemyError`."""
+        self.policy_file = PolicyFile(self.settings.alert_policy)
+        await asyncio.to_thread(self.storage.migrate)
+        self._loop = asyncio.get_running_loop()
+        tasks = [asyncio.create_task(each) for each in (*self._chores(self.policy_file), *self._delivering())]
+        self._own_signals.connect(self.intake.accept)
+        try:
+            yield
+        finally:
+            self._own_signals.disconnect()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(each.drain() for each in self.deliveries))
+            await self.weixin.channel.close()
+            await self.email.channel.close()
+            self._loop = None
+            self.storage.close()
+
+    def wake(self) -> None:
+        """Have the outbox looked into at once; from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake_deliveries)
+
+    def _wake_deliveries(self) -> None:
+        for each in self.deliveries:
+            each.wake()
+
+    def _policy_in_use(self) -> Policy:
+        if self.policy_file is None:
+            raise RuntimeError("the gateway is not running")
+        return self.policy_file.policy
+
+    def _delivery_loops(self) -> list[DeliveryLoop]:
+        lease = timedelta(seconds=self.settings.delivery_lease_seconds)
+        return [
+            DeliveryLoop(
+                "weixin",
+                self.weixin.channel,
+                self.storage,
+                self.clock,
+                self.witnesses["weixin"],
+                lease=lease,
+                failover="email" if self.email.configured else None,
+                on_failover=self._wake_deliveries,
+            ),
+            DeliveryLoop("email", self.email.channel, self.storage, self.clock, self.witnesses["email"], lease=lease),
+        ]
+
+    def _delivering(self) -> list[Coroutine[Any, Any, None]]:
+        return [forever(f"delivery {each.name}", each.step) for each in self.deliveries]
+
+    def _chores(self, policy_file: PolicyFile) -> list[Coroutine[Any, Any, None]]:
+        def chore(name: str, run: Callable[[], object], seconds: float) -> Coroutine[Any, Any, None]:
+            async def step() -> None:
+                await asyncio.to_thread(run)
+
+            return forever(name, step, interval=seconds)
+
+        return [
+            chore("policy", policy_file.refresh, POLICY_SECONDS),
+            chore("quiet incidents", self.quiet.resolve, TIME_SECONDS),
+            chore("summaries", self.summaries.close_due, TIME_SECONDS),
+            chore("retention", self._remove_old, RETENTION_SECONDS),
+        ]
+
+    def _remove_old(self) -> None:
+        remove_old(self.storage, self.clock(), timedelta(days=self.settings.retention_days))

@@ -1,0 +1,1 @@
+"""Incidents: signals of one fingerprint, from the first to the recovery or a quarter of an hour of quiet."""

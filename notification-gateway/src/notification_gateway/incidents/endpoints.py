@@ -1,0 +1,116 @@
+"""GET /alerts."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection, select
+
+from notification_gateway.incidents.queries import of_row
+from notification_gateway.policy.model import Priority
+from notification_gateway.storage import Storage
+from notification_gateway.tables import incidents, notifications
+from servicekit.problems import problem_responses
+
+
+class AlertNotification(BaseModel):
+    """One message about an incident; `suppressed` was judged, but is not for people (environment verify)."""
+
+    kind: str
+    channel: str
+    state: Literal["pending", "sending", "sent", "failed", "suppressed"]
+    attempts: int
+    created_at: datetime
+    sent_at: datetime | None
+    detail: Annotated[str, Field(description="What the other side said last")]
+
+
+class Alert(BaseModel):
+    """An incident: what happened, how often, and who was told."""
+
+    id: int
+    state: Literal["open", "resolved"]
+    resolution: Annotated[Literal["recovered", "quiet"] | None, Field(description="How it ended")]
+    priority: Priority
+    rule: Annotated[str | None, Field(description="The policy's rule; null: the default of its level")]
+    reason: str
+    monitoring_point: str
+    fingerprint: list[str]
+    level: str
+    category: str
+    service: str
+    environment: str
+    message: str
+    occurrences: int
+    first_seen: datetime
+    last_seen: datetime
+    opened_at: datetime
+    resolved_at: datetime | None
+    request_ids: list[str]
+    tags: dict[str, str]
+    event_id: Annotated[str | None, Field(description="The latest event in the collector")]
+    silence_id: Annotated[int | None, Field(description="The silence that covers it")]
+    notifications: list[AlertNotification]
+
+
+class AlertPage(BaseModel):
+    """Newest first; `next_before` asks for the next page."""
+
+    alerts: list[Alert]
+    next_before: int | None
+
+
+def router(storage: Storage) -> APIRouter:
+    """Return the route."""
+    routes = APIRouter(tags=["alerts"])
+
+    @routes.get("/alerts", responses=problem_responses(503))
+    def get_alerts(
+        state: Annotated[Literal["open", "resolved"] | None, Query(description="Only these")] = None,
+        priority: Annotated[Priority | None, Query(description="Only this priority")] = None,
+        service: Annotated[str | None, Query(description="Only this service's")] = None,
+        environment: Annotated[str | None, Query(description="Only this environment's")] = None,
+        monitoring_point: Annotated[str | None, Query(description="Only this point's")] = None,
+        before: Annotated[int | None, Query(ge=1, description="Only incidents with a lower id")] = None,
+        limit: Annotated[int, Query(ge=1, le=500, description="How many")] = 100,
+    ) -> AlertPage:
+        """List incidents, newest first, with what was sent about each."""
+        statement = select(incidents).order_by(incidents.c.id.desc()).limit(limit + 1)
+        wanted = {
+            "state": state,
+            "priority": priority,
+            "service": service,
+            "environment": environment,
+            "monitoring_point": monitoring_point,
+        }
+        for name, value in wanted.items():
+            if value is not None:
+                statement = statement.where(incidents.c[name] == value)
+        if before is not None:
+            statement = statement.where(incidents.c.id < before)
+        with storage.reading() as connection:
+            found = [of_row(row) for row in connection.execute(statement).mappings()]
+            told = notifications_of(connection, [incident.id for incident in found[:limit]])
+        alerts = [
+            Alert.model_validate(
+                {name: getattr(incident, name) for name in Alert.model_fields if name != "notifications"}
+                | {"notifications": told.get(incident.id, [])}
+            )
+            for incident in found[:limit]
+        ]
+        return AlertPage(alerts=alerts, next_before=alerts[-1].id if len(found) > limit else None)
+
+    return routes
+
+
+def notifications_of(connection: Connection, incident_ids: list[int]) -> dict[int, list[AlertNotification]]:
+    """Return what was sent, or is to be, about each incident."""
+    rows = connection.execute(
+        select(notifications).where(notifications.c.incident_id.in_(incident_ids)).order_by(notifications.c.id)
+    ).mappings()
+    told: dict[int, list[AlertNotification]] = {}
+    for row in rows:
+        fields = {name: row[name] for name in AlertNotification.model_fields}
+        told.setdefault(row["incident_id"], []).append(AlertNotification.model_validate(fields))
+    return told

@@ -1,0 +1,1 @@
+"""What people read: notices in Chinese and English, and their forms for each channel."""

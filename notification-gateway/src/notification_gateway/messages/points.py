@@ -1,0 +1,33 @@
+"""What is known of a monitoring point: its name and first action, in Chinese (here) and English (the catalogue)."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import yaml
+
+from monitoring import catalogue
+
+
+@dataclass(frozen=True)
+class PointText:
+    """The name in Chinese, and what to do first in both languages."""
+
+    name: str
+    first_zh: str
+    first_en: str
+
+
+@cache
+def point_texts() -> dict[str, PointText]:
+    """Return the texts by monitoring point."""
+    chinese = yaml.safe_load(files(__package__).joinpath("points.zh.yaml").read_text(encoding="utf-8"))
+    return {
+        point.id: PointText(chinese[point.id]["name"], chinese[point.id]["first"], point.runbook.do)
+        for point in (*catalogue.load(), *catalogue.load_own())
+    }
+
+
+def runbook_anchor(point_id: str) -> str:
+    """Return the anchor of a point's section in docs/MONITORING_POINTS.md."""
+    return point_id.replace(".", "").lower()

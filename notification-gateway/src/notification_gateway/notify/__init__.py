@@ -1,0 +1,1 @@
+"""Messages that a person or a script asks for, past the policy."""

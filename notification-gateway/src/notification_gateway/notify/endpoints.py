@@ -1,0 +1,61 @@
+"""POST /notify."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import uuid4
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from notification_gateway.messages.notice import Line, Notice
+from notification_gateway.outbox import queries as outbox
+from notification_gateway.outbox.model import NewNotification
+from notification_gateway.storage import Storage
+from servicekit.bearer import bearer_guard
+from servicekit.problems import problem_responses
+
+_Text = r"^[^\x00]*$"
+
+
+class NotifyRequest(BaseModel):
+    """A message; with an `idempotency_key` the same one is sent once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=_Text)]
+    text: Annotated[str, Field(max_length=8000, pattern=_Text)] = ""
+    sender: Annotated[str, Field(max_length=64, pattern=_Text, examples=["nightly-backup"])] = ""
+    channel: Literal["weixin", "email"] = "weixin"
+    idempotency_key: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")] = None
+
+
+class NotifyReceipt(BaseModel):
+    """The message is stored and will be sent; null: its key was known."""
+
+    notification_id: int | None
+
+
+def router(
+    storage: Storage, token: SecretStr, clock: Callable[[], datetime], on_stored: Callable[[], None]
+) -> APIRouter:
+    """Return the route."""
+    routes = APIRouter(tags=["notify"])
+
+    @routes.post("/notify", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(401, 503))
+    def post_notify(request: NotifyRequest) -> NotifyReceipt:
+        """Send a message to the people behind a channel. It is stored when this answers."""
+        now, key = clock(), request.idempotency_key or uuid4().hex
+        notice = Notice(
+            title=request.title,
+            lines=(Line(label="来自 From", value=request.sender),) if request.sender else (),
+            paragraphs=(request.text,) if request.text else (),
+            reference=key[:32],
+        )
+        with storage.writing() as connection:
+            new = NewNotification(f"notify:{request.channel}:{key}", "notify", request.channel, notice, due=now)
+            stored = outbox.put(connection, new, now)
+        on_stored()
+        return NotifyReceipt(notification_id=stored)
+
+    return routes

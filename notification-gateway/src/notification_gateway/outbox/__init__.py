@@ -1,0 +1,1 @@
+"""The outbox: what must be sent stands in the database before anything is acknowledged."""

@@ -1,0 +1,40 @@
+"""A notification: one notice on its way through one channel."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from notification_gateway.messages.notice import Notice
+from notification_gateway.policy.model import Channel
+
+Kind = Literal["opened", "resolved", "summary", "notify"]
+NotificationState = Literal["pending", "sending", "sent", "failed", "suppressed"]
+URGENCY: dict[Kind, int] = {"opened": 0, "notify": 1, "resolved": 1, "summary": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class NewNotification:
+    """What is put into the outbox; the same `dedupe_key` goes in once."""
+
+    dedupe_key: str
+    kind: Kind
+    channel: Channel
+    notice: Notice
+    due: datetime
+    incident_id: int | None = None
+    suppressed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A notification that this process may send until its lease ends; `attempts` counts this one."""
+
+    id: int
+    dedupe_key: str
+    kind: Kind
+    channel: Channel
+    notice: Notice
+    incident_id: int | None
+    attempts: int
+    created_at: datetime
+    lease_until: datetime

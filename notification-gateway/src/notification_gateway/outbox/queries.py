@@ -1,0 +1,177 @@
+"""The outbox in the database."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
+
+from notification_gateway.messages.notice import Notice
+from notification_gateway.outbox.model import URGENCY, Claim, NewNotification
+from notification_gateway.policy.model import Channel
+from notification_gateway.storage import upsert
+from notification_gateway.tables import notifications
+
+MINUTE = timedelta(minutes=1)
+
+
+def put(connection: Connection, new: NewNotification, now: datetime) -> int | None:
+    """Store a notification; returns its id, or None when its key is known."""
+    statement = (
+        upsert(connection, notifications)
+        .values(
+            dedupe_key=new.dedupe_key,
+            incident_id=new.incident_id,
+            kind=new.kind,
+            channel=new.channel,
+            urgency=URGENCY[new.kind],
+            notice=new.notice.model_dump(mode="json"),
+            state="suppressed" if new.suppressed else "pending",
+            created_at=now,
+            next_attempt_at=new.due,
+        )
+        .on_conflict_do_nothing(index_elements=[notifications.c.dedupe_key])
+        .returning(notifications.c.id)
+    )
+    return connection.execute(statement).scalar()
+
+
+def withdraw_resolved(connection: Connection, incident_id: int) -> None:
+    """Take back an "it is over" that nobody was told yet."""
+    connection.execute(
+        delete(notifications).where(
+            notifications.c.incident_id == incident_id,
+            notifications.c.kind == "resolved",
+            notifications.c.state.in_(("pending", "suppressed")),
+        )
+    )
+
+
+def claim(
+    connection: Connection, channel: Channel, now: datetime, lease: timedelta, *, limit: int, per_minute: int | None
+) -> list[Claim]:
+    """Take up to `limit` due notifications, most urgent first, for as long as the lease.
+
+    At most `per_minute` attempts are made in any minute, by all processes together. Messages of one incident keep
+    their order.
+    """
+    if per_minute is not None:
+        recent = connection.execute(
+            select(func.count()).where(
+                notifications.c.channel == channel, notifications.c.last_attempt_at > now - MINUTE
+            )
+        ).scalar_one()
+        limit = min(limit, per_minute - recent)
+    if limit <= 0:
+        return []
+    rows = connection.execute(
+        select(notifications)
+        .where(notifications.c.channel == channel, _due(now), ~_waits_for_another())
+        .order_by(notifications.c.urgency, notifications.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if not rows:
+        return []
+    connection.execute(
+        update(notifications)
+        .where(notifications.c.id.in_([row.id for row in rows]))
+        .values(
+            state="sending",
+            attempts=notifications.c.attempts + 1,
+            last_attempt_at=now,
+            lease_until=now + lease,
+        )
+    )
+    return [
+        Claim(
+            id=row.id,
+            dedupe_key=row.dedupe_key,
+            kind=row.kind,
+            channel=row.channel,
+            notice=Notice.model_validate(row.notice),
+            incident_id=row.incident_id,
+            attempts=row.attempts + 1,
+            created_at=row.created_at,
+            lease_until=now + lease,
+        )
+        for row in rows
+    ]
+
+
+def mark_sent(connection: Connection, claimed: Claim, now: datetime, detail: str) -> None:
+    """Write down that the other side has it."""
+    connection.execute(
+        update(notifications)
+        .where(notifications.c.id == claimed.id)
+        .values(
+            state="sent",
+            sent_at=now,
+            lease_until=None,
+            detail=detail,
+            latency_seconds=(now - claimed.created_at).total_seconds(),
+        )
+    )
+
+
+def mark_waiting(connection: Connection, claimed: Claim, until: datetime, detail: str) -> None:
+    """Write down that it is tried again later, unless another process holds it by now."""
+    connection.execute(
+        update(notifications)
+        .where(_still_held(claimed))
+        .values(state="pending", next_attempt_at=until, lease_until=None, detail=detail)
+    )
+
+
+def mark_failed(connection: Connection, claimed: Claim, detail: str) -> None:
+    """Write down that it is given up, unless another process holds it by now."""
+    connection.execute(
+        update(notifications).where(_still_held(claimed)).values(state="failed", lease_until=None, detail=detail)
+    )
+
+
+def counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """Return how many notifications there are by channel and state."""
+    rows = connection.execute(
+        select(notifications.c.channel, notifications.c.state, func.count()).group_by(
+            notifications.c.channel, notifications.c.state
+        )
+    )
+    return {(channel, state): count for channel, state, count in rows}
+
+
+def oldest_due(connection: Connection, now: datetime) -> datetime | None:
+    """Return since when the longest-waiting notification has been due, or None."""
+    statement = select(func.min(notifications.c.created_at)).where(
+        notifications.c.state.in_(("pending", "sending")), notifications.c.next_attempt_at <= now
+    )
+    oldest: datetime | None = connection.execute(statement).scalar()
+    return oldest
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    return or_(
+        and_(notifications.c.state == "pending", notifications.c.next_attempt_at <= now),
+        # Its sender died, or hangs past every timeout.
+        and_(notifications.c.state == "sending", notifications.c.lease_until <= now),
+    )
+
+
+def _waits_for_another() -> ColumnElement[bool]:
+    earlier = notifications.alias("earlier")
+    return (
+        select(earlier.c.id)
+        .where(
+            earlier.c.incident_id == notifications.c.incident_id,
+            earlier.c.channel == notifications.c.channel,
+            earlier.c.id < notifications.c.id,
+            earlier.c.state.in_(("pending", "sending")),
+        )
+        .exists()
+    )
+
+
+def _still_held(claimed: Claim) -> ColumnElement[bool]:
+    return and_(
+        notifications.c.id == claimed.id,
+        notifications.c.state == "sending",
+        notifications.c.lease_until == claimed.lease_until,
+    )

@@ -1,0 +1,37 @@
+"""What the policy decides about a signal, and why."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from notification_gateway.policy.matching import Subject, matches
+from notification_gateway.policy.model import PRIORITY_ACTIONS, Action, Condition, Policy, Priority, Rate
+
+# How many occurrences that match a condition there were within the window of its rate, this signal's included.
+CountOccurrences = Callable[[Condition, Rate], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The priority, the rule that gave it (None: the level's default), and the reason in words."""
+
+    priority: Priority
+    rule: str | None
+    actions: tuple[Action, ...]
+    reason: str
+
+
+def decide(policy: Policy, subject: Subject, count: CountOccurrences) -> Decision:
+    """Return what the first matching rule says; what no rule matches goes by its level."""
+    for rule in policy.rules:
+        for number, condition in enumerate(rule.conditions, start=1):
+            if not matches(condition, subject):
+                continue
+            reason = f"rule {rule.name!r}, condition {number}"
+            if condition.rate is not None:
+                counted = count(condition, condition.rate)
+                if counted <= condition.rate.threshold:
+                    continue
+                reason += f": {counted} is {condition.rate}"
+            return Decision(rule.priority, rule.name, rule.actions, reason)
+    priority = policy.default_priority(subject.level)
+    return Decision(priority, None, PRIORITY_ACTIONS[priority], f"no rule matches; level {subject.level} is {priority}")

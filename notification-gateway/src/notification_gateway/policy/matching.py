@@ -1,0 +1,45 @@
+"""Does a condition match? Rates are not looked at here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from contracts.signals import AlertSignal, Level
+from notification_gateway.policy.model import ANY_TAIL, Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What conditions look at."""
+
+    fingerprint: tuple[str, ...]
+    level: Level
+    category: str
+    service: str
+
+    @classmethod
+    def of(cls, signal: AlertSignal) -> "Subject":
+        """Return a signal's subject."""
+        return cls(tuple(signal.fingerprint), signal.level, signal.category, signal.service)
+
+
+def fingerprint_matches(pattern: Sequence[str], fingerprint: Sequence[str]) -> bool:
+    """Match part by part with shell-style globs; a last part `**` matches any number of parts, none included."""
+    if pattern and pattern[-1] == ANY_TAIL:
+        pattern = pattern[:-1]
+        fingerprint = fingerprint[: len(pattern)]
+    return len(pattern) == len(fingerprint) and all(map(fnmatchcase, fingerprint, pattern))
+
+
+def matches(condition: Condition, subject: Subject) -> bool:
+    """Say whether all named properties match."""
+    return (
+        (condition.fingerprint is None or fingerprint_matches(condition.fingerprint, subject.fingerprint))
+        and (condition.level is None or _level_matches(condition.level, subject.level))
+        and condition.category in (None, subject.category)
+        and condition.service in (None, subject.service)
+    )
+
+
+def _level_matches(wanted: Level, level: Level) -> bool:
+    return level == wanted or (wanted, level) == ("error", "fatal")

@@ -1,0 +1,113 @@
+"""The policy file as data; `deploy/alerts.yaml` is the one that ships."""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from contracts.signals import Level
+
+Priority = Literal["P0", "P1", "P2", "none"]
+Alert = Literal["immediate", "hourly_summary", "daily_digest"]
+Channel = Literal["weixin", "email", "dashboard"]
+
+ANY_TAIL = "**"
+_RATE = re.compile(r"\s*>\s*(\d+)\s+per\s+(minute|hour|day)\s*")
+_UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Rate(_Part):
+    """More than `threshold` occurrences in the last `window`; written `"> 10 per hour"`."""
+
+    threshold: int
+    window: timedelta
+
+    def __str__(self) -> str:
+        return f"> {self.threshold} per {next(name for name, unit in _UNITS.items() if unit == self.window)}"
+
+
+def _rate(value: object) -> object:
+    if isinstance(value, Rate):
+        return value
+    found = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('write a rate as "> 10 per hour" (minute, hour or day), in quotes')
+    return Rate(threshold=int(found[1]), window=_UNITS[found[2]])
+
+
+class Condition(_Part):
+    """Matches what has all of the named properties; `level: error` takes fatal signals too."""
+
+    fingerprint: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None
+    level: Level | None = None
+    category: str | None = None
+    service: str | None = None
+    rate: Annotated[Rate | None, BeforeValidator(_rate)] = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not any((self.fingerprint, self.level, self.category, self.service)):
+            raise ValueError("a condition needs at least one of fingerprint, level, category, service")
+        if self.fingerprint and ANY_TAIL in self.fingerprint[:-1]:
+            raise ValueError(f'"{ANY_TAIL}" stands for any number of parts, so it can only be the last part')
+        return self
+
+
+class Action(_Part):
+    """When somebody hears of it, and by what way."""
+
+    alert: Alert
+    channel: Channel
+
+
+PRIORITY_ACTIONS: Mapping[Priority, tuple[Action, ...]] = MappingProxyType(
+    {
+        "P0": (Action(alert="immediate", channel="weixin"),),
+        "P1": (Action(alert="hourly_summary", channel="email"),),
+        "P2": (Action(alert="daily_digest", channel="dashboard"),),
+        "none": (),
+    }
+)
+
+
+class Rule(_Part):
+    """What matches one of the conditions gets the priority and the actions."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    priority: Literal["P0", "P1", "P2"]
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)]
+    actions: Annotated[tuple[Action, ...], Field(min_length=1)]
+
+
+class Policy(_Part):
+    """The rules in order, the first that matches counts; what none matches goes by its level."""
+
+    defaults: Mapping[Literal["error", "warning", "info"], Priority]
+    rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        seen: set[str] = set()
+        for rule in self.rules:
+            if rule.name in seen:
+                raise ValueError(f"two rules are named {rule.name!r}; a message names its rule, so give each its own")
+            seen.add(rule.name)
+        return self
+
+    def default_priority(self, level: Level) -> Priority:
+        """Return the priority of what no rule matches: fatal counts as error, debug is for nobody."""
+        if level == "debug":
+            return "none"
+        return self.defaults.get("error" if level == "fatal" else level, "none")
+
+    def longest_window(self) -> timedelta:
+        """Return how far back rates look."""
+        rates = [condition.rate for rule in self.rules for condition in rule.conditions if condition.rate]
+        return max((rate.window for rate in rates), default=timedelta(0))

@@ -1,0 +1,29 @@
+"""Removes what is older than it is kept."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete
+
+from notification_gateway.storage import Storage
+from notification_gateway.tables import digests, incidents, notifications, occurrence_minutes, signals, silences
+
+# Rates look back a day at most.
+MINUTES_KEPT = timedelta(days=8)
+
+
+def remove_old(storage: Storage, now: datetime, kept: timedelta) -> None:
+    """Remove signals, closed incidents with all that belongs to them, digests, silences and counts."""
+    before = now - kept
+    with storage.writing() as connection:
+        connection.execute(delete(signals).where(signals.c.received_at < before))
+        connection.execute(delete(incidents).where(incidents.c.state == "resolved", incidents.c.resolved_at < before))
+        connection.execute(
+            delete(notifications).where(
+                notifications.c.incident_id.is_(None),
+                notifications.c.created_at < before,
+                notifications.c.state.in_(("sent", "failed", "suppressed")),
+            )
+        )
+        connection.execute(delete(digests).where(digests.c.period_end < before))
+        connection.execute(delete(silences).where(silences.c.ends_at < before))
+        connection.execute(delete(occurrence_minutes).where(occurrence_minutes.c.minute < now - MINUTES_KEPT))

@@ -1,0 +1,106 @@
+"""Everything that notification-gateway reads from its environment."""
+
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
+
+_APP_FIELDS = ("weixin_corp_id", "weixin_corp_secret", "weixin_agent_id", "weixin_to_user")
+
+
+class Settings(ServiceSettings):
+    """Settings of notification-gateway."""
+
+    port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8003
+
+    database_url: Annotated[
+        SecretStr, Field(description="Database of signals, incidents and deliveries (schema `gateway`)")
+    ] = SecretStr("sqlite:///recsys.db")
+    alert_policy: Annotated[Path, Field(description="The policy file; read again when it changes")] = Path(
+        "deploy/alerts.yaml"
+    )
+
+    gateway_token: Annotated[
+        SecretStr, Field(description="Bearer token that opens /signals, /notify and /webhooks/alertmanager")
+    ] = SecretStr(DEVELOPMENT_SECRET)
+    admin_token: Annotated[SecretStr, Field(description="Bearer token that opens /silences")] = SecretStr(
+        DEVELOPMENT_SECRET
+    )
+    sentry_webhook_secret: Annotated[
+        SecretStr, Field(description="Client secret of the Sentry integration that calls /webhooks/sentry")
+    ] = SecretStr(DEVELOPMENT_SECRET)
+
+    weixin_base_url: Annotated[
+        str, Field(pattern=r"^https?://", description="WeChat Work's API; the simulator's address in the demo")
+    ] = "https://qyapi.weixin.qq.com"
+    weixin_corp_id: Annotated[str, Field(description="Corp id; empty: no application messages")] = ""
+    weixin_corp_secret: Annotated[SecretStr | None, Field(description="Secret of the WeChat Work application")] = None
+    weixin_agent_id: Annotated[int | None, Field(description="Id of the WeChat Work application")] = None
+    weixin_to_user: Annotated[str, Field(description="Who gets the messages: user ids separated by |, or @all")] = ""
+    weixin_robot_key: Annotated[
+        SecretStr | None, Field(description="Key of a group robot; used where no application is configured")
+    ] = None
+
+    smtp_url: Annotated[
+        SecretStr | None,
+        Field(description="smtp://user:password@host:587 (TLS where offered) or smtps://…:465; empty: no email"),
+    ] = None
+    alert_email_to: Annotated[str, Field(description="Who gets the emails: addresses separated by commas")] = ""
+    alert_email_from: Annotated[str, Field(description="Sender of the emails")] = "alerts@localhost"
+
+    alert_timezone: Annotated[
+        str, Field(description="Time zone (IANA) of the times in messages and of the daily digest")
+    ] = "Asia/Shanghai"
+    alert_digest_hour: Annotated[int, Field(ge=0, le=23, description="Local hour at which a digest's day ends")] = 9
+    collector_url: Annotated[str, Field(description="Collector that messages link to; empty: no links")] = ""
+    runbook_url: Annotated[
+        str, Field(description="Page of the monitoring points, to which messages add the point's anchor")
+    ] = "docs/MONITORING_POINTS.md"
+    delivery_lease_seconds: Annotated[
+        float,
+        Field(gt=0, description="After so long, a message whose sender died is sent again; twice a send's timeout"),
+    ] = 20
+    retention_days: Annotated[int, Field(ge=1, description="How long signals and closed incidents are kept")] = 30
+
+    @property
+    def email_recipients(self) -> list[str]:
+        """The addresses of `alert_email_to`."""
+        return [address.strip() for address in self.alert_email_to.split(",") if address.strip()]
+
+    @field_validator("alert_timezone")
+    @classmethod
+    def _is_a_time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is no time zone; use an IANA name such as Europe/Berlin") from error
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_an_smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+                raise ValueError("use smtp://user:password@host:587 or smtps://user:password@host:465")
+        return value
+
+    @model_validator(mode="after")
+    def _channels_are_whole(self) -> Self:
+        given = [name for name in _APP_FIELDS if getattr(self, name)]
+        if given and (missing := [name for name in _APP_FIELDS if name not in given]):
+            raise ValueError(
+                f"{', '.join(name.upper() for name in missing)} must be set too, because {given[0].upper()} is"
+            )
+        if self.smtp_url is not None and not self.email_recipients:
+            raise ValueError("ALERT_EMAIL_TO must be set too, because SMTP_URL is")
+        return self
+
+    @property
+    def has_weixin_app(self) -> bool:
+        """Whether an application's credentials are set."""
+        return bool(self.weixin_corp_id)

@@ -1,0 +1,113 @@
+"""Takes signals: stores them, judges them, and writes down who must be told, all in one transaction."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from contracts.signals import AlertSignal, SignalReceipt
+from notification_gateway.incidents import queries as incidents
+from notification_gateway.incidents.book import IncidentBook
+from notification_gateway.incidents.model import incident_key
+from notification_gateway.incidents.telling import Telling
+from notification_gateway.policy.evaluation import decide
+from notification_gateway.policy.matching import Subject
+from notification_gateway.policy.model import Policy
+from notification_gateway.signals.occurrences import Occurrences
+from notification_gateway.silences import queries as silences
+from notification_gateway.storage import INCIDENTS, Storage
+from notification_gateway.tables import signals as signals_table
+
+OLDEST = timedelta(days=365)
+_TEXTS = ("message", "monitoring_point", "category", "service", "environment")
+
+
+class Intake:
+    """`on_stored` is called, from any thread, when there may be something to send."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        policy: Callable[[], Policy],
+        telling: Telling,
+        clock: Callable[[], datetime],
+        on_stored: Callable[[], None],
+    ) -> None:
+        self._storage = storage
+        self._policy = policy
+        self._telling = telling
+        self._clock = clock
+        self._on_stored = on_stored
+
+    def accept(self, signals: Sequence[AlertSignal]) -> SignalReceipt:
+        """Take a batch; on return it is stored. Raises `sqlalchemy.exc.SQLAlchemyError` when it is not."""
+        now = self._clock()
+        with self._storage.alone(INCIDENTS) as connection:
+            fresh = [_storable(signal, now) for signal in _unknown(connection, signals)]
+            if fresh:
+                self._judge(connection, fresh, now)
+        if fresh:
+            self._on_stored()
+        return SignalReceipt(accepted=len(fresh), duplicates=len(signals) - len(fresh))
+
+    def _judge(self, connection: Connection, fresh: Sequence[AlertSignal], now: datetime) -> None:
+        policy = self._policy()
+        keys = [incident_key(signal.environment, signal.service, signal.fingerprint) for signal in fresh]
+        book = IncidentBook(incidents.newest_by_key(connection, keys))
+        for environment, service in {(s.environment, s.service) for s in fresh if s.kind == "recovered"}:
+            book.know(incidents.open_of(connection, environment, service))
+        occurrences = Occurrences(connection, now, policy.longest_window())
+        silenced = silences.active(connection, now)
+        rows: list[dict[str, Any]] = []
+        for signal in fresh:
+            row = {"signal_id": signal.signal_id, "received_at": now, "body": signal.model_dump(mode="json")}
+            if signal.kind == "recovered":
+                ended = book.recovered(signal, now)
+                rows.append(row | {"incident_id": ended[0].id if ended else None, "priority": "none"})
+                for incident in ended:
+                    self._telling.resolved(connection, incident, now)
+                continue
+            occurrences.add(signal)
+            decision = decide(policy, Subject.of(signal), partial(occurrences.count, signal.environment))
+            incident, began_again = book.fired(signal, decision, now)
+            if not incident.id:
+                incidents.add(connection, incident)
+            if began_again:
+                self._telling.began_again(connection, incident)
+            incident.silence_id = silenced.covering(signal, now)
+            self._telling.fired(connection, incident, decision, signal.occurrences, now)
+            rows.append(row | {"incident_id": incident.id, "priority": decision.priority})
+        for incident in book.changed:
+            incidents.save(connection, incident)
+        occurrences.save()
+        connection.execute(insert(signals_table), rows)
+
+
+def _unknown(connection: Connection, signals: Sequence[AlertSignal]) -> list[AlertSignal]:
+    by_id = {signal.signal_id: signal for signal in reversed(signals)}
+    known = connection.execute(
+        select(signals_table.c.signal_id).where(signals_table.c.signal_id.in_(list(by_id)))
+    ).scalars()
+    for signal_id in known:
+        del by_id[signal_id]
+    return list(reversed(by_id.values()))
+
+
+def _storable(signal: AlertSignal, now: datetime) -> AlertSignal:
+    """Return the signal as the database takes it: no NUL characters, no times that nobody can have seen."""
+    last_seen = min(max(signal.last_seen, now - OLDEST), now)
+    changes: dict[str, Any] = {
+        "last_seen": last_seen,
+        "first_seen": min(max(signal.first_seen, now - OLDEST), last_seen),
+    }
+    if "\\u0000" in signal.model_dump_json():
+        changes |= {name: _clean(getattr(signal, name)) for name in _TEXTS}
+        changes |= {name: [_clean(part) for part in getattr(signal, name)] for name in ("fingerprint", "request_ids")}
+        changes["tags"] = {_clean(name): _clean(value) for name, value in signal.tags.items()}
+    return signal.model_copy(update=changes)
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")

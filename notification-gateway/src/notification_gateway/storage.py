@@ -1,0 +1,63 @@
+"""The gateway's database, with locks between the writers of all replicas."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, Table, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+
+from notification_gateway.tables import SCHEMA
+from servicekit.database import migrate, open_database
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+# Held while incidents are judged: signals of one incident must meet in order.
+INCIDENTS = "incidents"
+
+
+class Storage:
+    """Connections to the migrated database; replicas of the gateway share it."""
+
+    def __init__(self, url: str) -> None:
+        target = make_url(url)
+        if target.get_backend_name() == "sqlite" and target.database:
+            Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+        self._engine: Engine = open_database(url, SCHEMA)
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest revision."""
+        migrate(self._engine, SCHEMA, MIGRATIONS)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection for a consistent look."""
+        with self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a connection in a transaction that commits at the end of the block."""
+        with self._engine.begin() as connection:
+            if connection.dialect.name == "sqlite":
+                # Otherwise a transaction that reads first cannot become a writer's beside another.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[Connection]:
+        """Give a writing connection while no other process or thread is in a block of that name."""
+        with self.writing() as connection:
+            if connection.dialect.name != "sqlite":
+                lock = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
+                connection.execute(lock, {"name": f"recsys.{SCHEMA}.{name}"})
+            yield connection
+
+
+def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an INSERT of the connection's dialect that takes ON CONFLICT."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)

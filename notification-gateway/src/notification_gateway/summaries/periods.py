@@ -1,0 +1,35 @@
+"""The periods of summaries: full hours, and days that end at a local hour."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from notification_gateway.policy.model import Alert
+
+HOUR = timedelta(hours=1)
+
+
+class Periods:
+    """Days begin at `hour` o'clock in `zone`; with a change of daylight saving one has 23 or 25 hours."""
+
+    def __init__(self, zone: ZoneInfo, hour: int) -> None:
+        self._zone = zone
+        self._hour = hour
+
+    def start(self, alert: Alert, at: datetime) -> datetime:
+        """Return when the period that `at` is in began, in UTC."""
+        if alert == "hourly_summary":
+            return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        local = at.astimezone(self._zone)
+        boundary = self._boundary(local)
+        if boundary > at:
+            boundary = self._boundary(local - timedelta(days=1))
+        return boundary
+
+    def end(self, alert: Alert, start: datetime) -> datetime:
+        """Return when the period that began at `start` ends, in UTC."""
+        if alert == "hourly_summary":
+            return start + HOUR
+        return self._boundary(start.astimezone(self._zone) + timedelta(days=1))
+
+    def _boundary(self, local: datetime) -> datetime:
+        return datetime(local.year, local.month, local.day, self._hour, tzinfo=self._zone).astimezone(UTC)

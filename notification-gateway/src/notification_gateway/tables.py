@@ -1,0 +1,148 @@
+"""The tables of the schema `gateway`; migrations/ brings a database to them."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from servicekit.database import UtcDateTime
+
+SCHEMA = "gateway"
+metadata = MetaData(schema=SCHEMA)
+
+# SQLite counts up by itself only what is declared INTEGER.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("key", String(64), nullable=False, comment="hash of environment, service and fingerprint"),
+    Column("environment", String(64), nullable=False),
+    Column("service", String(64), nullable=False),
+    Column("fingerprint", JSON, nullable=False),
+    Column("monitoring_point", String(128), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("category", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("priority", String(4), nullable=False),
+    Column("rule", String(128)),
+    Column("reason", Text, nullable=False),
+    Column("state", String(16), nullable=False, comment="open or resolved"),
+    Column("resolution", String(16), comment="recovered or quiet"),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("first_seen", UtcDateTime, nullable=False),
+    Column("last_seen", UtcDateTime, nullable=False),
+    Column("last_signal_at", UtcDateTime, nullable=False),
+    Column("resolved_at", UtcDateTime),
+    Column("occurrences", BigInteger, nullable=False),
+    Column("signals", Integer, nullable=False),
+    Column("request_ids", JSON, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("event_id", String(32)),
+    Column("notified", JSON, nullable=False, comment="channels that were told at once"),
+    Column("silence_id", _Id),
+    Index("ix_incidents_key", "key", "id"),
+    Index("ix_incidents_state", "state", "last_signal_at"),
+    Index(
+        "uq_incidents_open",
+        "key",
+        unique=True,
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+)
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("signal_id", String(64), primary_key=True),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("incident_id", ForeignKey(incidents.c.id, ondelete="CASCADE")),
+    Column("priority", String(4), nullable=False),
+    Column("body", JSON, nullable=False, comment="the signal as it came"),
+    Index("ix_signals_received_at", "received_at"),
+    Index("ix_signals_incident", "incident_id"),
+)
+
+occurrence_minutes = Table(
+    "occurrence_minutes",
+    metadata,
+    Column("environment", String(64), primary_key=True),
+    Column("minute", UtcDateTime, primary_key=True),
+    Column("subject", String(64), primary_key=True, comment="hash of service, level, category and fingerprint"),
+    Column("service", String(64), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("category", String(64), nullable=False),
+    Column("fingerprint", JSON, nullable=False),
+    Column("occurrences", BigInteger, nullable=False),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("dedupe_key", String(200), nullable=False, unique=True),
+    Column("incident_id", ForeignKey(incidents.c.id, ondelete="CASCADE")),
+    Column("kind", String(16), nullable=False, comment="opened, resolved, summary or notify"),
+    Column("channel", String(16), nullable=False),
+    Column("urgency", Integer, nullable=False, comment="0 goes first"),
+    Column("notice", JSON, nullable=False),
+    Column("state", String(16), nullable=False, comment="pending, sending, sent, failed or suppressed"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("last_attempt_at", UtcDateTime),
+    Column("lease_until", UtcDateTime),
+    Column("sent_at", UtcDateTime),
+    Column("detail", Text, nullable=False, server_default="", comment="what the other side said last"),
+    Column("latency_seconds", Float, comment="from creation to delivery"),
+    Index("ix_notifications_due", "channel", "state", "next_attempt_at"),
+    Index("ix_notifications_incident", "incident_id"),
+)
+
+summary_entries = Table(
+    "summary_entries",
+    metadata,
+    Column("alert", String(16), primary_key=True),
+    Column("channel", String(16), primary_key=True),
+    Column("period_start", UtcDateTime, primary_key=True),
+    Column("incident_id", ForeignKey(incidents.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("occurrences", BigInteger, nullable=False),
+    Column("signals", Integer, nullable=False),
+)
+
+digests = Table(
+    "digests",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("alert", String(16), nullable=False),
+    Column("channel", String(16), nullable=False),
+    Column("period_start", UtcDateTime, nullable=False),
+    Column("period_end", UtcDateTime, nullable=False),
+    Column("notice", JSON, nullable=False),
+    Index("uq_digests_period", "alert", "channel", "period_start", unique=True),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("matcher", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Index("ix_silences_ends_at", "ends_at"),
+)

@@ -1,0 +1,65 @@
+"""HTTP to WeChat Work: JSON answers with an errcode, or the reason why there was none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from notification_gateway.delivery.channel import Rejected
+
+TIMEOUT = httpx.Timeout(8.0, connect=3.0)
+HTTP_OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A JSON answer; `errcode` 0 is success."""
+
+    errcode: int
+    body: Mapping[str, Any]
+
+
+class WeixinClient:
+    """Calls operations below `/cgi-bin`; never raises for what the network or the other side does."""
+
+    def __init__(self, base_url: str) -> None:
+        self._http = httpx.AsyncClient(base_url=f"{base_url.rstrip('/')}/cgi-bin/", timeout=TIMEOUT)
+
+    async def get(self, operation: str, parameters: Mapping[str, str]) -> Answer | Rejected:
+        """Call an operation that reads."""
+        return await self._call("GET", operation, parameters, None)
+
+    async def post(
+        self, operation: str, parameters: Mapping[str, str], message: Mapping[str, Any]
+    ) -> Answer | Rejected:
+        """Call an operation that sends."""
+        return await self._call("POST", operation, parameters, message)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _call(
+        self, method: str, operation: str, parameters: Mapping[str, str], message: Mapping[str, Any] | None
+    ) -> Answer | Rejected:
+        try:
+            response = await self._http.request(method, operation, params=dict(parameters), json=message)
+        except httpx.HTTPError as error:
+            # Not the error's text: it may name the address, and that holds the secret.
+            return Rejected(f"{operation}: no answer ({type(error).__name__})", retryable=True)
+        return _read(operation, response)
+
+
+def _read(operation: str, response: httpx.Response) -> Answer | Rejected:
+    status = response.status_code
+    if status != HTTP_OK:
+        return Rejected(f"{operation}: HTTP {status}", retryable=True, http_status=status)
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    errcode = body.get("errcode") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or not isinstance(errcode, int) or isinstance(errcode, bool):
+        return Rejected(f"{operation}: the answer is not WeChat Work's", retryable=True, http_status=status)
+    return Answer(errcode, body)

@@ -1,0 +1,87 @@
+"""The access token: kept until shortly before its end, fetched once however many need it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import monitoring
+from notification_gateway.delivery.channel import Rejected
+from notification_gateway.weixin import errcodes
+from notification_gateway.weixin.client import WeixinClient
+
+POINT = "weixin.get_access_token_failed"
+# Fetched so long before its end, because a send under way still needs it.
+MARGIN = timedelta(seconds=300)
+STOPPED_WAIT = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token and when to fetch the next."""
+
+    value: str
+    until: datetime
+
+
+class TokenCache:
+    """Gives tokens; after a refusal of the credentials it asks no more, until the process starts with others."""
+
+    def __init__(self, client: WeixinClient, corp_id: str, secret: str, clock: Callable[[], datetime]) -> None:
+        self._client = client
+        self._parameters = {"corpid": corp_id, "corpsecret": secret}
+        self._clock = clock
+        self._token: Token | None = None
+        self._fetching: asyncio.Task[Token | Rejected] | None = None
+        self._stopped: Rejected | None = None
+        self._failing = False
+
+    async def get(self) -> str | Rejected:
+        """Return a token, or why there is none."""
+        if self._stopped is not None:
+            return self._stopped
+        if self._token is not None and self._clock() < self._token.until:
+            return self._token.value
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetch())
+        # Shielded: one sender that is cancelled must not take the token from the others.
+        fetched = await asyncio.shield(self._fetching)
+        return fetched.value if isinstance(fetched, Token) else fetched
+
+    def invalidate(self, value: str) -> None:
+        """Forget a token that was refused, unless there is a newer one already."""
+        if self._token is not None and self._token.value == value:
+            self._token = None
+
+    async def _fetch(self) -> Token | Rejected:
+        try:
+            fetched = await self._ask()
+        finally:
+            self._fetching = None
+        if isinstance(fetched, Token):
+            self._token = fetched
+            if self._failing:
+                self._failing = False
+                monitoring.recovered(POINT)
+            return fetched
+        self._failing = True
+        monitoring.report(POINT, errcode=fetched.errcode, http_status=fetched.http_status, detail=fetched.reason)
+        return fetched
+
+    async def _ask(self) -> Token | Rejected:
+        answer = await self._client.get("gettoken", self._parameters)
+        if isinstance(answer, Rejected):
+            return replace(answer, reported=True)
+        if answer.errcode in errcodes.BAD_CREDENTIALS:
+            refused = errcodes.rejected(answer.errcode, "gettoken")
+            # Retryable, so that what waits is sent when the process starts with the right ones.
+            self._stopped = replace(refused, retryable=True, wait=STOPPED_WAIT, reported=True)
+            return self._stopped
+        if answer.errcode != errcodes.OK:
+            refused = errcodes.rejected(answer.errcode, "gettoken")
+            return replace(refused, retryable=True, reported=True)
+        value, seconds = answer.body.get("access_token"), answer.body.get("expires_in")
+        if not isinstance(value, str) or not value or not isinstance(seconds, int):
+            return Rejected("gettoken: the answer holds no token", retryable=True, reported=True)
+        life = timedelta(seconds=seconds)
+        return Token(value, self._clock() + max(life - MARGIN, life / 2))

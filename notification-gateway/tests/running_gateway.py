@@ -1,0 +1,231 @@
+"""A gateway under test: on a clock that the test moves, against a real simulator and a real mail server."""
+
+import asyncio
+import socketserver
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import httpx
+from pydantic import SecretStr
+from sqlalchemy import Table, select
+
+from contracts.signals import AlertSignal
+from notification_gateway.gateway import Gateway
+from notification_gateway.own_signals import OwnSignals
+from notification_gateway.policy.watching import PolicyFile
+from notification_gateway.settings import Settings
+from wechat_simulator.settings import Settings as SimulatorSettings
+
+POLICY = Path(__file__).parents[2] / "deploy" / "alerts.yaml"
+TOKEN = "the-gateway-token"
+ADMIN = "the-admin-token"
+HOOK_SECRET = "the-hook-secret"
+SIMULATED = SimulatorSettings(
+    weixin_corp_id="ww-test",
+    weixin_corp_secret=SecretStr("the-corp-secret"),
+    weixin_agent_id=7,
+    weixin_robot_key=SecretStr("the-robot-key"),
+)
+
+
+class Watch:
+    """A clock that a test moves."""
+
+    def __init__(self, now: datetime = datetime(2026, 1, 5, 12, 0, 30, tzinfo=UTC)) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **time: float) -> None:
+        self.now += timedelta(**time)
+
+
+def settings(database_url: str, **more: Any) -> Settings:
+    """Return settings of a gateway without channels."""
+    return Settings(
+        database_url=SecretStr(database_url),
+        alert_policy=more.pop("alert_policy", POLICY),
+        gateway_token=SecretStr(TOKEN),
+        admin_token=SecretStr(ADMIN),
+        sentry_webhook_secret=SecretStr(HOOK_SECRET),
+        collector_url="http://collector.test",
+        **more,
+    )
+
+
+def app_of(url: str) -> dict[str, Any]:
+    """Return the settings of an application of the simulator at `url`."""
+    return {
+        "weixin_base_url": url,
+        "weixin_corp_id": SIMULATED.weixin_corp_id,
+        "weixin_corp_secret": SIMULATED.weixin_corp_secret,
+        "weixin_agent_id": SIMULATED.weixin_agent_id,
+        "weixin_to_user": "alice",
+    }
+
+
+def robot_of(url: str) -> dict[str, Any]:
+    """Return the settings of a robot of the simulator at `url`."""
+    return {"weixin_base_url": url, "weixin_robot_key": SIMULATED.weixin_robot_key}
+
+
+def mail_to(port: int) -> dict[str, Any]:
+    """Return the settings of a mail server on loopback."""
+    return {"smtp_url": SecretStr(f"smtp://127.0.0.1:{port}"), "alert_email_to": "oncall@example.test"}
+
+
+class SteppedGateway:
+    """A gateway whose loops the test turns by hand."""
+
+    def __init__(self, configured: Settings, watch: Watch) -> None:
+        self.watch = watch
+        self.gateway = Gateway(configured, OwnSignals(), watch)
+        self.gateway.policy_file = PolicyFile(configured.alert_policy)
+        self.gateway.storage.migrate()
+
+    def close(self) -> None:
+        self.gateway.storage.close()
+
+    def fire(self, *signals: AlertSignal) -> tuple[int, int]:
+        """Send signals; returns how many were accepted and how many known."""
+        receipt = self.gateway.intake.accept(signals)
+        return receipt.accepted, receipt.duplicates
+
+    def pass_time(self, **time: float) -> None:
+        """Move the clock and do what time brings."""
+        self.watch.forward(**time)
+        self.gateway.quiet.resolve()
+        self.gateway.summaries.close_due()
+
+    def rows(self, table: Table) -> list[dict[str, Any]]:
+        """Return all rows of a table."""
+        with self.gateway.storage.reading() as connection:
+            return [
+                dict(row) for row in connection.execute(select(table).order_by(*table.primary_key.columns)).mappings()
+            ]
+
+    def deliver(self) -> int:
+        """Deliver what is due, in one event loop; returns how many attempts there were."""
+
+        async def all_channels() -> int:
+            counts = [await each.deliver_due() for each in self.gateway.deliveries]
+            return sum(counts)
+
+        return asyncio.run(all_channels())
+
+
+class Wechat:
+    """The simulator's control API."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=f"{url}/_control", timeout=5)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def reset(self) -> None:
+        self._http.post("/reset").raise_for_status()
+
+    def fault(self, **fault: Any) -> None:
+        self._http.post("/faults", json=fault).raise_for_status()
+
+    def clear(self) -> None:
+        self._http.delete("/faults").raise_for_status()
+
+    def expire_tokens(self) -> None:
+        self._http.post("/expire-tokens").raise_for_status()
+
+    def unknown(self, *users: str) -> None:
+        self._http.put("/users", json={"unknown": users}).raise_for_status()
+
+    @property
+    def contents(self) -> list[str]:
+        """What arrived, oldest first."""
+        return [message["content"] for message in self.messages]
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        return list(self._http.get("/messages").json()["messages"])
+
+    def calls(self, operation: str) -> list[int | None]:
+        """Return the error codes of all calls of an operation."""
+        return [call["errcode"] for call in self._http.get("/calls").json() if call["operation"] == operation]
+
+
+class MailServer:
+    """A real SMTP server on loopback; `refusals` maps a verb to the answer that it gets instead of acceptance."""
+
+    def __init__(self) -> None:
+        self.mails: list[str] = []
+        self.refusals: dict[str, str] = {}
+        outer = self
+
+        class Session(socketserver.StreamRequestHandler):
+            timeout = 5
+
+            def handle(self) -> None:
+                self._say("220 ready")
+                for line in self.rfile:
+                    verb = line.split(b" ")[0].strip().upper().decode()
+                    if verb in outer.refusals:
+                        self._say(outer.refusals[verb])
+                    elif verb == "DATA":
+                        self._say("354 go on")
+                        outer.mails.append(self._data())
+                        self._say("250 taken")
+                    elif verb == "QUIT":
+                        self._say("221 bye")
+                        return
+                    else:
+                        self._say("250 ok")
+
+            def _data(self) -> str:
+                lines = iter(self.rfile.readline, b".\r\n")
+                return b"".join(lines).decode()
+
+            def _say(self, text: str) -> None:
+                self.wfile.write(f"{text}\r\n".encode())
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session)
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def signal(
+    fingerprint: Sequence[str] = ("model", "deployment_failed"), at: datetime | None = None, **fields: Any
+) -> AlertSignal:
+    """Return a signal, of an error that the shipped policy pages for unless told otherwise."""
+    seen = at or datetime(2026, 1, 5, 12, 0, 30, tzinfo=UTC)
+    return AlertSignal.model_validate(
+        {
+            "signal_id": uuid4().hex,
+            "kind": "fired",
+            "monitoring_point": ".".join(fingerprint[:2]),
+            "fingerprint": list(fingerprint),
+            "level": "error",
+            "category": fingerprint[0],
+            "service": "model-registry",
+            "environment": "test",
+            "message": f"{fingerprint[-1]}: it broke",
+            "first_seen": seen,
+            "last_seen": seen,
+        }
+        | fields
+    )
