@@ -39,7 +39,9 @@ class Settings(monitoring.MonitoringSettings):
     training_queries: Annotated[
         int, Field(ge=100, description="Most questions that the ranker is trained on; the newest are taken")
     ] = 8000
-    training_threads: Annotated[int, Field(ge=1, description="Threads of LightGBM and of batch scoring")] = 2
+    training_threads: Annotated[
+        int, Field(ge=1, le=64, description="Threads of LightGBM; two that share a busy core are slower than one")
+    ] = 1
 
     def secrets(self) -> list[str]:
         """Return the values that must never be sent or logged; passwords in URLs are redacted by their form."""

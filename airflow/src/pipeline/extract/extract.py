@@ -27,6 +27,8 @@ def extract(business: Engine, events: Engine | None, sql: Path | None, folder: P
     counts = {}
     statements = queries(sql)
     with faults_of("extract", "business"), business.connect() as connection:
+        if sql is None:
+            _require_tables(connection)
         for name in ("users", "datasets"):
             counts[name] = _write(folder / f"{name}.parquet", name, _batches(connection, name, statements[name]))
         batches = _batches(connection, "interactions", statements["interactions"])
@@ -35,6 +37,16 @@ def extract(business: Engine, events: Engine | None, sql: Path | None, folder: P
         counts["events"] = _append_events(events, folder / "interactions.parquet")
     _log.info("extracted %s", ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return counts
+
+
+def _require_tables(connection: Connection) -> None:
+    there = inspect(connection).get_table_names()
+    for name in SCHEMAS:
+        if name not in there:
+            raise InputError(
+                f"the business database has no table {name}: fill it by `python -m pipeline demo` or `import`, "
+                "or map tables of your own by EXTRACTION_SQL"
+            )
 
 
 def _append_events(events: Engine, path: Path) -> int:

@@ -10,7 +10,8 @@ from ranking.recall import Neighbours
 
 # 12,000² float32 are 0.6 GB, and the inverse takes about ten seconds on two cores.
 MAX_EASE_ITEMS = 12_000
-REGULARISATION = 100.0
+# For recall: 500 proposes 1-3 % more right answers than 100 on MovieTweetings and on demo data.
+REGULARISATION = 500.0
 _LEAST_USERS = 2
 _ROWS_PER_BLOCK = 1000
 

@@ -15,7 +15,7 @@ Block = Callable[[int, int], NDArray[np.float32]]
 def top_k(rows: int, columns: int, block: Block, k: int, least: float = 0.0) -> Neighbours:
     """Return each row's best `k` columns with a score above `least`; `block(start, stop)` gives scores [stop-start, n].
 
-    A row's own column is left out. Equal scores go to the lower column, so that a run repeats to the bit.
+    A row's own column is left out. Equal scores are in the order of their columns.
     """
     k = min(k, columns)
     items = np.full((rows, k), -1, np.int32)

@@ -24,8 +24,8 @@ class TrainSettings:
     negatives: int = 100
     trees: int = 100
     leaves: int = 31
-    learning_rate: float = 0.1
-    threads: int = 2
+    learning_rate: float = 0.07
+    threads: int = 1
     seed: int = 42
 
 

@@ -25,7 +25,7 @@ class RecallSettings(BaseModel):
 
     channel_sizes: dict[str, int] = {"behavior": 80, "content": 40, "vector": 40, "history": 120, "popular": 60}
     history_length: int = 50
-    history_half_life_days: float = 14.0
+    history_half_life_days: float = 30.0
     seed_items: int = 3
 
 

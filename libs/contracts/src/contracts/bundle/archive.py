@@ -2,6 +2,7 @@
 
 import gzip
 import tarfile
+import zlib
 from pathlib import Path
 
 from contracts.bundle.manifest import MANIFEST, BundleManifest, read_manifest
@@ -38,7 +39,7 @@ def unpack(archive: Path, folder: Path) -> BundleManifest:
     try:
         with tarfile.open(archive, mode="r:gz") as tar:
             _extract(tar, folder)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise MalformedBundleError(f"{archive.name}: not a readable .tar.gz: {error}") from error
     manifest = read_manifest(folder)
     verify_files(folder, manifest.files, besides=frozenset({MANIFEST}))

@@ -1,0 +1,102 @@
+"""Loading the business database: all or nothing, on SQLite and on PostgreSQL."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from sqlalchemy import Engine, func, select, text
+
+from monitoring import testing
+from pipeline.business import tables
+from pipeline.business.content import INTERACTIONS, Content
+from pipeline.business.database import DatabaseError, open_engine
+from pipeline.business.load import is_empty, replace_content
+from pipeline.errors import InputError
+from pipeline.extract import extract
+
+
+def count(engine: Engine, name: str) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(select(func.count()).select_from(tables.metadata.tables[name])) or 0
+
+
+def test_content_comes_out_as_it_went_in(business_url: str, content: Content, tmp_path: Path) -> None:
+    engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
+    assert is_empty(engine)
+    replace_content(engine, content)
+    assert not is_empty(engine)
+    extract(engine, None, None, tmp_path)
+    engine.dispose()
+    found = {name: pa.parquet.read_table(tmp_path / f"{name}.parquet") for name in ("datasets", "interactions")}
+    assert found["datasets"].sort_by("id").drop_columns("id").equals(content.datasets)
+    rows = found["interactions"].sort_by([("ts", "ascending"), ("user_id", "ascending"), ("dataset_id", "ascending")])
+    mine = content.interactions.sort_by([("ts", "ascending"), ("user", "ascending"), ("dataset", "ascending")])
+    assert rows["ts"].equals(mine["ts"])
+    assert (rows["user_id"].to_numpy() == mine["user"].to_numpy() + 1).all()
+    assert rows["price"].null_count == mine["price"].null_count
+
+
+def test_loading_again_replaces_all_and_keeps_the_ids_of_what_is_known(business_url: str, content: Content) -> None:
+    engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
+    replace_content(engine, content)
+    reordered = content.datasets.take(list(range(299, -1, -1)))
+    renamed = pa.array(["new-1", *reordered["external_id"].to_pylist()[1:]])
+    datasets = reordered.set_column(0, "external_id", renamed)
+    replace_content(engine, replace(content, datasets=datasets, interactions=content.interactions.slice(0, 100)))
+    with engine.connect() as connection:
+        ids = dict(
+            tuple(row) for row in connection.execute(select(tables.datasets.c.external_id, tables.datasets.c.id))
+        )
+    assert (count(engine, "datasets"), count(engine, "interactions")) == (300, 100)
+    assert (ids["demo-1"], ids["demo-200"], ids["new-1"]) == (1, 200, 301)
+    assert "cold-3" not in ids
+    engine.dispose()
+
+
+def test_a_load_that_fails_half_way_leaves_what_was_there(business_url: str, content: Content) -> None:
+    engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
+    replace_content(engine, content)
+    untitled = pa.array([*content.datasets["title"].to_pylist()[:-1], None])
+    broken = replace(
+        content, users=content.users.slice(0, 1), datasets=content.datasets.set_column(1, "title", untitled)
+    )
+    with testing.captured() as reports, pytest.raises(DatabaseError, match="business database: load"):
+        replace_content(engine, broken)
+    assert [count(engine, name) for name in ("users", "datasets", "interactions")] == [200, 300, 12_000]
+    assert reports.point_ids == ["pipeline.database"]
+    engine.dispose()
+
+
+def test_no_interactions_are_a_content_too(business_url: str, content: Content) -> None:
+    engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
+    replace_content(engine, replace(content, interactions=INTERACTIONS.empty_table()))
+    assert count(engine, "interactions") == 0
+    engine.dispose()
+
+
+def test_text_with_quotes_line_breaks_and_nulls_survives(business_url: str, content: Content) -> None:
+    titles = ['say "hi", twice', "two\nlines", "back\\slash", "\\N", " spaced ", "中文 数据"]
+    changed = content.datasets.set_column(1, "title", pa.array(titles + content.datasets["title"].to_pylist()[6:]))
+    engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
+    replace_content(engine, replace(content, datasets=changed))
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT title FROM datasets ORDER BY id LIMIT 6")).scalars().all()
+        cold = connection.execute(text("SELECT tags FROM datasets WHERE external_id = 'cold-1'")).scalar_one()
+    assert (list(found), cold) == (titles, None)
+    engine.dispose()
+
+
+def test_a_database_that_is_away_is_reported_without_its_password() -> None:
+    engine = open_engine("postgresql+psycopg2://me:topsecret@127.0.0.1:1/none", "BUSINESS_DATABASE_URL")
+    with testing.captured() as reports, pytest.raises(DatabaseError) as failed:
+        is_empty(engine)
+    assert "topsecret" not in str(failed.value)
+    (report,) = reports.of("pipeline.database")
+    assert (report.tags["operation"], report.tags["database"]) == ("create tables", "business")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "oracle+nothing://x"])
+def test_a_url_that_is_none_names_the_setting(url: str) -> None:
+    with pytest.raises(InputError, match="BUSINESS_DATABASE_URL: not a usable SQLAlchemy URL"):
+        open_engine(url, "BUSINESS_DATABASE_URL")

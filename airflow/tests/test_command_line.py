@@ -1,0 +1,140 @@
+"""`python -m pipeline`: from an empty database to a bundle that answers, and what it says when it can't."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contracts.bundle import unpack
+from contracts.snapshot import iter_users
+from contracts.snapshot import read_manifest as read_snapshot
+from contracts.user_blob import UserBlob
+from ranking.bundle import load
+from ranking.engine import Engine
+from ranking.verification import verify
+
+SMALL = ("--datasets", "300", "--users", "200", "--interactions", "12000")
+
+
+def pipeline(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_TOKEN", "_DSN", "_DIR"))}
+    own = {"BUSINESS_DATABASE_URL": f"sqlite:///{folder / 'business.db'}", "ARTIFACT_URL": str(folder / "artifacts")}
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        env=kept | own | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small marketplace and one run over it."""
+    made = tmp_path_factory.mktemp("command-line")
+    assert pipeline(made, "demo", *SMALL).returncode == 0
+    ran = pipeline(made, "run", "--no-publish", GIT_COMMIT="abc123")
+    assert ran.returncode == 0, ran.stderr
+    (made / "output.txt").write_text(ran.stdout, encoding="utf-8")
+    return made
+
+
+def run_of(folder: Path) -> Path:
+    (run,) = (folder / "artifacts" / "runs").iterdir()
+    return run
+
+
+def test_a_run_prints_its_progress_and_the_scores_of_all_four(folder: Path) -> None:
+    lines = (folder / "output.txt").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "[1/8] extract"
+    for model in ("ranker (shipped stack)", "EASE", "ItemKNN-50", "popularity"):
+        (line,) = (line for line in lines if line.startswith(model))
+        assert 0 < float(line.removeprefix(model).split()[0]) < 1
+    assert "bundle.tar.gz" in lines[-1]
+
+
+def test_the_bundle_answers_its_golden_requests_and_says_what_it_was_made_of(folder: Path, tmp_path: Path) -> None:
+    manifest = unpack(run_of(folder) / "bundle" / "bundle.tar.gz", tmp_path)
+    assert verify(Engine(load(tmp_path))) >= 10
+    assert (manifest.name, manifest.version, manifest.git_commit) == ("ranker", run_of(folder).name, "abc123")
+    assert manifest.data_window.datasets == 300
+    assert 11_000 < manifest.data_window.interactions <= 12_000
+    assert {f"ndcg@10{model}" for model in ("", "_ease", "_itemknn", "_popularity")} <= manifest.metrics.keys()
+
+
+def test_every_dataset_but_the_cold_ones_has_a_precomputed_list_without_itself(folder: Path, tmp_path: Path) -> None:
+    unpack(run_of(folder) / "bundle" / "bundle.tar.gz", tmp_path)
+    contents = load(tmp_path)
+    lists = contents.precomputed.items
+    assert lists.shape == (300, 60)
+    listed = lists[:, 0] >= 0
+    assert listed.mean() > 0.95
+    assert not listed[-3:].any()
+    assert (lists[~listed] == -1).all()
+    assert all(position not in row for position, row in enumerate(lists.tolist()))
+
+
+def test_there_is_something_popular_and_trending_for_every_fallback(folder: Path, tmp_path: Path) -> None:
+    unpack(run_of(folder) / "bundle" / "bundle.tar.gz", tmp_path)
+    contents = load(tmp_path)
+    assert len(contents.recall.popular.items) >= 200
+    assert {name: len(items) >= 100 for name, items in contents.trending.items()} == {"1h": True, "24h": True}
+    assert contents.trending["1h"] != contents.trending["24h"]
+
+
+def test_the_snapshot_holds_every_user_under_the_runs_version(folder: Path) -> None:
+    snapshot = folder / "artifacts" / "snapshots" / run_of(folder).name
+    manifest = read_snapshot(snapshot)
+    users = dict(user for batch in iter_users(snapshot, manifest) for user in batch)
+    assert (manifest.version, manifest.rows, len(users)) == (run_of(folder).name, len(users), len(users))
+    assert 190 <= len(users) <= 200
+    assert all(len(UserBlob.unpack(blob).history) for blob in users.values())
+
+
+def test_demo_if_empty_leaves_what_is_there(folder: Path) -> None:
+    before = hashlib.sha256((folder / "business.db").read_bytes()).hexdigest()
+    said = pipeline(folder, "demo", "--if-empty", *SMALL)
+    assert (said.returncode, said.stdout) == (0, "the business database has content already; it stays\n")
+    assert hashlib.sha256((folder / "business.db").read_bytes()).hexdigest() == before
+
+
+def test_an_import_with_a_bad_row_ends_with_2_and_loads_nothing(folder: Path, tmp_path: Path) -> None:
+    before = hashlib.sha256((folder / "business.db").read_bytes()).hexdigest()
+    (tmp_path / "datasets.csv").write_text("id,title\na,A\n", encoding="utf-8")
+    (tmp_path / "interactions.csv").write_text("user_id,dataset_id,type,ts\nu,a,like,1\n", encoding="utf-8")
+    failed = pipeline(folder, "import", "--source", "csv", "--dir", str(tmp_path))
+    assert failed.returncode == 2
+    assert "interactions.csv:2: type 'like' is none of" in failed.stderr
+    assert hashlib.sha256((folder / "business.db").read_bytes()).hexdigest() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "message"),
+    [
+        (("import", "--source", "csv"), {}, 2, "--source csv needs --dir DIR"),
+        (("run",), {"REGISTRY_URL": "registry:8001"}, 2, "REGISTRY_URL: String should match pattern"),
+        (("run",), {"BUSINESS_DATABASE_URL": "nonsense"}, 2, "BUSINESS_DATABASE_URL: not a usable SQLAlchemy URL"),
+        (("run",), {}, 2, "the business database has no table users"),
+        (("run", "--fast"), {}, 2, "unrecognized arguments: --fast"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_without_a_traceback(
+    tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], code: int, message: str
+) -> None:
+    failed = pipeline(tmp_path, *arguments, **environment)
+    assert failed.returncode == code, failed.stderr
+    assert message in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_registry_that_is_away_fails_the_run_and_keeps_the_bundle(folder: Path, tmp_path: Path) -> None:
+    environment = {"REGISTRY_URL": "http://127.0.0.1:1", "ARTIFACT_URL": str(tmp_path)}
+    failed = pipeline(folder, "run", TRAINING_QUERIES="200", **environment)
+    assert failed.returncode == 1
+    assert "model-registry at http://127.0.0.1:1" in failed.stderr
+    assert len(list(tmp_path.glob("runs/*/bundle/bundle.tar.gz"))) == 1

@@ -1,0 +1,143 @@
+"""Extraction: the canonical tables, the user's own SQL, and the behaviour events on top."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from pipeline.business.content import Content
+from pipeline.business.database import DatabaseError, open_engine
+from pipeline.business.load import replace_content
+from pipeline.errors import InputError
+from pipeline.extract import extract
+from pipeline.extract.events import open_event_log
+
+SHOP = """
+CREATE TABLE goods (code INTEGER, label TEXT, euro TEXT, listed TEXT);
+INSERT INTO goods VALUES (1, 'Bus traces', '9.50', '2026-01-01 08:00:00'), (2, 'Rain', NULL, '2026-01-02');
+CREATE TABLE orders (who INTEGER, what INTEGER, at INTEGER);
+INSERT INTO orders VALUES (7, 1, 1767323045);
+CREATE TABLE people (n INTEGER);
+INSERT INTO people VALUES (7);
+"""
+OWN_SQL = {
+    "users.sql": "SELECT n AS id FROM people;",
+    "datasets.sql": "SELECT code AS id, label AS title, euro AS price, listed AS created_at FROM goods",
+    "interactions.sql": "SELECT who AS user_id, what AS dataset_id, 'purchase' AS type, at AS ts FROM orders -- 12:30",
+}
+EVENTS = (
+    "CREATE TABLE {table} (event_id TEXT PRIMARY KEY, type TEXT, user_id BIGINT, dataset_id BIGINT, ts {time})",
+    "INSERT INTO {table} VALUES ('e-1', 'purchase', 900000001, 5, '2026-02-03 04:05:06'), "
+    "('e-2', 'exposure', 900000001, 6, '2026-02-03 04:05:06')",
+)
+
+
+def shop(folder: Path, changes: dict[str, str] | None = None) -> tuple[str, Path]:
+    """Make a database of another schema, and SQL that maps it."""
+    url = f"sqlite:///{folder / 'shop.db'}"
+    engine = open_engine(url, "X")
+    with engine.begin() as connection:
+        for statement in filter(str.strip, SHOP.split(";")):
+            connection.execute(text(statement))
+    engine.dispose()
+    sql = folder / "sql"
+    sql.mkdir()
+    for name, statement in (OWN_SQL | (changes or {})).items():
+        (sql / name).write_text(statement, encoding="utf-8")
+    return url, sql
+
+
+def extracted(url: str, sql: Path | None, folder: Path) -> dict[str, list[dict[str, object]]]:
+    engine = open_engine(url, "X")
+    try:
+        extract(engine, None, sql, folder)
+    finally:
+        engine.dispose()
+    return {name: pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("datasets", "interactions")}
+
+
+def test_the_users_own_sql_maps_another_schema(tmp_path: Path) -> None:
+    found = extracted(*shop(tmp_path), tmp_path)
+    first, second = found["datasets"]
+    assert (first["id"], first["title"], first["price"]) == (1, "Bus traces", 9.5)
+    assert first["created_at"] == datetime(2026, 1, 1, 8, tzinfo=UTC)
+    assert (second["price"], second["created_at"]) == (None, datetime(2026, 1, 2, tzinfo=UTC))
+    assert first["is_deleted"] is False
+    (row,) = found["interactions"]
+    assert (row["user_id"], row["dataset_id"], row["type"]) == (7, 1, "purchase")
+    assert row["ts"] == datetime.fromtimestamp(1767323045, UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "sql", "error", "message"),
+    [
+        ("datasets.sql", "SELECT code AS id FROM goods", InputError, "datasets.sql: the result lacks title; it has id"),
+        (
+            "datasets.sql",
+            "SELECT label AS id, label AS title FROM goods",
+            InputError,
+            "datasets.id: a value is not of type int64",
+        ),
+        (
+            "interactions.sql",
+            "SELECT who AS user_id, what AS dataset_id, 'view' AS type, 'soon' AS ts FROM orders",
+            InputError,
+            "interactions.ts: a value is not of type timestamp",
+        ),
+        ("users.sql", "SELECT id FROM nowhere", DatabaseError, "business database: extract: no such table: nowhere"),
+    ],
+)
+def test_sql_that_does_not_fit_is_refused_by_file_and_column(
+    tmp_path: Path, name: str, sql: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as refused:
+        extracted(*shop(tmp_path, {name: sql}), tmp_path)
+    assert message in str(refused.value)
+
+
+def test_a_folder_without_sql_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"EXTRACTION_SQL: .* holds none of users\.sql, datasets\.sql"):
+        extracted(f"sqlite:///{tmp_path / 'b.db'}", tmp_path, tmp_path)
+
+
+def test_behaviour_events_join_the_interactions_and_exposures_do_not(
+    business_url: str, content: Content, tmp_path: Path
+) -> None:
+    engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
+    replace_content(engine, content)
+    sqlite = engine.dialect.name == "sqlite"
+    # As the services lay it out: a schema of its own, or a file of its own.
+    log_url = business_url + ".events" if sqlite else business_url
+    log = open_engine(log_url, "DATABASE_URL")
+    with log.begin() as connection:
+        if not sqlite:
+            connection.execute(text("CREATE SCHEMA events"))
+        for statement in EVENTS:
+            table = "behavior_events" if sqlite else "events.behavior_events"
+            connection.execute(text(statement.format(table=table, time="TEXT" if sqlite else "timestamptz")))
+    log.dispose()
+    events = open_event_log(SecretStr(business_url))
+    assert events is not None
+    counts = extract(engine, events, None, tmp_path)
+    rows = pq.read_table(tmp_path / "interactions.parquet").to_pylist()
+    events.dispose()
+    engine.dispose()
+    assert (counts["interactions"], counts["events"], len(rows)) == (12_000, 1, 12_001)
+    (mine,) = (row for row in rows if row["user_id"] == 900_000_001)
+    assert (mine["dataset_id"], mine["type"]) == (5, "purchase")
+
+
+def test_without_an_event_log_there_are_no_events(business_url: str, content: Content, tmp_path: Path) -> None:
+    engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
+    replace_content(engine, content)
+    assert open_event_log(None) is None
+    events = open_event_log(SecretStr(business_url))
+    counts = extract(engine, events, None, tmp_path)
+    if events is not None:
+        events.dispose()
+    engine.dispose()
+    assert counts["interactions"] == 12_000
+    assert counts.get("events", 0) == 0

@@ -1,0 +1,185 @@
+"""Artifacts between steps, and what the registry and feature-sync are handed."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from email.parser import BytesParser
+from email.policy import HTTP
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from pipeline.artifacts import join, reading, writing
+from pipeline.errors import PipelineError
+from pipeline.publish import deploy, push, sync_snapshot
+from pipeline.publish.http import RefusedError, UnreachableError
+from ranking.testing import tiny_archive
+
+TOKEN = SecretStr("registry-secret")
+
+
+class Service(ThreadingHTTPServer):
+    """Answers each call with the next of its prepared answers, and keeps what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.answers: dict[str, list[tuple[int, Any]]] = {}
+        self.asked: list[tuple[str, dict[str, str], bytes]] = []
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Service
+
+    def do_POST(self) -> None:
+        self._reply(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def do_GET(self) -> None:
+        self._reply(b"")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing to the test's output."""
+
+    def _reply(self, body: bytes) -> None:
+        call = f"{self.command} {self.path}"
+        self.server.asked.append((call, {name.lower(): value for name, value in self.headers.items()}, body))
+        prepared = self.server.answers[call]
+        status, answer = prepared.pop(0) if len(prepared) > 1 else prepared[0]
+        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """A service on loopback."""
+    with Service() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def test_a_bundle_is_pushed_with_its_checksum_and_the_token(service: Service, tmp_path: Path) -> None:
+    service.answers["POST /models/ranker/versions"] = [(201, {"name": "ranker", "version": "12"})]
+    archive = tiny_archive(tmp_path / "bundle.tar.gz", n=60)
+    assert push(service.url, TOKEN, "ranker", archive) == "12"
+    _, headers, body = service.asked[0]
+    assert headers["authorization"] == "Bearer registry-secret"
+    head = f"Content-Type: {headers['content-type']}\r\n\r\n".encode()
+    message = BytesParser(policy=HTTP).parsebytes(head + body)
+    parts = {part.get_param("name", header="content-disposition"): part for part in message.iter_parts()}
+    assert parts["bundle"].get_payload(decode=True) == archive.read_bytes()
+    assert parts["sha256"].get_payload(decode=True) == hashlib.sha256(archive.read_bytes()).hexdigest().encode()
+
+
+def test_a_version_is_deployed_as_the_primary_one(service: Service) -> None:
+    service.answers["POST /models/ranker/deployments"] = [(201, {"deployment_id": "d-3", "state": "active"})]
+    assert deploy(service.url, TOKEN, "ranker", "12") == "d-3"
+    assert json.loads(service.asked[0][2]) == {"version": "12", "mode": "primary"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (409, {"title": "Conflict", "status": 409, "detail": "gate: ndcg@10 0.10 is below 0.19"}, "gate: ndcg@10 0.10"),
+        (422, {"title": "Unprocessable", "status": 422, "detail": "checksum: sha256 is ab"}, "checksum: sha256 is ab"),
+        (401, {"title": "Unauthorized", "status": 401}, "Unauthorized"),
+        (200, b"no json", "no json"),
+    ],
+)
+def test_a_refusal_carries_the_services_reason(service: Service, status: int, body: object, reason: str) -> None:
+    service.answers["POST /models/ranker/deployments"] = [(status, body)]
+    with pytest.raises(RefusedError) as refused:
+        deploy(service.url, TOKEN, "ranker", "12")
+    assert reason in str(refused.value)
+    assert str(status) in str(refused.value)
+    assert "registry-secret" not in str(refused.value)
+
+
+def test_a_services_own_fault_is_worth_another_try(service: Service) -> None:
+    service.answers["POST /models/ranker/deployments"] = [(502, b"<html>bad gateway</html>")]
+    with pytest.raises(UnreachableError, match="answered 502: <html>bad gateway"):
+        deploy(service.url, TOKEN, "ranker", "12")
+
+
+def test_a_service_that_is_away_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError, match=r"model-registry at http://127\.0\.0\.1:1"):
+        push("http://127.0.0.1:1", TOKEN, "ranker", tiny_archive(tmp_path / "b.tar.gz", n=60))
+
+
+def test_a_sync_is_waited_for(service: Service) -> None:
+    service.answers["POST /sync"] = [(202, {"job": "j-1"})]
+    service.answers["GET /sync/j-1"] = [
+        (200, {"job": "j-1", "state": "queued"}),
+        (200, {"job": "j-1", "state": "running"}),
+        (200, {"job": "j-1", "state": "done", "users": 5}),
+    ]
+    naps: list[float] = []
+    state = sync_snapshot(service.url, TOKEN, "/data/snapshots/v1", sleep=naps.append, clock=lambda: 0.0)
+    assert (state["users"], len(naps)) == (5, 2)
+    assert json.loads(service.asked[0][2]) == {"snapshot": "/data/snapshots/v1"}
+
+
+def test_a_sync_that_fails_says_why(service: Service) -> None:
+    service.answers["POST /sync"] = [(202, {"job": "j-1"})]
+    service.answers["GET /sync/j-1"] = [(200, {"job": "j-1", "state": "failed", "error": "manifest.json: missing"})]
+    with pytest.raises(RefusedError, match=r"job j-1 failed: manifest\.json: missing"):
+        sync_snapshot(service.url, TOKEN, "/data/snapshots/v1")
+
+
+def test_a_sync_that_never_ends_is_given_up(service: Service) -> None:
+    service.answers["POST /sync"] = [(202, {"job": "j-1"})]
+    service.answers["GET /sync/j-1"] = [(200, {"job": "j-1", "state": "running"})]
+    times = iter(range(0, 10_000, 200))
+    with pytest.raises(UnreachableError, match="did not end within 600 s"):
+        sync_snapshot(service.url, TOKEN, "x", sleep=lambda _: None, clock=lambda: float(next(times)))
+
+
+@pytest.fixture(params=["local", "remote"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where artifacts lie: a folder, and a store that is no file system."""
+    return str(tmp_path / "artifacts") if request.param == "local" else f"memory://{tmp_path.name}"
+
+
+def test_a_folder_that_was_written_is_read_and_replaced_as_a_whole(root: str) -> None:
+    uri = join(root, "runs", "r1", "model")
+    for content in ("first", "second"):
+        with writing(uri) as folder:
+            (folder / "deeper").mkdir()
+            (folder / "deeper" / f"{content}.txt").write_text(content, encoding="utf-8")
+    with reading(uri) as folder:
+        found = {path.name: path.read_text(encoding="utf-8") for path in folder.rglob("*.txt")}
+    assert found == {"second.txt": "second"}
+
+
+def test_a_step_that_breaks_off_leaves_what_was_there(root: str) -> None:
+    uri = join(root, "runs", "r1", "model")
+    with writing(uri) as folder:
+        (folder / "whole.txt").write_text("whole", encoding="utf-8")
+
+    def breaking() -> None:
+        with writing(uri) as folder:
+            (folder / "half.txt").write_text("half", encoding="utf-8")
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        breaking()
+    with reading(uri) as folder:
+        assert [path.name for path in folder.rglob("*.*")] == ["whole.txt"]
+
+
+def test_what_is_not_there_and_what_is_no_address_say_so(root: str) -> None:
+    with pytest.raises(PipelineError, match="no such folder"), reading(join(root, "nothing")):
+        pass
+    with pytest.raises(PipelineError, match="ARTIFACT_URL"), reading("nosuchstore://x"):
+        pass

@@ -1,0 +1,195 @@
+"""Training looks at the past as serving would have: nothing later, nothing else, the same bits."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.user_blob import UserBlob
+from pipeline.errors import PipelineError
+from pipeline.features.items import item_state
+from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
+from pipeline.records import Records
+from pipeline.snapshot import user_blobs
+from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_past
+from pipeline.train.model import last_pairs, of_pairs
+from pipeline.train.questions import Asked, Kind, Knowledge, Past, ask, consider, user_at
+from ranking.bundle import BundleContents
+from ranking.engine import Engine, Question
+from ranking.ranker import Ranker
+from ranking.recall import Neighbours, RecallSettings
+
+SMALL = TrainSettings(queries=400, trees=10, leaves=15)
+RECALL = RecallSettings()
+
+
+@pytest.fixture(scope="module")
+def knowledge(records: Records) -> Knowledge:
+    """Tables of everything, and what doesn't change of the items."""
+    items = item_state(records, 42).table
+    return Knowledge(build_tables(records, content_neighbours(items.content), 42), RECALL, items)
+
+
+@pytest.fixture(scope="module")
+def past(records: Records) -> Past:
+    """The training questions."""
+    return training_past(records, SMALL)
+
+
+@pytest.fixture(scope="module")
+def engine(records: Records, knowledge: Knowledge, past: Past) -> Engine:
+    """The model as it would be deployed."""
+    state = item_state(records, 42)
+    n = len(records.catalogue)
+    return Engine(
+        BundleContents(
+            records.catalogue,
+            state.rows,
+            state.table,
+            replace(knowledge.tables, popular=state.popular),
+            RECALL,
+            train_on(records, past, knowledge.tables, state.table, RECALL, SMALL),
+            Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
+            state.trending,
+            [],
+        )
+    )
+
+
+def same(first: Asked, second: Asked) -> bool:
+    return np.array_equal(first.matrix, second.matrix) and np.array_equal(
+        first.candidates.items, second.candidates.items
+    )
+
+
+def test_nothing_at_or_after_a_questions_moment_changes_its_features(
+    records: Records, knowledge: Knowledge, past: Past
+) -> None:
+    middle = len(past.rows) // 2
+    at = records.ts[past.rows[middle]]
+    later = records.ts >= at
+    # Whatever comes from that moment on: others, stronger, about other datasets.
+    scrambled = replace(
+        records,
+        item=np.where(later, records.item[::-1], records.item).astype(np.int32),
+        types=np.where(later, 4, records.types).astype(np.uint8),
+    )
+    one = Past(past.rows[middle : middle + 1], past.kinds[middle : middle + 1])
+    (before,) = ask(records, records, knowledge, one)
+    (after,) = ask(records, scrambled, knowledge, one)
+    assert len(before.matrix)
+    assert same(before, after)
+
+
+def test_what_was_just_before_a_questions_moment_does_change_its_features(
+    records: Records, knowledge: Knowledge, past: Past
+) -> None:
+    one = Past(past.rows[-1:], past.kinds[-1:])
+    latest = np.arange(len(records)) == np.searchsorted(records.ts, records.ts[past.rows[-1]]) - 1
+    (before,) = ask(records, records, knowledge, one)
+    (after,) = ask(records, records.only(~latest), knowledge, one)
+    assert not same(before, after)
+
+
+def test_asking_one_question_alone_gives_the_features_that_it_has_among_all(
+    records: Records, knowledge: Knowledge, past: Past
+) -> None:
+    together = list(ask(records, records, knowledge, past))
+    for number in (0, 57, len(past.rows) - 1):
+        (alone,) = ask(records, records, knowledge, Past(past.rows[[number]], past.kinds[[number]]))
+        assert same(alone, together[number])
+
+
+def test_training_features_are_the_served_ones_bit_for_bit(records: Records, engine: Engine) -> None:
+    contents, blobs = engine.contents, dict(user_blobs(records))
+    stats = records.new_stats()
+    for part in np.array_split(np.arange(len(records)), 7):
+        stats.add(records.item[part], records.ts[part], records.types[part])
+    knowledge = Knowledge(replace(contents.recall, popular=NO_POPULAR), contents.recall_settings, contents.table)
+    checked = 0
+    for user, user_id in enumerate(records.user_ids.tolist()[:60]):
+        if user_id not in blobs:
+            continue
+        blob = UserBlob.unpack(blobs[user_id])
+        for anchor in (None, user):
+            offline, matrix = consider(
+                Question(anchor, user_at(records, RECALL, user, None)), knowledge, stats, records.end
+            )
+            question = Question(anchor, engine.user(blob.features, blob.history))
+            served = engine.recall(question)
+            ranked = engine.rank(question, served, len(served.items))
+            np.testing.assert_array_equal(offline.items, served.items)
+            np.testing.assert_array_equal(offline.scores, served.scores)
+            order = np.argsort(ranked.items)
+            np.testing.assert_array_equal(matrix, ranked.matrix[order])
+            checked += 1
+    assert checked > 100
+
+
+def test_the_targets_are_not_in_the_tables_that_the_ranker_is_trained_with(records: Records, past: Past) -> None:
+    held = records.only(~of_pairs(records, past.rows))
+    known = {*zip(held.user.tolist(), held.item.tolist(), strict=True)}
+    targets = {*zip(records.user[past.rows].tolist(), records.item[past.rows].tolist(), strict=True)}
+    assert len(targets) > 200
+    assert not targets & known
+    content = content_neighbours(item_state(records, 42).table.content)
+    np.testing.assert_array_equal(
+        heldout_tables(records, past, content, 42).behavior.scores, build_tables(held, content, 42).behavior.scores
+    )
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 3), st.integers(0, 2))
+def test_the_last_pairs_are_each_users_latest_new_datasets(records: Records, per_user: int, least: int) -> None:
+    chosen = last_pairs(records, per_user, least_before=least)
+    expected = []
+    for user in range(len(records.user_ids)):
+        first: dict[int, int] = {}
+        for row in records.rows_of(user).tolist():
+            first.setdefault(int(records.item[row]), row)
+        expected += sorted(first.values())[least:][-per_user:]
+    assert chosen.tolist() == sorted(expected)
+
+
+def test_all_three_kinds_of_questions_are_asked(records: Records, knowledge: Knowledge, past: Past) -> None:
+    for question, kind in zip(ask(records, records, knowledge, past), past.kinds.tolist(), strict=True):
+        asked = question.question
+        assert (asked.anchor is not None) == (kind != Kind.USER)
+        assert (len(asked.user.items) > 0) == (kind != Kind.SIMILAR)
+        assert question.target not in asked.user.seen
+    assert set(past.kinds.tolist()) == {0, 1, 2}
+
+
+def test_training_repeats_to_the_bit_and_another_seed_gives_another_ranker(
+    records: Records, knowledge: Knowledge, past: Past
+) -> None:
+    texts = [
+        train_on(records, past, knowledge.tables, knowledge.items, RECALL, replace(SMALL, seed=seed))
+        for seed in (42, 42, 1)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_the_ranker_can_be_turned_into_bit_masks(engine: Engine) -> None:
+    model = Ranker(engine.contents.ranker_text)._booster.dump_model()
+    assert max(tree["num_leaves"] for tree in model["tree_info"]) <= 64
+
+    def nodes(node: dict[str, object]) -> list[dict[str, object]]:
+        if "split_feature" not in node:
+            return []
+        return [node, *nodes(node["left_child"]), *nodes(node["right_child"])]  # type: ignore[arg-type]
+
+    splits = [node for tree in model["tree_info"] for node in nodes(tree["tree_structure"])]
+    assert splits
+    assert {(node["decision_type"], node["missing_type"]) for node in splits} == {("<=", "None")}
+
+
+def test_without_an_answer_among_the_candidates_there_is_nothing_to_learn(
+    records: Records, knowledge: Knowledge
+) -> None:
+    nothing = Past(np.empty(0, np.int64), np.empty(0, np.uint8))
+    with pytest.raises(TrainingError, match="more interactions are needed"):
+        train_on(records, nothing, knowledge.tables, knowledge.items, RECALL, SMALL)
+    assert issubclass(TrainingError, PipelineError)

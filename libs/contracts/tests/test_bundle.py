@@ -1,0 +1,175 @@
+"""A bundle's archive and manifest: reproducible, complete, and safe to take from a stranger."""
+
+import gzip
+import io
+import json
+import random
+import tarfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from contracts.bundle import (
+    BundleManifest,
+    DataWindow,
+    MalformedBundleError,
+    MalformedManifestError,
+    pack,
+    read_manifest,
+    unpack,
+    write_manifest,
+)
+from contracts.checksums import ChecksumError
+from contracts.features import FEATURE_SCHEMA, FEATURES
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A bundle folder with two files and its manifest."""
+    made = tmp_path / "made"
+    (made / "deeper").mkdir(parents=True)
+    (made / "ranker.txt").write_text("tree", encoding="utf-8")
+    (made / "deeper" / "items.npy").write_bytes(bytes(1000))
+    write_manifest(
+        made,
+        BundleManifest(
+            name="ranker",
+            version="7",
+            created_at=NOW,
+            git_commit=None,
+            data_window=DataWindow(start=NOW, end=NOW, interactions=1, users=1, datasets=1),
+            feature_schema=FEATURE_SCHEMA,
+            metrics={"ndcg@10": 0.2},
+        ),
+    )
+    return made
+
+
+def test_a_packed_bundle_unpacks_to_the_same_files_and_manifest(folder: Path, tmp_path: Path) -> None:
+    pack(folder, tmp_path / "b.tar.gz")
+    manifest = unpack(tmp_path / "b.tar.gz", tmp_path / "out")
+    assert manifest == read_manifest(folder)
+    assert [feature.name for feature in manifest.features] == [feature.name for feature in FEATURES]
+    assert (tmp_path / "out" / "deeper" / "items.npy").read_bytes() == bytes(1000)
+
+
+def test_the_same_content_packs_to_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    pack(folder, tmp_path / "a.tar.gz")
+    (folder / "ranker.txt").touch()
+    pack(folder, tmp_path / "b.tar.gz")
+    assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
+
+
+def test_a_file_that_is_not_the_manifests_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
+    (folder / "ranker.txt").write_text("another tree", encoding="utf-8")
+    pack(folder, tmp_path / "b.tar.gz")
+    with pytest.raises(ChecksumError, match=r"ranker\.txt: sha256"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "out")
+
+
+def test_a_missing_file_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
+    (folder / "ranker.txt").unlink()
+    pack(folder, tmp_path / "b.tar.gz")
+    with pytest.raises(ChecksumError, match=r"ranker\.txt: named in the manifest, but missing"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "out")
+
+
+def test_a_file_that_the_manifest_does_not_name_is_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "extra.pkl").write_bytes(b"x")
+    pack(folder, tmp_path / "b.tar.gz")
+    with pytest.raises(ChecksumError, match=r"extra\.pkl: not named"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "out")
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 400])
+def test_an_archive_cut_short_is_refused(folder: Path, tmp_path: Path, keep: int) -> None:
+    pack(folder, tmp_path / "b.tar.gz")
+    (tmp_path / "b.tar.gz").write_bytes((tmp_path / "b.tar.gz").read_bytes()[:keep])
+    with pytest.raises((MalformedBundleError, MalformedManifestError, ChecksumError)):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "out")
+
+
+def test_a_flipped_byte_anywhere_is_refused_or_changes_no_file(folder: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "b.tar.gz"
+    pack(folder, archive)
+    whole, manifest = archive.read_bytes(), read_manifest(folder)
+    refused = 0
+    for position in range(len(whole)):
+        archive.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
+        try:
+            assert unpack(archive, tmp_path / f"out-{position}").files == manifest.files
+        except (MalformedBundleError, MalformedManifestError, ChecksumError):
+            refused += 1
+    assert refused > len(whole) * 0.9
+
+
+def test_damage_in_the_middle_of_a_large_file_is_refused(folder: Path, tmp_path: Path) -> None:
+    (folder / "large.npy").write_bytes(random.Random(1).randbytes(2_000_000))
+    write_manifest(folder, read_manifest(folder))
+    archive = tmp_path / "b.tar.gz"
+    pack(folder, archive)
+    whole = archive.read_bytes()
+    for start in range(200_000, len(whole) - 8, 300_000):
+        archive.write_bytes(whole[:start] + b"\xff" * 4096 + whole[start + 4096 :])
+        with pytest.raises((MalformedBundleError, ChecksumError)):
+            unpack(archive, tmp_path / f"out-{start}")
+
+
+def _archive_of(path: Path, entry: tarfile.TarInfo, content: bytes = b"") -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def test_a_path_out_of_the_folder_is_refused_and_writes_nothing(tmp_path: Path) -> None:
+    archive = _archive_of(tmp_path / "b.tar.gz", tarfile.TarInfo("../outside.txt"), b"x")
+    with pytest.raises(MalformedBundleError):
+        unpack(archive, tmp_path / "out")
+    assert not (tmp_path / "outside.txt").exists()
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    link = tarfile.TarInfo("ranker.txt")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    with pytest.raises(MalformedBundleError, match=r"ranker\.txt: only plain files"):
+        unpack(_archive_of(tmp_path / "b.tar.gz", link), tmp_path / "out")
+
+
+def test_something_else_than_an_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "b.tar.gz").write_bytes(gzip.compress(b"no tar at all" * 100))
+    with pytest.raises(MalformedBundleError, match=r"not a readable \.tar\.gz"):
+        unpack(tmp_path / "b.tar.gz", tmp_path / "out")
+
+
+def test_a_folder_without_manifest_says_so(tmp_path: Path) -> None:
+    with pytest.raises(MalformedManifestError, match=r"manifest\.json: missing"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "../ranker"),
+        ("version", ""),
+        ("created_at", "2026-01-02T00:00:00"),
+        ("feature_schema", "xyz"),
+        ("format", 2),
+        ("metrics", {"ndcg@10": "good"}),
+        ("stranger", 1),
+    ],
+)
+def test_a_malformed_manifest_names_the_field(folder: Path, field: str, value: object) -> None:
+    document = json.loads((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").write_text(json.dumps(document | {field: value}), encoding="utf-8")
+    with pytest.raises(MalformedManifestError, match=rf"manifest\.json: {field}"):
+        read_manifest(folder)
+
+
+def test_a_manifest_that_is_not_json_says_so(folder: Path) -> None:
+    (folder / "manifest.json").write_bytes(b"{\xff")
+    with pytest.raises(MalformedManifestError, match=r"manifest\.json: document"):
+        read_manifest(folder)

@@ -1,0 +1,86 @@
+"""Events and signals: what is taken, what is refused, and how they travel."""
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from contracts.events import MAX_EVENTS_PER_BATCH, BehaviorEvent, EventBatch, InteractionType
+from contracts.signals import AlertSignal
+
+EVENT = {"event_id": "e-1", "type": "view", "user_id": 7, "dataset_id": 13, "ts": "2026-01-02T03:04:05+08:00"}
+SIGNAL = {
+    "signal_id": "s-1",
+    "kind": "fired",
+    "monitoring_point": "redis.connection_failed",
+    "fingerprint": ["redis", "connection_failed"],
+    "level": "warning",
+    "category": "redis",
+    "service": "recommender-api",
+    "environment": "test",
+    "message": "Redis refuses",
+    "first_seen": "2026-01-02T00:00:00Z",
+    "last_seen": "2026-01-02T00:00:00Z",
+}
+
+
+def test_an_event_travels_through_the_stream_unchanged() -> None:
+    event = BehaviorEvent.model_validate(EVENT | {"request_id": "req_1", "position": 3})
+    entry = {name.encode(): value.encode() for name, value in event.to_stream().items()}
+    assert BehaviorEvent.from_stream(entry) == event
+    assert event.ts == datetime(2026, 1, 1, 19, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("event_id", "with space"),
+        ("event_id", "x" * 65),
+        ("type", "like"),
+        ("user_id", 0),
+        ("dataset_id", 2**63),
+        ("ts", "2026-01-02T03:04:05"),
+        ("position", -1),
+        ("request_id", "a/b"),
+        ("stranger", 1),
+    ],
+)
+def test_a_malformed_event_is_refused_by_field(field: str, value: object) -> None:
+    with pytest.raises(ValidationError) as refused:
+        BehaviorEvent.model_validate(EVENT | {field: value})
+    assert [error["loc"] for error in refused.value.errors()] == [(field,)]
+
+
+def test_a_foreign_stream_entry_is_refused() -> None:
+    with pytest.raises(KeyError):
+        BehaviorEvent.from_stream({b"other": b"1"})
+    with pytest.raises(ValidationError):
+        BehaviorEvent.from_stream({b"event": b"{}"})
+
+
+@pytest.mark.parametrize("count", [0, MAX_EVENTS_PER_BATCH + 1])
+def test_a_batch_holds_from_one_to_a_thousand_events(count: int) -> None:
+    with pytest.raises(ValidationError):
+        EventBatch.model_validate({"events": [EVENT] * count})
+
+
+def test_a_stronger_interest_has_a_higher_code() -> None:
+    order = [InteractionType.of(name) for name in ("exposure", "click", "view", "favorite", "purchase")]
+    assert order == sorted(order)
+    with pytest.raises(KeyError):
+        InteractionType.of("like")
+
+
+def test_a_signal_counts_one_occurrence_unless_it_says_more() -> None:
+    signal = AlertSignal.model_validate(SIGNAL)
+    assert AlertSignal.model_validate_json(signal.model_dump_json()) == signal
+    assert signal.occurrences == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("kind", "over"), ("level", "loud"), ("fingerprint", []), ("occurrences", 0), ("x", 1)]
+)
+def test_a_malformed_signal_is_refused_by_field(field: str, value: object) -> None:
+    with pytest.raises(ValidationError) as refused:
+        AlertSignal.model_validate(SIGNAL | {field: value})
+    assert refused.value.errors()[0]["loc"][0] == field

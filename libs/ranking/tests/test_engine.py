@@ -1,0 +1,129 @@
+"""The engine answers from a bundle: what is left out, in which order, and from which features."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.features import FEATURES
+from contracts.user_blob import History
+from ranking.engine import Engine, Question
+from ranking.features import feature_matrix
+from ranking.ranker import Ranker, UnusableRankerError
+from ranking.testing import tiny_contents
+
+COLUMN = {feature.name: column for column, feature in enumerate(FEATURES)}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """The tiny bundle, loaded."""
+    return Engine(tiny_contents())
+
+
+def user_history(engine: Engine, positions: list[int]) -> History:
+    ids = engine.contents.catalogue.ids[positions]
+    return History(ids, 1_760_000_000 - np.arange(len(ids)) * 3600, np.full(len(ids), 2, np.uint8))
+
+
+def ask(engine: Engine, question: Question, limit: int = 20) -> list[int]:
+    return engine.rank(question, engine.recall(question), limit).items.tolist()
+
+
+def test_the_dataset_itself_what_the_user_saw_and_what_the_filter_refuses_are_left_out(engine: Engine) -> None:
+    free = ask(engine, Question(5), 500)
+    seen = free[:3]
+    user = engine.user(None, user_history(engine, seen))
+    kept = ask(engine, Question(5, user, keep=lambda items: items % 2 == 0), 500)
+    assert kept
+    assert not {5, *seen} & set(kept)
+    assert all(item % 2 == 0 for item in kept)
+
+
+def test_answers_are_best_first_with_scores_between_zero_and_one(engine: Engine) -> None:
+    question = Question(5, engine.user(None, user_history(engine, [1, 2, 3])))
+    ranked = engine.rank(question, engine.recall(question), 10)
+    assert len(ranked.items) == len(set(ranked.items.tolist())) == 10
+    assert (np.diff(ranked.scores) <= 0).all()
+    assert ((ranked.scores > 0) & (ranked.scores < 1)).all()
+    assert all(ranked.channels)
+
+
+def test_a_question_has_one_answer(engine: Engine) -> None:
+    question = Question(5, engine.user(None, user_history(engine, [1, 2, 3])))
+    again = Engine(tiny_contents())
+    assert ask(engine, question) == ask(again, question)
+
+
+def test_a_dataset_without_neighbours_is_answered_with_what_is_popular(engine: Engine) -> None:
+    cold = len(engine.contents.catalogue) - 1
+    question = Question(cold)
+    candidates = engine.recall(question)
+    assert {channel for row in range(len(candidates.items)) for channel in candidates.channels(row)} == {"popular"}
+
+
+def test_datasets_that_are_not_in_the_catalogue_are_no_history(engine: Engine) -> None:
+    history = History(np.array([10**12]), np.array([1_760_000_000]), np.array([4], np.uint8))
+    assert len(engine.user(None, history).items) == 0
+    assert ask(engine, Question(5, engine.user(None, history))) == ask(engine, Question(5))
+
+
+def test_nothing_to_rank_is_an_empty_answer(engine: Engine) -> None:
+    question = Question(5, keep=lambda items: np.zeros(len(items), np.bool_))
+    assert ask(engine, question) == []
+
+
+def test_every_feature_stands_in_its_column(engine: Engine) -> None:
+    contents = engine.contents
+    features = np.array([2.0, 0.25, 4.0], np.float32)
+    question = Question(5, engine.user(features, user_history(engine, [1, 2])))
+    found = engine.recall(question)
+    matrix = feature_matrix(
+        found, contents.item_rows[found.items], contents.table, anchor=question.anchor, user=question.user
+    )
+    table, user = contents.table, question.user
+    for row, item in enumerate(found.items.tolist()):
+        line = matrix[row]
+        np.testing.assert_array_equal(line[:10], contents.item_rows[item])
+        np.testing.assert_array_equal(line[COLUMN["score_behavior"] : COLUMN["rank_behavior"]], found.scores[row])
+        assert line[COLUMN["channel_count"]] == len(found.channels(row))
+        np.testing.assert_array_equal(line[COLUMN["user_interactions"] :][:3], features)
+        assert line[COLUMN["user_price_gap"]] == table.log_price[item] - np.float32(4.0)
+        affinity = float(sum(w * (table.content[item] @ table.content[i]) for i, w in zip(user.items, user.weights)))  # noqa: B905 - NumPy rows
+        assert line[COLUMN["user_content_affinity"]] == pytest.approx(affinity, abs=1e-5)
+        same = sum(w for i, w in zip(user.items, user.weights) if table.provider[i] == table.provider[item])  # noqa: B905 - NumPy rows
+        assert line[COLUMN["user_provider_share"]] == pytest.approx(float(same), abs=1e-6)
+        near = table.content[item] @ table.content[5]
+        assert line[COLUMN["anchor_content_similarity"]] == pytest.approx(near, abs=1e-6)
+        assert line[COLUMN["anchor_price_gap"]] == table.log_price[item] - table.log_price[5]
+        assert line[COLUMN["anchor_same_provider"]] == (table.provider[item] == table.provider[5])
+
+
+def test_scores_do_not_depend_on_what_else_is_scored_or_on_threads(engine: Engine) -> None:
+    matrix = np.random.default_rng(0).random((50, len(FEATURES))).astype(np.float32)
+    together = engine.ranker.scores(matrix, threads=2)
+    assert [float(engine.ranker.scores(row[None])[0]) for row in matrix] == together.tolist()
+    np.testing.assert_allclose(engine.ranker.contributions(matrix).sum(axis=1), together, rtol=1e-9)
+
+
+@pytest.mark.parametrize("text", ["", "tree", "tree\nversion=v4\nnum_class=1\n"])
+def test_a_text_that_is_no_model_is_refused(text: str) -> None:
+    with pytest.raises(UnusableRankerError):
+        Ranker(text)
+
+
+def test_a_model_of_other_features_is_refused(engine: Engine) -> None:
+    text = engine.contents.ranker_text.replace("item_popularity_1d", "item_popularity_2d")
+    with pytest.raises(UnusableRankerError, match="trained on other features"):
+        Ranker(text)
+
+
+def test_a_missing_history_and_catalogue_give_no_positions(tmp_path: Path, engine: Engine) -> None:
+    catalogue = engine.contents.catalogue.only(np.array([3, 7]))
+    assert catalogue.position(int(catalogue.ids[1])) == 1
+    assert catalogue.positions(np.array([1, int(catalogue.ids[1]), 10**12])).tolist() == [-1, 1, -1]
+    assert engine.contents.catalogue.only(np.empty(0, np.int64)).positions(np.array([1])).tolist() == [-1]
+    catalogue.save(tmp_path / "items.parquet")
+    assert type(catalogue).load(tmp_path / "items.parquet").titles == list(catalogue.titles)
+    assert catalogue.tagged("DEMO").tolist() == [0, 1]
+    assert catalogue.tagged("nothing").tolist() == []

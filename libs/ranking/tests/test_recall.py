@@ -1,0 +1,79 @@
+"""Recall: each channel proposes what its table says, and the union keeps who proposed what."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.features import CHANNELS
+from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables, recall
+from ranking.user import User, default_features
+
+N, K = 12, 4
+SIZES = {"behavior": 3, "content": 3, "vector": 3, "history": 5, "popular": 4}
+
+
+def table(seed: int) -> Neighbours:
+    rng = np.random.default_rng(seed)
+    items = np.stack([rng.permutation(N)[:K] for _ in range(N)]).astype(np.int32)
+    scores = -np.sort(-rng.integers(1, 9, (N, K)).astype(np.float32), axis=1)
+    items[scores < 3], scores[scores < 3] = -1, 0
+    return Neighbours(items, scores)
+
+
+TABLES = RecallTables(
+    table(1), table(2), table(3), Popular(np.arange(6, dtype=np.int32), np.linspace(1, 0.5, 6, dtype=np.float32))
+)
+SETTINGS = RecallSettings(channel_sizes=SIZES, seed_items=2)
+
+
+def user(items: list[int]) -> User:
+    # Powers of two, so that sums are exact and ties are ties.
+    weights = np.exp2(-np.arange(1, len(items) + 1)).astype(np.float32)
+    return User(default_features(), np.array(items, np.int32), weights)
+
+
+def votes(neighbours: Neighbours, seeds: list[int], weights: list[float], size: int) -> dict[int, float]:
+    total: dict[int, float] = {}
+    for seed, weight in zip(seeds, weights, strict=True):
+        for item, score in zip(neighbours.items[seed].tolist(), neighbours.scores[seed].tolist(), strict=True):
+            if item >= 0:
+                total[item] = total.get(item, 0.0) + score * weight
+    best = sorted(total, key=lambda item: (-np.float32(total[item]), item))[:size]
+    return {item: total[item] for item in best}
+
+
+@given(st.one_of(st.none(), st.integers(0, N - 1)), st.lists(st.integers(0, N - 1), max_size=5, unique=True))
+def test_each_channel_proposes_its_best_by_votes_and_the_union_is_all_of_them(
+    anchor: int | None, items: list[int]
+) -> None:
+    asking = user(items)
+    found = recall(TABLES, SETTINGS, anchor=anchor, user=asking)
+    weights = asking.weights.tolist()
+    seeds = ([anchor], [1.0]) if anchor is not None else (items[:2], weights[:2])
+    expected = {
+        "behavior": votes(TABLES.behavior, *seeds, SIZES["behavior"]) if anchor is not None else {},
+        "content": votes(TABLES.content, *seeds, SIZES["content"]),
+        "vector": votes(TABLES.vector, *seeds, SIZES["vector"]),
+        "history": votes(TABLES.behavior, items, weights, SIZES["history"]),
+        "popular": dict(zip(range(4), TABLES.popular.scores[:4].tolist(), strict=True)),
+    }
+    assert found.items.tolist() == sorted(set().union(*expected.values()))
+    for column, channel in enumerate(CHANNELS):
+        proposed = {
+            item: score
+            for item, score, rank in zip(
+                found.items.tolist(), found.scores[:, column].tolist(), found.ranks[:, column].tolist(), strict=True
+            )
+            if rank > 0
+        }
+        assert proposed.keys() == expected[channel].keys()
+        for item, score in proposed.items():
+            np.testing.assert_allclose(score, expected[channel][item], rtol=1e-5)
+        ranks = sorted(found.ranks[:, column][found.ranks[:, column] > 0].tolist(), reverse=True)
+        np.testing.assert_allclose(ranks, [1 / place for place in range(1, len(ranks) + 1)])
+
+
+def test_a_cold_user_without_a_dataset_is_offered_what_is_popular() -> None:
+    found = recall(TABLES, SETTINGS, anchor=None, user=User())
+    assert found.items.tolist() == [0, 1, 2, 3]
+    assert [found.channels(row) for row in range(4)] == [["popular"]] * 4
