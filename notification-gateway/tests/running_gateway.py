@@ -88,8 +88,12 @@ class SteppedGateway:
         self.gateway = Gateway(configured, OwnSignals(), watch)
         self.gateway.policy_file = PolicyFile(configured.alert_policy)
         self.gateway.storage.migrate()
+        # One loop for all rounds: connections live in it.
+        self._runner = asyncio.Runner()
 
     def close(self) -> None:
+        self._runner.run(self.gateway.weixin.channel.close())
+        self._runner.close()
         self.gateway.storage.close()
 
     def fire(self, *signals: AlertSignal) -> tuple[int, int]:
@@ -111,13 +115,13 @@ class SteppedGateway:
             ]
 
     def deliver(self) -> int:
-        """Deliver what is due, in one event loop; returns how many attempts there were."""
+        """Deliver what is due; returns how many attempts there were."""
 
         async def all_channels() -> int:
             counts = [await each.deliver_due() for each in self.gateway.deliveries]
             return sum(counts)
 
-        return asyncio.run(all_channels())
+        return self._runner.run(all_channels())
 
 
 class Wechat:

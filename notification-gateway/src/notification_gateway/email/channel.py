@@ -40,8 +40,9 @@ class EmailChannel:
         message["From"] = self._sender
         message["To"] = ", ".join(self._recipients)
         message["Message-ID"] = f"<{hashlib.sha256(f'{key} {notice.title}'.encode()).hexdigest()[:32]}@gateway>"
-        message.set_content(plain(notice))
-        message.add_alternative(html(notice), subtype="html")
+        # Not every server takes more than seven bits.
+        message.set_content(plain(notice), cte="base64")
+        message.add_alternative(html(notice), subtype="html", cte="base64")
         return message
 
     def _send(self, message: EmailMessage) -> Outcome:

@@ -1,0 +1,245 @@
+"""From the outbox to a channel: at least once, in order, within limits, and by another way when one fails."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from notification_gateway.delivery.channel import Delivered, FakeChannel, Outcome, Rejected
+from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
+from notification_gateway.delivery.worker import DeliveryLoop
+from notification_gateway.messages.notice import Notice
+from notification_gateway.outbox import queries as outbox
+from notification_gateway.outbox.model import Claim, Kind, NewNotification
+from notification_gateway.policy.model import Channel
+from notification_gateway.tables import notifications
+from running_gateway import SteppedGateway, Watch
+
+LEASE = timedelta(seconds=20)
+BUSY = Rejected("busy", retryable=True)
+FINAL = Rejected("no such user", retryable=False)
+
+
+class Recorder:
+    """A witness that remembers."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.lost: list[str] = []
+
+    def delivered(self, claimed: Claim, seconds: float) -> None:
+        self.sent.append(claimed.dedupe_key)
+
+    def given_up(self, claimed: Claim, outcome: Rejected) -> None:
+        self.lost.append(claimed.dedupe_key)
+
+
+def loop_over(
+    stepped: SteppedGateway, channel: FakeChannel, failover: Channel | None = None
+) -> tuple[DeliveryLoop, Recorder]:
+    recorder = Recorder()
+    made = DeliveryLoop(
+        "weixin", channel, stepped.gateway.storage, stepped.watch, recorder, lease=LEASE, failover=failover
+    )
+    return made, recorder
+
+
+def put(stepped: SteppedGateway, key: str, kind: Kind = "notify", incident_id: int | None = None) -> None:
+    new = NewNotification(key, kind, "weixin", Notice(title=key, reference=key), stepped.watch.now, incident_id)
+    with stepped.gateway.storage.writing() as connection:
+        outbox.put(connection, new, stepped.watch.now)
+
+
+def deliver(loop: DeliveryLoop) -> int:
+    return asyncio.run(loop.deliver_due())
+
+
+def states(stepped: SteppedGateway) -> list[tuple[str, str, int]]:
+    return [(row["channel"], row["state"], row["attempts"]) for row in stepped.rows(notifications)]
+
+
+class TestSteps:
+    """What comes after an attempt."""
+
+    @staticmethod
+    def claim(watch: Watch, attempts: int = 1, kind: Kind = "opened", age: timedelta = timedelta(0)) -> Claim:
+        created = watch.now - age
+        return Claim(1, "k", kind, "weixin", Notice(title="t", reference="r"), 1, attempts, created, watch.now)
+
+    @pytest.mark.parametrize(
+        ("outcome", "attempts", "other", "expected"),
+        [
+            (Delivered("x"), 1, True, Done("x")),
+            (FINAL, 1, True, GiveUp("no such user", failover=True)),
+            (FINAL, 1, False, GiveUp("no such user", failover=False)),
+            (BUSY, 1, True, 1),
+            (BUSY, 2, True, 2),
+            (BUSY, 3, True, 4),
+            (BUSY, 4, True, GiveUp("busy", failover=True)),
+            (BUSY, 4, False, 8),
+            (BUSY, 30, False, 300),
+            (Rejected("limit", retryable=True, wait=timedelta(seconds=60)), 1, True, GiveUp("limit", failover=True)),
+            (Rejected("limit", retryable=True, wait=timedelta(seconds=60)), 1, False, 60),
+        ],
+    )
+    def test_a_busy_side_is_tried_three_times_more_and_then_another_channel_is_taken(
+        self, watch: Watch, outcome: Outcome, attempts: int, other: bool, expected: Step | int
+    ) -> None:
+        step = next_step(self.claim(watch, attempts), outcome, watch.now, has_other_channel=other)
+        if isinstance(expected, int):
+            assert isinstance(step, TryAgain)
+            assert step.at == watch.now + timedelta(seconds=expected)
+        else:
+            assert step == expected
+
+    def test_an_alert_reaches_its_other_channel_within_a_minute_even_when_each_try_hangs(self, watch: Watch) -> None:
+        hang, waited, attempts = timedelta(seconds=10), timedelta(0), 0
+        while True:
+            attempts += 1
+            waited += hang
+            step = next_step(self.claim(watch, attempts), BUSY, watch.now, has_other_channel=True)
+            if isinstance(step, GiveUp):
+                break
+            assert isinstance(step, TryAgain)
+            waited += step.at - watch.now
+        assert waited <= timedelta(seconds=60)
+
+    def test_without_another_channel_it_is_tried_for_a_day(self, watch: Watch) -> None:
+        young = next_step(self.claim(watch, 99, age=timedelta(hours=23)), BUSY, watch.now, has_other_channel=False)
+        old = next_step(self.claim(watch, 99, age=timedelta(hours=24)), BUSY, watch.now, has_other_channel=False)
+        assert isinstance(young, TryAgain)
+        assert old == GiveUp("busy", failover=False)
+
+
+def test_a_notification_is_sent_once(stepped: SteppedGateway) -> None:
+    channel = FakeChannel()
+    loop, recorder = loop_over(stepped, channel)
+    put(stepped, "a")
+    put(stepped, "a")
+    assert [deliver(loop), deliver(loop)] == [1, 0]
+    assert [key for key, _ in channel.sent] == recorder.sent == ["a"]
+    assert states(stepped) == [("weixin", "sent", 1)]
+
+
+def test_a_rejected_one_waits_and_is_tried_again(stepped: SteppedGateway) -> None:
+    channel = FakeChannel([BUSY, BUSY])
+    loop, recorder = loop_over(stepped, channel)
+    put(stepped, "a")
+    assert [deliver(loop), deliver(loop)] == [1, 0]
+    stepped.watch.forward(seconds=1)
+    assert deliver(loop) == 1
+    stepped.watch.forward(seconds=1)
+    assert deliver(loop) == 0
+    stepped.watch.forward(seconds=1)
+    assert deliver(loop) == 1
+    assert (recorder.sent, recorder.lost) == (["a"], [])
+    assert states(stepped) == [("weixin", "sent", 3)]
+
+
+def test_what_a_dead_process_held_is_sent_when_its_lease_ends(stepped: SteppedGateway) -> None:
+    loop, _ = loop_over(stepped, FakeChannel())
+    put(stepped, "a")
+    with stepped.gateway.storage.alone("weixin") as connection:
+        assert outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=5, per_minute=None)
+    stepped.watch.forward(seconds=19)
+    assert deliver(loop) == 0
+    stepped.watch.forward(seconds=1)
+    assert deliver(loop) == 1
+    assert states(stepped) == [("weixin", "sent", 2)]
+
+
+def test_two_processes_never_hold_the_same(stepped: SteppedGateway) -> None:
+    for number in range(20):
+        put(stepped, str(number))
+    one, _ = loop_over(stepped, first := FakeChannel())
+    other, _ = loop_over(stepped, second := FakeChannel())
+
+    async def both() -> None:
+        while sum(await asyncio.gather(one.deliver_due(), other.deliver_due())):
+            pass
+
+    asyncio.run(both())
+    assert sorted(int(key) for key, _ in first.sent + second.sent) == list(range(20))
+
+
+def test_a_process_that_lost_its_lease_does_not_overwrite_what_the_next_one_did(stepped: SteppedGateway) -> None:
+    put(stepped, "a")
+    with stepped.gateway.storage.alone("weixin") as connection:
+        (mine,) = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1, per_minute=None)
+    stepped.watch.forward(seconds=20)
+    loop, _ = loop_over(stepped, FakeChannel())
+    deliver(loop)
+    with stepped.gateway.storage.writing() as connection:
+        outbox.mark_failed(connection, mine, "too late")
+        outbox.mark_waiting(connection, mine, stepped.watch.now, "too late")
+    assert states(stepped) == [("weixin", "sent", 2)]
+
+
+def test_messages_of_one_incident_keep_their_order(stepped: SteppedGateway) -> None:
+    from running_gateway import signal
+
+    stepped.fire(signal())
+    stepped.watch.forward(minutes=1)
+    stepped.fire(signal(kind="recovered", at=stepped.watch.now))
+    stepped.watch.forward(minutes=1)
+    loop, _ = loop_over(stepped, channel := FakeChannel([BUSY]))
+    assert deliver(loop) == 1
+    assert channel.sent == []
+    stepped.watch.forward(seconds=1)
+    assert [deliver(loop), deliver(loop)] == [1, 1]
+    assert [key.split(":")[2] for key, _ in channel.sent] == ["opened", "resolved"]
+
+
+def test_a_new_alert_goes_before_summaries_and_notices(stepped: SteppedGateway) -> None:
+    kinds: Sequence[Kind] = ("summary", "notify", "opened")
+    for kind in kinds:
+        put(stepped, kind, kind)
+    with stepped.gateway.storage.alone("weixin") as connection:
+        claimed = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1, per_minute=None)
+    assert [each.kind for each in claimed] == ["opened"]
+
+
+def test_no_more_attempts_a_minute_than_the_channel_bears(stepped: SteppedGateway) -> None:
+    channel = FakeChannel(per_minute=3)
+    loop, _ = loop_over(stepped, channel)
+    for number in range(5):
+        put(stepped, str(number))
+    assert [deliver(loop), deliver(loop)] == [3, 0]
+    stepped.watch.forward(seconds=59)
+    assert deliver(loop) == 0
+    stepped.watch.forward(seconds=1)
+    assert deliver(loop) == 2
+    assert [key for key, _ in channel.sent] == ["0", "1", "2", "3", "4"]
+
+
+def test_an_alert_that_a_channel_refuses_goes_by_the_other_one_once(stepped: SteppedGateway) -> None:
+    loop, recorder = loop_over(stepped, FakeChannel([FINAL]), failover="email")
+    put(stepped, "a", "opened")
+    deliver(loop)
+    deliver(loop)
+    assert states(stepped) == [("weixin", "failed", 1), ("email", "pending", 0)]
+    assert recorder.lost == ["a"]
+
+
+def test_a_summary_that_is_refused_goes_nowhere_else(stepped: SteppedGateway) -> None:
+    loop, _ = loop_over(stepped, FakeChannel([FINAL]), failover="email")
+    put(stepped, "a", "summary")
+    deliver(loop)
+    assert states(stepped) == [("weixin", "failed", 1)]
+
+
+def test_a_hanging_channel_is_left_alone_before_the_lease_ends(stepped: SteppedGateway) -> None:
+    class Hanging(FakeChannel):
+        async def send(self, notice: Notice, key: str) -> Outcome:
+            await asyncio.sleep(60)
+            return Delivered()
+
+    recorder = Recorder()
+    loop = DeliveryLoop(
+        "weixin", Hanging(), stepped.gateway.storage, stepped.watch, recorder, lease=timedelta(seconds=0.2)
+    )
+    put(stepped, "a")
+    deliver(loop)
+    (row,) = stepped.rows(notifications)
+    assert (row["state"], row["detail"]) == ("pending", "no answer within 0.1 s")

@@ -1,0 +1,278 @@
+"""Against a server with WeChat Work's error codes: the right reaction, and nothing marked sent that wasn't."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+import monitoring
+from notification_gateway import channels
+from notification_gateway.delivery.channel import Channel, Delivered, Outcome, Rejected
+from notification_gateway.messages.forms import CUT_NOTE, cut_bytes, markdown, plain
+from notification_gateway.messages.notice import Line, Notice
+from notification_gateway.tables import notifications
+from running_gateway import MailServer, SteppedGateway, Watch, Wechat, app_of, mail_to, robot_of, settings, signal
+
+NOTICE = Notice(title="【P0】broken", lines=(Line(label="服务 Service", value="api"),), reference="#1")
+Make = Callable[..., SteppedGateway]
+
+
+@asynccontextmanager
+async def channel_of(watch: Watch, **configured: object) -> AsyncIterator[Channel]:
+    channel = channels.weixin(settings("sqlite://", **configured), watch).channel
+    try:
+        yield channel
+    finally:
+        await channel.close()
+
+
+def send(watch: Watch, times: int = 1, **configured: object) -> list[Outcome]:
+    async def each() -> list[Outcome]:
+        async with channel_of(watch, **configured) as channel:
+            return [await channel.send(NOTICE, str(number)) for number in range(times)]
+
+    return asyncio.run(each())
+
+
+def states(stepped: SteppedGateway) -> list[tuple[str, str]]:
+    return [(row["channel"], row["state"]) for row in stepped.rows(notifications)]
+
+
+def test_an_application_sends_text_and_asks_for_one_token(wechat: Wechat, watch: Watch) -> None:
+    assert send(watch, 3, **app_of(wechat.url)) == [Delivered()] * 3
+    assert wechat.contents[0] == "【P0】broken\n服务 Service: api\n编号 Ref: #1"
+    assert wechat.messages[0]["recipients"] == ["alice"]
+    assert wechat.calls("gettoken") == [0]
+
+
+def test_a_robot_sends_markdown(wechat: Wechat, watch: Watch) -> None:
+    assert send(watch, **robot_of(wechat.url)) == [Delivered()]
+    (message,) = wechat.messages
+    assert (message["via"], message["msgtype"]) == ("robot", "markdown")
+    assert message["content"].startswith("**【P0】broken**\n> 服务 Service: api")
+
+
+def test_a_hundred_concurrent_sends_fetch_one_token(wechat: Wechat, watch: Watch) -> None:
+    async def hundred() -> list[Outcome]:
+        async with channel_of(watch, **app_of(wechat.url)) as channel:
+            return await asyncio.gather(*(channel.send(NOTICE, str(number)) for number in range(100)))
+
+    assert set(asyncio.run(hundred())) == {Delivered()}
+    assert wechat.calls("gettoken") == [0]
+
+
+def test_the_token_is_fetched_anew_before_it_ends(wechat: Wechat, watch: Watch) -> None:
+    async def later() -> None:
+        async with channel_of(watch, **app_of(wechat.url)) as channel:
+            await channel.send(NOTICE, "1")
+            watch.forward(seconds=7200 - 301)
+            await channel.send(NOTICE, "2")
+            assert wechat.calls("gettoken") == [0]
+            watch.forward(seconds=2)
+            await channel.send(NOTICE, "3")
+
+    asyncio.run(later())
+    assert wechat.calls("gettoken") == [0, 0]
+
+
+@pytest.mark.parametrize("errcode", [40001, 40014, 42001])
+def test_a_send_with_a_token_that_is_over_is_tried_once_more_with_a_new_one(
+    wechat: Wechat, watch: Watch, errcode: int
+) -> None:
+    wechat.fault(operation="message/send", errcode=errcode, times=1)
+    assert send(watch, **app_of(wechat.url)) == [Delivered()]
+    assert (wechat.calls("gettoken"), wechat.calls("message/send")) == ([0, 0], [errcode, 0])
+
+
+def test_a_hundred_concurrent_sends_with_an_expired_token_fetch_one_new_one(wechat: Wechat, watch: Watch) -> None:
+    async def hundred() -> list[Outcome]:
+        async with channel_of(watch, **app_of(wechat.url)) as channel:
+            await channel.send(NOTICE, "first")
+            wechat.expire_tokens()
+            return await asyncio.gather(*(channel.send(NOTICE, str(number)) for number in range(100)))
+
+    assert set(asyncio.run(hundred())) == {Delivered()}
+    assert wechat.calls("gettoken") == [0, 0]
+
+
+def test_a_second_refusal_of_the_token_is_not_fought(wechat: Wechat, watch: Watch) -> None:
+    wechat.fault(operation="message/send", errcode=42001)
+    (outcome,) = send(watch, **app_of(wechat.url))
+    assert isinstance(outcome, Rejected)
+    assert (wechat.calls("gettoken"), wechat.calls("message/send")) == ([0, 0], [42001, 42001])
+
+
+@pytest.mark.parametrize(("errcode", "changed"), [(40001, "weixin_corp_secret"), (40013, "weixin_corp_id")])
+def test_refused_credentials_are_reported_and_never_tried_again(
+    wechat: Wechat, watch: Watch, errcode: int, changed: str
+) -> None:
+    with monitoring.testing.captured() as captured:
+        outcomes = send(watch, 5, **(app_of(wechat.url) | {changed: "wrong"}))
+    assert wechat.calls("gettoken") == [errcode]
+    assert all(isinstance(each, Rejected) and each.retryable and each.wait.total_seconds() >= 60 for each in outcomes)
+    (report,) = captured.of("weixin.get_access_token_failed")
+    assert report.tags["errcode"] == str(errcode)
+
+
+@pytest.mark.parametrize(
+    ("fault", "retryable", "wait"),
+    [
+        ({"errcode": -1}, True, 0),
+        ({"errcode": 45009}, True, 60),
+        ({"errcode": 60011}, False, 0),
+        ({"errcode": 81013}, False, 0),
+        ({"errcode": 40058}, False, 0),
+        ({"errcode": 999999}, False, 0),
+        ({"http_status": 502}, True, 0),
+        ({"http_status": 404}, True, 0),
+        ({"html": True}, True, 0),
+        ({"reset": True}, True, 0),
+        ({"invaliduser": "Alice"}, False, 0),
+    ],
+)
+@pytest.mark.parametrize("kind", ["app", "robot"])
+def test_each_answer_has_its_reaction(
+    wechat: Wechat, watch: Watch, fault: dict[str, object], retryable: bool, wait: int, kind: str
+) -> None:
+    if kind == "robot" and "invaliduser" in fault:
+        fault, retryable = {"errcode": 93000}, False
+    operation = "message/send" if kind == "app" else "webhook/send"
+    wechat.fault(operation=operation, times=1, **fault)
+    (outcome,) = send(watch, **(app_of if kind == "app" else robot_of)(wechat.url))
+    assert isinstance(outcome, Rejected)
+    assert (outcome.retryable, outcome.wait.total_seconds()) == (retryable, wait)
+    assert wechat.contents == []
+
+
+@pytest.mark.parametrize(
+    "fault", [{"errcode": -1}, {"errcode": 45009}, {"http_status": 500}, {"html": True}, {"reset": True}]
+)
+def test_a_token_that_cannot_be_had_now_is_reported_once_and_had_later(
+    wechat: Wechat, watch: Watch, fault: dict[str, object]
+) -> None:
+    wechat.fault(operation="gettoken", times=1, **fault)
+    with monitoring.testing.captured() as captured:
+        refused, delivered = send(watch, 2, **app_of(wechat.url))
+    assert isinstance(refused, Rejected)
+    assert refused.retryable
+    assert delivered == Delivered()
+    assert captured.point_ids == ["weixin.get_access_token_failed"]
+    assert [report.point_id for report in captured.recovered] == ["weixin.get_access_token_failed"]
+
+
+def test_a_hang_ends_with_the_send_timeout_and_is_tried_again(wechat: Wechat, step_with: Make) -> None:
+    stepped = step_with(**app_of(wechat.url), delivery_lease_seconds=0.6)
+    wechat.fault(operation="message/send", hang_seconds=30, times=1)
+    stepped.fire(signal())
+    stepped.deliver()
+    assert states(stepped) == [("weixin", "pending")]
+    stepped.watch.forward(seconds=1)
+    stepped.deliver()
+    assert states(stepped) == [("weixin", "sent")]
+    assert len(wechat.contents) == 1
+
+
+def test_a_lost_answer_does_not_make_the_message_arrive_twice(wechat: Wechat, step_with: Make) -> None:
+    stepped = step_with(**app_of(wechat.url))
+    wechat.fault(operation="message/send", reset=True, taken=True, times=1)
+    stepped.fire(signal())
+    stepped.deliver()
+    stepped.watch.forward(seconds=1)
+    stepped.deliver()
+    assert states(stepped) == [("weixin", "sent")]
+    assert len(wechat.contents) == 1
+
+
+def test_busy_is_tried_three_times_more_and_then_the_alert_goes_by_email(
+    wechat: Wechat, mail: MailServer, step_with: Make
+) -> None:
+    stepped = step_with(**app_of(wechat.url), **mail_to(mail.port))
+    wechat.fault(operation="message/send", errcode=-1)
+    stepped.fire(signal())
+    with monitoring.testing.captured() as captured:
+        for _ in range(8):
+            stepped.deliver()
+            stepped.watch.forward(seconds=5)
+    assert wechat.calls("message/send") == [-1] * 4
+    assert states(stepped) == [("weixin", "failed"), ("email", "sent")]
+    assert len(mail.mails) == 1
+    (report,) = captured.of("weixin.send_message_failed")
+    assert (report.tags["errcode"], report.tags["recipient_kind"]) == ("-1", "user")
+    assert captured.point_ids == ["weixin.send_message_failed"]
+
+
+def test_a_missing_token_is_reported_as_that_and_not_as_a_failed_send_too(
+    wechat: Wechat, mail: MailServer, step_with: Make
+) -> None:
+    stepped = step_with(**(app_of(wechat.url) | {"weixin_corp_secret": "wrong"}), **mail_to(mail.port))
+    stepped.fire(signal())
+    with monitoring.testing.captured() as captured:
+        stepped.deliver()
+    assert captured.point_ids == ["weixin.get_access_token_failed"]
+    assert states(stepped) == [("weixin", "failed"), ("email", "sent")]
+
+
+def test_when_messages_arrive_again_wechat_has_recovered(wechat: Wechat, step_with: Make) -> None:
+    stepped = step_with(**robot_of(wechat.url))
+    wechat.fault(errcode=93000, times=1)
+    with monitoring.testing.captured() as captured:
+        for fingerprint in (("model", "deployment_failed"), ("airflow", "a", "b")):
+            stepped.fire(signal(fingerprint))
+            stepped.deliver()
+    assert captured.point_ids == ["weixin.send_message_failed"]
+    assert [report.point_id for report in captured.recovered] == ["weixin.send_message_failed"]
+
+
+def test_some_unknown_users_are_reported_and_the_others_have_the_message(wechat: Wechat, watch: Watch) -> None:
+    wechat.unknown("bob")
+    with monitoring.testing.captured() as captured:
+        (outcome,) = send(watch, **(app_of(wechat.url) | {"weixin_to_user": "alice|bob"}))
+    assert isinstance(outcome, Delivered)
+    assert "bob" in outcome.detail
+    assert [message["recipients"] for message in wechat.messages] == [["alice"]]
+    (report,) = captured.of("weixin.send_message_failed")
+    assert report.tags["errcode"] == "0"
+
+
+def test_no_secret_is_in_what_is_reported_or_stored(wechat: Wechat, watch: Watch) -> None:
+    wechat.fault(operation="gettoken", http_status=500, times=1)
+    with monitoring.testing.captured() as captured:
+        (outcome,) = send(watch, **app_of(wechat.url))
+    assert "the-corp-secret" not in repr(outcome)
+    assert "the-corp-secret" not in repr([(report.message, report.tags, report.context) for report in captured])
+
+
+def test_nobody_listening_is_worth_another_try(watch: Watch) -> None:
+    (outcome,) = send(watch, **robot_of("http://127.0.0.1:9"))
+    assert outcome == Rejected("webhook/send: no answer (ConnectError)", retryable=True)
+
+
+@pytest.mark.parametrize("kind", ["app", "robot"])
+def test_a_long_message_is_cut_on_a_character_with_a_note(wechat: Wechat, watch: Watch, kind: str) -> None:
+    most, configured = (2048, app_of) if kind == "app" else (4096, robot_of)
+
+    async def long() -> Outcome:
+        async with channel_of(watch, **configured(wechat.url)) as channel:
+            return await channel.send(NOTICE.model_copy(update={"paragraphs": ("数" * 5000,)}), "1")
+
+    assert asyncio.run(long()) == Delivered()
+    (message,) = wechat.messages
+    assert most - 3 < len(message["content"].encode()) <= most
+    assert message["content"].endswith(CUT_NOTE)
+    assert not message["truncated"]
+
+
+@pytest.mark.parametrize("length", range(60, 80))
+def test_cutting_never_splits_a_character(length: int) -> None:
+    text = "a告警😀é" * 30
+    cut = cut_bytes(text, length)
+    assert len(cut.encode()) <= length
+    assert text.startswith(cut.removesuffix(CUT_NOTE))
+    assert cut_bytes("短", length) == "短"
+
+
+def test_markdown_of_others_stays_text() -> None:
+    notice = Notice(title="t", lines=(Line(label="x", value="[a](http://evil.test) <b> *c* _d_"),), reference="r")
+    assert r"\[a\](http://evil.test) \<b\> \*c\* \_d\_" in markdown(notice)
+    assert "[a](http://evil.test)" in plain(notice)
