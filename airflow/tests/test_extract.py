@@ -30,8 +30,10 @@ OWN_SQL = {
 }
 EVENTS = (
     "CREATE TABLE {table} (event_id TEXT PRIMARY KEY, type TEXT, user_id BIGINT, dataset_id BIGINT, ts {time})",
-    "INSERT INTO {table} VALUES ('e-1', 'purchase', 900000001, 5, '2026-02-03 04:05:06'), "
-    "('e-2', 'exposure', 900000001, 6, '2026-02-03 04:05:06')",
+    (
+        "INSERT INTO {table} VALUES ('e-1', 'purchase', 900000001, 5, '2026-02-03 04:05:06'), "
+        "('e-2', 'exposure', 900000001, 6, '2026-02-03 04:05:06')"
+    ),
 )
 
 
