@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import monitoring.testing
-from contracts.bundle import pack, read_manifest, write_manifest
+from contracts.bundle import catalogue_sketch, pack, read_manifest, write_manifest
 from contracts.checksums import sha256_of
 from ranking.testing import tiny_bundle
 from running_registry import RunningRegistry
@@ -112,6 +112,21 @@ def test_the_gate_refuses_a_worse_model_and_force_overrides_it(registry: Running
     assert registry.active() == good
     assert registry.deploy(slightly_worse).status_code == 201
     assert registry.deploy(much_worse, force=True).status_code == 201
+
+
+def test_models_of_different_marketplaces_are_not_compared(registry: RunningRegistry, tmp_path: Path) -> None:
+    def pushed(name: str, titles: range, ndcg: float) -> str:
+        folder = tiny_bundle(tmp_path / name, version=name, ndcg=ndcg)
+        sketch = catalogue_sketch(f"title {number}" for number in titles)
+        write_manifest(folder, read_manifest(folder).model_copy(update={"catalogue_sketch": sketch}))
+        return _pushed(registry, folder, tmp_path / f"{name}.tar.gz")
+
+    registry.deploy(pushed("demo", range(1_000), 0.3))
+    replaced = registry.deploy(pushed("own", range(1_000, 2_000), 0.1))
+    assert replaced.status_code == 201
+    assert "0% of their titles" in registry.http.get("/models/ranker/deployments").json()["deployments"][0]["detail"]
+    grown = registry.deploy(pushed("grown", range(1_000, 2_200), 0.05))
+    assert (grown.status_code, grown.json()["detail"].split(":")[0]) == (409, "gate")
 
 
 def test_a_rollback_goes_one_version_back_each_time(registry: RunningRegistry, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts.bundle import BundleManifest, DataWindow, pack, write_manifest
+from contracts.bundle import BundleManifest, DataWindow, catalogue_sketch, pack, write_manifest
 from contracts.features import FEATURE_SCHEMA
 from pipeline.bundle.golden import golden_requests
 from pipeline.records import Records
@@ -42,6 +42,7 @@ def build_bundle(
             git_commit=git_commit,
             data_window=_window(records),
             feature_schema=FEATURE_SCHEMA,
+            catalogue_sketch=catalogue_sketch(records.catalogue.titles),
             metrics=metrics,
         ),
     )

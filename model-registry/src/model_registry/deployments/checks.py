@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.bundle import BundleManifest, MalformedBundleError, MalformedManifestError, unpack
+from contracts.bundle import BundleManifest, MalformedBundleError, MalformedManifestError, overlap, unpack
 from contracts.checksums import ChecksumError, sha256_of
 from contracts.features import FEATURE_SCHEMA
 from model_registry.artifacts import ArtifactStore, MissingArtifactError
@@ -18,6 +18,8 @@ from ranking.ranker import UnusableRankerError
 from ranking.verification import GoldenMismatchError, verify
 
 CONFLICT, UNPROCESSABLE = 409, 422
+# Below this share of common titles, two versions come from different marketplaces.
+SAME_MARKETPLACE = 0.5
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,25 @@ class Gate:
     metric: str
     tolerance: float
 
-    def check(self, candidate: dict[str, float], active: dict[str, float]) -> None:
-        """Compare two manifests' metrics; raises `DeploymentRefusedError`. What wasn't measured can't be compared."""
-        new, old = candidate.get(self.metric), active.get(self.metric)
+    def check(self, candidate: BundleManifest, active: BundleManifest) -> str | None:
+        """Compare two versions; raises `DeploymentRefusedError`.
+
+        Metrics compare only on the same marketplace: where the business data was replaced, the answer is why nothing
+        was compared. A manifest without a sketch of its catalogue is compared.
+        """
+        if candidate.catalogue_sketch and active.catalogue_sketch:
+            shared = overlap(candidate.catalogue_sketch, active.catalogue_sketch)
+            if shared < SAME_MARKETPLACE:
+                return f"{self.metric} not compared: the catalogues have {shared:.0%} of their titles in common"
+        new, old = candidate.metrics.get(self.metric), active.metrics.get(self.metric)
         if old is None:
-            return
+            return None
         if new is None:
             raise DeploymentRefusedError("gate", f"the manifest has no metric {self.metric}", status=CONFLICT)
         if new < old * (1 - self.tolerance):
             detail = f"{self.metric} is {new:.4f}, the active version's {old:.4f}; `force` deploys it all the same"
             raise DeploymentRefusedError("gate", detail, status=CONFLICT)
+        return None
 
 
 def check_bundle(store: ArtifactStore, model: str, sha256: str) -> BundleManifest:

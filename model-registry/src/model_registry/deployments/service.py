@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 import monitoring
+from contracts.bundle import BundleManifest
 from model_registry.artifacts import ArtifactStore
 from model_registry.database import Database, lock_model
 from model_registry.deployments import queries
@@ -71,7 +72,7 @@ class Deployments:
         try:
             # Outside of a transaction: readers and other models don't wait for it.
             manifest = check_bundle(self._store, model, version.sha256)
-            deployed = self._activate(model, wanted, author, manifest.metrics, restores)
+            deployed = self._activate(model, wanted, author, manifest, restores)
         except (DeploymentRefusedError, UnavailableError) as error:
             self._failed(model, wanted, author, source, error)
             raise
@@ -82,7 +83,7 @@ class Deployments:
         return deployed
 
     def _activate(
-        self, model: str, wanted: DeploymentRequest, author: Author, metrics: dict[str, float], restores: int | None
+        self, model: str, wanted: DeploymentRequest, author: Author, manifest: BundleManifest, restores: int | None
     ) -> Row[Any]:
         with self._database.transaction("activate") as connection:
             lock_model(connection, model)
@@ -90,11 +91,12 @@ class Deployments:
             if wanted.mode != "primary" and current is None:
                 detail = f"a {wanted.mode} needs a primary version beside it"
                 raise DeploymentRefusedError("activate", detail, status=409)
+            note = None
             if current is not None and not wanted.force:
-                self._gate.check(metrics, current.manifest["metrics"])
+                note = self._gate.check(manifest, BundleManifest.model_validate(current.manifest))
             previous = current if wanted.mode == "primary" else queries.active(connection, model, wanted.mode)
             queries.end_active(connection, model, wanted.mode, "replaced" if restores is None else "rolled_back")
-            return _record(connection, model, wanted, author, "active", previous, restores=restores)
+            return _record(connection, model, wanted, author, "active", previous, restores=restores, detail=note)
 
     def _failed(self, model: str, wanted: DeploymentRequest, author: Author, source: str, error: Exception) -> None:
         """Report and record a failure; a missing source has a point of its own, and is reported as nothing else."""

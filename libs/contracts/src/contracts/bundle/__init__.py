@@ -9,6 +9,7 @@ from contracts.bundle.manifest import (
     read_manifest,
     write_manifest,
 )
+from contracts.bundle.sketch import catalogue_sketch, overlap
 
 __all__ = [
     "BundleManifest",
@@ -16,6 +17,8 @@ __all__ = [
     "FeatureSpec",
     "MalformedBundleError",
     "MalformedManifestError",
+    "catalogue_sketch",
+    "overlap",
     "pack",
     "read_manifest",
     "unpack",

@@ -47,6 +47,7 @@ class BundleManifest(BaseModel):
     data_window: DataWindow
     feature_schema: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
     features: list[FeatureSpec] = [FeatureSpec(name=f.name, dtype=f.dtype, default=f.default) for f in FEATURES]
+    catalogue_sketch: list[str] = []
     metrics: dict[str, float]
     files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = {}
 
