@@ -34,4 +34,6 @@ def test_exit_codes_tell_a_refusal_from_a_wrong_call_and_from_an_outage(
     assert "gate" in capsys.readouterr().err
     assert _run(registry, "push", str(tmp_path / "absent.tar.gz")) == cli.USAGE
     assert _run(registry, "deploy", "1", token="wrong") == cli.USAGE
+    assert _run(registry, "deploy", "1", token="") == cli.USAGE
+    assert _run(registry, "status", token="") == cli.OK
     assert cli.main(["--url", f"http://127.0.0.1:{Ports.free().api}", "status"]) == cli.UNREACHABLE

@@ -34,7 +34,8 @@ class Registry:
     """Calls to the registry as the commands need them."""
 
     def __init__(self, url: str, token: str, author: str | None) -> None:
-        headers = {"Authorization": f"Bearer {token}"} | ({"X-Deployed-By": author} if author else {})
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {"X-Deployed-By": author} if author else {}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT)
 
     def close(self) -> None:
