@@ -24,6 +24,20 @@ def test_the_counters_are_exported(on: StandIn) -> None:
     assert "monitoring_events_dropped_total 0.0" in lines
 
 
+def test_what_waits_for_a_collector_that_is_down_is_exported(on: StandIn) -> None:
+    registry = CollectorRegistry()
+    registry.register(MonitoringCollector())
+    on.mode = "down"
+    for step in ("extract", "train"):
+        monitoring.report("pipeline.critical_step_failed", error=ValueError(), step_name=step)
+    monitoring.flush(0.2)
+    assert registry.get_sample_value("monitoring_events_waiting") == 2
+    assert registry.get_sample_value("monitoring_signals_waiting") == 0
+    on.mode = "ok"
+    monitoring.flush(5)
+    assert registry.get_sample_value("monitoring_events_waiting") == 0
+
+
 def test_while_monitoring_is_off_all_counters_are_zero() -> None:
     assert set(monitoring.counters().values()) == {0}
 

@@ -149,6 +149,10 @@ class CollectorPath:
         """Start delivering."""
         self._outbox.start(on_dropped)
 
+    def waiting(self) -> int:
+        """Return how much is not delivered yet."""
+        return self._outbox.waiting()
+
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent."""
         self._outbox.abandon()

@@ -136,6 +136,12 @@ def counters() -> dict[str, int]:
     return (Counters() if runtime is None else runtime.counters).snapshot()
 
 
+def waiting() -> dict[str, int]:
+    """Return how many `events` and `signals` are not delivered yet, here and in the spool that this process sends."""
+    runtime = _state.runtime
+    return {} if runtime is None else runtime.waiting()
+
+
 @contextmanager
 def diverted(diversion: Diversion) -> Iterator[None]:
     """Give all reports of a block to `diversion`."""

@@ -123,6 +123,11 @@ class Runtime:
             redacted = tuple(self.redactor.text(part) for part in fingerprint)
             self._signals.recovered(replace(composed, fingerprint=redacted, message=f"{point_id}: recovered"))
 
+    def waiting(self) -> dict[str, int]:
+        """Return how many events and signals are not delivered yet."""
+        paths = {"events": self._collector, "signals": self._signals}
+        return {kind: 0 if path is None else path.waiting() for kind, path in paths.items()}
+
     def flush(self, timeout: float) -> None:
         """Send the repeats counted so far and wait up to `timeout` (s) for the delivery of everything."""
         deadline = time.monotonic() + timeout

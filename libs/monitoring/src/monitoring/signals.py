@@ -112,6 +112,10 @@ class SignalPath:
         """Start delivering."""
         self._outbox.start(on_dropped)
 
+    def waiting(self) -> int:
+        """Return how much is not delivered yet."""
+        return self._outbox.waiting()
+
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent."""
         self._outbox.abandon()
