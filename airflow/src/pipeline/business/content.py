@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-_TIME = pa.timestamp("us", tz="UTC")
+TIME = pa.timestamp("us", tz="UTC")
 
 USERS = pa.schema(
     [
@@ -13,7 +13,7 @@ USERS = pa.schema(
         ("company_name", pa.string()),
         ("province", pa.string()),
         ("city", pa.string()),
-        ("created_at", _TIME),
+        ("created_at", TIME),
     ]
 )
 DATASETS = pa.schema(
@@ -25,8 +25,8 @@ DATASETS = pa.schema(
         ("price", pa.float64()),
         ("provider", pa.string()),
         ("cover_image", pa.string()),
-        ("created_at", _TIME),
-        ("updated_at", _TIME),
+        ("created_at", TIME),
+        ("updated_at", TIME),
         ("is_deleted", pa.bool_()),
     ]
 )
@@ -36,7 +36,7 @@ INTERACTIONS = pa.schema(
         ("dataset", pa.int64()),
         ("type", pa.string()),
         ("price", pa.float64()),
-        ("ts", _TIME),
+        ("ts", TIME),
     ]
 )
 

@@ -6,39 +6,18 @@ from datetime import UTC, date, datetime
 
 import pyarrow as pa
 
-TIME = pa.timestamp("us", tz="UTC")
-USERS = pa.schema(
-    [
-        ("id", pa.int64()),
-        ("external_id", pa.string()),
-        ("company_name", pa.string()),
-        ("province", pa.string()),
-        ("city", pa.string()),
-        ("created_at", TIME),
-    ]
-)
-DATASETS = pa.schema(
-    [
-        ("id", pa.int64()),
-        ("external_id", pa.string()),
-        ("title", pa.string()),
-        ("description", pa.string()),
-        ("tags", pa.string()),
-        ("price", pa.float64()),
-        ("provider", pa.string()),
-        ("cover_image", pa.string()),
-        ("created_at", TIME),
-        ("updated_at", TIME),
-        ("is_deleted", pa.bool_()),
-    ]
-)
+from pipeline.business import content
+
+_ID = pa.field("id", pa.int64())
+USERS = pa.schema([_ID, *content.USERS])
+DATASETS = pa.schema([_ID, *content.DATASETS])
 INTERACTIONS = pa.schema(
     [
         ("user_id", pa.int64()),
         ("dataset_id", pa.int64()),
         ("type", pa.string()),
         ("price", pa.float64()),
-        ("ts", TIME),
+        ("ts", content.TIME),
     ]
 )
 # What a mapping must deliver; the other columns are empty without it.
