@@ -63,11 +63,16 @@ lint: .venvs/dev/.stamp ## formatting, lint, types, generated pages
 	$(PY) docs/generator --check
 unit: .venvs/dev/.stamp .venvs/collector/.stamp ## unit, contract and integration tests
 	$(PY) -m native prerequisites
-	$(PY) -m pytest libs deploy/native $(SERVICES) airflow/tests --ignore airflow/tests/dags
+	$(PY) -m pytest libs deploy/native $(SERVICES) tests-e2e/unit airflow/tests --ignore airflow/tests/dags
 dags: .venvs/airflow/.stamp ## the tests of the DAGs and the task listener, in Airflow's environment
 	.venvs/airflow/bin/python -m pytest airflow/tests/dags
 e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of their own
 	$(PY) -m pytest tests-e2e/tests
+
+.PHONY: bench
+bench: .venvs/dev/.stamp ## measure what the claims about cost rest on (ONLY=part), write .run/bench.json
+	$(PY) -m native prerequisites
+	$(PY) -m bench $(if $(ONLY),--only $(ONLY))
 
 .PHONY: docs
 docs: .venvs/dev/.stamp ## write the reference pages that come from the code

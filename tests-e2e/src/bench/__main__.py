@@ -1,0 +1,34 @@
+"""`python -m bench`: measure, print a table, write `.run/bench.json`."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import monitoring_healthy, monitoring_storm, serving
+from bench.results import Result, table, write
+
+PARTS = {
+    "monitoring-healthy": monitoring_healthy.measure,
+    "monitoring-storm": monitoring_storm.measure,
+    "serving": serving.measure,
+}
+
+
+def main() -> int:
+    """Run the parts that are asked for; returns the exit code, which says nothing of goals."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="A missed goal is shown, and is no failure.")
+    parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument("--out", type=Path, default=Path(".run/bench.json"))
+    given = parser.parse_args()
+    results: list[Result] = []
+    for name in [given.only] if given.only else PARTS:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            results += PARTS[name](Path(folder))
+    sys.stdout.write(table(results) + "\n")
+    write(results, given.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

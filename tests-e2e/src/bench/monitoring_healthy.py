@@ -1,0 +1,61 @@
+"""What monitoring costs while nothing is wrong."""
+
+import timeit
+from itertools import islice
+from pathlib import Path
+
+import monitoring
+from bench.questions import new_questions
+from bench.results import Goal, Result
+from bench.rounds import compare
+from bench.servers import monitored_by, recommender, surroundings
+from testkit.stand_in import StandIn
+
+CALLS = 20_000
+
+
+def measure(folder: Path) -> list[Result]:
+    """Compare the recommender with a collector and gateway set to one without, on ranked requests."""
+    collector = StandIn()
+    collector.start()
+    questions = new_questions()
+    try:
+        with (
+            surroundings(folder) as around,
+            recommender(around, "on", monitored_by(collector, folder)) as monitored,
+            recommender(around, "off", {}) as bare,
+        ):
+            each = {name: lambda n: list(islice(questions, n)) for name in ("on", "off")}
+            cost = compare({"on": monitored, "off": bare}, each)
+            # A healthy path reports nothing; else something else was measured.
+            if collector.events:
+                raise RuntimeError(f"the healthy path reported {collector.events[0].get('message')}")
+    finally:
+        collector.stop()
+    added = _calls_of_a_request()
+    part = "monitoring-healthy: "
+    return [
+        Result(part + "CPU of a ranked request, monitoring off", cost["off"].cpu, "µs"),
+        Result(part + "CPU, on / off", cost["on"].cpu / cost["off"].cpu, "×", Goal(most=1.02)),
+        Result(part + "monitoring's calls in a request", added, "µs"),
+        Result(part + "the same, of the median latency", added / cost["off"].p50 * 100, "%", Goal(most=0.5)),
+        Result(part + "resident memory added", cost["on"].resident - cost["off"].resident, "MB", Goal(most=10)),
+    ]
+
+
+def _calls_of_a_request() -> float:
+    """Return the time (µs) of what a healthy request asks of monitoring: facts, and nothing else."""
+
+    def request() -> None:
+        with monitoring.facts(request_id="req_0123456789ab"):
+            monitoring.set_facts(
+                endpoint="/recommend/detail",
+                dataset_id=1,
+                user_id=1,
+                model_version="1",
+                model_variant="primary",
+                experiment_variant=None,
+                degrade_reason=None,
+            )
+
+    return min(timeit.repeat(request, number=CALLS, repeat=5)) / CALLS * 1e6

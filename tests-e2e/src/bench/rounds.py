@@ -1,0 +1,36 @@
+"""Servers compared in interleaved rounds: a machine's noise hits all of them, and the minimum is what they cost."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.load import ask_all
+from bench.servers import Server
+
+REQUESTS = 800
+WARM_UP = 300
+ROUNDS = 7
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU per request and median latency, both in µs, and resident memory in MB after the last round."""
+
+    cpu: float
+    p50: float
+    resident: float
+
+
+def compare(servers: Mapping[str, Server], questions: Mapping[str, Callable[[int], Sequence[str]]]) -> dict[str, Cost]:
+    """Return each server's least cost; `questions[name](n)` are the next n paths for it."""
+    for name, server in servers.items():
+        ask_all(server.port, questions[name](WARM_UP))
+    cpu: dict[str, list[float]] = {name: [] for name in servers}
+    p50: dict[str, list[float]] = {name: [] for name in servers}
+    for number in range(ROUNDS):
+        for name in sorted(servers, reverse=bool(number % 2)):
+            before = servers[name].cpu()
+            latencies = ask_all(servers[name].port, questions[name](REQUESTS))
+            cpu[name].append((servers[name].cpu() - before) / REQUESTS * 1e6)
+            p50[name].append(statistics.median(latencies) * 1e6)
+    return {name: Cost(min(cpu[name]), min(p50[name]), server.resident()) for name, server in servers.items()}

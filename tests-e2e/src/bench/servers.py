@@ -1,0 +1,122 @@
+"""The servers under measurement: real processes on loopback, on one core; the load comes from the other."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from native.ports import Ports
+from native.waiting import wait_until
+from ranking.testing import tiny_archive
+from testkit.processes import ServerProcess
+from testkit.redis_server import RedisServer
+from testkit.registry_stand_in import RegistryStandIn
+from testkit.stand_in import StandIn
+
+READY_SECONDS = 60
+SERVER_CORE, LOAD_CORE = 0, os.cpu_count() or 1
+DATASETS = 1_000
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server of one worker."""
+
+    port: int
+    process: psutil.Process
+
+    def cpu(self) -> float:
+        """CPU time it has used so far, user and system (s)."""
+        used = self.process.cpu_times()
+        return float(used.user + used.system)
+
+    def resident(self) -> float:
+        """Resident memory (MB)."""
+        return float(self.process.memory_info().rss / 2**20)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every recommender-api of a run shares."""
+
+    redis: RedisServer
+    registry: RegistryStandIn
+    folder: Path
+
+
+@contextmanager
+def surroundings(folder: Path) -> Iterator[Surroundings]:
+    """Run a Redis and a registry with a bundle of `DATASETS` datasets deployed."""
+    os.sched_setaffinity(0, {LOAD_CORE - 1})
+    registry = RegistryStandIn()
+    registry.deploy(registry.push("1", tiny_archive(folder / "bundle.tar.gz", n=DATASETS)))
+    registry.start()
+    try:
+        with RedisServer(folder) as redis:
+            yield Surroundings(redis, registry, folder)
+    finally:
+        registry.stop()
+
+
+@contextmanager
+def recommender(around: Surroundings, name: str, settings: Mapping[str, str]) -> Iterator[Server]:
+    """Run the recommender until it is ready."""
+    environment = {
+        "ENVIRONMENT": "test",
+        "LOG_LEVEL": "WARNING",
+        "REDIS_URL": around.redis.url,
+        "REGISTRY_URL": around.registry.url,
+        "MODEL_CACHE_DIR": str(around.folder / name / "models"),
+        "EVENT_JOURNAL_DIR": str(around.folder / name / "journal"),
+        # The load of a benchmark on a busy machine is no fault.
+        "REDIS_BUDGET_MS": "1000",
+        "REQUEST_BUDGET_MS": "5000",
+    }
+    command = (sys.executable, "-m", "recommender_api")
+    with _server(command, around.folder / f"{name}.log", "/ready", {**environment, **settings}) as server:
+        yield server
+
+
+def monitored_by(receiver: StandIn, folder: Path) -> dict[str, str]:
+    """Return the settings of a recommender whose events and signals go to `receiver`."""
+    return {
+        "SENTRY_DSN": receiver.dsn,
+        "GATEWAY_URL": receiver.url,
+        "GATEWAY_TOKEN": "bench-token",
+        "SPOOL_DIR": str(folder / "spool"),
+    }
+
+
+@contextmanager
+def hello(around: Surroundings) -> Iterator[Server]:
+    """Run the smallest FastAPI service."""
+    with _server((sys.executable, "-m", "bench.hello"), around.folder / "hello.log", "/", {}) as server:
+        yield server
+
+
+@contextmanager
+def _server(command: tuple[str, ...], log: Path, ready: str, settings: Mapping[str, str]) -> Iterator[Server]:
+    port = Ports.free().api
+    # Nothing of the caller's own settings: a DSN in the shell would be measured too.
+    environment = {"PATH": os.environ["PATH"], "PORT": str(port), **settings}
+    process = ServerProcess(command, log, environment=environment)
+    try:
+        os.sched_setaffinity(process.pid, {SERVER_CORE})
+        wait_until(
+            lambda: process.check_alive() and _answers(port, ready), within=READY_SECONDS, what=f"{command[-1]} answers"
+        )
+        yield Server(port, psutil.Process(process.pid))
+    finally:
+        process.end()
+
+
+def _answers(port: int, path: str) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=2).is_success
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,38 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.hello import create_app
+from bench.load import FailedRequestError, ask_all
+from bench.results import Goal, Result, table, write
+from testkit.serving import Served
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "met"),
+    [(Goal(most=2), 2, True), (Goal(most=2), 2.01, False), (Goal(least=10), 10, True), (Goal(least=10), 9.9, False)],
+)
+def test_a_goal_is_met_up_to_its_bound(goal: Goal, value: float, met: bool) -> None:
+    assert Result("ratio", value, "×", goal).ok is met
+
+
+def test_a_missed_goal_stands_in_the_table_and_in_the_file(tmp_path: Path) -> None:
+    results = [Result("cost", 147.0, "µs"), Result("ratio", 2.5, "×", Goal(most=2))]
+    assert [line.split() for line in table(results).splitlines()] == [
+        ["cost", "147", "µs"],
+        ["ratio", "2.5", "×", "≤", "2", "✗"],
+    ]
+    write(results, tmp_path / "run" / "bench.json")
+    assert json.loads((tmp_path / "run" / "bench.json").read_text(encoding="utf-8")) == [
+        {"name": "cost", "value": 147.0, "unit": "µs", "goal": None, "ok": True},
+        {"name": "ratio", "value": 2.5, "unit": "×", "goal": "≤ 2", "ok": False},
+    ]
+
+
+def test_the_load_asks_every_path_once_and_fails_on_an_answer_that_is_no_200() -> None:
+    with Served(create_app()) as served:
+        port = int(served.url.rpartition(":")[2])
+        assert len(ask_all(port, ["/"] * 100)) == 100
+        with pytest.raises(FailedRequestError, match=r"^/absent: http/1\.1 404"):
+            ask_all(port, ["/", "/absent"])
