@@ -5,12 +5,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import monitoring_healthy, monitoring_storm, serving
+from bench import monitoring_collector_faults, monitoring_healthy, monitoring_storm, serving
 from bench.results import Result, table, write
 
 PARTS = {
     "monitoring-healthy": monitoring_healthy.measure,
     "monitoring-storm": monitoring_storm.measure,
+    "monitoring-collector-faults": monitoring_collector_faults.measure,
     "serving": serving.measure,
 }
 
