@@ -13,11 +13,11 @@ SERVICES := recommender-api model-registry feature-sync notification-gateway
 ENVIRONMENTS := $(foreach name,native services airflow collector,.venvs/$(name)/.stamp)
 
 # What is installed, besides the lock file, into each environment.
-native_PACKAGES := deploy/native
+native_PACKAGES := deploy/provisioning deploy/native
 services_PACKAGES := $(LIBS) $(SERVICES) airflow tests-e2e
 airflow_PACKAGES := libs/contracts libs/ranking libs/monitoring airflow libs/testkit
 collector_PACKAGES :=
-dev_PACKAGES := $(services_PACKAGES) libs/testkit deploy/native
+dev_PACKAGES := $(services_PACKAGES) libs/testkit deploy/provisioning deploy/native
 # Locks that are installed beside an environment's own.
 airflow_LOCKS := requirements/airflow-tests.txt
 
@@ -63,7 +63,7 @@ lint: .venvs/dev/.stamp ## formatting, lint, types, generated pages
 	$(PY) docs/generator --check
 unit: .venvs/dev/.stamp .venvs/collector/.stamp ## unit, contract and integration tests
 	$(PY) -m native prerequisites
-	$(PY) -m pytest libs deploy/native $(SERVICES) tests-e2e/unit airflow/tests --ignore airflow/tests/dags
+	$(PY) -m pytest libs deploy/provisioning deploy/native $(SERVICES) tests-e2e/unit airflow/tests --ignore airflow/tests/dags
 dags: .venvs/airflow/.stamp ## the tests of the DAGs and the task listener, in Airflow's environment
 	.venvs/airflow/bin/python -m pytest airflow/tests/dags
 e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of their own

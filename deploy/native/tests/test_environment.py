@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from native.config import StackConfig
-from native.environment import StackEnvironment, read
+from native.environment import StackEnvironment
 from native.ports import Ports
+from provisioning.environment_file import read
 
 
 @pytest.fixture

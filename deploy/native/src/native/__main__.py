@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from native import prerequisites, training
+from native import pipeline, prerequisites
 from native.config import StackConfig
 from native.prerequisites import MissingProgramError
 from native.stack import Stack, StartError, example_dataset
-from native.training import TrainingFailedError
 from native.waiting import TooLateError
+from provisioning.first_model import TrainingFailedError
 
 _CHECKOUT = Path(__file__).parents[4]
 _Command = Callable[[Stack, argparse.Namespace], int]
@@ -39,8 +39,8 @@ def main() -> int:
     add("logs", _logs, "follow the logs").add_argument("service", nargs="?", help="one program; all without it")
     add("hold-down", _hold_down, "stop one program as a crash would, and keep it down").add_argument("program")
     add("bring-back", _bring_back, "start a program that was held down").add_argument("program")
-    pipeline = add("pipeline", _pipeline, "run `python -m pipeline …` on this stack's databases")
-    pipeline.add_argument("arguments", nargs=argparse.REMAINDER)
+    piped = add("pipeline", _pipeline, "run `python -m pipeline …` on this stack's databases")
+    piped.add_argument("arguments", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     began = time.monotonic()
     stack = Stack(
@@ -131,7 +131,7 @@ def _bring_back(stack: Stack, given: argparse.Namespace) -> int:
 
 
 def _pipeline(stack: Stack, given: argparse.Namespace) -> int:
-    training.pipeline(stack.config, stack.variables, *given.arguments)
+    pipeline.run(stack.config, stack.variables, *given.arguments)
     return 0
 
 

@@ -18,6 +18,8 @@ class Ports:
     simulator: int = 8010
     airflow: int = 8080
     collector: int = 9000
+    prometheus: int = 9090
+    alertmanager: int = 9093
 
     @classmethod
     def free(cls) -> "Ports":

@@ -69,8 +69,8 @@ def collector(environment: StackEnvironment) -> list[Program]:
     made = environment.collector
     variables = made.environment()
     return [
-        Program("collector-web", made.web_command(), lambda: answers(f"{made.url}/health/ready"), variables),
-        Program("collector-worker", made.worker_command(), lambda: True, variables),
+        Program("sentry", made.web_command(), lambda: answers(f"{made.url}/health/ready"), variables),
+        Program("sentry-worker", made.worker_command(), lambda: True, variables),
     ]
 
 
@@ -94,18 +94,18 @@ def airflow(config: StackConfig) -> list[Program]:
     # A signal to the scheduler's group would kill its workers under it, and it would hang.
     return [
         Program(
-            f"airflow-{name}",
-            [str(home / "airflow"), name, *options],
+            name,
+            [str(home / "airflow"), *options],
             lambda: airflow_is_well(url),
             # It starts its own programs by name.
             {"PATH": f"{home}:/usr/local/bin:/usr/bin:/bin"},
             stop_seconds=15,
         )
         for name, options in (
-            ("api-server", []),
-            ("scheduler", ["--skip-serve-logs"]),
-            ("dag-processor", []),
-            ("triggerer", ["--skip-serve-logs"]),
+            ("airflow", ["api-server"]),
+            ("airflow-scheduler", ["scheduler", "--skip-serve-logs"]),
+            ("airflow-dag-processor", ["dag-processor"]),
+            ("airflow-triggerer", ["triggerer", "--skip-serve-logs"]),
         )
     ]
 

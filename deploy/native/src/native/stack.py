@@ -10,13 +10,15 @@ from functools import cached_property
 
 import httpx
 
-from native import prerequisites, programs, training
+from native import pipeline, prerequisites, programs
 from native.config import StackConfig
 from native.environment import StackEnvironment
 from native.programs import Program
 from native.supervisor_control import Supervisor
-from native.training import AirflowClient
 from native.waiting import TooLateError, wait_until
+from provisioning import first_model
+from provisioning.first_model import AirflowClient
+from provisioning.variables import DATABASES
 
 START_SECONDS = 120.0
 _LOG_TAIL = 40
@@ -61,7 +63,7 @@ class Stack:
             environment.postgres.create()
             self.supervisor.start([*stores, *collector, *services, *airflow], environment.variables())
         self._start(stores)
-        for database in ("recsys", "business", "airflow"):
+        for database in DATABASES:
             environment.postgres.ensure_database(database)
         with ThreadPoolExecutor() as pool:
             preparations = [pool.submit(self._prepare_collector), pool.submit(self._prepare_airflow)]
@@ -69,7 +71,7 @@ class Stack:
                 each.result()
         self._start(collector)
         self._start([*services, *airflow])
-        if config.demo and not training.has_active_model(self.variables):
+        if config.demo and not first_model.has_active_model(environment.variables()["REGISTRY_URL"]):
             self._first_model()
 
     def down(self) -> None:
@@ -109,10 +111,10 @@ class Stack:
 
     def _first_model(self) -> None:
         self.say("making demo data")
-        training.load_demo_data(self.config, self.variables)
+        pipeline.load_demo_data(self.config, self.variables)
         self.say("training the first model through Airflow")
         with closing(AirflowClient(f"http://127.0.0.1:{self.config.ports.airflow}")) as airflow:
-            airflow.run_dag(training.DAG, self.say)
+            airflow.run_dag(first_model.DAG, self.say)
         api = f"http://127.0.0.1:{self.config.ports.api}/ready"
         wait_until(lambda: programs.answers(api), within=60, what="recommender-api has the model")
 

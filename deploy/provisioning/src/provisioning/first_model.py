@@ -1,13 +1,10 @@
-"""Demo data and the first model: through Airflow, as every later model is made."""
+"""The first model: through Airflow, as every later one is made."""
 
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
-
-from native.config import StackConfig
 
 DAG = "recommendation_pipeline"
 TIMEOUT_SECONDS = 10.0
@@ -65,21 +62,6 @@ class AirflowClient:
         return answer
 
 
-def has_active_model(environment: Mapping[str, str]) -> bool:
+def has_active_model(registry_url: str, model: str = "ranker") -> bool:
     """Say whether the registry has a model in service."""
-    answer = httpx.get(f"{environment['REGISTRY_URL']}/models/ranker/active", timeout=TIMEOUT_SECONDS)
-    return answer.status_code == 200
-
-
-def pipeline(config: StackConfig, environment: Mapping[str, str], *arguments: str) -> None:
-    """Run `python -m pipeline` on this stack's databases; raises `TrainingFailedError`."""
-    command = [config.python("services"), "-m", "pipeline", *arguments]
-    done = subprocess.run(command, env=dict(environment), cwd=config.root, check=False)
-    if done.returncode:
-        raise TrainingFailedError(f"`python -m pipeline {' '.join(arguments)}` ended with {done.returncode}")
-
-
-def load_demo_data(config: StackConfig, environment: Mapping[str, str]) -> None:
-    """Fill an empty business database with demo data."""
-    sizes = zip(("--datasets", "--users", "--interactions"), config.demo_sizes, strict=True)
-    pipeline(config, environment, "demo", "--if-empty", *(str(part) for pair in sizes for part in pair))
+    return httpx.get(f"{registry_url}/models/{model}/active", timeout=TIMEOUT_SECONDS).status_code == 200

@@ -1,0 +1,26 @@
+"""Where the parts of a stack find each other."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """Addresses are `host:port` as programs reach them; a `…_page` is an address (URL) for people."""
+
+    redis: str
+    postgres: str
+    collector: str
+    collector_page: str
+    registry: str
+    sync: str
+    gateway: str
+    airflow: str
+    airflow_page: str
+    airflow_listens_on: str
+    prometheus: str
+    artifacts: Path
+    state: Path
+    airflow_home: Path
+    dags: Path
+    alert_policy: Path

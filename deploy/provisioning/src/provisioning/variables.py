@@ -1,0 +1,117 @@
+"""The variables of a stack's programs that follow from where its parts are, and which program reads which."""
+
+from collections.abc import Mapping
+
+from provisioning.places import Places
+
+DATABASES = ("recsys", "business", "airflow")
+DATABASE_USER = "recsys"
+
+_MONITORED = ("SENTRY_DSN", "GATEWAY_URL", "GATEWAY_TOKEN", "SPOOL_DIR")
+_PIPELINE = (
+    *_MONITORED,
+    "BUSINESS_DATABASE_URL",
+    "DATABASE_URL",
+    "ARTIFACT_URL",
+    "REGISTRY_URL",
+    "REGISTRY_TOKEN",
+    "FEATURE_SYNC_URL",
+    "ADMIN_TOKEN",
+)
+WEIXIN = ("WEIXIN_CORP_ID", "WEIXIN_CORP_SECRET", "WEIXIN_AGENT_ID", "WEIXIN_TO_USER")
+# What each program reads of the variables that a stack makes; the rest is the user's to set.
+READ_BY: Mapping[str, tuple[str, ...]] = {
+    "recommender-api": (
+        *_MONITORED,
+        "REDIS_URL",
+        "REGISTRY_URL",
+        "REGISTRY_TOKEN",
+        "ADMIN_TOKEN",
+        "EVENTS_TOKEN",
+        "MODEL_CACHE_DIR",
+        "EVENT_JOURNAL_DIR",
+    ),
+    "model-registry": (*_MONITORED, "DATABASE_URL", "ARTIFACT_URL", "REGISTRY_TOKEN"),
+    "feature-sync": (*_MONITORED, "REDIS_URL", "DATABASE_URL", "ADMIN_TOKEN"),
+    "notification-gateway": (
+        *_MONITORED,
+        "DATABASE_URL",
+        "ADMIN_TOKEN",
+        "SENTRY_WEBHOOK_SECRET",
+        "COLLECTOR_URL",
+        "ALERT_POLICY",
+    ),
+    "airflow": (
+        *_PIPELINE,
+        "AIRFLOW_HOME",
+        "AIRFLOW__CORE__DAGS_FOLDER",
+        "AIRFLOW__CORE__LOAD_EXAMPLES",
+        "AIRFLOW__CORE__EXECUTOR",
+        "AIRFLOW__CORE__PARALLELISM",
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
+        "AIRFLOW__CORE__FERNET_KEY",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+        "AIRFLOW__API__HOST",
+        "AIRFLOW__API__PORT",
+        "AIRFLOW__API__BASE_URL",
+        "AIRFLOW__API__WORKERS",
+        "AIRFLOW__API__SECRET_KEY",
+        "AIRFLOW__API_AUTH__JWT_SECRET",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED",
+    ),
+    "sentry": ("COLLECTOR_URL", "COLLECTOR_KEY", "COLLECTOR_TOKEN", "COLLECTOR_PASSWORD", "COLLECTOR_SECRET"),
+}
+
+
+def database_url(places: Places, generated: Mapping[str, str], database: str) -> str:
+    """Return the SQLAlchemy URL of one of the stack's databases."""
+    return f"postgresql+psycopg2://{DATABASE_USER}:{generated['POSTGRES_PASSWORD']}@{places.postgres}/{database}"
+
+
+def derived(places: Places, generated: Mapping[str, str]) -> dict[str, str]:
+    """Return what follows from the places and the generated values."""
+    return {
+        "SENTRY_DSN": f"http://{generated['COLLECTOR_KEY']}@{places.collector}/1",
+        "COLLECTOR_URL": places.collector_page,
+        "REDIS_URL": f"redis://{places.redis}/0",
+        "DATABASE_URL": database_url(places, generated, "recsys"),
+        "BUSINESS_DATABASE_URL": database_url(places, generated, "business"),
+        "ARTIFACT_URL": str(places.artifacts),
+        "REGISTRY_URL": f"http://{places.registry}",
+        "FEATURE_SYNC_URL": f"http://{places.sync}",
+        "GATEWAY_URL": f"http://{places.gateway}",
+        "PROMETHEUS_URL": f"http://{places.prometheus}",
+        "SPOOL_DIR": str(places.state / "spool"),
+        "MODEL_CACHE_DIR": str(places.state / "model-cache"),
+        "EVENT_JOURNAL_DIR": str(places.state / "event-journal"),
+        "ALERT_POLICY": str(places.alert_policy),
+        **_airflow(places, generated),
+    }
+
+
+def _airflow(places: Places, generated: Mapping[str, str]) -> dict[str, str]:
+    host, _, port = places.airflow_listens_on.partition(":")
+    return {
+        "AIRFLOW_HOME": str(places.airflow_home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(places.dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "15",
+        # No login: it is published on loopback alone.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        # Tasks would call localhost:8080, whatever port the server got.
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{places.airflow}/execution/",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(places, generated, "airflow"),
+        "AIRFLOW__API__HOST": host,
+        "AIRFLOW__API__PORT": port,
+        "AIRFLOW__API__BASE_URL": places.airflow_page,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
