@@ -78,6 +78,17 @@ bench: .venvs/dev/.stamp ## measure what the claims about cost rest on (ONLY=par
 docs: .venvs/dev/.stamp ## write the reference pages that come from the code
 	$(PY) docs/generator
 
+# Versions stay as they are locked, but for what an .in file now asks for; UPGRADE=1 takes the newest of everything.
+LOCKED := services airflow airflow-tests collector native dev \
+	$(addprefix images/,build feature-sync model-registry notification-gateway recommender-api wechat-simulator)
+.PHONY: lock
+lock: $(UV) ## lock the environments again after a change in requirements/*.in
+	@cd requirements && for name in $(LOCKED); do \
+		echo "locking $$name"; \
+		../$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 \
+			$(if $(UPGRADE),--upgrade) $$name.in --output-file $$name.txt || exit 1; \
+	done
+
 $(UV):
 	python3 -m venv .venvs/uv && .venvs/uv/bin/pip install --quiet uv==$(UV_VERSION)
 
