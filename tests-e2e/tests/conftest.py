@@ -1,38 +1,31 @@
-"""One stack for all end-to-end tests, on ports and in a folder of its own."""
+"""One stack for all end-to-end tests, on ports of its own: native processes, or containers with `--stack compose`."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from harness import RunningStack
-from native.config import StackConfig
-from native.ports import Ports
-from native.stack import Stack
+import compose_stack
+import native_stack
+from harness import CHECKOUT, RunningStack
 
-CHECKOUT = Path(__file__).parents[2]
-# Small enough to train in a minute, large enough that every channel has something to say.
-SIZES = (600, 1500, 40_000)
+_KINDS = {"native": native_stack.started, "compose": compose_stack.started}
 _notes: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the caller choose how the stack is run."""
+    parser.addoption("--stack", choices=list(_KINDS), default="native", help="how the stack under test is run")
 
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[RunningStack]:
     """A stack that was started as `make up` starts it, with a model that Airflow trained."""
     reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    with tempfile.TemporaryDirectory(prefix="recsys-e2e-") as folder:
-        config = StackConfig(CHECKOUT, Path(folder) / "run", Ports.free(), demo_sizes=SIZES)
-        started = Stack(config, lambda text: reporter.write_line(f"  {text}"))
-        try:
-            started.up()
-            running = RunningStack(started, _notes)
-            yield running
-            running.close()
-            started.down()
-            assert started.supervisor.processes() == []
-        finally:
-            started.clean()
+    kind = request.config.getoption("--stack")
+    with _KINDS[kind](CHECKOUT, lambda text: reporter.write_line(f"  {text}")) as programs:
+        running = RunningStack(programs, _notes)
+        yield running
+        running.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,26 +1,59 @@
-"""A running stack as the end-to-end tests see it: over HTTP, in its databases, and under its supervisor."""
+"""A running stack as the end-to-end tests see it: over HTTP, in its databases, and where its programs are run."""
 
 import json
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import psycopg2
 
 from contracts.bundle import pack, unpack, write_manifest
 from contracts.checksums import sha256_of
-from native.stack import Stack
 from native.waiting import wait_until
 from testkit.collector import CollectorClient
 
+CHECKOUT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 15.0
+
+
+class Programs(Protocol):
+    """A stack's programs, however they are run."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The stack's addresses and secrets."""
+
+    @property
+    def artifacts(self) -> Path:
+        """The artifact store's folder."""
+
+    def up(self) -> None:
+        """Do what `make up` does."""
+
+    def programs(self) -> list[str]:
+        """Return the names of all programs that run all the time."""
+
+    def main_process(self, program: str) -> int:
+        """Return the id of a program's main process, 0 while it doesn't run."""
+
+    def is_well(self, program: str) -> bool:
+        """Say whether a program runs and answers."""
+
+    def hold_down(self, program: str) -> None:
+        """Kill a program and keep it down."""
+
+    def bring_back(self, program: str) -> None:
+        """Start a program again and wait until it is well."""
+
+    def frozen(self, program: str) -> AbstractContextManager[None]:
+        """Make a program hang for the length of a block."""
 
 
 class WechatInbox:
@@ -52,20 +85,19 @@ class WechatInbox:
 class RunningStack:
     """The stack under test."""
 
-    def __init__(self, stack: Stack, notes: list[str]) -> None:
-        self._stack = stack
+    def __init__(self, programs: Programs, notes: list[str]) -> None:
+        self.programs = programs
         self._notes = notes
-        self.env = stack.environment.variables()
-        ports = stack.config.ports
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{ports.api}", timeout=TIMEOUT_SECONDS)
+        self.env = programs.env
+        self.api = httpx.Client(base_url=self.env["API_URL"], timeout=TIMEOUT_SECONDS)
         self.registry = httpx.Client(
             base_url=self.env["REGISTRY_URL"],
             headers={"Authorization": f"Bearer {self.env['REGISTRY_TOKEN']}"},
             timeout=60,
         )
-        self.airflow = httpx.Client(base_url=f"http://127.0.0.1:{ports.airflow}", timeout=TIMEOUT_SECONDS)
+        self.airflow = httpx.Client(base_url=self.env["AIRFLOW_URL"], timeout=TIMEOUT_SECONDS)
         self.collector = CollectorClient(self.env["COLLECTOR_URL"], self.env["COLLECTOR_TOKEN"])
-        self.wechat = WechatInbox(f"http://127.0.0.1:{ports.simulator}")
+        self.wechat = WechatInbox(self.env["WECHAT_SIMULATOR_URL"])
 
     def close(self) -> None:
         """Close the connections."""
@@ -140,9 +172,7 @@ class RunningStack:
     def damage_stored_bundle(self, version: str) -> None:
         """Flip a byte of a version's bundle in the artifact store."""
         wanted = self.registry.get(f"/models/ranker/versions/{version}").json()["sha256"]
-        stored = [
-            path for path in Path(self.env["ARTIFACT_URL"]).rglob("*") if path.is_file() and sha256_of(path) == wanted
-        ]
+        stored = [path for path in self.programs.artifacts.rglob("*") if path.is_file() and sha256_of(path) == wanted]
         assert len(stored) == 1, stored
         content = bytearray(stored[0].read_bytes())
         content[len(content) // 2] ^= 0xFF
@@ -150,35 +180,13 @@ class RunningStack:
 
     # Faults.
 
-    def hold_down(self, program: str) -> None:
-        """Kill a program and keep it down."""
-        self._stack.hold_down(program)
-
-    def bring_back(self, program: str) -> None:
-        """Start a program again and wait until it is well."""
-        self._stack.bring_back(program)
-
-    @contextmanager
-    def frozen(self, program: str) -> Iterator[None]:
-        """Make a program hang for the length of a block."""
-        pid = int(self._stack.supervisor.state(program)["pid"])
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
     def kill(self, program: str) -> None:
-        """End a program as a crash would; its supervisor starts it again."""
-        os.kill(self.pids()[program], signal.SIGKILL)
+        """End a program as a crash would; whoever runs it starts it again."""
+        os.kill(self.programs.main_process(program), signal.SIGKILL)
 
     def pids(self) -> dict[str, int]:
-        """Return the process id of every program."""
-        return {state["name"]: int(state["pid"]) for state in self._stack.supervisor.states()}
-
-    def up_again(self) -> None:
-        """Do what a second `make up` does."""
-        self._stack.up()
+        """Return the main process of every program."""
+        return {program: self.programs.main_process(program) for program in self.programs.programs()}
 
     def answers(self) -> bool:
         """Say whether the API can answer."""
@@ -186,10 +194,6 @@ class RunningStack:
             return self.api.get("/ready").status_code == 200
         except httpx.TransportError:
             return False
-
-    def started_at(self, program: str) -> int:
-        """Return when the program's process started, in Unix seconds."""
-        return int(self._stack.supervisor.state(program)["start"])
 
     # Time.
 

@@ -35,7 +35,7 @@ def test_a_damaged_bundle_keeps_the_old_model_and_pages_by_wechat(stack: Running
 
 def test_a_new_version_is_served_without_a_restart_and_can_be_rolled_back(stack: RunningStack) -> None:
     serving = stack.active_version()
-    started = stack.started_at("recommender-api")
+    process = stack.programs.main_process("recommender-api")
     version = stack.push_another_version()
     deployed = stack.registry.post("/models/ranker/deployments", json={"version": version, "mode": "primary"})
     assert (deployed.status_code, deployed.json()["previous_version"]) == (201, serving)
@@ -44,4 +44,4 @@ def test_a_new_version_is_served_without_a_restart_and_can_be_rolled_back(stack:
     rolled_back = stack.registry.post("/models/ranker/rollback", json={"reason": "end-to-end test"})
     assert rolled_back.status_code in (200, 201)
     stack.wait_until(lambda: stack.served_version() == serving, within=15, what="the API serves the old version again")
-    assert stack.started_at("recommender-api") == started
+    assert stack.programs.main_process("recommender-api") == process

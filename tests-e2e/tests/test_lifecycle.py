@@ -6,7 +6,7 @@ from harness import RunningStack
 def test_a_second_up_changes_nothing(stack: RunningStack) -> None:
     before = stack.pids()
     version = stack.active_version()
-    stack.up_again()
+    stack.programs.up()
     assert stack.pids() == before
     assert stack.active_version() == version
 

@@ -10,7 +10,7 @@ def test_requests_survive_the_death_of_redis_and_it_is_reported(stack: RunningSt
     assert normal.json()["fallback_level"] == 0
 
     request_id = f"e2e-redis-{time.time_ns()}"
-    stack.hold_down("redis")
+    stack.programs.hold_down("redis")
     try:
         answers = [
             stack.api.get(f"/similar/{stack.dataset_id}?limit=5", headers={"X-Request-ID": f"{request_id}.{number}"})
@@ -28,7 +28,7 @@ def test_requests_survive_the_death_of_redis_and_it_is_reported(stack: RunningSt
             )
         ]
     finally:
-        stack.bring_back("redis")
+        stack.programs.bring_back("redis")
     returned = time.monotonic()
     stack.wait_until(
         lambda: stack.api.get(f"/similar/{stack.dataset_id}?limit=5").json()["fallback_level"] == 0,
@@ -63,7 +63,7 @@ def test_requests_survive_the_death_of_redis_and_it_is_reported(stack: RunningSt
 
 
 def test_a_hung_redis_costs_no_answer_either(stack: RunningStack) -> None:
-    with stack.frozen("redis"):
+    with stack.programs.frozen("redis"):
         answers = [stack.api.get(f"/similar/{stack.dataset_id}?limit=5") for _ in range(20)]
     assert [answer.status_code for answer in answers] == [200] * 20
     assert answers[-1].json()["fallback_level"] == 2

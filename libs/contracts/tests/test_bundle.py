@@ -125,10 +125,11 @@ def _archive_of(path: Path, entry: tarfile.TarInfo, content: bytes = b"") -> Pat
     return path
 
 
-def test_a_path_out_of_the_folder_is_refused_and_writes_nothing(tmp_path: Path) -> None:
-    archive = _archive_of(tmp_path / "b.tar.gz", tarfile.TarInfo("../outside.txt"), b"x")
+@pytest.mark.parametrize("name", ["../outside.txt", "inner/../../outside.txt", "{folder}/outside.txt"])
+def test_a_path_out_of_the_folder_is_refused_and_writes_nothing(tmp_path: Path, name: str) -> None:
+    entry = tarfile.TarInfo(name.format(folder=tmp_path))
     with pytest.raises(MalformedBundleError):
-        unpack(archive, tmp_path / "out")
+        unpack(_archive_of(tmp_path / "b.tar.gz", entry, b"x"), tmp_path / "out")
     assert not (tmp_path / "outside.txt").exists()
 
 

@@ -91,13 +91,20 @@ class Stack:
 
     def bring_back(self, name: str) -> None:
         """Start a program again and wait until it is well."""
+        self._start([self.program(name)])
+
+    def program(self, name: str) -> Program:
+        """Return one of the stack's programs; raises `StartError` for a name that is none."""
         known = [
             *programs.stores(self.config, self.environment),
             *programs.collector(self.environment),
             *programs.services(self.config, self.environment),
             *programs.airflow(self.config),
         ]
-        self._start([program for program in known if program.name == name])
+        found = {program.name: program for program in known}
+        if name not in found:
+            raise StartError(f"no program is called {name!r}; there are {', '.join(found)}")
+        return found[name]
 
     def _start(self, wanted: Sequence[Program]) -> None:
         for program in wanted:

@@ -10,9 +10,12 @@ OWNER_ONLY = 0o600
 
 def read(path: Path) -> dict[str, str]:
     """Return the variables of a file; an absent one holds none."""
-    if not path.exists():
-        return {}
-    pairs = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines() if "=" in line)
+    return parse(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def parse(text: str) -> dict[str, str]:
+    """Return the variables of `NAME=value` lines."""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
     return {name: "".join(shlex.split(value)) for name, _, value in pairs}
 
 

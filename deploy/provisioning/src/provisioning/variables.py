@@ -18,7 +18,6 @@ _PIPELINE = (
     "FEATURE_SYNC_URL",
     "ADMIN_TOKEN",
 )
-WEIXIN = ("WEIXIN_CORP_ID", "WEIXIN_CORP_SECRET", "WEIXIN_AGENT_ID", "WEIXIN_TO_USER")
 # What each program reads of the variables that a stack makes; the rest is the user's to set.
 READ_BY: Mapping[str, tuple[str, ...]] = {
     "recommender-api": (

@@ -1,0 +1,68 @@
+"""The command line of the one-shot containers: `python -m provisioning --help`."""
+
+import argparse
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from provisioning import environment_file
+from provisioning.containers import Containers
+from provisioning.generated import WEIXIN_CREDENTIALS
+
+_PROGRAMS = Path("/programs")
+
+
+def main() -> int:
+    """Run one command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="provisioning", description="Prepares the containers of a stack.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for name, command, text in (
+        ("setup", _setup, "make the secrets that are missing and give each program its settings"),
+        ("simulate-weixin", _simulate_weixin, "point notification-gateway at the WeChat Work simulator"),
+        ("env", _env, "print the addresses and secrets as the host sees them"),
+        ("first-model", _first_model, "train and deploy a model through Airflow, unless one is in service"),
+    ):
+        commands.add_parser(name, help=text).set_defaults(command=command)
+    given = parser.parse_args()
+    return int(given.command())
+
+
+def _setup() -> int:
+    Containers(_PROGRAMS, os.environ).set_up()
+    return 0
+
+
+def _simulate_weixin() -> int:
+    if not any(os.environ.get(name) for name in WEIXIN_CREDENTIALS):
+        Containers(_PROGRAMS, os.environ).simulate_weixin()
+    return 0
+
+
+def _env() -> int:
+    _say(environment_file.render(Containers(_PROGRAMS, os.environ).seen_from_host()))
+    return 0
+
+
+def _first_model() -> int:
+    # Here: the image of the other commands holds the standard library alone.
+    from provisioning import first_model
+
+    if first_model.has_active_model(os.environ["REGISTRY_URL"]):
+        return 0
+    with closing(first_model.AirflowClient(os.environ["AIRFLOW_URL"])) as airflow:
+        try:
+            airflow.run_dag(first_model.DAG, _say)
+        except first_model.TrainingFailedError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text.rstrip()}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""What the one-shot `setup` container leaves for the others: each program's settings in that program's own volume."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from provisioning import environment_file
+from provisioning.generated import SIMULATED_WEIXIN, STACK, kept_or_made
+from provisioning.places import Places
+from provisioning.variables import READ_BY, derived
+
+# Read by a server that runs as another user; the volume that it is in is mounted nowhere else.
+_READABLE = 0o444
+_STATE = Path("/var/lib/recsys")
+_SIMULATOR = "http://wechat-simulator:8010"
+_OF_THE_HOST = (
+    "SENTRY_DSN",
+    "COLLECTOR_URL",
+    "REDIS_URL",
+    "DATABASE_URL",
+    "BUSINESS_DATABASE_URL",
+    "REGISTRY_URL",
+    "FEATURE_SYNC_URL",
+    "GATEWAY_URL",
+    "PROMETHEUS_URL",
+)
+
+
+class Containers:
+    """The programs' volumes below `root`, and the ports that the host publishes, by name (`REDIS_PORT`, …)."""
+
+    def __init__(self, root: Path, ports: Mapping[str, str]) -> None:
+        self._root = root
+        self._ports = ports
+        self._kept = root / "setup" / "env"
+        self._kept_weixin = root / "setup" / "weixin.env"
+
+    def set_up(self) -> None:
+        """Make what is missing and give each program what it reads; safe to repeat."""
+        generated = _keep(self._kept, STACK)
+        variables = {**generated, **derived(self._inside(), generated)}
+        for program, names in READ_BY.items():
+            self._give(program, {name: variables[name] for name in names})
+        secrets = self._root / "secrets"
+        environment_file.write(secrets / "postgres" / "password", generated["POSTGRES_PASSWORD"], _READABLE)
+        environment_file.write(secrets / "alertmanager" / "gateway-token", generated["GATEWAY_TOKEN"], _READABLE)
+
+    def simulate_weixin(self) -> None:
+        """Let notification-gateway and the WeChat Work simulator know each other."""
+        credentials = _keep(self._kept_weixin, SIMULATED_WEIXIN)
+        self._give("wechat-simulator", credentials)
+        gateway = environment_file.read(self._root / "notification-gateway" / "env")
+        self._give("notification-gateway", {**gateway, **credentials, "WEIXIN_BASE_URL": _SIMULATOR})
+
+    def seen_from_host(self) -> dict[str, str]:
+        """Return addresses and secrets as a user of the host needs them."""
+        generated = environment_file.read(self._kept)
+        variables = derived(self._published(), generated)
+        return {
+            **generated,
+            **environment_file.read(self._kept_weixin),
+            **{name: variables[name] for name in _OF_THE_HOST},
+            "API_URL": f"http://{self._here('API_PORT')}",
+            "AIRFLOW_URL": f"http://{self._here('AIRFLOW_PORT')}",
+            "WECHAT_SIMULATOR_URL": f"http://{self._here('SIMULATOR_PORT')}",
+        }
+
+    def _give(self, program: str, variables: Mapping[str, str]) -> None:
+        environment_file.write(self._root / program / "env", environment_file.render(variables))
+
+    def _inside(self) -> Places:
+        return Places(
+            redis="redis:6379",
+            postgres="postgres:5432",
+            collector="sentry:9000",
+            collector_page=f"http://{self._here('COLLECTOR_PORT')}",
+            registry="model-registry:8001",
+            sync="feature-sync:8002",
+            gateway="notification-gateway:8003",
+            airflow="airflow:8080",
+            airflow_page=f"http://{self._here('AIRFLOW_PORT')}",
+            airflow_listens_on="0.0.0.0:8080",
+            prometheus="prometheus:9090",
+            artifacts=Path("/var/lib/artifacts"),
+            state=_STATE,
+            airflow_home=_STATE / "airflow",
+            dags=Path("/opt/dags"),
+            alert_policy=Path("/etc/recsys/alerts.yaml"),
+        )
+
+    def _published(self) -> Places:
+        return replace(
+            self._inside(),
+            redis=self._here("REDIS_PORT"),
+            postgres=self._here("POSTGRES_PORT"),
+            collector=self._here("COLLECTOR_PORT"),
+            registry=self._here("REGISTRY_PORT"),
+            sync=self._here("SYNC_PORT"),
+            gateway=self._here("GATEWAY_PORT"),
+            prometheus=self._here("PROMETHEUS_PORT"),
+        )
+
+    def _here(self, port: str) -> str:
+        return f"127.0.0.1:{self._ports[port]}"
+
+
+def _keep(path: Path, makers: Mapping[str, Callable[[], str]]) -> dict[str, str]:
+    values = kept_or_made(environment_file.read(path), makers)
+    environment_file.write(path, environment_file.render(values))
+    return values
