@@ -7,7 +7,8 @@ export UV_COMPILE_BYTECODE := 1
 UV := .venvs/uv/bin/uv
 UV_VERSION := 0.13.9
 PY := .venvs/dev/bin/python
-NATIVE := .venvs/native/bin/python -m native
+# A start of the whole stack may take longer than a test.
+E2E := $(PY) -m pytest tests-e2e/tests -o timeout_func_only=true
 LIBS := libs/contracts libs/ranking libs/monitoring libs/servicekit
 SERVICES := recommender-api model-registry feature-sync notification-gateway
 ENVIRONMENTS := $(foreach name,native services airflow collector,.venvs/$(name)/.stamp)
@@ -23,38 +24,30 @@ airflow_LOCKS := requirements/airflow-tests.txt
 
 .PHONY: help
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-.PHONY: up
-up: $(ENVIRONMENTS) ## start the whole stack, ready to use (DEMO=0: without demo data and training)
-	$(if $(filter-out native,$(STACK)),$(error STACK=$(STACK): this stack runs as STACK=native))
-	@$(NATIVE) up
+# How the stack is run: STACK=compose or STACK=native; else as it was started, or in containers where an engine answers.
+ifndef STACK
+STACK := $(shell cat .run/stack 2>/dev/null || { docker version >/dev/null 2>&1 && echo compose; } || echo native)
+endif
+ifeq ($(filter compose native,$(STACK)),)
+$(error STACK=$(STACK): say STACK=compose or STACK=native)
+endif
+include deploy/$(STACK).mk
 
-.PHONY: down status env clean logs
-down: .venvs/native/.stamp ## stop everything; the data stays
-	@$(NATIVE) down
-status: .venvs/native/.stamp ## say what runs
-	@$(NATIVE) status
-env: .venvs/native/.stamp ## print the generated addresses and tokens
-	@$(NATIVE) env
-clean: .venvs/native/.stamp ## stop everything and remove its data
-	@$(NATIVE) clean
-logs: .venvs/native/.stamp ## follow the logs (SERVICE=recommender-api: one program's)
-	@$(NATIVE) logs $(SERVICE)
+.PHONY: up down status env clean logs hold-down bring-back import train
+up: ## start the whole stack, ready to use (DEMO=0: without demo data and training)
+down: ## stop everything; the data stays
+status: ## say what runs
+env: ## print the generated addresses and tokens
+clean: ## stop everything and remove its data
+logs: ## follow the logs (SERVICE=recommender-api: one program's)
+hold-down: ## crash one program and keep it down (PROGRAM=redis)
+bring-back: ## start it again
+import: ## replace the business data (SOURCE=csv|movietweetings|demo DIR=folder)
+train: ## train, deploy and sync without Airflow
 
-.PHONY: hold-down bring-back
-hold-down: .venvs/native/.stamp ## crash one program and keep it down (PROGRAM=redis)
-	@$(NATIVE) hold-down $(PROGRAM)
-bring-back: .venvs/native/.stamp ## start it again
-	@$(NATIVE) bring-back $(PROGRAM)
-
-.PHONY: import train
-import: $(ENVIRONMENTS) ## replace the business data (SOURCE=csv|movietweetings|demo DIR=folder)
-	@$(NATIVE) pipeline import --source $(SOURCE) $(if $(DIR),--dir $(abspath $(DIR)))
-train: $(ENVIRONMENTS) ## train, deploy and sync without Airflow
-	@$(NATIVE) pipeline run
-
-.PHONY: test lint unit dags e2e
+.PHONY: test lint unit dags e2e test-compose
 test: lint unit dags e2e ## everything: lint, types, unit, contract, integration and end-to-end tests
 lint: .venvs/dev/.stamp ## formatting, lint, types, generated pages
 	$(PY) -m ruff format --check .
@@ -64,10 +57,12 @@ lint: .venvs/dev/.stamp ## formatting, lint, types, generated pages
 unit: .venvs/dev/.stamp .venvs/collector/.stamp ## unit, contract and integration tests
 	$(PY) -m native prerequisites
 	$(PY) -m pytest libs deploy/provisioning deploy/native $(SERVICES) tests-e2e/unit airflow/tests --ignore airflow/tests/dags
+test-compose: .venvs/dev/.stamp ## the end-to-end tests against containers (needs a Docker engine)
+	$(E2E) --stack compose
 dags: .venvs/airflow/.stamp ## the tests of the DAGs and the task listener, in Airflow's environment
 	.venvs/airflow/bin/python -m pytest airflow/tests/dags
 e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of their own
-	$(PY) -m pytest tests-e2e/tests
+	$(E2E)
 
 .PHONY: bench
 bench: .venvs/dev/.stamp ## measure what the claims about cost rest on (ONLY=part), write .run/bench.json

@@ -1,4 +1,4 @@
-"""Writes the reference pages that come from the code: CONFIGURATION, API_REFERENCE and MONITORING_POINTS.
+"""Writes what comes from the code: the pages CONFIGURATION, API_REFERENCE and MONITORING_POINTS, and .env.example.
 
 python docs/generator            write them
 python docs/generator --check    exit 1 and name the pages that no longer say what the code says
@@ -10,12 +10,14 @@ from pathlib import Path
 
 import api_reference
 import configuration
+import env_example
 from monitoring.docs import markdown as render_monitoring_points
 
 PAGES = {
-    "API_REFERENCE.md": api_reference.render,
-    "CONFIGURATION.md": configuration.render,
-    "MONITORING_POINTS.md": render_monitoring_points,
+    "docs/API_REFERENCE.md": api_reference.render,
+    "docs/CONFIGURATION.md": configuration.render,
+    "docs/MONITORING_POINTS.md": render_monitoring_points,
+    ".env.example": env_example.render,
 }
 
 
@@ -24,10 +26,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a page has drifted")
     check = parser.parse_args().check
-    folder = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     drifted = []
     for name, render in PAGES.items():
-        page = folder / name
+        page = root / name
         text = render()
         if page.exists() and page.read_text(encoding="utf-8") == text:
             continue

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from native import pipeline, prerequisites
+from native import pipeline, prerequisites, prometheus
 from native.config import StackConfig
 from native.prerequisites import MissingProgramError
 from native.stack import Stack, StartError, example_dataset
 from native.waiting import TooLateError
+from provisioning import pages
 from provisioning.first_model import TrainingFailedError
 
 _CHECKOUT = Path(__file__).parents[4]
@@ -68,13 +69,14 @@ def _up(stack: Stack, _: argparse.Namespace) -> int:
         ("model registry", f"http://127.0.0.1:{ports.registry}/docs"),
         ("feature sync", f"http://127.0.0.1:{ports.sync}/docs"),
         ("alerts", f"http://127.0.0.1:{ports.gateway}/dashboard"),
-        ("collector", f"{variables['COLLECTOR_URL']}  (admin@recsys.local, COLLECTOR_PASSWORD of `make env`)"),
+        ("collector", f"{variables['COLLECTOR_URL']}  {pages.COLLECTOR_LOGIN}"),
         ("Airflow", f"http://127.0.0.1:{ports.airflow}"),
     ]
+    if prometheus.program() is not None:
+        rows.append(("Prometheus", variables["PROMETHEUS_URL"]))
     if stack.environment.simulates_weixin:
         rows.append(("WeChat simulator", f"http://127.0.0.1:{ports.simulator}"))
-    width = max(len(name) for name, _ in rows)
-    print("\n" + "\n".join(f"  {name:<{width}}  {url}" for name, url in rows))
+    print(f"\n{pages.table(rows)}")
     if (dataset := example_dataset(f"http://127.0.0.1:{ports.api}")) is not None:
         print(f"\n  curl -s '127.0.0.1:{ports.api}/similar/{dataset}?limit=3'\n")
     return 0

@@ -19,7 +19,6 @@ class Ports:
     airflow: int = 8080
     collector: int = 9000
     prometheus: int = 9090
-    alertmanager: int = 9093
 
     @classmethod
     def free(cls) -> "Ports":

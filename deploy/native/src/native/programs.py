@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from native import redis_server
+from native import prometheus, redis_server
 from native.config import StackConfig
 from native.environment import StackEnvironment
 
@@ -108,6 +108,15 @@ def airflow(config: StackConfig) -> list[Program]:
             ("airflow-triggerer", ["triggerer", "--skip-serve-logs"]),
         )
     ]
+
+
+def metrics(config: StackConfig) -> list[Program]:
+    """Return Prometheus, where it is installed."""
+    found = prometheus.program()
+    if found is None:
+        return []
+    url = f"http://127.0.0.1:{config.ports.prometheus}/-/healthy"
+    return [Program("prometheus", prometheus.command(config, found), lambda: answers(url))]
 
 
 def supervisord() -> list[str]:

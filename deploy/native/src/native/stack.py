@@ -10,7 +10,7 @@ from functools import cached_property
 
 import httpx
 
-from native import pipeline, prerequisites, programs
+from native import pipeline, prerequisites, programs, prometheus
 from native.config import StackConfig
 from native.environment import StackEnvironment
 from native.programs import Program
@@ -55,13 +55,14 @@ class Stack:
         collector = programs.collector(environment)
         services = programs.services(config, environment)
         airflow = programs.airflow(config)
+        metrics = programs.metrics(config)
         if not self.supervisor.runs():
             if taken := config.ports.taken():
                 raise StartError(f"these ports are in use by something else: {', '.join(taken)}")
             self._make_folders()
             environment.write()
             environment.postgres.create()
-            self.supervisor.start([*stores, *collector, *services, *airflow], environment.variables())
+            self.supervisor.start([*stores, *collector, *services, *airflow, *metrics], environment.variables())
         self._start(stores)
         for database in DATABASES:
             environment.postgres.ensure_database(database)
@@ -70,7 +71,7 @@ class Stack:
             for each in preparations:
                 each.result()
         self._start(collector)
-        self._start([*services, *airflow])
+        self._start([*services, *airflow, *metrics])
         if config.demo and not first_model.has_active_model(environment.variables()["REGISTRY_URL"]):
             self._first_model()
 
@@ -100,6 +101,7 @@ class Stack:
             *programs.collector(self.environment),
             *programs.services(self.config, self.environment),
             *programs.airflow(self.config),
+            *programs.metrics(self.config),
         ]
         found = {program.name: program for program in known}
         if name not in found:
@@ -128,6 +130,7 @@ class Stack:
     def _make_folders(self) -> None:
         for name in ("redis", "airflow", "artifacts", "spool", "logs"):
             (self.config.run / name).mkdir(parents=True, exist_ok=True)
+        prometheus.prepare(self.config)
 
     def _prepare_collector(self) -> None:
         self.environment.collector.prepare()

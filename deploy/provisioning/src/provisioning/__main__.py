@@ -6,7 +6,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from provisioning import environment_file
+from provisioning import environment_file, pages
 from provisioning.containers import Containers
 from provisioning.generated import WEIXIN_CREDENTIALS
 
@@ -21,6 +21,7 @@ def main() -> int:
         ("setup", _setup, "make the secrets that are missing and give each program its settings"),
         ("simulate-weixin", _simulate_weixin, "point notification-gateway at the WeChat Work simulator"),
         ("env", _env, "print the addresses and secrets as the host sees them"),
+        ("pages", _pages, "print the addresses of the pages"),
         ("first-model", _first_model, "train and deploy a model through Airflow, unless one is in service"),
     ):
         commands.add_parser(name, help=text).set_defaults(command=command)
@@ -41,6 +42,11 @@ def _simulate_weixin() -> int:
 
 def _env() -> int:
     _say(environment_file.render(Containers(_PROGRAMS, os.environ).seen_from_host()))
+    return 0
+
+
+def _pages() -> int:
+    _say(pages.table(Containers(_PROGRAMS, os.environ).pages()))
     return 0
 
 

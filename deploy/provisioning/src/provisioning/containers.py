@@ -6,6 +6,7 @@ from pathlib import Path
 
 from provisioning import environment_file
 from provisioning.generated import SIMULATED_WEIXIN, STACK, kept_or_made
+from provisioning.pages import COLLECTOR_LOGIN
 from provisioning.places import Places
 from provisioning.variables import READ_BY, derived
 
@@ -64,6 +65,21 @@ class Containers:
             "AIRFLOW_URL": f"http://{self._here('AIRFLOW_PORT')}",
             "WECHAT_SIMULATOR_URL": f"http://{self._here('SIMULATOR_PORT')}",
         }
+
+    def pages(self) -> list[tuple[str, str]]:
+        """Return the name and the address of every page."""
+        found = [
+            ("recommendations", f"http://{self._here('API_PORT')}/docs"),
+            ("model registry", f"http://{self._here('REGISTRY_PORT')}/docs"),
+            ("feature sync", f"http://{self._here('SYNC_PORT')}/docs"),
+            ("alerts", f"http://{self._here('GATEWAY_PORT')}/dashboard"),
+            ("collector", f"http://{self._here('COLLECTOR_PORT')}  {COLLECTOR_LOGIN}"),
+            ("Airflow", f"http://{self._here('AIRFLOW_PORT')}"),
+            ("Prometheus", f"http://{self._here('PROMETHEUS_PORT')}"),
+        ]
+        if self._kept_weixin.exists():
+            found.append(("WeChat simulator", f"http://{self._here('SIMULATOR_PORT')}"))
+        return found
 
     def _give(self, program: str, variables: Mapping[str, str]) -> None:
         environment_file.write(self._root / program / "env", environment_file.render(variables))

@@ -1,0 +1,30 @@
+# The stack in containers.
+COMPOSE := docker compose $(if $(filter 0,$(DEMO)),,--profile demo)
+SETUP := $(COMPOSE) run --rm --no-deps -T setup
+
+up:
+	@$(COMPOSE) up --build --detach --wait
+	@mkdir -p .run && echo compose >.run/stack
+	@echo && $(SETUP) pages 2>/dev/null
+	@echo && echo "  curl -s '127.0.0.1:$(or $(API_PORT),8000)/similar/1?limit=3'" && echo
+down:
+	@$(COMPOSE) down
+	@rm -f .run/stack
+status:
+	@$(COMPOSE) ps
+env:
+	@$(SETUP) env 2>/dev/null
+clean:
+	@$(COMPOSE) down --volumes
+	@rm -f .run/stack
+logs:
+	@$(COMPOSE) logs --follow --tail 50 $(SERVICE)
+hold-down:
+	@$(COMPOSE) kill $(PROGRAM)
+bring-back:
+	@$(COMPOSE) up --detach --wait --no-deps --no-recreate $(PROGRAM)
+import:
+	@$(COMPOSE) run --rm --no-deps -T $(if $(DIR),--volume $(abspath $(DIR)):/data:ro) airflow-init \
+		python -m pipeline import --source $(SOURCE) $(if $(DIR),--dir /data)
+train:
+	@$(COMPOSE) exec -T airflow-scheduler with-settings python -m pipeline run

@@ -1,0 +1,11 @@
+"""The table of addresses that a start ends with."""
+
+from collections.abc import Sequence
+
+COLLECTOR_LOGIN = "(admin@recsys.local, COLLECTOR_PASSWORD of `make env`)"
+
+
+def table(pages: Sequence[tuple[str, str]]) -> str:
+    """Return the lines `name  address`, aligned."""
+    width = max(len(name) for name, _ in pages)
+    return "\n".join(f"  {name:<{width}}  {address}" for name, address in pages)

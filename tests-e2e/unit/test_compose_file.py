@@ -1,0 +1,79 @@
+"""What docker-compose.yml promises of every container, and that it passes on every setting there is."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic_settings import BaseSettings
+
+import feature_sync.settings
+import model_registry.settings
+import monitoring
+import notification_gateway.settings
+import pipeline.settings
+import recommender_api.settings
+from provisioning.variables import READ_BY
+
+CHECKOUT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+ONE_SHOTS = {"setup", "setup-demo", "airflow-init"}
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "recommender-api": recommender_api.settings.Settings,
+    "model-registry": model_registry.settings.Settings,
+    "feature-sync": feature_sync.settings.Settings,
+    "notification-gateway": notification_gateway.settings.Settings,
+    "airflow": pipeline.settings.Settings,
+}
+# Fixed by the image, or one of a kind by the container's own host name.
+INSIDE = {"HOST", "PORT", "REPLICA_ID", "CONSUMER_NAME"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_can_do_no_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+    assert "privileged" not in service
+    assert "cap_add" not in service
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in ONE_SHOTS])
+def test_a_container_comes_back_and_is_bounded(name: str) -> None:
+    assert SERVICES[name]["restart"] == "unless-stopped"
+    assert SERVICES[name]["mem_limit"]
+    assert SERVICES[name]["stop_grace_period"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_port_is_on_loopback(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+@pytest.mark.parametrize("program", SETTINGS)
+def test_every_setting_is_made_by_setup_or_passed_on(program: str) -> None:
+    settings = {
+        name.upper() for kind in (SETTINGS[program], monitoring.MonitoringSettings) for name in kind.model_fields
+    }
+    passed = set(SERVICES[program]["environment"])
+    made = set(READ_BY[program])
+    assert settings - passed - made - INSIDE == set()
+    assert {name for name in made | passed if "__" not in name} - settings <= {
+        *("TMPDIR", "AIRFLOW_HOME"),
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),
+        *(("ARTIFACT_URL",) if program == "feature-sync" else ()),
+    }
+
+
+def test_images_run_as_nobody_special() -> None:
+    dockerfiles = [path for path in CHECKOUT.glob("**/Dockerfile") if ".venvs" not in path.parts]
+    assert len(dockerfiles) == len(
+        {service["build"]["dockerfile"] for service in SERVICES.values() if "build" in service}
+    )
+    for path in dockerfiles:
+        users = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("USER ")]
+        assert users == ["USER recsys"], path
