@@ -15,7 +15,7 @@ from servicekit.settings import ServiceSettings
 from services import SERVICES
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
-_HEAD = """# What may be set for `docker compose up`, in a file .env beside docker-compose.yml. Nothing has to be: a line
+_HEAD = """# What may be set for `docker compose up`, in a file .env by docker-compose.yml. Nothing has to be: a line
 # that is commented out shows the default. Secrets and addresses are made at the first start; `make env` prints them.
 # Written by `make docs` from the services' settings and docker-compose.yml.
 """
