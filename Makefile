@@ -74,6 +74,10 @@ bench: .venvs/dev/.stamp ## measure what the claims about cost rest on (ONLY=par
 	$(PY) -m native prerequisites
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY))
 
+.PHONY: verify
+verify: $(ENVIRONMENTS) ## fire every monitoring point for real beside the stack and find it in the collector (ONLY=point)
+	@$(NATIVE) verify $(if $(ONLY),--only $(ONLY))
+
 .PHONY: docs
 docs: .venvs/dev/.stamp ## write the reference pages that come from the code
 	$(PY) docs/generator

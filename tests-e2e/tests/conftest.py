@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import RunningStack
+from harness import CHECKOUT, RunningStack
 from native.config import StackConfig
 from native.ports import Ports
 from native.stack import Stack
 
-CHECKOUT = Path(__file__).parents[2]
 # Small enough to train in a minute, large enough that every channel has something to say.
 SIZES = (600, 1500, 40_000)
 _notes: list[str] = []

@@ -20,6 +20,7 @@ from native.stack import Stack
 from native.waiting import wait_until
 from testkit.collector import CollectorClient
 
+CHECKOUT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 15.0
 
 
