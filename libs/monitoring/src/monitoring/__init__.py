@@ -2,8 +2,20 @@
 
 from monitoring import testing
 from monitoring.context import Facts, breadcrumb, current_facts, facts, set_facts
-from monitoring.process import counters, flush, init, log_redaction, recovered, report, shutdown
+from monitoring.process import (
+    counters,
+    flush,
+    init,
+    log_redaction,
+    recovered,
+    report,
+    request_trace,
+    shutdown,
+    transaction,
+)
 from monitoring.settings import MonitoringSettings
+from monitoring.tracing import headers as trace_headers
+from monitoring.tracing import span
 
 __all__ = [
     "Facts",
@@ -17,7 +29,11 @@ __all__ = [
     "log_redaction",
     "recovered",
     "report",
+    "request_trace",
     "set_facts",
     "shutdown",
+    "span",
     "testing",
+    "trace_headers",
+    "transaction",
 ]
