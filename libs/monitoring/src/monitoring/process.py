@@ -145,6 +145,11 @@ def log_redaction() -> logging.Filter:
     return RedactingFilter(_state.redactor)
 
 
+def redacted(text: str) -> str:
+    """Return a text without secrets, for what is told to callers."""
+    return _state.redactor.text(text)
+
+
 def counters() -> dict[str, int]:
     """Return the counters of monitoring itself since `init()`; all zero while it is off."""
     runtime = _state.runtime
