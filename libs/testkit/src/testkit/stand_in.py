@@ -25,6 +25,7 @@ class StandIn(ThreadingHTTPServer):
         self.bodies: list[bytes] = []
         self.envelope_headers: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
+        self.arrivals: list[float] = []
         self.transactions: list[dict[str, Any]] = []
         self.signals: list[dict[str, Any]] = []
         self.authorizations: list[str | None] = []
@@ -99,6 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.server.envelope_headers.append(json.loads(header))
             self.server.events.append(payload)
+            self.server.arrivals.append(time.monotonic())
         self._answer(200, json.dumps({"id": payload["event_id"]}).encode())
 
     def _answer(self, status: int, body: bytes) -> None:
