@@ -29,7 +29,7 @@ def measure(folder: Path) -> list[Result]:
             cost = compare({"on": monitored, "off": bare}, each)
             # A healthy path reports nothing; else something else was measured.
             if collector.events:
-                raise RuntimeError(f"the healthy path reported {collector.events[0].get('message')}")
+                raise RuntimeError(f"the healthy path reported {collector.events[0]['logentry']['formatted']}")
     finally:
         collector.stop()
     added = _calls_of_a_request()
