@@ -9,7 +9,7 @@ from monitoring import catalogue
 from verify.collector import Arrived
 from verify.faults import FAULTS, Raised
 from verify.table import table
-from verify.verdicts import judge
+from verify.verdicts import Verdict, grouped, judge
 
 POINT = catalogue.load().by_id()["pipeline.database"]
 RAISED = Raised("pipeline")
@@ -75,6 +75,13 @@ def test_an_event_of_a_request_carries_its_id() -> None:
 
 def test_a_point_whose_events_are_two_issues_is_not_grouped() -> None:
     assert wrong(arrived("issue-1"), arrived("issue-2")) == ["2 events of 1 fingerprints are 2 issues"]
+
+
+def test_points_that_share_an_issue_are_not_grouped() -> None:
+    other = catalogue.load().by_id()["redis.connection_failed"]
+    one = judge(POINT, RAISED, [arrived()], None)
+    assert grouped([one, Verdict(other, [arrived("issue-2", fingerprint=["redis", "connection_failed"])])])
+    assert not grouped([one, Verdict(other, [arrived("issue-1", fingerprint=["redis", "connection_failed"])])])
 
 
 def test_the_gateway_must_know_of_it_and_tell_nobody() -> None:

@@ -15,12 +15,12 @@ import httpx
 from pydantic import ValidationError
 
 from monitoring import catalogue
-from verify.alerts import AlertReader
+from verify.alerts import read_alerts
 from verify.collector import CollectorReader
 from verify.faults import FAULTS, Fault, Raised
 from verify.settings import Settings
 from verify.table import table
-from verify.verdicts import Verdict, judge
+from verify.verdicts import Verdict, grouped, judge
 from verify.workshop import Workshop
 
 UNUSABLE, MISSED = 2, 1
@@ -51,9 +51,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="verify-") as folder:
             _fire(faults, Path(folder), run, settings)
         points = [given.only] if given.only else _points()
-        verdicts = _wait(points, collector, AlertReader.of(settings), given.wait)
+        verdicts = _wait(points, collector, settings.gateway_url, given.wait)
     sys.stdout.write(table(verdicts, _raised()) + "\n")
-    return 0 if all(verdict.ok for verdict in verdicts) else MISSED
+    return 0 if grouped(verdicts) and all(verdict.ok for verdict in verdicts) else MISSED
 
 
 def _points() -> list[str]:
@@ -80,15 +80,13 @@ def _fire(faults: Sequence[Fault], folder: Path, run: str, settings: Settings) -
         list(pool.map(fire, faults))
 
 
-def _wait(
-    points: Sequence[str], collector: CollectorReader, alerts: AlertReader | None, seconds: float
-) -> list[Verdict]:
+def _wait(points: Sequence[str], collector: CollectorReader, gateway: str | None, seconds: float) -> list[Verdict]:
     """Return the verdicts once all are good, or as they are after `seconds`."""
     raised, catalogued = _raised(), catalogue.load().by_id()
     deadline = time.monotonic() + seconds
     while True:
         try:
-            events, known = collector.events(), None if alerts is None else alerts.alerts()
+            events, known = collector.events(), None if gateway is None else read_alerts(gateway)
         except httpx.HTTPError as error:
             _say(str(error))
             events, known = [], {}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from verify.faults import Raised
-from verify.verdicts import Verdict, context_missing, tags_missing
+from verify.verdicts import Verdict, context_missing, grouped, tags_missing
 
 _HEAD = ("", "point", "fingerprint", "level", "service", "tags", "context", "events", "issues", "arrived", "alert")
 
@@ -25,9 +25,7 @@ def _row(verdict: Verdict, raised: Raised) -> tuple[str, ...]:
     mark = "✓" if verdict.ok else "✗"
     point, first = verdict.point, verdict.first
     if first is None:
-        return (mark, point.id, "/".join(point.fingerprint), point.level, raised.service, *[""] * 3, "0", "", "")[
-            : len(_HEAD)
-        ]
+        return (mark, point.id, "/".join(point.fingerprint), point.level, raised.service, "", "", "0", "0", "", "")
     return (
         mark,
         point.id,
@@ -51,7 +49,7 @@ def _grouping(verdicts: Sequence[Verdict]) -> str:
     events = [event for verdict in verdicts for event in verdict.events]
     fingerprints = {tuple(event.event.get("fingerprint") or ()) for event in events}
     issues = {event.issue for event in events}
-    mark = "✓" if len(issues) == len(fingerprints) else "✗"
+    mark = "✓" if grouped(verdicts) else "✗"
     return f"{mark} grouping: {len(events)} events, {len(fingerprints)} fingerprints, {len(issues)} issues"
 
 

@@ -59,6 +59,14 @@ def judge(
     return Verdict(point, of_point, wrong, alert["priority"])
 
 
+def grouped(verdicts: Sequence[Verdict]) -> bool:
+    """Say whether the collector made one issue of each fingerprint, and of no two the same."""
+    pairs = {
+        (tuple(event.event.get("fingerprint") or ()), event.issue) for verdict in verdicts for event in verdict.events
+    }
+    return len(pairs) == len({fingerprint for fingerprint, _ in pairs}) == len({issue for _, issue in pairs})
+
+
 def tags_missing(point: Point, raised: Raised, arrived: Arrived) -> list[str]:
     """Return the tags that the event should have and has not."""
     wanted = ("service", "monitoring_point", *point.tags, *(("request_id",) if raised.in_request else ()))
