@@ -35,7 +35,7 @@ $(error STACK=$(STACK): say STACK=compose or STACK=native)
 endif
 include deploy/$(STACK).mk
 
-.PHONY: up down status env clean logs hold-down bring-back import train
+.PHONY: up down status env clean logs hold-down bring-back import train verify
 up: ## start the whole stack, ready to use (DEMO=0: without demo data and training)
 down: ## stop everything; the data stays
 status: ## say what runs
@@ -46,6 +46,7 @@ hold-down: ## crash one program and keep it down (PROGRAM=redis)
 bring-back: ## start it again
 import: ## replace the business data (SOURCE=csv|movietweetings|demo DIR=folder)
 train: ## train, deploy and sync without Airflow
+verify: ## fire every monitoring point for real beside the stack and find it in the collector (ONLY=point)
 
 .PHONY: test lint unit dags e2e test-compose
 test: lint unit dags e2e ## everything: lint, types, unit, contract, integration and end-to-end tests
@@ -57,7 +58,7 @@ lint: .venvs/dev/.stamp ## formatting, lint, types, generated pages
 unit: .venvs/dev/.stamp .venvs/collector/.stamp ## unit, contract and integration tests
 	$(PY) -m native prerequisites
 	$(PY) -m pytest libs deploy/provisioning deploy/native $(SERVICES) tests-e2e/unit airflow/tests --ignore airflow/tests/dags
-test-compose: .venvs/dev/.stamp ## the end-to-end tests against containers (needs a Docker engine)
+test-compose: .venvs/dev/.stamp .venvs/services/.stamp .venvs/airflow/.stamp ## the end-to-end tests against containers (needs a Docker engine)
 	$(E2E) --stack compose
 dags: .venvs/airflow/.stamp ## the tests of the DAGs and the task listener, in Airflow's environment
 	.venvs/airflow/bin/python -m pytest airflow/tests/dags

@@ -28,3 +28,6 @@ import:
 		python -m pipeline import --source $(SOURCE) $(if $(DIR),--dir /data)
 train:
 	@$(COMPOSE) exec -T airflow-scheduler with-settings python -m pipeline run
+verify: .venvs/services/.stamp .venvs/airflow/.stamp
+	@set -a && eval "$$($(SETUP) env 2>/dev/null)" && AIRFLOW_PYTHON=$(CURDIR)/.venvs/airflow/bin/python \
+		.venvs/services/bin/python -m verify $(if $(ONLY),--only $(ONLY))

@@ -23,3 +23,5 @@ import: $(ENVIRONMENTS)
 	@$(NATIVE) pipeline import --source $(SOURCE) $(if $(DIR),--dir $(abspath $(DIR)))
 train: $(ENVIRONMENTS)
 	@$(NATIVE) pipeline run
+verify: $(ENVIRONMENTS)
+	@$(NATIVE) verify $(if $(ONLY),--only $(ONLY))

@@ -198,7 +198,7 @@ def test_busy_is_tried_three_times_more_and_then_the_alert_goes_by_email(
     assert states(stepped) == [("weixin", "failed"), ("email", "sent")]
     assert len(mail.mails) == 1
     (report,) = captured.of("weixin.send_message_failed")
-    assert (report.tags["errcode"], report.tags["recipient_kind"]) == ("-1", "user")
+    assert (report.tags["errcode"], report.tags["http_status"], report.tags["recipient_kind"]) == ("-1", "200", "user")
     assert captured.point_ids == ["weixin.send_message_failed"]
 
 
@@ -232,7 +232,7 @@ def test_some_unknown_users_are_reported_and_the_others_have_the_message(wechat:
     assert "bob" in outcome.detail
     assert [message["recipients"] for message in wechat.messages] == [["alice"]]
     (report,) = captured.of("weixin.send_message_failed")
-    assert report.tags["errcode"] == "0"
+    assert (report.tags["errcode"], report.tags["http_status"]) == ("0", "200")
 
 
 def test_no_secret_is_in_what_is_reported_or_stored(wechat: Wechat, watch: Watch) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from bench.hello import create_app
 from bench.load import FailedRequestError, ask_all
+from bench.monitoring_storm import most_in_a_window
 from bench.results import Goal, Result, table, write
 from testkit.serving import Served
 
@@ -36,3 +37,8 @@ def test_the_load_asks_every_path_once_and_fails_on_an_answer_that_is_no_200() -
         assert len(ask_all(port, ["/"] * 100)) == 100
         with pytest.raises(FailedRequestError, match=r"^/absent: http/1\.1 404"):
             ask_all(port, ["/", "/absent"])
+
+
+def test_events_are_counted_in_the_windows_that_begin_with_the_first() -> None:
+    assert most_in_a_window([100.0, 160.1, 219.9, 280.0]) == 1
+    assert most_in_a_window([100.0, 160.0, 190.0, 220.0]) == 2

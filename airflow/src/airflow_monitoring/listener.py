@@ -44,6 +44,8 @@ class Listener:
         """End the incident of an earlier failure."""
         self._start()
         TaskTry.of(task_instance).passed()
+        if not hasattr(task_instance, "dag_run"):
+            monitoring.flush(FLUSH_SECONDS)
 
     @hookimpl
     def on_dag_run_failed(self, dag_run: Any) -> None:

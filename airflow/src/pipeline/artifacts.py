@@ -59,6 +59,22 @@ def writing(uri: str) -> Iterator[Path]:
         fs.put(f"{temporary}/", f"{path.rstrip('/')}/", recursive=True)
 
 
+def folders_below(uri: str) -> list[str]:
+    """Return the names of the folders at `uri`, ascending, without unfinished ones; raises `OSError`."""
+    fs, path = _open(uri)
+    if not fs.isdir(path):
+        return []
+    found = (entry["name"].rstrip("/") for entry in fs.ls(path, detail=True) if entry["type"] == "directory")
+    names = (name.rpartition("/")[2] for name in found)
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def remove(uri: str) -> None:
+    """Remove the folder at `uri`; raises `OSError`."""
+    fs, path = _open(uri)
+    fs.rm(path, recursive=True)
+
+
 def _open(uri: str) -> tuple[Any, str]:
     options = _S3_OPTIONS if uri.startswith(("s3://", "s3a://")) else {}
     try:

@@ -96,11 +96,12 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> None:
 
 def _execute(settings: Settings, chosen: Sequence[Step]) -> str:
     run = new_run(settings, datetime.now(UTC))
-    for number, step in enumerate(chosen, start=1):
-        _say(f"[{number}/{len(chosen)}] {step.name}")
-        began = time.monotonic()
-        step.run(settings, run)
-        _say(f"[{number}/{len(chosen)}] {step.name} done in {time.monotonic() - began:.1f} s")
+    with monitoring.transaction("pipeline", "run"):
+        for number, step in enumerate(chosen, start=1):
+            _say(f"[{number}/{len(chosen)}] {step.name}")
+            began = time.monotonic()
+            step.run(settings, run)
+            _say(f"[{number}/{len(chosen)}] {step.name} done in {time.monotonic() - began:.1f} s")
     return run
 
 

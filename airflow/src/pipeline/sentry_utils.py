@@ -97,7 +97,8 @@ def _monitored(step_name: str, *, critical: bool) -> Iterator[None]:
     monitoring.breadcrumb("step started", category="pipeline", step_name=step_name)
     started = time.perf_counter()
     try:
-        yield
+        with monitoring.transaction("step", step_name):
+            yield
     except Exception as error:
         if not getattr(error, "reported_by_step", False):
             monitoring.report(

@@ -23,6 +23,9 @@ class Settings(monitoring.MonitoringSettings):
     artifact_url: Annotated[
         str, Field(min_length=1, description="Folder or s3://… of runs, bundles and snapshots (fsspec)")
     ] = ".run/artifacts"
+    runs_kept: Annotated[
+        int, Field(ge=1, description="How many runs and snapshots stay there; older ones go when a run begins")
+    ] = 7
     extraction_sql: Annotated[
         Path | None,
         Field(description="Folder with users.sql, datasets.sql, interactions.sql over your own schema; empty: ours"),

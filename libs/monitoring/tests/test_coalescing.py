@@ -31,7 +31,7 @@ def test_occurrences_of_firsts_and_repeats_sum_to_the_number_of_reports(steps: l
     coalescer: Coalescer[str, int] = Coalescer(clock=clock)
     reported = dict.fromkeys("abc", 0)
     counted = dict.fromkeys("abc", 0)
-    sent_at: dict[str, list[float]] = {key: [] for key in "abc"}
+    firsts_at: dict[str, list[float]] = {key: [] for key in "abc"}
 
     def take(every: list) -> None:
         for repeats in every:
@@ -45,17 +45,35 @@ def test_occurrences_of_firsts_and_repeats_sum_to_the_number_of_reports(steps: l
             reported[key] += 1
             if coalescer.observe(key, number, f"req_{number}"):
                 counted[key] += 1
-                sent_at[key].append(clock.now)
+                firsts_at[key].append(clock.now)
         elif action == "end":
             take(coalescer.end(lambda each, ended=key: each == ended))
-            sent_at[key].clear()
+            firsts_at[key].clear()
         else:
             take(coalescer.due() if action == "due" else coalescer.drain())
     take(coalescer.drain())
     assert counted == reported
-    for times in sent_at.values():
+    for times in firsts_at.values():
         # Firsts of one fault are at least a window apart.
         assert all(later - earlier >= WINDOW_SECONDS for earlier, later in pairwise(times))
+
+
+@given(steps=st.lists(st.tuples(st.floats(0, 50), st.sampled_from("ab"), st.booleans()), max_size=200))
+def test_events_of_one_fault_are_a_window_apart_until_it_or_the_process_ends(
+    steps: list[tuple[float, str, bool]],
+) -> None:
+    """However late the end of a window is noticed."""
+    clock = Clock()
+    coalescer: Coalescer[str, None] = Coalescer(clock=clock)
+    sent_at: dict[str, list[float]] = {key: [] for key in "ab"}
+    for pause, key, is_report in steps:
+        clock.now += pause
+        if is_report and coalescer.observe(key, None):
+            sent_at[key].append(clock.now)
+        for repeats in [] if is_report else coalescer.due():
+            sent_at[repeats.key].append(clock.now)
+    for times in sent_at.values():
+        assert all(later - earlier >= WINDOW_SECONDS - 1e-6 for earlier, later in pairwise(times))
 
 
 def test_a_lasting_fault_makes_one_event_per_window() -> None:

@@ -32,6 +32,7 @@ def test_every_point_is_stored_with_its_fingerprint_level_tags_and_breadcrumbs(
                 monitoring.breadcrumb(crumb, category=point.category)
             fields = {name: f"{name} value" for name in {*point.tags, *point.open_parts} - {"exception"}}
             monitoring.report(point.id, error=LookupError("planned"), **fields)
+    monitoring.flush(30)
     monitoring.shutdown()
     stored = {event["tags"]["monitoring_point"]: event for event in events_with(collector, request_id=request_id)}
     assert len(stored) == len(catalogue.load().points)

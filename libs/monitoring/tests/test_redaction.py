@@ -67,6 +67,11 @@ def test_the_password_of_a_configured_url_is_redacted_alone_too_and_its_host_sta
     assert text == f"AUTH {MARK} at redis.internal failed for {MARK}"
 
 
+def test_the_key_of_a_dsn_is_a_secret_and_the_user_of_a_database_without_password_is_none() -> None:
+    redactor = Redactor(["https://0123abcd@sentry.example/1", "postgresql://recsys@db/business"])
+    assert redactor.text("0123abcd of recsys@1.2.3") == f"{MARK} of recsys@1.2.3"
+
+
 def test_what_a_telling_name_holds_is_redacted_whatever_it_is() -> None:
     scrubbed = Redactor().scrub(
         {

@@ -80,12 +80,12 @@ def test_after_an_outage_every_event_arrives_once_with_its_id(
 ) -> None:
     stand_in.mode = "down"
     monitoring.init("tested", spooling)
-    ids = [report(number) for number in range(300)]
+    ids = [report(number) for number in range(2000)]
     until(lambda: counters()["events_spooled"])
     stand_in.mode = "ok"
-    until(lambda: len(stand_in.events) >= 300, timeout=30)
+    until(lambda: len(stand_in.events) >= 2000, timeout=60)
     assert Counter(event["event_id"] for event in stand_in.events) == Counter(ids)
-    until(lambda: counters()["events_delivered"] == 300)
+    until(lambda: counters()["events_delivered"] == 2000)
     assert [path for path in Path(spooling.spool_dir or "").rglob("*-*/*-*") if path.is_file()] == []
 
 

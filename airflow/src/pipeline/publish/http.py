@@ -7,6 +7,7 @@ from http import HTTPStatus
 import httpx
 from pydantic import SecretStr
 
+import monitoring
 from pipeline.errors import PipelineError
 
 # A deployment checks the whole bundle before it answers.
@@ -24,7 +25,7 @@ class UnreachableError(PipelineError):
 @contextmanager
 def client(service: str, url: str, token: SecretStr | None) -> Iterator[httpx.Client]:
     """Give a client with bearer token; transport errors inside become `UnreachableError`."""
-    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    headers = monitoring.trace_headers() | ({"Authorization": f"Bearer {token.get_secret_value()}"} if token else {})
     try:
         with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT) as opened:
             yield opened

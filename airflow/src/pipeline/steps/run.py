@@ -1,12 +1,17 @@
 """What a run consists of."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
 from pipeline.artifacts import join
+from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 from pipeline.steps import data, handover, modelling
+from pipeline.steps.retention import prune
+
+_log = logging.getLogger(__name__)
 
 
 class Step(NamedTuple):
@@ -36,5 +41,13 @@ def steps(*, publish: bool) -> tuple[Step, ...]:
 
 
 def new_run(settings: Settings, now: datetime) -> str:
-    """Return the address of a run that starts now; its name becomes the version of bundle and snapshot."""
+    """Return the address of a run that starts now; its name becomes the version of bundle and snapshot.
+
+    Old runs go first.
+    """
+    try:
+        prune(settings)
+    except (OSError, PipelineError) as error:
+        # The step has reported it, and what stays costs only room.
+        _log.warning("old runs stay: %s", error)
     return join(settings.artifact_url, "runs", now.strftime("%Y%m%dT%H%M%S%fZ"))

@@ -40,6 +40,8 @@ def main() -> int:
     add("logs", _logs, "follow the logs").add_argument("service", nargs="?", help="one program; all without it")
     add("hold-down", _hold_down, "stop one program as a crash would, and keep it down").add_argument("program")
     add("bring-back", _bring_back, "start a program that was held down").add_argument("program")
+    verify = add("verify", _verify, "fire every monitoring point beside this stack and find it in its collector")
+    verify.add_argument("arguments", nargs=argparse.REMAINDER)
     piped = add("pipeline", _pipeline, "run `python -m pipeline …` on this stack's databases")
     piped.add_argument("arguments", nargs=argparse.REMAINDER)
     given = parser.parse_args()
@@ -130,6 +132,12 @@ def _hold_down(stack: Stack, given: argparse.Namespace) -> int:
 def _bring_back(stack: Stack, given: argparse.Namespace) -> int:
     stack.bring_back(given.program)
     return 0
+
+
+def _verify(stack: Stack, given: argparse.Namespace) -> int:
+    command = [stack.config.python("services"), "-m", "verify", *given.arguments]
+    variables = stack.variables | {"AIRFLOW_PYTHON": stack.config.python("airflow")}
+    return subprocess.run(command, env=variables, check=False).returncode
 
 
 def _pipeline(stack: Stack, given: argparse.Namespace) -> int:

@@ -56,7 +56,8 @@ class SyncJobs:
         self._metrics = metrics
         self._clock = clock
         self._jobs: OrderedDict[str, SyncJob] = OrderedDict()
-        self._queue: asyncio.Queue[SyncJob] = asyncio.Queue()
+        # Each with the trace of the request that asked for it.
+        self._queue: asyncio.Queue[tuple[SyncJob, dict[str, str]]] = asyncio.Queue()
 
     def submit(self, snapshot: str) -> SyncJob:
         """Queue a sync and return its job."""
@@ -64,7 +65,7 @@ class SyncJobs:
         self._jobs[job.job] = job
         while len(self._jobs) > REMEMBERED:
             self._jobs.popitem(last=False)
-        self._queue.put_nowait(job)
+        self._queue.put_nowait((job, monitoring.trace_headers()))
         return job
 
     def get(self, job: str) -> SyncJob:
@@ -77,12 +78,13 @@ class SyncJobs:
     async def run(self) -> None:
         """Work off the queue until cancelled."""
         while True:
-            job = await self._queue.get()
+            job, trace = await self._queue.get()
             job.state = "running"
             began = self._clock()
             progress = Progress()
             try:
-                await self._sync(job, progress)
+                with monitoring.transaction("sync", "snapshot", trace):
+                    await self._sync(job, progress)
             except _FAILURES as error:
                 job.error = str(error)
                 job.state = "failed"

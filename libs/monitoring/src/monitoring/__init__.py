@@ -2,8 +2,21 @@
 
 from monitoring import testing
 from monitoring.context import Facts, breadcrumb, current_facts, facts, set_facts
-from monitoring.process import counters, flush, init, log_redaction, recovered, report, shutdown
+from monitoring.process import (
+    counters,
+    flush,
+    init,
+    log_redaction,
+    recovered,
+    redacted,
+    report,
+    request_trace,
+    shutdown,
+    transaction,
+)
 from monitoring.settings import MonitoringSettings
+from monitoring.tracing import headers as trace_headers
+from monitoring.tracing import span
 
 __all__ = [
     "Facts",
@@ -16,8 +29,13 @@ __all__ = [
     "init",
     "log_redaction",
     "recovered",
+    "redacted",
     "report",
+    "request_trace",
     "set_facts",
     "shutdown",
+    "span",
     "testing",
+    "trace_headers",
+    "transaction",
 ]

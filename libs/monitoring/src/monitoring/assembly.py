@@ -3,15 +3,15 @@
 import logging
 from importlib.metadata import version
 
-from monitoring import catalogue
+from monitoring import catalogue, tracing
 from monitoring.coalescing import Coalescer
-from monitoring.collector import CollectorPath, start_sdk
+from monitoring.collector import CollectorPath, EventFilter, start_sdk
 from monitoring.events import Origin
 from monitoring.metrics import Counters
 from monitoring.outbox import Deliver, Outbox
 from monitoring.redaction import Redactor
 from monitoring.runtime import Runtime
-from monitoring.settings import MonitoringSettings
+from monitoring.settings import MonitoringSettings, listed
 from monitoring.signals import BATCH, GatewaySink, LocalSink, SignalPath, SignalSink
 from monitoring.spool import DiskStore
 from monitoring.store import MemoryStore, Store
@@ -54,9 +54,12 @@ def _collector(
     release = settings.sentry_release or f"recsys@{version('recsys-monitoring')}"
     origin = Origin.of(settings.sentry_environment, release)
     dsn = settings.sentry_dsn.get_secret_value()
-    client, transport = start_sdk(dsn, service, origin, redactor, settings.sentry_traces_sample_rate)
+    rate = settings.sentry_traces_sample_rate
+    traces_sampler = None if rate is None else tracing.sampler(rate, listed(settings.sentry_traces_ignored))
+    client, transport = start_sdk(dsn, service, origin, redactor, traces_sampler)
     outbox = _outbox("events", settings, counters, transport.deliver)
-    return CollectorPath(client, transport, outbox, origin, redactor)
+    events = EventFilter(listed(settings.sentry_ignored_points), settings.sentry_sample_rate)
+    return CollectorPath(client, transport, outbox, origin, redactor, events, traces=rate is not None)
 
 
 def _signals(

@@ -4,6 +4,7 @@ import gzip
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -109,18 +110,47 @@ class CollectorTransport(HttpTransport):
             return None
 
 
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which reports become events; what is left out is signalled all the same."""
+
+    ignored: frozenset[str] = frozenset()
+    # Of warnings and information; errors are never left to chance.
+    rate: float = 1.0
+
+    def wants(self, report: Report) -> bool:
+        """Say whether a report becomes an event; all processes that report one occurrence say the same."""
+        if report.point_id in self.ignored:
+            return False
+        return report.level == "error" or int(report.event_id[:8], 16) < self.rate * 2**32
+
+
 class CollectorPath:
     """Turns reports into events: an outline of an error first, on the caller's thread, then the whole event."""
 
     def __init__(
-        self, client: BaseClient, transport: CollectorTransport, outbox: Outbox, origin: Origin, redactor: Redactor
+        self,
+        client: BaseClient,
+        transport: CollectorTransport,
+        outbox: Outbox,
+        origin: Origin,
+        redactor: Redactor,
+        events: EventFilter = EventFilter(),
+        *,
+        traces: bool = False,
     ) -> None:
         # Our own: whoever initialises the SDK once more replaces the global one.
         self._client = client
         self._outbox = outbox
         self._origin = origin
         self._redactor = redactor
+        self._events = events
+        self.traces = traces
         transport.use(outbox)
+
+    def wants(self, report: Report) -> bool:
+        """Say whether this report is sent here."""
+        return self._events.wants(report)
 
     def write_ahead(self, report: Report) -> None:
         """Store an outline of the event, so that not even `kill -9` loses it."""
@@ -160,6 +190,8 @@ class CollectorPath:
     def flush(self, timeout: float) -> None:
         """Wait for the delivery of what is ready."""
         self._outbox.flush(timeout)
+        if self.traces:
+            self._client.flush(timeout)
 
     def close(self, timeout: float) -> None:
         """Deliver what can be delivered and let the SDK go."""
@@ -168,7 +200,7 @@ class CollectorPath:
 
 
 def start_sdk(
-    dsn: str, service: str, origin: Origin, redactor: Redactor, traces_sample_rate: float | None
+    dsn: str, service: str, origin: Origin, redactor: Redactor, traces_sampler: Callable[[dict[str, Any]], float] | None
 ) -> tuple[BaseClient, CollectorTransport]:
     """Initialise the SDK without integrations, which cost more than a whole request here."""
 
@@ -188,7 +220,7 @@ def start_sdk(
         max_value_length=MAX_SEARCHED,
         before_send=redacted,
         before_send_transaction=redacted,
-        traces_sample_rate=traces_sample_rate,
+        traces_sampler=traces_sampler,
         # Halves sampling when the collector refuses transactions.
         enable_backpressure_handling=False,
         send_client_reports=False,

@@ -71,6 +71,8 @@ def event_of(report: Report, origin: Origin) -> Event:
             ]
         },
     }
+    if report.trace is not None:
+        event["contexts"]["trace"] = dict(report.trace)
     if report.user_id is not None:
         event["user"] = {"id": report.user_id}
     return event

@@ -15,6 +15,7 @@ class Counters:
     events_resent: int = 0
     events_rejected: int = 0
     events_dropped: int = 0
+    events_filtered: int = 0
     signals_delivered: int = 0
     signals_spooled: int = 0
     signals_resent: int = 0

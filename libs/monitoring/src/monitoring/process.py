@@ -5,13 +5,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
-from monitoring import assembly, catalogue
+from monitoring import assembly, catalogue, tracing
 from monitoring.context import breadcrumbs, known_facts
 from monitoring.metrics import Counters
 from monitoring.redaction import RedactingFilter, Redactor
@@ -110,6 +110,21 @@ def recovered(point_id: str, **fields: object) -> None:
         _failed(point_id)
 
 
+def transaction(op: str, name: str, headers: Mapping[str, str] | None = None) -> AbstractContextManager[object]:
+    """Time a block as a trace of its own, or as a part of the one around it; `headers` may carry one from elsewhere.
+
+    For work that no request is behind. With tracing off it does nothing.
+    """
+    runtime = _state.runtime
+    return tracing.transaction(op, name, headers, on=runtime is not None and runtime.traces)
+
+
+def request_trace(scope: MutableMapping[str, Any]) -> AbstractContextManager[None]:
+    """Trace the handling of an ASGI request; with tracing off it does nothing."""
+    runtime = _state.runtime
+    return tracing.request(scope, on=runtime is not None and runtime.traces)
+
+
 def flush(timeout: float = EXIT_FLUSH_SECONDS) -> None:
     """Send what was counted so far and wait up to `timeout` (s) for delivery; for the end of a process."""
     runtime = _state.runtime
@@ -128,6 +143,11 @@ def shutdown() -> None:
 def log_redaction() -> logging.Filter:
     """Return a filter for a log handler that redacts what `init()` was told is secret."""
     return RedactingFilter(_state.redactor)
+
+
+def redacted(text: str) -> str:
+    """Return a text without secrets, for what is told to callers."""
+    return _state.redactor.text(text)
 
 
 def counters() -> dict[str, int]:
@@ -188,7 +208,7 @@ def _divert(
         diversion.mistakes.append(f"{point_id!r} is no monitoring point of the catalogue")
         return None
     error_type = None if error is None else type(error).__name__
-    seen = Observation(point, fields, known_facts(), breadcrumbs(), error_type, error, occurrence)
+    seen = Observation(point, fields, known_facts(), breadcrumbs(), error_type, error, occurrence=occurrence)
     diversion.mistakes += [
         f"{point_id} was reported without {name}, which its fingerprint needs" for name in seen.missing_parts()
     ]

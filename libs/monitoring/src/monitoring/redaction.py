@@ -173,15 +173,19 @@ def _is_secret_pair(value: Sequence[object]) -> bool:
 def _values(secret: str) -> Iterator[str]:
     """Yield the credentials of a URL (its host is what one wants to read in an error), or the secret itself."""
     try:
-        userinfo, found, _ = urlsplit(secret).netloc.rpartition("@")
+        parts = urlsplit(secret)
+        userinfo, found, _ = parts.netloc.rpartition("@")
     except ValueError:
         found = ""
     if not found:
         yield secret
         return
     user, _, password = userinfo.partition(":")
-    # A user's name is no secret, but a DSN's key stands where a user would.
-    yield password or user
+    if password:
+        yield password
+    elif parts.scheme in ("http", "https"):
+        # A DSN's key stands where a user's name would, and that is no secret.
+        yield user
 
 
 def _spellings(value: str) -> Iterator[str]:

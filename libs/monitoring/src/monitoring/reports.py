@@ -33,6 +33,8 @@ class Observation:
     breadcrumbs: tuple[Breadcrumb, ...]
     error_type: str | None = None
     error: BaseException | None = None
+    # Where in which trace it was seen.
+    trace: Mapping[str, str] | None = None
     # Names the one thing that happened, for reports of it from several processes.
     occurrence: str | None = None
 
@@ -91,6 +93,7 @@ class Report:
     last_seen: float
     request_ids: tuple[str, ...]
     user_id: str | None = None
+    trace: Mapping[str, str] | None = None
     error: BaseException | None = field(default=None, repr=False)
 
     @property
@@ -132,6 +135,7 @@ def compose(seen: Observation, span: Span, *, service: str, redactor: Redactor) 
         last_seen=span.last_seen,
         request_ids=request_ids,
         user_id=tags.get("user_id"),
+        trace=seen.trace,
         error=seen.error,
     )
 

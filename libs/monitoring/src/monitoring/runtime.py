@@ -10,13 +10,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from monitoring import tracing
 from monitoring.catalogue import Point, open_part
 from monitoring.coalescing import Coalescer, Repeats
 from monitoring.collector import CollectorPath
 from monitoring.context import breadcrumbs, known_facts
 from monitoring.metrics import Counters
 from monitoring.redaction import Redactor, text_of
-from monitoring.reports import Key, Observation, Report, Span, compose
+from monitoring.reports import Key, Observation, Span, compose
 from monitoring.signals import SignalPath
 
 _log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Runtime:
         self._fired: dict[Key, None] = {}
         self._occurrences: dict[tuple[str, str], None] = {}
         self._complained: set[str] = set()
+        self.traces = collector is not None and collector.traces
         self._thread = threading.Thread(target=self._run, name="monitoring", daemon=True)
 
     def start(self) -> None:
@@ -83,7 +85,8 @@ class Runtime:
             return None
         facts = known_facts()
         error_type = None if error is None else type(error).__name__
-        seen = Observation(point, fields, facts, breadcrumbs(), error_type, occurrence=occurrence)
+        trace = tracing.context()
+        seen = Observation(point, fields, facts, breadcrumbs(), error_type, trace=trace, occurrence=occurrence)
         key: Key = (point_id, seen.level(), seen.fingerprint())
         request_id = facts.get("request_id")
         self.counters.add("reports")
@@ -160,25 +163,29 @@ class Runtime:
 
     def _emit(self, seen: Observation, span: Span) -> str | None:
         report = compose(seen, span, service=self._service, redactor=self.redactor)
-        event_id = None if self._collector is None else report.event_id
+        collector = self._collector
+        if collector is not None and not collector.wants(report):
+            self.counters.add("events_filtered")
+            collector = None
+        event_id = None if collector is None else report.event_id
         overloaded = self._jobs.qsize() >= MAX_QUEUED
         try:
-            if self._collector is not None and (report.level == "error" or overloaded):
-                self._collector.write_ahead(report)
+            if collector is not None and (report.level == "error" or overloaded):
+                collector.write_ahead(report)
         finally:
             # Whatever becomes of one way out, the other is not affected.
             try:
                 if self._signals is not None:
                     self._signals.fired(report, event_id)
             finally:
-                self._make_event(report, as_outline=overloaded)
+                if collector is None:
+                    # Wakes the thread, which looks after the window that has begun.
+                    self._jobs.put(_nothing)
+                elif overloaded:
+                    collector.release(report)
+                else:
+                    self._jobs.put(partial(collector.send, report))
         return event_id
-
-    def _make_event(self, report: Report, *, as_outline: bool) -> None:
-        if self._collector is not None and as_outline:
-            self._collector.release(report)
-        else:
-            self._jobs.put(partial(self._send, report))
 
     def _emit_repeats(self, take: Callable[[], list[Repeats[Key, Observation]]]) -> None:
         with self._order:
@@ -201,10 +208,6 @@ class Runtime:
                 self._emit_repeats(self._coalescer.due)
             except BaseException:  # noqa: BLE001 - the thread must survive whatever a report holds
                 _log.exception("monitoring could not handle a report")
-
-    def _send(self, report: Report) -> None:
-        if self._collector is not None:
-            self._collector.send(report)
 
     def _remember(self, key: Key) -> None:
         self._fired[key] = None

@@ -7,6 +7,13 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sentry_sdk.utils import BadDsn, Dsn
 
+from monitoring import catalogue
+
+
+def listed(value: str) -> frozenset[str]:
+    """Return the parts of a setting that are separated by commas."""
+    return frozenset(part.strip() for part in value.split(",") if part.strip())
+
 
 class MonitoringSettings(BaseSettings):
     """Where events and alert signals go. Without SENTRY_DSN no events, without GATEWAY_URL no signals."""
@@ -20,9 +27,19 @@ class MonitoringSettings(BaseSettings):
     sentry_release: Annotated[
         str | None, Field(pattern=r"^[^\n\r\t/\\]{1,200}$", description="Release tag; empty: the package's version")
     ] = None
+    sentry_sample_rate: Annotated[
+        float,
+        Field(ge=0, le=1, description="Share of warning and info events that are sent; alert signals stay complete"),
+    ] = 1.0
+    sentry_ignored_points: Annotated[
+        str, Field(description="Monitoring points, separated by commas, that send signals but no events")
+    ] = ""
     sentry_traces_sample_rate: Annotated[
         float | None, Field(ge=0, le=1, description="Share of requests traced; empty: tracing off")
     ] = None
+    sentry_traces_ignored: Annotated[
+        str, Field(description="Paths, separated by commas, of which no request is traced")
+    ] = "/health,/ready,/metrics"
     gateway_url: Annotated[
         str | None,
         Field(pattern=r"^https?://", description="Notification gateway that alert signals go to; empty: none"),
@@ -42,6 +59,13 @@ class MonitoringSettings(BaseSettings):
                 Dsn(value.get_secret_value())
             except BadDsn as error:
                 raise ValueError(f"not a DSN ({error}); it looks like https://<key>@<host>/<project number>") from error
+        return value
+
+    @field_validator("sentry_ignored_points")
+    @classmethod
+    def _are_points(cls, value: str) -> str:
+        if unknown := listed(value) - catalogue.load().by_id().keys():
+            raise ValueError(f"no monitoring point of the catalogue: {', '.join(sorted(unknown))}")
         return value
 
     def secrets(self) -> list[str]:

@@ -5,6 +5,8 @@ from http import HTTPStatus
 import orjson
 from pydantic import BaseModel
 
+import monitoring
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -30,13 +32,13 @@ class Problem(BaseModel):
 def problem(
     scope_path: str, request_id: str, status: int, detail: str, errors: list[FieldError] | None = None
 ) -> bytes:
-    """Return a problem document as bytes."""
+    """Return a problem document as bytes; details often quote what another part said, so secrets go out of them."""
     body = Problem(
         title=HTTPStatus(status).phrase,
         status=status,
-        detail=detail,
+        detail=monitoring.redacted(detail),
         instance=scope_path,
         request_id=request_id,
-        errors=errors or [],
+        errors=[FieldError(field=each.field, message=monitoring.redacted(each.message)) for each in errors or ()],
     )
     return orjson.dumps(body.model_dump())

@@ -47,7 +47,7 @@ class RequestIdMiddleware:
                 ]
             await send(message)
 
-        with monitoring.facts(request_id=request_id):
+        with monitoring.facts(request_id=request_id), monitoring.request_trace(scope):
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception as error:

@@ -25,6 +25,8 @@ class StandIn(ThreadingHTTPServer):
         self.bodies: list[bytes] = []
         self.envelope_headers: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
+        self.arrivals: list[float] = []
+        self.transactions: list[dict[str, Any]] = []
         self.signals: list[dict[str, Any]] = []
         self.authorizations: list[str | None] = []
         self.requests = 0
@@ -91,10 +93,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.signals += taken
             self._answer(202, json.dumps({"accepted": len(taken), "duplicates": 0}).encode())
             return
-        header, _, event = body.split(b"\n", 2)
-        self.server.envelope_headers.append(json.loads(header))
-        self.server.events.append(json.loads(event))
-        self._answer(200, json.dumps({"id": self.server.events[-1]["event_id"]}).encode())
+        header, item, rest = body.split(b"\n", 2)
+        payload = json.loads(rest.partition(b"\n")[0])
+        if json.loads(item)["type"] == "transaction":
+            self.server.transactions.append(payload)
+        else:
+            self.server.envelope_headers.append(json.loads(header))
+            self.server.events.append(payload)
+            self.server.arrivals.append(time.monotonic())
+        self._answer(200, json.dumps({"id": payload["event_id"]}).encode())
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

@@ -70,9 +70,10 @@ class Deployments:
         crumb = {"model_name": model, "model_version": wanted.version, "mode": wanted.mode}
         monitoring.breadcrumb("deployment started", category="model", **crumb)
         try:
-            # Outside of a transaction: readers and other models don't wait for it.
-            manifest = check_bundle(self._store, model, version.sha256)
-            deployed = self._activate(model, wanted, author, manifest, restores)
+            with monitoring.span("deploy", f"{model} {wanted.version}"):
+                # Outside of a transaction: readers and other models don't wait for it.
+                manifest = check_bundle(self._store, model, version.sha256)
+                deployed = self._activate(model, wanted, author, manifest, restores)
         except (DeploymentRefusedError, UnavailableError) as error:
             self._failed(model, wanted, author, source, error)
             raise

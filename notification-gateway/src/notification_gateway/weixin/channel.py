@@ -1,6 +1,7 @@
 """WeChat Work as a channel: an application's text messages, or a group robot's markdown."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import monitoring
@@ -71,8 +72,8 @@ class AppChannel:
             return Delivered()
         detail = f"message/send: not delivered to {', '.join(sorted(invalid))} (invaliduser)"
         if invalid.issuperset(self._to_user.lower().split("|")):
-            return Rejected(detail, retryable=False, errcode=errcodes.OK)
-        monitoring.report(POINT, errcode=errcodes.OK, recipient_kind="user", detail=detail)
+            return Rejected(detail, retryable=False, errcode=errcodes.OK, http_status=HTTPStatus.OK)
+        monitoring.report(POINT, errcode=errcodes.OK, http_status=HTTPStatus.OK, recipient_kind="user", detail=detail)
         return Delivered(detail)
 
 

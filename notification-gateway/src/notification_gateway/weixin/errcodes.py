@@ -4,6 +4,7 @@ Source: developer.work.weixin.qq.com, "Global error codes"; measured behaviour i
 """
 
 from datetime import timedelta
+from http import HTTPStatus
 from types import MappingProxyType
 
 from notification_gateway.delivery.channel import Rejected
@@ -60,4 +61,6 @@ def rejected(errcode: int, what: str) -> Rejected:
         retryable=wait is not None,
         wait=wait or timedelta(0),
         errcode=errcode,
+        # Whatever they refuse, they do so with this status.
+        http_status=HTTPStatus.OK,
     )

@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 from pydantic import SecretStr, ValidationError
 
+import monitoring
 from recommender_api.models.deployments import ActiveDeployments, Deployment
 
 # Polling waits for nobody; a bundle of hundreds of megabytes takes its time.
@@ -111,11 +112,11 @@ class Registry:
         return urljoin(self._base, deployment.bundle_url)
 
     def _headers(self, url: str) -> dict[str, str]:
-        """The token is for the registry only, wherever a bundle may lie."""
+        """Token and trace are for the registry only, wherever a bundle may lie."""
         ours, theirs = urlsplit(self._base), urlsplit(url)
         if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
             return {}
-        return {"Authorization": f"Bearer {self._token.get_secret_value()}"}
+        return {"Authorization": f"Bearer {self._token.get_secret_value()}"} | monitoring.trace_headers()
 
 
 def parse(body: bytes) -> ActiveDeployments:

@@ -116,7 +116,8 @@ class Updater:
         failure = self._failure
         waits = failure is not None and failure.wanted == active and self._clock() < failure.again_at
         if at_once or not waits:
-            await self._follow(active)
+            with monitoring.transaction("deploy", f"{self._model_name} {active.primary.version}"):
+                await self._follow(active)
 
     def _served(self) -> tuple[Deployment | None, ...]:
         serving = self._models.serving

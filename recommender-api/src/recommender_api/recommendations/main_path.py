@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+import monitoring
 from contracts import redis_keys
 from contracts.features import CHANNELS, FEATURES
 from contracts.user_blob import History
@@ -61,7 +62,8 @@ class RankedPath:
         result_key = redis_keys.result(query.digest(arm.name, arm.version, arm.variant, arm.experiment))
         snapshot = None if query.user_id is None else self._snapshots.active
         blobs = None if query.user_id is None else UserBlobs(query.user_id, snapshot, self._store.undecodable)
-        cached, *values = await self._store.read([result_key] if blobs is None else [result_key, *blobs.keys])
+        with monitoring.span("cache"):
+            cached, *values = await self._store.read([result_key] if blobs is None else [result_key, *blobs.keys])
         self._metrics.stage("read", budget.elapsed())
 
         live = None if blobs is None else blobs.live(values)
@@ -82,7 +84,8 @@ class RankedPath:
             anchor = None if query.dataset_id is None else catalogue.position(query.dataset_id)
             keep = query.filters.over(catalogue)
             question = Question(anchor, user, keep)
-            candidates = engine.recall(question, at_least=query.limit)
+            with monitoring.span("recall"):
+                candidates = engine.recall(question, at_least=query.limit)
         except Exception as error:  # a fault in the model must cost no answer
             raise RecallFailedError(str(error)) from error
         self._metrics.stage("recall", budget.elapsed() - began)
@@ -92,7 +95,8 @@ class RankedPath:
 
         began = budget.elapsed()
         try:
-            ranked = engine.rank(question, candidates, query.limit)
+            with monitoring.span("rank"):
+                ranked = engine.rank(question, candidates, query.limit)
             explanations = _explain(engine, ranked) if query.explain else None
         except Exception as error:  # a fault in the model must cost no answer
             raise RankFailedError(str(error)) from error

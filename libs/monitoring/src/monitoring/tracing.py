@@ -1,0 +1,116 @@
+"""Spans of our own around what takes time, sent as transactions; with tracing off, nothing but a look at a variable."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any
+
+import sentry_sdk
+from sentry_sdk.consts import SPANSTATUS
+from sentry_sdk.tracing import BAGGAGE_HEADER_NAME, SENTRY_TRACE_HEADER_NAME, Span, Transaction
+
+from monitoring.context import current_facts
+
+_CARRIERS = frozenset({SENTRY_TRACE_HEADER_NAME, BAGGAGE_HEADER_NAME})
+_NOTHING: AbstractContextManager[None] = nullcontext()
+# Of the trace that the current task works in, sampled or not: what is not sampled here is not sampled further on.
+_current: ContextVar[Span | None] = ContextVar("monitoring_span", default=None)
+
+
+def sampler(rate: float, ignored: Iterable[str]) -> Callable[[dict[str, Any]], float]:
+    """Return the SDK's `traces_sampler`: ignored paths never, a continued trace as it began, all else at `rate`."""
+    never = frozenset(ignored)
+
+    def sample(context: dict[str, Any]) -> float:
+        if context["transaction_context"]["name"] in never:
+            return 0.0
+        parent = context["parent_sampled"]
+        return rate if parent is None else float(parent)
+
+    return sample
+
+
+def span(op: str, name: str | None = None) -> AbstractContextManager[None]:
+    """Time a block as a part of the current trace; outside of one, or when that is not sampled, do nothing."""
+    parent = _current.get()
+    return _NOTHING if parent is None or not parent.sampled else _child(parent, op, name)
+
+
+def transaction(
+    op: str, name: str, headers: Mapping[str, str] | None = None, *, on: bool
+) -> AbstractContextManager[object]:
+    """Time a block as a part of the current trace, or as a trace that begins, or goes on from `headers`, here."""
+    if not on:
+        return _NOTHING
+    return _transaction(op, name, headers or {}) if _current.get() is None else span(op, name)
+
+
+def request(scope: MutableMapping[str, Any], *, on: bool) -> AbstractContextManager[None]:
+    """Trace the handling of an ASGI request, named by its route."""
+    return _request(scope) if on else _NOTHING
+
+
+def headers() -> dict[str, str]:
+    """Return what carries the current trace to another service: headers of a request, none outside of a trace."""
+    current = _current.get()
+    return {} if current is None else dict(current.iter_headers())
+
+
+def context() -> Mapping[str, str] | None:
+    """Return where in which trace the current task is, as an event says it."""
+    current = _current.get()
+    return None if current is None else {"trace_id": current.trace_id, "span_id": current.span_id}
+
+
+@contextmanager
+def _transaction(op: str, name: str, headers: Mapping[str, str]) -> Iterator[Transaction | None]:
+    scope = sentry_sdk.Scope()
+    begun = scope.start_transaction(scope.continue_trace(dict(headers), op=op, name=name, source="custom"))
+    if not isinstance(begun, Transaction):
+        # Somebody has given the SDK other settings than ours.
+        yield None
+        return
+    try:
+        with _entered(begun):
+            yield begun
+    finally:
+        for fact, value in current_facts().items():
+            begun.set_tag(fact, str(value))
+        begun.finish(scope)
+
+
+@contextmanager
+def _request(scope: MutableMapping[str, Any]) -> Iterator[None]:
+    found = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    carried = {name: value for name, value in found if name in _CARRIERS}
+    with _transaction("http.server", scope["path"], carried) as begun:
+        try:
+            yield
+        finally:
+            # Known only now: the route, or the endpoint that a service without routes says it is.
+            path = getattr(scope.get("route"), "path", None) or current_facts().get("endpoint") or scope["path"]
+            if begun is not None:
+                begun.name = f"{scope['method']} {path}"
+
+
+@contextmanager
+def _child(parent: Span, op: str, name: str | None) -> Iterator[None]:
+    begun = parent.start_child(op=op, name=name or op)
+    try:
+        with _entered(begun):
+            yield
+    finally:
+        begun.finish()
+
+
+@contextmanager
+def _entered(begun: Span) -> Iterator[None]:
+    outer = _current.get()
+    _current.set(begun)
+    try:
+        yield
+    except Exception:
+        begun.set_status(SPANSTATUS.INTERNAL_ERROR)
+        raise
+    finally:
+        _current.set(outer)

@@ -1,0 +1,84 @@
+"""The events of one run as the collector holds them, read through its API."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from verify.settings import Settings
+
+TIMEOUT_SECONDS = 10.0
+# Between the collector's clock and ours.
+_SKEW = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An event in the collector: what was sent, how long it took to be there, and where it is shown."""
+
+    event: dict[str, Any]
+    issue: str
+    seconds: float
+    link: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The event's tags."""
+        tags: dict[str, str] = self.event.get("tags") or {}
+        return tags
+
+
+class CollectorReader:
+    """Reads what belongs to the release `run`; nothing that lies there from before `began` is looked at."""
+
+    def __init__(self, settings: Settings, run: str, began: datetime) -> None:
+        self._url = settings.collector_url.rstrip("/")
+        self._project = settings.project
+        self._run = run
+        self._since = began - _SKEW
+        self._seen: dict[str, Arrived | None] = {}
+        self._http = httpx.Client(
+            base_url=f"{self._url}/api/canonical/0",
+            headers={"Authorization": f"Bearer {settings.collector_token.get_secret_value()}"},
+            timeout=TIMEOUT_SECONDS,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def events(self) -> list[Arrived]:
+        """Return the run's events that are there by now; raises `httpx.HTTPError`."""
+        for issue in self._recent("/issues/", {"project": self._project, "sort": "last_seen", "order": "desc"}):
+            for listed in self._recent("/events/", {"issue": issue["id"]}):
+                if listed["id"] not in self._seen:
+                    self._seen[listed["id"]] = self._fetch(listed, issue["id"])
+        return [event for event in self._seen.values() if event is not None]
+
+    def _recent(self, path: str, parameters: dict[str, str]) -> Iterator[dict[str, Any]]:
+        """Yield entries, newest first, as long as they are of this run's time."""
+        page = self._get(path, parameters)
+        while True:
+            for entry in page["results"]:
+                if datetime.fromisoformat(entry.get("last_seen") or entry["digested_at"]) < self._since:
+                    return
+                yield entry
+            if not page.get("next"):
+                return
+            page = self._get(page["next"], {})
+
+    def _fetch(self, listed: dict[str, Any], issue: str) -> Arrived | None:
+        event = self._get(f"/events/{listed['id']}/", {})["data"]
+        if event.get("release") != self._run:
+            return None
+        took = datetime.fromisoformat(listed["digested_at"]) - datetime.fromisoformat(event["timestamp"])
+        link = f"{self._url}/issues/issue/{issue}/event/{listed['id']}/"
+        return Arrived(event, issue, took.total_seconds(), link)
+
+    def _get(self, path: str, parameters: dict[str, str]) -> dict[str, Any]:
+        response = self._http.get(path, params=parameters) if parameters else self._http.get(path)
+        response.raise_for_status()
+        body: dict[str, Any] = response.json()
+        return body

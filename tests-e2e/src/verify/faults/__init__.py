@@ -1,0 +1,8 @@
+"""The faults that between them raise every point of the catalogue."""
+
+from verify.faults import airflow, offline, serving, start, sync, weixin
+from verify.faults.fault import Fault, Raised
+
+FAULTS = (serving.FAULT, offline.FAULT, airflow.FAULT, weixin.FAULT, sync.FAULT, start.FAULT)
+
+__all__ = ["FAULTS", "Fault", "Raised"]

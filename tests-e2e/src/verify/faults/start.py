@@ -1,0 +1,17 @@
+"""A service whose port is taken."""
+
+import socket
+import sys
+
+from verify.faults.fault import Fault, Raised
+from verify.workshop import Workshop
+
+
+def fire(shop: Workshop) -> None:
+    """See the module."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        shop.command([sys.executable, "-m", "model_registry"], {"HOST": "127.0.0.1", "PORT": port})
+
+
+FAULT = Fault("start", {"api.startup_failed": Raised("model-registry")}, fire)

@@ -1,0 +1,32 @@
+"""A feature-sync that is given a good snapshot and no Redis to move it into."""
+
+import time
+from datetime import UTC, datetime
+
+from contracts.snapshot import write_snapshot
+from verify.faults.fault import Fault, Raised
+from verify.workshop import TOKEN, FaultNotFiredError, Workshop, free_port
+
+SYNC_SECONDS = 30.0
+USERS = 3
+
+
+def fire(shop: Workshop) -> None:
+    """See the module."""
+    snapshot = shop.folder / "snapshot"
+    write_snapshot(snapshot, shop.run, datetime.now(UTC), [(user, b"features") for user in range(1, USERS + 1)])
+    variables = {
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "DATABASE_URL": f"sqlite:///{shop.folder}/events.db",
+        "ADMIN_TOKEN": TOKEN,
+    }
+    with shop.service("feature_sync", variables) as sync:
+        job = sync.http.post("/sync", json={"snapshot": str(snapshot)}).json()["job"]
+        deadline = time.monotonic() + SYNC_SECONDS
+        while (state := sync.get(f"/sync/{job}").json()["state"]) != "failed":
+            if state == "done" or time.monotonic() > deadline:
+                raise FaultNotFiredError(f"a sync without Redis is {state}")
+            time.sleep(0.1)
+
+
+FAULT = Fault("sync", {"pipeline.feature_store_sync": Raised("feature-sync")}, fire)

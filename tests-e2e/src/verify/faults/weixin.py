@@ -1,0 +1,46 @@
+"""A gateway whose WeChat Work first gives no token and then refuses the message."""
+
+import time
+
+from verify.faults.fault import Fault, Raised
+from verify.workshop import TOKEN, FaultNotFiredError, Workshop
+
+DELIVERY_SECONDS = 30.0
+_POLICY = "defaults: {error: P1, warning: P2, info: none}\nrules: []\n"
+_SYSTEM_BUSY = {"operation": "gettoken", "errcode": -1, "times": 1}
+_NO_PERMISSION = {"operation": "message/send", "errcode": 60011}
+
+
+def fire(shop: Workshop) -> None:
+    """See the module."""
+    policy = shop.folder / "alerts.yaml"
+    policy.write_text(_POLICY, encoding="utf-8")
+    credentials = {"WEIXIN_CORP_ID": "ww0123456789abcdef", "WEIXIN_CORP_SECRET": TOKEN, "WEIXIN_AGENT_ID": "1000002"}
+    with shop.service("wechat_simulator", credentials, ready="/_control/calls") as weixin:
+        for fault in (_SYSTEM_BUSY, _NO_PERMISSION):
+            weixin.http.post("/_control/faults", json=fault).raise_for_status()
+        variables = {
+            **credentials,
+            "WEIXIN_TO_USER": "nobody",
+            "WEIXIN_BASE_URL": str(weixin.http.base_url),
+            "DATABASE_URL": f"sqlite:///{shop.folder}/gateway.db",
+            "ALERT_POLICY": str(policy),
+            "GATEWAY_TOKEN": TOKEN,
+        }
+        with shop.service("notification_gateway", variables) as gateway:
+            gateway.http.post("/notify", json={"title": "verify"}).raise_for_status()
+            deadline = time.monotonic() + DELIVERY_SECONDS
+            while "message/send" not in [call["operation"] for call in weixin.get("/_control/calls").json()]:
+                if time.monotonic() > deadline:
+                    raise FaultNotFiredError("the gateway did not try to send")
+                time.sleep(0.1)
+
+
+FAULT = Fault(
+    "weixin",
+    {
+        "weixin.get_access_token_failed": Raised("notification-gateway"),
+        "weixin.send_message_failed": Raised("notification-gateway"),
+    },
+    fire,
+)

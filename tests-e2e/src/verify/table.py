@@ -1,0 +1,58 @@
+"""Verdicts as a table for people."""
+
+from collections.abc import Mapping, Sequence
+
+from verify.faults import Raised
+from verify.verdicts import Verdict, context_missing, grouped, tags_missing
+
+_HEAD = ("", "point", "fingerprint", "level", "service", "tags", "context", "events", "issues", "arrived", "alert")
+
+
+def table(verdicts: Sequence[Verdict], raised: Mapping[str, Raised]) -> str:
+    """Return one line per point, with a link below each, and what is wrong below that."""
+    rows = [_HEAD, *(_row(verdict, raised[verdict.point.id]) for verdict in verdicts)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(rows[0], widths, strict=True)).rstrip()]
+    for verdict, row in zip(verdicts, rows[1:], strict=True):
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if verdict.first is not None:
+            lines.append(f"     {verdict.first.link}")
+        lines += [f"     ✗ {text}" for text in verdict.wrong]
+    return "\n".join([*lines, "", _grouping(verdicts), _total(verdicts)])
+
+
+def _row(verdict: Verdict, raised: Raised) -> tuple[str, ...]:
+    mark = "✓" if verdict.ok else "✗"
+    point, first = verdict.point, verdict.first
+    if first is None:
+        return (mark, point.id, "/".join(point.fingerprint), point.level, raised.service, "", "", "0", "0", "", "")
+    return (
+        mark,
+        point.id,
+        "/".join(first.event.get("fingerprint") or ()),
+        str(first.event.get("level")),
+        first.tags.get("service", ""),
+        _mark(tags_missing(point, raised, first)),
+        _mark(context_missing(point, first)),
+        str(len(verdict.events)),
+        str(verdict.issues),
+        f"{first.seconds:.1f} s",
+        "–" if verdict.priority is None else verdict.priority,
+    )
+
+
+def _mark(missing: Sequence[str]) -> str:
+    return "✗" if missing else "✓"
+
+
+def _grouping(verdicts: Sequence[Verdict]) -> str:
+    events = [event for verdict in verdicts for event in verdict.events]
+    fingerprints = {tuple(event.event.get("fingerprint") or ()) for event in events}
+    issues = {event.issue for event in events}
+    mark = "✓" if grouped(verdicts) else "✗"
+    return f"{mark} grouping: {len(events)} events, {len(fingerprints)} fingerprints, {len(issues)} issues"
+
+
+def _total(verdicts: Sequence[Verdict]) -> str:
+    good = sum(verdict.ok for verdict in verdicts)
+    return f"{'✓' if good == len(verdicts) else '✗'} {good} of {len(verdicts)} points"

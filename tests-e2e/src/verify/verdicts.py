@@ -1,0 +1,124 @@
+"""Is what arrived what the catalogue promises? Pure: events in, verdicts out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitoring.catalogue import EXCEPTION_PART, Point, open_part
+from verify.alerts import Key, key_of_event, was_told
+from verify.collector import Arrived
+from verify.faults import Raised
+
+# The gateway's own signals go straight into its own intake.
+_OWN_INTAKE = "notification-gateway"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one point; `wrong` says what is not as it should be, and nothing if all is."""
+
+    point: Point
+    events: Sequence[Arrived] = ()
+    wrong: list[str] = field(default_factory=list)
+    priority: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is as promised."""
+        return not self.wrong
+
+    @property
+    def first(self) -> Arrived | None:
+        """The event that is shown."""
+        return self.events[0] if self.events else None
+
+    @property
+    def issues(self) -> int:
+        """How many issues the collector made of the events."""
+        return len({event.issue for event in self.events})
+
+
+def judge(
+    point: Point, raised: Raised, events: Sequence[Arrived], alerts: Mapping[Key, dict[str, Any]] | None
+) -> Verdict:
+    """Judge a point by the events of a run; without a gateway `alerts` is None."""
+    of_point = [event for event in events if event.tags.get("monitoring_point") == point.id]
+    # The one of the fault first: other services may have met it too.
+    of_point.sort(key=lambda event: (event.tags.get("service") != raised.service, event.event["timestamp"]))
+    if not of_point:
+        return Verdict(point, wrong=["no event arrived"])
+    first = of_point[0]
+    wrong = [text for text in (*_deviations(point, raised, first), _grouping(of_point)) if text]
+    if alerts is None or raised.service == _OWN_INTAKE:
+        return Verdict(point, of_point, wrong)
+    alert = alerts.get(key_of_event(first))
+    if alert is None:
+        return Verdict(point, of_point, [*wrong, "the gateway knows of no alert"])
+    if was_told(alert):
+        wrong.append("the gateway told people")
+    return Verdict(point, of_point, wrong, alert["priority"])
+
+
+def grouped(verdicts: Sequence[Verdict]) -> bool:
+    """Say whether the collector made one issue of each fingerprint, and of no two the same."""
+    pairs = {
+        (tuple(event.event.get("fingerprint") or ()), event.issue) for verdict in verdicts for event in verdict.events
+    }
+    return len(pairs) == len({fingerprint for fingerprint, _ in pairs}) == len({issue for _, issue in pairs})
+
+
+def tags_missing(point: Point, raised: Raised, arrived: Arrived) -> list[str]:
+    """Return the tags that the event should have and has not."""
+    wanted = ("service", "monitoring_point", *point.tags, *(("request_id",) if raised.in_request else ()))
+    return [name for name in wanted if not arrived.tags.get(name)]
+
+
+def context_missing(point: Point, arrived: Arrived) -> list[str]:
+    """Return what the event's context should hold and does not."""
+    context = (arrived.event.get("contexts") or {}).get(point.component) or {}
+    return [name for name in ("occurrences", "first_seen", "last_seen") if name not in context]
+
+
+def _deviations(point: Point, raised: Raised, arrived: Arrived) -> list[str]:
+    event = arrived.event
+    level = _level(point, arrived)
+    found = []
+    if arrived.tags.get("service") != raised.service:
+        found.append(f"it came from {arrived.tags.get('service')}, not {raised.service}")
+    if not _fits(point, arrived):
+        found.append(f"fingerprint {event.get('fingerprint')}")
+    if event.get("level") != level:
+        found.append(f"level {event.get('level')}, not {level}")
+    if missing := tags_missing(point, raised, arrived):
+        found.append(f"no tag {', '.join(missing)}")
+    if missing := context_missing(point, arrived):
+        found.append(f"no {', '.join(missing)} in the context {point.component}")
+    crumbs = [crumb["message"] for crumb in (event.get("breadcrumbs") or {}).get("values", ())]
+    if point.breadcrumbs and not set(point.breadcrumbs) & set(crumbs):
+        found.append(f"no breadcrumb {' or '.join(point.breadcrumbs)}")
+    return found
+
+
+def _level(point: Point, arrived: Arrived) -> str:
+    by = point.level_by
+    return point.level if by is None else by.values.get(arrived.tags.get(by.field, ""), point.level)
+
+
+def _fits(point: Point, arrived: Arrived) -> bool:
+    """Say whether the fingerprint is the catalogue's, its open parts filled by what the event itself says."""
+    fingerprint = arrived.event.get("fingerprint") or []
+    exceptions = (arrived.event.get("exception") or {}).get("values") or [{}]
+    known = {**arrived.tags, EXCEPTION_PART: exceptions[-1].get("type")}
+    wanted = [part if (name := open_part(part)) is None else known.get(name) for part in point.fingerprint]
+    return bool(fingerprint == wanted)
+
+
+def _grouping(events: Sequence[Arrived]) -> str | None:
+    """The promise is one issue per fingerprint, and that is one per point whose fingerprint has no open part."""
+    by_fingerprint: dict[Key, set[str]] = {}
+    for event in events:
+        by_fingerprint.setdefault(tuple(event.event.get("fingerprint") or ()), set()).add(event.issue)
+    issues = {event.issue for event in events}
+    if any(len(found) > 1 for found in by_fingerprint.values()) or len(issues) != len(by_fingerprint):
+        return f"{len(events)} events of {len(by_fingerprint)} fingerprints are {len(issues)} issues"
+    return None

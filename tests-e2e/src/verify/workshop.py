@@ -1,0 +1,142 @@
+"""Side processes: the services' own code, on endpoints of their own, reporting as environment `verify`."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import httpx
+
+from verify.settings import Settings
+
+ENVIRONMENT = "verify"
+TOKEN = "token-of-a-side-process"
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+COMMAND_SECONDS = 180.0
+ANSWER_SECONDS = 30.0
+_POLL_SECONDS = 0.1
+
+
+class FaultNotFiredError(Exception):
+    """A side process did not do what the fault needs; the message says what it said last."""
+
+
+class Side:
+    """A running service; every request to it gets an id of its own."""
+
+    def __init__(self, url: str, run: str) -> None:
+        self._run = run
+        self._numbers = count(1)
+        self.http = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=ANSWER_SECONDS,
+            event_hooks={"request": [self._name]},
+        )
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask for what must be answered, whatever is broken; raises `FaultNotFiredError`."""
+        response = self.http.get(path)
+        if not response.is_success:
+            raise FaultNotFiredError(f"GET {path}: HTTP {response.status_code}: {response.text[:300]}")
+        return response
+
+    def _name(self, request: httpx.Request) -> None:
+        request.headers["X-Request-ID"] = f"{self._run}.{next(self._numbers)}"
+
+
+class Workshop:
+    """`folder` is for everything that the side processes leave; `run` is the release of all their events."""
+
+    def __init__(self, folder: Path, run: str, settings: Settings) -> None:
+        self.folder = folder
+        self.run = run
+        self.airflow_python = settings.airflow_python
+        self._variables = {
+            # Nothing else of the caller's: what is set for the stack would let a side process touch it.
+            **{name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ},
+            "SENTRY_DSN": settings.sentry_dsn.get_secret_value(),
+            "SENTRY_ENVIRONMENT": ENVIRONMENT,
+            "SENTRY_RELEASE": run,
+            "SPOOL_DIR": str(folder / "spool"),
+            "LOG_LEVEL": "WARNING",
+            # Threads that wait for one another on a busy machine cost many times their work.
+            "OMP_NUM_THREADS": "1",
+        }
+        if settings.gateway_url is not None:
+            self._variables["GATEWAY_URL"] = settings.gateway_url
+        if settings.gateway_token is not None:
+            self._variables["GATEWAY_TOKEN"] = settings.gateway_token.get_secret_value()
+
+    @contextmanager
+    def service(self, module: str, variables: Mapping[str, str], *, ready: str = "/health") -> Iterator[Side]:
+        """Run `python -m module` until the end of the block; `ready` answers once it is up."""
+        port = free_port()
+        log = self.folder / f"{module}.log"
+        listening = {"HOST": "127.0.0.1", "PORT": str(port), **variables}
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                env={**self._variables, **listening},
+                cwd=self.folder,
+                stdout=output,
+                stderr=output,
+            )
+        side = Side(f"http://127.0.0.1:{port}", self.run)
+        try:
+            self._await(side, process, ready, log)
+            yield side
+        finally:
+            side.http.close()
+            _end(process)
+
+    def command(self, command: Sequence[str | Path], variables: Mapping[str, str]) -> str:
+        """Run a command to its end, whatever that is, and return the end of what it said."""
+        done = subprocess.run(
+            command,
+            env={**self._variables, **variables},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        return f"exit code {done.returncode}: {done.stdout[-1000:]}"
+
+    def _await(self, side: Side, process: subprocess.Popen[bytes], ready: str, log: Path) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(side, ready):
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = log.read_text(encoding="utf-8", errors="replace")[-1000:]
+                raise FaultNotFiredError(f"{log.stem} did not start: {tail}")
+            time.sleep(_POLL_SECONDS)
+
+
+def free_port() -> int:
+    """Return a port of loopback on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _answers(side: Side, path: str) -> bool:
+    try:
+        return side.http.get(path).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
