@@ -14,7 +14,7 @@ from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Claim, Kind, NewNotification
 from notification_gateway.policy.model import Channel
 from notification_gateway.tables import notifications
-from running_gateway import SteppedGateway, Watch
+from running_gateway import SteppedGateway, Watch, signal
 
 LEASE = timedelta(seconds=20)
 BUSY = Rejected("busy", retryable=True)
@@ -177,8 +177,6 @@ def test_a_process_that_lost_its_lease_does_not_overwrite_what_the_next_one_did(
 
 
 def test_messages_of_one_incident_keep_their_order(stepped: SteppedGateway) -> None:
-    from running_gateway import signal
-
     stepped.fire(signal())
     stepped.watch.forward(minutes=1)
     stepped.fire(signal(kind="recovered", at=stepped.watch.now))
@@ -243,3 +241,62 @@ def test_a_hanging_channel_is_left_alone_before_the_lease_ends(stepped: SteppedG
     deliver(loop)
     (row,) = stepped.rows(notifications)
     assert (row["state"], row["detail"]) == ("pending", "no answer within 0.1 s")
+
+
+class TestStorm:
+    """Many incidents at once are one message, and none is lost in it."""
+
+    FINGERPRINTS = tuple(("airflow", "daily", f"task_{number}") for number in range(20))
+
+    @staticmethod
+    def storm(stepped: SteppedGateway, channel: FakeChannel, failover: Channel | None = None) -> DeliveryLoop:
+        gateway = stepped.gateway
+        return DeliveryLoop(
+            "weixin",
+            channel,
+            gateway.storage,
+            stepped.watch,
+            Recorder(),
+            lease=LEASE,
+            group=gateway.composer.storm,
+            failover=failover,
+        )
+
+    def test_it_is_told_in_one_message_and_so_is_its_end(self, stepped: SteppedGateway) -> None:
+        loop = self.storm(stepped, channel := FakeChannel())
+        stepped.fire(*(signal(each) for each in self.FINGERPRINTS))
+        assert [deliver(loop), deliver(loop)] == [1, 0]
+        assert {row["state"] for row in stepped.rows(notifications)} == {"sent"}
+        stepped.pass_time(minutes=15)
+        stepped.watch.forward(minutes=1)
+        assert [deliver(loop), deliver(loop)] == [1, 0]
+        first, last = (notice for _, notice in channel.sent)
+        assert "20 个事件" in first.title
+        assert len(first.paragraphs) == 16
+        assert "已恢复" in last.title
+
+    def test_a_few_are_told_one_by_one(self, stepped: SteppedGateway) -> None:
+        loop = self.storm(stepped, channel := FakeChannel())
+        stepped.fire(*(signal(each) for each in self.FINGERPRINTS[:5]))
+        deliver(loop)
+        assert len(channel.sent) == 5
+
+    def test_refused_it_goes_by_the_other_channel_with_all_its_incidents(self, stepped: SteppedGateway) -> None:
+        loop = self.storm(stepped, FakeChannel([FINAL]), failover="email")
+        stepped.fire(*(signal(each) for each in self.FINGERPRINTS))
+        deliver(loop)
+        rows = stepped.rows(notifications)
+        assert [(row["channel"], row["state"]) for row in rows if row["incident_id"] is None] == [
+            ("weixin", "failed"),
+            ("email", "pending"),
+        ]
+        assert {(row["channel"], row["state"]) for row in rows if row["incident_id"]} == {("email", "grouped")}
+
+    def test_the_end_of_an_incident_waits_for_the_storm_that_tells_of_it(self, stepped: SteppedGateway) -> None:
+        loop = self.storm(stepped, channel := FakeChannel([BUSY]))
+        stepped.fire(*(signal(each) for each in self.FINGERPRINTS))
+        deliver(loop)
+        stepped.fire(signal(self.FINGERPRINTS[0], stepped.watch.now, kind="recovered"))
+        stepped.watch.forward(seconds=31)
+        assert [deliver(loop), deliver(loop)] == [1, 1]
+        assert ["storm" in key for key, _ in channel.sent] == [True, False]

@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.responses import Response
 
 from notification_gateway import health
+from notification_gateway.acknowledgements import endpoints as acknowledgements
 from notification_gateway.dashboard import endpoints as dashboard
 from notification_gateway.dashboard.page import DashboardPage
 from notification_gateway.gateway import Clock, Gateway, utc_now
@@ -44,6 +45,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.exception_handler(PoolTimeoutError)(_database_failed)
     app.include_router(signals.router(gateway.intake, settings.gateway_token, gateway.metrics))
     app.include_router(incidents.router(gateway.storage))
+    app.include_router(acknowledgements.router(gateway.acknowledgements, gateway.links, settings.admin_token, clock))
     app.include_router(silences.router(gateway.storage, settings.admin_token, clock))
     app.include_router(notify.router(gateway.storage, settings.gateway_token, clock, gateway.wake))
     app.include_router(alertmanager.router(gateway.intake, settings.gateway_token, settings.environment, clock))

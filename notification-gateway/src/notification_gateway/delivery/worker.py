@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from notification_gateway.delivery.channel import Channel, Outcome, Rejected
+from notification_gateway.delivery.grouping import Group, join_storm
 from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Claim, NewNotification
@@ -45,6 +46,7 @@ class DeliveryLoop:
         witness: Witness,
         *,
         lease: timedelta,
+        group: Group | None = None,
         failover: policy.Channel | None = None,
         on_failover: Callable[[], None] | None = None,
     ) -> None:
@@ -56,6 +58,7 @@ class DeliveryLoop:
         self._lease = lease
         # Well within the lease, so that nobody sends the same beside us.
         self._send_seconds = min(MAX_SEND_SECONDS, lease.total_seconds() / 2)
+        self._group = group
         self._failover = failover
         self._on_failover = on_failover
         self._wake = asyncio.Event()
@@ -95,11 +98,14 @@ class DeliveryLoop:
 
     def _claim_now(self, limit: int) -> list[Claim]:
         # Alone, because the rate is counted over all replicas.
+        now = self._clock()
         with self._storage.alone(self.name) as connection:
+            if self._group is not None:
+                join_storm(connection, self.name, now, self._group)
             return outbox.claim(
                 connection,
                 self.name,
-                self._clock(),
+                now,
                 self._lease,
                 limit=limit,
                 per_minute=self._channel.per_minute,
@@ -147,7 +153,6 @@ class DeliveryLoop:
                 case TryAgain(at, detail):
                     outbox.mark_waiting(connection, claimed, at, detail)
                 case GiveUp(detail, failover):
-                    outbox.mark_failed(connection, claimed, detail)
                     if failover and self._failover is not None:
                         other = NewNotification(
                             dedupe_key=f"{claimed.dedupe_key}:{self._failover}",
@@ -157,4 +162,7 @@ class DeliveryLoop:
                             due=now,
                             incident_id=claimed.incident_id,
                         )
-                        outbox.put(connection, other, now)
+                        taken_over_by = outbox.put(connection, other, now)
+                        if taken_over_by is not None:
+                            outbox.hand_group_over(connection, claimed, self._failover, taken_over_by)
+                    outbox.mark_failed(connection, claimed, detail)

@@ -3,12 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, Protocol
 
-from contracts.signals import AlertSignal, Level
+from contracts.signals import Level
 from notification_gateway.policy.model import ANY_TAIL, Condition
 
 Property = Literal["fingerprint", "level", "category", "service"]
+
+
+class Described(Protocol):
+    """A signal or an incident."""
+
+    @property
+    def fingerprint(self) -> Sequence[str]: ...
+    @property
+    def level(self) -> Level: ...
+    @property
+    def category(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def environment(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +36,9 @@ class Subject:
     service: str
 
     @classmethod
-    def of(cls, signal: AlertSignal) -> "Subject":
-        """Return a signal's subject."""
-        return cls(tuple(signal.fingerprint), signal.level, signal.category, signal.service)
+    def of(cls, described: Described) -> "Subject":
+        """Return the subject of a signal or an incident."""
+        return cls(tuple(described.fingerprint), described.level, described.category, described.service)
 
 
 def fingerprint_matches(pattern: Sequence[str], fingerprint: Sequence[str]) -> bool:
