@@ -9,6 +9,9 @@ from zoneinfo import ZoneInfo
 
 from notification_gateway import channels
 from notification_gateway.acknowledgements.service import Acknowledgements
+from notification_gateway.dashboard.page import Page
+from notification_gateway.dashboard.panels import Panels
+from notification_gateway.dashboard.sources import Prometheus, Registry, Source
 from notification_gateway.delivery.witness import DeliveryWitness
 from notification_gateway.delivery.worker import DeliveryLoop
 from notification_gateway.incidents.escalation import Escalation
@@ -68,6 +71,11 @@ class Gateway:
         self.quiet = QuietIncidents(self.storage, self._telling, clock)
         self.escalation = Escalation(self.storage, self._policy_in_use, self._telling, clock, self.wake)
         self.acknowledgements = Acknowledgements(self.storage, clock)
+        self.prometheus = Source(settings.prometheus_url, clock)
+        self.registry = Source(settings.registry_url, clock)
+        self.page = Page(
+            Panels(Prometheus(self.prometheus), Registry(self.registry, settings.model_name)), zone, self.links
+        )
         self.summaries = Summaries(self.storage, self.composer, self._periods, clock)
         self.deliveries = self._delivery_loops()
 
@@ -89,6 +97,8 @@ class Gateway:
             await asyncio.gather(*(each.drain() for each in self.deliveries))
             await self.weixin.channel.close()
             await self.email.channel.close()
+            self.prometheus.close()
+            self.registry.close()
             self._loop = None
             self.storage.close()
 
