@@ -237,14 +237,16 @@ def test_the_panels_show_what_prometheus_and_the_registry_say(running: RunningAp
     tiles = page.locator(".tile b").all_inner_texts()
     assert tiles[:3] + tiles[4:] == ["3", "3", "2", "8.9%", "v6"]
     page.goto(f"{running.url}/dashboard/live")
-    assert page.locator("tbody tr").count() == 8
-    assert "get_similar / timeout" in page.locator("tbody tr").nth(1).inner_text()
+    rows = page.locator("tr:has(td.meter)")
+    assert rows.count() == 8
+    assert "get_similar / timeout" in rows.nth(1).inner_text()
+    expect(page.locator(".u-legend")).to_have_count(3)
     legend = page.locator(".u-legend").nth(2).inner_text()
     assert all(stage in legend for stage in ("read", "recall", "rank", "request"))
     page.goto(f"{running.url}/dashboard/data")
     assert "20 / 21" in page.locator(".tile b").first.inner_text()
     assert "d ago" not in page.locator(".two").inner_text()
-    nulls, others = (page.locator(".two table").nth(number).inner_text() for number in (0, 1))
+    nulls, others = (page.locator(".two section table").nth(number).inner_text() for number in (0, 1))
     assert "interactions.null_ts" in nulls
     assert "interactions.negative_price" in others
     page.goto(f"{running.url}/dashboard/models")

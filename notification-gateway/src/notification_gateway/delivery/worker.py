@@ -16,7 +16,6 @@ from notification_gateway.storage import Storage
 
 _log = logging.getLogger(__name__)
 
-CONCURRENCY = 8
 # Retries, and what other replicas put into the outbox; what this process puts in wakes the loop at once.
 POLL_SECONDS = 0.5
 MAX_SEND_SECONDS = 10.0
@@ -91,7 +90,7 @@ class DeliveryLoop:
         return len(claimed)
 
     async def _claim(self) -> list[Claim]:
-        free = CONCURRENCY - len(self._sending)
+        free = self._channel.at_once - len(self._sending)
         if free <= 0:
             return []
         return await asyncio.to_thread(self._claim_now, free)

@@ -28,6 +28,8 @@ class AppChannel:
     """Messages of an application to named members."""
 
     per_minute = APP_PER_MINUTE
+    # It checks for duplicates, and one that hangs must not hold up the others.
+    at_once = 8
 
     def __init__(
         self, client: WeixinClient, tokens: TokenCache, agent_id: int, to_user: str, form: Form = "text"
@@ -94,6 +96,7 @@ class RobotChannel:
     """Markdown messages of a group robot."""
 
     per_minute = ROBOT_PER_MINUTE
+    at_once = 1
 
     def __init__(self, client: WeixinClient, key: str) -> None:
         self._client = client
