@@ -105,7 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Silence."""
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while it runs, its event loop is this thread's, and other tests have loops of their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program = chromium()
     assert program is not None, "run `python -m native prerequisites`"
@@ -295,12 +296,14 @@ def test_without_prometheus_and_registry_the_panels_say_how_to_get_them(sqlite_u
         assert "Set PROMETHEUS_URL" in page.locator("main").inner_text()
         page.goto(f"{running.url}/dashboard/models")
         assert "Set REGISTRY_URL" in page.locator("main").inner_text()
+        page.goto("about:blank")
 
 
 def test_a_source_that_is_down_costs_its_panel_alone(sqlite_url: str, page: Page) -> None:
     with RunningApp(create_app(settings(sqlite_url, prometheus_url="http://127.0.0.1:9"))) as running:
         page.goto(f"{running.url}/dashboard/live?lang=en")
         assert "Prometheus does not answer: ConnectError" in page.locator("main").inner_text()
+        page.goto("about:blank")
 
 
 def test_without_a_session_nothing_is_changed(running: RunningApp, watch: Watch) -> None:

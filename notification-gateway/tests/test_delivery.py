@@ -141,7 +141,7 @@ def test_what_a_dead_process_held_is_sent_when_its_lease_ends(stepped: SteppedGa
     loop, _ = loop_over(stepped, FakeChannel())
     put(stepped, "a")
     with stepped.gateway.storage.alone("weixin") as connection:
-        assert outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=5, per_minute=None)
+        assert outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=5)
     stepped.watch.forward(seconds=19)
     assert deliver(loop) == 0
     stepped.watch.forward(seconds=1)
@@ -166,7 +166,7 @@ def test_two_processes_never_hold_the_same(stepped: SteppedGateway) -> None:
 def test_a_process_that_lost_its_lease_does_not_overwrite_what_the_next_one_did(stepped: SteppedGateway) -> None:
     put(stepped, "a")
     with stepped.gateway.storage.alone("weixin") as connection:
-        (mine,) = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1, per_minute=None)
+        (mine,) = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1)
     stepped.watch.forward(seconds=20)
     loop, _ = loop_over(stepped, FakeChannel())
     deliver(loop)
@@ -194,21 +194,25 @@ def test_a_new_alert_goes_before_summaries_and_notices(stepped: SteppedGateway) 
     for kind in kinds:
         put(stepped, kind, kind)
     with stepped.gateway.storage.alone("weixin") as connection:
-        claimed = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1, per_minute=None)
+        claimed = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1)
     assert [each.kind for each in claimed] == ["opened"]
 
 
-def test_no_more_attempts_a_minute_than_the_channel_bears(stepped: SteppedGateway) -> None:
-    channel = FakeChannel(per_minute=3)
+def test_no_more_attempts_a_minute_than_the_channel_bears_and_the_last_of_them_one_by_one(
+    stepped: SteppedGateway,
+) -> None:
+    channel = FakeChannel(per_minute=10)
     loop, _ = loop_over(stepped, channel)
-    for number in range(5):
+    for number in range(20):
         put(stepped, str(number))
-    assert [deliver(loop), deliver(loop)] == [3, 0]
-    stepped.watch.forward(seconds=59)
-    assert deliver(loop) == 0
-    stepped.watch.forward(seconds=1)
-    assert deliver(loop) == 2
-    assert [key for key, _ in channel.sent] == ["0", "1", "2", "3", "4"]
+    assert [deliver(loop), deliver(loop)] == [8, 0]
+    sent = []
+    for _ in range(60):
+        stepped.watch.forward(seconds=1)
+        sent.append(deliver(loop))
+    # Half a minute for each of the two that are left; then the first eight are a minute old.
+    assert {number: count for number, count in enumerate(sent, start=1) if count} == {30: 1, 60: 7}
+    assert [key for key, _ in channel.sent] == [str(number) for number in range(16)]
 
 
 def test_an_alert_that_a_channel_refuses_goes_by_the_other_one_once(stepped: SteppedGateway) -> None:
@@ -274,6 +278,22 @@ class TestStorm:
         assert "20 个事件" in first.title
         assert len(first.paragraphs) == 16
         assert "已恢复" in last.title
+
+    def test_a_storm_that_lasts_uses_up_no_minute_and_each_incident_is_told_within_seconds(
+        self, stepped: SteppedGateway
+    ) -> None:
+        loop = self.storm(stepped, channel := FakeChannel(per_minute=25))
+        told: dict[str, float] = {}
+        for second in range(180):
+            stepped.fire(signal(("airflow", "daily", f"task_{second}"), stepped.watch.now))
+            deliver(loop)
+            for row in stepped.rows(notifications):
+                if row["state"] == "sent" and row["incident_id"]:
+                    told.setdefault(row["dedupe_key"], (row["sent_at"] - row["created_at"]).total_seconds())
+            stepped.watch.forward(seconds=1)
+        assert len(channel.sent) <= 25 * 3
+        assert max(told.values()) <= 15
+        assert len(told) >= 165
 
     def test_a_few_are_told_one_by_one(self, stepped: SteppedGateway) -> None:
         loop = self.storm(stepped, channel := FakeChannel())

@@ -72,7 +72,7 @@ class MortalLoop(DeliveryLoop):
             return super()._claim_now(limit)
         with self._storage.alone(self.name) as connection:
             now = self._clock()
-            claimed = outbox.claim(connection, self.name, now, LEASE, limit=limit, per_minute=None)
+            claimed = outbox.claim(connection, self.name, now, LEASE, limit=limit)
             if any(each.dedupe_key == self.victim for each in claimed):
                 die()
         return claimed

@@ -19,11 +19,11 @@ _KINDS: tuple[Kind, ...] = ("opened", "resolved")
 Group = Callable[[Kind, Sequence[Notice]], Notice]
 
 
-def join_storm(connection: Connection, channel: Channel, now: datetime, group: Group) -> None:
-    """Put what is due into one notification, where that is a storm; to be called alone on the channel."""
+def join_storm(connection: Connection, channel: Channel, now: datetime, group: Group, *, scarce: bool) -> None:
+    """Put what is due into one notification, where it is a storm or messages are scarce; alone on the channel."""
     for kind in _KINDS:
         rows = outbox.waiting_alike(connection, channel, kind, now, MAX_MEMBERS)
-        if len(rows) < STORM:
+        if len(rows) < (2 if scarce else STORM):
             continue
         ids = [row.id for row in rows]
         notice = group(kind, [Notice.model_validate(row.notice) for row in rows])

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from notification_gateway.delivery.channel import Channel, Outcome, Rejected
 from notification_gateway.delivery.grouping import Group, join_storm
+from notification_gateway.delivery.pacing import allowance
 from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Claim, NewNotification
@@ -99,16 +100,11 @@ class DeliveryLoop:
         # Alone, because the rate is counted over all replicas.
         now = self._clock()
         with self._storage.alone(self.name) as connection:
-            if self._group is not None:
-                join_storm(connection, self.name, now, self._group)
-            return outbox.claim(
-                connection,
-                self.name,
-                now,
-                self._lease,
-                limit=limit,
-                per_minute=self._channel.per_minute,
-            )
+            sent = outbox.attempts(connection, self.name, now)
+            allowed = allowance(self._channel.per_minute, limit, sent, now)
+            if self._group is not None and allowed.messages:
+                join_storm(connection, self.name, now, self._group, scarce=allowed.scarce)
+            return outbox.claim(connection, self.name, now, self._lease, limit=allowed.messages)
 
     async def _pause(self) -> None:
         try:

@@ -6,13 +6,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
 
+from notification_gateway.delivery.pacing import MINUTE, Attempts
 from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox.model import URGENCY, Claim, Kind, NewNotification
 from notification_gateway.policy.model import Channel
 from notification_gateway.storage import upsert
 from notification_gateway.tables import notifications
-
-MINUTE = timedelta(minutes=1)
 
 
 def put(connection: Connection, new: NewNotification, now: datetime) -> int | None:
@@ -47,21 +46,21 @@ def withdraw_resolved(connection: Connection, incident_id: int) -> None:
     )
 
 
-def claim(
-    connection: Connection, channel: Channel, now: datetime, lease: timedelta, *, limit: int, per_minute: int | None
-) -> list[Claim]:
+def attempts(connection: Connection, channel: Channel, now: datetime) -> Attempts:
+    """Return what was sent through a channel in the last minute."""
+    row = connection.execute(
+        select(func.count(), func.max(notifications.c.last_attempt_at)).where(
+            notifications.c.channel == channel, notifications.c.last_attempt_at > now - MINUTE
+        )
+    ).one()
+    return Attempts(row[0], row[1])
+
+
+def claim(connection: Connection, channel: Channel, now: datetime, lease: timedelta, *, limit: int) -> list[Claim]:
     """Take up to `limit` due notifications, most urgent first, for as long as the lease.
 
-    At most `per_minute` attempts are made in any minute, by all processes together. Messages of one incident keep
-    their order.
+    Messages of one incident keep their order.
     """
-    if per_minute is not None:
-        recent = connection.execute(
-            select(func.count()).where(
-                notifications.c.channel == channel, notifications.c.last_attempt_at > now - MINUTE
-            )
-        ).scalar_one()
-        limit = min(limit, per_minute - recent)
     if limit <= 0:
         return []
     rows = connection.execute(
