@@ -105,6 +105,7 @@ class SteppedGateway:
         """Move the clock and do what time brings."""
         self.watch.forward(**time)
         self.gateway.quiet.resolve()
+        self.gateway.escalation.escalate()
         self.gateway.summaries.close_due()
 
     def rows(self, table: Table) -> list[dict[str, Any]]:

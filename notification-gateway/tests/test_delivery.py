@@ -14,7 +14,7 @@ from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Claim, Kind, NewNotification
 from notification_gateway.policy.model import Channel
 from notification_gateway.tables import notifications
-from running_gateway import SteppedGateway, Watch
+from running_gateway import SteppedGateway, Watch, signal
 
 LEASE = timedelta(seconds=20)
 BUSY = Rejected("busy", retryable=True)
@@ -141,7 +141,7 @@ def test_what_a_dead_process_held_is_sent_when_its_lease_ends(stepped: SteppedGa
     loop, _ = loop_over(stepped, FakeChannel())
     put(stepped, "a")
     with stepped.gateway.storage.alone("weixin") as connection:
-        assert outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=5, per_minute=None)
+        assert outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=5)
     stepped.watch.forward(seconds=19)
     assert deliver(loop) == 0
     stepped.watch.forward(seconds=1)
@@ -166,7 +166,7 @@ def test_two_processes_never_hold_the_same(stepped: SteppedGateway) -> None:
 def test_a_process_that_lost_its_lease_does_not_overwrite_what_the_next_one_did(stepped: SteppedGateway) -> None:
     put(stepped, "a")
     with stepped.gateway.storage.alone("weixin") as connection:
-        (mine,) = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1, per_minute=None)
+        (mine,) = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1)
     stepped.watch.forward(seconds=20)
     loop, _ = loop_over(stepped, FakeChannel())
     deliver(loop)
@@ -177,8 +177,6 @@ def test_a_process_that_lost_its_lease_does_not_overwrite_what_the_next_one_did(
 
 
 def test_messages_of_one_incident_keep_their_order(stepped: SteppedGateway) -> None:
-    from running_gateway import signal
-
     stepped.fire(signal())
     stepped.watch.forward(minutes=1)
     stepped.fire(signal(kind="recovered", at=stepped.watch.now))
@@ -196,21 +194,25 @@ def test_a_new_alert_goes_before_summaries_and_notices(stepped: SteppedGateway) 
     for kind in kinds:
         put(stepped, kind, kind)
     with stepped.gateway.storage.alone("weixin") as connection:
-        claimed = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1, per_minute=None)
+        claimed = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1)
     assert [each.kind for each in claimed] == ["opened"]
 
 
-def test_no_more_attempts_a_minute_than_the_channel_bears(stepped: SteppedGateway) -> None:
-    channel = FakeChannel(per_minute=3)
+def test_no_more_attempts_a_minute_than_the_channel_bears_and_the_last_of_them_one_by_one(
+    stepped: SteppedGateway,
+) -> None:
+    channel = FakeChannel(per_minute=10)
     loop, _ = loop_over(stepped, channel)
-    for number in range(5):
+    for number in range(20):
         put(stepped, str(number))
-    assert [deliver(loop), deliver(loop)] == [3, 0]
-    stepped.watch.forward(seconds=59)
-    assert deliver(loop) == 0
-    stepped.watch.forward(seconds=1)
-    assert deliver(loop) == 2
-    assert [key for key, _ in channel.sent] == ["0", "1", "2", "3", "4"]
+    assert [deliver(loop), deliver(loop)] == [8, 0]
+    sent = []
+    for _ in range(60):
+        stepped.watch.forward(seconds=1)
+        sent.append(deliver(loop))
+    # Half a minute for each of the two that are left; then the first eight are a minute old.
+    assert {number: count for number, count in enumerate(sent, start=1) if count} == {30: 1, 60: 7}
+    assert [key for key, _ in channel.sent] == [str(number) for number in range(16)]
 
 
 def test_an_alert_that_a_channel_refuses_goes_by_the_other_one_once(stepped: SteppedGateway) -> None:
@@ -243,3 +245,78 @@ def test_a_hanging_channel_is_left_alone_before_the_lease_ends(stepped: SteppedG
     deliver(loop)
     (row,) = stepped.rows(notifications)
     assert (row["state"], row["detail"]) == ("pending", "no answer within 0.1 s")
+
+
+class TestStorm:
+    """Many incidents at once are one message, and none is lost in it."""
+
+    FINGERPRINTS = tuple(("airflow", "daily", f"task_{number}") for number in range(20))
+
+    @staticmethod
+    def storm(stepped: SteppedGateway, channel: FakeChannel, failover: Channel | None = None) -> DeliveryLoop:
+        gateway = stepped.gateway
+        return DeliveryLoop(
+            "weixin",
+            channel,
+            gateway.storage,
+            stepped.watch,
+            Recorder(),
+            lease=LEASE,
+            group=gateway.composer.storm,
+            failover=failover,
+        )
+
+    def test_it_is_told_in_one_message_and_so_is_its_end(self, stepped: SteppedGateway) -> None:
+        loop = self.storm(stepped, channel := FakeChannel())
+        stepped.fire(*(signal(each) for each in self.FINGERPRINTS))
+        assert [deliver(loop), deliver(loop)] == [1, 0]
+        assert {row["state"] for row in stepped.rows(notifications)} == {"sent"}
+        stepped.pass_time(minutes=15)
+        stepped.watch.forward(minutes=1)
+        assert [deliver(loop), deliver(loop)] == [1, 0]
+        first, last = (notice for _, notice in channel.sent)
+        assert "20 个事件" in first.title
+        assert len(first.paragraphs) == 16
+        assert "已恢复" in last.title
+
+    def test_a_storm_that_lasts_uses_up_no_minute_and_each_incident_is_told_within_seconds(
+        self, stepped: SteppedGateway
+    ) -> None:
+        loop = self.storm(stepped, channel := FakeChannel(per_minute=25))
+        told: dict[str, float] = {}
+        for second in range(180):
+            stepped.fire(signal(("airflow", "daily", f"task_{second}"), stepped.watch.now))
+            deliver(loop)
+            for row in stepped.rows(notifications):
+                if row["state"] == "sent" and row["incident_id"]:
+                    told.setdefault(row["dedupe_key"], (row["sent_at"] - row["created_at"]).total_seconds())
+            stepped.watch.forward(seconds=1)
+        assert len(channel.sent) <= 25 * 3
+        assert max(told.values()) <= 15
+        assert len(told) >= 165
+
+    def test_a_few_are_told_one_by_one(self, stepped: SteppedGateway) -> None:
+        loop = self.storm(stepped, channel := FakeChannel())
+        stepped.fire(*(signal(each) for each in self.FINGERPRINTS[:5]))
+        deliver(loop)
+        assert len(channel.sent) == 5
+
+    def test_refused_it_goes_by_the_other_channel_with_all_its_incidents(self, stepped: SteppedGateway) -> None:
+        loop = self.storm(stepped, FakeChannel([FINAL]), failover="email")
+        stepped.fire(*(signal(each) for each in self.FINGERPRINTS))
+        deliver(loop)
+        rows = stepped.rows(notifications)
+        assert [(row["channel"], row["state"]) for row in rows if row["incident_id"] is None] == [
+            ("weixin", "failed"),
+            ("email", "pending"),
+        ]
+        assert {(row["channel"], row["state"]) for row in rows if row["incident_id"]} == {("email", "grouped")}
+
+    def test_the_end_of_an_incident_waits_for_the_storm_that_tells_of_it(self, stepped: SteppedGateway) -> None:
+        loop = self.storm(stepped, channel := FakeChannel([BUSY]))
+        stepped.fire(*(signal(each) for each in self.FINGERPRINTS))
+        deliver(loop)
+        stepped.fire(signal(self.FINGERPRINTS[0], stepped.watch.now, kind="recovered"))
+        stepped.watch.forward(seconds=31)
+        assert [deliver(loop), deliver(loop)] == [1, 1]
+        assert ["storm" in key for key, _ in channel.sent] == [True, False]

@@ -14,7 +14,7 @@ from running_gateway import MailServer
 NOTICE = Notice(
     title="【每小时告警汇总 Hourly】2 个事件",
     lines=(
-        Line(label="事件 Event", value="http://collector.test/1"),
+        Line(label="事件 Event", value="http://collector.test/1", url="http://collector.test/1"),
         Line(label="x", value="<script>alert(1)</script>"),
     ),
     paragraphs=("P1 · redis & co",),
@@ -37,7 +37,7 @@ def test_a_notice_arrives_as_text_and_html(mail: MailServer) -> None:
     assert text is not None
     assert html is not None
     assert "P1 · redis & co" in text.get_content()
-    assert '<a href="http://collector.test/1">' in html.get_content()
+    assert '<a href="http://collector.test/1" ' in html.get_content()
     assert "&lt;script&gt;" in html.get_content()
     assert "<script>" not in html.get_content()
 

@@ -53,6 +53,21 @@ def test_a_robot_sends_markdown(wechat: Wechat, watch: Watch) -> None:
     assert message["content"].startswith("**【P0】broken**\n> 服务 Service: api")
 
 
+@pytest.mark.parametrize("form", ["markdown", "textcard"])
+def test_an_application_sends_the_form_that_is_set(wechat: Wechat, watch: Watch, form: str) -> None:
+    async def send_card() -> Outcome:
+        async with channel_of(watch, **app_of(wechat.url), weixin_message_type=form) as channel:
+            return await channel.send(NOTICE.model_copy(update={"url": "http://gateway.test/"}), "1")
+
+    assert asyncio.run(send_card()) == Delivered()
+    assert [message["msgtype"] for message in wechat.messages] == [form]
+
+
+def test_a_card_that_would_lead_nowhere_is_sent_as_text(wechat: Wechat, watch: Watch) -> None:
+    assert send(watch, **app_of(wechat.url), weixin_message_type="textcard") == [Delivered()]
+    assert [message["msgtype"] for message in wechat.messages] == ["text"]
+
+
 def test_a_hundred_concurrent_sends_fetch_one_token(wechat: Wechat, watch: Watch) -> None:
     async def hundred() -> list[Outcome]:
         async with channel_of(watch, **app_of(wechat.url)) as channel:

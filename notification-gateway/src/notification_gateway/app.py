@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, Request
 from sqlalchemy.exc import DBAPIError
@@ -11,8 +10,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.responses import Response
 
 from notification_gateway import health
+from notification_gateway.acknowledgements import endpoints as acknowledgements
+from notification_gateway.dashboard import changes as dashboard_changes
 from notification_gateway.dashboard import endpoints as dashboard
-from notification_gateway.dashboard.page import DashboardPage
+from notification_gateway.dashboard.session import Sessions
 from notification_gateway.gateway import Clock, Gateway, utc_now
 from notification_gateway.incidents import endpoints as incidents
 from notification_gateway.notify import endpoints as notify
@@ -44,12 +45,14 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.exception_handler(PoolTimeoutError)(_database_failed)
     app.include_router(signals.router(gateway.intake, settings.gateway_token, gateway.metrics))
     app.include_router(incidents.router(gateway.storage))
+    app.include_router(acknowledgements.router(gateway.acknowledgements, gateway.links, settings.admin_token, clock))
     app.include_router(silences.router(gateway.storage, settings.admin_token, clock))
     app.include_router(notify.router(gateway.storage, settings.gateway_token, clock, gateway.wake))
     app.include_router(alertmanager.router(gateway.intake, settings.gateway_token, settings.environment, clock))
     app.include_router(sentry.router(gateway.intake, settings.sentry_webhook_secret, settings.environment, clock))
-    page = DashboardPage(ZoneInfo(settings.alert_timezone), settings.collector_url)
-    app.include_router(dashboard.router(gateway.storage, page, clock))
+    sessions = Sessions(settings.admin_token)
+    app.include_router(dashboard_changes.router(gateway.storage, sessions, gateway.acknowledgements, clock))
+    app.include_router(dashboard.router(gateway.storage, gateway.page, sessions, clock))
     app.include_router(health.router(gateway))
     return app
 

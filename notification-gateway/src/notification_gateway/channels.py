@@ -27,7 +27,9 @@ def weixin(settings: Settings, clock: Callable[[], datetime]) -> ConfiguredChann
     client = WeixinClient(settings.weixin_base_url)
     if settings.has_weixin_app and settings.weixin_corp_secret is not None and settings.weixin_agent_id is not None:
         tokens = TokenCache(client, settings.weixin_corp_id, settings.weixin_corp_secret.get_secret_value(), clock)
-        app = AppChannel(client, tokens, settings.weixin_agent_id, settings.weixin_to_user)
+        app = AppChannel(
+            client, tokens, settings.weixin_agent_id, settings.weixin_to_user, settings.weixin_message_type
+        )
         return ConfiguredChannel(app, "user", configured=True)
     if settings.weixin_robot_key is not None:
         robot = RobotChannel(client, settings.weixin_robot_key.get_secret_value())

@@ -8,11 +8,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from notification_gateway import channels
+from notification_gateway.acknowledgements.service import Acknowledgements
+from notification_gateway.dashboard.page import Page
+from notification_gateway.dashboard.panels import Panels
+from notification_gateway.dashboard.sources import Prometheus, Registry, Source
 from notification_gateway.delivery.witness import DeliveryWitness
 from notification_gateway.delivery.worker import DeliveryLoop
+from notification_gateway.incidents.escalation import Escalation
 from notification_gateway.incidents.quiet import QuietIncidents
 from notification_gateway.incidents.telling import Telling
 from notification_gateway.messages.composer import Composer
+from notification_gateway.messages.links import Links
 from notification_gateway.metrics import Metrics
 from notification_gateway.own_signals import OwnSignals
 from notification_gateway.policy.model import Policy
@@ -47,7 +53,10 @@ class Gateway:
         self.storage = Storage(settings.database_url.get_secret_value())
         zone = ZoneInfo(settings.alert_timezone)
         self._periods = Periods(zone, settings.alert_digest_hour)
-        self.composer = Composer(zone, settings.collector_url, settings.runbook_url)
+        self.links = Links(
+            settings.collector_url, settings.runbook_url, settings.gateway_public_url, settings.admin_token
+        )
+        self.composer = Composer(zone, settings.alert_language, self.links)
         self._telling = Telling(self.composer, self._periods.start)
         self.intake = Intake(self.storage, self._policy_in_use, self._telling, clock, self.wake)
         self.weixin = channels.weixin(settings, clock)
@@ -60,6 +69,13 @@ class Gateway:
         self._own_signals = own_signals
         self._loop: asyncio.AbstractEventLoop | None = None
         self.quiet = QuietIncidents(self.storage, self._telling, clock)
+        self.escalation = Escalation(self.storage, self._policy_in_use, self._telling, clock, self.wake)
+        self.acknowledgements = Acknowledgements(self.storage, clock)
+        self.prometheus = Source(settings.prometheus_url, clock)
+        self.registry = Source(settings.registry_url, clock)
+        self.page = Page(
+            Panels(Prometheus(self.prometheus), Registry(self.registry, settings.model_name)), zone, self.links
+        )
         self.summaries = Summaries(self.storage, self.composer, self._periods, clock)
         self.deliveries = self._delivery_loops()
 
@@ -81,6 +97,8 @@ class Gateway:
             await asyncio.gather(*(each.drain() for each in self.deliveries))
             await self.weixin.channel.close()
             await self.email.channel.close()
+            self.prometheus.close()
+            self.registry.close()
             self._loop = None
             self.storage.close()
 
@@ -108,10 +126,19 @@ class Gateway:
                 self.clock,
                 self.witnesses["weixin"],
                 lease=lease,
+                group=self.composer.storm,
                 failover="email" if self.email.configured else None,
                 on_failover=self._wake_deliveries,
             ),
-            DeliveryLoop("email", self.email.channel, self.storage, self.clock, self.witnesses["email"], lease=lease),
+            DeliveryLoop(
+                "email",
+                self.email.channel,
+                self.storage,
+                self.clock,
+                self.witnesses["email"],
+                lease=lease,
+                group=self.composer.storm,
+            ),
         ]
 
     def _delivering(self) -> list[Coroutine[Any, Any, None]]:
@@ -127,6 +154,7 @@ class Gateway:
         return [
             chore("policy", policy_file.refresh, POLICY_SECONDS),
             chore("quiet incidents", self.quiet.resolve, TIME_SECONDS),
+            chore("escalation", self.escalation.escalate, TIME_SECONDS),
             chore("summaries", self.summaries.close_due, TIME_SECONDS),
             chore("retention", self._remove_old, RETENTION_SECONDS),
         ]

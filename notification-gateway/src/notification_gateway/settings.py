@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from notification_gateway.messages.language import Language
+from notification_gateway.weixin.channel import Form
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
 _APP_FIELDS = ("weixin_corp_id", "weixin_corp_secret", "weixin_agent_id", "weixin_to_user")
@@ -27,9 +29,9 @@ class Settings(ServiceSettings):
     gateway_token: Annotated[
         SecretStr, Field(description="Bearer token that opens /signals, /notify and /webhooks/alertmanager")
     ] = SecretStr(DEVELOPMENT_SECRET)
-    admin_token: Annotated[SecretStr, Field(description="Bearer token that opens /silences")] = SecretStr(
-        DEVELOPMENT_SECRET
-    )
+    admin_token: Annotated[
+        SecretStr, Field(description="Bearer token that opens /silences and acknowledgements, and signs their links")
+    ] = SecretStr(DEVELOPMENT_SECRET)
     sentry_webhook_secret: Annotated[
         SecretStr, Field(description="Client secret of the Sentry integration that calls /webhooks/sentry")
     ] = SecretStr(DEVELOPMENT_SECRET)
@@ -41,6 +43,9 @@ class Settings(ServiceSettings):
     weixin_corp_secret: Annotated[SecretStr | None, Field(description="Secret of the WeChat Work application")] = None
     weixin_agent_id: Annotated[int | None, Field(description="Id of the WeChat Work application")] = None
     weixin_to_user: Annotated[str, Field(description="Who gets the messages: user ids separated by |, or @all")] = ""
+    weixin_message_type: Annotated[
+        Form, Field(description="Form of an application's messages; ordinary WeChat shows no markdown")
+    ] = "text"
     weixin_robot_key: Annotated[
         SecretStr | None, Field(description="Key of a group robot; used where no application is configured")
     ] = None
@@ -52,11 +57,28 @@ class Settings(ServiceSettings):
     alert_email_to: Annotated[str, Field(description="Who gets the emails: addresses separated by commas")] = ""
     alert_email_from: Annotated[str, Field(description="Sender of the emails")] = "alerts@localhost"
 
+    alert_language: Annotated[Language, Field(description="Language of the messages: Chinese, English or both")] = (
+        "both"
+    )
     alert_timezone: Annotated[
         str, Field(description="Time zone (IANA) of the times in messages and of the daily digest")
     ] = "Asia/Shanghai"
     alert_digest_hour: Annotated[int, Field(ge=0, le=23, description="Local hour at which a digest's day ends")] = 9
     collector_url: Annotated[str, Field(description="Collector that messages link to; empty: no links")] = ""
+    gateway_public_url: Annotated[
+        str,
+        Field(
+            pattern=r"^(https?://.*)?$", description="Where people reach this gateway, for links; empty: no such links"
+        ),
+    ] = "http://127.0.0.1:8003"
+    registry_url: Annotated[
+        str, Field(pattern=r"^(https?://.*)?$", description="Registry whose models the dashboard shows; empty: none")
+    ] = ""
+    model_name: Annotated[str, Field(description="The model that the dashboard shows")] = "ranker"
+    prometheus_url: Annotated[
+        str,
+        Field(pattern=r"^(https?://.*)?$", description="Prometheus that the dashboard asks for latencies; empty: none"),
+    ] = ""
     runbook_url: Annotated[
         str, Field(description="Page of the monitoring points, to which messages add the point's anchor")
     ] = "docs/MONITORING_POINTS.md"

@@ -52,6 +52,10 @@ incidents = Table(
     Column("event_id", String(32)),
     Column("notified", JSON, nullable=False, comment="channels that were told at once"),
     Column("silence_id", _Id),
+    Column("told_at", UtcDateTime, comment="when somebody was told at once"),
+    Column("acknowledged_at", UtcDateTime),
+    Column("acknowledged_by", String(128)),
+    Column("escalated_at", UtcDateTime),
     Index("ix_incidents_key", "key", "id"),
     Index("ix_incidents_state", "state", "last_signal_at"),
     Index(
@@ -94,11 +98,11 @@ notifications = Table(
     Column("id", _Id, primary_key=True),
     Column("dedupe_key", String(200), nullable=False, unique=True),
     Column("incident_id", ForeignKey(incidents.c.id, ondelete="CASCADE")),
-    Column("kind", String(16), nullable=False, comment="opened, resolved, summary or notify"),
+    Column("kind", String(16), nullable=False, comment="opened, escalated, resolved, summary or notify"),
     Column("channel", String(16), nullable=False),
     Column("urgency", Integer, nullable=False, comment="0 goes first"),
     Column("notice", JSON, nullable=False),
-    Column("state", String(16), nullable=False, comment="pending, sending, sent, failed or suppressed"),
+    Column("state", String(16), nullable=False, comment="pending, sending, grouped, sent, failed or suppressed"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("next_attempt_at", UtcDateTime, nullable=False),
@@ -107,8 +111,10 @@ notifications = Table(
     Column("sent_at", UtcDateTime),
     Column("detail", Text, nullable=False, server_default="", comment="what the other side said last"),
     Column("latency_seconds", Float, comment="from creation to delivery"),
+    Column("group_id", _Id, comment="the notification that tells of this one too"),
     Index("ix_notifications_due", "channel", "state", "next_attempt_at"),
     Index("ix_notifications_incident", "incident_id"),
+    Index("ix_notifications_group", "group_id"),
 )
 
 summary_entries = Table(

@@ -31,7 +31,7 @@ def main() -> int:
         added.set_defaults(command=command)
         return added
 
-    add("prerequisites", _prerequisites, "install the programs that don't come from PyPI")
+    add("prerequisites", _prerequisites, "install the programs that don't come from PyPI, those of the tests too")
     add("up", _up, "start the whole stack, ready to use")
     add("down", _down, "stop everything; the data stays")
     add("clean", _clean, "stop everything and remove its data")
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def _prerequisites(stack: Stack, _: argparse.Namespace) -> int:
-    prerequisites.ensure(stack.say)
+    prerequisites.ensure(stack.say, browser=True)
     return 0
 
 

@@ -30,13 +30,25 @@ def postgres_bin() -> Path | None:
     return Path(found).resolve().parent if found else None
 
 
-def ensure(say: Callable[[str], None]) -> None:
-    """Install what is missing; raises `MissingProgramError` when that can't be done here."""
-    missing = [
-        package
-        for package, found in (("redis-server", redis_server()), ("postgresql", postgres_bin()))
-        if found is None
-    ]
+def chromium() -> Path | None:
+    """Return the path of Chromium, or None; only tests need it."""
+    found = shutil.which("chromium")
+    return Path(found) if found else None
+
+
+def _chinese_font() -> Path | None:
+    """Return a font in which a browser can show Chinese, or None."""
+    return next(Path("/usr/share/fonts").glob("**/*[Cc][Jj][Kk]*"), None) or next(
+        Path("/usr/share/fonts").glob("**/wqy-*"), None
+    )
+
+
+def ensure(say: Callable[[str], None], *, browser: bool = False) -> None:
+    """Install what is missing, for tests a browser too; raises `MissingProgramError` when that can't be done here."""
+    wanted_programs = [("redis-server", redis_server()), ("postgresql", postgres_bin())]
+    if browser:
+        wanted_programs += [("chromium", chromium()), ("fonts-wqy-microhei", _chinese_font())]
+    missing = [package for package, found in wanted_programs if found is None]
     if not missing:
         return
     wanted = " ".join(missing)

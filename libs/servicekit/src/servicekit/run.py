@@ -52,14 +52,17 @@ def run(
     except OSError as error:
         _log.error("%s cannot listen on %s:%s: %s", service, settings.host, settings.port, error)
         return _failed(error, exit_code=1)
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     server = uvicorn.Server(config)
+    # For answers that have no end of their own: the server waits for them before it stops.
+    app.state.is_stopping = lambda: server.should_exit
     with listener:
         server.run(sockets=[listener])
     return 0 if server.started else 1

@@ -1,30 +1,87 @@
-"""GET /dashboard."""
+"""GET /dashboard and its tabs, its news as server-sent events."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from importlib.resources import files
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
-from starlette.responses import HTMLResponse
+from fastapi import APIRouter, Query, Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-from notification_gateway.dashboard.page import DashboardPage
-from notification_gateway.dashboard.queries import overview
+from notification_gateway.dashboard import language, session
+from notification_gateway.dashboard.page import Page, Tab
+from notification_gateway.dashboard.revision import MAX_PAGES, Revisions, TooManyPagesError
+from notification_gateway.dashboard.session import Sessions
 from notification_gateway.storage import Storage
-from servicekit.problems import problem_responses
+from servicekit.problems import ProblemError, problem_responses
 
-# The page needs nothing but its own style, so it may load nothing else.
-_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Cache-Control": "no-store"}
+# The page loads nothing from elsewhere; its charts set their sizes from the script.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+_ASSETS = {
+    "dashboard.css": "text/css",
+    "dashboard.js": "text/javascript",
+    "uplot.css": "text/css",
+    "uplot.js": "text/javascript",
+}
 
 
-def router(storage: Storage, page: DashboardPage, clock: Callable[[], datetime]) -> APIRouter:
-    """Return the route."""
+def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[], datetime]) -> APIRouter:
+    """Return the routes."""
     routes = APIRouter(tags=["dashboard"])
+    revisions = Revisions(storage)
+
+    def show(request: Request, tab: Tab, lang: str | None) -> HTMLResponse:
+        now = clock()
+        shown = language.choose(lang, request.cookies.get(language.COOKIE), request.headers.get("Accept-Language", ""))
+        may_change = sessions.is_open(request.cookies.get(session.COOKIE), now)
+        with storage.reading() as connection:
+            content = page.render(tab, shown, connection, now, may_change=may_change)
+        response = HTMLResponse(content, headers=_HEADERS)
+        if lang:
+            response.set_cookie(language.COOKIE, shown, max_age=31_536_000, samesite="lax", httponly=True)
+        return response
 
     @routes.get("/dashboard", response_class=HTMLResponse, responses=problem_responses(503))
-    def get_dashboard() -> HTMLResponse:
-        """Show incidents, deliveries and digests as a page."""
-        now = clock()
-        with storage.reading() as connection:
-            content = overview(connection, now)
-        return HTMLResponse(page.render(content, now), headers=_HEADERS)
+    def get_dashboard(request: Request, lang: Annotated[Literal["zh", "en"] | None, Query()] = None) -> HTMLResponse:
+        """Show what is wrong now as a page."""
+        return show(request, "overview", lang)
+
+    @routes.get("/dashboard/stream", response_class=StreamingResponse, responses=problem_responses(503))
+    async def get_stream(request: Request) -> StreamingResponse:
+        """Send an event whenever the page has something new to show (server-sent events)."""
+        is_over = getattr(request.app.state, "is_stopping", lambda: False)
+        news = revisions.changes(is_over)
+        try:
+            await anext(news)
+        except TooManyPagesError as error:
+            detail = f"{MAX_PAGES} pages are open already; this one shows news when it is loaded again."
+            raise ProblemError(503, detail) from error
+        return StreamingResponse(_events(news), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    @routes.get("/dashboard/assets/{name}", include_in_schema=False)
+    def get_asset(name: str) -> Response:
+        if name not in _ASSETS:
+            raise ProblemError(404, f"There is no asset {name}.")
+        content = files(__package__).joinpath("static", name).read_bytes()
+        return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "max-age=300"})
+
+    @routes.get("/dashboard/{tab}", response_class=HTMLResponse, responses=problem_responses(503))
+    def get_tab(
+        request: Request, tab: Tab, lang: Annotated[Literal["zh", "en"] | None, Query()] = None
+    ) -> HTMLResponse:
+        """Show one tab of the page."""
+        return show(request, tab, lang)
 
     return routes
+
+
+async def _events(news: AsyncIterator[bool]) -> AsyncIterator[str]:
+    yield "retry: 2000\n\n"
+    async for _ in news:
+        yield "event: changed\ndata: {}\n\n"

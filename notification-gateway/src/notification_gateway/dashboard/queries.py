@@ -1,22 +1,26 @@
-"""What the page shows."""
+"""What the page reads from the gateway's own database; what `make verify` fired is left out."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
 
+from contracts.signals import AlertSignal
 from notification_gateway.incidents.model import VERIFY, Incident
 from notification_gateway.incidents.queries import of_row
 from notification_gateway.messages.notice import Notice
 from notification_gateway.policy.model import Alert, Channel
-from notification_gateway.tables import digests, incidents, notifications, occurrence_minutes
+from notification_gateway.tables import digests, incidents, notifications, occurrence_minutes, signals
 
-HOUR = timedelta(hours=1)
-RESOLVED_SHOWN = 30
+INCIDENTS_SHOWN = 50
 DELIVERIES_SHOWN = 40
-DIGESTS_SHOWN = 14
+DIGESTS_SHOWN = 30
+TOP = 10
+_REAL = incidents.c.environment != VERIFY
+_ERRORS = ("error", "fatal")
 
 
 @dataclass(frozen=True)
@@ -30,68 +34,124 @@ class Digest:
 
 
 @dataclass(frozen=True)
-class Overview:
-    """The content of the page at one moment."""
+class Frequent:
+    """A fingerprint and how often it occurred."""
 
-    open: Sequence[Incident]
-    resolved: Sequence[Incident]
-    deliveries: Sequence[RowMapping]
-    digests: Sequence[Digest]
-    errors_by_minute: Sequence[int]
-
-    def count(self, priority: str) -> int:
-        """Return how many open incidents have that priority."""
-        return sum(incident.priority == priority for incident in self.open)
+    fingerprint: tuple[str, ...]
+    service: str
+    level: str
+    occurrences: int
 
 
-def overview(connection: Connection, now: datetime) -> Overview:
-    """Read everything; incidents of `make verify` are left out."""
-    real = incidents.c.environment != VERIFY
-    opened = (
-        select(incidents).where(incidents.c.state == "open", real).order_by(incidents.c.priority, incidents.c.id.desc())
+@dataclass(frozen=True)
+class Finding:
+    """What the data checks said last of one check."""
+
+    check: str
+    value: str
+    threshold: str
+    severity: str
+    message: str
+    at: datetime
+
+
+def incidents_of(connection: Connection, state: str, limit: int = INCIDENTS_SHOWN) -> list[Incident]:
+    """Return incidents of a state: open ones most urgent first, resolved ones newest first."""
+    order = (incidents.c.priority, incidents.c.id.desc()) if state == "open" else (incidents.c.resolved_at.desc(),)
+    return _incidents(connection, incidents.c.state == state, order, limit)
+
+
+def incidents_in(connection: Connection, categories: Sequence[str], since: datetime) -> list[Incident]:
+    """Return the incidents of some categories since a time, newest first."""
+    wanted = incidents.c.category.in_(categories) & (incidents.c.last_seen > since)
+    return _incidents(connection, wanted, (incidents.c.last_seen.desc(),), INCIDENTS_SHOWN)
+
+
+def deliveries(connection: Connection) -> Sequence[RowMapping]:
+    """Return the newest notifications."""
+    statement = select(notifications).where(notifications.c.state != "suppressed")
+    return connection.execute(statement.order_by(notifications.c.id.desc()).limit(DELIVERIES_SHOWN)).mappings().all()
+
+
+def digests_made(connection: Connection) -> list[Digest]:
+    """Return the newest digests."""
+    rows = connection.execute(select(digests).order_by(digests.c.period_end.desc()).limit(DIGESTS_SHOWN)).mappings()
+    return [
+        Digest(row["alert"], row["channel"], row["period_end"], Notice.model_validate(row["notice"])) for row in rows
+    ]
+
+
+def over_time(
+    connection: Connection, now: datetime, step: timedelta, parts: int, category: str | None = None
+) -> tuple[list[float], Mapping[str, list[int]]]:
+    """Return the starts of the last `parts` steps (Unix seconds) and the occurrences in each, by level."""
+    seconds = step.total_seconds()
+    last = now.timestamp() // seconds * seconds
+    starts = [last - seconds * number for number in reversed(range(parts))]
+    statement = select(
+        occurrence_minutes.c.minute, occurrence_minutes.c.level, func.sum(occurrence_minutes.c.occurrences)
+    ).where(
+        occurrence_minutes.c.minute >= datetime.fromtimestamp(starts[0], tz=now.tzinfo),
+        occurrence_minutes.c.environment != VERIFY,
     )
-    resolved = (
-        select(incidents)
-        .where(incidents.c.state == "resolved", real)
-        .order_by(incidents.c.resolved_at.desc())
-        .limit(RESOLVED_SHOWN)
-    )
-    return Overview(
-        open=_incidents(connection, opened),
-        resolved=_incidents(connection, resolved),
-        deliveries=connection.execute(
-            select(notifications)
-            .where(notifications.c.state != "suppressed")
-            .order_by(notifications.c.id.desc())
-            .limit(DELIVERIES_SHOWN)
-        )
-        .mappings()
-        .all(),
-        digests=[
-            Digest(row["alert"], row["channel"], row["period_end"], Notice.model_validate(row["notice"]))
-            for row in connection.execute(
-                select(digests).order_by(digests.c.period_end.desc()).limit(DIGESTS_SHOWN)
-            ).mappings()
-        ],
-        errors_by_minute=_errors_by_minute(connection, now),
-    )
+    if category is not None:
+        statement = statement.where(occurrence_minutes.c.category == category)
+    counts: dict[str, list[int]] = {"error": [0] * parts, "warning": [0] * parts}
+    for minute, level, count in connection.execute(
+        statement.group_by(occurrence_minutes.c.minute, occurrence_minutes.c.level)
+    ):
+        name = "error" if level in _ERRORS else level
+        if name in counts:
+            place = min(int((minute.timestamp() - starts[0]) // seconds), parts - 1)
+            counts[name][place] += int(count)
+    return starts, counts
 
 
-def _incidents(connection: Connection, statement: Any) -> list[Incident]:
-    return [of_row(row) for row in connection.execute(statement).mappings()]
-
-
-def _errors_by_minute(connection: Connection, now: datetime) -> list[int]:
-    """Return the occurrences of level error in each of the last 60 minutes, oldest first."""
-    this_minute = now.replace(second=0, microsecond=0)
+def most_frequent(connection: Connection, since: datetime) -> list[Frequent]:
+    """Return the fingerprints that occurred most since a time."""
     rows = connection.execute(
-        select(occurrence_minutes.c.minute, func.sum(occurrence_minutes.c.occurrences))
-        .where(
-            occurrence_minutes.c.minute > now - HOUR,
-            occurrence_minutes.c.level.in_(("error", "fatal")),
+        select(occurrence_minutes).where(
+            occurrence_minutes.c.minute > since,
             occurrence_minutes.c.environment != VERIFY,
+            occurrence_minutes.c.level.in_((*_ERRORS, "warning")),
         )
-        .group_by(occurrence_minutes.c.minute)
     )
-    found = {minute: int(count) for minute, count in rows}
-    return [found.get(this_minute - timedelta(minutes=59 - number), 0) for number in range(60)]
+    counted: Counter[tuple[tuple[str, ...], str, str]] = Counter()
+    for row in rows:
+        counted[tuple(row.fingerprint), row.service, row.level] += row.occurrences
+    return [Frequent(*subject, occurrences) for subject, occurrences in counted.most_common(TOP)]
+
+
+def last_findings(connection: Connection, since: datetime) -> list[Finding]:
+    """Return what the data checks said last, by check."""
+    rows = connection.execute(
+        select(signals.c.body)
+        .join(incidents, incidents.c.id == signals.c.incident_id)
+        .where(_REAL, incidents.c.category == "data_quality", signals.c.received_at > since)
+        .order_by(signals.c.received_at.desc())
+        .limit(500)
+    ).scalars()
+    newest: dict[str, Finding] = {}
+    for body in rows:
+        signal = AlertSignal.model_validate(body)
+        check = signal.tags.get("check_name") or signal.fingerprint[-1]
+        if check not in newest or signal.last_seen > newest[check].at:
+            newest[check] = _finding(check, signal)
+    return list(newest.values())
+
+
+def _finding(check: str, signal: AlertSignal) -> Finding:
+    tags = signal.tags
+    return Finding(
+        check=check,
+        value=tags.get("metric_value", ""),
+        threshold=tags.get("threshold", ""),
+        severity=tags.get("severity", signal.level),
+        message=signal.message,
+        at=signal.last_seen,
+    )
+
+
+def _incidents(connection: Connection, wanted: ColumnElement[bool], order: Sequence[Any], limit: int) -> list[Incident]:
+    rows = connection.execute(select(incidents).where(wanted, _REAL).order_by(*order).limit(limit)).mappings()
+    return [of_row(row) for row in rows]

@@ -40,6 +40,14 @@ class Channel(Protocol):
         """How many attempts a minute the other side bears; None: any number."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """How many may be on their way together: one, where a second try of the same would arrive as another message.
+
+        So a process that is killed leaves at most one message of which nobody knows.
+        """
+        ...
+
     async def send(self, notice: Notice, key: str) -> Outcome:
         """Try once; `key` is the same for each try of one notification. Never raises for what the other side does."""
         ...
@@ -53,6 +61,7 @@ class UnconfiguredChannel:
     """Stands where nothing is configured."""
 
     per_minute = None
+    at_once = 1
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
@@ -72,6 +81,7 @@ class FakeChannel:
     outcomes: list[Outcome] = field(default_factory=list)
     sent: list[tuple[str, Notice]] = field(default_factory=list)
     per_minute: int | None = None
+    at_once: int = 8
 
     async def send(self, notice: Notice, key: str) -> Outcome:
         """Take a notice."""

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from notification_gateway.delivery.channel import Channel, Outcome, Rejected
+from notification_gateway.delivery.grouping import Group, join_storm
+from notification_gateway.delivery.pacing import allowance
 from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Claim, NewNotification
@@ -15,7 +17,6 @@ from notification_gateway.storage import Storage
 
 _log = logging.getLogger(__name__)
 
-CONCURRENCY = 8
 # Retries, and what other replicas put into the outbox; what this process puts in wakes the loop at once.
 POLL_SECONDS = 0.5
 MAX_SEND_SECONDS = 10.0
@@ -45,6 +46,7 @@ class DeliveryLoop:
         witness: Witness,
         *,
         lease: timedelta,
+        group: Group | None = None,
         failover: policy.Channel | None = None,
         on_failover: Callable[[], None] | None = None,
     ) -> None:
@@ -56,6 +58,7 @@ class DeliveryLoop:
         self._lease = lease
         # Well within the lease, so that nobody sends the same beside us.
         self._send_seconds = min(MAX_SEND_SECONDS, lease.total_seconds() / 2)
+        self._group = group
         self._failover = failover
         self._on_failover = on_failover
         self._wake = asyncio.Event()
@@ -88,22 +91,20 @@ class DeliveryLoop:
         return len(claimed)
 
     async def _claim(self) -> list[Claim]:
-        free = CONCURRENCY - len(self._sending)
+        free = self._channel.at_once - len(self._sending)
         if free <= 0:
             return []
         return await asyncio.to_thread(self._claim_now, free)
 
     def _claim_now(self, limit: int) -> list[Claim]:
         # Alone, because the rate is counted over all replicas.
+        now = self._clock()
         with self._storage.alone(self.name) as connection:
-            return outbox.claim(
-                connection,
-                self.name,
-                self._clock(),
-                self._lease,
-                limit=limit,
-                per_minute=self._channel.per_minute,
-            )
+            sent = outbox.attempts(connection, self.name, now)
+            allowed = allowance(self._channel.per_minute, limit, sent, now)
+            if self._group is not None and allowed.messages:
+                join_storm(connection, self.name, now, self._group, scarce=allowed.scarce)
+            return outbox.claim(connection, self.name, now, self._lease, limit=allowed.messages)
 
     async def _pause(self) -> None:
         try:
@@ -147,7 +148,6 @@ class DeliveryLoop:
                 case TryAgain(at, detail):
                     outbox.mark_waiting(connection, claimed, at, detail)
                 case GiveUp(detail, failover):
-                    outbox.mark_failed(connection, claimed, detail)
                     if failover and self._failover is not None:
                         other = NewNotification(
                             dedupe_key=f"{claimed.dedupe_key}:{self._failover}",
@@ -157,4 +157,7 @@ class DeliveryLoop:
                             due=now,
                             incident_id=claimed.incident_id,
                         )
-                        outbox.put(connection, other, now)
+                        taken_over_by = outbox.put(connection, other, now)
+                        if taken_over_by is not None:
+                            outbox.hand_group_over(connection, claimed, self._failover, taken_over_by)
+                    outbox.mark_failed(connection, claimed, detail)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection, select
 
 from notification_gateway.incidents.queries import of_row
+from notification_gateway.outbox.model import NotificationState
 from notification_gateway.policy.model import Priority
 from notification_gateway.storage import Storage
 from notification_gateway.tables import incidents, notifications
@@ -15,11 +16,11 @@ from servicekit.problems import problem_responses
 
 
 class AlertNotification(BaseModel):
-    """One message about an incident; `suppressed` was judged, but is not for people (environment verify)."""
+    """One message about an incident; `suppressed` is not for people (verify), `grouped` goes with others."""
 
     kind: str
     channel: str
-    state: Literal["pending", "sending", "sent", "failed", "suppressed"]
+    state: NotificationState
     attempts: int
     created_at: datetime
     sent_at: datetime | None
@@ -50,6 +51,9 @@ class Alert(BaseModel):
     request_ids: list[str]
     tags: dict[str, str]
     event_id: Annotated[str | None, Field(description="The latest event in the collector")]
+    acknowledged_at: datetime | None
+    acknowledged_by: Annotated[str | None, Field(description="Who takes care of it")]
+    escalated_at: Annotated[datetime | None, Field(description="When it was told of again, because nobody did")]
     silence_id: Annotated[int | None, Field(description="The silence that covers it")]
     notifications: list[AlertNotification]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from contracts.signals import AlertSignal
+from contracts.signals import AlertSignal, Level
 from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Priority
 
@@ -21,6 +21,14 @@ VERIFY = "verify"
 
 State = Literal["open", "resolved"]
 Resolution = Literal["recovered", "quiet"]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How often the same thing happened in some time."""
+
+    incidents: int
+    occurrences: int
 
 
 def incident_key(environment: str, service: str, fingerprint: Sequence[str]) -> str:
@@ -41,7 +49,7 @@ class Incident:
     service: str
     fingerprint: list[str]
     monitoring_point: str
-    level: str
+    level: Level
     category: str
     message: str
     priority: Priority
@@ -61,6 +69,10 @@ class Incident:
     event_id: str | None
     notified: list[str]
     silence_id: int | None
+    told_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+    escalated_at: datetime | None = None
 
     @classmethod
     def opened_by(cls, signal: AlertSignal, decision: Decision, now: datetime) -> "Incident":
@@ -118,6 +130,8 @@ class Incident:
         # "none" is past P2 in the alphabet too.
         if decision.priority < self.priority:
             self.priority, self.rule, self.reason = decision.priority, decision.rule, decision.reason
+            # Whoever took care of it did so for something less.
+            self.acknowledged_at, self.acknowledged_by = None, None
 
     def ended_by(self, signal: AlertSignal) -> bool:
         """Say whether a recovery is this incident's."""
@@ -127,6 +141,11 @@ class Incident:
             and len(self.fingerprint) == len(signal.fingerprint)
             and all(told in (ANY_PART, part) for told, part in zip(signal.fingerprint, self.fingerprint, strict=True))
         )
+
+    def acknowledge(self, by: str, now: datetime) -> None:
+        """Write down who takes care of it; the first one counts."""
+        if self.acknowledged_at is None:
+            self.acknowledged_at, self.acknowledged_by = now, by
 
     def resolve(self, resolution: Resolution, now: datetime, seen: datetime | None = None) -> None:
         """End the incident; `seen` is when it was over by the sender's clock."""

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
-from notification_gateway.incidents.model import QUIET, Incident
+from notification_gateway.incidents.model import QUIET, History, Incident
 from notification_gateway.tables import incidents
 
 _COLUMNS = [incidents.c[each.name] for each in fields(Incident)]
@@ -46,6 +46,36 @@ def quiet_since(connection: Connection, now: datetime, besides: Sequence[str]) -
         )
     )
     return [of_row(row) for row in rows.mappings()]
+
+
+def unacknowledged(connection: Connection, told_before: datetime) -> list[Incident]:
+    """Return the open P0 incidents of which people were told by then, that nobody acknowledged, not escalated yet."""
+    rows = connection.execute(
+        select(*_COLUMNS).where(
+            incidents.c.state == "open",
+            incidents.c.priority == "P0",
+            incidents.c.told_at <= told_before,
+            incidents.c.acknowledged_at.is_(None),
+            incidents.c.escalated_at.is_(None),
+        )
+    )
+    return [of_row(row) for row in rows.mappings()]
+
+
+def by_id(connection: Connection, incident_id: int) -> Incident | None:
+    """Return an incident, or None."""
+    row = connection.execute(select(*_COLUMNS).where(incidents.c.id == incident_id)).mappings().first()
+    return None if row is None else of_row(row)
+
+
+def history(connection: Connection, key: str, since: datetime) -> History:
+    """Return how often the same has happened since then, what goes on now included."""
+    row = connection.execute(
+        select(func.count(), func.sum(incidents.c.occurrences)).where(
+            incidents.c.key == key, incidents.c.last_seen > since
+        )
+    ).one()
+    return History(incidents=row[0], occurrences=int(row[1] or 0))
 
 
 def add(connection: Connection, incident: Incident) -> None:

@@ -1,19 +1,23 @@
 """Who is told of an incident: writes notifications and summary entries beside the change that causes them."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import Connection
 
+from notification_gateway.incidents import queries as incidents
 from notification_gateway.incidents.model import RESOLVED_HOLD, VERIFY, Incident
 from notification_gateway.messages.composer import Composer
+from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox import queries as outbox
-from notification_gateway.outbox.model import NewNotification
+from notification_gateway.outbox.model import Kind, NewNotification
 from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Alert, Channel
 from notification_gateway.summaries.queries import add_entry
 
 WEIXIN_CATEGORY = "weixin"
+DAY = timedelta(days=1)
 PeriodStart = Callable[[Alert, datetime], datetime]
 
 
@@ -38,22 +42,21 @@ class Telling:
                 start = self._period_start(action.alert, now)
                 add_entry(connection, action.alert, channel, start, incident.id, occurrences)
 
+    def escalated(
+        self, connection: Connection, incident: Incident, channels: Sequence[Literal["weixin", "email"]], now: datetime
+    ) -> None:
+        """Tell of an incident that nobody has acknowledged."""
+        for wanted in dict.fromkeys(_channel_for(incident, each) for each in channels):
+            self._put(connection, incident, "escalated", wanted, self._composer.escalated(incident), now)
+            if wanted not in incident.notified:
+                incident.notified = [*incident.notified, wanted]
+        incident.escalated_at = now
+
     def resolved(self, connection: Connection, incident: Incident, now: datetime) -> None:
         """Tell those who know of the incident that it is over, unless it soon begins again."""
         for channel in incident.notified:
-            outbox.put(
-                connection,
-                NewNotification(
-                    dedupe_key=f"incident:{incident.id}:resolved:{channel}",
-                    kind="resolved",
-                    channel=_known(channel),
-                    notice=self._composer.resolved(incident),
-                    due=now + RESOLVED_HOLD,
-                    incident_id=incident.id,
-                    suppressed=incident.environment == VERIFY,
-                ),
-                now,
-            )
+            notice = self._composer.resolved(incident)
+            self._put(connection, incident, "resolved", _known(channel), notice, now, hold=RESOLVED_HOLD)
 
     def began_again(self, connection: Connection, incident: Incident) -> None:
         """Say nothing of an end that was none."""
@@ -62,20 +65,32 @@ class Telling:
     def _tell_at_once(self, connection: Connection, incident: Incident, channel: Channel, now: datetime) -> None:
         if channel in incident.notified or channel == "dashboard":
             return
-        outbox.put(
-            connection,
-            NewNotification(
-                dedupe_key=f"incident:{incident.id}:opened:{channel}",
-                kind="opened",
-                channel=channel,
-                notice=self._composer.opened(incident),
-                due=now,
-                incident_id=incident.id,
-                suppressed=incident.environment == VERIFY,
-            ),
-            now,
-        )
+        history = incidents.history(connection, incident.key, now - DAY)
+        self._put(connection, incident, "opened", channel, self._composer.opened(incident, history, now), now)
         incident.notified = [*incident.notified, channel]
+        incident.told_at = incident.told_at or now
+
+    def _put(
+        self,
+        connection: Connection,
+        incident: Incident,
+        kind: Kind,
+        channel: Channel,
+        notice: Notice,
+        now: datetime,
+        *,
+        hold: timedelta = timedelta(0),
+    ) -> None:
+        new = NewNotification(
+            dedupe_key=f"incident:{incident.id}:{kind}:{channel}",
+            kind=kind,
+            channel=channel,
+            notice=notice,
+            due=now + hold,
+            incident_id=incident.id,
+            suppressed=incident.environment == VERIFY,
+        )
+        outbox.put(connection, new, now)
 
 
 def _channel_for(incident: Incident, wanted: Channel) -> Channel:

@@ -1,26 +1,35 @@
-"""Writes the notices of incidents, summaries and calls of /notify."""
+"""Writes the notices of incidents, storms and summaries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from notification_gateway.incidents.model import Incident
-from notification_gateway.messages.notice import Line, Notice
-from notification_gateway.messages.points import point_texts, runbook_anchor
+from notification_gateway.incidents.model import History, Incident
+from notification_gateway.messages.language import Language, Phrase
+from notification_gateway.messages.links import Links
+from notification_gateway.messages.notice import Chart, Line, Notice
+from notification_gateway.messages.points import point_texts
+from notification_gateway.outbox.model import Kind
 from notification_gateway.policy.model import Alert
 
 # WeChat takes 2048 bytes in all, and the advice below the message must still fit.
 MAX_MESSAGE = 300
 MAX_REQUEST_IDS = 3
 MAX_ROWS = 40
+# Of a storm, so that a WeChat text still holds them.
+MAX_MEMBERS = 15
 
-_SUMMARY_TITLES = {
-    "hourly_summary": "每小时告警汇总 Hourly alert summary",
-    "daily_digest": "每日告警摘要 Daily alert digest",
+_SUMMARY_TITLES: dict[Alert, Phrase] = {
+    "immediate": Phrase("告警汇总", "Alert summary"),
+    "hourly_summary": Phrase("每小时告警汇总", "Hourly alert summary"),
+    "daily_digest": Phrase("每日告警摘要", "Daily alert digest"),
 }
-_RESOLUTIONS = {"recovered": "故障方报告恢复 reported as recovered", "quiet": "15 分钟内未再发生 quiet for 15 minutes"}
+_RESOLUTIONS = {
+    "recovered": Phrase("故障方报告恢复", "reported as recovered"),
+    "quiet": Phrase("15 分钟内未再发生", "quiet for 15 minutes"),
+}
+_OPEN, _RESOLVED = Phrase("进行中", "open"), Phrase("已恢复", "resolved")
 
 
 @dataclass(frozen=True)
@@ -32,96 +41,170 @@ class SummaryEntry:
 
 
 class Composer:
-    """Writes times in one zone, and links to the collector and the runbook."""
+    """Writes in one language, and times in one zone."""
 
-    def __init__(self, zone: ZoneInfo, collector_url: str, runbook_url: str) -> None:
+    def __init__(self, zone: ZoneInfo, language: Language, links: Links) -> None:
         self._zone = zone
-        self._collector_url = collector_url.rstrip("/")
-        self._runbook_url = runbook_url
+        self._language = language
+        self._links = links
 
-    def opened(self, incident: Incident) -> Notice:
-        """Say that an incident began."""
-        known = point_texts().get(incident.monitoring_point)
-        lines = [
-            self._service(incident),
-            Line(label="现象 What", value=_cut(incident.message, MAX_MESSAGE)),
-            Line(label="开始 Since", value=self._time(incident.first_seen)),
-            Line(label="次数 Times", value=str(incident.occurrences)),
-        ]
-        if known:
-            lines.append(Line(label="先做 Do first", value=f"{known.first_zh} {known.first_en}"))
-        lines += self._links(incident)
-        if incident.request_ids:
-            some = ", ".join(incident.request_ids[:MAX_REQUEST_IDS])
-            lines.append(Line(label="请求 Requests", value=some))
-        lines.append(Line(label="规则 Rule", value=incident.rule or incident.reason))
-        return Notice(
-            title=f"【{incident.priority} 告警 Alert】{_name(incident)}",
-            lines=tuple(lines),
-            reference=f"#{incident.id}",
-        )
+    def opened(self, incident: Incident, history: History, now: datetime) -> Notice:
+        """Say that an incident began: what, since when, how often, where, and what to do first."""
+        title = f"【{incident.priority} {self._in('告警', 'Alert')}】{self._name(incident)}"
+        return self._alert(title, incident, self._how_often(incident, history), now)
+
+    def escalated(self, incident: Incident) -> Notice:
+        """Say that nobody has taken care of an incident."""
+        title = f"【{incident.priority} {self._in('无人确认', 'Not acknowledged')}】{self._name(incident)}"
+        times = self._line("次数", "Times", str(incident.occurrences))
+        return self._alert(title, incident, times, incident.told_at or incident.opened_at)
 
     def resolved(self, incident: Incident) -> Notice:
         """Say that an incident is over."""
         lasted = incident.last_seen - incident.first_seen
-        lines = (
-            self._service(incident),
-            Line(label="开始 Since", value=self._time(incident.first_seen)),
-            Line(label="结束 Until", value=f"{self._time(incident.last_seen)}（{_duration(lasted)}）"),
-            Line(label="次数 Times", value=str(incident.occurrences)),
-            Line(label="原因 How", value=_RESOLUTIONS[incident.resolution or "quiet"]),
-            *self._links(incident),
+        until = f"{self._time(incident.last_seen)}（{_duration(lasted)}）"
+        return self._notice(
+            f"【{self._in('已恢复', 'Resolved')}】{self._name(incident)}",
+            (
+                self._service(incident),
+                self._line("开始", "Since", self._time(incident.first_seen)),
+                self._line("结束", "Until", until),
+                self._line("次数", "Times", str(incident.occurrences)),
+                self._line("原因", "How", _RESOLUTIONS[incident.resolution or "quiet"].to(self._language)),
+                *self._places(incident),
+            ),
+            reference=f"#{incident.id}",
+            url=self._links.event(incident) or self._links.dashboard(),
         )
-        return Notice(title=f"【已恢复 Resolved】{_name(incident)}", lines=lines, reference=f"#{incident.id}")
 
-    def summary(self, alert: Alert, start: datetime, end: datetime, entries: Sequence[SummaryEntry]) -> Notice:
-        """Say what happened in a period, most frequent first."""
+    def storm(self, kind: Kind, notices: Sequence[Notice]) -> Notice:
+        """Say in one message what many would say."""
+        title = self._in("告警风暴", "Alert storm") if kind == "opened" else self._in("已恢复", "Resolved")
+        rows = [f"{each.reference} {each.title}" for each in notices[:MAX_MEMBERS]]
+        if len(notices) > MAX_MEMBERS:
+            rows.append(self._more(len(notices) - MAX_MEMBERS))
+        dashboard = self._links.dashboard()
+        return self._notice(
+            f"【{title}】{self._count(len(notices))}",
+            (self._link("面板", "Dashboard", dashboard),) if dashboard else (),
+            paragraphs=tuple(rows),
+            reference=f"{notices[0].reference}–{notices[-1].reference}",
+            url=dashboard,
+        )
+
+    def summary(
+        self, alert: Alert, start: datetime, end: datetime, entries: Sequence[SummaryEntry], by_time: Sequence[int]
+    ) -> Notice:
+        """Say what happened in a period, most frequent first; `by_time` are the occurrences of its equal parts."""
         ordered = sorted(entries, key=lambda entry: (entry.incident.priority, -entry.occurrences))
         rows = [self._row(entry) for entry in ordered[:MAX_ROWS]]
         if len(ordered) > MAX_ROWS:
-            rows.append(f"…… 另有 {len(ordered) - MAX_ROWS} 个事件，见告警面板 and more: see the dashboard")
-        lines = (
-            Line(label="时段 Period", value=f"{self._time(start)} – {self._time(end)}"),
-            Line(label="事件 Incidents", value=str(len(ordered))),
-            Line(label="次数 Times", value=str(sum(entry.occurrences for entry in ordered))),
-        )
-        return Notice(
-            title=f"【{_SUMMARY_TITLES[alert]}】{len(ordered)} 个事件 incidents",
-            lines=lines,
+            rows.append(self._more(len(ordered) - MAX_ROWS))
+        lines = [
+            self._line("时段", "Period", f"{self._time(start)} – {self._time(end)}"),
+            self._line("事件", "Incidents", str(len(ordered))),
+            self._line("次数", "Times", str(sum(entry.occurrences for entry in ordered))),
+        ]
+        if dashboard := self._links.dashboard():
+            lines.append(self._link("面板", "Dashboard", dashboard))
+        labels = (f"{start.astimezone(self._zone):%H:%M}", f"{end.astimezone(self._zone):%H:%M}")
+        return self._notice(
+            f"【{_SUMMARY_TITLES[alert].to(self._language)}】{self._count(len(ordered))}",
+            tuple(lines),
             paragraphs=tuple(rows),
+            chart=Chart(title=self._in("次数", "Times"), labels=labels, values=tuple(by_time)),
             reference=f"{alert} {self._time(end)}",
+            url=dashboard,
         )
+
+    def _alert(self, title: str, incident: Incident, times: Line, now: datetime) -> Notice:
+        lines = [
+            self._service(incident),
+            self._line("现象", "What", _cut(incident.message, MAX_MESSAGE)),
+            self._line("开始", "Since", self._time(incident.first_seen)),
+            times,
+        ]
+        known = point_texts().get(incident.monitoring_point)
+        if known:
+            lines.append(self._line("先做", "Do first", Phrase(known.first_zh, known.first_en).to(self._language)))
+        acknowledge = self._links.acknowledgement(incident.id, now)
+        if acknowledge:
+            lines.append(self._link("我来处理", "Acknowledge", acknowledge))
+        lines += self._places(incident)
+        if incident.request_ids:
+            lines.append(self._line("请求", "Requests", ", ".join(incident.request_ids[:MAX_REQUEST_IDS])))
+        lines.append(self._line("规则", "Rule", incident.rule or incident.reason))
+        url = acknowledge or self._links.event(incident)
+        return self._notice(title, tuple(lines), reference=f"#{incident.id}", url=url)
+
+    def _how_often(self, incident: Incident, history: History) -> Line:
+        value = str(incident.occurrences)
+        if history.incidents > 1:
+            value += self._in(
+                f"（24 小时内第 {history.incidents} 起，共 {history.occurrences} 次）",
+                f"(incident {history.incidents} in 24 h, {history.occurrences} times in all)",
+            )
+        return self._line("次数", "Times", value)
 
     def _row(self, entry: SummaryEntry) -> str:
         incident = entry.incident
-        state = "进行中 open" if incident.state == "open" else "已恢复 resolved"
+        state = (_OPEN if incident.state == "open" else _RESOLVED).to(self._language)
+        times = f"{entry.occurrences} {self._in('次', 'times')}"
         return (
-            f"{incident.priority} · {_name(incident)} · {incident.service} · {entry.occurrences} 次 times · {state} · "
+            f"{incident.priority} · {self._name(incident)} · {incident.service} · {times} · {state} · "
             f"{_cut(incident.message, 160)}"
         )
 
-    def _service(self, incident: Incident) -> Line:
-        return Line(label="服务 Service", value=f"{incident.service}（{incident.environment}）")
+    def _notice(
+        self,
+        title: str,
+        lines: tuple[Line, ...],
+        *,
+        reference: str,
+        url: str,
+        paragraphs: tuple[str, ...] = (),
+        chart: Chart | None = None,
+    ) -> Notice:
+        return Notice(
+            title=title,
+            lines=lines,
+            paragraphs=paragraphs,
+            chart=chart,
+            reference=reference,
+            url=url,
+            language=self._language,
+        )
 
-    def _links(self, incident: Incident) -> list[Line]:
-        links = []
-        if self._collector_url and incident.event_id:
-            url = f"{self._collector_url}/issues/event/{UUID(incident.event_id)}/"
-            links.append(Line(label="事件 Event", value=url))
-        if incident.monitoring_point in point_texts():
-            url = f"{self._runbook_url}#{runbook_anchor(incident.monitoring_point)}"
-            links.append(Line(label="手册 Runbook", value=url))
-        return links
+    def _service(self, incident: Incident) -> Line:
+        return self._line("服务", "Service", f"{incident.service}（{incident.environment}）")
+
+    def _places(self, incident: Incident) -> list[Line]:
+        places = (("事件", "Event", self._links.event(incident)), ("手册", "Runbook", self._links.runbook(incident)))
+        return [self._link(zh, en, url) for zh, en, url in places if url]
+
+    def _line(self, zh: str, en: str, value: str) -> Line:
+        return Line(label=self._in(zh, en), value=value)
+
+    def _link(self, zh: str, en: str, url: str) -> Line:
+        return Line(label=self._in(zh, en), value=url, url=url)
+
+    def _name(self, incident: Incident) -> str:
+        known = point_texts().get(incident.monitoring_point)
+        if known is None:
+            return " / ".join(incident.fingerprint)
+        return incident.monitoring_point if self._language == "en" else f"{known.name} {incident.monitoring_point}"
+
+    def _count(self, number: int) -> str:
+        return f"{number} {self._in('个事件', 'incidents')}"
+
+    def _more(self, number: int) -> str:
+        return self._in(f"…… 另有 {number} 个事件，见告警面板", f"and {number} more: see the dashboard")
+
+    def _in(self, zh: str, en: str) -> str:
+        return Phrase(zh, en).to(self._language)
 
     def _time(self, at: datetime) -> str:
         return f"{at.astimezone(self._zone):%Y-%m-%d %H:%M:%S %Z}"
-
-
-def _name(incident: Incident) -> str:
-    known = point_texts().get(incident.monitoring_point)
-    if known is None:
-        return " / ".join(incident.fingerprint)
-    return f"{known.name} {incident.monitoring_point}"
 
 
 def _duration(span: timedelta) -> str:

@@ -2,20 +2,33 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from notification_gateway.messages.language import Language, Phrase
+
 
 class Line(BaseModel):
-    """One labelled line; the label is in both languages."""
+    """One labelled line; what its `value` links to is `url`."""
 
     model_config = ConfigDict(frozen=True)
 
     label: str
     value: str
+    url: str = ""
+
+
+class Chart(BaseModel):
+    """Occurrences over the time of a summary; `labels` name the first and the last bar."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str
+    labels: tuple[str, str]
+    values: tuple[int, ...]
 
 
 class Notice(BaseModel):
     """Title, labelled lines, then free paragraphs; kept as it is across retries, so that they are the same message.
 
-    `lines` are in order of importance: a channel that has to cut cuts at the end.
+    `lines` are in order of importance: a channel that has to cut cuts at the end. `url` is where a card leads.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -23,4 +36,12 @@ class Notice(BaseModel):
     title: str
     lines: tuple[Line, ...] = ()
     paragraphs: tuple[str, ...] = ()
+    chart: Chart | None = None
     reference: str
+    url: str = ""
+    language: Language = "both"
+
+    @property
+    def reference_line(self) -> str:
+        """What to name when one speaks of it."""
+        return f"{Phrase('编号', 'Ref').to(self.language)}: {self.reference}"

@@ -1,16 +1,17 @@
 """The outbox in the database."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
 
+from notification_gateway.delivery.pacing import MINUTE, Attempts
 from notification_gateway.messages.notice import Notice
-from notification_gateway.outbox.model import URGENCY, Claim, NewNotification
+from notification_gateway.outbox.model import URGENCY, Claim, Kind, NewNotification
 from notification_gateway.policy.model import Channel
 from notification_gateway.storage import upsert
 from notification_gateway.tables import notifications
-
-MINUTE = timedelta(minutes=1)
 
 
 def put(connection: Connection, new: NewNotification, now: datetime) -> int | None:
@@ -45,21 +46,21 @@ def withdraw_resolved(connection: Connection, incident_id: int) -> None:
     )
 
 
-def claim(
-    connection: Connection, channel: Channel, now: datetime, lease: timedelta, *, limit: int, per_minute: int | None
-) -> list[Claim]:
+def attempts(connection: Connection, channel: Channel, now: datetime) -> Attempts:
+    """Return what was sent through a channel in the last minute."""
+    row = connection.execute(
+        select(func.count(), func.max(notifications.c.last_attempt_at)).where(
+            notifications.c.channel == channel, notifications.c.last_attempt_at > now - MINUTE
+        )
+    ).one()
+    return Attempts(row[0], row[1])
+
+
+def claim(connection: Connection, channel: Channel, now: datetime, lease: timedelta, *, limit: int) -> list[Claim]:
     """Take up to `limit` due notifications, most urgent first, for as long as the lease.
 
-    At most `per_minute` attempts are made in any minute, by all processes together. Messages of one incident keep
-    their order.
+    Messages of one incident keep their order.
     """
-    if per_minute is not None:
-        recent = connection.execute(
-            select(func.count()).where(
-                notifications.c.channel == channel, notifications.c.last_attempt_at > now - MINUTE
-            )
-        ).scalar_one()
-        limit = min(limit, per_minute - recent)
     if limit <= 0:
         return []
     rows = connection.execute(
@@ -97,8 +98,50 @@ def claim(
     ]
 
 
+def waiting_alike(
+    connection: Connection, channel: Channel, kind: Kind, now: datetime, limit: int
+) -> Sequence[Row[Any, Any]]:
+    """Return the due notifications of incidents that nobody has tried to send yet, oldest first."""
+    return connection.execute(
+        select(notifications.c.id, notifications.c.notice)
+        .where(
+            notifications.c.channel == channel,
+            notifications.c.kind == kind,
+            notifications.c.incident_id.is_not(None),
+            notifications.c.state == "pending",
+            notifications.c.attempts == 0,
+            notifications.c.next_attempt_at <= now,
+            ~_waits_for_another(),
+        )
+        .order_by(notifications.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def put_into_group(connection: Connection, ids: Sequence[int], group_id: int) -> None:
+    """Have one notification tell of others, too."""
+    connection.execute(
+        update(notifications)
+        .where(notifications.c.id.in_(ids))
+        .values(state="grouped", group_id=group_id, detail=f"told of in message {group_id}")
+    )
+
+
+def hand_group_over(connection: Connection, claimed: Claim, channel: Channel, group_id: int) -> None:
+    """Have the members of a group told of by another notification, through another channel."""
+    connection.execute(
+        update(notifications)
+        .where(notifications.c.group_id == claimed.id)
+        .values(channel=channel, group_id=group_id, detail=f"told of in message {group_id}")
+    )
+
+
 def mark_sent(connection: Connection, claimed: Claim, now: datetime, detail: str) -> None:
-    """Write down that the other side has it."""
+    """Write down that the other side has it, and so of what it tells of besides."""
+    connection.execute(
+        update(notifications).where(notifications.c.group_id == claimed.id).values(state="sent", sent_at=now)
+    )
     connection.execute(
         update(notifications)
         .where(notifications.c.id == claimed.id)
@@ -123,9 +166,13 @@ def mark_waiting(connection: Connection, claimed: Claim, until: datetime, detail
 
 def mark_failed(connection: Connection, claimed: Claim, detail: str) -> None:
     """Write down that it is given up, unless another process holds it by now."""
-    connection.execute(
+    given_up = connection.execute(
         update(notifications).where(_still_held(claimed)).values(state="failed", lease_until=None, detail=detail)
     )
+    if given_up.rowcount:
+        connection.execute(
+            update(notifications).where(notifications.c.group_id == claimed.id).values(state="failed", detail=detail)
+        )
 
 
 def counts(connection: Connection) -> dict[tuple[str, str], int]:
@@ -163,7 +210,7 @@ def _waits_for_another() -> ColumnElement[bool]:
             earlier.c.incident_id == notifications.c.incident_id,
             earlier.c.channel == notifications.c.channel,
             earlier.c.id < notifications.c.id,
-            earlier.c.state.in_(("pending", "sending")),
+            earlier.c.state.in_(("pending", "sending", "grouped")),
         )
         .exists()
     )

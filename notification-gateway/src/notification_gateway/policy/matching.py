@@ -3,9 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal, Protocol
 
-from contracts.signals import AlertSignal, Level
+from contracts.signals import Level
 from notification_gateway.policy.model import ANY_TAIL, Condition
+
+Property = Literal["fingerprint", "level", "category", "service"]
+
+
+class Described(Protocol):
+    """A signal or an incident."""
+
+    @property
+    def fingerprint(self) -> Sequence[str]: ...
+    @property
+    def level(self) -> Level: ...
+    @property
+    def category(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def environment(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +36,9 @@ class Subject:
     service: str
 
     @classmethod
-    def of(cls, signal: AlertSignal) -> "Subject":
-        """Return a signal's subject."""
-        return cls(tuple(signal.fingerprint), signal.level, signal.category, signal.service)
+    def of(cls, described: Described) -> "Subject":
+        """Return the subject of a signal or an incident."""
+        return cls(tuple(described.fingerprint), described.level, described.category, described.service)
 
 
 def fingerprint_matches(pattern: Sequence[str], fingerprint: Sequence[str]) -> bool:
@@ -33,12 +51,20 @@ def fingerprint_matches(pattern: Sequence[str], fingerprint: Sequence[str]) -> b
 
 def matches(condition: Condition, subject: Subject) -> bool:
     """Say whether all named properties match."""
-    return (
-        (condition.fingerprint is None or fingerprint_matches(condition.fingerprint, subject.fingerprint))
-        and (condition.level is None or _level_matches(condition.level, subject.level))
-        and condition.category in (None, subject.category)
-        and condition.service in (None, subject.service)
-    )
+    return mismatch(condition, subject) is None
+
+
+def mismatch(condition: Condition, subject: Subject) -> Property | None:
+    """Return the first property that doesn't match, or None."""
+    if condition.fingerprint is not None and not fingerprint_matches(condition.fingerprint, subject.fingerprint):
+        return "fingerprint"
+    if condition.level is not None and not _level_matches(condition.level, subject.level):
+        return "level"
+    if condition.category not in (None, subject.category):
+        return "category"
+    if condition.service not in (None, subject.service):
+        return "service"
+    return None
 
 
 def _level_matches(wanted: Level, level: Level) -> bool:

@@ -66,6 +66,12 @@ class Action(_Part):
     alert: Alert
     channel: Channel
 
+    @model_validator(mode="after")
+    def _reaches_somebody(self) -> Self:
+        if (self.alert, self.channel) == ("immediate", "dashboard"):
+            raise ValueError("the dashboard tells nobody at once: use weixin or email, or daily_digest")
+        return self
+
 
 PRIORITY_ACTIONS: Mapping[Priority, tuple[Action, ...]] = MappingProxyType(
     {
@@ -86,11 +92,24 @@ class Rule(_Part):
     actions: Annotated[tuple[Action, ...], Field(min_length=1)]
 
 
+class Escalation(_Part):
+    """An open P0 that nobody has acknowledged after so many minutes is told of once more, by these channels."""
+
+    after_minutes: Annotated[int, Field(ge=1, le=24 * 60)]
+    channels: Annotated[tuple[Literal["weixin", "email"], ...], Field(min_length=1)]
+
+    @property
+    def after(self) -> timedelta:
+        """How long an incident may wait for somebody."""
+        return timedelta(minutes=self.after_minutes)
+
+
 class Policy(_Part):
     """The rules in order, the first that matches counts; what none matches goes by its level."""
 
     defaults: Mapping[Literal["error", "warning", "info"], Priority]
     rules: tuple[Rule, ...] = ()
+    escalation: Escalation | None = None
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contracts.signals import AlertSignal, Level
-from notification_gateway.policy.matching import Subject, matches
+from contracts.signals import Level
+from notification_gateway.policy.matching import Described, Subject, matches
 from notification_gateway.policy.model import Condition
 
 
@@ -29,12 +29,12 @@ class Matcher(BaseModel):
             raise ValueError("name at least one of fingerprint, level, category, service, environment")
         return self
 
-    def covers(self, signal: AlertSignal) -> bool:
-        """Say whether a signal is silenced."""
-        if self.environment not in (None, signal.environment):
+    def covers(self, described: Described) -> bool:
+        """Say whether a signal or an incident is silenced."""
+        if self.environment not in (None, described.environment):
             return False
         named = self.model_dump(exclude={"environment"}, exclude_none=True)
-        return not named or matches(Condition(**named), Subject.of(signal))
+        return not named or matches(Condition(**named), Subject.of(described))
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Silences:
 
     active: Sequence[Silence] = ()
 
-    def covering(self, signal: AlertSignal, now: datetime) -> int | None:
-        """Return the id of a silence that covers the signal now, or None."""
+    def covering(self, described: Described, now: datetime) -> int | None:
+        """Return the id of a silence that covers the signal or incident now, or None."""
         for silence in self.active:
-            if silence.starts_at <= now < silence.ends_at and silence.matcher.covers(signal):
+            if silence.starts_at <= now < silence.ends_at and silence.matcher.covers(described):
                 return silence.id
         return None

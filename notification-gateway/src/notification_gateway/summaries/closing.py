@@ -34,7 +34,9 @@ class Summaries:
     def _close(self, connection: Connection, period: queries.Period, now: datetime) -> None:
         alert, channel, start = period
         end = self._periods.end(alert, start)
-        notice = self._composer.summary(alert, start, end, queries.take_entries(connection, period))
+        entries = queries.take_entries(connection, period)
+        by_time = queries.by_time(connection, start, end, [entry.incident for entry in entries])
+        notice = self._composer.summary(alert, start, end, entries, by_time)
         queries.add_digest(connection, period, end, notice)
         if channel == "dashboard":
             return

@@ -5,13 +5,16 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
 
+from notification_gateway.incidents.model import Incident, incident_key
 from notification_gateway.incidents.queries import of_row
 from notification_gateway.messages.composer import SummaryEntry
 from notification_gateway.messages.notice import Notice
 from notification_gateway.policy.model import Alert, Channel
 from notification_gateway.storage import upsert
-from notification_gateway.tables import digests, incidents, summary_entries
+from notification_gateway.tables import digests, incidents, occurrence_minutes, summary_entries
 
+# An hour in steps of two and a half minutes, a day in steps of an hour.
+PARTS = 24
 Period = tuple[Alert, Channel, datetime]
 
 
@@ -59,6 +62,19 @@ def take_entries(connection: Connection, period: Period) -> list[SummaryEntry]:
     entries = [SummaryEntry(of_row(row), row["in_period"]) for row in rows]
     connection.execute(delete(summary_entries).where(here))
     return entries
+
+
+def by_time(connection: Connection, start: datetime, end: datetime, told: Sequence[Incident]) -> list[int]:
+    """Return the occurrences of incidents in equal parts of a period."""
+    keys = {incident.key for incident in told}
+    rows = connection.execute(
+        select(occurrence_minutes).where(occurrence_minutes.c.minute >= start, occurrence_minutes.c.minute < end)
+    )
+    counts = [0] * PARTS
+    for row in rows:
+        if incident_key(row.environment, row.service, row.fingerprint) in keys:
+            counts[int((row.minute - start) / (end - start) * PARTS)] += row.occurrences
+    return counts
 
 
 def add_digest(connection: Connection, period: Period, end: datetime, notice: Notice) -> None:

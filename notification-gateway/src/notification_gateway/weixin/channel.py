@@ -1,16 +1,19 @@
-"""WeChat Work as a channel: an application's text messages, or a group robot's markdown."""
+"""WeChat Work as a channel: an application's messages, or a group robot's markdown."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import monitoring
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
-from notification_gateway.messages.forms import cut_bytes, markdown, plain
+from notification_gateway.messages.forms import card, cut_bytes, markdown, plain
 from notification_gateway.messages.notice import Notice
 from notification_gateway.weixin import errcodes
 from notification_gateway.weixin.client import Answer, WeixinClient
 from notification_gateway.weixin.tokens import TokenCache
+
+# Of an application; a robot has no cards. Ordinary WeChat shows text and cards, but no markdown.
+Form = Literal["text", "markdown", "textcard"]
 
 POINT = "weixin.send_message_failed"
 TEXT_BYTES = 2048
@@ -23,15 +26,20 @@ DUPLICATE_INTERVAL_SECONDS = 1800
 
 
 class AppChannel:
-    """Text messages of an application to named members; ordinary WeChat shows text, but no markdown."""
+    """Messages of an application to named members."""
 
     per_minute = APP_PER_MINUTE
+    # It checks for duplicates, and one that hangs must not hold up the others.
+    at_once = 8
 
-    def __init__(self, client: WeixinClient, tokens: TokenCache, agent_id: int, to_user: str) -> None:
+    def __init__(
+        self, client: WeixinClient, tokens: TokenCache, agent_id: int, to_user: str, form: Form = "text"
+    ) -> None:
         self._client = client
         self._tokens = tokens
         self._agent_id = agent_id
         self._to_user = to_user
+        self._form = form
 
     async def send(self, notice: Notice, key: str) -> Outcome:  # noqa: ARG002 - the text is the same for each try
         """Send once; with a token that turns out to be over, once more with a new one."""
@@ -54,13 +62,21 @@ class AppChannel:
     def _message(self, notice: Notice) -> Mapping[str, Any]:
         return {
             "touser": self._to_user,
-            "msgtype": "text",
             "agentid": self._agent_id,
-            "text": {"content": cut_bytes(plain(notice), TEXT_BYTES)},
+            **self._content(notice),
             # A try whose answer was lost may have arrived. Each notice has its reference, so no two are alike.
             "enable_duplicate_check": 1,
             "duplicate_check_interval": DUPLICATE_INTERVAL_SECONDS,
         }
+
+    def _content(self, notice: Notice) -> Mapping[str, Any]:
+        as_card = card(notice) if self._form == "textcard" else None
+        if as_card is not None:
+            part = {"title": as_card.title, "description": as_card.description, "url": as_card.url}
+            return {"msgtype": "textcard", "textcard": part | {"btntxt": as_card.button}}
+        if self._form == "markdown":
+            return {"msgtype": "markdown", "markdown": {"content": cut_bytes(markdown(notice), TEXT_BYTES)}}
+        return {"msgtype": "text", "text": {"content": cut_bytes(plain(notice), TEXT_BYTES)}}
 
     def _outcome(self, answer: Answer | Rejected) -> Outcome:
         if isinstance(answer, Rejected):
@@ -81,6 +97,7 @@ class RobotChannel:
     """Markdown messages of a group robot."""
 
     per_minute = ROBOT_PER_MINUTE
+    at_once = 1
 
     def __init__(self, client: WeixinClient, key: str) -> None:
         self._client = client

@@ -1,0 +1,1 @@
+"""Acknowledgements: somebody takes care of an incident, and it is not escalated."""

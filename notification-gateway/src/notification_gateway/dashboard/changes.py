@@ -1,0 +1,101 @@
+"""What can be changed from the page: forms that an open session may send."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Cookie, Form, Path, Request
+from pydantic import BaseModel, Field, ValidationError
+from starlette.responses import RedirectResponse, Response
+
+from notification_gateway.acknowledgements.service import Acknowledgements
+from notification_gateway.dashboard import session
+from notification_gateway.dashboard.session import Sessions
+from notification_gateway.silences import queries as silences
+from notification_gateway.silences.model import Matcher
+from notification_gateway.storage import Storage
+from servicekit.problems import ProblemError
+
+_Session = Annotated[str | None, Cookie(alias=session.COOKIE, include_in_schema=False)]
+_Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
+
+
+class SilenceForm(BaseModel):
+    """What the page's form sends; what is empty is not asked for."""
+
+    fingerprint: _Text = ""
+    service: _Text = ""
+    category: _Text = ""
+    minutes: Annotated[int, Field(ge=1, le=30 * 24 * 60)] = 60
+    reason: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
+    by: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]*$")]
+
+    def matcher(self) -> Matcher:
+        """Return what is silenced; raises `ProblemError`."""
+        parts = [part.strip() for part in self.fingerprint.split("/") if part.strip()]
+        named = {"fingerprint": parts or None, "service": self.service or None, "category": self.category or None}
+        try:
+            return Matcher.model_validate(named)
+        except ValidationError as error:
+            raise ProblemError(422, "name at least one of fingerprint, service, category") from error
+
+
+def router(
+    storage: Storage, sessions: Sessions, acknowledgements: Acknowledgements, clock: Callable[[], datetime]
+) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(prefix="/dashboard", include_in_schema=False)
+
+    def check(cookie: str | None) -> None:
+        if not sessions.is_open(cookie, clock()):
+            raise ProblemError(401, "Sign in on the dashboard with the ADMIN_TOKEN first.")
+
+    @routes.post("/session")
+    def post_session(request: Request, token: Annotated[str, Form()], back: Annotated[str, Form()] = "") -> Response:
+        cookie = sessions.begin(token, clock())
+        if cookie is None:
+            raise ProblemError(401, "This is not the ADMIN_TOKEN.")
+        response = _back(back)
+        response.set_cookie(
+            session.COOKIE,
+            cookie,
+            max_age=session.LIFE // timedelta(seconds=1),
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return response
+
+    @routes.post("/incidents/{incident_id}/acknowledge")
+    def post_acknowledge(
+        incident_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
+        by: Annotated[str, Form(min_length=1, max_length=128, pattern=r"^[^\x00]*$")],
+        cookie: _Session = None,
+        back: Annotated[str, Form()] = "",
+    ) -> Response:
+        check(cookie)
+        acknowledgements.acknowledge(incident_id, by)
+        return _back(back)
+
+    @routes.post("/silences")
+    def post_silence(form: Annotated[SilenceForm, Form()], cookie: _Session = None) -> Response:
+        check(cookie)
+        matcher, now = form.matcher(), clock()
+        ends_at = now + timedelta(minutes=form.minutes)
+        with storage.writing() as connection:
+            silences.add(connection, matcher, now, ends_at, reason=form.reason, created_by=form.by, now=now)
+        return _back("silences")
+
+    @routes.post("/silences/{silence_id}/end")
+    def post_end(silence_id: Annotated[int, Path(ge=1, le=2**63 - 1)], cookie: _Session = None) -> Response:
+        check(cookie)
+        with storage.writing() as connection:
+            silences.remove(connection, silence_id)
+        return _back("silences")
+
+    return routes
+
+
+def _back(tab: str) -> RedirectResponse:
+    # Only to one of our own tabs.
+    return RedirectResponse(f"/dashboard/{tab}" if tab.isalpha() else "/dashboard", status_code=303)

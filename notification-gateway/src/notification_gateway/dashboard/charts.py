@@ -1,0 +1,32 @@
+"""A chart as the page's script draws it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Colour = Literal["p0", "p1", "p2", "ok", "soft", "violet"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line or set of bars."""
+
+    label: str
+    values: Sequence[float | None]
+    colour: Colour
+
+
+@dataclass(frozen=True)
+class Chart:
+    """`x` are Unix seconds; bars of several series are stacked; `unit` stands behind each value."""
+
+    kind: Literal["bars", "lines"]
+    x: Sequence[float]
+    series: Sequence[Series]
+    unit: str = ""
+    names: Sequence[str] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to see."""
+        return not any(value for each in self.series for value in each.values)

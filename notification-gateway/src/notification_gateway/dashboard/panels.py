@@ -1,0 +1,220 @@
+"""What each tab shows: from the gateway's database, from Prometheus, and from the registry."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from notification_gateway.dashboard import queries
+from notification_gateway.dashboard.charts import Chart, Colour, Series
+from notification_gateway.dashboard.sources import Prometheus, Registry, Sample, SourceError, Version
+from notification_gateway.silences import queries as silences
+
+HOUR, DAY, WEEK, MONTH = timedelta(hours=1), timedelta(days=1), timedelta(days=7), timedelta(days=30)
+STEP = timedelta(minutes=1)
+RATE_STEP = timedelta(hours=6)
+_REQUESTS = "recommender_requests_total"
+_P99 = "histogram_quantile(0.99, sum by (le{by}) (rate(recommender_{what}_seconds_bucket[5m])))"
+_LEVELS: Sequence[tuple[str, str, Colour]] = (
+    ("1", "1 redis", "p2"),
+    ("2", "2 precomputed", "p1"),
+    ("3", "3 popular", "p0"),
+)
+_STAGES: Mapping[str, Colour] = {"read": "p2", "recall": "p1", "rank": "violet", "request": "soft"}
+_METRIC_COLOURS: Sequence[Colour] = ("p2", "ok", "p1", "violet")
+# The rest stands in the table of versions.
+_METRICS_CHARTED = 4
+_VERSIONS_RATED = 8
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A part that needs somebody else: its content, or why there is none."""
+
+    content: Any = None
+    missing: str = ""
+    configured: bool = True
+
+
+class Panels:
+    """Gathers the content of a tab."""
+
+    def __init__(self, prometheus: Prometheus, registry: Registry) -> None:
+        self._prometheus = prometheus
+        self._registry = registry
+
+    def gather(self, tab: str, connection: Connection, now: datetime) -> dict[str, Any]:
+        """Return what the tab's template needs."""
+        gatherers: dict[str, Callable[[Connection, datetime], dict[str, Any]]] = {
+            "overview": self._overview,
+            "live": self._live,
+            "data": self._data,
+            "models": self._models,
+            "incidents": _incidents,
+            "silences": lambda connection, now: {"silences": silences.listed(connection, now)},
+            "digests": lambda connection, _: {"digests": queries.digests_made(connection)},
+        }
+        return gatherers[tab](connection, now)
+
+    def _overview(self, connection: Connection, now: datetime) -> dict[str, Any]:
+        deliveries = queries.deliveries(connection)
+        return {
+            "open": queries.incidents_of(connection, "open"),
+            "resolved": queries.incidents_of(connection, "resolved", 5),
+            "errors": _errors(connection, now),
+            "failed": sum(row["state"] == "failed" for row in deliveries),
+            "active": self._ask(self._registry, self._serving),
+            "shares": self._ask(self._prometheus, lambda: self._fallback_now(now)),
+        }
+
+    def _live(self, connection: Connection, now: datetime) -> dict[str, Any]:
+        top = queries.most_frequent(connection, now - HOUR)
+        return {
+            "errors": _errors(connection, now),
+            "top": top,
+            "most": max((each.occurrences for each in top), default=1),
+            "fallback": self._ask(self._prometheus, lambda: self._fallback(now)),
+            "latency": self._ask(self._prometheus, lambda: self._latency(now)),
+        }
+
+    def _data(self, connection: Connection, now: datetime) -> dict[str, Any]:
+        x, counts = queries.over_time(connection, now, RATE_STEP, int(WEEK / RATE_STEP), "data_quality")
+        findings = queries.last_findings(connection, now - WEEK)
+        return {
+            "checks": _by_level(x, counts),
+            "nulls": [each for each in findings if ".null_" in each.check],
+            "others": [each for each in findings if ".null_" not in each.check],
+            "databases": queries.incidents_in(connection, ["database"], now - WEEK),
+            "sync_failures": queries.incidents_in(connection, ["feature_store"], now - WEEK),
+            "syncs": self._ask(self._prometheus, lambda: self._syncs(now)),
+        }
+
+    def _models(self, connection: Connection, now: datetime) -> dict[str, Any]:
+        failures = queries.incidents_in(connection, ["model_training", "model"], now - MONTH)
+        trained = self._ask(self._registry, self._registry.versions)
+        deployments = self._ask(self._registry, self._registry.deployments)
+        versions: list[Version] = trained.content or []
+        return {
+            "trained": trained,
+            "recent": sum(each.created_at > now - MONTH for each in versions),
+            "failures": failures,
+            "metrics": _metrics(versions),
+            "deployments": deployments,
+            "rates": self._ask(self._prometheus, lambda: self._rates(deployments.content or [], now)),
+            "comparison": _comparison(versions, deployments.content or []),
+        }
+
+    def _ask(self, source: Prometheus | Registry, ask: Callable[[], Any]) -> Outside:
+        if not source.configured:
+            return Outside(configured=False)
+        try:
+            return Outside(ask())
+        except (SourceError, KeyError, TypeError, ValueError) as error:
+            return Outside(missing=str(error))
+
+    def _serving(self) -> dict[str, Any] | None:
+        return next(
+            (each for each in self._registry.deployments() if each["mode"] == "primary" and each["state"] == "active"),
+            None,
+        )
+
+    def _fallback_now(self, now: datetime) -> dict[str, float]:
+        found = self._prometheus.now(f"sum by (level) (increase({_REQUESTS}[1h]))", now)
+        answers = {each.labels.get("level", ""): each.points[-1][1] for each in found}
+        total = sum(answers.values())
+        return {"total": total, "degraded": (total - answers.get("0", 0.0)) / total * 100 if total else 0.0}
+
+    def _fallback(self, now: datetime) -> Chart:
+        by_level = self._prometheus.over_time(f"sum by (level) (rate({_REQUESTS}[5m]))", now - HOUR, now, STEP)
+        x, columns = _aligned(by_level, "level")
+        totals = [sum(column[place] or 0.0 for column in columns.values()) for place in range(len(x))]
+        series = [
+            Series(
+                name,
+                [
+                    (value or 0.0) / total * 100 if total else 0.0
+                    for value, total in zip(columns.get(level, [0.0] * len(x)), totals, strict=True)
+                ],
+                colour,
+            )
+            for level, name, colour in _LEVELS
+        ]
+        return Chart("bars", x, series, unit="%")
+
+    def _latency(self, now: datetime) -> Chart:
+        stages = self._prometheus.over_time(_P99.format(by=", stage", what="stage"), now - HOUR, now, STEP)
+        whole = self._prometheus.over_time(_P99.format(by="", what="request"), now - HOUR, now, STEP)
+        named = [*stages, *(Sample({"stage": "request"}, each.points) for each in whole)]
+        x, columns = _aligned(named, "stage")
+        series = [
+            Series(stage, [None if value is None else value * 1000 for value in columns[stage]], colour)
+            for stage, colour in _STAGES.items()
+            if stage in columns
+        ]
+        return Chart("lines", x, series, unit="ms")
+
+    def _syncs(self, now: datetime) -> dict[str, float]:
+        found = self._prometheus.now("sum by (outcome) (increase(sync_snapshots_total[7d]))", now)
+        return {each.labels.get("outcome", "?"): round(each.points[-1][1]) for each in found}
+
+    def _rates(self, deployments: Sequence[Mapping[str, Any]], now: datetime) -> list[tuple[str, float, float]]:
+        """Return version, answers and fallback rate (%) for the times in which each was the primary one."""
+        rates, until = [], now
+        served = [each for each in deployments if each["mode"] == "primary" and each["state"] != "failed"]
+        for each in served[:_VERSIONS_RATED]:
+            seconds = max(int((until - each["created_at"]).total_seconds()), 60)
+            found = self._prometheus.now(f"sum by (level) (increase({_REQUESTS}[{seconds}s]))", until)
+            answers = {sample.labels.get("level", ""): sample.points[-1][1] for sample in found}
+            total = sum(answers.values())
+            if total:
+                rates.append((str(each["version"]), total, (total - answers.get("0", 0.0)) / total * 100))
+            until = each["created_at"]
+        return rates
+
+
+def _incidents(connection: Connection, _now: datetime) -> dict[str, Any]:
+    return {
+        "open": queries.incidents_of(connection, "open"),
+        "resolved": queries.incidents_of(connection, "resolved"),
+        "deliveries": queries.deliveries(connection),
+    }
+
+
+def _errors(connection: Connection, now: datetime) -> Chart:
+    return _by_level(*queries.over_time(connection, now, STEP, 60))
+
+
+def _by_level(x: Sequence[float], counts: Mapping[str, Sequence[int]]) -> Chart:
+    return Chart("bars", x, [Series("error", counts["error"], "p0"), Series("warning", counts["warning"], "p1")])
+
+
+def _metrics(versions: Sequence[Version]) -> Chart:
+    names = [name for name in (versions[-1].metrics if versions else {}) if "ndcg" in name.lower()]
+    names = names[:_METRICS_CHARTED] or list(versions[-1].metrics if versions else {})[:_METRICS_CHARTED]
+    series = [
+        Series(name, [version.metrics.get(name) for version in versions], colour)
+        for name, colour in zip(names, _METRIC_COLOURS, strict=False)
+    ]
+    return Chart("lines", range(len(versions)), series, names=[f"v{version.version}" for version in versions])
+
+
+def _comparison(versions: Sequence[Version], deployments: Sequence[Mapping[str, Any]]) -> dict[str, Version]:
+    """Return what is in service by its mode, where more than the primary one is."""
+    known = {version.version: version for version in versions}
+    found: dict[str, Version] = {}
+    for each in deployments:
+        if each["state"] == "active" and each["mode"] not in found and str(each["version"]) in known:
+            found[each["mode"]] = known[str(each["version"])]
+    return found if len(found) > 1 else {}
+
+
+def _aligned(samples: Sequence[Sample], label: str) -> tuple[list[float], dict[str, list[float | None]]]:
+    """Return all moments, and by label the value at each."""
+    x = sorted({at for each in samples for at, _ in each.points})
+    columns: dict[str, list[float | None]] = {}
+    for each in samples:
+        found = dict(each.points)
+        columns[each.labels.get(label, "")] = [found.get(at) for at in x]
+    return x, columns

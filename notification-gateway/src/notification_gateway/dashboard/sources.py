@@ -1,0 +1,146 @@
+"""What the page asks others for: Prometheus and the model registry, each within two seconds or not at all."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+TIMEOUT = httpx.Timeout(2.0)
+# A source that does not answer is not asked again with every view of the page.
+PAUSE = timedelta(seconds=10)
+VERSIONS_SHOWN = 12
+
+Points = Sequence[tuple[float, float]]
+
+
+class SourceError(Exception):
+    """The source gave nothing usable: the panel says so, and the rest of the page stands."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Labels and values over time."""
+
+    labels: Mapping[str, str]
+    points: Points
+
+
+class Source:
+    """GETs JSON; redirects are not followed: only the address that is set is asked."""
+
+    def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
+        self.configured = bool(url)
+        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT) if url else None
+        self._clock = clock
+        self._asked_again = clock()
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """Return the answer; raises `SourceError`."""
+        if self._http is None:
+            raise SourceError("not configured")
+        if self._clock() < self._asked_again:
+            raise SourceError("it did not answer a moment ago")
+        try:
+            response = self._http.get(path, params=parameters)
+        except httpx.HTTPError as error:
+            self._asked_again = self._clock() + PAUSE
+            raise SourceError(type(error).__name__) from error
+        if not response.is_success:
+            raise SourceError(f"HTTP {response.status_code}")
+        try:
+            return response.json()
+        except ValueError as error:
+            raise SourceError("no JSON") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._http is not None:
+            self._http.close()
+
+
+class Prometheus:
+    """PromQL."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def configured(self) -> bool:
+        """Whether an address is set."""
+        return self._source.configured
+
+    def over_time(self, query: str, start: datetime, end: datetime, step: timedelta) -> list[Sample]:
+        """Return the samples of a range; raises `SourceError`."""
+        span = {"start": start.timestamp(), "end": end.timestamp(), "step": step.total_seconds()}
+        return [
+            Sample(each["metric"], [_point(point) for point in each["values"]])
+            for each in self._result("/api/v1/query_range", query=query, **span)
+        ]
+
+    def now(self, query: str, at: datetime) -> list[Sample]:
+        """Return the samples of one moment; raises `SourceError`."""
+        found = self._result("/api/v1/query", query=query, time=at.timestamp())
+        return [Sample(each["metric"], [_point(each["value"])]) for each in found]
+
+    def _result(self, path: str, **parameters: Any) -> Any:
+        answer = self._source.get(path, **parameters)
+        try:
+            return answer["data"]["result"]
+        except (KeyError, TypeError) as error:
+            raise SourceError("not Prometheus's answer") from error
+
+
+@dataclass(frozen=True)
+class Version:
+    """A model version and what it was measured at."""
+
+    version: str
+    created_at: datetime
+    metrics: Mapping[str, float]
+
+
+class Registry:
+    """Versions and deployments of one model; manifests never change, so each is asked for once."""
+
+    def __init__(self, source: Source, model: str) -> None:
+        self._source = source
+        self._model = model
+        self._manifests: dict[str, Mapping[str, float]] = {}
+
+    @property
+    def configured(self) -> bool:
+        """Whether an address is set."""
+        return self._source.configured
+
+    def deployments(self) -> list[dict[str, Any]]:
+        """Return the history, newest first; raises `SourceError`."""
+        found = self._source.get(f"/models/{self._model}/deployments")
+        deployments: list[dict[str, Any]] = found["deployments"]
+        return [each | {"created_at": datetime.fromisoformat(each["created_at"])} for each in deployments]
+
+    def versions(self) -> list[Version]:
+        """Return the newest versions, oldest first; raises `SourceError`."""
+        try:
+            listed = self._source.get(f"/models/{self._model}")["versions"][:VERSIONS_SHOWN]
+        except SourceError as error:
+            if str(error) == "HTTP 404":
+                return []
+            raise
+        return [
+            Version(each["version"], datetime.fromisoformat(each["created_at"]), self._metrics(each["version"]))
+            for each in reversed(listed)
+        ]
+
+    def _metrics(self, version: str) -> Mapping[str, float]:
+        if version not in self._manifests:
+            manifest = self._source.get(f"/models/{self._model}/versions/{version}")["manifest"]
+            self._manifests[version] = manifest.get("metrics", {})
+        return self._manifests[version]
+
+
+def _point(pair: Sequence[Any]) -> tuple[float, float]:
+    value = float(pair[1])
+    return float(pair[0]), 0.0 if math.isnan(value) else value

@@ -1,0 +1,117 @@
+// Draws the charts that the server describes, and fetches the page again when there is something new.
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const content = () => document.getElementById("content");
+  let drawn = [];
+
+  const stored = localStorage.getItem("theme");
+  if (stored) root.dataset.theme = stored;
+
+  function colour(name) {
+    return getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+  }
+
+  function options(box, data) {
+    const bars = data.kind === "bars";
+    const axis = { stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
+    const written = (value) => (value == null ? "–" : `${Math.round(value * 1000) / 1000}${data.unit}`);
+    const pad = data.x.length > 1 ? (data.x[1] - data.x[0]) / 2 : 0.5;
+    const named = data.names.length > 0;
+    const days = !named && data.x[data.x.length - 1] - data.x[0] > 172800;
+    const moment = (at) => {
+      const shown = new Date(at * 1000);
+      const two = (number) => String(number).padStart(2, "0");
+      const day = `${two(shown.getMonth() + 1)}-${two(shown.getDate())}`;
+      const time = `${two(shown.getHours())}:${two(shown.getMinutes())}`;
+      return days ? day : time;
+    };
+    const place = (at) => (named ? (data.names[at] ?? "") : moment(at));
+    return {
+      width: box.clientWidth,
+      height: innerWidth < 640 ? 170 : 200,
+      scales: {
+        x: { time: !named, range: (_, low, high) => [low - pad, high + pad] },
+        y: { range: (_, low, high) => [bars ? 0 : Math.min(low, 0), high > 0 ? high * 1.1 : 1] },
+      },
+      axes: [
+        {
+          ...axis,
+          grid: { show: false },
+          size: 30,
+          space: named ? 40 : 64,
+          values: (_, moments) => moments.map(place),
+          ...(named ? { incrs: [1, 2, 5, 10] } : days ? { incrs: [86400, 172800] } : {}),
+        },
+        { ...axis, size: 58, values: (_, values) => values.map(written) },
+      ],
+      series: [
+        { label: " ", value: (_, at) => (at == null ? "" : place(at)) },
+        ...data.series.map((each) => ({
+          label: each.label,
+          stroke: colour(each.colour),
+          fill: bars ? colour(each.colour) : undefined,
+          width: bars ? 0 : 2,
+          points: { show: !bars && data.x.length < 15 },
+          spanGaps: true,
+          paths: bars ? uPlot.paths.bars({ size: [0.75, 40], radius: 0.2 }) : undefined,
+          value: (_, value, series, at) => written(at == null ? value : each.values[at]),
+        })),
+      ],
+    };
+  }
+
+  // Later series are drawn first, each on the sum of those before it.
+  function stacked(data) {
+    const sums = data.x.map(() => 0);
+    return data.series.map((each) => each.values.map((value, place) => (sums[place] += value ?? 0)));
+  }
+
+  function draw() {
+    drawn.forEach((plot) => plot.destroy());
+    drawn = [...document.querySelectorAll(".chart")].map((box) => {
+      const data = JSON.parse(box.dataset.chart);
+      let columns = data.series.map((each) => each.values);
+      if (data.kind === "bars") {
+        columns = stacked(data).reverse();
+        data.series.reverse();
+      }
+      return new uPlot(options(box, data), [data.x, ...columns], box);
+    });
+  }
+
+  async function refresh() {
+    const busy = document.activeElement && document.activeElement.closest("form");
+    if (busy || document.hidden) return;
+    const response = await fetch(location.pathname, { headers: { Accept: "text/html" } });
+    if (!response.ok) return;
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("content");
+    const open = [...content().querySelectorAll("details")].map((each) => each.open);
+    content().replaceWith(document.adoptNode(fresh));
+    content().querySelectorAll("details").forEach((each, place) => (each.open = open[place] ?? each.open));
+    draw();
+  }
+
+  document.getElementById("theme").addEventListener("click", () => {
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const shown = root.dataset.theme || (dark ? "dark" : "light");
+    root.dataset.theme = shown === "dark" ? "light" : "dark";
+    localStorage.setItem("theme", root.dataset.theme);
+    draw();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  let resized;
+  addEventListener("resize", () => {
+    clearTimeout(resized);
+    resized = setTimeout(draw, 150);
+  });
+  document.addEventListener("visibilitychange", refresh);
+
+  draw();
+  document.querySelector("nav [aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
+  const dot = document.getElementById("news");
+  const news = new EventSource("/dashboard/stream");
+  news.addEventListener("open", () => dot.classList.add("on"));
+  news.addEventListener("error", () => dot.classList.remove("on"));
+  news.addEventListener("changed", refresh);
+})();

@@ -1,0 +1,33 @@
+"""A storm of incidents is one message: what waits for the same channel at the same time is told of together."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from notification_gateway.messages.notice import Notice
+from notification_gateway.outbox import queries as outbox
+from notification_gateway.outbox.model import Kind, NewNotification
+from notification_gateway.policy.model import Channel
+
+# Fewer are read better one by one, and each has its own links.
+STORM = 6
+MAX_MEMBERS = 500
+_KINDS: tuple[Kind, ...] = ("opened", "resolved")
+
+# Writes one notice for many of a kind.
+Group = Callable[[Kind, Sequence[Notice]], Notice]
+
+
+def join_storm(connection: Connection, channel: Channel, now: datetime, group: Group, *, scarce: bool) -> None:
+    """Put what is due into one notification, where it is a storm or messages are scarce; alone on the channel."""
+    for kind in _KINDS:
+        rows = outbox.waiting_alike(connection, channel, kind, now, MAX_MEMBERS)
+        if len(rows) < (2 if scarce else STORM):
+            continue
+        ids = [row.id for row in rows]
+        notice = group(kind, [Notice.model_validate(row.notice) for row in rows])
+        new = NewNotification(f"storm:{kind}:{channel}:{ids[0]}-{ids[-1]}:{len(ids)}", kind, channel, notice, due=now)
+        group_id = outbox.put(connection, new, now)
+        if group_id is not None:
+            outbox.put_into_group(connection, ids, group_id)

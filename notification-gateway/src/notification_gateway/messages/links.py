@@ -1,0 +1,55 @@
+"""Where messages lead: the event in the collector, the runbook, the dashboard, and a signed acknowledgement."""
+
+import hashlib
+import hmac
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from pydantic import SecretStr
+
+from notification_gateway.incidents.model import Incident
+from notification_gateway.messages.points import point_texts, runbook_anchor
+
+LINK_LIFE = timedelta(days=7)
+
+
+class Links:
+    """`secret` signs acknowledgements: who has the message may acknowledge that incident, and do nothing else."""
+
+    def __init__(self, collector_url: str, runbook_url: str, public_url: str, secret: SecretStr) -> None:
+        self._collector_url = collector_url.rstrip("/")
+        self._runbook_url = runbook_url
+        self._public_url = public_url.rstrip("/")
+        self._secret = secret
+
+    def event(self, incident: Incident) -> str:
+        """Return the address of the incident's issue in the collector, or an empty text."""
+        if not self._collector_url or not incident.event_id:
+            return ""
+        return f"{self._collector_url}/issues/event/{UUID(incident.event_id)}/"
+
+    def runbook(self, incident: Incident) -> str:
+        """Return the address of what to do about it, or an empty text."""
+        if incident.monitoring_point not in point_texts():
+            return ""
+        return f"{self._runbook_url}#{runbook_anchor(incident.monitoring_point)}"
+
+    def dashboard(self) -> str:
+        """Return the address of the dashboard, or an empty text."""
+        return f"{self._public_url}/dashboard" if self._public_url else ""
+
+    def acknowledgement(self, incident_id: int, now: datetime) -> str:
+        """Return the address that acknowledges an incident without a password, or an empty text."""
+        if not self._public_url:
+            return ""
+        until = int((now + LINK_LIFE).timestamp())
+        return f"{self._public_url}/acknowledge/{incident_id}?until={until}&signature={self._sign(incident_id, until)}"
+
+    def is_signed(self, incident_id: int, until: int, signature: str, now: datetime) -> bool:
+        """Say whether an acknowledgement's address is one of ours, and not over."""
+        expected = self._sign(incident_id, until)
+        return hmac.compare_digest(expected.encode(), signature.encode()) and now.timestamp() < until
+
+    def _sign(self, incident_id: int, until: int) -> str:
+        said = f"acknowledge {incident_id} until {until}"
+        return hmac.new(self._secret.get_secret_value().encode(), said.encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,324 @@
+"""The page in a real browser, with screenshots below .run/screenshots; and what it refuses."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from native.prerequisites import chromium
+from notification_gateway.app import create_app
+from running_gateway import ADMIN, TOKEN, Watch, settings, signal
+from testkit.running_app import RunningApp
+
+SCREENSHOTS = Path(__file__).parents[2] / ".run" / "screenshots"
+TABS = ("", "/live", "/data", "/models", "/incidents", "/silences", "/digests")
+
+
+class Surroundings(ThreadingHTTPServer):
+    """Prometheus and the model registry, as far as the page asks them."""
+
+    daemon_threads = True
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.watch = watch
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def answer(self, path: str, query: dict[str, list[str]]) -> Any:
+        if path.startswith("/api/v1/"):
+            return {"data": {"result": list(self._samples(query, ranged=path.endswith("range")))}}
+        version = re.fullmatch(r"/models/ranker/versions/(\d+)", path)
+        if version:
+            better = int(version[1]) * 0.006
+            return {
+                "manifest": {"metrics": {"ndcg@10": 0.16 + better, "ndcg@10.ease": 0.094, "recall@10": 0.2 + better}}
+            }
+        at = self.watch.now
+        if path == "/models/ranker":
+            versions = [
+                {"version": str(number), "created_at": (at - timedelta(days=8 - number)).isoformat()}
+                for number in range(7, 0, -1)
+            ]
+            return {"name": "ranker", "versions": versions}
+        modes = [
+            ("7", "shadow", "active"),
+            ("6", "primary", "active"),
+            ("5", "primary", "failed"),
+            ("4", "primary", "replaced"),
+        ]
+        return {
+            "deployments": [
+                {
+                    "deployment_id": f"d{number}",
+                    "version": version,
+                    "mode": mode,
+                    "state": state,
+                    "deployed_by": "ci@main",
+                    "reason": "nightly training",
+                    "detail": None,
+                    "created_at": (at - timedelta(hours=9 * number + 1)).isoformat(),
+                }
+                for number, (version, mode, state) in enumerate(modes)
+            ]
+        }
+
+    def _samples(self, query: dict[str, list[str]], *, ranged: bool) -> Iterator[dict[str, Any]]:
+        asked = query["query"][0]
+        if "sync_" in asked:
+            labels, level = [{"outcome": "done"}, {"outcome": "failed"}], [20.0, 1.0]
+        elif "stage" in asked:
+            labels, level = [{"stage": stage} for stage in ("read", "recall", "rank")], [0.002, 0.004, 0.009]
+        elif "request_seconds" in asked:
+            labels, level = [{}], [0.021]
+        else:
+            labels, level = [{"level": str(number)} for number in range(4)], [900.0, 20.0, 60.0, 8.0]
+        for label, value in zip(labels, level, strict=True):
+            if not ranged:
+                yield {"metric": label, "value": [self.watch.now.timestamp(), str(value)]}
+                continue
+            start, end, step = (float(query[name][0]) for name in ("start", "end", "step"))
+            moments = [start + step * number for number in range(int((end - start) / step) + 1)]
+            wave = [1 + 0.3 * ((place * 7) % 11) / 11 for place in range(len(moments))]
+            yield {"metric": label, "values": [[at, str(value * w)] for at, w in zip(moments, wave, strict=True)]}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Surroundings
+
+    def do_GET(self) -> None:
+        asked = urlsplit(self.path)
+        body = json.dumps(self.server.answer(asked.path, parse_qs(asked.query))).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named so in the base class
+        """Silence."""
+
+
+# Not for the session: while it runs, its event loop is this thread's, and other tests have loops of their own.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = chromium()
+    assert program is not None, "run `python -m native prerequisites`"
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=str(program), args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def surroundings(watch: Watch) -> Iterator[Surroundings]:
+    server = Surroundings(watch)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def running(sqlite_url: str, watch: Watch, surroundings: Surroundings) -> Iterator[RunningApp]:
+    app = create_app(settings(sqlite_url, prometheus_url=surroundings.url, registry_url=surroundings.url), clock=watch)
+    with RunningApp(app) as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(locale="zh-CN", viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.problems = []  # type: ignore[attr-defined]
+    opened.on("console", lambda message: message.type == "error" and opened.problems.append(message.text))
+    opened.on("pageerror", lambda error: opened.problems.append(str(error)))
+    yield opened
+    # Among them would be everything that the page's own security policy refuses.
+    assert opened.problems == []
+    context.close()
+
+
+def send(running: RunningApp, *signals: Any) -> None:
+    body = {"signals": [each.model_dump(mode="json") for each in signals]}
+    assert running.post("/signals", body, token=TOKEN).status_code == 202
+
+
+def busy_hour(running: RunningApp, watch: Watch) -> None:
+    """Fire what a bad hour fires."""
+    event = "0123456789abcdef0123456789abcdef"
+    now = watch.now
+    for minute in range(0, 55, 2):
+        at = now - timedelta(minutes=minute)
+        send(
+            running,
+            signal(
+                ("redis", "connection_failed"),
+                at,
+                level="warning",
+                service="recommender-api",
+                occurrences=minute % 9 + 1,
+            ),
+            signal(
+                ("get_similar", "timeout"),
+                at,
+                monitoring_point="api.similar_timeout",
+                category="api",
+                occurrences=minute % 5 + 1,
+            ),
+        )
+    quality = {
+        "monitoring_point": "pipeline.data_quality",
+        "category": "data_quality",
+        "service": "pipeline",
+        "level": "warning",
+    }
+    for days in range(7):
+        for check, value, bound in (
+            ("interactions.null_ts", "0.004", "0.01"),
+            ("interactions.negative_price", "0.061", "0.05"),
+        ):
+            tags = {"check_name": check, "metric_value": value, "threshold": bound, "severity": "warning"}
+            send(running, signal(("data_quality", check), now - timedelta(days=days), tags=tags, **quality))
+    send(
+        running,
+        signal(at=now, event_id=event, message="deploy of version 5 refused: checksum of ranker.txt differs"),
+        signal(("airflow", "daily", "train"), now, monitoring_point="airflow.task_failed", service="airflow"),
+        signal(
+            ("database", "business", "extract", "OperationalError"),
+            now,
+            monitoring_point="pipeline.database",
+            service="pipeline",
+            message="connection refused",
+        ),
+        signal(
+            ("feature_store", "sync", "TimeoutError"),
+            now,
+            monitoring_point="pipeline.feature_store_sync",
+            service="feature-sync",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "width"), [("light", "light", 1280), ("dark", "dark", 1280), ("phone", "light", 390)]
+)
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_tab_can_be_read_in_either_language_on_either_ground_also_on_a_phone(
+    running: RunningApp, page: Page, watch: Watch, name: str, scheme: Any, width: int, language: str
+) -> None:
+    busy_hour(running, watch)
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    for tab in TABS:
+        page.goto(f"{running.url}/dashboard{tab}?lang={language}")
+        expect(page.locator("nav [aria-current]")).to_be_visible()
+        # Nothing reaches past the right edge.
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for chart in page.locator(".chart").all():
+            expect(chart.locator("canvas")).to_be_visible()
+        shown = page.locator("body").inner_text()
+        assert ("模型部署失败" in shown or "model.deployment_failed" in shown) is (tab in ("", "/models", "/incidents"))
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{tab[1:] or 'overview'}-{name}-{language}.png", full_page=True)
+
+
+def test_the_panels_show_what_prometheus_and_the_registry_say(running: RunningApp, page: Page, watch: Watch) -> None:
+    busy_hour(running, watch)
+    page.goto(f"{running.url}/dashboard?lang=en")
+    # The fourth, what is not delivered, depends on how far the deliveries are.
+    tiles = page.locator(".tile b").all_inner_texts()
+    assert tiles[:3] + tiles[4:] == ["3", "3", "2", "8.9%", "v6"]
+    page.goto(f"{running.url}/dashboard/live")
+    rows = page.locator("tr:has(td.meter)")
+    assert rows.count() == 8
+    assert "get_similar / timeout" in rows.nth(1).inner_text()
+    expect(page.locator(".u-legend")).to_have_count(3)
+    legend = page.locator(".u-legend").nth(2).inner_text()
+    assert all(stage in legend for stage in ("read", "recall", "rank", "request"))
+    page.goto(f"{running.url}/dashboard/data")
+    assert "20 / 21" in page.locator(".tile b").first.inner_text()
+    assert "d ago" not in page.locator(".two").inner_text()
+    nulls, others = (page.locator(".two section table").nth(number).inner_text() for number in (0, 1))
+    assert "interactions.null_ts" in nulls
+    assert "interactions.negative_price" in others
+    page.goto(f"{running.url}/dashboard/models")
+    text = page.locator("main").inner_text()
+    assert all(part in text for part in ("ci@main", "nightly training", "shadow v7", "primary v6", "0.2020"))
+
+
+def test_news_reaches_an_open_page_by_itself(running: RunningApp, page: Page, watch: Watch) -> None:
+    page.goto(f"{running.url}/dashboard?lang=en")
+    expect(page.locator("#news.on")).to_be_visible()
+    assert "Nothing is wrong." in page.locator("main").inner_text()
+    send(running, signal(at=watch.now))
+    expect(page.locator("main")).to_contain_text("model.deployment_failed", timeout=5000)
+
+
+def test_the_theme_can_be_chosen_and_is_remembered(running: RunningApp, page: Page) -> None:
+    page.goto(f"{running.url}/dashboard")
+    page.locator("#theme").click()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    page.reload()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+
+
+def test_who_signs_in_can_acknowledge_and_silence_from_the_page(running: RunningApp, page: Page, watch: Watch) -> None:
+    send(running, signal(at=watch.now))
+    page.goto(f"{running.url}/dashboard?lang=en")
+    page.locator("footer summary").click()
+    page.get_by_label("ADMIN_TOKEN").fill(ADMIN)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_placeholder("your name").fill("li.wei")
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator("main")).to_contain_text("✓ li.wei")
+    page.goto(f"{running.url}/dashboard/silences")
+    page.locator("[name=fingerprint]").fill("model / *")
+    page.locator("[name=reason]").fill("planned")
+    page.locator("[name=by]").fill("li.wei")
+    page.get_by_role("button", name="Silence").click()
+    expect(page.locator("tbody")).to_contain_text("fingerprint=model / *")
+    page.get_by_role("button", name="End").click()
+    expect(page.locator("main")).to_contain_text("Nothing is silenced.")
+
+
+def test_without_prometheus_and_registry_the_panels_say_how_to_get_them(sqlite_url: str, page: Page) -> None:
+    with RunningApp(create_app(settings(sqlite_url))) as running:
+        page.goto(f"{running.url}/dashboard/live?lang=en")
+        assert "Set PROMETHEUS_URL" in page.locator("main").inner_text()
+        page.goto(f"{running.url}/dashboard/models")
+        assert "Set REGISTRY_URL" in page.locator("main").inner_text()
+        page.goto("about:blank")
+
+
+def test_a_source_that_is_down_costs_its_panel_alone(sqlite_url: str, page: Page) -> None:
+    with RunningApp(create_app(settings(sqlite_url, prometheus_url="http://127.0.0.1:9"))) as running:
+        page.goto(f"{running.url}/dashboard/live?lang=en")
+        assert "Prometheus does not answer: ConnectError" in page.locator("main").inner_text()
+        page.goto("about:blank")
+
+
+def test_without_a_session_nothing_is_changed(running: RunningApp, watch: Watch) -> None:
+    send(running, signal(at=watch.now))
+    silence = {"fingerprint": "model / *", "reason": "x", "by": "x", "minutes": "5"}
+    for cookie in ("", "9999999999.0000", f"9999999999.{'0' * 64}"):
+        cookies = {"Cookie": f"dashboard_session={cookie}"}
+        for path, form in (("incidents/1/acknowledge", {"by": "x"}), ("silences", silence), ("silences/1/end", {})):
+            assert running.http.post(f"/dashboard/{path}", data=form, headers=cookies).status_code == 401
+    assert running.http.post("/dashboard/session", data={"token": "wrong"}).status_code == 401
+    assert running.ask("/alerts")["alerts"][0]["acknowledged_by"] is None
+
+
+def test_what_others_write_stays_text(running: RunningApp, page: Page, watch: Watch) -> None:
+    send(running, signal(("x", "<img src=x onerror=alert(1)>"), watch.now, message="<script>alert(1)</script>"))
+    page.goto(f"{running.url}/dashboard?lang=en")
+    assert "<script>alert(1)</script>" in page.locator("main").inner_text()
+    assert page.locator("main script, main img").count() == 0

@@ -1,0 +1,246 @@
+"""Hooks of others: only what is signed, fresh and new counts, and no address in them is ever asked."""
+
+import hashlib
+import hmac
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from notification_gateway.app import create_app
+from notification_gateway.webhooks.sentry import MAX_BYTES
+from running_gateway import HOOK_SECRET, TOKEN, Watch, app_of, settings, signal
+from testkit.running_app import RunningApp
+
+ISSUE = {
+    "action": "created",
+    "data": {
+        "issue": {
+            "id": "42",
+            "title": "ValueError: no",
+            "level": "error",
+            "project": {"slug": "api"},
+            "web_url": "http://sentry.test/42",
+        }
+    },
+}
+METRIC = {
+    "action": "critical",
+    "data": {"metric_alert": {"id": "7", "title": "p99", "projects": ["api"]}, "description_title": "Critical: p99"},
+}
+EVENT = {
+    "action": "triggered",
+    "data": {
+        "event": {
+            "event_id": "0" * 32,
+            "title": "deploy failed",
+            "level": "error",
+            "fingerprint": ["model", "deployment_failed"],
+            "tags": [["service", "model-registry"], ["monitoring_point", "model.deployment_failed"]],
+        },
+        "triggered_rule": "P0",
+    },
+}
+
+
+@pytest.fixture
+def running(sqlite_url: str, watch: Watch) -> Iterator[RunningApp]:
+    with RunningApp(create_app(settings(sqlite_url), clock=watch)) as running:
+        yield running
+
+
+def hook(
+    running: RunningApp,
+    watch: Watch,
+    payload: Any,
+    *,
+    resource: str = "issue",
+    secret: str = HOOK_SECRET,
+    at: float = 0,
+    **headers: str,
+) -> httpx.Response:
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    signed = {
+        "Sentry-Hook-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
+        "Sentry-Hook-Timestamp": str(int(watch.now.timestamp() + at)),
+        "Sentry-Hook-Resource": resource,
+    }
+    return running.http.post("/webhooks/sentry", content=body, headers=signed | headers)
+
+
+def alerts(running: RunningApp) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = running.ask("/alerts")["alerts"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("payload", "resource", "fingerprint", "service"),
+    [
+        (ISSUE, "issue", ["sentry", "issue", "42"], "api"),
+        (METRIC, "metric_alert", ["sentry", "metric_alert", "7"], "api"),
+        (EVENT, "event_alert", ["model", "deployment_failed"], "model-registry"),
+    ],
+)
+def test_each_kind_of_sentry_hook_becomes_an_incident(
+    running: RunningApp, watch: Watch, payload: Any, resource: str, fingerprint: list[str], service: str
+) -> None:
+    assert hook(running, watch, payload, resource=resource).json() == {"accepted": 1, "duplicates": 0}
+    (alert,) = alerts(running)
+    assert (alert["fingerprint"], alert["service"]) == (fingerprint, service)
+
+
+def test_the_resolved_hook_ends_the_incident(running: RunningApp, watch: Watch) -> None:
+    hook(running, watch, ISSUE)
+    watch.forward(minutes=1)
+    hook(running, watch, ISSUE | {"action": "resolved"})
+    assert [alert["state"] for alert in alerts(running)] == ["resolved"]
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        {"secret": "another"},
+        {"secret": ""},
+        {"Sentry-Hook-Signature": ""},
+        {"Sentry-Hook-Signature": "0" * 64},
+        {"at": -301},
+        {"at": 301},
+        {"Sentry-Hook-Timestamp": ""},
+        {"Sentry-Hook-Timestamp": "-1"},
+        {"Sentry-Hook-Timestamp": "1e9"},
+        {"Sentry-Hook-Timestamp": "nan"},
+    ],
+)
+def test_a_forged_or_stale_hook_is_refused(running: RunningApp, watch: Watch, forgery: dict[str, Any]) -> None:
+    assert hook(running, watch, ISSUE, **forgery).status_code == 401
+    assert alerts(running) == []
+
+
+def test_a_changed_body_is_refused(running: RunningApp, watch: Watch) -> None:
+    body = json.dumps(ISSUE).encode()
+    signature = hmac.new(HOOK_SECRET.encode(), body, hashlib.sha256).hexdigest()
+    forged = body.replace(b'"42"', b'"43"')
+    assert hook(running, watch, forged, **{"Sentry-Hook-Signature": signature}).status_code == 401
+
+
+@pytest.mark.parametrize(("payload", "resource"), [(ISSUE, "issue"), (METRIC, "metric_alert"), (EVENT, "event_alert")])
+def test_a_replayed_hook_changes_nothing_even_with_a_new_timestamp(
+    running: RunningApp, watch: Watch, payload: Any, resource: str
+) -> None:
+    hook(running, watch, payload, resource=resource)
+    for _ in range(3):
+        watch.forward(minutes=10)
+        again = hook(running, watch, payload, resource=resource)
+        assert again.json() == {"accepted": 0, "duplicates": 1}
+    (alert,) = alerts(running)
+    assert alert["occurrences"] == 1
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b"\xff", b'{"data": {"issue": {}}, "action": "created"}'])
+def test_what_is_signed_but_no_hook_is_refused(running: RunningApp, watch: Watch, payload: bytes) -> None:
+    assert hook(running, watch, payload).status_code == 422
+    assert alerts(running) == []
+
+
+def test_a_body_past_the_bound_is_refused_before_it_is_read_whole(running: RunningApp, watch: Watch) -> None:
+    assert hook(running, watch, b" " * (MAX_BYTES + 1)).status_code == 413
+
+
+@pytest.mark.parametrize("token", [None, "wrong", HOOK_SECRET])
+@pytest.mark.parametrize("path", ["/signals", "/notify", "/webhooks/alertmanager"])
+def test_the_other_inputs_want_the_gateways_token(running: RunningApp, path: str, token: str | None) -> None:
+    assert running.post(path, {}, token=token).status_code == 401
+
+
+TARGETS = [
+    "http://127.0.0.1:{port}/",
+    "http://localhost:{port}/",
+    "http://[::ffff:127.0.0.1]:{port}/",
+    "http://2130706433:{port}/",
+    "http://0x7f.1:{port}/",
+    "http://0177.0.0.1:{port}/",
+    "http://user@127.0.0.1:{port}/",
+    "http://127.0.0.1:{port}#@sentry.test/",
+    "//127.0.0.1:{port}/",
+    "gopher://127.0.0.1:{port}/",
+    "file:///etc/passwd",
+    "http://169.254.169.254/latest/meta-data/",
+]
+
+
+@pytest.fixture
+def trap() -> Iterator[socket.socket]:
+    """A listener that nobody should reach."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.3)
+        yield listener
+
+
+def untouched(trap: socket.socket) -> bool:
+    try:
+        trap.accept()[0].close()
+    except TimeoutError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_address_in_a_hook_a_signal_or_a_notice_is_never_asked(
+    running: RunningApp, watch: Watch, trap: socket.socket, target: str
+) -> None:
+    url = target.format(port=trap.getsockname()[1])
+    issue = {**ISSUE["data"]["issue"], "web_url": url, "title": url}  # type: ignore[index]
+    assert hook(running, watch, {"action": "created", "data": {"issue": issue}}).status_code == 202
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": "x", "severity": "critical"},
+        "annotations": {"summary": url},
+        "startsAt": watch.now.isoformat(),
+        "generatorURL": url,
+    }
+    payload = {"version": "4", "alerts": [alert], "externalURL": url, "receiver": url}
+    assert running.post("/webhooks/alertmanager", payload, token=TOKEN).status_code == 202
+    tags = {"url": url, "web_url": url, "registry_path": url, "source": url}
+    signals = {"signals": [signal(at=watch.now, tags=tags, message=url).model_dump(mode="json")]}
+    assert running.post("/signals", signals, token=TOKEN).status_code == 202
+    assert running.post("/notify", {"title": "t", "text": url}, token=TOKEN).status_code == 202
+    assert running.http.get("/dashboard/models").status_code == 200
+    assert untouched(trap)
+
+
+@pytest.mark.parametrize(
+    "setting", ["weixin_base_url", "gateway_public_url", "registry_url", "prometheus_url", "smtp_url"]
+)
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "gopher://127.0.0.1/", "javascript:alert(1)", "//127.0.0.1"])
+def test_a_setting_takes_no_address_of_another_scheme(sqlite_url: str, setting: str, url: str) -> None:
+    with pytest.raises(ValidationError):
+        settings(sqlite_url, **{setting: url}, alert_email_to="a@example.test")
+
+
+@pytest.mark.parametrize("target", [each for each in TARGETS if each.startswith("http")])
+def test_a_redirect_of_somebody_we_ask_is_not_followed(
+    sqlite_url: str, watch: Watch, trap: socket.socket, target: str
+) -> None:
+    from fastapi import FastAPI
+    from starlette.responses import RedirectResponse
+
+    elsewhere, asked = FastAPI(), []
+
+    @elsewhere.api_route("/{path:path}", methods=["GET", "POST"])
+    def redirect(path: str) -> RedirectResponse:
+        asked.append(path)
+        return RedirectResponse(target.format(port=trap.getsockname()[1]), 307)
+
+    with RunningApp(elsewhere) as other:
+        outside = {"registry_url": other.url, "prometheus_url": other.url}
+        app = create_app(settings(sqlite_url, **app_of(other.url), **outside), clock=watch)
+        with RunningApp(app) as running:
+            running.post("/signals", {"signals": [signal(at=watch.now).model_dump(mode="json")]}, token=TOKEN)
+            for tab in ("live", "models"):
+                assert "没有应答" in running.http.get(f"/dashboard/{tab}").text
+            assert untouched(trap)
+    assert {"cgi-bin/gettoken", "api/v1/query_range", "models/ranker"} <= set(asked)
