@@ -40,13 +40,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     @app.get("/")
     async def recommend() -> dict[str, object]:
-        ids = await redis.zrange("naive:candidates", 0, CANDIDATES - 1, desc=True)
+        ids = [str(member) for member in await redis.zrange("naive:candidates", 0, CANDIDATES - 1, desc=True)]
         pipeline = redis.pipeline(transaction=False)
         for dataset in ids:
             pipeline.hgetall(f"naive:item:{dataset}")
         rows = await pipeline.execute()
         matrix = np.array([[float(row[name]) for name in names] for row in rows])
-        scores = booster.predict(matrix, num_threads=1)
+        scores = np.asarray(booster.predict(matrix, num_threads=1))
         best = np.argsort(-scores)[:LIMIT]
         return {"items": [{"dataset_id": int(ids[row]), "score": float(scores[row])} for row in best]}
 
