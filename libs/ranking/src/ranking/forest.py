@@ -129,15 +129,36 @@ def _scores(
     scores = np.zeros(rows)
     everything = ~masks.dtype.type(0)
     left = np.empty(rows, masks.dtype)
+    # The nodes of a tree that part these rows, filled up to a multiple of four with ones that don't.
+    parting = np.empty(MAX_LEAVES + 3, np.int32)
     for tree in range(len(first_nodes) - 1):
-        left[:] = everything
+        left_of_all = everything
+        count = 0
         for node in range(first_nodes[tree], first_nodes[tree + 1]):
-            feature, threshold, mask = features[node], thresholds[node], masks[node]
-            if highest[feature] <= threshold:
+            if highest[features[node]] <= thresholds[node]:
                 continue
-            column = columns[feature]
+            if lowest[features[node]] > thresholds[node]:
+                left_of_all &= masks[node]
+            else:
+                parting[count] = node
+                count += 1
+        left[:] = left_of_all
+        for start in range(0, count, 4):
+            # Four nodes at a time: reading and writing what is left of the rows is most of the work.
+            for extra in range(count, start + 4):
+                parting[extra] = parting[start]
+            a, b, c, d = parting[start], parting[start + 1], parting[start + 2], parting[start + 3]
+            column_a, column_b = columns[features[a]], columns[features[b]]
+            column_c, column_d = columns[features[c]], columns[features[d]]
+            at_a, at_b, at_c, at_d = thresholds[a], thresholds[b], thresholds[c], thresholds[d]
+            mask_a, mask_b, mask_c, mask_d = masks[a], masks[b], masks[c], masks[d]
             for row in range(rows):
-                left[row] &= mask if column[row] > threshold else everything
+                left[row] &= (
+                    (mask_a if column_a[row] > at_a else everything)
+                    & (mask_b if column_b[row] > at_b else everything)
+                    & (mask_c if column_c[row] > at_c else everything)
+                    & (mask_d if column_d[row] > at_d else everything)
+                )
         leaf = first_leaves[tree]
         for row in range(rows):
             scores[row] += leaves[leaf + _lowest_bit(left[row])]  # type: ignore[call-arg]  # Numba passes its own
