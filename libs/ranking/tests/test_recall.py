@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.features import CHANNELS
@@ -44,6 +44,7 @@ def votes(neighbours: Neighbours, seeds: list[int], weights: list[float], size: 
     return {item: total[item] for item in best}
 
 
+@settings(deadline=None)  # the first example compiles
 @given(
     st.one_of(st.none(), st.integers(0, N - 1)),
     st.lists(st.integers(0, N - 1), max_size=5, unique=True),

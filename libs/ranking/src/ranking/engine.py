@@ -112,6 +112,6 @@ def select_best(candidates: Candidates, matrix: NDArray[np.float32], raw: NDArra
     return Ranked(
         candidates.items[order],
         (1.0 / (1.0 + np.exp(-raw[order]))).astype(np.float32),
-        [candidates.channels(row) for row in order],
+        candidates.channels_of(order),
         matrix[order],
     )

@@ -113,19 +113,8 @@ def _scores(
     first_leaves: NDArray[np.int32],
     leaves: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    rows, width = matrix.shape
-    columns = np.empty((width, rows), np.float32)
-    lowest = np.full(width, np.inf, np.float32)
-    highest = np.full(width, -np.inf, np.float32)
-    for row in range(rows):
-        for feature in range(width):
-            value = matrix[row, feature]
-            if np.isnan(value):  # what LightGBM makes of it where no value counts as missing
-                value = np.float32(0.0)
-            columns[feature, row] = value
-            lowest[feature] = min(lowest[feature], value)
-            highest[feature] = max(highest[feature], value)
-
+    columns, lowest, highest = _columns(matrix)
+    rows = len(matrix)
     scores = np.zeros(rows)
     everything = ~masks.dtype.type(0)
     left = np.empty(rows, masks.dtype)
@@ -163,3 +152,21 @@ def _scores(
         for row in range(rows):
             scores[row] += leaves[leaf + _lowest_bit(left[row])]  # type: ignore[call-arg]  # Numba passes its own
     return scores
+
+
+@compiled
+def _columns(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the matrix turned, [features, rows], and each feature's least and greatest value."""
+    rows, width = matrix.shape
+    columns = np.empty((width, rows), np.float32)
+    lowest = np.full(width, np.inf, np.float32)
+    highest = np.full(width, -np.inf, np.float32)
+    for row in range(rows):
+        for feature in range(width):
+            value = matrix[row, feature]
+            if np.isnan(value):  # what LightGBM makes of it where no value counts as missing
+                value = np.float32(0.0)
+            columns[feature, row] = value
+            lowest[feature] = min(lowest[feature], value)
+            highest[feature] = max(highest[feature], value)
+    return columns, lowest, highest

@@ -7,6 +7,7 @@ history   behaviour neighbours of everything in the user's recent history
 popular   what is popular now
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,6 +55,11 @@ class RecallTables:
     popular: Popular
 
 
+# Every set of channels by its code: the sum of its channels' bits.
+_BITS = 1 << np.arange(len(CHANNELS))
+_NAMES = [[name for name, bit in zip(CHANNELS, _BITS, strict=True) if code & bit] for code in range(2 ** len(CHANNELS))]
+
+
 @dataclass(frozen=True)
 class Candidates:
     """`items` int32 [m] ascending; `scores` and reciprocal `ranks` float32 [m, len(CHANNELS)], 0 where not proposed."""
@@ -68,7 +74,11 @@ class Candidates:
 
     def channels(self, row: int) -> list[str]:
         """Return the names of the channels that proposed a candidate."""
-        return [name for name, rank in zip(CHANNELS, self.ranks[row].tolist(), strict=True) if rank > 0]
+        return self.channels_of([row])[0]
+
+    def channels_of(self, rows: Sequence[int] | NDArray[np.int64]) -> list[list[str]]:
+        """Return, for each of some candidates, the names of the channels that proposed it."""
+        return [_NAMES[code] for code in ((self.ranks[rows] > 0) @ _BITS).tolist()]
 
 
 def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None, user: User) -> Candidates:
