@@ -17,7 +17,7 @@ from pipeline.artifacts import join, reading, writing
 from pipeline.errors import PipelineError
 from pipeline.publish import deploy, push, sync_snapshot
 from pipeline.publish.http import RefusedError, UnreachableError
-from ranking.testing import tiny_archive
+from ranking.testing import Size, tiny_archive
 
 TOKEN = SecretStr("registry-secret")
 
@@ -71,7 +71,7 @@ def service() -> Iterator[Service]:
 
 def test_a_bundle_is_pushed_with_its_checksum_and_the_token(service: Service, tmp_path: Path) -> None:
     service.answers["POST /models/ranker/versions"] = [(201, {"name": "ranker", "version": "12"})]
-    archive = tiny_archive(tmp_path / "bundle.tar.gz", n=60)
+    archive = tiny_archive(tmp_path / "bundle.tar.gz", size=Size(60))
     assert push(service.url, TOKEN, "ranker", archive) == "12"
     _, headers, body = service.asked[0]
     assert headers["authorization"] == "Bearer registry-secret"
@@ -114,7 +114,7 @@ def test_a_services_own_fault_is_worth_another_try(service: Service) -> None:
 
 def test_a_service_that_is_away_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnreachableError, match=r"model-registry at http://127\.0\.0\.1:1"):
-        push("http://127.0.0.1:1", TOKEN, "ranker", tiny_archive(tmp_path / "b.tar.gz", n=60))
+        push("http://127.0.0.1:1", TOKEN, "ranker", tiny_archive(tmp_path / "b.tar.gz", size=Size(60)))
 
 
 def test_a_sync_is_waited_for(service: Service) -> None:

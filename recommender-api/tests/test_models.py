@@ -13,7 +13,7 @@ from pydantic import SecretStr
 import monitoring.testing
 from contracts.bundle import pack, write_manifest
 from contracts.bundle.manifest import read_manifest
-from ranking.testing import tiny_bundle
+from ranking.testing import Size, tiny_bundle
 from recommender_api.models import BundleCache, LoadedModel, Models, Registry, Serving, Updater
 from testkit.registry_stand_in import SINCE, RegistryStandIn
 from testkit.running_app import RunningApp
@@ -230,7 +230,7 @@ def test_old_bundles_leave_the_disk_but_for_one(
 ) -> None:
     api = start(model_poll_seconds=3600)
     for number in range(2, 5):
-        folder = tiny_bundle(tmp_path / f"v{number}", version=str(number), n=60)
+        folder = tiny_bundle(tmp_path / f"v{number}", version=str(number), size=Size(60))
         registry.deploy(registry.push(str(number), repacked(folder, tmp_path / f"{number}.tar.gz")))
         assert reload(api).status_code == 200
     assert len(list((tmp_path / "models" / "bundles").iterdir())) == 2

@@ -9,19 +9,19 @@ import pytest
 from ranking.bundle import UnusableBundleError, load, save
 from ranking.engine import Engine
 from ranking.golden import GoldenRequest
-from ranking.testing import tiny_contents
+from ranking.testing import Size, tiny_contents
 from ranking.verification import GoldenMismatchError, verify
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The files of a small bundle."""
-    save(tiny_contents(n=60), tmp_path)
+    save(tiny_contents(size=Size(60)), tmp_path)
     return tmp_path
 
 
 def test_contents_come_back_bit_for_bit(folder: Path) -> None:
-    made, read = tiny_contents(n=60), load(folder)
+    made, read = tiny_contents(size=Size(60)), load(folder)
     np.testing.assert_array_equal(made.item_rows, read.item_rows)
     for name in ("content", "provider", "log_price"):
         np.testing.assert_array_equal(getattr(made.table, name), getattr(read.table, name))
@@ -91,7 +91,7 @@ def test_without_its_precomputed_lists_a_bundle_still_loads_and_says_why(folder:
 
 @pytest.mark.parametrize("change", ["order", "score", "dataset"])
 def test_another_answer_than_the_golden_one_is_found(change: str) -> None:
-    contents = tiny_contents(n=60)
+    contents = tiny_contents(size=Size(60))
     last: GoldenRequest = contents.golden[-1]
     changed = {
         "order": last.model_copy(update={"expected_ids": last.expected_ids[::-1]}),
@@ -103,6 +103,6 @@ def test_another_answer_than_the_golden_one_is_found(change: str) -> None:
 
 
 def test_another_ranker_does_not_give_the_golden_answers() -> None:
-    contents = tiny_contents(n=60)
+    contents = tiny_contents(size=Size(60))
     with pytest.raises(GoldenMismatchError):
-        verify(Engine(replace(contents, ranker_text=tiny_contents(seed=1, n=60).ranker_text)))
+        verify(Engine(replace(contents, ranker_text=tiny_contents(seed=1, size=Size(60)).ranker_text)))

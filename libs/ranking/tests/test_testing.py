@@ -7,7 +7,7 @@ import numpy as np
 from contracts.bundle import unpack
 from ranking.bundle import load
 from ranking.engine import Engine
-from ranking.testing import FIRST_DATASET_ID, tiny_archive, tiny_bundle
+from ranking.testing import FIRST_DATASET_ID, Size, tiny_archive, tiny_bundle
 from ranking.verification import verify
 
 
@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_bundle(tmp_
 
 
 def test_only_the_last_dataset_is_cold(tmp_path: Path) -> None:
-    contents = load(tiny_bundle(tmp_path, n=60))
+    contents = load(tiny_bundle(tmp_path, size=Size(60)))
     assert contents.catalogue.ids[0] == FIRST_DATASET_ID
     has_list = (contents.precomputed.items >= 0).any(axis=1)
     assert has_list[:-1].all()

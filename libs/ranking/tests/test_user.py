@@ -1,7 +1,7 @@
 """A user: long-term features, and interest that fades and counts by strength."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.user_blob import History
@@ -18,6 +18,7 @@ def history(rows: list[tuple[int, int, int, bool]]) -> tuple[History, np.ndarray
     return built, np.array([-1 if dataset in outside else dataset for dataset in built.ids.tolist()], np.int32)
 
 
+@settings(deadline=None)  # the first example compiles
 @given(ROWS, st.integers(1, 10))
 def test_interest_is_the_newest_known_without_exposures_and_sums_to_one(
     rows: list[tuple[int, int, int, bool]], limit: int

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from recommender_api import health
 from recommender_api.events import EventIntake, Journal
@@ -18,6 +19,7 @@ from recommender_api.models import BundleCache, Models, Registry, Updater
 from recommender_api.models import endpoints as models_endpoints
 from recommender_api.recommendations import endpoints as recommendations
 from recommender_api.recommendations.after import AfterAnswers
+from recommender_api.recommendations.direct import DirectAnswers
 from recommender_api.recommendations.main_path import RankedPath
 from recommender_api.recommendations.query import Endpoint
 from recommender_api.recommendations.service import Recommender
@@ -93,6 +95,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = base_app("recsys-recommender-api", "recommender-api", lifespan=lifespan, description=_DESCRIPTION)
     app.include_router(recommendations.router(recommender))
+    # Innermost, behind the request ids.
+    app.user_middleware.append(Middleware(DirectAnswers, recommender))
     app.include_router(events.router(intake, settings.events_token))
     app.include_router(models_endpoints.router(models, updater, settings.model_name, settings.admin_token))
     report = health.HealthReport(breaker, models, updater, snapshots, journal)

@@ -53,7 +53,7 @@ class HealthReport:
         serving, failure = self._models.serving, self._updater.activation_error
         if serving is None:
             return Check(status="unhealthy", detail="no model loaded" if failure is None else str(failure))
-        detail = f"version {serving.primary.deployment.version}, ranked by LightGBM"
+        detail = f"version {serving.primary.deployment.version}, ranked by {serving.primary.engine.ranker.method}"
         if failure is not None:
             return Check(status="degraded", detail=f"{detail}; cannot activate {failure}")
         if serving.primary.engine.contents.precomputed_error is not None:

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from itertools import count
 
-from bench.servers import DATASETS
+from bench.population import USERS
+from bench.size import FULL_SIZE
 from ranking.testing import FIRST_DATASET_ID
 
 
 def new_questions() -> Iterator[str]:
-    """Yield paths without end; each names another dataset and user, so no cached result answers it."""
+    """Yield paths without end; no two name the same dataset and user, so no cached result answers it."""
     for number in count():
-        dataset = FIRST_DATASET_ID + number % (DATASETS - 1)
-        yield f"/recommend/detail/{dataset}?user_id={number + 1}&limit=20"
+        dataset = FIRST_DATASET_ID + number % (FULL_SIZE.datasets - 1)
+        yield f"/recommend/detail/{dataset}?user_id={number % USERS + 1}&limit=20"

@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from bench import population
+from bench.size import FULL_SIZE
 from native.ports import Ports
 from native.waiting import wait_until
 from ranking.testing import tiny_archive
@@ -20,7 +22,6 @@ from testkit.stand_in import StandIn
 
 READY_SECONDS = 60
 SERVER_CORE, LOAD_CORE = 0, os.cpu_count() or 1
-DATASETS = 1_000
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,14 @@ class Surroundings:
 
 @contextmanager
 def surroundings(folder: Path) -> Iterator[Surroundings]:
-    """Run a Redis and a registry with a bundle of `DATASETS` datasets deployed."""
+    """Run a Redis with users and a registry with a bundle of `FULL_SIZE` deployed."""
     os.sched_setaffinity(0, {LOAD_CORE - 1})
     registry = RegistryStandIn()
-    registry.deploy(registry.push("1", tiny_archive(folder / "bundle.tar.gz", n=DATASETS)))
+    registry.deploy(registry.push("1", tiny_archive(folder / "bundle.tar.gz", size=FULL_SIZE)))
     registry.start()
     try:
         with RedisServer(folder) as redis:
+            population.users(redis.url)
             yield Surroundings(redis, registry, folder)
     finally:
         registry.stop()
@@ -96,6 +98,15 @@ def monitored_by(receiver: StandIn, folder: Path) -> dict[str, str]:
 def hello(around: Surroundings) -> Iterator[Server]:
     """Run the smallest FastAPI service."""
     with _server((sys.executable, "-m", "bench.hello"), around.folder / "hello.log", "/", {}) as server:
+        yield server
+
+
+@contextmanager
+def naive(around: Surroundings, ranker: Path) -> Iterator[Server]:
+    """Run the service that asks Redis for each feature of each candidate."""
+    population.entities(around.redis.url)
+    settings = {"REDIS_URL": around.redis.url, "RANKER": str(ranker)}
+    with _server((sys.executable, "-m", "bench.naive"), around.folder / "naive.log", "/", settings) as server:
         yield server
 
 

@@ -103,12 +103,7 @@ class Engine:
 def find_candidates(tables: RecallTables, settings: RecallSettings, question: Question) -> Candidates:
     """Return what recall proposes without the anchor, what the user has seen and what the filter refuses."""
     found = recall(tables, settings, anchor=question.anchor, user=question.user)
-    keep = ~np.isin(found.items, question.user.seen)
-    if question.anchor is not None:
-        keep &= found.items != question.anchor
-    if question.keep is not None:
-        keep &= question.keep(found.items)
-    return found.only(keep)
+    return found if question.keep is None else found.only(question.keep(found.items))
 
 
 def select_best(candidates: Candidates, matrix: NDArray[np.float32], raw: NDArray[np.float64], limit: int) -> Ranked:
@@ -117,6 +112,6 @@ def select_best(candidates: Candidates, matrix: NDArray[np.float32], raw: NDArra
     return Ranked(
         candidates.items[order],
         (1.0 / (1.0 + np.exp(-raw[order]))).astype(np.float32),
-        [candidates.channels(row) for row in order],
+        candidates.channels_of(order),
         matrix[order],
     )

@@ -7,6 +7,7 @@ history   behaviour neighbours of everything in the user's recent history
 popular   what is popular now
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from contracts.features import CHANNELS
+from ranking.jit import compiled
 from ranking.user import User
 
 
@@ -53,6 +55,11 @@ class RecallTables:
     popular: Popular
 
 
+# Every set of channels by its code: the sum of its channels' bits.
+_BITS = 1 << np.arange(len(CHANNELS))
+_NAMES = [[name for name, bit in zip(CHANNELS, _BITS, strict=True) if code & bit] for code in range(2 ** len(CHANNELS))]
+
+
 @dataclass(frozen=True)
 class Candidates:
     """`items` int32 [m] ascending; `scores` and reciprocal `ranks` float32 [m, len(CHANNELS)], 0 where not proposed."""
@@ -67,53 +74,157 @@ class Candidates:
 
     def channels(self, row: int) -> list[str]:
         """Return the names of the channels that proposed a candidate."""
-        return [name for name, rank in zip(CHANNELS, self.ranks[row], strict=True) if rank > 0]
+        return self.channels_of([row])[0]
+
+    def channels_of(self, rows: Sequence[int] | NDArray[np.int64]) -> list[list[str]]:
+        """Return, for each of some candidates, the names of the channels that proposed it."""
+        return [_NAMES[code] for code in ((self.ranks[rows] > 0) @ _BITS).tolist()]
 
 
 def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None, user: User) -> Candidates:
-    """Return the union of what the channels propose; neither the anchor nor the user's history is left out here."""
-    sizes = settings.channel_sizes
+    """Return the union of what the channels propose, without the anchor and without what the user has seen."""
+    seeds, weights = user.items[: settings.seed_items], user.weights[: settings.seed_items]
     if anchor is not None:
         seeds, weights = np.array([anchor], np.int32), np.ones(1, np.float32)
-        behavior = _vote(tables.behavior, seeds, weights, sizes["behavior"])
-    else:
-        seeds, weights = user.items[: settings.seed_items], user.weights[: settings.seed_items]
-        behavior = _NOTHING
-    proposals = (
-        behavior,
-        _vote(tables.content, seeds, weights, sizes["content"]),
-        _vote(tables.vector, seeds, weights, sizes["vector"]),
-        _vote(tables.behavior, user.items, user.weights, sizes["history"]),
-        (tables.popular.items[: sizes["popular"]], tables.popular.scores[: sizes["popular"]]),
+    sizes = tuple(settings.channel_sizes[channel] for channel in CHANNELS)
+    left_out = user.seen if anchor is None else np.append(user.seen, np.int32(anchor))
+    return Candidates(
+        *_recall(
+            *tables.behavior,
+            *tables.content,
+            *tables.vector,
+            *tables.popular,
+            sizes,
+            seeds[:0] if anchor is None else seeds,
+            seeds,
+            weights,
+            user.items,
+            user.weights,
+            left_out,
+        )
     )
-    return _union(proposals)
 
 
-_Proposal = tuple[NDArray[np.int32], NDArray[np.float32]]
-_NOTHING: _Proposal = (np.empty(0, np.int32), np.empty(0, np.float32))
+@compiled
+def _recall(
+    behavior_items: NDArray[np.int32],
+    behavior_scores: NDArray[np.float32],
+    content_items: NDArray[np.int32],
+    content_scores: NDArray[np.float32],
+    vector_items: NDArray[np.int32],
+    vector_scores: NDArray[np.float32],
+    popular_items: NDArray[np.int32],
+    popular_scores: NDArray[np.float32],
+    sizes: tuple[int, ...],
+    anchors: NDArray[np.int32],
+    seeds: NDArray[np.int32],
+    seed_weights: NDArray[np.float32],
+    history: NDArray[np.int32],
+    history_weights: NDArray[np.float32],
+    left_out: NDArray[np.int32],
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+    proposals = (
+        _vote(behavior_items, behavior_scores, anchors, seed_weights, sizes[0]),
+        _vote(content_items, content_scores, seeds, seed_weights, sizes[1]),
+        _vote(vector_items, vector_scores, seeds, seed_weights, sizes[2]),
+        _vote(behavior_items, behavior_scores, history, history_weights, sizes[3]),
+        (popular_items[: sizes[4]].copy(), popular_scores[: sizes[4]].copy()),
+    )
+    most = 0
+    for found, _ in proposals:
+        most += len(found)
+    # Each item's row, in the order in which they are met; what is left out has none.
+    slots = _slots(most + len(left_out))
+    rows = np.empty(len(slots), np.int32)
+    for item in left_out:
+        slot = _slot(slots, item)
+        slots[slot], rows[slot] = item, -1
+    met = np.empty(most, np.int64)
+    count = 0
+    for found, _ in proposals:
+        for item in found:
+            slot = _slot(slots, item)
+            if slots[slot] < 0:
+                slots[slot], rows[slot] = item, count
+                met[count] = np.int64(item) << 32 | count
+                count += 1
+
+    ascending = np.sort(met[:count])
+    items = np.empty(count, np.int32)
+    place = np.empty(count, np.int32)
+    for row in range(count):
+        items[row] = ascending[row] >> 32
+        place[ascending[row] & 0xFFFFFFFF] = row
+    scores = np.zeros((count, len(sizes)), np.float32)
+    ranks = np.zeros((count, len(sizes)), np.float32)
+    channel = 0
+    for found, values in proposals:
+        for rank in range(len(found)):
+            row = rows[_slot(slots, found[rank])]
+            if row >= 0:
+                scores[place[row], channel] = values[rank]
+                ranks[place[row], channel] = np.float32(1.0) / np.float32(rank + 1)
+        channel += 1  # noqa: SIM113 - Numba unrolls no enumerate over a tuple
+    return items, scores, ranks
 
 
-def _vote(table: Neighbours, seeds: NDArray[np.int32], weights: NDArray[np.float32], size: int) -> _Proposal:
+@compiled
+def _vote(
+    items: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    seeds: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    size: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Add up the seeds' neighbours by weight and return the best `size`, descending; ties go to the lower position."""
-    if not len(seeds):
-        return _NOTHING
-    items = table.items[seeds].ravel()
-    votes = (table.scores[seeds] * weights[:, None]).ravel()
-    known = items >= 0
-    unique, inverse = np.unique(items[known], return_inverse=True)
-    totals = np.bincount(inverse, votes[known], len(unique)).astype(np.float32)
-    order = np.argsort(-totals, kind="stable")[:size]
-    return unique[order], totals[order]
+    most = len(seeds) * items.shape[1]
+    slots = _slots(most)
+    totals = np.empty(len(slots), np.float64)
+    used = np.empty(most, np.int32)
+    count = 0
+    for number in range(len(seeds)):
+        for column in range(items.shape[1]):
+            item = items[seeds[number], column]
+            if item < 0:
+                continue
+            slot = _slot(slots, item)
+            if slots[slot] < 0:
+                slots[slot], totals[slot] = item, 0.0
+                used[count] = slot
+                count += 1
+            totals[slot] += scores[seeds[number], column] * weights[number]
+
+    voted = np.empty(count, np.float32)
+    for number in range(count):
+        voted[number] = totals[used[number]]
+    # A float's bits, read as an integer, have the float's order (below zero once the other bits are turned).
+    bits = voted.view(np.int32)
+    keys = np.empty(count, np.int64)
+    for number in range(count):
+        order = bits[number] if bits[number] >= 0 else bits[number] ^ 0x7FFFFFFF
+        keys[number] = -np.int64(order) << 32 | slots[used[number]]
+    best = np.sort(np.partition(keys, size - 1)[:size] if 0 < size < count else keys[:size])
+    positions = np.empty(len(best), np.int32)
+    values = np.empty(len(best), np.float32)
+    for number in range(len(best)):
+        positions[number] = best[number] & 0xFFFFFFFF
+        values[number] = totals[_slot(slots, positions[number])]
+    return positions, values
 
 
-def _union(proposals: tuple[_Proposal, ...]) -> Candidates:
-    items, inverse = np.unique(np.concatenate([found for found, _ in proposals]), return_inverse=True)
-    scores = np.zeros((len(items), len(CHANNELS)), np.float32)
-    ranks = np.zeros((len(items), len(CHANNELS)), np.float32)
-    start = 0
-    for channel, (found, values) in enumerate(proposals):
-        rows = inverse[start : start + len(found)]
-        scores[rows, channel] = values
-        ranks[rows, channel] = 1.0 / np.arange(1, len(found) + 1, dtype=np.float32)
-        start += len(found)
-    return Candidates(items, scores, ranks)
+@compiled
+def _slots(count: int) -> NDArray[np.int32]:
+    """Return an empty hash table for `count` positions, at most half full."""
+    capacity = 16
+    while capacity < 2 * count:
+        capacity *= 2
+    return np.full(capacity, -1, np.int32)
+
+
+@compiled
+def _slot(slots: NDArray[np.int32], item: int) -> int:
+    """Return where a position is in the table, or where it belongs."""
+    slot = item * 2654435761 & len(slots) - 1
+    while slots[slot] >= 0 and slots[slot] != item:
+        slot = slot + 1 & len(slots) - 1
+    return slot

@@ -1,7 +1,7 @@
 """A small bundle that is whole and answers, for the tests of whoever reads bundles."""
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,19 +23,29 @@ from ranking.verification import answer
 FIRST_DATASET_ID = 101
 MODEL_END = datetime(2026, 1, 1, tzinfo=UTC)
 _TOPICS = ("Weather", "Health", "Traffic", "Finance", "Energy")
-_NEIGHBOURS = 30
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a bundle is: `datasets` (≥ 40), the ranker's trees and their leaves, and neighbours per channel."""
+
+    datasets: int = 200
+    trees: int = 20
+    leaves: int = 15
+    neighbours: int = 30
 
 
 def tiny_bundle(
-    folder: Path, *, name: str = "ranker", version: str = "1", seed: int = 0, n: int = 200, ndcg: float = 0.2
+    folder: Path, *, name: str = "ranker", version: str = "1", seed: int = 0, size: Size = Size(), ndcg: float = 0.2
 ) -> Path:
-    """Write a whole bundle of `n` random datasets, ids from `FIRST_DATASET_ID` on, below `folder` and return it.
+    """Write a whole bundle of random datasets, ids from `FIRST_DATASET_ID` on, below `folder` and return it.
 
     The last dataset is cold: no neighbours, no precomputed list. Another `seed` gives other answers; `ndcg` is what
     the manifest claims as `ndcg@10`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    contents = tiny_contents(seed=seed, n=n)
+    contents = tiny_contents(seed=seed, size=size)
+    n = size.datasets
     save(contents, folder)
     write_manifest(
         folder,
@@ -55,17 +65,18 @@ def tiny_bundle(
 
 
 def tiny_archive(
-    path: Path, *, name: str = "ranker", version: str = "1", seed: int = 0, n: int = 200, ndcg: float = 0.2
+    path: Path, *, name: str = "ranker", version: str = "1", seed: int = 0, size: Size = Size(), ndcg: float = 0.2
 ) -> Path:
     """Write `tiny_bundle` packed to `path` and return it."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = tiny_bundle(Path(temporary), name=name, version=version, seed=seed, n=n, ndcg=ndcg)
+        folder = tiny_bundle(Path(temporary), name=name, version=version, seed=seed, size=size, ndcg=ndcg)
         pack(folder, path)
     return path
 
 
-def tiny_contents(*, seed: int = 0, n: int = 200) -> BundleContents:
-    """Return the contents of `tiny_bundle`; needs `n` ≥ 40."""
+def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
+    """Return the contents of `tiny_bundle`."""
+    n = size.datasets
     rng = np.random.default_rng(seed)
     topics = rng.integers(0, len(_TOPICS), n)
     catalogue = Catalogue(
@@ -83,7 +94,7 @@ def tiny_contents(*, seed: int = 0, n: int = 200) -> BundleContents:
     popularity = stats.popularity(MODEL_END.timestamp())
     best = np.argsort(-popularity, kind="stable").astype(np.int32)
     popular = Popular(best, (popularity[best] / popularity.max()).astype(np.float32))
-    neighbours = [_nearest(content, rng, noise) for noise in (0.6, 0.0, 0.3)]
+    neighbours = [_nearest(content, rng, noise, size.neighbours) for noise in (0.6, 0.0, 0.3)]
     everything = np.arange(n, dtype=np.int32)
     partial = BundleContents(
         catalogue,
@@ -91,7 +102,7 @@ def tiny_contents(*, seed: int = 0, n: int = 200) -> BundleContents:
         ItemTable(content, (everything % 7).astype(np.int32), np.log1p(catalogue.prices).astype(np.float32)),
         RecallTables(neighbours[0], neighbours[1], neighbours[2], popular),
         RecallSettings(),
-        _ranker_text(rng),
+        _ranker_text(rng, size),
         Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
         {"1h": best[:20].tolist(), "24h": best[:40].tolist()},
         [],
@@ -111,18 +122,18 @@ def _stats(rng: np.random.Generator, catalogue: Catalogue) -> ItemStats:
     return stats
 
 
-def _nearest(content: NDArray[np.float32], rng: np.random.Generator, noise: float) -> Neighbours:
+def _nearest(content: NDArray[np.float32], rng: np.random.Generator, noise: float, count: int) -> Neighbours:
     n = len(content)
     similarity = content @ content.T + noise * rng.random((n, n), np.float32)
     np.fill_diagonal(similarity, -np.inf)
     similarity[-1, :] = similarity[:, -1] = -np.inf
-    items = np.argsort(-similarity, axis=1, kind="stable")[:, :_NEIGHBOURS].astype(np.int32)
+    items = np.argsort(-similarity, axis=1, kind="stable")[:, :count].astype(np.int32)
     scores = np.take_along_axis(similarity, items, axis=1)
     unknown = ~(scores > 0)
     return Neighbours(np.where(unknown, np.int32(-1), items), np.where(unknown, np.float32(0), scores))
 
 
-def _ranker_text(rng: np.random.Generator) -> str:
+def _ranker_text(rng: np.random.Generator, size: Size) -> str:
     """Train on noise around a plausible taste: recall scores, popularity and nearness all help."""
     matrix = rng.random((2000, len(FEATURES))).astype(np.float32)
     names = [feature.name for feature in FEATURES]
@@ -131,7 +142,7 @@ def _ranker_text(rng: np.random.Generator) -> str:
     data = lgb.Dataset(matrix, target, feature_name=names)
     settings = {
         "objective": "regression",
-        "num_leaves": 15,
+        "num_leaves": size.leaves,
         "num_threads": 1,
         "use_missing": False,
         "verbosity": -1,
@@ -139,7 +150,7 @@ def _ranker_text(rng: np.random.Generator) -> str:
         "force_row_wise": True,
         "seed": 42,
     }
-    booster = lgb.train(settings, data, num_boost_round=20)
+    booster = lgb.train(settings, data, num_boost_round=size.trees)
     return str(booster.model_to_string())
 
 

@@ -9,9 +9,11 @@ from contracts.events import InteractionType
 from contracts.features import USER_FEATURES
 from contracts.user_blob import History
 from ranking.item_stats import DAY
+from ranking.jit import compiled
 
 # How much an interaction says about interest, by `InteractionType`.
 STRENGTH = np.array([0.0, 1.0, 1.0, 2.0, 3.0], np.float32)
+_EXPOSURE = int(InteractionType.EXPOSURE)
 
 
 def default_features() -> NDArray[np.float32]:
@@ -41,8 +43,7 @@ def make_user(
     limit: int,
 ) -> User:
     """Return a user by long-term features (None: nothing is known) and history; arguments as `recent_interest`."""
-    items, weights = recent_interest(history, positions, half_life_days=half_life_days, limit=limit)
-    seen = positions[(positions >= 0) & (history.types != InteractionType.EXPOSURE)]
+    items, weights, seen = _interest(positions, history.ts, history.types, half_life_days, limit)
     return User(default_features() if features is None else features, items, weights, seen)
 
 
@@ -65,10 +66,35 @@ def recent_interest(
     `positions` [h] are the catalogue positions of `history.ids`, -1 for a dataset that the catalogue doesn't hold.
     A weight is the interaction's strength, halved every `half_life_days` before the newest one.
     """
-    known = np.flatnonzero((positions >= 0) & (history.types != InteractionType.EXPOSURE))[:limit]
-    if not len(known):
-        return np.empty(0, np.int32), np.empty(0, np.float32)
-    ts = history.ts[known]
-    age_days = (ts[0] - ts) / DAY
-    weights = STRENGTH[history.types[known]] * np.exp2(-age_days / half_life_days)
-    return positions[known], (weights / weights.sum()).astype(np.float32)
+    items, weights, _ = _interest(positions, history.ts, history.types, half_life_days, limit)
+    return items, weights
+
+
+@compiled
+def _interest(
+    positions: NDArray[np.int32],
+    ts: NDArray[np.int64],
+    types: NDArray[np.uint8],
+    half_life_days: float,
+    limit: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
+    """Return what `recent_interest` does, and all that is no news to the user."""
+    seen = np.empty(len(positions), np.int32)
+    strengths = np.empty(len(positions), np.float64)
+    count = 0
+    newest = np.int64(0)
+    for entry in range(len(positions)):
+        if positions[entry] < 0 or types[entry] == _EXPOSURE:
+            continue
+        if count == 0:
+            newest = ts[entry]
+        seen[count] = positions[entry]
+        age_days = (newest - ts[entry]) / DAY
+        strengths[count] = STRENGTH[types[entry]] * np.exp2(-age_days / half_life_days)
+        count += 1
+    recent = min(count, limit)
+    total = strengths[:recent].sum()
+    weights = np.empty(recent, np.float32)
+    for entry in range(recent):
+        weights[entry] = strengths[entry] / total
+    return seen[:recent].copy(), weights, seen[:count].copy()

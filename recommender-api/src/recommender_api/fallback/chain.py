@@ -102,7 +102,7 @@ def _listed(query: Query, arm: Arm, positions: NDArray[np.int32], scores: Sequen
         allowed &= keep(positions)
     rows = np.flatnonzero(allowed)[: query.limit]
     return answer_of(
-        catalogue,
+        arm.model,
         served_by(arm),
         positions[rows],
         [scores[row] for row in rows.tolist()],

@@ -3,10 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from contracts.bundle import BundleManifest
 from ranking.engine import Engine
+from recommender_api.models.cards import Cards
 from recommender_api.models.deployments import Deployment
 
 Variant = Literal["primary", "canary"]
@@ -19,6 +21,11 @@ class LoadedModel:
     deployment: Deployment
     manifest: BundleManifest
     engine: Engine
+
+    @cached_property
+    def cards(self) -> Cards:
+        """Its datasets as answers show them."""
+        return Cards(self.engine.contents.catalogue)
 
 
 @dataclass(frozen=True)

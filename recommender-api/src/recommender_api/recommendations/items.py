@@ -1,13 +1,14 @@
 """From catalogue positions to the items of an answer."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ranking.catalogue import Catalogue
+from recommender_api.models import LoadedModel
 from recommender_api.recommendations.stored import Served, StoredAnswer
 
 Explanation = dict[str, Any]
@@ -17,7 +18,7 @@ SCORE_DIGITS = 7
 
 
 def answer_of(
-    catalogue: Catalogue,
+    model: LoadedModel,
     served: Served,
     positions: NDArray[np.int32],
     scores: Sequence[float],
@@ -28,18 +29,17 @@ def answer_of(
     snapshot: str | None = None,
 ) -> StoredAnswer:
     """Return the answer that shows `positions` in this order; all sequences are of one length."""
-    ids: list[int] = catalogue.ids[positions].tolist()
-    prices: list[float] = catalogue.prices[positions].tolist()
+    ids: list[int] = model.engine.contents.catalogue.ids[positions].tolist()
+    explained = [b"null"] * len(ids) if explanations is None else [orjson.dumps(each) for each in explanations]
     items = [
-        {
-            "dataset_id": ids[row],
-            "title": catalogue.titles[position],
-            "price": prices[row],
-            "cover_image": catalogue.cover_images[position],
-            "score": round(scores[row], SCORE_DIGITS),
-            "reasons": reasons[row],
-            "explanation": None if explanations is None else explanations[row],
-        }
-        for row, position in enumerate(positions.tolist())
+        b'%b,"score":%b,"reasons":%b,"explanation":%b}'
+        % (model.cards.open_object(position), repr(round(score, SCORE_DIGITS)).encode(), _json(tuple(reason)), why)
+        for position, score, reason, why in zip(positions.tolist(), scores, reasons, explained, strict=True)
     ]
-    return StoredAnswer(served, ids, orjson.dumps(items), sequence, snapshot)
+    return StoredAnswer(served, ids, b"[%b]" % b",".join(items), sequence, snapshot)
+
+
+@cache
+def _json(reasons: tuple[str, ...]) -> bytes:
+    """There are few sets of channels, and every item names one."""
+    return orjson.dumps(reasons)

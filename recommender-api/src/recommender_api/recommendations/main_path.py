@@ -103,7 +103,7 @@ class RankedPath:
         self._metrics.stage("rank", budget.elapsed() - began)
         budget.check("ranking")
         answer = answer_of(
-            catalogue,
+            arm.model,
             served_by(arm),
             ranked.items,
             ranked.scores.tolist(),

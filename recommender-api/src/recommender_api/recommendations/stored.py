@@ -1,6 +1,6 @@
 """An answer's items as they are kept in Redis, ready to be sent again under another request's id."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -50,7 +50,7 @@ class StoredAnswer:
     def pack(self) -> bytes:
         """Return the bytes to keep."""
         head = {
-            "served": asdict(self.served),
+            "served": self.served,
             "sequence": self.sequence,
             "snapshot": self.snapshot,
             "ids": self.ids,

@@ -1,27 +1,14 @@
-"""The real Redis behind `Store`, by redis-py."""
+"""The real Redis behind `Store`."""
 
-import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-import redis
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio.connection import SSLConnection, parse_url
 
 from contracts import redis_keys
-from recommender_api.redis_store.port import (
-    SEEN_EVENT_SECONDS,
-    NewEvent,
-    Put,
-    StoreRefusedError,
-    StoreUnavailableError,
-)
-
-T = TypeVar("T")
-
-MAX_CONNECTIONS = 512
+from recommender_api.redis_store.link import Command, Endpoint, Link
+from recommender_api.redis_store.port import SEEN_EVENT_SECONDS, NewEvent, Put
 
 # Nobody's answer waits for a write, and a thousand events take Redis a few milliseconds.
 WRITE_BUDGET_SECONDS = 0.25
@@ -65,61 +52,74 @@ class RedisStore:
     def __init__(self, url: str, *, budget: float) -> None:
         self.address = Address.of(url)
         self._budget = budget
-        self._redis: Redis = Redis.from_url(
-            url,
-            # A new connection, TLS included, may take longer than a command; the call's own budget rules anyway.
-            socket_connect_timeout=max(budget, 0.05),
-            socket_timeout=max(budget, WRITE_BUDGET_SECONDS),
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,  # spares redis-py the conversion of RESP3 replies
-            max_connections=MAX_CONNECTIONS,
-        )
+        greeting = _greeting(url)
+        endpoint = _endpoint(url)
+
+        async def find() -> Endpoint:
+            return endpoint
+
+        # A new connection, TLS included, may take longer than a command; the call's own budget rules anyway.
+        timeout = max(budget, 0.05)
+        self._reads = Link(find, greeting, connect_timeout=timeout)
+        # Of their own, so that no read waits behind a thousand events.
+        self._writes = Link(find, greeting, connect_timeout=timeout)
 
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """See `Store`."""
-        values: list[bytes | None] = await self._within(self._budget, self._redis.mget(keys))
-        return values
+        (values,) = await self._reads.call([("MGET", *keys)], self._budget)
+        found: list[bytes | None] = values
+        return found
 
     async def top(self, key: str, count: int) -> list[tuple[int, float]]:
         """See `Store`."""
-        found = await self._within(self._budget, self._redis.zrange(key, 0, count - 1, desc=True, withscores=True))
-        return [(int(member), float(score)) for member, score in found]
+        command = ("ZRANGE", key, 0, count - 1, "REV", "WITHSCORES")
+        (found,) = await self._reads.call([command], self._budget)
+        return [(int(member), float(score)) for member, score in zip(found[::2], found[1::2], strict=True)]
 
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
         """See `Store`."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for put in puts:
-            pipeline.set(put.key, put.value, ex=put.ttl)
+        commands: list[Command] = [("SET", put.key, put.value, "EX", put.ttl) for put in puts]
         if exposures:
-            pipeline.eval(_ADD_EXPOSURES, 1, redis_keys.EVENT_STREAM, *exposures)
-        await self._within(WRITE_BUDGET_SECONDS, pipeline.execute())
+            commands.append(("EVAL", _ADD_EXPOSURES, 1, redis_keys.EVENT_STREAM, *exposures))
+        await self._writes.call(commands, WRITE_BUDGET_SECONDS)
 
     async def add_events(self, events: Sequence[NewEvent]) -> int:
         """See `Store`."""
         keys = [redis_keys.EVENT_STREAM, *(redis_keys.seen_event(event.event_id) for event in events)]
         arguments = [SEEN_EVENT_SECONDS, *(event.body for event in events)]
-        added = await self._within(
-            WRITE_BUDGET_SECONDS,
-            self._redis.eval(_ADD_EVENTS, len(keys), *keys, *arguments),  # type: ignore[arg-type]
-        )
+        command = ("EVAL", _ADD_EVENTS, len(keys), *keys, *arguments)
+        (added,) = await self._writes.call([command], WRITE_BUDGET_SECONDS)
         return int(added)
 
     async def probe(self) -> None:
         """Ask whether Redis is there, on a new connection: those from before an outage are let go."""
-        await self._redis.connection_pool.disconnect(inuse_connections=False)
-        await self._within(self._budget, self._redis.ping())
+        self._writes.reset()
+        self._reads.reset()
+        await self._reads.call([("PING",)], self._budget)
 
     async def close(self) -> None:
         """Let go of all connections."""
-        await self._redis.aclose()
+        await self._reads.close()
+        await self._writes.close()
 
-    async def _within(self, budget: float, operation: Awaitable[Any]) -> Any:
-        try:
-            async with asyncio.timeout(budget):
-                return await operation
-        except TimeoutError as error:
-            raise StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError") from error
-        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-            raise StoreUnavailableError(str(error), type(error).__name__) from error
-        except redis.RedisError as error:
-            raise StoreRefusedError(str(error), type(error).__name__) from error
+
+def _endpoint(url: str) -> Endpoint:
+    """Read where to connect; TLS takes redis-py's options (`?ssl_ca_certs=…`)."""
+    options = parse_url(url)
+    address = Address.of(url)
+    if options.pop("connection_class", None) is None:
+        return Endpoint(address.host, address.port)
+    secure = SSLConnection(**options)
+    return Endpoint(address.host, address.port, secure.ssl_context.get())
+
+
+def _greeting(url: str) -> list[Command]:
+    """Return what a new connection says first."""
+    options = parse_url(url)
+    commands: list[Command] = []
+    if password := options.get("password"):
+        user = options.get("username")
+        commands.append(("AUTH", user, password) if user else ("AUTH", password))
+    if db := options.get("db"):
+        commands.append(("SELECT", db))
+    return commands

@@ -46,7 +46,7 @@ class TrendingPath:
                 {"base": 0.0, "contributions": {}, "channels": {reason[0]: score}}
                 for reason, score in zip(reasons, scores, strict=True)
             ]
-        answer = answer_of(contents.catalogue, served_by(arm), positions, scores, reasons, explanations)
+        answer = answer_of(arm.model, served_by(arm), positions, scores, reasons, explanations)
         return Answered(answer)
 
 

@@ -1,0 +1,99 @@
+"""Bit masks give LightGBM's own scores to the last bit, or refuse the model."""
+
+from functools import cache
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from contracts.features import FEATURES
+from ranking.engine import Engine, Question
+from ranking.features import feature_matrix
+from ranking.forest import MAX_LEAVES, Forest, UnrepresentableError
+from ranking.ranker import Ranker
+from ranking.testing import Size, tiny_contents
+
+WIDTH = 6
+
+
+@cache
+def booster(**changes: Any) -> lgb.Booster:
+    rng = np.random.default_rng(7)
+    rows = rng.normal(size=(3000, WIDTH))
+    rows[:, 1] = rng.integers(0, 4, len(rows))
+    rows[:, 2] *= 1e30
+    rows[:, 3] = np.where(rng.random(len(rows)) < 0.2, np.nan if changes.get("use_missing") else 0.0, rows[:, 3])
+    target = np.nan_to_num(rows[:, 0] * rows[:, 1] + np.sin(rows[:, 3]) + rows[:, 4]) + rng.normal(0, 0.1, len(rows))
+    parameters = {"objective": "regression", "num_leaves": 31, "use_missing": False, "verbosity": -1, "num_threads": 1}
+    parameters |= changes
+    if parameters["objective"] == "binary":
+        target = (target > 0).astype(float)
+    category = [1] if parameters.pop("category", False) else "auto"
+    return lgb.train(parameters, lgb.Dataset(rows, target, categorical_feature=category), num_boost_round=25)
+
+
+@cache
+def forest(**changes: Any) -> Forest:
+    return Forest(booster(**changes))
+
+
+def thresholds(model: lgb.Booster) -> list[float]:
+    """The float32 values at and beside every split: where a comparison could go wrong."""
+    splits = model.trees_to_dataframe()["threshold"].dropna().to_numpy().astype(np.float32)
+    return sorted({float(value) for at in splits for value in (at, np.nextafter(at, np.float32(np.inf)))})
+
+
+SPECIAL = [0.0, -0.0, 1e-36, -1e-36, float("inf"), float("-inf"), float("nan"), 3.4e38, -3.4e38]
+VALUES = st.one_of(st.floats(width=32), st.sampled_from(SPECIAL), st.sampled_from(thresholds(booster())))
+
+
+@settings(max_examples=300, deadline=None)
+@given(arrays(np.float32, st.tuples(st.integers(1, 40), st.just(WIDTH)), elements=VALUES))
+@pytest.mark.parametrize("leaves", [1, 2, 31, 32, 33, 64])
+def test_any_float32_row_gets_the_score_that_lightgbm_gives_it(leaves: int, rows: NDArray[np.float32]) -> None:
+    changes = {"num_leaves": max(leaves, 2)} | ({"min_gain_to_split": 1e12} if leaves == 1 else {})
+    expected = booster(**changes).predict(rows, num_threads=1)
+    np.testing.assert_array_equal(forest(**changes).scores(rows), expected)
+
+
+def test_rows_of_real_questions_get_the_scores_that_lightgbm_gives_them() -> None:
+    engine = Engine(tiny_contents(size=Size(trees=100, leaves=31)))
+    model = lgb.Booster(model_str=engine.contents.ranker_text)
+    for anchor in range(40):
+        found = engine.recall(Question(anchor))
+        rows = engine.contents.item_rows[found.items]
+        matrix = feature_matrix(found, rows, engine.contents.table, anchor=anchor, user=Question().user)
+        np.testing.assert_array_equal(engine.ranker.scores(matrix), model.predict(matrix, num_threads=1))
+    assert engine.ranker.method == "bit masks"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"use_missing": True}, "missing values"),
+        ({"use_missing": True, "zero_as_missing": True}, "missing values"),
+        ({"category": True}, "category"),
+        ({"num_leaves": MAX_LEAVES + 40}, "leaves"),
+        ({"objective": "binary"}, "objective"),
+        ({"reg_sqrt": True}, "objective"),
+        ({"linear_tree": True}, "linear"),
+    ],
+)
+def test_what_bit_masks_do_not_express_is_refused(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(UnrepresentableError, match=why):
+        forest(**changes)
+
+
+def test_a_refused_model_is_ranked_by_lightgbm_and_says_so() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.random((500, len(FEATURES))).astype(np.float32)
+    data = lgb.Dataset(rows, rows[:, 0].copy(), feature_name=[feature.name for feature in FEATURES])
+    model = lgb.train({"num_leaves": 90, "min_data_in_leaf": 2, "verbosity": -1, "use_missing": False}, data, 5)
+    ranker = Ranker(model.model_to_string())
+    assert ranker.method == "LightGBM: a tree of 90 leaves; 64 are the most"
+    np.testing.assert_array_equal(ranker.scores(rows), model.predict(rows))

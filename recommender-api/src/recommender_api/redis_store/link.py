@@ -1,0 +1,197 @@
+"""One connection to Redis that all calls share: commands go out as they come, answers come back in their order.
+
+A pool lends each call a connection and awaits its answer there; with hiredis on one connection a call costs a third.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from ssl import SSLContext
+from typing import Any, NamedTuple, TypeVar, cast
+
+import hiredis
+
+from recommender_api.redis_store.port import StoreError, StoreRefusedError, StoreUnavailableError
+
+T = TypeVar("T")
+Command = tuple[Any, ...]  # of str, bytes and int
+
+# Redis answers, but can't be worked with: wrong credentials, still loading, or no master behind it.
+_UNAVAILABLE = {
+    "NOAUTH": "AuthenticationError",
+    "WRONGPASS": "AuthenticationError",
+    "LOADING": "BusyLoadingError",
+    "MASTERDOWN": "MasterDownError",
+    "CLUSTERDOWN": "ClusterDownError",
+}
+_REFUSED = {"READONLY": "ReadOnlyError", "OOM": "OutOfMemoryError", "NOPERM": "NoPermissionError"}
+
+
+class Endpoint(NamedTuple):
+    """Where to connect; `ssl` None is plain TCP."""
+
+    host: str
+    port: int
+    ssl: SSLContext | None = None
+
+
+class Link:
+    """Connects when it is first needed, and again after the connection is lost or reset."""
+
+    def __init__(
+        self, find: Callable[[], Awaitable[Endpoint]], greeting: Sequence[Command], *, connect_timeout: float
+    ) -> None:
+        """Take who finds the server, and what is said to it first: credentials, database."""
+        self._find = find
+        self._greeting = greeting
+        self._connect_timeout = connect_timeout
+        self._wire: _Wire | None = None
+        self._connecting: asyncio.Task[_Wire] | None = None
+
+    async def call(self, commands: Sequence[Command], budget: float) -> list[Any]:
+        """Send commands and return their answers within `budget` (s), connecting included; raises `StoreError`."""
+        wire = self._wire
+        if wire is not None and wire.is_open:
+            return await _within(budget, wire.send(commands))
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + budget
+        # Shielded: a caller that gives up does not take the others' connection along.
+        wire = await _within(budget, asyncio.shield(self._connection()))
+        return await _within(max(deadline - clock(), 0.0), wire.send(commands))
+
+    def reset(self) -> None:
+        """Let go of the connection: the next call makes a new one."""
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+
+    async def close(self) -> None:
+        """Let go of the connection, and wait until it is gone."""
+        wire = self._wire
+        self.reset()
+        if wire is not None:
+            await wire.closed()
+
+    def _connection(self) -> asyncio.Task["_Wire"]:
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect(), name="redis-connect")
+            self._connecting.add_done_callback(self._connected)
+        return self._connecting
+
+    def _connected(self, task: asyncio.Task["_Wire"]) -> None:
+        if task is self._connecting:
+            self._connecting = None
+        if not task.cancelled():
+            task.exception()  # whoever waited has been told; nobody may be left to ask
+
+    async def _connect(self) -> "_Wire":
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                host, port, ssl = await self._find()
+                _, wire = await loop.create_connection(
+                    _Wire, host, port, ssl=ssl, server_hostname=host if ssl is not None else None
+                )
+                try:
+                    if self._greeting:
+                        await wire.send(self._greeting)
+                except BaseException:
+                    wire.close()
+                    raise
+        except TimeoutError as error:
+            raise StoreUnavailableError("no connection in time", "TimeoutError") from error
+        except OSError as error:
+            raise StoreUnavailableError(str(error), "ConnectionError") from error
+        self._wire = wire
+        return wire
+
+
+class _Wire(asyncio.Protocol):
+    """An open connection."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._reader = hiredis.Reader(replyError=_error)
+        self._waiting: deque[_Waiting] = deque()
+        self._lost = asyncio.Event()
+
+    def send(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+        """Write commands; the future gets their answers, or the first answer that is an error."""
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(future, len(commands), []))
+        self._transport.write(b"".join([hiredis.pack_command(command) for command in commands]))
+        return future
+
+    def close(self) -> None:
+        """Break the connection off."""
+        self.is_open = False
+        self._transport.abort()
+
+    async def closed(self) -> None:
+        """Wait until nothing of it is left."""
+        await self._lost.wait()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.is_open = True
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self._reader.feed(data)
+        try:
+            while (answer := self._reader.gets()) is not False:
+                self._answered(answer)
+        except hiredis.HiredisError as error:
+            self._fail(StoreUnavailableError(str(error), "InvalidResponse"))
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self.is_open = False
+        self._lost.set()
+        self._fail(StoreUnavailableError(str(exc or "connection closed by server"), "ConnectionError"))
+
+    def _answered(self, answer: object) -> None:
+        first = self._waiting[0]
+        first.answers.append(answer)
+        if len(first.answers) < first.expected:
+            return
+        self._waiting.popleft()
+        if first.future.done():  # its caller has given up
+            return
+        for each in first.answers:
+            if isinstance(each, StoreError):
+                first.future.set_exception(each)
+                return
+        first.future.set_result(first.answers)
+
+    def _fail(self, error: StoreUnavailableError) -> None:
+        for waiting in self._waiting:
+            if not waiting.future.done():
+                waiting.future.set_exception(error)
+        self._waiting.clear()
+
+
+class _Waiting(NamedTuple):
+    future: asyncio.Future[list[Any]]
+    expected: int
+    answers: list[Any]
+
+
+async def _within(budget: float, awaited: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(budget):
+            return await awaited
+    except TimeoutError as error:
+        raise StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError") from error
+
+
+def _error(message: str) -> StoreError:
+    kind = message.partition(" ")[0]
+    if kind in _UNAVAILABLE:
+        return StoreUnavailableError(message, _UNAVAILABLE[kind])
+    return StoreRefusedError(message, _REFUSED.get(kind, "ResponseError"))

@@ -1,0 +1,89 @@
+"""A plain question answered past the framework means what it would have meant to FastAPI."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from fastapi import FastAPI
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recommender_api.recommendations import endpoints
+from recommender_api.recommendations.direct import plain_question
+from recommender_api.recommendations.query import Query
+from recommender_api.recommendations.service import Response
+from servicekit.request_ids import RequestIdMiddleware
+from testkit.running_app import RunningApp
+
+
+class Recorder:
+    """Remembers what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: Query | None = None
+
+    async def answer(self, query: Query, _request_id: str) -> Response:
+        """Answer nothing."""
+        self.asked = query
+        return Response(b"{}", 0)
+
+
+@pytest.fixture(scope="module")
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture(scope="module")
+def client(recorder: Recorder) -> Iterator[RunningApp]:
+    app = FastAPI()
+    app.include_router(endpoints.router(recorder))  # type: ignore[arg-type]  # all that it needs of a recommender
+    app.add_middleware(RequestIdMiddleware)
+    with RunningApp(app) as client:
+        yield client
+
+
+NUMBERS = st.one_of(
+    st.integers(-2, 120).map(str),
+    st.sampled_from(["9223372036854775807", "9223372036854775808", "007", "+5", " 5", "5.0", "1_0", "", "٣", "x"]),
+)
+OPTIONS = st.one_of(
+    st.tuples(st.sampled_from(["limit", "user_id", "max_price", "unknown"]), NUMBERS),
+    st.tuples(st.just("exclude"), st.lists(NUMBERS, min_size=1, max_size=4).map(",".join)),
+    st.tuples(st.just("timeframe"), st.sampled_from(["1h", "24h", "2h", ""])),
+    st.tuples(st.sampled_from(["explain", "tag"]), st.sampled_from(["true", "a", ""])),
+)
+PATHS = st.one_of(
+    st.builds("{}/{}".format, st.sampled_from(["/similar", "/recommend/detail", "/recommend/user", "/other"]), NUMBERS),
+    st.sampled_from(["/hot/trending", "/hot/trending/", "/similar", "/recommend/detail/5/6"]),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(PATHS, st.lists(OPTIONS, max_size=3))
+def test_what_is_understood_here_is_understood_in_the_same_way_there(
+    client: RunningApp, recorder: Recorder, path: str, options: list[tuple[str, str]]
+) -> None:
+    url = path + ("?" if options else "") + "&".join(f"{name}={value}" for name, value in options)
+    recorder.asked = None
+    response: Any = client.http.get(url)
+    sent = urlsplit(str(response.request.url))
+    plain = plain_question(path, sent.query.encode())
+    if plain is not None:
+        assert response.status_code == 200
+        assert plain == recorder.asked
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/similar/105",
+        "/similar/105?limit=20",
+        "/recommend/detail/105?user_id=7&limit=20&exclude=1,2",
+        "/recommend/user/7?exclude=3",
+        "/hot/trending?timeframe=1h&limit=100",
+    ],
+)
+def test_the_usual_questions_are_understood(client: RunningApp, recorder: Recorder, url: str) -> None:
+    client.http.get(url)
+    assert plain_question(urlsplit(url).path, urlsplit(url).query.encode()) == recorder.asked
