@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from native import prometheus
 from native.collector import Collector
 from native.config import StackConfig
 from native.postgres import PostgresCluster
@@ -13,15 +14,20 @@ from provisioning.variables import derived
 # What a user may set to point a part of the stack at something else.
 _OVERRIDABLE = (
     "ALERT_EMAIL_TO",
+    "ALERT_LANGUAGE",
     "ALERT_POLICY",
     "ARTIFACT_URL",
     "BUSINESS_DATABASE_URL",
     "ENVIRONMENT",
+    "GATEWAY_PUBLIC_URL",
     "LOG_LEVEL",
     "SENTRY_DSN",
     "SENTRY_ENVIRONMENT",
     "SENTRY_IGNORED_POINTS",
+    "SENTRY_IGNORED_POINTS",
     "SENTRY_RELEASE",
+    "SENTRY_SAMPLE_RATE",
+    "SENTRY_TRACES_IGNORED",
     "SENTRY_SAMPLE_RATE",
     "SENTRY_TRACES_IGNORED",
     "SENTRY_TRACES_SAMPLE_RATE",
@@ -31,6 +37,7 @@ _OVERRIDABLE = (
     "WEIXIN_CORP_SECRET",
     "WEIXIN_AGENT_ID",
     "WEIXIN_TO_USER",
+    "WEIXIN_MESSAGE_TYPE",
     "WEIXIN_ROBOT_KEY",
 )
 
@@ -73,6 +80,8 @@ class StackEnvironment:
             # On two cores a second thread of LightGBM waits for the services more than it works.
             "TRAINING_THREADS": "1",
         }
+        if prometheus.program() is None:
+            own["PROMETHEUS_URL"] = ""
         if self.simulates_weixin:
             own["WEIXIN_BASE_URL"] = f"http://127.0.0.1:{self._config.ports.simulator}"
         return {**self._generated, **derived(self._places, self._generated), **own, **self._given}
@@ -98,6 +107,7 @@ class StackEnvironment:
             registry=here(ports.registry),
             sync=here(ports.sync),
             gateway=here(ports.gateway),
+            gateway_page=f"http://{here(ports.gateway)}",
             airflow=here(ports.airflow),
             airflow_page=f"http://{here(ports.airflow)}",
             airflow_listens_on=here(ports.airflow),

@@ -93,6 +93,7 @@ class Containers:
             registry="model-registry:8001",
             sync="feature-sync:8002",
             gateway="notification-gateway:8003",
+            gateway_page=f"http://{self._here('GATEWAY_PORT')}",
             airflow="airflow:8080",
             airflow_page=f"http://{self._here('AIRFLOW_PORT')}",
             airflow_listens_on="0.0.0.0:8080",

@@ -15,6 +15,7 @@ class Places:
     registry: str
     sync: str
     gateway: str
+    gateway_page: str
     airflow: str
     airflow_page: str
     airflow_listens_on: str

@@ -38,6 +38,9 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
         "ADMIN_TOKEN",
         "SENTRY_WEBHOOK_SECRET",
         "COLLECTOR_URL",
+        "GATEWAY_PUBLIC_URL",
+        "PROMETHEUS_URL",
+        "REGISTRY_URL",
         "ALERT_POLICY",
     ),
     "airflow": (
@@ -83,6 +86,7 @@ def derived(places: Places, generated: Mapping[str, str]) -> dict[str, str]:
         "REGISTRY_URL": f"http://{places.registry}",
         "FEATURE_SYNC_URL": f"http://{places.sync}",
         "GATEWAY_URL": f"http://{places.gateway}",
+        "GATEWAY_PUBLIC_URL": places.gateway_page,
         "PROMETHEUS_URL": f"http://{places.prometheus}",
         "SPOOL_DIR": str(places.state / "spool"),
         "MODEL_CACHE_DIR": str(places.state / "model-cache"),
