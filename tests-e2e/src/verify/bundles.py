@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from contracts.bundle import pack, read_manifest, write_manifest
-from ranking.testing import FIRST_DATASET_ID, tiny_bundle
+from ranking.testing import FIRST_DATASET_ID, Size, tiny_bundle
 
 _DATASETS = 60
 
@@ -20,7 +20,7 @@ class Bundles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._contents = tiny_bundle(folder / "contents", n=_DATASETS)
+        self._contents = tiny_bundle(folder / "contents", size=Size(datasets=_DATASETS))
         self._made = 0
         self.breaking_dataset = FIRST_DATASET_ID + _position_that_no_golden_request_touches(self._contents)
         # The last one is new: it has no neighbours and no precomputed list.
