@@ -12,6 +12,4 @@ site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("pure
 cd "$site"
 rm -rf pyarrow/include pyarrow/src pyarrow/*.pyx pyarrow/*.pxd pyarrow/*.pxi \
   pyarrow/libarrow_flight* pyarrow/libarrow_python_flight* pyarrow/_flight* pyarrow/libarrow_s3* pyarrow/_s3fs*
-for library in numpy pandas pyarrow scipy; do
-  if [ -d "$library" ]; then find "$library" -type d -name tests -prune -exec rm -rf {} +; fi
-done
+find . -type d -name tests -prune -exec rm -rf {} +

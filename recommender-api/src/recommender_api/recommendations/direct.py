@@ -5,6 +5,7 @@ sure of, so that a question means the same either way, and every error is FastAP
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,6 +23,13 @@ _MAX_DIGITS = 18
 _NO_FILTERS = Filters()
 
 
+@dataclass(frozen=True)
+class Route:
+    """What `scope["route"]` is asked for by whoever names requests."""
+
+    path: str
+
+
 class DirectAnswers:
     """ASGI middleware that answers plain questions and hands everything else on."""
 
@@ -37,6 +45,8 @@ class DirectAnswers:
         if query is None:
             await self._app(scope, receive, send)
             return
+        # By its route and not by its path, which holds an id, a crash and a trace are known.
+        scope["route"] = _ROUTES[query.endpoint]
         try:
             answer = await self._recommender.answer(query, request_id_of(scope))
         except UnanswerableError:
@@ -107,6 +117,7 @@ def _limit(most: int) -> Callable[[str], int | None]:
     return read
 
 
+_ROUTES = {endpoint: Route(endpoint.value) for endpoint in Endpoint}
 _BY_PREFIX = {endpoint.value: endpoint for endpoint in (Endpoint.SIMILAR, Endpoint.DETAIL, Endpoint.USER)}
 _OF_ALL: dict[str, Callable[[str], Any]] = {"limit": _limit(50), "exclude": _ids}
 _OPTIONS: dict[Endpoint, dict[str, Callable[[str], Any]]] = {
