@@ -1,5 +1,7 @@
 """The stack keeps itself up, and starting it again changes nothing."""
 
+import pytest
+
 from harness import RunningStack
 
 
@@ -21,3 +23,25 @@ def test_a_killed_service_comes_back_and_answers_as_before(stack: RunningStack) 
     )
     stack.note("seconds from a kill of recommender-api to its next answer", took)
     assert stack.api.get(f"/similar/{stack.dataset_id}").json()["fallback_level"] == 0
+
+
+@pytest.mark.timeout(300)
+def test_a_kill_of_everything_at_once_heals_by_itself(stack: RunningStack) -> None:
+    before = stack.pids()
+    for program in before:
+        stack.kill(program)
+    took = stack.wait_until(
+        lambda: all(
+            stack.programs.main_process(program) not in (0, process) and stack.programs.is_well(program)
+            for program, process in before.items()
+        ),
+        within=200,
+        every=1,
+        what="every program is well again",
+    )
+    stack.note("seconds from a kill of everything until all is well", took)
+    stack.wait_until(
+        lambda: stack.api.get(f"/similar/{stack.dataset_id}").json()["fallback_level"] == 0,
+        within=10,
+        what="the API answers as before",
+    )
