@@ -1,4 +1,4 @@
-"""Writes what comes from the code: the pages CONFIGURATION, API_REFERENCE and MONITORING_POINTS, and .env.example.
+"""Writes what comes from the code: three pages of the reference, .env.example and the settings in Kubernetes.
 
 python docs/generator            write them
 python docs/generator --check    exit 1 and name the pages that no longer say what the code says
@@ -7,6 +7,8 @@ python docs/generator --check    exit 1 and name the pages that no longer say wh
 import argparse
 import sys
 from pathlib import Path
+
+import kubernetes_settings
 
 import api_reference
 import configuration
@@ -18,6 +20,7 @@ PAGES = {
     "docs/CONFIGURATION.md": configuration.render,
     "docs/MONITORING_POINTS.md": render_monitoring_points,
     ".env.example": env_example.render,
+    **kubernetes_settings.PAGES,
 }
 
 
