@@ -76,7 +76,7 @@ docs: .venvs/dev/.stamp ## write the reference pages that come from the code
 
 # Versions stay as they are locked, but for what an .in file now asks for; UPGRADE=1 takes the newest of everything.
 LOCKED := services airflow airflow-tests collector native dev \
-	$(addprefix images/,build feature-sync model-registry notification-gateway recommender-api wechat-simulator)
+	$(addprefix images/,airflow-kubernetes build feature-sync model-registry notification-gateway recommender-api wechat-simulator)
 .PHONY: lock
 lock: $(UV) ## lock the environments again after a change in requirements/*.in
 	@cd requirements && for name in $(LOCKED); do \

@@ -30,6 +30,7 @@ _PLACES = Places(
     registry="model-registry:8001",
     sync="feature-sync:8002",
     gateway="notification-gateway:8003",
+    gateway_page="http://notification-gateway:8003",
     airflow="airflow-api-server:8080",
     airflow_page="http://airflow-api-server:8080",
     airflow_listens_on="0.0.0.0:8080",

@@ -260,6 +260,6 @@ def test_airflow_runs_its_tasks_in_pods_of_our_image() -> None:
     taken = {entry["envName"] for entry in airflow_settings()["secret"] if entry["envName"].startswith("AIRFLOW__")}
     assert taken <= set(builtin)
     assert not any(builtin.values())
-    locked = (CHECKOUT / "requirements/airflow.txt").read_text(encoding="utf-8")
+    locked = (CHECKOUT / "requirements/images/airflow-kubernetes.txt").read_text(encoding="utf-8")
     assert f"apache-airflow=={values['airflowVersion']} " in locked
     assert "apache-airflow-providers-cncf-kubernetes==" in locked
