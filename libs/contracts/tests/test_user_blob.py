@@ -34,6 +34,14 @@ def test_a_live_history_survives_packing(sequence: int, rows: list[tuple[int, in
     assert (read.sequence, rows_of(read.history)) == (sequence, rows)
 
 
+def test_arrays_are_of_one_kind_whether_read_or_merged() -> None:
+    """Compiled loops are compiled once for each kind, in the middle of a request if need be."""
+    made = history([(1, 10, 1), (2, 5, 2)])
+    read = History.unpack(memoryview(made.pack()), len(made))
+    for found in (read, read.merge(read), History()):
+        assert [array.flags.writeable for array in (found.ids, found.ts, found.types)] == [True] * 3
+
+
 @given(FEW_DATASETS, st.integers(1, 5))
 def test_a_history_keeps_per_dataset_the_newest_time_and_the_strongest_type(
     rows: list[tuple[int, int, int]], limit: int
