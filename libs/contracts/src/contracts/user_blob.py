@@ -82,7 +82,7 @@ class History:
             raise MalformedBlobError(
                 f"{len(data)} bytes of history for {count} entries, expected {count * _ENTRY_BYTES}"
             )
-        # Copies, as a merged history's arrays are: compiled loops would be compiled once more for one that is read-only.
+        # Copies, as a merged history's arrays are: for a read-only one, loops would be compiled once more.
         return cls(
             np.frombuffer(data, "<i8", count).astype(np.int64),
             np.frombuffer(data, "<u4", count, count * 8).astype(np.int64),
