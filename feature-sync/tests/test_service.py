@@ -29,7 +29,7 @@ def test_a_sync_over_http_ends_as_done(worker: httpx.Client, tmp_path: Path) -> 
     asked = worker.post("/sync", json={"snapshot": str(tmp_path / "s")}, headers=headers)
     assert asked.status_code == 202
     path = f"/sync/{asked.json()['job']}"
-    wait_until(lambda: worker.get(path).json()["state"] == "done", within=5, what="the sync is done")
+    wait_until(lambda: worker.get(path).json()["state"] == "done", within=15, what="the sync is done")
     assert worker.get("/sync/unknown").status_code == 404
 
 

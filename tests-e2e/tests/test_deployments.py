@@ -16,7 +16,7 @@ def test_a_damaged_bundle_keeps_the_old_model_and_pages_by_wechat(stack: Running
     assert refused.headers["content-type"] == "application/problem+json"
     assert "checksum" in refused.json()["detail"]
 
-    message = stack.wechat.wait_for("model.deployment_failed", within=5)
+    message = stack.wechat.wait_for("model.deployment_failed", within=30)
     stack.note("seconds from a failed deploy to its WeChat message", time.monotonic() - began)
     assert "model-registry" in message
 

@@ -6,9 +6,7 @@ from harness import RunningStack
 
 
 def test_requests_survive_the_death_of_redis_and_it_is_reported(stack: RunningStack) -> None:
-    normal = stack.api.get(f"/similar/{stack.dataset_id}?limit=5")
-    assert normal.json()["fallback_level"] == 0
-
+    stack.wait_until_normal()
     request_id = f"e2e-redis-{time.time_ns()}"
     stack.programs.hold_down("redis")
     try:
@@ -29,14 +27,7 @@ def test_requests_survive_the_death_of_redis_and_it_is_reported(stack: RunningSt
         ]
     finally:
         stack.programs.bring_back("redis")
-    returned = time.monotonic()
-    stack.wait_until(
-        lambda: stack.api.get(f"/similar/{stack.dataset_id}?limit=5").json()["fallback_level"] == 0,
-        within=1.0,
-        every=0.02,
-        what="normal answers after Redis returned",
-    )
-    stack.note("seconds from Redis answering to level 0", time.monotonic() - returned)
+    stack.note("seconds from Redis answering to level 0", stack.wait_until_normal())
 
     assert [answer.status_code for answer in (*answers, cold, *others)] == [200] * 54
     assert {answer.json()["fallback_level"] for answer in answers} == {2}
@@ -67,9 +58,4 @@ def test_a_hung_redis_costs_no_answer_either(stack: RunningStack) -> None:
         answers = [stack.api.get(f"/similar/{stack.dataset_id}?limit=5") for _ in range(20)]
     assert [answer.status_code for answer in answers] == [200] * 20
     assert answers[-1].json()["fallback_level"] == 2
-    stack.wait_until(
-        lambda: stack.api.get(f"/similar/{stack.dataset_id}?limit=5").json()["fallback_level"] == 0,
-        within=1.0,
-        every=0.02,
-        what="normal answers after Redis went on",
-    )
+    stack.wait_until_normal()
