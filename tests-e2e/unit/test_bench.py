@@ -1,10 +1,14 @@
 import json
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 
+from bench.collector import collector
 from bench.hello import create_app
 from bench.load import FailedRequestError, ask_all
+from bench.monitoring_collector_faults import ratio_of_p99
 from bench.monitoring_storm import most_in_a_window
 from bench.results import Goal, Result, table, write
 from testkit.serving import Served
@@ -42,3 +46,23 @@ def test_the_load_asks_every_path_once_and_fails_on_an_answer_that_is_no_200() -
 def test_events_are_counted_in_the_windows_that_begin_with_the_first() -> None:
     assert most_in_a_window([100.0, 160.1, 219.9, 280.0]) == 1
     assert most_in_a_window([100.0, 160.0, 190.0, 220.0]) == 2
+
+
+def test_the_ratio_of_two_p99s_comes_with_an_interval_that_noise_in_both_leaves_alone() -> None:
+    draw = np.random.default_rng(7)
+    noise = np.where(draw.random((40, 1)) < 0.2, 20.0, 1.0)  # every fifth round is disturbed
+    plain, tried = (draw.exponential(1.0, (40, 600)) * noise for _ in range(2))
+    ratio, least, most = ratio_of_p99(tried, plain)
+    assert least < ratio < most
+    assert least < 1.0 < most
+    ratio, least, most = ratio_of_p99(tried * 1.5, plain)
+    assert least < 1.5 < most
+    assert least > 1.05
+
+
+def test_the_collector_in_a_process_of_its_own_answers_as_it_is_told() -> None:
+    with collector() as receiver:
+        assert httpx.post(f"{receiver.url}/signals", json={"signals": []}, timeout=10).status_code == 202
+        receiver.answer("500")
+        envelopes = f"{receiver.url}/api/1/envelope/"
+        assert httpx.post(envelopes, content=b"", timeout=10).status_code == 500

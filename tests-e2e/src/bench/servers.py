@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import psutil
@@ -18,7 +19,6 @@ from ranking.testing import tiny_archive
 from testkit.processes import ServerProcess
 from testkit.redis_server import RedisServer
 from testkit.registry_stand_in import RegistryStandIn
-from testkit.stand_in import StandIn
 
 READY_SECONDS = 60
 SERVER_CORE, LOAD_CORE = 0, os.cpu_count() or 1
@@ -48,6 +48,18 @@ class Surroundings:
     redis: RedisServer
     registry: RegistryStandIn
     folder: Path
+
+
+class Receiver(Protocol):
+    """Who takes events and signals."""
+
+    @property
+    def dsn(self) -> str:
+        """Where events go."""
+
+    @property
+    def url(self) -> str:
+        """Where signals go."""
 
 
 @contextmanager
@@ -84,7 +96,7 @@ def recommender(around: Surroundings, name: str, settings: Mapping[str, str]) ->
         yield server
 
 
-def monitored_by(receiver: StandIn, folder: Path) -> dict[str, str]:
+def monitored_by(receiver: Receiver, folder: Path) -> dict[str, str]:
     """Return the settings of a recommender whose events and signals go to `receiver`."""
     return {
         "SENTRY_DSN": receiver.dsn,

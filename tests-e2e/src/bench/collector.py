@@ -1,0 +1,54 @@
+"""A collector that misbehaves, in a process of its own: in the load generator's it would hold up the load."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+from testkit.stand_in import StandIn
+
+START_SECONDS = 30.0
+
+
+class Collector:
+    """Its addresses, and who takes its orders."""
+
+    def __init__(self, orders: Connection, dsn: str, url: str) -> None:
+        self.dsn = dsn
+        self.url = url
+        self._orders = orders
+
+    def answer(self, mode: str) -> None:
+        """Answer in one of the ways of `StandIn` from now on."""
+        self._orders.send(mode)
+
+
+@contextmanager
+def collector() -> Iterator[Collector]:
+    """Run one that is well."""
+    context = multiprocessing.get_context("spawn")
+    orders, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        if not orders.poll(START_SECONDS):
+            raise TimeoutError(f"the collector did not start within {START_SECONDS:.0f} s")
+        yield Collector(orders, *orders.recv())
+    finally:
+        orders.close()
+        process.join(START_SECONDS)
+
+
+def _serve(orders: Connection) -> None:
+    # On the load's core, and behind it.
+    os.nice(19)
+    receiver = StandIn()
+    receiver.start()
+    orders.send((receiver.dsn, receiver.url))
+    try:
+        while True:
+            receiver.mode = orders.recv()
+    except EOFError:
+        receiver.stop()
