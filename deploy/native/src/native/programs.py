@@ -1,7 +1,7 @@
 """The programs of a stack: how each is started, stopped, and known to be well."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import httpx
@@ -26,6 +26,25 @@ class Program:
     stop_seconds: int = 12
 
 
+@dataclass(frozen=True)
+class Programs:
+    """All of a stack: what everything else needs, what takes its events, and the rest."""
+
+    stores: list[Program]
+    collector: list[Program]
+    rest: list[Program]
+
+    def __iter__(self) -> Iterator[Program]:
+        """Yield every program in the order of a start."""
+        yield from (*self.stores, *self.collector, *self.rest)
+
+
+def of_stack(config: StackConfig, environment: StackEnvironment) -> Programs:
+    """Return a stack's programs."""
+    rest = [*_services(config, environment), *_airflow(config), *_metrics(config)]
+    return Programs(_stores(config, environment), _collector(environment), rest)
+
+
 def answers(url: str) -> bool:
     """Say whether a URL answers with 200."""
     try:
@@ -46,7 +65,7 @@ def airflow_is_well(url: str) -> bool:
     return all(part["status"] == "healthy" for part in health.json().values())
 
 
-def stores(config: StackConfig, environment: StackEnvironment) -> list[Program]:
+def _stores(config: StackConfig, environment: StackEnvironment) -> list[Program]:
     """Return what everything else needs."""
     postgres = environment.postgres
     url = environment.variables()["REDIS_URL"]
@@ -64,7 +83,7 @@ def stores(config: StackConfig, environment: StackEnvironment) -> list[Program]:
     ]
 
 
-def collector(environment: StackEnvironment) -> list[Program]:
+def _collector(environment: StackEnvironment) -> list[Program]:
     """Return the collector's two programs."""
     made = environment.collector
     variables = made.environment()
@@ -74,7 +93,7 @@ def collector(environment: StackEnvironment) -> list[Program]:
     ]
 
 
-def services(config: StackConfig, environment: StackEnvironment) -> list[Program]:
+def _services(config: StackConfig, environment: StackEnvironment) -> list[Program]:
     """Return the services, and the simulator while no WeChat credentials are set."""
     wanted = [
         ("notification-gateway", "notification_gateway", config.ports.gateway),
@@ -87,7 +106,7 @@ def services(config: StackConfig, environment: StackEnvironment) -> list[Program
     return [_service(config, *each) for each in wanted]
 
 
-def airflow(config: StackConfig) -> list[Program]:
+def _airflow(config: StackConfig) -> list[Program]:
     """Return Airflow's four processes; each is watched by itself, for `standalone` never restarts a dead child."""
     home = config.root / ".venvs" / "airflow" / "bin"
     url = f"http://127.0.0.1:{config.ports.airflow}"
@@ -110,7 +129,7 @@ def airflow(config: StackConfig) -> list[Program]:
     ]
 
 
-def metrics(config: StackConfig) -> list[Program]:
+def _metrics(config: StackConfig) -> list[Program]:
     """Return Prometheus, where it is installed."""
     found = prometheus.program()
     if found is None:

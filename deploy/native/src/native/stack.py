@@ -51,33 +51,29 @@ class Stack:
         """Start what doesn't run, and train the first model; raises `StartError` and its kin."""
         prerequisites.ensure(self.say)
         config, environment = self.config, self.environment
-        stores = programs.stores(config, environment)
-        collector = programs.collector(environment)
-        services = programs.services(config, environment)
-        airflow = programs.airflow(config)
-        metrics = programs.metrics(config)
+        wanted = programs.of_stack(config, environment)
         if not self.supervisor.runs():
             if taken := config.ports.taken():
                 raise StartError(f"these ports are in use by something else: {', '.join(taken)}")
             self._make_folders()
             environment.write()
             environment.postgres.create()
-            self.supervisor.start([*stores, *collector, *services, *airflow, *metrics], environment.variables())
-        self._start(stores)
+            self.supervisor.start(list(wanted), environment.variables())
+        self._start(wanted.stores)
         for database in DATABASES:
             environment.postgres.ensure_database(database)
         with ThreadPoolExecutor() as pool:
             preparations = [pool.submit(self._prepare_collector), pool.submit(self._prepare_airflow)]
             for each in preparations:
                 each.result()
-        self._start(collector)
-        self._start([*services, *airflow, *metrics])
+        self._start(wanted.collector)
+        self._start(wanted.rest)
         if config.demo and not first_model.has_active_model(environment.variables()["REGISTRY_URL"]):
             self._first_model()
 
     def down(self) -> None:
         """Stop everything; the data stays."""
-        stores = programs.stores(self.config, self.environment)
+        stores = programs.of_stack(self.config, self.environment).stores
         self.supervisor.stop(last=[program.name for program in stores])
 
     def clean(self) -> None:
@@ -96,14 +92,7 @@ class Stack:
 
     def program(self, name: str) -> Program:
         """Return one of the stack's programs; raises `StartError` for a name that is none."""
-        known = [
-            *programs.stores(self.config, self.environment),
-            *programs.collector(self.environment),
-            *programs.services(self.config, self.environment),
-            *programs.airflow(self.config),
-            *programs.metrics(self.config),
-        ]
-        found = {program.name: program for program in known}
+        found = {program.name: program for program in programs.of_stack(self.config, self.environment)}
         if name not in found:
             raise StartError(f"no program is called {name!r}; there are {', '.join(found)}")
         return found[name]
