@@ -1,3 +1,6 @@
+import time
+from signal import SIGKILL
+
 import psycopg2
 import pytest
 import redis
@@ -42,3 +45,11 @@ def test_the_collector_stores_what_it_takes(collector: CollectorProcess) -> None
     client.close(timeout=10)
     event = collector.wait_for("some.point")
     assert (event["fingerprint"], event["tags"]["monitoring_point"]) == (["a", "b"], "some.point")
+
+
+def test_a_killed_collector_leaves_its_port_to_its_successor(collector: CollectorProcess) -> None:
+    collector.stop(SIGKILL)
+    # Asked once: a worker without a master ends by itself as soon as it is spoken to.
+    time.sleep(1)
+    assert not collector.listens()
+    collector.start()

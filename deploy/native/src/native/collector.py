@@ -66,8 +66,7 @@ class Collector:
         """Return the command line of its web server."""
         return [
             str(self._bin / "gunicorn"),
-            *("--bind", f"127.0.0.1:{self.port}", "--workers", "1" if self.eager else "2"),
-            *("--timeout", "60", "--log-level", "warning", "bugsink.wsgi"),
+            *("--config", str(self.root / SETTINGS / "gunicorn.conf.py"), "--bind", f"127.0.0.1:{self.port}"),
         ]
 
     def worker_command(self) -> list[str]:

@@ -1,9 +1,11 @@
 """A real collector on a free port, and a client for what it holds."""
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from secrets import token_hex
+from signal import SIGTERM, Signals
 from types import TracebackType
 from typing import Any, Self
 
@@ -55,7 +57,10 @@ class CollectorClient:
         found: list[dict[str, Any]] = []
 
         def arrived() -> bool:
-            found[:] = self.events_of(monitoring_point, **tags)
+            try:
+                found[:] = self.events_of(monitoring_point, **tags)
+            except httpx.TransportError:  # it may just be starting again
+                return False
             return bool(found)
 
         wait_until(arrived, within=within, every=0.2, what=f"{monitoring_point} {tags} is in the collector")
@@ -134,8 +139,13 @@ class CollectorProcess(CollectorClient):
 
         wait_until(answers, within=START_SECONDS, what="the collector answers")
 
-    def stop(self) -> None:
-        """Stop it; its data stays."""
+    def stop(self, number: Signals = SIGTERM) -> None:
+        """End its main process by a signal; its data stays."""
         if self._process is not None:
-            self._process.end()
+            self._process.end(number)
             self._process = None
+
+    def listens(self) -> bool:
+        """Say whether anything takes connections on its port."""
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self._collector.port)) == 0
