@@ -168,6 +168,17 @@ async def test_with_redis_down_the_bundle_answers(case: Case, query: Query, leve
         assert last.tags["static_popular_count"] == "10"
 
 
+@pytest.mark.parametrize("limit", [1, 5, 10, 50])
+async def test_the_precomputed_answer_is_the_one_of_the_main_path(case: Case, limit: int) -> None:
+    query = Query(Endpoint.SIMILAR, limit, dataset_id=105)
+    ranked = await case.ask(query)
+    case.redis.error = DOWN
+    precomputed = await case.ask(query)
+    assert (ranked.fallback_level, precomputed.fallback_level) == (0, 2)
+    shown = [[(item.dataset_id, item.score) for item in answer.items] for answer in (ranked, precomputed)]
+    assert shown[0] == shown[1]
+
+
 @pytest.mark.parametrize("query", [SIMILAR, DETAIL, USER, TRENDING], ids=lambda query: query.endpoint)
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 @pytest.mark.parametrize(
