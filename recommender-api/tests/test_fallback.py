@@ -33,6 +33,7 @@ from recommender_api.redis_store import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.trending import TrendingPath
 from testkit.registry_stand_in import SINCE
 
@@ -92,6 +93,7 @@ class Case:
             paths,
             FallbackChain(store),
             self.after,
+            Mirror(self.models, ranked, ShadowMetrics(metrics.registry), sample_rate=0.0, cpu_share=1.0),
             metrics,
             budget_seconds=0.15,
             clock=lambda: self.now,

@@ -18,40 +18,40 @@ class Metrics:
     """Counters of one application; children are bound once, because looking them up costs more than counting."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self._requests = Counter(
             "recommender_requests_total",
             "Answers by endpoint, model variant, fallback level and degrade reason",
             ("endpoint", "variant", "level", "reason"),
-            registry=self._registry,
+            registry=self.registry,
         )
         self._seconds = Histogram(
             "recommender_request_seconds",
             "Time from question to answer",
             ("endpoint",),
             buckets=SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self._stages = Histogram(
             "recommender_stage_seconds",
             "Time of one stage of the main path",
             ("stage",),
             buckets=SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self._cached = Counter(
-            "recommender_cached_answers_total", "Answers from the result cache", registry=self._registry
+            "recommender_cached_answers_total", "Answers from the result cache", registry=self.registry
         )
         self._events = Counter(
-            "recommender_events_total", "Behaviour events taken, by outcome", ("outcome",), registry=self._registry
+            "recommender_events_total", "Behaviour events taken, by outcome", ("outcome",), registry=self.registry
         )
         self._dropped = Counter(
             "recommender_writes_dropped_total",
             "Cache entries and exposures that were not written, because Redis was away or behind",
             ("kind",),
-            registry=self._registry,
+            registry=self.registry,
         )
-        self._registry.register(MonitoringCollector())
+        self.registry.register(MonitoringCollector())
         self._request = lru_cache(maxsize=4096)(self._requests.labels)
         self._duration = lru_cache(maxsize=16)(self._seconds.labels)
         self._stage = lru_cache(maxsize=16)(self._stages.labels)
@@ -79,8 +79,8 @@ class Metrics:
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Show a value that is read when the metrics are."""
-        Gauge(f"recommender_{name}", text, registry=self._registry).set_function(value)
+        Gauge(f"recommender_{name}", text, registry=self.registry).set_function(value)
 
     def render(self) -> bytes:
         """Return the Prometheus text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)

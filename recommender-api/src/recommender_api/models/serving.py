@@ -11,7 +11,7 @@ from ranking.engine import Engine
 from recommender_api.models.cards import Cards
 from recommender_api.models.deployments import Deployment
 
-Variant = Literal["primary", "canary"]
+Variant = Literal["primary", "canary", "shadow"]
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,14 @@ class Serving:
 
 
 class Models:
-    """Holds what is in service now; None until the first bundle is loaded. Swapped by one assignment."""
+    """Holds what is in service now; None until the first bundle is loaded. Swapped by one assignment.
+
+    The shadow serves nobody, and is loaded apart from those that do.
+    """
 
     def __init__(self) -> None:
         self.serving: Serving | None = None
+        self.shadow: LoadedModel | None = None
 
 
 def _share(user_id: int, salt: str | int) -> float:
