@@ -61,13 +61,19 @@ def create_app(settings: Settings) -> FastAPI:
         sample_rate=settings.shadow_sample_rate,
         cpu_share=settings.shadow_cpu_share,
     )
+
+    def follow() -> None:
+        if models.serving is not None:
+            metrics.keep_versions(models.serving.versions)
+        mirror.follow()
+
     updater = Updater(
         models,
         registry,
         cache,
         model_name=settings.model_name,
         replica_id=settings.replica_id,
-        on_change=mirror.follow,
+        on_change=follow,
     )
 
     after = AfterAnswers(store, metrics)

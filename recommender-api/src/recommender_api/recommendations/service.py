@@ -96,7 +96,7 @@ class Recommender:
             fallen = await self._fallback.answer(query, arm, reason, error)
             answer, level = fallen.answer, fallen.level
         self._leave(query, request_id, answer, puts, redis_away=reason == "redis_unavailable")
-        self._metrics.answered(query.endpoint.value, arm.variant, level, reason, budget.elapsed())
+        self._metrics.answered(query.endpoint.value, arm, level, reason, budget.elapsed())
         return Response(_body(request_id, query, answer, level, reason), level)
 
     def _arm(self, query: Query) -> Arm:
