@@ -20,6 +20,7 @@ from pipeline.records import Records
 from pipeline.settings import Settings
 from pipeline.steps import EVALUATION, load_metrics, new_run
 from pipeline.train import TrainSettings
+from ranking.diversity import DiversitySettings
 from ranking.recall import RecallSettings
 
 
@@ -62,14 +63,19 @@ def test_a_large_test_is_cut_to_a_seeded_sample(records: Records) -> None:
 
 def test_metrics_of_lists_worked_out_by_hand() -> None:
     tops = np.array([[7, 1, 2], [1, 7, 2], [1, 2, -1], [3, 1, 2]], np.int32)
-    found = score(tops, np.array([7, 7, 7, 9], np.int32), 10)
+    content = np.zeros((10, 2), np.float32)
+    content[[1, 2, 7]] = [[1, 0], [0.6, 0.8], [0, 1]]
+    found = score(tops, np.array([7, 7, 7, 9], np.int32), content)
     assert found.ndcg == pytest.approx((1 + 1 / np.log2(3)) / 4)
     assert found.recall == 0.5
     assert found.coverage == pytest.approx(4 / 10)
+    # Of dataset 3 nothing is known: it is like none.
+    three, two, unknown = (0.6 + 0.8) / 3, 0.6, 0.6 / 3
+    assert found.similarity == pytest.approx((2 * three + two + unknown) / 4)
 
 
 def test_a_pad_is_never_a_hit() -> None:
-    assert score(np.full((2, 10), -1, np.int32), np.array([0, 1], np.int32), 5).recall == 0.0
+    assert score(np.full((2, 10), -1, np.int32), np.array([0, 1], np.int32), np.ones((5, 1), np.float32)).recall == 0.0
 
 
 def test_baselines_rank_all_unseen_and_only_unseen() -> None:
@@ -90,7 +96,13 @@ def test_popularity_is_the_number_of_users() -> None:
 
 
 def test_the_stack_beats_every_baseline_on_structured_data(records: Records) -> None:
-    found = evaluate(records, item_state(records, 42).table, RecallSettings(), TrainSettings(queries=800, trees=30))
+    found = evaluate(
+        records,
+        item_state(records, 42).table,
+        RecallSettings(),
+        DiversitySettings(),
+        TrainSettings(queries=800, trees=30),
+    )
     assert found is not None
     ndcg = {name: result.ndcg for name, result in found.scores.items()}
     assert set(ndcg) == {STACK, "popularity", "itemknn", "ease"}
@@ -100,7 +112,7 @@ def test_the_stack_beats_every_baseline_on_structured_data(records: Records) -> 
 
 def test_data_without_a_core_is_not_evaluated(records: Records) -> None:
     few = records.only(np.arange(len(records)) < 30)
-    assert evaluate(few, item_state(records, 42).table, RecallSettings(), TrainSettings()) is None
+    assert evaluate(few, item_state(records, 42).table, RecallSettings(), DiversitySettings(), TrainSettings()) is None
 
 
 def test_the_published_figures_of_movietweetings_come_out(tmp_path: Path) -> None:

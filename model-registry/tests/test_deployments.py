@@ -155,6 +155,44 @@ def test_a_canary_stands_beside_the_primary_and_needs_one(registry: RunningRegis
     )
 
 
+def states(registry: RunningRegistry) -> list[tuple[str, str]]:
+    return [
+        (line["mode"], line["state"]) for line in registry.http.get("/models/ranker/deployments").json()["deployments"]
+    ]
+
+
+@pytest.mark.parametrize("mode", ["canary", "shadow"])
+def test_a_canary_or_shadow_that_is_rolled_back_leaves_and_the_primary_stays(
+    registry: RunningRegistry, tmp_path: Path, mode: str
+) -> None:
+    first, second = registry.push_new(tmp_path, seed=1), registry.push_new(tmp_path, seed=2)
+    registry.deploy(first)
+    nothing = registry.http.post("/models/ranker/rollback", json={"mode": mode})
+    assert nothing.status_code == 409
+    registry.deploy(second, mode=mode, rollout=0.1)
+    ended = registry.http.post("/models/ranker/rollback", json={"mode": mode, "reason": "slow"})
+    assert (ended.status_code, ended.json()["version"], ended.json()["state"]) == (201, second, "rolled_back")
+    active = registry.http.get("/models/ranker/active").json()
+    assert (active["primary"]["version"], active[mode]) == (first, None)
+    assert states(registry) == [(mode, "rolled_back"), ("primary", "active")]
+    line = registry.http.get("/models/ranker/deployments").json()["deployments"][0]
+    assert line["detail"] == "rolled back: slow"
+
+
+@pytest.mark.parametrize("mode", ["canary", "shadow"])
+def test_a_version_that_becomes_primary_stands_no_longer_beside_itself(
+    registry: RunningRegistry, tmp_path: Path, mode: str
+) -> None:
+    first, second, third = (registry.push_new(tmp_path, seed=seed) for seed in (1, 2, 3))
+    registry.deploy(first)
+    registry.deploy(second, mode=mode)
+    registry.deploy(third)
+    assert registry.http.get("/models/ranker/active").json()[mode]["version"] == second
+    registry.deploy(second)
+    active = registry.http.get("/models/ranker/active").json()
+    assert (active["primary"]["version"], active[mode]) == (second, None)
+
+
 def test_deployments_at_the_same_time_leave_one_active(registry: RunningRegistry, tmp_path: Path) -> None:
     versions = [registry.push_new(tmp_path, seed=seed) for seed in (1, 2, 3)]
     with ThreadPoolExecutor(6) as pool:

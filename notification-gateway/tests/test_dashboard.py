@@ -78,6 +78,11 @@ class Surroundings(ThreadingHTTPServer):
             labels, level = [{"stage": stage} for stage in ("read", "recall", "rank")], [0.002, 0.004, 0.009]
         elif "request_seconds" in asked:
             labels, level = [{}], [0.021]
+        elif "shadow" in asked:
+            labels, level = _shadow(asked)
+        elif "version" in asked:
+            labels = [{"version": version, "level": level} for version in ("5", "6") for level in ("0", "2")]
+            level = [990.0, 10.0, 1_900.0, 100.0]
         else:
             labels, level = [{"level": str(number)} for number in range(4)], [900.0, 20.0, 60.0, 8.0]
         for label, value in zip(labels, level, strict=True):
@@ -88,6 +93,19 @@ class Surroundings(ThreadingHTTPServer):
             moments = [start + step * number for number in range(int((end - start) / step) + 1)]
             wave = [1 + 0.3 * ((place * 7) % 11) / 11 for place in range(len(moments))]
             yield {"metric": label, "values": [[at, str(value * w)] for at, w in zip(moments, wave, strict=True)]}
+
+
+def _shadow(asked: str) -> tuple[list[dict[str, str]], list[float]]:
+    """What the shadow's metrics answer."""
+    version = {"version": "7"}
+    if "questions" in asked:
+        return [version | {"outcome": outcome} for outcome in ("compared", "dropped")], [4321.0, 12.0]
+    if "seconds" in asked:
+        return [version | {"model": model} for model in ("primary", "shadow")], [1.2, 3.4]
+    figure = next(
+        value for name, value in (("overlap", 0.873), ("difference", 0.0215), ("psi", 0.061)) if name in asked
+    )
+    return [version], [figure]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -253,6 +271,24 @@ def test_the_panels_show_what_prometheus_and_the_registry_say(running: RunningAp
     page.goto(f"{running.url}/dashboard/models")
     text = page.locator("main").inner_text()
     assert all(part in text for part in ("ci@main", "nightly training", "shadow v7", "primary v6", "0.2020"))
+
+
+def test_the_models_tab_shows_fallback_by_version_and_the_live_shadow(running: RunningApp, page: Page) -> None:
+    page.goto(f"{running.url}/dashboard/models?lang=en")
+    rates = page.locator("tr:has(td.meter)").all_inner_texts()
+    assert [" ".join(row.split()) for row in rates] == ["v6 5.00% 2000 answers", "v5 1.00% 1000 answers"]
+    live = page.locator("section", has_text="Shadow, live").last.locator("tr").all_inner_texts()
+    assert [row.split("\t") for row in live] == [
+        ["", "v7"],
+        ["Overlap of the first ten", "0.873"],
+        ["Mean score difference", "0.0215"],
+        ["Score PSI (large above 0.25)", "0.061"],
+        ["Primary p99", "1.2 ms"],
+        ["Shadow p99", "3.4 ms"],
+        ["Compared", "4321"],
+        ["Dropped", "12"],
+        ["Failed", "0"],
+    ]
 
 
 def test_news_reaches_an_open_page_by_itself(running: RunningApp, page: Page, watch: Watch) -> None:

@@ -4,8 +4,11 @@ import hashlib
 import hmac
 import json
 import socket
+import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 import httpx
 import pytest
@@ -127,17 +130,44 @@ def test_a_changed_body_is_refused(running: RunningApp, watch: Watch) -> None:
     assert hook(running, watch, forged, **{"Sentry-Hook-Signature": signature}).status_code == 401
 
 
-@pytest.mark.parametrize(("payload", "resource"), [(ISSUE, "issue"), (METRIC, "metric_alert"), (EVENT, "event_alert")])
-def test_a_replayed_hook_changes_nothing_even_with_a_new_timestamp(
-    running: RunningApp, watch: Watch, payload: Any, resource: str
+UNHEARD = ISSUE | {"action": "assigned"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "resource", "count"),
+    [(ISSUE, "issue", 1), (METRIC, "metric_alert", 1), (EVENT, "event_alert", 1), (UNHEARD, "issue", 0)],
+)
+def test_a_replayed_hook_is_refused_even_with_a_new_timestamp(
+    running: RunningApp, watch: Watch, payload: Any, resource: str, count: int
 ) -> None:
-    hook(running, watch, payload, resource=resource)
+    assert hook(running, watch, payload, resource=resource).status_code == 202
     for _ in range(3):
-        watch.forward(minutes=10)
         again = hook(running, watch, payload, resource=resource)
-        assert again.json() == {"accepted": 0, "duplicates": 1}
-    (alert,) = alerts(running)
-    assert alert["occurrences"] == 1
+        assert (again.status_code, again.headers["Content-Type"]) == (409, "application/problem+json")
+        watch.forward(minutes=10)
+    assert [alert["occurrences"] for alert in alerts(running)] == [1] * count
+
+
+def test_of_hooks_sent_at_the_same_time_one_is_taken(database_url: str, watch: Watch) -> None:
+    with RunningApp(create_app(settings(database_url), clock=watch)) as running, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: hook(running, watch, ISSUE).status_code, range(8)))
+    assert sorted(answers) == [202] + [409] * 7
+
+
+def test_a_hook_that_could_not_be_stored_is_taken_when_it_is_sent_again(
+    running: RunningApp, watch: Watch, sqlite_url: str
+) -> None:
+    with sqlite3.connect(f"{sqlite_url.removeprefix('sqlite:///')}.gateway") as database:
+        database.execute("ALTER TABLE signals RENAME TO elsewhere")
+        assert hook(running, watch, ISSUE).status_code >= 500
+        database.execute("ALTER TABLE elsewhere RENAME TO signals")
+    assert hook(running, watch, ISSUE).json() == {"accepted": 1, "duplicates": 0}
+
+
+def test_a_hook_about_what_monitoring_told_already_is_no_replay(running: RunningApp, watch: Watch) -> None:
+    told = signal(at=watch.now, signal_id=uuid5(NAMESPACE_OID, EVENT["data"]["event"]["event_id"]).hex)  # type: ignore[index]
+    assert running.post("/signals", {"signals": [told.model_dump(mode="json")]}, token=TOKEN).status_code == 202
+    assert hook(running, watch, EVENT, resource="event_alert").json() == {"accepted": 0, "duplicates": 1}
 
 
 @pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b"\xff", b'{"data": {"issue": {}}, "action": "created"}'])

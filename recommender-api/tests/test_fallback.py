@@ -33,6 +33,7 @@ from recommender_api.redis_store import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.trending import TrendingPath
 from testkit.registry_stand_in import SINCE
 
@@ -92,6 +93,7 @@ class Case:
             paths,
             FallbackChain(store),
             self.after,
+            Mirror(self.models, ranked, ShadowMetrics(metrics.registry), sample_rate=0.0, cpu_share=1.0),
             metrics,
             budget_seconds=0.15,
             clock=lambda: self.now,
@@ -166,6 +168,17 @@ async def test_with_redis_down_the_bundle_answers(case: Case, query: Query, leve
     ]
     if level == 3:
         assert last.tags["static_popular_count"] == "10"
+
+
+@pytest.mark.parametrize("limit", [1, 5, 10, 50])
+async def test_the_precomputed_answer_is_the_one_of_the_main_path(case: Case, limit: int) -> None:
+    query = Query(Endpoint.SIMILAR, limit, dataset_id=105)
+    ranked = await case.ask(query)
+    case.redis.error = DOWN
+    precomputed = await case.ask(query)
+    assert (ranked.fallback_level, precomputed.fallback_level) == (0, 2)
+    shown = [[(item.dataset_id, item.score) for item in answer.items] for answer in (ranked, precomputed)]
+    assert shown[0] == shown[1]
 
 
 @pytest.mark.parametrize("query", [SIMILAR, DETAIL, USER, TRENDING], ids=lambda query: query.endpoint)

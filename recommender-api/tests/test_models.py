@@ -251,11 +251,79 @@ def test_a_canary_gets_its_share_of_users_and_always_the_same_ones(
     assert api.ask("/similar/105")["experiment_variant"] is None
 
 
-def test_the_canarys_share_is_the_rollout(model: LoadedModel) -> None:
-    canary = LoadedModel(model.deployment.model_copy(update={"rollout": 0.2}), model.manifest, model.engine)
-    serving = Serving("ranker", model, canary, SINCE)
-    share = sum(serving.arm(user).variant == "canary" for user in range(10_000)) / 10_000
-    assert share == pytest.approx(0.2, abs=0.02)
+def test_a_canary_that_is_rolled_back_leaves_at_once(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+) -> None:
+    assert registry.active is not None
+    primary = registry.active["primary"]
+    registry.deploy(primary, registry.push("2", archives.second) | {"rollout": 0.5})
+    api = start(model_poll_seconds=3600)
+    users = range(1, 41)
+    asked = {user: api.ask(f"/recommend/user/{user}", limit=1) for user in users}
+    assert {answer["model_variant"] for answer in asked.values()} == {"primary", "canary"}
+    registry.deploy(primary)
+    reload(api)
+    for user in users:
+        answer = api.ask(f"/recommend/user/{user}", limit=1)
+        assert (answer["model_version"], answer["experiment_variant"]) == ("1", None)
+    assert 'version="2"' not in api.get("/metrics").text
+
+
+def test_answers_are_counted_by_experiment_and_version(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+) -> None:
+    assert registry.active is not None
+    registry.deploy(registry.active["primary"], registry.push("2", archives.second) | {"rollout": 0.5})
+    api = start()
+    answers = [api.ask(f"/recommend/user/{user}", limit=1) for user in range(1, 41)]
+    canaries = sum(answer["model_variant"] == "canary" for answer in answers)
+    metrics = api.get("/metrics").text
+    for experiment, variant, version, count in (
+        ("canary-2", "canary", "2", canaries),
+        ("control", "primary", "1", 40 - canaries),
+    ):
+        labels = (
+            f'endpoint="/recommend/user",experiment="{experiment}",level="0",reason="",'
+            f'variant="{variant}",version="{version}"'
+        )
+        assert f"recommender_requests_total{{{labels}}} {count}.0" in metrics
+
+
+def test_a_version_that_left_takes_its_counts_along(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+) -> None:
+    api = start(model_poll_seconds=3600)
+    api.ask("/similar/105")
+    assert 'version="1"' in api.get("/metrics").text
+    registry.deploy(registry.push("2", archives.second))
+    reload(api)
+    api.ask("/similar/105")
+    metrics = api.get("/metrics").text
+    assert 'version="2"' in metrics
+    assert 'version="1"' not in metrics
+
+
+def canary_users(model: LoadedModel, version: str, rollout: float, users: range) -> set[int]:
+    deployment = model.deployment.model_copy(update={"version": version, "rollout": rollout})
+    serving = Serving("ranker", model, LoadedModel(deployment, model.manifest, model.engine), SINCE)
+    return {user for user in users if serving.arm(user).variant == "canary"}
+
+
+@pytest.mark.parametrize("rollout", [0.0, 0.01, 0.1, 0.5, 1.0])
+def test_the_canarys_share_of_100_000_users_is_the_rollout(model: LoadedModel, rollout: float) -> None:
+    users = range(1, 100_001)
+    assert len(canary_users(model, "2", rollout, users)) / len(users) == pytest.approx(rollout, abs=0.01)
+
+
+def test_a_larger_rollout_keeps_the_users_of_the_smaller_one(model: LoadedModel) -> None:
+    users = range(1, 10_001)
+    assert canary_users(model, "2", 0.1, users) < canary_users(model, "2", 0.3, users)
+
+
+def test_each_experiment_draws_its_users_anew(model: LoadedModel) -> None:
+    users = range(1, 100_001)
+    second, third = canary_users(model, "2", 0.3, users), canary_users(model, "3", 0.3, users)
+    assert len(second & third) / len(users) == pytest.approx(0.3 * 0.3, abs=0.01)
 
 
 @pytest.mark.anyio

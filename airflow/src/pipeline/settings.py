@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 import monitoring
+from ranking.diversity import DiversitySettings
 
 
 class Settings(monitoring.MonitoringSettings):
@@ -42,6 +43,15 @@ class Settings(monitoring.MonitoringSettings):
     training_queries: Annotated[
         int, Field(ge=100, description="Most questions that the ranker is trained on; the newest are taken")
     ] = 8000
+    diversity_relevance: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="How much relevance counts against likeness to the other datasets of an answer (λ of MMR); "
+            "1: answers are not diversified. It travels in the bundle",
+        ),
+    ] = DiversitySettings().relevance
     training_threads: Annotated[
         int, Field(ge=1, le=64, description="Threads of LightGBM; two that share a busy core are slower than one")
     ] = 1

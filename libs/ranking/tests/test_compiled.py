@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 import numpy as np
 from contracts.user_blob import History, UserBlob
-from ranking import features, forest, recall, user
+from ranking import diversity, features, forest, recall, user
 from ranking.bundle import load
 from ranking.engine import Engine, Question
 from ranking.testing import tiny_bundle
 from ranking.verification import verify
 
 def compiled():
-    found = (value for module in (features, forest, recall, user) for value in vars(module).values())
+    found = (value for module in (diversity, features, forest, recall, user) for value in vars(module).values())
     return {loop.__name__: len(loop.signatures) for loop in found if hasattr(loop, "signatures")}
 
 engine = Engine(load(tiny_bundle(Path(sys.argv[1]))))

@@ -103,7 +103,10 @@ def _put_into_service(registry: Registry, given: argparse.Namespace, version: st
 
 
 def _roll_back(registry: Registry, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    body = registry.call("POST", f"/models/{given.model}/rollback", json={"reason": given.reason})
+    wanted = {"mode": given.mode, "reason": given.reason}
+    body = registry.call("POST", f"/models/{given.model}/rollback", json=wanted)
+    if given.mode != "primary":
+        return body, f"{given.model} {body['version']} is no {given.mode} any more"
     return body, f"{given.model} is back at {body['version']} (was {body['previous_version']})"
 
 
@@ -140,10 +143,11 @@ def _parser() -> argparse.ArgumentParser:
     deploy = add("deploy", _deploy, "check a version and put it into service")
     deploy.add_argument("version")
     for each in (push, deploy):
-        each.add_argument("--mode", choices=["primary", "shadow", "canary"], default="primary")
         each.add_argument("--rollout", type=float, default=1.0, help="share of the users that a canary serves")
         each.add_argument("--force", action="store_true", help="override the quality gate")
-    roll_back = add("rollback", _roll_back, "put the version before back into service")
+    roll_back = add("rollback", _roll_back, "put the version before back into service, or end a canary or shadow")
+    for each in (push, deploy, roll_back):
+        each.add_argument("--mode", choices=["primary", "shadow", "canary"], default="primary")
     add("status", _status, "list the deployments, newest first, and the replicas")
     for each in (push, deploy, roll_back):
         each.add_argument("--reason", help="why, for the history")

@@ -40,7 +40,7 @@ class DeploymentRefusedError(RegistryError):
 
 
 class NothingToRollBackError(RegistryError):
-    """No earlier version was ever in service."""
+    """No earlier version was ever in service, or there is no such canary or shadow."""
 
     status = 409
 

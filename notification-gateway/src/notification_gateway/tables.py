@@ -79,6 +79,14 @@ signals = Table(
     Index("ix_signals_incident", "incident_id"),
 )
 
+hooks = Table(
+    "hooks",
+    metadata,
+    Column("signature", String(64), primary_key=True),
+    Column("received_at", UtcDateTime, nullable=False),
+    Index("ix_hooks_received_at", "received_at"),
+)
+
 occurrence_minutes = Table(
     "occurrence_minutes",
     metadata,

@@ -25,6 +25,8 @@ from recommender_api.recommendations.query import Endpoint
 from recommender_api.recommendations.service import Recommender
 from recommender_api.redis_store import Breaker, GuardedStore, RedisStore, report_recovery
 from recommender_api.settings import Settings
+from recommender_api.shadow import Mirror, ShadowMetrics
+from recommender_api.shadow import endpoints as shadow_endpoints
 from recommender_api.trending import TrendingPath
 from servicekit.app import base_app
 from servicekit.background import forever
@@ -49,7 +51,30 @@ def create_app(settings: Settings) -> FastAPI:
     models = Models()
     registry = Registry(http, settings.registry_url, settings.registry_token, settings.model_name)
     cache = BundleCache(settings.model_cache_dir)
-    updater = Updater(models, registry, cache, model_name=settings.model_name, replica_id=settings.replica_id)
+
+    # Its stages are nobody's wait: they are measured, but not shown.
+    mirrored = RankedPath(store.quietly(), snapshots, Metrics())
+    mirror = Mirror(
+        models,
+        mirrored,
+        ShadowMetrics(metrics.registry),
+        sample_rate=settings.shadow_sample_rate,
+        cpu_share=settings.shadow_cpu_share,
+    )
+
+    def follow() -> None:
+        if models.serving is not None:
+            metrics.keep_versions(models.serving.versions)
+        mirror.follow()
+
+    updater = Updater(
+        models,
+        registry,
+        cache,
+        model_name=settings.model_name,
+        replica_id=settings.replica_id,
+        on_change=follow,
+    )
 
     after = AfterAnswers(store, metrics)
     ranked = RankedPath(store, snapshots, metrics)
@@ -63,6 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
         },
         FallbackChain(store),
         after,
+        mirror,
         metrics,
         budget_seconds=settings.request_budget_ms / 1000,
     )
@@ -89,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
                 asyncio.create_task(forever("snapshot poll", snapshots.poll, interval=SNAPSHOT_POLL_SECONDS)),
                 asyncio.create_task(forever("event replay", intake.replay, interval=REPLAY_INTERVAL_SECONDS)),
                 asyncio.create_task(forever("cache writes", after.step)),
+                asyncio.create_task(forever("shadow", mirror.step)),
             ]
             stack.push_async_callback(_stop, tasks)
             yield
@@ -99,6 +126,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.user_middleware.append(Middleware(DirectAnswers, recommender))
     app.include_router(events.router(intake, settings.events_token))
     app.include_router(models_endpoints.router(models, updater, settings.model_name, settings.admin_token))
+    app.include_router(
+        shadow_endpoints.router(
+            updater,
+            mirror,
+            model_name=settings.model_name,
+            replica_id=settings.replica_id,
+            sample_rate=settings.shadow_sample_rate,
+        )
+    )
     report = health.HealthReport(breaker, models, updater, snapshots, journal)
     app.include_router(health.router(report, models, metrics))
     return app

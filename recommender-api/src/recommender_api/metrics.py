@@ -1,65 +1,78 @@
 """What `GET /metrics` shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from monitoring.prometheus import MonitoringCollector
+from recommender_api.models import Arm
 
 # From a cached answer on a quiet machine to the time budget of a request.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 1.0)
 
 Stage = Literal["read", "recall", "rank"]
+_LEVELS = ("0", "1", "2", "3")
+_VERSION = 3  # where among the labels
 
 
 class Metrics:
     """Counters of one application; children are bound once, because looking them up costs more than counting."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self._requests = Counter(
             "recommender_requests_total",
-            "Answers by endpoint, model variant, fallback level and degrade reason",
-            ("endpoint", "variant", "level", "reason"),
-            registry=self._registry,
+            "Answers by endpoint, model variant, experiment, version in service, fallback level and degrade reason",
+            ("endpoint", "variant", "experiment", "version", "level", "reason"),
+            registry=self.registry,
         )
         self._seconds = Histogram(
             "recommender_request_seconds",
             "Time from question to answer",
             ("endpoint",),
             buckets=SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self._stages = Histogram(
             "recommender_stage_seconds",
             "Time of one stage of the main path",
             ("stage",),
             buckets=SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self._cached = Counter(
-            "recommender_cached_answers_total", "Answers from the result cache", registry=self._registry
+            "recommender_cached_answers_total", "Answers from the result cache", registry=self.registry
         )
         self._events = Counter(
-            "recommender_events_total", "Behaviour events taken, by outcome", ("outcome",), registry=self._registry
+            "recommender_events_total", "Behaviour events taken, by outcome", ("outcome",), registry=self.registry
         )
         self._dropped = Counter(
             "recommender_writes_dropped_total",
             "Cache entries and exposures that were not written, because Redis was away or behind",
             ("kind",),
-            registry=self._registry,
+            registry=self.registry,
         )
-        self._registry.register(MonitoringCollector())
-        self._request = lru_cache(maxsize=4096)(self._requests.labels)
+        self.registry.register(MonitoringCollector())
+        self._answers: dict[tuple[str, ...], Counter] = {}
         self._duration = lru_cache(maxsize=16)(self._seconds.labels)
         self._stage = lru_cache(maxsize=16)(self._stages.labels)
 
-    def answered(self, endpoint: str, variant: str, level: int, reason: str | None, seconds: float) -> None:
-        """Count an answer."""
-        self._request(endpoint, variant, str(level), reason or "").inc()
+    def answered(self, endpoint: str, arm: Arm, level: int, reason: str | None, seconds: float) -> None:
+        """Count an answer by the arm that was asked."""
+        labels = (endpoint, arm.variant, arm.experiment or "", arm.version, _LEVELS[level], reason or "")
+        counter = self._answers.get(labels)
+        if counter is None:
+            counter = self._answers[labels] = self._requests.labels(*labels)
+        counter.inc()
         self._duration(endpoint).observe(seconds)
+
+    def keep_versions(self, versions: Collection[str]) -> None:
+        """Forget the counts of the versions that are not in service any more, so that labels don't pile up."""
+        for labels in [labels for labels in self._answers if labels[_VERSION] not in versions]:
+            del self._answers[labels]
+            self._requests.remove(*labels)
 
     def stage(self, stage: Stage, seconds: float) -> None:
         """Measure a stage of the main path."""
@@ -79,8 +92,8 @@ class Metrics:
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Show a value that is read when the metrics are."""
-        Gauge(f"recommender_{name}", text, registry=self._registry).set_function(value)
+        Gauge(f"recommender_{name}", text, registry=self.registry).set_function(value)
 
     def render(self) -> bytes:
         """Return the Prometheus text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)

@@ -48,6 +48,18 @@ class Settings(ServiceSettings):
         str, Field(pattern=r"^[A-Za-z0-9._-]{0,128}$", description="Name of this replica; empty: host name and port")
     ] = ""
 
+    shadow_sample_rate: Annotated[
+        float, Field(ge=0, le=1, description="Share of the ranked answers whose questions a shadow is asked too")
+    ] = 0.1
+    shadow_cpu_share: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Most of its time that a process spends on the shadow; past it questions are dropped",
+        ),
+    ] = 0.05
+
     events_token: Annotated[SecretStr, Field(description="Bearer token that opens POST /events")] = SecretStr(
         DEVELOPMENT_SECRET
     )

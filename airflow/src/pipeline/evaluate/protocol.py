@@ -8,7 +8,8 @@ Time    The stack is asked at the moment of the held-out interaction. Its item s
         users', are never in them. The tables are made once from the whole training part, as the baselines are.
 Ranker  Trained inside the training part on each user's then last datasets, with tables that don't know these.
 Ranked  All datasets of the 5-core but those the user has seen. What recall doesn't propose counts as not found.
-Metrics nDCG@10, recall@10 and the share of the catalogue that appears in any list of ten; one right answer a user.
+Metrics nDCG@10, recall@10, the share of the catalogue that appears in any list of ten, and how alike the datasets of
+        a list are; one right answer a user.
 """
 
 import logging
@@ -27,6 +28,7 @@ from pipeline.records import Records
 from pipeline.train.lambdamart import TrainSettings
 from pipeline.train.model import train_model
 from pipeline.train.questions import Asked, Kind, Knowledge, Past, ask
+from ranking.diversity import DiversitySettings
 from ranking.engine import select_best
 from ranking.features import ItemTable
 from ranking.ranker import Ranker
@@ -46,33 +48,43 @@ class Evaluation(NamedTuple):
     datasets: int
 
 
-def evaluate(records: Records, items: ItemTable, recall: RecallSettings, settings: TrainSettings) -> Evaluation | None:
+def evaluate(
+    records: Records,
+    items: ItemTable,
+    recall: RecallSettings,
+    diversity: DiversitySettings,
+    settings: TrainSettings,
+) -> Evaluation | None:
     """Score baselines and the shipped stack on one split; None when the 5-core of the data is empty."""
     split = leave_last_out(records, MAX_TEST_USERS, settings.seed)
     if not len(split.test):
         return None
     targets = split.records.item[split.test]
-    n = len(split.kept)
+    table = ItemTable(items.content[split.kept], items.provider[split.kept], items.log_price[split.kept])
     interest = interest_matrix(split.train)
     scores = {}
     for name, scorer in baselines(interest).items():
         tops = top_lists(scorer, interest, split.records.user[split.test])
-        scores[name] = score(tops, targets, n)
+        scores[name] = score(tops, targets, table.content)
         _log.info("%s: ndcg@10 %.4f", name, scores[name].ndcg)
-    table = ItemTable(items.content[split.kept], items.provider[split.kept], items.log_price[split.kept])
-    scores[STACK] = score(_stack_lists(split, table, recall, settings), targets, n)
+    tops = _stack_lists(split, table, recall, diversity, settings)
+    scores[STACK] = score(tops, targets, table.content)
     _log.info("%s: ndcg@10 %.4f", STACK, scores[STACK].ndcg)
-    return Evaluation(scores, len(split.test), n)
+    return Evaluation(scores, len(split.test), len(split.kept))
 
 
-def _stack_lists(split: Split, items: ItemTable, recall: RecallSettings, settings: TrainSettings) -> NDArray[np.int32]:
+def _stack_lists(
+    split: Split, items: ItemTable, recall: RecallSettings, diversity: DiversitySettings, settings: TrainSettings
+) -> NDArray[np.int32]:
     model = train_model(split.train, content_neighbours(items.content), items, recall, settings)
     past = Past(split.test, np.full(len(split.test), Kind.USER, np.uint8))
     asked = ask(split.records, split.train, Knowledge(model.tables, recall, items), past)
-    return _rank_all(asked, Ranker(model.ranker_text), settings.threads)
+    return _rank_all(asked, Ranker(model.ranker_text), items, diversity, settings.threads)
 
 
-def _rank_all(asked: Iterator[Asked], ranker: Ranker, threads: int) -> NDArray[np.int32]:
+def _rank_all(
+    asked: Iterator[Asked], ranker: Ranker, items: ItemTable, diversity: DiversitySettings, threads: int
+) -> NDArray[np.int32]:
     """Return the best 10 of each question, int32 [q, 10] (-1 pads), scoring many questions at once."""
     lists = []
     for batch in _batches(asked):
@@ -80,7 +92,7 @@ def _rank_all(asked: Iterator[Asked], ranker: Ranker, threads: int) -> NDArray[n
         start = 0
         for question in batch:
             stop = start + len(question.matrix)
-            best = select_best(question.candidates, question.matrix, raw[start:stop], AT).items
+            best = select_best(question.candidates, question.matrix, raw[start:stop], items, diversity, AT).items
             lists.append(np.pad(best, (0, AT - len(best)), constant_values=-1))
             start = stop
     return np.stack(lists)

@@ -1,9 +1,10 @@
-"""The best 60 per dataset, as the engine answers `/similar` for nobody in particular."""
+"""The best 60 per dataset, as the engine answers `/similar` for nobody in particular, in the order of choice."""
 
 import numpy as np
 
 from contracts.features import CHANNELS
-from ranking.engine import Engine, Question, find_candidates, select_best
+from ranking.diversity import choose
+from ranking.engine import Engine, Question, find_candidates, shown
 from ranking.features import feature_matrix
 from ranking.recall import Neighbours
 
@@ -32,7 +33,8 @@ def precompute(engine: Engine, threads: int) -> Neighbours:
         raw = engine.ranker.scores(np.concatenate([matrix for _, _, matrix in asked]), threads)
         done = 0
         for anchor, found, matrix in asked:
-            best = select_best(found, matrix, raw[done : done + len(matrix)], SIZE)
-            items[anchor, : len(best.items)], scores[anchor, : len(best.items)] = best.items, best.scores
+            own = raw[done : done + len(matrix)]
+            best = choose(own, found.items, contents.table, contents.diversity, SIZE)
+            items[anchor, : len(best)], scores[anchor, : len(best)] = found.items[best], shown(own[best])
             done += len(matrix)
     return Neighbours(items, scores)

@@ -19,6 +19,7 @@ from pipeline.settings import Settings
 from pipeline.steps.data import load_items, load_records, version_of
 from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_past
 from ranking.bundle import BundleContents
+from ranking.diversity import DiversitySettings
 from ranking.engine import Engine
 from ranking.recall import Neighbours, RecallSettings, RecallTables
 
@@ -64,7 +65,7 @@ def train(settings: Settings, run: str) -> str:
 def evaluate(settings: Settings, run: str) -> str:
     """`clean/`, `features/` → `evaluation/`: the same training on a split, against the baselines."""
     records, items = load_records(run), load_items(run)
-    found = evaluate_stack(records, items.table, RecallSettings(), _training(settings))
+    found = evaluate_stack(records, items.table, RecallSettings(), _diversity(settings), _training(settings))
     with writing(join(run, "evaluation")) as folder:
         (folder / "metrics.json").write_text(json.dumps(_metrics(found), indent=2), encoding="utf-8")
     _judge(settings.model_name, found)
@@ -74,7 +75,7 @@ def evaluate(settings: Settings, run: str) -> str:
 @monitor_pipeline_step("precompute")
 def precompute(settings: Settings, run: str) -> str:
     """The finished model → `precomputed/`."""
-    lists = precompute_lists(Engine(_contents(run)), settings.training_threads)
+    lists = precompute_lists(Engine(_contents(settings, run)), settings.training_threads)
     with writing(join(run, "precomputed")) as folder:
         save_arrays(folder, items=lists.items, scores=lists.scores)
     listed = int((lists.items[:, 0] >= 0).sum())
@@ -89,7 +90,7 @@ def bundle(settings: Settings, run: str) -> str:
         lists = Neighbours(load_array(folder, "items"), load_array(folder, "scores"))
     with writing(join(run, "bundle")) as folder:
         manifest = build_bundle(
-            replace(_contents(run), precomputed=lists),
+            replace(_contents(settings, run), precomputed=lists),
             load_records(run),
             folder,
             name=settings.model_name,
@@ -114,7 +115,11 @@ def _training(settings: Settings) -> TrainSettings:
     return TrainSettings(queries=settings.training_queries, threads=settings.training_threads, seed=settings.seed)
 
 
-def _contents(run: str) -> BundleContents:
+def _diversity(settings: Settings) -> DiversitySettings:
+    return DiversitySettings(relevance=settings.diversity_relevance)
+
+
+def _contents(settings: Settings, run: str) -> BundleContents:
     """Return the bundle's contents, as yet without precomputed lists and golden requests."""
     records, items = load_records(run), load_items(run)
     n = len(records.catalogue)
@@ -130,6 +135,7 @@ def _contents(run: str) -> BundleContents:
         Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
         items.trending,
         [],
+        diversity=_diversity(settings),
     )
 
 
@@ -150,6 +156,7 @@ def _metrics(found: Evaluation | None) -> dict[str, float]:
             f"ndcg@10{suffix}": round(score.ndcg, 5),
             f"recall@10{suffix}": round(score.recall, 5),
             f"coverage@10{suffix}": round(score.coverage, 5),
+            f"similarity@10{suffix}": round(score.similarity, 5),
         }
     return metrics
 

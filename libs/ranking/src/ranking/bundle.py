@@ -4,9 +4,10 @@ items.parquet            catalogue                     item_rows.npy      float3
 content.npy              float32 [n, d]                provider.npy       int32 [n]
 {behavior,content,vector}_items.npy / _scores.npy      neighbours [n, k]
 popular_items.npy / popular_scores.npy                 static popular [p]
-precomputed_items.npy / precomputed_scores.npy         [n, k], -1 pads: /similar without a user
+precomputed_items.npy / precomputed_scores.npy         [n, k], -1 pads: /similar without a user, in the order of choice
 trending.json            {"1h": [positions], "24h": [positions]}
 recall.json              RecallSettings                ranker.txt         LightGBM text
+diversity.json           DiversitySettings; may be missing
 golden.json              questions with the answers that this bundle must give
 """
 
@@ -22,10 +23,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from contracts.features import ITEM_FEATURES
 from ranking.catalogue import Catalogue
+from ranking.diversity import NO_DIVERSITY, DiversitySettings
 from ranking.features import ItemTable
 from ranking.golden import GoldenRequest
 from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
 
+_DIVERSITY = "diversity.json"
 _GOLDEN = TypeAdapter(list[GoldenRequest])
 _TRENDING = TypeAdapter(dict[str, list[int]])
 
@@ -51,6 +54,7 @@ class BundleContents:
     trending: dict[str, list[int]]
     golden: list[GoldenRequest]
     precomputed_error: UnusableBundleError | None = None
+    diversity: DiversitySettings = NO_DIVERSITY
 
 
 def save(contents: BundleContents, folder: Path) -> None:
@@ -71,6 +75,7 @@ def save(contents: BundleContents, folder: Path) -> None:
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     (folder / "ranker.txt").write_text(contents.ranker_text, encoding="utf-8")
     (folder / "recall.json").write_text(contents.recall_settings.model_dump_json(indent=2), encoding="utf-8")
+    (folder / _DIVERSITY).write_text(contents.diversity.model_dump_json(indent=2), encoding="utf-8")
     (folder / "trending.json").write_text(json.dumps(contents.trending), encoding="utf-8")
     (folder / "golden.json").write_bytes(_GOLDEN.dump_json(contents.golden, indent=2))
 
@@ -105,6 +110,7 @@ def load(folder: Path) -> BundleContents:
         _json(folder, "trending.json", _TRENDING),
         _json(folder, "golden.json", _GOLDEN),
         precomputed_error,
+        _json(folder, _DIVERSITY, TypeAdapter(DiversitySettings)) if (folder / _DIVERSITY).exists() else NO_DIVERSITY,
     )
 
 

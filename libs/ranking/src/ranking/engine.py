@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from contracts.features import CHANNELS, ITEM_FEATURES
 from contracts.user_blob import History
 from ranking.bundle import BundleContents
-from ranking.features import feature_matrix
+from ranking.diversity import DiversitySettings, choose
+from ranking.features import ItemTable, feature_matrix
 from ranking.ranker import Ranker
 from ranking.recall import Candidates, RecallSettings, RecallTables, recall
 from ranking.user import User, make_user
@@ -88,7 +89,7 @@ class Engine:
         )
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
-        """Return the best `limit` candidates; equal scores keep the order of the catalogue."""
+        """Return the best `limit` candidates, diversified; see `select_best`."""
         matrix = feature_matrix(
             candidates,
             self.contents.item_rows[candidates.items],
@@ -97,7 +98,7 @@ class Engine:
             user=question.user,
         )
         raw = self.ranker.scores(matrix) if len(matrix) else np.empty(0)
-        return select_best(candidates, matrix, raw, limit)
+        return select_best(candidates, matrix, raw, self.contents.table, self.contents.diversity, limit)
 
 
 def find_candidates(tables: RecallTables, settings: RecallSettings, question: Question) -> Candidates:
@@ -106,12 +107,20 @@ def find_candidates(tables: RecallTables, settings: RecallSettings, question: Qu
     return found if question.keep is None else found.only(question.keep(found.items))
 
 
-def select_best(candidates: Candidates, matrix: NDArray[np.float32], raw: NDArray[np.float64], limit: int) -> Ranked:
-    """Return the best `limit` candidates by raw scores [m]; equal scores keep the order of the catalogue."""
-    order = np.argsort(-raw, kind="stable")[:limit]
-    return Ranked(
-        candidates.items[order],
-        (1.0 / (1.0 + np.exp(-raw[order]))).astype(np.float32),
-        candidates.channels_of(order),
-        matrix[order],
-    )
+def select_best(
+    candidates: Candidates,
+    matrix: NDArray[np.float32],
+    raw: NDArray[np.float64],
+    table: ItemTable,
+    diversity: DiversitySettings,
+    limit: int,
+) -> Ranked:
+    """Return the `limit` candidates that diversity chooses, by raw scores [m]; equal ones by catalogue position."""
+    chosen = np.sort(choose(raw, candidates.items, table, diversity, limit))
+    order = chosen[np.argsort(-raw[chosen], kind="stable")]
+    return Ranked(candidates.items[order], shown(raw[order]), candidates.channels_of(order), matrix[order])
+
+
+def shown(raw: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return raw scores as answers show them, 0..1."""
+    return (1.0 / (1.0 + np.exp(-raw))).astype(np.float32)

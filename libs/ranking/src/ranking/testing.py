@@ -13,8 +13,9 @@ from contracts.bundle import BundleManifest, DataWindow, pack, write_manifest
 from contracts.features import CHANNELS, FEATURE_SCHEMA, FEATURES
 from ranking.bundle import BundleContents, save
 from ranking.catalogue import Catalogue
-from ranking.engine import Engine, Question
-from ranking.features import ItemTable
+from ranking.diversity import DiversitySettings, choose
+from ranking.engine import Engine, Question, shown
+from ranking.features import ItemTable, feature_matrix
 from ranking.golden import GoldenRequest
 from ranking.item_stats import DAY, ItemStats
 from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
@@ -106,6 +107,7 @@ def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
         Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
         {"1h": best[:20].tolist(), "24h": best[:40].tolist()},
         [],
+        diversity=DiversitySettings(),
     )
     engine = Engine(partial)
     return replace(partial, precomputed=_precomputed(engine, n), golden=_golden(engine, rng, n))
@@ -157,11 +159,13 @@ def _ranker_text(rng: np.random.Generator, size: Size) -> str:
 def _precomputed(engine: Engine, n: int) -> Neighbours:
     items = np.full((n, 60), -1, np.int32)
     scores = np.zeros((n, 60), np.float32)
+    contents = engine.contents
     for anchor in range(n - 1):
-        question = Question(anchor)
-        ranked = engine.rank(question, engine.recall(question), 60)
-        items[anchor, : len(ranked.items)] = ranked.items
-        scores[anchor, : len(ranked.items)] = ranked.scores
+        found = engine.recall(Question(anchor))
+        rows = contents.item_rows[found.items]
+        raw = engine.ranker.scores(feature_matrix(found, rows, contents.table, anchor=anchor, user=Question().user))
+        chosen = choose(raw, found.items, contents.table, contents.diversity, 60)
+        items[anchor, : len(chosen)], scores[anchor, : len(chosen)] = found.items[chosen], shown(raw[chosen])
     return Neighbours(items, scores)
 
 

@@ -58,9 +58,11 @@ class RegistryStandIn(ThreadingHTTPServer):
             "since": SINCE,
         }
 
-    def deploy(self, primary: dict[str, Any], canary: dict[str, Any] | None = None) -> None:
+    def deploy(
+        self, primary: dict[str, Any], canary: dict[str, Any] | None = None, shadow: dict[str, Any] | None = None
+    ) -> None:
         """Make deployments active."""
-        self.active = {"name": self.name, "primary": primary, "canary": canary, "shadow": None}
+        self.active = {"name": self.name, "primary": primary, "canary": canary, "shadow": shadow}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -48,8 +48,12 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> AP
     def roll_back(
         name: ModelName, wanted: RollbackRequest | None = None, deployed_by: _DeployedBy = None
     ) -> DeploymentReceipt:
-        """Put the version before the active one back into service."""
-        return _receipt(deployments.roll_back(name, Author(deployed_by, wanted.reason if wanted else None)))
+        """Put the version before the active one back into service, or take a canary or shadow out of it."""
+        wanted = wanted or RollbackRequest()
+        author = Author(deployed_by, wanted.reason)
+        if wanted.mode == "primary":
+            return _receipt(deployments.roll_back(name, author))
+        return _receipt(deployments.withdraw(name, wanted.mode, author))
 
     @made.get("/models/{name}/deployments", responses=problem_responses(503))
     def history(name: ModelName) -> History:

@@ -25,16 +25,26 @@ def record(connection: Connection, **values: Any) -> Row[Any]:
     """Insert a deployment and return it."""
     added = connection.execute(insert(deployments).values(created_at=datetime.now(UTC), **values))
     key = added.inserted_primary_key
-    return connection.execute(select(deployments).where(deployments.c.id == key[0])).one()  # type: ignore[index]
+    return get(connection, key[0])  # type: ignore[index]
 
 
-def end_active(connection: Connection, model: str, mode: str, state: str) -> None:
-    """Take the active deployment of a mode out of service."""
-    connection.execute(
-        update(deployments)
-        .where(deployments.c.model == model, deployments.c.mode == mode, deployments.c.state == "active")
-        .values(state=state)
+def get(connection: Connection, deployment_id: int) -> Row[Any]:
+    """Return a deployment that is known to be there."""
+    return connection.execute(select(deployments).where(deployments.c.id == deployment_id)).one()
+
+
+def end_active(
+    connection: Connection, model: str, mode: str, state: str, *, version: int | None = None, detail: str | None = None
+) -> None:
+    """Take the active deployment of a mode out of service: whichever it is, or only if it is of `version`."""
+    ended = update(deployments).where(
+        deployments.c.model == model, deployments.c.mode == mode, deployments.c.state == "active"
     )
+    if version is not None:
+        ended = ended.where(deployments.c.version == version)
+    if detail is not None:
+        ended = ended.values(detail=detail)
+    connection.execute(ended.values(state=state))
 
 
 def before(connection: Connection, current: Row[Any]) -> Row[Any] | None:

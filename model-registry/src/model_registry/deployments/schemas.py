@@ -22,10 +22,14 @@ class DeploymentRequest(BaseModel):
 
 
 class RollbackRequest(BaseModel):
-    """Why to go back."""
+    """What to take back, and why."""
 
     model_config = ConfigDict(extra="forbid")
 
+    mode: Annotated[
+        Mode,
+        Field(description="`primary` puts the version before back; a `canary` or `shadow` leaves and nothing comes"),
+    ] = "primary"
     reason: Annotated[str | None, Field(max_length=1000, description="Why, for the history")] = None
 
 

@@ -11,7 +11,7 @@ from model_registry.artifacts import ArtifactStore
 from model_registry.database import Database, lock_model
 from model_registry.deployments import queries
 from model_registry.deployments.checks import Gate, check_bundle
-from model_registry.deployments.schemas import DeploymentRequest
+from model_registry.deployments.schemas import DeploymentRequest, Mode
 from model_registry.errors import DeploymentRefusedError, NotFoundError, NothingToRollBackError, UnavailableError
 from model_registry.metrics import Metrics
 from model_registry.versions import queries as version_queries
@@ -49,6 +49,20 @@ class Deployments:
             raise NothingToRollBackError(f"{model} {current.version} is the only version that ever served")
         wanted = DeploymentRequest(version=str(previous.version), force=True)
         return self._deploy(model, wanted, author, restores=previous.id)
+
+    def withdraw(self, model: str, mode: Mode, author: Author) -> Row[Any]:
+        """Take the canary or shadow out of service and return its deployment; raises `NothingToRollBackError`."""
+        with self._database.transaction("withdraw") as connection:
+            lock_model(connection, model)
+            current = queries.active(connection, model, mode)
+            if current is None:
+                raise NothingToRollBackError(f"no {mode} of {model!r} is in service")
+            detail = " ".join(("rolled back", *((f"by {author.name}",) if author.name else ())))
+            detail += f": {author.reason}" if author.reason else ""
+            queries.end_active(connection, model, mode, "rolled_back", detail=detail)
+            ended = queries.get(connection, current.id)
+        self._metrics.deployments.labels(model, mode, "rolled_back").inc()
+        return ended
 
     def active(self, model: str) -> dict[str, Row[Any] | None]:
         """Return the active deployment of every mode; raises `NotFoundError` while nothing is in service."""
@@ -97,6 +111,10 @@ class Deployments:
                 note = self._gate.check(manifest, BundleManifest.model_validate(current.manifest))
             previous = current if wanted.mode == "primary" else queries.active(connection, model, wanted.mode)
             queries.end_active(connection, model, wanted.mode, "replaced" if restores is None else "rolled_back")
+            if wanted.mode == "primary":
+                # Beside itself it has nothing to prove any more.
+                for mode in ("canary", "shadow"):
+                    queries.end_active(connection, model, mode, "replaced", version=int(wanted.version))
             return _record(connection, model, wanted, author, "active", previous, restores=restores, detail=note)
 
     def _failed(self, model: str, wanted: DeploymentRequest, author: Author, source: str, error: Exception) -> None:

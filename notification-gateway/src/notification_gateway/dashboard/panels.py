@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from notification_gateway.dashboard import queries
+from notification_gateway.dashboard import queries, shadow
 from notification_gateway.dashboard.charts import Chart, Colour, Series
 from notification_gateway.dashboard.sources import Prometheus, Registry, Sample, SourceError, Version
 from notification_gateway.silences import queries as silences
@@ -102,7 +102,8 @@ class Panels:
             "failures": failures,
             "metrics": _metrics(versions),
             "deployments": deployments,
-            "rates": self._ask(self._prometheus, lambda: self._rates(deployments.content or [], now)),
+            "rates": self._ask(self._prometheus, lambda: self._rates(now)),
+            "mirrored": self._ask(self._prometheus, lambda: shadow.compare(self._prometheus, now)),
             "comparison": _comparison(versions, deployments.content or []),
         }
 
@@ -159,19 +160,21 @@ class Panels:
         found = self._prometheus.now("sum by (outcome) (increase(sync_snapshots_total[7d]))", now)
         return {each.labels.get("outcome", "?"): round(each.points[-1][1]) for each in found}
 
-    def _rates(self, deployments: Sequence[Mapping[str, Any]], now: datetime) -> list[tuple[str, float, float]]:
-        """Return version, answers and fallback rate (%) for the times in which each was the primary one."""
-        rates, until = [], now
-        served = [each for each in deployments if each["mode"] == "primary" and each["state"] != "failed"]
-        for each in served[:_VERSIONS_RATED]:
-            seconds = max(int((until - each["created_at"]).total_seconds()), 60)
-            found = self._prometheus.now(f"sum by (level) (increase({_REQUESTS}[{seconds}s]))", until)
-            answers = {sample.labels.get("level", ""): sample.points[-1][1] for sample in found}
-            total = sum(answers.values())
-            if total:
-                rates.append((str(each["version"]), total, (total - answers.get("0", 0.0)) / total * 100))
-            until = each["created_at"]
-        return rates
+    def _rates(self, now: datetime) -> list[tuple[str, float, float]]:
+        """Return version, answers and fallback rate (%) of the versions that answered most of late, newest first."""
+        found = self._prometheus.now(f"sum by (version, level) (increase({_REQUESTS}[7d]))", now)
+        answers: dict[str, dict[str, float]] = {}
+        for each in found:
+            levels = answers.setdefault(each.labels.get("version", "?"), {})
+            levels[each.labels.get("level", "")] = each.points[-1][1]
+        totals = {version: sum(levels.values()) for version, levels in answers.items()}
+        shown = sorted((version for version in totals if totals[version] > 0), key=totals.__getitem__)[
+            -_VERSIONS_RATED:
+        ]
+        return [
+            (version, totals[version], (totals[version] - answers[version].get("0", 0.0)) / totals[version] * 100)
+            for version in sorted(shown, key=shadow.version_order, reverse=True)
+        ]
 
 
 def _incidents(connection: Connection, _now: datetime) -> dict[str, Any]:

@@ -41,10 +41,16 @@ class Intake:
         self._clock = clock
         self._on_stored = on_stored
 
-    def accept(self, signals: Sequence[AlertSignal]) -> SignalReceipt:
-        """Take a batch; on return it is stored. Raises `sqlalchemy.exc.SQLAlchemyError` when it is not."""
+    def accept(
+        self, signals: Sequence[AlertSignal], first: Callable[[Connection], None] = lambda _: None
+    ) -> SignalReceipt:
+        """Take a batch; on return it is stored. Raises `sqlalchemy.exc.SQLAlchemyError` when it is not.
+
+        `first` is done in the same transaction; what it raises keeps the batch out.
+        """
         now = self._clock()
         with self._storage.alone(INCIDENTS) as connection:
+            first(connection)
             fresh = [_storable(signal, now) for signal in _unknown(connection, signals)]
             if fresh:
                 self._judge(connection, fresh, now)

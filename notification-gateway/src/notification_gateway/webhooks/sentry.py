@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from contracts.signals import AlertSignal, Level, SignalReceipt
 from notification_gateway.signals.intake import Intake
+from notification_gateway.webhooks.replays import ReplayedError, once
 from servicekit.problems import ProblemError, problem_responses
 
 POINT = "sentry.alert"
@@ -138,7 +139,7 @@ def router(intake: Intake, secret: SecretStr, environment: str, clock: Callable[
     """Return the route; `environment` is that of hooks that name none."""
     routes = APIRouter(tags=["webhooks"])
 
-    @routes.post("/webhooks/sentry", status_code=202, responses=problem_responses(401, 413, 503))
+    @routes.post("/webhooks/sentry", status_code=202, responses=problem_responses(401, 409, 413, 503))
     async def post_sentry(
         request: Request,
         signature: Annotated[
@@ -151,7 +152,11 @@ def router(intake: Intake, secret: SecretStr, environment: str, clock: Callable[
             str, Header(alias="Sentry-Hook-Timestamp", description="Unix seconds; older than five minutes is refused")
         ] = "",
     ) -> SignalReceipt:
-        """Take the hooks of a Sentry server's internal integration."""
+        """Take the hooks of a Sentry server's internal integration.
+
+        Each is taken once: the same body again is refused with 409, whatever its timestamp, which Sentry does not sign.
+        A hook that could not be stored was not taken, and may be sent again; one whose answer was lost was.
+        """
         body = await _body(request)
         now = clock()
         if not is_signed(secret, body, signature):
@@ -165,9 +170,10 @@ def router(intake: Intake, secret: SecretStr, environment: str, clock: Callable[
             raise ProblemError(
                 422, f"body: not a {resource or 'Sentry'} hook ({type(error).__name__}: {what})"
             ) from error
-        if signal is None:
-            return SignalReceipt(accepted=0, duplicates=0)
-        return await run_in_threadpool(intake.accept, [signal])
+        try:
+            return await run_in_threadpool(intake.accept, [] if signal is None else [signal], once(signature, now))
+        except ReplayedError as error:
+            raise ProblemError(409, "Sentry-Hook-Signature: this hook was taken before; it changes nothing.") from error
 
     return routes
 

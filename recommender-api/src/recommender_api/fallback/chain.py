@@ -92,7 +92,7 @@ def _popular(query: Query, arm: Arm) -> StoredAnswer:
 
 
 def _listed(query: Query, arm: Arm, positions: NDArray[np.int32], scores: Sequence[float], reason: str) -> StoredAnswer:
-    """Return the head of a list (-1 pads) that the question allows."""
+    """Return the head of a list (-1 pads) that the question allows, by score: lists are in the order of choice."""
     catalogue = arm.model.engine.contents.catalogue
     allowed = positions >= 0
     if query.dataset_id is not None:
@@ -100,12 +100,13 @@ def _listed(query: Query, arm: Arm, positions: NDArray[np.int32], scores: Sequen
     keep = query.filters.over(catalogue)
     if keep is not None:
         allowed &= keep(positions)
-    rows = np.flatnonzero(allowed)[: query.limit]
+    rows = np.flatnonzero(allowed)[: query.limit].tolist()
+    rows.sort(key=lambda row: (-scores[row], positions[row]))
     return answer_of(
         arm.model,
         served_by(arm),
         positions[rows],
-        [scores[row] for row in rows.tolist()],
+        [scores[row] for row in rows],
         [[reason]] * len(rows),
     )
 

@@ -26,3 +26,4 @@ class ActiveDeployments(BaseModel):
     name: str
     primary: Deployment
     canary: Deployment | None = None
+    shadow: Deployment | None = None

@@ -11,7 +11,7 @@ from ranking.engine import Engine
 from recommender_api.models.cards import Cards
 from recommender_api.models.deployments import Deployment
 
-Variant = Literal["primary", "canary"]
+Variant = Literal["primary", "canary", "shadow"]
 
 
 @dataclass(frozen=True)
@@ -52,25 +52,38 @@ class Serving:
         self.since = since
         self._everyone = Arm(name, primary)
         if canary is not None:
-            self._canary = Arm(name, canary, "canary", f"canary-{canary.deployment.version}")
+            experiment = f"canary-{canary.deployment.version}"
+            self._salt = f"{name}:{experiment}"
+            self._canary = Arm(name, canary, "canary", experiment)
             self._control = Arm(name, primary, "primary", "control")
 
+    @property
+    def versions(self) -> set[str]:
+        """The versions that answer."""
+        return {model.deployment.version for model in (self.primary, self.canary) if model is not None}
+
     def arm(self, user_id: int | None) -> Arm:
-        """Return who answers a user: always the same one as long as the canary's deployment lasts."""
+        """Return who answers a user: the same one as long as the canary's version is tried.
+
+        A larger rollout keeps the users that the smaller one had, and another version's canary has others.
+        """
         if self.canary is None or user_id is None:
             return self._everyone
-        deployment = self.canary.deployment
-        return self._canary if _share(user_id, deployment.deployment_id) < deployment.rollout else self._control
+        return self._canary if _share(user_id, self._salt) < self.canary.deployment.rollout else self._control
 
 
 class Models:
-    """Holds what is in service now; None until the first bundle is loaded. Swapped by one assignment."""
+    """Holds what is in service now; None until the first bundle is loaded. Swapped by one assignment.
+
+    The shadow serves nobody, and is loaded apart from those that do.
+    """
 
     def __init__(self) -> None:
         self.serving: Serving | None = None
+        self.shadow: LoadedModel | None = None
 
 
-def _share(user_id: int, salt: str | int) -> float:
+def _share(user_id: int, salt: str) -> float:
     """Return a user's fixed place in 0..1 for one experiment."""
     digest = hashlib.blake2b(f"{salt}:{user_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

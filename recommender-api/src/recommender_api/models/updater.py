@@ -41,14 +41,17 @@ class ActivationError(Exception):
 
 @dataclass(frozen=True)
 class _Failure:
-    wanted: ActiveDeployments
+    wanted: ActiveDeployments | Deployment
     error: ActivationError
     attempts: int
     again_at: float
 
 
 class Updater:
-    """One step of `poll` asks the registry and follows it; `start` begins with what lies on the disk."""
+    """One step of `poll` asks the registry and follows it; `start` begins with what lies on the disk.
+
+    `on_change` is called after what is in service has changed.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Updater:
         *,
         model_name: str,
         replica_id: str,
+        on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -67,11 +71,13 @@ class Updater:
         self._cache = cache
         self._model_name = model_name
         self._replica_id = replica_id
+        self._on_change = on_change
         self._clock = clock
         self._now = now
         self._etag: str | None = None
         self._active: ActiveDeployments | None = None
         self._failure: _Failure | None = None
+        self._shadow_failure: _Failure | None = None
         self._reported_at = float("-inf")
         self._lock = asyncio.Lock()
 
@@ -79,6 +85,11 @@ class Updater:
     def activation_error(self) -> ActivationError | None:
         """Why the deployed version isn't the one that is served, if so."""
         return None if self._failure is None else self._failure.error
+
+    @property
+    def shadow_error(self) -> ActivationError | None:
+        """Why the deployed shadow isn't mirrored to, if so."""
+        return None if self._shadow_failure is None else self._shadow_failure.error
 
     async def start(self) -> None:
         """Serve what was active last, if it lies on the disk: a replica must start while the registry is down."""
@@ -107,17 +118,40 @@ class Updater:
                     self._active = answer.deployments
                 if self._active is not None:
                     await self._catch_up(self._active, at_once=at_once)
+                    await self._follow_shadow(self._active, at_once=at_once)
             await self._report_replica()
 
     async def _catch_up(self, active: ActiveDeployments, *, at_once: bool) -> None:
         if self._served() == _versions(active):
             self._in_step()
             return
-        failure = self._failure
-        waits = failure is not None and failure.wanted == active and self._clock() < failure.again_at
-        if at_once or not waits:
+        if at_once or not self._waits(self._failure, active):
             with monitoring.transaction("deploy", f"{self._model_name} {active.primary.version}"):
                 await self._follow(active)
+
+    def _waits(self, failure: _Failure | None, wanted: ActiveDeployments | Deployment) -> bool:
+        return failure is not None and failure.wanted == wanted and self._clock() < failure.again_at
+
+    async def _follow_shadow(self, active: ActiveDeployments, *, at_once: bool) -> None:
+        """Load the shadow, or let it go; nothing that goes wrong with it touches what serves."""
+        wanted, held = active.shadow, self._models.shadow
+        if wanted == (None if held is None else held.deployment):
+            self._shadow_failure = None
+            return
+        if self._models.serving is None or (
+            wanted is not None and not at_once and self._waits(self._shadow_failure, wanted)
+        ):
+            return
+        try:
+            self._models.shadow = None if wanted is None else await self._model(wanted)
+        except ActivationError as error:
+            self._models.shadow = None
+            self._shadow_failure = self._failed(self._shadow_failure, error.deployment, error)
+        else:
+            self._shadow_failure = None
+            _log.info("shadow: %s", "none" if wanted is None else f"version {wanted.version}")
+            await asyncio.to_thread(self._remember, active)
+        self._on_change()
 
     def _served(self) -> tuple[Deployment | None, ...]:
         serving = self._models.serving
@@ -126,26 +160,33 @@ class Updater:
         return (serving.primary.deployment, None if serving.canary is None else serving.canary.deployment)
 
     async def _follow(self, wanted: ActiveDeployments) -> None:
-        failed_before = self._failure if self._failure is not None and self._failure.wanted == wanted else None
         monitoring.breadcrumb("deployment started", category="model", version=wanted.primary.version)
         try:
             primary = await self._model(wanted.primary)
             canary = None if wanted.canary is None else await self._model(wanted.canary)
         except ActivationError as error:
-            attempts = 0 if failed_before is None else failed_before.attempts + 1
-            wait = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS) - 1)]
-            self._failure = _Failure(wanted, error, attempts, self._clock() + wait)
-            _log.warning("cannot activate %s; what was active stays active", error)
-            if failed_before is None or failed_before.error.stage != error.stage:
-                self._activation_failed(error)
+            self._failure = self._failed(self._failure, wanted, error)
             return
         # One assignment: every request sees the old models or the new ones, whole.
         self._models.serving = Serving(self._model_name, primary, canary, self._now())
         monitoring.breadcrumb("deployment completed", category="model", version=wanted.primary.version)
         _log.info("serving version %s", wanted.primary.version)
         self._in_step()
+        self._on_change()
         self._reported_at = float("-inf")
         await asyncio.to_thread(self._remember, wanted)
+
+    def _failed(
+        self, before: _Failure | None, wanted: ActiveDeployments | Deployment, error: ActivationError
+    ) -> _Failure:
+        """Return the failure with the time of the next attempt; the first of its kind is reported."""
+        again = before is not None and before.wanted == wanted
+        attempts = before.attempts + 1 if before is not None and again else 0
+        _log.warning("cannot activate %s; what was active stays active", error)
+        if before is None or not again or before.error.stage != error.stage:
+            self._activation_failed(error)
+        wait = RETRY_SECONDS[min(attempts, len(RETRY_SECONDS) - 1)]
+        return _Failure(wanted, error, attempts, self._clock() + wait)
 
     def _in_step(self) -> None:
         if self._failure is not None:
@@ -154,7 +195,7 @@ class Updater:
 
     async def _model(self, deployment: Deployment) -> LoadedModel:
         serving = self._models.serving
-        for held in (serving.primary, serving.canary) if serving is not None else ():
+        for held in (*((serving.primary, serving.canary) if serving is not None else ()), self._models.shadow):
             if held is not None and held.deployment.sha256 == deployment.sha256:
                 return LoadedModel(deployment, held.manifest, held.engine)
         folder = self._cache.folder(deployment.sha256)
@@ -182,7 +223,7 @@ class Updater:
     def _remember(self, active: ActiveDeployments) -> None:
         try:
             self._cache.save(active)
-            self._cache.prune([d.sha256 for d in _versions(active) if d is not None])
+            self._cache.prune([d.sha256 for d in (*_versions(active), active.shadow) if d is not None])
         except OSError as error:
             _log.warning("cannot keep the active deployment for the next start: %s", error)
 

@@ -25,6 +25,7 @@ from recommender_api.recommendations.main_path import Answered, MainPath
 from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.recommendations.stored import StoredAnswer
 from recommender_api.redis_store import Put, StoreError, StoreUnavailableError
+from recommender_api.shadow import Mirror
 
 RESULT_SECONDS = 60
 LAST_GOOD_SECONDS = 24 * 3600
@@ -53,6 +54,7 @@ class Recommender:
         paths: Mapping[Endpoint, MainPath],
         fallback: FallbackChain,
         after: AfterAnswers,
+        mirror: Mirror,
         metrics: Metrics,
         *,
         budget_seconds: float,
@@ -62,6 +64,7 @@ class Recommender:
         self._paths = paths
         self._fallback = fallback
         self._after = after
+        self._mirror = mirror
         self._metrics = metrics
         self._budget_seconds = budget_seconds
         self._clock = clock
@@ -84,6 +87,8 @@ class Recommender:
             answered = await self._paths[query.endpoint].answer(query, arm, budget)
             answer = answered.answer
             puts = self._worth_keeping(query, answered)
+            if answered.fresh:
+                self._mirror.offer(query, arm, request_id, answer, budget.elapsed())
         except (StoreError, MainPathError) as error:
             reason = _reason(error)
             monitoring.set_facts(degrade_reason=reason)
@@ -91,7 +96,7 @@ class Recommender:
             fallen = await self._fallback.answer(query, arm, reason, error)
             answer, level = fallen.answer, fallen.level
         self._leave(query, request_id, answer, puts, redis_away=reason == "redis_unavailable")
-        self._metrics.answered(query.endpoint.value, arm.variant, level, reason, budget.elapsed())
+        self._metrics.answered(query.endpoint.value, arm, level, reason, budget.elapsed())
         return Response(_body(request_id, query, answer, level, reason), level)
 
     def _arm(self, query: Query) -> Arm:

@@ -1,0 +1,125 @@
+"""Maximal marginal relevance: who is in an answer, to the definition's letter."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ranking.bundle import UnusableBundleError, load, save
+from ranking.diversity import NO_DIVERSITY, DiversitySettings, choose
+from ranking.engine import Engine, Question
+from ranking.features import ItemTable
+from ranking.testing import Size, tiny_contents
+from ranking.verification import verify
+
+WEIGHED = DiversitySettings(relevance=0.6, same_provider=0.4, head=15)
+
+
+def table(content: NDArray[np.float32], provider: NDArray[np.int32]) -> ItemTable:
+    return ItemTable(content, provider, np.zeros(len(provider), np.float32))
+
+
+def unit_rows(rng: np.random.Generator, n: int, kinds: int) -> NDArray[np.float32]:
+    """Vectors of few kinds, so that equal similarities and equal datasets come up."""
+    vectors = rng.normal(size=(kinds, 5))[rng.integers(0, kinds, n)]
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def worth(
+    row: int, chosen: list[int], raw: NDArray[np.float64], items: NDArray[np.int32], catalogue: ItemTable
+) -> float:
+    """The formula, to the letter."""
+    nearest = 0.0
+    for other in chosen:
+        cosine = float(catalogue.content[items[row]] @ catalogue.content[items[other]])
+        same = catalogue.provider[items[row]] == catalogue.provider[items[other]]
+        nearest = max(nearest, cosine, WEIGHED.same_provider if same else 0.0)
+    return float(WEIGHED.relevance / (1 + np.exp(-raw[row])) - (1 - WEIGHED.relevance) * nearest)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 25))
+def test_each_choice_is_worth_most_at_its_turn_and_the_rest_follow_by_score(
+    seed: int, candidates: int, limit: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    catalogue = table(unit_rows(rng, 40, 12), rng.integers(0, 6, 40).astype(np.int32))
+    items = np.sort(rng.choice(40, candidates, replace=False)).astype(np.int32)
+    raw = np.round(rng.normal(0, 2, candidates), 1)
+    chosen = choose(raw, items, catalogue, WEIGHED, limit).tolist()
+    assert len(set(chosen)) == len(chosen) == min(limit, candidates)
+    ranking = np.argsort(-raw, kind="stable").tolist()
+    head = ranking[: WEIGHED.head]
+    for turn, row in enumerate(chosen[: len(head)]):
+        values = {other: worth(other, chosen[:turn], raw, items, catalogue) for other in head}
+        assert values[row] == pytest.approx(max(values[other] for other in head), abs=1e-6)
+        head.remove(row)
+    assert chosen[WEIGHED.head :] == ranking[WEIGHED.head : limit]
+
+
+def test_the_first_k_of_a_choice_are_the_choice_of_k() -> None:
+    rng = np.random.default_rng(1)
+    catalogue = table(unit_rows(rng, 50, 9), np.arange(50, dtype=np.int32) % 4)
+    raw, items = rng.normal(size=50), np.arange(50, dtype=np.int32)
+    whole = choose(raw, items, catalogue, WEIGHED, 50).tolist()
+    assert sorted(whole) == list(range(50))
+    assert all(choose(raw, items, catalogue, WEIGHED, limit).tolist() == whole[:limit] for limit in range(51))
+
+
+def test_a_twin_gives_way_to_another_dataset_and_a_far_better_one_does_not() -> None:
+    content = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+    catalogue, items = table(content, np.arange(3, dtype=np.int32)), np.arange(3, dtype=np.int32)
+    assert choose(np.array([1.0, 0.9, 0.8]), items, catalogue, DiversitySettings(), 2).tolist() == [0, 2]
+    assert choose(np.array([1.0, 0.9, -3.0]), items, catalogue, DiversitySettings(), 2).tolist() == [0, 1]
+
+
+def test_two_datasets_of_one_provider_are_alike_whatever_they_are_about() -> None:
+    catalogue, items = table(np.eye(3, dtype=np.float32), np.array([7, 7, 8], np.int32)), np.arange(3, dtype=np.int32)
+    raw = np.array([1.0, 0.9, 0.85])
+    assert choose(raw, items, catalogue, DiversitySettings(), 2).tolist() == [0, 2]
+    assert choose(raw, items, catalogue, DiversitySettings(same_provider=0.0), 2).tolist() == [0, 1]
+
+
+def test_without_diversity_the_best_are_chosen() -> None:
+    contents = tiny_contents(size=Size(60))
+    engine = Engine(replace(contents, diversity=NO_DIVERSITY))
+    candidates = engine.recall(Question(5))
+    every = engine.rank(Question(5), candidates, len(candidates.items))
+    assert engine.rank(Question(5), candidates, 10).items.tolist() == every.items.tolist()[:10]
+
+
+def test_answers_are_less_alike_and_still_best_first() -> None:
+    contents = tiny_contents()
+    engine, plain = Engine(contents), Engine(replace(contents, diversity=NO_DIVERSITY))
+
+    def alike(asked: Engine, anchor: int) -> float:
+        ranked = asked.rank(Question(anchor), asked.recall(Question(anchor)), 10)
+        assert (np.diff(ranked.scores) <= 0).all()
+        vectors = contents.table.content[ranked.items]
+        return float((vectors @ vectors.T).mean())
+
+    similarity = {asked: np.mean([alike(asked, anchor) for anchor in range(50)]) for asked in (engine, plain)}
+    assert similarity[engine] < 0.95 * similarity[plain]
+
+
+def test_a_bundle_from_before_there_was_diversity_answers_as_it_did(tmp_path: Path) -> None:
+    contents = replace(tiny_contents(size=Size(60)), diversity=NO_DIVERSITY, golden=[])
+    save(contents, tmp_path)
+    (tmp_path / "diversity.json").unlink()
+    assert load(tmp_path).diversity == NO_DIVERSITY
+
+
+def test_the_weights_travel_in_the_bundle_and_its_golden_requests_hold_them(tmp_path: Path) -> None:
+    save(tiny_contents(size=Size(60)), tmp_path)
+    assert verify(Engine(load(tmp_path))) == 10
+    changed = {"relevance": 0.3, "same_provider": 0.0, "head": 60}
+    (tmp_path / "diversity.json").write_text(json.dumps(changed))
+    assert load(tmp_path).diversity == DiversitySettings(**changed)  # type: ignore[arg-type]
+    (tmp_path / "diversity.json").write_text('{"relevance": 7}')
+    with pytest.raises(UnusableBundleError, match=r"diversity\.json: relevance"):
+        load(tmp_path)

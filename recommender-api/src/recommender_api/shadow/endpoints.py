@@ -1,0 +1,106 @@
+"""`GET /models/shadow`: how the shadow's answers differ from the primary's."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from recommender_api.models import Updater
+from recommender_api.shadow.comparison import WINDOW
+from recommender_api.shadow.mirror import Mirror
+from servicekit.problems import ProblemError, problem_responses
+
+
+class Latency(BaseModel):
+    """How long an answer's ranking took, reading Redis included."""
+
+    p50_ms: float
+    p99_ms: float
+
+
+class ShadowReport(BaseModel):
+    """One replica's comparison of primary and shadow; null where nothing was compared yet."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "replica_id": "api-0-8000",
+                    "model_name": "ranker",
+                    "primary_version": "12",
+                    "shadow_version": "13",
+                    "sample_rate": 0.1,
+                    "compared": 48210,
+                    "dropped": 0,
+                    "failed": 0,
+                    "window": 500,
+                    "overlap_at_10": 0.83,
+                    "score_difference": 0.021,
+                    "score_psi": 0.04,
+                    "primary_latency": {"p50_ms": 0.6, "p99_ms": 1.4},
+                    "shadow_latency": {"p50_ms": 0.6, "p99_ms": 1.5},
+                }
+            ]
+        }
+    )
+
+    replica_id: str
+    model_name: str
+    primary_version: str
+    shadow_version: str
+    sample_rate: float = Field(description="Share of the ranked answers that is mirrored")
+    compared: int = Field(description="Mirrored questions that both models answered")
+    dropped: int = Field(description="Mirrored questions that the shadow was too far behind for, or Redis was away")
+    failed: int = Field(description="Mirrored questions that the shadow could not answer")
+    window: int = Field(description=f"How many of the latest comparisons the figures are of, at most {WINDOW}")
+    overlap_at_10: float | None = Field(description="Mean share of the first ten datasets that both show, 0 to 1")
+    score_difference: float | None = Field(description="Mean absolute difference of the scores of datasets in both")
+    score_psi: float | None = Field(
+        description="Population stability index of the shadow's scores over the deciles of the primary's: below 0.1 no "
+        "shift worth a look, above 0.25 a large one"
+    )
+    primary_latency: Latency | None
+    shadow_latency: Latency | None
+
+
+def router(updater: Updater, mirror: Mirror, *, model_name: str, replica_id: str, sample_rate: float) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["models"])
+
+    @routes.get(
+        "/models/shadow", summary="Compare the shadow's answers with the primary's", responses=problem_responses(404)
+    )
+    async def show() -> ShadowReport:
+        if updater.shadow_error is not None:
+            raise ProblemError(404, f"The shadow can't be loaded: {updater.shadow_error}")
+        comparison = mirror.comparison
+        if comparison is None:
+            raise ProblemError(404, "No shadow is in service: deploy a version with mode shadow.")
+        summary = comparison.summary()
+        return ShadowReport(
+            replica_id=replica_id,
+            model_name=model_name,
+            primary_version=comparison.primary,
+            shadow_version=comparison.shadow,
+            sample_rate=sample_rate,
+            compared=comparison.outcomes["compared"],
+            dropped=comparison.outcomes["dropped"],
+            failed=comparison.outcomes["failed"],
+            window=summary.pairs,
+            overlap_at_10=_rounded(summary.overlap),
+            score_difference=_rounded(summary.score_difference),
+            score_psi=_rounded(summary.score_psi),
+            primary_latency=_latency(summary.primary_seconds),
+            shadow_latency=_latency(summary.shadow_seconds),
+        )
+
+    return routes
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _latency(seconds: tuple[float, float] | None) -> Latency | None:
+    if seconds is None:
+        return None
+    median, high = (round(each * 1000, 3) for each in seconds)
+    return Latency(p50_ms=median, p99_ms=high)

@@ -1,0 +1,292 @@
+"""A shadow is asked what the primary was asked, behind the answers, and nobody but the comparison sees what it says."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from prometheus_client import CollectorRegistry
+
+import monitoring.testing
+from contracts import redis_keys
+from ranking.engine import Engine, Question, Ranked
+from ranking.recall import Candidates
+from recommender_api.features import SnapshotWatch
+from recommender_api.metrics import Metrics
+from recommender_api.models import Arm, LoadedModel, Models, Serving
+from recommender_api.recommendations.main_path import Answered, RankedPath
+from recommender_api.recommendations.query import Endpoint, Query
+from recommender_api.recommendations.stored import Served, StoredAnswer
+from recommender_api.redis_store import Address, Breaker, GuardedStore, MemoryStore, StoreUnavailableError
+from recommender_api.shadow import Mirror, ShadowMetrics
+from recommender_api.shadow.comparison import AT, Comparison, Pair, Shown, stability_index
+from recommender_api.shadow.mirror import MAX_WAITING
+from testkit.registry_stand_in import SINCE, RegistryStandIn
+from testkit.running_app import RunningApp
+
+ADMIN_TOKEN = "admin-token-of-the-tests"
+Until = Callable[..., None]
+Start = Callable[..., RunningApp]
+
+
+def report(api: RunningApp) -> dict[str, Any]:
+    return api.ask("/models/shadow")
+
+
+def with_shadow(registry: RegistryStandIn, archive: Any, version: str = "2") -> None:
+    assert registry.active is not None
+    registry.deploy(registry.active["primary"], shadow=registry.push(version, archive))
+
+
+def test_the_shadows_answers_reach_no_user_no_cache_and_no_exposure_log(
+    start: Start, registry: RegistryStandIn, archives: Any, redis_client: redis.Redis, until: Until
+) -> None:
+    with_shadow(registry, archives.second)
+    api = start(shadow_sample_rate=1.0, shadow_cpu_share=1.0)
+    until(lambda: api.get("/models/shadow").status_code == 200)
+    answers = [api.ask(f"/recommend/user/{user}", limit=5) for user in range(1, 21)]
+    until(lambda: report(api)["compared"] == 20)
+    assert {(answer["model_version"], answer["model_variant"]) for answer in answers} == {("1", "primary")}
+    until(lambda: redis_client.xlen(redis_keys.EVENT_STREAM) == 20 * 5)
+    assert len(redis_client.keys("res:*")) == len(redis_client.keys("last:*")) == 20
+    for value in redis_client.mget(redis_client.keys("res:*")):
+        assert StoredAnswer.unpack(value).served.model_version == "1"
+
+
+def test_the_report_and_the_metrics_say_how_the_two_differ(
+    start: Start, registry: RegistryStandIn, archives: Any, until: Until
+) -> None:
+    with_shadow(registry, archives.second)
+    api = start(shadow_sample_rate=1.0, shadow_cpu_share=1.0)
+    until(lambda: api.get("/models/shadow").status_code == 200)
+    for dataset in range(101, 131):
+        api.ask(f"/similar/{dataset}")
+    until(lambda: report(api)["compared"] == 30)
+    found = report(api)
+    assert (found["primary_version"], found["shadow_version"], found["replica_id"]) == ("1", "2", "replica-1")
+    assert 0 < found["overlap_at_10"] < 1
+    assert found["score_difference"] > 0
+    assert found["score_psi"] > 0
+    for latency in (found["primary_latency"], found["shadow_latency"]):
+        assert 0 < latency["p50_ms"] <= latency["p99_ms"]
+    metrics = api.get("/metrics").text
+    assert 'recommender_shadow_questions_total{outcome="compared",version="2"} 30.0' in metrics
+    assert 'recommender_shadow_overlap_at_10_count{version="2"} 30.0' in metrics
+    assert 'recommender_shadow_seconds_count{model="shadow",version="2"} 30.0' in metrics
+    assert 'recommender_shadow_score_psi{version="2"}' in metrics
+
+
+def test_a_shadow_that_is_the_same_model_does_not_differ(
+    start: Start, registry: RegistryStandIn, archives: Any, until: Until
+) -> None:
+    with_shadow(registry, archives.first, version="7")
+    api = start(shadow_sample_rate=1.0, shadow_cpu_share=1.0)
+    until(lambda: api.get("/models/shadow").status_code == 200)
+    for dataset in range(101, 121):
+        api.ask(f"/similar/{dataset}")
+    until(lambda: report(api)["compared"] == 20)
+    assert [report(api)[name] for name in ("overlap_at_10", "score_difference", "score_psi")] == [1.0, 0.0, 0.0]
+
+
+def test_a_shadow_that_cannot_be_loaded_costs_nothing_and_is_reported_once(
+    start: Start, registry: RegistryStandIn, archives: Any
+) -> None:
+    api = start(model_poll_seconds=3600)
+    with_shadow(registry, archives.second)
+    registry.bundles["2"] = b"not a bundle"
+    with monitoring.testing.captured() as reports:
+        for _ in range(3):
+            assert api.post("/models/reload", token=ADMIN_TOKEN).status_code == 200
+        assert api.ask("/similar/105")["fallback_level"] == 0
+    assert reports.point_ids == ["model.deployment_failed"]
+    assert reports[0].tags["model_version"] == "2"
+    missing = api.get("/models/shadow")
+    assert missing.status_code == 404
+    assert "checksum" in missing.json()["detail"]
+    registry.bundles["2"] = archives.second.read_bytes()
+    assert api.post("/models/reload", token=ADMIN_TOKEN).status_code == 200
+    assert report(api)["shadow_version"] == "2"
+
+
+def test_a_shadow_that_leaves_takes_its_figures_along(start: Start, registry: RegistryStandIn, archives: Any) -> None:
+    api = start(model_poll_seconds=3600)
+    with_shadow(registry, archives.second)
+    api.post("/models/reload", token=ADMIN_TOKEN)
+    assert report(api)["compared"] == 0
+    assert registry.active is not None
+    registry.deploy(registry.active["primary"])
+    api.post("/models/reload", token=ADMIN_TOKEN)
+    assert api.get("/models/shadow").status_code == 404
+    assert 'version="2"' not in api.get("/metrics").text
+
+
+def test_a_shadow_that_becomes_primary_is_not_fetched_again(
+    start: Start, registry: RegistryStandIn, archives: Any
+) -> None:
+    api = start(model_poll_seconds=3600)
+    with_shadow(registry, archives.second)
+    api.post("/models/reload", token=ADMIN_TOKEN)
+    downloads = registry.downloads
+    assert registry.active is not None
+    registry.deploy(registry.active["shadow"])
+    assert api.post("/models/reload", token=ADMIN_TOKEN).json()["model_version"] == "2"
+    assert registry.downloads == downloads
+
+
+class Broken(Engine):
+    """An engine whose ranking fails."""
+
+    def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
+        raise KeyError("broken")
+
+
+class Case:
+    """A mirror over a Redis in memory, on a clock that only sleeping moves."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        *,
+        shadow: Engine | None = None,
+        share: float = 1.0,
+        chance: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.now = 0.0
+        self.redis = MemoryStore()
+        breaker = Breaker(self.redis.probe, on_close=lambda: None, failures_to_open=10**9)
+        store = GuardedStore(self.redis, breaker, Address("cache.example.com", 6379, 0))
+        self.models = Models()
+        self.models.serving = Serving("ranker", model, None, SINCE)
+        deployment = model.deployment.model_copy(update={"version": "2", "deployment_id": 2})
+        self.models.shadow = LoadedModel(deployment, model.manifest, shadow or model.engine)
+        self.path = RankedPath(store, SnapshotWatch(store), Metrics())
+        self.slept: list[float] = []
+        self.mirror = Mirror(
+            self.models,
+            self.path,
+            ShadowMetrics(CollectorRegistry()),
+            sample_rate=0.25,
+            cpu_share=share,
+            chance=chance,
+            clock=lambda: self.now,
+            sleep=self._sleep,
+        )
+        self.mirror.follow()
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    def offer(self, query: Query = Query(Endpoint.SIMILAR, 10, dataset_id=105), *, variant: Any = "primary") -> None:
+        assert self.models.serving is not None
+        arm = Arm("ranker", self.models.serving.primary, variant)
+        answer = StoredAnswer(Served("ranker", "1", variant), [105], b'[{"dataset_id":105,"score":0.5}]')
+        self.mirror.offer(query, arm, "r-1", answer, 0.001)
+
+    async def run(self) -> dict[str, int]:
+        """Let the mirror work off what it took."""
+        async with asyncio.timeout(10):
+            await self.mirror.step()
+        assert self.mirror.comparison is not None
+        return self.mirror.comparison.outcomes
+
+
+@pytest.mark.anyio
+async def test_a_shadow_that_fails_is_counted_each_time_and_reported_once(model: LoadedModel) -> None:
+    case = Case(model, shadow=Broken(model.engine.contents))
+    with monitoring.testing.captured() as reports:
+        for _ in range(5):
+            case.offer()
+        assert await case.run() == {"compared": 0, "dropped": 0, "failed": 5}
+    assert reports.point_ids == ["api.unhandled"]
+    assert reports[0].tags["endpoint"] == "shadow"
+    assert (reports[0].tags["model_version"], reports[0].tags["model_variant"]) == ("2", "shadow")
+
+
+@pytest.mark.anyio
+async def test_while_redis_is_away_mirrored_questions_are_dropped(model: LoadedModel) -> None:
+    case = Case(model)
+    case.redis.error = StoreUnavailableError("Connection refused", "ConnectionError")
+    case.offer()
+    assert await case.run() == {"compared": 0, "dropped": 1, "failed": 0}
+
+
+@pytest.mark.anyio
+async def test_a_dataset_that_the_shadow_does_not_know_is_a_question_it_cannot_answer(model: LoadedModel) -> None:
+    case = Case(model)
+    case.offer(Query(Endpoint.SIMILAR, 10, dataset_id=10**12))
+    assert await case.run() == {"compared": 0, "dropped": 0, "failed": 1}
+
+
+@pytest.mark.anyio
+async def test_past_its_bound_questions_are_dropped_and_counted(model: LoadedModel) -> None:
+    case = Case(model)
+    for _ in range(MAX_WAITING + 7):
+        case.offer()
+    assert await case.run() == {"compared": MAX_WAITING, "dropped": 7, "failed": 0}
+
+
+@pytest.mark.anyio
+async def test_the_shadow_rests_so_that_it_keeps_to_its_share_of_the_time(model: LoadedModel) -> None:
+    case = Case(model, share=0.05)
+    ask = case.path.answer
+
+    async def slowly(*arguments: Any) -> Answered:
+        case.now += 0.002
+        return await ask(*arguments)
+
+    case.path.answer = slowly  # type: ignore[method-assign]
+    for _ in range(10):
+        case.offer()
+    assert (await case.run())["compared"] == 10
+    assert case.slept == pytest.approx([0.002 * 19] * 10)
+
+
+@pytest.mark.anyio
+async def test_only_what_the_primary_ranked_is_mirrored(model: LoadedModel) -> None:
+    case = Case(model)
+    case.offer(Query(Endpoint.TRENDING, 10, timeframe="1h"))
+    case.offer(variant="canary")
+    case.offer(Query(Endpoint.USER, 10, user_id=7))
+    assert await case.run() == {"compared": 1, "dropped": 0, "failed": 0}
+
+
+@pytest.mark.anyio
+async def test_a_sample_is_mirrored(model: LoadedModel) -> None:
+    chances = iter(np.linspace(0, 1, 40, endpoint=False).tolist())
+    case = Case(model, chance=lambda: float(next(chances)))
+    for _ in range(40):
+        case.offer()
+    assert (await case.run())["compared"] == 10
+
+
+def shown(ids: list[int], scores: list[float]) -> Shown:
+    return Shown(ids, scores, 0.001)
+
+
+def test_overlap_and_difference_worked_out_by_hand() -> None:
+    pair = Pair(shown([1, 2, 3, 4], [0.9, 0.8, 0.7, 0.6]), shown([2, 9, 4], [0.7, 0.6, 0.6]))
+    assert pair.overlap == 0.5
+    assert pair.differences == pytest.approx([0.1, 0.0])
+    assert Pair(shown([], []), shown([], [])).overlap == 1.0
+
+
+def test_the_stability_index_worked_out_by_hand() -> None:
+    before = np.arange(100) / 100
+    assert stability_index(before, before) == pytest.approx(0.0)
+    # Everything in the highest decile of ten: one share of 1 and nine of half an observation against tenths.
+    moved = (1.0 - 0.1) * np.log(10) + 9 * (0.005 - 0.1) * np.log(0.05)
+    assert stability_index(before, np.full(100, 0.99)) == pytest.approx(moved, rel=0.01)
+    assert stability_index(before, np.empty(0)) is None
+
+
+def test_of_an_answer_the_head_is_compared() -> None:
+    items = b"[%b]" % b",".join(b'{"dataset_id":%d,"score":0.5}' % number for number in range(1, 31))
+    answer = StoredAnswer(Served("ranker", "1", "primary"), list(range(1, 31)), items)
+    assert Shown.of(answer, 0.001).ids == list(range(1, AT + 1))
+
+
+def test_nothing_compared_says_nothing() -> None:
+    summary = Comparison("1", "2").summary()
+    assert (summary.pairs, summary.overlap, summary.score_psi) == (0, None, None)
