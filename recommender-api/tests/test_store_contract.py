@@ -1,5 +1,7 @@
 """What `Store` promises: the real Redis and the fake keep the same contract."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -151,3 +153,13 @@ async def test_wrong_credentials_are_unavailability_and_missing_permission_is_a_
 def test_an_address_names_no_credentials() -> None:
     assert Address.of("rediss://user:secret@cache.example.com:6380/3") == ("cache.example.com", 6380, 3)
     assert Address.of("redis://cache.example.com") == ("cache.example.com", 6379, 0)
+
+
+async def test_a_process_that_was_too_busy_to_look_is_no_outage(redis_url: str) -> None:
+    store = RedisStore(redis_url, budget=0.05)
+    await store.read(["a"])
+    reading = asyncio.create_task(store.read(["a"]))
+    await asyncio.sleep(0)
+    time.sleep(0.1)  # noqa: ASYNC251 - what is under test
+    assert await reading == [None]
+    await store.close()

@@ -51,6 +51,9 @@ class Metrics:
             ("kind",),
             registry=self._registry,
         )
+        self._shed = Counter(
+            "recommender_shed_total", "Requests refused because of overload", ("endpoint",), registry=self._registry
+        )
         self._registry.register(MonitoringCollector())
         self._request = lru_cache(maxsize=4096)(self._requests.labels)
         self._duration = lru_cache(maxsize=16)(self._seconds.labels)
@@ -76,6 +79,10 @@ class Metrics:
     def dropped(self, kind: Literal["cache", "exposure"], count: int) -> None:
         """Count what was not written to Redis."""
         self._dropped.labels(kind).inc(count)
+
+    def shed(self, endpoint: str) -> None:
+        """Count a request that was refused because of overload."""
+        self._shed.labels(endpoint).inc()
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Show a value that is read when the metrics are."""

@@ -28,6 +28,14 @@ class Settings(ServiceSettings):
     request_budget_ms: Annotated[
         float, Field(gt=0, description="Time in which the main path must answer before the fallback does")
     ] = 150
+    queue_budget_ms: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="Longest wait of a question for its turn; past it questions are refused with 503. "
+            "Half of REDIS_BUDGET_MS at most, which runs meanwhile",
+        ),
+    ] = 10
 
     registry_url: Annotated[str, Field(pattern=r"^https?://", description="The model registry")] = (
         "http://127.0.0.1:8001"

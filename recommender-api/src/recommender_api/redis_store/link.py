@@ -7,13 +7,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from ssl import SSLContext
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import hiredis
 
+from recommender_api.redis_store.deadline import within
 from recommender_api.redis_store.port import StoreError, StoreRefusedError, StoreUnavailableError
 
-T = TypeVar("T")
 Command = tuple[Any, ...]  # of str, bytes and int
 
 # Redis answers, but can't be worked with: wrong credentials, still loading, or no master behind it.
@@ -52,12 +52,12 @@ class Link:
         """Send commands and return their answers within `budget` (s), connecting included; raises `StoreError`."""
         wire = self._wire
         if wire is not None and wire.is_open:
-            return await _within(budget, wire.send(commands))
+            return await within(budget, wire.send(commands))
         clock = asyncio.get_running_loop().time
         deadline = clock() + budget
         # Shielded: a caller that gives up does not take the others' connection along.
-        wire = await _within(budget, asyncio.shield(self._connection()))
-        return await _within(max(deadline - clock(), 0.0), wire.send(commands))
+        wire = await within(budget, asyncio.shield(self._connection()))
+        return await within(max(deadline - clock(), 0.0), wire.send(commands))
 
     def reset(self) -> None:
         """Let go of the connection: the next call makes a new one."""
@@ -180,14 +180,6 @@ class _Waiting(NamedTuple):
     future: asyncio.Future[list[Any]]
     expected: int
     answers: list[Any]
-
-
-async def _within(budget: float, awaited: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(budget):
-            return await awaited
-    except TimeoutError as error:
-        raise StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError") from error
 
 
 def _error(message: str) -> StoreError:
