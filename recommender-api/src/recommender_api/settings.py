@@ -26,7 +26,12 @@ class Settings(ServiceSettings):
         Field(gt=0, description="Longest wait for one Redis call; at 5 ms a healthy Redis trips the breaker"),
     ] = 25
     request_budget_ms: Annotated[
-        float, Field(gt=0, description="Time in which the main path must answer before the fallback does")
+        float,
+        Field(
+            gt=0,
+            description="Time in which the main path must answer before the fallback does; "
+            "reading Redis must end within 60 % of it, recall within 80 %",
+        ),
     ] = 150
     queue_budget_ms: Annotated[
         float,
