@@ -25,7 +25,7 @@ from recommender_api.recommendations.direct import DirectAnswers
 from recommender_api.recommendations.main_path import RankedPath
 from recommender_api.recommendations.query import Endpoint
 from recommender_api.recommendations.service import Recommender
-from recommender_api.redis_store import Breaker, GuardedStore, RedisStore, report_recovery
+from recommender_api.redis_store import Breaker, GuardedStore, open_store, report_recovery
 from recommender_api.settings import Settings
 from recommender_api.trending import TrendingPath
 from servicekit.app import base_app
@@ -42,7 +42,7 @@ Every answer says how it was made: `fallback_level` 0 is the main path, 1 the la
 def create_app(settings: Settings) -> FastAPI:
     """Return the application; nothing is connected, read or started before its lifespan."""
     metrics = Metrics()
-    redis = RedisStore(settings.redis_url, budget=settings.redis_budget_ms / 1000)
+    redis = open_store(settings.redis_url, budget=settings.redis_budget_ms / 1000)
     breaker = Breaker(redis.probe, on_close=report_recovery)
     store = GuardedStore(redis, breaker, redis.address)
     snapshots = SnapshotWatch(store.quietly())

@@ -35,6 +35,15 @@ class Endpoint(NamedTuple):
     ssl: SSLContext | None = None
 
 
+def always(endpoint: Endpoint) -> Callable[[], Awaitable[Endpoint]]:
+    """Return what finds a server that doesn't move."""
+
+    async def find() -> Endpoint:
+        return endpoint
+
+    return find
+
+
 class Link:
     """Connects when it is first needed, and again after the connection is lost or reset."""
 
