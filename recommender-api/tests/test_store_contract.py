@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+import uvloop
 
 from contracts import redis_keys
 from recommender_api.redis_store import (
@@ -55,6 +56,8 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     with client:
         client.flushall()
         store = open_store(url, budget=0.5)
+        # Finding the nodes of a cluster may take longer than a call on a busy machine.
+        await store.probe()
         yield Subject(store, client)
         await store.close()
 
@@ -189,3 +192,22 @@ async def test_a_process_that_was_too_busy_to_look_is_no_outage(redis_url: str) 
     time.sleep(0.1)  # noqa: ASYNC251 - what is under test
     assert await reading == [None]
     await store.close()
+
+
+def test_a_server_that_takes_connections_and_drops_them_is_unavailable() -> None:
+    async def ask() -> set[str]:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        store = open_store(f"redis://127.0.0.1:{port}/0", budget=0.5)
+        causes = set()
+        for _ in range(50):
+            with pytest.raises(StoreUnavailableError) as dropped:
+                await store.read(["a"])
+            causes.add(dropped.value.error_type)
+        await store.close()
+        server.close()
+        return causes
+
+    # The service's own loop, which refuses to write to what is closed.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(ask()) == {"ConnectionError"}

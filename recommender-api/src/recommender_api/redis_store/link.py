@@ -130,6 +130,10 @@ class _Wire(asyncio.Protocol):
     def send(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
         """Write commands; the future gets their answers, or the first answer that is an error."""
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        if not self.is_open:
+            # A server, or what stands before it, that takes a connection and drops it; uvloop refuses the write.
+            future.set_exception(StoreUnavailableError("connection closed by server", "ConnectionError"))
+            return future
         self._waiting.append(_Waiting(future, len(commands), []))
         self._transport.write(b"".join([hiredis.pack_command(command) for command in commands]))
         return future
