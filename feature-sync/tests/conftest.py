@@ -9,6 +9,7 @@ import feature_sync
 from feature_sync.connections import open_redis
 from feature_sync.events.log import SCHEMA, EventLog
 from servicekit.database import migrate, open_database
+from servicekit.redis_urls import disconnect
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def anyio_backend() -> str:
 async def redis(redis_url: str) -> AsyncIterator[AsyncRedis]:
     client = open_redis(redis_url)
     yield client
-    await client.aclose()
+    await disconnect(client)
 
 
 @pytest.fixture

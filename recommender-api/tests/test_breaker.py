@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+import monitoring.testing
 from recommender_api.redis_store import Breaker, StoreUnavailableError
 
 pytestmark = pytest.mark.anyio
@@ -37,11 +38,12 @@ class Redis:
     def __init__(self) -> None:
         self.up = False
         self.probes = 0
+        self.error: Exception = StoreUnavailableError("down", "ConnectionError")
 
     async def probe(self) -> None:
         self.probes += 1
         if not self.up:
-            raise StoreUnavailableError("down", "ConnectionError")
+            raise self.error
 
 
 class Case:
@@ -106,3 +108,16 @@ async def test_after_closing_it_takes_three_failures_again() -> None:
     await case.fail()
     assert case.breaker.is_open
     await case.breaker.close()
+
+
+async def test_a_probe_that_fails_as_nobody_foresaw_is_reported_and_probing_goes_on() -> None:
+    case = Case()
+    case.redis.error = RuntimeError("of all things")
+    await case.fail(3)
+    with monitoring.testing.captured() as reports:
+        await case.time.pass_interval()
+    assert reports.point_ids == ["api.unhandled"]
+    assert case.breaker.is_open
+    case.redis.up = True
+    await case.time.pass_interval()
+    assert not case.breaker.is_open

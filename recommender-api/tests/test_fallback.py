@@ -1,6 +1,6 @@
 """The fallback chain: which level answers, that every filter holds there, and what is reported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class Faulty(Engine):
         self.recall_error: Exception | None = None
         self.rank_error: Exception | None = None
         self.on_recall: Callable[[], None] = lambda: None
+        self.on_rank: Callable[[], None] = lambda: None
 
     def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
         self.on_recall()
@@ -60,6 +61,7 @@ class Faulty(Engine):
         return super().recall(question, at_least=at_least)
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
+        self.on_rank()
         if self.rank_error is not None:
             raise self.rank_error
         return super().rank(question, candidates, limit)
@@ -72,12 +74,24 @@ class KnowsEverything(Engine):
         return User(seen=np.arange(len(self.contents.catalogue), dtype=np.int32))
 
 
+class SlowStore(MemoryStore):
+    """Redis that takes its time when told so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_read: Callable[[], None] = lambda: None
+
+    async def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        self.on_read()
+        return await super().read(keys)
+
+
 class Case:
     """The recommender over a Redis in memory, on a clock that stands still."""
 
     def __init__(self, model: LoadedModel, engine: Engine | None = None) -> None:
         self.now = 0.0
-        self.redis = MemoryStore()
+        self.redis = SlowStore()
         self.engine = Faulty(model.engine) if engine is None else engine
         metrics = Metrics()
         breaker = Breaker(self.redis.probe, on_close=lambda: None, failures_to_open=10**9)
@@ -114,12 +128,14 @@ class Case:
         for key in [key for key in self.redis.values if key.startswith("res:")]:
             del self.redis.values[key]
 
-    def slow_recall(self, seconds: float) -> None:
+    def slow(self, stage: str, seconds: float) -> None:
         def pass_time() -> None:
             self.now += seconds
 
-        assert isinstance(self.engine, Faulty)
-        self.engine.on_recall = pass_time
+        if stage == "read":
+            self.redis.on_read = pass_time
+        else:
+            setattr(self.engine, f"on_{stage}", pass_time)
 
 
 @pytest.fixture
@@ -255,10 +271,13 @@ async def test_a_broken_model_is_answered_for_and_reported_by_its_exception(
     [(SIMILAR, "api.similar_timeout"), (DETAIL, "api.detail_timeout"), (USER, "api.unhandled")],
     ids=lambda value: getattr(value, "endpoint", value),
 )
-async def test_past_its_budget_the_main_path_gives_up(case: Case, query: Query, point: str) -> None:
-    case.slow_recall(0.149)
+@pytest.mark.parametrize(("stage", "seconds"), [("read", 0.09), ("recall", 0.12), ("rank", 0.15)])
+async def test_a_stage_that_takes_the_time_of_those_after_it_ends_the_main_path(
+    case: Case, query: Query, point: str, stage: str, seconds: float
+) -> None:
+    case.slow(stage, seconds - 0.001)
     assert (await case.ask(query)).fallback_level == 0
-    case.slow_recall(0.151)
+    case.slow(stage, seconds + 0.001)
     with monitoring.testing.captured() as reports:
         answer = await case.ask(Query(query.endpoint, 9, query.dataset_id, query.user_id))
     assert (answer.fallback_level, answer.degrade_reason) == (3 if query is USER else 2, "timeout")

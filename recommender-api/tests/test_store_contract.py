@@ -1,22 +1,26 @@
 """What `Store` promises: the real Redis and the fake keep the same contract."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 import redis
+import uvloop
 
 from contracts import redis_keys
 from recommender_api.redis_store import (
-    Address,
     MemoryStore,
     NewEvent,
     Put,
-    RedisStore,
     Store,
     StoreRefusedError,
     StoreUnavailableError,
+    open_store,
 )
 from testkit.redis_server import RedisServer
+from testkit.redis_topologies import Watched, cluster_url
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +28,7 @@ pytestmark = pytest.mark.anyio
 class Subject:
     """A store, and a look behind it."""
 
-    def __init__(self, store: Store, client: redis.Redis | None) -> None:
+    def __init__(self, store: Store, client: redis.Redis | redis.RedisCluster | None) -> None:
         self.store = store
         self._client = client
 
@@ -42,15 +46,42 @@ class Subject:
         return [fields[b"event"] for _, fields in self._client.xrange(redis_keys.EVENT_STREAM)]
 
 
-@pytest.fixture(params=["redis", "memory"])
+@pytest.fixture(params=["server", "tls", "user", "sentinels", "cluster", "memory"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    if request.param == "memory":
+    kind: str = request.param
+    if kind == "memory":
         yield Subject(MemoryStore(), None)
         return
-    client = request.getfixturevalue("redis_client")
-    store = RedisStore(request.getfixturevalue("redis_url"), budget=0.5)
-    yield Subject(store, client)
-    await store.close()
+    url, client = _reached(kind, request.getfixturevalue)
+    with client:
+        client.flushall()
+        store = open_store(url, budget=0.5)
+        # Finding the nodes of a cluster may take longer than a call on a busy machine.
+        await store.probe()
+        yield Subject(store, client)
+        await store.close()
+
+
+def _reached(kind: str, fixture: Callable[[str], Any]) -> tuple[str, redis.Redis | redis.RedisCluster]:
+    """Return the URL of a real Redis of this kind, and what a test itself does there."""
+    if kind == "tls":
+        server: RedisServer = fixture("tls_redis")
+        return server.url, redis.Redis.from_url(server.url, socket_timeout=5)
+    if kind == "sentinels":
+        watched: Watched = fixture("watched_redis")
+        return watched.url, redis.Redis.from_url(watched.master().url, socket_timeout=5)
+    if kind == "cluster":
+        nodes: list[RedisServer] = fixture("redis_cluster")
+        return cluster_url(nodes), redis.RedisCluster.from_url(nodes[0].url, socket_timeout=5)
+    url: str = fixture("redis_url")
+    client = redis.Redis.from_url(url, socket_timeout=5)
+    if kind == "user":
+        client.execute_command(
+            "ACL", "SETUSER", "api", "on", ">p@ss", "~*", "+@read", "+@write", "+@scripting", "+@connection"
+        )
+        url = url.replace("redis://", "redis://api:p%40ss@").replace("/0", "/5")
+        client = redis.Redis.from_url(url, socket_timeout=5)
+    return url, client
 
 
 async def test_read_returns_values_in_the_order_of_the_keys_and_none_for_what_is_absent(subject: Subject) -> None:
@@ -83,7 +114,7 @@ async def test_exposures_go_to_the_event_stream_in_order(subject: Subject) -> No
 
 
 async def test_what_is_kept_expires(redis_url: str, redis_client: redis.Redis) -> None:
-    store = RedisStore(redis_url, budget=0.5)
+    store = open_store(redis_url, budget=0.5)
     await store.write([Put("a", b"1", 60)], [])
     await store.add_events([NewEvent("e1", b"one")])
     assert 0 < redis_client.ttl("a") <= 60
@@ -92,7 +123,7 @@ async def test_what_is_kept_expires(redis_url: str, redis_client: redis.Redis) -
 
 
 async def test_a_large_write_may_take_longer_than_a_read(redis_url: str, redis_client: redis.Redis) -> None:
-    store = RedisStore(redis_url, budget=0.001)
+    store = open_store(redis_url, budget=0.001)
     await store.write([], [b"x" * 200] * 5000)
     assert redis_client.xlen(redis_keys.EVENT_STREAM) == 5000
     await store.close()
@@ -101,7 +132,7 @@ async def test_a_large_write_may_take_longer_than_a_read(redis_url: str, redis_c
 async def test_an_event_whose_append_is_refused_is_not_marked_as_seen(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
-    store = RedisStore(redis_url, budget=0.5)
+    store = open_store(redis_url, budget=0.5)
     redis_client.set(redis_keys.EVENT_STREAM, "not a stream")
     with pytest.raises(StoreRefusedError) as refused:
         await store.add_events([NewEvent("e1", b"one")])
@@ -114,7 +145,7 @@ async def test_an_event_whose_append_is_refused_is_not_marked_as_seen(
 async def test_a_dead_redis_and_a_hung_one_are_unavailable_within_the_budget(
     redis_url: str, held_redis: RedisServer
 ) -> None:
-    store = RedisStore(redis_url, budget=0.2)
+    store = open_store(redis_url, budget=0.2)
     await store.read(["a"])
     held_redis.freeze()
     with pytest.raises(StoreUnavailableError) as hung:
@@ -133,11 +164,11 @@ async def test_wrong_credentials_are_unavailability_and_missing_permission_is_a_
     redis_client.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "-@all", "+mget", "+client")
     try:
         address = redis_url.removeprefix("redis://")
-        wrong = RedisStore(f"redis://reader:wrong@{address}", budget=0.5)
+        wrong = open_store(f"redis://reader:wrong@{address}", budget=0.5)
         with pytest.raises(StoreUnavailableError) as rejected:
             await wrong.read(["a"])
         assert rejected.value.error_type == "AuthenticationError"
-        right = RedisStore(f"redis://reader:secret@{address}", budget=0.5)
+        right = open_store(f"redis://reader:secret@{address}", budget=0.5)
         assert await right.read(["a"]) == [None]
         with pytest.raises(StoreRefusedError) as refused:
             await right.write([Put("a", b"1", 60)], [])
@@ -149,5 +180,34 @@ async def test_wrong_credentials_are_unavailability_and_missing_permission_is_a_
 
 
 def test_an_address_names_no_credentials() -> None:
-    assert Address.of("rediss://user:secret@cache.example.com:6380/3") == ("cache.example.com", 6380, 3)
-    assert Address.of("redis://cache.example.com") == ("cache.example.com", 6379, 0)
+    store = open_store("rediss://user:secret@cache.example.com:6380/3", budget=0.5)
+    assert store.address == ("cache.example.com", 6380, 3)
+
+
+async def test_a_process_that_was_too_busy_to_look_is_no_outage(redis_url: str) -> None:
+    store = open_store(redis_url, budget=0.05)
+    await store.read(["a"])
+    reading = asyncio.create_task(store.read(["a"]))
+    await asyncio.sleep(0)
+    time.sleep(0.1)  # noqa: ASYNC251 - what is under test
+    assert await reading == [None]
+    await store.close()
+
+
+def test_a_server_that_takes_connections_and_drops_them_is_unavailable() -> None:
+    async def ask() -> set[str]:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        store = open_store(f"redis://127.0.0.1:{port}/0", budget=0.5)
+        causes = set()
+        for _ in range(50):
+            with pytest.raises(StoreUnavailableError) as dropped:
+                await store.read(["a"])
+            causes.add(dropped.value.error_type)
+        await store.close()
+        server.close()
+        return causes
+
+    # The service's own loop, which refuses to write to what is closed.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(ask()) == {"ConnectionError"}

@@ -29,6 +29,7 @@ from servicekit.app import base_app
 from servicekit.background import forever
 from servicekit.database import migrate, open_database
 from servicekit.health import Check, Health
+from servicekit.redis_urls import disconnect
 
 SERVICE = "feature-sync"
 HOT_REFRESH_SECONDS = 0.5
@@ -67,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await redis.aclose()
+        await disconnect(redis)
         engine.dispose()
 
     app = base_app(

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
+from servicekit.redis_urls import checked, parse
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
 
@@ -11,9 +12,14 @@ class Settings(ServiceSettings):
     """Settings of feature-sync."""
 
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8002
-    redis_url: Annotated[SecretStr, Field(description="Redis: `redis://` or `rediss://`")] = SecretStr(
-        "redis://127.0.0.1:6379/0"
-    )
+    redis_url: Annotated[
+        SecretStr,
+        Field(
+            description="Redis: `redis://`, `redis+sentinel://` or `redis+cluster://`, with TLS `rediss…`; "
+            "how each is written is in OPERATIONS.md"
+        ),
+        AfterValidator(lambda url: SecretStr(checked(url.get_secret_value()))),
+    ] = SecretStr("redis://127.0.0.1:6379/0")
     database_url: Annotated[
         SecretStr, Field(description="SQLAlchemy URL; behaviour events are logged in the schema `events`")
     ] = SecretStr("sqlite:///recsys.db")
@@ -22,3 +28,7 @@ class Settings(ServiceSettings):
         ""
     )
     event_batch: Annotated[int, Field(ge=1, le=10_000, description="Most stream entries that are taken at once")] = 500
+
+    def secrets(self) -> list[str]:
+        """Return every configured secret value, the passwords of the Redis URL included."""
+        return [*super().secrets(), *parse(self.redis_url.get_secret_value()).secrets()]

@@ -48,6 +48,14 @@ def test_a_wrong_field_is_named(client: httpx.Client) -> None:
     assert errors == [{"field": "query.limit", "message": "Input should be less than or equal to 5"}]
 
 
+@pytest.mark.parametrize("body", [b'{"amount": ', b'{"amount": "\xff"}'])
+def test_a_body_that_is_no_json_is_named(client: httpx.Client, body: bytes) -> None:
+    headers = {"Authorization": "Bearer the-token", "Content-Type": "application/json"}
+    refused = client.post("/body", content=body, headers=headers)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"].startswith("body")
+
+
 def test_an_errors_headers_go_along(client: httpx.Client) -> None:
     assert client.get("/known-error").headers["retry-after"] == "7"
 

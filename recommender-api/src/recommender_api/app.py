@@ -1,6 +1,7 @@
 """The composition root: builds every part of the service and puts them together."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -17,13 +18,14 @@ from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
 from recommender_api.models import BundleCache, Models, Registry, Updater
 from recommender_api.models import endpoints as models_endpoints
+from recommender_api.overload import Admission, Shedding
 from recommender_api.recommendations import endpoints as recommendations
 from recommender_api.recommendations.after import AfterAnswers
 from recommender_api.recommendations.direct import DirectAnswers
 from recommender_api.recommendations.main_path import RankedPath
 from recommender_api.recommendations.query import Endpoint
 from recommender_api.recommendations.service import Recommender
-from recommender_api.redis_store import Breaker, GuardedStore, RedisStore, report_recovery
+from recommender_api.redis_store import Breaker, GuardedStore, open_store, report_recovery
 from recommender_api.settings import Settings
 from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.shadow import endpoints as shadow_endpoints
@@ -42,7 +44,7 @@ Every answer says how it was made: `fallback_level` 0 is the main path, 1 the la
 def create_app(settings: Settings) -> FastAPI:
     """Return the application; nothing is connected, read or started before its lifespan."""
     metrics = Metrics()
-    redis = RedisStore(settings.redis_url, budget=settings.redis_budget_ms / 1000)
+    redis = open_store(settings.redis_url, budget=settings.redis_budget_ms / 1000)
     breaker = Breaker(redis.probe, on_close=report_recovery)
     store = GuardedStore(redis, breaker, redis.address)
     snapshots = SnapshotWatch(store.quietly())
@@ -95,8 +97,21 @@ def create_app(settings: Settings) -> FastAPI:
     journal = Journal(settings.event_journal_dir, max_bytes=settings.event_journal_max_mb * 2**20)
     intake = EventIntake(store, store.quietly(), journal, metrics)
 
+    questions = Admission(
+        settings.queue_budget_ms / 1000,
+        lambda delay, tick: asyncio.get_running_loop().call_later(delay, tick),
+        time.perf_counter,
+        time.thread_time,
+    )
+
     metrics.gauge("breaker_open", "1 while Redis is not asked", lambda: float(breaker.is_open))
     metrics.gauge("event_journal_bytes", "Events that wait for Redis", lambda: float(journal.waiting_bytes))
+    metrics.gauge("questions_under_way", "Questions that are being answered", lambda: float(questions.under_way))
+    metrics.gauge(
+        "questions_limit",
+        "Questions under way past which new ones are refused while the process is late",
+        lambda: float(questions.limit),
+    )
     metrics.gauge("ready", "1 once a model is loaded", lambda: float(models.serving is not None))
 
     @asynccontextmanager
@@ -123,6 +138,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = base_app("recsys-recommender-api", "recommender-api", lifespan=lifespan, description=_DESCRIPTION)
     app.include_router(recommendations.router(recommender))
     # Innermost, behind the request ids.
+    app.user_middleware.append(Middleware(Shedding, questions, metrics))
     app.user_middleware.append(Middleware(DirectAnswers, recommender))
     app.include_router(events.router(intake, settings.events_token))
     app.include_router(models_endpoints.router(models, updater, settings.model_name, settings.admin_token))

@@ -54,6 +54,9 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
+        self._shed = Counter(
+            "recommender_shed_total", "Requests refused because of overload", ("endpoint",), registry=self.registry
+        )
         self.registry.register(MonitoringCollector())
         self._answers: dict[tuple[str, ...], Counter] = {}
         self._duration = lru_cache(maxsize=16)(self._seconds.labels)
@@ -89,6 +92,10 @@ class Metrics:
     def dropped(self, kind: Literal["cache", "exposure"], count: int) -> None:
         """Count what was not written to Redis."""
         self._dropped.labels(kind).inc(count)
+
+    def shed(self, endpoint: str) -> None:
+        """Count a request that was refused because of overload."""
+        self._shed.labels(endpoint).inc()
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Show a value that is read when the metrics are."""

@@ -5,7 +5,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import alerts, monitoring_collector_faults, monitoring_healthy, monitoring_storm, serving
+from bench import (
+    alerts,
+    monitoring_collector_faults,
+    monitoring_healthy,
+    monitoring_storm,
+    serving,
+    serving_redis_faults,
+    serving_size,
+)
 from bench.results import Result, table, write
 
 PARTS = {
@@ -13,6 +21,8 @@ PARTS = {
     "monitoring-storm": monitoring_storm.measure,
     "monitoring-collector-faults": monitoring_collector_faults.measure,
     "serving": serving.measure,
+    "serving-redis-faults": serving_redis_faults.measure,
+    "serving-size": serving_size.measure,
     "alerts": alerts.measure,
 }
 

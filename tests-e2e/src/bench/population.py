@@ -30,6 +30,19 @@ def users(url: str) -> None:
         client.mset(values)
 
 
+def many_users(url: str, count: int) -> None:
+    """Write a snapshot of so many users; a thousand different ones come again and again."""
+    rng = np.random.default_rng(0)
+    blobs = [UserBlob(rng.random(3).astype(np.float32), _history(rng, _LONG_TERM)).pack() for _ in range(1_000)]
+    with redis.Redis.from_url(url, socket_timeout=_TIMEOUT_SECONDS) as client:
+        for first in range(1, count + 1, len(blobs)):
+            users = range(first, first + len(blobs))
+            client.mset(
+                {redis_keys.user_features(_SNAPSHOT, user): blob for user, blob in zip(users, blobs, strict=True)}
+            )
+        client.mset({redis_keys.snapshot_schema(_SNAPSHOT): FEATURE_SCHEMA, redis_keys.SNAPSHOT_POINTER: _SNAPSHOT})
+
+
 def entities(url: str) -> None:
     """Write what the naive path reads: a hash of features per dataset, and a list of candidates."""
     rng = np.random.default_rng(0)

@@ -1,30 +1,56 @@
 """Live features: what users did lately, and what is hot, in Redis within a second of the event."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
-from redis.exceptions import WatchError
 
 from contracts import redis_keys
 from contracts.events import BehaviorEvent, InteractionType
 from contracts.user_blob import LiveHistory, MalformedBlobError
-from feature_sync.hot.windows import WINDOWS, weight
+from feature_sync.connections import AnyRedis, get_many
+from feature_sync.hot.windows import WINDOWS, Window, weight
 
 LIVE_SECONDS = 90 * 86_400
 # Longer than an unfinished entry can wait to be taken again.
 APPLIED_SECONDS = 86_400
 
+# KEYS: the history, then markers. ARGV: what it must still hold, what it shall hold, both lives.
+_SWAP = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+for i = 2, #KEYS do redis.call('SET', KEYS[i], '', 'EX', ARGV[4]) end
+return 1
+"""
+
+# KEYS: marker and slice of each event. ARGV: the slices' life, then weight and dataset of each event.
+_COUNT = """
+for i = 1, #KEYS, 2 do
+  if redis.call('SET', KEYS[i], '', 'NX', 'EX', ARGV[1]) then
+    redis.call('ZINCRBY', KEYS[i + 1], ARGV[i + 1], ARGV[i + 2])
+    redis.call('EXPIRE', KEYS[i + 1], ARGV[1])
+  end
+end
+"""
+
+
+class _Change(NamedTuple):
+    """A user's history as it is, as it shall be, and the markers of what makes the difference."""
+
+    key: str
+    old: bytes
+    new: bytes
+    markers: list[str]
+
 
 class LiveFeatures:
-    """Applies events once each: a marker per event is set in the transaction that applies it, so that an entry that
-    is delivered again changes nothing. `now` is Unix time."""
+    """Applies events once each: with each history and each window goes a marker per event, set in the script that
+    applies it, so that an entry that is delivered again changes nothing. `now` is Unix time."""
 
-    def __init__(self, redis: Redis, now: Callable[[], float]) -> None:
+    def __init__(self, redis: AnyRedis, now: Callable[[], float]) -> None:
         self._redis = redis
         self._now = now
 
@@ -33,51 +59,58 @@ class LiveFeatures:
         wanted = {event.event_id: event for event in events if event.type != "exposure"}
         if not wanted:
             return 0
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            while True:
-                try:
-                    return await self._apply(pipeline, list(wanted.values()))
-                except WatchError:
-                    # Another replica changed one of these users in between.
-                    continue
-
-    async def _apply(self, pipeline: Pipeline, events: list[BehaviorEvent]) -> int:
-        markers = [_applied(event.event_id) for event in events]
-        await pipeline.watch(*markers)
-        seen = await pipeline.mget(markers)
-        fresh = [event for event, marker in zip(events, seen, strict=True) if marker is None]
-        if not fresh:
-            await pipeline.reset()  # type: ignore[no-untyped-call]  # as below
-            return 0
         by_user: dict[int, list[BehaviorEvent]] = defaultdict(list)
-        for event in fresh:
+        for event in wanted.values():
             by_user[event.user_id].append(event)
-        keys = [redis_keys.live_history(user) for user in by_user]
-        await pipeline.watch(*keys)
-        stored: list[Any] = await pipeline.mget(keys)
-        pipeline.multi()  # type: ignore[no-untyped-call]  # redis-py's
-        for key, blob, mine in zip(keys, stored, by_user.values(), strict=True):
-            pipeline.set(key, _history(blob).append(*_columns(mine)).pack(), ex=LIVE_SECONDS)
-        self._count(pipeline, fresh)
-        for event in fresh:
-            pipeline.set(_applied(event.event_id), b"", ex=APPLIED_SECONDS)
-        await pipeline.execute()
-        return len(fresh)
-
-    def _count(self, pipeline: Pipeline, events: list[BehaviorEvent]) -> None:
-        now = self._now()
+        added = 0
+        while by_user:
+            # Those whose history another replica changed in between come again.
+            by_user, fresh = await self._append(by_user)
+            added += fresh
         for window in WINDOWS:
-            for event in events:
-                # A client's clock may be ahead.
-                at = min(event.ts.timestamp(), now)
-                if at > now - window.seconds:
-                    key = redis_keys.hot_bucket(window.name, window.slice_of(at))
-                    pipeline.zincrby(key, weight(event.type), str(event.dataset_id))
-                    pipeline.expire(key, window.seconds + window.slice_seconds)
+            await self._count(window, list(wanted.values()))
+        return added
 
+    async def _append(self, by_user: Mapping[int, list[BehaviorEvent]]) -> tuple[dict[int, list[BehaviorEvent]], int]:
+        """Append to the users' histories; returns those that have to be tried again, and how many events were new."""
+        keys = {user: redis_keys.live_history(user) for user in by_user}
+        wanted = [
+            [keys[user], *(redis_keys.applied_event(keys[user], event.event_id) for event in events)]
+            for user, events in by_user.items()
+        ]
+        found = iter(await get_many(self._redis, [key for keys_of_user in wanted for key in keys_of_user]))
+        changes: dict[int, _Change] = {}
+        for user, events in by_user.items():
+            blob, *marks = islice(found, 1 + len(events))
+            fresh = [event for event, mark in zip(events, marks, strict=True) if mark is None]
+            if fresh:
+                markers = [redis_keys.applied_event(keys[user], event.event_id) for event in fresh]
+                changes[user] = _Change(
+                    keys[user], blob or b"", _history(blob).append(*_columns(fresh)).pack(), markers
+                )
+        if not changes:
+            return {}, 0
+        writing = self._redis.pipeline(transaction=False)
+        for change in changes.values():
+            arguments: list[Any] = [change.key, *change.markers, change.old, change.new, LIVE_SECONDS, APPLIED_SECONDS]
+            writing.eval(_SWAP, 1 + len(change.markers), *arguments)
+        done = dict(zip(changes, await writing.execute(), strict=True))
+        added = sum(len(change.markers) for user, change in changes.items() if done[user])
+        return {user: by_user[user] for user in changes if not done[user]}, added
 
-def _applied(event_id: str) -> str:
-    return f"applied:{event_id}"
+    async def _count(self, window: Window, events: list[BehaviorEvent]) -> None:
+        now = self._now()
+        keys: list[str] = []
+        arguments: list[Any] = [window.seconds + window.slice_seconds]
+        for event in events:
+            # A client's clock may be ahead.
+            at = min(event.ts.timestamp(), now)
+            if at > now - window.seconds:
+                keys.append(redis_keys.applied_event(redis_keys.hot(window.name), event.event_id))
+                keys.append(redis_keys.hot_bucket(window.name, window.slice_of(at)))
+                arguments += [weight(event.type), event.dataset_id]
+        if keys:
+            await self._redis.eval(_COUNT, len(keys), *keys, *arguments)
 
 
 def _history(blob: bytes | None) -> LiveHistory:

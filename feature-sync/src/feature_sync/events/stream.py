@@ -5,17 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from contracts import redis_keys
 from contracts.events import BehaviorEvent
-from feature_sync.connections import BLOCK_SECONDS
+from feature_sync.connections import BLOCK_SECONDS, AnyRedis
 
 REJECTED = f"{redis_keys.EVENT_STREAM}:rejected"
 MAX_REJECTED = 10_000
 # A consumer that left an entry alone for this long is dead.
 IDLE_MS = 60_000
+# Both or neither: an entry that is only acknowledged would stay for ever.
+_DONE = """
+for i = 2, #ARGV do
+  redis.call('XACK', KEYS[1], ARGV[1], ARGV[i])
+  redis.call('XDEL', KEYS[1], ARGV[i])
+end
+"""
 
 _Entry = tuple[bytes, dict[bytes, bytes] | None]
 
@@ -35,7 +41,7 @@ class Batch:
 class EventStream:
     """This consumer's side of the stream."""
 
-    def __init__(self, redis: Redis, consumer: str, size: int) -> None:
+    def __init__(self, redis: AnyRedis, consumer: str, size: int) -> None:
         self._redis = redis
         self._consumer = consumer
         self._size = size
@@ -76,7 +82,7 @@ class EventStream:
         """Put what is no event aside, so that it blocks nobody; the latest are kept to be looked at."""
         if not batch.rejected:
             return
-        pipeline = self._redis.pipeline(transaction=True)
+        pipeline = self._redis.pipeline(transaction=False)
         for entry, fields, why in batch.rejected:
             kept: dict[Any, Any] = {b"entry": entry, b"error": why.encode(), **fields}
             pipeline.xadd(REJECTED, kept, maxlen=MAX_REJECTED, approximate=True)
@@ -84,10 +90,7 @@ class EventStream:
 
     async def done(self, batch: Batch) -> None:
         """Acknowledge entries and remove them."""
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.xack(redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP, *batch.ids)
-        pipeline.xdel(redis_keys.EVENT_STREAM, *batch.ids)
-        await pipeline.execute()
+        await self._redis.eval(_DONE, 1, redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP, *batch.ids)
 
     async def length(self) -> int:
         """Return how many entries are not done."""

@@ -5,13 +5,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from redis.asyncio import Redis
-
 from contracts import redis_keys
 from contracts.events import EventType
 from contracts.redis_keys import Timeframe
+from feature_sync.connections import AnyRedis
 
 _WEIGHTS: dict[EventType, float] = {"exposure": 0.0, "click": 1.0, "view": 1.0, "favorite": 2.0, "purchase": 3.0}
+# KEYS: the window, then its slices. ARGV: its life.
+_ADD_UP = """
+redis.call('ZUNIONSTORE', KEYS[1], #KEYS - 1, unpack(KEYS, 2))
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+"""
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,14 @@ def weight(event_type: EventType) -> float:
 class HotWindows:
     """Keeps `hot:1h` and `hot:24h`; they run out by themselves when nobody refreshes them."""
 
-    def __init__(self, redis: Redis, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: AnyRedis, now: Callable[[], float] = time.time) -> None:
         self._redis = redis
         self._now = now
 
     async def refresh(self) -> None:
         """Add the slices of each window up."""
         now = self._now()
-        pipeline = self._redis.pipeline(transaction=True)
         for window in WINDOWS:
             slices = [redis_keys.hot_bucket(window.name, number) for number in window.slices(now)]
-            pipeline.zunionstore(redis_keys.hot(window.name), slices)
-            pipeline.expire(redis_keys.hot(window.name), window.seconds)
-        await pipeline.execute()
+            keys = [redis_keys.hot(window.name), *slices]
+            await self._redis.eval(_ADD_UP, len(keys), *keys, window.seconds)

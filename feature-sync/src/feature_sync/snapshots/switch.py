@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-
 from contracts import redis_keys
+from feature_sync.connections import AnyRedis, get_many, put_many
 
 # Readers poll the pointer each second, and finish what they began.
 GRACE_SECONDS = 60
@@ -28,7 +27,7 @@ class Progress:
 class SnapshotSwitch:
     """Writes and activates versions. Interrupted at any point, the version before serves on."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: AnyRedis) -> None:
         self._redis = redis
 
     async def active(self) -> str | None:
@@ -43,8 +42,8 @@ class SnapshotSwitch:
         await self._redis.set(redis_keys.snapshot_schema(version), schema)
         for batch in batches:
             blobs = {redis_keys.user_features(version, user): blob for user, blob in batch}
-            await self._redis.mset(blobs)
-            stored = await self._redis.mget(list(blobs))
+            await put_many(self._redis, blobs)
+            stored = await get_many(self._redis, list(blobs))
             if stored != list(blobs.values()):
                 raise IncompleteSnapshotError(f"{version}: Redis doesn't hold what was written to it")
             progress.written += len(batch)
@@ -71,11 +70,10 @@ class SnapshotSwitch:
         return retired
 
     async def _snapshot_keys(self) -> AsyncIterator[list[bytes]]:
-        cursor = 0
-        while True:
-            found: Any = await self._redis.scan(cursor, match="fs:*:*", count=_SCAN)
-            cursor, keys = found
-            if keys:
+        keys: list[bytes] = []
+        async for key in self._redis.scan_iter(match="fs:*:*", count=_SCAN):
+            keys.append(key)
+            if len(keys) == _SCAN:
                 yield keys
-            if cursor == 0:
-                return
+                keys = []
+        yield keys

@@ -1,4 +1,7 @@
-"""Every Redis key of the stack, in one place. Who writes and reads which is in docs/ARCHITECTURE.md."""
+"""Every Redis key of the stack, in one place. Who writes and reads which is in docs/ARCHITECTURE.md.
+
+In braces stands the key that a marker or bucket is changed together with: a cluster keeps both on one node then.
+"""
 
 from typing import Literal
 
@@ -31,12 +34,17 @@ def hot(timeframe: Timeframe) -> str:
 
 def hot_bucket(timeframe: Timeframe, bucket: int) -> str:
     """One time slice of a sliding window; `bucket` is its start in units of the slice's length."""
-    return f"hot:{timeframe}:{bucket}"
+    return f"{{{hot(timeframe)}}}:{bucket}"
 
 
 def seen_event(event_id: str) -> str:
     """Marker that an event id was accepted, so that it counts once."""
-    return f"seen:{event_id}"
+    return f"seen:{{{EVENT_STREAM}}}:{event_id}"
+
+
+def applied_event(key: str, event_id: str) -> str:
+    """Marker that an event has changed what `key` holds, so that it does so once."""
+    return f"applied:{{{key}}}:{event_id}"
 
 
 def result(question_hash: str) -> str:

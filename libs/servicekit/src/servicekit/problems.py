@@ -61,4 +61,8 @@ async def _on_invalid(request: Request, error: RequestValidationError) -> Respon
 
 
 async def _on_http(request: Request, error: HTTPException) -> Response:
+    if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, UnicodeDecodeError):
+        # FastAPI's answer to a body that is no UTF-8; to one that is no JSON it says 422.
+        unreadable = FieldError(field="body", message=str(error.__cause__.reason))
+        return answer(request, 422, f"body: {unreadable.message}", [unreadable])
     return answer(request, error.status_code, str(error.detail), headers=error.headers)

@@ -9,6 +9,7 @@ import redis
 
 from native.postgres import PostgresCluster
 from native.prerequisites import MissingProgramError
+from testkit import redis_topologies
 from testkit.collector import CollectorProcess
 from testkit.postgres import running_cluster
 from testkit.redis_server import RedisServer
@@ -29,6 +30,27 @@ def redis_url(redis_server: RedisServer) -> str:
     with redis.Redis.from_url(redis_server.url, socket_timeout=5) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that speaks TLS alone."""
+    with redis_topologies.with_tls(tmp_path_factory.mktemp("redis-tls")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def watched_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis_topologies.Watched]:
+    """A Redis behind sentinels; a test that kills its master has to bring it back."""
+    with redis_topologies.behind_sentinels(tmp_path_factory.mktemp("redis-sentinels")) as watched:
+        yield watched
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
+    """A Redis Cluster of three masters; a test that kills one has to bring it back."""
+    with redis_topologies.as_cluster(tmp_path_factory.mktemp("redis-cluster")) as nodes:
+        yield nodes
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """A real Redis on a free port, run as the stack runs it, that a test may kill, freeze and bring back."""
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,12 +13,15 @@ from testkit.processes import ServerProcess
 
 
 class RedisServer:
-    """Its data is in `folder` and outlives a kill."""
+    """Its data is in `folder` and outlives a kill; `options` are redis.conf's, `url` is how the test reaches it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, options: Mapping[str, str] | None = None, *, url: str = "redis://127.0.0.1:{port}/0"
+    ) -> None:
         self._folder = folder
         self.port = Ports.free().redis
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = url.format(port=self.port)
+        self._options = {name: value.format(port=self.port) for name, value in (options or {}).items()}
         self._process: ServerProcess | None = None
 
     def __enter__(self) -> Self:
@@ -53,7 +57,9 @@ class RedisServer:
     def restart(self) -> None:
         """Start it again on the same port with the data it had, and wait until it answers."""
         self.kill()
-        process = ServerProcess(redis_server.command(self._folder, self.port), self._folder / "redis.log")
+        command = redis_server.command(self._folder, self.port)
+        command += [part for name, value in self._options.items() for part in (f"--{name}", *value.split(" "))]
+        process = ServerProcess(command, self._folder / "redis.log")
         self._process = process
         wait_until(
             lambda: process.check_alive() and redis_server.answers(self.url),

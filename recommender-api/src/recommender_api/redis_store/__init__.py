@@ -1,7 +1,9 @@
 """Redis as the API uses it: a port, the real client, an in-memory fake, and the circuit breaker in front."""
 
 from recommender_api.redis_store.breaker import Breaker
-from recommender_api.redis_store.client import Address, RedisStore
+from recommender_api.redis_store.client import RedisStore
+from recommender_api.redis_store.cluster import ClusterStore
+from recommender_api.redis_store.commands import Address
 from recommender_api.redis_store.fake import MemoryStore
 from recommender_api.redis_store.guarded import GuardedStore, report_recovery
 from recommender_api.redis_store.port import (
@@ -12,10 +14,19 @@ from recommender_api.redis_store.port import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from servicekit.redis_urls import parse
+
+
+def open_store(url: str, *, budget: float) -> RedisStore | ClusterStore:
+    """Return the store that a URL names (`servicekit.redis_urls`); nothing is connected before it is used."""
+    target = parse(url)
+    return ClusterStore(target, budget=budget) if target.kind == "cluster" else RedisStore(target, budget=budget)
+
 
 __all__ = [
     "Address",
     "Breaker",
+    "ClusterStore",
     "GuardedStore",
     "MemoryStore",
     "NewEvent",
@@ -25,5 +36,6 @@ __all__ = [
     "StoreError",
     "StoreRefusedError",
     "StoreUnavailableError",
+    "open_store",
     "report_recovery",
 ]

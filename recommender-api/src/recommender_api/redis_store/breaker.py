@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import monitoring
 from recommender_api.redis_store.port import StoreError
 
 FAILURES_TO_OPEN = 3
@@ -72,9 +73,14 @@ class Breaker:
     async def _until_back(self) -> None:
         while True:
             await self._sleep(self._interval)
-            with suppress(StoreError):
+            try:
                 await self._probe()
-                break
+            except StoreError:
+                continue
+            except Exception as error:  # noqa: BLE001 - a probe that ends would leave the breaker open for good
+                monitoring.report("api.unhandled", error=error, endpoint="background redis probe", method="-")
+                continue
+            break
         self._failures = 0
         self._probing = None
         self._on_close()

@@ -1,65 +1,31 @@
-"""The real Redis behind `Store`."""
+"""The real Redis behind `Store`: one server, or the master that sentinels know."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Self
-from urllib.parse import urlsplit
-
-from redis.asyncio.connection import SSLConnection, parse_url
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from contracts import redis_keys
-from recommender_api.redis_store.link import Command, Endpoint, Link
-from recommender_api.redis_store.port import SEEN_EVENT_SECONDS, NewEvent, Put
-
-# Nobody's answer waits for a write, and a thousand events take Redis a few milliseconds.
-WRITE_BUDGET_SECONDS = 0.25
-
-# The mark comes after the event: an error in between counts an event twice (the log's primary key sees to that),
-# the other order would lose it.
-_ADD_EVENTS = """
-local added = 0
-for i = 2, #KEYS do
-  if redis.call('EXISTS', KEYS[i]) == 0 then
-    redis.call('XADD', KEYS[1], '*', 'event', ARGV[i])
-    redis.call('SET', KEYS[i], '1', 'EX', ARGV[1])
-    added = added + 1
-  end
-end
-return added
-"""
-
-# One command for many entries: packing an XADD each costs the client ten times as much.
-_ADD_EXPOSURES = "for i = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end"
-
-
-class Address(NamedTuple):
-    """Where a Redis is, without its credentials."""
-
-    host: str
-    port: int
-    db: int
-
-    @classmethod
-    def of(cls, url: str) -> Self:
-        """Read the address from a redis:// or rediss:// URL."""
-        parts = urlsplit(url)
-        db = parts.path.strip("/")
-        return cls(parts.hostname or "localhost", parts.port or 6379, int(db) if db.isdigit() else 0)
+from recommender_api.redis_store.commands import ADD_EVENTS, ADD_EXPOSURES, WRITE_BUDGET_SECONDS, Address
+from recommender_api.redis_store.link import Command, Endpoint, Link, always
+from recommender_api.redis_store.port import SEEN_EVENT_SECONDS, NewEvent, Put, StoreRefusedError
+from recommender_api.redis_store.sentinels import Sentinels
+from servicekit.redis_urls import RedisTarget
 
 
 class RedisStore:
     """`Store` on one Redis. A read ends within `budget` (s), connecting included; nothing is tried twice."""
 
-    def __init__(self, url: str, *, budget: float) -> None:
-        self.address = Address.of(url)
+    def __init__(self, target: RedisTarget, *, budget: float) -> None:
+        self.address = Address(*target.nodes[0], target.db)
         self._budget = budget
-        greeting = _greeting(url)
-        endpoint = _endpoint(url)
-
-        async def find() -> Endpoint:
-            return endpoint
-
+        self._moves = target.kind == "sentinel"
+        greeting = _greeting(target)
         # A new connection, TLS included, may take longer than a command; the call's own budget rules anyway.
         timeout = max(budget, 0.05)
+        find: Callable[[], Awaitable[Endpoint]]
+        if self._moves:
+            find = Sentinels(target, timeout=timeout).master
+        else:
+            find = always(Endpoint(*target.nodes[0], target.ssl_context()))
         self._reads = Link(find, greeting, connect_timeout=timeout)
         # Of their own, so that no read waits behind a thousand events.
         self._writes = Link(find, greeting, connect_timeout=timeout)
@@ -80,15 +46,15 @@ class RedisStore:
         """See `Store`."""
         commands: list[Command] = [("SET", put.key, put.value, "EX", put.ttl) for put in puts]
         if exposures:
-            commands.append(("EVAL", _ADD_EXPOSURES, 1, redis_keys.EVENT_STREAM, *exposures))
-        await self._writes.call(commands, WRITE_BUDGET_SECONDS)
+            commands.append(("EVAL", ADD_EXPOSURES, 1, redis_keys.EVENT_STREAM, *exposures))
+        await self._write(commands)
 
     async def add_events(self, events: Sequence[NewEvent]) -> int:
         """See `Store`."""
         keys = [redis_keys.EVENT_STREAM, *(redis_keys.seen_event(event.event_id) for event in events)]
         arguments = [SEEN_EVENT_SECONDS, *(event.body for event in events)]
-        command = ("EVAL", _ADD_EVENTS, len(keys), *keys, *arguments)
-        (added,) = await self._writes.call([command], WRITE_BUDGET_SECONDS)
+        command = ("EVAL", ADD_EVENTS, len(keys), *keys, *arguments)
+        (added,) = await self._write([command])
         return int(added)
 
     async def probe(self) -> None:
@@ -102,24 +68,22 @@ class RedisStore:
         await self._reads.close()
         await self._writes.close()
 
+    async def _write(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            return await self._writes.call(commands, WRITE_BUDGET_SECONDS)
+        except StoreRefusedError as error:
+            if self._moves and error.error_type == "ReadOnlyError":
+                # No master any more: another server is, or will be.
+                self._writes.reset()
+                self._reads.reset()
+            raise
 
-def _endpoint(url: str) -> Endpoint:
-    """Read where to connect; TLS takes redis-py's options (`?ssl_ca_certs=…`)."""
-    options = parse_url(url)
-    address = Address.of(url)
-    if options.pop("connection_class", None) is None:
-        return Endpoint(address.host, address.port)
-    secure = SSLConnection(**options)
-    return Endpoint(address.host, address.port, secure.ssl_context.get())
 
-
-def _greeting(url: str) -> list[Command]:
+def _greeting(target: RedisTarget) -> list[Command]:
     """Return what a new connection says first."""
-    options = parse_url(url)
     commands: list[Command] = []
-    if password := options.get("password"):
-        user = options.get("username")
-        commands.append(("AUTH", user, password) if user else ("AUTH", password))
-    if db := options.get("db"):
-        commands.append(("SELECT", db))
+    if target.credentials:
+        commands.append(("AUTH", *target.credentials.values()))
+    if target.db:
+        commands.append(("SELECT", target.db))
     return commands

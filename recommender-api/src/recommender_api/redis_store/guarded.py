@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import monitoring
 from recommender_api.redis_store.breaker import Breaker
-from recommender_api.redis_store.client import Address
+from recommender_api.redis_store.commands import Address
 from recommender_api.redis_store.port import (
     NewEvent,
     Put,

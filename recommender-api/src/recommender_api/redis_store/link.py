@@ -7,13 +7,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from ssl import SSLContext
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import hiredis
 
+from recommender_api.redis_store.deadline import within
 from recommender_api.redis_store.port import StoreError, StoreRefusedError, StoreUnavailableError
 
-T = TypeVar("T")
 Command = tuple[Any, ...]  # of str, bytes and int
 
 # Redis answers, but can't be worked with: wrong credentials, still loading, or no master behind it.
@@ -35,6 +35,15 @@ class Endpoint(NamedTuple):
     ssl: SSLContext | None = None
 
 
+def always(endpoint: Endpoint) -> Callable[[], Awaitable[Endpoint]]:
+    """Return what finds a server that doesn't move."""
+
+    async def find() -> Endpoint:
+        return endpoint
+
+    return find
+
+
 class Link:
     """Connects when it is first needed, and again after the connection is lost or reset."""
 
@@ -52,12 +61,12 @@ class Link:
         """Send commands and return their answers within `budget` (s), connecting included; raises `StoreError`."""
         wire = self._wire
         if wire is not None and wire.is_open:
-            return await _within(budget, wire.send(commands))
+            return await within(budget, wire.send(commands))
         clock = asyncio.get_running_loop().time
         deadline = clock() + budget
         # Shielded: a caller that gives up does not take the others' connection along.
-        wire = await _within(budget, asyncio.shield(self._connection()))
-        return await _within(max(deadline - clock(), 0.0), wire.send(commands))
+        wire = await within(budget, asyncio.shield(self._connection()))
+        return await within(max(deadline - clock(), 0.0), wire.send(commands))
 
     def reset(self) -> None:
         """Let go of the connection: the next call makes a new one."""
@@ -121,6 +130,10 @@ class _Wire(asyncio.Protocol):
     def send(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
         """Write commands; the future gets their answers, or the first answer that is an error."""
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        if not self.is_open:
+            # A server, or what stands before it, that takes a connection and drops it; uvloop refuses the write.
+            future.set_exception(StoreUnavailableError("connection closed by server", "ConnectionError"))
+            return future
         self._waiting.append(_Waiting(future, len(commands), []))
         self._transport.write(b"".join([hiredis.pack_command(command) for command in commands]))
         return future
@@ -180,14 +193,6 @@ class _Waiting(NamedTuple):
     future: asyncio.Future[list[Any]]
     expected: int
     answers: list[Any]
-
-
-async def _within(budget: float, awaited: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(budget):
-            return await awaited
-    except TimeoutError as error:
-        raise StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError") from error
 
 
 def _error(message: str) -> StoreError:

@@ -1,0 +1,80 @@
+"""Whatever kind of Redis the URL names: events arrive once, windows are counted, snapshots switch."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from contracts import redis_keys
+from contracts.events import BehaviorEvent
+from contracts.user_blob import LiveHistory
+from feature_sync.connections import AnyRedis, open_redis
+from feature_sync.events.live import LiveFeatures
+from feature_sync.events.stream import EventStream
+from feature_sync.hot.windows import HotWindows
+from feature_sync.snapshots.switch import Progress, SnapshotSwitch
+from servicekit.redis_urls import disconnect
+from testkit.redis_server import RedisServer
+from testkit.redis_topologies import Watched, cluster_url
+
+pytestmark = pytest.mark.anyio
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(params=["tls", "sentinels", "cluster"])
+async def redis(request: pytest.FixtureRequest) -> AsyncIterator[AnyRedis]:
+    if request.param == "tls":
+        server: RedisServer = request.getfixturevalue("tls_redis")
+        url = server.url
+    elif request.param == "sentinels":
+        watched: Watched = request.getfixturevalue("watched_redis")
+        url = watched.url
+    else:
+        nodes: list[RedisServer] = request.getfixturevalue("redis_cluster")
+        url = cluster_url(nodes)
+    client = open_redis(url)
+    await client.flushall()
+    yield client
+    await disconnect(client)
+
+
+def _event(number: int, user: int) -> BehaviorEvent:
+    given = {"event_id": f"e-{number}", "type": "view", "user_id": user, "dataset_id": number, "ts": NOW}
+    return BehaviorEvent.model_validate(given)
+
+
+async def test_events_come_out_of_the_stream_once_and_count_once(redis: AnyRedis) -> None:
+    events = [_event(number, user=number % 20 + 1) for number in range(1, 101)]
+    for event in events:
+        fields: Any = event.to_stream()
+        await redis.xadd(redis_keys.EVENT_STREAM, fields)
+    await redis.xadd(redis_keys.EVENT_STREAM, {"foreign": "entry"})
+    stream = EventStream(redis, "one", 500)
+    await stream.prepare()
+    batch = await stream.take()
+    assert len(batch.events) == 100
+    await stream.reject(batch)
+    live, windows = LiveFeatures(redis, NOW.timestamp), HotWindows(redis, NOW.timestamp)
+    assert await live.apply(batch.events) == 100
+    assert await live.apply((await stream.unfinished()).events) == 0, "delivered again"
+    await stream.done(batch)
+    assert await stream.length() == 0
+    await windows.refresh()
+    assert await redis.zcard(redis_keys.hot("1h")) == 100
+    assert await redis.zscore(redis_keys.hot("24h"), "7") == 1.0
+    blob: Any = await redis.get(redis_keys.live_history(3))
+    assert sorted(LiveHistory.unpack(blob).history.ids.tolist()) == [2, 22, 42, 62, 82]
+
+
+async def test_a_snapshot_is_written_whole_pointed_to_and_the_one_before_runs_out(redis: AnyRedis) -> None:
+    switch = SnapshotSwitch(redis)
+    for version in ("v1", "v2"):
+        users = [(user, f"{version} {user}".encode()) for user in range(1, 1001)]
+        await switch.write(version, "schema", [users[:500], users[500:]], Progress(total=1000))
+        await switch.activate(version)
+        await switch.retire_others(version)
+    assert await switch.active() == "v2"
+    assert await redis.get(redis_keys.user_features("v2", 1000)) == b"v2 1000"
+    assert await redis.ttl(redis_keys.user_features("v2", 1000)) == -1
+    assert {await redis.ttl(redis_keys.user_features("v1", user)) > 0 for user in range(1, 1001, 50)} == {True}

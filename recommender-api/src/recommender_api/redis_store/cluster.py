@@ -1,0 +1,115 @@
+"""A Redis Cluster behind `Store`: each call asks the nodes that hold its keys, at the same time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from redis.asyncio import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ClusterDownError, MasterDownError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from contracts import redis_keys
+from recommender_api.redis_store.commands import ADD_EVENTS, ADD_EXPOSURES, WRITE_BUDGET_SECONDS, Address
+from recommender_api.redis_store.port import (
+    SEEN_EVENT_SECONDS,
+    NewEvent,
+    Put,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from servicekit.redis_urls import RedisTarget, connect
+
+# Finding the nodes anew means asking those that are dead, too.
+PROBE_SECONDS = 2.0
+_UNAVAILABLE = (
+    RedisConnectionError,
+    RedisTimeoutError,
+    ClusterDownError,
+    MasterDownError,
+    RedisClusterException,
+    OSError,
+)
+
+
+class ClusterStore:
+    """`Store` on a cluster; redis-py follows slots that move. A read ends within `budget` (s), nothing is tried twice.
+
+    With one node down all of it counts as down once the breaker opens: who owns its slots is found out by `probe`.
+    """
+
+    def __init__(self, target: RedisTarget, *, budget: float) -> None:
+        self.address = Address(*target.nodes[0], target.db)
+        self._budget = budget
+        self._client = cast(
+            "RedisCluster",
+            connect(
+                target,
+                socket_timeout=WRITE_BUDGET_SECONDS,
+                socket_connect_timeout=max(budget, 0.05),
+                retry=Retry(NoBackoff(), 0),
+                protocol=2,
+            ),
+        )
+
+    async def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        """See `Store`."""
+        async with _told(self._budget):
+            found: list[bytes | None] = await self._client.mget_nonatomic(list(keys))
+            return found
+
+    async def top(self, key: str, count: int) -> list[tuple[int, float]]:
+        """See `Store`."""
+        async with _told(self._budget):
+            found: list[tuple[bytes, float]]
+            found = await self._client.zrange(  # type: ignore[assignment]  # with scores these are pairs
+                key, 0, count - 1, desc=True, withscores=True
+            )
+            return [(int(member), float(score)) for member, score in found]
+
+    async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
+        """See `Store`."""
+        async with _told(WRITE_BUDGET_SECONDS):
+            pipeline = self._client.pipeline()
+            for put in puts:
+                pipeline.set(put.key, put.value, ex=put.ttl)
+            if exposures:
+                pipeline.eval(ADD_EXPOSURES, 1, redis_keys.EVENT_STREAM, *exposures)
+            await pipeline.execute()
+
+    async def add_events(self, events: Sequence[NewEvent]) -> int:
+        """See `Store`."""
+        keys = [redis_keys.EVENT_STREAM, *(redis_keys.seen_event(event.event_id) for event in events)]
+        arguments: list[Any] = [SEEN_EVENT_SECONDS, *(event.body for event in events)]
+        async with _told(WRITE_BUDGET_SECONDS):
+            return int(await self._client.eval(ADD_EVENTS, len(keys), *keys, *arguments))
+
+    async def probe(self) -> None:
+        """Find the nodes anew, and ask whether every master is there."""
+        async with _told(PROBE_SECONDS):
+            await self._client.aclose()
+            await self._client.initialize()
+            await self._client.ping(target_nodes=RedisCluster.PRIMARIES)
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._client.aclose()
+
+
+@asynccontextmanager
+async def _told(budget: float) -> AsyncIterator[None]:
+    """Bound a call, and say what became of it in `Store`'s terms."""
+    try:
+        async with asyncio.timeout(budget):
+            yield
+    except TimeoutError as error:
+        raise StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError") from error
+    except _UNAVAILABLE as error:
+        raise StoreUnavailableError(str(error), type(error).__name__) from error
+    except ResponseError as error:
+        raise StoreRefusedError(str(error), type(error).__name__) from error
+    except RedisError as error:
+        raise StoreUnavailableError(str(error), type(error).__name__) from error

@@ -1,0 +1,31 @@
+"""What both ways of speaking to Redis say."""
+
+from typing import NamedTuple
+
+# Nobody's answer waits for a write, and a thousand events take Redis a few milliseconds.
+WRITE_BUDGET_SECONDS = 0.25
+
+# The mark comes after the event: an error in between counts an event twice (the log's primary key sees to that),
+# the other order would lose it.
+ADD_EVENTS = """
+local added = 0
+for i = 2, #KEYS do
+  if redis.call('EXISTS', KEYS[i]) == 0 then
+    redis.call('XADD', KEYS[1], '*', 'event', ARGV[i])
+    redis.call('SET', KEYS[i], '1', 'EX', ARGV[1])
+    added = added + 1
+  end
+end
+return added
+"""
+
+# One command for many entries: packing an XADD each costs the client ten times as much.
+ADD_EXPOSURES = "for i = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end"
+
+
+class Address(NamedTuple):
+    """Where a Redis is, without its credentials; of several nodes the first."""
+
+    host: str
+    port: int
+    db: int

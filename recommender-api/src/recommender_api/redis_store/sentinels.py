@@ -1,0 +1,46 @@
+"""The master of a Redis that sentinels watch."""
+
+import asyncio
+
+from recommender_api.redis_store.link import Endpoint, Link, always
+from recommender_api.redis_store.port import StoreError, StoreUnavailableError
+from servicekit.redis_urls import RedisTarget
+
+
+class Sentinels:
+    """Asks all sentinels at once, so that one that hangs costs nothing; the first that knows is believed.
+
+    A sentinel that is wrong for a moment does no harm: that server doesn't answer or takes no writes, and is looked
+    for again.
+    """
+
+    def __init__(self, target: RedisTarget, *, timeout: float) -> None:
+        self._service = target.service
+        self._ssl = target.ssl_context()
+        self._timeout = timeout
+        credentials = target.sentinel_credentials
+        greeting = [("AUTH", *credentials.values())] if credentials else []
+        self._links = [
+            Link(always(Endpoint(host, port, self._ssl)), greeting, connect_timeout=timeout)
+            for host, port in target.nodes
+        ]
+
+    async def master(self) -> Endpoint:
+        """Return where the master is; raises `StoreUnavailableError`."""
+        question = [("SENTINEL", "get-master-addr-by-name", self._service)]
+        asking = [asyncio.create_task(link.call(question, self._timeout)) for link in self._links]
+        try:
+            for answered in asyncio.as_completed(asking):
+                try:
+                    (address,) = await answered
+                except StoreError:
+                    continue
+                if address is not None:
+                    return Endpoint(address[0].decode(), int(address[1]), self._ssl)
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+            for link in self._links:
+                link.reset()
+        raise StoreUnavailableError(f"no sentinel knows the master of {self._service}", "MasterNotFoundError")

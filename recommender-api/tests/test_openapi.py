@@ -1,0 +1,29 @@
+"""The OpenAPI document keeps its word, with a token and without one."""
+
+from collections.abc import Callable
+
+import pytest
+
+from testkit.openapi import check_openapi
+from testkit.running_app import RunningApp
+
+OPERATIONS = {
+    "GET /similar/{dataset_id}",
+    "GET /recommend/detail/{dataset_id}",
+    "GET /recommend/user/{user_id}",
+    "GET /hot/trending",
+    "POST /events",
+    "POST /models/reload",
+    "GET /health",
+    "GET /ready",
+    "GET /metrics",
+}
+
+
+@pytest.mark.parametrize("token", ["the-token-of-all", "no-token"])
+def test_whatever_is_asked_nothing_is_answered_that_is_not_announced(
+    start: Callable[..., RunningApp], token: str
+) -> None:
+    api = start(events_token="the-token-of-all", admin_token="the-token-of-all")
+    headers = {"Authorization": f"Bearer {token}"}
+    assert set(check_openapi(api.ask("/openapi.json"), api.url, headers=headers)) == OPERATIONS

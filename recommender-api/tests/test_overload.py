@@ -1,0 +1,338 @@
+"""Past its capacity the service refuses at once what it could only answer late, and answers the rest as ever."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+
+from native.ports import Ports
+from ranking.testing import FIRST_DATASET_ID
+from recommender_api.metrics import Metrics
+from recommender_api.overload import Admission, Shedding
+from recommender_api.overload.admission import LEAST, MOST, TICK_SECONDS
+from recommender_api.overload.shedding import MOST_EVENT_BATCHES
+from servicekit.request_ids import RequestIdMiddleware
+from testkit.processes import ServerProcess
+from testkit.registry_stand_in import RegistryStandIn
+from testkit.running_app import RunningApp
+
+pytestmark = pytest.mark.anyio
+
+LONGEST_WAIT = 0.01
+
+
+class Loop:
+    """An event loop and its clocks, driven by the test."""
+
+    def __init__(self) -> None:
+        self.now = self.cpu = 0.0
+        self.tick: Callable[[], None] | None = None
+        self.admission = Admission(LONGEST_WAIT, self._later, lambda: self.now, lambda: self.cpu)
+
+    def _later(self, _delay: float, tick: Callable[[], None]) -> None:
+        assert self.tick is None
+        self.tick = tick
+
+    def admitted(self, asked: int) -> int:
+        """Ask so often at once, and return how often the answer was yes."""
+        return sum(self.admission.enter() for _ in range(asked))
+
+    def run(self, finish: int, seconds: float, cpu: float | None = None) -> None:
+        """Let a round of the loop take so long and finish so many."""
+        for _ in range(finish):
+            self.admission.leave()
+        self.now += seconds
+        self.cpu += seconds if cpu is None else cpu
+        tick, self.tick = self.tick, None
+        if tick is not None:
+            tick()
+
+
+def test_a_burst_is_worked_off() -> None:
+    loop = Loop()
+    assert loop.admitted(300) == 300
+    loop.run(300, 9 * LONGEST_WAIT)
+    assert loop.admitted(300) == 300
+
+
+def test_a_single_stall_refuses_nobody() -> None:
+    loop = Loop()
+    loop.admitted(5)
+    loop.run(5, 20 * LONGEST_WAIT)
+    loop.run(0, TICK_SECONDS)
+    assert loop.admitted(100) == 100
+
+
+def overloaded(cost: float, refused: int = 10_000) -> Loop:
+    """Return a loop that could not keep up for a while, with questions that cost so much."""
+    loop = Loop()
+    loop.admitted(1_000)
+    for _ in range(60):
+        admitted = loop.admission.under_way
+        loop.run(admitted, LONGEST_WAIT + TICK_SECONDS, admitted * cost)
+        loop.admitted(refused)
+    return loop
+
+
+def test_while_the_loop_is_late_what_is_under_way_is_what_it_can_do_in_the_longest_wait() -> None:
+    loop = overloaded(0.0005, refused=40)
+    assert loop.admission.limit == pytest.approx(LONGEST_WAIT / 0.0005, rel=0.15)
+    assert loop.admission.under_way == loop.admission.limit
+
+
+def test_while_the_loop_is_late_who_has_waited_too_long_for_its_turn_is_refused_even_alone() -> None:
+    loop = overloaded(0.0005)
+    loop.run(loop.admission.under_way, TICK_SECONDS)
+    assert loop.admitted(LEAST) == LEAST
+    loop.now += LONGEST_WAIT * 1.01
+    assert loop.admitted(1) == 0
+
+
+def test_a_slow_redis_is_no_overload() -> None:
+    loop = Loop()
+    for _ in range(MOST):
+        assert loop.admitted(1) == 1
+        loop.run(0, TICK_SECONDS, 0.0)
+    assert loop.admitted(1) == 0, "but what waits is bounded"
+
+
+def test_once_the_loop_keeps_up_again_bursts_are_taken_in_again() -> None:
+    loop = overloaded(0.0005)
+    assert loop.admission.is_late
+    loop.run(loop.admission.under_way, TICK_SECONDS)
+    for _ in range(60):
+        loop.run(0, TICK_SECONDS)
+    assert not loop.admission.is_late
+    assert loop.admitted(300) == 300
+
+
+def test_an_idle_loop_is_not_measured() -> None:
+    loop = Loop()
+    loop.admitted(1)
+    loop.run(1, TICK_SECONDS)
+    loop.run(0, TICK_SECONDS)
+    assert loop.tick is None
+    loop.now += 3600
+    assert loop.admitted(1) == 1
+
+
+class Gate(NamedTuple):
+    """The gate before an application that answers nothing until it is told to."""
+
+    app: Shedding
+    questions: Admission
+    metrics: Metrics
+
+
+def gate() -> Gate:
+    metrics = Metrics()
+    questions = Admission(LONGEST_WAIT, lambda *_: None, time.perf_counter, time.thread_time)
+    app = FastAPI()
+
+    @app.get("/{path:path}")
+    async def anything() -> None:
+        return
+
+    return Gate(Shedding(app, questions, metrics), questions, metrics)
+
+
+def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is_answered_still(
+    until: Callable[..., None],
+) -> None:
+    shedding, questions, metrics = gate()
+    for _ in range(MOST):
+        assert questions.enter()
+    with RunningApp(RequestIdMiddleware(shedding)) as client:
+        paths = ["/similar/5", "/recommend/detail/5?user_id=1", "/recommend/user/7?tag=x", "/hot/trending"]
+        for number, path in enumerate(paths):
+            refused = client.http.get(path, headers={"X-Request-ID": f"r-{number}"})
+            assert refused.status_code == 503
+            assert refused.headers["retry-after"] == "1"
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.json()["request_id"] == refused.headers["x-request-id"] == f"r-{number}"
+        for path in ("/health", "/ready", "/metrics", "/events", "/docs", "/"):
+            assert client.get(path).status_code == 200
+        assert shed(metrics.render().decode()) == {
+            "/similar": 1,
+            "/recommend/detail": 1,
+            "/recommend/user": 1,
+            "/hot/trending": 1,
+        }
+        while questions.under_way:
+            questions.leave()
+        until(lambda: client.get("/similar/5").status_code == 200)
+
+
+async def test_events_have_a_bound_of_their_own() -> None:
+    waiting: list[asyncio.Future[None]] = []
+    passed, statuses = [], []
+
+    async def app(scope: object, _receive: object, _send: object) -> None:
+        passed.append(scope)
+        waiting.append(asyncio.get_running_loop().create_future())
+        await waiting[-1]
+
+    async def send(message: dict[str, object]) -> None:
+        statuses.append(message.get("status"))
+
+    metrics = Metrics()
+    questions = Admission(LONGEST_WAIT, lambda *_: None, time.perf_counter, time.thread_time)
+    shedding = Shedding(app, questions, metrics)  # type: ignore[arg-type]  # as is send below
+
+    def ask(path: str) -> asyncio.Task[None]:
+        scope = {"type": "http", "path": path, "recsys.request_id": "r-1"}
+        return asyncio.create_task(shedding(scope, None, send))  # type: ignore[arg-type]
+
+    tasks = [ask("/events") for _ in range(MOST_EVENT_BATCHES + 3)] + [ask("/similar/5")]
+    await asyncio.sleep(0)
+    assert statuses.count(503) == 3
+    assert len(passed) == MOST_EVENT_BATCHES + 1
+    assert shed(metrics.render().decode()) == {"/events": 3}
+    for future in waiting:
+        future.set_result(None)
+    await asyncio.gather(*tasks)
+    again = ask("/events")
+    await asyncio.sleep(0)
+    assert statuses.count(503) == 3
+    waiting[-1].set_result(None)
+    await again
+
+
+def shed(metrics: str) -> dict[str, float]:
+    """Return the refused requests by endpoint."""
+    return {
+        sample.labels["endpoint"]: sample.value
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name == "recommender_shed_total"
+    }
+
+
+class Reply(NamedTuple):
+    """What came back, after how long (s) and when."""
+
+    status: int
+    seconds: float
+    head: str
+    body: bytes
+    at: float
+
+
+CONNECTIONS = 100
+# What a caller that is refused does next; less than it was asked to wait.
+PAUSE_SECONDS = 0.1
+
+
+@pytest.fixture
+def server(tmp_path: Path, redis_url: str, registry: RegistryStandIn) -> Iterator[int]:
+    """The service in a process of its own, with its settings as they come, on one core; its port."""
+    port = Ports.free().api
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PORT": str(port),
+        "ENVIRONMENT": "test",
+        "LOG_LEVEL": "WARNING",
+        "REDIS_URL": redis_url,
+        "REGISTRY_URL": registry.url,
+        "MODEL_CACHE_DIR": str(tmp_path / "models"),
+        "EVENT_JOURNAL_DIR": str(tmp_path / "journal"),
+    }
+    process = ServerProcess((sys.executable, "-m", "recommender_api"), tmp_path / "api.log", environment=environment)
+    os.sched_setaffinity(process.pid, {0})
+    try:
+        deadline = time.monotonic() + 60
+        while not _is_ready(port):
+            assert process.check_alive()
+            assert time.monotonic() < deadline, "the service did not get ready"
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.end()
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/ready", timeout=2).is_success
+    except httpx.TransportError:
+        return False
+
+
+async def test_far_past_its_capacity_the_service_answers_what_it_can_in_time_and_refuses_the_rest(server: int) -> None:
+    # The dearest question, so that the load itself is cheap beside it.
+    questions = [
+        f"/recommend/detail/{FIRST_DATASET_ID + number % 190}?user_id={number + 1}&explain=true"
+        for number in range(100_000)
+    ]
+    left = iter(questions)
+    stop = time.perf_counter() + 4
+    others: list[Reply] = []
+    replies: list[Reply] = []
+
+    async def caller() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server)
+        while time.perf_counter() < stop:
+            reply = await ask(reader, writer, f"GET {next(left)}")
+            replies.append(reply)
+            if reply.status != 200:
+                await asyncio.sleep(PAUSE_SECONDS)
+        writer.close()
+
+    async def operator() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server)
+        number = 0
+        while time.perf_counter() < stop:
+            number += 1
+            event = {
+                "event_id": f"e-{number}",
+                "type": "view",
+                "user_id": 7,
+                "dataset_id": 105,
+                "ts": "2026-01-01T00:00:00Z",
+            }
+            others.extend([await ask(reader, writer, f"GET /{what}") for what in ("health", "ready", "metrics")])
+            others.append(await ask(reader, writer, "POST /events", json.dumps({"events": [event]}).encode()))
+        writer.close()
+
+    await asyncio.gather(operator(), *(caller() for _ in range(CONNECTIONS)))
+    # The first second is a burst.
+    taken = sorted(reply.seconds for reply in replies if reply.status == 200 and reply.at > stop - 3)
+    refused = [reply for reply in replies if reply.status != 200]
+    assert len(taken) > 100
+    assert len(refused) > 100
+    assert {reply.status for reply in refused} == {503}
+    assert all("retry-after: 1" in reply.head for reply in refused)
+    assert all(json.loads(reply.body)["request_id"] in reply.head for reply in refused)
+    # Without the gate each of them waits for all the others, for half a second.
+    assert taken[len(taken) // 2] < 0.15
+    assert sorted(reply.seconds for reply in refused)[len(refused) // 2] < 0.15
+    assert {reply.status for reply in others} == {200, 202}
+    assert shed(others[-2].body.decode()) != {}
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", server)
+    after = [await ask(reader, writer, f"GET {next(left)}") for _ in range(50)]
+    writer.close()
+    assert {reply.status for reply in after} == {200}
+    assert {json.loads(reply.body)["fallback_level"] for reply in after} == {0}
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, what: str, body: bytes = b"") -> Reply:
+    """Ask over an open connection."""
+    began = time.perf_counter()
+    head = f"{what} HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n"
+    head += "Content-Type: application/json\r\nAuthorization: Bearer insecure-development-secret\r\n\r\n"
+    writer.write(head.encode() + body)
+    async with asyncio.timeout(20):
+        answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(answer.partition("content-length:")[2].partition("\r\n")[0])
+        content = await reader.readexactly(length)
+    now = time.perf_counter()
+    return Reply(int(answer.split(" ", 2)[1]), now - began, answer, content, now)

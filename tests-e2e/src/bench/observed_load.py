@@ -1,0 +1,63 @@
+"""A load at an even pace whose every answer is looked at, the failed ones too."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bench.load import ANSWER_SECONDS, CONNECTIONS
+
+
+class Answer(NamedTuple):
+    """When it was due and how long it took from then (s), and its fallback level; None for a request that failed."""
+
+    due: float
+    seconds: float
+    level: int | None
+
+
+def observe(port: int, questions: Iterator[str], *, per_second: float, seconds: float) -> list[Answer]:
+    """Ask for so long over `CONNECTIONS` connections; one that breaks is a failed request and is made again.
+
+    The time counts from the moment a question was due, so that a server that stalls can't slow down who asks.
+    """
+    return asyncio.run(_observe(port, questions, per_second, seconds))
+
+
+async def _observe(port: int, questions: Iterator[str], per_second: float, seconds: float) -> list[Answer]:
+    begin = time.perf_counter()
+    due = iter([begin + number / per_second for number in range(int(per_second * seconds))])
+    answers: list[Answer] = []
+    await asyncio.gather(*(_connection(port, questions, due, answers) for _ in range(CONNECTIONS)))
+    return answers
+
+
+async def _connection(port: int, questions: Iterator[str], due: Iterator[float], answers: list[Answer]) -> None:
+    streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+    for at in due:
+        await asyncio.sleep(max(0.0, at - time.perf_counter()))
+        level = None
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                if streams is None:
+                    streams = await asyncio.open_connection("127.0.0.1", port)
+                level = await _ask(*streams, next(questions))
+        except (OSError, EOFError, TimeoutError):
+            if streams is not None:
+                streams[1].close()
+                streams = None
+        answers.append(Answer(at, time.perf_counter() - at, level))
+    if streams is not None:
+        streams[1].close()
+        await streams[1].wait_closed()
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> int | None:
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    await reader.readexactly(int(_header(head, b"content-length")))
+    return int(_header(head, b"x-fallback-level")) if head.startswith(b"http/1.1 200 ") else None
+
+
+def _header(head: bytes, name: bytes) -> bytes:
+    return head.partition(b"\r\n" + name + b": ")[2].partition(b"\r\n")[0]

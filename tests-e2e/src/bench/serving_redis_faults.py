@@ -1,0 +1,110 @@
+"""What callers notice of a Redis that fails, in each of the ways in which it does."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import redis
+
+from bench.observed_load import Answer, observe
+from bench.questions import new_questions
+from bench.results import Goal, Result
+from bench.servers import recommender, surroundings
+from bench.slow_proxy import SlowProxy
+from testkit.redis_server import RedisServer
+
+PER_SECOND = 300
+HEALTHY_SECONDS, FAULT_SECONDS, AFTER_SECONDS = 4.0, 10.0, 3.0
+# What is under way when a fault begins or ends is neither healthy nor ill.
+MARGIN_SECONDS = 0.1
+SLOW_SECONDS = 0.3
+# The service as it is shipped, and not as the other parts run it beside a busy machine.
+SHIPPED = {"REDIS_BUDGET_MS": "25", "REQUEST_BUDGET_MS": "150"}
+
+
+class Fault(NamedTuple):
+    """How it begins and how it ends."""
+
+    name: str
+    begin: Callable[[], object]
+    end: Callable[[], object]
+
+
+def measure(folder: Path) -> list[Result]:
+    """Break Redis for ten seconds in each way while 300 questions a second come."""
+    questions = new_questions()
+    results: list[Result] = []
+    degraded = healthy = 0
+    with (
+        surroundings(folder) as around,
+        SlowProxy(around.redis.port) as proxy,
+        recommender(around, "api", {**SHIPPED, "REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}) as api,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        observe(api.port, questions, per_second=PER_SECOND, seconds=HEALTHY_SECONDS)
+        for fault in _faults(around.redis, proxy):
+            seconds = HEALTHY_SECONDS + FAULT_SECONDS + AFTER_SECONDS
+            load = pool.submit(observe, api.port, questions, per_second=PER_SECOND, seconds=seconds)
+            time.sleep(HEALTHY_SECONDS)
+            began = time.perf_counter()
+            fault.begin()
+            time.sleep(FAULT_SECONDS)
+            ended = time.perf_counter()
+            fault.end()
+            normal = time.perf_counter()
+            answers = load.result()
+            before = [each for each in answers if each.due < began - MARGIN_SECONDS]
+            healthy += len(before)
+            degraded += sum(each.level != 0 for each in before)
+            during = [each for each in answers if began <= each.due < ended]
+            results += _lines(fault.name, answers, before, during, normal)
+    part = "serving-redis-faults: "
+    return [*results, Result(part + "degraded while healthy", degraded / healthy * 100, "%", Goal(most=0.1))]
+
+
+def _lines(
+    name: str, answers: Sequence[Answer], before: Sequence[Answer], during: Sequence[Answer], normal: float
+) -> list[Result]:
+    part = f"serving-redis-faults: {name}: "
+    allowed = max(10.0, 1.5 * _p99(before))
+    late = [each.due + each.seconds - normal for each in answers if each.level != 0]
+    return [
+        Result(part + "failed requests", sum(each.level is None for each in answers), "", Goal(most=0)),
+        Result(part + "p99 before", _p99(before), "ms"),
+        Result(part + "p99 during", _p99(during), "ms", Goal(most=round(allowed, 1))),
+        Result(part + "degraded during", sum(each.level != 0 for each in during) / len(during) * 100, "%"),
+        Result(part + "seconds to normal", max(0.0, *late, 0.0), "s", Goal(most=0.5)),
+    ]
+
+
+def _p99(answers: Sequence[Answer]) -> float:
+    return float(np.percentile([each.seconds for each in answers], 99)) * 1e3
+
+
+def _faults(server: RedisServer, proxy: SlowProxy) -> list[Fault]:
+    def told(*command: object) -> None:
+        with redis.Redis.from_url(server.url, socket_timeout=5) as client:
+            client.execute_command(*command)
+
+    def full() -> None:
+        told("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        told("CONFIG", "SET", "maxmemory", "1mb")
+
+    def roomy() -> None:
+        told("CONFIG", "SET", "maxmemory", "512mb")
+        told("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+
+    def delayed(seconds: float) -> Callable[[], None]:
+        return lambda: setattr(proxy, "delay", seconds)
+
+    return [
+        Fault("killed", server.kill, server.restart),
+        Fault("hung", server.freeze, server.thaw),
+        Fault("slow (300 ms)", delayed(SLOW_SECONDS), delayed(0.0)),
+        Fault("partitioned", proxy.cut, proxy.join),
+        Fault("read-only", lambda: told("REPLICAOF", "127.0.0.1", "1"), lambda: told("REPLICAOF", "NO", "ONE")),
+        Fault("out of memory", full, roomy),
+    ]

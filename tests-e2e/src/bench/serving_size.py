@@ -1,0 +1,97 @@
+"""What a marketplace of 100,000 datasets and 1,000,000 users asks of one worker: memory, start, change of model."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, groupby
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from bench import population
+from bench.large_bundle import large_archive
+from bench.observed_load import Answer, observe
+from bench.results import Goal, Result
+from bench.servers import LOAD_CORE, Surroundings, recommender
+from native.waiting import wait_until
+from ranking.testing import FIRST_DATASET_ID
+from testkit.redis_server import RedisServer
+from testkit.registry_stand_in import RegistryStandIn
+
+DATASETS, USERS = 100_000, 1_000_000
+PER_SECOND = 200
+BEFORE_SECONDS, AFTER_SECONDS = 8.0, 25.0
+SLICE_SECONDS = 0.25
+SHIPPED = {"REDIS_BUDGET_MS": "25", "REQUEST_BUDGET_MS": "150"}
+
+
+def measure(folder: Path) -> list[Result]:
+    """Start one worker on a large model, put it under load, and deploy another of the same size."""
+    os.sched_setaffinity(0, {LOAD_CORE - 1})
+    registry = RegistryStandIn()
+    versions = [
+        registry.push(version, large_archive(folder / f"{version}.tar.gz", DATASETS, version)) for version in "12"
+    ]
+    registry.deploy(versions[0])
+    registry.start()
+    try:
+        with RedisServer(folder, {"maxmemory": "3gb"}) as server, ThreadPoolExecutor(1) as pool:
+            population.many_users(server.url, USERS)
+            began = time.perf_counter()
+            with recommender(Surroundings(server, registry, folder), "api", SHIPPED) as api:
+                first_start = time.perf_counter() - began
+                observe(api.port, _questions(), per_second=PER_SECOND, seconds=3)
+                resident = api.resident()
+                load = pool.submit(
+                    observe, api.port, _questions(), per_second=PER_SECOND, seconds=BEFORE_SECONDS + AFTER_SECONDS
+                )
+                time.sleep(BEFORE_SECONDS)
+                deployed = time.perf_counter()
+                registry.deploy(versions[1])
+                wait_until(lambda: _version(api.port) == "2", within=AFTER_SECONDS, what="the second model serves")
+                swapped = time.perf_counter() - deployed
+                answers = load.result()
+                after = api.resident()
+            began = time.perf_counter()
+            with recommender(Surroundings(server, registry, folder), "api", SHIPPED):
+                start = time.perf_counter() - began
+    finally:
+        registry.stop()
+    before = [each for each in answers if each.due < deployed - SLICE_SECONDS]
+    during = [each for each in answers if each.due >= deployed]
+    part = "serving-size: "
+    return [
+        Result(part + "resident memory", resident, "MB", Goal(most=600)),
+        Result(part + "resident memory after a change of model", after, "MB", Goal(most=600)),
+        Result(part + "start to ready, model to be downloaded", first_start, "s", Goal(most=10)),
+        Result(part + "start to ready, model on disk", start, "s", Goal(most=10)),
+        Result(part + "deployment to service", swapped, "s"),
+        Result(part + "failed requests", sum(each.level is None for each in answers), "", Goal(most=0)),
+        Result(part + "degraded answers", sum(each.level != 0 for each in answers) / len(answers) * 100, "%"),
+        Result(part + "p99 before the change", _p99(before), "ms"),
+        Result(part + "p99 during the change", _p99(during), "ms"),
+        Result(part + "time with a p99 of more than twice that", _slow(during, _p99(before)), "s", Goal(most=1.0)),
+    ]
+
+
+def _slow(answers: Sequence[Answer], p99: float) -> float:
+    """Return how long (s) slices had a p99 of more than twice `p99` (ms)."""
+    slices = groupby(sorted(answers), key=lambda answer: answer.due // SLICE_SECONDS)
+    return sum(SLICE_SECONDS for _, slice_ in slices if _p99(list(slice_)) > 2 * p99)
+
+
+def _p99(answers: Sequence[Answer]) -> float:
+    return float(np.percentile([each.seconds for each in answers], 99)) * 1e3
+
+
+def _version(port: int) -> str:
+    version: str = httpx.get(f"http://127.0.0.1:{port}/ready", timeout=5).json()["model_version"]
+    return version
+
+
+def _questions() -> Iterator[str]:
+    for number in count():
+        dataset = FIRST_DATASET_ID + number * 37 % DATASETS
+        yield f"/recommend/detail/{dataset}?user_id={number * 101 % USERS + 1}&limit=20"
