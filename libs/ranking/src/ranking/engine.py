@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import CHANNELS, ITEM_FEATURES
-from contracts.user_blob import History
+from contracts.user_blob import History, PackedHistory
 from ranking.bundle import BundleContents
-from ranking.features import feature_matrix
+from ranking.features import feature_columns
+from ranking.jit import compiled
 from ranking.ranker import Ranker
-from ranking.recall import Candidates, RecallSettings, RecallTables, recall
+from ranking.recall import Candidates, RecallSettings, RecallTables, channels_of, recall
 from ranking.user import User, make_user
 
 _POPULARITY = [feature.name for feature in ITEM_FEATURES].index("item_popularity_7d")
@@ -48,11 +49,21 @@ class Engine:
 
     def user(self, features: NDArray[np.float32] | None, history: History) -> User:
         """Return a user by long-term features (None: nothing is known) and whole history, newest first."""
+        return self.packed_user(features, history.packed())
+
+    def packed_user(
+        self, features: NDArray[np.float32] | None, long_term: PackedHistory, live: PackedHistory = PackedHistory()
+    ) -> User:
+        """Return a user by long-term features (None: nothing is known), history, and what happened since.
+
+        Both histories are newest first, as `History.build` leaves them.
+        """
         settings = self.contents.recall_settings
         return make_user(
             features,
-            history,
-            self.contents.catalogue.positions(history.ids),
+            long_term,
+            live,
+            self.contents.catalogue.ids,
             half_life_days=settings.history_half_life_days,
             limit=settings.history_length,
         )
@@ -89,15 +100,16 @@ class Engine:
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
         """Return the best `limit` candidates; equal scores keep the order of the catalogue."""
-        matrix = feature_matrix(
+        columns = feature_columns(
             candidates,
-            self.contents.item_rows[candidates.items],
+            self.contents.item_rows,
+            candidates.items,
             self.contents.table,
             anchor=question.anchor,
             user=question.user,
         )
-        raw = self.ranker.scores(matrix) if len(matrix) else np.empty(0)
-        return select_best(candidates, matrix, raw, limit)
+        raw = self.ranker.scores_of(columns) if columns.rows else np.empty(0)
+        return select_best(candidates, columns.matrix, raw, limit)
 
 
 def find_candidates(tables: RecallTables, settings: RecallSettings, question: Question) -> Candidates:
@@ -108,10 +120,30 @@ def find_candidates(tables: RecallTables, settings: RecallSettings, question: Qu
 
 def select_best(candidates: Candidates, matrix: NDArray[np.float32], raw: NDArray[np.float64], limit: int) -> Ranked:
     """Return the best `limit` candidates by raw scores [m]; equal scores keep the order of the catalogue."""
-    order = np.argsort(-raw, kind="stable")[:limit]
-    return Ranked(
-        candidates.items[order],
-        (1.0 / (1.0 + np.exp(-raw[order]))).astype(np.float32),
-        candidates.channels_of(order),
-        matrix[order],
-    )
+    order, scores, codes = _best(raw, candidates.ranks, limit)
+    return Ranked(candidates.items[order], scores, [channels_of(code) for code in codes.tolist()], matrix[order])
+
+
+@compiled
+def _best(
+    raw: NDArray[np.float64], ranks: NDArray[np.float32], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Return the rows of the best, their scores, and the sets of channels that proposed them, a bit per channel."""
+    best = np.empty(min(limit, len(raw)) + 1, np.int64)
+    count = 0
+    for row in range(len(raw)):
+        if count == len(best) - 1 and (count == 0 or raw[row] <= raw[best[count - 1]]):
+            continue
+        place = count
+        while place > 0 and raw[best[place - 1]] < raw[row]:
+            best[place] = best[place - 1]
+            place -= 1
+        best[place] = row
+        count = min(count + 1, len(best) - 1)
+    scores = np.empty(count, np.float32)
+    channels = np.zeros(count, np.int64)
+    for place in range(count):
+        scores[place] = 1.0 / (1.0 + np.exp(-raw[best[place]]))
+        for channel in range(ranks.shape[1]):
+            channels[place] |= np.int64(ranks[best[place], channel] > 0) << channel
+    return best[:count], scores, channels
