@@ -52,12 +52,12 @@ class Link:
         """Send commands and return their answers within `budget` (s), connecting included; raises `StoreError`."""
         wire = self._wire
         if wire is not None and wire.is_open:
-            return await _within(budget, wire.send(commands))
+            return await wire.send(commands, budget)
         clock = asyncio.get_running_loop().time
         deadline = clock() + budget
         # Shielded: a caller that gives up does not take the others' connection along.
         wire = await _within(budget, asyncio.shield(self._connection()))
-        return await _within(max(deadline - clock(), 0.0), wire.send(commands))
+        return await wire.send(commands, max(deadline - clock(), 0.0))
 
     def reset(self) -> None:
         """Let go of the connection: the next call makes a new one."""
@@ -97,7 +97,7 @@ class Link:
                 )
                 try:
                     if self._greeting:
-                        await wire.send(self._greeting)
+                        await wire.send(self._greeting, self._connect_timeout)
                 except BaseException:
                     wire.close()
                     raise
@@ -117,11 +117,15 @@ class _Wire(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=_error)
         self._waiting: deque[_Waiting] = deque()
         self._lost = asyncio.Event()
+        # One timer for all calls, at the earliest deadline that was known when it was set.
+        self._alarm: asyncio.TimerHandle | None = None
 
-    def send(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
-        """Write commands; the future gets their answers, or the first answer that is an error."""
-        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(future, len(commands), []))
+    def send(self, commands: Sequence[Command], budget: float) -> asyncio.Future[list[Any]]:
+        """Write commands; the future gets their answers, or the first that is an error, or what says it took longer."""
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        deadline = self._loop.time() + budget
+        self._waiting.append(_Waiting(future, len(commands), [], budget, deadline))
+        self._wake_by(deadline)
         self._transport.write(b"".join([hiredis.pack_command(command) for command in commands]))
         return future
 
@@ -137,6 +141,7 @@ class _Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
+        self._loop = asyncio.get_running_loop()
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
@@ -169,17 +174,41 @@ class _Wire(asyncio.Protocol):
                 return
         first.future.set_result(first.answers)
 
+    def _wake_by(self, deadline: float) -> None:
+        if self._alarm is not None:
+            if self._alarm.when() <= deadline:
+                return
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        """Give up the calls whose time is over; an answer that still comes finds nobody waiting."""
+        self._alarm = None
+        now = self._loop.time()
+        for waiting in self._waiting:
+            if waiting.future.done():
+                continue
+            if waiting.deadline <= now:
+                waiting.future.set_exception(_late(waiting.budget))
+            else:
+                self._wake_by(waiting.deadline)
+
     def _fail(self, error: StoreUnavailableError) -> None:
         for waiting in self._waiting:
             if not waiting.future.done():
                 waiting.future.set_exception(error)
         self._waiting.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
 
 class _Waiting(NamedTuple):
     future: asyncio.Future[list[Any]]
     expected: int
     answers: list[Any]
+    budget: float
+    deadline: float
 
 
 async def _within(budget: float, awaited: Awaitable[T]) -> T:
@@ -187,7 +216,11 @@ async def _within(budget: float, awaited: Awaitable[T]) -> T:
         async with asyncio.timeout(budget):
             return await awaited
     except TimeoutError as error:
-        raise StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError") from error
+        raise _late(budget) from error
+
+
+def _late(budget: float) -> StoreUnavailableError:
+    return StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError")
 
 
 def _error(message: str) -> StoreError:
