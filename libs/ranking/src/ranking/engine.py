@@ -31,12 +31,21 @@ class Question:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The best k candidates, best first: positions int32, scores in 0..1 float32, channels, and their features."""
+    """The best k candidates, best first: positions int32, scores in 0..1 float32, channels.
+
+    They are `rows` of the features that were `considered`.
+    """
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
-    channels: list[list[str]]
-    matrix: NDArray[np.float32]
+    channels: list[tuple[str, ...]]
+    considered: NDArray[np.float32]
+    rows: NDArray[np.int64]
+
+    @property
+    def matrix(self) -> NDArray[np.float32]:
+        """Their features, [k, len(FEATURES)]."""
+        return self.considered[self.rows]
 
 
 class Engine:
@@ -120,15 +129,15 @@ def find_candidates(tables: RecallTables, settings: RecallSettings, question: Qu
 
 def select_best(candidates: Candidates, matrix: NDArray[np.float32], raw: NDArray[np.float64], limit: int) -> Ranked:
     """Return the best `limit` candidates by raw scores [m]; equal scores keep the order of the catalogue."""
-    order, scores, codes = _best(raw, candidates.ranks, limit)
-    return Ranked(candidates.items[order], scores, [channels_of(code) for code in codes.tolist()], matrix[order])
+    rows, items, scores, codes = _best(raw, candidates.items, candidates.ranks, limit)
+    return Ranked(items, scores, [channels_of(code) for code in codes.tolist()], matrix, rows)
 
 
 @compiled
 def _best(
-    raw: NDArray[np.float64], ranks: NDArray[np.float32], limit: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    """Return the rows of the best, their scores, and the sets of channels that proposed them, a bit per channel."""
+    raw: NDArray[np.float64], items: NDArray[np.int32], ranks: NDArray[np.float32], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
+    """Return the rows of the best, their items and scores, and which channels proposed them, a bit per channel."""
     best = np.empty(min(limit, len(raw)) + 1, np.int64)
     count = 0
     for row in range(len(raw)):
@@ -140,10 +149,12 @@ def _best(
             place -= 1
         best[place] = row
         count = min(count + 1, len(best) - 1)
+    chosen = np.empty(count, np.int32)
     scores = np.empty(count, np.float32)
     channels = np.zeros(count, np.int64)
     for place in range(count):
+        chosen[place] = items[best[place]]
         scores[place] = 1.0 / (1.0 + np.exp(-raw[best[place]]))
         for channel in range(ranks.shape[1]):
             channels[place] |= np.int64(ranks[best[place], channel] > 0) << channel
-    return best[:count], scores, channels
+    return best[:count], chosen, scores, channels

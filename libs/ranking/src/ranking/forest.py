@@ -52,7 +52,8 @@ class Forest:
         # All different comparisons, by feature and ascending; `tests` says which one a node makes.
         different = [np.unique(thresholds[features == feature]) for feature in range(model["max_feature_idx"] + 1)]
         first_tests = _starts(different)
-        tests = np.empty(len(nodes), np.uint32)
+        # As small as they may be: the trees are read as a whole for every question, out of a cache of 32 kB.
+        tests = np.empty(len(nodes), np.uint16 if first_tests[-1] <= 2**16 else np.uint32)
         for feature, ascending in enumerate(different):
             mine = features == feature
             tests[mine] = first_tests[feature] + np.searchsorted(ascending, thresholds[mine])
@@ -61,8 +62,8 @@ class Forest:
             np.concatenate([*different, np.empty(0, np.float32)]),
             _starts([tree.nodes for tree in trees]),
             tests,
-            np.array([node.left for node in nodes], np.uint32),
-            np.array([node.right for node in nodes], np.uint32),
+            np.array([node.left for node in nodes], np.uint8),
+            np.array([node.right for node in nodes], np.uint8),
             _starts([tree.leaves for tree in trees]),
             np.array([leaf for tree in trees for leaf in tree.leaves], np.float64),
         )
@@ -169,9 +170,9 @@ def _scores(
     first_tests: NDArray[np.uint32],
     thresholds: NDArray[np.float32],
     first_nodes: NDArray[np.uint32],
-    node_tests: NDArray[np.uint32],
-    lefts: NDArray[np.uint32],
-    rights: NDArray[np.uint32],
+    node_tests: NDArray[Any],  # uint16 or uint32
+    lefts: NDArray[np.uint8],
+    rights: NDArray[np.uint8],
     first_leaves: NDArray[np.uint32],
     leaves: NDArray[np.float64],
 ) -> NDArray[np.float64]:

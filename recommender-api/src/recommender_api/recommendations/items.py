@@ -19,7 +19,7 @@ def answer_of(
     served: Served,
     positions: NDArray[np.int32],
     scores: Sequence[float] | NDArray[np.float32],
-    reasons: Sequence[Sequence[str]],
+    reasons: Sequence[tuple[str, ...]],
     explanations: Sequence[Explanation] | None = None,
     *,
     sequence: int = 0,
@@ -31,18 +31,18 @@ def answer_of(
         return StoredAnswer(served, ids, b"[]", sequence, snapshot)
     written = orjson.dumps(np.asarray(scores, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
     ends = (
-        [_unexplained(tuple(reason)) for reason in reasons]
+        [_unexplained(reason) for reason in reasons]
         if explanations is None
         else [
             b',"reasons":%b,"explanation":%b}' % (orjson.dumps(reason), orjson.dumps(explanation))
             for reason, explanation in zip(reasons, explanations, strict=True)
         ]
     )
-    items = [
-        b'%b,"score":%b%b' % (model.cards.open_object(position), score, end)
-        for position, score, end in zip(positions.tolist(), written, ends, strict=True)
-    ]
-    return StoredAnswer(served, ids, b"[%b]" % b",".join(items), sequence, snapshot)
+    parts = [b""] * (3 * len(ids))
+    parts[0::3] = model.cards.up_to_score(positions.tolist())
+    parts[1::3] = written
+    parts[2::3] = ends
+    return StoredAnswer(served, ids, b"[%b]" % b"".join(parts)[1:], sequence, snapshot)
 
 
 @cache
