@@ -117,6 +117,8 @@ class _Wire(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=_error)
         self._waiting: deque[_Waiting] = deque()
         self._lost = asyncio.Event()
+        # What the calls of one turn of the loop want sent: writing is most of a call's cost, and one does for all.
+        self._unsent: list[bytes] = []
         # One timer for all calls, at the earliest deadline that was known when it was set.
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -126,7 +128,9 @@ class _Wire(asyncio.Protocol):
         deadline = self._loop.time() + budget
         self._waiting.append(_Waiting(future, len(commands), [], budget, deadline))
         self._wake_by(deadline)
-        self._transport.write(b"".join([hiredis.pack_command(command) for command in commands]))
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent += [hiredis.pack_command(command) for command in commands]
         return future
 
     def close(self) -> None:
@@ -173,6 +177,11 @@ class _Wire(asyncio.Protocol):
                 first.future.set_exception(each)
                 return
         first.future.set_result(first.answers)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self.is_open:
+            self._transport.write(b"".join(unsent))
 
     def _wake_by(self, deadline: float) -> None:
         if self._alarm is not None:
