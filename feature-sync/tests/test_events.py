@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 import monitoring.testing
 from contracts import redis_keys
-from contracts.events import BehaviorEvent, InteractionType
+from contracts.events import BehaviorEvent, Exposures, InteractionType
 from contracts.user_blob import LiveHistory
 from feature_sync.connections import RedisFaults
 from feature_sync.events.consumer import EventConsumer
@@ -94,9 +94,11 @@ async def test_the_sequence_grows_with_each_change_and_not_with_a_repetition(
 async def test_an_exposure_is_logged_and_no_interest(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
+    shown = Exposures(exposure_id="exp-1", user_id=7, dataset_ids=[1, 2], request_id="req_1", ts=NOW)
     _send(plain, [_event(1, type="exposure", position=0, request_id="req_1")])
+    plain.xadd(redis_keys.EVENT_STREAM, {"exposures": shown.model_dump_json()})
     await _consumer(redis, event_log, redis_url).step()
-    assert (_logged(event_log), _live(plain).sequence) == (1, 0)
+    assert (_logged(event_log), _live(plain).sequence) == (3, 0)
     assert plain.keys("hot:*") == []
 
 

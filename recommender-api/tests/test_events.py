@@ -10,7 +10,7 @@ import redis
 
 import monitoring.testing
 from contracts import redis_keys
-from contracts.events import BehaviorEvent
+from contracts.events import BehaviorEvent, events_of
 from recommender_api.events import EventIntake
 from recommender_api.events.journal import Journal, JournalError, JournalFullError, JournalInUseError
 from recommender_api.metrics import Metrics
@@ -49,7 +49,7 @@ def post(api: RunningApp, *events: dict[str, Any]) -> dict[str, Any]:
 
 
 def stored(client: redis.Redis) -> list[BehaviorEvent]:
-    return [BehaviorEvent.from_stream(fields) for _, fields in client.xrange(redis_keys.EVENT_STREAM)]
+    return [event for _, fields in client.xrange(redis_keys.EVENT_STREAM) for event in events_of(fields)]
 
 
 def test_an_accepted_event_is_in_the_stream_and_counts_once(api: RunningApp, redis_client: redis.Redis) -> None:

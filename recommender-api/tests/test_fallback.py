@@ -4,14 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
-from numpy.typing import NDArray
 
 import monitoring
 import monitoring.testing
 from contracts import redis_keys
-from contracts.user_blob import History
 from ranking.engine import Engine, Question, Ranked
 from ranking.recall import Candidates
 from ranking.testing import FIRST_DATASET_ID
@@ -25,6 +22,7 @@ from recommender_api.recommendations.main_path import RankedPath
 from recommender_api.recommendations.query import Endpoint, Filters, Query
 from recommender_api.recommendations.schemas import Answer
 from recommender_api.recommendations.service import Recommender
+from recommender_api.recommendations.stored import Served, StoredAnswer
 from recommender_api.redis_store import (
     Address,
     Breaker,
@@ -70,7 +68,7 @@ class Faulty(Engine):
 class KnowsEverything(Engine):
     """An engine for a user who has seen every dataset."""
 
-    def user(self, features: NDArray[np.float32] | None, history: History) -> User:
+    def packed_user(self, *_: Any) -> User:
         return User(seen=np.arange(len(self.contents.catalogue), dtype=np.int32))
 
 
@@ -309,7 +307,22 @@ async def test_a_redis_that_answers_with_errors_is_asked_for_the_last_good_answe
     ]
 
 
-@pytest.mark.parametrize("value", [b"", b"garbage", b"{}\n[]", b'{"served": 1}\n[]', orjson.dumps({}) + b"\n{"])
+PACKED = StoredAnswer(Served("ranker", "1", "primary"), [105, 106], b'[{"reasons":[1]},2]', 3, "v1").pack()
+MALFORMED = [
+    b"",
+    b"garbage",
+    *(PACKED[:length] for length in (1, 20, 40, len(PACKED) - 4, len(PACKED) - 1)),
+    PACKED + b"]",
+]
+FOREIGN = [b"A0" + PACKED[2:], PACKED.replace(b"model_version", b"model_versiom"), PACKED.replace(b"v1", b"v\xff")]
+
+
+async def test_a_stored_answer_comes_back_as_it_was() -> None:
+    for answer in (StoredAnswer.unpack(PACKED), StoredAnswer(Served("a", "b", "c", 'd"'), [], b"[]")):
+        assert StoredAnswer.unpack(answer.pack()) == answer
+
+
+@pytest.mark.parametrize("value", MALFORMED + FOREIGN)
 async def test_a_last_good_answer_that_does_not_decode_is_a_redis_failure(case: Case, value: bytes) -> None:
     case.redis.values[redis_keys.last_good(SIMILAR.digest())] = value
     assert isinstance(case.engine, Faulty)

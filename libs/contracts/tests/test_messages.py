@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from contracts.events import MAX_EVENTS_PER_BATCH, BehaviorEvent, EventBatch, InteractionType
+from contracts.events import MAX_EVENTS_PER_BATCH, BehaviorEvent, EventBatch, Exposures, InteractionType, events_of
 from contracts.signals import AlertSignal
 
 EVENT = {"event_id": "e-1", "type": "view", "user_id": 7, "dataset_id": 13, "ts": "2026-01-02T03:04:05+08:00"}
@@ -27,7 +27,7 @@ SIGNAL = {
 def test_an_event_travels_through_the_stream_unchanged() -> None:
     event = BehaviorEvent.model_validate(EVENT | {"request_id": "req_1", "position": 3})
     entry = {name.encode(): value.encode() for name, value in event.to_stream().items()}
-    assert BehaviorEvent.from_stream(entry) == event
+    assert events_of(entry) == [event]
     assert event.ts == datetime(2026, 1, 1, 19, 4, 5, tzinfo=UTC)
 
 
@@ -53,9 +53,20 @@ def test_a_malformed_event_is_refused_by_field(field: str, value: object) -> Non
 
 def test_a_foreign_stream_entry_is_refused() -> None:
     with pytest.raises(KeyError):
-        BehaviorEvent.from_stream({b"other": b"1"})
+        events_of({b"other": b"1"})
     with pytest.raises(ValidationError):
-        BehaviorEvent.from_stream({b"event": b"{}"})
+        events_of({b"event": b"{}"})
+    with pytest.raises(ValidationError):
+        events_of({b"exposures": b'{"exposure_id": "a b"}'})
+
+
+def test_what_an_answer_showed_is_an_event_for_each_dataset_in_its_position() -> None:
+    shown = Exposures(exposure_id="exp-1", user_id=7, dataset_ids=[13, 12], request_id="req_1", ts=EVENT["ts"])
+    first, second = events_of({b"exposures": shown.model_dump_json().encode()})
+    assert first == BehaviorEvent.model_validate(
+        EVENT | {"event_id": "exp-1.0", "type": "exposure", "request_id": "req_1", "position": 0}
+    )
+    assert (second.event_id, second.dataset_id, second.position) == ("exp-1.1", 12, 1)
 
 
 @pytest.mark.parametrize("count", [0, MAX_EVENTS_PER_BATCH + 1])

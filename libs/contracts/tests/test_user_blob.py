@@ -37,7 +37,7 @@ def test_a_live_history_survives_packing(sequence: int, rows: list[tuple[int, in
 def test_arrays_are_of_one_kind_whether_read_or_merged() -> None:
     """Compiled loops are compiled once for each kind, in the middle of a request if need be."""
     made = history([(1, 10, 1), (2, 5, 2)])
-    read = History.unpack(memoryview(made.pack()), len(made))
+    read = History.unpack(made.packed())
     for found in (read, read.merge(read), History()):
         assert [array.flags.writeable for array in (found.ids, found.ts, found.types)] == [True] * 3
 

@@ -9,15 +9,16 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from contracts.user_blob import History, UserBlob
-from ranking import diversity, features, forest, recall, user
+from contracts.user_blob import History, LiveHistory, UserBlob
+from ranking import diversity, engine as engines, features, forest, recall, user
 from ranking.bundle import load
 from ranking.engine import Engine, Question
 from ranking.testing import tiny_bundle
 from ranking.verification import verify
 
 def compiled():
-    found = (value for module in (diversity, features, forest, recall, user) for value in vars(module).values())
+    modules = (diversity, engines, features, forest, recall, user)
+    found = (value for module in modules for value in vars(module).values())
     return {loop.__name__: len(loop.signatures) for loop in found if hasattr(loop, "signatures")}
 
 engine = Engine(load(tiny_bundle(Path(sys.argv[1]))))
@@ -26,9 +27,10 @@ after_loading = compiled()
 
 ids = engine.contents.catalogue.ids[:5].copy()
 history = History(ids, np.arange(5, 0, -1, dtype=np.int64), np.ones(5, np.uint8))
-read = UserBlob.unpack(UserBlob(np.ones(3, np.float32), history).pack())
-for asker in (engine.user(None, History()), engine.user(read.features, read.history),
-              engine.user(read.features, read.history.merge(history))):
+known, long_term = UserBlob.opened(UserBlob(np.ones(3, np.float32), history).pack())
+_, live = LiveHistory.opened(LiveHistory(1, history).pack())
+for asker in (engine.user(None, History()), engine.packed_user(known, long_term),
+              engine.packed_user(known, long_term, live)):
     for anchor in (None, 1):
         question = Question(anchor, asker)
         engine.rank(question, engine.recall(question, at_least=10), 10)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.features import CHANNELS
-from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables, recall
+from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables, _least, recall
 from ranking.user import User, default_features
 
 N, K = 12, 4
@@ -80,7 +80,17 @@ def test_each_channel_proposes_its_best_by_votes_and_the_union_is_all_of_them_bu
             np.testing.assert_allclose(found.ranks[row, column], rank)
 
 
+VOTES = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(0, 50))
+
+
+@settings(deadline=None)  # as above
+@given(st.sets(VOTES, max_size=200), st.lists(VOTES, max_size=60), st.integers(-1, 300))
+def test_the_least_keys_are_found_and_sorted(some: set[int], others: list[int], size: int) -> None:
+    keys = [*some, *others]
+    assert _least(np.array(keys, np.int64), size).tolist() == sorted(keys)[: max(size, 0)]
+
+
 def test_a_cold_user_without_a_dataset_is_offered_what_is_popular() -> None:
     found = recall(TABLES, SETTINGS, anchor=None, user=User())
     assert found.items.tolist() == [0, 1, 2, 3]
-    assert [found.channels(row) for row in range(4)] == [["popular"]] * 4
+    assert [found.channels(row) for row in range(4)] == [("popular",)] * 4

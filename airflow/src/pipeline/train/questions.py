@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.user_blob import PackedHistory
 from pipeline.records import Records
 from ranking.engine import Question, find_candidates
 from ranking.features import ItemTable, feature_matrix
@@ -53,11 +54,11 @@ class Knowledge:
 def user_at(records: Records, settings: RecallSettings, user: int, before: int | None) -> User:
     """Return a user as serving would have seen one just before a moment (None: at the end of the records)."""
     rows = records.rows_of(user, before)
-    history = records.history(rows)
     return make_user(
         user_features(records.types[rows], records.prices[records.item[rows]]),
-        history,
-        records.catalogue.positions(history.ids),
+        records.history(rows).packed(),
+        PackedHistory(),
+        records.catalogue.ids,
         half_life_days=settings.history_half_life_days,
         limit=settings.history_length,
     )

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from redis.exceptions import ResponseError
 
 from contracts import redis_keys
-from contracts.events import BehaviorEvent
+from contracts.events import BehaviorEvent, events_of
 from feature_sync.connections import BLOCK_SECONDS, AnyRedis
 
 REJECTED = f"{redis_keys.EVENT_STREAM}:rejected"
@@ -103,11 +103,13 @@ def _entries(answer: Any) -> list[_Entry]:
 
 
 def _batch(entries: Sequence[_Entry]) -> Batch:
-    ids, events, rejected = [], [], []
+    ids: list[bytes] = []
+    events: list[BehaviorEvent] = []
+    rejected = []
     for entry, fields in entries:
         ids.append(entry)
         try:
-            events.append(BehaviorEvent.from_stream(fields or {}))
+            events += events_of(fields or {})
         except (KeyError, ValidationError) as error:
             rejected.append((entry, fields or {}, str(error)[:500]))
     return Batch(ids, events, rejected)

@@ -43,10 +43,42 @@ class BehaviorEvent(BaseModel):
         """Return the Redis Stream entry: one field `event` with the JSON body."""
         return {"event": self.model_dump_json(exclude_none=True)}
 
-    @classmethod
-    def from_stream(cls, fields: Mapping[bytes, bytes]) -> Self:
-        """Read a Redis Stream entry; raises `KeyError` or `pydantic.ValidationError` on a foreign one."""
-        return cls.model_validate_json(fields[b"event"])
+
+class Exposures(BaseModel):
+    """All that one answer showed, first to last: one Redis Stream entry, of one field `exposures` with the JSON body.
+
+    An entry for each dataset would cost the API and Redis twenty times as much.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    exposure_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,56}$")]
+    user_id: EntityId
+    dataset_ids: Annotated[list[EntityId], Field(max_length=MAX_EVENTS_PER_BATCH)]
+    request_id: str
+    ts: AwareDatetime
+
+    def events(self) -> list[BehaviorEvent]:
+        """Return an event for each dataset."""
+        return [
+            BehaviorEvent(
+                event_id=f"{self.exposure_id}.{position}",
+                type="exposure",
+                user_id=self.user_id,
+                dataset_id=dataset_id,
+                request_id=self.request_id,
+                position=position,
+                ts=self.ts,
+            )
+            for position, dataset_id in enumerate(self.dataset_ids)
+        ]
+
+
+def events_of(fields: Mapping[bytes, bytes]) -> list[BehaviorEvent]:
+    """Read a Redis Stream entry; raises `KeyError` or `pydantic.ValidationError` on a foreign one."""
+    if b"exposures" in fields:
+        return Exposures.model_validate_json(fields[b"exposures"]).events()
+    return [BehaviorEvent.model_validate_json(fields[b"event"])]
 
 
 class EventBatch(BaseModel):

@@ -9,7 +9,7 @@ entries are stored column by column, newest first.
 
 import struct
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,14 @@ MAX_LIVE = 50
 _USER_HEAD = struct.Struct("<2sHH")
 _LIVE_HEAD = struct.Struct("<2sQH")
 _ENTRY_BYTES = 8 + 4 + 1
+
+
+class PackedHistory(NamedTuple):
+    """So many `entries` as they lie in a blob, from the byte `start` on; their length has been checked."""
+
+    data: bytes = b""
+    start: int = 0
+    entries: int = 0
 
 
 class MalformedBlobError(ValueError):
@@ -75,18 +83,19 @@ class History:
             )
         )
 
+    def packed(self) -> PackedHistory:
+        """Return the packed entries by themselves."""
+        return PackedHistory(self.pack(), 0, len(self))
+
     @classmethod
-    def unpack(cls, data: memoryview, count: int) -> Self:
-        """Read `count` entries; raises `MalformedBlobError` when the length is not theirs."""
-        if len(data) != count * _ENTRY_BYTES:
-            raise MalformedBlobError(
-                f"{len(data)} bytes of history for {count} entries, expected {count * _ENTRY_BYTES}"
-            )
+    def unpack(cls, packed: PackedHistory) -> Self:
+        """Read packed entries."""
+        data, start, count = packed
         # Copies, as a merged history's arrays are: for a read-only one, loops would be compiled once more.
         return cls(
-            np.frombuffer(data, "<i8", count).astype(np.int64),
-            np.frombuffer(data, "<u4", count, count * 8).astype(np.int64),
-            np.frombuffer(data, "u1", count, count * 12).astype(np.uint8),
+            np.frombuffer(data, "<i8", count, start).astype(np.int64),
+            np.frombuffer(data, "<u4", count, start + count * 8).astype(np.int64),
+            np.frombuffer(data, "u1", count, start + count * 12).astype(np.uint8),
         )
 
 
@@ -105,15 +114,21 @@ class UserBlob:
     @classmethod
     def unpack(cls, data: bytes) -> Self:
         """Read a stored blob; raises `MalformedBlobError`."""
+        features, history = cls.opened(data)
+        return cls(features, History.unpack(history))
+
+    @staticmethod
+    def opened(data: bytes) -> tuple[NDArray[np.float32], PackedHistory]:
+        """Read the features of a stored blob, and leave its history packed; raises `MalformedBlobError`."""
         magic, features, entries = _head(_USER_HEAD, data)
         if magic != b"U1":
             raise MalformedBlobError(f"a user blob starts with {magic!r}, expected b'U1'")
         start = _USER_HEAD.size + features * 4
         if len(data) < start:
             raise MalformedBlobError(f"{len(data)} bytes are too short for {features} features")
-        return cls(
-            np.frombuffer(data, "<f4", features, _USER_HEAD.size),
-            History.unpack(memoryview(data)[start:], entries),
+        return (
+            np.frombuffer(data, "<f4", features, _USER_HEAD.size).astype(np.float32),
+            _history(data, start, entries),
         )
 
 
@@ -135,10 +150,23 @@ class LiveHistory:
     @classmethod
     def unpack(cls, data: bytes) -> Self:
         """Read stored bytes; raises `MalformedBlobError`."""
+        sequence, history = cls.opened(data)
+        return cls(sequence, History.unpack(history))
+
+    @staticmethod
+    def opened(data: bytes) -> tuple[int, PackedHistory]:
+        """Read the sequence number of stored bytes, and leave the history packed; raises `MalformedBlobError`."""
         magic, sequence, entries = _head(_LIVE_HEAD, data)
         if magic != b"L1":
             raise MalformedBlobError(f"a live history starts with {magic!r}, expected b'L1'")
-        return cls(sequence, History.unpack(memoryview(data)[_LIVE_HEAD.size :], entries))
+        return sequence, _history(data, _LIVE_HEAD.size, entries)
+
+
+def _history(data: bytes, start: int, count: int) -> PackedHistory:
+    length = len(data) - start
+    if length != count * _ENTRY_BYTES:
+        raise MalformedBlobError(f"{length} bytes of history for {count} entries, expected {count * _ENTRY_BYTES}")
+    return PackedHistory(data, start, count)
 
 
 def _head(layout: struct.Struct, data: bytes) -> tuple[bytes, int, int]:

@@ -44,11 +44,28 @@ def choose(
     `raw` float64 [m] and `items` int32 [m] are the candidates' raw scores and positions. What lies past the head
     follows by score; equal scores keep their order.
     """
-    order = np.argsort(-raw, kind="stable")[: max(limit, settings.head)]
+    order = _best(raw, max(limit, settings.head))
     if settings.relevance < 1:
         weights = (settings.relevance, settings.same_provider)
         _choose(order, raw, items, table.content, table.provider, *weights, settings.head, limit)
     return order[:limit]
+
+
+@compiled
+def _best(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Return the rows of the `count` highest scores, descending; equal ones keep their order."""
+    best = np.empty(min(count, len(raw)) + 1, np.int64)
+    found = 0
+    for row in range(len(raw)):
+        if found == len(best) - 1 and (found == 0 or raw[row] <= raw[best[found - 1]]):
+            continue
+        place = found
+        while place > 0 and raw[best[place - 1]] < raw[row]:
+            best[place] = best[place - 1]
+            place -= 1
+        best[place] = row
+        found = min(found + 1, len(best) - 1)
+    return best[:found]
 
 
 @compiled

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import CHANNELS, ITEM_FEATURES
-from contracts.user_blob import History
+from contracts.user_blob import History, PackedHistory
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings, choose
-from ranking.features import ItemTable, feature_matrix
+from ranking.features import ItemTable, feature_columns
+from ranking.jit import compiled
 from ranking.ranker import Ranker
-from ranking.recall import Candidates, RecallSettings, RecallTables, recall
+from ranking.recall import Candidates, RecallSettings, RecallTables, channels_of, recall
 from ranking.user import User, make_user
 
 _POPULARITY = [feature.name for feature in ITEM_FEATURES].index("item_popularity_7d")
@@ -31,12 +32,21 @@ class Question:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The best k candidates, best first: positions int32, scores in 0..1 float32, channels, and their features."""
+    """The best k candidates, best first: positions int32, scores in 0..1 float32, channels.
+
+    They are `rows` of the features that were `considered`.
+    """
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
-    channels: list[list[str]]
-    matrix: NDArray[np.float32]
+    channels: list[tuple[str, ...]]
+    considered: NDArray[np.float32]
+    rows: NDArray[np.int64]
+
+    @property
+    def matrix(self) -> NDArray[np.float32]:
+        """Their features, [k, len(FEATURES)]."""
+        return self.considered[self.rows]
 
 
 class Engine:
@@ -49,11 +59,21 @@ class Engine:
 
     def user(self, features: NDArray[np.float32] | None, history: History) -> User:
         """Return a user by long-term features (None: nothing is known) and whole history, newest first."""
+        return self.packed_user(features, history.packed())
+
+    def packed_user(
+        self, features: NDArray[np.float32] | None, long_term: PackedHistory, live: PackedHistory = PackedHistory()
+    ) -> User:
+        """Return a user by long-term features (None: nothing is known), history, and what happened since.
+
+        Both histories are newest first, as `History.build` leaves them.
+        """
         settings = self.contents.recall_settings
         return make_user(
             features,
-            history,
-            self.contents.catalogue.positions(history.ids),
+            long_term,
+            live,
+            self.contents.catalogue.ids,
             half_life_days=settings.history_half_life_days,
             limit=settings.history_length,
         )
@@ -90,15 +110,16 @@ class Engine:
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
         """Return the best `limit` candidates, diversified; see `select_best`."""
-        matrix = feature_matrix(
+        columns = feature_columns(
             candidates,
-            self.contents.item_rows[candidates.items],
+            self.contents.item_rows,
+            candidates.items,
             self.contents.table,
             anchor=question.anchor,
             user=question.user,
         )
-        raw = self.ranker.scores(matrix) if len(matrix) else np.empty(0)
-        return select_best(candidates, matrix, raw, self.contents.table, self.contents.diversity, limit)
+        raw = self.ranker.scores_of(columns) if columns.rows else np.empty(0)
+        return select_best(candidates, columns.matrix, raw, self.contents.table, self.contents.diversity, limit)
 
 
 def find_candidates(tables: RecallTables, settings: RecallSettings, question: Question) -> Candidates:
@@ -116,11 +137,37 @@ def select_best(
     limit: int,
 ) -> Ranked:
     """Return the `limit` candidates that diversity chooses, by raw scores [m]; equal ones by catalogue position."""
-    chosen = np.sort(choose(raw, candidates.items, table, diversity, limit))
-    order = chosen[np.argsort(-raw[chosen], kind="stable")]
-    return Ranked(candidates.items[order], shown(raw[order]), candidates.channels_of(order), matrix[order])
+    chosen = choose(raw, candidates.items, table, diversity, limit)
+    rows, items, scores, codes = _arranged(chosen, raw, candidates.items, candidates.ranks)
+    return Ranked(items, scores, [channels_of(code) for code in codes.tolist()], matrix, rows)
 
 
 def shown(raw: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return raw scores as answers show them, 0..1."""
     return (1.0 / (1.0 + np.exp(-raw))).astype(np.float32)
+
+
+@compiled
+def _arranged(
+    chosen: NDArray[np.int64], raw: NDArray[np.float64], items: NDArray[np.int32], ranks: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
+    """Return the chosen rows by score, their items and scores, and which channels proposed them, a bit per channel."""
+    count = len(chosen)
+    best = np.empty(count, np.int64)
+    for number in range(count):
+        row, place = chosen[number], number
+        while place > 0 and (
+            raw[best[place - 1]] < raw[row] or (raw[best[place - 1]] == raw[row] and best[place - 1] > row)
+        ):
+            best[place] = best[place - 1]
+            place -= 1
+        best[place] = row
+    found = np.empty(count, np.int32)
+    scores = np.empty(count, np.float32)
+    channels = np.zeros(count, np.int64)
+    for place in range(count):
+        found[place] = items[best[place]]
+        scores[place] = 1.0 / (1.0 + np.exp(-raw[best[place]]))
+        for channel in range(ranks.shape[1]):
+            channels[place] |= np.int64(ranks[best[place], channel] > 0) << channel
+    return best, found, scores, channels

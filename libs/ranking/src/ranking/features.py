@@ -5,18 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.features import FEATURES, ITEM_FEATURES, USER_FEATURES
+from contracts.features import FEATURES, ITEM_FEATURES
+from ranking.forest import Columns
 from ranking.jit import compiled
+from ranking.lanes import whole_lanes
 from ranking.recall import Candidates
 from ranking.user import User
 
 _COLUMN = {feature.name: column for column, feature in enumerate(FEATURES)}
-_ITEM = slice(0, len(ITEM_FEATURES))
-_SCORES = slice(_COLUMN["score_behavior"], _COLUMN["score_popular"] + 1)
-_RANKS = slice(_COLUMN["rank_behavior"], _COLUMN["rank_popular"] + 1)
-_USER = slice(_COLUMN["user_interactions"], _COLUMN["user_interactions"] + len(USER_FEATURES))
-_FIRST_RANK, _LAST_RANK = _RANKS.start, _RANKS.stop
+_ALL = len(FEATURES)
+_ITEM = len(ITEM_FEATURES)  # they come first
+_SCORES = _COLUMN["score_behavior"]
+_RANKS = _COLUMN["rank_behavior"]
 _CHANNEL_COUNT = _COLUMN["channel_count"]
+_USER = _COLUMN["user_interactions"]
 _MEAN_PRICE = _COLUMN["user_mean_price"]
 _USER_PRICE_GAP = _COLUMN["user_price_gap"]
 _USER_AFFINITY = _COLUMN["user_content_affinity"]
@@ -44,66 +46,113 @@ def feature_matrix(
     `item_rows` float32 [m, len(ITEM_FEATURES)] are the candidates' item features: as of the moment of the query in
     training, as of the bundle's moment in serving.
     """
-    matrix = np.empty((len(candidates.items), len(FEATURES)), np.float32)
-    matrix[:, _ITEM] = item_rows
-    matrix[:, _SCORES] = candidates.scores
-    matrix[:, _RANKS] = candidates.ranks
-    matrix[:, _USER] = user.features
-    _fill(
-        matrix,
+    places = np.arange(len(candidates.items), dtype=np.int32)
+    return feature_columns(candidates, item_rows, places, table, anchor=anchor, user=user).matrix
+
+
+def feature_columns(
+    candidates: Candidates,
+    item_rows: NDArray[np.float32],
+    places: NDArray[np.int32],
+    table: ItemTable,
+    *,
+    anchor: int | None,
+    user: User,
+) -> Columns:
+    """Return the same as columns; `places` [m] are the candidates' rows in `item_rows`."""
+    filled = _filled(
         candidates.items,
+        candidates.scores,
+        candidates.ranks,
+        item_rows,
+        places,
         table.content,
         table.provider,
         table.log_price,
+        user.features,
         user.items,
         user.weights,
         -1 if anchor is None else anchor,
     )
-    return matrix
+    return Columns(filled, len(candidates.items))
 
 
 @compiled
-def _fill(
-    matrix: NDArray[np.float32],
+def _filled(
+    items: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    ranks: NDArray[np.float32],
+    item_rows: NDArray[np.float32],
+    places: NDArray[np.int32],
+    content: NDArray[np.float32],
+    provider: NDArray[np.int32],
+    log_price: NDArray[np.float32],
+    features: NDArray[np.float32],
+    history: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    anchor: int,
+) -> NDArray[np.float32]:
+    rows = len(items)
+    columns = np.empty((_ALL, whole_lanes(rows)), np.float32)
+    for feature in range(_ITEM):
+        for row in range(rows):
+            columns[feature, row] = item_rows[places[row], feature]
+    columns[_CHANNEL_COUNT] = 0.0
+    for channel in range(ranks.shape[1]):
+        for row in range(rows):
+            columns[_SCORES + channel, row] = scores[row, channel]
+            columns[_RANKS + channel, row] = ranks[row, channel]
+            columns[_CHANNEL_COUNT, row] += np.float32(ranks[row, channel] > 0)
+    for feature in range(len(features)):
+        columns[_USER + feature] = features[feature]
+    _relate_to_user(columns, items, content, provider, log_price, history, weights)
+    if anchor < 0:
+        columns[_ANCHOR_SIMILARITY] = columns[_ANCHOR_PRICE_GAP] = columns[_ANCHOR_PROVIDER] = 0.0
+    else:
+        for row in range(rows):
+            item = items[row]
+            columns[_ANCHOR_SIMILARITY, row] = _dot(content[item], content[anchor])
+            columns[_ANCHOR_PRICE_GAP, row] = log_price[item] - log_price[anchor]
+            columns[_ANCHOR_PROVIDER, row] = provider[item] == provider[anchor]
+    return columns
+
+
+@compiled
+def _relate_to_user(
+    columns: NDArray[np.float32],
     items: NDArray[np.int32],
     content: NDArray[np.float32],
     provider: NDArray[np.int32],
     log_price: NDArray[np.float32],
     history: NDArray[np.int32],
     weights: NDArray[np.float32],
-    anchor: int,
 ) -> None:
-    """Fill the columns that relate a candidate to the user's history and to the anchor (-1: none)."""
+    """Fill the columns that relate a candidate to what the user turned to before."""
     taste = np.zeros(content.shape[1], np.float32)
+    providers = np.empty(len(history), np.int32)
+    shares = np.zeros(len(history), np.float32)
+    known = 0
     for number in range(len(history)):
         for dimension in range(len(taste)):
             taste[dimension] += weights[number] * content[history[number], dimension]
+        place = 0
+        while place < known and providers[place] != provider[history[number]]:
+            place += 1
+        if place == known:
+            providers[place] = provider[history[number]]
+            known += 1
+        shares[place] += weights[number]
+    mean_price = columns[_MEAN_PRICE, 0] if len(items) else np.float32(0.0)
+    priced = len(history) > 0 and mean_price > 0
     for row in range(len(items)):
         item = items[row]
-        channels = np.float32(0.0)
-        for rank in range(_FIRST_RANK, _LAST_RANK):
-            if matrix[row, rank] > 0:
-                channels += np.float32(1.0)
-        matrix[row, _CHANNEL_COUNT] = channels
-
-        mean_price = matrix[row, _MEAN_PRICE]
-        known = len(history) > 0 and mean_price > 0
-        matrix[row, _USER_PRICE_GAP] = log_price[item] - mean_price if known else np.float32(0.0)
-        matrix[row, _USER_AFFINITY] = _dot(content[item], taste)
+        columns[_USER_PRICE_GAP, row] = log_price[item] - mean_price if priced else np.float32(0.0)
+        columns[_USER_AFFINITY, row] = _dot(content[item], taste)
         share = np.float32(0.0)
-        for number in range(len(history)):
-            if provider[history[number]] == provider[item]:
-                share += weights[number]
-        matrix[row, _USER_PROVIDER] = share
-
-        if anchor < 0:
-            matrix[row, _ANCHOR_SIMILARITY] = 0.0
-            matrix[row, _ANCHOR_PRICE_GAP] = 0.0
-            matrix[row, _ANCHOR_PROVIDER] = 0.0
-        else:
-            matrix[row, _ANCHOR_SIMILARITY] = _dot(content[item], content[anchor])
-            matrix[row, _ANCHOR_PRICE_GAP] = log_price[item] - log_price[anchor]
-            matrix[row, _ANCHOR_PROVIDER] = provider[item] == provider[anchor]
+        for place in range(known):
+            if providers[place] == provider[item]:
+                share = shares[place]
+        columns[_USER_PROVIDER, row] = share
 
 
 @compiled

@@ -1,27 +1,41 @@
 """LightGBM's trees as bit masks: the same scores to the last bit, many times faster for a few hundred rows.
 
-Each leaf of a tree is a bit, leftmost lowest. A node that sends a row to the right rules out the leaves on its left;
-what is left of the row's bits after all nodes, its lowest is the row's leaf. No branch depends on a row, so a CPU takes
-8 or 16 rows at once (QuickScorer; Lucchese et al., SIGIR 2015).
+A row is a bit. Every comparison that the trees make is made once for all rows, 16 at a time; from then on a tree is
+parted by two AND per node for 256 rows together, and no branch depends on a row. (QuickScorer by Lucchese et al., SIGIR
+2015, turned round: there a leaf is a bit.)
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence, Sized
+from typing import Any, NamedTuple
 
 import lightgbm as lgb
 import numpy as np
-from numba.cpython.unsafe.numbers import trailing_zeros as _lowest_bit
 from numpy.typing import NDArray
 
 from ranking.jit import compiled
+from ranking.lanes import LANES, ROWS, WORDS, above, number, part, tame, whole_lanes
 
 MAX_LEAVES = 64
 # What these objectives predict is the plain sum of the trees.
 _PLAIN_SUMS = frozenset({"lambdarank", "rank_xendcg", "regression"})
+# Trees whose leaves are added at once.
+_TOGETHER = 4
 
 
 class UnrepresentableError(ValueError):
     """The model holds something that bit masks don't express; LightGBM itself ranks it. The message says what."""
+
+
+class Columns(NamedTuple):
+    """Rows turned: `values` float32 [features, whole lanes], of which the first `rows` of each feature count."""
+
+    values: NDArray[np.float32]
+    rows: int
+
+    @property
+    def matrix(self) -> NDArray[np.float32]:
+        """The rows as they are commonly laid out: [rows, features], a view."""
+        return self.values[:, : self.rows].T
 
 
 class Forest:
@@ -32,51 +46,86 @@ class Forest:
         model = booster.dump_model()
         _check(model)
         trees = [_Tree(tree) for tree in model["tree_info"]]
-        wide = np.uint32 if max((len(tree.leaves) for tree in trees), default=1) <= 32 else np.uint64
         nodes = [node for tree in trees for node in tree.nodes]
-        self._features = np.array([feature for feature, _, _ in nodes], np.int32)
-        self._thresholds = np.array([threshold for _, threshold, _ in nodes], np.float32)
-        self._masks = np.array([mask for _, _, mask in nodes], np.uint64).astype(wide)
-        self._leaves = np.array([leaf for tree in trees for leaf in tree.leaves], np.float64)
-        self._first_nodes = np.cumsum([0, *(len(tree.nodes) for tree in trees)]).astype(np.int32)
-        self._first_leaves = np.cumsum([0, *(len(tree.leaves) for tree in trees)]).astype(np.int32)
+        features = np.array([node.feature for node in nodes], np.int64)
+        thresholds = np.array([node.threshold for node in nodes], np.float32)
+        # All different comparisons, by feature and ascending; `tests` says which one a node makes.
+        different = [np.unique(thresholds[features == feature]) for feature in range(model["max_feature_idx"] + 1)]
+        first_tests = _starts(different)
+        # As small as they may be: the trees are read as a whole for every question, out of a cache of 32 kB.
+        tests = np.empty(len(nodes), np.uint16 if first_tests[-1] <= 2**16 else np.uint32)
+        for feature, ascending in enumerate(different):
+            mine = features == feature
+            tests[mine] = first_tests[feature] + np.searchsorted(ascending, thresholds[mine])
+        self._arrays = (
+            first_tests,
+            np.concatenate([*different, np.empty(0, np.float32)]),
+            _starts([tree.nodes for tree in trees]),
+            tests,
+            np.array([node.left for node in nodes], np.uint8),
+            np.array([node.right for node in nodes], np.uint8),
+            _starts([tree.leaves for tree in trees]),
+            np.array([leaf for tree in trees for leaf in tree.leaves], np.float64),
+        )
 
     def scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return one raw score per row, [m] float64, as `Booster.predict` does."""
-        return _scores(
-            matrix,
-            self._first_nodes,
-            self._features,
-            self._thresholds,
-            self._masks,
-            self._first_leaves,
-            self._leaves,
-        )
+        return self.scores_of(Columns(_turned(matrix), len(matrix)))
+
+    def scores_of(self, columns: Columns) -> NDArray[np.float64]:
+        """Return what `scores` does; NaN in `columns` becomes 0, which is what it means to the trees."""
+        return _scores(columns.values.reshape(-1), columns.rows, *self._arrays)
+
+
+class _Node(NamedTuple):
+    """`left` and `right` are places: inner nodes from 0 on, leaves from MAX_LEAVES on."""
+
+    feature: int
+    threshold: np.float32
+    left: int
+    right: int
 
 
 class _Tree:
-    """`leaves` from left to right, and `nodes` as (feature, threshold, mask of the leaves that a right turn keeps)."""
+    """`leaves` from left to right, and `nodes` in breadth: a node's rows are known long before it is their turn."""
 
     def __init__(self, tree: dict[str, Any]) -> None:
-        self.leaves: list[float] = []
-        self.nodes: list[tuple[int, np.float32, int]] = []
-        self._walk(tree["tree_structure"])
-        if len(self.leaves) > MAX_LEAVES:
-            raise UnrepresentableError(f"a tree of {len(self.leaves)} leaves; {MAX_LEAVES} are the most")
+        root = tree["tree_structure"]
+        leaves = [node for node in _all_nodes(root) if "split_feature" not in node]
+        if len(leaves) > MAX_LEAVES:
+            raise UnrepresentableError(f"a tree of {len(leaves)} leaves; {MAX_LEAVES} are the most")
+        self.leaves: list[float] = [leaf["leaf_value"] for leaf in leaves]
+        inner = list(_in_breadth(root))
+        places = {id(node): place for place, node in enumerate(inner)}
+        places |= {id(leaf): MAX_LEAVES + place for place, leaf in enumerate(leaves)}
+        self.nodes = [
+            _Node(
+                node["split_feature"],
+                _float32_below(node["threshold"]),
+                places[id(node["left_child"])],
+                places[id(node["right_child"])],
+            )
+            for node in inner
+        ]
 
-    def _walk(self, node: dict[str, Any]) -> None:
-        if "split_feature" not in node:
-            self.leaves.append(node["leaf_value"])
-            return
-        if node["decision_type"] != "<=":
-            raise UnrepresentableError(f"a split by category ({node['decision_type']})")
-        if node["missing_type"] != "None":
-            raise UnrepresentableError(f"a split that treats missing values apart ({node['missing_type']})")
-        first = len(self.leaves)
-        self._walk(node["left_child"])
-        left = (1 << len(self.leaves)) - (1 << first)
-        self._walk(node["right_child"])
-        self.nodes.append((node["split_feature"], _float32_below(node["threshold"]), ~left & 2**64 - 1))
+
+def _in_breadth(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the inner nodes, each level from left to right; raises `UnrepresentableError`."""
+    level = [root]
+    while level:
+        inner = [node for node in level if "split_feature" in node]
+        for node in inner:
+            if node["decision_type"] != "<=":
+                raise UnrepresentableError(f"a split by category ({node['decision_type']})")
+            if node["missing_type"] != "None":
+                raise UnrepresentableError(f"a split that treats missing values apart ({node['missing_type']})")
+            yield node
+        level = [node[child] for node in inner for child in ("left_child", "right_child")]
+
+
+def _starts(parts: Sequence[Sized]) -> NDArray[np.uint32]:
+    """Return where each part begins when they lie one behind the other, and where the last one ends."""
+    return np.cumsum([0, *map(len, parts)]).astype(np.uint32)
 
 
 def _check(model: dict[str, Any]) -> None:
@@ -104,69 +153,93 @@ def _float32_below(threshold: float) -> np.float32:
 
 
 @compiled
+def _turned(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the matrix turned, [features, whole lanes]."""
+    rows, width = matrix.shape
+    columns = np.empty((width, whole_lanes(rows)), np.float32)
+    for feature in range(width):
+        for row in range(rows):
+            columns[feature, row] = matrix[row, feature]
+    return columns
+
+
+@compiled
 def _scores(
-    matrix: NDArray[np.float32],
-    first_nodes: NDArray[np.int32],
-    features: NDArray[np.int32],
+    columns: NDArray[np.float32],
+    rows: int,
+    first_tests: NDArray[np.uint32],
     thresholds: NDArray[np.float32],
-    masks: NDArray[Any],  # uint32 or uint64
-    first_leaves: NDArray[np.int32],
+    first_nodes: NDArray[np.uint32],
+    node_tests: NDArray[Any],  # uint16 or uint32
+    lefts: NDArray[np.uint8],
+    rights: NDArray[np.uint8],
+    first_leaves: NDArray[np.uint32],
     leaves: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    columns, lowest, highest = _columns(matrix)
-    rows = len(matrix)
+    stride = whole_lanes(rows)
     scores = np.zeros(rows)
-    everything = ~masks.dtype.type(0)
-    left = np.empty(rows, masks.dtype)
-    # The nodes of a tree that part these rows, filled up to a multiple of four with ones that don't.
-    parting = np.empty(MAX_LEAVES + 3, np.int32)
-    for tree in range(len(first_nodes) - 1):
-        left_of_all = everything
-        count = 0
-        for node in range(first_nodes[tree], first_nodes[tree + 1]):
-            if highest[features[node]] <= thresholds[node]:
-                continue
-            if lowest[features[node]] > thresholds[node]:
-                left_of_all &= masks[node]
-            else:
-                parting[count] = node
-                count += 1
-        left[:] = left_of_all
-        for start in range(0, count, 4):
-            # Four nodes at a time: reading and writing what is left of the rows is most of the work.
-            for extra in range(count, start + 4):
-                parting[extra] = parting[start]
-            a, b, c, d = parting[start], parting[start + 1], parting[start + 2], parting[start + 3]
-            column_a, column_b = columns[features[a]], columns[features[b]]
-            column_c, column_d = columns[features[c]], columns[features[d]]
-            at_a, at_b, at_c, at_d = thresholds[a], thresholds[b], thresholds[c], thresholds[d]
-            mask_a, mask_b, mask_c, mask_d = masks[a], masks[b], masks[c], masks[d]
-            for row in range(rows):
-                left[row] &= (
-                    (mask_a if column_a[row] > at_a else everything)
-                    & (mask_b if column_b[row] > at_b else everything)
-                    & (mask_c if column_c[row] > at_c else everything)
-                    & (mask_d if column_d[row] > at_d else everything)
+    tests = np.empty(len(thresholds) * WORDS, np.uint64)
+    reach = np.empty(2 * MAX_LEAVES * WORDS, np.uint64)
+    numbers = np.empty(_TOGETHER * ROWS, np.uint8)
+    trees = len(first_nodes) - 1
+    for start in range(0, rows, ROWS):
+        stop = min(start + ROWS, rows)
+        _compare(columns, stride, start, stop, first_tests, thresholds, tests)
+        here = scores[start:stop]
+        for first in range(0, trees, _TOGETHER):
+            count = min(_TOGETHER, trees - first)
+            for tree in range(first, first + count):
+                # A tree without a split is all leaf.
+                for word in range(WORDS):
+                    reach[word] = reach[MAX_LEAVES * WORDS + word] = ~np.uint64(0)
+                for node in range(first_nodes[tree], first_nodes[tree + 1]):
+                    part(reach, node - first_nodes[tree], tests, node_tests[node], lefts[node], rights[node])
+                number(reach, MAX_LEAVES, first_leaves[tree + 1] - first_leaves[tree], numbers, (tree - first) * ROWS)
+            if count == _TOGETHER:
+                # Each row's leaves one after another, as LightGBM adds them; the compiler must not reorder a sum.
+                a, b, c, d = (
+                    first_leaves[first],
+                    first_leaves[first + 1],
+                    first_leaves[first + 2],
+                    first_leaves[first + 3],
                 )
-        leaf = first_leaves[tree]
-        for row in range(rows):
-            scores[row] += leaves[leaf + _lowest_bit(left[row])]  # type: ignore[call-arg]  # Numba passes its own
+                for row in range(stop - start):
+                    total = here[row] + leaves[a + numbers[row]]
+                    total += leaves[b + numbers[ROWS + row]]
+                    total += leaves[c + numbers[2 * ROWS + row]]
+                    here[row] = total + leaves[d + numbers[3 * ROWS + row]]
+            else:
+                for tree in range(count):
+                    for row in range(stop - start):
+                        here[row] += leaves[first_leaves[first + tree] + numbers[tree * ROWS + row]]
     return scores
 
 
 @compiled
-def _columns(matrix: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return the matrix turned, [features, rows], and each feature's least and greatest value."""
-    rows, width = matrix.shape
-    columns = np.empty((width, rows), np.float32)
-    lowest = np.full(width, np.inf, np.float32)
-    highest = np.full(width, -np.inf, np.float32)
-    for row in range(rows):
-        for feature in range(width):
-            value = matrix[row, feature]
-            if np.isnan(value):  # what LightGBM makes of it where no value counts as missing
-                value = np.float32(0.0)
-            columns[feature, row] = value
-            lowest[feature] = min(lowest[feature], value)
-            highest[feature] = max(highest[feature], value)
-    return columns, lowest, highest
+def _compare(
+    columns: NDArray[np.float32],
+    stride: int,
+    start: int,
+    stop: int,
+    first_tests: NDArray[np.uint32],
+    thresholds: NDArray[np.float32],
+    tests: NDArray[np.uint64],
+) -> None:
+    """Set each test's bits: which rows of [start, stop) are above its threshold; bits past the last mean nothing."""
+    halves = tests.view(np.uint16)
+    for feature in range(len(first_tests) - 1):
+        column = feature * stride
+        begin, end = column + start, column + whole_lanes(stop)
+        for pad in range(column + stop, end):
+            columns[pad] = columns[begin]
+        least, greatest = tame(columns, begin, end)
+        for test in range(first_tests[feature], first_tests[feature + 1]):
+            if thresholds[test] < least:
+                for word in range(WORDS):
+                    tests[test * WORDS + word] = ~np.uint64(0)
+            elif thresholds[test] < greatest:
+                for lane in range((end - begin) // LANES):
+                    above(columns, begin + lane * LANES, thresholds[test], halves, test * 4 * WORDS + lane)
+            else:
+                for word in range(WORDS):
+                    tests[test * WORDS + word] = np.uint64(0)

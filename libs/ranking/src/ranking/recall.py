@@ -7,11 +7,12 @@ history   behaviour neighbours of everything in the user's recent history
 popular   what is popular now
 """
 
-from collections.abc import Sequence
+import threading
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba.cpython.unsafe.numbers import trailing_zeros as lowest_bit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
@@ -57,7 +58,20 @@ class RecallTables:
 
 # Every set of channels by its code: the sum of its channels' bits.
 _BITS = 1 << np.arange(len(CHANNELS))
-_NAMES = [[name for name, bit in zip(CHANNELS, _BITS, strict=True) if code & bit] for code in range(2 ** len(CHANNELS))]
+_NAMES = [
+    tuple(name for name, bit in zip(CHANNELS, _BITS, strict=True) if code & bit) for code in range(2 ** len(CHANNELS))
+]
+
+
+def channels_of(code: int) -> tuple[str, ...]:
+    """Return the names of a set of channels, a bit each in the order of `CHANNELS`."""
+    return _NAMES[code]
+
+
+# Enough that one of a few thousand votes hardly meets another, and few enough to run through.
+_BUCKETS = 1024
+# So many are sorted faster by inserting one after another.
+_FEW = 20
 
 
 @dataclass(frozen=True)
@@ -72,37 +86,55 @@ class Candidates:
         """Return the candidates that the mask [m] keeps."""
         return Candidates(self.items[keep], self.scores[keep], self.ranks[keep])
 
-    def channels(self, row: int) -> list[str]:
+    def channels(self, row: int) -> tuple[str, ...]:
         """Return the names of the channels that proposed a candidate."""
-        return self.channels_of([row])[0]
-
-    def channels_of(self, rows: Sequence[int] | NDArray[np.int64]) -> list[list[str]]:
-        """Return, for each of some candidates, the names of the channels that proposed it."""
-        return [_NAMES[code] for code in ((self.ranks[rows] > 0) @ _BITS).tolist()]
+        return channels_of(int((self.ranks[row] > 0) @ _BITS))
 
 
 def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None, user: User) -> Candidates:
     """Return the union of what the channels propose, without the anchor and without what the user has seen."""
-    seeds, weights = user.items[: settings.seed_items], user.weights[: settings.seed_items]
-    if anchor is not None:
-        seeds, weights = np.array([anchor], np.int32), np.ones(1, np.float32)
-    sizes = tuple(settings.channel_sizes[channel] for channel in CHANNELS)
-    left_out = user.seen if anchor is None else np.append(user.seen, np.int32(anchor))
     return Candidates(
         *_recall(
             *tables.behavior,
             *tables.content,
             *tables.vector,
             *tables.popular,
-            sizes,
-            seeds[:0] if anchor is None else seeds,
-            seeds,
-            weights,
+            tuple([settings.channel_sizes[channel] for channel in CHANNELS]),
+            -1 if anchor is None else anchor,
             user.items,
             user.weights,
-            left_out,
+            settings.seed_items,
+            user.seen,
+            *_scratch.over(len(tables.content.items)),
         )
     )
+
+
+class _Scratch(threading.local):
+    """Arrays over the catalogue that a recall leaves as it found them: clearing them would cost more than using them.
+
+    They are: votes float64; whether an item has any, uint8; the items that have, int32, one more than there are;
+    rows of candidates int32; a set of items, a bit each, uint64. Nothing is in them between two recalls.
+    """
+
+    def __init__(self) -> None:
+        self._items = -1
+
+    def over(self, items: int) -> tuple[NDArray[Any], ...]:
+        """Return arrays for at least so many items."""
+        if self._items < items:
+            self._items = items
+            self._arrays = (
+                np.zeros(items),
+                np.zeros(items, np.uint8),
+                np.zeros(items + 1, np.int32),
+                np.zeros(items, np.int32),
+                np.zeros((items + 63) // 64, np.uint64),
+            )
+        return self._arrays
+
+
+_scratch = _Scratch()
 
 
 @compiled
@@ -116,56 +148,67 @@ def _recall(
     popular_items: NDArray[np.int32],
     popular_scores: NDArray[np.float32],
     sizes: tuple[int, ...],
-    anchors: NDArray[np.int32],
-    seeds: NDArray[np.int32],
-    seed_weights: NDArray[np.float32],
+    anchor: int,
     history: NDArray[np.int32],
     history_weights: NDArray[np.float32],
-    left_out: NDArray[np.int32],
+    seed_items: int,
+    seen: NDArray[np.int32],
+    totals: NDArray[np.float64],
+    known: NDArray[np.uint8],
+    met: NDArray[np.int32],
+    places: NDArray[np.int32],
+    proposed: NDArray[np.uint64],
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-    proposals = (
-        _vote(behavior_items, behavior_scores, anchors, seed_weights, sizes[0]),
-        _vote(content_items, content_scores, seeds, seed_weights, sizes[1]),
-        _vote(vector_items, vector_scores, seeds, seed_weights, sizes[2]),
-        _vote(behavior_items, behavior_scores, history, history_weights, sizes[3]),
+    if anchor < 0:
+        anchors, seeds, weights = history[:0], history[:seed_items], history_weights[:seed_items]
+    else:
+        anchors, weights = np.full(1, anchor, np.int32), np.ones(1, np.float32)
+        seeds = anchors
+    channels = (
+        _vote(behavior_items, behavior_scores, anchors, weights, sizes[0], totals, known, met),
+        _vote(content_items, content_scores, seeds, weights, sizes[1], totals, known, met),
+        _vote(vector_items, vector_scores, seeds, weights, sizes[2], totals, known, met),
+        _vote(behavior_items, behavior_scores, history, history_weights, sizes[3], totals, known, met),
         (popular_items[: sizes[4]].copy(), popular_scores[: sizes[4]].copy()),
     )
-    most = 0
-    for found, _ in proposals:
-        most += len(found)
-    # Each item's row, in the order in which they are met; what is left out has none.
-    slots = _slots(most + len(left_out))
-    rows = np.empty(len(slots), np.int32)
-    for item in left_out:
-        slot = _slot(slots, item)
-        slots[slot], rows[slot] = item, -1
-    met = np.empty(most, np.int64)
-    count = 0
-    for found, _ in proposals:
+    for found, _ in channels:
         for item in found:
-            slot = _slot(slots, item)
-            if slots[slot] < 0:
-                slots[slot], rows[slot] = item, count
-                met[count] = np.int64(item) << 32 | count
-                count += 1
+            proposed[item >> 6] |= np.uint64(1) << np.uint64(item & 63)
+    for item in seen:
+        proposed[item >> 6] &= ~(np.uint64(1) << np.uint64(item & 63))
+        places[item] = -1
+    if anchor >= 0:
+        proposed[anchor >> 6] &= ~(np.uint64(1) << np.uint64(anchor & 63))
+        places[anchor] = -1
+    items = _taken(proposed)
+    for row in range(len(items)):
+        places[items[row]] = row
 
-    ascending = np.sort(met[:count])
-    items = np.empty(count, np.int32)
-    place = np.empty(count, np.int32)
-    for row in range(count):
-        items[row] = ascending[row] >> 32
-        place[ascending[row] & 0xFFFFFFFF] = row
-    scores = np.zeros((count, len(sizes)), np.float32)
-    ranks = np.zeros((count, len(sizes)), np.float32)
+    scores = np.zeros((len(items), len(sizes)), np.float32)
+    ranks = np.zeros((len(items), len(sizes)), np.float32)
     channel = 0
-    for found, values in proposals:
+    for found, values in channels:
         for rank in range(len(found)):
-            row = rows[_slot(slots, found[rank])]
+            row = places[found[rank]]
             if row >= 0:
-                scores[place[row], channel] = values[rank]
-                ranks[place[row], channel] = np.float32(1.0) / np.float32(rank + 1)
+                scores[row, channel] = values[rank]
+                ranks[row, channel] = np.float32(1.0) / np.float32(rank + 1)
         channel += 1  # noqa: SIM113 - Numba unrolls no enumerate over a tuple
     return items, scores, ranks
+
+
+@compiled
+def _taken(words: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Return the items of a set, ascending, and empty it."""
+    items = np.empty(64 * len(words), np.int32)
+    count = 0
+    for place in range(len(words)):
+        while words[place] != 0:
+            word = words[place]
+            words[place] = word & (word - np.uint64(1))
+            count += 1
+            items[count - 1] = 64 * place + lowest_bit(word)  # type: ignore[call-arg]  # Numba passes its own
+    return items[:count].copy()
 
 
 @compiled
@@ -175,56 +218,94 @@ def _vote(
     seeds: NDArray[np.int32],
     weights: NDArray[np.float32],
     size: int,
+    totals: NDArray[np.float64],
+    known: NDArray[np.uint8],
+    met: NDArray[np.int32],
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Add up the seeds' neighbours by weight and return the best `size`, descending; ties go to the lower position."""
-    most = len(seeds) * items.shape[1]
-    slots = _slots(most)
-    totals = np.empty(len(slots), np.float64)
-    used = np.empty(most, np.int32)
     count = 0
     for number in range(len(seeds)):
+        weight = weights[number]
         for column in range(items.shape[1]):
             item = items[seeds[number], column]
             if item < 0:
                 continue
-            slot = _slot(slots, item)
-            if slots[slot] < 0:
-                slots[slot], totals[slot] = item, 0.0
-                used[count] = slot
-                count += 1
-            totals[slot] += scores[seeds[number], column] * weights[number]
-
-    voted = np.empty(count, np.float32)
+            # Without a branch: whether an item has been met before is anybody's guess.
+            met[count] = item
+            count += 1 - known[item]
+            known[item] = 1
+            totals[item] += scores[seeds[number], column] * weight
+    summed = np.empty(count, np.float32)
     for number in range(count):
-        voted[number] = totals[used[number]]
+        item = met[number]
+        summed[number] = totals[item]
+        totals[item], known[item] = 0.0, 0
     # A float's bits, read as an integer, have the float's order (below zero once the other bits are turned).
-    bits = voted.view(np.int32)
+    bits = summed.view(np.int32)
     keys = np.empty(count, np.int64)
     for number in range(count):
-        order = bits[number] if bits[number] >= 0 else bits[number] ^ 0x7FFFFFFF
-        keys[number] = -np.int64(order) << 32 | slots[used[number]]
-    best = np.sort(np.partition(keys, size - 1)[:size] if 0 < size < count else keys[:size])
+        keys[number] = -np.int64(_turned(bits[number])) << 32 | met[number]
+    best = _least(keys, size)
     positions = np.empty(len(best), np.int32)
     values = np.empty(len(best), np.float32)
+    bits = values.view(np.int32)
     for number in range(len(best)):
         positions[number] = best[number] & 0xFFFFFFFF
-        values[number] = totals[_slot(slots, positions[number])]
+        bits[number] = _turned(-(best[number] >> 32))
     return positions, values
 
 
 @compiled
-def _slots(count: int) -> NDArray[np.int32]:
-    """Return an empty hash table for `count` positions, at most half full."""
-    capacity = 16
-    while capacity < 2 * count:
-        capacity *= 2
-    return np.full(capacity, -1, np.int32)
+def _least(keys: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Return the least `size` keys, ascending: dealt into buckets in their order, of which only the first are sorted.
+
+    Sorting guesses wrong at every other comparison, and a wrong guess costs as much as twenty right ones.
+    """
+    size = min(size, len(keys))
+    ascending = True
+    for number in range(1, len(keys)):
+        ascending &= keys[number - 1] < keys[number]
+    if ascending or size <= 0:  # the neighbours of one item, as the table has them
+        return keys[: max(size, 0)]
+    least, most = keys.min(), keys.max()
+    shift = np.uint64(0)
+    while np.uint64(most - least) >> shift >= np.uint64(_BUCKETS):
+        shift += np.uint64(1)
+    ends = np.zeros(_BUCKETS + 1, np.int32)
+    for key in keys:
+        ends[np.int64(np.uint64(key - least) >> shift) + 1] += 1
+    used = 0
+    while ends[used] < size:
+        used += 1
+        ends[used] += ends[used - 1]
+    # Where the keys go that are past the last bucket that counts.
+    dealt = np.empty(ends[used] + 1, np.int64)
+    ends[used:] = len(dealt) - 1
+    for key in keys:
+        place = np.int64(np.uint64(key - least) >> shift)
+        dealt[ends[place]] = key
+        ends[place] += np.int32(place < used)
+    first = 0
+    for bucket in range(used):
+        _sort(dealt[first : ends[bucket]])
+        first = ends[bucket]
+    return dealt[:size]
 
 
 @compiled
-def _slot(slots: NDArray[np.int32], item: int) -> int:
-    """Return where a position is in the table, or where it belongs."""
-    slot = item * 2654435761 & len(slots) - 1
-    while slots[slot] >= 0 and slots[slot] != item:
-        slot = slot + 1 & len(slots) - 1
-    return slot
+def _sort(keys: NDArray[np.int64]) -> None:
+    """Sort the few keys of a bucket where they are; equal votes may have made them many."""
+    if len(keys) > _FEW:
+        keys[:] = np.sort(keys)
+    for number in range(1, len(keys)):
+        key = keys[number]
+        place = number
+        while place > 0 and keys[place - 1] > key:
+            keys[place] = keys[place - 1]
+            place -= 1
+        keys[place] = key
+
+
+@compiled
+def _turned(bits: int) -> int:
+    return bits if bits >= 0 else bits ^ 0x7FFFFFFF

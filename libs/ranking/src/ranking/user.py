@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from contracts.events import InteractionType
 from contracts.features import USER_FEATURES
-from contracts.user_blob import History
+from contracts.user_blob import MAX_LONG_TERM, PackedHistory
 from ranking.item_stats import DAY
 from ranking.jit import compiled
 
@@ -36,14 +36,29 @@ class User:
 
 def make_user(
     features: NDArray[np.float32] | None,
-    history: History,
-    positions: NDArray[np.int32],
+    long_term: PackedHistory,
+    live: PackedHistory,
+    ids: NDArray[np.int64],
     *,
     half_life_days: float,
     limit: int,
 ) -> User:
-    """Return a user by long-term features (None: nothing is known) and history; arguments as `recent_interest`."""
-    items, weights, seen = _interest(positions, history.ts, history.types, half_life_days, limit)
+    """Return a user by long-term features (None: nothing is known), and history with `live` on top (`History.merge`).
+
+    `ids` [n] are those of the catalogue, ascending. The items are the latest `limit` that the catalogue holds and the
+    user was not merely shown; a weight is the interaction's strength, halved every `half_life_days` before the newest.
+    """
+    items, weights, seen = _interest(
+        np.frombuffer(long_term.data, np.uint8),
+        long_term.start,
+        long_term.entries,
+        np.frombuffer(live.data, np.uint8),
+        live.start,
+        live.entries,
+        ids,
+        half_life_days,
+        limit,
+    )
     return User(default_features() if features is None else features, items, weights, seen)
 
 
@@ -58,33 +73,31 @@ def user_features(types: NDArray[np.uint8], prices: NDArray[np.float32]) -> NDAr
     return np.array([np.log1p(count), (purchases + 1.0) / (count + 10.0), mean_price], np.float32)
 
 
-def recent_interest(
-    history: History, positions: NDArray[np.int32], *, half_life_days: float, limit: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the latest `limit` known items of a history and their weights, which sum to 1.
-
-    `positions` [h] are the catalogue positions of `history.ids`, -1 for a dataset that the catalogue doesn't hold.
-    A weight is the interaction's strength, halved every `half_life_days` before the newest one.
-    """
-    items, weights, _ = _interest(positions, history.ts, history.types, half_life_days, limit)
-    return items, weights
-
-
 @compiled
 def _interest(
-    positions: NDArray[np.int32],
-    ts: NDArray[np.int64],
-    types: NDArray[np.uint8],
+    long_term: NDArray[np.uint8],
+    long_term_start: int,
+    long_term_count: int,
+    live: NDArray[np.uint8],
+    live_start: int,
+    live_count: int,
+    catalogue: NDArray[np.int64],
     half_life_days: float,
     limit: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
-    """Return what `recent_interest` does, and all that is no news to the user."""
+    first = _unpacked(live, live_start, live_count)
+    second = _unpacked(long_term, long_term_start, long_term_count)
+    ids, ts, types = second if live_count == 0 else _merged(first, second)
+    positions = np.empty(len(ids), np.int32)
+    for entry in range(len(ids)):
+        place = np.searchsorted(catalogue, ids[entry])
+        positions[entry] = place if place < len(catalogue) and catalogue[place] == ids[entry] else -1
     seen = np.empty(len(positions), np.int32)
     strengths = np.empty(len(positions), np.float64)
     count = 0
     newest = np.int64(0)
     for entry in range(len(positions)):
-        if positions[entry] < 0 or types[entry] == _EXPOSURE:
+        if positions[entry] < 0 or types[entry] == _EXPOSURE or types[entry] >= len(STRENGTH):
             continue
         if count == 0:
             newest = ts[entry]
@@ -98,3 +111,62 @@ def _interest(
     for entry in range(recent):
         weights[entry] = strengths[entry] / total
     return seen[:recent].copy(), weights, seen[:count].copy()
+
+
+@compiled
+def _unpacked(
+    data: NDArray[np.uint8], start: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Return what `History.unpack` does, byte by byte: the entries lie at odd addresses."""
+    ids = np.empty(count, np.int64)
+    ts = np.empty(count, np.int64)
+    types = np.empty(count, np.uint8)
+    for entry in range(count):
+        dataset = np.uint64(0)
+        for byte in range(8):
+            dataset |= np.uint64(data[start + entry * 8 + byte]) << np.uint64(8 * byte)
+        seconds = np.uint64(0)
+        for byte in range(4):
+            seconds |= np.uint64(data[start + count * 8 + entry * 4 + byte]) << np.uint64(8 * byte)
+        ids[entry], ts[entry] = np.int64(dataset), np.int64(seconds)
+        types[entry] = data[start + count * 12 + entry]
+    return ids, ts, types
+
+
+@compiled
+def _merged(
+    first: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]],
+    second: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+    """Return what `History.merge` does: newest first, of each dataset the newest time and the strongest type."""
+    (first_ids, first_ts, first_types), (second_ids, second_ts, second_types) = first, second
+    all_of_them = len(first_ids) + len(second_ids)
+    ids = np.empty(all_of_them, np.int64)
+    ts = np.empty(all_of_them, np.int64)
+    types = np.empty(all_of_them, np.uint8)
+    count = here = there = 0
+    while here < len(first_ids) or there < len(second_ids):
+        if here == len(first_ids):
+            takes_first = False
+        elif there == len(second_ids):
+            takes_first = True
+        elif first_ts[here] != second_ts[there]:
+            takes_first = first_ts[here] > second_ts[there]
+        else:
+            takes_first = first_ids[here] <= second_ids[there]
+        if takes_first:
+            dataset, seconds, kind = first_ids[here], first_ts[here], first_types[here]
+            here += 1
+        else:
+            dataset, seconds, kind = second_ids[there], second_ts[there], second_types[there]
+            there += 1
+        place = 0
+        while place < count and ids[place] != dataset:
+            place += 1
+        if place < count:
+            types[place] = max(types[place], kind)
+        else:
+            ids[count], ts[count], types[count] = dataset, seconds, kind
+            count += 1
+    count = min(count, MAX_LONG_TERM)
+    return ids[:count], ts[:count], types[:count]

@@ -2,7 +2,7 @@
 
 import re
 import time
-from secrets import token_hex
+from random import getrandbits
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -61,7 +61,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _TAKEN.fullmatch(value):
             return str(value.decode())
-    return f"req_{token_hex(6)}"
+    return f"req_{getrandbits(48):012x}"
 
 
 def _report(scope: Scope, error: Exception) -> None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 import monitoring
 from monitoring.signals import SignalSink
 from servicekit import logs
+from servicekit.http_protocol import HttpProtocol
 from servicekit.settings import ServiceSettings
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ def run(
     app = create_app(settings)
     config = uvicorn.Config(
         app,
+        http=HttpProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

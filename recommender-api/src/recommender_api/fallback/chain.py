@@ -107,7 +107,7 @@ def _listed(query: Query, arm: Arm, positions: NDArray[np.int32], scores: Sequen
         served_by(arm),
         positions[rows],
         [scores[row] for row in rows],
-        [[reason]] * len(rows),
+        [(reason,)] * len(rows),
     )
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from contracts import redis_keys
 from contracts.features import USER_FEATURES
-from contracts.user_blob import History, LiveHistory, MalformedBlobError, UserBlob
+from contracts.user_blob import LiveHistory, MalformedBlobError, PackedHistory, UserBlob
 from recommender_api.features.snapshot import Snapshot
 
 # Takes what can't be decoded, and the key it was read from.
@@ -23,25 +23,25 @@ class UserBlobs:
         live = redis_keys.live_history(user_id)
         self.keys = [live] if snapshot is None else [live, redis_keys.user_features(snapshot.version, user_id)]
 
-    def live(self, values: list[bytes | None]) -> LiveHistory:
-        """Return what happened since the snapshot; `values` are those of `keys`."""
+    def live(self, values: list[bytes | None]) -> tuple[int, PackedHistory]:
+        """Return the sequence number of what happened since the snapshot, and that; `values` are those of `keys`."""
         data = values[0]
         if data is None:
-            return LiveHistory()
+            return 0, PackedHistory()
         try:
-            return LiveHistory.unpack(data)
+            return LiveHistory.opened(data)
         except MalformedBlobError as error:
             self._bad(error, self.keys[0])
-            return LiveHistory()
+            return 0, PackedHistory()
 
-    def long_term(self, values: list[bytes | None]) -> tuple[NDArray[np.float32] | None, History]:
+    def long_term(self, values: list[bytes | None]) -> tuple[NDArray[np.float32] | None, PackedHistory]:
         """Return the features, None where only the bundle's defaults are known, and the long-term history."""
         if self._snapshot is None or (data := values[1]) is None:
-            return None, History()
+            return None, PackedHistory()
         try:
-            blob = UserBlob.unpack(data)
+            features, history = UserBlob.opened(data)
         except MalformedBlobError as error:
             self._bad(error, self.keys[1])
-            return None, History()
-        fits = self._snapshot.usable and len(blob.features) == len(USER_FEATURES)
-        return (blob.features if fits else None), blob.history
+            return None, PackedHistory()
+        fits = self._snapshot.usable and len(features) == len(USER_FEATURES)
+        return (features if fits else None), history

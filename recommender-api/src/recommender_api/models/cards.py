@@ -1,5 +1,7 @@
 """Datasets as answers show them, written as JSON once."""
 
+from collections.abc import Sequence
+
 import orjson
 
 from ranking.catalogue import Catalogue
@@ -12,16 +14,18 @@ class Cards:
         self._catalogue = catalogue
         self._written: list[bytes | None] = [None] * len(catalogue)
 
-    def open_object(self, position: int) -> bytes:
-        """Return a JSON object with a dataset's id, title, price and cover image, still open at its end."""
-        written = self._written[position]
-        if written is None:
-            catalogue = self._catalogue
-            card = {
-                "dataset_id": int(catalogue.ids[position]),
-                "title": catalogue.titles[position],
-                "price": float(catalogue.prices[position]),
-                "cover_image": catalogue.cover_images[position],
-            }
-            written = self._written[position] = orjson.dumps(card)[:-1]
+    def up_to_score(self, positions: Sequence[int]) -> list[bytes]:
+        """Return, for each position, a comma and the JSON object of its dataset, open where the score belongs."""
+        written = self._written
+        return [written[position] or self._write(position) for position in positions]
+
+    def _write(self, position: int) -> bytes:
+        catalogue = self._catalogue
+        card = {
+            "dataset_id": int(catalogue.ids[position]),
+            "title": catalogue.titles[position],
+            "price": float(catalogue.prices[position]),
+            "cover_image": catalogue.cover_images[position],
+        }
+        written = self._written[position] = b',%b,"score":' % orjson.dumps(card)[:-1]
         return written

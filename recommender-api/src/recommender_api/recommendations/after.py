@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from secrets import token_hex
+from random import getrandbits
 from typing import NamedTuple
 
 import orjson
@@ -16,7 +16,7 @@ from recommender_api.redis_store import GuardedStore, Put, StoreError
 
 # Some seconds of answers at full load; behind that, Redis is in trouble and a cache entry more won't help.
 MAX_WAITING = 5_000
-# Some hundred exposures: packing them holds up the requests for a millisecond at most.
+# Packing so many holds up the requests for a fraction of a millisecond.
 BATCH = 20
 DRAIN_SECONDS = 1.0
 
@@ -24,7 +24,8 @@ DRAIN_SECONDS = 1.0
 class _Writes(NamedTuple):
     request_id: str
     puts: Sequence[Put]
-    exposures: Sequence[bytes]
+    exposures: bytes | None
+    shown: int
 
 
 class AfterAnswers:
@@ -36,13 +37,13 @@ class AfterAnswers:
         self._waiting: deque[_Writes] = deque()
         self._wake = asyncio.Event()
 
-    def add(self, request_id: str, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
-        """Take what one answer leaves to write; past the bound the oldest goes."""
-        if not puts and not exposures:
+    def add(self, request_id: str, puts: Sequence[Put], exposures: bytes | None, shown: int) -> None:
+        """Take what one answer that showed so many datasets leaves to write; past the bound the oldest goes."""
+        if not puts and exposures is None:
             return
         if len(self._waiting) >= MAX_WAITING:
             self._drop([self._waiting.popleft()])
-        self._waiting.append(_Writes(request_id, puts, exposures))
+        self._waiting.append(_Writes(request_id, puts, exposures, shown))
         self._wake.set()
 
     async def step(self) -> None:
@@ -66,7 +67,7 @@ class AfterAnswers:
             self._drop(batch)
             return
         puts = [put for writes in batch for put in writes.puts]
-        exposures = [exposure for writes in batch for exposure in writes.exposures]
+        exposures = [writes.exposures for writes in batch if writes.exposures is not None]
         with monitoring.facts(request_id=batch[-1].request_id):
             try:
                 await self._store.write(puts, exposures)
@@ -75,27 +76,20 @@ class AfterAnswers:
 
     def _drop(self, batch: Sequence[_Writes]) -> None:
         self._metrics.dropped("cache", sum(len(writes.puts) for writes in batch))
-        self._metrics.dropped("exposure", sum(len(writes.exposures) for writes in batch))
+        self._metrics.dropped("exposure", sum(writes.shown for writes in batch if writes.exposures is not None))
 
 
 def exposures(
     user_id: int, ids: Sequence[int], request_id: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> list[bytes]:
-    """Return one exposure event per dataset shown, as `BehaviorEvent` JSON."""
-    # Not from the request's id: callers may send the same one twice.
-    batch = token_hex(8)
-    ts = now().isoformat()
-    return [
-        orjson.dumps(
-            {
-                "event_id": f"exp-{batch}.{position}",
-                "type": "exposure",
-                "user_id": user_id,
-                "dataset_id": dataset_id,
-                "request_id": request_id,
-                "position": position,
-                "ts": ts,
-            }
-        )
-        for position, dataset_id in enumerate(ids)
-    ]
+) -> bytes:
+    """Return what an answer shows as `Exposures` JSON."""
+    return orjson.dumps(
+        {
+            # Not from the request's id: callers may send the same one twice.
+            "exposure_id": f"exp-{getrandbits(64):016x}",
+            "user_id": user_id,
+            "dataset_ids": ids,
+            "request_id": request_id,
+            "ts": now(),
+        }
+    )

@@ -13,16 +13,13 @@ from recommender_api.recommendations.stored import Served, StoredAnswer
 
 Explanation = dict[str, Any]
 
-# A float32 score has no more digits than these.
-SCORE_DIGITS = 7
-
 
 def answer_of(
     model: LoadedModel,
     served: Served,
     positions: NDArray[np.int32],
-    scores: Sequence[float],
-    reasons: Sequence[Sequence[str]],
+    scores: Sequence[float] | NDArray[np.float32],
+    reasons: Sequence[tuple[str, ...]],
     explanations: Sequence[Explanation] | None = None,
     *,
     sequence: int = 0,
@@ -30,16 +27,25 @@ def answer_of(
 ) -> StoredAnswer:
     """Return the answer that shows `positions` in this order; all sequences are of one length."""
     ids: list[int] = model.engine.contents.catalogue.ids[positions].tolist()
-    explained = [b"null"] * len(ids) if explanations is None else [orjson.dumps(each) for each in explanations]
-    items = [
-        b'%b,"score":%b,"reasons":%b,"explanation":%b}'
-        % (model.cards.open_object(position), repr(round(score, SCORE_DIGITS)).encode(), _json(tuple(reason)), why)
-        for position, score, reason, why in zip(positions.tolist(), scores, reasons, explained, strict=True)
-    ]
-    return StoredAnswer(served, ids, b"[%b]" % b",".join(items), sequence, snapshot)
+    if not ids:
+        return StoredAnswer(served, ids, b"[]", sequence, snapshot)
+    written = orjson.dumps(np.asarray(scores, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    ends = (
+        [_unexplained(reason) for reason in reasons]
+        if explanations is None
+        else [
+            b',"reasons":%b,"explanation":%b}' % (orjson.dumps(reason), orjson.dumps(explanation))
+            for reason, explanation in zip(reasons, explanations, strict=True)
+        ]
+    )
+    parts = [b""] * (3 * len(ids))
+    parts[0::3] = model.cards.up_to_score(positions.tolist())
+    parts[1::3] = written
+    parts[2::3] = ends
+    return StoredAnswer(served, ids, b"[%b]" % b"".join(parts)[1:], sequence, snapshot)
 
 
 @cache
-def _json(reasons: tuple[str, ...]) -> bytes:
-    """There are few sets of channels, and every item names one."""
-    return orjson.dumps(reasons)
+def _unexplained(reasons: tuple[str, ...]) -> bytes:
+    """Return the end of an item; there are few sets of channels, and every item names one."""
+    return b',"reasons":%b,"explanation":null}' % orjson.dumps(reasons)

@@ -1,15 +1,14 @@
 """The main path of a question: what answers when nothing is broken."""
 
 import logging
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 import monitoring
 from contracts import redis_keys
 from contracts.features import CHANNELS, FEATURES
-from contracts.user_blob import History
+from contracts.user_blob import PackedHistory
 from ranking.engine import Engine, Question, Ranked
 from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.metrics import Metrics
@@ -26,8 +25,7 @@ _FEATURE_NAMES = [feature.name for feature in FEATURES]
 _CHANNEL_SCORES = [_FEATURE_NAMES.index(f"score_{channel}") for channel in CHANNELS]
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """An answer of the main path; a `fresh` one is worth keeping, under `result_key` too if there is one."""
 
     answer: StoredAnswer
@@ -66,20 +64,19 @@ class RankedPath:
             cached, *values = await self._store.read([result_key] if blobs is None else [result_key, *blobs.keys])
         self._metrics.stage("read", budget.elapsed())
 
-        live = None if blobs is None else blobs.live(values)
-        sequence = 0 if live is None else live.sequence
+        sequence, live = (0, PackedHistory()) if blobs is None else blobs.live(values)
         version = None if snapshot is None else snapshot.version
         if cached is not None:
             found = self._cached(cached, result_key)
             if found is not None and found.sequence == sequence and found.snapshot == version:
                 return Answered(found, fresh=False)
 
-        features, history = (None, History()) if blobs is None else blobs.long_term(values)
+        features, history = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
         engine = arm.model.engine
         budget.check("reading Redis")
         began = budget.elapsed()
         try:
-            user = engine.user(features, history if live is None else history.merge(live.history))
+            user = engine.packed_user(features, history, live)
             catalogue = engine.contents.catalogue
             anchor = None if query.dataset_id is None else catalogue.position(query.dataset_id)
             keep = query.filters.over(catalogue)
@@ -106,7 +103,7 @@ class RankedPath:
             arm.model,
             served_by(arm),
             ranked.items,
-            ranked.scores.tolist(),
+            ranked.scores,
             ranked.channels,
             explanations,
             sequence=sequence,

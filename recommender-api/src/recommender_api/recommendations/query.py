@@ -1,8 +1,9 @@
 """A caller's question, in ids, and the key under which its answers are kept."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -48,8 +49,10 @@ class Filters:
         return keep
 
 
-@dataclass(frozen=True)
-class Query:
+_NO_FILTERS = Filters()
+
+
+class Query(NamedTuple):
     """A question as it was asked."""
 
     endpoint: Endpoint
@@ -57,7 +60,7 @@ class Query:
     dataset_id: int | None = None
     user_id: int | None = None
     timeframe: Timeframe | None = None
-    filters: Filters = field(default_factory=Filters)
+    filters: Filters = _NO_FILTERS
     explain: bool = False
 
     def digest(self, *more: str | None) -> str:

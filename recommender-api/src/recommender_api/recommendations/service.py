@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 import orjson
 
@@ -37,8 +38,7 @@ _POINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """The body of an answer and its fallback level."""
 
     body: bytes
@@ -116,9 +116,9 @@ class Recommender:
             # Trying would find out, and report, what is known already.
             self._metrics.dropped("exposure", len(answer.ids))
         elif query.user_id is not None:
-            self._after.add(request_id, puts, exposures(query.user_id, answer.ids, request_id))
+            self._after.add(request_id, puts, exposures(query.user_id, answer.ids, request_id), len(answer.ids))
         else:
-            self._after.add(request_id, puts, [])
+            self._after.add(request_id, puts, None, 0)
 
     def _worth_keeping(self, query: Query, answered: Answered) -> list[Put]:
         if not answered.fresh:
@@ -153,22 +153,19 @@ def _report(endpoint: Endpoint, error: StoreError | MainPathError) -> None:
 
 
 def _body(request_id: str, query: Query, answer: StoredAnswer, level: int, reason: str | None) -> bytes:
-    head: dict[str, object] = {"request_id": request_id}
+    # A request's id, ids and numbers need no escaping; the rest is JSON already.
+    head = b'{"request_id":"%b",' % request_id.encode()
     if query.dataset_id is not None:
-        head["dataset_id"] = query.dataset_id
+        head += b'"dataset_id":%d,' % query.dataset_id
     if query.user_id is not None:
-        head["user_id"] = query.user_id
+        head += b'"user_id":%d,' % query.user_id
     if query.timeframe is not None:
-        head["timeframe"] = query.timeframe
-    served = answer.served
-    head |= {
-        "model_name": served.model_name,
-        "model_version": served.model_version,
-        "model_variant": served.model_variant,
-        "experiment_variant": served.experiment_variant,
-        "degraded": level > 0,
-        "fallback_level": level,
-        "degrade_reason": reason,
-    }
-    # The items are JSON already.
-    return b'%b,"items":%b}' % (orjson.dumps(head)[:-1], answer.items)
+        head += b'"timeframe":"%b",' % query.timeframe.encode()
+    return b"".join((head, answer.served.members(), _how(level, reason), answer.items, b"}"))
+
+
+@cache
+def _how(level: int, reason: str | None) -> bytes:
+    """Return the members that say how an answer was made, up to its items."""
+    how = {"degraded": level > 0, "fallback_level": level, "degrade_reason": reason}
+    return b',%b,"items":' % orjson.dumps(how)[1:-1]

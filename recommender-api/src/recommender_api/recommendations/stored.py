@@ -1,19 +1,18 @@
 """An answer's items as they are kept in Redis, ready to be sent again under another request's id."""
 
-from dataclasses import dataclass
+import struct
+from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
-
-from contracts.events import EntityId
 
 
 class MalformedAnswerError(ValueError):
     """The bytes are not a stored answer; ask the main path instead and report it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):
     """Which model gave an answer."""
 
     model_name: str
@@ -21,24 +20,21 @@ class Served:
     model_variant: str
     experiment_variant: str | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    served: Served
-    sequence: int
-    snapshot: str | None
-    ids: list[EntityId]
+    def members(self) -> bytes:
+        """Return the members of a JSON object that say so."""
+        return _written(self)
 
 
-_HEAD = TypeAdapter(_Head)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
+class StoredAnswer(NamedTuple):
     """`ids` of the datasets and `items`, the JSON array that goes into the body.
 
     `sequence` and `snapshot` are those of the user's state that the answer was computed from: with any other state
-    it is stale. Packed: one line of JSON, then the items.
+    it is stale. Packed, little-endian:
+
+        "A1" | uint64 sequence | uint16 m | uint16 v | uint16 ids | uint32 i |
+        m bytes members | v bytes version | int64 x ids | i bytes items
+
+    The members are those of `Served`, the version is that of the snapshot, empty where there was none.
     """
 
     served: Served
@@ -49,22 +45,46 @@ class StoredAnswer:
 
     def pack(self) -> bytes:
         """Return the bytes to keep."""
-        head = {
-            "served": self.served,
-            "sequence": self.sequence,
-            "snapshot": self.snapshot,
-            "ids": self.ids,
-        }
-        return orjson.dumps(head) + b"\n" + self.items
+        served = self.served.members()
+        snapshot = (self.snapshot or "").encode()
+        head = _HEAD.pack(_MAGIC, self.sequence, len(served), len(snapshot), len(self.ids), len(self.items))
+        return b"".join((head, served, snapshot, struct.pack(f"<{len(self.ids)}q", *self.ids), self.items))
 
     @classmethod
     def unpack(cls, data: bytes) -> "StoredAnswer":
         """Read kept bytes; raises `MalformedAnswerError`."""
-        line, separator, items = data.partition(b"\n")
-        if not separator or not items.startswith(b"[") or not items.endswith(b"]"):
-            raise MalformedAnswerError("not a stored answer: no items after the first line")
         try:
-            head = _HEAD.validate_json(line)
-        except ValidationError as error:
-            raise MalformedAnswerError(f"not a stored answer: {error.errors()[0]['msg']}") from error
-        return cls(head.served, head.ids, items, head.sequence, head.snapshot)
+            magic, sequence, length, version, count, rest = _HEAD.unpack_from(data)
+            after_served = _HEAD.size + length
+            after_snapshot = after_served + version
+            ids = list(struct.unpack_from(f"<{count}q", data, after_snapshot))
+        except struct.error as error:
+            raise MalformedAnswerError(f"not a stored answer: {error}") from error
+        items = data[after_snapshot + 8 * count :]
+        if magic != _MAGIC or len(items) != rest:
+            raise MalformedAnswerError(f"not a stored answer: {magic!r}, {len(items)} bytes of items, expected {rest}")
+        try:
+            served = _read(data[_HEAD.size : after_served])
+            snapshot = data[after_served:after_snapshot].decode("ascii") or None
+        except ValueError as error:
+            raise MalformedAnswerError(f"not a stored answer: {error}") from error
+        return cls(served, ids, items, sequence, snapshot)
+
+
+_MAGIC = b"A1"
+_HEAD = struct.Struct("<2sQHHHI")
+_SERVED = TypeAdapter(Served)
+
+
+# A process meets a few models in its life, and each of them in every answer.
+@lru_cache(maxsize=64)
+def _written(served: Served) -> bytes:
+    return orjson.dumps(served._asdict())[1:-1]
+
+
+@lru_cache(maxsize=64)
+def _read(members: bytes) -> Served:
+    try:
+        return _SERVED.validate_json(b"{%b}" % members)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"]) from error

@@ -14,6 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from contracts import redis_keys
 from recommender_api.redis_store.commands import ADD_EVENTS, ADD_EXPOSURES, WRITE_BUDGET_SECONDS, Address
+from recommender_api.redis_store.deadline import late
 from recommender_api.redis_store.port import (
     SEEN_EVENT_SECONDS,
     NewEvent,
@@ -106,7 +107,7 @@ async def _told(budget: float) -> AsyncIterator[None]:
         async with asyncio.timeout(budget):
             yield
     except TimeoutError as error:
-        raise StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError") from error
+        raise late(budget) from error
     except _UNAVAILABLE as error:
         raise StoreUnavailableError(str(error), type(error).__name__) from error
     except ResponseError as error:

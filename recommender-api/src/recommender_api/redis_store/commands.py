@@ -20,7 +20,7 @@ return added
 """
 
 # One command for many entries: packing an XADD each costs the client ten times as much.
-ADD_EXPOSURES = "for i = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end"
+ADD_EXPOSURES = "for i = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'exposures', ARGV[i]) end"
 
 
 class Address(NamedTuple):

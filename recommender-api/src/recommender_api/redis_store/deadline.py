@@ -11,6 +11,11 @@ T = TypeVar("T")
 LATE_SECONDS = 0.002
 
 
+def late(budget: float) -> StoreUnavailableError:
+    """Return what says that a wait of `budget` (s) was in vain."""
+    return StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError")
+
+
 async def within(budget: float, awaited: asyncio.Future[T]) -> T:
     """Return what `awaited` gets within `budget` (s); raises `StoreUnavailableError`.
 
@@ -23,12 +28,11 @@ async def within(budget: float, awaited: asyncio.Future[T]) -> T:
 
     def expire() -> None:
         nonlocal timer, due
-        late = loop.time() - due
-        if late > LATE_SECONDS:
+        if loop.time() - due > LATE_SECONDS:
             due = float("inf")
             timer = loop.call_later(LATE_SECONDS, expire)
         elif not awaited.done():
-            awaited.set_exception(StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError"))
+            awaited.set_exception(late(budget))
 
     timer = loop.call_later(budget, expire)
     try:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import hiredis
 
-from recommender_api.redis_store.deadline import within
+from recommender_api.redis_store.deadline import LATE_SECONDS, late, within
 from recommender_api.redis_store.port import StoreError, StoreRefusedError, StoreUnavailableError
 
 Command = tuple[Any, ...]  # of str, bytes and int
@@ -61,12 +61,12 @@ class Link:
         """Send commands and return their answers within `budget` (s), connecting included; raises `StoreError`."""
         wire = self._wire
         if wire is not None and wire.is_open:
-            return await within(budget, wire.send(commands))
+            return await wire.send(commands, budget)
         clock = asyncio.get_running_loop().time
         deadline = clock() + budget
         # Shielded: a caller that gives up does not take the others' connection along.
         wire = await within(budget, asyncio.shield(self._connection()))
-        return await within(max(deadline - clock(), 0.0), wire.send(commands))
+        return await wire.send(commands, max(deadline - clock(), 0.0))
 
     def reset(self) -> None:
         """Let go of the connection: the next call makes a new one."""
@@ -106,7 +106,7 @@ class Link:
                 )
                 try:
                     if self._greeting:
-                        await wire.send(self._greeting)
+                        await wire.send(self._greeting, self._connect_timeout)
                 except BaseException:
                     wire.close()
                     raise
@@ -126,16 +126,24 @@ class _Wire(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=_error)
         self._waiting: deque[_Waiting] = deque()
         self._lost = asyncio.Event()
+        # What the calls of one turn of the loop want sent: writing is most of a call's cost, and one does for all.
+        self._unsent: list[bytes] = []
+        # One timer for all calls, at the earliest deadline that was known when it was set.
+        self._alarm: asyncio.TimerHandle | None = None
 
-    def send(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
-        """Write commands; the future gets their answers, or the first answer that is an error."""
-        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+    def send(self, commands: Sequence[Command], budget: float) -> asyncio.Future[list[Any]]:
+        """Write commands; the future gets their answers, or the first that is an error, or what says it took longer."""
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
         if not self.is_open:
             # A server, or what stands before it, that takes a connection and drops it; uvloop refuses the write.
             future.set_exception(StoreUnavailableError("connection closed by server", "ConnectionError"))
             return future
-        self._waiting.append(_Waiting(future, len(commands), []))
-        self._transport.write(b"".join([hiredis.pack_command(command) for command in commands]))
+        deadline = self._loop.time() + budget
+        self._waiting.append(_Waiting(future, len(commands), [], budget, deadline))
+        self._wake_by(deadline)
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent += [hiredis.pack_command(command) for command in commands]
         return future
 
     def close(self) -> None:
@@ -150,6 +158,7 @@ class _Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
+        self._loop = asyncio.get_running_loop()
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
@@ -182,17 +191,54 @@ class _Wire(asyncio.Protocol):
                 return
         first.future.set_result(first.answers)
 
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self.is_open:
+            self._transport.write(b"".join(unsent))
+
+    def _wake_by(self, deadline: float) -> None:
+        if self._alarm is not None:
+            if self._alarm.when() <= deadline:
+                return
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        """Give up the calls whose time is over; an answer that still comes finds nobody waiting."""
+        now = self._loop.time()
+        if self._alarm is not None and now - self._alarm.when() > LATE_SECONDS:
+            # See `deadline`: what was read meanwhile comes first.
+            self._alarm = self._loop.call_later(LATE_SECONDS, self._give_up)
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._alarm = None
+        now = self._loop.time()
+        for waiting in self._waiting:
+            if waiting.future.done():
+                continue
+            if waiting.deadline <= now:
+                waiting.future.set_exception(late(waiting.budget))
+            else:
+                self._wake_by(waiting.deadline)
+
     def _fail(self, error: StoreUnavailableError) -> None:
         for waiting in self._waiting:
             if not waiting.future.done():
                 waiting.future.set_exception(error)
         self._waiting.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
 
 class _Waiting(NamedTuple):
     future: asyncio.Future[list[Any]]
     expected: int
     answers: list[Any]
+    budget: float
+    deadline: float
 
 
 def _error(message: str) -> StoreError:

@@ -50,7 +50,7 @@ class Store(Protocol):
         ...
 
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
-        """Keep values and append exposures (JSON bodies) to the event stream, in one round trip."""
+        """Keep values and append each answer's `Exposures` (JSON) to the event stream, in one round trip."""
         ...
 
     async def add_events(self, events: Sequence[NewEvent]) -> int:

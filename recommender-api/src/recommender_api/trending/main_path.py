@@ -39,7 +39,7 @@ class TrendingPath:
         positions = np.concatenate([hot, rest])
         scores = live_scores + _below(live_scores[-1] if live_scores else 1.0, len(rest))
         trending = {*hot.tolist(), *contents.trending.get(timeframe, [])}
-        reasons = [["trending"] if position in trending else ["popular"] for position in positions.tolist()]
+        reasons = [("trending",) if position in trending else ("popular",) for position in positions.tolist()]
         explanations = None
         if query.explain:
             explanations = [

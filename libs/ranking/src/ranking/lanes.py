@@ -1,0 +1,169 @@
+"""Steps on many rows at once, written for LLVM where Numba has no words for them; on any CPU they give the same bits.
+
+A row is a bit of a 64-bit word. `LANES` rows are compared at once, and `WORDS` words are what a tree takes at once.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# ruff: noqa: ARG001 - a step's parameters say how it is called; the writer of its code gets their values.
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ranking.jit import compiled
+
+LANES = 16
+WORDS = 4
+ROWS = 64 * WORDS
+
+_INT8, _INT32, _INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+_FLOATS = ir.VectorType(ir.FloatType(), LANES)
+_MASKS = ir.VectorType(_INT64, WORDS)
+_BYTES = ir.VectorType(_INT8, 64)
+_BITS = ir.VectorType(ir.IntType(1), 64)
+
+
+@compiled
+def whole_lanes(rows: int) -> int:
+    """Return how many rows a column has room for."""
+    return (rows + LANES - 1) // LANES * LANES
+
+
+# What Numba calls to write the code of one use: (context, builder, signature, arguments) → value.
+_Codegen = Callable[[Any, Any, Any, Any], Any]
+
+
+def _step(typed: Callable[..., tuple[Any, _Codegen]]) -> Callable[..., Any]:
+    """Make a step that compiled code calls; `typed` gets the kinds of its arguments after Numba's own."""
+    return cast("Callable[..., Any]", intrinsic(typed))
+
+
+@_step
+def tame(_typing: Any, column: Any, start: Any, stop: Any) -> tuple[Any, _Codegen]:
+    """Make NaN in column[start:stop] (float32, whole lanes) 0, as LightGBM does; return the least and the greatest."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = _data(context, builder, signature, arguments, 0)
+        least = _slot(builder, ir.Constant(_FLOATS, [float("inf")] * LANES))
+        greatest = _slot(builder, ir.Constant(_FLOATS, [float("-inf")] * LANES))
+        with cgutils.for_range_slice(builder, arguments[1], arguments[2], ir.Constant(_INT64, LANES)) as (at, _):
+            where = _vector_at(builder, data, at, _FLOATS)
+            value = builder.load(where, align=4)
+            nan = builder.fcmp_unordered("uno", value, value)
+            value = builder.select(nan, ir.Constant(_FLOATS, [0.0] * LANES), value)
+            builder.store(value, where, align=4)
+            for slot, order in ((least, "<"), (greatest, ">")):
+                best = builder.load(slot)
+                builder.store(builder.select(builder.fcmp_ordered(order, value, best), value, best), slot)
+        found = [_across(builder, builder.load(slot), order) for slot, order in ((least, "<"), (greatest, ">"))]
+        return context.make_tuple(builder, signature.return_type, found)
+
+    return types.UniTuple(types.float32, 2)(column, types.intp, types.intp), codegen
+
+
+@_step
+def above(_typing: Any, column: Any, start: Any, threshold: Any, out: Any, place: Any) -> tuple[Any, _Codegen]:
+    """Set out[place] (uint16) to the bits of the rows in column[start:][:LANES] (float32) that are > threshold."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = builder.load(
+            _vector_at(builder, _data(context, builder, signature, arguments, 0), arguments[1], _FLOATS), align=4
+        )
+        higher = builder.fcmp_ordered(">", values, _splat(builder, arguments[2], _FLOATS))
+        out = _data(context, builder, signature, arguments, 3)
+        builder.store(builder.bitcast(higher, ir.IntType(LANES)), builder.gep(out, [arguments[4]]))
+        return context.get_dummy_value()
+
+    return types.void(column, types.intp, types.float32, out, types.intp), codegen
+
+
+@_step
+def part(_typing: Any, reach: Any, node: Any, tests: Any, test: Any, left: Any, right: Any) -> tuple[Any, _Codegen]:
+    """Send the rows that reach a node on: those whose bit of the test is set to the right, the others to the left.
+
+    `reach` and `tests` are uint64 in groups of WORDS; the numbers are those of groups.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, node, _, test, left, right = (
+            builder.mul(argument, ir.Constant(_INT64, WORDS)) if kind is types.intp else argument
+            for kind, argument in zip(signature.args, arguments, strict=True)
+        )
+        reach = _data(context, builder, signature, arguments, 0)
+        tests = _data(context, builder, signature, arguments, 2)
+        rows = builder.load(_vector_at(builder, reach, node, _MASKS), align=8)
+        goes_right = builder.load(_vector_at(builder, tests, test, _MASKS), align=8)
+        builder.store(builder.and_(rows, builder.not_(goes_right)), _vector_at(builder, reach, left, _MASKS), align=8)
+        builder.store(builder.and_(rows, goes_right), _vector_at(builder, reach, right, _MASKS), align=8)
+        return context.get_dummy_value()
+
+    return types.void(reach, types.intp, tests, types.intp, types.intp, types.intp), codegen
+
+
+@_step
+def number(_typing: Any, reach: Any, first: Any, count: Any, out: Any, place: Any) -> tuple[Any, _Codegen]:
+    """Set out[place:][:ROWS] (uint8) to the number of the group, from `first` on, that holds each row's bit."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        nothing = ir.Constant(_BYTES, [0] * 64)
+        numbers = [_slot(builder, nothing) for _ in range(WORDS)]
+        current = _slot(builder, nothing)
+        reach = _data(context, builder, signature, arguments, 0)
+        with cgutils.for_range(builder, arguments[2]) as loop:
+            group = builder.mul(builder.add(arguments[1], loop.index), ir.Constant(_INT64, WORDS))
+            this = builder.load(current)
+            for word, slot in enumerate(numbers):
+                rows = builder.load(builder.gep(reach, [builder.add(group, ir.Constant(_INT64, word))]))
+                builder.store(builder.select(builder.bitcast(rows, _BITS), this, builder.load(slot)), slot)
+            builder.store(builder.add(this, ir.Constant(_BYTES, [1] * 64)), current)
+        out = _data(context, builder, signature, arguments, 3)
+        for word, slot in enumerate(numbers):
+            at = builder.add(arguments[4], ir.Constant(_INT64, 64 * word))
+            builder.store(builder.load(slot), _vector_at(builder, out, at, _BYTES), align=1)
+        return context.get_dummy_value()
+
+    return types.void(reach, types.intp, types.intp, out, types.intp), codegen
+
+
+def _data(context: Any, builder: Any, signature: Any, arguments: Any, which: int) -> Any:
+    """Return the pointer to an array argument's first element."""
+    return context.make_array(signature.args[which])(context, builder, arguments[which]).data
+
+
+def _slot(builder: Any, value: Any) -> Any:
+    """Return a local variable that is set to a value here; LLVM keeps it in a register."""
+    slot = cgutils.alloca_once(builder, value.type)
+    builder.store(value, slot)
+    return slot
+
+
+def _vector_at(builder: Any, data: Any, index: Any, kind: ir.VectorType) -> Any:
+    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
+
+
+def _splat(builder: Any, value: Any, kind: ir.VectorType) -> Any:
+    """Return a vector of one value in all lanes."""
+    unset = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(unset, value, ir.Constant(_INT32, 0))
+    return builder.shuffle_vector(first, unset, ir.Constant(ir.VectorType(_INT32, kind.count), [0] * kind.count))
+
+
+def _across(builder: Any, vector: Any, order: str) -> Any:
+    """Return the lane that comes first in an order, by halving."""
+    lanes = LANES
+    while lanes > 1:
+        lanes //= 2
+        halves = [
+            builder.shuffle_vector(
+                vector,
+                ir.Constant(vector.type, ir.Undefined),
+                ir.Constant(ir.VectorType(_INT32, lanes), list(range(half, half + lanes))),
+            )
+            for half in (0, lanes)
+        ]
+        vector = builder.select(builder.fcmp_ordered(order, *halves), *halves)
+    return builder.extract_element(vector, ir.Constant(_INT32, 0))
