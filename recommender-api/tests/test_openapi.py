@@ -14,6 +14,7 @@ OPERATIONS = {
     "GET /hot/trending",
     "POST /events",
     "POST /models/reload",
+    "GET /models/shadow",
     "GET /health",
     "GET /ready",
     "GET /metrics",

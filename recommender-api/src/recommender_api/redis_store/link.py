@@ -129,7 +129,8 @@ class _Wire(asyncio.Protocol):
         # What the calls of one turn of the loop want sent: writing is most of a call's cost, and one does for all.
         self._unsent: list[bytes] = []
         # One timer for all calls, at the earliest deadline that was known when it was set.
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        self._due = 0.0
 
     def send(self, commands: Sequence[Command], budget: float) -> asyncio.Future[list[Any]]:
         """Write commands; the future gets their answers, or the first that is an error, or what says it took longer."""
@@ -198,15 +199,15 @@ class _Wire(asyncio.Protocol):
 
     def _wake_by(self, deadline: float) -> None:
         if self._alarm is not None:
-            if self._alarm.when() <= deadline:
+            if self._due <= deadline:
                 return
             self._alarm.cancel()
+        self._due = deadline
         self._alarm = self._loop.call_at(deadline, self._expire)
 
     def _expire(self) -> None:
         """Give up the calls whose time is over; an answer that still comes finds nobody waiting."""
-        now = self._loop.time()
-        if self._alarm is not None and now - self._alarm.when() > LATE_SECONDS:
+        if self._loop.time() - self._due > LATE_SECONDS:
             # See `deadline`: what was read meanwhile comes first.
             self._alarm = self._loop.call_later(LATE_SECONDS, self._give_up)
         else:
