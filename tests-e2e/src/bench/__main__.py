@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import alerts, monitoring_collector_faults, monitoring_healthy, monitoring_storm, serving
+from bench import alerts, monitoring_collector_faults, monitoring_healthy, monitoring_storm, serving, shadow
 from bench.results import Result, table, write
 
 PARTS = {
@@ -13,6 +13,7 @@ PARTS = {
     "monitoring-storm": monitoring_storm.measure,
     "monitoring-collector-faults": monitoring_collector_faults.measure,
     "serving": serving.measure,
+    "shadow": shadow.measure,
     "alerts": alerts.measure,
 }
 
