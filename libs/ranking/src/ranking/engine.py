@@ -116,8 +116,8 @@ def select_best(
     limit: int,
 ) -> Ranked:
     """Return the `limit` candidates that diversity chooses, by raw scores [m]; equal ones by catalogue position."""
-    chosen = np.sort(choose(raw, candidates.items, table, diversity, limit))
-    order = chosen[np.argsort(-raw[chosen], kind="stable")]
+    best = np.argsort(-raw, kind="stable")[: diversity.reach(limit)]
+    order = best[np.sort(choose(raw[best], candidates.items[best], table, diversity, limit))]
     return Ranked(candidates.items[order], shown(raw[order]), candidates.channels_of(order), matrix[order])
 
 

@@ -164,7 +164,8 @@ def _precomputed(engine: Engine, n: int) -> Neighbours:
         found = engine.recall(Question(anchor))
         rows = contents.item_rows[found.items]
         raw = engine.ranker.scores(feature_matrix(found, rows, contents.table, anchor=anchor, user=Question().user))
-        chosen = choose(raw, found.items, contents.table, contents.diversity, 60)
+        best = np.argsort(-raw, kind="stable")[: contents.diversity.reach(60)]
+        chosen = best[choose(raw[best], found.items[best], contents.table, contents.diversity, 60)]
         items[anchor, : len(chosen)], scores[anchor, : len(chosen)] = found.items[chosen], shown(raw[chosen])
     return Neighbours(items, scores)
 
