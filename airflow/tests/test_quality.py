@@ -45,6 +45,10 @@ def test_sound_data_passes_untouched_and_without_a_finding(tmp_path: Path) -> No
         assert clean(*folders(tmp_path), NOW) == []
     assert reports == []
     assert pq.read_table(tmp_path / "clean" / "interactions.parquet").num_rows == 400
+    kept = {found["check"]: found for found in json.loads((tmp_path / "clean" / "report.json").read_bytes())}
+    assert {found["severity"] for found in kept.values()} == {"ok"}
+    assert (kept["interactions.null_ts"]["value"], kept["interactions.null_ts"]["threshold"]) == (0.0, 0.01)
+    assert {"datasets.negative_price", "interactions.unknown_user", "interactions.volume_drop"} <= kept.keys()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,8 @@ def test_a_bad_interaction_is_left_out_and_reported_by_its_check(
         "warning",
         str(round(1 / 401, 6)),
     )
-    assert [found["check"] for found in json.loads((tmp_path / "clean" / "report.json").read_bytes())] == [check]
+    kept = {found["check"]: found for found in json.loads((tmp_path / "clean" / "report.json").read_bytes())}
+    assert [name for name, found in kept.items() if found["severity"] != "ok"] == [check]
 
 
 @pytest.mark.parametrize(

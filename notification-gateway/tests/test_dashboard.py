@@ -38,9 +38,17 @@ class Surroundings(ThreadingHTTPServer):
         version = re.fullmatch(r"/models/ranker/versions/(\d+)", path)
         if version:
             better = int(version[1]) * 0.006
-            return {
-                "manifest": {"metrics": {"ndcg@10": 0.16 + better, "ndcg@10.ease": 0.094, "recall@10": 0.2 + better}}
-            }
+            checks = [
+                {"check": name, "severity": severity, "value": value, "threshold": bound}
+                for name, severity, value, bound in (
+                    ("interactions.null_ts", "ok", 0.0, 0.01),
+                    ("datasets.null_title", "warning", 0.004, 0.01),
+                    ("interactions.negative_price", "warning", 0.031, 0.05),
+                    ("interactions.future_ts", "ok", 0.0, 0.05),
+                )
+            ]
+            metrics = {"ndcg@10": 0.16 + better, "ndcg@10.ease": 0.094, "recall@10": 0.2 + better}
+            return {"manifest": {"metrics": metrics, "data_checks": checks}}
         at = self.watch.now
         if path == "/models/ranker":
             versions = [
@@ -264,10 +272,13 @@ def test_the_panels_show_what_prometheus_and_the_registry_say(running: RunningAp
     assert all(stage in legend for stage in ("read", "recall", "rank", "request"))
     page.goto(f"{running.url}/dashboard/data")
     assert "20 / 21" in page.locator(".tile b").first.inner_text()
-    assert "d ago" not in page.locator(".two").inner_text()
+    assert "last run: v7, 1 d ago" in page.locator(".two section").first.inner_text()
     nulls, others = (page.locator(".two section table").nth(number).inner_text() for number in (0, 1))
-    assert "interactions.null_ts" in nulls
-    assert "interactions.negative_price" in others
+    assert nulls.splitlines()[1:] == ["ok interactions.null_ts\t0\t0.01", "warning datasets.null_title\t0.004\t0.01"]
+    assert "warning interactions.negative_price\t0.031\t0.05" in others
+    findings = page.locator("section", has_text="Findings").last.inner_text()
+    assert "interactions.negative_price" in findings
+    assert "d ago" not in findings
     page.goto(f"{running.url}/dashboard/models")
     text = page.locator("main").inner_text()
     assert all(part in text for part in ("ci@main", "nightly training", "shadow v7", "primary v6", "0.2020"))

@@ -58,6 +58,25 @@ def test_p2_of_a_day_is_a_digest_on_the_dashboard_and_no_message(step_with: Make
     assert stepped.rows(notifications) == []
 
 
+def test_a_fault_that_comes_and_goes_has_one_row_and_crowds_out_no_other(step_with: Make) -> None:
+    stepped = step_with(alert_timezone="UTC", alert_digest_hour=9)
+    warn(stepped, "pipeline", "once", "ValueError")
+    for number in range(120):
+        stepped.pass_time(minutes=2)
+        recurring = ("data_quality", f"check_{number % 2}")
+        warn(stepped, *recurring)
+        warn(stepped, *recurring)
+        stepped.fire(signal(recurring, stepped.watch.now, kind="recovered", level="warning"))
+    stepped.pass_time(hours=20)
+    (digest,) = stepped.rows(digests)
+    assert "121 个事件 incidents" in digest["notice"]["title"]
+    first, second, last = digest["notice"]["paragraphs"]
+    for row in (first, second):
+        assert "240 次 times · 60 个事件 incidents" in row
+    assert "once" in last
+    assert "2 次 times" in last
+
+
 def test_over_72_hours_every_hour_is_told_once_also_across_restarts(database_url: str) -> None:
     watch = Watch(datetime(2026, 3, 28, 0, 30, tzinfo=UTC))
     stepped = SteppedGateway(settings(database_url, alert_timezone="Europe/Berlin"), watch)

@@ -106,8 +106,24 @@ def test_a_shadow_that_cannot_be_loaded_costs_nothing_and_is_reported_once(
     assert missing.status_code == 404
     assert "checksum" in missing.json()["detail"]
     registry.bundles["2"] = archives.second.read_bytes()
-    assert api.post("/models/reload", token=ADMIN_TOKEN).status_code == 200
+    with monitoring.testing.captured() as reports:
+        assert api.post("/models/reload", token=ADMIN_TOKEN).status_code == 200
     assert report(api)["shadow_version"] == "2"
+    assert [each.point_id for each in reports.recovered] == ["model.deployment_failed"]
+
+
+def test_a_shadow_does_not_make_a_primary_that_failed_the_one_to_start_from(
+    start: Start, registry: RegistryStandIn, archives: Any
+) -> None:
+    api = start(model_poll_seconds=3600)
+    damaged = registry.push("2", archives.second)
+    registry.bundles["2"] = b"not a bundle"
+    registry.deploy(damaged, shadow=registry.push("3", archives.second))
+    assert api.post("/models/reload", token=ADMIN_TOKEN).status_code == 409
+    assert report(api)["shadow_version"] == "3"
+    api.__exit__(None, None, None)
+    registry.mode = "503"
+    assert start().ask("/similar/105")["model_version"] == "1"
 
 
 def test_a_shadow_that_leaves_takes_its_figures_along(start: Start, registry: RegistryStandIn, archives: Any) -> None:

@@ -45,3 +45,27 @@ def test_a_new_version_is_served_without_a_restart_and_can_be_rolled_back(stack:
     assert rolled_back.status_code in (200, 201)
     stack.wait_until(lambda: stack.served_version() == serving, within=15, what="the API serves the old version again")
     assert stack.programs.main_process("recommender-api") == process
+
+
+def test_a_shadow_is_compared_on_live_traffic_and_taken_back(stack: RunningStack) -> None:
+    serving, version = stack.active_version(), stack.push_another_version()
+    deployed = stack.registry.post("/models/ranker/deployments", json={"version": version, "mode": "shadow"})
+    assert deployed.status_code == 201
+    datasets = iter(list(stack.titles) * 10)
+
+    def compared() -> bool:
+        answer = stack.api.get(f"/similar/{next(datasets)}").json()
+        assert (answer["model_version"], answer["model_variant"]) == (serving, "primary")
+        report = stack.api.get("/models/shadow")
+        return report.status_code == 200 and report.json()["compared"] >= 3
+
+    stack.wait_until(compared, within=30, what="the shadow is compared")
+    report = stack.api.get("/models/shadow").json()
+    assert (report["primary_version"], report["shadow_version"], report["failed"]) == (serving, version, 0)
+    # It is the same model under another version.
+    assert (report["overlap_at_10"], report["score_difference"]) == (1.0, 0.0)
+
+    assert stack.registry.post("/models/ranker/rollback", json={"mode": "shadow"}).status_code == 201
+    stack.wait_until(
+        lambda: stack.api.get("/models/shadow").status_code == 404, within=15, what="the shadow has left the API"
+    )

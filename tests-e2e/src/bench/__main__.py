@@ -13,6 +13,7 @@ from bench import (
     serving,
     serving_redis_faults,
     serving_size,
+    shadow,
 )
 from bench.results import Result, table, write
 
@@ -23,6 +24,7 @@ PARTS = {
     "serving": serving.measure,
     "serving-redis-faults": serving_redis_faults.measure,
     "serving-size": serving_size.measure,
+    "shadow": shadow.measure,
     "alerts": alerts.measure,
 }
 

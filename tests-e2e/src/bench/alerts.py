@@ -23,10 +23,10 @@ from wechat_simulator.server import SimulatorServer
 from wechat_simulator.settings import Settings as SimulatorSettings
 
 TOKEN = "bench-token"
-SECONDS = 90
 PER_SECOND = 50
-# A member gets at most 30 messages a minute, and the gateway keeps below that.
-URGENT_EVERY_SECONDS = 4
+# A member gets at most 30 messages a minute, and the gateway, which keeps below that, spreads what comes after the
+# first twenty: so each round is another gateway's, of twenty urgent signals, one a second.
+ROUNDS, SECONDS = 10, 20
 STORM_SIGNALS, STORM_FINGERPRINTS, BATCH = 100_000, 20, 1_000
 POLICY = Path(__file__).parents[3] / "deploy" / "alerts.yaml"
 SIMULATED = SimulatorSettings(weixin_corp_secret=SecretStr("bench-corp-secret"))
@@ -35,19 +35,37 @@ SIMULATED = SimulatorSettings(weixin_corp_secret=SecretStr("bench-corp-secret"))
 def measure(folder: Path) -> list[Result]:
     """Measure on PostgreSQL, as in production."""
     with running_cluster() as cluster, SimulatorServer.on_free_port(SIMULATED) as simulator:
-        with _gateway(folder, cluster, "latency", simulator.url) as gateway:
-            results = _latency(gateway, simulator.url)
-        httpx.post(f"{simulator.url}/_control/reset", timeout=5).raise_for_status()
+        took: list[float] = []
+        late = 0.0
+        for number in range(ROUNDS):
+            with _gateway(folder, cluster, f"latency_{number}", simulator.url) as gateway:
+                more, lag = _latency(gateway, simulator.url)
+            took, late = sorted(took + more), max(late, lag)
+            httpx.post(f"{simulator.url}/_control/reset", timeout=5).raise_for_status()
         with _gateway(folder, cluster, "storm", simulator.url) as gateway:
-            return results + _storm(gateway, simulator.url)
+            return _latencies(took, late) + _storm(gateway, simulator.url)
 
 
-def _latency(gateway: httpx.Client, simulator: str) -> list[Result]:
+def _latencies(took: list[float], late: float) -> list[Result]:
+    part = f"alerts, {PER_SECOND} signals/s: "
+    urgent = ROUNDS * SECONDS
+    return [
+        Result(part + "urgent signals", urgent, "signals"),
+        Result(part + "messages of them", len(took), "messages", Goal(least=urgent, most=urgent)),
+        Result(part + "signal to message, median", took[len(took) // 2], "s"),
+        Result(part + "signal to message, p99", took[int(len(took) * 0.99)], "s", Goal(most=2.0)),
+        Result(part + "signal to message, longest", took[-1], "s"),
+        Result(part + "the load's own lag", late, "s"),
+    ]
+
+
+def _latency(gateway: httpx.Client, simulator: str) -> tuple[list[float], float]:
+    """Return the seconds from each urgent signal to its message, and how late the load was at most."""
     began: dict[str, float] = {}
     late = 0.0
 
     def send(number: int) -> None:
-        urgent = number % (URGENT_EVERY_SECONDS * PER_SECOND) == 0
+        urgent = number % PER_SECOND == 0
         name = f"urgent_{number}"
         if urgent:
             began[name] = time.time()
@@ -67,15 +85,7 @@ def _latency(gateway: httpx.Client, simulator: str) -> list[Result]:
         for name, at in began.items():
             if f"{name}:" in message["content"]:
                 took.append(datetime.fromisoformat(message["received_at"]).timestamp() - at)
-    took.sort()
-    part = f"alerts, {PER_SECOND} signals/s: "
-    return [
-        Result(part + "urgent signals", len(began), "signals"),
-        Result(part + "messages of them", len(took), "messages", Goal(least=len(began), most=len(began))),
-        Result(part + "signal to message, median", took[len(took) // 2], "s"),
-        Result(part + "signal to message, p99", took[int(len(took) * 0.99)], "s", Goal(most=2.0)),
-        Result(part + "the load's own lag", late, "s"),
-    ]
+    return took, late
 
 
 def _storm(gateway: httpx.Client, simulator: str) -> list[Result]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts.bundle import BundleManifest, DataWindow, catalogue_sketch, pack, write_manifest
+from contracts.bundle import BundleManifest, DataCheck, DataWindow, catalogue_sketch, pack, write_manifest
 from contracts.features import FEATURE_SCHEMA
 from pipeline.bundle.golden import golden_requests
 from pipeline.records import Records
@@ -24,6 +24,7 @@ def build_bundle(
     version: str,
     git_commit: str | None,
     metrics: dict[str, float],
+    data_checks: list[DataCheck],
     created_at: datetime,
     seed: int,
 ) -> BundleManifest:
@@ -43,6 +44,7 @@ def build_bundle(
             data_window=_window(records),
             feature_schema=FEATURE_SCHEMA,
             catalogue_sketch=catalogue_sketch(records.catalogue.titles),
+            data_checks=data_checks,
             metrics=metrics,
         ),
     )

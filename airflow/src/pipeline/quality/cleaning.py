@@ -35,47 +35,47 @@ class _Check(NamedTuple):
 
 
 def clean(extracted: Path, folder: Path, now: datetime) -> list[Finding]:
-    """Write the rows that pass below `folder`, with `report.json`, and return the findings, each reported.
+    """Write the rows that pass below `folder`, with `report.json`, and return what is amiss, each finding reported.
 
     Raises `DataError` when one is critical.
     """
     datasets = pq.read_table(extracted / "datasets.parquet")
     users = pq.read_table(extracted / "users.parquet")
     interactions = pq.read_table(extracted / "interactions.parquet")
-    findings: list[Finding] = []
-    datasets = _apply("datasets", datasets, _dataset_checks(), findings)
+    checked: list[Finding] = []
+    datasets = _apply("datasets", datasets, _dataset_checks(), checked)
     datasets = datasets.filter(pc.invert(datasets["is_deleted"].fill_null(False)))
-    users = _apply("users", users, [_null("users", "id"), _repeated("users", "id")], findings)
-    interactions = _apply("interactions", interactions, _interaction_checks(datasets, now), findings)
-    findings += filter(None, [_empty("datasets", datasets), _empty("interactions", interactions)])
-    findings += filter(None, [_unknown_users(interactions, users), volume_finding(interactions["ts"])])
+    users = _apply("users", users, [_null("users", "id"), _repeated("users", "id")], checked)
+    interactions = _apply("interactions", interactions, _interaction_checks(datasets, now), checked)
+    checked += filter(None, [_empty("datasets", datasets), _empty("interactions", interactions)])
+    checked += filter(None, [_unknown_users(interactions, users), volume_finding(interactions["ts"])])
     for name, table in (("datasets", datasets), ("users", users), ("interactions", interactions)):
         pq.write_table(table, folder / f"{name}.parquet")
-    (folder / "report.json").write_text(
-        json.dumps([asdict(finding) for finding in findings], indent=2), encoding="utf-8"
-    )
-    _report(findings)
-    return findings
+    (folder / "report.json").write_text(json.dumps([asdict(each) for each in checked], indent=2), encoding="utf-8")
+    _report(checked)
+    return [each for each in checked if each.severity != "ok"]
 
 
-def _report(findings: list[Finding]) -> None:
-    for finding in findings:
+def _report(checked: list[Finding]) -> None:
+    for finding in checked:
+        if finding.severity == "ok":
+            continue
         _log.warning("%s: %s (%s)", finding.check, finding.details, finding.severity)
         track_data_quality_issue(finding.check, finding.severity, finding.details, finding.value, finding.threshold)
-    critical = [finding for finding in findings if finding.severity == "critical"]
+    critical = [finding for finding in checked if finding.severity == "critical"]
     if critical:
         raise DataError("; ".join(f"{finding.check}: {finding.details}" for finding in critical))
 
 
-def _apply(name: str, table: pa.Table, checks: list[_Check], findings: list[Finding]) -> pa.Table:
+def _apply(name: str, table: pa.Table, checks: list[_Check], checked: list[Finding]) -> pa.Table:
     for check in checks:
         refused = check.refuses(table)
         bad = int(pc.sum(refused).as_py() or 0)
         finding = share_finding(
             check.name, bad, len(table), f"{name} {check.what}", critical_above=check.critical_above
         )
-        if finding:
-            findings.append(finding)
+        checked.append(finding)
+        if bad:
             table = table.filter(pc.invert(refused))
     return table
 
@@ -139,16 +139,14 @@ def _later_rows(table: pa.Table, keys: list[str]) -> pa.ChunkedArray:
     return pa.chunked_array([pc.invert(pc.is_in(rows, first))])
 
 
-def _unknown_users(interactions: pa.Table, users: pa.Table) -> Finding | None:
+def _unknown_users(interactions: pa.Table, users: pa.Table) -> Finding:
     """Users that only the interactions know are kept: someone who signed up today has behaved already."""
     unknown = int(pc.sum(pc.invert(pc.is_in(interactions["user_id"], users["id"]))).as_py() or 0)
-    if not unknown:
-        return None
-    share = unknown / len(interactions)
+    share = unknown / max(1, len(interactions))
     details = f"{unknown:,} of {len(interactions):,} interactions are of users outside the users table; they are kept"
     return Finding(
         "interactions.unknown_user",
-        "warning" if share > _MANY_UNKNOWN_USERS else "info",
+        "warning" if share > _MANY_UNKNOWN_USERS else "info" if unknown else "ok",
         details,
         round(share, 6),
         _MANY_UNKNOWN_USERS,

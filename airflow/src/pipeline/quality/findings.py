@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Severity = Literal["critical", "warning", "info"]
+Severity = Literal["critical", "warning", "info", "ok"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check outside its bounds: `value` against `threshold`, both shares in 0..1 or counts as `details` says."""
+    """What one check said: `value` against `threshold`, both shares in 0..1 or counts as `details` says."""
 
     check: str
     severity: Severity
@@ -19,10 +19,10 @@ class Finding:
 
 def share_finding(
     check: str, bad: int, total: int, what: str, *, critical_above: float, dropped: bool = True
-) -> Finding | None:
-    """Judge `bad` of `total` rows: none is no finding, a share past `critical_above` stops the run."""
+) -> Finding:
+    """Judge `bad` of `total` rows: none is fine, a share past `critical_above` stops the run."""
     if not bad:
-        return None
+        return Finding(check, "ok", f"0 of {total:,} {what}", 0.0, critical_above)
     share = bad / total
     severity: Severity = "critical" if share > critical_above else "warning"
     end = "; they are left out" if dropped and severity == "warning" else ""

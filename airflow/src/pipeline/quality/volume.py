@@ -18,12 +18,11 @@ def volume_finding(ts: pa.ChunkedArray) -> Finding | None:
     age = (seconds.max() - seconds) // _DAY
     by_day = np.bincount(age[age <= _DAYS_BEFORE], minlength=_DAYS_BEFORE + 1)
     usual = by_day[1:].mean()
-    if by_day[0] >= usual * _LEAST_SHARE:
-        return None
+    dried_up = by_day[0] < usual * _LEAST_SHARE
     return Finding(
         "interactions.volume_drop",
-        "warning",
+        "warning" if dried_up else "ok",
         f"{by_day[0]:,} interactions in the last 24 hours, {usual:,.0f} a day in the week before",
-        round(float(by_day[0] / usual), 4),
+        round(float(by_day[0] / usual), 4) if usual else 1.0,
         _LEAST_SHARE,
     )

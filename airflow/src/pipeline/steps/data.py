@@ -4,6 +4,9 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from pydantic import TypeAdapter
+
+from contracts.bundle import DataCheck
 from contracts.snapshot import write_snapshot
 from pipeline.arrays import load_array, save_arrays
 from pipeline.artifacts import join, reading, writing
@@ -20,6 +23,7 @@ from ranking.features import ItemTable
 from ranking.recall import Popular
 
 _log = logging.getLogger(__name__)
+_CHECKS = TypeAdapter(list[DataCheck])
 
 
 @monitor_pipeline_step("extract")
@@ -80,6 +84,12 @@ def load_records(run: str) -> Records:
     """Read `clean/`."""
     with reading(join(run, "clean")) as folder:
         return Records.load(folder)
+
+
+def load_checks(run: str) -> list[DataCheck]:
+    """Read what the checks of the data said, passed ones too."""
+    with reading(join(run, "clean")) as folder:
+        return _CHECKS.validate_json((folder / "report.json").read_bytes())
 
 
 def load_items(run: str) -> ItemState:

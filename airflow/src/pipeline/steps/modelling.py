@@ -16,7 +16,7 @@ from pipeline.precompute import precompute as precompute_lists
 from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
 from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_issue
 from pipeline.settings import Settings
-from pipeline.steps.data import load_items, load_records, version_of
+from pipeline.steps.data import load_checks, load_items, load_records, version_of
 from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_past
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
@@ -97,6 +97,7 @@ def bundle(settings: Settings, run: str) -> str:
             version=version_of(run),
             git_commit=settings.git_commit,
             metrics=load_metrics(run),
+            data_checks=load_checks(run),
             created_at=datetime.now(UTC),
             seed=settings.seed,
         )

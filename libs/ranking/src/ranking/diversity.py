@@ -42,13 +42,13 @@ def choose(
     """Return the rows of at most `limit` candidates in the order of choice: its first k are the choice of k.
 
     `raw` float64 [m] and `items` int32 [m] are the candidates' raw scores and positions. What lies past the head
-    follows by score; equal scores keep their order.
+    follows by score; of candidates that are worth the same the first is chosen.
     """
-    order = _best(raw, max(limit, settings.head))
-    if settings.relevance < 1:
-        weights = (settings.relevance, settings.same_provider)
-        _choose(order, raw, items, table.content, table.provider, *weights, settings.head, limit)
-    return order[:limit]
+    best = _best(raw, limit if settings.relevance == 1 else max(limit, settings.head))
+    if settings.relevance == 1:
+        return best
+    weights = (settings.relevance, settings.same_provider)
+    return best[_choose(raw[best], items[best], table.content, table.provider, *weights, settings.head, limit)]
 
 
 @compiled
@@ -70,7 +70,6 @@ def _best(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 
 @compiled
 def _choose(
-    order: NDArray[np.int64],
     raw: NDArray[np.float64],
     items: NDArray[np.int32],
     content: NDArray[np.float32],
@@ -79,29 +78,25 @@ def _choose(
     same_provider: float,
     head: int,
     limit: int,
-) -> None:
-    """Bring what is chosen to the front of `order`, the ranking; the rest of its head stays behind it as it was."""
-    size = min(head, len(order))
+) -> NDArray[np.int64]:
+    size = min(head, len(raw))
     # Turned, so that a CPU compares 8 or 16 candidates at once, each still summed up in one order.
     dimensions = content.shape[1]
     vectors = np.zeros(((dimensions + 3) // 4 * 4, size), np.float32)
     providers = np.empty(size, np.int32)
-    values = np.empty(size, np.float64)
+    gains = np.empty(size, np.float64)
     for row in range(size):
-        item = items[order[row]]
         for dimension in range(dimensions):
-            vectors[dimension, row] = content[item, dimension]
-        providers[row] = provider[item]
-        values[row] = relevance / (1.0 + np.exp(-raw[order[row]]))
-    gains = values.copy()
+            vectors[dimension, row] = content[items[row], dimension]
+        providers[row] = provider[items[row]]
+        gains[row] = relevance / (1.0 + np.exp(-raw[row]))
+    values = gains.copy()
     nearest = np.zeros(size, np.float32)
     similarity = np.empty(size, np.float32)
-    chosen = np.empty(size, np.int64)
-    count = min(limit, size)
-    for turn in range(count):
+    chosen = np.arange(min(limit, len(raw)))
+    for turn in range(min(len(chosen), size)):
         best = np.argmax(values)
-        chosen[turn] = order[best]
-        order[best] = -1
+        chosen[turn] = best
         gains[best] = -np.inf
         similarity[:] = 0.0
         for start in range(0, len(vectors), 4):
@@ -116,8 +111,4 @@ def _choose(
                 alike = max(alike, np.float32(same_provider))
             nearest[row] = max(nearest[row], alike)
             values[row] = gains[row] - (1.0 - relevance) * nearest[row]
-    for row in range(size):
-        if order[row] >= 0:
-            chosen[count] = order[row]
-            count += 1
-    order[:size] = chosen
+    return chosen

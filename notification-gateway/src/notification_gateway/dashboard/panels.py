@@ -81,11 +81,10 @@ class Panels:
 
     def _data(self, connection: Connection, now: datetime) -> dict[str, Any]:
         x, counts = queries.over_time(connection, now, RATE_STEP, int(WEEK / RATE_STEP), "data_quality")
-        findings = queries.last_findings(connection, now - WEEK)
         return {
             "checks": _by_level(x, counts),
-            "nulls": [each for each in findings if ".null_" in each.check],
-            "others": [each for each in findings if ".null_" not in each.check],
+            "run": self._ask(self._registry, self._last_run),
+            "findings": queries.last_findings(connection, now - WEEK),
             "databases": queries.incidents_in(connection, ["database"], now - WEEK),
             "sync_failures": queries.incidents_in(connection, ["feature_store"], now - WEEK),
             "syncs": self._ask(self._prometheus, lambda: self._syncs(now)),
@@ -114,6 +113,18 @@ class Panels:
             return Outside(ask())
         except (SourceError, KeyError, TypeError, ValueError) as error:
             return Outside(missing=str(error))
+
+    def _last_run(self) -> dict[str, Any] | None:
+        """Return the newest version's checks, nulls and the rest."""
+        newest = self._registry.versions(1)
+        if not newest or not newest[0].checks:
+            return None
+        checks = newest[0].checks
+        return {
+            "version": newest[0],
+            "nulls": [each for each in checks if ".null_" in each.check],
+            "others": [each for each in checks if ".null_" not in each.check],
+        }
 
     def _serving(self) -> dict[str, Any] | None:
         return next(

@@ -94,12 +94,23 @@ class Prometheus:
 
 
 @dataclass(frozen=True)
+class DataCheck:
+    """What one check of the data said when a version was made; `severity` is ok where it passed."""
+
+    check: str
+    severity: str
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True)
 class Version:
-    """A model version and what it was measured at."""
+    """A model version, what it was measured at, and what the checks of its data said."""
 
     version: str
     created_at: datetime
     metrics: Mapping[str, float]
+    checks: Sequence[DataCheck] = ()
 
 
 class Registry:
@@ -108,7 +119,7 @@ class Registry:
     def __init__(self, source: Source, model: str) -> None:
         self._source = source
         self._model = model
-        self._manifests: dict[str, Mapping[str, float]] = {}
+        self._manifests: dict[str, Mapping[str, Any]] = {}
 
     @property
     def configured(self) -> bool:
@@ -121,23 +132,31 @@ class Registry:
         deployments: list[dict[str, Any]] = found["deployments"]
         return [each | {"created_at": datetime.fromisoformat(each["created_at"])} for each in deployments]
 
-    def versions(self) -> list[Version]:
+    def versions(self, most: int = VERSIONS_SHOWN) -> list[Version]:
         """Return the newest versions, oldest first; raises `SourceError`."""
         try:
-            listed = self._source.get(f"/models/{self._model}")["versions"][:VERSIONS_SHOWN]
+            listed = self._source.get(f"/models/{self._model}")["versions"][:most]
         except SourceError as error:
             if str(error) == "HTTP 404":
                 return []
             raise
-        return [
-            Version(each["version"], datetime.fromisoformat(each["created_at"]), self._metrics(each["version"]))
-            for each in reversed(listed)
-        ]
+        return [self._version(each) for each in reversed(listed)]
 
-    def _metrics(self, version: str) -> Mapping[str, float]:
+    def _version(self, listed: Mapping[str, Any]) -> Version:
+        manifest = self._manifest(listed["version"])
+        return Version(
+            listed["version"],
+            datetime.fromisoformat(listed["created_at"]),
+            manifest.get("metrics", {}),
+            [
+                DataCheck(str(each["check"]), str(each["severity"]), float(each["value"]), float(each["threshold"]))
+                for each in manifest.get("data_checks", [])
+            ],
+        )
+
+    def _manifest(self, version: str) -> Mapping[str, Any]:
         if version not in self._manifests:
-            manifest = self._source.get(f"/models/{self._model}/versions/{version}")["manifest"]
-            self._manifests[version] = manifest.get("metrics", {})
+            self._manifests[version] = self._source.get(f"/models/{self._model}/versions/{version}")["manifest"]
         return self._manifests[version]
 
 

@@ -16,7 +16,8 @@ from notification_gateway.policy.model import Alert
 # WeChat takes 2048 bytes in all, and the advice below the message must still fit.
 MAX_MESSAGE = 300
 MAX_REQUEST_IDS = 3
-MAX_ROWS = 40
+# Of a summary, which is an email or a page: different faults, not incidents.
+MAX_ROWS = 100
 # Of a storm, so that a WeChat text still holds them.
 MAX_MEMBERS = 15
 
@@ -95,21 +96,27 @@ class Composer:
     def summary(
         self, alert: Alert, start: datetime, end: datetime, entries: Sequence[SummaryEntry], by_time: Sequence[int]
     ) -> Notice:
-        """Say what happened in a period, most frequent first; `by_time` are the occurrences of its equal parts."""
-        ordered = sorted(entries, key=lambda entry: (entry.incident.priority, -entry.occurrences))
-        rows = [self._row(entry) for entry in ordered[:MAX_ROWS]]
+        """Say what happened in a period, most frequent first; `by_time` are the occurrences of its equal parts.
+
+        A fault that came and went many times has one row, so that it doesn't crowd out the others.
+        """
+        faults: dict[str, list[SummaryEntry]] = {}
+        for entry in entries:
+            faults.setdefault(entry.incident.key, []).append(entry)
+        ordered = sorted(faults.values(), key=lambda fault: (_urgency(fault), -_occurrences(fault)))
+        rows = [self._row(fault) for fault in ordered[:MAX_ROWS]]
         if len(ordered) > MAX_ROWS:
-            rows.append(self._more(len(ordered) - MAX_ROWS))
+            rows.append(self._more(sum(len(fault) for fault in ordered[MAX_ROWS:])))
         lines = [
             self._line("时段", "Period", f"{self._time(start)} – {self._time(end)}"),
-            self._line("事件", "Incidents", str(len(ordered))),
-            self._line("次数", "Times", str(sum(entry.occurrences for entry in ordered))),
+            self._line("事件", "Incidents", str(len(entries))),
+            self._line("次数", "Times", str(_occurrences(entries))),
         ]
         if dashboard := self._links.dashboard():
             lines.append(self._link("面板", "Dashboard", dashboard))
         labels = (f"{start.astimezone(self._zone):%H:%M}", f"{end.astimezone(self._zone):%H:%M}")
         return self._notice(
-            f"【{_SUMMARY_TITLES[alert].to(self._language)}】{self._count(len(ordered))}",
+            f"【{_SUMMARY_TITLES[alert].to(self._language)}】{self._count(len(entries))}",
             tuple(lines),
             paragraphs=tuple(rows),
             chart=Chart(title=self._in("次数", "Times"), labels=labels, values=tuple(by_time)),
@@ -146,12 +153,14 @@ class Composer:
             )
         return self._line("次数", "Times", value)
 
-    def _row(self, entry: SummaryEntry) -> str:
-        incident = entry.incident
+    def _row(self, fault: Sequence[SummaryEntry]) -> str:
+        incident = max((entry.incident for entry in fault), key=lambda each: each.id)
         state = (_OPEN if incident.state == "open" else _RESOLVED).to(self._language)
-        times = f"{entry.occurrences} {self._in('次', 'times')}"
+        times = f"{_occurrences(fault)} {self._in('次', 'times')}"
+        if len(fault) > 1:
+            times += f" · {self._count(len(fault))}"
         return (
-            f"{incident.priority} · {self._name(incident)} · {incident.service} · {times} · {state} · "
+            f"{_urgency(fault)} · {self._name(incident)} · {incident.service} · {times} · {state} · "
             f"{_cut(incident.message, 160)}"
         )
 
@@ -205,6 +214,14 @@ class Composer:
 
     def _time(self, at: datetime) -> str:
         return f"{at.astimezone(self._zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _urgency(fault: Sequence[SummaryEntry]) -> str:
+    return min(entry.incident.priority for entry in fault)
+
+
+def _occurrences(entries: Sequence[SummaryEntry]) -> int:
+    return sum(entry.occurrences for entry in entries)
 
 
 def _duration(span: timedelta) -> str:

@@ -136,11 +136,10 @@ class Updater:
         """Load the shadow, or let it go; nothing that goes wrong with it touches what serves."""
         wanted, held = active.shadow, self._models.shadow
         if wanted == (None if held is None else held.deployment):
-            self._shadow_failure = None
+            self._shadow_in_step()
             return
-        if self._models.serving is None or (
-            wanted is not None and not at_once and self._waits(self._shadow_failure, wanted)
-        ):
+        waits = wanted is not None and not at_once and self._waits(self._shadow_failure, wanted)
+        if waits or self._models.serving is None:
             return
         try:
             self._models.shadow = None if wanted is None else await self._model(wanted)
@@ -148,10 +147,17 @@ class Updater:
             self._models.shadow = None
             self._shadow_failure = self._failed(self._shadow_failure, error.deployment, error)
         else:
-            self._shadow_failure = None
+            self._shadow_in_step()
             _log.info("shadow: %s", "none" if wanted is None else f"version {wanted.version}")
-            await asyncio.to_thread(self._remember, active)
+            if self._served() == _versions(active):
+                await asyncio.to_thread(self._remember, active)
         self._on_change()
+
+    def _shadow_in_step(self) -> None:
+        if self._shadow_failure is not None:
+            self._shadow_failure = None
+            if self._failure is None:
+                monitoring.recovered("model.deployment_failed")
 
     def _served(self) -> tuple[Deployment | None, ...]:
         serving = self._models.serving

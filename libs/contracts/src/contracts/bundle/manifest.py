@@ -1,7 +1,7 @@
 """`manifest.json` of a bundle: what it is, what it was made from, and the checksum of every file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,6 +34,15 @@ class DataWindow(BaseModel):
     datasets: Annotated[int, Field(ge=0)]
 
 
+class DataCheck(BaseModel):
+    """What one check of the data said when the bundle was made: `value` against `threshold`."""
+
+    check: str
+    severity: Literal["ok", "info", "warning", "critical"]
+    value: float
+    threshold: float
+
+
 class BundleManifest(BaseModel):
     """Schema of `manifest.json`; `version` is what the pipeline called the run, the registry gives its own."""
 
@@ -48,6 +57,7 @@ class BundleManifest(BaseModel):
     feature_schema: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
     features: list[FeatureSpec] = [FeatureSpec(name=f.name, dtype=f.dtype, default=f.default) for f in FEATURES]
     catalogue_sketch: list[str] = []
+    data_checks: list[DataCheck] = []
     metrics: dict[str, float]
     files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = {}
 
