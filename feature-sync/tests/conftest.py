@@ -1,15 +1,20 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from pydantic import SecretStr
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 import feature_sync
+from feature_sync.app import create_app
 from feature_sync.connections import open_redis
 from feature_sync.events.log import SCHEMA, EventLog
+from feature_sync.settings import Settings
 from servicekit.database import migrate, open_database
 from servicekit.redis_urls import disconnect
+from testkit.serving import Served
 
 
 @pytest.fixture
@@ -38,3 +43,12 @@ def event_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventL
     migrate(engine, SCHEMA, Path(feature_sync.__file__).parent / "migrations")
     yield EventLog(engine)
     engine.dispose()
+
+
+@pytest.fixture
+def worker(redis_url: str, postgres_url: str) -> Iterator[httpx.Client]:
+    settings = Settings(
+        redis_url=SecretStr(redis_url), database_url=SecretStr(postgres_url), admin_token=SecretStr("the-token")
+    )
+    with Served(create_app(settings)) as served, httpx.Client(base_url=served.url) as client:
+        yield client

@@ -1,25 +1,10 @@
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-import pytest
-from pydantic import SecretStr
 
 from contracts.snapshot import write_snapshot
-from feature_sync.app import create_app
-from feature_sync.settings import Settings
 from native.waiting import wait_until
-from testkit.serving import Served
-
-
-@pytest.fixture
-def worker(redis_url: str, postgres_url: str) -> Iterator[httpx.Client]:
-    settings = Settings(
-        redis_url=SecretStr(redis_url), database_url=SecretStr(postgres_url), admin_token=SecretStr("the-token")
-    )
-    with Served(create_app(settings)) as served, httpx.Client(base_url=served.url) as client:
-        yield client
 
 
 def test_a_sync_over_http_ends_as_done(worker: httpx.Client, tmp_path: Path) -> None:
