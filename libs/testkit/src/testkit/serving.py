@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from native.waiting import wait_until
+from servicekit.http_protocol import HttpProtocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -15,10 +16,10 @@ START_SECONDS = 15
 
 
 class Served:
-    """Serves `app` for the length of a block at `url`."""
+    """Serves `app`, as services are, for the length of a block at `url`."""
 
     def __init__(self, app: "ASGIApp") -> None:
-        self._server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+        self._server = uvicorn.Server(uvicorn.Config(app, http=HttpProtocol, port=0, log_config=None))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> Self:
