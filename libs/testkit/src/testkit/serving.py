@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from native.waiting import wait_until
-from servicekit.http_protocol import HttpProtocol
 
 if TYPE_CHECKING:
+    from asyncio import Protocol
+
     from starlette.types import ASGIApp
 
 START_SECONDS = 15
 
 
 class Served:
-    """Serves `app`, as services are, for the length of a block at `url`."""
+    """Serves `app` for the length of a block at `url`, by uvicorn's own HTTP protocol or another."""
 
-    def __init__(self, app: "ASGIApp") -> None:
-        self._server = uvicorn.Server(uvicorn.Config(app, http=HttpProtocol, port=0, log_config=None))
+    def __init__(self, app: "ASGIApp", http: "type[Protocol] | None" = None) -> None:
+        self._server = uvicorn.Server(uvicorn.Config(app, http=http or "auto", port=0, log_config=None))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> Self:
