@@ -130,7 +130,7 @@ def find_candidates(tables: RecallTables, settings: RecallSettings, question: Qu
 def select_best(candidates: Candidates, matrix: NDArray[np.float32], raw: NDArray[np.float64], limit: int) -> Ranked:
     """Return the best `limit` candidates by raw scores [m]; equal scores keep the order of the catalogue."""
     rows, items, scores, codes = _best(raw, candidates.items, candidates.ranks, limit)
-    return Ranked(items, scores, [channels_of(code) for code in codes.tolist()], matrix, rows)
+    return Ranked(items, scores, channels_of(codes.tolist()), matrix, rows)
 
 
 @compiled
