@@ -7,17 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.user_blob import UserBlob
 from pipeline.errors import PipelineError
 from pipeline.features.items import item_state
-from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
+from pipeline.recall import build_tables, content_neighbours
 from pipeline.records import Records
-from pipeline.snapshot import user_blobs
 from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_past
 from pipeline.train.model import last_pairs, of_pairs
-from pipeline.train.questions import Asked, Kind, Knowledge, Past, ask, consider, user_at
+from pipeline.train.questions import Asked, Kind, Knowledge, Past, ask
 from ranking.bundle import BundleContents
-from ranking.engine import Engine, Question
+from ranking.engine import Engine
 from ranking.ranker import Ranker
 from ranking.recall import Neighbours, RecallSettings
 
@@ -100,32 +98,6 @@ def test_asking_one_question_alone_gives_the_features_that_it_has_among_all(
     for number in (0, 57, len(past.rows) - 1):
         (alone,) = ask(records, records, knowledge, Past(past.rows[[number]], past.kinds[[number]]))
         assert same(alone, together[number])
-
-
-def test_training_features_are_the_served_ones_bit_for_bit(records: Records, engine: Engine) -> None:
-    contents, blobs = engine.contents, dict(user_blobs(records))
-    stats = records.new_stats()
-    for part in np.array_split(np.arange(len(records)), 7):
-        stats.add(records.item[part], records.ts[part], records.types[part])
-    knowledge = Knowledge(replace(contents.recall, popular=NO_POPULAR), contents.recall_settings, contents.table)
-    checked = 0
-    for user, user_id in enumerate(records.user_ids.tolist()[:60]):
-        if user_id not in blobs:
-            continue
-        blob = UserBlob.unpack(blobs[user_id])
-        for anchor in (None, user):
-            offline, matrix = consider(
-                Question(anchor, user_at(records, RECALL, user, None)), knowledge, stats, records.end
-            )
-            question = Question(anchor, engine.user(blob.features, blob.history))
-            served = engine.recall(question)
-            ranked = engine.rank(question, served, len(served.items))
-            np.testing.assert_array_equal(offline.items, served.items)
-            np.testing.assert_array_equal(offline.scores, served.scores)
-            order = np.argsort(ranked.items)
-            np.testing.assert_array_equal(matrix, ranked.matrix[order])
-            checked += 1
-    assert checked > 100
 
 
 def test_the_targets_are_not_in_the_tables_that_the_ranker_is_trained_with(records: Records, past: Past) -> None:

@@ -10,6 +10,7 @@ from starlette.responses import StreamingResponse
 
 from servicekit.app import base_app
 from servicekit.bearer import bearer_guard
+from servicekit.http_protocol import HttpProtocol
 from servicekit.problems import ProblemError
 from testkit.serving import Served
 
@@ -52,5 +53,5 @@ def client() -> Iterator[httpx.Client]:
 
         return StreamingResponse(blocks())
 
-    with Served(app) as served, httpx.Client(base_url=served.url) as http:
+    with Served(app, HttpProtocol) as served, httpx.Client(base_url=served.url) as http:
         yield http

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.recall import content_vectors
 from pipeline.records import Records
-from ranking.features import ItemTable
+from ranking.features import ItemTable, log_prices
 from ranking.popularity import popular_at
 from ranking.recall import Popular
 from ranking.user import STRENGTH
@@ -35,7 +35,9 @@ def item_state(records: Records, seed: int) -> ItemState:
     popular = popular_at(stats, records.end, POPULAR_SIZE)
     return ItemState(
         ItemTable(
-            content_vectors(records, seed), provider_codes(records.catalogue.providers), np.log1p(records.prices)
+            content_vectors(records, seed),
+            provider_codes(records.catalogue.providers),
+            log_prices(records.catalogue.prices),
         ),
         stats.rows(np.arange(n, dtype=np.int32), records.end),
         _filled(popular, n),

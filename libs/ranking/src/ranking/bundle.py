@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.features import ITEM_FEATURES
 from ranking.catalogue import Catalogue
 from ranking.diversity import NO_DIVERSITY, DiversitySettings
-from ranking.features import ItemTable
+from ranking.features import ItemTable, log_prices
 from ranking.golden import GoldenRequest
 from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
 
@@ -94,7 +94,7 @@ def load(folder: Path) -> BundleContents:
         ItemTable(
             _array(folder, "content", np.float32, (n, -1)),
             _array(folder, "provider", np.int32, (n,)),
-            np.log1p(np.maximum(catalogue.prices, 0)).astype(np.float32),
+            log_prices(catalogue.prices),
         ),
         RecallTables(
             _neighbours(folder, "behavior", n),

@@ -139,7 +139,7 @@ def select_best(
     """Return the `limit` candidates that diversity chooses, by raw scores [m]; equal ones by catalogue position."""
     chosen = choose(raw, candidates.items, table, diversity, limit)
     rows, items, scores, codes = _arranged(chosen, raw, candidates.items, candidates.ranks)
-    return Ranked(items, scores, [channels_of(code) for code in codes.tolist()], matrix, rows)
+    return Ranked(items, scores, channels_of(codes.tolist()), matrix, rows)
 
 
 def shown(raw: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -38,6 +38,11 @@ class ItemTable:
     log_price: NDArray[np.float32]
 
 
+def log_prices(prices: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return `ItemTable.log_price` of a catalogue's prices."""
+    return np.log1p(np.maximum(prices, 0)).astype(np.float32)
+
+
 def feature_matrix(
     candidates: Candidates, item_rows: NDArray[np.float32], table: ItemTable, *, anchor: int | None, user: User
 ) -> NDArray[np.float32]:

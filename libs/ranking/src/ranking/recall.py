@@ -8,6 +8,7 @@ popular   what is popular now
 """
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -63,9 +64,9 @@ _NAMES = [
 ]
 
 
-def channels_of(code: int) -> tuple[str, ...]:
-    """Return the names of a set of channels, a bit each in the order of `CHANNELS`."""
-    return _NAMES[code]
+def channels_of(codes: Iterable[int]) -> list[tuple[str, ...]]:
+    """Return the names of each of some sets of channels, a bit for each channel in the order of `CHANNELS`."""
+    return [_NAMES[code] for code in codes]
 
 
 # Enough that one of a few thousand votes hardly meets another, and few enough to run through.
@@ -88,7 +89,7 @@ class Candidates:
 
     def channels(self, row: int) -> tuple[str, ...]:
         """Return the names of the channels that proposed a candidate."""
-        return channels_of(int((self.ranks[row] > 0) @ _BITS))
+        return channels_of([int((self.ranks[row] > 0) @ _BITS)])[0]
 
 
 def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None, user: User) -> Candidates:

@@ -15,7 +15,7 @@ from ranking.bundle import BundleContents, save
 from ranking.catalogue import Catalogue
 from ranking.diversity import DiversitySettings, choose
 from ranking.engine import Engine, Question, shown
-from ranking.features import ItemTable, feature_matrix
+from ranking.features import ItemTable, feature_matrix, log_prices
 from ranking.golden import GoldenRequest
 from ranking.item_stats import DAY, ItemStats
 from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
@@ -100,7 +100,7 @@ def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
     partial = BundleContents(
         catalogue,
         stats.rows(everything, MODEL_END.timestamp()),
-        ItemTable(content, (everything % 7).astype(np.int32), np.log1p(catalogue.prices).astype(np.float32)),
+        ItemTable(content, (everything % 7).astype(np.int32), log_prices(catalogue.prices)),
         RecallTables(neighbours[0], neighbours[1], neighbours[2], popular),
         RecallSettings(),
         _ranker_text(rng, size),

@@ -9,16 +9,18 @@ import uvicorn
 from native.waiting import wait_until
 
 if TYPE_CHECKING:
+    from asyncio import Protocol
+
     from starlette.types import ASGIApp
 
 START_SECONDS = 15
 
 
 class Served:
-    """Serves `app` for the length of a block at `url`."""
+    """Serves `app` for the length of a block at `url`, by uvicorn's own HTTP protocol or another."""
 
-    def __init__(self, app: "ASGIApp") -> None:
-        self._server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    def __init__(self, app: "ASGIApp", http: "type[Protocol] | None" = None) -> None:
+        self._server = uvicorn.Server(uvicorn.Config(app, http=http or "auto", port=0, log_config=None))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from contracts.redis_keys import Timeframe
 from ranking.catalogue import Catalogue
 from ranking.engine import Keep
+from recommender_api.recommendations.stored import LAYOUT
 
 
 class Endpoint(StrEnum):
@@ -67,6 +68,7 @@ class Query(NamedTuple):
         """Return the same text for the same question, and another for any other; `more` tells answers apart."""
         filters = self.filters
         parts = [
+            LAYOUT,
             self.endpoint,
             self.limit,
             self.dataset_id,

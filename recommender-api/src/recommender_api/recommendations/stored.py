@@ -7,6 +7,9 @@ from typing import NamedTuple
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+# Part of the keys too: answers that another release keeps otherwise are not found, and not taken for broken ones.
+LAYOUT = "A1"
+
 
 class MalformedAnswerError(ValueError):
     """The bytes are not a stored answer; ask the main path instead and report it."""
@@ -47,7 +50,7 @@ class StoredAnswer(NamedTuple):
         """Return the bytes to keep."""
         served = self.served.members()
         snapshot = (self.snapshot or "").encode()
-        head = _HEAD.pack(_MAGIC, self.sequence, len(served), len(snapshot), len(self.ids), len(self.items))
+        head = _HEAD.pack(_MARK, self.sequence, len(served), len(snapshot), len(self.ids), len(self.items))
         return b"".join((head, served, snapshot, struct.pack(f"<{len(self.ids)}q", *self.ids), self.items))
 
     @classmethod
@@ -61,7 +64,7 @@ class StoredAnswer(NamedTuple):
         except struct.error as error:
             raise MalformedAnswerError(f"not a stored answer: {error}") from error
         items = data[after_snapshot + 8 * count :]
-        if magic != _MAGIC or len(items) != rest:
+        if magic != _MARK or len(items) != rest:
             raise MalformedAnswerError(f"not a stored answer: {magic!r}, {len(items)} bytes of items, expected {rest}")
         try:
             served = _read(data[_HEAD.size : after_served])
@@ -71,7 +74,7 @@ class StoredAnswer(NamedTuple):
         return cls(served, ids, items, sequence, snapshot)
 
 
-_MAGIC = b"A1"
+_MARK = LAYOUT.encode()
 _HEAD = struct.Struct("<2sQHHHI")
 _SERVED = TypeAdapter(Served)
 

@@ -1,0 +1,66 @@
+"""An answer goes out at once, and what a client sends at once is answered in its order."""
+
+import asyncio
+import socket
+from typing import Any
+
+import httpx
+import uvicorn
+from uvicorn.server import ServerState
+
+from servicekit.http_protocol import HttpProtocol
+
+
+class Recording(asyncio.Transport):
+    """A connection that remembers what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: Any) -> None:
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+async def _answer(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+def test_the_head_of_an_answer_comes_with_its_body() -> None:
+    async def ask() -> list[bytes]:
+        config = uvicorn.Config(_answer, log_config=None)
+        config.load()
+        transport = Recording()
+        protocol = HttpProtocol(config, ServerState(), {})
+        protocol.connection_made(transport)
+        protocol.data_received(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        while not transport.written:  # noqa: ASYNC110 - as the event loop turns
+            await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        return transport.written
+
+    (written,) = asyncio.run(ask())
+    assert written.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert written.endswith(b"\r\n\r\nhello")
+
+
+def test_requests_in_a_row_are_answered_in_their_order_and_the_connection_ends_after_the_last(
+    client: httpx.Client,
+) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=5) as connection:
+        rows = [b"GET /fine?limit=%d HTTP/1.1\r\nHost: test\r\n" % limit for limit in (1, 2, 3)]
+        connection.sendall(b"\r\n".join(rows) + b"Connection: close\r\n\r\n")
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    places = [received.find(b'{"limit":%d}' % limit) for limit in (1, 2, 3)]
+    assert sorted(places) == places
+    assert places[0] > 0
+    assert received.endswith(b'{"limit":3}')

@@ -1,0 +1,217 @@
+"""What the ranker sees of a question is the same, bit for bit, whether training computes it or the API serves it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contracts.bundle import unpack
+from contracts.events import BehaviorEvent, InteractionType
+from contracts.snapshot import write_snapshot
+from feature_sync.connections import RedisFaults, open_redis
+from feature_sync.events.live import LiveFeatures
+from feature_sync.metrics import Metrics as SyncMetrics
+from feature_sync.snapshots.jobs import SyncJobs
+from feature_sync.snapshots.switch import SnapshotSwitch
+from pipeline.bundle import build_bundle
+from pipeline.business.database import open_engine
+from pipeline.business.load import replace_content
+from pipeline.demo import DemoSize, generate
+from pipeline.extract import extract
+from pipeline.features.items import item_state
+from pipeline.quality import clean
+from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
+from pipeline.records import Records
+from pipeline.snapshot import user_blobs
+from pipeline.train import TrainSettings, train_on, training_past
+from pipeline.train.questions import Knowledge, consider, user_at
+from ranking.bundle import BundleContents
+from ranking.engine import Engine, Question, Ranked
+from ranking.item_stats import ItemStats
+from ranking.recall import Candidates, Neighbours, RecallSettings
+from recommender_api.features import SnapshotWatch
+from recommender_api.metrics import Metrics
+from recommender_api.models.deployments import Deployment
+from recommender_api.models.loading import load_model
+from recommender_api.models.serving import Arm
+from recommender_api.recommendations.budget import Budget
+from recommender_api.recommendations.main_path import RankedPath
+from recommender_api.recommendations.query import Endpoint, Query
+from recommender_api.redis_store import Breaker, GuardedStore, RedisStore
+
+pytestmark = pytest.mark.anyio
+
+END = datetime(2026, 3, 1, 12, tzinfo=UTC)
+# What happened in the last days came after snapshot and bundle, as events.
+LIVE_DAYS = 3
+USERS = 120
+SEED = 42
+TRAINING = TrainSettings(queries=400, trees=10, leaves=15)
+PATIENCE_SECONDS = 30.0
+
+
+class Watched(Engine):
+    """An engine that keeps what it ranked last."""
+
+    candidates: Candidates
+    ranked: Ranked
+
+    def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
+        self.candidates = candidates
+        self.ranked = super().rank(question, candidates, limit)
+        return self.ranked
+
+
+class Offline(NamedTuple):
+    """What the pipeline knows when it makes the bundle."""
+
+    records: Records
+    contents: BundleContents
+    stats: ItemStats
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Records:
+    """All that happened in a small marketplace."""
+    folder = tmp_path_factory.mktemp("marketplace")
+    (folder / "extract").mkdir()
+    (folder / "clean").mkdir()
+    database = open_engine(f"sqlite:///{folder / 'business.db'}", "BUSINESS_DATABASE_URL")
+    replace_content(database, generate(DemoSize(datasets=300, users=200, interactions=12_000), seed=7, end=END))
+    extract(database, None, None, folder / "extract")
+    database.dispose()
+    clean(folder / "extract", folder / "clean", END)
+    return Records.load(folder / "clean")
+
+
+@pytest.fixture(scope="module")
+def offline(everything: Records) -> Offline:
+    """The pipeline's view, some days before the end."""
+    at = everything.end - LIVE_DAYS * 86_400
+    records = replace(everything.only(everything.ts < at), end=at)
+    state = item_state(records, SEED)
+    tables = build_tables(records, content_neighbours(state.table.content), SEED)
+    settings = RecallSettings()
+    ranker = train_on(records, training_past(records, TRAINING), tables, state.table, settings, TRAINING)
+    nothing = Neighbours(
+        np.empty((len(records.catalogue), 0), np.int32), np.empty((len(records.catalogue), 0), np.float32)
+    )
+    stats = records.new_stats()
+    stats.add(records.item, records.ts, records.types)
+    contents = BundleContents(
+        records.catalogue,
+        state.rows,
+        state.table,
+        replace(tables, popular=state.popular),
+        settings,
+        ranker,
+        nothing,
+        state.trending,
+        [],
+    )
+    return Offline(records, contents, stats)
+
+
+@pytest.fixture(scope="module")
+def arm(offline: Offline, tmp_path_factory: pytest.TempPathFactory) -> Arm:
+    """The bundle as the API loads it from the pipeline's archive."""
+    folder = tmp_path_factory.mktemp("bundle")
+    build_bundle(
+        offline.contents,
+        offline.records,
+        folder,
+        name="ranker",
+        version="1",
+        git_commit=None,
+        metrics={},
+        created_at=END,
+        seed=SEED,
+    )
+    unpack(folder / "bundle.tar.gz", folder / "unpacked")
+    deployment = Deployment(deployment_id=1, version="1", bundle_url="/", sha256="0" * 64, rollout=1.0, since=END)
+    model = load_model(folder / "unpacked", deployment)
+    return Arm("ranker", replace(model, engine=Watched(model.engine.contents)))
+
+
+@pytest.fixture
+async def path(redis_url: str, offline: Offline, everything: Records, tmp_path: Path) -> AsyncIterator[RankedPath]:
+    """The API's main path over a Redis as feature-sync leaves it: a snapshot, and what half of the users did since."""
+    redis = open_redis(redis_url)
+    write_snapshot(tmp_path / "s1", "s1", END, user_blobs(offline.records))
+    jobs = SyncJobs(SnapshotSwitch(redis), RedisFaults(redis_url), SyncMetrics())
+    job = jobs.submit(str(tmp_path / "s1"))
+    working = asyncio.create_task(jobs.run())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while jobs.get(job.job).state != "done":  # noqa: ASYNC110 - as a caller over HTTP polls
+            await asyncio.sleep(0.01)
+    working.cancel()
+    await LiveFeatures(redis, END.timestamp).apply(_events(everything, everything.ts >= offline.records.end))
+    await redis.aclose()
+
+    store = RedisStore(redis_url, budget=PATIENCE_SECONDS)
+    guarded = GuardedStore(store, Breaker(store.probe, on_close=lambda: None), store.address)
+    snapshots = SnapshotWatch(guarded)
+    await snapshots.poll()
+    assert snapshots.active is not None
+    yield RankedPath(guarded, snapshots, Metrics())
+    await store.close()
+
+
+def _events(records: Records, rows: NDArray[np.bool_]) -> list[BehaviorEvent]:
+    """Return what users with even numbers did, as the API takes it from their browsers."""
+    return [
+        BehaviorEvent(
+            event_id=f"e-{row}",
+            type=InteractionType(int(records.types[row])).name.lower(),
+            user_id=int(records.user_ids[records.user[row]]),
+            dataset_id=int(records.catalogue.ids[records.item[row]]),
+            ts=datetime.fromtimestamp(int(records.ts[row]), UTC),
+        )
+        for row in np.flatnonzero(rows).tolist()
+        if records.user[row] % 2 == 0
+    ]
+
+
+def _bits(matrix: NDArray[np.float32]) -> NDArray[np.uint32]:
+    return np.ascontiguousarray(matrix).view(np.uint32)
+
+
+async def test_training_features_are_the_served_ones_bit_for_bit(
+    path: RankedPath, arm: Arm, offline: Offline, everything: Records
+) -> None:
+    contents, engine = offline.contents, arm.model.engine
+    assert isinstance(engine, Watched)
+    tables = replace(contents.recall, popular=NO_POPULAR)
+    knowledge = Knowledge(tables, contents.recall_settings, contents.table)
+    asked = with_news = 0
+    for user, user_id in enumerate(everything.user_ids.tolist()[:USERS]):
+        # Long-term features are those of the snapshot; the history goes on with every event.
+        before = user_at(offline.records, contents.recall_settings, user, None)
+        now = user_at(everything if user % 2 == 0 else offline.records, contents.recall_settings, user, None)
+        asking = replace(now, features=before.features)
+        dataset_id = int(contents.catalogue.ids[user])
+        for query, question in (
+            (Query(Endpoint.SIMILAR, 10, dataset_id), Question(user)),
+            (Query(Endpoint.DETAIL, 10, dataset_id, user_id), Question(user, asking)),
+            (Query(Endpoint.USER, 10, user_id=user_id), Question(None, asking)),
+        ):
+            candidates, matrix = consider(question, knowledge, offline.stats, offline.records.end)
+            await path.answer(query, arm, Budget(time.perf_counter, PATIENCE_SECONDS))
+            np.testing.assert_array_equal(engine.candidates.items, candidates.items)
+            np.testing.assert_array_equal(_bits(engine.ranked.considered), _bits(matrix))
+            asked += 1
+        with_news += len(now.seen) != len(before.seen)
+    assert asked == 3 * USERS
+    assert with_news > USERS / 10
