@@ -1,12 +1,12 @@
 """Real Redis as others run it: with TLS, behind sentinels, as a cluster."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import redis
+import trustme
 
 from native.ports import Ports
 from native.prerequisites import MissingProgramError
@@ -24,12 +24,12 @@ _SLOTS = 16384
 @contextmanager
 def with_tls(folder: Path) -> Iterator[RedisServer]:
     """Run a server that speaks TLS alone, with a certificate whose authority its URL names."""
-    authority, certificate, key = _certificates(folder)
+    authority, certificate = _certificates(folder)
     options = {
         "port": "0",
         "tls-port": "{port}",
         "tls-cert-file": str(certificate),
-        "tls-key-file": str(key),
+        "tls-key-file": str(certificate),
         "tls-ca-cert-file": str(authority),
         "tls-auth-clients": "no",
     }
@@ -143,30 +143,10 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _certificates(folder: Path) -> tuple[Path, Path, Path]:
-    """Make an authority, and a certificate of it for 127.0.0.1 with its key."""
-    authority, authority_key = folder / "ca.pem", folder / "ca.key"
-    certificate, key = folder / "redis.pem", folder / "redis.key"
-    new = (
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    )
-    _run(*new, "-subj", "/CN=test authority", "-keyout", authority_key, "-out", authority)
-    _run(
-        *new,
-        *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"),
-        *("-CA", authority, "-CAkey", authority_key, "-keyout", key, "-out", certificate),
-    )
-    return authority, certificate, key
-
-
-def _run(*command: object) -> None:
-    subprocess.run([str(part) for part in command], check=True, capture_output=True, timeout=20)
+def _certificates(folder: Path) -> tuple[Path, Path]:
+    """Make an authority, and a certificate of it for 127.0.0.1 together with its key."""
+    authority = trustme.CA()
+    made = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    made.private_key_and_cert_chain_pem.write_to_path(folder / "redis.pem")
+    return folder / "ca.pem", folder / "redis.pem"
