@@ -5,8 +5,9 @@ import hmac
 import json
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
@@ -15,8 +16,10 @@ import pytest
 from pydantic import ValidationError
 
 from notification_gateway.app import create_app
+from notification_gateway.retention import remove_old
+from notification_gateway.webhooks.replays import ReplayedError, once
 from notification_gateway.webhooks.sentry import MAX_BYTES
-from running_gateway import HOOK_SECRET, TOKEN, Watch, app_of, settings, signal
+from running_gateway import HOOK_SECRET, TOKEN, SteppedGateway, Watch, app_of, settings, signal
 from testkit.running_app import RunningApp
 
 ISSUE = {
@@ -162,6 +165,22 @@ def test_a_hook_that_could_not_be_stored_is_taken_when_it_is_sent_again(
         assert hook(running, watch, ISSUE).status_code >= 500
         database.execute("ALTER TABLE elsewhere RENAME TO signals")
     assert hook(running, watch, ISSUE).json() == {"accepted": 1, "duplicates": 0}
+
+
+def test_a_hook_is_remembered_for_as_long_as_signals_are(step_with: Callable[..., SteppedGateway]) -> None:
+    stepped = step_with(retention_days=30)
+    storage, kept = stepped.gateway.storage, timedelta(days=30)
+
+    def take(at: datetime) -> None:
+        with storage.writing() as connection:
+            once("a-signature", at)(connection)
+
+    take(stepped.watch.now)
+    remove_old(storage, stepped.watch.now + kept, kept)
+    with pytest.raises(ReplayedError):
+        take(stepped.watch.now + kept)
+    remove_old(storage, stepped.watch.now + kept + timedelta(seconds=1), kept)
+    take(stepped.watch.now + kept)
 
 
 def test_a_hook_about_what_monitoring_told_already_is_no_replay(running: RunningApp, watch: Watch) -> None:

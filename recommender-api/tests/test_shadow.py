@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 import monitoring.testing
 from contracts import redis_keys
+from contracts.events import events_of
 from ranking.engine import Engine, Question, Ranked
 from ranking.recall import Candidates
 from recommender_api.features import SnapshotWatch
@@ -40,6 +41,16 @@ def with_shadow(registry: RegistryStandIn, archive: Any, version: str = "2") -> 
     registry.deploy(registry.active["primary"], shadow=registry.push(version, archive))
 
 
+def shown_by(answer: dict[str, Any]) -> list[tuple[str, int]]:
+    return [(answer["request_id"], item["dataset_id"]) for item in answer["items"]]
+
+
+def exposed(client: redis.Redis) -> list[tuple[str, int]]:
+    """Every exposure in the stream: the request's id and the dataset's, sorted."""
+    events = [event for _, fields in client.xrange(redis_keys.EVENT_STREAM) for event in events_of(fields)]
+    return sorted((str(event.request_id), event.dataset_id) for event in events)
+
+
 def test_the_shadows_answers_reach_no_user_no_cache_and_no_exposure_log(
     start: Start, registry: RegistryStandIn, archives: Any, redis_client: redis.Redis, until: Until
 ) -> None:
@@ -49,7 +60,7 @@ def test_the_shadows_answers_reach_no_user_no_cache_and_no_exposure_log(
     answers = [api.ask(f"/recommend/user/{user}", limit=5) for user in range(1, 21)]
     until(lambda: report(api)["compared"] == 20)
     assert {(answer["model_version"], answer["model_variant"]) for answer in answers} == {("1", "primary")}
-    until(lambda: redis_client.xlen(redis_keys.EVENT_STREAM) == 20)
+    until(lambda: exposed(redis_client) == sorted(ids for answer in answers for ids in shown_by(answer)))
     assert len(redis_client.keys("res:*")) == len(redis_client.keys("last:*")) == 20
     for value in redis_client.mget(redis_client.keys("res:*")):
         assert StoredAnswer.unpack(value).served.model_version == "1"

@@ -138,6 +138,7 @@ def arm(offline: Offline, tmp_path_factory: pytest.TempPathFactory) -> Arm:
         metrics={},
         created_at=END,
         seed=SEED,
+        data_checks=[],
     )
     unpack(folder / "bundle.tar.gz", folder / "unpacked")
     deployment = Deployment(deployment_id=1, version="1", bundle_url="/", sha256="0" * 64, rollout=1.0, since=END)

@@ -20,7 +20,7 @@ def base_app(distribution: str, title: str, *, lifespan: Lifespan[FastAPI], desc
         version=version(distribution),
         description=description,
         lifespan=_reporting_start(lifespan),
-        responses=problems.problem_responses(422, 500),
+        responses=problems.unreadable_responses() | problems.problem_responses(422, 500),
         # Asking with each request whether someone has set up OpenTelemetry costs a tenth of a small one.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )

@@ -34,6 +34,19 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def unreadable_responses() -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI `responses` entry of what can't be read: as HTTP, by the server, or as the body it says it is."""
+    (entry,) = problem_responses(400).values()
+    plain = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        400: {
+            **entry,
+            "description": "No HTTP, or too long a URL; or a broken body",
+            "content": entry["content"] | plain,
+        }
+    }
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of `app` as a problem."""
     app.exception_handler(ProblemError)(_on_problem)
