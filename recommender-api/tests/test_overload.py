@@ -92,9 +92,20 @@ def test_while_the_loop_is_late_what_is_under_way_is_what_it_can_do_in_the_longe
 def test_while_the_loop_is_late_who_has_waited_too_long_for_its_turn_is_refused_even_alone() -> None:
     loop = overloaded(0.0005)
     loop.run(loop.admission.under_way, TICK_SECONDS)
-    assert loop.admitted(LEAST) == LEAST
     loop.now += LONGEST_WAIT * 1.01
+    for _ in range(LEAST):
+        assert loop.admitted(1) == 1
+        loop.admission.leave()
     assert loop.admitted(1) == 0
+
+
+def test_a_few_callers_are_never_refused_however_short_of_cpu_the_process_is() -> None:
+    loop = Loop()
+    for _ in range(500):
+        assert loop.admitted(LEAST) == LEAST
+        for _ in range(LEAST):
+            loop.admission.leave()
+        loop.run(0, 30 * LONGEST_WAIT)
 
 
 def test_a_slow_redis_is_no_overload() -> None:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -95,6 +97,20 @@ class Catalogue:
             table["title"].to_pylist(),
             table["price"].to_numpy(),
             table["cover_image"].to_pylist(),
-            table["tags"].to_pylist(),
-            table["provider"].to_pylist(),
+            _lists(table["tags"].combine_chunks()),
+            _shared(table["provider"].combine_chunks()),
         )
+
+
+def _shared(column: pa.StringArray) -> list[str | None]:
+    """Return the texts of a column, equal ones as one object: a few hundred providers have all datasets."""
+    encoded = column.dictionary_encode()
+    texts: list[str | None] = encoded.dictionary.to_pylist()
+    return [None if index is None else texts[index] for index in encoded.indices.to_pylist()]
+
+
+def _lists(column: pa.ListArray) -> list[list[str]]:
+    """Return the lists of a column, in which equal texts are one object."""
+    texts: list[Any] = _shared(column.values)  # no tag is None
+    offsets = column.offsets.to_pylist()
+    return [texts[begin:end] for begin, end in pairwise(offsets)]

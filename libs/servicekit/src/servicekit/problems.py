@@ -35,7 +35,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def unreadable_responses() -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI `responses` entry of what can't be read: as HTTP, by the server, or as the body it says it is."""
+    """Return the OpenAPI `responses` entry of what can't be read as HTTP or as the body that it names."""
     (entry,) = problem_responses(400).values()
     plain = {"text/plain": {"schema": {"type": "string"}}}
     return {

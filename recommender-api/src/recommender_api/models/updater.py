@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import monitoring
 from contracts.bundle import MalformedBundleError, MalformedManifestError
 from contracts.checksums import ChecksumError
+from recommender_api.models.background import in_background
 from recommender_api.models.cache import BundleCache
 from recommender_api.models.deployments import ActiveDeployments, Deployment
 from recommender_api.models.loading import UnusableModelError, load_model
@@ -208,7 +209,9 @@ class Updater:
         try:
             if not folder.is_dir():
                 await self._fetch(deployment)
-            return await asyncio.to_thread(load_model, folder, deployment)
+            # Before the first one nobody is held up, and everybody waits.
+            run = asyncio.to_thread if serving is None else in_background
+            return await run(load_model, folder, deployment)
         except UnusableModelError as error:
             # The next attempt fetches it anew.
             await asyncio.to_thread(self._cache.drop, deployment.sha256)
@@ -224,7 +227,8 @@ class Updater:
         with self._cache.scratch() as folder:
             archive = folder / "bundle.tar.gz"
             await self._registry.download(deployment, archive)
-            await asyncio.to_thread(self._cache.add, archive, deployment.sha256)
+            run = asyncio.to_thread if self._models.serving is None else in_background
+            await run(self._cache.add, archive, deployment.sha256)
 
     def _remember(self, active: ActiveDeployments) -> None:
         try:

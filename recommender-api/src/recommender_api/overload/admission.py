@@ -41,7 +41,8 @@ class Admission:
         self._cost = FIRST_COST
         # When the loop came round last, and since when it is not what `is_late` says; inf while it is idle, or is.
         self._round = self._otherwise = inf
-        self._entered = self._refused = 0
+        # Since the loop came round: who was taken in, who was not, and who came when it should have done so again.
+        self._entered = self._refused = self._behind = 0
         self._finished = self._refused_before = 0
         self._cpu_before = 0.0
 
@@ -55,10 +56,13 @@ class Admission:
         now = self._clock()
         if self._round == inf:
             self._begin(now)
-        # What enters now has waited since the loop came round.
+        # What enters now has waited since the loop came round; a few at most, where a process is but short of CPU.
+        waited = now - self._round
+        if waited > TICK_SECONDS:
+            self._behind += 1
         patience = self._longest_wait if self.is_late else self._longest_wait * INTERVAL
         if (
-            (now - self._round > patience and self._entered >= LEAST)
+            (waited > patience and self._behind > LEAST)
             or (self.is_late and self.under_way >= self.limit)
             or self.under_way >= MOST
         ):
@@ -96,7 +100,7 @@ class Admission:
         if self._finished >= SAMPLE:
             self._learn()
         if self._entered or self._refused or self.under_way or self.is_late:
-            self._entered = self._refused = 0
+            self._entered = self._refused = self._behind = 0
             self._later(TICK_SECONDS, self._tick)
         else:
             self._round = inf
