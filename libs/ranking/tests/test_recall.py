@@ -1,5 +1,6 @@
 """Recall: each channel proposes what its table says, and the union keeps who proposed what."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.features import CHANNELS
+from ranking.engine import Engine, Question
 from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables, _least, recall
+from ranking.testing import tiny_contents
 from ranking.user import User, default_features
 
 N, K = 12, 4
@@ -94,3 +97,13 @@ def test_a_cold_user_without_a_dataset_is_offered_what_is_popular() -> None:
     found = recall(TABLES, SETTINGS, anchor=None, user=User())
     assert found.items.tolist() == [0, 1, 2, 3]
     assert [found.channels(row) for row in range(4)] == [("popular",)] * 4
+
+
+def test_recalls_at_the_same_time_do_not_meet() -> None:
+    engine = Engine(tiny_contents())
+    known = np.arange(50, dtype=np.int32)
+    questions = [Question(anchor, replace(user(known.tolist()), seen=known)) for anchor in range(100)] * 20
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(engine.recall, questions))
+    for found, question in zip(together, questions, strict=True):
+        np.testing.assert_array_equal(found.scores, engine.recall(question).scores)

@@ -42,7 +42,7 @@ class Times(Collector):
     def collect(self) -> Iterator[Metric]:
         """Show what was counted."""
         family = HistogramMetricFamily(self._name, self._text, labels=[self._label])
-        for label, counts in self._counts.items():
+        for label, counts in list(self._counts.items()):  # a request may add one meanwhile
             bounds = [*map(floatToGoString, SECONDS), "+Inf"]
             family.add_metric([label], list(zip(bounds, accumulate(counts), strict=True)), self._sums[label])
         yield family
