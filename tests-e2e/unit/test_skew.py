@@ -45,6 +45,7 @@ from recommender_api.recommendations.budget import Budget
 from recommender_api.recommendations.main_path import RankedPath
 from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.redis_store import Breaker, GuardedStore, RedisStore
+from servicekit.redis_urls import parse
 
 pytestmark = pytest.mark.anyio
 
@@ -161,7 +162,7 @@ async def path(redis_url: str, offline: Offline, everything: Records, tmp_path: 
     await LiveFeatures(redis, END.timestamp).apply(_events(everything, everything.ts >= offline.records.end))
     await redis.aclose()
 
-    store = RedisStore(redis_url, budget=PATIENCE_SECONDS)
+    store = RedisStore(parse(redis_url), budget=PATIENCE_SECONDS)
     guarded = GuardedStore(store, Breaker(store.probe, on_close=lambda: None), store.address)
     snapshots = SnapshotWatch(guarded)
     await snapshots.poll()
