@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 
 DAG = "recommendation_pipeline"
-TIMEOUT_SECONDS = 10.0
+# While everything starts at once on a small machine, answers take their time.
+TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 1.0
 TRAINING_SECONDS = 900.0
 _ENDED = ("success", "failed")
