@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from contracts.bundle import unpack
 from recommender_api.models.deployments import ActiveDeployments
 from recommender_api.models.registry import parse
 
@@ -44,19 +43,12 @@ class BundleCache:
         with tempfile.TemporaryDirectory(dir=self.root, prefix="fetch-") as folder:
             yield Path(folder)
 
-    def add(self, archive: Path, sha256: str) -> Path:
-        """Unpack an archive beside the others; what cannot be unpacked leaves no trace.
-
-        Raises what `contracts.bundle.unpack` does, or `OSError`.
-        """
+    def add(self, unpacked: Path, sha256: str) -> None:
+        """Put an unpacked bundle from `scratch` beside the others; raises `OSError`."""
         target = self.folder(sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
-        unpacked = archive.parent / "unpacked"
-        unpacked.mkdir()
-        unpack(archive, unpacked)
         shutil.rmtree(target, ignore_errors=True)
         unpacked.replace(target)
-        return target
 
     def drop(self, sha256: str) -> None:
         """Forget a bundle that turned out damaged."""

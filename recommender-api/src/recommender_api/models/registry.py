@@ -1,6 +1,6 @@
 """The registry's HTTP interface, as far as a replica needs it."""
 
-import hashlib
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,31 +10,16 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 import monitoring
+from recommender_api.bundle_fetch import RegistryError, RegistryUnreachableError, fetch_bundle
+from recommender_api.models.apart import run_apart
 from recommender_api.models.deployments import ActiveDeployments, Deployment
 
 # Polling waits for nobody; a bundle of hundreds of megabytes takes its time.
 POLL_TIMEOUT = httpx.Timeout(2.0)
-DOWNLOAD_TIMEOUT = httpx.Timeout(30.0, connect=2.0)
-
-
-class RegistryError(Exception):
-    """The registry did not give what was asked; what is active stays active."""
-
-
-class RegistryUnreachableError(RegistryError):
-    """No usable HTTP answer: try again later."""
 
 
 class MalformedDeploymentError(RegistryError):
     """The active deployment is not valid JSON or not of its schema; the message names the field."""
-
-
-class BundleNotFoundError(RegistryError):
-    """The deployed version's bundle is not in the artifact store."""
-
-
-class ChecksumMismatchError(RegistryError):
-    """What was downloaded is not what was deployed."""
 
 
 @dataclass(frozen=True)
@@ -73,29 +58,11 @@ class Registry:
             raise RegistryUnreachableError(f"{self.url}: HTTP {response.status_code}")
         return Active(parse(response.content), response.headers.get("ETag"))
 
-    async def download(self, deployment: Deployment, target: Path) -> None:
-        """Write the deployment's bundle to `target`.
-
-        Raises `RegistryUnreachableError`, `BundleNotFoundError` or `ChecksumMismatchError`; `OSError` from the disk.
-        """
+    async def fetch(self, deployment: Deployment, folder: Path, *, apart: bool) -> None:
+        """Bring the deployment's bundle to `folder`: see `fetch_bundle`; with `apart` it holds up nobody."""
         url = self.source(deployment)
-        digest = hashlib.sha256()
-        try:
-            async with self._client.stream(
-                "GET", url, headers=self._headers(url), timeout=DOWNLOAD_TIMEOUT
-            ) as response:
-                if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
-                    raise BundleNotFoundError(f"{url}: HTTP {response.status_code}")
-                if response.status_code != httpx.codes.OK:
-                    raise RegistryUnreachableError(f"{url}: HTTP {response.status_code}")
-                with target.open("wb") as file:
-                    async for block in response.aiter_bytes(2**20):
-                        digest.update(block)
-                        file.write(block)
-        except httpx.HTTPError as error:
-            raise RegistryUnreachableError(f"{url}: {error or type(error).__name__}") from error
-        if digest.hexdigest() != deployment.sha256:
-            raise ChecksumMismatchError(f"{url}: sha256 is {digest.hexdigest()}, deployed was {deployment.sha256}")
+        run = run_apart if apart else asyncio.to_thread
+        await run(fetch_bundle, url, self._headers(url), deployment.sha256, folder)
 
     async def report_replica(self, replica_id: str, version: str | None, state: str, since: datetime) -> None:
         """Tell which version this replica serves; raises `RegistryUnreachableError`."""

@@ -10,18 +10,16 @@ from datetime import UTC, datetime
 import monitoring
 from contracts.bundle import MalformedBundleError, MalformedManifestError
 from contracts.checksums import ChecksumError
-from recommender_api.models.background import in_background
-from recommender_api.models.cache import BundleCache
-from recommender_api.models.deployments import ActiveDeployments, Deployment
-from recommender_api.models.loading import UnusableModelError, load_model
-from recommender_api.models.registry import (
+from recommender_api.bundle_fetch import (
     BundleNotFoundError,
     ChecksumMismatchError,
-    MalformedDeploymentError,
-    Registry,
     RegistryError,
     RegistryUnreachableError,
 )
+from recommender_api.models.cache import BundleCache
+from recommender_api.models.deployments import ActiveDeployments, Deployment
+from recommender_api.models.loading import UnusableModelError, load_model
+from recommender_api.models.registry import MalformedDeploymentError, Registry
 from recommender_api.models.serving import LoadedModel, Models, Serving
 
 _log = logging.getLogger(__name__)
@@ -209,9 +207,7 @@ class Updater:
         try:
             if not folder.is_dir():
                 await self._fetch(deployment)
-            # Before the first one nobody is held up, and everybody waits.
-            run = asyncio.to_thread if serving is None else in_background
-            return await run(load_model, folder, deployment)
+            return await asyncio.to_thread(load_model, folder, deployment)
         except UnusableModelError as error:
             # The next attempt fetches it anew.
             await asyncio.to_thread(self._cache.drop, deployment.sha256)
@@ -225,10 +221,8 @@ class Updater:
 
     async def _fetch(self, deployment: Deployment) -> None:
         with self._cache.scratch() as folder:
-            archive = folder / "bundle.tar.gz"
-            await self._registry.download(deployment, archive)
-            run = asyncio.to_thread if self._models.serving is None else in_background
-            await run(self._cache.add, archive, deployment.sha256)
+            await self._registry.fetch(deployment, folder, apart=self._models.serving is not None)
+            await asyncio.to_thread(self._cache.add, folder / "unpacked", deployment.sha256)
 
     def _remember(self, active: ActiveDeployments) -> None:
         try:

@@ -1,0 +1,56 @@
+"""A deployed bundle brought from the registry and taken apart.
+
+Outside of `recommender_api.models`, whose imports a process that only fetches shall not pay for.
+"""
+
+import hashlib
+from pathlib import Path
+
+import httpx
+
+from contracts.bundle import unpack
+
+DOWNLOAD_TIMEOUT = httpx.Timeout(30.0, connect=2.0)
+
+
+class RegistryError(Exception):
+    """The registry did not give what was asked; what is active stays active."""
+
+
+class RegistryUnreachableError(RegistryError):
+    """No usable HTTP answer: try again later."""
+
+
+class BundleNotFoundError(RegistryError):
+    """The deployed version's bundle is not in the artifact store."""
+
+
+class ChecksumMismatchError(RegistryError):
+    """What was downloaded is not what was deployed."""
+
+
+def fetch_bundle(url: str, headers: dict[str, str], sha256: str, folder: Path) -> None:
+    """Download a bundle into `folder` and unpack it to `unpacked` there.
+
+    Raises `RegistryUnreachableError`, `BundleNotFoundError` or `ChecksumMismatchError`, `OSError` from the disk, and
+    what `contracts.bundle.unpack` does.
+    """
+    archive = folder / "bundle.tar.gz"
+    digest = hashlib.sha256()
+    try:
+        with httpx.stream("GET", url, headers=headers, timeout=DOWNLOAD_TIMEOUT) as response:
+            if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+                raise BundleNotFoundError(f"{url}: HTTP {response.status_code}")
+            if response.status_code != httpx.codes.OK:
+                raise RegistryUnreachableError(f"{url}: HTTP {response.status_code}")
+            with archive.open("wb") as file:
+                for block in response.iter_bytes(2**20):
+                    digest.update(block)
+                    file.write(block)
+    except httpx.HTTPError as error:
+        raise RegistryUnreachableError(f"{url}: {error or type(error).__name__}") from error
+    if digest.hexdigest() != sha256:
+        raise ChecksumMismatchError(f"{url}: sha256 is {digest.hexdigest()}, deployed was {sha256}")
+    unpacked = folder / "unpacked"
+    unpacked.mkdir()
+    unpack(archive, unpacked)
