@@ -1,13 +1,15 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
+import feature_sync
 import monitoring.testing
 from contracts import redis_keys
 from contracts.events import BehaviorEvent, Exposures, InteractionType
@@ -15,13 +17,15 @@ from contracts.user_blob import LiveHistory
 from feature_sync.connections import RedisFaults
 from feature_sync.events.consumer import EventConsumer
 from feature_sync.events.live import LiveFeatures
-from feature_sync.events.log import EventLog, LogUnavailableError, behavior_events
+from feature_sync.events.log import SCHEMA, EventLog, LogUnavailableError, behavior_events
 from feature_sync.events.stream import REJECTED, EventStream
 from feature_sync.hot.windows import HotWindows
 from feature_sync.metrics import Metrics
+from servicekit.database import migrate
 from testkit.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
+MIGRATIONS = Path(feature_sync.__file__).parent / "migrations"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
@@ -94,12 +98,28 @@ async def test_the_sequence_grows_with_each_change_and_not_with_a_repetition(
 async def test_an_exposure_is_logged_and_no_interest(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
-    shown = Exposures(exposure_id="exp-1", user_id=7, dataset_ids=[1, 2], request_id="req_1", ts=NOW)
+    shown = Exposures(
+        exposure_id="exp-1", user_id=7, dataset_ids=[1, 2], request_id="req_1", experiment_variant="canary-2", ts=NOW
+    )
     _send(plain, [_event(1, type="exposure", position=0, request_id="req_1")])
     plain.xadd(redis_keys.EVENT_STREAM, {"exposures": shown.model_dump_json()})
     await _consumer(redis, event_log, redis_url).step()
     assert (_logged(event_log), _live(plain).sequence) == (3, 0)
+    with event_log._engine.connect() as connection:
+        sides = connection.execute(select(behavior_events.c.experiment_variant)).scalars().all()
+    assert sorted(map(str, sides)) == ["None", "canary-2", "canary-2"]
     assert plain.keys("hot:*") == []
+
+
+def test_a_log_from_before_there_were_experiments_gets_their_column(event_log: EventLog) -> None:
+    engine = event_log._engine
+    schema = "" if engine.dialect.name == "sqlite" else f"{SCHEMA}."
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {schema}behavior_events DROP COLUMN experiment_variant"))
+        connection.execute(text(f"UPDATE {schema}alembic_version SET version_num = '0001'"))
+    migrate(engine, SCHEMA, MIGRATIONS)
+    event_log.add([_event(1, experiment_variant="control")])
+    assert _logged(event_log) == 1
 
 
 async def test_with_the_database_down_answers_follow_and_nothing_is_lost(

@@ -8,11 +8,14 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 from pydantic import SecretStr
 
 import monitoring.testing
+from contracts import redis_keys
 from contracts.bundle import pack, write_manifest
 from contracts.bundle.manifest import read_manifest
+from contracts.events import events_of
 from ranking.testing import Size, tiny_bundle
 from recommender_api.models import BundleCache, LoadedModel, Models, Registry, Serving, Updater
 from testkit.registry_stand_in import SINCE, RegistryStandIn
@@ -287,6 +290,22 @@ def test_answers_are_counted_by_experiment_and_version(
             f'variant="{variant}",version="{version}"'
         )
         assert f"recommender_requests_total{{{labels}}} {count}.0" in metrics
+
+
+def test_exposures_say_which_side_of_the_experiment_showed_them(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any, redis_client: redis.Redis, until: Until
+) -> None:
+    assert registry.active is not None
+    registry.deploy(registry.active["primary"], registry.push("2", archives.second) | {"rollout": 0.5})
+    api = start()
+    sides = {user: api.ask(f"/recommend/user/{user}", limit=2)["experiment_variant"] for user in range(1, 21)}
+
+    def logged() -> dict[int, str | None]:
+        entries = redis_client.xrange(redis_keys.EVENT_STREAM)
+        return {event.user_id: event.experiment_variant for _, fields in entries for event in events_of(fields)}
+
+    until(lambda: logged() == sides)
+    assert set(sides.values()) == {"canary-2", "control"}
 
 
 def test_a_version_that_left_takes_its_counts_along(

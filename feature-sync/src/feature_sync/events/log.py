@@ -22,6 +22,7 @@ behavior_events = Table(
     Column("dataset_id", BigInteger, nullable=False),
     Column("request_id", String(128)),
     Column("position", Integer),
+    Column("experiment_variant", String(64)),
     Column("ts", UtcDateTime, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Index("behavior_events_ts", "ts"),

@@ -37,6 +37,9 @@ class BehaviorEvent(BaseModel):
     dataset_id: EntityId
     request_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] = None
     position: Annotated[int | None, Field(ge=0, le=10_000)] = None
+    experiment_variant: Annotated[
+        str | None, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="As in the answer: the side of an experiment")
+    ] = None
     ts: AwareDatetime
 
     def to_stream(self) -> dict[str, str]:
@@ -56,6 +59,7 @@ class Exposures(BaseModel):
     user_id: EntityId
     dataset_ids: Annotated[list[EntityId], Field(max_length=MAX_EVENTS_PER_BATCH)]
     request_id: str
+    experiment_variant: str | None = None
     ts: AwareDatetime
 
     def events(self) -> list[BehaviorEvent]:
@@ -68,6 +72,7 @@ class Exposures(BaseModel):
                 dataset_id=dataset_id,
                 request_id=self.request_id,
                 position=position,
+                experiment_variant=self.experiment_variant,
                 ts=self.ts,
             )
             for position, dataset_id in enumerate(self.dataset_ids)

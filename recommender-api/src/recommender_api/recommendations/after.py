@@ -80,7 +80,11 @@ class AfterAnswers:
 
 
 def exposures(
-    user_id: int, ids: Sequence[int], request_id: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    user_id: int,
+    ids: Sequence[int],
+    request_id: str,
+    experiment: str | None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> bytes:
     """Return what an answer shows as `Exposures` JSON."""
     return orjson.dumps(
@@ -90,6 +94,7 @@ def exposures(
             "user_id": user_id,
             "dataset_ids": ids,
             "request_id": request_id,
+            "experiment_variant": experiment,
             "ts": now(),
         }
     )

@@ -116,7 +116,8 @@ class Recommender:
             # Trying would find out, and report, what is known already.
             self._metrics.dropped("exposure", len(answer.ids))
         elif query.user_id is not None:
-            self._after.add(request_id, puts, exposures(query.user_id, answer.ids, request_id), len(answer.ids))
+            shown = exposures(query.user_id, answer.ids, request_id, answer.served.experiment_variant)
+            self._after.add(request_id, puts, shown, len(answer.ids))
         else:
             self._after.add(request_id, puts, None, 0)
 

@@ -1,0 +1,27 @@
+"""The side of an experiment that an exposure was of."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    if not _is_there():
+        op.add_column("behavior_events", sa.Column("experiment_variant", sa.String(64)), schema=_schema())
+
+
+def downgrade() -> None:
+    op.drop_column("behavior_events", "experiment_variant", schema=_schema())
+
+
+def _is_there() -> bool:
+    # The first revision makes the table as it now is.
+    columns = sa.inspect(op.get_bind()).get_columns("behavior_events", schema=_schema())
+    return "experiment_variant" in {column["name"] for column in columns}
+
+
+def _schema() -> str | None:
+    # SQLAlchemy translates the schema away in CREATE, but not in ALTER.
+    return None if op.get_bind().dialect.name == "sqlite" else "events"
