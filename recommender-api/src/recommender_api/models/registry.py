@@ -10,8 +10,8 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 import monitoring
+from recommender_api.apart import run_apart
 from recommender_api.bundle_fetch import RegistryError, RegistryUnreachableError, fetch_bundle
-from recommender_api.models.apart import run_apart
 from recommender_api.models.deployments import ActiveDeployments, Deployment
 
 # Polling waits for nobody; a bundle of hundreds of megabytes takes its time.

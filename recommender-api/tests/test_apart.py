@@ -1,0 +1,50 @@
+"""Work in a process of its own: it returns, raises, and outlives nobody."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from recommender_api.apart import run_apart
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_it_returns_what_the_function_does_and_raises_what_it_raises() -> None:
+    assert await run_apart(os.path.join, "a", "b") == "a/b"
+    with pytest.raises(FileNotFoundError):
+        await run_apart(os.listdir, "/nowhere")
+
+
+async def test_a_process_that_dies_is_an_os_error() -> None:
+    with pytest.raises(OSError, match="died"):
+        await run_apart(os._exit, 1)
+
+
+def test_it_ends_with_the_service_that_is_killed(tmp_path: Path) -> None:
+    mark, script = tmp_path / "mark", tmp_path / "worker.sh"
+    script.write_text(f"echo $PPID > {mark}.new; mv {mark}.new {mark}; sleep 5\n", encoding="utf-8")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import asyncio, os\n"
+        "from recommender_api.apart import run_apart\n"
+        "if __name__ == '__main__':\n"
+        f"    asyncio.run(run_apart(os.system, 'sh {script}'))\n",
+        encoding="utf-8",
+    )
+    with subprocess.Popen([sys.executable, str(program)]) as service:
+        while not mark.exists():
+            assert service.poll() is None
+            time.sleep(0.05)
+        shell = int(mark.read_text())
+        # `os.system` runs a shell, and that one the script.
+        worker = int(Path(f"/proc/{shell}/stat").read_text().split()[3])
+        service.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{worker}").exists() and "zombie" not in Path(f"/proc/{worker}/status").read_text():
+        assert time.monotonic() < deadline, "it lives on"
+        time.sleep(0.05)
