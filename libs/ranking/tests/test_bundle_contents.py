@@ -75,6 +75,18 @@ def test_an_array_of_the_wrong_shape_or_type_is_named(folder: Path) -> None:
         load(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "position"),
+    [("behavior_items", 60), ("content_items", -2), ("vector_items", 10**6), ("popular_items", -1)],
+)
+def test_a_position_outside_the_catalogue_is_named(folder: Path, name: str, position: int) -> None:
+    array = np.load(folder / f"{name}.npy")
+    array[3] = position
+    np.save(folder / f"{name}.npy", array)
+    with pytest.raises(UnusableBundleError, match=rf"{name}\.npy: position {position} in a catalogue of 60"):
+        load(folder)
+
+
 def test_a_pickled_array_is_not_loaded(folder: Path) -> None:
     np.save(folder / "provider.npy", np.array([print] * 60, dtype=object), allow_pickle=True)
     with pytest.raises(UnusableBundleError, match=r"provider\.npy"):

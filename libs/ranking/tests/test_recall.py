@@ -4,13 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.features import CHANNELS
 from ranking.engine import Engine, Question
 from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables, _least, recall
-from ranking.testing import tiny_contents
+from ranking.testing import Size, tiny_contents
 from ranking.user import User, default_features
 
 N, K = 12, 4
@@ -107,3 +108,15 @@ def test_recalls_at_the_same_time_do_not_meet() -> None:
         together = list(threads.map(engine.recall, questions))
     for found, question in zip(together, questions, strict=True):
         np.testing.assert_array_equal(found.scores, engine.recall(question).scores)
+
+
+def test_a_score_that_is_no_number_is_an_error_and_leaves_nothing_behind() -> None:
+    contents = tiny_contents(size=Size(60))
+    scores = contents.recall.behavior.scores.copy()
+    scores[5] = np.nan
+    broken = replace(contents.recall, behavior=Neighbours(contents.recall.behavior.items, scores))
+    before = recall(contents.recall, contents.recall_settings, anchor=6, user=User())
+    with pytest.raises(ValueError, match="not a number"):
+        recall(broken, contents.recall_settings, anchor=5, user=User())
+    after = recall(contents.recall, contents.recall_settings, anchor=6, user=User())
+    assert (before.items.tolist(), before.scores.tolist()) == (after.items.tolist(), after.scores.tolist())

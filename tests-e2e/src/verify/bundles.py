@@ -36,13 +36,13 @@ class Bundles:
         return self._packed(self._contents)
 
     def breaking(self) -> Path:
-        """Return a bundle that passes every check, and whose neighbours of one dataset are not in the catalogue."""
+        """Return a bundle that passes every check, and whose neighbours of one dataset have no scores."""
         contents = self._folder / "breaking"
         shutil.copytree(self._contents, contents)
-        path = contents / "behavior_items.npy"
-        neighbours = np.load(path)
-        neighbours[self.breaking_dataset - FIRST_DATASET_ID] = _DATASETS + 7
-        np.save(path, neighbours)
+        path = contents / "behavior_scores.npy"
+        scores = np.load(path)
+        scores[self.breaking_dataset - FIRST_DATASET_ID] = np.nan
+        np.save(path, scores)
         return self._packed(contents)
 
     def malformed(self) -> Path:

@@ -100,9 +100,7 @@ def load(folder: Path) -> BundleContents:
             _neighbours(folder, "behavior", n),
             _neighbours(folder, "content", n),
             _neighbours(folder, "vector", n),
-            Popular(
-                _array(folder, "popular_items", np.int32, (-1,)), _array(folder, "popular_scores", np.float32, (-1,))
-            ),
+            _popular(folder, n),
         ),
         _json(folder, "recall.json", TypeAdapter(RecallSettings)),
         _text(folder, "ranker.txt"),
@@ -115,8 +113,13 @@ def load(folder: Path) -> BundleContents:
 
 
 def _neighbours(folder: Path, name: str, n: int) -> Neighbours:
-    items = _array(folder, f"{name}_items", np.int32, (n, -1))
+    items = _positions(folder, f"{name}_items", (n, -1), n, least=-1)
     return Neighbours(items, _array(folder, f"{name}_scores", np.float32, items.shape))
+
+
+def _popular(folder: Path, n: int) -> Popular:
+    items = _positions(folder, "popular_items", (-1,), n, least=0)
+    return Popular(items, _array(folder, "popular_scores", np.float32, items.shape))
 
 
 def _precomputed(folder: Path, n: int) -> tuple[Neighbours, UnusableBundleError | None]:
@@ -124,6 +127,15 @@ def _precomputed(folder: Path, n: int) -> tuple[Neighbours, UnusableBundleError 
         return _neighbours(folder, "precomputed", n), None
     except UnusableBundleError as error:
         return Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)), error
+
+
+def _positions(folder: Path, name: str, shape: tuple[int, ...], n: int, *, least: int) -> NDArray[np.int32]:
+    """Read catalogue positions, `least` … n - 1: compiled loops would read and write anywhere else, too."""
+    array = _array(folder, name, np.int32, shape)
+    for found in (array.min(initial=least), array.max(initial=least)):
+        if not least <= found < max(n, 1):
+            raise UnusableBundleError(f"{name}.npy: position {found} in a catalogue of {n}")
+    return array
 
 
 def _array(folder: Path, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:

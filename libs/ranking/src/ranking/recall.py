@@ -237,10 +237,14 @@ def _vote(
             known[item] = 1
             totals[item] += scores[seeds[number], column] * weight
     summed = np.empty(count, np.float32)
+    total = np.float32(0.0)
     for number in range(count):
         item = met[number]
         summed[number] = totals[item]
+        total += summed[number]
         totals[item], known[item] = 0.0, 0
+    if np.isnan(total):
+        raise ValueError("a neighbour's score is not a number")
     # A float's bits, read as an integer, have the float's order (below zero once the other bits are turned).
     bits = summed.view(np.int32)
     keys = np.empty(count, np.int64)
