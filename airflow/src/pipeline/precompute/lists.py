@@ -35,7 +35,6 @@ def precompute(engine: Engine, threads: int) -> Neighbours:
         for anchor, found, matrix in asked:
             own = raw[done : done + len(matrix)]
             best = choose(own, found.items, contents.table, contents.diversity, SIZE)
-            best = best[choose(own[best], found.items[best], contents.table, contents.diversity, SIZE)]
             items[anchor, : len(best)], scores[anchor, : len(best)] = found.items[best], shown(own[best])
             done += len(matrix)
     return Neighbours(items, scores)
