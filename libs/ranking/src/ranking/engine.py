@@ -142,6 +142,7 @@ def select_best(
     return Ranked(items, scores, channels_of(codes.tolist()), matrix, rows)
 
 
+@compiled
 def shown(raw: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return raw scores as answers show them, 0..1."""
     return (1.0 / (1.0 + np.exp(-raw))).astype(np.float32)
@@ -163,11 +164,9 @@ def _arranged(
             place -= 1
         best[place] = row
     found = np.empty(count, np.int32)
-    scores = np.empty(count, np.float32)
     channels = np.zeros(count, np.int64)
     for place in range(count):
         found[place] = items[best[place]]
-        scores[place] = 1.0 / (1.0 + np.exp(-raw[best[place]]))
         for channel in range(ranks.shape[1]):
             channels[place] |= np.int64(ranks[best[place], channel] > 0) << channel
-    return best, found, scores, channels
+    return best, found, shown(raw[best]), channels
