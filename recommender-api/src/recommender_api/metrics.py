@@ -14,7 +14,6 @@ from prometheus_client.utils import floatToGoString
 
 from monitoring.prometheus import MonitoringCollector
 from recommender_api.models import Arm
-from recommender_api.recommendations.query import Endpoint
 
 # From a cached answer on a quiet machine to the time budget of a request.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 1.0)
@@ -79,9 +78,6 @@ class Metrics:
         self._shed = Counter(
             "recommender_shed_total", "Requests refused because of overload", ("endpoint",), registry=self.registry
         )
-        for endpoint in (*Endpoint, "/events"):
-            # Shown from the start: the rate of a series that begins with its first refusal would miss it.
-            self._shed.labels(str(endpoint))
         self.registry.register(MonitoringCollector())
         self._answers: dict[tuple[str, ...], Counter] = {}
 
@@ -116,9 +112,9 @@ class Metrics:
         """Count what was not written to Redis."""
         self._dropped.labels(kind).inc(count)
 
-    def shed(self, endpoint: str) -> None:
-        """Count a request that was refused because of overload."""
-        self._shed.labels(endpoint).inc()
+    def shed(self, endpoint: str) -> Counter:
+        """Return what counts an endpoint's requests that are refused because of overload, shown from now on."""
+        return self._shed.labels(endpoint)
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Show a value that is read when the metrics are."""

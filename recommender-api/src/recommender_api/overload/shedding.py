@@ -32,7 +32,8 @@ class Shedding:
     def __init__(self, app: ASGIApp, questions: Admission, metrics: Metrics) -> None:
         self._app = app
         self._questions = questions
-        self._metrics = metrics
+        # From the start: the rate of a series that begins with its first refusal would miss it.
+        self._refused = {endpoint: metrics.shed(endpoint) for endpoint in (*_QUESTIONS.values(), _EVENTS)}
         self._event_batches = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +64,7 @@ class Shedding:
             await self._app(scope, receive, send)
 
     async def _refuse(self, endpoint: str, what: str, scope: Scope, send: Send) -> None:
-        self._metrics.shed(endpoint)
+        self._refused[endpoint].inc()
         detail = f"More {what} are under way than this replica answers in time; ask again after Retry-After seconds."
         body = problem(scope["path"], request_id_of(scope), 503, detail)
         headers = [

@@ -8,9 +8,7 @@ from typing import Any, cast
 from redis.asyncio import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ClusterDownError, MasterDownError, RedisClusterException, RedisError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import ClusterDownError, RedisClusterException, RedisError, ResponseError
 
 from contracts import redis_keys
 from recommender_api.redis_store.commands import ADD_EVENTS, ADD_EXPOSURES, WRITE_BUDGET_SECONDS, Address
@@ -26,14 +24,6 @@ from servicekit.redis_urls import RedisTarget, connect
 
 # Finding the nodes anew means asking those that are dead, too.
 PROBE_SECONDS = 2.0
-_UNAVAILABLE = (
-    RedisConnectionError,
-    RedisTimeoutError,
-    ClusterDownError,
-    MasterDownError,
-    RedisClusterException,
-    OSError,
-)
 
 
 class ClusterStore:
@@ -108,9 +98,8 @@ async def _told(budget: float) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise late(budget) from error
-    except _UNAVAILABLE as error:
-        raise StoreUnavailableError(str(error), type(error).__name__) from error
     except ResponseError as error:
-        raise StoreRefusedError(str(error), type(error).__name__) from error
-    except RedisError as error:
+        told = StoreUnavailableError if isinstance(error, ClusterDownError) else StoreRefusedError
+        raise told(str(error), type(error).__name__) from error
+    except (RedisError, RedisClusterException, OSError) as error:
         raise StoreUnavailableError(str(error), type(error).__name__) from error

@@ -126,8 +126,8 @@ class _Wire(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=_error)
         self._waiting: deque[_Waiting] = deque()
         self._lost = asyncio.Event()
-        # What the calls of one turn of the loop want sent: writing is most of a call's cost, and one does for all.
-        self._unsent: list[bytes] = []
+        # The calls of one turn of the loop: writing is most of a call's cost, and one does for all.
+        self._unsent: list[_Unsent] = []
         # One timer for all calls, at the earliest deadline that was known when it was set.
         self._alarm: asyncio.Handle | None = None
         self._due = 0.0
@@ -135,16 +135,9 @@ class _Wire(asyncio.Protocol):
     def send(self, commands: Sequence[Command], budget: float) -> asyncio.Future[list[Any]]:
         """Write commands; the future gets their answers, or the first that is an error, or what says it took longer."""
         future: asyncio.Future[list[Any]] = self._loop.create_future()
-        if not self.is_open:
-            # A server, or what stands before it, that takes a connection and drops it; uvloop refuses the write.
-            future.set_exception(StoreUnavailableError("connection closed by server", "ConnectionError"))
-            return future
-        deadline = self._loop.time() + budget
-        self._waiting.append(_Waiting(future, len(commands), [], budget, deadline))
-        self._wake_by(deadline)
         if not self._unsent:
             self._loop.call_soon(self._flush)
-        self._unsent += [hiredis.pack_command(command) for command in commands]
+        self._unsent.append(_Unsent(future, [hiredis.pack_command(command) for command in commands], budget))
         return future
 
     def close(self) -> None:
@@ -194,8 +187,16 @@ class _Wire(asyncio.Protocol):
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if self.is_open:
-            self._transport.write(b"".join(unsent))
+        # The time runs from here: a process that stalls before it writes must not take that for a slow Redis.
+        now = self._loop.time()
+        for call in unsent:
+            self._waiting.append(_Waiting(call.future, len(call.packed), [], call.budget, now + call.budget))
+        if not self.is_open:
+            # A server, or what stands before it, that takes a connection and drops it; uvloop refuses the write.
+            self._fail(StoreUnavailableError("connection closed by server", "ConnectionError"))
+            return
+        self._wake_by(now + min(call.budget for call in unsent))
+        self._transport.write(b"".join([part for call in unsent for part in call.packed]))
 
     def _wake_by(self, deadline: float) -> None:
         if self._alarm is not None:
@@ -232,6 +233,12 @@ class _Wire(asyncio.Protocol):
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+
+
+class _Unsent(NamedTuple):
+    future: asyncio.Future[list[Any]]
+    packed: list[bytes]
+    budget: float
 
 
 class _Waiting(NamedTuple):
