@@ -2,21 +2,31 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
 from contracts import redis_keys
 from contracts.events import BehaviorEvent
+from contracts.snapshot import write_snapshot
 from contracts.user_blob import LiveHistory
+from feature_sync.app import create_app
 from feature_sync.connections import AnyRedis, open_redis
 from feature_sync.events.live import LiveFeatures
 from feature_sync.events.stream import EventStream
 from feature_sync.hot.windows import HotWindows
+from feature_sync.settings import Settings
 from feature_sync.snapshots.switch import Progress, SnapshotSwitch
+from native.ports import Ports
+from native.waiting import wait_until
 from servicekit.redis_urls import disconnect
 from testkit.redis_server import RedisServer
 from testkit.redis_topologies import Watched, cluster_url
+from testkit.serving import Served
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -78,3 +88,22 @@ async def test_a_snapshot_is_written_whole_pointed_to_and_the_one_before_runs_ou
     assert await redis.get(redis_keys.user_features("v2", 1000)) == b"v2 1000"
     assert await redis.ttl(redis_keys.user_features("v2", 1000)) == -1
     assert {await redis.ttl(redis_keys.user_features("v1", user)) > 0 for user in range(1, 1001, 50)} == {True}
+
+
+def test_a_cluster_that_cannot_be_reached_fails_a_sync_and_not_the_worker(tmp_path: Path) -> None:
+    write_snapshot(tmp_path / "s", "v1", NOW, [(1, b"blob")])
+    settings = Settings(
+        redis_url=SecretStr(f"redis+cluster://127.0.0.1:{Ports.free().redis}"),
+        database_url=SecretStr(f"sqlite:///{tmp_path}/recsys.db"),
+        admin_token=SecretStr("the-token"),
+    )
+    headers = {"Authorization": "Bearer the-token"}
+    with Served(create_app(settings)) as served, httpx.Client(base_url=served.url, headers=headers) as worker:
+        assert worker.get("/health").json()["checks"]["redis"]["status"] == "unhealthy"
+        for _ in range(2):
+            job = worker.post("/sync", json={"snapshot": str(tmp_path / "s")}).json()["job"]
+            wait_until(partial(_has_failed, worker, job), within=15, what="the sync has failed")
+
+
+def _has_failed(worker: httpx.Client, job: str) -> bool:
+    return bool(worker.get(f"/sync/{job}").json()["state"] == "failed")

@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
-from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from feature_sync import errors
-from feature_sync.connections import RedisFaults, open_redis
+from feature_sync.connections import REDIS_ERRORS, RedisFaults, open_redis
 from feature_sync.events.consumer import EventConsumer
 from feature_sync.events.live import LiveFeatures
 from feature_sync.events.log import SCHEMA, EventLog
@@ -52,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def refresh_windows() -> None:
         try:
             await windows.refresh()
-        except RedisError:
+        except REDIS_ERRORS:
             # The consumer works on the same Redis and reports its faults.
             return
 
@@ -87,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
         try:
             detail = f"snapshot {await switch.active()}, {await stream.length()} events waiting"
             checks["redis"] = _check(True, detail, "")
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             checks["redis"] = _check(False, "", f"{type(error).__name__}")
         return Health.of(SERVICE, app.version, checks)
 

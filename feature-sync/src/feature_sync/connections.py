@@ -19,8 +19,9 @@ CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
 BLOCK_SECONDS = 1.0
 
-
 AnyRedis = Redis | RedisCluster
+# redis-py keeps the error of a cluster that can't be reached apart from all others.
+REDIS_ERRORS = (RedisError, RedisClusterException)
 
 
 def open_redis(url: str) -> AnyRedis:
@@ -62,7 +63,7 @@ class RedisFaults:
         """Report a Redis error that leaves the block, and let it go on; a block that ends well ends the incident."""
         try:
             yield
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             lost = isinstance(error, RedisConnectionError | RedisTimeoutError | RedisClusterException)
             point = "redis.connection_failed" if lost else "redis.unexpected_error"
             monitoring.report(point, error=error, **self._where)

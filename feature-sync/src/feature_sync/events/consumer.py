@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 from starlette.concurrency import run_in_threadpool
 
 import monitoring
-from feature_sync.connections import RedisFaults
+from feature_sync.connections import REDIS_ERRORS, RedisFaults
 from feature_sync.events.live import LiveFeatures
 from feature_sync.events.log import SCHEMA, EventLog, LogUnavailableError
 from feature_sync.events.stream import Batch, EventStream
@@ -53,7 +53,7 @@ class EventConsumer:
             if str(error).startswith("NOGROUP"):
                 _log.warning("the event stream's group is gone, and is made again")
             await self._sleep(PAUSE_SECONDS)
-        except (RedisError, LogUnavailableError):
+        except (*REDIS_ERRORS, LogUnavailableError):
             await self._sleep(PAUSE_SECONDS)
 
     async def _step(self) -> None:

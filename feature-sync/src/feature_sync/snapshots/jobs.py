@@ -10,12 +10,11 @@ from typing import Annotated, Literal
 from uuid import uuid4
 
 from pydantic import BaseModel, Field
-from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
 import monitoring
 from contracts.snapshot import iter_users
-from feature_sync.connections import RedisFaults
+from feature_sync.connections import REDIS_ERRORS, RedisFaults
 from feature_sync.errors import UnknownJobError, UnusableSnapshotError
 from feature_sync.metrics import Metrics
 from feature_sync.snapshots.source import fetched
@@ -24,7 +23,7 @@ from feature_sync.snapshots.switch import IncompleteSnapshotError, Progress, Sna
 _log = logging.getLogger(__name__)
 
 REMEMBERED = 100
-_FAILURES = (UnusableSnapshotError, IncompleteSnapshotError, RedisError)
+_FAILURES = (UnusableSnapshotError, IncompleteSnapshotError, *REDIS_ERRORS)
 
 
 class SyncJob(BaseModel):
