@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from bench.load import ANSWER_SECONDS, CONNECTIONS
 
@@ -14,6 +16,11 @@ class Answer(NamedTuple):
     due: float
     seconds: float
     level: int | None
+
+
+def p99(answers: Sequence[Answer]) -> float:
+    """Return the 99th percentile of the latencies (ms)."""
+    return float(np.percentile([each.seconds for each in answers], 99)) * 1e3
 
 
 def observe(port: int, questions: Iterator[str], *, per_second: float, seconds: float) -> list[Answer]:

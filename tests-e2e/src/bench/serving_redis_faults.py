@@ -6,13 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import redis
 
-from bench.observed_load import Answer, observe
+from bench.observed_load import Answer, observe, p99
 from bench.questions import new_questions
 from bench.results import Goal, Result
-from bench.servers import recommender, surroundings
+from bench.servers import SHIPPED, recommender, surroundings
 from bench.slow_proxy import SlowProxy
 from testkit.redis_server import RedisServer
 
@@ -23,8 +22,6 @@ MARGIN_SECONDS = 0.1
 SLOW_SECONDS = 0.3
 # A tenth of a second of them.
 NORMAL_ANSWERS = 30
-# The service as it is shipped, and not as the other parts run it beside a busy machine.
-SHIPPED = {"REDIS_BUDGET_MS": "25", "REQUEST_BUDGET_MS": "150"}
 
 
 class Fault(NamedTuple):
@@ -72,12 +69,12 @@ def _lines(
     name: str, answers: Sequence[Answer], before: Sequence[Answer], during: Sequence[Answer], normal: float
 ) -> list[Result]:
     part = f"serving-redis-faults: {name}: "
-    allowed = max(10.0, 1.5 * _p99(before))
+    allowed = max(10.0, 1.5 * p99(before))
     back = _normal_from([each for each in answers if each.due >= normal]) - normal
     return [
         Result(part + "failed requests", sum(each.level is None for each in answers), "", Goal(most=0)),
-        Result(part + "p99 before", _p99(before), "ms"),
-        Result(part + "p99 during", _p99(during), "ms", Goal(most=round(allowed, 1))),
+        Result(part + "p99 before", p99(before), "ms"),
+        Result(part + "p99 during", p99(during), "ms", Goal(most=round(allowed, 1))),
         Result(part + "degraded during", sum(each.level != 0 for each in during) / len(during) * 100, "%"),
         Result(part + "seconds to normal", back, "s", Goal(most=0.5)),
     ]
@@ -91,10 +88,6 @@ def _normal_from(answers: Sequence[Answer]) -> float:
         if len(row) == NORMAL_ANSWERS:
             return row[0].due
     return float("inf")
-
-
-def _p99(answers: Sequence[Answer]) -> float:
-    return float(np.percentile([each.seconds for each in answers], 99)) * 1e3
 
 
 def _faults(server: RedisServer, proxy: SlowProxy) -> list[Fault]:
