@@ -6,11 +6,11 @@ import threading
 import pytest
 
 import monitoring
-from monitoring.context import MAX_BREADCRUMBS, breadcrumbs
+from monitoring.context import MAX_BREADCRUMBS, known
 
 
 def _messages() -> list[str]:
-    return [crumb.message for crumb in breadcrumbs()]
+    return [crumb.message for crumb in known()[1]]
 
 
 @pytest.mark.anyio

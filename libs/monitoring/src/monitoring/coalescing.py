@@ -40,16 +40,6 @@ class _Window(Generic[T]):
         self.request_ids: list[str] = []
         self.last: T | None = None
 
-    def add(self, now: float, request_id: str | None, report: T) -> None:
-        if not self.count:
-            self.first_seen = now
-        self.count += 1
-        self.last_seen = now
-        self.last = report
-        ids = self.request_ids
-        if request_id is not None and len(ids) < MAX_REQUEST_IDS and request_id not in ids:
-            ids.append(request_id)
-
     def take(self, key: K) -> Repeats[K, T] | None:
         if not self.count:
             return None
@@ -76,11 +66,19 @@ class Coalescer(Generic[K, T]):
 
     def observe(self, key: K, report: T, request_id: str | None = None) -> bool:
         """Return True if the report is a first one and must be sent now; else it has been counted."""
+        # What a repeat costs is what an outage costs: all of it stands here, in one piece.
         with self._lock:
             now = self.clock()
             window = self._open.get(key)
             if window is not None and (now < window.ends or window.count):
-                window.add(now, request_id, report)
+                if not window.count:
+                    window.first_seen = now
+                window.count += 1
+                window.last_seen = now
+                window.last = report
+                ids = window.request_ids
+                if request_id is not None and len(ids) < MAX_REQUEST_IDS and request_id not in ids:
+                    ids.append(request_id)
                 return False
             self._open.pop(key, None)
             self._open[key] = _Window(now + self._window)

@@ -110,10 +110,10 @@ def known_facts() -> Mapping[str, Any]:
     return _NO_FACTS if scope is None else scope.facts
 
 
-def breadcrumbs() -> tuple[Breadcrumb, ...]:
-    """Return a snapshot of the current trail, oldest first."""
+def known() -> tuple[Mapping[str, Any], tuple[Breadcrumb, ...]]:
+    """Return snapshots of the current facts and of the current trail, oldest first."""
     scope = _current.get()
-    return () if scope is None else tuple(scope.trail)
+    return (_NO_FACTS, ()) if scope is None else (scope.facts, tuple(scope.trail))
 
 
 def _own_scope() -> _Scope:

@@ -28,6 +28,12 @@ class Counters:
         with self._lock:
             setattr(self, name, getattr(self, name) + amount)
 
+    def repeat(self) -> None:
+        """Count a report that is a repeat; an outage makes hundreds of them a second."""
+        with self._lock:
+            self.reports += 1
+            self.reports_coalesced += 1
+
     def snapshot(self) -> dict[str, int]:
         """Return all counters by name."""
         return {each.name: getattr(self, each.name) for each in fields(self) if not each.name.startswith("_")}

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from monitoring import assembly, catalogue, tracing
-from monitoring.context import breadcrumbs, known_facts
+from monitoring.context import known, known_facts
 from monitoring.metrics import Counters
 from monitoring.redaction import RedactingFilter, Redactor
 from monitoring.reports import Observation, Report, Span, compose
@@ -208,7 +208,7 @@ def _divert(
         diversion.mistakes.append(f"{point_id!r} is no monitoring point of the catalogue")
         return None
     error_type = None if error is None else type(error).__name__
-    seen = Observation(point, fields, known_facts(), breadcrumbs(), error_type, error, occurrence=occurrence)
+    seen = Observation(point, fields, *known(), error_type, error, occurrence=occurrence)
     diversion.mistakes += [
         f"{point_id} was reported without {name}, which its fingerprint needs" for name in seen.missing_parts()
     ]

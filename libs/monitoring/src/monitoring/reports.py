@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from monitoring.catalogue import EXCEPTION_PART, Level, Point, open_part
@@ -20,10 +20,10 @@ UNKNOWN = "unknown"
 Key = tuple[str, Level, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """What the caller of `report()` said and what was known around it at that moment.
 
+    A tuple, because each repeat of an outage makes one, and that is three times as fast as a frozen dataclass.
     A repeat keeps the `error_type` only: an error holds its whole stack in memory.
     """
 

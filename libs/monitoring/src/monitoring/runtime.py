@@ -14,7 +14,7 @@ from monitoring import tracing
 from monitoring.catalogue import Point, open_part
 from monitoring.coalescing import Coalescer, Repeats
 from monitoring.collector import CollectorPath
-from monitoring.context import breadcrumbs, known_facts
+from monitoring.context import known, known_facts
 from monitoring.metrics import Counters
 from monitoring.redaction import Redactor, text_of
 from monitoring.reports import Key, Observation, Span, compose
@@ -48,6 +48,12 @@ class Runtime:
         self.counters = counters
         self._service = service
         self._points = {point.id: point for point in points}
+        # Of the points whose reports are all of one fingerprint.
+        self._keys: dict[str, Key] = {
+            point.id: (point.id, point.level, point.fingerprint)
+            for point in self._points.values()
+            if not point.open_parts and point.level_by is None
+        }
         self._collector = collector
         self._signals = signals
         self._now = now
@@ -83,22 +89,22 @@ class Runtime:
             return None
         if occurrence is not None and self._known_occurrence(point_id, occurrence):
             return None
-        facts = known_facts()
+        # From here to the answer that this is a repeat, nothing is made that a repeat does not need.
+        facts, breadcrumbs = known()
         error_type = None if error is None else type(error).__name__
-        trace = tracing.context()
-        seen = Observation(point, fields, facts, breadcrumbs(), error_type, trace=trace, occurrence=occurrence)
-        key: Key = (point_id, seen.level(), seen.fingerprint())
+        seen = Observation(point, fields, facts, breadcrumbs, error_type, None, tracing.context(), occurrence)
+        key = self._keys.get(point_id) or (point_id, seen.level(), seen.fingerprint())
         request_id = facts.get("request_id")
-        self.counters.add("reports")
         if not self._coalescer.observe(key, seen, request_id):
-            self.counters.add("reports_coalesced")
+            self.counters.repeat()
             return None
+        self.counters.add("reports")
         for name in seen.missing_parts():
             self._complain(f"{point_id} was reported without {name}, which its fingerprint needs")
         self._remember(key)
         at = self._now()
         span = Span(1, at, at, () if request_id is None else (request_id,))
-        return self._emit(replace(seen, error=error), span)
+        return self._emit(seen._replace(error=error), span)
 
     def recovered(self, point_id: str, fields: Mapping[str, Any]) -> None:
         """End the incidents of a point: their windows close, and a signal says that they are over."""
@@ -193,7 +199,7 @@ class Runtime:
             for taken in take():
                 first, last = taken.first_seen + offset, taken.last_seen + offset
                 # A sum is no single occurrence: with the id of one, the collector would take it for a duplicate.
-                summed = taken.last if taken.occurrences == 1 else replace(taken.last, occurrence=None)
+                summed = taken.last if taken.occurrences == 1 else taken.last._replace(occurrence=None)
                 self._emit(summed, Span(taken.occurrences, first, last, taken.request_ids))
 
     def _run(self) -> None:

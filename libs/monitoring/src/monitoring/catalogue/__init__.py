@@ -1,7 +1,7 @@
 """The catalogue of monitoring points: `points.yaml` beside this file, read and checked."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Annotated, Literal, Self
 
@@ -55,7 +55,7 @@ class Point(BaseModel):
             raise ValueError(f"point {self.id} belongs to component {self.component}, so its id must begin with it")
         return self
 
-    @property
+    @cached_property
     def open_parts(self) -> tuple[str, ...]:
         """The names of the fingerprint's parts that are filled at run time, in order."""
         return tuple(name for part in self.fingerprint if (name := open_part(part)) is not None)
