@@ -1,8 +1,10 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 
 from bench.collector import collector
@@ -11,6 +13,10 @@ from bench.load import FailedRequestError, ask_all
 from bench.monitoring_collector_faults import ratio_of_p99
 from bench.monitoring_storm import most_in_a_window
 from bench.results import Goal, Result, table, write
+from bench.servers import Surroundings, hello
+from bench.turns import asker
+from testkit.redis_server import RedisServer
+from testkit.registry_stand_in import RegistryStandIn
 from testkit.serving import Served
 
 
@@ -50,7 +56,7 @@ def test_events_are_counted_in_the_windows_that_begin_with_the_first() -> None:
 
 def test_the_ratio_of_two_p99s_comes_with_an_interval_that_noise_in_both_leaves_alone() -> None:
     draw = np.random.default_rng(7)
-    noise = np.where(draw.random((40, 1)) < 0.2, 20.0, 1.0)  # every fifth round is disturbed
+    noise = np.where(draw.random((40, 1)) < 0.2, 20.0, 1.0)  # every fifth turn is disturbed
     plain, tried = (draw.exponential(1.0, (40, 600)) * noise for _ in range(2))
     ratio, least, most = ratio_of_p99(tried, plain)
     assert least < ratio < most
@@ -58,6 +64,23 @@ def test_the_ratio_of_two_p99s_comes_with_an_interval_that_noise_in_both_leaves_
     ratio, least, most = ratio_of_p99(tried * 1.5, plain)
     assert least < 1.5 < most
     assert least > 1.05
+
+
+def test_servers_are_asked_in_turns_the_other_stopped_and_both_run_on_afterwards(tmp_path: Path) -> None:
+    around = Surroundings(RedisServer(tmp_path), RegistryStandIn(), tmp_path)
+    with around.registry, hello(around) as one, hello(around) as other, asker() as asking:
+        servers = {"one": one, "other": other}
+        stopped = set()
+        with ThreadPoolExecutor() as threads:
+            asked = threads.submit(asking.ask, servers, ["/"] * 4000, turns=4, requests=500)
+            while not asked.done():
+                stopped |= {name for name, each in servers.items() if each.process.status() == psutil.STATUS_STOPPED}
+        assert stopped == {"one", "other"}
+        assert {name: each.shape for name, each in asked.result().items()} == {"one": (4, 500), "other": (4, 500)}
+        with pytest.raises(FailedRequestError, match=r"/absent: HTTP/1\.1 404"):
+            asking.ask(servers, ["/", "/absent"], turns=1, requests=1)
+        for server in servers.values():
+            assert httpx.get(f"http://127.0.0.1:{server.port}/", timeout=10).status_code == 200
 
 
 def test_the_collector_in_a_process_of_its_own_answers_as_it_is_told() -> None:

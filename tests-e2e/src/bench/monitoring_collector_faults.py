@@ -3,56 +3,55 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from prometheus_client.parser import text_string_to_metric_families
 
 from bench.collector import collector
-from bench.load import ask_all
 from bench.questions import new_questions
 from bench.results import Goal, Result
 from bench.servers import Server, Surroundings, monitored_by, recommender, surroundings
+from bench.turns import Asker, asker, prefer
 from native.waiting import wait_until
 
 # Compared first are two collectors that are well: how far the measurement itself can be trusted.
 MODES = ("ok", "hang", "429", "500", "garbage", "slow", "down")
-ROUNDS = 40
-# A pace that keeps the server busy: what monitoring's own thread takes is taken from the answers.
-PER_SECOND = 1000
-REQUESTS = 600
-FIRST_REPORTS = 50
-RESAMPLES = 400
+OUTAGES = 9
+# Of each server in an outage: some six seconds, in which a server by itself sends no more than the first reports.
+TURNS = 10
+REQUESTS = 1000
+RESAMPLES = 1000
 
 
 def measure(folder: Path) -> list[Result]:
     """Compare the p99 of degraded answers in each mode with that beside a collector that is well.
 
-    Two servers take turns of half a second, so that the machine's noise hits both alike; who isn't asked is stopped.
-    In each round an outage of Redis begins, whose first reports go at once.
+    Outages of Redis follow each other. At the begin of each the first reports go at once, at its end their repeats and
+    the recoveries.
     """
     questions = new_questions()
-    with surroundings(folder) as around:
-        return [result for mode in MODES for result in _compared(around, mode, questions)]
+    with surroundings(folder) as around, asker() as asking:
+        return [result for mode in MODES for result in _compared(around, mode, asking, questions)]
 
 
 def ratio_of_p99(tried: NDArray[np.float64], plain: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return p99 / p99 of all latencies [rounds, requests], and its 95 % interval by resampled pairs of rounds.
+    """Return p99 / p99 of all latencies [turns, requests], and its 95 % interval by resampled pairs of turns.
 
-    Percentile bootstrap over whole rounds (Efron 1979): latencies of one round are not independent of each other.
+    Percentile bootstrap over whole turns (Efron 1979): latencies of one turn are not independent of each other.
     """
     draw = np.random.default_rng(1)
-    rounds = len(tried)
+    turns = len(tried)
     resampled = [
         _p99(tried[chosen]) / _p99(plain[chosen])
-        for chosen in (draw.integers(0, rounds, rounds) for _ in range(RESAMPLES))
+        for chosen in (draw.integers(0, turns, turns) for _ in range(RESAMPLES))
     ]
     least, most = np.percentile(resampled, [2.5, 97.5])
     return _p99(tried) / _p99(plain), float(least), float(most)
 
 
-def _compared(around: Surroundings, mode: str, questions: Iterator[str]) -> list[Result]:
+def _compared(around: Surroundings, mode: str, asking: Asker, questions: Iterator[str]) -> list[Result]:
     with (
         collector() as well,
         collector() as faulty,
@@ -61,14 +60,18 @@ def _compared(around: Surroundings, mode: str, questions: Iterator[str]) -> list
     ):
         faulty.answer(mode)
         servers = {"plain": plain, "tried": tried}
-        _round(around, servers, questions)
+        for server in servers.values():
+            prefer(server)
+        _outage(around, servers, asking, questions, turns=2)
         before = tried.resident()
-        rounds = []
-        for _ in range(ROUNDS):
+        outages = []
+        for _ in range(OUTAGES):
             servers = dict(reversed(servers.items()))
-            rounds.append(_round(around, servers, questions))
+            outages.append(_outage(around, servers, asking, questions, turns=TURNS))
         grown = tried.resident() - before
-    latencies = {name: np.array([each[name] for each in rounds]) for name in servers}
+        events = _events(tried)
+    latencies = {name: np.concatenate([each[name] for each in outages]) for name in servers}
+    first_turns = {name: np.array([each[name][0] for each in outages]) for name in servers}
     ratio, least, most = ratio_of_p99(latencies["tried"], latencies["plain"])
     part = "monitoring-collector-faults: "
     return [
@@ -76,32 +79,22 @@ def _compared(around: Surroundings, mode: str, questions: Iterator[str]) -> list
         Result(part + f"p99, {mode} / well, 95 % from", least, "×"),
         Result(part + f"p99, {mode} / well, 95 % to", most, "×"),
         Result(part + f"p99 beside well, with {mode}", _p99(latencies["plain"]) * 1e3, "ms"),
+        Result(part + f"an outage's begin, {mode}", _excess(first_turns["tried"]) * 1e3, "ms"),
+        Result(part + f"an outage's begin beside well, with {mode}", _excess(first_turns["plain"]) * 1e3, "ms"),
+        Result(part + f"events made, {mode}", events, ""),
         Result(part + f"resident memory added, {mode}", grown, "MB", Goal(most=10)),
     ]
 
 
-def _round(around: Surroundings, servers: Mapping[str, Server], questions: Iterator[str]) -> dict[str, list[float]]:
-    """End one outage of Redis and begin the next; return the latencies of each server's turn in it."""
+def _outage(
+    around: Surroundings, servers: Mapping[str, Server], asking: Asker, questions: Iterator[str], *, turns: int
+) -> dict[str, NDArray[np.float64]]:
+    """End one outage of Redis and begin the next; return the latencies of each server in it."""
     around.redis.restart()
     for server in servers.values():
         _wait_until_normal(server, questions)
     around.redis.kill()
-    for server in servers.values():
-        server.process.send_signal(SIGSTOP)
-    try:
-        return {name: _turn(server, questions) for name, server in servers.items()}
-    finally:
-        for server in servers.values():
-            server.process.send_signal(SIGCONT)
-
-
-def _turn(server: Server, questions: Iterator[str]) -> list[float]:
-    server.process.send_signal(SIGCONT)
-    try:
-        ask_all(server.port, list(islice(questions, FIRST_REPORTS)))
-        return ask_all(server.port, list(islice(questions, REQUESTS)), per_second=PER_SECOND)
-    finally:
-        server.process.send_signal(SIGSTOP)
+    return asking.ask(servers, list(islice(questions, 2 * turns * REQUESTS)), turns=turns, requests=REQUESTS)
 
 
 def _wait_until_normal(server: Server, questions: Iterator[str]) -> None:
@@ -110,6 +103,24 @@ def _wait_until_normal(server: Server, questions: Iterator[str]) -> None:
         return answer.headers["X-Fallback-Level"] == "0"
 
     wait_until(normal, within=10, what="answers are level 0")
+
+
+def _events(server: Server) -> float:
+    """Return how many events a server has made so far: delivered, or waiting because they could not be."""
+    text = httpx.get(f"http://127.0.0.1:{server.port}/metrics", timeout=5).text
+    made = {"monitoring_events_delivered_total", "monitoring_events_waiting"}
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name in made
+    )
+
+
+def _excess(latencies: NDArray[np.float64]) -> float:
+    """Return the time (s) that a row's latencies take beyond their median, all together; the median of the rows."""
+    over = np.maximum(latencies - np.median(latencies), 0.0)
+    return float(np.median(over.sum(axis=1)))
 
 
 def _p99(latencies: NDArray[np.float64]) -> float:

@@ -1,0 +1,130 @@
+"""Two servers that are asked in turns by a process that does nothing else: for differences of a few percent in a tail.
+
+One question is under way at a time, from a blocking socket, so that no event loop, garbage collection or other thread
+of who asks is measured; and the server that isn't asked is stopped, so that it takes nothing from the other.
+"""
+
+import gc
+import multiprocessing
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.load import ANSWER_SECONDS, FailedRequestError
+from bench.servers import LOAD_CORE, Server
+
+RECEIVED_AT_ONCE = 256 * 1024
+
+# A turn: which server, and its latencies (s).
+Turn = tuple[str, list[float]]
+
+
+class Asker:
+    """Asks from its own process."""
+
+    def __init__(self, orders: Connection) -> None:
+        self._orders = orders
+
+    def ask(
+        self, servers: Mapping[str, Server], paths: Sequence[str], *, turns: int, requests: int
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return each server's latencies (s) [turns, requests]; the turns go ABBA and begin with the first server.
+
+        Needs 2 · turns · requests paths. Both servers run on afterwards; raises `FailedRequestError`.
+        """
+        targets = {name: (server.process.pid, server.port) for name, server in servers.items()}
+        for pid, _ in targets.values():
+            os.kill(pid, SIGSTOP)
+        try:
+            self._orders.send((targets, paths, turns, requests))
+            asked: list[Turn] | str = self._orders.recv()
+        finally:
+            for pid, _ in targets.values():
+                os.kill(pid, SIGCONT)
+        if isinstance(asked, str):
+            raise FailedRequestError(asked)
+        return {name: np.array([latencies for who, latencies in asked if who == name]) for name in servers}
+
+
+@contextmanager
+def asker() -> Iterator[Asker]:
+    """Run one, on the load's core and before all else there, where that is permitted."""
+    context = multiprocessing.get_context("spawn")
+    orders, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield Asker(orders)
+    finally:
+        orders.close()
+        process.join(ANSWER_SECONDS)
+
+
+def prefer(server: Server) -> None:
+    """Let a server's threads, and those that they start, run before other programs, where that is permitted."""
+    with suppress(PermissionError):
+        for thread in Path(f"/proc/{server.process.pid}/task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), -20)
+
+
+def _serve(orders: Connection) -> None:
+    os.sched_setaffinity(0, {LOAD_CORE - 1})
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    gc.disable()
+    with suppress(EOFError, ConnectionResetError):
+        while True:
+            targets, paths, turns, requests = orders.recv()
+            try:
+                orders.send(_in_turns(targets, iter(paths), turns, requests))
+            except (OSError, FailedRequestError) as error:
+                orders.send(f"{type(error).__name__}: {error}")
+
+
+def _in_turns(targets: Mapping[str, tuple[int, int]], paths: Iterator[str], turns: int, requests: int) -> list[Turn]:
+    connections = {
+        name: socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS) for name, (_, port) in targets.items()
+    }
+    try:
+        asked, names = [], list(targets)
+        for number in range(turns):
+            for name in names[::-1] if number % 2 else names:
+                pid = targets[name][0]
+                os.kill(pid, SIGCONT)
+                asked.append((name, [_latency(connections[name], next(paths)) for _ in range(requests)]))
+                os.kill(pid, SIGSTOP)
+        return asked
+    finally:
+        for connection in connections.values():
+            connection.close()
+
+
+def _latency(connection: socket.socket, path: str) -> float:
+    question = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+    began = time.perf_counter()
+    connection.sendall(question)
+    answer = connection.recv(RECEIVED_AT_ONCE)
+    while not _is_whole(answer):
+        more = connection.recv(RECEIVED_AT_ONCE)
+        if not more:
+            raise FailedRequestError(f"{path}: the connection was closed")
+        answer += more
+    took = time.perf_counter() - began
+    if not answer.startswith(b"HTTP/1.1 200 "):
+        raise FailedRequestError(f"{path}: {answer[:300].decode(errors='replace')}")
+    return took
+
+
+def _is_whole(answer: bytes) -> bool:
+    head, ended, body = answer.partition(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+    return bool(ended) and len(body) >= int(length)
