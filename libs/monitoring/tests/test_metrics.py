@@ -44,9 +44,16 @@ def test_while_monitoring_is_off_all_counters_are_zero() -> None:
 
 def test_no_count_is_lost_between_threads() -> None:
     counters = Counters()
-    threads = [threading.Thread(target=lambda: [counters.add("reports") for _ in range(5000)]) for _ in range(4)]
+
+    def count() -> None:
+        for _ in range(5000):
+            counters.add("reports")
+            counters.repeat()
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert counters.snapshot()["reports"] == 20_000
+    assert counters.snapshot()["reports"] == 40_000
+    assert counters.snapshot()["reports_coalesced"] == 20_000

@@ -92,7 +92,8 @@ class Runtime:
         # From here to the answer that this is a repeat, nothing is made that a repeat does not need.
         facts, breadcrumbs = known()
         error_type = None if error is None else type(error).__name__
-        seen = Observation(point, fields, facts, breadcrumbs, error_type, None, tracing.context(), occurrence)
+        trace = tracing.context() if self.traces else None
+        seen = Observation(point, fields, facts, breadcrumbs, error_type, None, trace, occurrence)
         key = self._keys.get(point_id) or (point_id, seen.level(), seen.fingerprint())
         request_id = facts.get("request_id")
         if not self._coalescer.observe(key, seen, request_id):
