@@ -5,6 +5,7 @@ import threading
 from prometheus_client import CollectorRegistry, generate_latest
 
 import monitoring
+from monitoring.coalescing import Coalescer
 from monitoring.metrics import Counters
 from monitoring.prometheus import MonitoringCollector
 from testkit.stand_in import StandIn
@@ -44,16 +45,17 @@ def test_while_monitoring_is_off_all_counters_are_zero() -> None:
 
 def test_no_count_is_lost_between_threads() -> None:
     counters = Counters()
+    coalescer: Coalescer[str, None] = Coalescer()
 
     def count() -> None:
         for _ in range(5000):
-            counters.add("reports")
-            counters.repeat()
+            counters.add("events_delivered")
+            coalescer.observe("redis", None)
 
     threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert counters.snapshot()["reports"] == 40_000
-    assert counters.snapshot()["reports_coalesced"] == 20_000
+    assert counters.snapshot()["events_delivered"] == 20_000
+    assert (coalescer.firsts, coalescer.repeats) == (1, 19_999)

@@ -19,8 +19,8 @@ from native.waiting import wait_until
 # Compared first are two collectors that are well: how far the measurement itself can be trusted.
 MODES = ("ok", "hang", "429", "500", "garbage", "slow", "down")
 OUTAGES = 9
-# Of each server in an outage. Its first reports slow some twenty answers; among 10,000 these don't decide the p99, as they
-# don't in real outages, which are longer.
+# Of each server in an outage. Its first reports slow some twenty answers; among 10,000 these don't decide the p99, nor
+# do they in a real outage, which is longer.
 TURNS = 10
 REQUESTS = 1000
 RESAMPLES = 1000

@@ -59,6 +59,9 @@ class Coalescer(Generic[K, T]):
     def __init__(self, window: float = WINDOW_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._window = window
         self.clock = clock
+        # How many reports there were of each kind.
+        self.firsts = 0
+        self.repeats = 0
         self._lock = threading.Lock()
         # In the order of their ends, because all windows are of one length.
         self._open: dict[K, _Window[T]] = {}
@@ -74,12 +77,14 @@ class Coalescer(Generic[K, T]):
                 if not window.count:
                     window.first_seen = now
                 window.count += 1
+                self.repeats += 1
                 window.last_seen = now
                 window.last = report
                 ids = window.request_ids
                 if request_id is not None and len(ids) < MAX_REQUEST_IDS and request_id not in ids:
                     ids.append(request_id)
                 return False
+            self.firsts += 1
             self._open.pop(key, None)
             self._open[key] = _Window(now + self._window)
             if len(self._open) > MAX_OPEN_WINDOWS:

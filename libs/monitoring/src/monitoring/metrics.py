@@ -1,4 +1,4 @@
-"""Counters of monitoring itself, for a service's /metrics: plain integers, written from any thread."""
+"""Counters of both ways out, for a service's /metrics: plain integers, written from any thread."""
 
 import threading
 from dataclasses import dataclass, field, fields
@@ -6,10 +6,8 @@ from dataclasses import dataclass, field, fields
 
 @dataclass(slots=True)
 class Counters:
-    """What has become of reports, events and signals since `init()`."""
+    """What has become of events and signals since `init()`."""
 
-    reports: int = 0
-    reports_coalesced: int = 0
     events_delivered: int = 0
     events_spooled: int = 0
     events_resent: int = 0
@@ -27,12 +25,6 @@ class Counters:
         """Add to one counter; `+=` alone loses counts between threads."""
         with self._lock:
             setattr(self, name, getattr(self, name) + amount)
-
-    def repeat(self) -> None:
-        """Count a report that is a repeat; an outage makes hundreds of them a second."""
-        with self._lock:
-            self.reports += 1
-            self.reports_coalesced += 1
 
     def snapshot(self) -> dict[str, int]:
         """Return all counters by name."""

@@ -12,11 +12,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from monitoring import assembly, catalogue, tracing
+from monitoring.coalescing import Coalescer
 from monitoring.context import known, known_facts
 from monitoring.metrics import Counters
 from monitoring.redaction import RedactingFilter, Redactor
 from monitoring.reports import Observation, Report, Span, compose
-from monitoring.runtime import Runtime
+from monitoring.runtime import Runtime, counted
 from monitoring.settings import MonitoringSettings
 from monitoring.signals import SignalSink
 
@@ -153,7 +154,7 @@ def redacted(text: str) -> str:
 def counters() -> dict[str, int]:
     """Return the counters of monitoring itself since `init()`; all zero while it is off."""
     runtime = _state.runtime
-    return (Counters() if runtime is None else runtime.counters).snapshot()
+    return counted(Coalescer(), Counters()) if runtime is None else runtime.counts()
 
 
 def waiting() -> dict[str, int]:

@@ -12,7 +12,7 @@ class MonitoringCollector(Collector):
     """Exports `monitoring_reports_total`, `monitoring_events_delivered_total`, `monitoring_events_waiting` and more."""
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        """Yield one counter per name of `monitoring.metrics.Counters`, and what waits for collector and gateway."""
+        """Yield one counter per name of `monitoring.counters()`, and what waits for collector and gateway."""
         for name, value in process.counters().items():
             text = f"Monitoring: {name.replace('_', ' ')} since the start of the process"
             yield CounterMetricFamily(f"monitoring_{name}", text, value=value)

@@ -97,9 +97,7 @@ class Runtime:
         key = self._keys.get(point_id) or (point_id, seen.level(), seen.fingerprint())
         request_id = facts.get("request_id")
         if not self._coalescer.observe(key, seen, request_id):
-            self.counters.repeat()
             return None
-        self.counters.add("reports")
         for name in seen.missing_parts():
             self._complain(f"{point_id} was reported without {name}, which its fingerprint needs")
         self._remember(key)
@@ -132,6 +130,10 @@ class Runtime:
         for fingerprint in ended or {tuple(ANY if part is None else part for part in wanted)}:
             redacted = tuple(self.redactor.text(part) for part in fingerprint)
             self._signals.recovered(replace(composed, fingerprint=redacted, message=f"{point_id}: recovered"))
+
+    def counts(self) -> dict[str, int]:
+        """Return what has become of reports, events and signals."""
+        return counted(self._coalescer, self.counters)
 
     def waiting(self) -> dict[str, int]:
         """Return how many events and signals are not delivered yet."""
@@ -232,6 +234,12 @@ class Runtime:
         if text not in self._complained:
             self._complained.add(text)
             _log.error("%s", text)
+
+
+def counted(coalescer: Coalescer[Any, Any], counters: Counters) -> dict[str, int]:
+    """Return all counters by name."""
+    reports = coalescer.firsts + coalescer.repeats
+    return {"reports": reports, "reports_coalesced": coalescer.repeats, **counters.snapshot()}
 
 
 def _nothing() -> None:
