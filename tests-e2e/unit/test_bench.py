@@ -9,7 +9,7 @@ import pytest
 
 from bench.collector import collector
 from bench.hello import create_app
-from bench.load import FailedRequestError, ask_all
+from bench.load import FailedRequestError, ask_all, ask_each
 from bench.monitoring_collector_faults import ratio_of_p99
 from bench.monitoring_storm import most_in_a_window
 from bench.results import Goal, Result, table, write
@@ -47,6 +47,15 @@ def test_the_load_asks_every_path_once_and_fails_on_an_answer_that_is_no_200() -
         assert len(ask_all(port, ["/"] * 100)) == 100
         with pytest.raises(FailedRequestError, match=r"^/absent: http/1\.1 404"):
             ask_all(port, ["/", "/absent"])
+
+
+def test_servers_asked_side_by_side_are_asked_every_path_each() -> None:
+    with Served(create_app()) as one, Served(create_app()) as other:
+        ports = [int(served.url.rpartition(":")[2]) for served in (one, other)]
+        ask_each(ports, ["/"] * 20, per_second=200)
+        for absent in ([ports[0], 1], [1, ports[1]]):
+            with pytest.raises(OSError, match="Connect call failed"):
+                ask_each(absent, ["/"], per_second=200)
 
 
 def test_events_are_counted_in_the_windows_that_begin_with_the_first() -> None:

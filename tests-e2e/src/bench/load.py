@@ -20,8 +20,23 @@ def ask_all(port: int, paths: Sequence[str], *, per_second: float | None = None)
     return asyncio.run(_ask_all(port, paths, 0.0 if per_second is None else 1 / per_second))
 
 
-async def _ask_all(port: int, paths: Sequence[str], interval: float) -> list[float]:
-    begin = time.perf_counter()
+def ask_each(ports: Sequence[int], paths: Sequence[str], *, per_second: float) -> None:
+    """Ask every path of each server, so many a second of each, and of one when it is quiet at the others.
+
+    Who is asked at the same moment as another, and so right after it, finds its way prepared in the processor's caches.
+    """
+
+    async def ask() -> None:
+        shift = 1 / per_second / len(ports)
+        await asyncio.gather(
+            *(_ask_all(port, paths, 1 / per_second, number * shift) for number, port in enumerate(ports))
+        )
+
+    asyncio.run(ask())
+
+
+async def _ask_all(port: int, paths: Sequence[str], interval: float, delay: float = 0.0) -> list[float]:
+    begin = time.perf_counter() + delay
     left = iter([(path, begin + number * interval) for number, path in enumerate(paths)])
     latencies: list[float] = []
     await asyncio.gather(*(_connection(port, left, latencies) for _ in range(CONNECTIONS)))
