@@ -26,10 +26,10 @@ JITTER_SECONDS = 1.0
 
 
 def measure(folder: Path) -> list[Result]:
-    """Ask a server with monitoring and one without it 300 times a second, both at the same time.
+    """Ask a server with monitoring and one without it 300 times a second each, by turns.
 
-    What a request costs on a shared machine wanders by half from one second to the next; so it does for both. What is
-    left of it in one of them alone, the median of the slices leaves out.
+    What a request costs on a shared machine wanders by half from one second to the next, and so does for both. A
+    disturbance that hits only one of them is left out by the median of the slices.
     """
     receiver = StandIn()
     receiver.start()
