@@ -1,8 +1,12 @@
 """A load at an even pace whose every answer is looked at, the failed ones too."""
 
 import asyncio
+import gc
+import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -23,32 +27,49 @@ def p99(answers: Sequence[Answer]) -> float:
     return float(np.percentile([each.seconds for each in answers], 99)) * 1e3
 
 
-def observe(port: int, questions: Iterator[str], *, per_second: float, seconds: float) -> list[Answer]:
-    """Ask for so long over `CONNECTIONS` connections; one that breaks is a failed request and is made again.
+@contextmanager
+def observer() -> Iterator[ProcessPoolExecutor]:
+    """Run a process for `observe` and nothing else.
+
+    What else a benchmark does, a proxy or a registry, would hold up the questions, and look like a slow server.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _without_garbage) as process:
+        process.submit(gc.get_freeze_count).result()
+        yield process
+
+
+def _without_garbage() -> None:
+    """Keep the collector off what has been imported: going through all of it takes a tenth of a second."""
+    gc.collect()
+    gc.freeze()
+
+
+def observe(port: int, paths: Sequence[str], *, per_second: float) -> list[Answer]:
+    """Ask for each path over `CONNECTIONS` connections; one that breaks is a failed request and is made again.
 
     The time counts from the moment a question was due, so that a server that stalls can't slow down who asks.
     """
-    return asyncio.run(_observe(port, questions, per_second, seconds))
+    return asyncio.run(_observe(port, paths, per_second))
 
 
-async def _observe(port: int, questions: Iterator[str], per_second: float, seconds: float) -> list[Answer]:
+async def _observe(port: int, paths: Sequence[str], per_second: float) -> list[Answer]:
     begin = time.perf_counter()
-    due = iter([begin + number / per_second for number in range(int(per_second * seconds))])
+    due = iter([(begin + number / per_second, path) for number, path in enumerate(paths)])
     answers: list[Answer] = []
-    await asyncio.gather(*(_connection(port, questions, due, answers) for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(_connection(port, due, answers) for _ in range(CONNECTIONS)))
     return answers
 
 
-async def _connection(port: int, questions: Iterator[str], due: Iterator[float], answers: list[Answer]) -> None:
+async def _connection(port: int, due: Iterator[tuple[float, str]], answers: list[Answer]) -> None:
     streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-    for at in due:
+    for at, path in due:
         await asyncio.sleep(max(0.0, at - time.perf_counter()))
         level = None
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 if streams is None:
                     streams = await asyncio.open_connection("127.0.0.1", port)
-                level = await _ask(*streams, next(questions))
+                level = await _ask(*streams, path)
         except (OSError, EOFError, TimeoutError):
             if streams is not None:
                 streams[1].close()

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import redis
 
-from bench.observed_load import Answer, observe, p99
+from bench.observed_load import Answer, observe, observer, p99
 from bench.questions import new_questions
 from bench.results import Goal, Result
 from bench.servers import SHIPPED, recommender, surroundings
@@ -41,12 +42,16 @@ def measure(folder: Path) -> list[Result]:
         surroundings(folder) as around,
         SlowProxy(around.redis.port) as proxy,
         recommender(around, "api", {**SHIPPED, "REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}) as api,
-        ThreadPoolExecutor(1) as pool,
+        observer() as process,
     ):
-        observe(api.port, questions, per_second=PER_SECOND, seconds=HEALTHY_SECONDS)
+
+        def ask(seconds: float) -> Future[list[Answer]]:
+            paths = list(islice(questions, int(PER_SECOND * seconds)))
+            return process.submit(observe, api.port, paths, per_second=PER_SECOND)
+
+        ask(HEALTHY_SECONDS).result()
         for fault in _faults(around.redis, proxy):
-            seconds = HEALTHY_SECONDS + FAULT_SECONDS + AFTER_SECONDS
-            load = pool.submit(observe, api.port, questions, per_second=PER_SECOND, seconds=seconds)
+            load = ask(HEALTHY_SECONDS + FAULT_SECONDS + AFTER_SECONDS)
             time.sleep(HEALTHY_SECONDS)
             began = time.perf_counter()
             fault.begin()

@@ -2,16 +2,15 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import count, groupby
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import httpx
 
 from bench import population
 from bench.large_bundle import large_archive
-from bench.observed_load import Answer, observe, p99
+from bench.observed_load import Answer, observe, observer, p99
 from bench.results import Goal, Result
 from bench.servers import LOAD_CORE, SHIPPED, Surroundings, recommender
 from native.waiting import wait_until
@@ -21,7 +20,7 @@ from testkit.registry_stand_in import RegistryStandIn
 
 DATASETS, USERS = 100_000, 1_000_000
 PER_SECOND = 200
-BEFORE_SECONDS, AFTER_SECONDS = 8.0, 40.0
+WARM_UP_SECONDS, BEFORE_SECONDS, AFTER_SECONDS = 3.0, 8.0, 40.0
 SLICE_SECONDS = 1.0
 
 
@@ -35,16 +34,15 @@ def measure(folder: Path) -> list[Result]:
     registry.deploy(versions[0])
     registry.start()
     try:
-        with RedisServer(folder, {"maxmemory": "3gb"}) as server, ThreadPoolExecutor(1) as pool:
+        with RedisServer(folder, {"maxmemory": "3gb"}) as server, observer() as process:
             population.many_users(server.url, USERS)
             began = time.perf_counter()
             with recommender(Surroundings(server, registry, folder), "api", SHIPPED) as api:
                 first_start = time.perf_counter() - began
-                observe(api.port, _questions(), per_second=PER_SECOND, seconds=3)
+                process.submit(observe, api.port, _questions(WARM_UP_SECONDS), per_second=PER_SECOND).result()
                 resident = api.resident()
-                load = pool.submit(
-                    observe, api.port, _questions(), per_second=PER_SECOND, seconds=BEFORE_SECONDS + AFTER_SECONDS
-                )
+                questions = _questions(BEFORE_SECONDS + AFTER_SECONDS)
+                load = process.submit(observe, api.port, questions, per_second=PER_SECOND)
                 time.sleep(BEFORE_SECONDS)
                 deployed = time.perf_counter()
                 registry.deploy(versions[1])
@@ -85,7 +83,8 @@ def _version(port: int) -> str:
     return version
 
 
-def _questions() -> Iterator[str]:
-    for number in count():
-        dataset = FIRST_DATASET_ID + number * 37 % DATASETS
-        yield f"/recommend/detail/{dataset}?user_id={number * 101 % USERS + 1}&limit=20"
+def _questions(seconds: float) -> list[str]:
+    return [
+        f"/recommend/detail/{FIRST_DATASET_ID + number * 37 % DATASETS}?user_id={number * 101 % USERS + 1}&limit=20"
+        for number in range(int(PER_SECOND * seconds))
+    ]
