@@ -86,6 +86,33 @@ async def test_calls_that_were_late_together_count_as_one_failure() -> None:
     assert not case.breaker.is_open
 
 
+async def test_calls_that_began_apart_count_each_though_they_wait_at_the_same_time() -> None:
+    case = Case()
+    began = []
+    for _ in range(3):
+        began.append(case.breaker.begin())
+        case.time.now += 0.011
+    case.time.now = 0.025
+    case.breaker.failed(began[0], "TimeoutError")
+    case.breaker.failed(began[1], "TimeoutError")
+    assert not case.breaker.is_open
+    case.breaker.failed(began[2], "TimeoutError")
+    assert case.breaker.is_open
+    await case.breaker.close()
+
+
+async def test_calls_that_began_one_after_the_other_within_a_stall_do_not_open_it() -> None:
+    case = Case()
+    began = []
+    for _ in range(10):
+        began.append(case.breaker.begin())
+        case.time.now += 0.0019
+    case.time.now += 0.025
+    for start in began:
+        case.breaker.failed(start, "TimeoutError")
+    assert not case.breaker.is_open
+
+
 async def test_one_probe_runs_each_quarter_of_a_second_until_redis_is_back() -> None:
     case = Case()
     await case.fail(10)
