@@ -10,6 +10,7 @@ import pytest
 from testkit.stand_in import StandIn
 
 _SERVICE = """
+import gc
 import sys
 from contextlib import asynccontextmanager
 from pydantic import SecretStr
@@ -24,6 +25,7 @@ class Settings(ServiceSettings):
 def create_app(settings):
     @asynccontextmanager
     async def lifespan(app):
+        print("left alone:", gc.get_freeze_count())
         if settings.fails:
             raise RuntimeError("the model is not there")
         yield
@@ -46,6 +48,11 @@ def _start(collector: StandIn, **variables: str) -> subprocess.CompletedProcess[
     return subprocess.run(
         [sys.executable, "-c", _SERVICE], env=given, capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def _free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return str(free.getsockname()[1])
 
 
 def _fingerprints(collector: StandIn) -> list[list[str]]:
@@ -76,8 +83,12 @@ def test_a_taken_port_is_said_and_reported(collector: StandIn) -> None:
 
 
 def test_a_lifespan_that_fails_is_reported(collector: StandIn) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    ended = _start(collector, FAILS="1", PORT=port)
+    ended = _start(collector, FAILS="1", PORT=_free_port())
     assert ended.returncode != 0
     assert _fingerprints(collector) == [["api", "startup_failed", "RuntimeError"]]
+
+
+def test_garbage_collection_leaves_alone_what_was_imported(collector: StandIn) -> None:
+    ended = _start(collector, FAILS="1", PORT=_free_port())
+    (line,) = (line for line in ended.stdout.splitlines() if line.startswith("left alone: "))
+    assert int(line.rpartition(" ")[2]) > 10_000
