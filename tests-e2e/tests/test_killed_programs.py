@@ -144,8 +144,7 @@ def test_no_accepted_event_was_lost(stack: RunningStack, accepted: list[str]) ->
         logged = "SELECT event_id FROM events.behavior_events WHERE event_id LIKE 'killed-%'"
         return set(accepted) - {event_id for (event_id,) in stack.query("DATABASE_URL", logged)}
 
-    # What a killed feature-sync had taken is another's after a minute.
-    stack.wait_until(lambda: not missing(), within=90, what="every accepted event is in PostgreSQL")
+    stack.wait_until(lambda: not missing(), within=30, what="every accepted event is in PostgreSQL")
 
 
 def test_no_monitoring_event_and_no_alert_was_lost(stack: RunningStack, spool: Path) -> None:

@@ -1,7 +1,6 @@
 """The composition root of feature-sync."""
 
 import asyncio
-import os
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -43,7 +42,8 @@ def create_app(settings: Settings) -> FastAPI:
     log = EventLog(engine)
     switch = SnapshotSwitch(redis)
     jobs = SyncJobs(switch, faults, metrics)
-    consumer_name = settings.consumer_name or f"{socket.gethostname()}-{os.getpid()}"
+    # The same after a restart, so that what was taken before is gone on with at once.
+    consumer_name = settings.consumer_name or f"{socket.gethostname()}-{settings.port}"
     stream = EventStream(redis, consumer_name, settings.event_batch)
     consumer = EventConsumer(stream, LiveFeatures(redis, time.time), log, faults, metrics)
     windows = HotWindows(redis)

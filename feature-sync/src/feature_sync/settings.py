@@ -24,9 +24,7 @@ class Settings(ServiceSettings):
         SecretStr, Field(description="SQLAlchemy URL; behaviour events are logged in the schema `events`")
     ] = SecretStr("sqlite:///recsys.db")
     admin_token: Annotated[SecretStr, Field(description="Opens POST /sync")] = SecretStr(DEVELOPMENT_SECRET)
-    consumer_name: Annotated[str, Field(description="Name in the stream's consumer group; empty: host and process")] = (
-        ""
-    )
+    consumer_name: Annotated[str, Field(description="Name in the stream's consumer group; empty: host and port")] = ""
     event_batch: Annotated[int, Field(ge=1, le=10_000, description="Most stream entries that are taken at once")] = 500
 
     def secrets(self) -> list[str]:
