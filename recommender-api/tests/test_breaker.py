@@ -55,6 +55,14 @@ class Case:
     def _closed(self) -> None:
         self.closed += 1
 
+    def begin(self, calls: int, *, apart: float) -> list[float]:
+        """Begin calls so many seconds apart; return when each began."""
+        began = []
+        for _ in range(calls):
+            began.append(self.breaker.begin())
+            self.time.now += apart
+        return began
+
     async def fail(self, times: int = 1) -> None:
         """Fail calls one after the other."""
         for _ in range(times):
@@ -79,7 +87,7 @@ async def test_it_opens_after_three_failures_in_a_row_and_not_before() -> None:
 
 async def test_calls_that_were_late_together_count_as_one_failure() -> None:
     case = Case()
-    began = [case.breaker.begin() for _ in range(8)]
+    began = case.begin(8, apart=0.0)
     case.time.now += 0.030
     for start in began:
         case.breaker.failed(start, "TimeoutError")
@@ -88,10 +96,7 @@ async def test_calls_that_were_late_together_count_as_one_failure() -> None:
 
 async def test_calls_that_began_apart_count_each_though_they_wait_at_the_same_time() -> None:
     case = Case()
-    began = []
-    for _ in range(3):
-        began.append(case.breaker.begin())
-        case.time.now += 0.011
+    began = case.begin(3, apart=0.011)
     case.time.now = 0.025
     case.breaker.failed(began[0], "TimeoutError")
     case.breaker.failed(began[1], "TimeoutError")
@@ -103,10 +108,7 @@ async def test_calls_that_began_apart_count_each_though_they_wait_at_the_same_ti
 
 async def test_calls_that_began_one_after_the_other_within_a_stall_do_not_open_it() -> None:
     case = Case()
-    began = []
-    for _ in range(10):
-        began.append(case.breaker.begin())
-        case.time.now += 0.0019
+    began = case.begin(10, apart=0.0019)
     case.time.now += 0.025
     for start in began:
         case.breaker.failed(start, "TimeoutError")

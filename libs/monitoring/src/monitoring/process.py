@@ -91,7 +91,7 @@ def report(
     try:
         if _state.diversion is not None:
             return _divert(_state.diversion, point_id, error, fields, occurrence)
-        runtime = _state.runtime or _runtime()
+        runtime = _runtime()
         return None if runtime is None else runtime.report(point_id, error, fields, occurrence)
     except Exception:  # noqa: BLE001 - a report stands in error paths, where a second error would hide the first
         _failed(point_id)

@@ -37,8 +37,8 @@ class Breaker:
         self._sleep = sleep
         self.cause = "unknown"
         self._failures = 0
-        self._last_failure = float("-inf")
-        self._last_failed_began = float("-inf")
+        # When a call must have begun for its failure to count.
+        self._counted_from = float("-inf")
         self._probing: asyncio.Task[None] | None = None
 
     @property
@@ -60,11 +60,11 @@ class Breaker:
         Calls that began together and were under way when one failed count as one failure: a single stall of this
         process makes all of them late, and is no outage.
         """
-        if self.is_open or began < min(self._last_failure, self._last_failed_began + APART_SECONDS):
+        if self.is_open or began < self._counted_from:
             return
         self.cause = cause
         self._failures += 1
-        self._last_failure, self._last_failed_began = self._clock(), began
+        self._counted_from = min(self._clock(), began + APART_SECONDS)
         if self._failures >= self._failures_to_open:
             self._probing = asyncio.create_task(self._until_back(), name="redis-probe")
 
