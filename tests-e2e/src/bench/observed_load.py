@@ -1,12 +1,8 @@
 """A load at an even pace whose every answer is looked at, the failed ones too."""
 
 import asyncio
-import gc
-import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -25,23 +21,6 @@ class Answer(NamedTuple):
 def p99(answers: Sequence[Answer]) -> float:
     """Return the 99th percentile of the latencies (ms)."""
     return float(np.percentile([each.seconds for each in answers], 99)) * 1e3
-
-
-@contextmanager
-def observer() -> Iterator[ProcessPoolExecutor]:
-    """Run a process for `observe` and nothing else.
-
-    What else a benchmark does, a proxy or a registry, would hold up the questions, and look like a slow server.
-    """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _without_garbage) as process:
-        process.submit(gc.get_freeze_count).result()
-        yield process
-
-
-def _without_garbage() -> None:
-    """Keep the collector off what has been imported: going through all of it takes a tenth of a second."""
-    gc.collect()
-    gc.freeze()
 
 
 def observe(port: int, paths: Sequence[str], *, per_second: float) -> list[Answer]:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import redis
 
-from bench.observed_load import Answer, observe, observer, p99
+from bench.observed_load import Answer, observe, p99
+from bench.own_process import own_process
 from bench.questions import new_questions
 from bench.results import Goal, Result
 from bench.servers import SHIPPED, recommender, surroundings
@@ -42,7 +43,7 @@ def measure(folder: Path) -> list[Result]:
         surroundings(folder) as around,
         SlowProxy(around.redis.port) as proxy,
         recommender(around, "api", {**SHIPPED, "REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}) as api,
-        observer() as process,
+        own_process() as process,
     ):
 
         def ask(seconds: float) -> Future[list[Answer]]:

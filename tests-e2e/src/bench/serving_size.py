@@ -10,7 +10,8 @@ import httpx
 
 from bench import population
 from bench.large_bundle import large_archive
-from bench.observed_load import Answer, observe, observer, p99
+from bench.observed_load import Answer, observe, p99
+from bench.own_process import own_process
 from bench.results import Goal, Result
 from bench.servers import LOAD_CORE, SHIPPED, Surroundings, recommender
 from native.waiting import wait_until
@@ -34,7 +35,7 @@ def measure(folder: Path) -> list[Result]:
     registry.deploy(versions[0])
     registry.start()
     try:
-        with RedisServer(folder, {"maxmemory": "3gb"}) as server, observer() as process:
+        with RedisServer(folder, {"maxmemory": "3gb"}) as server, own_process() as process:
             population.many_users(server.url, USERS)
             began = time.perf_counter()
             with recommender(Surroundings(server, registry, folder), "api", SHIPPED) as api:
@@ -46,7 +47,7 @@ def measure(folder: Path) -> list[Result]:
                 time.sleep(BEFORE_SECONDS)
                 deployed = time.perf_counter()
                 registry.deploy(versions[1])
-                wait_until(lambda: _version(api.port) == "2", within=AFTER_SECONDS, what="the second model serves")
+                _wait_for(api.port, "2")
                 swapped = time.perf_counter() - deployed
                 answers = load.result()
                 after = api.resident()
@@ -78,9 +79,14 @@ def _slow(answers: Sequence[Answer], usual: float) -> float:
     return sum(SLICE_SECONDS for _, slice_ in slices if p99(list(slice_)) > 2 * usual)
 
 
-def _version(port: int) -> str:
-    version: str = httpx.get(f"http://127.0.0.1:{port}/ready", timeout=5).json()["model_version"]
-    return version
+def _wait_for(port: int, version: str) -> None:
+    # One client for all: to make one takes the load's core for a while.
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
+        wait_until(
+            lambda: bool(client.get("/ready").json()["model_version"] == version),
+            within=AFTER_SECONDS,
+            what=f"version {version} serves",
+        )
 
 
 def _questions(seconds: float) -> list[str]:

@@ -5,13 +5,12 @@ of who asks is measured; and the server that isn't asked is stopped, so that it 
 """
 
 import gc
-import multiprocessing
 import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.load import ANSWER_SECONDS, FailedRequestError
+from bench.own_process import own_process
 from bench.servers import LOAD_CORE, Server
 
 RECEIVED_AT_ONCE = 256 * 1024
@@ -30,8 +30,8 @@ Turn = tuple[str, list[float]]
 class Asker:
     """Asks from its own process."""
 
-    def __init__(self, orders: Connection) -> None:
-        self._orders = orders
+    def __init__(self, process: ProcessPoolExecutor) -> None:
+        self._process = process
 
     def ask(
         self, servers: Mapping[str, Server], paths: Sequence[str], *, turns: int, requests: int
@@ -44,29 +44,18 @@ class Asker:
         for pid, _ in targets.values():
             os.kill(pid, SIGSTOP)
         try:
-            self._orders.send((targets, paths, turns, requests))
-            asked: list[Turn] | str = self._orders.recv()
+            asked = self._process.submit(_in_turns, targets, paths, turns, requests).result()
         finally:
             for pid, _ in targets.values():
                 os.kill(pid, SIGCONT)
-        if isinstance(asked, str):
-            raise FailedRequestError(asked)
         return {name: np.array([latencies for who, latencies in asked if who == name]) for name in servers}
 
 
 @contextmanager
 def asker() -> Iterator[Asker]:
     """Run one, on the load's core and before all else there, where that is permitted."""
-    context = multiprocessing.get_context("spawn")
-    orders, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        yield Asker(orders)
-    finally:
-        orders.close()
-        process.join(ANSWER_SECONDS)
+    with own_process(_come_first) as process:
+        yield Asker(process)
 
 
 def prefer(server: Server) -> None:
@@ -76,31 +65,24 @@ def prefer(server: Server) -> None:
             os.setpriority(os.PRIO_PROCESS, int(thread.name), -20)
 
 
-def _serve(orders: Connection) -> None:
+def _come_first() -> None:
     os.sched_setaffinity(0, {LOAD_CORE - 1})
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     gc.disable()
-    with suppress(EOFError, ConnectionResetError):
-        while True:
-            targets, paths, turns, requests = orders.recv()
-            try:
-                orders.send(_in_turns(targets, iter(paths), turns, requests))
-            except (OSError, FailedRequestError) as error:
-                orders.send(f"{type(error).__name__}: {error}")
 
 
-def _in_turns(targets: Mapping[str, tuple[int, int]], paths: Iterator[str], turns: int, requests: int) -> list[Turn]:
+def _in_turns(targets: Mapping[str, tuple[int, int]], paths: Sequence[str], turns: int, requests: int) -> list[Turn]:
     connections = {
         name: socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS) for name, (_, port) in targets.items()
     }
     try:
-        asked, names = [], list(targets)
+        asked, names, left = [], list(targets), iter(paths)
         for number in range(turns):
             for name in names[::-1] if number % 2 else names:
                 pid = targets[name][0]
                 os.kill(pid, SIGCONT)
-                asked.append((name, [_latency(connections[name], next(paths)) for _ in range(requests)]))
+                asked.append((name, [_latency(connections[name], next(left)) for _ in range(requests)]))
                 os.kill(pid, SIGSTOP)
         return asked
     finally:
