@@ -99,6 +99,16 @@ def test_while_the_loop_is_late_who_has_waited_too_long_for_its_turn_is_refused_
     assert loop.admitted(1) == 0
 
 
+def test_a_short_round_between_two_long_ones_does_not_make_the_loop_keep_up() -> None:
+    loop = Loop()
+    loop.admitted(100)
+    for _ in range(5):
+        loop.run(0, 5 * LONGEST_WAIT)
+        loop.run(100, LONGEST_WAIT / 2)
+        loop.admitted(100)
+    assert loop.admission.is_late
+
+
 def test_a_few_callers_are_never_refused_however_short_of_cpu_the_process_is() -> None:
     loop = Loop()
     for _ in range(500):

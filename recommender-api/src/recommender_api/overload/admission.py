@@ -41,6 +41,7 @@ class Admission:
         self._cost = FIRST_COST
         # When the loop came round last, and since when it is not what `is_late` says; inf while it is idle, or is.
         self._round = self._otherwise = inf
+        self._late_at = -inf
         # Since the loop came round: who was taken in, who was not, and who came when it should have done so again.
         self._entered = self._refused = self._behind = 0
         self._finished = self._refused_before = 0
@@ -88,7 +89,10 @@ class Admission:
 
     def _tick(self) -> None:
         now = self._clock()
-        late = self._refused > 0 or now - self._round - TICK_SECONDS > self._longest_wait
+        if self._refused or now - self._round - TICK_SECONDS > self._longest_wait:
+            self._late_at = now
+        # A loop that only reads between two long rounds has not caught up.
+        late = now - self._late_at <= self._longest_wait
         if late == self.is_late:
             self._otherwise = inf
         elif self._otherwise == inf:
