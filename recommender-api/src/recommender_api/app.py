@@ -18,7 +18,7 @@ from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
 from recommender_api.models import BundleCache, Models, Registry, Updater
 from recommender_api.models import endpoints as models_endpoints
-from recommender_api.overload import Admission, Shedding
+from recommender_api.overload import Admission, Gate, Shedding
 from recommender_api.recommendations import endpoints as recommendations
 from recommender_api.recommendations.after import AfterAnswers
 from recommender_api.recommendations.direct import DirectAnswers
@@ -137,9 +137,10 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = base_app("recsys-recommender-api", "recommender-api", lifespan=lifespan, description=_DESCRIPTION)
     app.include_router(recommendations.router(recommender))
+    gate = Gate(questions, metrics)
+    app.state.shortcuts = DirectAnswers(recommender, gate)
     # Innermost, behind the request ids.
-    app.user_middleware.append(Middleware(Shedding, questions, metrics))
-    app.user_middleware.append(Middleware(DirectAnswers, recommender))
+    app.user_middleware.append(Middleware(Shedding, gate))
     app.include_router(events.router(intake, settings.events_token))
     app.include_router(models_endpoints.router(models, updater, settings.model_name, settings.admin_token))
     app.include_router(

@@ -47,12 +47,19 @@ _NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 
 
 class _Scope:
-    __slots__ = ("facts", "trail")
+    __slots__ = ("_trail", "facts")
 
     def __init__(self, facts: Mapping[str, Any] = _NO_FACTS, trail: Trail | None = None) -> None:
         # Replaced, never changed: who holds the mapping holds a snapshot.
         self.facts = facts
-        self.trail: Trail = deque(maxlen=MAX_BREADCRUMBS) if trail is None else trail
+        self._trail = trail
+
+    @property
+    def trail(self) -> Trail:
+        # Made when it is first needed: a request that nothing happens to leaves none.
+        if self._trail is None:
+            self._trail = deque(maxlen=MAX_BREADCRUMBS)
+        return self._trail
 
 
 _current: ContextVar[_Scope | None] = ContextVar("monitoring_scope", default=None)

@@ -1,17 +1,104 @@
-"""uvicorn's HTTP protocol with one write to the socket where it makes two: the head of an answer goes with its body."""
+"""uvicorn's HTTP protocol with one write to the socket where it makes two, and with shortcuts past ASGI."""
 
 import asyncio
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from servicekit.request_ids import answered
+from servicekit.shortcuts import Recognize, Shortcut, is_plain, lines
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+    from uvicorn import Config
+    from uvicorn.server import ServerState
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Writing to a socket is a third of what a small answer costs."""
+    """Writing to a socket is a third of what a small answer costs, and ASGI as much."""
+
+    transport: "_Gathering"  # type: ignore[assignment]  # all that uvicorn needs of an `asyncio.Transport`
+
+    def __init__(self, config: "Config", server_state: "ServerState", app_state: dict[str, Any], **more: Any) -> None:
+        super().__init__(config, server_state, app_state, **more)
+        self._recognize: Recognize | None = getattr(getattr(config.app, "state", None), "shortcuts", None)
+        self._default_headers: list[tuple[bytes, bytes]] = []
+        self._default_lines = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn itself
         """See `asyncio.Protocol`."""
         super().connection_made(cast("asyncio.Transport", _Gathering(transport, self.loop)))
+
+    def on_headers_complete(self) -> None:
+        """See `httptools`."""
+        shortcut = None if self._recognize is None else self._shortcut(self._recognize)
+        if shortcut is None:
+            super().on_headers_complete()
+            return
+        self.cycle = exchange = _Exchange()  # type: ignore[assignment]  # all that uvicorn needs of a cycle
+        exchange.task = self.loop.create_task(self._take(shortcut, exchange, self.scope))  # type: ignore[arg-type]
+        self.tasks.add(exchange.task)
+
+    def _shortcut(self, recognize: Recognize) -> Shortcut | None:
+        """Return who answers the request that was read, past the application."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None  # sent before the last one was answered: uvicorn keeps their order
+        parser = self.parser
+        if parser.get_method() != b"GET" or not parser.should_keep_alive() or parser.get_http_version() != "1.1":
+            return None
+        target, _, query_string = self.url.partition(b"?")
+        path = target.decode("latin-1")
+        shortcut = recognize(path, query_string)
+        if shortcut is None or not is_plain(self.headers):
+            return None
+        self.scope["method"] = "GET"
+        self.scope["path"] = path
+        return shortcut
+
+    async def _take(self, shortcut: Shortcut, exchange: "_Exchange", scope: "Scope") -> None:
+        try:
+            reply, own = await answered(shortcut, scope)
+            if self.flow.write_paused and not exchange.disconnected:
+                await self.flow.drain()
+            if exchange.disconnected:
+                return
+            status, headers, body = reply
+            close = b"" if exchange.keep_alive else b"connection: close\r\n"
+            self.transport.write_now(
+                b"".join((STATUS_LINE[status], self._always(), close, headers, own, b"\r\n", body))
+            )
+            exchange.response_complete = True
+            if not exchange.keep_alive:
+                self.transport.close()
+            self.on_response_complete()
+        finally:
+            self.tasks.discard(exchange.task)
+
+    def _always(self) -> bytes:
+        """Return the headers of every answer, which change every second."""
+        if self.server_state.default_headers is not self._default_headers:
+            self._default_headers = self.server_state.default_headers
+            self._default_lines = lines(self._default_headers)
+        return self._default_lines
+
+
+class _Nobody:
+    """Waits for no message."""
+
+    def set(self) -> None:
+        """See `asyncio.Event`."""
+
+
+class _Exchange:
+    """Stands for a request and its answer where uvicorn looks for one of ASGI's."""
+
+    __slots__ = ("disconnected", "keep_alive", "more_body", "response_complete", "task")
+    message_event = _Nobody()
+    task: asyncio.Task[None]
+
+    def __init__(self) -> None:
+        self.keep_alive = True
+        self.disconnected = self.response_complete = False
 
 
 class _Gathering:
@@ -21,12 +108,18 @@ class _Gathering:
         self._transport = transport
         self._loop = loop
         self._unsent: list[bytes] = []
+        self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
         """See `asyncio.Transport`."""
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(data)
+
+    def write_now(self, data: bytes) -> None:
+        """Write a whole answer, behind what was written before."""
+        self._flush()
+        self._transport.write(data)
 
     def close(self) -> None:
         """See `asyncio.Transport`; what was written before is sent before."""

@@ -1,4 +1,4 @@
-"""The outermost ASGI layer: request ids, response time, and the last word on exceptions that nothing handled."""
+"""The outermost layer: request ids, response time, and the last word on exceptions that nothing handled."""
 
 import re
 import time
@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import monitoring
 from servicekit.problem_document import MEDIA_TYPE, problem
+from servicekit.shortcuts import Reply, Shortcut, lines
 
 _TAKEN = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SCOPE_KEY = "recsys.request_id"
@@ -43,7 +44,7 @@ class RequestIdMiddleware:
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", request_id.encode()),
-                    (b"x-response-time", f"{time.perf_counter() - started:.6f}".encode()),
+                    (b"x-response-time", b"%.6f" % (time.perf_counter() - started)),
                 ]
             await send(message)
 
@@ -55,6 +56,22 @@ class RequestIdMiddleware:
                 if answering:
                     raise
                 await _send_500(scope, request_id, send_with_id)
+
+
+async def answered(shortcut: Shortcut, scope: Scope) -> tuple[Reply, bytes]:
+    """Do the same for a shortcut: return its reply, and the headers to go with it as whole lines."""
+    started = time.perf_counter()
+    request_id = _request_id(scope)
+    scope["route"] = shortcut
+    with monitoring.facts(request_id=request_id), monitoring.request_trace(scope):
+        try:
+            reply = await shortcut.answer(request_id)
+        except Exception as error:  # noqa: BLE001 - as above
+            _report(scope, error)
+            body = _crash_body(scope, request_id)
+            reply = Reply(500, lines(_crash_headers(body)), body)
+    took = time.perf_counter() - started
+    return reply, b"x-request-id: %b\r\nx-response-time: %.6f\r\n" % (request_id.encode(), took)
 
 
 def _request_id(scope: Scope) -> str:
@@ -71,12 +88,14 @@ def _report(scope: Scope, error: Exception) -> None:
 
 
 async def _send_500(scope: Scope, request_id: str, send: Send) -> None:
-    body = problem(scope["path"], request_id, 500, "The request failed unexpectedly; the failure was reported.")
-    await send(
-        {
-            "type": "http.response.start",
-            "status": 500,
-            "headers": [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())],
-        }
-    )
+    body = _crash_body(scope, request_id)
+    await send({"type": "http.response.start", "status": 500, "headers": _crash_headers(body)})
     await send({"type": "http.response.body", "body": body})
+
+
+def _crash_body(scope: Scope, request_id: str) -> bytes:
+    return problem(scope["path"], request_id, 500, "The request failed unexpectedly; the failure was reported.")
+
+
+def _crash_headers(body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]

@@ -37,7 +37,7 @@ class Arm:
     variant: Variant = "primary"
     experiment: str | None = None
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The registry's version of the model."""
         return self.model.deployment.version

@@ -1,60 +1,56 @@
 """The way past the framework for questions in their plain form; at whatever is unusual about one, FastAPI looks.
 
-Routing, dependency injection and validation cost more than ranking 200 candidates. This layer reads only what it is
-sure of, so that a question means the same either way, and every error is FastAPI's to answer.
+Routing, dependency injection and validation cost more than ranking 200 candidates. What is read here is only what is
+sure, so that a question means the same either way, and every error is FastAPI's to answer.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
+from recommender_api.models import Arm
+from recommender_api.overload import Gate
+from recommender_api.overload.gate import REFUSED
 from recommender_api.recommendations.errors import UnanswerableError
 from recommender_api.recommendations.query import Endpoint, Filters, Query
 from recommender_api.recommendations.schemas import MAX_EXCLUDED
 from recommender_api.recommendations.service import Recommender
-from servicekit.request_ids import request_id_of
+from servicekit.shortcuts import Reply, Shortcut, lines
 
-_LEVELS = [(b"x-fallback-level", str(level).encode()) for level in range(4)]
-_JSON = (b"content-type", b"application/json")
+_HEADERS = b"content-type: application/json\r\ncontent-length: %d\r\nx-fallback-level: %d\r\n"
 # One more may exceed an int64.
 _MAX_DIGITS = 18
 _NO_FILTERS = Filters()
 
 
-@dataclass(frozen=True)
-class Route:
-    """What `scope["route"]` is asked for by whoever names requests."""
-
-    path: str
-
-
 class DirectAnswers:
-    """ASGI middleware that answers plain questions and hands everything else on."""
+    """Recognizes plain questions that have an answer; see `servicekit.shortcuts`."""
 
-    def __init__(self, app: ASGIApp, recommender: Recommender) -> None:
-        self._app = app
+    def __init__(self, recommender: Recommender, gate: Gate) -> None:
         self._recommender = recommender
+        self._gate = gate
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
-        query = None
-        if scope["type"] == "http" and scope["method"] == "GET" and not scope["root_path"]:
-            query = plain_question(scope["path"], scope["query_string"])
+    def __call__(self, path: str, query_string: bytes) -> Shortcut | None:
+        """Return who answers a question, None if the framework has to look at it."""
+        query = plain_question(path, query_string)
         if query is None:
-            await self._app(scope, receive, send)
-            return
-        # By its route and not by its path, which holds an id, a crash and a trace are known.
-        scope["route"] = _ROUTES[query.endpoint]
+            return None
         try:
-            answer = await self._recommender.answer(query, request_id_of(scope))
+            arm = self._recommender.arm(query)
         except UnanswerableError:
-            await self._app(scope, receive, send)
-            return
-        headers = [_JSON, (b"content-length", b"%d" % len(answer.body)), _LEVELS[answer.level]]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+            return None
+        return Shortcut(query.endpoint.value, partial(self._answer, query, arm, path))
+
+    async def _answer(self, query: Query, arm: Arm, path: str, request_id: str) -> Reply:
+        questions = self._gate.questions
+        if not questions.enter():
+            headers, body = self._gate.refuse(query.endpoint, path, request_id)
+            return Reply(REFUSED, lines(headers), body)
+        try:
+            body, level = await self._recommender.answer(query, arm, request_id)
+        finally:
+            questions.leave()
+        return Reply(200, _HEADERS % (len(body), level), body)
 
 
 def plain_question(path: str, query_string: bytes) -> Query | None:
@@ -117,7 +113,6 @@ def _limit(most: int) -> Callable[[str], int | None]:
     return read
 
 
-_ROUTES = {endpoint: Route(endpoint.value) for endpoint in Endpoint}
 _BY_PREFIX = {endpoint.value: endpoint for endpoint in (Endpoint.SIMILAR, Endpoint.DETAIL, Endpoint.USER)}
 _OF_ALL: dict[str, Callable[[str], Any]] = {"limit": _limit(50), "exclude": _ids}
 _OPTIONS: dict[Endpoint, dict[str, Callable[[str], Any]]] = {

@@ -39,12 +39,12 @@ def router(recommender: Recommender) -> APIRouter:
 
     async def ask(request: Request, query: Query) -> Response:
         try:
-            answer = await recommender.answer(query, request_id_of(request.scope))
+            body, level = await recommender.answer(query, recommender.arm(query), request_id_of(request.scope))
         except UnknownDatasetError as error:
             raise ProblemError(404, str(error)) from error
         except NoModelError as error:
             raise ProblemError(503, str(error), headers={"Retry-After": "5"}) from error
-        return Response(answer.body, media_type="application/json", headers=_HEADERS[answer.level])
+        return Response(body, media_type="application/json", headers=_HEADERS[level])
 
     @routes.get(
         "/similar/{dataset_id}",

@@ -62,7 +62,7 @@ class RankedPath:
         blobs = None if query.user_id is None else UserBlobs(query.user_id, snapshot, self._store.undecodable)
         with monitoring.span("cache"):
             cached, *values = await self._store.read([result_key] if blobs is None else [result_key, *blobs.keys])
-        self._metrics.stage("read", budget.elapsed())
+        self._metrics.stages.observe("read", budget.end_stage())
 
         sequence, live = (0, PackedHistory()) if blobs is None else blobs.live(values)
         version = None if snapshot is None else snapshot.version
@@ -74,7 +74,6 @@ class RankedPath:
         features, history = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
         engine = arm.model.engine
         budget.check("reading Redis")
-        began = budget.elapsed()
         try:
             user = engine.packed_user(features, history, live)
             catalogue = engine.contents.catalogue
@@ -85,19 +84,18 @@ class RankedPath:
                 candidates = engine.recall(question, at_least=query.limit)
         except Exception as error:  # a fault in the model must cost no answer
             raise RecallFailedError(str(error)) from error
-        self._metrics.stage("recall", budget.elapsed() - began)
+        self._metrics.stages.observe("recall", budget.end_stage())
         budget.check("recall")
         if not len(candidates.items):
             return Answered(_nothing(engine, question, served_by(arm)), fresh=False)
 
-        began = budget.elapsed()
         try:
             with monitoring.span("rank"):
                 ranked = engine.rank(question, candidates, query.limit)
             explanations = _explain(engine, ranked) if query.explain else None
         except Exception as error:  # a fault in the model must cost no answer
             raise RankFailedError(str(error)) from error
-        self._metrics.stage("rank", budget.elapsed() - began)
+        self._metrics.stages.observe("rank", budget.end_stage())
         budget.check("ranking")
         answer = answer_of(
             arm.model,

@@ -1,7 +1,6 @@
 """A caller's question, in ids, and the key under which its answers are kept."""
 
 import hashlib
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -24,8 +23,7 @@ class Endpoint(StrEnum):
     TRENDING = "/hot/trending"
 
 
-@dataclass(frozen=True)
-class Filters:
+class Filters(NamedTuple):
     """What must not be in an answer; they hold at every fallback level."""
 
     exclude: tuple[int, ...] = ()
@@ -66,18 +64,18 @@ class Query(NamedTuple):
 
     def digest(self, *more: str | None) -> str:
         """Return the same text for the same question, and another for any other; `more` tells answers apart."""
-        filters = self.filters
-        parts = [
+        exclude, max_price, tag = self.filters
+        parts = (
             LAYOUT,
             self.endpoint,
             self.limit,
             self.dataset_id,
             self.user_id,
             self.timeframe,
-            sorted(set(filters.exclude)),
-            filters.max_price,
-            None if filters.tag is None else filters.tag.casefold(),
+            sorted(set(exclude)) if exclude else exclude,
+            max_price,
+            None if tag is None else tag.casefold(),
             self.explain,
             *more,
-        ]
+        )
         return hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import NamedTuple
 
 import orjson
 
@@ -22,7 +21,7 @@ from recommender_api.recommendations.errors import (
     NoModelError,
     UnknownDatasetError,
 )
-from recommender_api.recommendations.main_path import Answered, MainPath
+from recommender_api.recommendations.main_path import MainPath
 from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.recommendations.stored import StoredAnswer
 from recommender_api.redis_store import Put, StoreError, StoreUnavailableError
@@ -36,13 +35,6 @@ _POINTS = {
     Endpoint.SIMILAR: ("api.similar_timeout", "api.similar_failed"),
     Endpoint.DETAIL: ("api.detail_timeout", "api.detail_failed"),
 }
-
-
-class Response(NamedTuple):
-    """The body of an answer and its fallback level."""
-
-    body: bytes
-    level: int
 
 
 class Recommender:
@@ -69,37 +61,8 @@ class Recommender:
         self._budget_seconds = budget_seconds
         self._clock = clock
 
-    async def answer(self, query: Query, request_id: str) -> Response:
-        """Return the answer; raises `NoModelError` or `UnknownDatasetError`."""
-        budget = Budget(self._clock, self._budget_seconds)
-        arm = self._arm(query)
-        monitoring.set_facts(
-            endpoint=query.endpoint.value,
-            dataset_id=query.dataset_id,
-            user_id=query.user_id,
-            model_version=arm.version,
-            model_variant=arm.variant,
-            experiment_variant=arm.experiment,
-        )
-        level, reason = 0, None
-        puts: list[Put] = []
-        try:
-            answered = await self._paths[query.endpoint].answer(query, arm, budget)
-            answer = answered.answer
-            puts = self._worth_keeping(query, answered)
-            if answered.fresh:
-                self._mirror.offer(query, arm, request_id, answer, budget.elapsed())
-        except (StoreError, MainPathError) as error:
-            reason = _reason(error)
-            monitoring.set_facts(degrade_reason=reason)
-            _report(query.endpoint, error)
-            fallen = await self._fallback.answer(query, arm, reason, error)
-            answer, level = fallen.answer, fallen.level
-        self._leave(query, request_id, answer, puts, redis_away=reason == "redis_unavailable")
-        self._metrics.answered(query.endpoint.value, arm, level, reason, budget.elapsed())
-        return Response(_body(request_id, query, answer, level, reason), level)
-
-    def _arm(self, query: Query) -> Arm:
+    def arm(self, query: Query) -> Arm:
+        """Return which model answers a question; raises `NoModelError` or `UnknownDatasetError`."""
         serving = self._models.serving
         if serving is None:
             raise NoModelError("No model is loaded yet: deploy a bundle, or wait until it is fetched.")
@@ -110,28 +73,52 @@ class Recommender:
             )
         return arm
 
-    def _leave(self, query: Query, request_id: str, answer: StoredAnswer, puts: list[Put], *, redis_away: bool) -> None:
-        """Leave what is to be written after the answer."""
-        if query.user_id is not None and redis_away:
-            # Trying would find out, and report, what is known already.
-            self._metrics.dropped("exposure", len(answer.ids))
-        elif query.user_id is not None:
-            shown = exposures(query.user_id, answer.ids, request_id, answer.served.experiment_variant)
-            self._after.add(request_id, puts, shown, len(answer.ids))
-        else:
-            self._after.add(request_id, puts, None, 0)
+    async def answer(self, query: Query, arm: Arm, request_id: str) -> tuple[bytes, int]:
+        """Return the body of an answer by the arm that `arm` gave, and its fallback level."""
+        budget = Budget(self._clock, self._budget_seconds)
+        monitoring.set_facts(
+            endpoint=query.endpoint,
+            dataset_id=query.dataset_id,
+            user_id=query.user_id,
+            model_version=arm.version,
+            model_variant=arm.variant,
+            experiment_variant=arm.experiment,
+        )
+        level, reason, put = 0, None, None
+        try:
+            answer, fresh, result_key = await self._paths[query.endpoint].answer(query, arm, budget)
+            if fresh:
+                put = _put(query, answer, result_key)
+                self._mirror.offer(query, arm, request_id, answer, budget.spent)
+            else:
+                self._metrics.cached.add()
+        except (StoreError, MainPathError) as error:
+            reason = _reason(error)
+            monitoring.set_facts(degrade_reason=reason)
+            _report(query.endpoint, error)
+            fallen = await self._fallback.answer(query, arm, reason, error)
+            answer, level = fallen.answer, fallen.level
+        shown = None
+        if query.user_id is not None:
+            if reason == "redis_unavailable":
+                # Trying would find out, and report, what is known already.
+                self._metrics.dropped("exposure", len(answer.ids))
+            else:
+                shown = exposures(query.user_id, answer.ids, request_id, answer.served.experiment_variant)
+        if put is not None or shown is not None:
+            self._after.add(request_id, put, shown, len(answer.ids))
+        self._metrics.answered(query.endpoint, arm, level, reason, budget.elapsed())
+        return _body(request_id, query, answer, level, reason), level
 
-    def _worth_keeping(self, query: Query, answered: Answered) -> list[Put]:
-        if not answered.fresh:
-            self._metrics.cached()
-            return []
-        if not answered.answer.ids:
-            return []
-        value = answered.answer.pack()
-        puts = [Put(redis_keys.last_good(query.digest()), value, LAST_GOOD_SECONDS)]
-        if answered.result_key is not None:
-            puts.append(Put(answered.result_key, value, RESULT_SECONDS))
-        return puts
+
+def _put(query: Query, answer: StoredAnswer, result_key: str | None) -> Put | None:
+    """Return what to keep of an answer of the main path, as the last good one and as a result."""
+    if not answer.ids:
+        return None
+    keys = {redis_keys.last_good(query.digest()): LAST_GOOD_SECONDS}
+    if result_key is not None:
+        keys[result_key] = RESULT_SECONDS
+    return Put(answer.pack(), keys)
 
 
 def _reason(error: StoreError | MainPathError) -> DegradeReason:

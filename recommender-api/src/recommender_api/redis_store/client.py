@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from contracts import redis_keys
-from recommender_api.redis_store.commands import ADD_EVENTS, ADD_EXPOSURES, WRITE_BUDGET_SECONDS, Address
+from recommender_api.redis_store.commands import ADD_EVENTS, ADD_EXPOSURES, PUT, WRITE_BUDGET_SECONDS, Address
 from recommender_api.redis_store.link import Command, Endpoint, Link, always
 from recommender_api.redis_store.port import SEEN_EVENT_SECONDS, NewEvent, Put, StoreRefusedError
 from recommender_api.redis_store.sentinels import Sentinels
@@ -44,7 +44,14 @@ class RedisStore:
 
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
         """See `Store`."""
-        commands: list[Command] = [("SET", put.key, put.value, "EX", put.ttl) for put in puts]
+        commands: list[Command] = []
+        if puts:
+            keys: list[str] = []
+            arguments: list[bytes | int] = []
+            for value, lives in puts:
+                keys += lives
+                arguments += (value, len(lives), *lives.values())
+            commands.append(("EVAL", PUT, len(keys), *keys, *arguments))
         if exposures:
             commands.append(("EVAL", ADD_EXPOSURES, 1, redis_keys.EVENT_STREAM, *exposures))
         await self._write(commands)

@@ -65,8 +65,9 @@ class ClusterStore:
         """See `Store`."""
         async with _told(WRITE_BUDGET_SECONDS):
             pipeline = self._client.pipeline()
-            for put in puts:
-                pipeline.set(put.key, put.value, ex=put.ttl)
+            for value, lives in puts:
+                for key, seconds in lives.items():
+                    pipeline.set(key, value, ex=seconds)
             if exposures:
                 pipeline.eval(ADD_EXPOSURES, 1, redis_keys.EVENT_STREAM, *exposures)
             await pipeline.execute()

@@ -19,6 +19,19 @@ end
 return added
 """
 
+# A value that is kept twice is sent once. ARGV: each value, how many of KEYS are its own, and how long each of them
+# is to live.
+PUT = """
+local key, at = 0, 1
+while at < #ARGV do
+  for i = 1, ARGV[at + 1] do
+    key = key + 1
+    redis.call('SET', KEYS[key], ARGV[at], 'EX', ARGV[at + 1 + i])
+  end
+  at = at + 2 + ARGV[at + 1]
+end
+"""
+
 # One command for many entries: packing an XADD each costs the client ten times as much.
 ADD_EXPOSURES = "for i = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'exposures', ARGV[i]) end"
 

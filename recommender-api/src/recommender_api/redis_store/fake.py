@@ -32,7 +32,7 @@ class MemoryStore:
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
         """See `Store`."""
         self._check()
-        self.values |= {put.key: put.value for put in puts}
+        self.values |= {key: put.value for put in puts for key in put.keys}
         self.stream += exposures
 
     async def add_events(self, events: Sequence[NewEvent]) -> int:

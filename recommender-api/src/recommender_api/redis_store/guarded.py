@@ -1,7 +1,7 @@
 """`Store` behind the circuit breaker; every fault of Redis is reported here and nowhere else."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import monitoring
 from recommender_api.redis_store.breaker import Breaker
@@ -15,6 +15,7 @@ from recommender_api.redis_store.port import (
     StoreUnavailableError,
 )
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -40,11 +41,11 @@ class GuardedStore:
 
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """See `Store`."""
-        return await self._guarded("read", lambda: self._store.read(keys))
+        return await self._guarded("read", self._store.read, keys)
 
     async def top(self, key: str, count: int) -> list[tuple[int, float]]:
         """See `Store`."""
-        return await self._guarded("top", lambda: self._store.top(key, count))
+        return await self._guarded("top", self._store.top, key, count)
 
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
         """See `Store`."""
@@ -52,13 +53,13 @@ class GuardedStore:
 
     async def add_events(self, events: Sequence[NewEvent]) -> int:
         """See `Store`."""
-        return await self._guarded("add_events", lambda: self._store.add_events(events))
+        return await self._guarded("add_events", self._store.add_events, events)
 
     def undecodable(self, error: Exception, key: str) -> None:
         """Report a value that Redis holds, but that is not what it should be."""
         self._report("redis.unexpected_error", error, type(error).__name__, key=key)
 
-    async def _guarded(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def _guarded(self, operation: str, call: Callable[P, Awaitable[T]], *args: P.args, **more: P.kwargs) -> T:
         if self.breaker.is_open:
             cause = self.breaker.cause
             refused = StoreUnavailableError(f"not asked: the circuit breaker is open after {cause}", cause)
@@ -66,7 +67,7 @@ class GuardedStore:
             raise refused
         began = self.breaker.begin()
         try:
-            result = await call()
+            result = await call(*args, **more)
         except StoreUnavailableError as error:
             self.breaker.failed(began, error.error_type)
             self._unavailable(error, operation)

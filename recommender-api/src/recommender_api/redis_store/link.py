@@ -6,6 +6,7 @@ A pool lends each call a connection and awaits its answer there; with hiredis on
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from ssl import SSLContext
 from typing import Any, NamedTuple, cast
 
@@ -57,11 +58,12 @@ class Link:
         self._wire: _Wire | None = None
         self._connecting: asyncio.Task[_Wire] | None = None
 
-    async def call(self, commands: Sequence[Command], budget: float) -> list[Any]:
+    def call(self, commands: Sequence[Command], budget: float) -> Awaitable[list[Any]]:
         """Send commands and return their answers within `budget` (s), connecting included; raises `StoreError`."""
         wire = self._wire
-        if wire is not None and wire.is_open:
-            return await wire.send(commands, budget)
+        return self._call_anew(commands, budget) if wire is None or not wire.is_open else wire.send(commands, budget)
+
+    async def _call_anew(self, commands: Sequence[Command], budget: float) -> list[Any]:
         clock = asyncio.get_running_loop().time
         deadline = clock() + budget
         # Shielded: a caller that gives up does not take the others' connection along.
@@ -124,10 +126,11 @@ class _Wire(asyncio.Protocol):
     def __init__(self) -> None:
         self.is_open = False
         self._reader = hiredis.Reader(replyError=_error)
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Call] = deque()
         self._lost = asyncio.Event()
         # The calls of one turn of the loop: writing is most of a call's cost, and one does for all.
-        self._unsent: list[_Unsent] = []
+        self._unsent: list[_Call] = []
+        self._unwritten: list[bytes] = []
         # One timer for all calls, at the earliest deadline that was known when it was set.
         self._alarm: asyncio.Handle | None = None
         self._due = 0.0
@@ -137,7 +140,9 @@ class _Wire(asyncio.Protocol):
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         if not self._unsent:
             self._loop.call_soon(self._flush)
-        self._unsent.append(_Unsent(future, [hiredis.pack_command(command) for command in commands], budget))
+        self._unsent.append(_Call(future, len(commands), budget))
+        for command in commands:
+            self._unwritten.append(hiredis.pack_command(command))
         return future
 
     def close(self) -> None:
@@ -186,17 +191,21 @@ class _Wire(asyncio.Protocol):
         first.future.set_result(first.answers)
 
     def _flush(self) -> None:
-        unsent, self._unsent = self._unsent, []
+        calls, self._unsent = self._unsent, []
+        packed, self._unwritten = self._unwritten, []
         # The time runs from here: a process that stalls before it writes must not take that for a slow Redis.
         now = self._loop.time()
-        for call in unsent:
-            self._waiting.append(_Waiting(call.future, len(call.packed), [], call.budget, now + call.budget))
+        due = inf
+        for call in calls:
+            call.deadline = now + call.budget
+            due = min(due, call.deadline)
+        self._waiting.extend(calls)
         if not self.is_open:
             # A server, or what stands before it, that takes a connection and drops it; uvloop refuses the write.
             self._fail(StoreUnavailableError("connection closed by server", "ConnectionError"))
             return
-        self._wake_by(now + min(call.budget for call in unsent))
-        self._transport.write(b"".join([part for call in unsent for part in call.packed]))
+        self._wake_by(due)
+        self._transport.write(b"".join(packed))
 
     def _wake_by(self, deadline: float) -> None:
         if self._alarm is not None:
@@ -235,18 +244,17 @@ class _Wire(asyncio.Protocol):
             self._alarm = None
 
 
-class _Unsent(NamedTuple):
-    future: asyncio.Future[list[Any]]
-    packed: list[bytes]
-    budget: float
+class _Call:
+    """So many commands whose answers are expected by the deadline, which is set when they are written."""
 
+    __slots__ = ("answers", "budget", "deadline", "expected", "future")
 
-class _Waiting(NamedTuple):
-    future: asyncio.Future[list[Any]]
-    expected: int
-    answers: list[Any]
-    budget: float
-    deadline: float
+    def __init__(self, future: asyncio.Future[list[Any]], expected: int, budget: float) -> None:
+        self.future = future
+        self.expected = expected
+        self.budget = budget
+        self.deadline = inf
+        self.answers: list[Any] = []
 
 
 def _error(message: str) -> StoreError:

@@ -24,11 +24,10 @@ class StoreRefusedError(StoreError):
 
 
 class Put(NamedTuple):
-    """A value to keep for `ttl` seconds."""
+    """A value to keep under each of `keys`, for so many seconds there."""
 
-    key: str
     value: bytes
-    ttl: int
+    keys: dict[str, int]
 
 
 class NewEvent(NamedTuple):

@@ -28,7 +28,7 @@ class Sentinels:
     async def master(self) -> Endpoint:
         """Return where the master is; raises `StoreUnavailableError`."""
         question = [("SENTINEL", "get-master-addr-by-name", self._service)]
-        asking = [asyncio.create_task(link.call(question, self._timeout)) for link in self._links]
+        asking = [asyncio.ensure_future(link.call(question, self._timeout)) for link in self._links]
         try:
             for answered in asyncio.as_completed(asking):
                 try:

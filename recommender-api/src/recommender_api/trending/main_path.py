@@ -29,7 +29,7 @@ class TrendingPath:
         """See `MainPath`."""
         timeframe = query.timeframe or "24h"
         counts = await self._store.top(redis_keys.hot(timeframe), REACH)
-        self._metrics.stage("read", budget.elapsed())
+        self._metrics.stages.observe("read", budget.end_stage())
         budget.check("reading Redis")
         contents = arm.model.engine.contents
         keep = query.filters.over(contents.catalogue)

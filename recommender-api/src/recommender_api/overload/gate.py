@@ -1,0 +1,38 @@
+"""Which questions may come in, and what is said to whoever may not.
+
+Refused is with 503 and not with 429: it is the service that has no room, and not this caller that asks too much.
+"""
+
+from http import HTTPStatus
+
+from recommender_api.metrics import Metrics
+from recommender_api.overload.admission import Admission
+from recommender_api.recommendations.query import Endpoint
+from servicekit.problem_document import MEDIA_TYPE, problem
+
+EVENTS = "/events"
+REFUSED = HTTPStatus.SERVICE_UNAVAILABLE.value
+# An overload passes in seconds, or more replicas have to be started: sooner would only add to it.
+RETRY_AFTER = b"1"
+
+
+class Gate:
+    """The bound of all questions, whichever way they come, and the answer to what is past it or another one."""
+
+    def __init__(self, questions: Admission, metrics: Metrics) -> None:
+        self.questions = questions
+        # From the start: the rate of a series that begins with its first refusal would miss it.
+        self._refused = {endpoint: metrics.shed(endpoint) for endpoint in (*[each.value for each in Endpoint], EVENTS)}
+
+    def refuse(self, endpoint: str, path: str, request_id: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Count a refusal, and return the headers and the body of its answer."""
+        self._refused[endpoint].inc()
+        what = "batches of events" if endpoint == EVENTS else "questions"
+        detail = f"More {what} are under way than this replica answers in time; ask again after Retry-After seconds."
+        body = problem(path, request_id, REFUSED, detail)
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"retry-after", RETRY_AFTER),
+        ]
+        return headers, body
