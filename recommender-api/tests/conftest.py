@@ -17,6 +17,7 @@ from recommender_api.app import create_app
 from recommender_api.models.deployments import Deployment
 from recommender_api.models.serving import LoadedModel
 from recommender_api.settings import Settings
+from servicekit.http_protocol import HttpProtocol
 from testkit.redis_server import RedisServer
 from testkit.registry_stand_in import SINCE, RegistryStandIn
 from testkit.running_app import RunningApp
@@ -103,7 +104,7 @@ def start(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Runn
     with ExitStack() as stack:
 
         def run(*, ready: bool = True, **changes: Any) -> RunningApp:
-            running = stack.enter_context(RunningApp(create_app(make_settings(**changes))))
+            running = stack.enter_context(RunningApp(create_app(make_settings(**changes)), HttpProtocol))
             if ready:
                 until(lambda: running.get("/ready").status_code == 200)
             return running

@@ -114,11 +114,11 @@ class Case:
     async def ask(self, query: Query) -> Answer:
         """Ask as a request does, and let what it leaves to write be written."""
         with monitoring.facts(request_id="r-1"):
-            response = await self.recommender.answer(query, "r-1")
+            body, level = await self.recommender.answer(query, self.recommender.arm(query), "r-1")
         await self.after.drain()
-        answer = Answer.model_validate_json(response.body, strict=True)
-        assert answer.fallback_level == response.level
-        assert answer.degraded == (response.level > 0)
+        answer = Answer.model_validate_json(body, strict=True)
+        assert answer.fallback_level == level
+        assert answer.degraded == (level > 0)
         return answer
 
     def forget_results(self) -> None:

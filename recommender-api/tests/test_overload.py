@@ -17,9 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from native.ports import Ports
 from ranking.testing import FIRST_DATASET_ID
 from recommender_api.metrics import Metrics
-from recommender_api.overload import Admission, Shedding
+from recommender_api.overload import Admission, Gate, Shedding
 from recommender_api.overload.admission import LEAST, MOST, TICK_SECONDS
 from recommender_api.overload.shedding import MOST_EVENT_BATCHES
+from recommender_api.recommendations.direct import DirectAnswers
+from recommender_api.recommendations.query import Query
+from servicekit.http_protocol import HttpProtocol
 from servicekit.request_ids import RequestIdMiddleware
 from testkit.processes import ServerProcess
 from testkit.registry_stand_in import RegistryStandIn
@@ -146,31 +149,41 @@ def test_an_idle_loop_is_not_measured() -> None:
     assert loop.admitted(1) == 1
 
 
-class Gate(NamedTuple):
-    """The gate before an application that answers nothing until it is told to."""
-
-    app: Shedding
-    questions: Admission
-    metrics: Metrics
-
-
-def gate() -> Gate:
+def full_gate() -> tuple[Gate, Metrics]:
+    """Return a gate that lets no question in."""
     metrics = Metrics()
     questions = Admission(60.0, lambda *_: None, time.perf_counter, time.thread_time)
+    for _ in range(MOST):
+        assert questions.enter()
+    return Gate(questions, metrics), metrics
+
+
+class Empty:
+    """A recommender with nothing to recommend."""
+
+    def arm(self, _query: Query) -> None:
+        """Take the question."""
+
+    async def answer(self, _query: Query, _arm: None, _request_id: str) -> tuple[bytes, int]:
+        """Answer nothing."""
+        return b"{}", 0
+
+
+@pytest.mark.parametrize("protocol", [None, HttpProtocol], ids=["by ASGI", "past ASGI"])
+def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is_answered_still(
+    protocol: type[HttpProtocol] | None,
+) -> None:
+    gate, metrics = full_gate()
     app = FastAPI()
 
     @app.get("/{path:path}")
     async def anything() -> None:
         return
 
-    return Gate(Shedding(app, questions, metrics), questions, metrics)
-
-
-def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is_answered_still() -> None:
-    shedding, questions, metrics = gate()
-    for _ in range(MOST):
-        assert questions.enter()
-    with RunningApp(RequestIdMiddleware(shedding)) as client:
+    app.add_middleware(Shedding, gate=gate)
+    app.add_middleware(RequestIdMiddleware)
+    app.state.shortcuts = DirectAnswers(Empty(), gate)  # type: ignore[arg-type]  # all that it needs of a recommender
+    with RunningApp(app, protocol) as client:
         paths = ["/similar/5", "/recommend/detail/5?user_id=1", "/recommend/user/7?tag=x", "/hot/trending"]
         for number, path in enumerate(paths):
             refused = client.http.get(path, headers={"X-Request-ID": f"r-{number}"})
@@ -178,6 +191,7 @@ def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is
             assert refused.headers["retry-after"] == "1"
             assert refused.headers["content-type"] == "application/problem+json"
             assert refused.json()["request_id"] == refused.headers["x-request-id"] == f"r-{number}"
+            assert refused.json()["instance"] == path.partition("?")[0]
         for path in ("/health", "/ready", "/metrics", "/events", "/docs", "/"):
             assert client.get(path).status_code == 200
         assert shed(metrics.render().decode()) == {
@@ -186,8 +200,9 @@ def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is
             "/recommend/user": 1,
             "/hot/trending": 1,
         }
-        questions.leave()
-        assert client.get("/similar/5").status_code == 200
+        gate.questions.leave()
+        for _ in range(3):
+            assert client.get("/similar/5").status_code == 200
 
 
 async def test_events_have_a_bound_of_their_own() -> None:
@@ -204,7 +219,7 @@ async def test_events_have_a_bound_of_their_own() -> None:
 
     metrics = Metrics()
     questions = Admission(LONGEST_WAIT, lambda *_: None, time.perf_counter, time.thread_time)
-    shedding = Shedding(app, questions, metrics)  # type: ignore[arg-type]  # as is send below
+    shedding = Shedding(app, Gate(questions, metrics))  # type: ignore[arg-type]  # as is send below
 
     def ask(path: str) -> asyncio.Task[None]:
         scope = {"type": "http", "path": path, "recsys.request_id": "r-1"}

@@ -85,12 +85,12 @@ def _reached(kind: str, fixture: Callable[[str], Any]) -> tuple[str, redis.Redis
 
 
 async def test_read_returns_values_in_the_order_of_the_keys_and_none_for_what_is_absent(subject: Subject) -> None:
-    await subject.store.write([Put("a", b"1", 60), Put("b", b"\x00\xff", 60)], [])
+    await subject.store.write([Put(b"1", {"a": 60}), Put(b"\x00\xff", {"b": 60})], [])
     assert await subject.store.read(["b", "nothing", "a"]) == [b"\x00\xff", None, b"1"]
 
 
 async def test_the_last_write_of_a_key_counts(subject: Subject) -> None:
-    await subject.store.write([Put("a", b"1", 60), Put("a", b"2", 60)], [])
+    await subject.store.write([Put(b"1", {"a": 60}), Put(b"2", {"a": 60})], [])
     assert await subject.store.read(["a"]) == [b"2"]
 
 
@@ -109,13 +109,13 @@ async def test_an_event_is_added_once_within_a_batch_and_across_batches(subject:
 
 async def test_exposures_go_to_the_event_stream_in_order(subject: Subject) -> None:
     await subject.store.write([], [b"x", b"y"])
-    await subject.store.write([Put("a", b"1", 60)], [b"z"])
+    await subject.store.write([Put(b"1", {"a": 60})], [b"z"])
     assert subject.stream() == [b"x", b"y", b"z"]
 
 
 async def test_what_is_kept_expires(redis_url: str, redis_client: redis.Redis) -> None:
     store = open_store(redis_url, budget=0.5)
-    await store.write([Put("a", b"1", 60)], [])
+    await store.write([Put(b"1", {"a": 60})], [])
     await store.add_events([NewEvent("e1", b"one")])
     assert 0 < redis_client.ttl("a") <= 60
     assert redis_client.ttl(redis_keys.seen_event("e1")) > 3600
@@ -171,7 +171,7 @@ async def test_wrong_credentials_are_unavailability_and_missing_permission_is_a_
         right = open_store(f"redis://reader:secret@{address}", budget=0.5)
         assert await right.read(["a"]) == [None]
         with pytest.raises(StoreRefusedError) as refused:
-            await right.write([Put("a", b"1", 60)], [])
+            await right.write([Put(b"1", {"a": 60})], [])
         assert refused.value.error_type == "NoPermissionError"
         await wrong.close()
         await right.close()

@@ -25,7 +25,7 @@ async def _nothing_to_open(_: FastAPI) -> AsyncIterator[None]:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
+def app() -> FastAPI:
     """A small application made of servicekit alone."""
     app = base_app("recsys-servicekit", "sample", lifespan=_nothing_to_open, description="For tests.")
 
@@ -53,5 +53,11 @@ def client() -> Iterator[httpx.Client]:
 
         return StreamingResponse(blocks())
 
+    return app
+
+
+@pytest.fixture(scope="module")
+def client(app: FastAPI) -> Iterator[httpx.Client]:
+    """Ask it, as a service serves it."""
     with Served(app, HttpProtocol) as served, httpx.Client(base_url=served.url) as http:
         yield http

@@ -8,7 +8,7 @@ import httpx
 import uvicorn
 from uvicorn.server import ServerState
 
-from servicekit.http_protocol import HttpProtocol
+from servicekit.http_protocol import HttpProtocol, _Gathering
 
 
 class Recording(asyncio.Transport):
@@ -49,6 +49,18 @@ def test_the_head_of_an_answer_comes_with_its_body() -> None:
     (written,) = asyncio.run(ask())
     assert written.startswith(b"HTTP/1.1 200 OK\r\n")
     assert written.endswith(b"\r\n\r\nhello")
+
+
+def test_what_is_written_at_once_goes_out_behind_what_was_written_before() -> None:
+    async def write() -> list[bytes]:
+        transport = Recording()
+        gathering = _Gathering(transport, asyncio.get_running_loop())
+        gathering.write(b"first")
+        gathering.write_now(b"second")
+        await asyncio.sleep(0)
+        return transport.written
+
+    assert asyncio.run(write()) == [b"first", b"second"]
 
 
 def test_requests_in_a_row_are_answered_in_their_order_and_the_connection_ends_after_the_last(

@@ -4,23 +4,27 @@ import socket
 import threading
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import uvicorn
+
+if TYPE_CHECKING:
+    from asyncio import Protocol
 
 START_SECONDS = 10
 STOP_SECONDS = 15
 
 
 class RunningApp:
-    """Listens on a free port of loopback; `http` is a client for it."""
+    """Listens on a free port of loopback, by uvicorn's own HTTP protocol or another; `http` is a client for it."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, protocol: "type[Protocol] | None" = None) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         # As in a service's own process, a lifespan that fails is a start that fails.
-        self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+        config = uvicorn.Config(app, http=protocol or "auto", log_config=None, access_log=False, lifespan="on")
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self.http = httpx.Client(base_url=self.url, timeout=START_SECONDS)
 

@@ -26,10 +26,14 @@ class Served:
     def __enter__(self) -> Self:
         self._thread.start()
         wait_until(lambda: self._server.started, within=START_SECONDS, every=0.01, what="the application serves")
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop as at a SIGTERM, and wait until it has."""
         self._server.should_exit = True
         self._thread.join(START_SECONDS)

@@ -49,7 +49,7 @@ class GuardedStore:
 
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
         """See `Store`."""
-        await self._guarded("write", lambda: self._store.write(puts, exposures))
+        await self._guarded("write", self._store.write, puts, exposures)
 
     async def add_events(self, events: Sequence[NewEvent]) -> int:
         """See `Store`."""

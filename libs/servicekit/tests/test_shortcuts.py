@@ -1,0 +1,167 @@
+"""What is recognized is answered past the application, and a client can tell it by nothing but the time it takes."""
+
+import asyncio
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+import monitoring.testing
+from servicekit.http_protocol import HttpProtocol
+from servicekit.shortcuts import Reply, Shortcut
+from testkit.serving import Served
+
+SLOW_SECONDS = 0.2
+# uvicorn's default.
+KEEP_ALIVE_SECONDS = 5
+
+
+@pytest.fixture(scope="module")
+def app(app: FastAPI) -> FastAPI:
+    """The same with a shortcut to `/short/{thing}`; `crash` crashes, and `slow` takes its time."""
+
+    @app.get("/short/{thing}")
+    def long_way(thing: str) -> dict[str, str]:
+        return {"long": thing}
+
+    app.state.shortcuts = _recognize
+    return app
+
+
+def _recognize(path: str, query_string: bytes) -> Shortcut | None:
+    thing = path.removeprefix("/short/")
+    if thing == path or query_string == b"unusual":
+        return None
+
+    async def answer(request_id: str) -> Reply:
+        if thing == "crash":
+            raise RuntimeError("no luck")
+        if thing == "slow":
+            await asyncio.sleep(SLOW_SECONDS)
+        body = f'{{"short":"{thing}","request_id":"{request_id}"}}'.encode()
+        return Reply(200, b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body), body)
+
+    return Shortcut("/short", answer)
+
+
+def test_a_plain_question_is_answered_past_the_application(client: httpx.Client) -> None:
+    answer = client.get("/short/a", headers={"X-Request-ID": "asked"})
+    assert answer.json() == {"short": "a", "request_id": "asked"}
+
+
+def test_its_answer_has_the_headers_of_every_answer(client: httpx.Client) -> None:
+    short, usual = client.get("/short/a"), client.get("/short/a?unusual")
+    assert usual.json() == {"long": "a"}
+    assert set(short.headers) == set(usual.headers)
+    assert re.fullmatch(r"req_[0-9a-f]{12}", short.headers["x-request-id"])
+    assert short.json()["request_id"] == short.headers["x-request-id"]
+    assert 0 < float(short.headers["x-response-time"]) < 5
+
+
+@pytest.mark.parametrize("given", ["", "with space", "x" * 129, "semi;colon"])
+def test_an_unusable_request_id_is_replaced_here_too(client: httpx.Client, given: str) -> None:
+    answered = client.get("/short/a", headers={"X-Request-ID": given}).headers["x-request-id"]
+    assert re.fullmatch(r"req_[0-9a-f]{12}", answered)
+
+
+def test_a_crash_is_a_problem_and_is_reported_as_one_of_the_application_is(client: httpx.Client) -> None:
+    with monitoring.testing.captured() as reports:
+        short = client.get("/short/crash", headers={"X-Request-ID": "asked"})
+    usual = client.get("/crash/luck", headers={"X-Request-ID": "asked"})
+    assert (short.status_code, set(short.headers)) == (usual.status_code, set(usual.headers))
+    assert short.json() == usual.json() | {"instance": "/short/crash"}
+    (report,) = reports.of("api.unhandled")
+    assert report.fingerprint == ("api", "/short", "RuntimeError")
+    assert (report.tags["request_id"], report.tags["method"]) == ("asked", "GET")
+    assert client.get("/short/a").status_code == 200
+
+
+@contextmanager
+def connected(client: httpx.Client) -> Iterator[socket.socket]:
+    """Open a connection of one's own."""
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=5) as connection:
+        yield connection
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    """Return all that is sent until the server closes."""
+    received = b""
+    while part := connection.recv(65536):
+        received += part
+    return received
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"GET /short/a HTTP/1.1\r\nHost: test\r\nConnection: close",
+        b"GET /short/a HTTP/1.0\r\nHost: test",
+        b"GET /short/a HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nxxGET /nowhere HTTP/1.0",
+        b"GET /short/a HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nConnection: close",
+        b"GET /short/a HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /nowhere HTTP/1.0",
+        b"GET /short/a?unusual HTTP/1.1\r\nHost: test\r\nConnection: close",
+    ],
+)
+def test_whatever_is_unusual_about_a_request_is_the_applications(client: httpx.Client, request_head: bytes) -> None:
+    with connected(client) as connection:
+        connection.sendall(request_head + b"\r\n\r\n")
+        received = until_closed(connection)
+    assert received.startswith(b"HTTP/1.1 ")
+    assert b'"short"' not in received
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE", "OPTIONS"])
+def test_so_is_every_other_method(client: httpx.Client, method: str) -> None:
+    assert client.request(method, "/short/a").status_code == 405
+
+
+def test_questions_that_come_at_once_are_answered_in_their_order_whichever_way_each_goes(client: httpx.Client) -> None:
+    paths = [b"/short/slow", b"/short/a", b"/fine?limit=2", b"/short/b", b"/short/c?unusual", b"/short/d"]
+    rows = [b"GET %b HTTP/1.1\r\nHost: test\r\n\r\n" % path for path in paths]
+    with connected(client) as connection:
+        connection.sendall(b"".join(rows) + b"GET /fine?limit=5 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        received = until_closed(connection)
+    order = [b"slow", b'"a"', b'"limit":2', b'"b"', b'"c"', b'"d"', b'"limit":5']
+    places = [received.find(part) for part in order]
+    assert places == sorted(places)
+    assert min(places) > 0
+    assert received.count(b"HTTP/1.1 200 OK") == len(order)
+
+
+def test_an_idle_connection_serves_again_and_a_new_question_may_follow_an_answer(client: httpx.Client) -> None:
+    with connected(client) as connection:
+        for thing in (b"a", b"b", b"c"):
+            connection.sendall(b"GET /short/%b HTTP/1.1\r\nHost: test\r\n\r\n" % thing)
+            assert b'{"short":"%b"' % thing in connection.recv(65536)
+
+
+def test_a_client_that_leaves_harms_nobody(client: httpx.Client) -> None:
+    with monitoring.testing.captured() as reports:
+        with connected(client) as connection:
+            connection.sendall(b"GET /short/slow HTTP/1.1\r\nHost: test\r\n\r\n")
+        time.sleep(SLOW_SECONDS * 2)
+        assert client.get("/short/a").status_code == 200
+    assert reports.point_ids == []
+
+
+def test_a_server_that_stops_answers_what_it_was_asked_and_closes(app: FastAPI) -> None:
+    with Served(app, HttpProtocol) as served, socket.create_connection(("127.0.0.1", served.port), timeout=5) as idle:
+        idle.sendall(b"GET /short/a HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert b'"short"' in idle.recv(65536)
+        with socket.create_connection(("127.0.0.1", served.port), timeout=1) as busy:
+            busy.sendall(b"GET /short/slow HTTP/1.1\r\nHost: test\r\n\r\n")
+            time.sleep(SLOW_SECONDS / 4)
+            began = time.monotonic()
+            served.stop()
+            # The server itself closed, before the connection had been idle for too long.
+            assert time.monotonic() - began < KEEP_ALIVE_SECONDS / 2
+            head, _, body = until_closed(busy).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"connection: close" in head
+        assert body.startswith(b'{"short":"slow"')
+        assert until_closed(idle) == b""
