@@ -202,7 +202,7 @@ async def test_training_features_are_the_served_ones_bit_for_bit(
         # Long-term features are those of the snapshot; the history goes on with every event.
         before = user_at(offline.records, contents.recall_settings, user, None)
         now = user_at(everything if user % 2 == 0 else offline.records, contents.recall_settings, user, None)
-        asking = replace(now, features=before.features)
+        asking = now._replace(features=before.features)
         dataset_id = int(contents.catalogue.ids[user])
         for query, question in (
             (Query(Endpoint.SIMILAR, 10, dataset_id), Question(user)),

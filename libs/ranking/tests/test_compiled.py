@@ -1,18 +1,22 @@
 """What a question runs is compiled when a model is loaded, not in the middle of the first question of its kind."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from ranking import jit
 
 # In a process of its own: other tests have had these loops compiled for anything.
 _PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from contracts.user_blob import History, LiveHistory, UserBlob
+from contracts.user_blob import History, LiveHistory, PackedHistory, UserBlob
 from ranking import diversity, engine as engines, features, forest, recall, user
 from ranking.bundle import load
-from ranking.engine import Engine, Question
+from ranking.engine import Engine
 from ranking.testing import tiny_bundle
 from ranking.verification import verify
 
@@ -29,11 +33,9 @@ ids = engine.contents.catalogue.ids[:5].copy()
 history = History(ids, np.arange(5, 0, -1, dtype=np.int64), np.ones(5, np.uint8))
 known, long_term = UserBlob.opened(UserBlob(np.ones(3, np.float32), history).pack())
 _, live = LiveHistory.opened(LiveHistory(1, history).pack())
-for asker in (engine.user(None, History()), engine.packed_user(known, long_term),
-              engine.packed_user(known, long_term, live)):
+for asker in ((None, PackedHistory(), PackedHistory()), (known, long_term, PackedHistory()), (known, long_term, live)):
     for anchor in (None, 1):
-        question = Question(anchor, asker)
-        engine.rank(question, engine.recall(question, at_least=10), 10)
+        engine.rank(*engine.recall_for(*asker, anchor=anchor, at_least=10), 10)
 assert compiled() == after_loading, (after_loading, compiled())
 print(sum(after_loading.values()))
 """
@@ -49,3 +51,26 @@ def test_loading_a_model_compiles_all_that_its_questions_run(tmp_path: Path) -> 
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) > 0
+
+
+def test_code_that_is_kept_is_made_anew_when_what_it_calls_has_changed(tmp_path: Path) -> None:
+    package = tmp_path / "ranking"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    shutil.copy(jit.__file__, package)
+    begin = "from ranking.jit import compiled\n"
+    calls = f"{begin}from ranking.called import called\n\n@compiled\ndef calls():\n    return called()\n"
+    (package / "calls.py").write_text(calls)
+    for answer in (1, 2):
+        (package / "called.py").write_text(f"{begin}\n@compiled\ndef called():\n    return {answer}\n")
+        for _ in range(2):
+            done = subprocess.run(
+                [sys.executable, "-c", "from ranking.calls import calls; print(calls(), dict(calls.stats.cache_hits))"],
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=True,
+            )
+            assert done.stdout.startswith(f"{answer} ")
+        assert done.stdout != f"{answer} {{}}\n", "the second process found it"

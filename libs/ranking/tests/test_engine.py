@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from contracts.features import FEATURES
-from contracts.user_blob import History
+from contracts.user_blob import History, PackedHistory
 from ranking.engine import Engine, Question
 from ranking.features import feature_matrix
 from ranking.ranker import Ranker, UnusableRankerError
-from ranking.testing import tiny_contents
+from ranking.testing import MODEL_END, tiny_contents
 
 COLUMN = {feature.name: column for column, feature in enumerate(FEATURES)}
 
@@ -71,6 +71,23 @@ def test_datasets_that_are_not_in_the_catalogue_are_no_history(engine: Engine) -
 def test_nothing_to_rank_is_an_empty_answer(engine: Engine) -> None:
     question = Question(5, keep=lambda items: np.zeros(len(items), np.bool_))
     assert ask(engine, question) == []
+
+
+def test_what_is_done_at_once_is_what_is_done_step_by_step(engine: Engine) -> None:
+    by_steps = Engine(engine.contents)
+    by_steps.ranker.forest = None
+    now = int(MODEL_END.timestamp())
+    for anchor in (None, *range(0, 200, 7)):
+        ids = engine.contents.catalogue.ids[np.arange(anchor or 3, 200, 9)]
+        history = History.build(ids, now - np.arange(len(ids)) * 3600, np.full(len(ids), 2, np.uint8))
+        features = np.array([2.0, 0.25, 4.0], np.float32) if anchor else None
+        question, candidates = engine.recall_for(features, history.packed(), PackedHistory(), anchor=anchor)
+        steps = Question(anchor, by_steps.user(features, history))
+        found = by_steps.recall(steps)
+        for one, other in zip((*question.user, *candidates), (*steps.user, *found), strict=True):
+            np.testing.assert_array_equal(one, other)
+        for one, other in zip(engine.rank(question, candidates, 20), by_steps.rank(steps, found, 20), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_every_feature_stands_in_its_column(engine: Engine) -> None:

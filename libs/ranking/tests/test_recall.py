@@ -57,7 +57,7 @@ def votes(neighbours: Neighbours, seeds: list[int], weights: list[float], size: 
 def test_each_channel_proposes_its_best_by_votes_and_the_union_is_all_of_them_but_the_known_ones(
     anchor: int | None, items: list[int], seen: list[int]
 ) -> None:
-    asking = replace(user(items), seen=np.array(seen, np.int32))
+    asking = user(items)._replace(seen=np.array(seen, np.int32))
     found = recall(TABLES, SETTINGS, anchor=anchor, user=asking)
     weights = asking.weights.tolist()
     seeds = ([anchor], [1.0]) if anchor is not None else (items[:2], weights[:2])
@@ -103,7 +103,7 @@ def test_a_cold_user_without_a_dataset_is_offered_what_is_popular() -> None:
 def test_recalls_at_the_same_time_do_not_meet() -> None:
     engine = Engine(tiny_contents())
     known = np.arange(50, dtype=np.int32)
-    questions = [Question(anchor, replace(user(known.tolist()), seen=known)) for anchor in range(100)] * 20
+    questions = [Question(anchor, user(known.tolist())._replace(seen=known)) for anchor in range(100)] * 20
     with ThreadPoolExecutor(4) as threads:
         together = list(threads.map(engine.recall, questions))
     for found, question in zip(together, questions, strict=True):

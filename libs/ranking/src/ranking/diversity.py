@@ -44,11 +44,26 @@ def choose(
     `raw` float64 [m] and `items` int32 [m] are the candidates' raw scores and positions. What lies past the head
     follows by score; of candidates that are worth the same the first is chosen.
     """
-    best = _best(raw, limit if settings.relevance == 1 else max(limit, settings.head))
-    if settings.relevance == 1:
-        return best
     weights = (settings.relevance, settings.same_provider)
-    return best[_choose(raw[best], items[best], table.content, table.provider, *weights, settings.head, limit)]
+    return chosen(raw, items, table.content, table.provider, *weights, settings.head, limit)
+
+
+@compiled
+def chosen(
+    raw: NDArray[np.float64],
+    items: NDArray[np.int32],
+    content: NDArray[np.float32],
+    provider: NDArray[np.int32],
+    relevance: float,
+    same_provider: float,
+    head: int,
+    limit: int,
+) -> NDArray[np.int64]:
+    """Return what `choose` does."""
+    if relevance == 1.0:
+        return _best(raw, limit)
+    best = _best(raw, max(limit, head))
+    return best[_choose(raw[best], items[best], content, provider, relevance, same_provider, head, limit)]
 
 
 @compiled
@@ -93,22 +108,24 @@ def _choose(
     values = gains.copy()
     nearest = np.zeros(size, np.float32)
     similarity = np.empty(size, np.float32)
-    chosen = np.arange(min(limit, len(raw)))
-    for turn in range(min(len(chosen), size)):
+    order = np.arange(min(limit, len(raw)))
+    for turn in range(min(len(order), size)):
         best = np.argmax(values)
-        chosen[turn] = best
+        order[turn] = best
         gains[best] = -np.inf
         similarity[:] = 0.0
         for start in range(0, len(vectors), 4):
             # Four at a time: reading and writing the sums is most of the work.
-            a, b, c, d = vectors[start], vectors[start + 1], vectors[start + 2], vectors[start + 3]
-            at_a, at_b, at_c, at_d = a[best], b[best], c[best], d[best]
+            a, b, c = vectors[start, best], vectors[start + 1, best], vectors[start + 2, best]
+            d = vectors[start + 3, best]
             for row in range(size):
-                similarity[row] += (a[row] * at_a + b[row] * at_b) + (c[row] * at_c + d[row] * at_d)
+                similarity[row] += (vectors[start, row] * a + vectors[start + 1, row] * b) + (
+                    vectors[start + 2, row] * c + vectors[start + 3, row] * d
+                )
         for row in range(size):
             alike = similarity[row]
             if providers[row] == providers[best]:
                 alike = max(alike, np.float32(same_provider))
             nearest[row] = max(nearest[row], alike)
             values[row] = gains[row] - (1.0 - relevance) * nearest[row]
-    return chosen
+    return order

@@ -1,7 +1,7 @@
 """Answering a question from a loaded bundle: recall, then rank. No I/O, no clock, no state between questions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,39 +9,43 @@ from numpy.typing import NDArray
 from contracts.features import CHANNELS, ITEM_FEATURES
 from contracts.user_blob import History, PackedHistory
 from ranking.bundle import BundleContents
-from ranking.diversity import DiversitySettings, choose
-from ranking.features import ItemTable, feature_columns
+from ranking.diversity import DiversitySettings, choose, chosen
+from ranking.features import ItemTable, feature_columns, filled
+from ranking.forest import Columns, forest_scores
 from ranking.jit import compiled
 from ranking.ranker import Ranker
-from ranking.recall import Candidates, RecallSettings, RecallTables, channels_of, recall
-from ranking.user import User, make_user
+from ranking.recall import SCRATCH, Candidates, RecallSettings, RecallTables, channels_of, proposed, recall
+from ranking.user import NOTHING_KNOWN, User, interest, make_user
 
 _POPULARITY = [feature.name for feature in ITEM_FEATURES].index("item_popularity_7d")
 
 Keep = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """Who asks, about what: `anchor` is a catalogue position; `keep` is a filter over positions [m] → mask [m]."""
 
     anchor: int | None = None
-    user: User = field(default_factory=User)
+    user: User = User()
     keep: Keep | None = None
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """The best k candidates, best first: positions int32, scores in 0..1 float32, channels.
+class Ranked(NamedTuple):
+    """The best k candidates, best first: positions int32, scores in 0..1 float32, and the code of their channels.
 
-    They are `rows` of the features that were `considered`.
+    They are `rows` of the features that were `considered`, [m, len(FEATURES)].
     """
 
-    items: NDArray[np.int32]
-    scores: NDArray[np.float32]
-    channels: list[tuple[str, ...]]
-    considered: NDArray[np.float32]
     rows: NDArray[np.int64]
+    items: NDArray[np.int32]
+    codes: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    considered: NDArray[np.float32]
+
+    @property
+    def channels(self) -> list[tuple[str, ...]]:
+        """The names of the channels that proposed each."""
+        return channels_of(self.codes.tolist())
 
     @property
     def matrix(self) -> NDArray[np.float32]:
@@ -56,27 +60,46 @@ class Engine:
         """Load the ranker; raises `ranking.ranker.UnusableRankerError`."""
         self.contents = contents
         self.ranker = Ranker(contents.ranker_text)
+        settings = contents.recall_settings
+        self._interest = (contents.catalogue.ids, settings.history_half_life_days, settings.history_length)
+        self._tables = contents.recall.arrays(settings)
 
     def user(self, features: NDArray[np.float32] | None, history: History) -> User:
         """Return a user by long-term features (None: nothing is known) and whole history, newest first."""
-        return self.packed_user(features, history.packed())
-
-    def packed_user(
-        self, features: NDArray[np.float32] | None, long_term: PackedHistory, live: PackedHistory = PackedHistory()
-    ) -> User:
-        """Return a user by long-term features (None: nothing is known), history, and what happened since.
-
-        Both histories are newest first, as `History.build` leaves them.
-        """
         settings = self.contents.recall_settings
         return make_user(
             features,
-            long_term,
-            live,
+            history.packed(),
+            PackedHistory(),
             self.contents.catalogue.ids,
             half_life_days=settings.history_half_life_days,
             limit=settings.history_length,
         )
+
+    def recall_for(
+        self,
+        features: NDArray[np.float32] | None,
+        long_term: PackedHistory,
+        live: PackedHistory,
+        *,
+        anchor: int | None = None,
+        keep: Keep | None = None,
+        at_least: int = 0,
+    ) -> tuple[Question, Candidates]:
+        """Do what `recall` does for a user by long-term features (None: nothing is known), and history as it is kept.
+
+        `live` is what happened since the other; both are newest first, as `History.build` leaves them.
+        """
+        items, scores, ranks, history, weights, seen = _proposed_for(
+            *long_term,
+            *live,
+            -1 if anchor is None else anchor,
+            *self._interest,
+            *self._tables,
+            *SCRATCH.over(len(self.contents.catalogue)),
+        )
+        question = Question(anchor, User(NOTHING_KNOWN if features is None else features, history, weights, seen), keep)
+        return question, self._enough(question, Candidates(items, scores, ranks), at_least)
 
     def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
         """Return the candidates without the anchor, what the user has seen and what the filter refuses.
@@ -84,7 +107,13 @@ class Engine:
         Where the channels propose fewer than `at_least` (a narrow filter), the most popular others that are allowed
         join at the lower end of the popular channel.
         """
-        found = find_candidates(self.contents.recall, self.contents.recall_settings, question)
+        user = question.user
+        found = recall(self.contents.recall, self.contents.recall_settings, anchor=question.anchor, user=user)
+        return self._enough(question, found, at_least)
+
+    def _enough(self, question: Question, found: Candidates, at_least: int) -> Candidates:
+        if question.keep is not None:
+            found = found.only(question.keep(found.items))
         missing = at_least - len(found.items)
         return found if missing <= 0 else self._refilled(found, question, missing)
 
@@ -110,16 +139,33 @@ class Engine:
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
         """Return the best `limit` candidates, diversified; see `select_best`."""
-        columns = feature_columns(
-            candidates,
-            self.contents.item_rows,
+        table, diversity, forest = self.contents.table, self.contents.diversity, self.ranker.forest
+        anchor, user = question.anchor, question.user
+        if forest is None:
+            columns = feature_columns(
+                candidates, self.contents.item_rows, candidates.items, table, anchor=anchor, user=user
+            )
+            raw = self.ranker.scores_of(columns) if columns.rows else np.empty(0)
+            return select_best(candidates, columns.matrix, raw, table, diversity, limit)
+        values, rows, items, codes, scores = _ranked(
             candidates.items,
-            self.contents.table,
-            anchor=question.anchor,
-            user=question.user,
+            candidates.scores,
+            candidates.ranks,
+            self.contents.item_rows,
+            table.content,
+            table.provider,
+            table.log_price,
+            user.features,
+            user.items,
+            user.weights,
+            -1 if anchor is None else anchor,
+            diversity.relevance,
+            diversity.same_provider,
+            diversity.head,
+            limit,
+            *forest.arrays,
         )
-        raw = self.ranker.scores_of(columns) if columns.rows else np.empty(0)
-        return select_best(candidates, columns.matrix, raw, self.contents.table, self.contents.diversity, limit)
+        return Ranked(rows, items, codes, scores, Columns(values, len(candidates.items)).matrix)
 
 
 def find_candidates(tables: RecallTables, settings: RecallSettings, question: Question) -> Candidates:
@@ -137,9 +183,64 @@ def select_best(
     limit: int,
 ) -> Ranked:
     """Return the `limit` candidates that diversity chooses, by raw scores [m]; equal ones by catalogue position."""
-    chosen = choose(raw, candidates.items, table, diversity, limit)
-    rows, items, scores, codes = _arranged(chosen, raw, candidates.items, candidates.ranks)
-    return Ranked(items, scores, channels_of(codes.tolist()), matrix, rows)
+    order = choose(raw, candidates.items, table, diversity, limit)
+    return Ranked(*_arranged(order, raw, candidates.items, candidates.ranks), matrix)
+
+
+@compiled
+def _proposed_for(
+    long_term: bytes,
+    long_term_start: int,
+    long_term_count: int,
+    live: bytes,
+    live_start: int,
+    live_count: int,
+    anchor: int,
+    ids: NDArray[np.int64],
+    half_life_days: float,
+    history_length: int,
+    *tables_and_scratch: Any,
+) -> tuple[
+    NDArray[np.int32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.int32],
+    NDArray[np.float32],
+    NDArray[np.int32],
+]:
+    """Do all steps of `Engine.recall_for` at once: to call a compiled function costs as much as some of them."""
+    history, weights, seen = interest(
+        long_term, long_term_start, long_term_count, live, live_start, live_count, ids, half_life_days, history_length
+    )
+    return (*proposed(anchor, history, weights, seen, *tables_and_scratch), history, weights, seen)
+
+
+@compiled
+def _ranked(
+    items: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    ranks: NDArray[np.float32],
+    item_rows: NDArray[np.float32],
+    content: NDArray[np.float32],
+    provider: NDArray[np.int32],
+    log_price: NDArray[np.float32],
+    features: NDArray[np.float32],
+    history: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    anchor: int,
+    relevance: float,
+    same_provider: float,
+    head: int,
+    limit: int,
+    *trees: Any,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.float32]]:
+    """Do all steps of `Engine.rank` by a forest at once, as above."""
+    values = filled(
+        items, scores, ranks, item_rows, items, content, provider, log_price, features, history, weights, anchor
+    )
+    raw = forest_scores(values.reshape(values.size), len(items), *trees)
+    order = chosen(raw, items, content, provider, relevance, same_provider, head, limit)
+    return (values, *_arranged(order, raw, items, ranks))
 
 
 @compiled
@@ -150,23 +251,23 @@ def shown(raw: NDArray[np.float64]) -> NDArray[np.float32]:
 
 @compiled
 def _arranged(
-    chosen: NDArray[np.int64], raw: NDArray[np.float64], items: NDArray[np.int32], ranks: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
-    """Return the chosen rows by score, their items and scores, and which channels proposed them, a bit per channel."""
-    count = len(chosen)
-    best = np.empty(count, np.int64)
+    order: NDArray[np.int64], raw: NDArray[np.float64], items: NDArray[np.int32], ranks: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.float32]]:
+    """Return the chosen rows by score, their items, the codes of the channels that proposed them, and their scores."""
+    count = len(order)
+    rows = np.empty(count, np.int64)
     for number in range(count):
-        row, place = chosen[number], number
+        row, place = order[number], number
         while place > 0 and (
-            raw[best[place - 1]] < raw[row] or (raw[best[place - 1]] == raw[row] and best[place - 1] > row)
+            raw[rows[place - 1]] < raw[row] or (raw[rows[place - 1]] == raw[row] and rows[place - 1] > row)
         ):
-            best[place] = best[place - 1]
+            rows[place] = rows[place - 1]
             place -= 1
-        best[place] = row
+        rows[place] = row
     found = np.empty(count, np.int32)
-    channels = np.zeros(count, np.int64)
+    codes = np.zeros(count, np.int64)
     for place in range(count):
-        found[place] = items[best[place]]
+        found[place] = items[rows[place]]
         for channel in range(ranks.shape[1]):
-            channels[place] |= np.int64(ranks[best[place], channel] > 0) << channel
-    return best, found, shown(raw[best]), channels
+            codes[place] |= np.int64(ranks[rows[place], channel] > 0) << channel
+    return rows, found, codes, shown(raw[rows])

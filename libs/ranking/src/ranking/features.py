@@ -65,7 +65,7 @@ def feature_columns(
     user: User,
 ) -> Columns:
     """Return the same as columns; `places` [m] are the candidates' rows in `item_rows`."""
-    filled = _filled(
+    values = filled(
         candidates.items,
         candidates.scores,
         candidates.ranks,
@@ -79,11 +79,11 @@ def feature_columns(
         user.weights,
         -1 if anchor is None else anchor,
     )
-    return Columns(filled, len(candidates.items))
+    return Columns(values, len(candidates.items))
 
 
 @compiled
-def _filled(
+def filled(
     items: NDArray[np.int32],
     scores: NDArray[np.float32],
     ranks: NDArray[np.float32],
@@ -97,6 +97,7 @@ def _filled(
     weights: NDArray[np.float32],
     anchor: int,
 ) -> NDArray[np.float32]:
+    """Return the values of what `feature_columns` does; `anchor` -1 is none."""
     rows = len(items)
     columns = np.empty((_ALL, whole_lanes(rows)), np.float32)
     for feature in range(_ITEM):
@@ -116,7 +117,7 @@ def _filled(
     else:
         for row in range(rows):
             item = items[row]
-            columns[_ANCHOR_SIMILARITY, row] = _dot(content[item], content[anchor])
+            columns[_ANCHOR_SIMILARITY, row] = _dot(content, item, content, anchor)
             columns[_ANCHOR_PRICE_GAP, row] = log_price[item] - log_price[anchor]
             columns[_ANCHOR_PROVIDER, row] = provider[item] == provider[anchor]
     return columns
@@ -133,13 +134,13 @@ def _relate_to_user(
     weights: NDArray[np.float32],
 ) -> None:
     """Fill the columns that relate a candidate to what the user turned to before."""
-    taste = np.zeros(content.shape[1], np.float32)
+    taste = np.zeros((1, content.shape[1]), np.float32)
     providers = np.empty(len(history), np.int32)
     shares = np.zeros(len(history), np.float32)
     known = 0
     for number in range(len(history)):
-        for dimension in range(len(taste)):
-            taste[dimension] += weights[number] * content[history[number], dimension]
+        for dimension in range(taste.shape[1]):
+            taste[0, dimension] += weights[number] * content[history[number], dimension]
         place = 0
         while place < known and providers[place] != provider[history[number]]:
             place += 1
@@ -152,7 +153,7 @@ def _relate_to_user(
     for row in range(len(items)):
         item = items[row]
         columns[_USER_PRICE_GAP, row] = log_price[item] - mean_price if priced else np.float32(0.0)
-        columns[_USER_AFFINITY, row] = _dot(content[item], taste)
+        columns[_USER_AFFINITY, row] = _dot(content, item, taste, 0)
         share = np.float32(0.0)
         for place in range(known):
             if providers[place] == provider[item]:
@@ -161,15 +162,20 @@ def _relate_to_user(
 
 
 @compiled
-def _dot(left: NDArray[np.float32], right: NDArray[np.float32]) -> np.float32:
-    """Sum in four lanes, always the same ones: a BLAS picks its order by CPU and by how many rows there are."""
+def _dot(left: NDArray[np.float32], row: int, right: NDArray[np.float32], other: int) -> np.float32:
+    """Return left[row] · right[other].
+
+    Summed in four lanes, always the same ones: a BLAS picks its order by CPU and by how many rows there are. With row
+    numbers, because to take a row out of an array, and count who holds it, costs more than to sum it up.
+    """
     a = b = c = d = np.float32(0.0)
-    whole = len(left) // 4 * 4
+    width = left.shape[1]
+    whole = width // 4 * 4
     for start in range(0, whole, 4):
-        a += left[start] * right[start]
-        b += left[start + 1] * right[start + 1]
-        c += left[start + 2] * right[start + 2]
-        d += left[start + 3] * right[start + 3]
-    for rest in range(whole, len(left)):
-        a += left[rest] * right[rest]
+        a += left[row, start] * right[other, start]
+        b += left[row, start + 1] * right[other, start + 1]
+        c += left[row, start + 2] * right[other, start + 2]
+        d += left[row, start + 3] * right[other, start + 3]
+    for rest in range(whole, width):
+        a += left[row, rest] * right[other, rest]
     return (a + b) + (c + d)

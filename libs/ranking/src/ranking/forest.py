@@ -39,7 +39,7 @@ class Columns(NamedTuple):
 
 
 class Forest:
-    """The trees of a model in flat arrays."""
+    """The trees of a model in flat `arrays`, as `forest_scores` takes them."""
 
     def __init__(self, booster: lgb.Booster) -> None:
         """Take the trees out of a model; raises `UnrepresentableError`."""
@@ -57,7 +57,7 @@ class Forest:
         for feature, ascending in enumerate(different):
             mine = features == feature
             tests[mine] = first_tests[feature] + np.searchsorted(ascending, thresholds[mine])
-        self._arrays = (
+        self.arrays = (
             first_tests,
             np.concatenate([*different, np.empty(0, np.float32)]),
             _starts([tree.nodes for tree in trees]),
@@ -74,7 +74,7 @@ class Forest:
 
     def scores_of(self, columns: Columns) -> NDArray[np.float64]:
         """Return what `scores` does; NaN in `columns` becomes 0, which is what it means to the trees."""
-        return _scores(columns.values.reshape(-1), columns.rows, *self._arrays)
+        return forest_scores(columns.values.reshape(-1), columns.rows, *self.arrays)
 
 
 class _Node(NamedTuple):
@@ -164,7 +164,7 @@ def _turned(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @compiled
-def _scores(
+def forest_scores(
     columns: NDArray[np.float32],
     rows: int,
     first_tests: NDArray[np.uint32],
@@ -176,6 +176,7 @@ def _scores(
     first_leaves: NDArray[np.uint32],
     leaves: NDArray[np.float64],
 ) -> NDArray[np.float64]:
+    """Return what `Forest.scores_of` does, from its `arrays`; `columns` are flat."""
     stride = whole_lanes(rows)
     scores = np.zeros(rows)
     tests = np.empty(len(thresholds) * WORDS, np.uint64)

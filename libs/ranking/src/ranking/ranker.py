@@ -13,7 +13,10 @@ class UnusableRankerError(ValueError):
 
 
 class Ranker:
-    """A trained LambdaMART model over the columns of `FEATURES`; `method` says what computes its scores, and why."""
+    """A trained LambdaMART model over the columns of `FEATURES`; `method` says what computes its scores, and why.
+
+    Its `forest` does, or LightGBM where that is None.
+    """
 
     def __init__(self, model_text: str) -> None:
         """Load the text that `Booster.model_to_string` wrote; raises `UnusableRankerError`."""
@@ -23,16 +26,16 @@ class Ranker:
             raise UnusableRankerError(f"not a LightGBM model: {error}") from error
         if (names := self._booster.feature_name()) != [feature.name for feature in FEATURES]:
             raise UnusableRankerError(f"trained on other features: {', '.join(names)}")
-        self._forest: Forest | None = None
+        self.forest: Forest | None = None
         try:
-            self._forest = Forest(self._booster)
+            self.forest = Forest(self._booster)
             self.method = "bit masks"
         except UnrepresentableError as error:
             self.method = f"LightGBM: {error}"
 
     def scores_of(self, columns: Columns) -> NDArray[np.float64]:
         """Return what `scores` does, on one thread; NaN in `columns` may become 0, which is what it means to a tree."""
-        return self.scores(columns.matrix) if self._forest is None else self._forest.scores_of(columns)
+        return self.scores(columns.matrix) if self.forest is None else self.forest.scores_of(columns)
 
     def scores(self, matrix: NDArray[np.float32], threads: int = 1) -> NDArray[np.float64]:
         """Return one raw score per row, [m] float64, higher is better; the threads don't change a bit of it.
@@ -40,8 +43,8 @@ class Ranker:
         In serving one thread: a second costs twice the CPU for 200 rows and fights with the other workers. Bit masks
         take none but the caller's.
         """
-        if self._forest is not None:
-            return self._forest.scores(np.ascontiguousarray(matrix, np.float32))
+        if self.forest is not None:
+            return self.forest.scores(np.ascontiguousarray(matrix, np.float32))
         return np.asarray(self._booster.predict(matrix, num_threads=threads), np.float64)
 
     def contributions(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:

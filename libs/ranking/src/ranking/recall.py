@@ -56,6 +56,11 @@ class RecallTables:
     vector: Neighbours
     popular: Popular
 
+    def arrays(self, settings: RecallSettings) -> tuple[Any, ...]:
+        """Return the tables, and how to use them, as `proposed` takes them."""
+        sizes = tuple(settings.channel_sizes[channel] for channel in CHANNELS)
+        return (*self.behavior, *self.content, *self.vector, *self.popular, sizes, settings.seed_items)
+
 
 # Every set of channels by its code: the sum of its channels' bits.
 _BITS = 1 << np.arange(len(CHANNELS))
@@ -75,8 +80,7 @@ _BUCKETS = 1024
 _FEW = 20
 
 
-@dataclass(frozen=True)
-class Candidates:
+class Candidates(NamedTuple):
     """`items` int32 [m] ascending; `scores` and reciprocal `ranks` float32 [m, len(CHANNELS)], 0 where not proposed."""
 
     items: NDArray[np.int32]
@@ -94,21 +98,15 @@ class Candidates:
 
 def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None, user: User) -> Candidates:
     """Return the union of what the channels propose, without the anchor and without what the user has seen."""
-    return Candidates(
-        *_recall(
-            *tables.behavior,
-            *tables.content,
-            *tables.vector,
-            *tables.popular,
-            tuple([settings.channel_sizes[channel] for channel in CHANNELS]),
-            -1 if anchor is None else anchor,
-            user.items,
-            user.weights,
-            settings.seed_items,
-            user.seen,
-            *_scratch.over(len(tables.content.items)),
-        )
+    found = proposed(
+        -1 if anchor is None else anchor,
+        user.items,
+        user.weights,
+        user.seen,
+        *tables.arrays(settings),
+        *SCRATCH.over(len(tables.content.items)),
     )
+    return Candidates(*found)
 
 
 class _Scratch(threading.local):
@@ -135,11 +133,15 @@ class _Scratch(threading.local):
         return self._arrays
 
 
-_scratch = _Scratch()
+SCRATCH = _Scratch()
 
 
 @compiled
-def _recall(
+def proposed(
+    anchor: int,
+    history: NDArray[np.int32],
+    history_weights: NDArray[np.float32],
+    seen: NDArray[np.int32],
     behavior_items: NDArray[np.int32],
     behavior_scores: NDArray[np.float32],
     content_items: NDArray[np.int32],
@@ -149,17 +151,14 @@ def _recall(
     popular_items: NDArray[np.int32],
     popular_scores: NDArray[np.float32],
     sizes: tuple[int, ...],
-    anchor: int,
-    history: NDArray[np.int32],
-    history_weights: NDArray[np.float32],
     seed_items: int,
-    seen: NDArray[np.int32],
     totals: NDArray[np.float64],
     known: NDArray[np.uint8],
     met: NDArray[np.int32],
     places: NDArray[np.int32],
-    proposed: NDArray[np.uint64],
+    union: NDArray[np.uint64],
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return what `recall` does; `anchor` -1 is none, and the last five are `SCRATCH`."""
     if anchor < 0:
         anchors, seeds, weights = history[:0], history[:seed_items], history_weights[:seed_items]
     else:
@@ -174,14 +173,14 @@ def _recall(
     )
     for found, _ in channels:
         for item in found:
-            proposed[item >> 6] |= np.uint64(1) << np.uint64(item & 63)
+            union[item >> 6] |= np.uint64(1) << np.uint64(item & 63)
     for item in seen:
-        proposed[item >> 6] &= ~(np.uint64(1) << np.uint64(item & 63))
+        union[item >> 6] &= ~(np.uint64(1) << np.uint64(item & 63))
         places[item] = -1
     if anchor >= 0:
-        proposed[anchor >> 6] &= ~(np.uint64(1) << np.uint64(anchor & 63))
+        union[anchor >> 6] &= ~(np.uint64(1) << np.uint64(anchor & 63))
         places[anchor] = -1
-    items = _taken(proposed)
+    items = _taken(union)
     for row in range(len(items)):
         places[items[row]] = row
 
@@ -292,20 +291,21 @@ def _least(keys: NDArray[np.int64], size: int) -> NDArray[np.int64]:
         ends[place] += np.int32(place < used)
     first = 0
     for bucket in range(used):
-        _sort(dealt[first : ends[bucket]])
+        if ends[bucket] - first > 1:
+            _sort(dealt, first, ends[bucket])
         first = ends[bucket]
     return dealt[:size]
 
 
 @compiled
-def _sort(keys: NDArray[np.int64]) -> None:
-    """Sort the few keys of a bucket where they are; equal votes may have made them many."""
-    if len(keys) > _FEW:
-        keys[:] = np.sort(keys)
-    for number in range(1, len(keys)):
+def _sort(keys: NDArray[np.int64], start: int, stop: int) -> None:
+    """Sort keys[start:stop], the few of a bucket, where they are; equal votes may have made them many."""
+    if stop - start > _FEW:
+        keys[start:stop] = np.sort(keys[start:stop])
+    for number in range(start + 1, stop):
         key = keys[number]
         place = number
-        while place > 0 and keys[place - 1] > key:
+        while place > start and keys[place - 1] > key:
             keys[place] = keys[place - 1]
             place -= 1
         keys[place] = key

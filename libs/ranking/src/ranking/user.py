@@ -1,6 +1,6 @@
 """A user as the ranker sees one: long-term features, and a weighted recent history in catalogue positions."""
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +21,19 @@ def default_features() -> NDArray[np.float32]:
     return np.array([feature.default for feature in USER_FEATURES], np.float32)
 
 
-@dataclass(frozen=True)
-class User:
+NOTHING_KNOWN = default_features()
+
+
+class User(NamedTuple):
     """`features` in the order of `USER_FEATURES`; `items` newest first with `weights` that sum to 1; all float32.
 
     `seen` are the positions that are no news to the user, `items` among them: what recall leaves out.
     """
 
-    features: NDArray[np.float32] = field(default_factory=default_features)
-    items: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    weights: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
-    seen: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    features: NDArray[np.float32] = NOTHING_KNOWN
+    items: NDArray[np.int32] = np.empty(0, np.int32)
+    weights: NDArray[np.float32] = np.empty(0, np.float32)
+    seen: NDArray[np.int32] = np.empty(0, np.int32)
 
 
 def make_user(
@@ -48,18 +50,8 @@ def make_user(
     `ids` [n] are those of the catalogue, ascending. The items are the latest `limit` that the catalogue holds and the
     user was not merely shown; a weight is the interaction's strength, halved every `half_life_days` before the newest.
     """
-    items, weights, seen = _interest(
-        np.frombuffer(long_term.data, np.uint8),
-        long_term.start,
-        long_term.entries,
-        np.frombuffer(live.data, np.uint8),
-        live.start,
-        live.entries,
-        ids,
-        half_life_days,
-        limit,
-    )
-    return User(default_features() if features is None else features, items, weights, seen)
+    items, weights, seen = interest(*long_term, *live, ids, half_life_days, limit)
+    return User(NOTHING_KNOWN if features is None else features, items, weights, seen)
 
 
 def user_features(types: NDArray[np.uint8], prices: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -74,17 +66,18 @@ def user_features(types: NDArray[np.uint8], prices: NDArray[np.float32]) -> NDAr
 
 
 @compiled
-def _interest(
-    long_term: NDArray[np.uint8],
+def interest(
+    long_term: bytes,
     long_term_start: int,
     long_term_count: int,
-    live: NDArray[np.uint8],
+    live: bytes,
     live_start: int,
     live_count: int,
     catalogue: NDArray[np.int64],
     half_life_days: float,
     limit: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
+    """Return what `make_user` does, from two packed histories: items, their weights, and what was seen."""
     first = _unpacked(live, live_start, live_count)
     second = _unpacked(long_term, long_term_start, long_term_count)
     ids, ts, types = second if live_count == 0 else _merged(first, second)
@@ -114,9 +107,7 @@ def _interest(
 
 
 @compiled
-def _unpacked(
-    data: NDArray[np.uint8], start: int, count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+def _unpacked(data: bytes, start: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
     """Return what `History.unpack` does, byte by byte: the entries lie at odd addresses."""
     ids = np.empty(count, np.int64)
     ts = np.empty(count, np.int64)

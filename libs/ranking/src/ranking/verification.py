@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ranking.engine import Engine, Question
+from contracts.user_blob import PackedHistory
+from ranking.engine import Engine
 from ranking.golden import GoldenRequest
 
 # Scores pass through float32 and a text model; another CPU's exp may differ in the last places.
@@ -21,8 +22,9 @@ def answer(engine: Engine, request: GoldenRequest, limit: int) -> tuple[list[int
         if anchor is None:
             raise GoldenMismatchError(f"golden request asks about dataset {request.dataset_id}, which the bundle lacks")
     features = np.array(request.user_features, np.float32) if request.user_features else None
-    question = Question(anchor, engine.user(features, request.history()))
-    ranked = engine.rank(question, engine.recall(question), limit)
+    history = request.history().packed()
+    question, candidates = engine.recall_for(features, history, PackedHistory(), anchor=anchor)
+    ranked = engine.rank(question, candidates, limit)
     return engine.contents.catalogue.ids[ranked.items].tolist(), ranked.scores.tolist()
 
 

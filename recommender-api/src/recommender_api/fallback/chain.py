@@ -10,7 +10,7 @@ import monitoring
 from contracts import redis_keys
 from recommender_api.models import Arm
 from recommender_api.recommendations.errors import DegradeReason
-from recommender_api.recommendations.items import answer_of
+from recommender_api.recommendations.items import answer_of, unexplained
 from recommender_api.recommendations.main_path import served_by
 from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.recommendations.stored import MalformedAnswerError, StoredAnswer
@@ -107,7 +107,7 @@ def _listed(query: Query, arm: Arm, positions: NDArray[np.int32], scores: Sequen
         served_by(arm),
         positions[rows],
         [scores[row] for row in rows],
-        [(reason,)] * len(rows),
+        [unexplained((reason,))] * len(rows),
     )
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from contracts.features import CHANNELS
+from ranking.recall import channels_of
 from recommender_api.models import LoadedModel
 from recommender_api.recommendations.stored import Served, StoredAnswer
 
@@ -19,25 +21,19 @@ def answer_of(
     served: Served,
     positions: NDArray[np.int32],
     scores: Sequence[float] | NDArray[np.float32],
-    reasons: Sequence[tuple[str, ...]],
-    explanations: Sequence[Explanation] | None = None,
+    ends: Sequence[bytes],
     *,
     sequence: int = 0,
     snapshot: str | None = None,
 ) -> StoredAnswer:
-    """Return the answer that shows `positions` in this order; all sequences are of one length."""
+    """Return the answer that shows `positions` in this order; all sequences are of one length.
+
+    `ends` are the items' JSON from behind the score: what the functions below return.
+    """
     ids: list[int] = model.engine.contents.catalogue.ids[positions].tolist()
     if not ids:
         return StoredAnswer(served, ids, b"[]", sequence, snapshot)
     written = orjson.dumps(np.asarray(scores, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    ends = (
-        [_unexplained(reason) for reason in reasons]
-        if explanations is None
-        else [
-            b',"reasons":%b,"explanation":%b}' % (orjson.dumps(reason), orjson.dumps(explanation))
-            for reason, explanation in zip(reasons, explanations, strict=True)
-        ]
-    )
     parts = [b""] * (3 * len(ids))
     parts[0::3] = model.cards.up_to_score(positions.tolist())
     parts[1::3] = written
@@ -46,6 +42,15 @@ def answer_of(
 
 
 @cache
-def _unexplained(reasons: tuple[str, ...]) -> bytes:
-    """Return the end of an item; there are few sets of channels, and every item names one."""
+def unexplained(reasons: tuple[str, ...]) -> bytes:
+    """Return the end of an item that is shown for these reasons."""
     return b',"reasons":%b,"explanation":null}' % orjson.dumps(reasons)
+
+
+def explained(reasons: tuple[str, ...], explanation: Explanation) -> bytes:
+    """Return the same with an explanation."""
+    return b',"reasons":%b,"explanation":%b}' % (orjson.dumps(reasons), orjson.dumps(explanation))
+
+
+# By the code of the channels that proposed an item.
+BY_CHANNELS = [unexplained(channels) for channels in channels_of(range(2 ** len(CHANNELS)))]

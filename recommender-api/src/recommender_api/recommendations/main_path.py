@@ -15,7 +15,7 @@ from recommender_api.metrics import Metrics
 from recommender_api.models import Arm
 from recommender_api.recommendations.budget import Budget
 from recommender_api.recommendations.errors import NoCandidatesError, RankFailedError, RecallFailedError
-from recommender_api.recommendations.items import Explanation, answer_of
+from recommender_api.recommendations.items import BY_CHANNELS, answer_of, explained
 from recommender_api.recommendations.query import Query
 from recommender_api.recommendations.stored import MalformedAnswerError, Served, StoredAnswer
 from recommender_api.redis_store import GuardedStore
@@ -75,13 +75,13 @@ class RankedPath:
         engine = arm.model.engine
         budget.check("reading Redis")
         try:
-            user = engine.packed_user(features, history, live)
             catalogue = engine.contents.catalogue
             anchor = None if query.dataset_id is None else catalogue.position(query.dataset_id)
             keep = query.filters.over(catalogue)
-            question = Question(anchor, user, keep)
             with monitoring.span("recall"):
-                candidates = engine.recall(question, at_least=query.limit)
+                question, candidates = engine.recall_for(
+                    features, history, live, anchor=anchor, keep=keep, at_least=query.limit
+                )
         except Exception as error:  # a fault in the model must cost no answer
             raise RecallFailedError(str(error)) from error
         self._metrics.stages.observe("recall", budget.end_stage())
@@ -92,7 +92,9 @@ class RankedPath:
         try:
             with monitoring.span("rank"):
                 ranked = engine.rank(question, candidates, query.limit)
-            explanations = _explain(engine, ranked) if query.explain else None
+            ends = (
+                _explained(engine, ranked) if query.explain else [BY_CHANNELS[code] for code in ranked.codes.tolist()]
+            )
         except Exception as error:  # a fault in the model must cost no answer
             raise RankFailedError(str(error)) from error
         self._metrics.stages.observe("rank", budget.end_stage())
@@ -102,8 +104,7 @@ class RankedPath:
             served_by(arm),
             ranked.items,
             ranked.scores,
-            ranked.channels,
-            explanations,
+            ends,
             sequence=sequence,
             snapshot=version,
         )
@@ -125,20 +126,23 @@ def _nothing(engine: Engine, question: Question, served: Served) -> StoredAnswer
     raise NoCandidatesError("the user has seen every dataset that may be shown")
 
 
-def _explain(engine: Engine, ranked: Ranked) -> list[Explanation]:
-    """Return, for each item, what each feature added to the raw score (SHAP), and the channels' scores."""
-    contributions = engine.ranker.contributions(ranked.matrix)
+def _explained(engine: Engine, ranked: Ranked) -> list[bytes]:
+    """Return the items' ends with what each feature added to the raw score (SHAP), and the channels' scores."""
+    matrix = ranked.matrix
     return [
-        {
-            "base": round(float(row[-1]), 6),
-            "contributions": {
-                name: round(float(value), 6) for name, value in zip(_FEATURE_NAMES, row[:-1], strict=True) if value
+        explained(
+            reasons,
+            {
+                "base": round(float(row[-1]), 6),
+                "contributions": {
+                    name: round(float(value), 6) for name, value in zip(_FEATURE_NAMES, row[:-1], strict=True) if value
+                },
+                "channels": {
+                    channel: round(float(features[column]), 6)
+                    for channel, column in zip(CHANNELS, _CHANNEL_SCORES, strict=True)
+                    if features[column]
+                },
             },
-            "channels": {
-                channel: round(float(features[column]), 6)
-                for channel, column in zip(CHANNELS, _CHANNEL_SCORES, strict=True)
-                if features[column]
-            },
-        }
-        for row, features in zip(contributions, ranked.matrix, strict=True)
+        )
+        for reasons, row, features in zip(ranked.channels, engine.ranker.contributions(matrix), matrix, strict=True)
     ]

@@ -9,7 +9,7 @@ from ranking.engine import Keep
 from recommender_api.metrics import Metrics
 from recommender_api.models import Arm
 from recommender_api.recommendations.budget import Budget
-from recommender_api.recommendations.items import answer_of
+from recommender_api.recommendations.items import answer_of, explained, unexplained
 from recommender_api.recommendations.main_path import Answered, served_by
 from recommender_api.recommendations.query import Query
 from recommender_api.redis_store import GuardedStore
@@ -40,14 +40,14 @@ class TrendingPath:
         scores = live_scores + _below(live_scores[-1] if live_scores else 1.0, len(rest))
         trending = {*hot.tolist(), *contents.trending.get(timeframe, [])}
         reasons = [("trending",) if position in trending else ("popular",) for position in positions.tolist()]
-        explanations = None
         if query.explain:
-            explanations = [
-                {"base": 0.0, "contributions": {}, "channels": {reason[0]: score}}
+            ends = [
+                explained(reason, {"base": 0.0, "contributions": {}, "channels": {reason[0]: score}})
                 for reason, score in zip(reasons, scores, strict=True)
             ]
-        answer = answer_of(arm.model, served_by(arm), positions, scores, reasons, explanations)
-        return Answered(answer)
+        else:
+            ends = [unexplained(reason) for reason in reasons]
+        return Answered(answer_of(arm.model, served_by(arm), positions, scores, ends))
 
 
 def _hot(
