@@ -141,6 +141,6 @@ def test_a_missing_history_and_catalogue_give_no_positions(tmp_path: Path, engin
     assert catalogue.positions(np.array([1, int(catalogue.ids[1]), 10**12])).tolist() == [-1, 1, -1]
     assert engine.contents.catalogue.only(np.empty(0, np.int64)).positions(np.array([1])).tolist() == [-1]
     catalogue.save(tmp_path / "items.parquet")
-    assert type(catalogue).load(tmp_path / "items.parquet").titles == list(catalogue.titles)
+    assert list(type(catalogue).load(tmp_path / "items.parquet").titles) == list(catalogue.titles)
     assert catalogue.tagged("DEMO").tolist() == [0, 1]
     assert catalogue.tagged("nothing").tolist() == []

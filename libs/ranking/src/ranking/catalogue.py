@@ -1,29 +1,55 @@
 """The datasets that a bundle knows: what a caller sees of them, and their positions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+_T_co = TypeVar("_T_co", covariant=True)
+_TAGS = pa.list_(pa.string())
 _SCHEMA = pa.schema(
     [
         ("dataset_id", pa.int64()),
         ("title", pa.string()),
         ("price", pa.float64()),
         ("cover_image", pa.string()),
-        ("tags", pa.list_(pa.string())),
+        ("tags", _TAGS),
         ("provider", pa.string()),
     ]
 )
-# Rows that become Python objects in about a millisecond.
-_STEP = 4096
+
+
+class Column(Sequence[_T_co]):
+    """A column of Parquet whose values become Python objects when they are asked for.
+
+    All of them at once would hold up, for as long as it takes, the answers of a process that changes its model; and few
+    are ever asked for.
+    """
+
+    def __init__(self, values: pa.Array) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, position: int) -> _T_co: ...
+    @overload
+    def __getitem__(self, position: slice) -> Sequence[_T_co]: ...
+    def __getitem__(self, position: int | slice) -> _T_co | Sequence[_T_co]:
+        if isinstance(position, slice):
+            return [self[number] for number in range(*position.indices(len(self)))]
+        value: _T_co = self.values[position].as_py()
+        return value
+
+    def __iter__(self) -> Iterator[_T_co]:
+        return iter(self.values.to_pylist())
 
 
 @dataclass(frozen=True)
@@ -46,11 +72,15 @@ class Catalogue:
 
     @cached_property
     def _by_tag(self) -> dict[str, NDArray[np.int32]]:
-        found: dict[str, list[int]] = {}
-        for position, tags in enumerate(self.tags):
-            for tag in tags:
-                found.setdefault(tag.casefold(), []).append(position)
-        return {tag: np.array(positions, np.int32) for tag, positions in found.items()}
+        lists = self.tags.values if isinstance(self.tags, Column) else pa.array(map(list, self.tags), _TAGS)
+        tags = lists.flatten().dictionary_encode()
+        owners = np.repeat(np.arange(len(self), dtype=np.int32), lists.value_lengths().to_numpy())
+        names = [tag.casefold() for tag in tags.dictionary.to_pylist()]
+        number = {name: place for place, name in enumerate(dict.fromkeys(names))}
+        numbers = np.array([number[name] for name in names], np.int32)[tags.indices.to_numpy()]
+        ends = np.cumsum(np.bincount(numbers, minlength=len(number)))
+        by_number = owners[np.argsort(numbers, kind="stable")]
+        return dict(zip(number, np.split(by_number, ends[:-1]), strict=True)) if number else {}
 
     def position(self, dataset_id: int) -> int | None:
         """Return the position of a dataset, or None when the catalogue doesn't hold it."""
@@ -96,27 +126,9 @@ class Catalogue:
         table = pq.read_table(path, schema=_SCHEMA)
         return cls(
             table["dataset_id"].to_numpy(),
-            _texts(table["title"].combine_chunks()),
+            Column(table["title"].combine_chunks()),
             table["price"].to_numpy(),
-            _texts(table["cover_image"].combine_chunks()),
-            _lists(table["tags"].combine_chunks()),
-            _shared(table["provider"].combine_chunks()),
+            Column(table["cover_image"].combine_chunks()),
+            Column(table["tags"].combine_chunks()),
+            Column(table["provider"].combine_chunks()),
         )
-
-
-def _texts(column: pa.Array) -> list[Any]:
-    """Return a column's values; in steps, for pyarrow lets no other thread go on meanwhile."""
-    return [value for first in range(0, len(column), _STEP) for value in column.slice(first, _STEP).to_pylist()]
-
-
-def _shared(column: pa.Array) -> list[Any]:
-    """Return a column's texts, equal ones as one object: a few hundred providers have all datasets."""
-    encoded = column.dictionary_encode()
-    texts = [*encoded.dictionary.to_pylist(), None]
-    return [texts[index] for index in encoded.indices.fill_null(len(texts) - 1).to_numpy().tolist()]
-
-
-def _lists(column: pa.ListArray) -> list[tuple[str, ...]]:
-    """Return a column's lists, in which equal texts are one object; as tuples, which the garbage collector forgets."""
-    texts = _shared(column.flatten())
-    return [tuple(texts[begin:end]) for begin, end in pairwise(column.offsets.to_numpy().tolist())]

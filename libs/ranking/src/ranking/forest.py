@@ -20,6 +20,8 @@ MAX_LEAVES = 64
 _PLAIN_SUMS = frozenset({"lambdarank", "rank_xendcg", "regression"})
 # Trees whose leaves are added at once.
 _TOGETHER = 4
+# Trees whose description is parsed in about a millisecond.
+_PARSED = 5
 
 
 class UnrepresentableError(ValueError):
@@ -43,7 +45,7 @@ class Forest:
 
     def __init__(self, booster: lgb.Booster) -> None:
         """Take the trees out of a model; raises `UnrepresentableError`."""
-        model = booster.dump_model()
+        model = _dumped(booster)
         _check(model)
         trees = [_Tree(tree) for tree in model["tree_info"]]
         nodes = [node for tree in trees for node in tree.nodes]
@@ -107,6 +109,13 @@ class _Tree:
             )
             for node in inner
         ]
+
+
+def _dumped(booster: lgb.Booster) -> dict[str, Any]:
+    """Return what LightGBM tells of a model; in parts, for no other thread goes on while one is parsed."""
+    trees = max(booster.current_iteration(), 1)
+    parts = [booster.dump_model(_PARSED, first) for first in range(0, trees, _PARSED)]
+    return parts[0] | {"tree_info": [tree for part in parts for tree in part["tree_info"]]}
 
 
 def _in_breadth(root: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,58 @@
+"""A catalogue read from a bundle is the one that was written, and finds datasets by tag as one made in memory does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ranking.catalogue import Catalogue
+
+MADE = Catalogue(
+    np.array([3, 5, 8, 13]),
+    ["Wind", "Rain", "Frost", "Fog"],
+    np.array([1.0, 2.5, 0.0, 9.99]),
+    ["https://img.example.com/3.png", None, None, "https://img.example.com/13.png"],
+    [["Weather", "hourly"], [], ["WEATHER"], ["Straße", "weather", "hourly"]],
+    ["Met", "Met", None, "Harbour"],
+)
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Catalogue:
+    """The same, from a file."""
+    MADE.save(tmp_path / "items.parquet")
+    return Catalogue.load(tmp_path / "items.parquet")
+
+
+def test_what_is_read_is_what_was_written(read: Catalogue) -> None:
+    for name in ("titles", "cover_images", "tags", "providers"):
+        made, column = getattr(MADE, name), getattr(read, name)
+        assert list(column) == made
+        assert [column[position] for position in range(len(made))] == made
+        assert (column[1:3], column[-1], len(column)) == (made[1:3], made[-1], len(made))
+        with pytest.raises(IndexError):
+            column[len(made)]
+    np.testing.assert_array_equal(read.prices, MADE.prices)
+
+
+def test_what_is_read_can_be_written_again_and_cut(read: Catalogue, tmp_path: Path) -> None:
+    read.only(np.array([1, 3])).save(tmp_path / "again.parquet")
+    again = Catalogue.load(tmp_path / "again.parquet")
+    assert (list(again.titles), list(again.tags)) == (["Rain", "Fog"], [[], ["Straße", "weather", "hourly"]])
+
+
+@pytest.mark.parametrize(
+    ("tag", "positions"),
+    [("weather", [0, 2, 3]), ("Hourly", [0, 3]), ("STRASSE", [3]), ("daily", []), ("", [])],
+)
+def test_a_tag_finds_its_datasets_in_ascending_order_whatever_its_case(
+    read: Catalogue, tag: str, positions: list[int]
+) -> None:
+    assert MADE.tagged(tag).tolist() == read.tagged(tag).tolist() == positions
+    assert read.tagged(tag).dtype == np.int32
+
+
+def test_a_catalogue_without_a_tag_or_a_dataset_finds_none() -> None:
+    untagged = Catalogue(MADE.ids, MADE.titles, MADE.prices, MADE.cover_images, [[]] * 4, MADE.providers)
+    assert untagged.tagged("weather").tolist() == []
+    assert MADE.only(np.empty(0, np.int64)).tagged("weather").tolist() == []
