@@ -1,5 +1,6 @@
 """Work in a process of its own: it returns, raises, and outlives nobody."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recommender_api.apart import run_apart
+from recommender_api.apart import NICENESS, run_apart
 
 pytestmark = pytest.mark.anyio
 
@@ -18,6 +19,25 @@ async def test_it_returns_what_the_function_does_and_raises_what_it_raises() -> 
     assert await run_apart(os.path.join, "a", "b") == "a/b"
     with pytest.raises(FileNotFoundError):
         await run_apart(os.listdir, "/nowhere")
+
+
+async def test_it_gives_way_to_answers() -> None:
+    assert await run_apart(os.getpriority, os.PRIO_PROCESS, 0) == NICENESS
+
+
+async def test_what_the_function_prints_does_not_spoil_what_it_returns() -> None:
+    assert await run_apart(os.system, "echo printed") == 0
+    await run_apart(print, "printed")
+
+
+async def test_one_that_is_no_longer_wanted_is_ended() -> None:
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await run_apart(time.sleep, 30)
+    # The thread that waits for it is joined when the service ends.
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert time.monotonic() - began < 10
 
 
 async def test_a_process_that_dies_is_an_os_error() -> None:

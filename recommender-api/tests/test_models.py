@@ -188,6 +188,66 @@ def test_precomputed_lists_damaged_on_the_disk_of_a_replica_cost_only_themselves
     assert reports.point_ids == ["fallback.precomputed_load_failed"]
 
 
+def damage(folder: Path, deployment: dict[str, Any], name: str) -> None:
+    """Change a file of a bundle on the disk of the replica so that only its checksum tells."""
+    path = folder / "models" / "bundles" / str(deployment["sha256"]) / name
+    path.write_bytes(path.read_bytes()[:-4] + b"\x01\0\0\0")
+
+
+def test_a_bundle_damaged_on_the_disk_of_a_replica_is_fetched_anew(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, tmp_path: Path
+) -> None:
+    start().__exit__(None, None, None)
+    assert registry.active is not None
+    damage(tmp_path, registry.active["primary"], "content.npy")
+    with monitoring.testing.captured() as reports:
+        assert version(start()) == "1"
+    assert [(report.point_id, report.tags["stage"]) for report in reports] == [("model.deployment_failed", "load")]
+    assert registry.downloads == 2
+
+
+def test_a_rollback_takes_the_bundle_from_the_disk_if_it_is_still_what_it_was(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any, tmp_path: Path
+) -> None:
+    api = start(model_poll_seconds=3600)
+    assert registry.active is not None
+    first, second = registry.active["primary"], registry.push("2", archives.second)
+
+    def change_to(deployment: dict[str, Any]) -> int:
+        registry.deploy(deployment)
+        return int(reload(api).status_code)
+
+    assert [change_to(second), change_to(first)] == [200, 200]
+    assert registry.downloads == 2
+
+    damage(tmp_path, second, "precomputed_items.npy")
+    with monitoring.testing.captured() as reports:
+        assert change_to(second) == 200
+    assert reports.point_ids == ["fallback.precomputed_load_failed"]
+    assert (version(api), registry.downloads) == ("2", 2)
+
+    damage(tmp_path, first, "content.npy")
+    with monitoring.testing.captured() as reports:
+        assert change_to(first) == 409
+    assert [report.tags["stage"] for report in reports] == ["load"]
+    assert version(api) == "2"
+    assert reload(api).status_code == 200
+    assert (version(api), registry.downloads) == ("1", 3)
+
+
+def test_nothing_of_a_download_stays_but_the_bundle(
+    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any, tmp_path: Path
+) -> None:
+    api = start(model_poll_seconds=3600)
+    registry.deploy(registry.push("2", archives.second))
+    registry.bundles["2"] = b"not a bundle"
+    assert reload(api).status_code == 409
+    registry.bundles["2"] = archives.second.read_bytes()
+    assert reload(api).status_code == 200
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {"active.json", "bundles"}
+    assert not list((tmp_path / "models").rglob("*.tar.gz"))
+
+
 def test_a_replica_starts_with_the_last_good_bundle_while_the_registry_is_down(
     start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any, until: Until
 ) -> None:

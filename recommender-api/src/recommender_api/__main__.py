@@ -10,12 +10,15 @@ def main() -> int:
     # and fights with the other replicas.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    # A thread that loads a model gives way to answers after so long (s), and not after ten times that.
-    sys.setswitchinterval(0.0005)
+    # A thread that loads a model gives way to answers after so long (s), and not after fifty times that: an answer
+    # lets go of the interpreter, and has to get it back, about ten times.
+    sys.setswitchinterval(0.0001)
     from recommender_api.app import create_app
+    from recommender_api.memory import keep_large_apart
     from recommender_api.settings import Settings
     from servicekit.run import run
 
+    keep_large_apart()
     return run("recommender-api", Settings, create_app)
 
 

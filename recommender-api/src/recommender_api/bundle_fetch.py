@@ -11,6 +11,7 @@ import httpx
 from contracts.bundle import unpack
 
 DOWNLOAD_TIMEOUT = httpx.Timeout(30.0, connect=2.0)
+_PIECE = 2**15  # a core's cache holds it
 
 
 class RegistryError(Exception):
@@ -30,7 +31,7 @@ class ChecksumMismatchError(RegistryError):
 
 
 def fetch_bundle(url: str, headers: dict[str, str], sha256: str, folder: Path) -> None:
-    """Download a bundle into `folder` and unpack it to `unpacked` there.
+    """Download a bundle, unpack it to `unpacked` in `folder`, and check every file.
 
     Raises `RegistryUnreachableError`, `BundleNotFoundError` or `ChecksumMismatchError`, `OSError` from the disk, and
     what `contracts.bundle.unpack` does.
@@ -44,7 +45,7 @@ def fetch_bundle(url: str, headers: dict[str, str], sha256: str, folder: Path) -
             if response.status_code != httpx.codes.OK:
                 raise RegistryUnreachableError(f"{url}: HTTP {response.status_code}")
             with archive.open("wb") as file:
-                for block in response.iter_bytes(2**20):
+                for block in response.iter_bytes(_PIECE):
                     digest.update(block)
                     file.write(block)
     except httpx.HTTPError as error:
@@ -54,3 +55,5 @@ def fetch_bundle(url: str, headers: dict[str, str], sha256: str, folder: Path) -
     unpacked = folder / "unpacked"
     unpacked.mkdir()
     unpack(archive, unpacked)
+    # Not left to whoever removes the folder: it takes the system a while to let go of a large file.
+    archive.unlink()

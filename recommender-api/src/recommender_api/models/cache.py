@@ -2,8 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 
 from recommender_api.models.deployments import ActiveDeployments
@@ -36,12 +35,10 @@ class BundleCache:
         """Return where the bundle with this checksum lies unpacked, if it does."""
         return self.root / "bundles" / sha256
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """Lend a folder on the same file system for the length of a block; raises `OSError`."""
+    def scratch(self) -> tempfile.TemporaryDirectory[str]:
+        """Return a folder on the same file system, to be removed after use; raises `OSError`."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.root, prefix="fetch-") as folder:
-            yield Path(folder)
+        return tempfile.TemporaryDirectory(dir=self.root, prefix="fetch-")
 
     def add(self, unpacked: Path, sha256: str) -> None:
         """Put an unpacked bundle from `scratch` beside the others; raises `OSError`."""

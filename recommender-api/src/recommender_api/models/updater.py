@@ -6,16 +6,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import monitoring
 from contracts.bundle import MalformedBundleError, MalformedManifestError
 from contracts.checksums import ChecksumError
+from recommender_api.apart import run_apart
+from recommender_api.bundle_check import check_bundle
 from recommender_api.bundle_fetch import (
     BundleNotFoundError,
     ChecksumMismatchError,
     RegistryError,
     RegistryUnreachableError,
 )
+from recommender_api.memory import give_back
 from recommender_api.models.cache import BundleCache
 from recommender_api.models.deployments import ActiveDeployments, Deployment
 from recommender_api.models.loading import UnusableModelError, load_model
@@ -146,6 +150,7 @@ class Updater:
             self._models.shadow = None
             self._shadow_failure = self._failed(self._shadow_failure, error.deployment, error)
         else:
+            await asyncio.to_thread(give_back)
             self._shadow_in_step()
             _log.info("shadow: %s", "none" if wanted is None else f"version {wanted.version}")
             if self._served() == _versions(active):
@@ -180,6 +185,7 @@ class Updater:
         self._on_change()
         self._reported_at = float("-inf")
         await asyncio.to_thread(self._remember, wanted)
+        await asyncio.to_thread(give_back)
 
     def _failed(
         self, before: _Failure | None, wanted: ActiveDeployments | Deployment, error: ActivationError
@@ -205,9 +211,12 @@ class Updater:
                 return LoadedModel(deployment, held.manifest, held.engine)
         folder = self._cache.folder(deployment.sha256)
         try:
-            if not folder.is_dir():
+            damage = None
+            if folder.is_dir():
+                damage = await self._check(folder)
+            else:
                 await self._fetch(deployment)
-            return await asyncio.to_thread(load_model, folder, deployment)
+            return await asyncio.to_thread(load_model, folder, deployment, damage)
         except UnusableModelError as error:
             # The next attempt fetches it anew.
             await asyncio.to_thread(self._cache.drop, deployment.sha256)
@@ -219,10 +228,23 @@ class Updater:
         except (MalformedBundleError, MalformedManifestError, ChecksumError) as error:
             raise ActivationError(deployment, "unpack", str(error)) from error
 
+    async def _check(self, folder: Path) -> ChecksumError | None:
+        """Return what is damaged of a bundle on the disk, if it can be served all the same."""
+        run = asyncio.to_thread if self._models.serving is None else run_apart
+        try:
+            return await run(check_bundle, folder)
+        except (MalformedManifestError, ChecksumError) as error:
+            raise UnusableModelError("load", str(error)) from error
+
     async def _fetch(self, deployment: Deployment) -> None:
-        with self._cache.scratch() as folder:
+        """Bring a bundle to the disk, every file of it checked."""
+        scratch = await asyncio.to_thread(self._cache.scratch)
+        try:
+            folder = Path(scratch.name)
             await self._registry.fetch(deployment, folder, apart=self._models.serving is not None)
             await asyncio.to_thread(self._cache.add, folder / "unpacked", deployment.sha256)
+        finally:
+            await asyncio.to_thread(scratch.cleanup)
 
     def _remember(self, active: ActiveDeployments) -> None:
         try:

@@ -1,0 +1,28 @@
+"""Whether an unpacked bundle is still what it was when it was made.
+
+Outside of `recommender_api.models`, as `bundle_fetch` is.
+"""
+
+from pathlib import Path
+
+from contracts.bundle import read_manifest
+from contracts.bundle.manifest import MANIFEST
+from contracts.checksums import ChecksumError, verify_files
+
+PRECOMPUTED = ("precomputed_items.npy", "precomputed_scores.npy")
+
+
+def check_bundle(folder: Path) -> ChecksumError | None:
+    """Compare all checksums; returns the damage of the precomputed lists, raises that of any other file.
+
+    Raises `ChecksumError` or `MalformedManifestError`.
+    """
+    files = read_manifest(folder).files
+    precomputed = {name: value for name, value in files.items() if name in PRECOMPUTED}
+    others = {name: value for name, value in files.items() if name not in PRECOMPUTED}
+    verify_files(folder, others, besides=frozenset({MANIFEST, *PRECOMPUTED}))
+    try:
+        verify_files(folder, precomputed, besides=frozenset({MANIFEST, *others}))
+    except ChecksumError as error:
+        return error
+    return None
