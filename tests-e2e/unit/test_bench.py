@@ -12,8 +12,10 @@ from bench.hello import create_app
 from bench.load import FailedRequestError, ask_all, ask_each
 from bench.monitoring_collector_faults import ratio_of_p99
 from bench.monitoring_storm import most_in_a_window
+from bench.observed_load import Answer
 from bench.results import Goal, Result, table, write
 from bench.servers import Surroundings, hello
+from bench.serving_size import Change, latencies
 from bench.turns import asker
 from testkit.redis_server import RedisServer
 from testkit.registry_stand_in import RegistryStandIn
@@ -98,3 +100,18 @@ def test_the_collector_in_a_process_of_its_own_answers_as_it_is_told() -> None:
         receiver.answer("500")
         envelopes = f"{receiver.url}/api/1/envelope/"
         assert httpx.post(envelopes, content=b"", timeout=10).status_code == 500
+
+
+def test_the_worst_change_of_model_counts_and_what_is_slow_without_one_is_told_apart() -> None:
+    def slow(second: int) -> bool:
+        return second in (15, 31, 32, 45)
+
+    answers = [
+        Answer(number / 200, 0.010 if slow(number // 200) and number % 200 < 5 else 0.002, 0)
+        for number in range(60 * 200)
+    ]
+    usual, during, time, noise = latencies(answers, [Change(20.0, 24.0), Change(30.0, 33.5)])
+    assert (usual.value, during.value) == (pytest.approx(2.0), pytest.approx(2.0))
+    assert (time.value, time.ok) == (2.0, False)
+    # Of the 60 seconds, 48.5 are further than two from a change.
+    assert noise.value == pytest.approx(2 / 48.5 * 100)

@@ -3,8 +3,10 @@
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
@@ -20,35 +22,50 @@ from testkit.redis_server import RedisServer
 from testkit.registry_stand_in import RegistryStandIn
 
 DATASETS, USERS = 100_000, 1_000_000
+VERSIONS = "123"
 PER_SECOND = 200
-WARM_UP_SECONDS, BEFORE_SECONDS, AFTER_SECONDS = 3.0, 8.0, 40.0
+WARM_UP_SECONDS, BEFORE_SECONDS, PER_CHANGE_SECONDS = 3.0, 20.0, 20.0
 SLICE_SECONDS = 1.0
+# After a change: what comes with it has come by then.
+SETTLED_SECONDS = 2.0
+# As its users are written Redis begins to write its log anew, which takes a core for many seconds.
+REDIS = {"maxmemory": "3gb", "auto-aof-rewrite-percentage": "0"}
+
+
+class Change(NamedTuple):
+    """When another model was deployed and when it answered (`time.perf_counter`)."""
+
+    began: float
+    ended: float
 
 
 def measure(folder: Path) -> list[Result]:
-    """Start one worker on a large model, put it under load, and deploy another of the same size."""
+    """Start one worker on a large model, put it under load, and deploy others of the same size."""
     os.sched_setaffinity(0, {LOAD_CORE - 1})
     registry = RegistryStandIn()
     versions = [
-        registry.push(version, large_archive(folder / f"{version}.tar.gz", DATASETS, version)) for version in "12"
+        registry.push(version, large_archive(folder / f"{version}.tar.gz", DATASETS, version)) for version in VERSIONS
     ]
     registry.deploy(versions[0])
     registry.start()
+    changes = []
     try:
-        with RedisServer(folder, {"maxmemory": "3gb"}) as server, own_process() as process:
+        with RedisServer(folder, REDIS) as server, own_process() as process:
             population.many_users(server.url, USERS)
             began = time.perf_counter()
             with recommender(Surroundings(server, registry, folder), "api", SHIPPED) as api:
                 first_start = time.perf_counter() - began
                 process.submit(observe, api.port, _questions(WARM_UP_SECONDS), per_second=PER_SECOND).result()
                 resident = api.resident()
-                questions = _questions(BEFORE_SECONDS + AFTER_SECONDS)
+                questions = _questions(BEFORE_SECONDS + PER_CHANGE_SECONDS * len(versions[1:]))
                 load = process.submit(observe, api.port, questions, per_second=PER_SECOND)
                 time.sleep(BEFORE_SECONDS)
-                deployed = time.perf_counter()
-                registry.deploy(versions[1])
-                _wait_for(api.port, "2")
-                swapped = time.perf_counter() - deployed
+                for version in versions[1:]:
+                    deployed = time.perf_counter()
+                    registry.deploy(version)
+                    _wait_for(api.port, version["version"])
+                    changes.append(Change(deployed, time.perf_counter()))
+                    time.sleep(max(0.0, deployed + PER_CHANGE_SECONDS - time.perf_counter()))
                 answers = load.result()
                 after = api.resident()
             began = time.perf_counter()
@@ -56,26 +73,42 @@ def measure(folder: Path) -> list[Result]:
                 start = time.perf_counter() - began
     finally:
         registry.stop()
-    before = [each for each in answers if each.due < deployed - SLICE_SECONDS]
-    during = [each for each in answers if each.due >= deployed]
     part = "serving-size: "
     return [
         Result(part + "resident memory", resident, "MB", Goal(most=600)),
-        Result(part + "resident memory after a change of model", after, "MB", Goal(most=600)),
+        Result(part + f"resident memory after {len(changes)} changes of model", after, "MB", Goal(most=600)),
         Result(part + "start to ready, model to be downloaded", first_start, "s", Goal(most=10)),
         Result(part + "start to ready, model on disk", start, "s", Goal(most=10)),
-        Result(part + "deployment to service", swapped, "s"),
+        Result(part + "deployment to service", max(change.ended - change.began for change in changes), "s"),
         Result(part + "failed requests", sum(each.level is None for each in answers), "", Goal(most=0)),
         Result(part + "degraded answers", sum(each.level != 0 for each in answers) / len(answers) * 100, "%"),
-        Result(part + "p99 before the change", p99(before), "ms"),
-        Result(part + "p99 during the change", p99(during), "ms"),
-        Result(part + "time with a p99 of more than twice that", _slow(during, p99(before)), "s", Goal(most=1.0)),
+        *(replace(result, name=part + result.name) for result in latencies(answers, changes)),
+    ]
+
+
+def latencies(answers: Sequence[Answer], changes: Sequence[Change]) -> list[Result]:
+    """Compare the answers while a model is changed with those before; the worst of the changes counts."""
+    before = [each for each in answers if each.due < changes[0].began - SLICE_SECONDS]
+    usual = p99(before)
+    during = [
+        [each for each in answers if change.began <= each.due < change.ended + SETTLED_SECONDS] for change in changes
+    ]
+    changing = set().union(*during)
+    quiet = [each for each in answers if each not in changing]
+    slow = max(_slow(each, usual) for each in during)
+    noise = _slow(quiet, usual) / (len(quiet) / PER_SECOND) * 100
+    return [
+        Result("p99 before a change", usual, "ms"),
+        Result("p99 during a change", max(map(p99, during)), "ms"),
+        Result("time with a p99 of more than twice that", slow, "s", Goal(most=1.0)),
+        Result("such time while nothing is changed", noise, "%"),
     ]
 
 
 def _slow(answers: Sequence[Answer], usual: float) -> float:
-    """Return how long (s) slices had a p99 of more than twice the usual one (ms)."""
-    slices = groupby(sorted(answers), key=lambda answer: answer.due // SLICE_SECONDS)
+    """Return how long (s) slices had a p99 of more than twice the usual one (ms); the first begins with an answer."""
+    first = min(answers).due
+    slices = groupby(sorted(answers), key=lambda answer: (answer.due - first) // SLICE_SECONDS)
     return sum(SLICE_SECONDS for _, slice_ in slices if p99(list(slice_)) > 2 * usual)
 
 
@@ -84,7 +117,7 @@ def _wait_for(port: int, version: str) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
         wait_until(
             lambda: bool(client.get("/ready").json()["model_version"] == version),
-            within=AFTER_SECONDS,
+            within=PER_CHANGE_SECONDS,
             what=f"version {version} serves",
         )
 
