@@ -1,6 +1,7 @@
 """Work in a process of its own: it returns, raises, and outlives nobody."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -11,14 +12,19 @@ from pathlib import Path
 import pytest
 
 from recommender_api.apart import NICENESS, run_apart
+from recommender_api.bundle_fetch import RegistryUnreachableError, fetch_bundle
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_it_returns_what_the_function_does_and_raises_what_it_raises() -> None:
+async def test_it_returns_what_the_function_does_and_raises_what_it_raises(tmp_path: Path) -> None:
     assert await run_apart(os.path.join, "a", "b") == "a/b"
-    with pytest.raises(FileNotFoundError):
+    assert await run_apart(Path, Path("a"), "b") == Path("a/b")
+    with pytest.raises(FileNotFoundError) as caught:
         await run_apart(os.listdir, "/nowhere")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOENT, "/nowhere")
+    with pytest.raises(RegistryUnreachableError, match="127.0.0.1:9/bundle"):
+        await run_apart(fetch_bundle, "http://127.0.0.1:9/bundle", {}, "0" * 64, tmp_path)
 
 
 async def test_it_gives_way_to_answers() -> None:

@@ -5,11 +5,13 @@ Outside of `recommender_api.models`, as `bundle_fetch` is: that process imports 
 
 import asyncio
 import ctypes
+import json
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from pkgutil import resolve_name
 from subprocess import PIPE, Popen
 from typing import Any, TypeVar
 
@@ -21,19 +23,22 @@ T = TypeVar("T")
 # while it waited for a CPU, nobody else could have the interpreter.
 NICENESS = 10
 _PR_SET_PDEATHSIG = 1
+_PATH, _ERROR = "$path", "$error"
 
 
 async def run_apart(function: Callable[..., T], *args: object) -> T:
-    """Call a function of a module, and return or raise what it does; `OSError` if its process dies."""
+    """Call a function of a module, and return or raise what it does; `OSError` if its process dies.
+
+    Arguments and results are what JSON knows, paths and exceptions.
+    """
     process = _started()
     try:
-        outcome, _ = await asyncio.to_thread(process.communicate, pickle.dumps((function, args)))
+        outcome, _ = await asyncio.to_thread(process.communicate, _written([_name(function), args]))
     finally:
         process.kill()
     if not outcome:
         raise OSError(f"the process of {function.__name__} died")
-    # Written by our own program, which nobody else can.
-    result, error = pickle.loads(outcome)  # noqa: S301
+    result, error = _read(outcome)
     if error is not None:
         raise error
     return result  # type: ignore[no-any-return]  # what the function returned
@@ -55,17 +60,44 @@ def _main() -> None:
     # What the function prints is no part of the outcome.
     with os.fdopen(os.dup(1), "wb") as output:
         os.dup2(2, 1)
-        function, args = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the service, who started this process
-        output.write(_outcome(function, args))
+        output.write(_outcome(*_read(sys.stdin.buffer.read())))
     # To look for garbage last, as Python does, takes a tenth of a second.
     os._exit(0)
 
 
-def _outcome(function: Callable[..., Any], args: tuple[object, ...]) -> bytes:
+def _outcome(name: str, args: list[Any]) -> bytes:
     try:
-        return pickle.dumps((function(*args), None))
+        return _written([resolve_name(name)(*args), None])
     except Exception as error:  # noqa: BLE001 - it is raised again in the service
-        return pickle.dumps((None, error))
+        return _written([None, error])
+
+
+def _name(what: Callable[..., Any]) -> str:
+    return f"{what.__module__}:{what.__qualname__}"
+
+
+def _written(value: object) -> bytes:
+    return json.dumps(value, default=_tagged).encode()
+
+
+def _read(data: bytes) -> Any:
+    return json.loads(data, object_hook=_untagged)
+
+
+def _tagged(value: object) -> dict[str, object]:
+    """Return a path or an exception as an object of JSON."""
+    if isinstance(value, Path):
+        return {_PATH: str(value)}
+    if isinstance(value, BaseException):
+        # What `copy` would make it of; for an `OSError` that is more than its `args`.
+        return {_ERROR: _name(type(value)), "arguments": value.__reduce__()[1]}
+    raise TypeError(f"{type(value).__name__} can't be handed to another process, or back")
+
+
+def _untagged(found: dict[str, Any]) -> Any:
+    if _PATH in found:
+        return Path(found[_PATH])
+    return resolve_name(found[_ERROR])(*found["arguments"]) if _ERROR in found else found
 
 
 if __name__ == "__main__":
