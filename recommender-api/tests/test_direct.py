@@ -1,5 +1,6 @@
 """A plain question answered past the framework means what it would have meant to FastAPI."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,9 +9,12 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.routing import Match
 
+from recommender_api.metrics import Metrics
+from recommender_api.overload import Admission, Gate
 from recommender_api.recommendations import endpoints
-from recommender_api.recommendations.direct import plain_question
+from recommender_api.recommendations.direct import DirectAnswers, plain_question
 from recommender_api.recommendations.query import Query
 from servicekit.request_ids import RequestIdMiddleware
 from testkit.running_app import RunningApp
@@ -89,3 +93,15 @@ def test_what_is_understood_here_is_understood_in_the_same_way_there(
 def test_the_usual_questions_are_understood(client: RunningApp, recorder: Recorder, url: str) -> None:
     client.http.get(url)
     assert plain_question(urlsplit(url).path, urlsplit(url).query.encode()) == recorder.asked
+
+
+def test_a_question_is_named_by_its_route_whichever_way_it_takes(recorder: Recorder) -> None:
+    gate = Gate(Admission(1.0, lambda *_: None, time.perf_counter, time.thread_time), Metrics())
+    recognize = DirectAnswers(recorder, gate)  # type: ignore[arg-type]  # as above
+    routes = endpoints.router(recorder).routes  # type: ignore[arg-type]  # as above
+    for path in ("/similar/105", "/recommend/detail/105", "/recommend/user/7", "/hot/trending"):
+        scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
+        (route,) = [route for route in routes if route.matches(scope)[0] is Match.FULL]
+        shortcut = recognize(path, b"")
+        assert shortcut is not None
+        assert shortcut.path == route.path  # type: ignore[attr-defined]  # they are all of a path

@@ -53,6 +53,15 @@ def test_a_block_inside_a_request_adds_facts_for_its_length_and_shares_the_bread
     assert monitoring.current_facts() == {}
 
 
+def test_a_request_that_begins_within_another_knows_nothing_of_it() -> None:
+    with monitoring.facts(request_id="req_1", user_id=7):
+        monitoring.breadcrumb("in the first", category="test")
+        with monitoring.facts(request_id="req_2"):
+            assert monitoring.current_facts() == {"request_id": "req_2"}
+            assert _messages() == []
+        assert monitoring.current_facts() == {"request_id": "req_1", "user_id": 7}
+
+
 def test_a_fact_that_is_none_is_not_known() -> None:
     with monitoring.facts(request_id="req_1", user_id=None):
         assert monitoring.current_facts() == {"request_id": "req_1"}

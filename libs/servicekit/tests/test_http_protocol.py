@@ -5,10 +5,11 @@ import socket
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from servicekit.http_protocol import HttpProtocol, _Gathering
+from servicekit.http_protocol import MOST_GATHERED_BYTES, HttpProtocol, _Gathering
 
 
 class Recording(asyncio.Transport):
@@ -61,6 +62,26 @@ def test_what_is_written_at_once_goes_out_behind_what_was_written_before() -> No
         return transport.written
 
     assert asyncio.run(write()) == [b"first", b"second"]
+
+
+def test_what_is_much_goes_out_at_once() -> None:
+    async def write() -> list[int]:
+        transport = Recording()
+        gathering = _Gathering(transport, asyncio.get_running_loop())
+        for _ in range(3):
+            gathering.write(bytes(MOST_GATHERED_BYTES // 2))
+        return [len(written) for written in transport.written]
+
+    assert asyncio.run(write()) == [MOST_GATHERED_BYTES]
+
+
+@pytest.mark.parametrize("path", [b"/nowhere", b"/fine?limit=9"])
+def test_a_client_that_has_said_all_is_answered(client: httpx.Client, path: bytes) -> None:
+    for _ in range(20):
+        with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=5) as connection:
+            connection.sendall(b"GET %b HTTP/1.1\r\nHost: test\r\n\r\n" % path)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 ")
 
 
 def test_requests_in_a_row_are_answered_in_their_order_and_the_connection_ends_after_the_last(

@@ -23,7 +23,7 @@ KEEP_ALIVE_SECONDS = 5
 
 @pytest.fixture(scope="module")
 def app(app: FastAPI) -> FastAPI:
-    """The same with a shortcut to `/short/{thing}`; `crash` crashes, and `slow` takes its time."""
+    """The same with a shortcut to `/short/{thing}`; some things have it their own way."""
 
     @app.get("/short/{thing}")
     def long_way(thing: str) -> dict[str, str]:
@@ -37,10 +37,14 @@ def _recognize(path: str, query_string: bytes) -> Shortcut | None:
     thing = path.removeprefix("/short/")
     if thing == path or query_string == b"unusual":
         return None
+    if thing == "unreadable":
+        raise RuntimeError("no luck")
 
     async def answer(request_id: str) -> Reply:
         if thing == "crash":
             raise RuntimeError("no luck")
+        if thing == "cancelled":
+            raise asyncio.CancelledError
         if thing == "slow":
             await asyncio.sleep(SLOW_SECONDS)
         body = f'{{"short":"{thing}","request_id":"{request_id}"}}'.encode()
@@ -79,6 +83,17 @@ def test_a_crash_is_a_problem_and_is_reported_as_one_of_the_application_is(clien
     assert report.fingerprint == ("api", "/short", "RuntimeError")
     assert (report.tags["request_id"], report.tags["method"]) == ("asked", "GET")
     assert client.get("/short/a").status_code == 200
+
+
+def test_what_is_cancelled_is_answered_and_reported_too(client: httpx.Client) -> None:
+    with monitoring.testing.captured() as reports:
+        assert client.get("/short/cancelled").status_code == 500
+    assert [report.fingerprint for report in reports] == [("api", "/short", "CancelledError")]
+    assert client.get("/short/a").status_code == 200
+
+
+def test_a_failure_to_recognize_is_the_applications(client: httpx.Client) -> None:
+    assert client.get("/short/unreadable").json() == {"long": "unreadable"}
 
 
 @contextmanager
@@ -147,6 +162,18 @@ def test_a_client_that_leaves_harms_nobody(client: httpx.Client) -> None:
         time.sleep(SLOW_SECONDS * 2)
         assert client.get("/short/a").status_code == 200
     assert reports.point_ids == []
+
+
+def test_a_client_that_leaves_while_its_questions_wait_leaves_no_error_behind(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    for paths in ((b"/short/a", b"/short/b", b"/fine"), (b"/fine", b"/fine", b"/short/a"), (b"/short/slow", b"/fine")):
+        for _ in range(10):
+            with connected(client) as connection:
+                connection.sendall(b"".join(b"GET %b HTTP/1.1\r\nHost: test\r\n\r\n" % path for path in paths))
+    time.sleep(SLOW_SECONDS * 2)
+    assert client.get("/short/a").status_code == 200
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_a_server_that_stops_answers_what_it_was_asked_and_closes(app: FastAPI) -> None:

@@ -68,8 +68,9 @@ _current: ContextVar[_Scope | None] = ContextVar("monitoring_scope", default=Non
 class facts:  # noqa: N801 - reads as the statement that it is: `with facts(request_id=...)`
     """Add facts for the length of a block.
 
-    A block that names a `request_id` begins a request: its breadcrumbs are its own, shared by the tasks that it starts.
-    Any other block adds to the breadcrumbs of the block around it.
+    A block that names a `request_id` begins a request: its facts and breadcrumbs are its own, shared by the tasks that
+    it starts. It may stand within another's, where a client sends its questions in a row. Any other block adds to those
+    of the block around it.
     """
 
     __slots__ = ("_known", "_outer")
@@ -80,10 +81,8 @@ class facts:  # noqa: N801 - reads as the statement that it is: `with facts(requ
 
     def __enter__(self) -> None:
         self._outer = outer = _current.get()
-        if outer is None:
+        if outer is None or "request_id" in self._known:
             scope = _Scope(self._known)
-        elif "request_id" in self._known:
-            scope = _Scope({**outer.facts, **self._known})
         else:
             scope = _Scope({**outer.facts, **self._known}, outer.trail)
         _current.set(scope)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 
+# More than that goes out at once: who reads slowly must be felt by who writes.
+MOST_GATHERED_BYTES = 2**16
+
+
 class HttpProtocol(HttpToolsProtocol):
     """Writing to a socket is a third of what a small answer costs, and ASGI as much."""
 
@@ -28,6 +32,11 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn itself
         """See `asyncio.Protocol`."""
         super().connection_made(cast("asyncio.Transport", _Gathering(transport, self.loop)))
+
+    def eof_received(self) -> None:
+        """See `asyncio.Protocol`; the loop closes its own transport now, and knows nothing of what is gathered."""
+        self.transport.flush()
+        super().eof_received()
 
     def on_headers_complete(self) -> None:
         """See `httptools`."""
@@ -48,7 +57,10 @@ class HttpProtocol(HttpToolsProtocol):
             return None
         target, _, query_string = self.url.partition(b"?")
         path = target.decode("latin-1")
-        shortcut = recognize(path, query_string)
+        try:
+            shortcut = recognize(path, query_string)
+        except Exception:  # noqa: BLE001 - the application meets it too, and reports it
+            return None
         if shortcut is None or not is_plain(self.headers):
             return None
         self.scope["method"] = "GET"
@@ -60,7 +72,7 @@ class HttpProtocol(HttpToolsProtocol):
             reply, own = await answered(shortcut, scope)
             if self.flow.write_paused and not exchange.disconnected:
                 await self.flow.drain()
-            if exchange.disconnected:
+            if self.transport.is_closing():
                 return
             status, headers, body = reply
             close = b"" if exchange.keep_alive else b"connection: close\r\n"
@@ -73,6 +85,9 @@ class HttpProtocol(HttpToolsProtocol):
             self.on_response_complete()
         finally:
             self.tasks.discard(exchange.task)
+            if not exchange.response_complete:
+                # Nobody shall wait for an answer that won't come.
+                self.transport.close()
 
     def _always(self) -> bytes:
         """Return the headers of every answer, which change every second."""
@@ -108,28 +123,34 @@ class _Gathering:
         self._transport = transport
         self._loop = loop
         self._unsent: list[bytes] = []
+        self._size = 0
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
         """See `asyncio.Transport`."""
         if not self._unsent:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._unsent.append(data)
+        self._size += len(data)
+        if self._size >= MOST_GATHERED_BYTES:
+            self.flush()
 
     def write_now(self, data: bytes) -> None:
         """Write a whole answer, behind what was written before."""
-        self._flush()
+        self.flush()
         self._transport.write(data)
 
     def close(self) -> None:
         """See `asyncio.Transport`; what was written before is sent before."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what was gathered, if there is anybody to read it."""
         if self._unsent:
-            unsent, self._unsent = self._unsent, []
-            self._transport.write(b"".join(unsent))
+            unsent, self._unsent, self._size = self._unsent, [], 0
+            if not self.is_closing():
+                self._transport.write(b"".join(unsent))

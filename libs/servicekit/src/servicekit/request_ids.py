@@ -2,6 +2,7 @@
 
 import re
 import time
+from asyncio import CancelledError
 from random import getrandbits
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -66,7 +67,8 @@ async def answered(shortcut: Shortcut, scope: Scope) -> tuple[Reply, bytes]:
     with monitoring.facts(request_id=request_id), monitoring.request_trace(scope):
         try:
             reply = await shortcut.answer(request_id)
-        except Exception as error:  # noqa: BLE001 - as above
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - as above
+            # Cancelled is what takes longer than a server that stops may wait: it is told so, and ends here.
             _report(scope, error)
             body = _crash_body(scope, request_id)
             reply = Reply(500, lines(_crash_headers(body)), body)
@@ -81,7 +83,7 @@ def _request_id(scope: Scope) -> str:
     return f"req_{getrandbits(48):012x}"
 
 
-def _report(scope: Scope, error: Exception) -> None:
+def _report(scope: Scope, error: BaseException) -> None:
     route = scope.get("route")
     endpoint = getattr(route, "path", scope["path"])
     monitoring.report("api.unhandled", error=error, endpoint=endpoint, method=scope["method"])

@@ -39,7 +39,7 @@ class DirectAnswers:
             arm = self._recommender.arm(query)
         except UnanswerableError:
             return None
-        return Shortcut(query.endpoint.value, partial(self._answer, query, arm, path))
+        return Shortcut(_ROUTES[query.endpoint], partial(self._answer, query, arm, path))
 
     async def _answer(self, query: Query, arm: Arm, path: str, request_id: str) -> Reply:
         questions = self._gate.questions
@@ -113,6 +113,13 @@ def _limit(most: int) -> Callable[[str], int | None]:
     return read
 
 
+# As the framework names them.
+_ROUTES = {
+    Endpoint.SIMILAR: "/similar/{dataset_id}",
+    Endpoint.DETAIL: "/recommend/detail/{dataset_id}",
+    Endpoint.USER: "/recommend/user/{user_id}",
+    Endpoint.TRENDING: "/hot/trending",
+}
 _BY_PREFIX = {endpoint.value: endpoint for endpoint in (Endpoint.SIMILAR, Endpoint.DETAIL, Endpoint.USER)}
 _OF_ALL: dict[str, Callable[[str], Any]] = {"limit": _limit(50), "exclude": _ids}
 _OPTIONS: dict[Endpoint, dict[str, Callable[[str], Any]]] = {

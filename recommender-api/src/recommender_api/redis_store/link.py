@@ -67,7 +67,13 @@ class Link:
         clock = asyncio.get_running_loop().time
         deadline = clock() + budget
         # Shielded: a caller that gives up does not take the others' connection along.
-        wire = await within(budget, asyncio.shield(self._connection()))
+        connecting = self._connection()
+        try:
+            wire = await within(budget, asyncio.shield(connecting))
+        except asyncio.CancelledError as error:
+            if not connecting.cancelled():
+                raise
+            raise StoreUnavailableError("the connection was given up while it was made", "ConnectionError") from error
         return await wire.send(commands, max(deadline - clock(), 0.0))
 
     def reset(self) -> None:
