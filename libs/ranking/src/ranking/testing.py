@@ -1,7 +1,7 @@
 """A small bundle that is whole and answers, for the tests of whoever reads bundles."""
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,12 +28,14 @@ _TOPICS = ("Weather", "Health", "Traffic", "Finance", "Energy")
 
 @dataclass(frozen=True)
 class Size:
-    """How large a bundle is: `datasets` (≥ 40), the ranker's trees and their leaves, and neighbours per channel."""
+    """How large a bundle is: `datasets` (≥ 40), the ranker's trees and their leaves, neighbours per table, and what
+    recall takes of them."""
 
     datasets: int = 200
     trees: int = 20
     leaves: int = 15
     neighbours: int = 30
+    recall: RecallSettings = field(default_factory=RecallSettings)
 
 
 def tiny_bundle(
@@ -102,7 +104,7 @@ def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
         stats.rows(everything, MODEL_END.timestamp()),
         ItemTable(content, (everything % 7).astype(np.int32), log_prices(catalogue.prices)),
         RecallTables(neighbours[0], neighbours[1], neighbours[2], popular),
-        RecallSettings(),
+        size.recall,
         _ranker_text(rng, size),
         Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
         {"1h": best[:20].tolist(), "24h": best[:40].tolist()},
