@@ -52,7 +52,7 @@ def test_no_request_fails_while_redis_is_dead_or_hung(
     assert {(a["fallback_level"], a["degrade_reason"]) for a in answers} == {(2, "redis_unavailable")}
     assert others == [3, 2, 3, 2]
     assert seconds < 1.5
-    assert recovery < 0.5
+    assert recovery < 2
     assert health["checks"]["redis"]["status"] == "unhealthy"
     # A request that the open breaker refuses is reported as well, so that its id can be found.
     for point in ("redis.connection_failed", "fallback.redis_failed", "fallback.precomputed_used"):

@@ -104,3 +104,8 @@ async def _told(budget: float) -> AsyncIterator[None]:
         raise told(str(error), type(error).__name__) from error
     except (RedisError, RedisClusterException, OSError) as error:
         raise StoreUnavailableError(str(error), type(error).__name__) from error
+    except RuntimeError as error:
+        # What uvloop says where redis-py writes to a connection that has just been lost.
+        if not str(error).endswith("the handler is closed"):
+            raise
+        raise StoreUnavailableError(str(error), "ConnectionError") from error
