@@ -99,7 +99,7 @@ class Engine:
             *SCRATCH.over(len(self.contents.catalogue)),
         )
         question = Question(anchor, User(NOTHING_KNOWN if features is None else features, history, weights, seen), keep)
-        return question, self._enough(question, Candidates(items, scores, ranks), at_least)
+        return question, self._enough(question, _kept(question, Candidates(items, scores, ranks)), at_least)
 
     def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
         """Return the candidates without the anchor, what the user has seen and what the filter refuses.
@@ -107,13 +107,10 @@ class Engine:
         Where the channels propose fewer than `at_least` (a narrow filter), the most popular others that are allowed
         join at the lower end of the popular channel.
         """
-        user = question.user
-        found = recall(self.contents.recall, self.contents.recall_settings, anchor=question.anchor, user=user)
+        found = find_candidates(self.contents.recall, self.contents.recall_settings, question)
         return self._enough(question, found, at_least)
 
     def _enough(self, question: Question, found: Candidates, at_least: int) -> Candidates:
-        if question.keep is not None:
-            found = found.only(question.keep(found.items))
         missing = at_least - len(found.items)
         return found if missing <= 0 else self._refilled(found, question, missing)
 
@@ -145,7 +142,7 @@ class Engine:
             columns = feature_columns(
                 candidates, self.contents.item_rows, candidates.items, table, anchor=anchor, user=user
             )
-            raw = self.ranker.scores_of(columns) if columns.rows else np.empty(0)
+            raw = self.ranker.scores(columns.matrix) if columns.rows else np.empty(0)
             return select_best(candidates, columns.matrix, raw, table, diversity, limit)
         values, rows, items, codes, scores = _ranked(
             candidates.items,
@@ -170,7 +167,10 @@ class Engine:
 
 def find_candidates(tables: RecallTables, settings: RecallSettings, question: Question) -> Candidates:
     """Return what recall proposes without the anchor, what the user has seen and what the filter refuses."""
-    found = recall(tables, settings, anchor=question.anchor, user=question.user)
+    return _kept(question, recall(tables, settings, anchor=question.anchor, user=question.user))
+
+
+def _kept(question: Question, found: Candidates) -> Candidates:
     return found if question.keep is None else found.only(question.keep(found.items))
 
 

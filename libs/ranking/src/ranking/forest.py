@@ -72,11 +72,7 @@ class Forest:
 
     def scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return one raw score per row, [m] float64, as `Booster.predict` does."""
-        return self.scores_of(Columns(_turned(matrix), len(matrix)))
-
-    def scores_of(self, columns: Columns) -> NDArray[np.float64]:
-        """Return what `scores` does; NaN in `columns` becomes 0, which is what it means to the trees."""
-        return forest_scores(columns.values.reshape(-1), columns.rows, *self.arrays)
+        return forest_scores(_turned(matrix).reshape(-1), len(matrix), *self.arrays)
 
 
 class _Node(NamedTuple):
@@ -185,7 +181,10 @@ def forest_scores(
     first_leaves: NDArray[np.uint32],
     leaves: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return what `Forest.scores_of` does, from its `arrays`; `columns` are flat."""
+    """Return what `Forest.scores` does, from its `arrays`.
+
+    `columns` are flat; NaN in them becomes 0, which is what it means to the trees.
+    """
     stride = whole_lanes(rows)
     scores = np.zeros(rows)
     tests = np.empty(len(thresholds) * WORDS, np.uint64)

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import FEATURES
-from ranking.forest import Columns, Forest, UnrepresentableError
+from ranking.forest import Forest, UnrepresentableError
 
 
 class UnusableRankerError(ValueError):
@@ -32,10 +32,6 @@ class Ranker:
             self.method = "bit masks"
         except UnrepresentableError as error:
             self.method = f"LightGBM: {error}"
-
-    def scores_of(self, columns: Columns) -> NDArray[np.float64]:
-        """Return what `scores` does, on one thread; NaN in `columns` may become 0, which is what it means to a tree."""
-        return self.scores(columns.matrix) if self.forest is None else self.forest.scores_of(columns)
 
     def scores(self, matrix: NDArray[np.float32], threads: int = 1) -> NDArray[np.float64]:
         """Return one raw score per row, [m] float64, higher is better; the threads don't change a bit of it.

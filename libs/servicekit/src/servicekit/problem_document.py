@@ -42,3 +42,8 @@ def problem(
         errors=[FieldError(field=each.field, message=monitoring.redacted(each.message)) for each in errors or ()],
     )
     return orjson.dumps(body.model_dump())
+
+
+def problem_headers(body: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the headers that go with a problem document, for who speaks HTTP without a framework."""
+    return [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]

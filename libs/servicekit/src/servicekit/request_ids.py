@@ -8,7 +8,7 @@ from random import getrandbits
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import monitoring
-from servicekit.problem_document import MEDIA_TYPE, problem
+from servicekit.problem_document import problem, problem_headers
 from servicekit.shortcuts import Reply, Shortcut, lines
 
 _TAKEN = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -71,7 +71,7 @@ async def answered(shortcut: Shortcut, scope: Scope) -> tuple[Reply, bytes]:
             # Cancelled is what takes longer than a server that stops may wait: it is told so, and ends here.
             _report(scope, error)
             body = _crash_body(scope, request_id)
-            reply = Reply(500, lines(_crash_headers(body)), body)
+            reply = Reply(500, lines(problem_headers(body)), body)
     took = time.perf_counter() - started
     return reply, b"x-request-id: %b\r\nx-response-time: %.6f\r\n" % (request_id.encode(), took)
 
@@ -91,13 +91,9 @@ def _report(scope: Scope, error: BaseException) -> None:
 
 async def _send_500(scope: Scope, request_id: str, send: Send) -> None:
     body = _crash_body(scope, request_id)
-    await send({"type": "http.response.start", "status": 500, "headers": _crash_headers(body)})
+    await send({"type": "http.response.start", "status": 500, "headers": problem_headers(body)})
     await send({"type": "http.response.body", "body": body})
 
 
 def _crash_body(scope: Scope, request_id: str) -> bytes:
     return problem(scope["path"], request_id, 500, "The request failed unexpectedly; the failure was reported.")
-
-
-def _crash_headers(body: bytes) -> list[tuple[bytes, bytes]]:
-    return [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]

@@ -30,17 +30,25 @@ class UnusableModelError(ValueError):
         self.stage = stage
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Put it off: reading a ranker makes a hundred thousand objects, which would be looked through again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_no_garbage_collection()
 def load_model(folder: Path, deployment: Deployment, damage: ChecksumError | None = None) -> LoadedModel:
     """Load an unpacked bundle whose checksums hold and ask its golden requests, which also warms it up.
 
     `damage` is that of its precomputed lists, which costs only themselves: it is reported, and the rest serves.
     Raises `UnusableModelError`.
     """
-    with _no_garbage_collection():
-        return _load_model(folder, deployment, damage)
-
-
-def _load_model(folder: Path, deployment: Deployment, damage: ChecksumError | None) -> LoadedModel:
     try:
         manifest = read_manifest(folder)
         if manifest.feature_schema != FEATURE_SCHEMA:
@@ -66,18 +74,6 @@ def _load_model(folder: Path, deployment: Deployment, damage: ChecksumError | No
         raise UnusableModelError("validate", str(error)) from error
     contents.catalogue.tagged("")  # builds the index by tag now, not in a request
     return LoadedModel(deployment, manifest, engine)
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Put it off: reading a ranker makes a hundred thousand objects, which would be looked through again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _without_precomputed(contents: BundleContents, damage: ChecksumError) -> BundleContents:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from recommender_api.metrics import Metrics
 from recommender_api.overload.admission import Admission
 from recommender_api.recommendations.query import Endpoint
-from servicekit.problem_document import MEDIA_TYPE, problem
+from servicekit.problem_document import problem, problem_headers
 
 EVENTS = "/events"
 REFUSED = HTTPStatus.SERVICE_UNAVAILABLE.value
@@ -30,9 +30,4 @@ class Gate:
         what = "batches of events" if endpoint == EVENTS else "questions"
         detail = f"More {what} are under way than this replica answers in time; ask again after Retry-After seconds."
         body = problem(path, request_id, REFUSED, detail)
-        headers = [
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", b"%d" % len(body)),
-            (b"retry-after", RETRY_AFTER),
-        ]
-        return headers, body
+        return [*problem_headers(body), (b"retry-after", RETRY_AFTER)], body
