@@ -7,6 +7,7 @@ A row is a bit of a 64-bit word. `LANES` rows are compared at once, and `WORDS` 
 # ruff: noqa: ARG001 - a step's parameters say how it is called; the writer of its code gets their values.
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, cast
 
 from llvmlite import ir
@@ -19,6 +20,9 @@ from ranking.jit import compiled
 LANES = 16
 WORDS = 4
 ROWS = 64 * WORDS
+# What `number` takes at once, and how many bits its numbers have.
+GROUPS = 8
+NUMBER_BITS = 6
 
 _INT8, _INT32, _INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
@@ -106,27 +110,54 @@ def part(_typing: Any, reach: Any, node: Any, tests: Any, test: Any, left: Any, 
 
 @_step
 def number(_typing: Any, reach: Any, first: Any, count: Any, out: Any, place: Any) -> tuple[Any, _Codegen]:
-    """Set out[place:][:ROWS] (uint8) to the number of the group, from `first` on, that holds each row's bit."""
+    """Set out[place:][:ROWS] (uint8) to the number of the group, from `first` on, that holds each row's bit.
+
+    Empties the groups up to the next whole `GROUPS`. The numbers are put together from their bits: a bit of all rows'
+    numbers is the union of the groups whose own number has it.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        nothing = ir.Constant(_BYTES, [0] * 64)
-        numbers = [_slot(builder, nothing) for _ in range(WORDS)]
-        current = _slot(builder, nothing)
         reach = _data(context, builder, signature, arguments, 0)
-        with cgutils.for_range(builder, arguments[2]) as loop:
-            group = builder.mul(builder.add(arguments[1], loop.index), ir.Constant(_INT64, WORDS))
-            this = builder.load(current)
-            for word, slot in enumerate(numbers):
-                rows = builder.load(builder.gep(reach, [builder.add(group, ir.Constant(_INT64, word))]))
-                builder.store(builder.select(builder.bitcast(rows, _BITS), this, builder.load(slot)), slot)
-            builder.store(builder.add(this, ir.Constant(_BYTES, [1] * 64)), current)
+        nobody = ir.Constant(_MASKS, [0] * WORDS)
+        bits = [_slot(builder, nobody) for _ in range(NUMBER_BITS)]
+        low = GROUPS.bit_length() - 1
+
+        def group(number: Any) -> Any:
+            place = builder.mul(builder.add(arguments[1], number), ir.Constant(_INT64, WORDS))
+            return _vector_at(builder, reach, place, _MASKS)
+
+        whole = builder.and_(
+            builder.add(arguments[2], ir.Constant(_INT64, GROUPS - 1)), ir.Constant(_INT64, -GROUPS)
+        )
+        with cgutils.for_range_slice(builder, arguments[2], whole, ir.Constant(_INT64, 1)) as (past, _):
+            builder.store(nobody, group(past), align=8)
+        with cgutils.for_range_slice(builder, ir.Constant(_INT64, 0), whole, ir.Constant(_INT64, GROUPS)) as (at, _):
+            rows = [
+                builder.load(group(builder.add(at, ir.Constant(_INT64, number))), align=8) for number in range(GROUPS)
+            ]
+            for bit in range(low):
+                mine = [each for number, each in enumerate(rows) if number >> bit & 1]
+                _include(builder, bits[bit], reduce(builder.or_, mine))
+            anybody = reduce(builder.or_, rows)
+            for bit in range(low, NUMBER_BITS):
+                has = builder.trunc(builder.lshr(at, ir.Constant(_INT64, bit)), ir.IntType(1))
+                _include(builder, bits[bit], builder.select(has, anybody, nobody))
         out = _data(context, builder, signature, arguments, 3)
-        for word, slot in enumerate(numbers):
+        for word in range(WORDS):
+            numbers = ir.Constant(_BYTES, [0] * 64)
+            for bit, slot in enumerate(bits):
+                rows = builder.extract_element(builder.load(slot), ir.Constant(_INT32, word))
+                with_bit = builder.or_(numbers, ir.Constant(_BYTES, [1 << bit] * 64))
+                numbers = builder.select(builder.bitcast(rows, _BITS), with_bit, numbers)
             at = builder.add(arguments[4], ir.Constant(_INT64, 64 * word))
-            builder.store(builder.load(slot), _vector_at(builder, out, at, _BYTES), align=1)
+            builder.store(numbers, _vector_at(builder, out, at, _BYTES), align=1)
         return context.get_dummy_value()
 
     return types.void(reach, types.intp, types.intp, out, types.intp), codegen
+
+
+def _include(builder: Any, slot: Any, rows: Any) -> None:
+    builder.store(builder.or_(builder.load(slot), rows), slot)
 
 
 def _data(context: Any, builder: Any, signature: Any, arguments: Any, which: int) -> Any:
