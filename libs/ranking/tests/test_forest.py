@@ -1,6 +1,10 @@
 """Bit masks give LightGBM's own scores to the last bit, or refuse the model."""
 
+import os
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
@@ -70,6 +74,34 @@ def test_rows_of_real_questions_get_the_scores_that_lightgbm_gives_them() -> Non
         matrix = feature_matrix(found, rows, engine.contents.table, anchor=anchor, user=Question().user)
         np.testing.assert_array_equal(engine.ranker.scores(matrix), model.predict(matrix, num_threads=1))
     assert engine.ranker.method == "bit masks"
+
+
+_WITHOUT_AVX512 = """
+import sys, lightgbm, numpy
+from ranking.forest import Forest
+from ranking.lanes import CAN_ADD
+folder = sys.argv[1]
+booster = lightgbm.Booster(model_file=f"{folder}/ranker.txt")
+numpy.save(f"{folder}/scores.npy", Forest(booster).scores(numpy.load(f"{folder}/rows.npy")))
+print(CAN_ADD)
+"""
+
+
+def test_a_cpu_that_knows_less_gives_the_same_scores(tmp_path: Path) -> None:
+    rows = np.random.default_rng(5).normal(size=(300, WIDTH)).astype(np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    booster().save_model(tmp_path / "ranker.txt")
+    # Numba compiles as for an x86-64 of 2003, or the like.
+    environment = {
+        **os.environ,
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": "",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
+    command = (sys.executable, "-c", _WITHOUT_AVX512, str(tmp_path))
+    can_add = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=120).stdout
+    assert can_add == "False\n"
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), booster().predict(rows, num_threads=1))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.jit import compiled
-from ranking.lanes import LANES, ROWS, WORDS, above, number, part, tame, whole_lanes
+from ranking.lanes import CAN_ADD, LANES, LOOKED_UP, ROWS, WORDS, above, add, number, part, tame, whole_lanes
 
 MAX_LEAVES = 64
 # What these objectives predict is the plain sum of the trees.
@@ -67,7 +67,8 @@ class Forest:
             np.array([node.left for node in nodes], np.uint8),
             np.array([node.right for node in nodes], np.uint8),
             _starts([tree.leaves for tree in trees]),
-            np.array([leaf for tree in trees for leaf in tree.leaves], np.float64),
+            np.array([leaf for tree in trees for leaf in tree.leaves] + [0.0] * LOOKED_UP, np.float64),
+            max(len(tree.leaves) for tree in trees),
         )
 
     def scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -180,13 +181,14 @@ def forest_scores(
     rights: NDArray[np.uint8],
     first_leaves: NDArray[np.uint32],
     leaves: NDArray[np.float64],
+    most_leaves: int,
 ) -> NDArray[np.float64]:
     """Return what `Forest.scores` does, from its `arrays`.
 
     `columns` are flat; NaN in them becomes 0, which is what it means to the trees.
     """
     stride = whole_lanes(rows)
-    scores = np.zeros(rows)
+    scores = np.zeros(stride)  # `add` takes some past the last row
     tests = np.empty(len(thresholds) * WORDS, np.uint64)
     reach = np.empty(2 * MAX_LEAVES * WORDS, np.uint64)
     numbers = np.empty(_TOGETHER * ROWS, np.uint8)
@@ -194,7 +196,6 @@ def forest_scores(
     for start in range(0, rows, ROWS):
         stop = min(start + ROWS, rows)
         _compare(columns, stride, start, stop, first_tests, thresholds, tests)
-        here = scores[start:stop]
         for first in range(0, trees, _TOGETHER):
             count = min(_TOGETHER, trees - first)
             for tree in range(first, first + count):
@@ -204,24 +205,20 @@ def forest_scores(
                 for node in range(first_nodes[tree], first_nodes[tree + 1]):
                     part(reach, node - first_nodes[tree], tests, node_tests[node], lefts[node], rights[node])
                 number(reach, MAX_LEAVES, first_leaves[tree + 1] - first_leaves[tree], numbers, (tree - first) * ROWS)
-            if count == _TOGETHER:
-                # Each row's leaves one after another, as LightGBM adds them; the compiler must not reorder a sum.
-                a, b, c, d = (
-                    first_leaves[first],
-                    first_leaves[first + 1],
-                    first_leaves[first + 2],
-                    first_leaves[first + 3],
+            # Each row's leaves one after another, as LightGBM adds them; the compiler must not reorder a sum.
+            if CAN_ADD and count == _TOGETHER and most_leaves <= LOOKED_UP:
+                firsts = (
+                    np.int64(first_leaves[first]),
+                    np.int64(first_leaves[first + 1]),
+                    np.int64(first_leaves[first + 2]),
+                    np.int64(first_leaves[first + 3]),
                 )
-                for row in range(stop - start):
-                    total = here[row] + leaves[a + numbers[row]]
-                    total += leaves[b + numbers[ROWS + row]]
-                    total += leaves[c + numbers[2 * ROWS + row]]
-                    here[row] = total + leaves[d + numbers[3 * ROWS + row]]
+                add(scores, start, stop, numbers, leaves, firsts)
             else:
                 for tree in range(count):
                     for row in range(stop - start):
-                        here[row] += leaves[first_leaves[first + tree] + numbers[tree * ROWS + row]]
-    return scores
+                        scores[start + row] += leaves[first_leaves[first + tree] + numbers[tree * ROWS + row]]
+    return scores[:rows]
 
 
 @compiled
