@@ -40,7 +40,7 @@ def ids(answer: dict[str, Any]) -> list[int]:
 def expected(model: LoadedModel, features: np.ndarray | None, history: History = HISTORY) -> list[int]:
     """Return what the engine says to the same question."""
     engine = model.engine
-    question = Question(user=engine.user(features, history))
+    question = Question(user=engine.user(features, history.packed()))
     return engine.contents.catalogue.ids[engine.rank(question, engine.recall(question), 10).items].tolist()
 
 

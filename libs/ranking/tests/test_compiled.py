@@ -16,7 +16,7 @@ import numpy as np
 from contracts.user_blob import History, LiveHistory, PackedHistory, UserBlob
 from ranking import diversity, engine as engines, features, forest, recall, user
 from ranking.bundle import load
-from ranking.engine import Engine
+from ranking.engine import Engine, Question
 from ranking.testing import tiny_bundle
 from ranking.verification import verify
 
@@ -35,7 +35,9 @@ known, long_term = UserBlob.opened(UserBlob(np.ones(3, np.float32), history).pac
 _, live = LiveHistory.opened(LiveHistory(1, history).pack())
 for asker in ((None, PackedHistory(), PackedHistory()), (known, long_term, PackedHistory()), (known, long_term, live)):
     for anchor in (None, 1):
-        engine.rank(*engine.recall_for(*asker, anchor=anchor, at_least=10), 10)
+        assert engine.at_once(*asker, anchor=anchor, limit=10) is not None
+        question = Question(anchor, engine.user(*asker))
+        engine.rank(question, engine.recall(question, at_least=10), 10)
 assert compiled() == after_loading, (after_loading, compiled())
 print(sum(after_loading.values()))
 """

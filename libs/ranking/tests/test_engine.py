@@ -33,7 +33,7 @@ def ask(engine: Engine, question: Question, limit: int = 20) -> list[int]:
 def test_the_dataset_itself_what_the_user_saw_and_what_the_filter_refuses_are_left_out(engine: Engine) -> None:
     free = ask(engine, Question(5), 500)
     seen = free[:3]
-    user = engine.user(None, user_history(engine, seen))
+    user = engine.user(None, user_history(engine, seen).packed())
     kept = ask(engine, Question(5, user, keep=lambda items: items % 2 == 0), 500)
     assert kept
     assert not {5, *seen} & set(kept)
@@ -41,7 +41,7 @@ def test_the_dataset_itself_what_the_user_saw_and_what_the_filter_refuses_are_le
 
 
 def test_answers_are_best_first_with_scores_between_zero_and_one(engine: Engine) -> None:
-    question = Question(5, engine.user(None, user_history(engine, [1, 2, 3])))
+    question = Question(5, engine.user(None, user_history(engine, [1, 2, 3]).packed()))
     ranked = engine.rank(question, engine.recall(question), 10)
     assert len(ranked.items) == len(set(ranked.items.tolist())) == 10
     assert (np.diff(ranked.scores) <= 0).all()
@@ -50,7 +50,7 @@ def test_answers_are_best_first_with_scores_between_zero_and_one(engine: Engine)
 
 
 def test_a_question_has_one_answer(engine: Engine) -> None:
-    question = Question(5, engine.user(None, user_history(engine, [1, 2, 3])))
+    question = Question(5, engine.user(None, user_history(engine, [1, 2, 3]).packed()))
     again = Engine(tiny_contents())
     assert ask(engine, question) == ask(again, question)
 
@@ -64,8 +64,8 @@ def test_a_dataset_without_neighbours_is_answered_with_what_is_popular(engine: E
 
 def test_datasets_that_are_not_in_the_catalogue_are_no_history(engine: Engine) -> None:
     history = History(np.array([10**12]), np.array([1_760_000_000]), np.array([4], np.uint8))
-    assert len(engine.user(None, history).items) == 0
-    assert ask(engine, Question(5, engine.user(None, history))) == ask(engine, Question(5))
+    assert len(engine.user(None, history.packed()).items) == 0
+    assert ask(engine, Question(5, engine.user(None, history.packed()))) == ask(engine, Question(5))
 
 
 def test_nothing_to_rank_is_an_empty_answer(engine: Engine) -> None:
@@ -74,26 +74,40 @@ def test_nothing_to_rank_is_an_empty_answer(engine: Engine) -> None:
 
 
 def test_what_is_done_at_once_is_what_is_done_step_by_step(engine: Engine) -> None:
-    by_steps = Engine(engine.contents)
-    by_steps.ranker.forest = None
+    by_booster = Engine(engine.contents)
+    by_booster.ranker.forest = None
     now = int(MODEL_END.timestamp())
     for anchor in (None, *range(0, 200, 7)):
         ids = engine.contents.catalogue.ids[np.arange(anchor or 3, 200, 9)]
-        history = History.build(ids, now - np.arange(len(ids)) * 3600, np.full(len(ids), 2, np.uint8))
+        times = now - np.arange(len(ids)) * 3600
+        long_term, live = (
+            History.build(ids[part], times[part], np.full(len(ids[part]), 2, np.uint8)).packed()
+            for part in (slice(2, None), slice(0, 4))
+        )
         features = np.array([2.0, 0.25, 4.0], np.float32) if anchor else None
-        question, candidates = engine.recall_for(features, history.packed(), PackedHistory(), anchor=anchor)
-        steps = Question(anchor, by_steps.user(features, history))
-        found = by_steps.recall(steps)
-        for one, other in zip((*question.user, *candidates), (*steps.user, *found), strict=True):
-            np.testing.assert_array_equal(one, other)
-        for one, other in zip(engine.rank(question, candidates, 20), by_steps.rank(steps, found, 20), strict=True):
-            np.testing.assert_array_equal(one, other)
+        at_once = engine.at_once(features, long_term, live, anchor=anchor, limit=20)
+        assert at_once is not None
+        assert 0 < at_once[1] < 1
+        for steps in (engine, by_booster):
+            question = Question(anchor, steps.user(features, long_term, live))
+            ranked = steps.rank(question, steps.recall(question), 20)
+            for one, other in zip(at_once[0], ranked, strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_what_needs_steps_is_not_done_at_once(engine: Engine) -> None:
+    nothing = (None, PackedHistory(), PackedHistory())
+    assert engine.at_once(*nothing, anchor=5, limit=20) is not None
+    assert engine.at_once(*nothing, anchor=5, limit=200) is None, "recall proposes fewer"
+    by_booster = Engine(engine.contents)
+    by_booster.ranker.forest = None
+    assert by_booster.at_once(*nothing, anchor=5, limit=20) is None
 
 
 def test_every_feature_stands_in_its_column(engine: Engine) -> None:
     contents = engine.contents
     features = np.array([2.0, 0.25, 4.0], np.float32)
-    question = Question(5, engine.user(features, user_history(engine, [1, 2])))
+    question = Question(5, engine.user(features, user_history(engine, [1, 2]).packed()))
     found = engine.recall(question)
     matrix = feature_matrix(
         found, contents.item_rows[found.items], contents.table, anchor=question.anchor, user=question.user

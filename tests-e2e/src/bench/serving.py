@@ -73,7 +73,7 @@ def _rows(engine: Engine) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """Return the features of one question's candidates, asked by a user with a history."""
     ids = np.random.default_rng(_SEED).choice(engine.contents.catalogue.ids, 50, replace=False)
     history = History(ids, 1_767_000_000 - np.arange(len(ids)) * 3600, np.full(len(ids), 2, np.uint8))
-    question = Question(5, engine.user(np.array([1.8, 0.2, 3.0], np.float32), history))
+    question = Question(5, engine.user(np.array([1.8, 0.2, 3.0], np.float32), history.packed()))
     found = engine.recall(question)
     return feature_matrix(
         found,

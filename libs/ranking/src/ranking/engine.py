@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import CHANNELS, ITEM_FEATURES
-from contracts.user_blob import History, PackedHistory
+from contracts.user_blob import PackedHistory
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings, choose, chosen
 from ranking.features import ItemTable, feature_columns, filled
-from ranking.forest import Columns, forest_scores
-from ranking.jit import compiled
+from ranking.forest import forest_scores
+from ranking.jit import compiled, seconds
 from ranking.ranker import Ranker
 from ranking.recall import SCRATCH, Candidates, RecallSettings, RecallTables, channels_of, proposed, recall
 from ranking.user import NOTHING_KNOWN, User, interest, make_user
@@ -60,46 +60,52 @@ class Engine:
         """Load the ranker; raises `ranking.ranker.UnusableRankerError`."""
         self.contents = contents
         self.ranker = Ranker(contents.ranker_text)
-        settings = contents.recall_settings
+        settings, table, diversity = contents.recall_settings, contents.table, contents.diversity
         self._interest = (contents.catalogue.ids, settings.history_half_life_days, settings.history_length)
         self._tables = contents.recall.arrays(settings)
+        self._items = (contents.item_rows, table.content, table.provider, table.log_price)
+        self._diversity = (diversity.relevance, diversity.same_provider, diversity.head)
 
-    def user(self, features: NDArray[np.float32] | None, history: History) -> User:
-        """Return a user by long-term features (None: nothing is known) and whole history, newest first."""
-        settings = self.contents.recall_settings
-        return make_user(
-            features,
-            history.packed(),
-            PackedHistory(),
-            self.contents.catalogue.ids,
-            half_life_days=settings.history_half_life_days,
-            limit=settings.history_length,
-        )
+    def user(
+        self, features: NDArray[np.float32] | None, long_term: PackedHistory, live: PackedHistory = PackedHistory()
+    ) -> User:
+        """Return a user by long-term features (None: nothing is known), long-term history, and what happened since.
 
-    def recall_for(
+        Both histories are newest first, as `History.build` leaves them.
+        """
+        ids, half_life_days, limit = self._interest
+        return make_user(features, long_term, live, ids, half_life_days=half_life_days, limit=limit)
+
+    def at_once(
         self,
         features: NDArray[np.float32] | None,
         long_term: PackedHistory,
         live: PackedHistory,
         *,
-        anchor: int | None = None,
-        keep: Keep | None = None,
-        at_least: int = 0,
-    ) -> tuple[Question, Candidates]:
-        """Do what `recall` does for a user by long-term features (None: nothing is known), and history as it is kept.
+        anchor: int | None,
+        limit: int,
+    ) -> tuple[Ranked, float] | None:
+        """Do what `user`, `recall` and `rank` do without a filter; return the time (s) that recall took of it, too.
 
-        `live` is what happened since the other; both are newest first, as `History.build` leaves them.
+        None where it has to be done step by step: there are too few candidates, or LightGBM is asked for their scores.
         """
-        items, scores, ranks, history, weights, seen = _proposed_for(
+        forest = self.ranker.forest
+        if forest is None:
+            return None
+        enough, seconds, *ranked = _answered(
             *long_term,
             *live,
+            NOTHING_KNOWN if features is None else features,
             -1 if anchor is None else anchor,
-            *self._interest,
-            *self._tables,
-            *SCRATCH.over(len(self.contents.catalogue)),
+            limit,
+            self._interest,
+            self._tables,
+            SCRATCH.over(len(self.contents.catalogue)),
+            self._items,
+            self._diversity,
+            forest.arrays,
         )
-        question = Question(anchor, User(NOTHING_KNOWN if features is None else features, history, weights, seen), keep)
-        return question, self._enough(question, _kept(question, Candidates(items, scores, ranks)), at_least)
+        return (Ranked(*ranked), seconds) if enough else None
 
     def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
         """Return the candidates without the anchor, what the user has seen and what the filter refuses.
@@ -108,9 +114,6 @@ class Engine:
         join at the lower end of the popular channel.
         """
         found = find_candidates(self.contents.recall, self.contents.recall_settings, question)
-        return self._enough(question, found, at_least)
-
-    def _enough(self, question: Question, found: Candidates, at_least: int) -> Candidates:
         missing = at_least - len(found.items)
         return found if missing <= 0 else self._refilled(found, question, missing)
 
@@ -136,33 +139,27 @@ class Engine:
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
         """Return the best `limit` candidates, diversified; see `select_best`."""
-        table, diversity, forest = self.contents.table, self.contents.diversity, self.ranker.forest
+        table, forest = self.contents.table, self.ranker.forest
         anchor, user = question.anchor, question.user
         if forest is None:
             columns = feature_columns(
                 candidates, self.contents.item_rows, candidates.items, table, anchor=anchor, user=user
             )
             raw = self.ranker.scores(columns.matrix) if columns.rows else np.empty(0)
-            return select_best(candidates, columns.matrix, raw, table, diversity, limit)
-        values, rows, items, codes, scores = _ranked(
-            candidates.items,
-            candidates.scores,
-            candidates.ranks,
-            self.contents.item_rows,
-            table.content,
-            table.provider,
-            table.log_price,
-            user.features,
-            user.items,
-            user.weights,
-            -1 if anchor is None else anchor,
-            diversity.relevance,
-            diversity.same_provider,
-            diversity.head,
-            limit,
-            *forest.arrays,
+            return select_best(candidates, columns.matrix, raw, table, self.contents.diversity, limit)
+        return Ranked(
+            *_ranked(
+                *candidates,
+                user.features,
+                user.items,
+                user.weights,
+                -1 if anchor is None else anchor,
+                limit,
+                self._items,
+                self._diversity,
+                forest.arrays,
+            )
         )
-        return Ranked(rows, items, codes, scores, Columns(values, len(candidates.items)).matrix)
 
 
 def find_candidates(tables: RecallTables, settings: RecallSettings, question: Question) -> Candidates:
@@ -187,32 +184,40 @@ def select_best(
     return Ranked(*_arranged(order, raw, candidates.items, candidates.ranks), matrix)
 
 
+# What compiled code returns of a `Ranked`.
+_Chosen = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
+
+
 @compiled
-def _proposed_for(
+def _answered(
     long_term: bytes,
     long_term_start: int,
     long_term_count: int,
     live: bytes,
     live_start: int,
     live_count: int,
+    features: NDArray[np.float32],
     anchor: int,
-    ids: NDArray[np.int64],
-    half_life_days: float,
-    history_length: int,
-    *tables_and_scratch: Any,
-) -> tuple[
-    NDArray[np.int32],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.int32],
-    NDArray[np.float32],
-    NDArray[np.int32],
-]:
-    """Do all steps of `Engine.recall_for` at once: to call a compiled function costs as much as some of them."""
+    limit: int,
+    catalogue: tuple[Any, ...],
+    tables: tuple[Any, ...],
+    scratch: tuple[Any, ...],
+    items: tuple[Any, ...],
+    diversity: tuple[Any, ...],
+    trees: tuple[Any, ...],
+) -> tuple[Any, ...]:
+    """Do what `Engine.at_once` does: to call compiled code, and hand arrays over, costs as much as some of its steps."""
+    began = seconds()
     history, weights, seen = interest(
-        long_term, long_term_start, long_term_count, live, live_start, live_count, ids, half_life_days, history_length
+        long_term, long_term_start, long_term_count, live, live_start, live_count, *catalogue
     )
-    return (*proposed(anchor, history, weights, seen, *tables_and_scratch), history, weights, seen)
+    found, scores, ranks = proposed(anchor, history, weights, seen, *tables, *scratch)
+    took = seconds() - began
+    enough = len(found) >= limit
+    if not enough:
+        found, scores, ranks = found[:0], scores[:0], ranks[:0]
+    chosen = _ranked(found, scores, ranks, features, history, weights, anchor, limit, items, diversity, trees)
+    return (enough, took, *chosen)
 
 
 @compiled
@@ -220,27 +225,23 @@ def _ranked(
     items: NDArray[np.int32],
     scores: NDArray[np.float32],
     ranks: NDArray[np.float32],
-    item_rows: NDArray[np.float32],
-    content: NDArray[np.float32],
-    provider: NDArray[np.int32],
-    log_price: NDArray[np.float32],
     features: NDArray[np.float32],
     history: NDArray[np.int32],
     weights: NDArray[np.float32],
     anchor: int,
-    relevance: float,
-    same_provider: float,
-    head: int,
     limit: int,
-    *trees: Any,
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.float32]]:
-    """Do all steps of `Engine.rank` by a forest at once, as above."""
+    knowledge: tuple[Any, ...],
+    diversity: tuple[Any, ...],
+    trees: tuple[Any, ...],
+) -> _Chosen:
+    """Do all steps of `Engine.rank` by a forest at once."""
+    item_rows, content, provider, log_price = knowledge
     values = filled(
         items, scores, ranks, item_rows, items, content, provider, log_price, features, history, weights, anchor
     )
     raw = forest_scores(values.reshape(values.size), len(items), *trees)
-    order = chosen(raw, items, content, provider, relevance, same_provider, head, limit)
-    return (values, *_arranged(order, raw, items, ranks))
+    order = chosen(raw, items, content, provider, *diversity, limit)
+    return (*_arranged(order, raw, items, ranks), values[:, : len(items)].T)
 
 
 @compiled

@@ -3,7 +3,7 @@
 import numpy as np
 
 from contracts.user_blob import PackedHistory
-from ranking.engine import Engine
+from ranking.engine import Engine, Question
 from ranking.golden import GoldenRequest
 
 # Scores pass through float32 and a text model; another CPU's exp may differ in the last places.
@@ -23,9 +23,13 @@ def answer(engine: Engine, request: GoldenRequest, limit: int) -> tuple[list[int
             raise GoldenMismatchError(f"golden request asks about dataset {request.dataset_id}, which the bundle lacks")
     features = np.array(request.user_features, np.float32) if request.user_features else None
     history = request.history().packed()
-    question, candidates = engine.recall_for(features, history, PackedHistory(), anchor=anchor)
-    ranked = engine.rank(question, candidates, limit)
-    return engine.contents.catalogue.ids[ranked.items].tolist(), ranked.scores.tolist()
+    question = Question(anchor, engine.user(features, history))
+    ranked = engine.rank(question, engine.recall(question), limit)
+    positions, scores = ranked.items.tolist(), ranked.scores.tolist()
+    at_once = engine.at_once(features, history, PackedHistory(), anchor=anchor, limit=limit)
+    if at_once is not None and (at_once[0].items.tolist(), at_once[0].scores.tolist()) != (positions, scores):
+        raise GoldenMismatchError("a golden request has one answer at once and another step by step")
+    return engine.contents.catalogue.ids[positions].tolist(), scores
 
 
 def verify(engine: Engine) -> int:
