@@ -9,7 +9,7 @@ import pytest
 import monitoring
 import monitoring.testing
 from contracts import redis_keys
-from ranking.engine import Engine, Keep, Question, Ranked
+from ranking.engine import Engine, Question, Ranked
 from ranking.recall import Candidates
 from ranking.testing import FIRST_DATASET_ID
 from ranking.user import User
@@ -52,11 +52,14 @@ class Faulty(Engine):
         self.on_recall: Callable[[], None] = lambda: None
         self.on_rank: Callable[[], None] = lambda: None
 
-    def recall_for(self, *user: Any, **question: Any) -> tuple[Question, Candidates]:
+    def at_once(self, *_: Any, **__: Any) -> None:
+        return None
+
+    def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
         self.on_recall()
         if self.recall_error is not None:
             raise self.recall_error
-        return super().recall_for(*user, **question)
+        return super().recall(question, at_least=at_least)
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
         self.on_rank()
@@ -68,9 +71,11 @@ class Faulty(Engine):
 class KnowsEverything(Engine):
     """An engine for a user who has seen every dataset."""
 
-    def recall_for(self, *_: Any, anchor: int | None, keep: Keep | None, at_least: int) -> tuple[Question, Candidates]:
-        question = Question(anchor, User(seen=np.arange(len(self.contents.catalogue), dtype=np.int32)), keep)
-        return question, self.recall(question, at_least=at_least)
+    def at_once(self, *_: Any, **__: Any) -> None:
+        return None
+
+    def user(self, *_: Any) -> User:
+        return User(seen=np.arange(len(self.contents.catalogue), dtype=np.int32))
 
 
 class SlowStore(MemoryStore):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -59,13 +59,19 @@ PATIENCE_SECONDS = 30.0
 
 
 class Watched(Engine):
-    """An engine that keeps what it ranked last."""
+    """An engine that keeps what it ranked last, and does so step by step when told."""
 
-    candidates: Candidates
     ranked: Ranked
+    by_steps = False
+
+    def at_once(self, *user: Any, **question: Any) -> tuple[Ranked, float] | None:
+        done = None if self.by_steps else super().at_once(*user, **question)
+        if done is not None:
+            self.ranked = done[0]
+        return done
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
-        self.candidates = candidates
+        assert self.by_steps
         self.ranked = super().rank(question, candidates, limit)
         return self.ranked
 
@@ -210,9 +216,12 @@ async def test_training_features_are_the_served_ones_bit_for_bit(
             (Query(Endpoint.USER, 10, user_id=user_id), Question(None, asking)),
         ):
             candidates, matrix = consider(question, knowledge, offline.stats, offline.records.end)
-            await path.answer(query, arm, Budget(time.perf_counter, PATIENCE_SECONDS))
-            np.testing.assert_array_equal(engine.candidates.items, candidates.items)
-            np.testing.assert_array_equal(_bits(engine.ranked.considered), _bits(matrix))
+            for by_steps in (False, True):
+                engine.by_steps = by_steps
+                await path.answer(query, arm, Budget(time.perf_counter, PATIENCE_SECONDS))
+                ranked = engine.ranked
+                np.testing.assert_array_equal(ranked.items, candidates.items[ranked.rows])
+                np.testing.assert_array_equal(_bits(ranked.considered), _bits(matrix))
             asked += 1
         with_news += len(now.seen) != len(before.seen)
     assert asked == 3 * USERS

@@ -16,7 +16,7 @@ from monitoring.process import (
 )
 from monitoring.settings import MonitoringSettings
 from monitoring.tracing import headers as trace_headers
-from monitoring.tracing import span
+from monitoring.tracing import is_traced, span
 
 __all__ = [
     "Facts",
@@ -27,6 +27,7 @@ __all__ = [
     "facts",
     "flush",
     "init",
+    "is_traced",
     "log_redaction",
     "recovered",
     "redacted",

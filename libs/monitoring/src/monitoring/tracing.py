@@ -32,8 +32,18 @@ def sampler(rate: float, ignored: Iterable[str]) -> Callable[[dict[str, Any]], f
 
 def span(op: str, name: str | None = None) -> AbstractContextManager[None]:
     """Time a block as a part of the current trace; outside of one, or when that is not sampled, do nothing."""
+    parent = _sampled()
+    return _NOTHING if parent is None else _child(parent, op, name)
+
+
+def is_traced() -> bool:
+    """Return whether spans are timed here."""
+    return _sampled() is not None
+
+
+def _sampled() -> Span | None:
     parent = _current.get()
-    return _NOTHING if parent is None or not parent.sampled else _child(parent, op, name)
+    return parent if parent is not None and parent.sampled else None
 
 
 def transaction(

@@ -203,10 +203,10 @@ def _answered(
     tables: tuple[Any, ...],
     scratch: tuple[Any, ...],
     items: tuple[Any, ...],
-    diversity: tuple[Any, ...],
+    diversity: tuple[float, float, int],
     trees: tuple[Any, ...],
 ) -> tuple[Any, ...]:
-    """Do what `Engine.at_once` does: to call compiled code, and hand arrays over, costs as much as some of its steps."""
+    """Do what `Engine.at_once` does: to hand arrays over costs as much as some of its steps."""
     began = seconds()
     history, weights, seen = interest(
         long_term, long_term_start, long_term_count, live, live_start, live_count, *catalogue
@@ -231,7 +231,7 @@ def _ranked(
     anchor: int,
     limit: int,
     knowledge: tuple[Any, ...],
-    diversity: tuple[Any, ...],
+    diversity: tuple[float, float, int],
     trees: tuple[Any, ...],
 ) -> _Chosen:
     """Do all steps of `Engine.rank` by a forest at once."""

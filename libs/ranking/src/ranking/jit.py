@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 from llvmlite import ir
@@ -43,8 +43,7 @@ def _stamp() -> str:
     return digest.hexdigest()
 
 
-@intrinsic
-def seconds(_typing: Any) -> Any:
+def _seconds(_typing: Any) -> Any:
     """Return the time (s) of a clock that only goes forward, in compiled code."""
 
     def codegen(_context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
@@ -58,3 +57,6 @@ def seconds(_typing: Any) -> Any:
         return builder.fadd(now, builder.fmul(part, ir.Constant(ir.DoubleType(), 1e-9)))
 
     return types.float64(), codegen
+
+
+seconds = cast("Callable[[], float]", intrinsic(_seconds))

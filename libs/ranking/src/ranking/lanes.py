@@ -1,7 +1,7 @@
 """Steps on many rows at once, written for LLVM where Numba has no words for them; on any CPU they give the same bits.
 
-A row is a bit of a 64-bit word. `LANES` rows are compared at once, and `WORDS` words are what a tree takes at once. `add` is
-for CPUs that `CAN_ADD`.
+A row is a bit of a 64-bit word. `LANES` rows are compared at once, and `WORDS` words are what a tree takes at once.
+`add` is for CPUs that `CAN_ADD`.
 """
 
 # mypy: disable-error-code="no-untyped-call"

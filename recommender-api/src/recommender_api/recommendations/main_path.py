@@ -4,12 +4,14 @@ import logging
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 import monitoring
 from contracts import redis_keys
 from contracts.features import CHANNELS, FEATURES
 from contracts.user_blob import PackedHistory
 from ranking.engine import Engine, Question, Ranked
+from ranking.recall import Candidates
 from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.metrics import Metrics
 from recommender_api.models import Arm
@@ -41,6 +43,26 @@ class MainPath(Protocol):
         ...
 
 
+# What ranking gives, and the ends of the items' JSON.
+_Found = tuple[Ranked, list[bytes]]
+
+
+class _Asked(NamedTuple):
+    """A question, whom it is put to, and what is known of who asks."""
+
+    query: Query
+    engine: Engine
+    features: NDArray[np.float32] | None
+    long_term: PackedHistory
+    live: PackedHistory
+
+    @property
+    def anchor(self) -> int | None:
+        """The position of the dataset that is asked about."""
+        dataset_id = self.query.dataset_id
+        return None if dataset_id is None else self.engine.contents.catalogue.position(dataset_id)
+
+
 def served_by(arm: Arm) -> Served:
     """Return what an answer says of the model that gave it."""
     return Served(arm.name, arm.version, arm.variant, arm.experiment)
@@ -67,38 +89,21 @@ class RankedPath:
         sequence, live = (0, PackedHistory()) if blobs is None else blobs.live(values)
         version = None if snapshot is None else snapshot.version
         if cached is not None:
-            found = self._cached(cached, result_key)
-            if found is not None and found.sequence == sequence and found.snapshot == version:
-                return Answered(found, fresh=False)
+            kept = self._cached(cached, result_key)
+            if kept is not None and kept.sequence == sequence and kept.snapshot == version:
+                return Answered(kept, fresh=False)
 
-        features, history = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
-        engine = arm.model.engine
+        known = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
         budget.check("reading Redis")
-        try:
-            catalogue = engine.contents.catalogue
-            anchor = None if query.dataset_id is None else catalogue.position(query.dataset_id)
-            keep = query.filters.over(catalogue)
-            with monitoring.span("recall"):
-                question, candidates = engine.recall_for(
-                    features, history, live, anchor=anchor, keep=keep, at_least=query.limit
-                )
-        except Exception as error:  # a fault in the model must cost no answer
-            raise RecallFailedError(str(error)) from error
-        self._metrics.stages.observe("recall", budget.end_stage())
-        budget.check("recall")
-        if not len(candidates.items):
-            return Answered(_nothing(engine, question, served_by(arm)), fresh=False)
-
-        try:
-            with monitoring.span("rank"):
-                ranked = engine.rank(question, candidates, query.limit)
-            ends = (
-                _explained(engine, ranked) if query.explain else [BY_CHANNELS[code] for code in ranked.codes.tolist()]
-            )
-        except Exception as error:  # a fault in the model must cost no answer
-            raise RankFailedError(str(error)) from error
-        self._metrics.stages.observe("rank", budget.end_stage())
+        asked = _Asked(query, arm.model.engine, *known, live)
+        found = self._at_once(asked, budget)
+        if found is None:
+            question, candidates = self._recalled(asked, budget)
+            if not len(candidates.items):
+                return Answered(_nothing(asked.engine, question, served_by(arm)), fresh=False)
+            found = self._ranked(asked, question, candidates, budget)
         budget.check("ranking")
+        ranked, ends = found
         answer = answer_of(
             arm.model,
             served_by(arm),
@@ -109,6 +114,45 @@ class RankedPath:
             snapshot=version,
         )
         return Answered(answer, result_key=result_key)
+
+    def _at_once(self, asked: _Asked, budget: Budget) -> _Found | None:
+        """Return what most questions find: for them, to go from step to step costs as much as some of the steps."""
+        query, engine, features, long_term, live = asked
+        if query.explain or not query.filters.refuse_nothing or monitoring.is_traced():
+            return None
+        try:
+            done = engine.at_once(features, long_term, live, anchor=asked.anchor, limit=query.limit)
+        except Exception:  # noqa: BLE001 - the steps meet it too, and tell which of them failed
+            return None
+        if done is None:
+            return None
+        ranked, recall_seconds = done
+        self._metrics.stages.observe("recall", recall_seconds)
+        self._metrics.stages.observe("rank", budget.end_stage() - recall_seconds)
+        return ranked, _unexplained(ranked)
+
+    def _recalled(self, asked: _Asked, budget: Budget) -> tuple[Question, Candidates]:
+        query, engine, features, long_term, live = asked
+        try:
+            keep = query.filters.over(engine.contents.catalogue)
+            with monitoring.span("recall"):
+                question = Question(asked.anchor, engine.user(features, long_term, live), keep)
+                candidates = engine.recall(question, at_least=query.limit)
+        except Exception as error:  # a fault in the model must cost no answer
+            raise RecallFailedError(str(error)) from error
+        self._metrics.stages.observe("recall", budget.end_stage())
+        budget.check("recall")
+        return question, candidates
+
+    def _ranked(self, asked: _Asked, question: Question, candidates: Candidates, budget: Budget) -> _Found:
+        try:
+            with monitoring.span("rank"):
+                ranked = asked.engine.rank(question, candidates, asked.query.limit)
+            ends = _explained(asked.engine, ranked) if asked.query.explain else _unexplained(ranked)
+        except Exception as error:  # a fault in the model must cost no answer
+            raise RankFailedError(str(error)) from error
+        self._metrics.stages.observe("rank", budget.end_stage())
+        return ranked, ends
 
     def _cached(self, data: bytes, key: str) -> StoredAnswer | None:
         try:
@@ -124,6 +168,10 @@ def _nothing(engine: Engine, question: Question, served: Served) -> StoredAnswer
     if question.keep is not None and not question.keep(everything[everything != question.anchor]).any():
         return StoredAnswer(served, [], b"[]")
     raise NoCandidatesError("the user has seen every dataset that may be shown")
+
+
+def _unexplained(ranked: Ranked) -> list[bytes]:
+    return [BY_CHANNELS[code] for code in ranked.codes.tolist()]
 
 
 def _explained(engine: Engine, ranked: Ranked) -> list[bytes]:

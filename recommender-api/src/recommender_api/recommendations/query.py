@@ -30,9 +30,14 @@ class Filters(NamedTuple):
     max_price: float | None = None
     tag: str | None = None
 
+    @property
+    def refuse_nothing(self) -> bool:
+        """Whether an answer may hold anything."""
+        return not self.exclude and self.max_price is None and self.tag is None
+
     def over(self, catalogue: Catalogue) -> Keep | None:
         """Return the filter over positions of a catalogue, None if it refuses nothing."""
-        if not self.exclude and self.max_price is None and self.tag is None:
+        if self.refuse_nothing:
             return None
         excluded = catalogue.positions(np.array(sorted(self.exclude), np.int64))
         tagged = None if self.tag is None else catalogue.tagged(self.tag)
