@@ -33,7 +33,7 @@ from pipeline.snapshot import user_blobs
 from pipeline.train import TrainSettings, train_on, training_past
 from pipeline.train.questions import Knowledge, consider, user_at
 from ranking.bundle import BundleContents
-from ranking.engine import Engine, Question, Ranked
+from ranking.engine import Best, Engine, Question, Ranked
 from ranking.item_stats import ItemStats
 from ranking.recall import Candidates, Neighbours, RecallSettings
 from recommender_api.features import SnapshotWatch
@@ -59,15 +59,16 @@ PATIENCE_SECONDS = 30.0
 
 
 class Watched(Engine):
-    """An engine that keeps what it ranked last, and does so step by step when told."""
+    """An engine that keeps what it ranked last, at once or, when told so, step by step."""
 
-    ranked: Ranked
     by_steps = False
+    best: Best
+    ranked: Ranked
 
-    def at_once(self, *user: Any, **question: Any) -> tuple[Ranked, float] | None:
+    def at_once(self, *user: Any, **question: Any) -> tuple[Best, float] | None:
         done = None if self.by_steps else super().at_once(*user, **question)
         if done is not None:
-            self.ranked = done[0]
+            self.best = done[0]
         return done
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
@@ -219,9 +220,11 @@ async def test_training_features_are_the_served_ones_bit_for_bit(
             for by_steps in (False, True):
                 engine.by_steps = by_steps
                 await path.answer(query, arm, Budget(time.perf_counter, PATIENCE_SECONDS))
-                ranked = engine.ranked
-                np.testing.assert_array_equal(ranked.items, candidates.items[ranked.rows])
-                np.testing.assert_array_equal(_bits(ranked.considered), _bits(matrix))
+            ranked = engine.ranked
+            np.testing.assert_array_equal(ranked.items, candidates.items[ranked.rows])
+            np.testing.assert_array_equal(_bits(ranked.considered), _bits(matrix))
+            for at_once, step_by_step in zip(engine.best, ranked.best, strict=True):
+                np.testing.assert_array_equal(at_once, step_by_step)
             asked += 1
         with_news += len(now.seen) != len(before.seen)
     assert asked == 3 * USERS

@@ -91,7 +91,7 @@ def test_what_is_done_at_once_is_what_is_done_step_by_step(engine: Engine) -> No
         for steps in (engine, by_booster):
             question = Question(anchor, steps.user(features, long_term, live))
             ranked = steps.rank(question, steps.recall(question), 20)
-            for one, other in zip(at_once[0], ranked, strict=True):
+            for one, other in zip(at_once[0], ranked.best, strict=True):
                 np.testing.assert_array_equal(one, other)
 
 

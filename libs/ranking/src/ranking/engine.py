@@ -30,17 +30,27 @@ class Question(NamedTuple):
     keep: Keep | None = None
 
 
-class Ranked(NamedTuple):
-    """The best k candidates, best first: positions int32, scores in 0..1 float32, and the code of their channels.
+class Best(NamedTuple):
+    """The best k candidates, best first: positions int32, scores in 0..1 float32, and the code of their channels."""
 
-    They are `rows` of the features that were `considered`, [m, len(FEATURES)].
-    """
-
-    rows: NDArray[np.int64]
     items: NDArray[np.int32]
     codes: NDArray[np.int64]
     scores: NDArray[np.float32]
+
+
+class Ranked(NamedTuple):
+    """The same as `rows` of the features that were `considered`, [m, len(FEATURES)]."""
+
+    items: NDArray[np.int32]
+    codes: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    rows: NDArray[np.int64]
     considered: NDArray[np.float32]
+
+    @property
+    def best(self) -> Best:
+        """The candidates alone."""
+        return Best(self.items, self.codes, self.scores)
 
     @property
     def channels(self) -> list[tuple[str, ...]]:
@@ -84,7 +94,7 @@ class Engine:
         *,
         anchor: int | None,
         limit: int,
-    ) -> tuple[Ranked, float] | None:
+    ) -> tuple[Best, float] | None:
         """Do what `user`, `recall` and `rank` do without a filter; return the time (s) that recall took of it, too.
 
         None where it has to be done step by step: there are too few candidates, or LightGBM is asked for their scores.
@@ -92,7 +102,7 @@ class Engine:
         forest = self.ranker.forest
         if forest is None:
             return None
-        enough, seconds, *ranked = _answered(
+        enough, seconds, *best = _answered(
             *long_term,
             *live,
             NOTHING_KNOWN if features is None else features,
@@ -105,7 +115,7 @@ class Engine:
             self._diversity,
             forest.arrays,
         )
-        return (Ranked(*ranked), seconds) if enough else None
+        return (Best(*best), seconds) if enough else None
 
     def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
         """Return the candidates without the anchor, what the user has seen and what the filter refuses.
@@ -184,8 +194,9 @@ def select_best(
     return Ranked(*_arranged(order, raw, candidates.items, candidates.ranks), matrix)
 
 
-# What compiled code returns of a `Ranked`.
-_Chosen = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
+# What a `Ranked` is made of, by itself and with what was considered.
+_Arranged = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
+_Ranked = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
 
 @compiled
@@ -216,8 +227,8 @@ def _answered(
     enough = len(found) >= limit
     if not enough:
         found, scores, ranks = found[:0], scores[:0], ranks[:0]
-    chosen = _ranked(found, scores, ranks, features, history, weights, anchor, limit, items, diversity, trees)
-    return (enough, took, *chosen)
+    best = _ranked(found, scores, ranks, features, history, weights, anchor, limit, items, diversity, trees)
+    return (enough, took, *best[:3])
 
 
 @compiled
@@ -233,7 +244,7 @@ def _ranked(
     knowledge: tuple[Any, ...],
     diversity: tuple[float, float, int],
     trees: tuple[Any, ...],
-) -> _Chosen:
+) -> _Ranked:
     """Do all steps of `Engine.rank` by a forest at once."""
     item_rows, content, provider, log_price = knowledge
     values = filled(
@@ -253,8 +264,8 @@ def shown(raw: NDArray[np.float64]) -> NDArray[np.float32]:
 @compiled
 def _arranged(
     order: NDArray[np.int64], raw: NDArray[np.float64], items: NDArray[np.int32], ranks: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.float32]]:
-    """Return the chosen rows by score, their items, the codes of the channels that proposed them, and their scores."""
+) -> _Arranged:
+    """Return the chosen by score: their items, the codes of the channels that proposed them, their scores and rows."""
     count = len(order)
     rows = np.empty(count, np.int64)
     for number in range(count):
@@ -271,4 +282,4 @@ def _arranged(
         found[place] = items[rows[place]]
         for channel in range(ranks.shape[1]):
             codes[place] |= np.int64(ranks[rows[place], channel] > 0) << channel
-    return rows, found, codes, shown(raw[rows])
+    return found, codes, shown(raw[rows]), rows

@@ -26,8 +26,8 @@ def answer(engine: Engine, request: GoldenRequest, limit: int) -> tuple[list[int
     question = Question(anchor, engine.user(features, history))
     ranked = engine.rank(question, engine.recall(question), limit)
     positions, scores = ranked.items.tolist(), ranked.scores.tolist()
-    at_once = engine.at_once(features, history, PackedHistory(), anchor=anchor, limit=limit)
-    if at_once is not None and (at_once[0].items.tolist(), at_once[0].scores.tolist()) != (positions, scores):
+    done = engine.at_once(features, history, PackedHistory(), anchor=anchor, limit=limit)
+    if done is not None and (done[0].items.tolist(), done[0].scores.tolist()) != (positions, scores):
         raise GoldenMismatchError("a golden request has one answer at once and another step by step")
     return engine.contents.catalogue.ids[positions].tolist(), scores
 

@@ -30,7 +30,7 @@ def answer_of(
 
     `ends` are the items' JSON from behind the score: what the functions below return.
     """
-    ids: list[int] = model.engine.contents.catalogue.ids[positions].tolist()
+    ids: list[int] = model.engine.contents.catalogue.ids.take(positions).tolist()
     if not ids:
         return StoredAnswer(served, ids, b"[]", sequence, snapshot)
     written = orjson.dumps(np.asarray(scores, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")

@@ -10,7 +10,7 @@ import monitoring
 from contracts import redis_keys
 from contracts.features import CHANNELS, FEATURES
 from contracts.user_blob import PackedHistory
-from ranking.engine import Engine, Question, Ranked
+from ranking.engine import Best, Engine, Question, Ranked
 from ranking.recall import Candidates
 from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.metrics import Metrics
@@ -43,8 +43,8 @@ class MainPath(Protocol):
         ...
 
 
-# What ranking gives, and the ends of the items' JSON.
-_Found = tuple[Ranked, list[bytes]]
+# What an answer shows, and the ends of its items' JSON.
+_Found = tuple[Best, list[bytes]]
 
 
 class _Asked(NamedTuple):
@@ -103,12 +103,12 @@ class RankedPath:
                 return Answered(_nothing(asked.engine, question, served_by(arm)), fresh=False)
             found = self._ranked(asked, question, candidates, budget)
         budget.check("ranking")
-        ranked, ends = found
+        best, ends = found
         answer = answer_of(
             arm.model,
             served_by(arm),
-            ranked.items,
-            ranked.scores,
+            best.items,
+            best.scores,
             ends,
             sequence=sequence,
             snapshot=version,
@@ -126,10 +126,10 @@ class RankedPath:
             return None
         if done is None:
             return None
-        ranked, recall_seconds = done
+        best, recall_seconds = done
         self._metrics.stages.observe("recall", recall_seconds)
         self._metrics.stages.observe("rank", budget.end_stage() - recall_seconds)
-        return ranked, _unexplained(ranked)
+        return best, _unexplained(best)
 
     def _recalled(self, asked: _Asked, budget: Budget) -> tuple[Question, Candidates]:
         query, engine, features, long_term, live = asked
@@ -148,11 +148,11 @@ class RankedPath:
         try:
             with monitoring.span("rank"):
                 ranked = asked.engine.rank(question, candidates, asked.query.limit)
-            ends = _explained(asked.engine, ranked) if asked.query.explain else _unexplained(ranked)
+            ends = _explained(asked.engine, ranked) if asked.query.explain else _unexplained(ranked.best)
         except Exception as error:  # a fault in the model must cost no answer
             raise RankFailedError(str(error)) from error
         self._metrics.stages.observe("rank", budget.end_stage())
-        return ranked, ends
+        return ranked.best, ends
 
     def _cached(self, data: bytes, key: str) -> StoredAnswer | None:
         try:
@@ -170,8 +170,8 @@ def _nothing(engine: Engine, question: Question, served: Served) -> StoredAnswer
     raise NoCandidatesError("the user has seen every dataset that may be shown")
 
 
-def _unexplained(ranked: Ranked) -> list[bytes]:
-    return [BY_CHANNELS[code] for code in ranked.codes.tolist()]
+def _unexplained(best: Best) -> list[bytes]:
+    return [BY_CHANNELS[code] for code in best.codes.tolist()]
 
 
 def _explained(engine: Engine, ranked: Ranked) -> list[bytes]:
