@@ -33,7 +33,7 @@ from pipeline.snapshot import user_blobs
 from pipeline.train import TrainSettings, train_on, training_past
 from pipeline.train.questions import Knowledge, consider, user_at
 from ranking.bundle import BundleContents
-from ranking.engine import Best, Engine, Question, Ranked
+from ranking.engine import AtOnce, Best, Engine, Question, Ranked
 from ranking.item_stats import ItemStats
 from ranking.recall import Candidates, Neighbours, RecallSettings
 from recommender_api.features import SnapshotWatch
@@ -65,10 +65,10 @@ class Watched(Engine):
     best: Best
     ranked: Ranked
 
-    def at_once(self, *user: Any, **question: Any) -> tuple[Best, float] | None:
+    def at_once(self, *user: Any, **question: Any) -> AtOnce | None:
         done = None if self.by_steps else super().at_once(*user, **question)
         if done is not None:
-            self.best = done[0]
+            self.best = done.best
         return done
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:

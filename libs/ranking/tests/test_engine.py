@@ -87,11 +87,12 @@ def test_what_is_done_at_once_is_what_is_done_step_by_step(engine: Engine) -> No
         features = np.array([2.0, 0.25, 4.0], np.float32) if anchor else None
         at_once = engine.at_once(features, long_term, live, anchor=anchor, limit=20)
         assert at_once is not None
-        assert 0 < at_once[1] < 1
+        assert 0 < at_once.recall_seconds < 1
+        assert 0 < at_once.rank_seconds < 1
         for steps in (engine, by_booster):
             question = Question(anchor, steps.user(features, long_term, live))
             ranked = steps.rank(question, steps.recall(question), 20)
-            for one, other in zip(at_once[0], ranked.best, strict=True):
+            for one, other in zip(at_once.best, ranked.best, strict=True):
                 np.testing.assert_array_equal(one, other)
 
 

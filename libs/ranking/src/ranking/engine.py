@@ -38,6 +38,14 @@ class Best(NamedTuple):
     scores: NDArray[np.float32]
 
 
+class AtOnce(NamedTuple):
+    """The best, and how long (s) it took to recall and to rank the candidates."""
+
+    best: Best
+    recall_seconds: float
+    rank_seconds: float
+
+
 class Ranked(NamedTuple):
     """The same as `rows` of the features that were `considered`, [m, len(FEATURES)]."""
 
@@ -94,15 +102,15 @@ class Engine:
         *,
         anchor: int | None,
         limit: int,
-    ) -> tuple[Best, float] | None:
-        """Do what `user`, `recall` and `rank` do without a filter; return the time (s) that recall took of it, too.
+    ) -> AtOnce | None:
+        """Do what `user`, `recall` and `rank` do without a filter.
 
         None where it has to be done step by step: there are too few candidates, or LightGBM is asked for their scores.
         """
         forest = self.ranker.forest
         if forest is None:
             return None
-        enough, seconds, *best = _answered(
+        enough, recall_seconds, rank_seconds, *best = _answered(
             *long_term,
             *live,
             NOTHING_KNOWN if features is None else features,
@@ -115,7 +123,7 @@ class Engine:
             self._diversity,
             forest.arrays,
         )
-        return (Best(*best), seconds) if enough else None
+        return AtOnce(Best(*best), recall_seconds, rank_seconds) if enough else None
 
     def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
         """Return the candidates without the anchor, what the user has seen and what the filter refuses.
@@ -223,12 +231,12 @@ def _answered(
         long_term, long_term_start, long_term_count, live, live_start, live_count, *catalogue
     )
     found, scores, ranks = proposed(anchor, history, weights, seen, *tables, *scratch)
-    took = seconds() - began
+    recalled = seconds()
     enough = len(found) >= limit
     if not enough:
         found, scores, ranks = found[:0], scores[:0], ranks[:0]
     best = _ranked(found, scores, ranks, features, history, weights, anchor, limit, items, diversity, trees)
-    return (enough, took, *best[:3])
+    return (enough, recalled - began, seconds() - recalled, *best[:3])
 
 
 @compiled

@@ -27,7 +27,7 @@ def answer(engine: Engine, request: GoldenRequest, limit: int) -> tuple[list[int
     ranked = engine.rank(question, engine.recall(question), limit)
     positions, scores = ranked.items.tolist(), ranked.scores.tolist()
     done = engine.at_once(features, history, PackedHistory(), anchor=anchor, limit=limit)
-    if done is not None and (done[0].items.tolist(), done[0].scores.tolist()) != (positions, scores):
+    if done is not None and (done.best.items.tolist(), done.best.scores.tolist()) != (positions, scores):
         raise GoldenMismatchError("a golden request has one answer at once and another step by step")
     return engine.contents.catalogue.ids[positions].tolist(), scores
 

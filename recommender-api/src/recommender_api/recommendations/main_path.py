@@ -10,7 +10,7 @@ import monitoring
 from contracts import redis_keys
 from contracts.features import CHANNELS, FEATURES
 from contracts.user_blob import PackedHistory
-from ranking.engine import Best, Engine, Question, Ranked
+from ranking.engine import AtOnce, Best, Engine, Question, Ranked
 from ranking.recall import Candidates
 from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.metrics import Metrics
@@ -20,6 +20,7 @@ from recommender_api.recommendations.errors import NoCandidatesError, RankFailed
 from recommender_api.recommendations.items import BY_CHANNELS, answer_of, explained
 from recommender_api.recommendations.query import Query
 from recommender_api.recommendations.stored import MalformedAnswerError, Served, StoredAnswer
+from recommender_api.recommendations.together import Together
 from recommender_api.redis_store import GuardedStore
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,10 @@ class _Asked(NamedTuple):
         dataset_id = self.query.dataset_id
         return None if dataset_id is None else self.engine.contents.catalogue.position(dataset_id)
 
+    def at_once(self) -> AtOnce | None:
+        """Return the answer, if it needs no steps."""
+        return self.engine.at_once(self.features, self.long_term, self.live, anchor=self.anchor, limit=self.query.limit)
+
 
 def served_by(arm: Arm) -> Served:
     """Return what an answer says of the model that gave it."""
@@ -75,6 +80,7 @@ class RankedPath:
         self._store = store
         self._snapshots = snapshots
         self._metrics = metrics
+        self._together = Together()
 
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> Answered:
         """See `MainPath`."""
@@ -96,7 +102,7 @@ class RankedPath:
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
         budget.check("reading Redis")
         asked = _Asked(query, arm.model.engine, *known, live)
-        found = self._at_once(asked, budget)
+        found = await self._at_once(asked, budget)
         if found is None:
             question, candidates = self._recalled(asked, budget)
             if not len(candidates.items):
@@ -115,20 +121,18 @@ class RankedPath:
         )
         return Answered(answer, result_key=result_key)
 
-    def _at_once(self, asked: _Asked, budget: Budget) -> _Found | None:
+    async def _at_once(self, asked: _Asked, budget: Budget) -> _Found | None:
         """Return what most questions find: for them, to go from step to step costs as much as some of the steps."""
-        query, engine, features, long_term, live = asked
+        query = asked.query
         if query.explain or not query.filters.refuse_nothing or monitoring.is_traced():
             return None
-        try:
-            done = engine.at_once(features, long_term, live, anchor=asked.anchor, limit=query.limit)
-        except Exception:  # noqa: BLE001 - the steps meet it too, and tell which of them failed
-            return None
+        done = await self._together.rank(asked.at_once)
+        budget.end_stage()
         if done is None:
             return None
-        best, recall_seconds = done
+        best, recall_seconds, rank_seconds = done
         self._metrics.stages.observe("recall", recall_seconds)
-        self._metrics.stages.observe("rank", budget.end_stage() - recall_seconds)
+        self._metrics.stages.observe("rank", rank_seconds)
         return best, _unexplained(best)
 
     def _recalled(self, asked: _Asked, budget: Budget) -> tuple[Question, Candidates]:
