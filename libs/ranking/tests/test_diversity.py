@@ -92,6 +92,18 @@ def test_without_diversity_the_best_are_chosen() -> None:
     assert engine.rank(Question(5), candidates, 10).items.tolist() == every.items.tolist()[:10]
 
 
+@pytest.mark.parametrize("limit", [0, 1, 40, 300, 400])
+@pytest.mark.parametrize("spread", [0.0, 1e-300, 1.0, 1e308])
+@pytest.mark.parametrize("outlier", [0.0, 1e12, np.inf, -np.inf])
+def test_the_best_are_those_of_a_stable_sort_however_the_scores_lie(limit: int, spread: float, outlier: float) -> None:
+    rng = np.random.default_rng(2)
+    raw = np.round(rng.normal(size=300).clip(-1.5, 1.5), 1) * spread
+    raw[rng.choice(300, 2)] = outlier
+    catalogue = table(np.zeros((300, 1), np.float32), np.zeros(300, np.int32))
+    best = choose(raw, np.arange(300, dtype=np.int32), catalogue, NO_DIVERSITY, limit)
+    assert best.tolist() == np.argsort(-raw, kind="stable")[:limit].tolist()
+
+
 def test_answers_are_less_alike_and_still_best_first() -> None:
     contents = tiny_contents()
     engine, plain = Engine(contents), Engine(replace(contents, diversity=NO_DIVERSITY))
