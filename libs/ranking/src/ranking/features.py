@@ -1,22 +1,14 @@
 """The ranker's input, computed here and nowhere else."""
 
-# mypy: disable-error-code="no-untyped-call"
-# ruff: noqa: ARG001 - a step's parameters say how it is called; the writer of its code gets their values.
-
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.core.errors import TypingError
 from numpy.typing import NDArray
 
 from contracts.features import CHANNELS, FEATURES, ITEM_FEATURES
 from ranking.forest import Columns
 from ranking.jit import compiled
-from ranking.lanes import _data, _slot, _step, _vector_at, whole_lanes
+from ranking.lanes import four_sums, whole_lanes
 from ranking.recall import Candidates
 from ranking.user import User
 
@@ -35,7 +27,6 @@ _USER_PROVIDER = _COLUMN["user_provider_share"]
 _ANCHOR_SIMILARITY = _COLUMN["anchor_content_similarity"]
 _ANCHOR_PRICE_GAP = _COLUMN["anchor_price_gap"]
 _ANCHOR_PROVIDER = _COLUMN["anchor_same_provider"]
-_INT64, _FOUR = ir.IntType(64), ir.VectorType(ir.FloatType(), 4)
 
 
 @dataclass(frozen=True)
@@ -197,36 +188,8 @@ def _dot(left: NDArray[np.float32], row: int, right: NDArray[np.float32], other:
     """
     width = left.shape[1]
     whole = width // 4 * 4
-    a, b, c, d = _four_sums(left, row * width, right, other * width, whole)
+    a, b, c, d = four_sums(left, row * width, right, other * width, whole)
     for rest in range(whole, width):
         a += left[row, rest] * right[other, rest]
     product: np.float32 = (a + b) + (c + d)
     return product
-
-
-@_step
-def _four_sums(_typing: Any, left: Any, start: Any, right: Any, other: Any, count: Any) -> tuple[Any, Any]:
-    """Return the sums of every fourth product of left[start:][:count] and right[other:][:count], from all four starts.
-
-    Both are float32 [n, d] read as one row after another; `count` is a multiple of 4. In Numba's own loop over four
-    sums LLVM finds no vector.
-    """
-    if not all(array.layout == "C" and array.dtype == types.float32 for array in (left, right)):
-        raise TypingError("vectors must be float32, row after row")
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = [_data(context, builder, signature, arguments, which) for which in (0, 2)]
-        sums = _slot(builder, ir.Constant(_FOUR, [0.0] * 4))
-        first, step = ir.Constant(_INT64, 0), ir.Constant(_INT64, 4)
-        with cgutils.for_range_slice(builder, first, arguments[4], step) as (at, _):
-            places = (builder.add(begin, at) for begin in (arguments[1], arguments[3]))
-            values = [
-                builder.load(_vector_at(builder, data, place, _FOUR), align=4)
-                for data, place in zip(vectors, places, strict=True)
-            ]
-            builder.store(builder.fadd(builder.load(sums), builder.fmul(*values)), sums)
-        found = builder.load(sums)
-        lanes = [builder.extract_element(found, ir.Constant(_INT64, lane)) for lane in range(4)]
-        return context.make_tuple(builder, signature.return_type, lanes)
-
-    return types.UniTuple(types.float32, 4)(left, types.intp, right, types.intp, types.intp), codegen
