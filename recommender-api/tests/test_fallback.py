@@ -53,7 +53,9 @@ class Faulty(Engine):
         self.on_rank: Callable[[], None] = lambda: None
 
     def at_once(self, *_: Any, **__: Any) -> None:
-        return None
+        error = self.recall_error or self.rank_error
+        if error is not None:
+            raise error
 
     def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
         self.on_recall()

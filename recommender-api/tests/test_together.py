@@ -1,0 +1,52 @@
+"""Questions that are asked at the same time are ranked one right after another, and none answers for another."""
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ranking.engine import AtOnce, Best
+from recommender_api.recommendations.together import MOST, Together
+
+pytestmark = pytest.mark.anyio
+
+DONE = AtOnce(Best(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32)), 0.0, 0.0)
+
+
+def failing() -> AtOnce:
+    raise ZeroDivisionError
+
+
+async def test_each_gets_its_own_result_and_a_failure_is_nobody_elses() -> None:
+    together = Together()
+    results = await asyncio.gather(
+        *(together.rank(rank) for rank in (lambda: DONE, failing, lambda: None, lambda: DONE))
+    )
+    assert results == [DONE, None, None, DONE]
+
+
+async def test_other_work_goes_on_between_so_many_questions() -> None:
+    together, ranked = Together(), list[int]()
+
+    def rank(number: int) -> Callable[[], AtOnce]:
+        def note() -> AtOnce:
+            ranked.append(number)
+            return DONE
+
+        return note
+
+    asked = [together.rank(rank(number)) for number in range(2 * MOST + 1)]
+    turns = []
+    while not asked[-1].done():
+        await asyncio.sleep(0)
+        turns.append(len(ranked))
+    assert ranked == list(range(len(asked)))
+    assert [after - before for before, after in zip([0, *turns], turns, strict=False)] == [MOST, MOST, 1]
+
+
+async def test_a_question_that_was_given_up_is_not_ranked() -> None:
+    together = Together()
+    given_up, waiting = together.rank(lambda: pytest.fail("nobody waits for it")), together.rank(lambda: DONE)
+    given_up.cancel()
+    assert await waiting == DONE
