@@ -74,6 +74,8 @@ def channels_of(codes: Iterable[int]) -> list[tuple[str, ...]]:
     return [_NAMES[code] for code in codes]
 
 
+# What no sum of votes is, as +0.0 is among them.
+_NO_VOTE = -0.0
 # Enough that one of a few thousand votes hardly meets another, and few enough to run through.
 _BUCKETS = 1024
 # So many are sorted faster by inserting one after another.
@@ -112,7 +114,7 @@ def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None
 class _Scratch(threading.local):
     """Arrays over the catalogue that a recall leaves as it found them: clearing them would cost more than using them.
 
-    They are: votes float64; whether an item has any, uint8; the items that have, int32, one more than there are;
+    They are: votes float64, `_NO_VOTE` where an item has none; the items that have, int32, one more than there are;
     rows of candidates int32; a set of items, a bit each, uint64. Nothing is in them between two recalls.
     """
 
@@ -124,8 +126,7 @@ class _Scratch(threading.local):
         if self._items < items:
             self._items = items
             self._arrays = (
-                np.zeros(items),
-                np.zeros(items, np.uint8),
+                np.full(items, _NO_VOTE),
                 np.zeros(items + 1, np.int32),
                 np.zeros(items, np.int32),
                 np.zeros((items + 63) // 64, np.uint64),
@@ -153,22 +154,21 @@ def proposed(
     sizes: tuple[int, ...],
     seed_items: int,
     totals: NDArray[np.float64],
-    known: NDArray[np.uint8],
     met: NDArray[np.int32],
     places: NDArray[np.int32],
     union: NDArray[np.uint64],
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return what `recall` does; `anchor` -1 is none, and the last five are `SCRATCH`."""
+    """Return what `recall` does; `anchor` -1 is none, and the last four are `SCRATCH`."""
     if anchor < 0:
         anchors, seeds, weights = history[:0], history[:seed_items], history_weights[:seed_items]
     else:
         anchors, weights = np.full(1, anchor, np.int32), np.ones(1, np.float32)
         seeds = anchors
     channels = (
-        _vote(behavior_items, behavior_scores, anchors, weights, sizes[0], totals, known, met),
-        _vote(content_items, content_scores, seeds, weights, sizes[1], totals, known, met),
-        _vote(vector_items, vector_scores, seeds, weights, sizes[2], totals, known, met),
-        _vote(behavior_items, behavior_scores, history, history_weights, sizes[3], totals, known, met),
+        _vote(behavior_items, behavior_scores, anchors, weights, sizes[0], totals, met),
+        _vote(content_items, content_scores, seeds, weights, sizes[1], totals, met),
+        _vote(vector_items, vector_scores, seeds, weights, sizes[2], totals, met),
+        _vote(behavior_items, behavior_scores, history, history_weights, sizes[3], totals, met),
         (popular_items[: sizes[4]].copy(), popular_scores[: sizes[4]].copy()),
     )
     for found, _ in channels:
@@ -219,36 +219,38 @@ def _vote(
     weights: NDArray[np.float32],
     size: int,
     totals: NDArray[np.float64],
-    known: NDArray[np.uint8],
     met: NDArray[np.int32],
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Add up the seeds' neighbours by weight and return the best `size`, descending; ties go to the lower position."""
-    count = 0
+    unmet = np.float64(_NO_VOTE).view(np.int64)
+    marks = totals.view(np.int64)
+    count = np.uint64(0)
     for number in range(len(seeds)):
-        weight = weights[number]
-        for column in range(items.shape[1]):
-            item = items[seeds[number], column]
+        weight, near, nearness = weights[number], items[seeds[number]], scores[seeds[number]]
+        for column in range(len(near)):
+            item = near[column]
             if item < 0:
                 continue
             # Without a branch: whether an item has been met before is anybody's guess.
             met[count] = item
-            count += 1 - known[item]
-            known[item] = 1
-            totals[item] += scores[seeds[number], column] * weight
+            count += np.uint64(marks[item] == unmet)
+            # A sum with +0.0 is never -0.0, the mark of an item without votes.
+            totals[item] += nearness[column] * weight + np.float32(0.0)
     summed = np.empty(count, np.float32)
-    total = np.float32(0.0)
     for number in range(count):
         item = met[number]
         summed[number] = totals[item]
-        total += summed[number]
-        totals[item], known[item] = 0.0, 0
-    if np.isnan(total):
-        raise ValueError("a neighbour's score is not a number")
+        totals[item] = _NO_VOTE
     # A float's bits, read as an integer, have the float's order (below zero once the other bits are turned).
     bits = summed.view(np.int32)
     keys = np.empty(count, np.int64)
+    highest = lowest = np.int32(0)
     for number in range(count):
-        keys[number] = -np.int64(_turned(bits[number])) << 32 | met[number]
+        turned = _turned(bits[number])
+        highest, lowest = max(highest, turned), min(lowest, turned)
+        keys[number] = -np.int64(turned) << 32 | met[number]
+    if np.isnan(_float(highest) + _float(lowest)):
+        raise ValueError("a neighbour's score is not a number")
     best = _least(keys, size)
     positions = np.empty(len(best), np.int32)
     values = np.empty(len(best), np.float32)
@@ -266,46 +268,51 @@ def _least(keys: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     Sorting guesses wrong at every other comparison, and a wrong guess costs as much as twenty right ones.
     """
     size = min(size, len(keys))
-    ascending = True
-    for number in range(1, len(keys)):
-        ascending &= keys[number - 1] < keys[number]
-    if ascending or size <= 0:  # the neighbours of one item, as the table has them
-        return keys[: max(size, 0)]
-    least, most = keys.min(), keys.max()
+    if size <= 0:
+        return keys[:0]
+    ascending = 1
+    while ascending < len(keys) and keys[ascending - 1] < keys[ascending]:
+        ascending += 1
+    if ascending == len(keys):  # the neighbours of one item, as the table has them
+        return keys[:size]
+    least = most = keys[0]
+    for key in keys:
+        least, most = min(least, key), max(most, key)
     shift = np.uint64(0)
     while np.uint64(most - least) >> shift >= np.uint64(_BUCKETS):
         shift += np.uint64(1)
     ends = np.zeros(_BUCKETS + 1, np.int32)
     for key in keys:
-        ends[np.int64(np.uint64(key - least) >> shift) + 1] += 1
-    used = 0
+        ends[(np.uint64(key - least) >> shift) + np.uint64(1)] += 1
+    used, largest = np.uint64(0), 0
     while ends[used] < size:
-        used += 1
-        ends[used] += ends[used - 1]
-    # Where the keys go that are past the last bucket that counts.
-    dealt = np.empty(ends[used] + 1, np.int64)
-    ends[used:] = len(dealt) - 1
+        used += np.uint64(1)
+        largest = max(largest, ends[used])
+        ends[used] += ends[used - np.uint64(1)]
+    few = np.empty(ends[used] + 1, np.int64)
+    count = np.uint64(0)
     for key in keys:
-        place = np.int64(np.uint64(key - least) >> shift)
-        dealt[ends[place]] = key
-        ends[place] += np.int32(place < used)
-    first = 0
-    for bucket in range(used):
-        if ends[bucket] - first > 1:
-            _sort(dealt, first, ends[bucket])
-        first = ends[bucket]
+        few[count] = key
+        count += np.uint64(np.uint64(key - least) >> shift < used)
+    dealt = np.empty(count, np.int64)
+    for number in range(count):
+        bucket = np.uint64(few[number] - least) >> shift
+        dealt[ends[bucket]] = few[number]
+        ends[bucket] += 1
+    if largest > _FEW:
+        dealt.sort()
+    else:
+        _insert(dealt)
     return dealt[:size]
 
 
 @compiled
-def _sort(keys: NDArray[np.int64], start: int, stop: int) -> None:
-    """Sort keys[start:stop], the few of a bucket, where they are; equal votes may have made them many."""
-    if stop - start > _FEW:
-        keys[start:stop] = np.sort(keys[start:stop])
-    for number in range(start + 1, stop):
+def _insert(keys: NDArray[np.int64]) -> None:
+    """Sort keys that are nearly sorted."""
+    for number in range(1, len(keys)):
         key = keys[number]
         place = number
-        while place > start and keys[place - 1] > key:
+        while place > 0 and keys[place - 1] > key:
             keys[place] = keys[place - 1]
             place -= 1
         keys[place] = key
@@ -314,3 +321,9 @@ def _sort(keys: NDArray[np.int64], start: int, stop: int) -> None:
 @compiled
 def _turned(bits: int) -> int:
     return bits if bits >= 0 else bits ^ 0x7FFFFFFF
+
+
+@compiled
+def _float(turned: int) -> np.float32:
+    """Return the float whose bits, `_turned`, these are."""
+    return np.int32(_turned(turned)).view(np.float32)
