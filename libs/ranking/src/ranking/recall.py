@@ -244,7 +244,8 @@ def _vote(
     # A float's bits, read as an integer, have the float's order (below zero once the other bits are turned).
     bits = summed.view(np.int32)
     keys = np.empty(count, np.int64)
-    highest = lowest = np.int32(0)
+    highest: Any = np.int32(0)
+    lowest: Any = np.int32(0)
     for number in range(count):
         turned = _turned(bits[number])
         highest, lowest = max(highest, turned), min(lowest, turned)
@@ -267,13 +268,8 @@ def _least(keys: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
     Sorting guesses wrong at every other comparison, and a wrong guess costs as much as twenty right ones.
     """
-    size = min(size, len(keys))
-    if size <= 0:
-        return keys[:0]
-    ascending = 1
-    while ascending < len(keys) and keys[ascending - 1] < keys[ascending]:
-        ascending += 1
-    if ascending == len(keys):  # the neighbours of one item, as the table has them
+    size = max(min(size, len(keys)), 0)
+    if size == 0 or _are_ascending(keys):  # the neighbours of one item, as the table has them
         return keys[:size]
     least = most = keys[0]
     for key in keys:
@@ -304,6 +300,14 @@ def _least(keys: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     else:
         _insert(dealt)
     return dealt[:size]
+
+
+@compiled
+def _are_ascending(keys: NDArray[np.int64]) -> bool:
+    place = 1
+    while place < len(keys) and keys[place - 1] < keys[place]:
+        place += 1
+    return place >= len(keys)
 
 
 @compiled

@@ -1,6 +1,6 @@
 """A user as the ranker sees one: long-term features, and a weighted recent history in catalogue positions."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,7 @@ def interest(
         positions[count], known[count] = place, entry
         held = place < len(catalogue) and catalogue[place] == ids[entry]
         count += np.uint64(held & (types[entry] != _EXPOSURE) & (types[entry] < len(STRENGTH)))
-    recent = min(np.int64(count), limit)
+    recent: Any = min(np.int64(count), limit)
     strengths = np.empty(recent, np.float64)
     for number in range(len(strengths)):
         age_days = (ts[known[0]] - ts[known[number]]) / DAY
@@ -142,20 +142,18 @@ def _unpacked(
 
 @compiled
 def _unpack(
-    data: bytes, start: int, count: int, ids: NDArray[np.int64], ts: NDArray[np.int64], types: NDArray[np.uint8]
+    data: bytes, start: Any, count: Any, ids: NDArray[np.int64], ts: NDArray[np.int64], types: NDArray[np.uint8]
 ) -> None:
     """Read entries byte by byte: they lie at odd addresses."""
+    first_time, first_type = start + count * np.uint64(8), start + count * np.uint64(12)
     for entry in range(count):
-        dataset = np.uint64(0)
+        dataset = seconds = np.uint64(0)
         for byte in range(np.uint64(8)):
             dataset |= np.uint64(data[start + entry * np.uint64(8) + byte]) << (np.uint64(8) * byte)
-        seconds = np.uint64(0)
         for byte in range(np.uint64(4)):
-            seconds |= np.uint64(data[start + count * np.uint64(8) + entry * np.uint64(4) + byte]) << (
-                np.uint64(8) * byte
-            )
+            seconds |= np.uint64(data[first_time + entry * np.uint64(4) + byte]) << (np.uint64(8) * byte)
         ids[entry], ts[entry] = np.int64(dataset), np.int64(seconds)
-        types[entry] = data[start + count * np.uint64(12) + entry]
+        types[entry] = data[first_type + entry]
 
 
 @compiled
@@ -179,9 +177,8 @@ def _merged(
     count, here, there = np.uint64(0), np.uint64(0), np.uint64(rest)
     for _ in range(len(ids) - 2):
         takes_live = (ts[here] > ts[there]) | ((ts[here] == ts[there]) & (ids[here] <= ids[there]))
-        entry = here if takes_live else there
-        order[count] = entry
-        count += np.uint64(kept[entry])
+        order[count] = here if takes_live else there
+        count += np.uint64(kept[order[count]])
         here += np.uint64(takes_live)
         there += np.uint64(not takes_live)
     return order[: min(np.int64(count), MAX_LONG_TERM) if live_count else np.int64(count)]
