@@ -78,7 +78,7 @@ def channels_of(codes: Iterable[int]) -> list[tuple[str, ...]]:
 _NO_VOTE = -0.0
 # Enough that one of a few thousand votes hardly meets another, and few enough to run through.
 _BUCKETS = 1024
-# So many are sorted faster by inserting one after another.
+# So many in a bucket are sorted faster by inserting one after another; equal votes may have made them more.
 _FEW = 20
 
 
@@ -244,12 +244,12 @@ def _vote(
     # A float's bits, read as an integer, have the float's order (below zero once the other bits are turned).
     bits = summed.view(np.int32)
     keys = np.empty(count, np.int64)
-    highest: Any = np.int32(0)
-    lowest: Any = np.int32(0)
+    highest = lowest = 0
     for number in range(count):
         turned = _turned(bits[number])
         highest, lowest = max(highest, turned), min(lowest, turned)
         keys[number] = -np.int64(turned) << 32 | met[number]
+    # Any NaN is above or below all numbers; infinities of both signs are no sum either.
     if np.isnan(_float(highest) + _float(lowest)):
         raise ValueError("a neighbour's score is not a number")
     best = _least(keys, size)
@@ -268,8 +268,10 @@ def _least(keys: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
     Sorting guesses wrong at every other comparison, and a wrong guess costs as much as twenty right ones.
     """
-    size = max(min(size, len(keys)), 0)
-    if size == 0 or _are_ascending(keys):  # the neighbours of one item, as the table has them
+    size = min(size, len(keys))
+    if size <= 0:
+        return keys[:0]
+    if _ascending(keys):  # the neighbours of one item, as the table has them
         return keys[:size]
     least = most = keys[0]
     for key in keys:
@@ -280,6 +282,7 @@ def _least(keys: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     ends = np.zeros(_BUCKETS + 1, np.int32)
     for key in keys:
         ends[(np.uint64(key - least) >> shift) + np.uint64(1)] += 1
+    # So many buckets hold what is asked for; what `ends` has for each of them is then its start.
     used, largest = np.uint64(0), 0
     while ends[used] < size:
         used += np.uint64(1)
@@ -303,16 +306,16 @@ def _least(keys: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 
 
 @compiled
-def _are_ascending(keys: NDArray[np.int64]) -> bool:
-    place = 1
-    while place < len(keys) and keys[place - 1] < keys[place]:
-        place += 1
-    return place >= len(keys)
+def _ascending(keys: NDArray[np.int64]) -> bool:
+    for number in range(1, len(keys)):  # noqa: SIM110 - Numba compiles no all() of these
+        if keys[number - 1] >= keys[number]:
+            return False
+    return True
 
 
 @compiled
 def _insert(keys: NDArray[np.int64]) -> None:
-    """Sort keys that are nearly sorted."""
+    """Sort keys that are nearly sorted, one after another."""
     for number in range(1, len(keys)):
         key = keys[number]
         place = number

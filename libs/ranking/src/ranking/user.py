@@ -1,6 +1,6 @@
 """A user as the ranker sees one: long-term features, and a weighted recent history in catalogue positions."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,9 +90,9 @@ def interest(
         positions[count], known[count] = place, entry
         held = place < len(catalogue) and catalogue[place] == ids[entry]
         count += np.uint64(held & (types[entry] != _EXPOSURE) & (types[entry] < len(STRENGTH)))
-    recent: Any = min(np.int64(count), limit)
+    recent = min(int(np.int64(count)), limit)
     strengths = np.empty(recent, np.float64)
-    for number in range(len(strengths)):
+    for number in range(recent):
         age_days = (ts[known[0]] - ts[known[number]]) / DAY
         strengths[number] = STRENGTH[types[known[number]]] * np.exp2(-age_days / half_life_days)
     total = strengths.sum()
@@ -132,28 +132,31 @@ def _unpacked(
     """Return what `History.unpack` does of two histories, each with an entry behind it that is older than any."""
     room = live_count + long_term_count + 2
     ids, ts, types = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
-    _unpack(live, np.uint64(live_start), np.uint64(live_count), ids, ts, types)
+    _unpack(live, live_start, live_count, ids, ts, types)
     ts[live_count] = -1
     rest = live_count + 1
-    _unpack(long_term, np.uint64(long_term_start), np.uint64(long_term_count), ids[rest:], ts[rest:], types[rest:])
+    _unpack(long_term, long_term_start, long_term_count, ids[rest:], ts[rest:], types[rest:])
     ts[room - 1] = -1
     return ids, ts, types
 
 
 @compiled
 def _unpack(
-    data: bytes, start: Any, count: Any, ids: NDArray[np.int64], ts: NDArray[np.int64], types: NDArray[np.uint8]
+    data: bytes, start: int, count: int, ids: NDArray[np.int64], ts: NDArray[np.int64], types: NDArray[np.uint8]
 ) -> None:
     """Read entries byte by byte: they lie at odd addresses."""
-    first_time, first_type = start + count * np.uint64(8), start + count * np.uint64(12)
-    for entry in range(count):
-        dataset = seconds = np.uint64(0)
+    # Unsigned, as a place that may be negative is one that may count from the end.
+    at, length = np.uint64(start), np.uint64(count)
+    for entry in range(length):
+        dataset = np.uint64(0)
         for byte in range(np.uint64(8)):
-            dataset |= np.uint64(data[start + entry * np.uint64(8) + byte]) << (np.uint64(8) * byte)
+            dataset |= np.uint64(data[at + entry * np.uint64(8) + byte]) << (np.uint64(8) * byte)
+        seconds = np.uint64(0)
         for byte in range(np.uint64(4)):
-            seconds |= np.uint64(data[first_time + entry * np.uint64(4) + byte]) << (np.uint64(8) * byte)
+            place = at + length * np.uint64(8) + entry * np.uint64(4) + byte
+            seconds |= np.uint64(data[place]) << (np.uint64(8) * byte)
         ids[entry], ts[entry] = np.int64(dataset), np.int64(seconds)
-        types[entry] = data[first_type + entry]
+        types[entry] = data[at + length * np.uint64(12) + entry]
 
 
 @compiled
@@ -161,6 +164,7 @@ def _merged(
     ids: NDArray[np.int64], ts: NDArray[np.int64], types: NDArray[np.uint8], live_count: int
 ) -> NDArray[np.int32]:
     """Return the entries in the order of `History.merge`, of each dataset the newest, which gets the strongest type."""
+    # Within either history a dataset is once.
     kept = np.ones(len(ids), np.uint8)
     rest = live_count + 1
     for entry in range(live_count):
@@ -177,8 +181,9 @@ def _merged(
     count, here, there = np.uint64(0), np.uint64(0), np.uint64(rest)
     for _ in range(len(ids) - 2):
         takes_live = (ts[here] > ts[there]) | ((ts[here] == ts[there]) & (ids[here] <= ids[there]))
-        order[count] = here if takes_live else there
-        count += np.uint64(kept[order[count]])
+        newer = here if takes_live else there
+        order[count] = newer
+        count += np.uint64(kept[newer])
         here += np.uint64(takes_live)
         there += np.uint64(not takes_live)
-    return order[: min(np.int64(count), MAX_LONG_TERM) if live_count else np.int64(count)]
+    return order[: min(int(np.int64(count)), MAX_LONG_TERM) if live_count else int(np.int64(count))]
