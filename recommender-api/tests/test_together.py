@@ -1,13 +1,24 @@
 """Questions that are asked at the same time are ranked one right after another, and none answers for another."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from ranking.engine import AtOnce, Best
+from recommender_api.features import SnapshotWatch
+from recommender_api.metrics import Metrics
+from recommender_api.models import Arm, LoadedModel
+from recommender_api.recommendations.budget import Budget
+from recommender_api.recommendations.main_path import RankedPath
+from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.recommendations.together import MOST, Together
+from recommender_api.redis_store import GuardedStore
+from recommender_api.redis_store.breaker import Breaker
+from recommender_api.redis_store.commands import Address
+from recommender_api.redis_store.fake import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
@@ -50,3 +61,14 @@ async def test_a_question_that_was_given_up_is_not_ranked() -> None:
     given_up, waiting = together.rank(lambda: pytest.fail("nobody waits for it")), together.rank(lambda: DONE)
     given_up.cancel()
     assert await waiting == DONE
+
+
+async def test_waiting_for_the_others_is_no_work_on_a_question(model: LoadedModel) -> None:
+    redis = MemoryStore()
+    store = GuardedStore(redis, Breaker(redis.probe, on_close=lambda: None), Address("cache.example.com", 6379, 0))
+    path = RankedPath(store, SnapshotWatch(store), Metrics())
+    budgets = [Budget(time.perf_counter, 60) for _ in range(MOST)]
+    questions = [Query(Endpoint.SIMILAR, 10, dataset_id=101 + number) for number in range(MOST)]
+    arm = Arm("ranker", model)
+    await asyncio.gather(*(path.answer(query, arm, budget) for query, budget in zip(questions, budgets, strict=True)))
+    assert all(0 < budget.worked < budget.spent for budget in budgets)

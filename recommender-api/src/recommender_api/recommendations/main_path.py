@@ -127,10 +127,11 @@ class RankedPath:
         if query.explain or not query.filters.refuse_nothing or monitoring.is_traced():
             return None
         done = await self._together.rank(asked.at_once)
-        budget.end_stage()
+        took = budget.end_stage()
         if done is None:
             return None
         best, recall_seconds, rank_seconds = done
+        budget.waited = took - recall_seconds - rank_seconds
         self._metrics.stages.observe("recall", recall_seconds)
         self._metrics.stages.observe("rank", rank_seconds)
         return best, _unexplained(best)

@@ -89,7 +89,7 @@ class Recommender:
             answer, fresh, result_key = await self._paths[query.endpoint].answer(query, arm, budget)
             if fresh:
                 put = _put(query, answer, result_key)
-                self._mirror.offer(query, arm, request_id, answer, budget.spent)
+                self._mirror.offer(query, arm, request_id, answer, budget.worked)
             else:
                 self._metrics.cached.add()
         except (StoreError, MainPathError) as error:

@@ -127,7 +127,7 @@ class Mirror:
                 if not isinstance(error, NoCandidatesError):
                     self._report(shadow.deployment.deployment_id, error)
             else:
-                self._add(mirrored, Shown.of(answered.answer, budget.spent))
+                self._add(mirrored, Shown.of(answered.answer, budget.worked))
 
     def _add(self, mirrored: _Mirrored, shadow: Shown) -> None:
         if self.comparison is not None:
