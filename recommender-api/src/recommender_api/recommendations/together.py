@@ -1,7 +1,7 @@
 """Ranking what is asked at the same time one right after another.
 
 A question's code and tables fill the processor's caches, and so does what comes before and after it: in turns, each
-finds what the other has left. A third of a ranked answer's time went into that.
+finds what the other has left. A tenth of a ranked answer's time went into that.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Together:
         self._waiting: deque[tuple[_Rank, asyncio.Future[AtOnce | None]]] = deque()
 
     def rank(self, rank: _Rank) -> asyncio.Future[AtOnce | None]:
-        """Return what will have the result; None if ranking at once has failed."""
+        """Return what will have the result; None if it takes steps, or ranking at once has failed."""
         loop = asyncio.get_running_loop()
         ranked: asyncio.Future[AtOnce | None] = loop.create_future()
         if not self._waiting:
