@@ -155,6 +155,70 @@ def test_an_idle_connection_serves_again_and_a_new_question_may_follow_an_answer
             assert b'{"short":"%b"' % thing in connection.recv(65536)
 
 
+def answers(connection: socket.socket, request: bytes, count: int = 1) -> bytes:
+    """Send what is to have so many answers, and return them."""
+    connection.sendall(request)
+    received = b""
+    while received.count(b"HTTP/1.1 ") < count and (part := connection.recv(65536)):
+        received += part
+    return received
+
+
+REST = b" HTTP/1.1\r\nHost: test\r\nX-Request-ID: one\r\n\r\n"
+ASKED = b"GET /short/a" + REST
+
+
+def test_a_head_that_comes_again_is_not_parsed_again(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    usual = HttpProtocol.on_headers_complete
+    monkeypatch.setattr(HttpProtocol, "on_headers_complete", lambda self: (parsed.append(self.url), usual(self))[1])
+    with Served(app, HttpProtocol) as served, httpx.Client(base_url=f"http://127.0.0.1:{served.port}") as client:
+        for thing in "abc":
+            assert client.get(f"/short/{thing}", headers={"X-Request-ID": "one"}).json() == {
+                "short": thing,
+                "request_id": "one",
+            }
+        assert parsed == [b"/short/a"]
+        assert client.get("/short/d", headers={"X-Request-ID": "two"}).json()["request_id"] == "two"
+        assert client.get("/short/e?unusual", headers={"X-Request-ID": "two"}).json() == {"long": "e"}
+        assert client.post("/short/f", headers={"X-Request-ID": "two"}).status_code == 405
+        assert client.get("/short/g", headers={"X-Request-ID": "two"}).json() == {"short": "g", "request_id": "two"}
+        assert parsed == [b"/short/a", b"/short/d", b"/short/e?unusual", b"/short/f"]
+
+
+def test_a_piece_of_a_request_is_no_request_though_it_looks_like_one(client: httpx.Client) -> None:
+    with connected(client) as connection:
+        assert b'"short":"a"' in answers(connection, ASKED)
+        connection.sendall(b"GET /short/b?unusual HTTP/1.1\r\nHost: test\r\nX-More: ")
+        time.sleep(SLOW_SECONDS / 4)
+        assert b'{"long":"b"}' in answers(connection, b"GET /short/c" + REST)
+
+
+def test_requests_that_come_together_behind_a_known_head_are_answered_each(client: httpx.Client) -> None:
+    requests = b"".join(b"GET /short/%b" % thing + REST for thing in (b"b", b"c", b"d"))
+    with connected(client) as connection:
+        answers(connection, ASKED)
+        assert re.findall(rb'"(?:short|long)":"(.)"', answers(connection, requests, 3)) == [b"b", b"c", b"d"]
+
+
+def test_requests_that_come_together_again_are_no_head(client: httpx.Client) -> None:
+    both = ASKED + b"GET /short/b" + REST
+    with connected(client) as connection:
+        for _ in range(3):
+            assert re.findall(rb'"(?:short|long)":"(.)"', answers(connection, both, 2)) == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    "target", [b"/short/a b", b"/short/a\tb", b"/short/\xff", b"/short/a\r\nX: y", b"short/a", b""]
+)
+def test_a_target_that_is_none_takes_no_shortcut_behind_a_known_head_either(
+    client: httpx.Client, target: bytes
+) -> None:
+    with connected(client) as connection:
+        answers(connection, ASKED)
+        assert b'"short"' not in answers(connection, b"GET " + target + REST)
+
+
 def test_a_client_that_leaves_harms_nobody(client: httpx.Client) -> None:
     with monitoring.testing.captured() as reports:
         with connected(client) as connection:

@@ -1,6 +1,7 @@
 """uvicorn's HTTP protocol with one write to the socket where it makes two, and with shortcuts past ASGI."""
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 
+_END = b"\r\n\r\n"
+# What can't be more than one, or none at all.
+_ONE_TARGET = re.compile(rb"/[!-~]*")
 # More than that goes out at once: who reads slowly must be felt by who writes.
 MOST_GATHERED_BYTES = 2**16
 
@@ -28,6 +32,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._recognize: Recognize | None = getattr(getattr(config.app, "state", None), "shortcuts", None)
         self._default_headers: list[tuple[bytes, bytes]] = []
         self._default_lines = b""
+        # What followed the target of the last plain request, the end of its head included, and the headers in it.
+        self._rest = b""
+        self._rest_headers: list[tuple[bytes, bytes]] = []
+        self._received = b""
+        self._between_requests = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn itself
         """See `asyncio.Protocol`."""
@@ -38,34 +47,67 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.flush()
         super().eof_received()
 
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`.
+
+        A client sends the same headers again and again: a request that differs from the last one in nothing but its
+        target needs no parser.
+        """
+        if self._between_requests and self._rest and data.endswith(self._rest) and data.startswith(b"GET "):
+            url = data[len(b"GET ") : -len(self._rest)]
+            if _ONE_TARGET.fullmatch(url) and self._is_taken(url, self._rest_headers):
+                self._unset_keepalive_if_required()
+                return
+        self._received = data
+        super().data_received(data)
+        self._received = b""
+
+    def on_message_begin(self) -> None:
+        """See `httptools`."""
+        self._between_requests = False
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """See `httptools`."""
+        self._between_requests = True
+        super().on_message_complete()
+
     def on_headers_complete(self) -> None:
         """See `httptools`."""
-        shortcut = None if self._recognize is None else self._shortcut(self._recognize)
-        if shortcut is None:
+        parser = self.parser
+        if (
+            parser.get_method() != b"GET"
+            or not parser.should_keep_alive()
+            or parser.get_http_version() != "1.1"
+            or not is_plain(self.headers)
+            or not self._is_taken(self.url, self.headers)
+        ):
             super().on_headers_complete()
             return
-        self.cycle = exchange = _Exchange()  # type: ignore[assignment]  # all that uvicorn needs of a cycle
-        exchange.task = self.loop.create_task(self._take(shortcut, exchange, self.scope))  # type: ignore[arg-type]
-        self.tasks.add(exchange.task)
+        line, data = b"GET %b " % self.url, self._received
+        if data.startswith(line) and data.find(_END) == len(data) - len(_END):
+            self._rest, self._rest_headers = data[len(line) - 1 :], self.headers
 
-    def _shortcut(self, recognize: Recognize) -> Shortcut | None:
-        """Return who answers the request that was read, past the application."""
+    def _is_taken(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Begin to answer a plain request past the application, if somebody recognizes it."""
+        recognize = self._recognize
+        if recognize is None:
+            return False
         if self.cycle is not None and not self.cycle.response_complete:
-            return None  # sent before the last one was answered: uvicorn keeps their order
-        parser = self.parser
-        if parser.get_method() != b"GET" or not parser.should_keep_alive() or parser.get_http_version() != "1.1":
-            return None
-        target, _, query_string = self.url.partition(b"?")
+            return False  # sent before the last one was answered: uvicorn keeps their order
+        target, _, query_string = url.partition(b"?")
         path = target.decode("latin-1")
         try:
             shortcut = recognize(path, query_string)
         except Exception:  # noqa: BLE001 - the application meets it too, and reports it
-            return None
-        if shortcut is None or not is_plain(self.headers):
-            return None
-        self.scope["method"] = "GET"
-        self.scope["path"] = path
-        return shortcut
+            return False
+        if shortcut is None:
+            return False
+        self.cycle = exchange = _Exchange()  # type: ignore[assignment]  # all that uvicorn needs of a cycle
+        scope: Scope = {"method": "GET", "path": path, "headers": headers}
+        exchange.task = self.loop.create_task(self._take(shortcut, exchange, scope))
+        self.tasks.add(exchange.task)
+        return True
 
     async def _take(self, shortcut: Shortcut, exchange: "_Exchange", scope: "Scope") -> None:
         try:
