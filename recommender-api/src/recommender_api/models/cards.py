@@ -5,18 +5,22 @@ from collections.abc import Sequence
 import orjson
 
 from ranking.catalogue import Catalogue
+from ranking.json_items import Parts
 
 
 class Cards:
-    """The part of an answer's item that is the same in every answer; written when it is first shown."""
+    """The part of an answer's item that is the same in every answer; written when it is first shown.
+
+    `written` has, for each position that was, a comma and the JSON object of its dataset, open where the score belongs.
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
+        self.written = Parts(len(catalogue))
         self._catalogue = catalogue
-        self._written: list[bytes | None] = [None] * len(catalogue)
 
     def up_to_score(self, positions: Sequence[int]) -> list[bytes]:
-        """Return, for each position, a comma and the JSON object of its dataset, open where the score belongs."""
-        written = self._written
+        """Return that part of each position."""
+        written = self.written
         return [written[position] or self._write(position) for position in positions]
 
     def _write(self, position: int) -> bytes:
@@ -27,5 +31,5 @@ class Cards:
             "price": float(catalogue.prices[position]),
             "cover_image": catalogue.cover_images[position],
         }
-        written = self._written[position] = b',%b,"score":' % orjson.dumps(card)[:-1]
-        return written
+        text = self.written[position] = b',%b,"score":' % orjson.dumps(card)[:-1]
+        return text

@@ -5,14 +5,14 @@ sure, so that a question means the same either way, and every error is FastAPI's
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from recommender_api.models import Arm
 from recommender_api.overload import Gate
 from recommender_api.overload.gate import REFUSED
 from recommender_api.recommendations.errors import UnanswerableError
-from recommender_api.recommendations.query import Endpoint, Filters, Query
+from recommender_api.recommendations.query import MOST_REMEMBERED, Endpoint, Filters, Query
 from recommender_api.recommendations.schemas import MAX_EXCLUDED
 from recommender_api.recommendations.service import Recommender
 from servicekit.shortcuts import Reply, Shortcut, lines
@@ -20,6 +20,8 @@ from servicekit.shortcuts import Reply, Shortcut, lines
 _HEADERS = b"content-type: application/json\r\ncontent-length: %d\r\nx-fallback-level: %d\r\n"
 # One more may exceed an int64.
 _MAX_DIGITS = 18
+# A longer question is read anew each time.
+MOST_REMEMBERED_BYTES = 128
 _NO_FILTERS = Filters()
 
 
@@ -32,7 +34,8 @@ class DirectAnswers:
 
     def __call__(self, path: str, query_string: bytes) -> Shortcut | None:
         """Return who answers a question, None if the framework has to look at it."""
-        query = plain_question(path, query_string)
+        read = plain_question if len(path) + len(query_string) > MOST_REMEMBERED_BYTES else _remembered_question
+        query = read(path, query_string)
         if query is None:
             return None
         try:
@@ -77,6 +80,9 @@ def plain_question(path: str, query_string: bytes) -> Query | None:
         options.get("timeframe", "24h") if endpoint is Endpoint.TRENDING else None,
         _NO_FILTERS if exclude is None else Filters(exclude),
     )
+
+
+_remembered_question = lru_cache(maxsize=MOST_REMEMBERED)(plain_question)
 
 
 def _options(endpoint: Endpoint, query_string: bytes) -> dict[str, Any] | None:

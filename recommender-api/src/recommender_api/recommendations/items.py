@@ -9,6 +9,8 @@ import orjson
 from numpy.typing import NDArray
 
 from contracts.features import CHANNELS
+from ranking.engine import Best
+from ranking.json_items import Parts, json_items
 from ranking.recall import channels_of
 from recommender_api.models import LoadedModel
 from recommender_api.recommendations.stored import Served, StoredAnswer
@@ -41,6 +43,18 @@ def answer_of(
     return StoredAnswer(served, ids, b"[%b]" % b"".join(parts)[1:], sequence, snapshot)
 
 
+def answer_of_best(
+    model: LoadedModel, served: Served, best: Best, *, sequence: int, snapshot: str | None
+) -> StoredAnswer:
+    """Return the answer that shows what was ranked, unexplained."""
+    items = json_items(best.items, best.codes, best.scores, model.cards.written, BY_CHANNELS)
+    if items is None:
+        ends = [BY_CHANNELS[code] for code in best.codes.tolist()]
+        return answer_of(model, served, best.items, best.scores, ends, sequence=sequence, snapshot=snapshot)
+    ids: list[int] = model.engine.contents.catalogue.ids.take(best.items).tolist()
+    return StoredAnswer(served, ids, items, sequence, snapshot)
+
+
 @cache
 def unexplained(reasons: tuple[str, ...]) -> bytes:
     """Return the end of an item that is shown for these reasons."""
@@ -52,5 +66,7 @@ def explained(reasons: tuple[str, ...], explanation: Explanation) -> bytes:
     return b',"reasons":%b,"explanation":%b}' % (orjson.dumps(reasons), orjson.dumps(explanation))
 
 
-# By the code of the channels that proposed an item.
-BY_CHANNELS = [unexplained(channels) for channels in channels_of(range(2 ** len(CHANNELS)))]
+# The end of an unexplained item, by the code of the channels that proposed it.
+BY_CHANNELS = Parts(2 ** len(CHANNELS))
+for _code, _channels in enumerate(channels_of(range(2 ** len(CHANNELS)))):
+    BY_CHANNELS[_code] = unexplained(_channels)

@@ -17,7 +17,7 @@ from recommender_api.metrics import Metrics
 from recommender_api.models import Arm
 from recommender_api.recommendations.budget import Budget
 from recommender_api.recommendations.errors import NoCandidatesError, RankFailedError, RecallFailedError
-from recommender_api.recommendations.items import BY_CHANNELS, answer_of, explained
+from recommender_api.recommendations.items import answer_of, answer_of_best, explained
 from recommender_api.recommendations.query import Query
 from recommender_api.recommendations.stored import MalformedAnswerError, Served, StoredAnswer
 from recommender_api.recommendations.together import Together
@@ -44,8 +44,8 @@ class MainPath(Protocol):
         ...
 
 
-# What an answer shows, and the ends of its items' JSON.
-_Found = tuple[Best, list[bytes]]
+# What an answer shows, and the ends of its items' JSON; None where nothing is to be explained.
+_Found = tuple[Best, list[bytes] | None]
 
 
 class _Asked(NamedTuple):
@@ -85,7 +85,8 @@ class RankedPath:
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> Answered:
         """See `MainPath`."""
         # The user's live sequence is itself read here, so the key can't contain it: the stored answer does.
-        result_key = redis_keys.result(query.digest(arm.name, arm.version, arm.variant, arm.experiment))
+        served = served_by(arm)
+        result_key = redis_keys.result(f"{query.digest()}-{served.digest()}")
         snapshot = None if query.user_id is None else self._snapshots.active
         blobs = None if query.user_id is None else UserBlobs(query.user_id, snapshot, self._store.undecodable)
         with monitoring.span("cache"):
@@ -106,19 +107,14 @@ class RankedPath:
         if found is None:
             question, candidates = self._recalled(asked, budget)
             if not len(candidates.items):
-                return Answered(_nothing(asked.engine, question, served_by(arm)), fresh=False)
+                return Answered(_nothing(asked.engine, question, served), fresh=False)
             found = self._ranked(asked, question, candidates, budget)
         budget.check("ranking")
         best, ends = found
-        answer = answer_of(
-            arm.model,
-            served_by(arm),
-            best.items,
-            best.scores,
-            ends,
-            sequence=sequence,
-            snapshot=version,
-        )
+        if ends is None:
+            answer = answer_of_best(arm.model, served, best, sequence=sequence, snapshot=version)
+        else:
+            answer = answer_of(arm.model, served, best.items, best.scores, ends, sequence=sequence, snapshot=version)
         return Answered(answer, result_key=result_key)
 
     async def _at_once(self, asked: _Asked, budget: Budget) -> _Found | None:
@@ -134,7 +130,7 @@ class RankedPath:
         budget.waited = took - recall_seconds - rank_seconds
         self._metrics.stages.observe("recall", recall_seconds)
         self._metrics.stages.observe("rank", rank_seconds)
-        return best, _unexplained(best)
+        return best, None
 
     def _recalled(self, asked: _Asked, budget: Budget) -> tuple[Question, Candidates]:
         query, engine, features, long_term, live = asked
@@ -153,7 +149,7 @@ class RankedPath:
         try:
             with monitoring.span("rank"):
                 ranked = asked.engine.rank(question, candidates, asked.query.limit)
-            ends = _explained(asked.engine, ranked) if asked.query.explain else _unexplained(ranked.best)
+            ends = _explained(asked.engine, ranked) if asked.query.explain else None
         except Exception as error:  # a fault in the model must cost no answer
             raise RankFailedError(str(error)) from error
         self._metrics.stages.observe("rank", budget.end_stage())
@@ -173,10 +169,6 @@ def _nothing(engine: Engine, question: Question, served: Served) -> StoredAnswer
     if question.keep is not None and not question.keep(everything[everything != question.anchor]).any():
         return StoredAnswer(served, [], b"[]")
     raise NoCandidatesError("the user has seen every dataset that may be shown")
-
-
-def _unexplained(best: Best) -> list[bytes]:
-    return [BY_CHANNELS[code] for code in best.codes.tolist()]
 
 
 def _explained(engine: Engine, ranked: Ranked) -> list[bytes]:

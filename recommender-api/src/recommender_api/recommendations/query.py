@@ -2,6 +2,7 @@
 
 import hashlib
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ from contracts.redis_keys import Timeframe
 from ranking.catalogue import Catalogue
 from ranking.engine import Keep
 from recommender_api.recommendations.stored import LAYOUT
+
+# Many ask the same: what is found out about so many short questions is kept.
+MOST_REMEMBERED = 1024
 
 
 class Endpoint(StrEnum):
@@ -67,20 +71,26 @@ class Query(NamedTuple):
     filters: Filters = _NO_FILTERS
     explain: bool = False
 
-    def digest(self, *more: str | None) -> str:
-        """Return the same text for the same question, and another for any other; `more` tells answers apart."""
-        exclude, max_price, tag = self.filters
-        parts = (
-            LAYOUT,
-            self.endpoint,
-            self.limit,
-            self.dataset_id,
-            self.user_id,
-            self.timeframe,
-            sorted(set(exclude)) if exclude else exclude,
-            max_price,
-            None if tag is None else tag.casefold(),
-            self.explain,
-            *more,
-        )
-        return hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()
+    def digest(self) -> str:
+        """Return the same text for the same question, and another for any other."""
+        return _digest(self) if self.filters.exclude else _remembered_digest(self)
+
+
+def _digest(query: Query) -> str:
+    exclude, max_price, tag = query.filters
+    parts = (
+        LAYOUT,
+        query.endpoint,
+        query.limit,
+        query.dataset_id,
+        query.user_id,
+        query.timeframe,
+        sorted(set(exclude)),
+        max_price,
+        None if tag is None else tag.casefold(),
+        query.explain,
+    )
+    return hashlib.blake2b(orjson.dumps(parts), digest_size=16).hexdigest()
+
+
+_remembered_digest = lru_cache(maxsize=MOST_REMEMBERED)(_digest)

@@ -11,7 +11,7 @@ from contracts import redis_keys
 from recommender_api.fallback import FallbackChain
 from recommender_api.metrics import Metrics
 from recommender_api.models import Arm, Models
-from recommender_api.recommendations.after import AfterAnswers, exposures
+from recommender_api.recommendations.after import AfterAnswers
 from recommender_api.recommendations.budget import Budget
 from recommender_api.recommendations.errors import (
     BudgetExceededError,
@@ -24,7 +24,7 @@ from recommender_api.recommendations.errors import (
 from recommender_api.recommendations.main_path import MainPath
 from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.recommendations.stored import StoredAnswer
-from recommender_api.redis_store import Put, StoreError, StoreUnavailableError
+from recommender_api.redis_store import StoreError, StoreUnavailableError
 from recommender_api.shadow import Mirror
 
 RESULT_SECONDS = 60
@@ -84,11 +84,12 @@ class Recommender:
             model_variant=arm.variant,
             experiment_variant=arm.experiment,
         )
-        level, reason, put = 0, None, None
+        level, reason = 0, None
+        keys: dict[str, int] = {}
         try:
             answer, fresh, result_key = await self._paths[query.endpoint].answer(query, arm, budget)
             if fresh:
-                put = _put(query, answer, result_key)
+                keys = _keys(query, answer, result_key)
                 self._mirror.offer(query, arm, request_id, answer, budget.worked)
             else:
                 self._metrics.cached.add()
@@ -98,27 +99,24 @@ class Recommender:
             _report(query.endpoint, error)
             fallen = await self._fallback.answer(query, arm, reason, error)
             answer, level = fallen.answer, fallen.level
-        shown = None
-        if query.user_id is not None:
-            if reason == "redis_unavailable":
+        if reason == "redis_unavailable":
+            if query.user_id is not None:
                 # Trying would find out, and report, what is known already.
                 self._metrics.dropped("exposure", len(answer.ids))
-            else:
-                shown = exposures(query.user_id, answer.ids, request_id, answer.served.experiment_variant)
-        if put is not None or shown is not None:
-            self._after.add(request_id, put, shown, len(answer.ids))
+        elif keys or query.user_id is not None:
+            self._after.add(request_id, answer, keys, query.user_id)
         self._metrics.answered(query.endpoint, arm, level, reason, budget.elapsed())
         return _body(request_id, query, answer, level, reason), level
 
 
-def _put(query: Query, answer: StoredAnswer, result_key: str | None) -> Put | None:
-    """Return what to keep of an answer of the main path, as the last good one and as a result."""
+def _keys(query: Query, answer: StoredAnswer, result_key: str | None) -> dict[str, int]:
+    """Return where to keep an answer of the main path, as the last good one and as a result, and how long (s)."""
     if not answer.ids:
-        return None
+        return {}
     keys = {redis_keys.last_good(query.digest()): LAST_GOOD_SECONDS}
     if result_key is not None:
         keys[result_key] = RESULT_SECONDS
-    return Put(answer.pack(), keys)
+    return keys
 
 
 def _reason(error: StoreError | MainPathError) -> DegradeReason:

@@ -1,5 +1,6 @@
 """An answer's items as they are kept in Redis, ready to be sent again under another request's id."""
 
+import hashlib
 import struct
 from functools import lru_cache
 from typing import NamedTuple
@@ -26,6 +27,10 @@ class Served(NamedTuple):
     def members(self) -> bytes:
         """Return the members of a JSON object that say so."""
         return _written(self)
+
+    def digest(self) -> str:
+        """Return the same text for the same model and experiment, and another for any other."""
+        return _digest(self)
 
 
 class StoredAnswer(NamedTuple):
@@ -83,6 +88,11 @@ _SERVED = TypeAdapter(Served)
 @lru_cache(maxsize=64)
 def _written(served: Served) -> bytes:
     return orjson.dumps(served._asdict())[1:-1]
+
+
+@lru_cache(maxsize=64)
+def _digest(served: Served) -> str:
+    return hashlib.blake2b(_written(served), digest_size=8).hexdigest()
 
 
 @lru_cache(maxsize=64)

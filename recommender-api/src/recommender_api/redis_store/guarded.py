@@ -1,7 +1,7 @@
 """`Store` behind the circuit breaker; every fault of Redis is reported here and nowhere else."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import monitoring
 from recommender_api.redis_store.breaker import Breaker
@@ -39,9 +39,9 @@ class GuardedStore:
         quiet._refusing = self._refusing
         return quiet
 
-    async def read(self, keys: Sequence[str]) -> list[bytes | None]:
+    def read(self, keys: Sequence[str]) -> Coroutine[Any, Any, list[bytes | None]]:
         """See `Store`."""
-        return await self._guarded("read", self._store.read, keys)
+        return self._guarded("read", self._store.read, keys)
 
     async def top(self, key: str, count: int) -> list[tuple[int, float]]:
         """See `Store`."""

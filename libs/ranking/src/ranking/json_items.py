@@ -1,0 +1,102 @@
+"""The JSON of an answer's items, put together in compiled code from parts that were written once, and from scores."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ranking.jit import compiled
+
+# Of a score's text: "0." and the zeros and the nine digits that a float32 of SMALLEST may need.
+LONGEST = 2 + 4 + 9
+# What is less is written with an exponent.
+SMALLEST = np.float32(1e-4)
+_NOUGHT, _POINT, _OPEN, _CLOSE = b"0.[]"
+
+
+class Parts:
+    """Texts by number, end to end in one array; those of `count` numbers that were not put in are empty."""
+
+    def __init__(self, count: int) -> None:
+        self._text = np.empty(4096, np.uint8)
+        self._used = 0
+        # Where each begins and ends.
+        self._places = np.zeros((count, 2), np.int64)
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """What `json_items` takes."""
+        return self._text, self._places
+
+    def __getitem__(self, number: int) -> bytes:
+        begin, end = self._places[number].tolist()
+        return self._text[begin:end].tobytes()
+
+    def __setitem__(self, number: int, text: bytes) -> None:
+        begin, end = self._used, self._used + len(text)
+        if end > len(self._text):
+            larger = np.empty(2 * end, np.uint8)
+            larger[:begin] = self._text[:begin]
+            self._text = larger
+        self._text[begin:end] = np.frombuffer(text, np.uint8)
+        self._places[number] = begin, end
+        self._used = end
+
+
+def json_items(
+    positions: NDArray[np.int32], codes: NDArray[np.int64], scores: NDArray[np.float32], before: Parts, behind: Parts
+) -> bytes | None:
+    """Return a JSON array whose items are what stands before the score of each position, the score, and what follows.
+
+    The text before a score begins with the comma that parts the items. All arrays are of one length; None if a
+    position has no text yet, or a score is none of 0, `SMALLEST`..1.
+    """
+    written = _written(positions, codes, scores, *before.arrays, *behind.arrays)
+    return written.tobytes() if len(written) else None
+
+
+@compiled
+def _written(
+    positions: NDArray[np.int32],
+    codes: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    before: NDArray[np.uint8],
+    before_places: NDArray[np.int64],
+    behind: NDArray[np.uint8],
+    behind_places: NDArray[np.int64],
+) -> NDArray[np.uint8]:
+    size = 2
+    for row in range(len(positions)):
+        begin, end = before_places[positions[row], 0], before_places[positions[row], 1]
+        if begin == end or not (scores[row] == 0.0 or SMALLEST <= scores[row] <= 1.0):
+            return np.empty(0, np.uint8)
+        size += end - begin + LONGEST
+        begin, end = behind_places[codes[row], 0], behind_places[codes[row], 1]
+        size += end - begin
+    text = np.empty(size, np.uint8)
+    at = 0
+    for row in range(len(positions)):
+        begin, end = before_places[positions[row], 0], before_places[positions[row], 1]
+        text[at : at + end - begin] = before[begin:end]
+        at = _put_score(text, at + end - begin, scores[row])
+        begin, end = behind_places[codes[row], 0], behind_places[codes[row], 1]
+        text[at : at + end - begin] = behind[begin:end]
+        at += end - begin
+    text[0] = _OPEN
+    text[at] = _CLOSE
+    return text[: at + 1]
+
+
+@compiled
+def _put_score(text: NDArray[np.uint8], at: int, score: float) -> int:
+    """Write the shortest decimal number that is read as this float32, and return where it ends."""
+    scale, digits, decimals = 1.0, 0, 0
+    while decimals == 0 or np.float32(digits / scale) != score:
+        scale *= 10.0
+        decimals += 1
+        digits = int(np.rint(np.float64(score) * scale))
+    end = at + 2 + decimals
+    for place in range(end - 1, at + 1, -1):
+        text[place] = _NOUGHT + digits % 10
+        digits //= 10
+    text[at] = _NOUGHT + digits
+    text[at + 1] = _POINT
+    return end
