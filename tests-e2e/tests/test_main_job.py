@@ -9,7 +9,8 @@ from harness import RunningStack
 
 def test_the_stack_trained_through_airflow(stack: RunningStack) -> None:
     runs = stack.airflow.get("/api/v2/dags/recommendation_pipeline/dagRuns").json()["dag_runs"]
-    assert [run["state"] for run in runs] == ["success"]
+    # Every night another begins by itself.
+    assert [run["state"] for run in runs if run["run_type"] == "manual"] == ["success"]
 
 
 @pytest.mark.parametrize(
