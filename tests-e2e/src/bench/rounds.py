@@ -1,4 +1,7 @@
-"""Servers compared in interleaved rounds: a machine's noise hits all of them, and the minimum is what they cost."""
+"""Servers compared in interleaved rounds: a machine's noise hits all of them, and the minimum is what they cost.
+
+There are many, because a machine's quiet moments are short, and who costs more needs longer ones.
+"""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +12,7 @@ from bench.servers import Server
 
 REQUESTS = 800
 WARM_UP = 300
-ROUNDS = 7
+ROUNDS = 24
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,22 @@ class Cost:
     resident: float
 
 
-def compare(servers: Mapping[str, Server], questions: Mapping[str, Callable[[int], Sequence[str]]]) -> dict[str, Cost]:
+def compare(
+    servers: Mapping[str, Server],
+    questions: Mapping[str, Callable[[int], Sequence[str]]],
+    *,
+    rounds: int = ROUNDS,
+    requests: int = REQUESTS,
+) -> dict[str, Cost]:
     """Return each server's least cost; `questions[name](n)` are the next n paths for it."""
     for name, server in servers.items():
-        ask_all(server.port, questions[name](WARM_UP))
+        ask_all(server.port, questions[name](min(WARM_UP, requests)))
     cpu: dict[str, list[float]] = {name: [] for name in servers}
     p50: dict[str, list[float]] = {name: [] for name in servers}
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for name in sorted(servers, reverse=bool(number % 2)):
             before = servers[name].cpu()
-            latencies = ask_all(servers[name].port, questions[name](REQUESTS))
-            cpu[name].append((servers[name].cpu() - before) / REQUESTS * 1e6)
+            latencies = ask_all(servers[name].port, questions[name](requests))
+            cpu[name].append((servers[name].cpu() - before) / requests * 1e6)
             p50[name].append(statistics.median(latencies) * 1e6)
     return {name: Cost(min(cpu[name]), min(p50[name]), server.resident()) for name, server in servers.items()}

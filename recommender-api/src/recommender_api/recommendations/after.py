@@ -25,9 +25,9 @@ DRAIN_SECONDS = 1.0
 
 
 class Left(NamedTuple):
-    """What one answer leaves to write: itself, under `keys` for so many seconds, and that `user_id` was shown it.
+    """What one answer leaves to write: itself, under `keys` for so many seconds, and that a user was shown it.
 
-    None was where nobody is known to have asked; `at` is in Unix seconds.
+    `user_id` is None where it is not known who was; `at` is in Unix seconds.
     """
 
     request_id: str
