@@ -14,19 +14,21 @@ import sys
 from pathlib import Path
 import numpy as np
 from contracts.user_blob import History, LiveHistory, PackedHistory, UserBlob
-from ranking import diversity, engine as engines, features, forest, recall, user
+from ranking import diversity, engine as engines, features, forest, json_items, recall, user
 from ranking.bundle import load
 from ranking.engine import Engine, Question
 from ranking.testing import tiny_bundle
 from ranking.verification import verify
 
 def compiled():
-    modules = (diversity, engines, features, forest, recall, user)
+    modules = (diversity, engines, features, forest, json_items, recall, user)
     found = (value for module in modules for value in vars(module).values())
     return {loop.__name__: len(loop.signatures) for loop in found if hasattr(loop, "signatures")}
 
 engine = Engine(load(tiny_bundle(Path(sys.argv[1]))))
 assert verify(engine)
+json_items.compile_json_items()
+before, behind = json_items.Parts(len(engine.contents.catalogue)), json_items.Parts(32)
 after_loading = compiled()
 
 ids = engine.contents.catalogue.ids[:5].copy()
@@ -35,7 +37,9 @@ known, long_term = UserBlob.opened(UserBlob(np.ones(3, np.float32), history).pac
 _, live = LiveHistory.opened(LiveHistory(1, history).pack())
 for asker in ((None, PackedHistory(), PackedHistory()), (known, long_term, PackedHistory()), (known, long_term, live)):
     for anchor in (None, 1):
-        assert engine.at_once(*asker, anchor=anchor, limit=10) is not None
+        done = engine.at_once(*asker, anchor=anchor, limit=10)
+        assert done is not None
+        json_items.json_items(done.best.items, done.best.codes, done.best.scores, before, behind)
         question = Question(anchor, engine.user(*asker))
         engine.rank(question, engine.recall(question, at_least=10), 10)
 assert compiled() == after_loading, (after_loading, compiled())

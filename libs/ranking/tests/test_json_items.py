@@ -30,8 +30,8 @@ def expected(
     positions: NDArray[np.int32], codes: NDArray[np.int64], scores: NDArray[np.float32], before: Parts, behind: Parts
 ) -> bytes:
     texts = orjson.dumps(scores, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    rows = zip(positions.tolist(), texts, codes.tolist(), strict=True)
-    return b"[%b]" % b"".join(before[position] + text + behind[code] for position, text, code in rows)[1:]
+    rows = zip(before.texts(positions), texts, behind.texts(codes), strict=True)
+    return b"[%b]" % b"".join(first + score + last for first, score, last in rows)[1:]
 
 
 def test_items_and_scores_are_those_of_a_json_library(before: Parts, behind: Parts) -> None:
@@ -60,7 +60,12 @@ def test_so_is_what_has_no_text_yet(behind: Parts) -> None:
     one, scores = np.zeros(1, np.int64), np.array([0.25], np.float32)
     assert json_items(np.array([0], np.int32), one, scores, before, behind) is None
     assert json_items(np.array([1], np.int32), one, scores, before, behind) == b'[{"score":0.25,"reasons":[]}]'
-    assert before[0] == b""
+    assert before.texts([0]) == [b""]
+
+
+def test_of_nothing_an_empty_list_is_written(before: Parts, behind: Parts) -> None:
+    none = np.empty(0, np.int32)
+    assert json_items(none, none.astype(np.int64), none.astype(np.float32), before, behind) == b"[]"
 
 
 def test_parts_hold_more_than_they_began_with() -> None:
@@ -68,4 +73,4 @@ def test_parts_hold_more_than_they_began_with() -> None:
     texts = [bytes([number]) * (number * 40) for number in range(50)]
     for number, text in enumerate(texts):
         parts[number] = text
-    assert [parts[number] for number in range(50)] == texts
+    assert parts.texts(range(50)) == texts

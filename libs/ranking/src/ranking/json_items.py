@@ -1,5 +1,7 @@
 """The JSON of an answer's items, put together in compiled code from parts that were written once, and from scores."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,9 +28,10 @@ class Parts:
         """What `json_items` takes."""
         return self._text, self._places
 
-    def __getitem__(self, number: int) -> bytes:
-        begin, end = self._places[number].tolist()
-        return self._text[begin:end].tobytes()
+    def texts(self, numbers: Sequence[int] | NDArray[np.integer]) -> list[bytes]:
+        """Return the texts of numbers."""
+        view = self._text.data
+        return [view[begin:end].tobytes() for begin, end in self._places[numbers].tolist()]
 
     def __setitem__(self, number: int, text: bytes) -> None:
         begin, end = self._used, self._used + len(text)
@@ -51,6 +54,11 @@ def json_items(
     """
     written = _written(positions, codes, scores, *before.arrays, *behind.arrays)
     return written.tobytes() if len(written) else None
+
+
+def compile_json_items() -> None:
+    """Compile now what the first answer would wait for."""
+    json_items(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32), Parts(0), Parts(0))
 
 
 @compiled
@@ -80,6 +88,7 @@ def _written(
         begin, end = behind_places[codes[row], 0], behind_places[codes[row], 1]
         text[at : at + end - begin] = behind[begin:end]
         at += end - begin
+    at = max(at, 1)
     text[0] = _OPEN
     text[at] = _CLOSE
     return text[: at + 1]

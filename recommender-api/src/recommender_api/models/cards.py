@@ -1,8 +1,8 @@
 """Datasets as answers show them, written as JSON once."""
 
-from collections.abc import Sequence
-
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from ranking.catalogue import Catalogue
 from ranking.json_items import Parts
@@ -18,10 +18,10 @@ class Cards:
         self.written = Parts(len(catalogue))
         self._catalogue = catalogue
 
-    def up_to_score(self, positions: Sequence[int]) -> list[bytes]:
+    def up_to_score(self, positions: NDArray[np.int32]) -> list[bytes]:
         """Return that part of each position."""
-        written = self.written
-        return [written[position] or self._write(position) for position in positions]
+        texts = self.written.texts(positions)
+        return [text or self._write(int(position)) for text, position in zip(texts, positions, strict=True)]
 
     def _write(self, position: int) -> bytes:
         catalogue = self._catalogue

@@ -14,6 +14,7 @@ from contracts.checksums import ChecksumError
 from contracts.features import FEATURE_SCHEMA
 from ranking.bundle import BundleContents, UnusableBundleError, load
 from ranking.engine import Engine
+from ranking.json_items import compile_json_items
 from ranking.ranker import UnusableRankerError
 from ranking.recall import Neighbours
 from ranking.verification import GoldenMismatchError, verify
@@ -72,7 +73,9 @@ def load_model(folder: Path, deployment: Deployment, damage: ChecksumError | Non
         verify(engine)
     except GoldenMismatchError as error:
         raise UnusableModelError("validate", str(error)) from error
-    contents.catalogue.tagged("")  # builds the index by tag now, not in a request
+    # What a request would otherwise wait for.
+    contents.catalogue.tagged("")
+    compile_json_items()
     return LoadedModel(deployment, manifest, engine)
 
 

@@ -37,7 +37,7 @@ def answer_of(
         return StoredAnswer(served, ids, b"[]", sequence, snapshot)
     written = orjson.dumps(np.asarray(scores, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
     parts = [b""] * (3 * len(ids))
-    parts[0::3] = model.cards.up_to_score(positions.tolist())
+    parts[0::3] = model.cards.up_to_score(positions)
     parts[1::3] = written
     parts[2::3] = ends
     return StoredAnswer(served, ids, b"[%b]" % b"".join(parts)[1:], sequence, snapshot)
@@ -49,7 +49,7 @@ def answer_of_best(
     """Return the answer that shows what was ranked, unexplained."""
     items = json_items(best.items, best.codes, best.scores, model.cards.written, BY_CHANNELS)
     if items is None:
-        ends = [BY_CHANNELS[code] for code in best.codes.tolist()]
+        ends = BY_CHANNELS.texts(best.codes)
         return answer_of(model, served, best.items, best.scores, ends, sequence=sequence, snapshot=snapshot)
     ids: list[int] = model.engine.contents.catalogue.ids.take(best.items).tolist()
     return StoredAnswer(served, ids, items, sequence, snapshot)
