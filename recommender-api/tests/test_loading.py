@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from contracts.user_blob import PackedHistory
+from ranking import json_items
+from ranking.jit import compiled
 from ranking.testing import tiny_bundle
 from recommender_api.models.loading import UnusableModelError, load_model
 from recommender_api.models.serving import LoadedModel
+from recommender_api.recommendations.items import answer_of_best
+from recommender_api.recommendations.stored import Served
 
 
 @pytest.fixture
@@ -28,6 +33,7 @@ def test_no_garbage_is_looked_for_until_a_model_is_loaded(
     tmp_path: Path, model: LoadedModel, collections: list[str]
 ) -> None:
     folder = tiny_bundle(tmp_path / "bundle")
+    load_model(folder, model.deployment, None)  # a process's first one compiles, before anybody is answered
     collections.clear()
     load_model(folder, model.deployment, None)
     assert collections == []
@@ -40,3 +46,18 @@ def test_garbage_is_looked_for_again_after_a_model_that_could_not_be_loaded(tmp_
     with pytest.raises(UnusableModelError, match="not a LightGBM model"):
         load_model(folder, model.deployment, None)
     assert gc.isenabled()
+
+
+def test_no_answer_of_a_loaded_model_waits_for_a_compiler(
+    tmp_path: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = compiled(json_items._written.py_func)
+    monkeypatch.setattr(json_items, "_written", loop)
+    loaded = load_model(tiny_bundle(tmp_path / "bundle"), model.deployment, None)
+    (made,) = loop.signatures
+    done = loaded.engine.at_once(None, PackedHistory(), PackedHistory(), anchor=1, limit=5)
+    assert done is not None
+    for _ in range(2):  # without its datasets' cards, and with them
+        answer = answer_of_best(loaded, Served("ranker", "1", "primary"), done.best, sequence=0, snapshot=None)
+        assert len(answer.ids) == answer.items.count(b'"score":') == 5
+    assert loop.signatures == [made]
