@@ -1,7 +1,7 @@
 """The way past ASGI for the questions that a service is asked most.
 
 ASGI and the framework behind it cost more than a good answer does. A service that puts a `Recognize` on its
-application's `state.shortcuts` answers what it recognizes right behind the HTTP parser; all else goes the usual way.
+application's `state.shortcuts` answers what it recognizes as soon as it is read; all else goes the usual way.
 """
 
 from collections.abc import Awaitable, Callable, Iterable

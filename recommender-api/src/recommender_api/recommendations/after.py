@@ -84,7 +84,7 @@ class AfterAnswers:
             self._drop(batch)
             return
         puts = [Put(left.answer.pack(), left.keys) for left in batch if left.keys]
-        shown = [exposures(left, left.user_id) for left in batch if left.user_id is not None]
+        shown = [exposures(left) for left in batch if left.user_id is not None]
         with monitoring.facts(request_id=batch[-1].request_id):
             try:
                 await self._store.write(puts, shown)
@@ -96,12 +96,12 @@ class AfterAnswers:
         self._metrics.dropped("exposure", sum(left.shown for left in batch))
 
 
-def exposures(left: Left, user_id: int) -> bytes:
+def exposures(left: Left) -> bytes:
     """Return what an answer shows as `Exposures` JSON."""
     return orjson.dumps(
         {
             "exposure_id": f"exp-{left.exposure_id:016x}",
-            "user_id": user_id,
+            "user_id": left.user_id,
             "dataset_ids": left.answer.ids,
             "request_id": left.request_id,
             "experiment_variant": left.answer.served.experiment_variant,

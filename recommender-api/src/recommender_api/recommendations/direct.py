@@ -21,7 +21,7 @@ _HEADERS = b"content-type: application/json\r\ncontent-length: %d\r\nx-fallback-
 # One more may exceed an int64.
 _MAX_DIGITS = 18
 # A longer question is read anew each time.
-MOST_REMEMBERED_BYTES = 128
+_MOST_REMEMBERED_BYTES = 128
 _NO_FILTERS = Filters()
 
 
@@ -34,7 +34,7 @@ class DirectAnswers:
 
     def __call__(self, path: str, query_string: bytes) -> Shortcut | None:
         """Return who answers a question, None if the framework has to look at it."""
-        read = plain_question if len(path) + len(query_string) > MOST_REMEMBERED_BYTES else _remembered_question
+        read = plain_question if len(path) + len(query_string) > _MOST_REMEMBERED_BYTES else _remembered_question
         query = read(path, query_string)
         if query is None:
             return None
