@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ranking.bundle import UnusableBundleError, load, save
@@ -84,6 +86,15 @@ def test_a_position_outside_the_catalogue_is_named(folder: Path, name: str, posi
     array[3] = position
     np.save(folder / f"{name}.npy", array)
     with pytest.raises(UnusableBundleError, match=rf"{name}\.npy: position {position} in a catalogue of 60"):
+        load(folder)
+
+
+@pytest.mark.parametrize("dataset_id", [0, 2, None], ids=["descends", "twice", "missing"])
+def test_datasets_out_of_order_are_named(folder: Path, dataset_id: int | None) -> None:
+    table = pq.read_table(folder / "items.parquet")
+    ids = [1, 2, dataset_id, *range(4, len(table) + 1)]
+    pq.write_table(table.set_column(0, "dataset_id", pa.array(ids, pa.int64())), folder / "items.parquet")
+    with pytest.raises(UnusableBundleError, match=r"items\.parquet: dataset_id 2.* must ascend"):
         load(folder)
 
 

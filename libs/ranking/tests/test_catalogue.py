@@ -56,3 +56,21 @@ def test_a_catalogue_without_a_tag_or_a_dataset_finds_none() -> None:
     untagged = Catalogue(MADE.ids, MADE.titles, MADE.prices, MADE.cover_images, [[]] * 4, MADE.providers)
     assert untagged.tagged("weather").tolist() == []
     assert MADE.only(np.empty(0, np.int64)).tagged("weather").tolist() == []
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [[], [7], [5, 6, 7, 8], [1, 2, 3, 90], [1, 88, 89, 90], [3, 5, 8, 13, 21, 34, 55, 89], [-4, -1, 0, 2]],
+    ids=["none", "one", "without a gap", "a gap at the end", "a gap at the start", "ever larger gaps", "negative"],
+)
+def test_a_dataset_is_found_by_its_id_and_no_other(ids: list[int]) -> None:
+    n = len(ids)
+    catalogue = Catalogue(np.array(ids, np.int64), [""] * n, np.zeros(n), [None] * n, [[]] * n, [None] * n)
+    asked = [*range(-10, 100), -(2**63), 2**63 - 1]
+    expected = [ids.index(each) if each in ids else None for each in asked]
+    assert [catalogue.position(each) for each in asked] == expected
+    assert catalogue.positions(np.array(asked)).tolist() == [-1 if each is None else each for each in expected]
+
+
+def test_a_dataset_of_a_catalogue_from_a_file_is_found(read: Catalogue) -> None:
+    assert [read.position(dataset_id) for dataset_id in (3, 5, 8, 13, 4)] == [0, 1, 2, 3, None]

@@ -82,10 +82,7 @@ def save(contents: BundleContents, folder: Path) -> None:
 
 def load(folder: Path) -> BundleContents:
     """Read a bundle whose checksums hold; raises `UnusableBundleError` that names the file."""
-    try:
-        catalogue = Catalogue.load(folder / "items.parquet")
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise UnusableBundleError(f"items.parquet: {error}") from error
+    catalogue = _catalogue(folder)
     n = len(catalogue)
     precomputed, precomputed_error = _precomputed(folder, n)
     return BundleContents(
@@ -110,6 +107,18 @@ def load(folder: Path) -> BundleContents:
         precomputed_error,
         _json(folder, _DIVERSITY, TypeAdapter(DiversitySettings)) if (folder / _DIVERSITY).exists() else NO_DIVERSITY,
     )
+
+
+def _catalogue(folder: Path) -> Catalogue:
+    try:
+        catalogue = Catalogue.load(folder / "items.parquet")
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise UnusableBundleError(f"items.parquet: {error}") from error
+    out_of_order = np.flatnonzero(~(np.diff(catalogue.ids) > 0))
+    if len(out_of_order):
+        before, after = catalogue.ids[out_of_order[0] :][:2].tolist()
+        raise UnusableBundleError(f"items.parquet: dataset_id {before} is followed by {after}: they must ascend")
+    return catalogue
 
 
 def _neighbours(folder: Path, name: str, n: int) -> Neighbours:

@@ -1,5 +1,6 @@
 """The datasets that a bundle knows: what a caller sees of them, and their positions."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,8 +68,13 @@ class Catalogue:
         return len(self.ids)
 
     @cached_property
-    def _position(self) -> dict[int, int]:
-        return {int(dataset_id): position for position, dataset_id in enumerate(self.ids)}
+    def _places(self) -> tuple[Sequence[int], int, int]:
+        """The ids, and by how much the first and the last of them are larger than their places."""
+        if not len(self.ids):
+            return (), 0, 0
+        # A dict of them takes ten times the room, and filling it holds up the answers that are given meanwhile.
+        ids = self.ids.data
+        return ids, ids[0], ids[-1] - (len(ids) - 1)
 
     @cached_property
     def _by_tag(self) -> dict[str, NDArray[np.int32]]:
@@ -77,14 +83,21 @@ class Catalogue:
         owners = np.repeat(np.arange(len(self), dtype=np.int32), lists.value_lengths().to_numpy())
         names = [tag.casefold() for tag in tags.dictionary.to_pylist()]
         number = {name: place for place, name in enumerate(dict.fromkeys(names))}
-        numbers = np.array([number[name] for name in names], np.int32)[tags.indices.to_numpy()]
+        # In as few bits as will do: up to 16 are sorted in a quarter of the time.
+        numbers = np.array([number[name] for name in names], np.min_scalar_type(len(number)))[tags.indices.to_numpy()]
         ends = np.cumsum(np.bincount(numbers, minlength=len(number)))
         by_number = owners[np.argsort(numbers, kind="stable")]
         return dict(zip(number, np.split(by_number, ends[:-1]), strict=True)) if number else {}
 
     def position(self, dataset_id: int) -> int | None:
         """Return the position of a dataset, or None when the catalogue doesn't hold it."""
-        return self._position.get(dataset_id)
+        ids, first, last = self._places
+        # Whole numbers that differ: where none is missing between them, this is the place.
+        low, high = dataset_id - last, dataset_id - first
+        if high < 0 or low >= len(ids):
+            return None
+        at = low if low == high else bisect_left(ids, dataset_id, max(low, 0), min(high, len(ids) - 1))
+        return at if ids[at] == dataset_id else None
 
     def positions(self, dataset_ids: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the positions of many datasets, -1 where the catalogue doesn't hold one."""
