@@ -1,6 +1,7 @@
 """Following the registry: swaps without a gap, and whatever fails, what was active stays active."""
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ from contracts.bundle.manifest import read_manifest
 from contracts.events import events_of
 from ranking.testing import Size, tiny_bundle
 from recommender_api.models import BundleCache, LoadedModel, Models, Registry, Serving, Updater
+from recommender_api.models.giving_way import NICENESS
+from recommender_api.models.loading import load_model
 from testkit.registry_stand_in import SINCE, RegistryStandIn
 from testkit.running_app import RunningApp
 
@@ -58,6 +61,20 @@ def test_a_new_deployment_is_served_without_a_failed_or_mixed_answer(
         assert answer["items"] == (first["items"] if answer["model_version"] == "1" else items["2"])
     until(lambda: registry.replicas.get("replica-1", {}).get("version") == "2")
     assert registry.replicas["replica-1"]["state"] == "serving"
+
+
+def test_what_loads_a_model_gives_way_to_answers(
+    start: Callable[..., RunningApp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    niceness = []
+
+    def load(*args: Any) -> LoadedModel:
+        niceness.append(os.getpriority(os.PRIO_PROCESS, 0))
+        return load_model(*args)
+
+    monkeypatch.setattr("recommender_api.models.updater.load_model", load)
+    assert version(start()) == "1"
+    assert niceness == [os.getpriority(os.PRIO_PROCESS, 0) + NICENESS]
 
 
 def test_an_unchanged_deployment_costs_the_registry_a_304(

@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 # Answers come first: with so little weight this gives them the CPU the moment that they want it (at 5 it keeps it for
 # its slice, and the slowest of a hundred answers takes twice as long). And yet a deployment gets on where the core is
-# busy: 200 MB are unpacked in 9 s there, at 19 in 71 s, with SCHED_IDLE in 384 s. A thread may not give way like that:
-# while it waited for a CPU, nobody else could have the interpreter.
+# busy: 200 MB are unpacked in 9 s there, at 19 in 71 s, with SCHED_IDLE in 384 s. A thread of the service may not give
+# way as much: while it waited for a CPU, no answer could have the interpreter.
 NICENESS = 10
 _PR_SET_PDEATHSIG = 1
 _PATH, _ERROR = "$path", "$error"

@@ -22,6 +22,7 @@ from recommender_api.bundle_fetch import (
 from recommender_api.memory import give_back
 from recommender_api.models.cache import BundleCache
 from recommender_api.models.deployments import ActiveDeployments, Deployment
+from recommender_api.models.giving_way import GivingWay
 from recommender_api.models.loading import UnusableModelError, load_model
 from recommender_api.models.registry import MalformedDeploymentError, Registry
 from recommender_api.models.serving import LoadedModel, Models, Serving
@@ -83,6 +84,7 @@ class Updater:
         self._shadow_failure: _Failure | None = None
         self._reported_at = float("-inf")
         self._lock = asyncio.Lock()
+        self._behind = GivingWay()
 
     @property
     def activation_error(self) -> ActivationError | None:
@@ -150,7 +152,7 @@ class Updater:
             self._models.shadow = None
             self._shadow_failure = self._failed(self._shadow_failure, error.deployment, error)
         else:
-            await asyncio.to_thread(give_back)
+            await self._behind.run(give_back)
             self._shadow_in_step()
             _log.info("shadow: %s", "none" if wanted is None else f"version {wanted.version}")
             if self._served() == _versions(active):
@@ -185,7 +187,7 @@ class Updater:
         self._on_change()
         self._reported_at = float("-inf")
         await asyncio.to_thread(self._remember, wanted)
-        await asyncio.to_thread(give_back)
+        await self._behind.run(give_back)
 
     def _failed(
         self, before: _Failure | None, wanted: ActiveDeployments | Deployment, error: ActivationError
@@ -216,7 +218,7 @@ class Updater:
                 damage = await self._check(folder)
             else:
                 await self._fetch(deployment)
-            return await asyncio.to_thread(load_model, folder, deployment, damage)
+            return await self._behind.run(load_model, folder, deployment, damage)
         except UnusableModelError as error:
             # The next attempt fetches it anew.
             await asyncio.to_thread(self._cache.drop, deployment.sha256)
