@@ -98,6 +98,13 @@ def test_datasets_out_of_order_are_named(folder: Path, dataset_id: int | None) -
         load(folder)
 
 
+def test_datasets_that_lie_as_far_apart_as_they_can_are_in_order(folder: Path) -> None:
+    table = pq.read_table(folder / "items.parquet")
+    ids = [-(2**63), *range(2, len(table)), 2**63 - 1]
+    pq.write_table(table.set_column(0, "dataset_id", pa.array(ids, pa.int64())), folder / "items.parquet")
+    assert load(folder).catalogue.position(2**63 - 1) == len(table) - 1
+
+
 def test_a_pickled_array_is_not_loaded(folder: Path) -> None:
     np.save(folder / "provider.npy", np.array([print] * 60, dtype=object), allow_pickle=True)
     with pytest.raises(UnusableBundleError, match=r"provider\.npy"):

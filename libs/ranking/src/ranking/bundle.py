@@ -114,10 +114,13 @@ def _catalogue(folder: Path) -> Catalogue:
         catalogue = Catalogue.load(folder / "items.parquet")
     except (OSError, pa.ArrowException, KeyError) as error:
         raise UnusableBundleError(f"items.parquet: {error}") from error
-    out_of_order = np.flatnonzero(~(np.diff(catalogue.ids) > 0))
+    before, after = catalogue.ids[:-1], catalogue.ids[1:]
+    out_of_order = np.flatnonzero(~(before < after))
     if len(out_of_order):
-        before, after = catalogue.ids[out_of_order[0] :][:2].tolist()
-        raise UnusableBundleError(f"items.parquet: dataset_id {before} is followed by {after}: they must ascend")
+        first = out_of_order[0]
+        raise UnusableBundleError(
+            f"items.parquet: dataset_id {before[first]} is followed by {after[first]}: they must ascend"
+        )
     return catalogue
 
 

@@ -83,7 +83,7 @@ class Catalogue:
         owners = np.repeat(np.arange(len(self), dtype=np.int32), lists.value_lengths().to_numpy())
         names = [tag.casefold() for tag in tags.dictionary.to_pylist()]
         number = {name: place for place, name in enumerate(dict.fromkeys(names))}
-        # In as few bits as will do: up to 16 are sorted in a quarter of the time.
+        # In as few bits as will do: up to 16 are sorted by radix.
         numbers = np.array([number[name] for name in names], np.min_scalar_type(len(number)))[tags.indices.to_numpy()]
         ends = np.cumsum(np.bincount(numbers, minlength=len(number)))
         by_number = owners[np.argsort(numbers, kind="stable")]
