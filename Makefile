@@ -18,6 +18,7 @@ native_PACKAGES := deploy/provisioning deploy/native
 services_PACKAGES := $(LIBS) $(SERVICES) airflow tests-e2e
 airflow_PACKAGES := libs/contracts libs/ranking libs/monitoring airflow libs/testkit
 collector_PACKAGES :=
+images/recommender-api_PACKAGES := $(LIBS) recommender-api
 dev_PACKAGES := $(services_PACKAGES) libs/testkit deploy/provisioning deploy/native
 # Locks that are installed beside an environment's own.
 airflow_LOCKS := requirements/airflow-tests.txt
@@ -66,7 +67,7 @@ e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of th
 	$(E2E)
 
 .PHONY: bench
-bench: .venvs/dev/.stamp ## measure what the claims about cost rest on (ONLY=part), write .run/bench.json
+bench: .venvs/dev/.stamp .venvs/images/recommender-api/.stamp ## measure what the claims about cost rest on (ONLY=part), write .run/bench.json
 	$(PY) -m native prerequisites
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY))
 

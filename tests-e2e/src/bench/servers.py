@@ -23,6 +23,8 @@ from testkit.registry_stand_in import RegistryStandIn
 READY_SECONDS = 60
 # The service's budgets as it is shipped; most parts run it with long ones, beside a busy machine.
 SHIPPED = {"REDIS_BUDGET_MS": "25", "REQUEST_BUDGET_MS": "150"}
+# The recommender with the packages of its image: what else is installed here some libraries load because it is there.
+SHIPPED_PYTHON = ".venvs/images/recommender-api/bin/python"
 SERVER_CORE, LOAD_CORE = 0, os.cpu_count() or 1
 
 
@@ -93,7 +95,7 @@ def recommender(around: Surroundings, name: str, settings: Mapping[str, str]) ->
         "REDIS_BUDGET_MS": "1000",
         "REQUEST_BUDGET_MS": "5000",
     }
-    command = (sys.executable, "-m", "recommender_api")
+    command = (SHIPPED_PYTHON, "-m", "recommender_api")
     with _server(command, around.folder / f"{name}.log", "/ready", {**environment, **settings}) as server:
         yield server
 
