@@ -69,6 +69,7 @@ e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of th
 .PHONY: bench
 bench: .venvs/dev/.stamp .venvs/images/recommender-api/.stamp ## measure what the claims about cost rest on (ONLY=part), write .run/bench.json
 	$(PY) -m native prerequisites
+	.venvs/images/recommender-api/bin/python -m ranking.precompiled
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY))
 
 .PHONY: docs

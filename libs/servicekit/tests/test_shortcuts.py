@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -256,3 +257,28 @@ def test_a_server_that_stops_answers_what_it_was_asked_and_closes(app: FastAPI) 
         assert b"connection: close" in head
         assert body.startswith(b'{"short":"slow"')
         assert until_closed(idle) == b""
+
+
+class _Impatient(HttpProtocol):
+    """Closes what has been idle for half a second."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.timeout_keep_alive = 0.5
+
+
+@pytest.mark.parametrize("last", [b"/short/a", b"/short/slow", b"/short/a?unusual"])
+def test_a_connection_is_closed_when_it_has_been_idle_since_its_last_answer(app: FastAPI, last: bytes) -> None:
+    with (
+        Served(app, _Impatient) as served,
+        socket.create_connection(("127.0.0.1", served.port), timeout=5) as connection,
+    ):
+        # The second answer's time is over while the last question is answered, if that is a slow one.
+        for _ in range(2):
+            assert b'"short":"a"' in answers(connection, ASKED)
+            time.sleep(0.35)
+        assert b"200 OK" in answers(connection, b"GET " + last + REST)
+        answered = time.monotonic()
+        assert until_closed(connection) == b""
+        # A timer's clock is the time at which the loop woke up.
+        assert 0.45 < time.monotonic() - answered < 1.0

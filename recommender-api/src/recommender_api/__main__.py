@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 
 def main() -> int:
@@ -13,11 +14,14 @@ def main() -> int:
     # A thread that loads a model gives way to answers after so long (s), and not after fifty times that: an answer
     # lets go of the interpreter, and has to get it back, about ten times.
     sys.setswitchinterval(0.0001)
+    from ranking.precompiled import take_shipped
     from recommender_api.app import create_app
     from recommender_api.memory import keep_large_apart
     from recommender_api.settings import Settings
     from servicekit.run import run
 
+    if compiled_code := os.environ.get("NUMBA_CACHE_DIR"):
+        take_shipped(Path(compiled_code))
     keep_large_apart()
     return run("recommender-api", Settings, create_app)
 

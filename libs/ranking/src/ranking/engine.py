@@ -79,7 +79,10 @@ class Engine:
         self.contents = contents
         self.ranker = Ranker(contents.ranker_text)
         settings, table, diversity = contents.recall_settings, contents.table, contents.diversity
-        self._interest = (contents.catalogue.ids, settings.history_half_life_days, settings.history_length)
+        ids = contents.catalogue.ids.view()
+        # As a file's are: one kind of array is compiled for.
+        ids.flags.writeable = False
+        self._interest = (ids, settings.history_half_life_days, settings.history_length)
         self._tables = contents.recall.arrays(settings)
         self._items = (contents.item_rows, table.content, table.provider, table.log_price)
         self._diversity = (diversity.relevance, diversity.same_provider, diversity.head)

@@ -11,17 +11,23 @@ from typing import Any, TypeVar, cast
 
 import numba
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 import contracts
+from ranking.cpus import host
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Unless it is told by NUMBA_CPU_NAME what to compile for.
+_config: Any = config
+if _config.CPU_NAME is None and (cpu := host()) is not None:
+    _config.CPU_NAME, _config.CPU_FEATURES = cpu
+
 
 def compiled(function: F) -> F:
-    """Compile at the first call, for this CPU; the code is kept on disk, beside the source or where Numba may write."""
+    """Compile at the first call, for this kind of CPU; what is kept lies beside the source or where Numba may write."""
     try:
         fast: Any = numba.njit(function, cache=True, nogil=True, error_model="numpy")
     except RuntimeError:  # no folder can be written: each process compiles for itself

@@ -1,0 +1,117 @@
+"""Code that was compiled on one machine is what another finds."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ranking import cpus
+from ranking.cpus import LEVELS, Cpu, host
+from ranking.precompiled import take_shipped
+from ranking.testing import tiny_bundle
+
+# Takes what is shipped, loads a bundle, and prints how often a loop was found compiled, and how often it was not.
+_SERVICE = """
+import os, sys
+from pathlib import Path
+from ranking.bundle import load
+from ranking.engine import Engine
+from ranking.json_items import compile_json_items
+from ranking.precompiled import _loops, take_shipped
+from ranking.verification import verify
+
+take_shipped(Path(os.environ["NUMBA_CACHE_DIR"]), Path(sys.argv[1]))
+verify(Engine(load(Path(sys.argv[2]))))
+compile_json_items()
+stats = [loop.stats for loop in _loops().values()]
+for counts in ([each.cache_hits for each in stats], [each.cache_misses for each in stats]):
+    print(sum(sum(each.values()) for each in counts))
+"""
+
+
+def run(*command: object, settings: Mapping[str, str]) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        env=environment | settings,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=110,
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as an image's build leaves it."""
+    folder = tmp_path_factory.mktemp("shipped")
+    run("-m", "ranking.precompiled", settings={"NUMBA_CACHE_DIR": str(folder)})
+    return folder
+
+
+@pytest.mark.parametrize("level", [level for level in LEVELS if host() in LEVELS[: LEVELS.index(level) + 1]])
+def test_a_service_that_takes_what_its_image_ships_compiles_nothing(shipped: Path, level: Cpu, tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    settings = {
+        "NUMBA_CPU_NAME": level.name,
+        "NUMBA_CPU_FEATURES": level.features,
+        "NUMBA_CACHE_DIR": str(tmp_path / "kept"),
+    }
+    found, compiled = map(int, run("-c", _SERVICE, shipped, bundle, settings=settings).split())
+    assert found > 0
+    assert compiled == 0
+
+
+def ship(folder: Path, content: bytes) -> None:
+    (folder / "ranking_1").mkdir(parents=True, exist_ok=True)
+    for name in ("loop.nbi", "loop.1.nbc"):
+        (folder / "ranking_1" / name).write_bytes(content)
+
+
+def test_what_is_shipped_is_taken_once_and_again_when_another_image_ships_it(tmp_path: Path) -> None:
+    shipped, kept = tmp_path / "shipped", tmp_path / "kept"
+    take_shipped(kept, shipped)
+    assert not kept.exists()
+
+    ship(shipped, b"first")
+    take_shipped(kept, shipped)
+    index = kept / "ranking_1" / "loop.nbi"
+    assert index.read_bytes() == (kept / "ranking_1" / "loop.1.nbc").read_bytes() == b"first"
+    # Something that is compiled later is not lost by a new start.
+    index.write_bytes(b"more")
+    take_shipped(kept, shipped)
+    assert index.read_bytes() == b"more"
+
+    ship(shipped, b"second")
+    take_shipped(kept, shipped)
+    assert index.read_bytes() == b"second"
+    assert sorted(path.name for path in kept.rglob("*")) == ["loop.1.nbc", "loop.nbi", "ranking_1", "taken"]
+
+
+def test_a_folder_that_can_not_be_written_is_told_and_keeps_nobody_from_starting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ship(tmp_path / "shipped", b"code")
+    kept = tmp_path / "kept"
+    kept.write_text("no folder")
+    take_shipped(kept, tmp_path / "shipped")
+    assert f"can't be kept in {kept}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("missing", "level"),
+    [
+        (set(), Cpu("x86-64-v4", "+avx512f")),
+        ({"avx512vl"}, Cpu("x86-64-v3", "")),
+        ({"avx512f", "bmi2"}, None),
+    ],
+)
+def test_a_cpu_is_of_the_best_level_that_it_has_all_of(
+    missing: set[str], level: Cpu | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = set().union(*cpus._LEVELS.values())
+    monkeypatch.setattr(cpus, "get_host_cpu_features", lambda: {name: name not in missing for name in everything})
+    assert host() == level
