@@ -102,6 +102,13 @@ def test_the_collector_in_a_process_of_its_own_answers_as_it_is_told() -> None:
         assert httpx.post(envelopes, content=b"", timeout=10).status_code == 500
 
 
+@pytest.mark.parametrize(("lasts", "counted"), [(0.0, 0.0), (0.6, 1.0), (1.4, 2.0)])
+def test_a_slow_moment_is_not_longer_for_the_second_that_begins_in_it(lasts: float, counted: float) -> None:
+    times = [number / 200 for number in range(60 * 200)]
+    answers = [Answer(due, 0.010 if 30.7 <= due < 30.7 + lasts else 0.002, 0) for due in times]
+    assert latencies(answers, [Change(29.0, 33.0)])[2].value == counted
+
+
 def test_the_worst_change_of_model_counts_and_what_is_slow_without_one_is_told_apart() -> None:
     def slow(second: int) -> bool:
         return second in (15, 31, 32, 45)
