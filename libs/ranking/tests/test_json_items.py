@@ -74,3 +74,13 @@ def test_parts_hold_more_than_they_began_with() -> None:
     for number, text in enumerate(texts):
         parts[number] = text
     assert parts.texts(range(50)) == texts
+
+
+def test_what_there_is_room_for_is_put_in_without_a_copy() -> None:
+    parts = Parts(2, room=10)
+    text, _ = parts.arrays
+    parts[1] = b"0123456789"
+    assert parts.arrays[0] is text
+    parts[0] = b"more"
+    assert parts.arrays[0] is not text
+    assert parts.texts([0, 1]) == [b"more", b"0123456789"]

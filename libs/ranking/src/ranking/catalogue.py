@@ -39,6 +39,11 @@ class Column(Sequence[_T_co]):
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def size(self) -> int:
+        """What its values take, in bytes."""
+        return int(self.values.nbytes)
+
     @overload
     def __getitem__(self, position: int) -> _T_co: ...
     @overload

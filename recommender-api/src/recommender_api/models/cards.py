@@ -4,8 +4,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ranking.catalogue import Catalogue
+from ranking.catalogue import Catalogue, Column
 from ranking.json_items import Parts
+
+# The names of a card's members, its dataset's id and its price.
+_BESIDE_TEXTS = 128
 
 
 class Cards:
@@ -15,7 +18,7 @@ class Cards:
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self.written = Parts(len(catalogue))
+        self.written = Parts(len(catalogue), _room(catalogue))
         self._catalogue = catalogue
 
     def up_to_score(self, positions: NDArray[np.int32]) -> list[bytes]:
@@ -33,3 +36,12 @@ class Cards:
         }
         text = self.written[position] = b',%b,"score":' % orjson.dumps(card)[:-1]
         return text
+
+
+def _room(catalogue: Catalogue) -> int:
+    """Return how many bytes all cards take, but for what JSON escapes."""
+    texts = (catalogue.titles, catalogue.cover_images)
+    return (len(catalogue) + 1) * _BESIDE_TEXTS + sum(
+        column.size if isinstance(column, Column) else sum(len((text or "null").encode()) for text in column)
+        for column in texts
+    )

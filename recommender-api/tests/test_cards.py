@@ -1,0 +1,44 @@
+"""Cards are written once, and no answer waits for those that others have written."""
+
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from ranking.catalogue import Catalogue
+from recommender_api.models.cards import Cards
+
+COUNT = 300
+
+
+@pytest.fixture(params=["built", "loaded"])
+def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Catalogue:
+    """Datasets whose cards are as long as their texts allow."""
+    built = Catalogue(
+        np.arange(COUNT) + (2**63 - COUNT),
+        ["各城市空气质量 " * (number % 9) for number in range(COUNT)],
+        np.full(COUNT, 1.2345678901234567e-100),
+        [None if number % 3 else f"https://img.example.com/{number}.png" for number in range(COUNT)],
+        [[] for _ in range(COUNT)],
+        [None] * COUNT,
+    )
+    if request.param == "built":
+        return built
+    built.save(tmp_path / "items.parquet")
+    return Catalogue.load(tmp_path / "items.parquet")
+
+
+def test_there_is_room_for_all_cards_from_the_start(catalogue: Catalogue) -> None:
+    cards = Cards(catalogue)
+    text, _ = cards.written.arrays
+    written = cards.up_to_score(np.arange(COUNT, dtype=np.int32))
+    assert cards.written.arrays[0] is text
+    card = orjson.loads(written[-1][1:] + b"0}")
+    assert card == {
+        "dataset_id": 2**63 - 1,
+        "title": catalogue.titles[COUNT - 1],
+        "price": 1.2345678901234567e-100,
+        "cover_image": catalogue.cover_images[COUNT - 1],
+        "score": 0,
+    }
