@@ -23,6 +23,14 @@ for model in range(6):
 print(resident() - before)
 """
 
+_POOL = "from recommender_api.memory import keep_large_apart; import pyarrow; keep_large_apart(); "
+_POOL += "print(pyarrow.default_memory_pool().backend_name)"
+
+
+def test_arrow_has_its_memory_where_it_is_given_back_from() -> None:
+    run = subprocess.run([sys.executable, "-c", _POOL], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout == "system\n"
+
 
 def test_the_place_of_a_large_table_does_not_stay_with_the_process() -> None:
     run = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True, timeout=60)

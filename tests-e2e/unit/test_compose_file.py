@@ -12,8 +12,10 @@ import model_registry.settings
 import monitoring
 import notification_gateway.settings
 import pipeline.settings
+import ranking
 import recommender_api.settings
 from provisioning.variables import READ_BY
+from ranking.precompiled import SHIPPED
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -28,6 +30,12 @@ SETTINGS: dict[str, type[BaseSettings]] = {
 }
 # Fixed by the image, or one of a kind by the container's own host name.
 INSIDE = {"HOST", "PORT", "REPLICA_ID", "CONSUMER_NAME"}
+
+
+def test_the_recommenders_image_brings_compiled_code_to_where_its_service_takes_it_from() -> None:
+    dockerfile = (CHECKOUT / "recommender-api/Dockerfile").read_text(encoding="utf-8")
+    shipped = SHIPPED.relative_to(Path(str(ranking.__file__)).parents[1])
+    assert f"RUN NUMBA_CACHE_DIR=/opt/app/{shipped} python -m ranking.precompiled\n" in dockerfile
 
 
 @pytest.mark.parametrize("name", SERVICES)
