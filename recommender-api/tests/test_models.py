@@ -1,6 +1,5 @@
 """Following the registry: swaps without a gap, and whatever fails, what was active stays active."""
 
-import gc
 import json
 import os
 import threading
@@ -22,7 +21,6 @@ from ranking.testing import Size, tiny_bundle
 from recommender_api.models import BundleCache, LoadedModel, Models, Registry, Serving, Updater
 from recommender_api.models.giving_way import NICENESS
 from recommender_api.models.loading import load_model
-from servicekit.garbage import leave_alone
 from testkit.registry_stand_in import SINCE, RegistryStandIn
 from testkit.running_app import RunningApp
 
@@ -77,24 +75,6 @@ def test_what_loads_a_model_gives_way_to_answers(
     monkeypatch.setattr("recommender_api.models.updater.load_model", load)
     assert version(start()) == "1"
     assert niceness == [min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19)]
-
-
-def test_what_came_with_the_first_model_is_not_looked_through_for_garbage_and_none_is_looked_for_under_load(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left = []
-
-    def leave() -> None:
-        leave_alone()
-        left.append(gc.get_freeze_count())
-
-    monkeypatch.setattr("recommender_api.models.updater.leave_alone", leave)
-    api = start(model_poll_seconds=3600)
-    assert version(api) == "1"
-    registry.deploy(registry.push("2", archives.second))
-    assert reload(api).json()["model_version"] == "2"
-    (frozen,) = left
-    assert frozen > 0
 
 
 def test_an_unchanged_deployment_costs_the_registry_a_304(

@@ -26,7 +26,6 @@ from recommender_api.models.giving_way import GivingWay
 from recommender_api.models.loading import UnusableModelError, load_model
 from recommender_api.models.registry import MalformedDeploymentError, Registry
 from recommender_api.models.serving import LoadedModel, Models, Serving
-from servicekit.garbage import leave_alone
 
 _log = logging.getLogger(__name__)
 
@@ -180,9 +179,6 @@ class Updater:
         except ActivationError as error:
             self._failure = self._failed(self._failure, wanted, error)
             return
-        if self._models.serving is None:
-            # Compiled code is made of many small objects, and has come with the first model.
-            await self._behind.run(leave_alone)
         # One assignment: every request sees the old models or the new ones, whole.
         self._models.serving = Serving(self._model_name, primary, canary, self._now())
         monitoring.breadcrumb("deployment completed", category="model", version=wanted.primary.version)
