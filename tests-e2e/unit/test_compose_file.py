@@ -15,7 +15,7 @@ import pipeline.settings
 import ranking
 import recommender_api.settings
 from provisioning.variables import READ_BY
-from ranking.precompiled import SHIPPED
+from ranking.shipped import SHIPPED
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8"))

@@ -14,16 +14,15 @@ import sys
 from pathlib import Path
 import numpy as np
 from contracts.user_blob import History, LiveHistory, PackedHistory, UserBlob
-from ranking import diversity, engine as engines, features, forest, json_items, recall, user
+from ranking import json_items
 from ranking.bundle import load
 from ranking.engine import Engine, Question
+from ranking.precompiled import loops
 from ranking.testing import tiny_bundle
 from ranking.verification import verify
 
 def compiled():
-    modules = (diversity, engines, features, forest, json_items, recall, user)
-    found = (value for module in modules for value in vars(module).values())
-    return {loop.__name__: len(loop.signatures) for loop in found if hasattr(loop, "signatures")}
+    return {name: len(loop.signatures) for name, loop in loops().items()}
 
 engine = Engine(load(tiny_bundle(Path(sys.argv[1]))))
 assert verify(engine)

@@ -10,7 +10,7 @@ import pytest
 
 from ranking import cpus
 from ranking.cpus import LEVELS, Cpu, host
-from ranking.precompiled import take_shipped
+from ranking.shipped import take_shipped
 from ranking.testing import tiny_bundle
 
 # Takes what is shipped, loads a bundle, and prints how often a loop was found compiled, and how often it was not.
@@ -20,13 +20,14 @@ from pathlib import Path
 from ranking.bundle import load
 from ranking.engine import Engine
 from ranking.json_items import compile_json_items
-from ranking.precompiled import _loops, take_shipped
+from ranking.precompiled import loops
+from ranking.shipped import take_shipped
 from ranking.verification import verify
 
 take_shipped(Path(os.environ["NUMBA_CACHE_DIR"]), Path(sys.argv[1]))
 verify(Engine(load(Path(sys.argv[2]))))
 compile_json_items()
-stats = [loop.stats for loop in _loops().values()]
+stats = [loop.stats for loop in loops().values()]
 for counts in ([each.cache_hits for each in stats], [each.cache_misses for each in stats]):
     print(sum(sum(each.values()) for each in counts))
 """

@@ -14,7 +14,7 @@ def main() -> int:
     # A thread that loads a model gives way to answers after so long (s), and not after fifty times that: an answer
     # lets go of the interpreter, and has to get it back, about ten times.
     sys.setswitchinterval(0.0001)
-    from ranking.precompiled import take_shipped
+    from ranking.shipped import take_shipped
     from recommender_api.app import create_app
     from recommender_api.memory import keep_large_apart
     from recommender_api.settings import Settings
