@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.events import MAX_EVENTS_PER_BATCH, BehaviorEvent, EventBatch, Exposures, InteractionType, events_of
+from contracts.ids import hash_id
 from contracts.signals import AlertSignal
 
 EVENT = {"event_id": "e-1", "type": "view", "user_id": 7, "dataset_id": 13, "ts": "2026-01-02T03:04:05+08:00"}
@@ -42,13 +43,42 @@ def test_an_event_travels_through_the_stream_unchanged() -> None:
         ("ts", "2026-01-02T03:04:05"),
         ("position", -1),
         ("request_id", "a/b"),
-        ("stranger", 1),
+        ("position", "3"),
+        ("user_id", "1_000"),
+        ("dataset_id", True),
+        ("ts", 1760000000),
+        ("ts", "9999-12-31T23:59:59-14:00"),
+        ("ts", "0001-01-01T00:00:00+14:00"),
+        ("ts", "1999-12-31T23:59:59Z"),
     ],
 )
 def test_a_malformed_event_is_refused_by_field(field: str, value: object) -> None:
     with pytest.raises(ValidationError) as refused:
         BehaviorEvent.model_validate(EVENT | {field: value})
     assert [error["loc"] for error in refused.value.errors()] == [(field,)]
+
+
+def test_a_callers_unknown_field_is_an_error_and_that_of_another_part_is_ignored() -> None:
+    with pytest.raises(ValidationError):
+        EventBatch.model_validate({"events": [EVENT | {"stranger": 1}]})
+    with pytest.raises(ValidationError):
+        EventBatch.model_validate({"events": [EVENT], "stranger": 1})
+    assert BehaviorEvent.model_validate(EVENT | {"stranger": 1}) == BehaviorEvent.model_validate(EVENT)
+    assert AlertSignal.model_validate(SIGNAL | {"stranger": 1}) == AlertSignal.model_validate(SIGNAL)
+
+
+def test_an_event_takes_text_ids_and_keeps_their_numbers() -> None:
+    event = BehaviorEvent.model_validate(EVENT | {"user_id": "c2a1f0de", "dataset_id": "SKU-77"})
+    assert (event.user_id, event.dataset_id) == (hash_id("c2a1f0de", "user"), hash_id("SKU-77", "dataset"))
+
+
+def test_a_signals_text_is_repaired_and_its_labels_stay_different() -> None:
+    signal = AlertSignal.model_validate(
+        SIGNAL | {"message": "half \ud83d", "fingerprint": ["a\ud83d", "a\ud83e"], "tags": {"t\0": "x" * 5000}}
+    )
+    assert signal.message == "half \N{REPLACEMENT CHARACTER}"
+    assert signal.fingerprint == ["a\\ud83d", "a\\ud83e"]
+    assert [(name, len(value)) for name, value in signal.tags.items()] == [("t\\u0000", 1024)]
 
 
 def test_a_foreign_stream_entry_is_refused() -> None:
@@ -89,7 +119,8 @@ def test_a_signal_counts_one_occurrence_unless_it_says_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("kind", "over"), ("level", "loud"), ("fingerprint", []), ("occurrences", 0), ("x", 1)]
+    ("field", "value"),
+    [("kind", "over"), ("level", "loud"), ("fingerprint", []), ("occurrences", 0), ("signal_id", "a\0")],
 )
 def test_a_malformed_signal_is_refused_by_field(field: str, value: object) -> None:
     with pytest.raises(ValidationError) as refused:

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.ids import DatasetId, UserId
+from contracts.moments import EventMoment
 
 EventType = Literal["exposure", "click", "view", "favorite", "purchase"]
-EntityId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 MAX_EVENTS_PER_BATCH = 1000
 
 
@@ -29,18 +31,18 @@ class InteractionType(IntEnum):
 class BehaviorEvent(BaseModel):
     """One thing a user did, or was shown; the same `event_id` counts once."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     event_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")]
     type: EventType
-    user_id: EntityId
-    dataset_id: EntityId
+    user_id: UserId
+    dataset_id: DatasetId
     request_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] = None
-    position: Annotated[int | None, Field(ge=0, le=10_000)] = None
+    position: Annotated[int | None, Field(ge=0, le=10_000, strict=True)] = None
     experiment_variant: Annotated[
         str | None, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="As in the answer: the side of an experiment")
     ] = None
-    ts: AwareDatetime
+    ts: EventMoment
 
     def to_stream(self) -> dict[str, str]:
         """Return the Redis Stream entry: one field `event` with the JSON body."""
@@ -53,14 +55,14 @@ class Exposures(BaseModel):
     An entry for each dataset would cost the API and Redis twenty times as much.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     exposure_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,56}$")]
-    user_id: EntityId
-    dataset_ids: Annotated[list[EntityId], Field(max_length=MAX_EVENTS_PER_BATCH)]
+    user_id: UserId
+    dataset_ids: Annotated[list[DatasetId], Field(max_length=MAX_EVENTS_PER_BATCH)]
     request_id: str
     experiment_variant: str | None = None
-    ts: AwareDatetime
+    ts: EventMoment
 
     def events(self) -> list[BehaviorEvent]:
         """Return an event for each dataset."""
@@ -86,12 +88,18 @@ def events_of(fields: Mapping[bytes, bytes]) -> list[BehaviorEvent]:
     return [BehaviorEvent.model_validate_json(fields[b"event"])]
 
 
+class PostedEvent(BehaviorEvent):
+    """An event as a caller posts it: an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class EventBatch(BaseModel):
     """The body of `POST /events`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    events: Annotated[list[BehaviorEvent], Field(min_length=1, max_length=MAX_EVENTS_PER_BATCH)]
+    events: Annotated[list[PostedEvent], Field(min_length=1, max_length=MAX_EVENTS_PER_BATCH)]
 
 
 class EventReceipt(BaseModel):

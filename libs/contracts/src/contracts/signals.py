@@ -2,32 +2,44 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.moments import ClampedMoment
+from contracts.text import LabelText, MachineText
 
 Level = Literal["fatal", "error", "warning", "info", "debug"]
 MAX_SIGNALS_PER_BATCH = 1000
+MAX_MESSAGE_CHARS = 8192
+MAX_FINGERPRINT_PARTS = 16
+MAX_FINGERPRINT_PART_CHARS = 512
+MAX_TAG_NAME_CHARS = 128
+MAX_TAG_CHARS = 1024
 
 
 class AlertSignal(BaseModel):
     """One fact worth alerting on: a monitoring point fired, or its incident is over."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Senders are other parts of the stack, of another release perhaps: fields that this one doesn't know are ignored.
+    model_config = ConfigDict(frozen=True)
 
-    signal_id: Annotated[str, Field(min_length=1, max_length=64, description="Idempotency key")]
+    signal_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$", description="Idempotency key")]
     event_id: Annotated[str | None, Field(pattern="^[0-9a-f]{32}$", description="Event in the collector")] = None
     kind: Literal["fired", "recovered"]
-    monitoring_point: Annotated[str, Field(min_length=1, max_length=128)]
-    fingerprint: Annotated[list[str], Field(min_length=1, max_length=16)]
+    monitoring_point: Annotated[str, LabelText(128, min_chars=1)]
+    fingerprint: Annotated[
+        list[Annotated[str, LabelText(MAX_FINGERPRINT_PART_CHARS)]],
+        Field(min_length=1, max_length=MAX_FINGERPRINT_PARTS),
+    ]
     level: Level
-    category: Annotated[str, Field(max_length=64)]
-    service: Annotated[str, Field(min_length=1, max_length=64)]
-    environment: Annotated[str, Field(max_length=64)]
-    message: Annotated[str, Field(max_length=8192)]
+    category: Annotated[str, LabelText(64)]
+    service: Annotated[str, LabelText(64, min_chars=1)]
+    environment: Annotated[str, LabelText(64)]
+    message: Annotated[str, MachineText(MAX_MESSAGE_CHARS)]
     occurrences: Annotated[int, Field(ge=1, le=2**40)] = 1
-    first_seen: AwareDatetime
-    last_seen: AwareDatetime
-    request_ids: Annotated[list[str], Field(max_length=10)] = []
-    tags: dict[str, str] = {}
+    first_seen: ClampedMoment
+    last_seen: ClampedMoment
+    request_ids: Annotated[list[Annotated[str, LabelText(128)]], Field(max_length=10)] = []
+    tags: dict[Annotated[str, LabelText(MAX_TAG_NAME_CHARS)], Annotated[str, LabelText(MAX_TAG_CHARS)]] = {}
 
 
 class SignalBatch(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.events import EntityId
+from contracts.ids import DatasetId
 from contracts.user_blob import History
 
 
@@ -14,12 +14,12 @@ class GoldenRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    dataset_id: EntityId | None = None
+    dataset_id: DatasetId | None = None
     user_features: list[float] = []
-    history_ids: list[EntityId] = []
+    history_ids: list[DatasetId] = []
     history_ts: list[int] = []
     history_types: list[Annotated[int, Field(ge=0, le=4)]] = []
-    expected_ids: list[EntityId]
+    expected_ids: list[DatasetId]
     expected_scores: list[float]
 
     def history(self) -> History:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 from fastapi import Query as QueryParameters
 
-from contracts.events import EntityId
+from contracts.ids import DatasetId, UserId
 from recommender_api.recommendations.errors import NoModelError, UnknownDatasetError
 from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.recommendations.schemas import Answer, DetailOptions, Options, TrendingOptions
@@ -29,8 +29,8 @@ _OK: dict[int | str, dict[str, Any]] = {
 }
 _HEADERS = [{"X-Fallback-Level": level} for level in _LEVELS]
 
-DatasetId = Annotated[EntityId, Path(description="The dataset asked about", examples=[13196])]
-UserId = Annotated[EntityId, Path(description="Who asks; an unknown user is a cold one", examples=[7])]
+AskedDataset = Annotated[DatasetId, Path(description="The dataset asked about", examples=[13196])]
+AskingUser = Annotated[UserId, Path(description="Who asks; an unknown user is a cold one", examples=[7])]
 
 
 def router(recommender: Recommender) -> APIRouter:
@@ -53,7 +53,7 @@ def router(recommender: Recommender) -> APIRouter:
         responses=_OK | problem_responses(404, 503),
     )
     async def similar(
-        request: Request, dataset_id: DatasetId, options: Annotated[Options, QueryParameters()]
+        request: Request, dataset_id: AskedDataset, options: Annotated[Options, QueryParameters()]
     ) -> Response:
         query = Query(Endpoint.SIMILAR, options.limit, dataset_id, filters=options.filters(), explain=options.explain)
         return await ask(request, query)
@@ -65,7 +65,7 @@ def router(recommender: Recommender) -> APIRouter:
         responses=_OK | problem_responses(404, 503),
     )
     async def detail(
-        request: Request, dataset_id: DatasetId, options: Annotated[DetailOptions, QueryParameters()]
+        request: Request, dataset_id: AskedDataset, options: Annotated[DetailOptions, QueryParameters()]
     ) -> Response:
         query = Query(
             Endpoint.DETAIL,
@@ -83,7 +83,7 @@ def router(recommender: Recommender) -> APIRouter:
         response_model=None,
         responses=_OK | problem_responses(503),
     )
-    async def user(request: Request, user_id: UserId, options: Annotated[Options, QueryParameters()]) -> Response:
+    async def user(request: Request, user_id: AskingUser, options: Annotated[Options, QueryParameters()]) -> Response:
         query = Query(Endpoint.USER, options.limit, user_id=user_id, filters=options.filters(), explain=options.explain)
         return await ask(request, query)
 

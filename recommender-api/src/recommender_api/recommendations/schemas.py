@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from contracts.events import EntityId
+from contracts.ids import DatasetId, UserId
 from contracts.redis_keys import Timeframe
 from recommender_api.recommendations.errors import DegradeReason
 from recommender_api.recommendations.query import Filters
@@ -25,7 +25,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(10, ge=1, le=50, description="At most so many items")
-    exclude: Annotated[list[EntityId], BeforeValidator(_split)] = Field(
+    exclude: Annotated[list[DatasetId], BeforeValidator(_split)] = Field(
         [],
         max_length=MAX_EXCLUDED,
         description="Dataset ids that must not be in the answer; repeat the parameter or separate by commas",
@@ -42,7 +42,7 @@ class Options(BaseModel):
 class DetailOptions(Options):
     """What a question about a dataset's page may carry."""
 
-    user_id: EntityId | None = Field(None, description="Whose page it is; an unknown user is a cold one")
+    user_id: UserId | None = Field(None, description="Whose page it is; an unknown user is a cold one")
 
 
 class TrendingOptions(Options):
@@ -63,7 +63,7 @@ class Explanation(BaseModel):
 class Item(BaseModel):
     """A recommended dataset."""
 
-    dataset_id: EntityId
+    dataset_id: DatasetId
     title: str
     price: float
     cover_image: str | None
@@ -110,8 +110,8 @@ class Answer(BaseModel):
     )
 
     request_id: str
-    dataset_id: EntityId | None = Field(None, description="Present where the question had one")
-    user_id: EntityId | None = Field(None, description="Present where the question had one")
+    dataset_id: DatasetId | None = Field(None, description="Present where the question had one")
+    user_id: UserId | None = Field(None, description="Present where the question had one")
     timeframe: Timeframe | None = Field(None, description="Present where the question had one")
     items: list[Item]
     model_name: str
