@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from notification_gateway.app import create_app
 from notification_gateway.retention import remove_old
 from notification_gateway.webhooks.replays import ReplayedError, once
-from notification_gateway.webhooks.sentry import MAX_BYTES
 from running_gateway import HOOK_SECRET, TOKEN, SteppedGateway, Watch, app_of, settings, signal
+from servicekit.bodies import MAX_BODY_BYTES
 from testkit.running_app import RunningApp
 
 ISSUE = {
@@ -196,7 +196,7 @@ def test_what_is_signed_but_no_hook_is_refused(running: RunningApp, watch: Watch
 
 
 def test_a_body_past_the_bound_is_refused_before_it_is_read_whole(running: RunningApp, watch: Watch) -> None:
-    assert hook(running, watch, b" " * (MAX_BYTES + 1)).status_code == 413
+    assert hook(running, watch, b" " * (MAX_BODY_BYTES + 1)).status_code == 413
 
 
 @pytest.mark.parametrize("token", [None, "wrong", HOOK_SECRET])

@@ -1,5 +1,6 @@
 """JSON from outside is bounded in size, depth and number length before it is parsed."""
 
+import contextlib
 import json
 import time
 from typing import Any
@@ -95,8 +96,6 @@ def test_size_is_bounded() -> None:
 def test_no_document_takes_longer_to_check_than_its_size_allows(part: bytes) -> None:
     body = b"[" * 33 + part * (4_000_000 // len(part))
     began = time.process_time()
-    try:
+    with contextlib.suppress(JsonError):
         check(body)
-    except JsonError:
-        pass
     assert time.process_time() - began < 2

@@ -27,7 +27,7 @@ def app(app: FastAPI) -> FastAPI:
     """The same with a shortcut to `/short/{thing}`; some things have it their own way."""
 
     @app.get("/short/{thing}")
-    def long_way(thing: str) -> dict[str, str]:
+    def long_way(thing: str, unusual: str = "") -> dict[str, str]:
         return {"long": thing}
 
     app.state.shortcuts = _recognize

@@ -21,12 +21,12 @@ from model_registry.tables import SCHEMA
 from model_registry.versions import endpoints as version_endpoints
 from model_registry.versions.service import Versions
 from servicekit.app import base_app
+from servicekit.bodies import MIB
 from servicekit.database import migrate, open_database
 from servicekit.health import Check, Health
 
 SERVICE = "model-registry"
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_MIB = 2**20
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -35,6 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(engine)
     store = ArtifactStore(settings.artifact_url)
     metrics = Metrics()
+    max_bundle_bytes = settings.max_bundle_mb * MIB
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -51,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     app.include_router(
         version_endpoints.router(
-            Versions(database, store, settings.max_bundle_mb * _MIB), store, metrics, settings.registry_token
+            Versions(database, store, max_bundle_bytes), store, metrics, settings.registry_token, max_bundle_bytes
         )
     )
     gate = Gate(settings.model_gate_metric, settings.model_gate_tolerance)

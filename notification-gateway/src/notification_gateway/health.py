@@ -3,7 +3,6 @@
 from datetime import timedelta
 from importlib.metadata import version
 
-from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
@@ -12,15 +11,16 @@ from notification_gateway.channels import ConfiguredChannel
 from notification_gateway.gateway import Gateway
 from notification_gateway.outbox import queries as outbox
 from servicekit.health import Check, Health
+from servicekit.routing import ApiRouter
 
 SERVICE = "notification-gateway"
 # Past this, messages are not getting out.
 OVERDUE = timedelta(minutes=2)
 
 
-def router(gateway: Gateway) -> APIRouter:
+def router(gateway: Gateway) -> ApiRouter:
     """Return the routes."""
-    routes = APIRouter(tags=["operation"])
+    routes = ApiRouter(tags=["operation"])
 
     @routes.get("/health")
     def health() -> Health:

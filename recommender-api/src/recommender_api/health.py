@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import BaseModel
 
 from recommender_api.events import Journal
@@ -12,6 +12,7 @@ from recommender_api.models import Models, Updater
 from recommender_api.redis_store import Breaker
 from servicekit.health import Check, Health
 from servicekit.problems import ProblemError, problem_responses
+from servicekit.routing import ApiRouter
 
 SERVICE = "recommender-api"
 
@@ -79,9 +80,9 @@ class HealthReport:
         return Check(status="healthy")
 
 
-def router(report: HealthReport, models: Models, metrics: Metrics) -> APIRouter:
+def router(report: HealthReport, models: Models, metrics: Metrics) -> ApiRouter:
     """Return the routes."""
-    routes = APIRouter(tags=["operations"])
+    routes = ApiRouter(tags=["operations"])
 
     @routes.get("/health", summary="How the process and its dependencies are")
     async def health() -> Health:

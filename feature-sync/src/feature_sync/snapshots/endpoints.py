@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from feature_sync.snapshots.jobs import SyncJob, SyncJobs
 from servicekit.bearer import bearer_guard
 from servicekit.problems import problem_responses
+from servicekit.routing import ApiRouter
 
 
 class SyncRequest(BaseModel):
@@ -26,9 +26,9 @@ class SyncRequest(BaseModel):
     ]
 
 
-def router(jobs: SyncJobs, token: SecretStr) -> APIRouter:
+def router(jobs: SyncJobs, token: SecretStr) -> ApiRouter:
     """Return the routes."""
-    made = APIRouter(tags=["snapshots"])
+    made = ApiRouter(tags=["snapshots"])
 
     @made.post("/sync", status_code=202, responses=problem_responses(401), dependencies=bearer_guard(token))
     async def sync(request: SyncRequest) -> SyncJob:

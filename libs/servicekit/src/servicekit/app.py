@@ -6,11 +6,13 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import Route
 from starlette.types import Lifespan
 
 import monitoring
 from servicekit import problems
 from servicekit.request_ids import RequestIdMiddleware
+from servicekit.routing import BoundedRoute, WithoutBody
 
 
 def base_app(distribution: str, title: str, *, lifespan: Lifespan[FastAPI], description: str) -> FastAPI:
@@ -20,10 +22,15 @@ def base_app(distribution: str, title: str, *, lifespan: Lifespan[FastAPI], desc
         version=version(distribution),
         description=description,
         lifespan=_reporting_start(lifespan),
-        responses=problems.unreadable_responses() | problems.problem_responses(422, 500),
+        responses=problems.unreadable_responses() | problems.problem_responses(408, 413, 422, 500),
         # Asking with each request whether someone has set up OpenTelemetry costs a tenth of a small one.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.router.route_class = BoundedRoute
+    for route in app.routes:
+        # The OpenAPI document and its pages, which FastAPI adds itself.
+        if isinstance(route, Route):
+            route.app = WithoutBody(route.app)
     problems.install(app)
     app.add_middleware(RequestIdMiddleware)
     return app

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -20,6 +21,10 @@ _END = b"\r\n\r\n"
 _ONE_TARGET = re.compile(rb"/[!-~]*")
 # More than that goes out at once: who reads slowly must be felt by who writes.
 MOST_GATHERED_BYTES = 2**16
+# A client reads the answer to a body that was refused only when it stops sending. Closed at once, the connection would
+# be reset, and the answer lost: for so long, and up to so many bytes, what still comes is thrown away.
+LINGER_SECONDS = 1.0
+MAX_LINGER_BYTES = 2**20
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -39,10 +44,11 @@ class HttpProtocol(HttpToolsProtocol):
         self._between_requests = True
         # When the last answer of a shortcut was complete, on the loop's clock.
         self._idle_since = 0.0
+        self._lingers = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn itself
         """See `asyncio.Protocol`."""
-        super().connection_made(cast("asyncio.Transport", _Gathering(transport, self.loop)))
+        super().connection_made(cast("asyncio.Transport", _Gathering(transport, self.loop, self._linger)))
 
     def eof_received(self) -> None:
         """See `asyncio.Protocol`; the loop closes its own transport now, and knows nothing of what is gathered."""
@@ -88,6 +94,16 @@ class HttpProtocol(HttpToolsProtocol):
         line, data = b"GET %b " % self.url, self._received
         if data.startswith(line) and data.find(_END) == len(data) - len(_END):
             self._rest, self._rest_headers = data[len(line) - 1 :], self.headers
+
+    def _linger(self) -> bool:
+        """Close for writing alone if a request is still coming in; say so."""
+        if self._between_requests or self._lingers or not self.transport.can_write_eof():
+            return False
+        self._lingers = True
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self.transport.set_protocol(_Lingering(self, self.transport, self.loop))
+        return True
 
     def _is_taken(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
         """Begin to answer a plain request past the application, if somebody recognizes it."""
@@ -183,12 +199,47 @@ class _Exchange:
         self.disconnected = self.response_complete = False
 
 
+class _Lingering(asyncio.Protocol):
+    """Throws away what still comes on a connection on which the last answer was sent, and closes it soon."""
+
+    def __init__(self, http: HttpProtocol, transport: "_Gathering", loop: asyncio.AbstractEventLoop) -> None:
+        self._http = http
+        self._transport = transport
+        self._left = MAX_LINGER_BYTES
+        self._timer = loop.call_later(LINGER_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._transport.close()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._http.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self._timer.cancel()
+        self._http.connection_lost(exc)
+
+
 class _Gathering:
     """A transport that writes once in a turn of the event loop."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        linger: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._transport = transport
         self._loop = loop
+        self._linger = linger
         self._unsent: list[bytes] = []
         self._size = 0
         self.is_closing = transport.is_closing
@@ -208,9 +259,13 @@ class _Gathering:
         self._transport.write(data)
 
     def close(self) -> None:
-        """See `asyncio.Transport`; what was written before is sent before."""
+        """See `asyncio.Transport`; what was written before is sent before, and has a chance to be read."""
         self.flush()
-        self._transport.close()
+        if self._linger():
+            # Nothing more is written, though the socket is open.
+            self.is_closing = lambda: True
+        else:
+            self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

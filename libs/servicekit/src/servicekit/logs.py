@@ -1,6 +1,7 @@
 """Structured logs: one JSON object a line, with the request's id."""
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from logging import LogRecord
 
@@ -32,7 +33,28 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             # The redaction filter has put its text there; formatting it again would bring the secrets back.
             line["exception"] = record.exc_text or self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=_text_of).decode()
+        except TypeError:
+            # Half a surrogate pair, a number past 64 bits, a key that is no text.
+            return orjson.dumps(_plain(line)).decode()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_plain(_text_of(name)): _plain(held) for name, held in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(held) for held in value]
+    return value if value is None or isinstance(value, bool | float) else _plain(_text_of(value))
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - foreign code, and a line must come out of it
+        return f"<{type(value).__name__} without a text>"
 
 
 def configure(service: str, level: str, *filters: logging.Filter) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from servicekit.problem_document import MEDIA_TYPE, FieldError, Problem, problem
@@ -52,13 +53,15 @@ def install(app: FastAPI) -> None:
     app.exception_handler(ProblemError)(_on_problem)
     app.exception_handler(RequestValidationError)(_on_invalid)
     app.exception_handler(HTTPException)(_on_http)
+    app.exception_handler(ClientDisconnect)(_on_disconnect)
 
 
 def answer(
     request: Request, status: int, detail: str, errors: list[FieldError] | None = None, headers: Any = None
 ) -> Response:
     """Return the problem document that answers `request`; for a service's own mapper of its error tree."""
-    content = problem(request.url.path, request_id_of(request.scope), status, detail, errors)
+    # Not `request.url`: it is made with the header `Host`, whatever that is.
+    content = problem(request.scope["path"], request_id_of(request.scope), status, detail, errors)
     return Response(content, status, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -73,9 +76,10 @@ async def _on_invalid(request: Request, error: RequestValidationError) -> Respon
     return answer(request, 422, "; ".join(f"{found.field}: {found.message}" for found in errors[:5]), errors)
 
 
+async def _on_disconnect(request: Request, _error: ClientDisconnect) -> Response:
+    # Nobody reads it; but a client that leaves is no fault of the service.
+    return answer(request, 400, "The connection ended before the body did.")
+
+
 async def _on_http(request: Request, error: HTTPException) -> Response:
-    if error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.__cause__, UnicodeDecodeError):
-        # FastAPI's answer to a body that is no UTF-8; to one that is no JSON it says 422.
-        unreadable = FieldError(field="body", message=str(error.__cause__.reason))
-        return answer(request, 422, f"body: {unreadable.message}", [unreadable])
     return answer(request, error.status_code, str(error.detail), headers=error.headers)

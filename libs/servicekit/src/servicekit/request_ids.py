@@ -8,6 +8,7 @@ from random import getrandbits
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import monitoring
+from servicekit.bodies import LongBody
 from servicekit.problem_document import problem, problem_headers
 from servicekit.shortcuts import Reply, Shortcut, lines
 
@@ -37,6 +38,7 @@ class RequestIdMiddleware:
         started = time.perf_counter()
         request_id = scope[_SCOPE_KEY] = _request_id(scope)
         answering = False
+        body = LongBody.of(scope, receive)
 
         async def send_with_id(message: Message) -> None:
             nonlocal answering
@@ -47,11 +49,13 @@ class RequestIdMiddleware:
                     (b"x-request-id", request_id.encode()),
                     (b"x-response-time", b"%.6f" % (time.perf_counter() - started)),
                 ]
+                if body is not None and body.is_unread:
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         with monitoring.facts(request_id=request_id), monitoring.request_trace(scope):
             try:
-                await self._app(scope, receive, send_with_id)
+                await self._app(scope, receive if body is None else body.receive, send_with_id)
             except Exception as error:
                 _report(scope, error)
                 if answering:

@@ -3,10 +3,11 @@
 import hashlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import Header, Path, Response
 from pydantic import SecretStr
 from sqlalchemy import Row
 
+from contracts.query_values import ParameterText
 from model_registry.deployments.replicas import Replicas
 from model_registry.deployments.schemas import (
     Active,
@@ -23,13 +24,17 @@ from model_registry.deployments.service import Author, Deployments
 from model_registry.versions.endpoints import ModelName
 from servicekit.bearer import bearer_guard
 from servicekit.problems import problem_responses
+from servicekit.routing import ApiRouter
 
-_DeployedBy = Annotated[str | None, Header(alias="X-Deployed-By", max_length=200, description="Who, for the history")]
+_DeployedBy = Annotated[
+    Annotated[str, ParameterText(200)] | None, Header(alias="X-Deployed-By", description="Who, for the history")
+]
+_ReplicaId = Annotated[str, ParameterText(128, min_chars=1), Path(description="Name of the replica")]
 
 
-def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> APIRouter:
+def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> ApiRouter:
     """Return the routes."""
-    made = APIRouter(tags=["deployments"])
+    made = ApiRouter(tags=["deployments"])
     guard = bearer_guard(token)
 
     @made.post(
@@ -88,9 +93,9 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> AP
         responses=problem_responses(401, 503),
         dependencies=guard,
     )
-    def report_replica(name: ModelName, replica_id: str, report: ReplicaReport) -> None:
+    def report_replica(name: ModelName, replica_id: _ReplicaId, report: ReplicaReport) -> None:
         """Take what a replica says of itself."""
-        replicas.put(name, replica_id[:128], report)
+        replicas.put(name, replica_id, report)
 
     return made
 

@@ -16,8 +16,10 @@ class DeploymentRequest(BaseModel):
 
     version: Annotated[str, Field(pattern="^[1-9][0-9]{0,8}$", description="A version of this model")]
     mode: Annotated[Mode, Field(description="`shadow` mirrors traffic, `canary` takes a share of users")] = "primary"
-    rollout: Annotated[float, Field(ge=0, le=1, description="Share of the users that a canary serves")] = 1.0
-    force: Annotated[bool, Field(description="Deploy although the gate refuses it")] = False
+    rollout: Annotated[float, Field(strict=True, ge=0, le=1, description="Share of the users that a canary serves")] = (
+        1.0
+    )
+    force: Annotated[bool, Field(strict=True, description="Deploy although the gate refuses it")] = False
     reason: Annotated[str | None, Field(max_length=1000, description="Why, for the history")] = None
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import IO, Annotated, Any, cast
 
-from fastapi import APIRouter, File, Form, Path, Response, UploadFile
+from fastapi import File, Form, Path, Response, UploadFile
 from pydantic import SecretStr
 from sqlalchemy import Row
 from starlette.responses import StreamingResponse
@@ -14,24 +14,31 @@ from model_registry.metrics import Metrics
 from model_registry.versions.schemas import ModelSummary, VersionDetail, VersionReceipt
 from model_registry.versions.service import Versions
 from servicekit.bearer import bearer_guard
+from servicekit.bodies import MIB
 from servicekit.problems import problem_responses
+from servicekit.routing import ApiRouter
 
 NAME = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
 ModelName = Annotated[str, Path(pattern=NAME.pattern, description="Model", examples=["ranker"])]
 Version = Annotated[str, Path(pattern="^[1-9][0-9]{0,8}$", description="Version number", examples=["12"])]
 _BLOCK = 2**20
+# What a form adds to the bundle in it.
+_FORM_BYTES = MIB
 _KNOWN: dict[str, Any] = {"model": VersionReceipt, "description": "This content is known, and has this version"}
 
 
-def router(versions: Versions, store: ArtifactStore, metrics: Metrics, token: SecretStr) -> APIRouter:
+def router(
+    versions: Versions, store: ArtifactStore, metrics: Metrics, token: SecretStr, max_bundle_bytes: int
+) -> ApiRouter:
     """Return the routes."""
-    made = APIRouter(tags=["versions"])
+    made = ApiRouter(tags=["versions"])
 
     @made.post(
         "/models/{name}/versions",
         status_code=201,
         responses={200: _KNOWN, **problem_responses(401, 413, 422, 503)},
         dependencies=bearer_guard(token),
+        max_body_size=max_bundle_bytes + _FORM_BYTES,
     )
     def push(
         name: ModelName,

@@ -5,18 +5,21 @@ from datetime import datetime
 from html import escape
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Path, Query
+from fastapi import Form, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import HTMLResponse
 
+from contracts.query_values import WholeNumber
 from notification_gateway.acknowledgements.service import Acknowledgements
 from notification_gateway.incidents.model import Incident
 from notification_gateway.messages.links import Links
 from servicekit.bearer import bearer_guard
+from servicekit.bodies import MAX_FORM_BYTES
 from servicekit.problems import ProblemError, problem_responses
+from servicekit.routing import ApiRouter
 
-IncidentId = Annotated[int, Path(ge=1, le=2**63 - 1, description="The incident's id")]
-Until = Annotated[int, Query(ge=0, le=2**40, description="When the link ends (Unix seconds)")]
+IncidentId = Annotated[int, WholeNumber(1), Path(description="The incident's id")]
+Until = Annotated[int, WholeNumber(0, 2**40), Query(description="When the link ends (Unix seconds)")]
 Signature = Annotated[str, Query(max_length=64, description="As it stands in the message")]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]*$", examples=["li.wei"])]
 # Nothing is loaded, and the address, which is a permission, goes nowhere.
@@ -45,9 +48,9 @@ class Acknowledgement(BaseModel):
 
 def router(
     acknowledgements: Acknowledgements, links: Links, token: SecretStr, clock: Callable[[], datetime]
-) -> APIRouter:
+) -> ApiRouter:
     """Return the routes."""
-    routes = APIRouter(tags=["alerts"])
+    routes = ApiRouter(tags=["alerts"])
 
     @routes.post(
         "/alerts/{incident_id}/acknowledgement",
@@ -70,7 +73,12 @@ def router(
         _check(links, incident_id, until, signature, clock())
         return HTMLResponse(_page(_known(acknowledgements.get(incident_id), incident_id)), headers=_HEADERS)
 
-    @routes.post("/acknowledge/{incident_id}", response_class=HTMLResponse, responses=problem_responses(403, 404, 503))
+    @routes.post(
+        "/acknowledge/{incident_id}",
+        response_class=HTMLResponse,
+        responses=problem_responses(403, 404, 503),
+        max_body_size=MAX_FORM_BYTES,
+    )
     def post_acknowledge(
         incident_id: IncidentId, until: Until, signature: Signature, by: Annotated[Name, Form()] = "link"
     ) -> HTMLResponse:

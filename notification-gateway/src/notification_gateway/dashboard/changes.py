@@ -4,19 +4,21 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Cookie, Form, Path, Request
+from fastapi import Depends, Form, Request
 from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import RedirectResponse, Response
 
+from contracts.query_values import WholeNumber
 from notification_gateway.acknowledgements.service import Acknowledgements
 from notification_gateway.dashboard import session
-from notification_gateway.dashboard.session import Sessions
+from notification_gateway.dashboard.session import SessionGuard, Sessions
 from notification_gateway.silences import queries as silences
 from notification_gateway.silences.model import Matcher
 from notification_gateway.storage import Storage
+from servicekit.bodies import MAX_FORM_BYTES
 from servicekit.problems import ProblemError
+from servicekit.routing import LenientRouter
 
-_Session = Annotated[str | None, Cookie(alias=session.COOKIE, include_in_schema=False)]
 _Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
 
 
@@ -26,7 +28,7 @@ class SilenceForm(BaseModel):
     fingerprint: _Text = ""
     service: _Text = ""
     category: _Text = ""
-    minutes: Annotated[int, Field(ge=1, le=30 * 24 * 60)] = 60
+    minutes: Annotated[int, WholeNumber(1, 30 * 24 * 60)] = 60
     reason: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
     by: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]*$")]
 
@@ -42,13 +44,10 @@ class SilenceForm(BaseModel):
 
 def router(
     storage: Storage, sessions: Sessions, acknowledgements: Acknowledgements, clock: Callable[[], datetime]
-) -> APIRouter:
+) -> LenientRouter:
     """Return the routes."""
-    routes = APIRouter(prefix="/dashboard", include_in_schema=False)
-
-    def check(cookie: str | None) -> None:
-        if not sessions.is_open(cookie, clock()):
-            raise ProblemError(401, "Sign in on the dashboard with the ADMIN_TOKEN first.")
+    routes = LenientRouter(prefix="/dashboard", include_in_schema=False, max_body_size=MAX_FORM_BYTES)
+    guard = [Depends(SessionGuard(sessions, clock))]
 
     @routes.post("/session")
     def post_session(request: Request, token: Annotated[str, Form()], back: Annotated[str, Form()] = "") -> Response:
@@ -66,29 +65,25 @@ def router(
         )
         return response
 
-    @routes.post("/incidents/{incident_id}/acknowledge")
+    @routes.post("/incidents/{incident_id}/acknowledge", dependencies=guard)
     def post_acknowledge(
-        incident_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
+        incident_id: Annotated[int, WholeNumber(1)],
         by: Annotated[str, Form(min_length=1, max_length=128, pattern=r"^[^\x00]*$")],
-        cookie: _Session = None,
         back: Annotated[str, Form()] = "",
     ) -> Response:
-        check(cookie)
         acknowledgements.acknowledge(incident_id, by)
         return _back(back)
 
-    @routes.post("/silences")
-    def post_silence(form: Annotated[SilenceForm, Form()], cookie: _Session = None) -> Response:
-        check(cookie)
+    @routes.post("/silences", dependencies=guard)
+    def post_silence(form: Annotated[SilenceForm, Form()]) -> Response:
         matcher, now = form.matcher(), clock()
         ends_at = now + timedelta(minutes=form.minutes)
         with storage.writing() as connection:
             silences.add(connection, matcher, now, ends_at, reason=form.reason, created_by=form.by, now=now)
         return _back("silences")
 
-    @routes.post("/silences/{silence_id}/end")
-    def post_end(silence_id: Annotated[int, Path(ge=1, le=2**63 - 1)], cookie: _Session = None) -> Response:
-        check(cookie)
+    @routes.post("/silences/{silence_id}/end", dependencies=guard)
+    def post_end(silence_id: Annotated[int, WholeNumber(1)]) -> Response:
         with storage.writing() as connection:
             silences.remove(connection, silence_id)
         return _back("silences")

@@ -5,7 +5,7 @@ from datetime import datetime
 from importlib.resources import files
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from notification_gateway.dashboard import language, session
@@ -14,6 +14,7 @@ from notification_gateway.dashboard.revision import MAX_PAGES, Revisions, TooMan
 from notification_gateway.dashboard.session import Sessions
 from notification_gateway.storage import Storage
 from servicekit.problems import ProblemError, problem_responses
+from servicekit.routing import LenientRouter
 
 # The page loads nothing from elsewhere; its charts set their sizes from the script.
 _HEADERS = {
@@ -31,9 +32,9 @@ _ASSETS = {
 }
 
 
-def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[], datetime]) -> APIRouter:
+def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[], datetime]) -> LenientRouter:
     """Return the routes."""
-    routes = APIRouter(tags=["dashboard"])
+    routes = LenientRouter(tags=["dashboard"])
     revisions = Revisions(storage)
 
     def show(request: Request, tab: Tab, lang: str | None) -> HTMLResponse:

@@ -2,9 +2,16 @@
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from fastapi import Request
 from pydantic import SecretStr
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from servicekit.guards import Guard
+from servicekit.problems import ProblemError
 
 COOKIE = "dashboard_session"
 LIFE = timedelta(hours=12)
@@ -31,3 +38,20 @@ class Sessions:
 
     def _sign(self, until: str) -> str:
         return hmac.new(self._token, f"dashboard until {until}".encode(), hashlib.sha256).hexdigest()
+
+
+class SessionGuard(Guard):
+    """Answers 401 unless the request has the cookie of an open session."""
+
+    def __init__(self, sessions: Sessions, clock: Callable[[], datetime]) -> None:
+        self._sessions = sessions
+        self._clock = clock
+
+    def check(self, scope: Scope) -> None:
+        """See `Guard`."""
+        if not self._sessions.is_open(HTTPConnection(scope).cookies.get(COOKIE), self._clock()):
+            raise ProblemError(401, "Sign in on the dashboard with the ADMIN_TOKEN first.")
+
+    async def __call__(self, request: Request) -> None:
+        """Check once more, for routes of another kind."""
+        self.check(request.scope)

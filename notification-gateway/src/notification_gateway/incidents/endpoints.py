@@ -3,16 +3,21 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, select
 
+from contracts.query_values import ParameterText, WholeNumber
 from notification_gateway.incidents.queries import of_row
 from notification_gateway.outbox.model import NotificationState
 from notification_gateway.policy.model import Priority
 from notification_gateway.storage import Storage
 from notification_gateway.tables import incidents, notifications
 from servicekit.problems import problem_responses
+from servicekit.routing import ApiRouter
+
+_Id = Annotated[int, WholeNumber(1)]
+_Name = Annotated[str, ParameterText(128)]
 
 
 class AlertNotification(BaseModel):
@@ -65,19 +70,21 @@ class AlertPage(BaseModel):
     next_before: int | None
 
 
-def router(storage: Storage) -> APIRouter:
+def router(storage: Storage) -> ApiRouter:
     """Return the route."""
-    routes = APIRouter(tags=["alerts"])
+    routes = ApiRouter(tags=["alerts"])
 
     @routes.get("/alerts", responses=problem_responses(503))
     def get_alerts(
         state: Annotated[Literal["open", "resolved"] | None, Query(description="Only these")] = None,
         priority: Annotated[Priority | None, Query(description="Only this priority")] = None,
-        service: Annotated[str | None, Query(description="Only this service's")] = None,
-        environment: Annotated[str | None, Query(description="Only this environment's")] = None,
-        monitoring_point: Annotated[str | None, Query(description="Only this point's")] = None,
-        before: Annotated[int | None, Query(ge=1, description="Only incidents with a lower id")] = None,
-        limit: Annotated[int, Query(ge=1, le=500, description="How many")] = 100,
+        service: Annotated[_Name | None, Query(description="Only this service's")] = None,
+        environment: Annotated[_Name | None, Query(description="Only this environment's")] = None,
+        monitoring_point: Annotated[_Name | None, Query(description="Only this point's")] = None,
+        before: Annotated[
+            Annotated[int, WholeNumber(1)] | None, Query(description="Only incidents with a lower id")
+        ] = None,
+        limit: Annotated[int, WholeNumber(1, 500), Query(description="How many")] = 100,
     ) -> AlertPage:
         """List incidents, newest first, with what was sent about each."""
         statement = select(incidents).order_by(incidents.c.id.desc()).limit(limit + 1)

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from notification_gateway.messages.notice import Line, Notice
@@ -14,6 +13,7 @@ from notification_gateway.outbox.model import NewNotification
 from notification_gateway.storage import Storage
 from servicekit.bearer import bearer_guard
 from servicekit.problems import problem_responses
+from servicekit.routing import ApiRouter
 
 _Text = r"^[^\x00]*$"
 
@@ -38,9 +38,9 @@ class NotifyReceipt(BaseModel):
 
 def router(
     storage: Storage, token: SecretStr, clock: Callable[[], datetime], on_stored: Callable[[], None]
-) -> APIRouter:
+) -> ApiRouter:
     """Return the route."""
-    routes = APIRouter(tags=["notify"])
+    routes = ApiRouter(tags=["notify"])
 
     @routes.post("/notify", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(401, 503))
     def post_notify(request: NotifyRequest) -> NotifyReceipt:

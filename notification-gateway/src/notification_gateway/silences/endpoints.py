@@ -4,14 +4,16 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from contracts.query_values import WholeNumber
 from notification_gateway.silences import queries
 from notification_gateway.silences.model import Matcher, Silence
 from notification_gateway.storage import Storage
 from servicekit.bearer import bearer_guard
 from servicekit.problems import ProblemError, problem_responses
+from servicekit.routing import ApiRouter
 
 MAX_LENGTH = timedelta(days=30)
 
@@ -23,7 +25,9 @@ class NewSilence(BaseModel):
 
     matcher: Matcher
     starts_at: AwareDatetime | None = None
-    minutes: Annotated[int, Field(ge=1, le=MAX_LENGTH // timedelta(minutes=1), description="At most 30 days")]
+    minutes: Annotated[
+        int, Field(strict=True, ge=1, le=MAX_LENGTH // timedelta(minutes=1), description="At most 30 days")
+    ]
     reason: Annotated[str, Field(min_length=1, max_length=1000, examples=["planned upgrade of Redis"])]
     created_by: Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -40,9 +44,9 @@ class SilenceList(BaseModel):
     silences: list[Silence]
 
 
-def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) -> APIRouter:
+def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) -> ApiRouter:
     """Return the routes."""
-    routes = APIRouter(
+    routes = ApiRouter(
         prefix="/silences", tags=["silences"], dependencies=bearer_guard(token), responses=problem_responses(401, 503)
     )
 
@@ -72,7 +76,7 @@ def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) ->
             return SilenceList(silences=queries.listed(connection, clock()))
 
     @routes.delete("/{silence_id}", status_code=204, responses=problem_responses(404))
-    def delete_silence(silence_id: Annotated[int, Path(ge=1, le=2**63 - 1, description="The silence's id")]) -> None:
+    def delete_silence(silence_id: Annotated[int, WholeNumber(1), Path(description="The silence's id")]) -> None:
         """End a silence; an incident that goes on is told of with its next signal."""
         with storage.writing() as connection:
             if not queries.remove(connection, silence_id):

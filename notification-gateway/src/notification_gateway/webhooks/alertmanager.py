@@ -5,16 +5,19 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, Field, SecretStr
 
 from contracts.signals import AlertSignal, Level, SignalReceipt
 from notification_gateway.signals.intake import Intake
 from servicekit.bearer import bearer_guard
+from servicekit.bodies import MIB
 from servicekit.problems import problem_responses
+from servicekit.routing import LenientRouter
 
 POINT = "alertmanager.alert"
 MAX_MESSAGE = 2000
+# Alertmanager sends all the alerts of a group in one body.
+MAX_BODY_BYTES = 16 * MIB
 _LEVELS: Mapping[str, Level] = {"critical": "error", "page": "error", "error": "error", "info": "info", "none": "info"}
 
 
@@ -61,15 +64,16 @@ def signal_of(alert: ManagedAlert, environment: str, now: datetime) -> AlertSign
     )
 
 
-def router(intake: Intake, token: SecretStr, environment: str, clock: Callable[[], datetime]) -> APIRouter:
+def router(intake: Intake, token: SecretStr, environment: str, clock: Callable[[], datetime]) -> LenientRouter:
     """Return the route; `environment` is that of alerts without such a label."""
-    routes = APIRouter(tags=["webhooks"])
+    routes = LenientRouter(tags=["webhooks"])
 
     @routes.post(
         "/webhooks/alertmanager",
         status_code=202,
         dependencies=bearer_guard(token),
         responses=problem_responses(401, 503),
+        max_body_size=MAX_BODY_BYTES,
     )
     def post_alertmanager(payload: AlertmanagerPayload) -> SignalReceipt:
         """Take the alerts of a Prometheus Alertmanager (`webhook_configs`, with `http_config.authorization`)."""

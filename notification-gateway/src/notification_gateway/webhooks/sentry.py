@@ -2,24 +2,25 @@
 
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import NAMESPACE_OID, uuid5
 
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 from pydantic import SecretStr, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from contracts import bounded_json
+from contracts.query_values import parse_whole_number
 from contracts.signals import AlertSignal, Level, SignalReceipt
 from notification_gateway.signals.intake import Intake
 from notification_gateway.webhooks.replays import ReplayedError, once
 from servicekit.problems import ProblemError, problem_responses
+from servicekit.routing import LenientRouter
 
 POINT = "sentry.alert"
 MAX_AGE = timedelta(minutes=5)
-MAX_BYTES = 1_000_000
 MAX_MESSAGE = 2000
 _LEVELS: Mapping[str, Level] = {
     "fatal": "fatal",
@@ -135,9 +136,9 @@ def _signal(
     )
 
 
-def router(intake: Intake, secret: SecretStr, environment: str, clock: Callable[[], datetime]) -> APIRouter:
+def router(intake: Intake, secret: SecretStr, environment: str, clock: Callable[[], datetime]) -> LenientRouter:
     """Return the route; `environment` is that of hooks that name none."""
-    routes = APIRouter(tags=["webhooks"])
+    routes = LenientRouter(tags=["webhooks"])
 
     @routes.post("/webhooks/sentry", status_code=202, responses=problem_responses(401, 409, 413, 503))
     async def post_sentry(
@@ -157,14 +158,14 @@ def router(intake: Intake, secret: SecretStr, environment: str, clock: Callable[
         Each is taken once: the same body again is refused with 409, whatever its timestamp, which Sentry does not sign.
         A hook that could not be stored was not taken, and may be sent again; one whose answer was lost was.
         """
-        body = await _body(request)
+        body = await request.body()
         now = clock()
         if not is_signed(secret, body, signature):
             raise ProblemError(401, "Sentry-Hook-Signature: not the signature of this body with SENTRY_WEBHOOK_SECRET.")
-        if not sent_at.isdigit() or abs(now.timestamp() - int(sent_at)) > MAX_AGE.total_seconds():
+        if not _is_recent(sent_at, now):
             raise ProblemError(401, "Sentry-Hook-Timestamp: missing, or more than five minutes from now.")
         try:
-            signal = signal_of(resource, json.loads(body), body, environment, now)
+            signal = signal_of(resource, bounded_json.loads(body), body, environment, now)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = "the payload" if isinstance(error, ValidationError) else str(error)
             raise ProblemError(
@@ -178,11 +179,8 @@ def router(intake: Intake, secret: SecretStr, environment: str, clock: Callable[
     return routes
 
 
-async def _body(request: Request) -> bytes:
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BYTES:
-            raise ProblemError(413, f"body: more than {MAX_BYTES} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+def _is_recent(sent_at: str, now: datetime) -> bool:
+    try:
+        return abs(now.timestamp() - parse_whole_number(sent_at)) <= MAX_AGE.total_seconds()
+    except ValueError:
+        return False

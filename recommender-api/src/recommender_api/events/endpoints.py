@@ -1,14 +1,18 @@
 """`POST /events`."""
 
-from fastapi import APIRouter, Body, status
+from fastapi import Body, status
 from pydantic import SecretStr
 
 from contracts.events import EventBatch, EventReceipt
 from recommender_api.events.intake import EventIntake
 from recommender_api.events.journal import JournalError
 from servicekit.bearer import bearer_guard
+from servicekit.bodies import MIB
 from servicekit.problems import ProblemError, problem_responses
+from servicekit.routing import ApiRouter
 
+# A thousand events with the longest ids take half of it.
+MAX_BODY_BYTES = 2 * MIB
 _EXAMPLE = {
     "events": [
         {
@@ -24,15 +28,16 @@ _EXAMPLE = {
 }
 
 
-def router(intake: EventIntake, token: SecretStr) -> APIRouter:
+def router(intake: EventIntake, token: SecretStr) -> ApiRouter:
     """Return the routes."""
-    routes = APIRouter(tags=["events"])
+    routes = ApiRouter(tags=["events"])
 
     @routes.post(
         "/events",
         summary="Tell what users did",
         status_code=status.HTTP_202_ACCEPTED,
         dependencies=bearer_guard(token),
+        max_body_size=MAX_BODY_BYTES,
         responses=problem_responses(401, 503),
     )
     async def events(batch: EventBatch = Body(examples=[_EXAMPLE])) -> EventReceipt:

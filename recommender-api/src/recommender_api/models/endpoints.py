@@ -1,12 +1,12 @@
 """`POST /models/reload`: ask the registry now instead of at the next poll."""
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field, SecretStr
 
 from recommender_api.models.serving import Models
 from recommender_api.models.updater import Updater
 from servicekit.bearer import bearer_guard
 from servicekit.problems import ProblemError, problem_responses
+from servicekit.routing import ApiRouter
 
 
 class Reloaded(BaseModel):
@@ -17,9 +17,9 @@ class Reloaded(BaseModel):
     changed: bool = Field(description="Whether the poll changed the version that is served")
 
 
-def router(models: Models, updater: Updater, model_name: str, admin_token: SecretStr) -> APIRouter:
+def router(models: Models, updater: Updater, model_name: str, admin_token: SecretStr) -> ApiRouter:
     """Return the routes; the caller names no path and no version: the registry alone decides what is served."""
-    routes = APIRouter(tags=["models"])
+    routes = ApiRouter(tags=["models"])
 
     @routes.post(
         "/models/reload",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from fastapi import Query as QueryParameters
 
 from contracts.ids import DatasetId, UserId
@@ -12,6 +12,7 @@ from recommender_api.recommendations.schemas import Answer, DetailOptions, Optio
 from recommender_api.recommendations.service import Recommender
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.request_ids import request_id_of
+from servicekit.routing import ApiRouter
 
 _LEVELS = [str(level) for level in range(4)]
 _OK: dict[int | str, dict[str, Any]] = {
@@ -33,9 +34,9 @@ AskedDataset = Annotated[DatasetId, Path(description="The dataset asked about", 
 AskingUser = Annotated[UserId, Path(description="Who asks; an unknown user is a cold one", examples=[7])]
 
 
-def router(recommender: Recommender) -> APIRouter:
+def router(recommender: Recommender) -> ApiRouter:
     """Return the routes."""
-    routes = APIRouter(tags=["recommendations"])
+    routes = ApiRouter(tags=["recommendations"])
 
     async def ask(request: Request, query: Query) -> Response:
         try:

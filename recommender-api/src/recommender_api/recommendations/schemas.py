@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from contracts.ids import DatasetId, UserId
+from contracts.query_values import Flag, ParameterText, WholeNumber
 from contracts.redis_keys import Timeframe
 from recommender_api.recommendations.errors import DegradeReason
 from recommender_api.recommendations.query import Filters
@@ -24,15 +25,17 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(10, ge=1, le=50, description="At most so many items")
+    limit: Annotated[int, WholeNumber(1, 50)] = Field(10, description="At most so many items")
     exclude: Annotated[list[DatasetId], BeforeValidator(_split)] = Field(
         [],
         max_length=MAX_EXCLUDED,
         description="Dataset ids that must not be in the answer; repeat the parameter or separate by commas",
     )
     max_price: float | None = Field(None, ge=0, allow_inf_nan=False, description="No dataset that costs more")
-    tag: str | None = Field(None, min_length=1, max_length=64, description="Only datasets with this tag, in any case")
-    explain: bool = Field(False, description="Add to each item what its features contributed to its score")
+    tag: Annotated[str, ParameterText(64, min_chars=1)] | None = Field(
+        None, description="Only datasets with this tag, in any case"
+    )
+    explain: Flag = Field(False, description="Add to each item what its features contributed to its score")
 
     def filters(self) -> Filters:
         """Return what must not be in the answer."""
@@ -48,7 +51,7 @@ class DetailOptions(Options):
 class TrendingOptions(Options):
     """What a question about trends may carry."""
 
-    limit: int = Field(10, ge=1, le=100, description="At most so many items")
+    limit: Annotated[int, WholeNumber(1, 100)] = Field(10, description="At most so many items")
     timeframe: Timeframe = Field("24h", description="The sliding window that counts")
 
 

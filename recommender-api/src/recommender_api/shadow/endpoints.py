@@ -1,12 +1,12 @@
 """`GET /models/shadow`: how the shadow's answers differ from the primary's."""
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from recommender_api.models import Updater
 from recommender_api.shadow.comparison import WINDOW
 from recommender_api.shadow.mirror import Mirror
 from servicekit.problems import ProblemError, problem_responses
+from servicekit.routing import ApiRouter
 
 
 class Latency(BaseModel):
@@ -61,9 +61,9 @@ class ShadowReport(BaseModel):
     shadow_latency: Latency | None
 
 
-def router(updater: Updater, mirror: Mirror, *, model_name: str, replica_id: str, sample_rate: float) -> APIRouter:
+def router(updater: Updater, mirror: Mirror, *, model_name: str, replica_id: str, sample_rate: float) -> ApiRouter:
     """Return the routes."""
-    routes = APIRouter(tags=["models"])
+    routes = ApiRouter(tags=["models"])
 
     @routes.get(
         "/models/shadow", summary="Compare the shadow's answers with the primary's", responses=problem_responses(404)

@@ -1,0 +1,130 @@
+"""Routes that look at a request's headers and query before they read its body.
+
+FastAPI reads a body, and spools an upload to the disk, before any dependency runs. These routes answer 401, 413 and 422
+first. What they then read is bounded, and JSON is checked before it is parsed.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, get_origin
+
+from fastapi import APIRouter, Request, Response, params
+from fastapi.datastructures import DefaultPlaceholder
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from servicekit.bodies import MAX_BODY_BYTES, JsonRequest, bounded, check_length, declared_length, invalid
+from servicekit.guards import Guard
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class BoundedRoute(APIRoute):
+    """Checks guards, size and query first. `max_body_size` is how many bytes of a body it takes.
+
+    Where it answers JSON, a query parameter that is unknown or given twice is refused: no filter is lost to a typing
+    slip.
+    """
+
+    ignores_unknown_query: ClassVar[bool] = False
+
+    def __init__(self, *args: Any, max_body_size: int | None = None, **more: Any) -> None:
+        # Not handed on: FastAPI would answer a body that is too large in plain text, and after the call has run.
+        self.max_body_bytes = MAX_BODY_BYTES if max_body_size is None else max_body_size
+        super().__init__(*args, **more)
+
+    @property
+    def guards(self) -> list[Guard]:
+        """What is checked before the body is read."""
+        dependencies: list[object] = [each.dependency for each in self.dependencies]
+        return [each for each in dependencies if isinstance(each, Guard)]
+
+    def get_route_handler(self) -> Handler:
+        """Return what answers a request; FastAPI calls this when the route is made."""
+        handle = super().get_route_handler()
+        guards, max_bytes = self.guards, self.max_body_bytes
+        answers_json = isinstance(self.response_class, DefaultPlaceholder)
+        parameters = _query_parameters(self.dependant) if answers_json and not self.ignores_unknown_query else None
+        reads_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
+
+        async def enter(request: Request) -> Response:
+            for guard in guards:
+                guard.check(request.scope)
+            length = declared_length(request.scope)
+            check_length(length, max_bytes)
+            if parameters is not None and request.scope["query_string"]:
+                _check_query(request, parameters)
+            if length == 0:
+                return await handle(request)
+            receive = bounded(request.receive, max_bytes)
+            if not reads_json:
+                return await handle(Request(request.scope, receive))
+            json_request = JsonRequest(request.scope, receive)
+            await json_request.read_json()
+            return await handle(json_request)
+
+        return enter
+
+
+class LenientRoute(BoundedRoute):
+    """The same for forms and hooks, to which others add parameters of their own."""
+
+    ignores_unknown_query = True
+
+
+class WithoutBody:
+    """An ASGI application before which a body that is too large is refused."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        check_length(declared_length(scope), MAX_BODY_BYTES)
+        await self._app(scope, receive, send)
+
+
+class ApiRouter(APIRouter):
+    """A router of routes for programs."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, route_class=BoundedRoute, **more)
+
+
+class LenientRouter(APIRouter):
+    """A router of pages and hooks."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, route_class=LenientRoute, **more)
+
+
+def _check_query(request: Request, parameters: dict[str, bool]) -> None:
+    seen = set()
+    for name, _ in request.query_params.multi_items():
+        may_repeat = parameters.get(name)
+        if may_repeat is None:
+            known = f"known are {', '.join(parameters)}" if parameters else "there are none here"
+            raise invalid(f"query.{name}", f"unknown; {known}")
+        if name in seen and not may_repeat:
+            raise invalid(f"query.{name}", "given twice")
+        seen.add(name)
+
+
+def _query_parameters(dependant: Dependant) -> dict[str, bool]:
+    """Return the names of a route's query parameters, and whether each may be given more than once."""
+    found: dict[str, bool] = {}
+    for field in dependant.query_params:
+        annotation = field.field_info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            found |= {(one.alias or name): _is_list(one) for name, one in annotation.model_fields.items()}
+        else:
+            found[field.alias] = _is_list(field.field_info)
+    for inner in dependant.dependencies:
+        found |= _query_parameters(inner)
+    return found
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is list
