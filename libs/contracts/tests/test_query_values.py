@@ -43,12 +43,14 @@ def test_nothing_else_is_a_whole_number(text: str) -> None:
         _NUMBERS.validate_python(text)
 
 
-def test_a_flag_is_true_or_false() -> None:
-    assert _FLAGS.validate_python("true") is True
-    assert _FLAGS.validate_python("false") is False
+@pytest.mark.parametrize(
+    ("text", "flag"), [("true", True), ("True", True), ("1", True), ("false", False), ("False", False), ("0", False)]
+)
+def test_a_flag_is_true_or_false_as_clients_write_it(text: str, flag: bool) -> None:
+    assert _FLAGS.validate_python(text) is flag
 
 
-@pytest.mark.parametrize("text", ["", "on", "off", "1", "0", "yes", "True", "FALSE", "t", " true"])
+@pytest.mark.parametrize("text", ["", "on", "off", "yes", "tRUE", "FALSE", "t", " true", "１"])
 def test_nothing_else_is_a_flag(text: str) -> None:
     with pytest.raises(ValidationError, match="write true or false"):
         _FLAGS.validate_python(text)

@@ -16,7 +16,8 @@ MAX_WHOLE_NUMBER = 2**63 - 1
 
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_FLAGS = {"true": True, "false": False}
+# As the usual clients write a flag: JavaScript in small letters, Python with a capital one.
+_FLAGS = {"true": True, "True": True, "1": True, "false": False, "False": False, "0": False}
 
 
 def parse_whole_number(text: str) -> int:
@@ -27,7 +28,7 @@ def parse_whole_number(text: str) -> int:
 
 
 def parse_flag(text: str) -> bool:
-    """Return what `true` or `false` says; raises `ValueError`."""
+    """Return what `true`, `false`, `1` or `0` says; raises `ValueError`."""
     if text not in _FLAGS:
         raise ValueError("write true or false")
     return _FLAGS[text]

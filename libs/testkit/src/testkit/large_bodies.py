@@ -33,7 +33,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a service answered, how long that took (s), and how much of the body was sent before the connection ended."""
+    """What a service answered, how long that took (s), and how much of the body was sent until it was closed."""
 
     status: int
     seconds: float
