@@ -1,14 +1,58 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from contracts.person_names import MAX_LENGTH
 from model_registry import cli
 from native.ports import Ports
 from ranking.testing import tiny_archive
 from running_registry import RunningRegistry
+from testkit.command_runs import assert_civil, run_module
+from testkit.odd_answers import OddServer
+
+TOKEN = "the-registry-token"
+HISTORY = {
+    "deployments": [
+        {
+            "deployment_id": "1",
+            "mode": "primary",
+            "version": "3",
+            "state": "active",
+            "previous_version": None,
+            "rollout": 1.0,
+            "failed_stage": None,
+            "detail": None,
+            "reason": "nightly",
+            "deployed_by": "张伟",
+            "created_at": "2026-11-24T03:10:00+00:00",
+        }
+    ],
+    "replicas": [],
+}
 
 
-def _run(registry: RunningRegistry, *arguments: str, token: str = "the-registry-token") -> int:
+@pytest.fixture
+def odd() -> Iterator[OddServer]:
+    with OddServer() as server:
+        yield server
+
+
+def _registryctl(*arguments: str | bytes, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    ran = run_module("model_registry.cli", arguments, {"REGISTRY_TOKEN": TOKEN, **environment})
+    assert_civil(ran, environment.get("REGISTRY_TOKEN", TOKEN).strip())
+    return ran
+
+
+def _run(registry: RunningRegistry, *arguments: str, token: str = TOKEN) -> int:
     return cli.main(["--url", registry.url, "--token", token, *arguments])
 
 
@@ -37,3 +81,224 @@ def test_exit_codes_tell_a_refusal_from_a_wrong_call_and_from_an_outage(
     assert _run(registry, "deploy", "1", token="") == cli.USAGE
     assert _run(registry, "status", token="") == cli.OK
     assert cli.main(["--url", f"http://127.0.0.1:{Ports.free().api}", "status"]) == cli.UNREACHABLE
+
+
+def test_a_name_of_any_script_is_kept_and_shown(registry: RunningRegistry, tmp_path: Path) -> None:
+    archive = tiny_archive(tmp_path / "1.tar.gz", seed=1)
+    ran = _registryctl("--url", registry.url, "--by", "张伟", "push", str(archive), "--deploy")
+    assert ran.returncode == cli.OK, ran.stderr
+    status = _registryctl("--url", registry.url, "status", PYTHONIOENCODING="utf-8")
+    assert "张伟" in status.stdout.decode()
+    printed = _registryctl("--url", registry.url, "--json", "status", LANG="C", PYTHONIOENCODING="ascii")
+    assert json.loads(printed.stdout)["deployments"][0]["deployed_by"] == "张伟"
+
+
+@pytest.mark.parametrize("name", ["张\n伟", "\x1b[31m", "  ", "x" * (MAX_LENGTH + 1), b"\xd5\xc5\xce\xb0"])
+def test_a_name_that_cannot_be_stored_is_a_wrong_call(name: str | bytes) -> None:
+    ran = _registryctl("--by", name, "status")
+    assert ran.returncode == cli.USAGE
+    assert ran.stderr.startswith(b"registryctl: --by: a name ")
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_escapes(odd: OddServer) -> None:
+    odd.will_answer(json.dumps(HISTORY).encode())
+    status = _registryctl("status", REGISTRY_URL=odd.url, LANG="C", LC_ALL="C", PYTHONIOENCODING="ascii")
+    assert status.returncode == cli.OK
+    assert b"\\u5f20\\u4f1f" in status.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("REGISTRY_TOKEN", "密钥"),
+        ("REGISTRY_TOKEN", "secret-of-ours\n"),
+        ("REGISTRY_TOKEN", "secret of ours"),
+        ("REGISTRY_URL", "http://127.0.0.1:8001\n"),
+        ("REGISTRY_URL", "127.0.0.1:8001"),
+        ("REGISTRY_URL", "http://127.0.0.1:port"),
+        ("REGISTRY_URL", "http://a..b"),
+        ("REGISTRY_URL", "http://bücher.example"),
+        ("REGISTRY_URL", "http://xn--0.pt-"),
+        ("REGISTRY_URL", "http://me:secret-of-ours@127.0.0.1:8001"),
+        ("MODEL_NAME", "../active?"),
+        ("HTTP_PROXY", "http://[::1"),
+    ],
+)
+def test_an_unusable_setting_is_a_wrong_call_that_names_it_and_not_its_value(variable: str, value: str) -> None:
+    ran = _registryctl("status", **{variable: value})
+    assert ran.returncode == cli.USAGE, ran.stderr
+    assert variable in ran.stderr.decode()
+    assert "secret-of-ours" not in ran.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"<html>Please log in</html>", "text/html"),
+        (b'{"deployments": [', "application/json"),
+        (b"", "application/json"),
+        (b"[]", "application/json"),
+        (b"null", "application/json"),
+        (b"{}", "application/json"),
+        (b'{"deployments": {}, "replicas": []}', "application/json"),
+        (b'{"deployments": [1], "replicas": []}', "application/json"),
+        (b'{"deployments": [], "replicas": [], "more": NaN}', "application/json"),
+        (b'{"deployments": [], "replicas": [], "more": 1e999}', "application/json"),
+        (b'{"more": ' + b"9" * 5000 + b"}", "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b"\xff\xfe\x00", "text/plain; charset=klingon"),
+    ],
+)
+@pytest.mark.parametrize("command", [["status"], ["deploy", "1"], ["rollback"]], ids=lambda command: command[0])
+def test_an_answer_that_is_not_the_registrys_is_an_outage_and_named(
+    odd: OddServer, command: list[str], body: bytes, content_type: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd.will_answer(body, content_type)
+    assert cli.main(["--url", odd.url, *command]) == cli.UNREACHABLE
+    message = capsys.readouterr().err
+    assert message.startswith(f"registryctl: {odd.url}/models/ranker/")
+    assert content_type in message
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (302, cli.USAGE),
+        (401, cli.USAGE),
+        (403, cli.USAGE),
+        (404, cli.USAGE),
+        (422, cli.REFUSED),
+        (502, cli.UNREACHABLE),
+    ],
+)
+def test_a_proxys_page_gives_the_code_of_its_status_and_shows_no_token(odd: OddServer, status: int, code: int) -> None:
+    odd.will_answer(f"\x1b[2J You sent: Bearer {TOKEN}".encode(), "text/html", status=status, Location="/login")
+    ran = _registryctl("status", REGISTRY_URL=odd.url)
+    assert ran.returncode == code
+    assert str(status) in ran.stderr.decode()
+    assert b"\x1b" not in ran.stderr
+    assert ("/login" in ran.stderr.decode()) == (status == 302)
+
+
+def test_an_answer_that_breaks_off_is_an_outage(odd: OddServer) -> None:
+    odd.will_answer(b'{"deployments": [')
+    odd.missing = 100
+    assert _registryctl("status", REGISTRY_URL=odd.url).returncode == cli.UNREACHABLE
+    odd.missing = 0
+    odd.will_answer(b"not gzip", Content_Encoding="gzip")
+    assert _registryctl("status", REGISTRY_URL=odd.url).returncode == cli.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["deploy", "1", "--rollout", "nan"],
+        ["deploy", "1", "--rollout", "2"],
+        ["deploy", "one"],
+        ["deploy", "1", "--reason", "a\nb"],
+        ["deploy", "1", "--reason", b"\xff"],
+        ["push", "."],
+        ["push", "x" * 5000],
+        ["push", b"\xff"],
+        ["frobnicate"],
+        [],
+    ],
+)
+def test_a_wrong_call_ends_with_2(arguments: list[str | bytes]) -> None:
+    assert _registryctl(*arguments).returncode == cli.USAGE
+
+
+def test_a_reader_that_goes_away_is_no_error(odd: OddServer) -> None:
+    odd.will_answer(json.dumps(HISTORY | {"deployments": HISTORY["deployments"] * 2000}).encode())
+    read, write = os.pipe()
+    os.close(read)
+    ran = subprocess.run(
+        [sys.executable, "-m", "model_registry.cli", "--url", odd.url, "status"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(write)
+    assert (ran.returncode, ran.stderr) == (cli.OK, b"")
+
+
+def test_an_output_that_cannot_be_written_is_said(odd: OddServer) -> None:
+    odd.will_answer(json.dumps(HISTORY).encode())
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "model_registry.cli", "--url", odd.url, "status"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert (ran.returncode, ran.stderr) == (70, b"registryctl: the output can't be written: No space left on device\n")
+
+
+def test_an_interrupt_ends_with_130(odd: OddServer) -> None:
+    odd.missing = 1
+    odd.held = True
+    with subprocess.Popen(
+        [sys.executable, "-m", "model_registry.cli", "--url", odd.url, "status"], stderr=subprocess.PIPE
+    ) as running:
+        deadline = time.monotonic() + 30
+        while not odd.requests and time.monotonic() < deadline:
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        _, message = running.communicate(timeout=30)
+    assert (running.returncode, message) == (130, b"registryctl: interrupted\n")
+
+
+# No NUL: neither an argument nor a variable can hold one.
+_ANYTHING = st.binary(max_size=40).map(lambda value: value.replace(b"\0", b"")) | st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40
+).map(str.encode)
+_OPTIONS = st.sampled_from([b"--url", b"--token", b"--model", b"--by", b"--json"])
+_COMMANDS = st.sampled_from([b"status", b"rollback", b"deploy", b"push"])
+
+
+@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    secret=st.tuples(st.just(b"s3cr3t-of-0urs"), _ANYTHING).map(b"".join),
+    options=st.lists(st.tuples(_OPTIONS, _ANYTHING), max_size=2),
+    command=_COMMANDS,
+    words=st.lists(_ANYTHING | st.sampled_from([b"--reason", b"--rollout", b"--mode", b"1"]), max_size=3),
+    url=st.none() | st.tuples(st.sampled_from([b"http://127.0.0.1:1", b"http://"]), _ANYTHING).map(b"".join),
+)
+def test_whatever_is_typed_ends_with_a_documented_code_and_prints_no_token(
+    secret: bytes, options: list[tuple[bytes, bytes]], command: bytes, words: list[bytes], url: bytes | None
+) -> None:
+    environment = {b"REGISTRY_TOKEN": secret, b"REGISTRY_URL": b"http://127.0.0.1:1" if url is None else url}
+    arguments = [part for option in options for part in (option if option[0] != b"--json" else option[:1])]
+    ran = run_module("model_registry.cli", [*arguments, command, *words], environment)
+    assert_civil(ran, "s3cr3t-of-0urs")
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(
+    body=st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["deployments", "replicas", "detail", "version", "mode", "previous_version"]),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=8,
+    ).map(lambda value: json.dumps(value).encode()),
+    status=st.sampled_from([200, 201, 204, 302, 401, 409, 418, 500]),
+)
+def test_whatever_is_answered_ends_with_a_documented_code(body: bytes, status: int, odd_server: OddServer) -> None:
+    odd_server.will_answer(b"" if status == 204 else body, status=status)
+    for command in (["status"], ["--json", "rollback"]):
+        assert cli.main(["--url", odd_server.url, *command]) in (0, 1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def odd_server() -> Iterator[OddServer]:
+    with OddServer() as server:
+        yield server

@@ -218,6 +218,32 @@ def test_history_tells_who_and_why_and_which_replicas_serve(registry: RunningReg
     assert [(each["replica_id"], each["version"]) for each in history["replicas"]] == [("api-1", version)]
 
 
+@pytest.mark.parametrize("header", ["张伟".encode(), b"UTF-8''%E5%BC%A0%E4%BC%9F"])
+def test_a_name_arrives_whole_in_bare_utf_8_and_in_the_form_of_rfc_8187(
+    registry: RunningRegistry, tmp_path: Path, header: bytes
+) -> None:
+    version = registry.push_new(tmp_path, seed=1)
+    answer = registry.http.post(
+        "/models/ranker/deployments", json={"version": version}, headers={b"X-Deployed-By": header}
+    )
+    assert answer.status_code == 201, answer.text
+    history = registry.http.get("/models/ranker/deployments").json()
+    assert history["deployments"][0]["deployed_by"] == "张伟"
+
+
+@pytest.mark.parametrize("header", [b"M\xfcller", b"UTF-8''%00", b"UTF-8''%E5", b"x" * 201, b"x" * 5000])
+def test_a_name_that_is_none_is_refused_before_anything_is_deployed(
+    registry: RunningRegistry, tmp_path: Path, header: bytes
+) -> None:
+    version = registry.push_new(tmp_path, seed=1)
+    answer = registry.http.post(
+        "/models/ranker/deployments", json={"version": version}, headers={b"X-Deployed-By": header}
+    )
+    assert answer.status_code == 422
+    assert "X-Deployed-By" in answer.json()["errors"][0]["field"]
+    assert registry.http.get("/models/ranker/deployments").json()["deployments"] == []
+
+
 def test_an_unknown_version_is_404_and_no_failed_deployment(registry: RunningRegistry, tmp_path: Path) -> None:
     registry.push_new(tmp_path, seed=1)
     with monitoring.testing.captured() as reports:

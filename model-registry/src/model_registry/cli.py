@@ -1,84 +1,152 @@
 """`registryctl`: the registry from a terminal or a CI job.
 
-Exit codes: 0 done; 1 refused by a check; 2 wrong call, token or file; 3 the registry can't be reached or failed.
+Exit codes: 0 done; 1 refused by a check; 2 wrong call, address, token or file; 3 the registry can't be reached, failed,
+or something else answers at its address; 70 a fault of this program; 130 interrupted. Messages never show the token.
 """
 
 import argparse
 import json
+import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import httpx
+from pydantic import BaseModel
 
+from contracts.access import check_http_url, check_single_line, check_token
 from contracts.checksums import sha256_of
+from contracts.command_line import OK, REFUSED, UNREACHABLE, USAGE, CommandError, printable, run_command, say
+from contracts.json_answers import UnusableAnswerError, problem_detail, read_answer
+from contracts.person_names import check_name, encode_name
+from model_registry.deployments.schemas import Deployment, DeploymentReceipt, History
+from model_registry.versions.schemas import VersionReceipt
 
-OK, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
 # A deploy fetches, unpacks and asks a bundle before it answers.
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 _REFUSALS = frozenset({409, 422})
-
-
-class CommandError(Exception):
-    """A command didn't do what was asked; `code` is the exit code."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+_MAX_REASON = 1000
+_MODEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class Registry:
-    """Calls to the registry as the commands need them."""
+    """Calls to the registry as the commands need them; raises `CommandError` when its address can't be used."""
 
     def __init__(self, url: str, token: str, author: str | None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        headers |= {"X-Deployed-By": author} if author else {}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT)
+        headers |= {"X-Deployed-By": encode_name(author)} if author else {}
+        self._url = url
+        try:
+            self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT)
+        except (httpx.InvalidURL, ValueError, OSError) as error:
+            # Not of `url`, which was checked: httpx reads these as well.
+            message = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE of the environment can't be used"
+            raise CommandError(USAGE, message) from error
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        """Return the answer's body; raises `CommandError`."""
+    def call(self, method: str, path: str, answer: type[BaseModel], **request: Any) -> dict[str, Any]:
+        """Return the answer's body, which can be read as `answer`; raises `CommandError`."""
         try:
             response = self._http.request(method, path, **request)
-        except httpx.TransportError as error:
-            raise CommandError(UNREACHABLE, f"{self._http.base_url} can't be reached: {error}") from error
-        if response.is_success:
-            body: dict[str, Any] = response.json()
-            return body
-        code = REFUSED if response.status_code in _REFUSALS else UNREACHABLE if response.is_server_error else USAGE
-        raise CommandError(code, f"{response.status_code}: {_detail(response)}")
+        except httpx.RequestError as error:
+            raise CommandError(UNREACHABLE, f"{self._url} can't be reached: {error or type(error).__name__}") from error
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise CommandError(USAGE, "--url (REGISTRY_URL) can't be used as a URL") from error
+        if not response.is_success:
+            status = response.status_code
+            code = REFUSED if status in _REFUSALS else UNREACHABLE if response.is_server_error else USAGE
+            raise CommandError(code, f"{status}: {problem_detail(response)}")
+        try:
+            read_answer(response, answer)
+        except UnusableAnswerError as error:
+            raise CommandError(UNREACHABLE, str(error)) from error
+        body: dict[str, Any] = response.json()
+        return body
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    return run_command("registryctl", lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     given = _parser().parse_args(arguments)
     run: Callable[[Registry, argparse.Namespace], tuple[dict[str, Any], str]] = given.run
     try:
+        _check(given)
         with closing(Registry(given.url, given.token, given.by)) as registry:
             body, text = run(registry, given)
     except CommandError as error:
-        sys.stderr.write(f"registryctl: {error}\n")
-        return error.code
-    sys.stdout.write((json.dumps(body, indent=2) if given.json else text) + "\n")
+        # A proxy's page may repeat the request's headers.
+        raise CommandError(error.code, printable(str(error), given.token)) from error
+    say(printable(json.dumps(body, indent=2) if given.json else text, given.token))
     return OK
 
 
+def _check(given: argparse.Namespace) -> None:
+    """Check what was typed before it is used; `given.by` becomes the name without white space around it."""
+    _usable("--url (REGISTRY_URL)", check_http_url, given.url)
+    if given.token:
+        _usable("--token (REGISTRY_TOKEN)", check_token, given.token)
+    _usable("--model (MODEL_NAME)", _check_model, given.model)
+    if given.by is not None:
+        given.by = _usable("--by", check_name, given.by)
+    if getattr(given, "version", None) is not None:
+        _usable("VERSION", _check_version, given.version)
+    if getattr(given, "reason", None) is not None:
+        _usable("--reason", _check_reason, given.reason)
+
+
+def _usable(option: str, check: Callable[[str], str], value: str) -> str:
+    try:
+        return check(value)
+    except ValueError as error:
+        raise CommandError(USAGE, f"{option}: {error}") from error
+
+
+def _check_model(value: str) -> str:
+    if not _MODEL.fullmatch(value):
+        raise ValueError("a model's name is a lower-case letter, then letters, digits, _ and -")
+    return value
+
+
+def _check_version(value: str) -> str:
+    if not _VERSION.fullmatch(value):
+        raise ValueError("a version is a whole number, as `registryctl status` shows it")
+    return value
+
+
+def _check_reason(value: str) -> str:
+    if len(value) > _MAX_REASON:
+        raise ValueError(f"at most {_MAX_REASON} characters")
+    return check_single_line(value)
+
+
 def _push(registry: Registry, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    if not given.bundle.is_file():
-        raise CommandError(USAGE, f"{given.bundle}: no such file")
-    with given.bundle.open("rb") as content:
-        pushed = registry.call(
-            "POST",
-            f"/models/{given.model}/versions",
-            files={"bundle": (given.bundle.name, content, "application/gzip")},
-            data={"sha256": sha256_of(given.bundle)},
-        )
+    try:
+        if not given.bundle.is_file():
+            raise CommandError(USAGE, f"{given.bundle}: no such file")
+        checksum = sha256_of(given.bundle)
+        with given.bundle.open("rb") as content:
+            pushed = registry.call(
+                "POST",
+                f"/models/{given.model}/versions",
+                VersionReceipt,
+                # Not the file's own name: it may hold what a header can't.
+                files={"bundle": ("bundle.tar.gz", content, "application/gzip")},
+                data={"sha256": checksum},
+            )
+    except OSError as error:
+        raise CommandError(USAGE, f"{given.bundle}: {error.strerror}") from error
     text = f"{given.model} {pushed['version']} pushed"
     if not given.deploy:
         return pushed, text
@@ -98,27 +166,34 @@ def _put_into_service(registry: Registry, given: argparse.Namespace, version: st
         "force": given.force,
         "reason": given.reason,
     }
-    deployed = registry.call("POST", f"/models/{given.model}/deployments", json=wanted)
+    deployed = registry.call("POST", f"/models/{given.model}/deployments", DeploymentReceipt, json=wanted)
     return deployed, f"{given.model} {version} is in service as {deployed['mode']}"
 
 
 def _roll_back(registry: Registry, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
     wanted = {"mode": given.mode, "reason": given.reason}
-    body = registry.call("POST", f"/models/{given.model}/rollback", json=wanted)
+    body = registry.call("POST", f"/models/{given.model}/rollback", DeploymentReceipt, json=wanted)
     if given.mode != "primary":
         return body, f"{given.model} {body['version']} is no {given.mode} any more"
     return body, f"{given.model} is back at {body['version']} (was {body['previous_version']})"
 
 
 def _status(registry: Registry, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    body = registry.call("GET", f"/models/{given.model}/deployments")
-    lines = [
-        f"{line['created_at']}  {line['version']:>5}  {line['mode']:<8} {line['state']:<12} "
-        f"{line['detail'] or line['reason'] or ''}".rstrip()
-        for line in body["deployments"]
-    ]
-    lines += [f"replica {each['replica_id']}: {each['version']} {each['state']}" for each in body["replicas"]]
+    body = registry.call("GET", f"/models/{given.model}/deployments", History)
+    history = History.model_validate(body)
+    lines = [_history_line(each) for each in history.deployments]
+    lines += [f"replica {each.replica_id}: {each.version} {each.state}" for each in history.replicas]
     return body, "\n".join(lines) or f"nothing of {given.model} was ever deployed"
+
+
+def _history_line(line: Deployment) -> str:
+    at = f"{line.created_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    author = line.deployed_by or "-"
+    return f"{at}  {line.version:>5}  {line.mode:<8} {line.state:<12} {author:<16} {_one_line(line)}".rstrip()
+
+
+def _one_line(line: Deployment) -> str:
+    return " ".join((line.detail or line.reason or "").split())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", default=os.environ.get("REGISTRY_URL", "http://127.0.0.1:8001"), help="REGISTRY_URL")
     parser.add_argument("--token", default=os.environ.get("REGISTRY_TOKEN", ""), help="REGISTRY_TOKEN")
     parser.add_argument("--model", default=os.environ.get("MODEL_NAME", "ranker"), help="MODEL_NAME")
-    parser.add_argument("--by", help="who, for the history")
+    parser.add_argument("--by", metavar="NAME", help="who, for the history; a name of any script")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -143,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     deploy = add("deploy", _deploy, "check a version and put it into service")
     deploy.add_argument("version")
     for each in (push, deploy):
-        each.add_argument("--rollout", type=float, default=1.0, help="share of the users that a canary serves")
+        each.add_argument("--rollout", type=_share, default=1.0, help="share of the users that a canary serves")
         each.add_argument("--force", action="store_true", help="override the quality gate")
     roll_back = add("rollback", _roll_back, "put the version before back into service, or end a canary or shadow")
     for each in (push, deploy, roll_back):
@@ -154,11 +229,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _detail(response: httpx.Response) -> str:
+def _share(text: str) -> float:
     try:
-        return str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return response.text[:500]
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("a share is a number from 0 to 1")
+    return value
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ import hashlib
 from typing import Annotated, Any
 
 from fastapi import Header, Path, Response
-from pydantic import SecretStr
+from pydantic import AfterValidator, SecretStr
 from sqlalchemy import Row
 
+from contracts.person_names import MAX_HEADER_LENGTH, MAX_LENGTH, decode_name
 from contracts.query_values import ParameterText
 from model_registry.deployments.replicas import Replicas
 from model_registry.deployments.schemas import (
@@ -27,7 +28,15 @@ from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
 _DeployedBy = Annotated[
-    Annotated[str, ParameterText(200)] | None, Header(alias="X-Deployed-By", description="Who, for the history")
+    str | None,
+    Header(
+        alias="X-Deployed-By",
+        max_length=MAX_HEADER_LENGTH,
+        description=f"Who, for the history: a name of at most {MAX_LENGTH} characters. Plain ASCII stands as it is; "
+        "any other script as UTF-8, or as an ext-value of RFC 8187 (`UTF-8''%E5%BC%A0%E4%BC%9F`)",
+    ),
+    # A CI job's variable that isn't set is no name, and no reason to refuse the deployment.
+    AfterValidator(lambda header: decode_name(header) if header else None),
 ]
 _ReplicaId = Annotated[str, ParameterText(128, min_chars=1), Path(description="Name of the replica")]
 

@@ -1,0 +1,75 @@
+"""An HTTP server on loopback that answers every request with what a test gives it: a proxy's page, half a document."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+
+class OddServer(ThreadingHTTPServer):
+    """Answers with `status`, `content_type`, `body` and `more` headers; remembers the headers of each request."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status = 200
+        self.content_type = "application/json"
+        self.body = b"{}"
+        self.more: dict[str, str] = {}
+        # Promised in Content-Length and never sent.
+        self.missing = 0
+        # Keep the connection open after the body, until the client goes.
+        self.held = False
+        self.requests: list[dict[str, str]] = []
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def will_answer(
+        self, body: bytes, content_type: str = "application/json", *, status: int = 200, **more: str
+    ) -> None:
+        """Set what comes from now on; `more` are headers, with _ for -."""
+        self.status, self.content_type, self.body = status, content_type, body
+        self.more = {name.replace("_", "-"): value for name, value in more.items()}
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that gave up is no error here."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: OddServer
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.requests.append(dict(self.headers))
+        self.send_response(self.server.status)
+        for name, value in self.server.more.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", self.server.content_type)
+        self.send_header("Content-Length", str(len(self.server.body) + self.server.missing))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+        if self.server.held:
+            self.rfile.read(1)
+
+    def do_POST(self) -> None:
+        """Answer."""
+        self.do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named so in the base class
+        """Silence."""
