@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from notification_gateway.cli import main
 from running_gateway import POLICY, signal
+from testkit.command_runs import assert_civil, run_module
 
 
 @pytest.fixture
@@ -90,3 +93,83 @@ def test_an_event_of_the_collector_is_read_by_its_tags(tmp_path: Path, capsys: p
 @pytest.mark.parametrize(("expected", "code"), [("P0", 0), ("P1", 1)])
 def test_ci_can_pin_where_an_event_goes(event: Path, expected: str, code: int) -> None:
     assert main(["test", str(event), "--policy", str(POLICY), "--expect", expected]) == code
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        (POLICY.read_bytes() + b"# \x0b\n", 1, "unacceptable character U+000B"),
+        ("defaults: {error: P1}\n# 告警\n".encode("gbk"), 1, "not UTF-8"),
+        (b"defaults: {error: P1}\nrules: " + b"[" * 10_000, 1, "nested deeper"),
+        (b"", 1, "the file is empty"),
+    ],
+)
+def test_a_policy_that_yaml_cannot_read_is_named_with_its_line(
+    tmp_path: Path, content: bytes, code: int, message: str
+) -> None:
+    path = tmp_path / "alerts.yaml"
+    path.write_bytes(content)
+    ran = run_module("notification_gateway.cli", ["check", str(path)], {"LANG": "C"})
+    assert_civil(ran)
+    line = max(1, content.count(b"\n") if content.endswith(b"\n") else content.count(b"\n") + 1)
+    assert ran.returncode == code
+    assert ran.stderr.decode().startswith(f"{path}:{line}: {message}")
+
+
+def test_a_file_that_cannot_be_opened_is_a_wrong_call(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "absent.yaml", Path("x" * 5000)):
+        ran = run_module("notification_gateway.cli", ["check", str(path)])
+        assert_civil(ran)
+        assert ran.returncode == 2
+        assert ":1: cannot be read: " in ran.stderr.decode()
+
+
+@pytest.mark.parametrize("tags", [[1], "text", [["a"]], [[[], 1]], {"service": None}, 7])
+def test_tags_of_another_shape_are_a_wrong_call_or_no_tags(tmp_path: Path, tags: object) -> None:
+    event = write(tmp_path / "event.json", fingerprint=["model", "deployment_failed"], tags=tags)
+    assert main(["test", event, "--policy", str(POLICY)]) in (0, 2)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["fingerprint", "level", "category", "service", "occurrences", "tags"]), inner, max_size=4
+        )
+    ),
+    max_leaves=8,
+).map(lambda value: json.dumps(value).encode())
+
+
+@settings(
+    max_examples=150,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(event=_JSON | st.binary(max_size=40), earlier=st.text(st.characters(exclude_categories=["Cs"]), max_size=5))
+def test_whatever_an_event_holds_ends_with_a_documented_code(tmp_path: Path, event: bytes, earlier: str) -> None:
+    path = tmp_path / "event.json"
+    path.write_bytes(event)
+    for arguments in ([], [f"--earlier={earlier}"]):
+        try:
+            code = main(["test", str(path), "--policy", str(POLICY), *arguments])
+        except SystemExit as ended:
+            code = int(str(ended.code))
+        assert code in (0, 1, 2)
+
+
+@settings(max_examples=8, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    policy=st.binary(max_size=60).map(lambda value: value.replace(b"\0", b"")),
+    words=st.lists(
+        st.sampled_from([b"check", b"test", b"--policy", b"--expect", b"--json", b"--earlier", b"P0", b"1"])
+        | st.binary(max_size=10).map(lambda value: value.replace(b"\0", b"")),
+        max_size=4,
+    ),
+)
+def test_whatever_is_typed_ends_with_a_documented_code(tmp_path: Path, policy: bytes, words: list[bytes]) -> None:
+    (tmp_path / "alerts.yaml").write_bytes(policy)
+    for arguments in (words, ["check", str(tmp_path / "alerts.yaml")]):
+        assert_civil(run_module("notification_gateway.cli", arguments, {b"ALERT_POLICY": policy or b"x"}))

@@ -1,14 +1,15 @@
 """What the policy file may say, and what it decides."""
 
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notification_gateway.policy.evaluation import Decision, decide
-from notification_gateway.policy.loading import PolicyError, load_policy, parse_policy
+from notification_gateway.policy.loading import MAX_BYTES, PolicyError, load_policy, parse_policy
 from notification_gateway.policy.matching import Subject, fingerprint_matches
 from notification_gateway.policy.model import Condition, Policy, Rate
 from notification_gateway.policy.watching import PolicyFile
@@ -134,6 +135,9 @@ rules:
 """
 
 
+LAUGHS = "".join(f"{name}: &{name} [{', '.join(['*' + known] * 10)}]\n" for known, name in pairwise("abcdefghi"))
+
+
 @pytest.mark.parametrize(
     ("text", "line", "advice"),
     [
@@ -153,6 +157,31 @@ rules:
         ("rules: []\n", 1, "defaults"),
         ("", 1, "empty"),
         ("defaults: {error: P1\n", 2, "expected"),
+        ("defaults: {error: P1}\n\n# \x0b\n", 3, "unacceptable character U+000B"),
+        ("defaults: {error: P1}\r\n# \x00\r\n", 2, "unacceptable character U+0000"),
+        ("defaults: {error: P1}\n\trules: []\n", 2, "cannot start any token"),
+        ("defaults: {error: P1}\n---\nrules: []\n", 2, "document"),
+        (RULE.replace("{condition}", '{category: "a\\u001b[2J"}'), 6, "unacceptable character U+001B"),
+        (RULE.replace("{condition}", '{category: "\\ud800"}'), 6, "unacceptable character U+D800"),
+        (RULE.replace("{condition}", '{category: "\\U00110000"}'), 6, "escape"),
+        (RULE.replace("{condition}", "{category: 2026-13-40}"), 6, "put a text in quotes"),
+        (RULE.replace("{condition}", "{category: 2026-11-24}"), 6, "put it in quotes"),
+        (RULE.replace("{condition}", "{category: yes}"), 6, "put it in quotes"),
+        (RULE.replace("{condition}", "{category: " + "9" * 5000 + "}"), 6, "put a text in quotes"),
+        (RULE.replace("{condition}", "{category: !!bool maybe}"), 6, "put a text in quotes"),
+        (RULE.replace("{condition}", "{category: !!timestamp x}"), 6, "put a text in quotes"),
+        (RULE.replace("{condition}", "{category: !!python/object/apply:os.system [ls]}"), 6, "python"),
+        (RULE.replace("{condition}", "{? [a, b] : c}"), 6, "a key is a text"),
+        (RULE.replace("{condition}", "{category: a, rate: '> " + "9" * 5000 + " per hour'}"), 6, "per hour"),
+        ("defaults: {error: P1}\nescalation: {after_minutes: .nan, channels: [email]}\n", 2, "after_minutes"),
+        ("defaults: {error: P1}\nescalation: {after_minutes: 1e400, channels: [email]}\n", 2, "after_minutes"),
+        ("- defaults\n", 1, "a policy is `defaults:` and `rules:`"),
+        ("just a text\n", 1, "a policy is `defaults:` and `rules:`"),
+        ("defaults: {error: P1}\nrules: " + "[" * 100_000, 2, "nested deeper"),
+        ("defaults: {error: P1}\nrules:\n  " + "- " * 5000, 3, "nested deeper"),
+        ("defaults: &a {error: *a}\n", 1, "an alias within what it stands for"),
+        ("a: &a [x, x, x, x, x, x, x, x, x, x]\n" + LAUGHS + "defaults: {error: P1}\n", 1, "stands for more than"),
+        ("%YAML " + "9" * 5000 + ".1\n---\ndefaults: {}\n", 1, "can't hold"),
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_advice(text: str, line: int, advice: str) -> None:
@@ -161,6 +190,62 @@ def test_a_mistake_is_named_with_its_line_and_advice(text: str, line: int, advic
     (problem,) = caught.value.problems
     assert (problem.line, advice in problem.message) == (line, True), problem
     assert str(caught.value).startswith(f"alerts.yaml:{line}: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("defaults: {error: P1}\n# 告警\n".encode("gbk"), 2),
+        ("defaults: {error: P1}\n".encode("utf-16"), 1),
+        ("defaults: {error: P1}\n".encode("utf-16-le"), 1),
+        (b"defaults: {error: P1}\n# \xff\n", 2),
+        (b"#" * (MAX_BYTES + 1), 1),
+    ],
+)
+def test_a_file_that_is_no_utf_8_is_refused_with_its_line(tmp_path: Path, content: bytes, line: int) -> None:
+    path = tmp_path / "alerts.yaml"
+    path.write_bytes(content)
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+    assert [problem.line for problem in caught.value.problems] == [line]
+
+
+def test_a_byte_order_mark_and_crlf_are_taken() -> None:
+    text = POLICY.read_text(encoding="utf-8").replace("\n", "\r\n")
+    assert parse_policy(text.encode("utf-8-sig"), "alerts.yaml") == SHIPPED
+
+
+def test_anchors_and_merges_may_be_used() -> None:
+    text = """defaults: {error: P1}
+rules:
+  - &first
+    name: one
+    priority: P0
+    conditions: [{category: a}]
+    actions: [{alert: immediate, channel: weixin}]
+  - <<: *first
+    name: two
+"""
+    assert [rule.name for rule in parse_policy(text, "alerts.yaml").rules] == ["one", "two"]
+
+
+WORDS = """defaults: rules: conditions: {error:P1} P1 null yes { } [ ] &a *a << : ? ! !!int !!set !!omap !!binary
+!!python/name:os " ' \\U 0x .nan 2026-01-01 1:30 | > %TAG --- ... = 1_0 -"""
+PIECES = st.sampled_from(
+    [*WORDS.split(), "\n", "\n", "\n  ", " ", ": ", "- ", "\t", "\x07", "\ufeff", "\ud800", "9" * 5000]
+)
+
+
+@settings(max_examples=1000, derandomize=True, deadline=None)
+@given(st.lists(PIECES, max_size=25).map("".join) | st.text(max_size=40) | st.binary(max_size=40))
+def test_whatever_a_file_holds_it_is_a_policy_or_a_policy_error_with_a_line(content: str | bytes) -> None:
+    try:
+        parse_policy(content, "alerts.yaml")
+    except PolicyError as error:
+        lines = len(content.splitlines())
+        misplaced = [problem for problem in error.problems if not 1 <= problem.line <= lines + 2]
+        if misplaced:
+            pytest.fail(f"{misplaced} of {lines} lines")
 
 
 def test_two_rules_of_one_name_are_refused() -> None:
@@ -199,6 +284,22 @@ class TestReload:
         path.write_text("defaults: {error: P1}\n", encoding="utf-8")
         held.refresh()
         assert (held.policy, held.error) == (Policy(defaults={"error": "P1"}), None)
+
+    @pytest.mark.parametrize("content", [b"# \x0b\n", b"\xff", b"[" * 10_000, b"defaults: {error: 2026-13-40}\n"])
+    def test_whatever_is_wrong_is_kept_as_the_error_and_the_old_policy_stays(self, path: Path, content: bytes) -> None:
+        held = PolicyFile(path)
+        path.write_bytes(content)
+        held.refresh()
+        assert held.policy == SHIPPED
+        assert held.error is not None
+        assert held.error.startswith(f"{path}:1: ")
+
+    def test_a_folder_in_its_place_keeps_the_old(self, path: Path) -> None:
+        held = PolicyFile(path)
+        path.unlink()
+        path.mkdir()
+        held.refresh()
+        assert (held.policy, held.error) == (SHIPPED, f"{path}:1: cannot be read: not a file")
 
     def test_a_deleted_file_keeps_the_old(self, path: Path) -> None:
         held = PolicyFile(path)

@@ -1,20 +1,30 @@
 """`python -m notification_gateway`."""
 
 import sys
-from functools import partial
+
+from fastapi import FastAPI
 
 from notification_gateway.app import create_app
 from notification_gateway.own_signals import OwnSignals
+from notification_gateway.policy.loading import PolicyError, load_policy
 from notification_gateway.settings import Settings
-from servicekit.run import run
+from servicekit.run import StartRefusedError, run
+
+
+def main() -> int:
+    """Serve until told to stop; returns the exit code."""
+    own_signals = OwnSignals()
+
+    def create(settings: Settings) -> FastAPI:
+        # Here too: what fails once the server runs is logged with its traceback.
+        try:
+            load_policy(settings.alert_policy)
+        except PolicyError as error:
+            raise StartRefusedError(str(error)) from error
+        return create_app(settings, own_signals)
+
+    return run("notification-gateway", Settings, create, signal_sink=own_signals)
+
 
 if __name__ == "__main__":
-    own_signals = OwnSignals()
-    sys.exit(
-        run(
-            "notification-gateway",
-            Settings,
-            partial(create_app, own_signals=own_signals),
-            signal_sink=own_signals,
-        )
-    )
+    sys.exit(main())

@@ -1,6 +1,7 @@
 """`alertctl`: the alert policy from a terminal or a CI job.
 
-Exit codes: 0 the policy is valid, the event goes where it should; 1 it isn't, or doesn't; 2 wrong call or file.
+Exit codes: 0 the policy is valid, the event goes where it should; 1 it isn't, or doesn't; 2 wrong call, or a file that
+can't be read; 70 a fault of this program; 130 interrupted.
 """
 
 import argparse
@@ -13,17 +14,17 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from contracts.command_line import OK, USAGE, CommandError, complain, printable, run_command, say
 from contracts.signals import Level
 from notification_gateway.policy.evaluation import Decision, decide
-from notification_gateway.policy.loading import PolicyError, load_policy
+from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.matching import Subject, mismatch
 from notification_gateway.policy.model import Condition, Policy
 
-OK, FAILED, USAGE = 0, 1, 2
-
-
-class UsageError(Exception):
-    """The call or a file is wrong; the message says how."""
+FAILED = 1
+# More are no count of anything, and past 4,300 digits Python doesn't print them.
+_MAX_OCCURRENCES = 10**9
+_MAX_EVENT_BYTES = 2**20
 
 
 class SampleEvent(BaseModel):
@@ -33,36 +34,37 @@ class SampleEvent(BaseModel):
     level: Level = "error"
     category: str
     service: str
-    occurrences: Annotated[int, Field(ge=1)] = 1
+    occurrences: Annotated[int, Field(ge=1, le=_MAX_OCCURRENCES)] = 1
 
     @model_validator(mode="before")
     @classmethod
     def _read_tags(cls, event: Any) -> Any:
         if not isinstance(event, dict) or not isinstance(event.get("fingerprint"), list) or not event["fingerprint"]:
             raise ValueError("an event needs its fingerprint, a list of texts")
-        tags = event.get("tags")
-        known = tags if isinstance(tags, dict) else dict(tags or [])
+        known = _tags(event.get("tags"))
         point = str(known.get("monitoring_point") or event["fingerprint"][0])
         return {"category": point.partition(".")[0], "service": known.get("service", "unknown"), **event}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    return run_command("alertctl", lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     given = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = given.run
     try:
         return run(given)
-    except UsageError as error:
-        sys.stderr.write(f"alertctl: {error}\n")
-        return USAGE
     except PolicyError as error:
-        _complain(given.policy, error)
+        for problem in error.problems:
+            complain(f"{given.policy}:{problem.line}", printable(problem.message))
         return FAILED
 
 
 def _check(given: argparse.Namespace) -> int:
     policy = _policy(given.policy)
-    sys.stdout.write(f"{given.policy}: valid, {len(policy.rules)} rules\n")
+    say(f"{given.policy}: valid, {len(policy.rules)} rules")
     return OK
 
 
@@ -76,12 +78,12 @@ def _test(given: argparse.Namespace) -> int:
     if given.json:
         actions = [action.model_dump() for action in decision.actions]
         body = {"priority": decision.priority, "rule": decision.rule, "reason": decision.reason, "actions": actions}
-        sys.stdout.write(json.dumps(body | {"explanation": explanation}, indent=2) + "\n")
+        say(json.dumps(body | {"explanation": explanation}, indent=2))
     else:
         ways = ", ".join(f"{action.alert} by {action.channel}" for action in decision.actions) or "nobody is told"
-        sys.stdout.write("\n".join([f"{decision.priority}: {ways}", decision.reason, "", *explanation]) + "\n")
+        say(printable("\n".join([f"{decision.priority}: {ways}", decision.reason, "", *explanation])))
     if given.expect not in (None, decision.priority):
-        sys.stderr.write(f"alertctl: expected {given.expect}, got {decision.priority}\n")
+        complain("alertctl", f"expected {given.expect}, got {decision.priority}")
         return FAILED
     return OK
 
@@ -109,26 +111,38 @@ def _verdict(condition: Condition, subject: Subject, counted: int) -> str:
 
 
 def _policy(path: Path) -> Policy:
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
-    return load_policy(path)
+    try:
+        content = read_policy(path)
+    except PolicyError as error:
+        raise CommandError(USAGE, str(error)) from error
+    return parse_policy(content, str(path))
 
 
 def _event(path: Path) -> SampleEvent:
     try:
-        return SampleEvent.model_validate_json(path.read_bytes())
+        with path.open("rb") as file:
+            return SampleEvent.model_validate_json(file.read(_MAX_EVENT_BYTES))
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
+        raise CommandError(USAGE, f"{path}: {error.strerror}") from error
     except ValidationError as error:
-        found = error.errors(include_url=False)[0]
+        found = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in found["loc"])
         message = f"{where}: {found['msg']}" if where else found["msg"]
-        raise UsageError(f"{path}: not an event: {message}") from error
+        raise CommandError(USAGE, printable(f"{path}: not an event: {message}")) from error
 
 
-def _complain(path: Path, error: PolicyError) -> None:
-    for problem in error.problems:
-        sys.stderr.write(f"{path}:{problem.line}: {problem.message}\n")
+def _tags(tags: object) -> dict[str, object]:
+    """Return an event's tags, which are an object or a list of pairs."""
+    if isinstance(tags, dict):
+        return tags
+    pairs = [pair for pair in tags or () if isinstance(pair, list) and len(pair) == 2] if isinstance(tags, list) else []
+    return {name: value for name, value in pairs if isinstance(name, str)}
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(_MAX_OCCURRENCES)):
+        raise argparse.ArgumentTypeError("a count is a whole number, 0 or more")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("event", type=Path, metavar="EVENT.json", help="an alert signal, or an event of the collector")
     shipped = Path(os.environ.get("ALERT_POLICY", "deploy/alerts.yaml"))
     test.add_argument("--policy", type=Path, default=shipped, metavar="FILE", help="ALERT_POLICY")
-    test.add_argument("--earlier", type=int, default=0, metavar="N", help="occurrences already in a rate's window")
+    test.add_argument("--earlier", type=_count, default=0, metavar="N", help="occurrences already in a rate's window")
     test.add_argument("--expect", choices=["P0", "P1", "P2", "none"], help="exit with 1 when it is another priority")
     test.add_argument("--json", action="store_true", help="print the decision as JSON")
     return parser

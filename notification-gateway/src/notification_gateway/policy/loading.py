@@ -9,8 +9,12 @@ import yaml
 from pydantic import ValidationError
 
 from notification_gateway.policy.model import Policy
+from notification_gateway.policy.yaml_text import UnreadableYamlError, read_yaml
 
-_STAR_ADVICE = 'a bare * is not YAML (it starts an alias): put globs in quotes, as in [airflow, "*", "*"]'
+# The policy that ships has 2 KiB; reading a file of this size takes seconds.
+MAX_BYTES = 256 * 1024
+# More are read by nobody, and `/health` shows them.
+MAX_PROBLEMS = 20
 Location = tuple[int | str, ...]
 
 
@@ -32,42 +36,54 @@ class PolicyError(ValueError):
 
 def load_policy(path: Path) -> Policy:
     """Read a policy file; raises `PolicyError`, also when it cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise PolicyError(str(path), [PolicyProblem(1, f"cannot be read: {reason}")]) from error
-    return parse_policy(text, str(path))
+    return parse_policy(read_policy(path), str(path))
 
 
-def parse_policy(text: str, source: str) -> Policy:
-    """Read the text of a policy; `source` names it in the `PolicyError`."""
+def read_policy(path: Path) -> bytes:
+    """Return the content of a policy file; raises `PolicyError`."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        raise PolicyError(source, [_syntax_problem(error)]) from error
+        if path.exists() and not path.is_file():
+            raise PolicyError(str(path), [PolicyProblem(1, "cannot be read: not a file")])
+        with path.open("rb") as file:
+            # One more, so that what is too large is seen.
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PolicyError(str(path), [PolicyProblem(1, f"cannot be read: {error.strerror}")]) from error
+    return content
+
+
+def parse_policy(content: str | bytes, source: str) -> Policy:
+    """Read the content of a policy; `source` names it in the `PolicyError`, which is all that this raises."""
+    if len(content) > MAX_BYTES:
+        raise PolicyError(source, [PolicyProblem(1, f"larger than {MAX_BYTES // 1024} KiB, which no policy is")])
+    text = _decode(content, source) if isinstance(content, bytes) else content
+    try:
+        root, data = read_yaml(text)
+    except UnreadableYamlError as problem:
+        raise PolicyError(source, [PolicyProblem(problem.line, str(problem))]) from problem
     if root is None:
         raise PolicyError(source, [PolicyProblem(1, "the file is empty; it needs `defaults` and `rules`")])
+    if not isinstance(root, yaml.MappingNode):
+        raise PolicyError(source, [PolicyProblem(root.start_mark.line + 1, "a policy is `defaults:` and `rules:`")])
     lines = dict(_lines(root, ()))
     if repeated := list(_repeated_keys(root)):
-        raise PolicyError(source, repeated)
+        raise PolicyError(source, repeated[:MAX_PROBLEMS])
     try:
-        return Policy.model_validate(content)
+        return Policy.model_validate(data)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
+        found = error.errors(include_url=False, include_input=False, include_context=False)
         problems = [
             PolicyProblem(_line_of(lines, each["loc"]), _explain(each)) for each in found if not _follows(each, found)
         ]
-        raise PolicyError(source, problems) from error
+        raise PolicyError(source, problems[:MAX_PROBLEMS]) from error
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError) -> PolicyProblem:
-    mark = error.problem_mark or error.context_mark
-    message = error.problem or "not YAML"
-    if "alias" in f"{error.context} {error.problem}":
-        message = _STAR_ADVICE
-    return PolicyProblem(mark.line + 1 if mark else 1, message)
+def _decode(content: bytes, source: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise PolicyError(source, [PolicyProblem(line, "not UTF-8: save the file as UTF-8")]) from error
 
 
 def _lines(node: yaml.Node, location: Location) -> Iterator[tuple[Location, int]]:

@@ -15,7 +15,7 @@ Alert = Literal["immediate", "hourly_summary", "daily_digest"]
 Channel = Literal["weixin", "email", "dashboard"]
 
 ANY_TAIL = "**"
-_RATE = re.compile(r"\s*>\s*(\d+)\s+per\s+(minute|hour|day)\s*")
+_RATE = re.compile(r"\s*>\s*([0-9]{1,9})\s+per\s+(minute|hour|day)\s*")
 _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from notification_gateway.policy.loading import PolicyError, load_policy, parse_policy
+from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.model import Policy
 
 _log = logging.getLogger(__name__)
@@ -15,31 +15,31 @@ class PolicyFile:
     def __init__(self, path: Path) -> None:
         """Read the file; raises `PolicyError`: without any policy the gateway must not start."""
         self._path = path
-        self._seen = self._content()
-        self.policy: Policy = load_policy(path)
+        self._seen: bytes | str = read_policy(path)
+        self.policy: Policy = parse_policy(self._seen, str(path))
         self.error: str | None = None
 
     def refresh(self) -> None:
         """Read the file again if its content has changed."""
-        content = self._content()
+        # Content and not its time: a config map is swapped by a link, and an editor may keep the time.
+        try:
+            content = read_policy(self._path)
+        except PolicyError as error:
+            if str(error) != self._seen:
+                self._seen = str(error)
+                self._reject(error)
+            return
         if content == self._seen:
             return
         self._seen = content
         try:
-            if content is None:
-                self.policy = load_policy(self._path)
-            else:
-                self.policy = parse_policy(content.decode(), str(self._path))
-        except (PolicyError, UnicodeDecodeError) as error:
-            self.error = str(error)
-            _log.error("alert policy not reloaded, the last valid one stays in use: %s", error)
+            self.policy = parse_policy(content, str(self._path))
+        except PolicyError as error:
+            self._reject(error)
         else:
             self.error = None
             _log.info("alert policy reloaded: %d rules", len(self.policy.rules))
 
-    def _content(self) -> bytes | None:
-        # Content and not its time: a config map is swapped by a link, and an editor may keep the time.
-        try:
-            return self._path.read_bytes()
-        except OSError:
-            return None
+    def _reject(self, error: PolicyError) -> None:
+        self.error = str(error)
+        _log.error("alert policy not reloaded, the last valid one stays in use: %s", error)

@@ -1,0 +1,126 @@
+"""YAML as people write it: whatever a text can make the reader raise becomes one problem with its line."""
+
+import re
+from typing import Any
+
+import yaml
+from yaml.constructor import ConstructorError
+from yaml.reader import Reader, ReaderError
+
+MAX_DEPTH = 20
+# Counted with every alias written out, or a few lines of them stand for millions.
+MAX_NODES = 50_000
+
+_STAR_ADVICE = 'a bare * is not YAML (it starts an alias): put globs in quotes, as in [airflow, "*", "*"]'
+_LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
+# What reaches a message's subject, a page or a database has none of these: C0, C1, separators, half surrogates.
+_UNACCEPTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class UnreadableYamlError(ValueError):
+    """The text can't be used; `line` counts from 1."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def read_yaml(text: str) -> tuple[yaml.Node | None, Any]:
+    """Return the nodes of a text, with their lines, and its data; raises `UnreadableYamlError`."""
+    _check_characters(text)
+    _check_depth(text)
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is not None:
+            _Bounds().check(root, 1)
+        # Composed anew: building the data merges `<<` into its nodes.
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a safe loader
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_problem(error) from error
+    return root, data
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that names the line of a value that isn't what its tag says (`2026-13-40`, `!!int x`)."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """Return the value of a node; raises `ConstructorError` for all that can be wrong with it."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            # int(), float(), datetime() and a dictionary's look-up, called with what was written.
+            kind = node.tag.removeprefix("tag:yaml.org,2002:")
+            problem = f"this can't be read as {kind} (put a text in quotes)"
+            raise ConstructorError(None, None, problem, node.start_mark) from error
+
+
+class _Bounds:
+    """Counts nodes as if aliases were written out, and checks the text of each."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def check(self, node: yaml.Node, depth: int) -> None:
+        """Raise `UnreadableYamlError` for what is too deep, too much, or can't be shown to anybody."""
+        line = node.start_mark.line + 1
+        self._count += 1
+        if depth > MAX_DEPTH:
+            raise UnreadableYamlError(
+                line, f"nested deeper than {MAX_DEPTH} levels, or an alias within what it stands for"
+            )
+        if self._count > MAX_NODES:
+            raise UnreadableYamlError(line, f"stands for more than {MAX_NODES} values")
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise UnreadableYamlError(key.start_mark.line + 1, "a key is a text")
+                self.check(key, depth + 1)
+                self.check(value, depth + 1)
+        elif isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self.check(item, depth + 1)
+        elif found := _UNACCEPTABLE.search(node.value):
+            raise UnreadableYamlError(line, f"unacceptable character U+{ord(found[0]):04X} in a text")
+
+
+def _check_characters(text: str) -> None:
+    if found := Reader.NON_PRINTABLE.search(text):
+        raise UnreadableYamlError(_line_at(text, found.start()), f"unacceptable character U+{ord(found[0]):04X}")
+
+
+def _check_depth(text: str) -> None:
+    """Follow the parser, which doesn't nest its calls as the text nests; the composer does."""
+    loader = yaml.SafeLoader(text)
+    try:
+        line = _first_too_deep(loader)
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_problem(error) from error
+    except (ValueError, OverflowError, ReaderError) as error:
+        # chr() of "\\U00110000", int() of a version of 5,000 digits.
+        raise UnreadableYamlError(loader.line + 1, "a number or an escape that YAML can't hold") from error
+    finally:
+        loader.dispose()
+    if line is not None:
+        raise UnreadableYamlError(line, f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _first_too_deep(loader: yaml.SafeLoader) -> int | None:
+    depth = 0
+    while loader.check_event():
+        event = loader.get_event()  # type: ignore[no-untyped-call]
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return int(event.start_mark.line) + 1
+    return None
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError) -> UnreadableYamlError:
+    mark = error.problem_mark or error.context_mark
+    message = error.problem or "not YAML"
+    if "alias" in f"{error.context} {error.problem}":
+        message = _STAR_ADVICE
+    return UnreadableYamlError(mark.line + 1 if mark else 1, message)
+
+
+def _line_at(text: str, position: int) -> int:
+    return sum(1 for _ in _LINE_BREAK.finditer(text, 0, position)) + 1
