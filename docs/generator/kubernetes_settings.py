@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import yaml
 from pydantic import SecretStr
@@ -16,6 +16,12 @@ from provisioning.generated import STACK
 from provisioning.places import Places
 from provisioning.variables import READ_BY, derived
 from services import SERVICES
+
+
+def _is_secret(annotation: Any) -> bool:
+    """Say whether a field is a secret: `Token`, `Token | None`, with whatever is annotated around it."""
+    return annotation is SecretStr or any(map(_is_secret, get_args(annotation)))
+
 
 SECRET = "recsys-secrets"  # noqa: S105 - its name
 _BASE = "deploy/kubernetes/base/settings"
@@ -68,7 +74,7 @@ _SECRETS = {
         for kind in _OF_ALL
         for name, field in kind.model_fields.items()
         # What is not shown is a secret too: an address with a password.
-        if not field.repr or SecretStr in (field.annotation, *getattr(field.annotation, "__args__", ()))
+        if not field.repr or _is_secret(field.annotation)
     ),
 }
 

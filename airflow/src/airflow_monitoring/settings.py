@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from contracts.access import Token
 from monitoring import MonitoringSettings
 
 
@@ -20,8 +21,8 @@ class ListenerSettings(MonitoringSettings):
     airflow_jwt_secret: Annotated[
         SecretStr | None, Field(validation_alias="AIRFLOW__API_AUTH__JWT_SECRET", description="Signs Airflow's tokens")
     ] = None
-    registry_token: Annotated[SecretStr | None, Field(description="Opens the model registry to the tasks")] = None
-    admin_token: Annotated[SecretStr | None, Field(description="Opens feature-sync to the tasks")] = None
+    registry_token: Annotated[Token | None, Field(description="Opens the model registry to the tasks")] = None
+    admin_token: Annotated[Token | None, Field(description="Opens feature-sync to the tasks")] = None
 
     def secrets(self) -> list[str]:
         """Return the values that must never be sent or logged."""

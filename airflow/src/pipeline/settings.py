@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 import monitoring
+from contracts.access import HttpUrl, SecretLine, SingleLine, Token
 from ranking.diversity import DiversitySettings
 
 
@@ -16,13 +17,13 @@ class Settings(monitoring.MonitoringSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     business_database_url: Annotated[
-        SecretStr, Field(description="SQLAlchemy URL of the business database that the data comes from")
+        SecretLine, Field(description="SQLAlchemy URL of the business database that the data comes from")
     ] = SecretStr("sqlite:///.run/business.db")
     database_url: Annotated[
-        SecretStr | None, Field(description="SQLAlchemy URL with the behaviour event log; empty: no events are joined")
+        SecretLine | None, Field(description="SQLAlchemy URL with the behaviour event log; empty: no events are joined")
     ] = None
     artifact_url: Annotated[
-        str, Field(min_length=1, description="Folder or s3://… of runs, bundles and snapshots (fsspec)")
+        SingleLine, Field(min_length=1, description="Folder or s3://… of runs, bundles and snapshots (fsspec)")
     ] = ".run/artifacts"
     runs_kept: Annotated[
         int, Field(ge=1, description="How many runs and snapshots stay there; older ones go when a run begins")
@@ -31,10 +32,10 @@ class Settings(monitoring.MonitoringSettings):
         Path | None,
         Field(description="Folder with users.sql, datasets.sql, interactions.sql over your own schema; empty: ours"),
     ] = None
-    registry_url: Annotated[str, Field(pattern=r"^https?://", description="Model registry")] = "http://127.0.0.1:8001"
-    registry_token: Annotated[SecretStr | None, Field(description="Bearer token of the model registry")] = None
-    feature_sync_url: Annotated[str, Field(pattern=r"^https?://", description="Feature sync")] = "http://127.0.0.1:8002"
-    admin_token: Annotated[SecretStr | None, Field(description="Bearer token of feature-sync's /sync")] = None
+    registry_url: Annotated[HttpUrl, Field(description="Model registry")] = "http://127.0.0.1:8001"
+    registry_token: Annotated[Token | None, Field(description="Bearer token of the model registry")] = None
+    feature_sync_url: Annotated[HttpUrl, Field(description="Feature sync")] = "http://127.0.0.1:8002"
+    admin_token: Annotated[Token | None, Field(description="Bearer token of feature-sync's /sync")] = None
     model_name: Annotated[
         str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name under which the model is registered")
     ] = "ranker"

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from contracts.access import SecretLine, SingleLine, Token
 from servicekit.redis_urls import checked, parse
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
@@ -13,7 +14,7 @@ class Settings(ServiceSettings):
 
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8002
     redis_url: Annotated[
-        SecretStr,
+        SecretLine,
         Field(
             description="Redis: `redis://`, `redis+sentinel://` or `redis+cluster://`, with TLS `rediss…`; "
             "how each is written is in OPERATIONS.md"
@@ -21,10 +22,12 @@ class Settings(ServiceSettings):
         AfterValidator(lambda url: SecretStr(checked(url.get_secret_value()))),
     ] = SecretStr("redis://127.0.0.1:6379/0")
     database_url: Annotated[
-        SecretStr, Field(description="SQLAlchemy URL; behaviour events are logged in the schema `events`")
+        SecretLine, Field(description="SQLAlchemy URL; behaviour events are logged in the schema `events`")
     ] = SecretStr("sqlite:///recsys.db")
-    admin_token: Annotated[SecretStr, Field(description="Opens POST /sync")] = SecretStr(DEVELOPMENT_SECRET)
-    consumer_name: Annotated[str, Field(description="Name in the stream's consumer group; empty: host and port")] = ""
+    admin_token: Annotated[Token, Field(description="Opens POST /sync")] = SecretStr(DEVELOPMENT_SECRET)
+    consumer_name: Annotated[
+        SingleLine, Field(description="Name in the stream's consumer group; empty: host and port")
+    ] = ""
     event_batch: Annotated[int, Field(ge=1, le=10_000, description="Most stream entries that are taken at once")] = 500
 
     def secrets(self) -> list[str]:

@@ -69,6 +69,7 @@ def test_a_usable_url_stays_as_it_is(url: str) -> None:
         "http://user:secret@registry",
         "http://registry/?token=secret",
         "http://registry/#secret",
+        "http://registry?",
         "http://regi\x00stry",
         "http://" + "a." * 2000,
     ],

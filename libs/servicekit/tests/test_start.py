@@ -14,15 +14,20 @@ import gc
 import sys
 from contextlib import asynccontextmanager
 from pydantic import SecretStr
+from contracts.access import HttpUrl, Token
 from servicekit.app import base_app
-from servicekit.run import run
+from servicekit.run import StartRefusedError, run
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
 class Settings(ServiceSettings):
-    sample_token: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    sample_token: Token = SecretStr(DEVELOPMENT_SECRET)
+    sample_url: HttpUrl = "http://sample"
     fails: bool = False
+    refuses: bool = False
 
 def create_app(settings):
+    if settings.refuses:
+        raise StartRefusedError("rules.yaml:3: no such rule")
     @asynccontextmanager
     async def lifespan(app):
         print("left alone:", gc.get_freeze_count())
@@ -65,6 +70,34 @@ def test_unusable_settings_end_the_start_with_the_variables_name(collector: Stan
     assert "PORT: " in ended.stderr
     assert "LOG_LEVEL: " in ended.stderr
     assert _fingerprints(collector) == [["api", "startup_failed", "ValidationError"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SAMPLE_TOKEN", "hush-hush\n"),
+        ("SAMPLE_TOKEN", "hush-hush-密钥"),
+        ("SAMPLE_URL", "http://hush-hush\n"),
+        ("HOST", "hush-hush\udcff"),
+        ("GATEWAY_URL", "http://hush-hush\n"),
+        ("GATEWAY_TOKEN", "hush-hush "),
+    ],
+)
+def test_what_no_header_and_no_address_can_hold_ends_the_start_and_is_not_printed(
+    collector: StandIn, name: str, value: str
+) -> None:
+    ended = _start(collector, **{name: value})
+    assert ended.returncode == 2, ended.stderr
+    assert f"  {name}: " in ended.stderr
+    assert "hush-hush" not in ended.stderr + json.dumps(collector.events)
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_refused_file_ends_the_start_with_its_line_and_no_traceback(collector: StandIn) -> None:
+    ended = _start(collector, REFUSES="1", PORT=_free_port())
+    assert ended.returncode == 2
+    assert json.loads(ended.stderr)["message"] == "sample does not start: rules.yaml:3: no such rule"
+    assert _fingerprints(collector) == [["api", "startup_failed", "StartRefusedError"]]
 
 
 def test_production_refuses_a_default_secret_and_doesnt_print_it(collector: StandIn) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from contracts.access import SecretLine, SingleLine, Token
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
 
@@ -12,12 +13,12 @@ class Settings(ServiceSettings):
 
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8001
     database_url: Annotated[
-        SecretStr, Field(description="SQLAlchemy URL; the tables live in the schema `registry`")
+        SecretLine, Field(description="SQLAlchemy URL; the tables live in the schema `registry`")
     ] = SecretStr("sqlite:///recsys.db")
-    artifact_url: Annotated[str, Field(description="Where bundles are kept: a folder, or `s3://bucket/prefix`")] = (
-        "artifacts"
-    )
-    registry_token: Annotated[SecretStr, Field(description="Opens uploads, deployments and rollbacks")] = SecretStr(
+    artifact_url: Annotated[
+        SingleLine, Field(description="Where bundles are kept: a folder, or `s3://bucket/prefix`")
+    ] = "artifacts"
+    registry_token: Annotated[Token, Field(description="Opens uploads, deployments and rollbacks")] = SecretStr(
         DEVELOPMENT_SECRET
     )
     model_gate_metric: Annotated[str, Field(description="Manifest metric that a deployment is compared by")] = "ndcg@10"

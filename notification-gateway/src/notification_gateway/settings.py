@@ -7,6 +7,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from contracts.access import (
+    HttpUrl,
+    HttpUrlOrEmpty,
+    HttpUrlWithUserOrEmpty,
+    SecretLine,
+    SingleLine,
+    Token,
+)
 from notification_gateway.messages.language import Language
 from notification_gateway.weixin.channel import Form
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
@@ -20,42 +28,44 @@ class Settings(ServiceSettings):
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8003
 
     database_url: Annotated[
-        SecretStr, Field(description="Database of signals, incidents and deliveries (schema `gateway`)")
+        SecretLine, Field(description="Database of signals, incidents and deliveries (schema `gateway`)")
     ] = SecretStr("sqlite:///recsys.db")
     alert_policy: Annotated[Path, Field(description="The policy file; read again when it changes")] = Path(
         "deploy/alerts.yaml"
     )
 
     gateway_token: Annotated[
-        SecretStr, Field(description="Bearer token that opens /signals, /notify and /webhooks/alertmanager")
+        Token, Field(description="Bearer token that opens /signals, /notify and /webhooks/alertmanager")
     ] = SecretStr(DEVELOPMENT_SECRET)
     admin_token: Annotated[
-        SecretStr, Field(description="Bearer token that opens /silences and acknowledgements, and signs their links")
+        Token, Field(description="Bearer token that opens /silences and acknowledgements, and signs their links")
     ] = SecretStr(DEVELOPMENT_SECRET)
     sentry_webhook_secret: Annotated[
-        SecretStr, Field(description="Client secret of the Sentry integration that calls /webhooks/sentry")
+        SecretLine, Field(description="Client secret of the Sentry integration that calls /webhooks/sentry")
     ] = SecretStr(DEVELOPMENT_SECRET)
 
-    weixin_base_url: Annotated[
-        str, Field(pattern=r"^https?://", description="WeChat Work's API; the simulator's address in the demo")
-    ] = "https://qyapi.weixin.qq.com"
-    weixin_corp_id: Annotated[str, Field(description="Corp id; empty: no application messages")] = ""
-    weixin_corp_secret: Annotated[SecretStr | None, Field(description="Secret of the WeChat Work application")] = None
+    weixin_base_url: Annotated[HttpUrl, Field(description="WeChat Work's API; the simulator's address in the demo")] = (
+        "https://qyapi.weixin.qq.com"
+    )
+    weixin_corp_id: Annotated[SingleLine, Field(description="Corp id; empty: no application messages")] = ""
+    weixin_corp_secret: Annotated[Token | None, Field(description="Secret of the WeChat Work application")] = None
     weixin_agent_id: Annotated[int | None, Field(description="Id of the WeChat Work application")] = None
-    weixin_to_user: Annotated[str, Field(description="Who gets the messages: user ids separated by |, or @all")] = ""
+    weixin_to_user: Annotated[
+        SingleLine, Field(description="Who gets the messages: user ids separated by |, or @all")
+    ] = ""
     weixin_message_type: Annotated[
         Form, Field(description="Form of an application's messages; ordinary WeChat shows no markdown")
     ] = "text"
     weixin_robot_key: Annotated[
-        SecretStr | None, Field(description="Key of a group robot; used where no application is configured")
+        Token | None, Field(description="Key of a group robot; used where no application is configured")
     ] = None
 
     smtp_url: Annotated[
-        SecretStr | None,
+        SecretLine | None,
         Field(description="smtp://user:password@host:587 (TLS where offered) or smtps://…:465; empty: no email"),
     ] = None
-    alert_email_to: Annotated[str, Field(description="Who gets the emails: addresses separated by commas")] = ""
-    alert_email_from: Annotated[str, Field(description="Sender of the emails")] = "alerts@localhost"
+    alert_email_to: Annotated[SingleLine, Field(description="Who gets the emails: addresses separated by commas")] = ""
+    alert_email_from: Annotated[SingleLine, Field(description="Sender of the emails")] = "alerts@localhost"
 
     alert_language: Annotated[Language, Field(description="Language of the messages: Chinese, English or both")] = (
         "both"
@@ -64,23 +74,21 @@ class Settings(ServiceSettings):
         str, Field(description="Time zone (IANA) of the times in messages and of the daily digest")
     ] = "Asia/Shanghai"
     alert_digest_hour: Annotated[int, Field(ge=0, le=23, description="Local hour at which a digest's day ends")] = 9
-    collector_url: Annotated[str, Field(description="Collector that messages link to; empty: no links")] = ""
+    collector_url: Annotated[HttpUrlOrEmpty, Field(description="Collector that messages link to; empty: no links")] = ""
     gateway_public_url: Annotated[
-        str,
-        Field(
-            pattern=r"^(https?://.*)?$", description="Where people reach this gateway, for links; empty: no such links"
-        ),
+        HttpUrlOrEmpty,
+        Field(description="Where people reach this gateway, for links; empty: no such links"),
     ] = "http://127.0.0.1:8003"
     registry_url: Annotated[
-        str, Field(pattern=r"^(https?://.*)?$", description="Registry whose models the dashboard shows; empty: none")
+        HttpUrlOrEmpty, Field(description="Registry whose models the dashboard shows; empty: none")
     ] = ""
     model_name: Annotated[str, Field(description="The model that the dashboard shows")] = "ranker"
     prometheus_url: Annotated[
-        str,
-        Field(pattern=r"^(https?://.*)?$", description="Prometheus that the dashboard asks for latencies; empty: none"),
+        HttpUrlWithUserOrEmpty,
+        Field(description="Prometheus that the dashboard asks for latencies; empty: none"),
     ] = ""
     runbook_url: Annotated[
-        str, Field(description="Page of the monitoring points, to which messages add the point's anchor")
+        SingleLine, Field(description="Page of the monitoring points, to which messages add the point's anchor")
     ] = "docs/MONITORING_POINTS.md"
     delivery_lease_seconds: Annotated[
         float,
@@ -106,8 +114,12 @@ class Settings(ServiceSettings):
     @classmethod
     def _is_an_smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = urlsplit(value.get_secret_value())
-            if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+            try:
+                parts = urlsplit(value.get_secret_value())
+                usable = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
+            except ValueError:
+                usable = False
+            if not usable:
                 raise ValueError("use smtp://user:password@host:587 or smtps://user:password@host:465")
         return value
 

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from contracts.access import HttpUrl, SingleLine, Token
 from servicekit.redis_urls import checked, parse
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
@@ -16,7 +17,7 @@ class Settings(ServiceSettings):
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8000
 
     redis_url: Annotated[
-        str,
+        SingleLine,
         Field(
             repr=False,
             description="Redis: `redis://`, `redis+sentinel://` or `redis+cluster://`, with TLS `rediss…`; "
@@ -45,12 +46,8 @@ class Settings(ServiceSettings):
         ),
     ] = 10
 
-    registry_url: Annotated[str, Field(pattern=r"^https?://", description="The model registry")] = (
-        "http://127.0.0.1:8001"
-    )
-    registry_token: Annotated[SecretStr, Field(description="Bearer token of the registry")] = SecretStr(
-        DEVELOPMENT_SECRET
-    )
+    registry_url: Annotated[HttpUrl, Field(description="The model registry")] = "http://127.0.0.1:8001"
+    registry_token: Annotated[Token, Field(description="Bearer token of the registry")] = SecretStr(DEVELOPMENT_SECRET)
     model_name: Annotated[
         str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the model in the registry")
     ] = "ranker"
@@ -76,10 +73,10 @@ class Settings(ServiceSettings):
         ),
     ] = 0.05
 
-    events_token: Annotated[SecretStr, Field(description="Bearer token that opens POST /events")] = SecretStr(
+    events_token: Annotated[Token, Field(description="Bearer token that opens POST /events")] = SecretStr(
         DEVELOPMENT_SECRET
     )
-    admin_token: Annotated[SecretStr, Field(description="Bearer token that opens POST /models/reload")] = SecretStr(
+    admin_token: Annotated[Token, Field(description="Bearer token that opens POST /models/reload")] = SecretStr(
         DEVELOPMENT_SECRET
     )
     event_journal_dir: Annotated[

@@ -40,7 +40,7 @@ def check_http_url(value: str, *, with_user: bool = False) -> str:
         check_host(host)
     if "@" in parts.netloc and not with_user:
         raise ValueError("a URL holds no user and no password; tokens have a setting of their own")
-    if parts.query or parts.fragment:
+    if "?" in value or "#" in value:
         raise ValueError("a base URL has neither ? nor #")
     return value
 

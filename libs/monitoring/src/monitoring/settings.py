@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sentry_sdk.utils import BadDsn, Dsn
 
+from contracts.access import HttpUrl, SecretLine, Token
 from monitoring import catalogue
 
 
@@ -20,7 +21,7 @@ class MonitoringSettings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
-    sentry_dsn: Annotated[SecretStr | None, Field(description="Collector to send events to; empty: none")] = None
+    sentry_dsn: Annotated[SecretLine | None, Field(description="Collector to send events to; empty: none")] = None
     sentry_environment: Annotated[
         str, Field(pattern=r"^[^\s/]{1,64}$", description="Environment tag of every event and signal")
     ] = "development"
@@ -41,10 +42,10 @@ class MonitoringSettings(BaseSettings):
         str, Field(description="Paths, separated by commas, of which no request is traced")
     ] = "/health,/ready,/metrics"
     gateway_url: Annotated[
-        str | None,
-        Field(pattern=r"^https?://", description="Notification gateway that alert signals go to; empty: none"),
+        HttpUrl | None,
+        Field(description="Notification gateway that alert signals go to; empty: none"),
     ] = None
-    gateway_token: Annotated[SecretStr | None, Field(description="Bearer token of the gateway's /signals")] = None
+    gateway_token: Annotated[Token | None, Field(description="Bearer token of the gateway's /signals")] = None
     spool_dir: Annotated[
         Path | None, Field(description="Folder where undelivered events and signals wait; empty: memory only")
     ] = None

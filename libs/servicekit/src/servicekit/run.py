@@ -20,6 +20,11 @@ from servicekit.settings import ServiceSettings
 _log = logging.getLogger(__name__)
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
+
+class StartRefusedError(Exception):
+    """A file that the service was given can't be used; the message says which line, and goes to the log as it is."""
+
+
 # Longer than any request's budget, shorter than a container's stop grace period.
 DRAIN_SECONDS = 8
 BACKLOG = 2048
@@ -32,7 +37,7 @@ def run(
     *,
     signal_sink: SignalSink | None = None,
 ) -> int:
-    """Run a service until it is told to stop; returns the exit code: 2 for bad settings, 1 for a failed start.
+    """Run a service until it is told to stop; returns the exit code: 2 for bad settings or files, 1 for a failed start.
 
     `signal_sink` takes the process's own alert signals in place of the gateway.
     """
@@ -51,10 +56,15 @@ def run(
     logs.configure(service, settings.log_level, monitoring.log_redaction())
     try:
         listener = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         _log.error("%s cannot listen on %s:%s: %s", service, settings.host, settings.port, error)
         return _failed(error, exit_code=1)
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except StartRefusedError as error:
+        listener.close()
+        _log.error("%s does not start: %s", service, error)
+        return _failed(error, exit_code=2)
     config = uvicorn.Config(
         app,
         http=HttpProtocol,

@@ -5,18 +5,20 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contracts.access import Host
+
 DEVELOPMENT_SECRET = "insecure-development-secret"  # noqa: S105 - refused in production
 
 
 class ServiceSettings(BaseSettings):
     """Settings that all services share; each service's own class extends it."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     environment: Annotated[
         Literal["development", "test", "production"], Field(description="In production, default secrets are refused")
     ] = "development"
-    host: Annotated[str, Field(description="Address to listen on")] = "127.0.0.1"
+    host: Annotated[Host, Field(description="Address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8000
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least level that is logged")
