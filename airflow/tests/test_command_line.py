@@ -138,3 +138,32 @@ def test_a_registry_that_is_away_fails_the_run_and_keeps_the_bundle(folder: Path
     assert failed.returncode == 1
     assert "model-registry at http://127.0.0.1:1" in failed.stderr
     assert len(list(tmp_path.glob("runs/*/bundle/bundle.tar.gz"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (("run",), {"REGISTRY_TOKEN": "hush-hush\n"}, "REGISTRY_TOKEN: "),
+        (("run",), {"ADMIN_TOKEN": "hush-hush-密钥"}, "ADMIN_TOKEN: "),
+        (("run",), {"REGISTRY_URL": "http://hush-hush\n"}, "REGISTRY_URL: "),
+        (("run",), {"FEATURE_SYNC_URL": "http://hush-hush..a"}, "FEATURE_SYNC_URL: "),
+        (("run",), {"GATEWAY_TOKEN": "hush hush-hush"}, "GATEWAY_TOKEN: "),
+        (("demo", "--users", "1_000"), {}, "--users"),
+        (("demo", "--seed", "-1"), {}, "--seed"),
+    ],
+)
+def test_what_cannot_be_used_is_named_and_not_printed(
+    tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], message: str
+) -> None:
+    failed = pipeline(tmp_path, *arguments, **environment)
+    assert failed.returncode == 2, failed.stderr
+    assert message in failed.stderr
+    assert "hush-hush" not in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_disk_that_takes_nothing_is_said_in_one_line(folder: Path) -> None:
+    failed = pipeline(folder, "evaluate", ARTIFACT_URL="/dev/null/artifacts")
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith("pipeline: /dev/null")
+    assert "Traceback" not in failed.stderr

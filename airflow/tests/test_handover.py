@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from pipeline.artifacts import join, reading, writing
 from pipeline.errors import PipelineError
 from pipeline.publish import deploy, push, sync_snapshot
-from pipeline.publish.http import RefusedError, UnreachableError
+from pipeline.publish.http import RefusedError, UnreachableError, UnusableAnswerError
 from ranking.testing import Size, tiny_archive
 
 TOKEN = SecretStr("registry-secret")
@@ -104,6 +104,17 @@ def test_a_refusal_carries_the_services_reason(service: Service, status: int, bo
     assert reason in str(refused.value)
     assert str(status) in str(refused.value)
     assert "registry-secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>registry-secret</html>", b"[]", b"null", b"{}", b'{"deployment_id": NaN}', b"[" * 100_000, b"\xff"]
+)
+def test_what_is_not_the_services_answer_is_named_by_url_and_ends_with_3(service: Service, body: bytes) -> None:
+    service.answers["POST /models/ranker/deployments"] = [(200, body)]
+    with pytest.raises(UnusableAnswerError, match=f"{service.url}/models/ranker/deployments answered 200") as caught:
+        deploy(service.url, TOKEN, "ranker", "12")
+    assert caught.value.exit_code == 3
+    assert "registry-secret" not in str(caught.value)
 
 
 def test_a_services_own_fault_is_worth_another_try(service: Service) -> None:

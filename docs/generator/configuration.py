@@ -15,7 +15,9 @@ from services import SERVICES
 _HEAD = """# Configuration
 
 Generated from the Settings classes by `make docs`; `make test` checks that it is what the code says. Everything is read
-from the environment once, at start. An unusable value ends the start with a message that names the variable.
+from the environment once, at start. An unusable value ends the start with a message that names the variable and not its
+value. A token is printable ASCII without white space or a line break at its end; a URL holds neither user nor password
+(but for `PROMETHEUS_URL`).
 """
 
 

@@ -13,6 +13,8 @@ from pydantic.alias_generators import to_camel
 
 from notification_gateway.sentry_setup.__main__ import PROJECTS, main
 from running_gateway import POLICY
+from testkit.command_runs import assert_civil, run_module
+from testkit.odd_answers import OddServer
 
 
 class Strict(BaseModel):
@@ -228,8 +230,42 @@ def test_a_workflow_names_the_points_that_its_rule_can_match(sentry: SentryStand
 
 
 def test_what_sentry_refuses_is_said(sentry: SentryStandIn, capsys: pytest.CaptureFixture[str]) -> None:
-    assert provision(sentry, token="wrong") == 1
+    assert provision(sentry, token="wrong") == 2
     assert "HTTP 401" in capsys.readouterr().err
     sentry.installed = False
     assert provision(sentry) == 1
     assert "there is no internal integration 'recsys-gateway'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "message"),
+    [
+        ((), {"SENTRY_AUTH_TOKEN": "hush-hush\n"}, 2, "SENTRY_AUTH_TOKEN"),
+        ((), {"SENTRY_AUTH_TOKEN": "hush-hush-密钥"}, 2, "SENTRY_AUTH_TOKEN"),
+        (("--url", "http://hush-hush..a"), {}, 2, "--url"),
+        (("--org", "a/../b"), {}, 2, "--org"),
+        (("--policy", "/dev/null/x"), {}, 2, "/dev/null/x:1: cannot be read"),
+        (("--url", "http://127.0.0.1:1"), {}, 3, "can't be reached"),
+    ],
+)
+def test_what_cannot_be_used_is_named_and_not_printed(
+    arguments: tuple[str, ...], environment: dict[str, str], code: int, message: str
+) -> None:
+    usual = ("--url", "http://127.0.0.1:1", "--org", "o", "--team", "t", "--policy", str(POLICY))
+    given = {"SENTRY_AUTH_TOKEN": "hush-hush", **environment}
+    ran = run_module("notification_gateway.sentry_setup", [*usual, *arguments], given)
+    assert_civil(ran, "hush-hush")
+    assert (ran.returncode, message in ran.stderr.decode()) == (code, True), ran.stderr
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>Bearer the-token</html>", b"[", b"[]", b"{}", b"[1]", b'[{"app": 1}]', b"null"]
+)
+def test_an_answer_that_is_not_sentrys_is_an_outage_or_a_refusal(
+    body: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with OddServer() as odd:
+        odd.will_answer(body)
+        code = main(["--url", odd.url, "--org", "o", "--team", "t", "--token", "the-token", "--policy", str(POLICY)])
+    assert code == (1 if body in (b"[]", b"{}") else 3)
+    assert "the-token" not in capsys.readouterr().err

@@ -1,4 +1,8 @@
-"""The command line: fill the business database, run the pipeline, measure it."""
+"""The command line: fill the business database, run the pipeline, measure it.
+
+Exit codes: 0 done; 1 the run failed, or a service refused or is away; 2 unusable call, settings or data; 3 what answers
+at a service's address isn't the service; 70 a fault of this program; 130 interrupted.
+"""
 
 import argparse
 import logging
@@ -11,6 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import monitoring
+from contracts.command_line import complain, printable, run_command, say
 from pipeline.business.content import Content
 from pipeline.business.database import open_engine
 from pipeline.business.load import is_empty, replace_content
@@ -22,10 +27,15 @@ from pipeline.settings import Settings
 from pipeline.steps import EVALUATION, Step, load_metrics, new_run, steps
 
 _DEMO = DemoSize()
+_MAX_COUNT_DIGITS = 9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, 1 when it failed, or 2 when what it was given can't be used."""
+    """Run one command; returns the exit code."""
+    return run_command("pipeline", lambda: _execute_command(arguments))
+
+
+def _execute_command(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = Settings()
@@ -39,19 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.command(settings, options)
     except PipelineError as error:
         return _fail(error)
+    except OSError as error:
+        # A folder that isn't there, a full disk: nothing of ours to mend.
+        return _fail(PipelineError(f"{error.filename or ''}: {error.strerror or type(error).__name__}".lstrip(": ")))
     finally:
         monitoring.flush()
     return 0
 
 
 def _fail(error: PipelineError) -> int:
-    sys.stderr.write(f"pipeline: {error}\n")
+    complain("pipeline", printable(str(error)))
     return error.exit_code
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    say(printable(text))
 
 
 def _demo(settings: Settings, options: argparse.Namespace) -> None:
@@ -105,17 +117,26 @@ def _execute(settings: Settings, chosen: Sequence[Step]) -> str:
     return run
 
 
+def _count(text: str) -> int:
+    # The grammar is narrower than int()'s, which takes 1_000 and digits of any script.
+    if not text.isascii() or not text.isdigit() or len(text) > _MAX_COUNT_DIGITS:
+        raise argparse.ArgumentTypeError(f"a whole number of at most {_MAX_COUNT_DIGITS} digits")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline",
         description="From business data to a deployed model. Settings come from the environment.",
+        epilog=(__doc__ or "").partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="fill the business database with a made-up marketplace")
-    demo.add_argument("--datasets", type=int, default=_DEMO.datasets, help="default: %(default)s")
-    demo.add_argument("--users", type=int, default=_DEMO.users, help="default: %(default)s")
-    demo.add_argument("--interactions", type=int, default=_DEMO.interactions, help="default: %(default)s")
-    demo.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    demo.add_argument("--datasets", type=_count, default=_DEMO.datasets, help="default: %(default)s")
+    demo.add_argument("--users", type=_count, default=_DEMO.users, help="default: %(default)s")
+    demo.add_argument("--interactions", type=_count, default=_DEMO.interactions, help="default: %(default)s")
+    demo.add_argument("--seed", type=_count, default=42, help="default: %(default)s")
     demo.add_argument("--if-empty", action="store_true", help="do nothing when there is content already")
     demo.set_defaults(command=_demo)
     load = commands.add_parser("import", help="replace the content of the business database by a source's")

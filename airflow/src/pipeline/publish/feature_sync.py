@@ -23,10 +23,10 @@ def sync_snapshot(
 ) -> dict[str, object]:
     """Have a snapshot moved into Redis, wait for the end, and return what the job says of itself."""
     with client(_SERVICE, url, token) as sync:
-        job = answer_of(_SERVICE, sync.post("/sync", json={"snapshot": snapshot}))["job"]
+        job = answer_of(_SERVICE, sync.post("/sync", json={"snapshot": snapshot}), "job")["job"]
         deadline = clock() + _PATIENCE
         while clock() < deadline:
-            state = answer_of(_SERVICE, sync.get(f"/sync/{job}"))
+            state = answer_of(_SERVICE, sync.get(f"/sync/{job}"), "state")
             if state.get("state") == "done":
                 return state
             if state.get("state") == "failed":

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 
 import httpx
 from pydantic import SecretStr
 
 import monitoring
+from contracts import json_answers as answers
+from contracts.command_line import printable
+from contracts.json_answers import problem_detail, read_object
 from pipeline.errors import PipelineError
 
 # A deployment checks the whole bundle before it answers.
@@ -22,6 +24,12 @@ class UnreachableError(PipelineError):
     """A service can't be reached; see that it runs, then start this step again: it may be repeated."""
 
 
+class UnusableAnswerError(RefusedError):
+    """Something else answers at a service's address, or its answer broke off; see what the address leads to."""
+
+    exit_code = 3
+
+
 @contextmanager
 def client(service: str, url: str, token: SecretStr | None) -> Iterator[httpx.Client]:
     """Give a client with bearer token; transport errors inside become `UnreachableError`."""
@@ -29,22 +37,34 @@ def client(service: str, url: str, token: SecretStr | None) -> Iterator[httpx.Cl
     try:
         with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT) as opened:
             yield opened
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise UnreachableError(f"{service} at {url}: {str(error) or type(error).__name__}") from error
 
 
-def answer_of(service: str, response: httpx.Response) -> dict[str, object]:
-    """Return the JSON body of a success; raises `RefusedError` with the `detail` of a problem document.
+def answer_of(service: str, response: httpx.Response, *fields: str) -> dict[str, object]:
+    """Return the JSON body of a success, which has `fields`; else raises with the `detail` of the problem document.
 
-    A fault of the service itself (5xx) is an `UnreachableError`: a later try may fare better.
+    `RefusedError` for what a repetition doesn't change. A fault of the service itself (5xx) is an `UnreachableError`:
+    a later try may fare better. What isn't the service's answer at all is an `UnusableAnswerError`.
     """
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if response.is_success and isinstance(body, dict):
+    if response.is_success:
+        try:
+            body = read_object(response)
+        except answers.UnusableAnswerError as error:
+            raise UnusableAnswerError(f"{service}: {error}: {_beginning(response)}") from error
+        if missing := [field for field in fields if body.get(field) is None]:
+            lacks = answers.UnusableAnswerError(response, f"{', '.join(missing)} missing")
+            raise UnusableAnswerError(f"{service}: {lacks}")
         return body
-    detail = body.get("detail") or body.get("title") if isinstance(body, dict) else None
-    reason = detail or response.text[:200] or HTTPStatus(response.status_code).phrase
     kind = UnreachableError if response.is_server_error else RefusedError
-    raise kind(f"{service} answered {response.status_code}: {reason}")
+    raise kind(f"{service} answered {response.status_code}: {printable(problem_detail(response), _token(response))}")
+
+
+def _beginning(response: httpx.Response) -> str:
+    # A proxy's page may repeat the request's headers.
+    return printable(response.text, _token(response))[:100]
+
+
+def _token(response: httpx.Response) -> str:
+    authorization: str = response.request.headers.get("Authorization", "")
+    return authorization.removeprefix("Bearer ")

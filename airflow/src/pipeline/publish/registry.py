@@ -18,11 +18,11 @@ def push(url: str, token: SecretStr | None, name: str, archive: Path) -> str:
             data={"sha256": sha256_of(archive)},
             files={"bundle": (archive.name, stream, "application/gzip")},
         )
-    return str(answer_of(_SERVICE, response)["version"])
+    return str(answer_of(_SERVICE, response, "version")["version"])
 
 
 def deploy(url: str, token: SecretStr | None, name: str, version: str) -> str:
     """Make a version the primary one and return the deployment's id; raises `RefusedError` with the failed check."""
     with client(_SERVICE, url, token) as registry:
         response = registry.post(f"/models/{name}/deployments", json={"version": version, "mode": "primary"})
-    return str(answer_of(_SERVICE, response)["deployment_id"])
+    return str(answer_of(_SERVICE, response, "deployment_id")["deployment_id"])

@@ -14,6 +14,7 @@ from native.prerequisites import MissingProgramError
 from native.stack import Stack, StartError, example_dataset
 from native.waiting import TooLateError
 from provisioning import pages
+from provisioning.environment_file import UnreadableFileError
 from provisioning.first_model import TrainingFailedError
 
 _CHECKOUT = Path(__file__).parents[4]
@@ -56,6 +57,12 @@ def main() -> int:
     except (MissingProgramError, StartError, TrainingFailedError, TooLateError) as error:
         sys.stderr.write(f"\n{error}\n")
         return 1
+    except UnreadableFileError as error:
+        sys.stderr.write(f"\n{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return 130
 
 
 def _prerequisites(stack: Stack, _: argparse.Namespace) -> int:

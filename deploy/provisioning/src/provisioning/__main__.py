@@ -14,7 +14,7 @@ _PROGRAMS = Path("/programs")
 
 
 def main() -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code: 1 for what failed, 2 for settings that can't be used, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="provisioning", description="Prepares the containers of a stack.")
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, command, text in (
@@ -26,7 +26,21 @@ def main() -> int:
     ):
         commands.add_parser(name, help=text).set_defaults(command=command)
     given = parser.parse_args()
-    return int(given.command())
+    try:
+        return int(given.command())
+    except KeyError as error:
+        return _fail(f"{error.args[0]} is not set", 2)
+    except environment_file.UnreadableFileError as error:
+        return _fail(str(error), 2)
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}", 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stderr.write(f"provisioning: {text}\n")
+    return code
 
 
 def _setup() -> int:
@@ -54,14 +68,14 @@ def _first_model() -> int:
     # Here: the image of the other commands holds the standard library alone.
     from provisioning import first_model
 
-    if first_model.has_active_model(os.environ["REGISTRY_URL"]):
-        return 0
-    with closing(first_model.AirflowClient(os.environ["AIRFLOW_URL"])) as airflow:
-        try:
+    registry_url, airflow_url = os.environ["REGISTRY_URL"], os.environ["AIRFLOW_URL"]
+    try:
+        if first_model.has_active_model(registry_url):
+            return 0
+        with closing(first_model.AirflowClient(airflow_url)) as airflow:
             airflow.run_dag(first_model.DAG, _say)
-        except first_model.TrainingFailedError as error:
-            sys.stderr.write(f"{error}\n")
-            return 1
+    except first_model.TrainingFailedError as error:
+        return _fail(str(error), 1)
     return 0
 
 

@@ -8,15 +8,36 @@ from pathlib import Path
 OWNER_ONLY = 0o600
 
 
+class UnreadableFileError(ValueError):
+    """A file of settings can't be read: correct the line that the message names. It quotes no value."""
+
+
 def read(path: Path) -> dict[str, str]:
-    """Return the variables of a file; an absent one holds none."""
-    return parse(path.read_text(encoding="utf-8")) if path.exists() else {}
+    """Return the variables of a file, an absent one holds none; raises `UnreadableFileError`."""
+    if not path.exists():
+        return {}
+    content = path.read_bytes()
+    try:
+        return parse(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UnreadableFileError(f"{path}:{line}: not UTF-8") from error
+    except UnreadableFileError as error:
+        raise UnreadableFileError(f"{path}:{error}") from error
 
 
 def parse(text: str) -> dict[str, str]:
-    """Return the variables of `NAME=value` lines."""
-    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
-    return {name: "".join(shlex.split(value)) for name, _, value in pairs}
+    """Return the variables of `NAME=value` lines; raises `UnreadableFileError`."""
+    variables = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        name, separator, value = line.partition("=")
+        if not separator:
+            continue
+        try:
+            variables[name] = "".join(shlex.split(value))
+        except ValueError as error:
+            raise UnreadableFileError(f"{number}: {name}: a quote or a backslash has no end") from error
+    return variables
 
 
 def render(variables: Mapping[str, str]) -> str:

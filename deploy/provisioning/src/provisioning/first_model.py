@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 
@@ -23,7 +23,10 @@ class AirflowClient:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=TIMEOUT_SECONDS)
+        try:
+            self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=TIMEOUT_SECONDS)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise TrainingFailedError("AIRFLOW_URL can't be used as a URL") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -54,15 +57,29 @@ class AirflowClient:
         return [task["task_id"] for task in found if task["state"] == state]
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        response = self._http.request(method, path, json=body)
-        if response.is_error:
-            raise TrainingFailedError(
-                f"Airflow answered {response.status_code} to {method} {path}: {response.text[:500]}"
-            )
-        answer: dict[str, Any] = response.json()
-        return answer
+        try:
+            response = self._http.request(method, path, json=body)
+        except httpx.RequestError as error:
+            raise TrainingFailedError(f"Airflow at {self._url} can't be reached: {error}") from error
+        if response.is_success:
+            try:
+                return _Answer(response.json())
+            except (ValueError, TypeError, RecursionError) as error:
+                kind = response.headers.get("Content-Type") or "no content type"
+                raise TrainingFailedError(f"{response.url} answered with {kind}, not as Airflow does") from error
+        raise TrainingFailedError(f"Airflow answered {response.status_code} to {method} {path}: {response.text[:500]}")
 
 
 def has_active_model(registry_url: str, model: str = "ranker") -> bool:
-    """Say whether the registry has a model in service."""
-    return httpx.get(f"{registry_url}/models/{model}/active", timeout=TIMEOUT_SECONDS).status_code == 200
+    """Say whether the registry has a model in service; raises `TrainingFailedError`."""
+    try:
+        return httpx.get(f"{registry_url}/models/{model}/active", timeout=TIMEOUT_SECONDS).status_code == 200
+    except (httpx.RequestError, httpx.InvalidURL, UnicodeError) as error:
+        raise TrainingFailedError(f"the registry (REGISTRY_URL) can't be asked: {type(error).__name__}") from error
+
+
+class _Answer(dict[str, Any]):
+    """An answer of Airflow; what it lacks ends the training and not the program."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise TrainingFailedError(f"Airflow answered without {name!r}; is AIRFLOW_URL right?")

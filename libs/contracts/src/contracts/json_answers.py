@@ -19,12 +19,18 @@ class UnusableAnswerError(Exception):
         super().__init__(f"{response.request.url} answered {response.status_code} with {kind}: {what}")
 
 
-def read_object(response: httpx.Response) -> dict[str, object]:
-    """Return the JSON object of an answer; raises `UnusableAnswerError`."""
+def read_json(response: httpx.Response) -> object:
+    """Return the JSON of an answer; raises `UnusableAnswerError`."""
     try:
-        body = json.loads(response.content, parse_constant=_reject, parse_float=_finite)
+        body: object = json.loads(response.content, parse_constant=_reject, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise UnusableAnswerError(response, "not JSON") from error
+    return body
+
+
+def read_object(response: httpx.Response) -> dict[str, object]:
+    """Return the JSON object of an answer; raises `UnusableAnswerError`."""
+    body = read_json(response)
     if not isinstance(body, dict):
         raise UnusableAnswerError(response, "a JSON object was expected")
     return body

@@ -2,17 +2,24 @@
 
 Make an internal integration in Sentry first (Settings, Custom Integrations): its webhook URL is the gateway's
 /webhooks/sentry, "Alert Rule Action" is on, and its client secret is the gateway's SENTRY_WEBHOOK_SECRET.
+
+Exit codes: 0 done; 1 Sentry refused it; 2 wrong call, address, token or policy; 3 Sentry can't be reached, or something
+else answers at its address; 70 a fault of this program; 130 interrupted.
 """
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from contracts.access import check_http_url, check_token
+from contracts.command_line import OK, REFUSED, UNREACHABLE, USAGE, CommandError, printable, run_command, say
+from contracts.json_answers import UnusableAnswerError, problem_detail, read_json
 from notification_gateway.policy.loading import PolicyError, load_policy
 from notification_gateway.sentry_setup.dashboards import dashboards
 from notification_gateway.sentry_setup.workflows import workflows
@@ -20,11 +27,9 @@ from notification_gateway.sentry_setup.workflows import workflows
 PROJECTS = ("recommender-api", "model-registry", "feature-sync", "notification-gateway", "pipeline")
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 CONFLICT = 409
+_UNKNOWN = frozenset({301, 302, 303, 307, 308, 401, 403, 404})
+_SLUG = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _WATCHED = frozenset({"error", "issue_stream"})
-
-
-class SetupError(Exception):
-    """Sentry refused something, or lacks what has to be there; the message says what."""
 
 
 class Sentry:
@@ -32,7 +37,12 @@ class Sentry:
 
     def __init__(self, url: str, organization: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=f"{url.rstrip('/')}/api/0", headers=headers, timeout=TIMEOUT)
+        try:
+            self._http = httpx.Client(base_url=f"{url.rstrip('/')}/api/0", headers=headers, timeout=TIMEOUT)
+        except (httpx.InvalidURL, ValueError, OSError) as error:
+            # Not of `url`, which was checked: httpx reads these as well.
+            message = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE of the environment can't be used"
+            raise CommandError(USAGE, message) from error
         self._organization = organization
 
     def project(self, team: str, slug: str) -> tuple[str, str]:
@@ -52,11 +62,11 @@ class Sentry:
         return [str(each["id"]) for each in found if each["type"] in _WATCHED]
 
     def installation(self, slug: str) -> str:
-        """Return the installation of an integration; raises `SetupError` when there is none."""
+        """Return the installation of an integration; raises `CommandError` when there is none."""
         for each in self._call("GET", f"/organizations/{self._organization}/sentry-app-installations/"):
             if each["app"]["slug"] == slug:
                 return str(each["uuid"])
-        raise SetupError(f"there is no internal integration {slug!r}: make it first (see --help)")
+        raise CommandError(REFUSED, f"there is no internal integration {slug!r}: make it first (see --help)")
 
     def put(self, kind: str, name: str, bodies: Sequence[dict[str, Any]]) -> None:
         """Make or change what has the same `name` property."""
@@ -71,29 +81,68 @@ class Sentry:
     def _call(self, method: str, path: str, body: Any = None, allowed: int = 0, **parameters: Any) -> Any:
         try:
             response = self._http.request(method, path, json=body, params=parameters)
-        except httpx.TransportError as error:
-            raise SetupError(f"{self._http.base_url} can't be reached: {error}") from error
+        except httpx.RequestError as error:
+            reason = str(error) or type(error).__name__
+            raise CommandError(UNREACHABLE, f"{self._http.base_url} can't be reached: {reason}") from error
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise CommandError(USAGE, "--url, --org or --team can't be part of a URL") from error
         if not response.is_success and response.status_code != allowed:
-            raise SetupError(f"{method} {path}: HTTP {response.status_code}: {response.text[:500]}")
-        return response.json()
+            code = UNREACHABLE if response.is_server_error else USAGE if response.status_code in _UNKNOWN else REFUSED
+            raise CommandError(code, f"{method} {path}: HTTP {response.status_code}: {problem_detail(response)}")
+        try:
+            return read_json(response)
+        except UnusableAnswerError as error:
+            raise CommandError(UNREACHABLE, str(error)) from error
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    return run_command("provision", lambda: _run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
     given = _parser().parse_args(arguments)
+    for option, check in _CHECKS.items():
+        try:
+            check(getattr(given, option))
+        except ValueError as error:
+            raise CommandError(USAGE, f"{_NAMES.get(option, f'--{option}')}: {error}") from error
     try:
-        policy = load_policy(given.policy)
-        sentry = Sentry(given.url, given.org, given.token)
-        installation = sentry.installation(given.integration)
-        projects = {slug: sentry.project(given.team, slug) for slug in PROJECTS}
-        detectors = sentry.detectors([project_id for project_id, _ in projects.values()])
-        sentry.put("workflows", "name", workflows(policy, installation, detectors))
-        sentry.put("dashboards", "title", dashboards())
-    except (PolicyError, SetupError) as error:
-        sys.stderr.write(f"provision: {error}\n")
-        return 1
-    sys.stdout.write("".join(f"SENTRY_DSN of {slug}: {dsn}\n" for slug, (_, dsn) in projects.items()))
-    return 0
+        dsns = _set_up(given)
+    except PolicyError as error:
+        raise CommandError(USAGE, printable(str(error), given.token)) from error
+    except CommandError as error:
+        raise CommandError(error.code, printable(str(error), given.token)) from error
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise CommandError(UNREACHABLE, f"{given.url} doesn't answer as Sentry's API does") from error
+    say(printable("\n".join(f"SENTRY_DSN of {slug}: {dsn}" for slug, dsn in dsns.items()), given.token))
+    return OK
+
+
+def _set_up(given: argparse.Namespace) -> dict[str, str]:
+    policy = load_policy(given.policy)
+    sentry = Sentry(given.url, given.org, given.token)
+    installation = sentry.installation(given.integration)
+    projects = {slug: sentry.project(given.team, slug) for slug in PROJECTS}
+    detectors = sentry.detectors([project_id for project_id, _ in projects.values()])
+    sentry.put("workflows", "name", workflows(policy, installation, detectors))
+    sentry.put("dashboards", "title", dashboards())
+    return {slug: dsn for slug, (_, dsn) in projects.items()}
+
+
+def _check_slug(value: str) -> str:
+    if not _SLUG.fullmatch(value):
+        raise ValueError("a slug consists of letters, digits, _ and -")
+    return value
+
+
+_CHECKS: dict[str, Callable[[str], str]] = {
+    "url": check_http_url,
+    "token": check_token,
+    "org": _check_slug,
+    "team": _check_slug,
+}
+_NAMES = {"token": "--token (SENTRY_AUTH_TOKEN)"}
 
 
 def _parser() -> argparse.ArgumentParser:
