@@ -58,10 +58,12 @@ class LongBody:
         return message
 
 
-def check_length(length: int, max_bytes: int) -> None:
-    """Raise a 413 for a body that says that it is too long."""
-    if length > max_bytes:
+def check_length(scope: Scope, max_bytes: int) -> int:
+    """Return how long the body says it is; raises a 413 if that is too long, or a GET that doesn't say it."""
+    length = declared_length(scope)
+    if length > max_bytes or (length == UNKNOWN_LENGTH and scope["method"] == "GET"):
         raise too_large(max_bytes)
+    return length
 
 
 def too_large(max_bytes: int) -> HTTPException:

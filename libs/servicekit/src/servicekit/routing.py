@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from servicekit.bodies import MAX_BODY_BYTES, JsonRequest, bounded, check_length, declared_length, invalid
+from servicekit.bodies import MAX_BODY_BYTES, JsonRequest, bounded, check_length, invalid
 from servicekit.guards import Guard
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -52,8 +52,7 @@ class BoundedRoute(APIRoute):
         async def enter(request: Request) -> Response:
             for guard in guards:
                 guard.check(request.scope)
-            length = declared_length(request.scope)
-            check_length(length, max_bytes)
+            length = check_length(request.scope, max_bytes)
             if parameters is not None and request.scope["query_string"]:
                 _check_query(request, parameters)
             if length == 0:
@@ -82,7 +81,7 @@ class WithoutBody:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        check_length(declared_length(scope), MAX_BODY_BYTES)
+        check_length(scope, MAX_BODY_BYTES)
         await self._app(scope, receive, send)
 
 
