@@ -46,10 +46,10 @@ def router(
     storage: Storage, sessions: Sessions, acknowledgements: Acknowledgements, clock: Callable[[], datetime]
 ) -> LenientRouter:
     """Return the routes."""
-    routes = LenientRouter(prefix="/dashboard", include_in_schema=False, max_body_size=MAX_FORM_BYTES)
+    routes = LenientRouter(prefix="/dashboard", include_in_schema=False)
     guard = [Depends(SessionGuard(sessions, clock))]
 
-    @routes.post("/session")
+    @routes.post("/session", max_body_size=MAX_FORM_BYTES)
     def post_session(request: Request, token: Annotated[str, Form()], back: Annotated[str, Form()] = "") -> Response:
         cookie = sessions.begin(token, clock())
         if cookie is None:
@@ -65,7 +65,7 @@ def router(
         )
         return response
 
-    @routes.post("/incidents/{incident_id}/acknowledge", dependencies=guard)
+    @routes.post("/incidents/{incident_id}/acknowledge", dependencies=guard, max_body_size=MAX_FORM_BYTES)
     def post_acknowledge(
         incident_id: Annotated[int, WholeNumber(1)],
         by: Annotated[str, Form(min_length=1, max_length=128, pattern=r"^[^\x00]*$")],
@@ -74,7 +74,7 @@ def router(
         acknowledgements.acknowledge(incident_id, by)
         return _back(back)
 
-    @routes.post("/silences", dependencies=guard)
+    @routes.post("/silences", dependencies=guard, max_body_size=MAX_FORM_BYTES)
     def post_silence(form: Annotated[SilenceForm, Form()]) -> Response:
         matcher, now = form.matcher(), clock()
         ends_at = now + timedelta(minutes=form.minutes)
@@ -82,7 +82,7 @@ def router(
             silences.add(connection, matcher, now, ends_at, reason=form.reason, created_by=form.by, now=now)
         return _back("silences")
 
-    @routes.post("/silences/{silence_id}/end", dependencies=guard)
+    @routes.post("/silences/{silence_id}/end", dependencies=guard, max_body_size=MAX_FORM_BYTES)
     def post_end(silence_id: Annotated[int, WholeNumber(1)]) -> Response:
         with storage.writing() as connection:
             silences.remove(connection, silence_id)
