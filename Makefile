@@ -72,6 +72,11 @@ bench: .venvs/dev/.stamp .venvs/images/recommender-api/.stamp ## measure what th
 	.venvs/images/recommender-api/bin/python -m ranking.precompiled
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY))
 
+.PHONY: prove
+prove: .venvs/dev/.stamp ## show the claims that take longer than a test (ONLY=bodies), write .run/prove.json
+	$(PY) -m native prerequisites
+	$(PY) -m prove $(if $(ONLY),--only $(ONLY))
+
 .PHONY: docs
 docs: .venvs/dev/.stamp ## write the reference pages that come from the code
 	$(PY) docs/generator

@@ -1,0 +1,36 @@
+"""`python -m prove`: run the proofs, print a table, write `.run/prove.json`."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.results import Result, table, write
+from prove import bodies
+
+# A proof takes a folder of its own and a seed, and 20 minutes at most.
+Proof = Callable[[Path, int], list[Result]]
+PROOFS: dict[str, Proof] = {
+    "bodies": bodies.prove,
+}
+
+
+def main() -> int:
+    """Run the proofs that are asked for; returns the exit code: 1 if a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m prove", description="A missed goal is a failure.")
+    parser.add_argument("--only", choices=PROOFS, help="one proof")
+    parser.add_argument("--seed", type=int, default=20261124, help="of what is drawn at random")
+    parser.add_argument("--out", type=Path, default=Path(".run/prove.json"))
+    given = parser.parse_args()
+    results: list[Result] = []
+    for name in [given.only] if given.only else PROOFS:
+        with tempfile.TemporaryDirectory(prefix="prove-") as folder:
+            results += PROOFS[name](Path(folder), given.seed)
+    sys.stdout.write(table(results) + "\n")
+    write(results, given.out)
+    return 0 if all(each.ok for each in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
