@@ -5,7 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.moments import Moment
+from contracts.text import TypedText
+
 Mode = Literal["primary", "shadow", "canary"]
+_Text = Annotated[str, TypedText(1000)]
 State = Literal["active", "replaced", "rolled_back", "failed"]
 
 
@@ -20,7 +24,7 @@ class DeploymentRequest(BaseModel):
         1.0
     )
     force: Annotated[bool, Field(strict=True, description="Deploy although the gate refuses it")] = False
-    reason: Annotated[str | None, Field(max_length=1000, description="Why, for the history")] = None
+    reason: Annotated[_Text | None, Field(description="Why, for the history")] = None
 
 
 class RollbackRequest(BaseModel):
@@ -32,7 +36,7 @@ class RollbackRequest(BaseModel):
         Mode,
         Field(description="`primary` puts the version before back; a `canary` or `shadow` leaves and nothing comes"),
     ] = "primary"
-    reason: Annotated[str | None, Field(max_length=1000, description="Why, for the history")] = None
+    reason: Annotated[_Text | None, Field(description="Why, for the history")] = None
 
 
 class DeploymentReceipt(BaseModel):
@@ -94,10 +98,8 @@ class Active(BaseModel):
 
 
 class ReplicaReport(BaseModel):
-    """What a replica says of itself."""
+    """What a replica says of itself; what another release says besides is ignored."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    version: Annotated[str | None, Field(max_length=32)]
-    state: Annotated[str, Field(max_length=32, examples=["serving"])]
-    since: datetime
+    version: Annotated[str, TypedText(32)] | None
+    state: Annotated[str, TypedText(32), Field(examples=["serving"])]
+    since: Moment

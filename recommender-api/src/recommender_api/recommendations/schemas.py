@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from contracts.ids import DatasetId, UserId
+from contracts.prices import MAX_PRICE, parse_price
 from contracts.query_values import Flag, ParameterText, WholeNumber
 from contracts.redis_keys import Timeframe
 from recommender_api.recommendations.errors import DegradeReason
@@ -20,6 +21,13 @@ def _split(value: object) -> object:
     return [part for text in value for part in (text.split(",") if isinstance(text, str) else [text])]
 
 
+def _price(value: object) -> object:
+    return parse_price(value) if isinstance(value, str) else value
+
+
+_Price = Annotated[float, Field(ge=0, le=MAX_PRICE, allow_inf_nan=False), BeforeValidator(_price)]
+
+
 class Options(BaseModel):
     """What every question may carry; an unknown parameter is an error, so that no filter is lost to a typing slip."""
 
@@ -31,7 +39,7 @@ class Options(BaseModel):
         max_length=MAX_EXCLUDED,
         description="Dataset ids that must not be in the answer; repeat the parameter or separate by commas",
     )
-    max_price: float | None = Field(None, ge=0, allow_inf_nan=False, description="No dataset that costs more")
+    max_price: _Price | None = Field(None, description="No dataset that costs more")
     tag: Annotated[str, ParameterText(64, min_chars=1)] | None = Field(
         None, description="Only datasets with this tag, in any case"
     )
