@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -92,10 +91,11 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         """Look again and again."""
-        while not self._ended.is_set():
+        while True:
             self._peak = max(self._peak, self._process.memory_info().rss)
             self._spooled = max(self._spooled, _spooled_bytes(self._process.pid))
-            time.sleep(_SAMPLE_SECONDS)
+            if self._ended.wait(_SAMPLE_SECONDS):
+                return
 
     @property
     def growth_mb(self) -> float:
