@@ -119,6 +119,8 @@ def invalid(field: str, message: str) -> RequestValidationError:
 
 
 def _is_json(content_type: str) -> bool:
+    if content_type == "application/json":
+        return True
     parsed = MimeMessage()
     parsed["content-type"] = content_type
     subtype = parsed.get_content_subtype()
