@@ -195,6 +195,22 @@ def test_what_is_signed_but_no_hook_is_refused(running: RunningApp, watch: Watch
     assert alerts(running) == []
 
 
+@pytest.mark.parametrize("sent_at", [b"\xb2", b"9" * 5000, b"1_0", b"+1", b"", b"\xff"])
+def test_a_time_that_is_no_number_is_refused(running: RunningApp, sent_at: bytes) -> None:
+    signature = hmac.new(HOOK_SECRET.encode(), b"{}", hashlib.sha256).hexdigest().encode()
+    headers = [(b"Sentry-Hook-Signature", signature), (b"Sentry-Hook-Timestamp", sent_at)]
+    assert running.http.post("/webhooks/sentry", content=b"{}", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("payload", [b"[" * 100_000, b'{"data": ' + b"9" * 5000 + b"}", b'{"data": "\xff"}'])
+def test_a_signed_body_that_no_parser_should_see_is_refused_with_the_reason(
+    running: RunningApp, watch: Watch, payload: bytes
+) -> None:
+    refused = hook(running, watch, payload)
+    assert refused.status_code == 422
+    assert "JsonError: " in refused.json()["detail"]
+
+
 def test_a_body_past_the_bound_is_refused_before_it_is_read_whole(running: RunningApp, watch: Watch) -> None:
     assert hook(running, watch, b" " * (MAX_BODY_BYTES + 1)).status_code == 413
 

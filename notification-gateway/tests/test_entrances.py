@@ -1,0 +1,66 @@
+"""What a client sends is taken or refused, on either database; it is never a fault of the gateway."""
+
+from collections.abc import Iterator
+
+import pytest
+
+import monitoring.testing
+from notification_gateway.app import create_app
+from running_gateway import ADMIN, TOKEN, settings
+from testkit.running_app import RunningApp
+
+
+@pytest.fixture
+def running(database_url: str) -> Iterator[RunningApp]:
+    with RunningApp(create_app(settings(database_url))) as started:
+        yield started
+
+
+NUMBERS = ("%2B5", "1_0", "%EF%BC%95", "%205", "5.0", "05", "0", "9223372036854775808", "9" * 5000, "%00", "")
+
+
+def test_numbers_are_read_by_their_grammar_and_bounds(running: RunningApp) -> None:
+    authorized = {"Authorization": f"Bearer {ADMIN}"}
+    with monitoring.testing.captured() as reports:
+        for number in NUMBERS:
+            for parameter in ("limit", "before"):
+                assert running.http.get(f"/alerts?{parameter}={number}").status_code == 422, (parameter, number)
+            if number:
+                assert running.http.delete(f"/silences/{number}", headers=authorized).status_code == 422, number
+                path = f"/acknowledge/{number}?until={number}&signature=x"
+                assert running.http.get(path).status_code == 422, number
+    assert reports.point_ids == []
+
+
+@pytest.mark.parametrize("parameter", ["service", "environment", "monitoring_point"])
+def test_texts_that_no_database_holds_are_refused(running: RunningApp, parameter: str) -> None:
+    for text in ("%00", "a%00b", "%1B", "x" * 129):
+        assert running.http.get(f"/alerts?{parameter}={text}").status_code == 422
+    # Bytes that are no UTF-8 stand for nothing that is stored.
+    assert running.http.get(f"/alerts?{parameter}=%ff%fe").json()["alerts"] == []
+
+
+def test_alerts_refuse_parameters_given_twice_or_unknown_and_pages_ignore_them(running: RunningApp) -> None:
+    twice = running.http.get("/alerts?state=open&state=resolved")
+    assert twice.json()["errors"] == [{"field": "query.state", "message": "given twice"}]
+    assert running.http.get("/alerts?stat=open").status_code == 422
+    for path in (
+        "/dashboard?utm=1&utm=2",
+        "/dashboard/silences?x=1",
+        "/dashboard/assets/dashboard.css?v=1",
+        "/metrics?x=1",
+    ):
+        assert running.http.get(path).status_code == 200
+    hook = running.http.post("/webhooks/alertmanager?x=1&x=2", headers={"Authorization": f"Bearer {TOKEN}"}, json={})
+    assert {error["field"].split(".")[0] for error in hook.json()["errors"]} == {"body"}
+
+
+def test_a_form_is_refused_without_a_session_before_it_is_read(running: RunningApp) -> None:
+    for path in ("/dashboard/silences", "/dashboard/silences/1/end", "/dashboard/incidents/1/acknowledge"):
+        for cookie in ("", "1.x", "\u00b2.\u00b2", "9" * 5000 + ".x"):
+            headers = [(b"Cookie", f"dashboard_session={cookie}".encode("latin-1"))]
+            refused = running.http.post(path, content=b"{", headers=headers)
+            assert (refused.status_code, refused.json()["detail"]) == (
+                401,
+                "Sign in on the dashboard with the ADMIN_TOKEN first.",
+            )
