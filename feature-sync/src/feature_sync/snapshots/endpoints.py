@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from contracts.text import TypedText
 from feature_sync.snapshots.jobs import SyncJob, SyncJobs
 from servicekit.bearer import bearer_guard
 from servicekit.problems import problem_responses
@@ -17,9 +18,8 @@ class SyncRequest(BaseModel):
 
     snapshot: Annotated[
         str,
+        TypedText(2048, min_chars=1),
         Field(
-            min_length=1,
-            max_length=2048,
             description="Folder of the snapshot: a path that this service can read, or an fsspec URL",
             examples=["s3://recsys/snapshots/20261124T0300"],
         ),
