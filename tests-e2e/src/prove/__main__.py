@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import Result, table, write
-from prove import bodies
+from prove import bodies, fuzz
 
 # A proof takes a folder of its own and a seed, and 20 minutes at most.
 Proof = Callable[[Path, int], list[Result]]
 PROOFS: dict[str, Proof] = {
     "bodies": bodies.prove,
+    "fuzz": fuzz.prove,
 }
 
 
