@@ -21,6 +21,7 @@ from feature_sync.connections import RedisFaults
 from feature_sync.metrics import Metrics
 from feature_sync.snapshots.jobs import SyncJob, SyncJobs
 from feature_sync.snapshots.switch import GRACE_SECONDS, SnapshotSwitch
+from servicekit.background import SupervisedLoop, cancel_all
 
 pytestmark = pytest.mark.anyio
 
@@ -37,10 +38,7 @@ def _snapshot(folder: Path, version: str, *, users: int = 2500, mark: int = 1) -
 async def _run(redis: AsyncRedis, snapshot: Path | str, redis_url: str) -> SyncJob:
     jobs = SyncJobs(SnapshotSwitch(redis), RedisFaults(redis_url), Metrics())
     job = jobs.submit(str(snapshot))
-    task = asyncio.create_task(jobs.run())
-    while jobs.get(job.job).state in ("queued", "running"):  # noqa: ASYNC110 - as a caller over HTTP polls
-        await asyncio.sleep(0.005)
-    task.cancel()
+    await jobs.step()
     return job
 
 
@@ -134,9 +132,7 @@ async def main():
     jobs = SyncJobs(SnapshotSwitch(open_redis(sys.argv[1])), RedisFaults(sys.argv[1]), Metrics())
     job = jobs.submit(sys.argv[2])
     print("started", flush=True)
-    task = asyncio.create_task(jobs.run())
-    while jobs.get(job.job).state in ("queued", "running"):
-        await asyncio.sleep(0.001)
+    await jobs.step()
 
 asyncio.run(main())
 """
@@ -163,3 +159,35 @@ async def test_a_sync_killed_at_any_moment_leaves_a_whole_version(
     assert (await _run(redis, _snapshot(tmp_path, "v3", mark=3), redis_url)).state == "done"
     left = plain.keys("fs:v2:*")
     assert all(plain.ttl(key) > 0 for key in left)
+
+
+async def test_a_job_that_fails_as_nobody_foresaw_says_so_and_the_next_one_runs(
+    redis: AsyncRedis, redis_url: str, tmp_path: Path
+) -> None:
+    class Broken(SnapshotSwitch):
+        async def retire_others(self, version: str) -> int:
+            if version == "v1":
+                raise RuntimeError("of all things")
+            return await super().retire_others(version)
+
+    jobs = SyncJobs(Broken(redis), RedisFaults(redis_url), Metrics())
+    first, second = (jobs.submit(str(_snapshot(tmp_path, version, users=3))) for version in ("v1", "v2"))
+    loop = SupervisedLoop("snapshot syncs", jobs.step)
+    with monitoring.testing.captured() as reports:
+        task = asyncio.create_task(loop.run())
+        async with asyncio.timeout(10):
+            while second.state != "done":  # noqa: ASYNC110 - as a caller over HTTP polls
+                await asyncio.sleep(0.01)
+        await cancel_all([task])
+    assert (first.state, first.error) == ("failed", "of all things")
+    assert reports.point_ids == ["pipeline.feature_store_sync", "api.background_failed"]
+
+
+async def test_a_protocol_without_its_package_fails_the_job_and_is_no_fault_of_the_service(
+    redis: AsyncRedis, redis_url: str
+) -> None:
+    with monitoring.testing.captured() as reports:
+        job = await _run(redis, "gs://bucket/snapshot", redis_url)
+    assert job.state == "failed"
+    assert "gcsfs" in (job.error or "")
+    assert reports.point_ids == ["pipeline.feature_store_sync"]

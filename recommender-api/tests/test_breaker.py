@@ -145,7 +145,8 @@ async def test_a_probe_that_fails_as_nobody_foresaw_is_reported_and_probing_goes
     await case.fail(3)
     with monitoring.testing.captured() as reports:
         await case.time.pass_interval()
-    assert reports.point_ids == ["api.unhandled"]
+    assert reports.point_ids == ["api.background_failed"]
+    assert reports[0].tags["loop"] == "redis probe"
     assert case.breaker.is_open
     case.redis.up = True
     await case.time.pass_interval()

@@ -229,8 +229,8 @@ async def test_a_shadow_that_fails_is_counted_each_time_and_reported_once(model:
         for _ in range(5):
             case.offer()
         assert await case.run() == {"compared": 0, "dropped": 0, "failed": 5}
-    assert reports.point_ids == ["api.unhandled"]
-    assert reports[0].tags["endpoint"] == "shadow"
+    assert reports.point_ids == ["api.background_failed"]
+    assert reports[0].tags["loop"] == "shadow"
     assert (reports[0].tags["model_version"], reports[0].tags["model_variant"]) == ("2", "shadow")
 
 

@@ -39,7 +39,7 @@ def wrong(*events: Arrived, raised: Raised = RAISED, alerts: Mapping[Any, Any] |
 
 def test_the_faults_raise_every_point_of_the_catalogue_once() -> None:
     raised = [point for fault in FAULTS for point in fault.raises]
-    assert sorted(raised) == sorted(point.id for point in catalogue.load())
+    assert sorted(raised) == sorted(point.id for point in catalogue.load_reported())
 
 
 def test_an_event_as_promised_is_good() -> None:

@@ -1,6 +1,5 @@
 """The composition root of feature-sync."""
 
-import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -24,7 +23,7 @@ from feature_sync.snapshots import endpoints
 from feature_sync.snapshots.jobs import SyncJobs
 from feature_sync.snapshots.switch import SnapshotSwitch
 from servicekit.app import base_app
-from servicekit.background import forever
+from servicekit.background import BackgroundLoops
 from servicekit.database import migrate, open_database
 from servicekit.health import Check, Health
 from servicekit.redis_urls import disconnect
@@ -55,18 +54,16 @@ def create_app(settings: Settings) -> FastAPI:
             # The consumer works on the same Redis and reports its faults.
             return
 
+    loops = BackgroundLoops()
+    loops.add("snapshot syncs", jobs.step)
+    loops.add("consumer", consumer.step)
+    loops.add("hot windows", refresh_windows, interval=HOT_REFRESH_SECONDS)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(migrate, engine, SCHEMA, _MIGRATIONS)
-        tasks = [
-            asyncio.create_task(jobs.run()),
-            asyncio.create_task(forever("consumer", consumer.step)),
-            asyncio.create_task(forever("hot windows", refresh_windows, interval=HOT_REFRESH_SECONDS)),
-        ]
-        yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        async with loops.running():
+            yield
         await disconnect(redis)
         engine.dispose()
 
@@ -88,6 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
             checks["redis"] = _check(True, detail, "")
         except REDIS_ERRORS as error:
             checks["redis"] = _check(False, "", f"{type(error).__name__}")
+        checks["background"] = loops.check()
         return Health.of(SERVICE, app.version, checks)
 
     @app.get("/metrics", tags=["operations"], response_class=Response)

@@ -61,5 +61,13 @@ def test_a_point_of_a_foreign_component_is_refused_by_name() -> None:
         Catalogue.model_validate({"points": [point]})
 
 
-def test_own_points_are_not_among_the_promised() -> None:
-    assert {point.id for point in catalogue.load_own()}.isdisjoint(catalogue.load().by_id())
+def test_the_promised_the_joined_and_the_own_points_are_apart() -> None:
+    promised, joined, own = catalogue.load(), catalogue.load_joined(), catalogue.load_own()
+    assert promised.by_id().keys() == PROMISE.keys()
+    assert [*catalogue.load_reported()] == [*promised, *joined]
+    assert [*catalogue.load_all()] == [*promised, *joined, *own]
+
+
+def test_faults_of_background_work_have_a_point_of_their_own() -> None:
+    point = catalogue.load_joined().by_id()["api.background_failed"]
+    assert (point.level, point.fingerprint) == ("error", ("api", "background", "<loop>", "<exception>"))

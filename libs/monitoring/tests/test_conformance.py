@@ -9,7 +9,7 @@ import monitoring
 from monitoring import catalogue
 from testkit.stand_in import StandIn
 
-POINTS = [*catalogue.load(), *catalogue.load_own()]
+POINTS = [*catalogue.load_all()]
 NORMALIZER = sentry_relay.StoreNormalizer(
     project_id=1, key_id="1", enable_trimming=True, max_secs_in_past=30 * 86400, max_secs_in_future=60
 )

@@ -11,7 +11,7 @@ from monitoring.catalogue import Point
 from monitoring.testing import captured
 from testkit.stand_in import StandIn
 
-POINTS = [*catalogue.load()]
+POINTS = [*catalogue.load_reported()]
 
 
 class PlannedError(Exception):
@@ -139,7 +139,7 @@ def test_in_production_a_missing_part_is_unknown_and_logged_once(
         monitoring.report("pipeline.database", error=raised(), database="business")
     until(lambda: on.events)
     assert on.events[0]["fingerprint"] == ["database", "business", "unknown", "PlannedError"]
-    complaints = [record for record in caplog.records if record.levelno == logging.ERROR]
+    complaints = [record for record in caplog.records if record.name == "monitoring.runtime"]
     assert [record.getMessage() for record in complaints] == [
         "pipeline.database was reported without operation, which its fingerprint needs"
     ]
@@ -184,12 +184,15 @@ def test_report_never_raises_whatever_it_is_given(on: StandIn, caplog: pytest.Lo
     assert "monitoring failed to report redis.connection_failed" in caplog.text
 
 
-def test_without_a_dsn_and_a_gateway_monitoring_is_off_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_dsn_and_a_gateway_reports_go_to_the_log_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with caplog.at_level(logging.INFO, logger="monitoring"):
         monitoring.init("tested", monitoring.MonitoringSettings(sentry_dsn=None, gateway_url=None))
         assert monitoring.report("redis.connection_failed", error=raised()) is None
         monitoring.recovered("redis.connection_failed")
         monitoring.flush()
     assert [record.getMessage() for record in caplog.records] == [
-        "SENTRY_DSN is not set: tested sends no events to a collector"
+        "SENTRY_DSN is not set: tested sends no events to a collector",
+        "redis.connection_failed: PlannedError: it broke",
     ]

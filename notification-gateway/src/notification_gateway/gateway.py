@@ -1,10 +1,10 @@
 """The running gateway: its parts, and the tasks that keep it going."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from notification_gateway import channels
@@ -29,11 +29,13 @@ from notification_gateway.signals.intake import Intake
 from notification_gateway.storage import Storage
 from notification_gateway.summaries.closing import Summaries
 from notification_gateway.summaries.periods import Periods
-from servicekit.background import forever
+from servicekit.background import BackgroundLoops
 
 POLICY_SECONDS = 1.0
 TIME_SECONDS = 5.0
 RETENTION_SECONDS = 3600.0
+# A database that is back must not wait for long for the messages that waited for it.
+DELIVERY_BACKOFF_SECONDS = 5.0
 
 Clock = Callable[[], datetime]
 
@@ -78,6 +80,7 @@ class Gateway:
         )
         self.summaries = Summaries(self.storage, self.composer, self._periods, clock)
         self.deliveries = self._delivery_loops()
+        self.loops = self._background_loops()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -85,15 +88,14 @@ class Gateway:
         self.policy_file = PolicyFile(self.settings.alert_policy)
         await asyncio.to_thread(self.storage.migrate)
         self._loop = asyncio.get_running_loop()
-        tasks = [asyncio.create_task(each) for each in (*self._chores(self.policy_file), *self._delivering())]
-        self._own_signals.connect(self.intake.accept)
         try:
-            yield
+            async with self.loops.running():
+                self._own_signals.connect(self.intake.accept)
+                try:
+                    yield
+                finally:
+                    self._own_signals.disconnect()
         finally:
-            self._own_signals.disconnect()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.gather(*(each.drain() for each in self.deliveries))
             await self.weixin.channel.close()
             await self.email.channel.close()
@@ -141,23 +143,24 @@ class Gateway:
             ),
         ]
 
-    def _delivering(self) -> list[Coroutine[Any, Any, None]]:
-        return [forever(f"delivery {each.name}", each.step) for each in self.deliveries]
+    def _background_loops(self) -> BackgroundLoops:
+        loops = BackgroundLoops()
 
-    def _chores(self, policy_file: PolicyFile) -> list[Coroutine[Any, Any, None]]:
-        def chore(name: str, run: Callable[[], object], seconds: float) -> Coroutine[Any, Any, None]:
-            async def step() -> None:
-                await asyncio.to_thread(run)
+        def chore(name: str, run: Callable[[], object], seconds: float) -> None:
+            loops.add(name, partial(asyncio.to_thread, run), interval=seconds)
 
-            return forever(name, step, interval=seconds)
+        chore("policy", self._refresh_policy, POLICY_SECONDS)
+        chore("quiet incidents", self.quiet.resolve, TIME_SECONDS)
+        chore("escalation", self.escalation.escalate, TIME_SECONDS)
+        chore("summaries", self.summaries.close_due, TIME_SECONDS)
+        chore("retention", self._remove_old, RETENTION_SECONDS)
+        for each in self.deliveries:
+            loops.add(f"delivery {each.name}", each.step, max_backoff=DELIVERY_BACKOFF_SECONDS)
+        return loops
 
-        return [
-            chore("policy", policy_file.refresh, POLICY_SECONDS),
-            chore("quiet incidents", self.quiet.resolve, TIME_SECONDS),
-            chore("escalation", self.escalation.escalate, TIME_SECONDS),
-            chore("summaries", self.summaries.close_due, TIME_SECONDS),
-            chore("retention", self._remove_old, RETENTION_SECONDS),
-        ]
+    def _refresh_policy(self) -> None:
+        if self.policy_file is not None:
+            self.policy_file.refresh()
 
     def _remove_old(self) -> None:
         remove_old(self.storage, self.clock(), timedelta(days=self.settings.retention_days))

@@ -30,6 +30,7 @@ def router(gateway: Gateway) -> ApiRouter:
             "policy": _policy(gateway),
             "weixin": _channel(gateway.weixin, gateway.witnesses["weixin"].last_failure),
             "email": _channel(gateway.email, gateway.witnesses["email"].last_failure),
+            "background": gateway.loops.check(),
         }
         return Health.of(SERVICE, version("recsys-notification-gateway"), checks)
 

@@ -31,7 +31,7 @@ from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.shadow import endpoints as shadow_endpoints
 from recommender_api.trending import TrendingPath
 from servicekit.app import base_app
-from servicekit.background import forever
+from servicekit.background import BackgroundLoops
 
 SNAPSHOT_POLL_SECONDS = 1.0
 
@@ -114,6 +114,13 @@ def create_app(settings: Settings) -> FastAPI:
     )
     metrics.gauge("ready", "1 once a model is loaded", lambda: float(models.serving is not None))
 
+    loops = BackgroundLoops()
+    loops.add("model poll", updater.poll, interval=settings.model_poll_seconds)
+    loops.add("snapshot poll", snapshots.poll, interval=SNAPSHOT_POLL_SECONDS)
+    loops.add("event replay", intake.replay, interval=REPLAY_INTERVAL_SECONDS)
+    loops.add("cache writes", after.step)
+    loops.add("shadow", mirror.step)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
@@ -125,14 +132,7 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(after.drain)
             await updater.start()
             await snapshots.poll()
-            tasks = [
-                asyncio.create_task(forever("model poll", updater.poll, interval=settings.model_poll_seconds)),
-                asyncio.create_task(forever("snapshot poll", snapshots.poll, interval=SNAPSHOT_POLL_SECONDS)),
-                asyncio.create_task(forever("event replay", intake.replay, interval=REPLAY_INTERVAL_SECONDS)),
-                asyncio.create_task(forever("cache writes", after.step)),
-                asyncio.create_task(forever("shadow", mirror.step)),
-            ]
-            stack.push_async_callback(_stop, tasks)
+            await stack.enter_async_context(loops.running())
             yield
 
     app = base_app("recsys-recommender-api", "recommender-api", lifespan=lifespan, description=_DESCRIPTION)
@@ -152,12 +152,6 @@ def create_app(settings: Settings) -> FastAPI:
             sample_rate=settings.shadow_sample_rate,
         )
     )
-    report = health.HealthReport(breaker, models, updater, snapshots, journal)
+    report = health.HealthReport(breaker, models, updater, snapshots, journal, loops)
     app.include_router(health.router(report, models, metrics))
     return app
-
-
-async def _stop(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,6 +10,7 @@ from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
 from recommender_api.models import Models, Updater
 from recommender_api.redis_store import Breaker
+from servicekit.background import BackgroundLoops
 from servicekit.health import Check, Health
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
@@ -27,13 +28,20 @@ class HealthReport:
     """How each dependency is, from what the process knows anyway: asking for health asks nobody else."""
 
     def __init__(
-        self, breaker: Breaker, models: Models, updater: Updater, snapshots: SnapshotWatch, journal: Journal
+        self,
+        breaker: Breaker,
+        models: Models,
+        updater: Updater,
+        snapshots: SnapshotWatch,
+        journal: Journal,
+        loops: BackgroundLoops,
     ) -> None:
         self._breaker = breaker
         self._models = models
         self._updater = updater
         self._snapshots = snapshots
         self._journal = journal
+        self._loops = loops
 
     def checks(self) -> dict[str, Check]:
         """Return the state of each dependency."""
@@ -43,6 +51,7 @@ class HealthReport:
             "registry": self._registry(),
             "features": self._features(),
             "events": self._events(),
+            "background": self._loops.check(),
         }
 
     def _redis(self) -> Check:

@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def _points() -> list[str]:
-    return [point.id for point in catalogue.load()]
+    return [point.id for point in catalogue.load_reported()]
 
 
 def _raised() -> dict[str, Raised]:
@@ -82,7 +82,7 @@ def _fire(faults: Sequence[Fault], folder: Path, run: str, settings: Settings) -
 
 def _wait(points: Sequence[str], collector: CollectorReader, gateway: str | None, seconds: float) -> list[Verdict]:
     """Return the verdicts once all are good, or as they are after `seconds`."""
-    raised, catalogued = _raised(), catalogue.load().by_id()
+    raised, catalogued = _raised(), catalogue.load_reported().by_id()
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -1,7 +1,8 @@
 """Verdicts as a table for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from monitoring import catalogue
 from verify.faults import Raised
 from verify.verdicts import Verdict, context_missing, grouped, tags_missing
 
@@ -18,7 +19,7 @@ def table(verdicts: Sequence[Verdict], raised: Mapping[str, Raised]) -> str:
         if verdict.first is not None:
             lines.append(f"     {verdict.first.link}")
         lines += [f"     ✗ {text}" for text in verdict.wrong]
-    return "\n".join([*lines, "", _grouping(verdicts), _total(verdicts)])
+    return "\n".join([*lines, "", _grouping(verdicts), *_totals(verdicts)])
 
 
 def _row(verdict: Verdict, raised: Raised) -> tuple[str, ...]:
@@ -51,6 +52,15 @@ def _grouping(verdicts: Sequence[Verdict]) -> str:
     issues = {event.issue for event in events}
     mark = "✓" if grouped(verdicts) else "✗"
     return f"{mark} grouping: {len(events)} events, {len(fingerprints)} fingerprints, {len(issues)} issues"
+
+
+def _totals(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    promised = catalogue.load().by_id()
+    joined = [verdict for verdict in verdicts if verdict.point.id not in promised]
+    if joined:
+        yield f"{_total(joined)} that joined them"
+    if len(joined) < len(verdicts):
+        yield _total([verdict for verdict in verdicts if verdict.point.id in promised])
 
 
 def _total(verdicts: Sequence[Verdict]) -> str:

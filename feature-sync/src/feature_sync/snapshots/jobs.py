@@ -41,7 +41,7 @@ class SyncJob(BaseModel):
 
 
 class SyncJobs:
-    """Runs sync jobs in a task of its own."""
+    """Takes sync jobs; `step` is to be run again and again."""
 
     def __init__(
         self,
@@ -74,26 +74,28 @@ class SyncJobs:
         except KeyError as error:
             raise UnknownJobError(f"there is no job {job!r}; the last {REMEMBERED} are remembered") from error
 
-    async def run(self) -> None:
-        """Work off the queue until cancelled."""
-        while True:
-            job, trace = await self._queue.get()
-            job.state = "running"
-            began = self._clock()
-            progress = Progress()
-            try:
-                with monitoring.transaction("sync", "snapshot", trace):
-                    await self._sync(job, progress)
-            except _FAILURES as error:
-                job.error = str(error)
-                job.state = "failed"
-                self._metrics.snapshots.labels("failed").inc()
-                _report(error, progress)
-            else:
-                job.state = "done"
-                self._metrics.snapshots.labels("done").inc()
-                self._metrics.users.set(progress.written)
-                monitoring.recovered("pipeline.feature_store_sync")
+    async def step(self) -> None:
+        """Wait for a job and run it. What nobody foresaw fails the job as well, and is raised."""
+        job, trace = await self._queue.get()
+        job.state = "running"
+        began = self._clock()
+        progress = Progress()
+        try:
+            with monitoring.transaction("sync", "snapshot", trace):
+                await self._sync(job, progress)
+        except Exception as error:
+            job.error = str(error) or type(error).__name__
+            job.state = "failed"
+            self._metrics.snapshots.labels("failed").inc()
+            _report(error, progress)
+            if not isinstance(error, _FAILURES):
+                raise
+        else:
+            job.state = "done"
+            self._metrics.snapshots.labels("done").inc()
+            self._metrics.users.set(progress.written)
+            monitoring.recovered("pipeline.feature_store_sync")
+        finally:
             job.seconds = round(self._clock() - began, 3)
             job.users = progress.written
             self._metrics.seconds.set(job.seconds)

@@ -24,7 +24,8 @@ def fetched(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
                 raise UnusableSnapshotError(f"{address}: there is no such folder")
             files.get(path.rstrip("/") + "/", str(folder) + "/", recursive=True)
             manifest = read_manifest(folder)
-        except (MalformedSnapshotError, ChecksumError, OSError, ValueError) as error:
+        except (MalformedSnapshotError, ChecksumError, OSError, ValueError, ImportError) as error:
+            # fsspec raises ImportError for a protocol whose package is not installed.
             raise UnusableSnapshotError(f"{address}: {error}") from error
         if manifest.feature_schema != FEATURE_SCHEMA:
             raise UnusableSnapshotError(

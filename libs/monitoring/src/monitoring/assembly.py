@@ -22,20 +22,16 @@ _log = logging.getLogger(__name__)
 MEMORY_BYTES = 8 * 2**20
 
 
-def build(
-    service: str, settings: MonitoringSettings, redactor: Redactor, signal_sink: SignalSink | None
-) -> Runtime | None:
-    """Return the started runtime, or None when there is nowhere to send anything."""
+def build(service: str, settings: MonitoringSettings, redactor: Redactor, signal_sink: SignalSink | None) -> Runtime:
+    """Return the started runtime; with nowhere to send anything, reports go to the log alone."""
     counters = Counters()
     collector = _collector(service, settings, redactor, counters)
     signals = _signals(service, settings, counters, signal_sink)
     if collector is None:
         _log.info("SENTRY_DSN is not set: %s sends no events to a collector", service)
-    if collector is None and signals is None:
-        return None
     runtime = Runtime(
         service,
-        [*catalogue.load(), *catalogue.load_own()],
+        catalogue.load_all(),
         coalescer=Coalescer(),
         redactor=redactor,
         counters=counters,

@@ -36,7 +36,8 @@ A part in `<angle brackets>` is filled at run time; `<exception>` is the name of
 
 def markdown() -> str:
     """Return the whole document."""
-    points = [*catalogue.load(), *catalogue.load_own()]
+    # Points that have joined stand with the others of their component.
+    points = sorted(catalogue.load_all(), key=lambda point: list(TITLES).index(point.component))
     lines = [INTRODUCTION, *_overview(points)]
     for component, members in groupby(points, key=lambda point: point.component):
         lines += ["", f"## {TITLES[component]}"]

@@ -70,8 +70,6 @@ def init(
         _state.failed_once = False
         _state.redactor = Redactor([*settings.secrets(), *secrets])
         _state.runtime = assembly.build(service, settings, _state.redactor, signal_sink)
-        if _state.runtime is None:
-            return
         _state.restart = partial(init, service, settings, secrets=secrets, signal_sink=signal_sink)
         if not _state.hooked:
             _state.hooked = True
@@ -204,7 +202,7 @@ def _divert(
     fields: Mapping[str, object],
     occurrence: str | None,
 ) -> str | None:
-    point = catalogue.load().by_id().get(point_id)
+    point = catalogue.load_reported().by_id().get(point_id)
     if point is None:
         diversion.mistakes.append(f"{point_id!r} is no monitoring point of the catalogue")
         return None
@@ -219,7 +217,7 @@ def _divert(
 
 
 def _divert_recovery(diversion: Diversion, point_id: str, fields: Mapping[str, object]) -> None:
-    point = catalogue.load().by_id().get(point_id)
+    point = catalogue.load_reported().by_id().get(point_id)
     if point is None:
         diversion.mistakes.append(f"{point_id!r} is no monitoring point of the catalogue")
         return

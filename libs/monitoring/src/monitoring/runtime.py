@@ -17,7 +17,8 @@ from monitoring.collector import CollectorPath
 from monitoring.context import known, known_facts
 from monitoring.metrics import Counters
 from monitoring.redaction import Redactor, text_of
-from monitoring.reports import Key, Observation, Span, compose
+from monitoring.report_log import log_report
+from monitoring.reports import Key, Observation, Report, Span, compose
 from monitoring.signals import SignalPath
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ ANY = "*"
 
 
 class Runtime:
-    """Both ways out of a process. `now` is Unix time and stamps events."""
+    """Both ways out of a process, and its log. `now` is Unix time and stamps events."""
 
     def __init__(
         self,
@@ -172,6 +173,13 @@ class Runtime:
 
     def _emit(self, seen: Observation, span: Span) -> str | None:
         report = compose(seen, span, service=self._service, redactor=self.redactor)
+        try:
+            log_report(report, self.redactor)
+        finally:
+            event_id = self._send(report)
+        return event_id
+
+    def _send(self, report: Report) -> str | None:
         collector = self._collector
         if collector is not None and not collector.wants(report):
             self.counters.add("events_filtered")

@@ -65,7 +65,7 @@ class MonitoringSettings(BaseSettings):
     @field_validator("sentry_ignored_points")
     @classmethod
     def _are_points(cls, value: str) -> str:
-        if unknown := listed(value) - catalogue.load().by_id().keys():
+        if unknown := listed(value) - catalogue.load_reported().by_id().keys():
             raise ValueError(f"no monitoring point of the catalogue: {', '.join(sorted(unknown))}")
         return value
 

@@ -1,26 +1,188 @@
-"""Work that goes on beside the requests for as long as the process lives."""
+"""Loops beside the requests: supervised, restarted with backoff, and seen in `/health`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import monitoring
+from servicekit.health import Check
 
-AFTER_FAILURE_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 30.0
+# A step may wait for work for as long as there is none: after this time without a failure it works.
+HEALTHY_AFTER_SECONDS = 60.0
+# On Python 3.11 a cancel that meets a finished inner future is lost in `asyncio.wait_for`.
+CANCEL_AGAIN_SECONDS = 0.1
+
+Step = Callable[[], Awaitable[object]]
+Sleep = Callable[[float], Awaitable[None]]
 
 
-async def forever(
-    name: str,
-    step: Callable[[], Awaitable[None]],
-    *,
-    interval: float = 0.0,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> None:
-    """Run `step` again and again; what it raises is reported, and it goes on."""
-    while True:
+@dataclass(slots=True)
+class LoopState:
+    """How a loop is; moments are seconds of the supervisor's clock, None before the first one."""
+
+    name: str
+    started_at: float | None = None
+    last_success: float | None = None
+    failing_since: float | None = None
+    last_error: str | None = None
+    consecutive_failures: int = 0
+    ended: bool = False
+
+
+class SupervisedLoop:
+    """Runs `step` again and again. What it raises is reported, and it is started again after a growing pause."""
+
+    def __init__(
+        self,
+        name: str,
+        step: Step,
+        *,
+        interval: float = 0.0,
+        max_backoff: float = MAX_BACKOFF_SECONDS,
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.state = LoopState(name)
+        self._step = step
+        self._interval = interval
+        self._max_backoff = max_backoff
+        self._sleep = sleep
+        self._clock = clock
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last step failed, and the one that runs now is too young to tell."""
+        state = self.state
+        if state.ended:
+            return True
+        if not state.consecutive_failures:
+            return False
+        return state.started_at is None or self._clock() - state.started_at < HEALTHY_AFTER_SECONDS
+
+    def describe(self) -> str:
+        """Return what is wrong, for `/health`."""
+        state = self.state
+        if state.ended:
+            return f"{state.name} has ended ({state.last_error})"
+        seconds = self._clock() - (state.failing_since or self._clock())
+        return f"{state.name} has failed {state.consecutive_failures} times in {seconds:.0f} s ({state.last_error})"
+
+    async def run(self) -> None:
+        """Go on until this task is cancelled, even if the step swallows the cancel."""
+        while not _is_cancelled():
+            self.state.started_at = self._clock()
+            try:
+                await self._step()
+            except asyncio.CancelledError as error:
+                if _is_cancelled():
+                    raise
+                # Something that the step waited for was cancelled, and not this loop.
+                await self._failed(error)
+            except Exception as error:  # noqa: BLE001 - the loop must outlive whatever one step runs into
+                await self._failed(error)
+            else:
+                self._succeeded()
+            if self._interval:
+                await self._sleep(self._interval)
+
+    def _succeeded(self) -> None:
+        state = self.state
+        if state.consecutive_failures:
+            _log.info("background loop %s works again", state.name)
+        state.last_success = self._clock()
+        state.failing_since = None
+        state.consecutive_failures = 0
+
+    async def _failed(self, error: BaseException) -> None:
+        state, now = self.state, self._clock()
+        if state.started_at is not None and now - state.started_at >= HEALTHY_AFTER_SECONDS:
+            self._succeeded()
+        if not state.consecutive_failures:
+            state.failing_since = now
+        state.consecutive_failures += 1
+        state.last_error = type(error).__name__
+        # Until the next step starts, nothing says that it works.
+        state.started_at = None
+        report_failure(state.name, error)
+        await self._sleep(backoff(state.consecutive_failures, self._max_backoff))
+
+
+class BackgroundLoops:
+    """All loops of a service."""
+
+    def __init__(self, *, sleep: Sleep = asyncio.sleep, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sleep = sleep
+        self._clock = clock
+        self._loops: list[SupervisedLoop] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def add(self, name: str, step: Step, *, interval: float = 0.0, max_backoff: float = MAX_BACKOFF_SECONDS) -> None:
+        """Add a loop; it begins with `running`."""
+        self._loops.append(
+            SupervisedLoop(name, step, interval=interval, max_backoff=max_backoff, sleep=self._sleep, clock=self._clock)
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run all loops for the length of a block."""
+        for each in self._loops:
+            task = asyncio.create_task(each.run(), name=f"background {each.state.name}")
+            task.add_done_callback(lambda task, loop=each: _note_end(task, loop))  # type: ignore[misc]  # `loop` is bound now
+            self._tasks.append(task)
         try:
-            await step()
-        except Exception as error:  # noqa: BLE001 - the loop must outlive whatever one step runs into
-            monitoring.report("api.unhandled", error=error, endpoint=f"background {name}", method="-")
-            await sleep(AFTER_FAILURE_SECONDS)
-        if interval:
-            await sleep(interval)
+            yield
+        finally:
+            await cancel_all(self._tasks)
+            self._tasks.clear()
+
+    def states(self) -> list[LoopState]:
+        """Return how each loop is."""
+        return [each.state for each in self._loops]
+
+    def check(self) -> Check:
+        """Return the check `background` of `/health`: it names the loops that fail."""
+        failing = [each.describe() for each in self._loops if each.is_failing]
+        if failing:
+            return Check(status="degraded", detail="; ".join(failing))
+        return Check(status="healthy", detail=f"{len(self._loops)} loops")
+
+
+def backoff(failures: int, most: float = MAX_BACKOFF_SECONDS) -> float:
+    """Return how long to pause (s) after so many failures in a row."""
+    return float(min(most, FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 16)))
+
+
+def report_failure(loop: str, error: BaseException) -> None:
+    """Report that background work failed as nobody foresaw."""
+    monitoring.report("api.background_failed", error=error, loop=loop)
+
+
+async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, again and again until all are done; what they raise at their end is theirs."""
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _note_end(task: asyncio.Task[None], loop: SupervisedLoop) -> None:
+    # A loop ends by being cancelled, or by what no loop survives (SystemExit).
+    if task.cancelled() or (error := task.exception()) is None:
+        return
+    loop.state.ended = True
+    loop.state.last_error = type(error).__name__
+    report_failure(loop.state.name, error)

@@ -30,9 +30,9 @@ class JsonFormatter(logging.Formatter):
         }
         line |= monitoring.current_facts()
         line |= {name: value for name, value in record.__dict__.items() if name not in self._STANDARD}
-        if record.exc_info:
+        if record.exc_text or record.exc_info:
             # The redaction filter has put its text there; formatting it again would bring the secrets back.
-            line["exception"] = record.exc_text or self.formatException(record.exc_info)
+            line["exception"] = record.exc_text or self.formatException(record.exc_info)  # type: ignore[arg-type]  # not None
         try:
             return orjson.dumps(line, default=_text_of).decode()
         except TypeError:

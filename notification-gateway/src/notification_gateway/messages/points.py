@@ -24,7 +24,7 @@ def point_texts() -> dict[str, PointText]:
     chinese = yaml.safe_load(files(__package__).joinpath("points.zh.yaml").read_text(encoding="utf-8"))
     return {
         point.id: PointText(chinese[point.id]["name"], chinese[point.id]["first"], point.runbook.do)
-        for point in (*catalogue.load(), *catalogue.load_own())
+        for point in catalogue.load_all()
     }
 
 

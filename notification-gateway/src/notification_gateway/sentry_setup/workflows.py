@@ -43,7 +43,7 @@ def _workflow(rule: Rule, installation: str, detectors: Sequence[str]) -> dict[s
 
 
 def _filters(condition: Condition) -> Iterator[list[dict[str, Any]]]:
-    for point in (*catalogue.load(), *catalogue.load_own()):
+    for point in catalogue.load_all():
         if not _can_match(condition, point):
             continue
         conditions = [_tag("monitoring_point", point.id)]

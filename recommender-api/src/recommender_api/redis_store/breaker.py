@@ -3,10 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
-import monitoring
 from recommender_api.redis_store.port import StoreError
+from servicekit.background import cancel_all, report_failure
 
 FAILURES_TO_OPEN = 3
 PROBE_INTERVAL_SECONDS = 0.25
@@ -71,9 +70,7 @@ class Breaker:
     async def close(self) -> None:
         """Stop probing; for the end of the process."""
         if self._probing is not None:
-            self._probing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._probing
+            await cancel_all([self._probing])
 
     async def _until_back(self) -> None:
         while True:
@@ -83,7 +80,7 @@ class Breaker:
             except StoreError:
                 continue
             except Exception as error:  # noqa: BLE001 - a probe that ends would leave the breaker open for good
-                monitoring.report("api.unhandled", error=error, endpoint="background redis probe", method="-")
+                report_failure("redis probe", error)
                 continue
             break
         self._failures = 0

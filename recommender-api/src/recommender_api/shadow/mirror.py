@@ -18,6 +18,7 @@ from recommender_api.recommendations.stored import StoredAnswer
 from recommender_api.redis_store import StoreError
 from recommender_api.shadow.comparison import Comparison, Pair, Shown
 from recommender_api.shadow.metrics import Outcome, ShadowMetrics
+from servicekit.background import report_failure
 
 # Enough for a burst; what waits longer was asked of a user's state that has moved on.
 MAX_WAITING = 100
@@ -145,4 +146,4 @@ class Mirror:
         """Report the first fault of a deployment; how often it fails stands in the comparison."""
         if self._reported != deployment_id:
             self._reported = deployment_id
-            monitoring.report("api.unhandled", error=error.__cause__ or error, endpoint="shadow", method="-")
+            report_failure("shadow", error.__cause__ or error)

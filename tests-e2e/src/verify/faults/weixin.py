@@ -1,11 +1,16 @@
-"""A gateway whose WeChat Work first gives no token and then refuses the message."""
+"""A gateway whose WeChat Work first gives no token and then refuses the message, and whose tables then go."""
 
+import sqlite3
 import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 from verify.faults.fault import Fault, Raised
-from verify.workshop import TOKEN, FaultNotFiredError, Workshop
+from verify.workshop import TOKEN, FaultNotFiredError, Side, Workshop
 
 DELIVERY_SECONDS = 30.0
+LOOP_SECONDS = 30.0
 _POLICY = "defaults: {error: P1, warning: P2, info: none}\nrules: []\n"
 _SYSTEM_BUSY = {"operation": "gettoken", "errcode": -1, "times": 1}
 _NO_PERMISSION = {"operation": "message/send", "errcode": 60011}
@@ -29,11 +34,31 @@ def fire(shop: Workshop) -> None:
         }
         with shop.service("notification_gateway", variables) as gateway:
             gateway.http.post("/notify", json={"title": "verify"}).raise_for_status()
-            deadline = time.monotonic() + DELIVERY_SECONDS
-            while "message/send" not in [call["operation"] for call in weixin.get("/_control/calls").json()]:
-                if time.monotonic() > deadline:
-                    raise FaultNotFiredError("the gateway did not try to send")
-                time.sleep(0.1)
+            _until(lambda: _has_sent(weixin), DELIVERY_SECONDS, "the gateway did not try to send")
+            # The loop that closes periods reads it every five seconds.
+            _drop_table(shop.folder / "gateway.db.gateway", "summary_entries")
+            _until(lambda: _has_failing_loop(gateway), LOOP_SECONDS, "no loop of the gateway fails")
+
+
+def _has_sent(weixin: Side) -> bool:
+    return "message/send" in [call["operation"] for call in weixin.get("/_control/calls").json()]
+
+
+def _has_failing_loop(gateway: Side) -> bool:
+    return bool(gateway.get("/health").json()["checks"]["background"]["status"] == "degraded")
+
+
+def _drop_table(database: Path, table: str) -> None:
+    with closing(sqlite3.connect(database, timeout=10)) as connection:
+        connection.execute(f"DROP TABLE {table}")
+
+
+def _until(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise FaultNotFiredError(otherwise)
+        time.sleep(0.1)
 
 
 FAULT = Fault(
@@ -41,6 +66,7 @@ FAULT = Fault(
     {
         "weixin.get_access_token_failed": Raised("notification-gateway"),
         "weixin.send_message_failed": Raised("notification-gateway"),
+        "api.background_failed": Raised("notification-gateway"),
     },
     fire,
 )

@@ -1,4 +1,8 @@
-"""The catalogue of monitoring points: `points.yaml` beside this file, read and checked."""
+"""The catalogue of monitoring points: the files beside this one, read and checked.
+
+`points.yaml` holds the 24 that the product promises, `joined_points.yaml` what has joined them since, and
+`own_points.yaml` what monitoring reports about itself.
+"""
 
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
@@ -92,14 +96,32 @@ class Catalogue(BaseModel):
 
 @cache
 def load() -> Catalogue:
-    """Read the catalogue of points that services report."""
+    """Read the points that the product promises."""
     return _read("points.yaml")
+
+
+@cache
+def load_joined() -> Catalogue:
+    """Read the points that have joined the promised ones."""
+    return _read("joined_points.yaml")
 
 
 @cache
 def load_own() -> Catalogue:
     """Read the points that monitoring reports about itself."""
     return _read("own_points.yaml")
+
+
+@cache
+def load_reported() -> Catalogue:
+    """Return the points that services report: the promised and the joined."""
+    return Catalogue(points=(*load(), *load_joined()))
+
+
+@cache
+def load_all() -> Catalogue:
+    """Return every point there is."""
+    return Catalogue(points=(*load_reported(), *load_own()))
 
 
 def _read(name: str) -> Catalogue:

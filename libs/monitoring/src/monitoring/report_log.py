@@ -1,0 +1,37 @@
+"""A log line for every report: with a collector or without one, and as seldom as events go to it."""
+
+import logging
+import traceback
+
+from monitoring.redaction import Redactor
+from monitoring.reports import Report
+
+_log = logging.getLogger("monitoring.reports")
+_LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
+# A deep recursion has a thousand frames; both ends tell what it is.
+MAX_FRAMES = 50
+
+
+def log_report(report: Report, redactor: Redactor) -> None:
+    """Log a first report, or what its repeats within a window add up to; a first error has its stack with it.
+
+    The record's `point`, `request_id` or `request_ids`, and `occurrences` are fields of a structured log.
+    """
+    level = _LEVELS[report.level]
+    if not _log.isEnabledFor(level):
+        return
+    fields: dict[str, object] = {"point": report.point_id}
+    if report.occurrences > 1:
+        fields |= {"occurrences": report.occurrences, "request_ids": list(report.request_ids)}
+    elif report.request_ids:
+        fields["request_id"] = report.request_ids[0]
+    record = _log.makeRecord(_log.name, level, __file__, 0, "%s", (report.message,), None, extra=fields)
+    if level == logging.ERROR and report.error is not None and report.error.__traceback__ is not None:
+        # Its text, redacted here: not every handler has our filter.
+        record.exc_text = redactor.text("".join(_stack(report.error)).rstrip())
+    _log.handle(record)
+
+
+def _stack(error: BaseException) -> list[str]:
+    stack = traceback.TracebackException.from_exception(error, limit=MAX_FRAMES, compact=True)
+    return list(stack.format())
