@@ -46,6 +46,14 @@ def event_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventL
 
 
 @pytest.fixture
+def postgres_log(postgres_url: str) -> Iterator[EventLog]:
+    engine = open_database(postgres_url, SCHEMA)
+    migrate(engine, SCHEMA, Path(feature_sync.__file__).parent / "migrations")
+    yield EventLog(engine)
+    engine.dispose()
+
+
+@pytest.fixture
 def worker(redis_url: str, postgres_url: str) -> Iterator[httpx.Client]:
     settings = Settings(
         redis_url=SecretStr(redis_url), database_url=SecretStr(postgres_url), admin_token=SecretStr("the-token")

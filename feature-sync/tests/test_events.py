@@ -16,9 +16,10 @@ from contracts.events import BehaviorEvent, Exposures, InteractionType
 from contracts.user_blob import LiveHistory
 from feature_sync.connections import RedisFaults
 from feature_sync.events.consumer import EventConsumer
+from feature_sync.events.dead_letters import DeadLetters
 from feature_sync.events.live import LiveFeatures
 from feature_sync.events.log import SCHEMA, EventLog, LogUnavailableError, behavior_events
-from feature_sync.events.stream import REJECTED, EventStream
+from feature_sync.events.stream import EventStream
 from feature_sync.hot.windows import HotWindows
 from feature_sync.metrics import Metrics
 from servicekit.database import migrate
@@ -39,8 +40,21 @@ async def _no_sleep(_: float) -> None:
 
 
 def _consumer(redis: AsyncRedis, log: EventLog, redis_url: str, name: str = "one") -> EventConsumer:
-    live = LiveFeatures(redis, NOW.timestamp)
-    return EventConsumer(EventStream(redis, name, 500), live, log, RedisFaults(redis_url), Metrics(), sleep=_no_sleep)
+    return EventConsumer(
+        EventStream(redis, name, 500),
+        LiveFeatures(redis, NOW.timestamp),
+        log,
+        DeadLetters(redis, 10_000),
+        RedisFaults(redis_url),
+        Metrics(),
+        sleep=_no_sleep,
+    )
+
+
+async def _step(consumer: EventConsumer) -> None:
+    """Let each of the two loops go round once."""
+    await consumer.apply_new()
+    await consumer.log_applied()
 
 
 def _send(plain: Redis, events: Sequence[BehaviorEvent]) -> None:
@@ -73,7 +87,7 @@ async def test_an_event_is_logged_applied_and_gone_from_the_stream(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
     _send(plain, [_event(1), _event(2, type="purchase", ts=NOW + timedelta(seconds=1))])
-    await _consumer(redis, event_log, redis_url).step()
+    await _step(_consumer(redis, event_log, redis_url))
     live = _live(plain)
     assert live.history.ids.tolist() == [2, 1]
     assert live.history.types.tolist() == [InteractionType.PURCHASE, InteractionType.VIEW]
@@ -89,7 +103,7 @@ async def test_the_sequence_grows_with_each_change_and_not_with_a_repetition(
     sequences = []
     for number in (1, 2, 2, 3):
         _send(plain, [_event(number)])
-        await consumer.step()
+        await _step(consumer)
         sequences.append(_live(plain).sequence)
     assert sequences == [1, 2, 2, 3]
     assert _logged(event_log) == 3
@@ -103,7 +117,7 @@ async def test_an_exposure_is_logged_and_no_interest(
     )
     _send(plain, [_event(1, type="exposure", position=0, request_id="req_1")])
     plain.xadd(redis_keys.EVENT_STREAM, {"exposures": shown.model_dump_json()})
-    await _consumer(redis, event_log, redis_url).step()
+    await _step(_consumer(redis, event_log, redis_url))
     assert (_logged(event_log), _live(plain).sequence) == (3, 0)
     with event_log._engine.connect() as connection:
         sides = connection.execute(select(behavior_events.c.experiment_variant)).scalars().all()
@@ -129,13 +143,13 @@ async def test_with_the_database_down_answers_follow_and_nothing_is_lost(
     consumer = _consumer(redis, broken, redis_url)
     _send(plain, [_event(number) for number in range(1, 6)])
     with monitoring.testing.captured() as reports:
-        await consumer.step()
-        await consumer.step()
+        await _step(consumer)
+        await _step(consumer)
         assert reports.of("pipeline.database")[0].fingerprint[:3] == ("database", "events", "insert_events")
         assert (_live(plain).sequence, len(_live(plain).history)) == (1, 5)
         assert (plain.xlen(redis_keys.EVENT_STREAM), _logged(event_log)) == (5, 0)
         broken.repaired = True
-        await consumer.step()
+        await _step(consumer)
         assert [each.point_id for each in reports.recovered] == ["pipeline.database"]
     assert (plain.xlen(redis_keys.EVENT_STREAM), _logged(event_log)) == (0, 5)
     assert _live(plain).sequence == 1
@@ -154,7 +168,7 @@ async def test_what_a_dead_consumer_took_is_taken_over(
         *("XCLAIM", redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP, "dead", 0, entry["message_id"]),
         *("IDLE", 120_000),
     )
-    await _consumer(redis, event_log, redis_url, "heir").step()
+    await _step(_consumer(redis, event_log, redis_url, "heir"))
     assert _logged(event_log) == 1
 
 
@@ -165,10 +179,12 @@ async def test_what_is_no_event_is_put_aside_and_blocks_nobody(
     plain.xadd(redis_keys.EVENT_STREAM, {"foreign": "entry"})
     _send(plain, [_event(1)])
     with monitoring.testing.captured() as reports:
-        await _consumer(redis, event_log, redis_url).step()
+        await _step(_consumer(redis, event_log, redis_url))
     assert _logged(event_log) == 1
     assert plain.xlen(redis_keys.EVENT_STREAM) == 0
-    assert [fields[b"foreign"] for _, fields in plain.xrange(REJECTED) if b"foreign" in fields] == [b"entry"]
+    assert [fields[b"foreign"] for _, fields in plain.xrange(redis_keys.DEAD_LETTERS) if b"foreign" in fields] == [
+        b"entry"
+    ]
     assert reports.of("pipeline.data_quality")[0].tags["metric_value"] == "2"
 
 
@@ -202,10 +218,10 @@ async def test_a_lost_redis_is_reported_once_and_its_return_too(
     with monitoring.testing.captured() as reports:
         redis_server.kill()
         try:
-            await consumer.step()
+            await consumer.apply_new()
         finally:
             redis_server.restart()
         (report,) = reports.of("redis.connection_failed")
         assert report.tags["redis_port"] == str(redis_server.port)
-        await consumer.step()
+        await _step(consumer)
         assert "redis.connection_failed" in {each.point_id for each in reports.recovered}

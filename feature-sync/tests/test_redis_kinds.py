@@ -16,6 +16,8 @@ from contracts.snapshot import write_snapshot
 from contracts.user_blob import LiveHistory
 from feature_sync.app import create_app
 from feature_sync.connections import AnyRedis, open_redis
+from feature_sync.events.dead_letters import DeadLetters
+from feature_sync.events.entries import Decoded, decode
 from feature_sync.events.live import LiveFeatures
 from feature_sync.events.stream import EventStream
 from feature_sync.hot.windows import HotWindows
@@ -54,6 +56,10 @@ def _event(number: int, user: int) -> BehaviorEvent:
     return BehaviorEvent.model_validate(given)
 
 
+def _events(decoded: Decoded) -> list[BehaviorEvent]:
+    return [event for entry in decoded.entries for event in entry.events]
+
+
 async def test_events_come_out_of_the_stream_once_and_count_once(redis: AnyRedis) -> None:
     events = [_event(number, user=number % 20 + 1) for number in range(1, 101)]
     for event in events:
@@ -62,13 +68,17 @@ async def test_events_come_out_of_the_stream_once_and_count_once(redis: AnyRedis
     await redis.xadd(redis_keys.EVENT_STREAM, {"foreign": "entry"})
     stream = EventStream(redis, "one", 500)
     await stream.prepare()
-    batch = await stream.take()
-    assert len(batch.events) == 100
-    await stream.reject(batch)
+    decoded = decode(await stream.take())
+    assert len(_events(decoded)) == 100
+    letters = DeadLetters(redis, 10)
+    for _ in range(2):
+        await letters.add(decoded.unreadable)
+    assert (await letters.counts()).count == 1, "each entry once"
     live, windows = LiveFeatures(redis, NOW.timestamp), HotWindows(redis, NOW.timestamp)
-    assert await live.apply(batch.events) == 100
-    assert await live.apply((await stream.unfinished()).events) == 0, "delivered again"
-    await stream.done(batch)
+    assert await live.apply(_events(decoded)) == 100
+    assert await live.apply(_events(decode(await stream.pending()))) == 0, "delivered again"
+    await stream.done([entry.id for entry in (*decoded.entries, *decoded.unreadable)])
+    await letters.acknowledged(decoded.unreadable)
     assert await stream.length() == 0
     await windows.refresh()
     assert await redis.zcard(redis_keys.hot("1h")) == 100

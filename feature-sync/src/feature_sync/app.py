@@ -11,11 +11,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from feature_sync import errors
-from feature_sync.connections import REDIS_ERRORS, RedisFaults, open_redis
+from feature_sync.connections import LOST_ERRORS, RedisFaults, open_redis
 from feature_sync.events.consumer import EventConsumer
+from feature_sync.events.dead_letters import DeadLetters
 from feature_sync.events.live import LiveFeatures
 from feature_sync.events.log import SCHEMA, EventLog
 from feature_sync.events.stream import EventStream
+from feature_sync.health import HealthReport
 from feature_sync.hot.windows import HotWindows
 from feature_sync.metrics import Metrics
 from feature_sync.settings import Settings
@@ -25,7 +27,7 @@ from feature_sync.snapshots.switch import SnapshotSwitch
 from servicekit.app import base_app
 from servicekit.background import BackgroundLoops
 from servicekit.database import migrate, open_database
-from servicekit.health import Check, Health
+from servicekit.health import Health
 from servicekit.redis_urls import disconnect
 
 SERVICE = "feature-sync"
@@ -44,19 +46,22 @@ def create_app(settings: Settings) -> FastAPI:
     # The same after a restart, so that what was taken before is gone on with at once.
     consumer_name = settings.consumer_name or f"{socket.gethostname()}-{settings.port}"
     stream = EventStream(redis, consumer_name, settings.event_batch)
-    consumer = EventConsumer(stream, LiveFeatures(redis, time.time), log, faults, metrics)
+    dead_letters = DeadLetters(redis, settings.dead_letters_max)
+    consumer = EventConsumer(stream, LiveFeatures(redis, time.time), log, dead_letters, faults, metrics)
     windows = HotWindows(redis)
 
     async def refresh_windows() -> None:
         try:
             await windows.refresh()
-        except REDIS_ERRORS:
-            # The consumer works on the same Redis and reports its faults.
+        except LOST_ERRORS:
+            # The consumer works on the same Redis and reports that it is away.
             return
 
     loops = BackgroundLoops()
+    report = HealthReport(log.answers, switch, stream, dead_letters, loops)
     loops.add("snapshot syncs", jobs.step)
-    loops.add("consumer", consumer.step)
+    loops.add("live features", consumer.apply_new)
+    loops.add("event log", consumer.log_applied)
     loops.add("hot windows", refresh_windows, interval=HOT_REFRESH_SECONDS)
 
     @asynccontextmanager
@@ -79,14 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     @app.get("/health", tags=["operations"])
     async def health() -> Health:
         """Say how the worker and what it depends on are."""
-        checks = {"database": _check(await run_in_threadpool(log.answers), "", "the database doesn't answer")}
-        try:
-            detail = f"snapshot {await switch.active()}, {await stream.length()} events waiting"
-            checks["redis"] = _check(True, detail, "")
-        except REDIS_ERRORS as error:
-            checks["redis"] = _check(False, "", f"{type(error).__name__}")
-        checks["background"] = loops.check()
-        return Health.of(SERVICE, app.version, checks)
+        return Health.of(SERVICE, app.version, await report.checks())
 
     @app.get("/metrics", tags=["operations"], response_class=Response)
     async def expose() -> Response:
@@ -94,7 +92,3 @@ def create_app(settings: Settings) -> FastAPI:
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return app
-
-
-def _check(well: bool, detail: str, complaint: str) -> Check:
-    return Check(status="healthy", detail=detail) if well else Check(status="unhealthy", detail=complaint)

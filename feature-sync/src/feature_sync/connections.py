@@ -22,6 +22,8 @@ BLOCK_SECONDS = 1.0
 AnyRedis = Redis | RedisCluster
 # redis-py keeps the error of a cluster that can't be reached apart from all others.
 REDIS_ERRORS = (RedisError, RedisClusterException)
+# Redis is not there; all others are its answers.
+LOST_ERRORS = (RedisConnectionError, RedisTimeoutError, RedisClusterException)
 
 
 def open_redis(url: str) -> AnyRedis:
@@ -64,7 +66,7 @@ class RedisFaults:
         try:
             yield
         except REDIS_ERRORS as error:
-            lost = isinstance(error, RedisConnectionError | RedisTimeoutError | RedisClusterException)
+            lost = isinstance(error, LOST_ERRORS)
             point = "redis.connection_failed" if lost else "redis.unexpected_error"
             monitoring.report(point, error=error, **self._where)
             self._broken = True

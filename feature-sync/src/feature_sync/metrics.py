@@ -14,6 +14,16 @@ class Metrics:
         self.events = Counter(
             "sync_events_total", "Stream entries by what became of them", ["outcome"], registry=self._registry
         )
+        for outcome in ("applied", "logged", "rejected", "deleted"):
+            self.events.labels(outcome)
+        self.suspects = Gauge(
+            "sync_suspect_entries", "Stream entries that failed alone and are tried again", registry=self._registry
+        )
+        self.dead_letters_dropped = Counter(
+            "sync_dead_letters_dropped_total",
+            "Dead letters that were pushed out by newer ones",
+            registry=self._registry,
+        )
         self.lag = Gauge("sync_stream_lag", "Stream entries that are not in PostgreSQL yet", registry=self._registry)
         self.users = Gauge("sync_snapshot_users", "Users of the active snapshot", registry=self._registry)
         self.seconds = Gauge("sync_snapshot_seconds", "How long its sync took", registry=self._registry)

@@ -28,6 +28,9 @@ class Settings(ServiceSettings):
     consumer_name: Annotated[
         SingleLine, Field(description="Name in the stream's consumer group; empty: host and port")
     ] = ""
+    dead_letters_max: Annotated[
+        int, Field(ge=1, description="Most dead letters (entries that cannot be processed) that are kept in Redis")
+    ] = 10_000
     event_batch: Annotated[int, Field(ge=1, le=10_000, description="Most stream entries that are taken at once")] = 500
 
     def secrets(self) -> list[str]:

@@ -1,30 +1,38 @@
-"""The consumer: live features first, for the next answer; then the log; only then is an entry done."""
+"""The consumer of behaviour events: live features first, for the next answer; then the log; then an entry is done."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from redis.exceptions import ResponseError
-from starlette.concurrency import run_in_threadpool
 
 import monitoring
 from feature_sync.connections import REDIS_ERRORS, RedisFaults
+from feature_sync.events.dead_letters import DeadLetters
+from feature_sync.events.entries import DeadLetter, Entry, RawEntry, decode
+from feature_sync.events.isolation import Fault, isolate
 from feature_sync.events.live import LiveFeatures
-from feature_sync.events.log import SCHEMA, EventLog, LogUnavailableError
-from feature_sync.events.stream import Batch, EventStream
+from feature_sync.events.log import SCHEMA, EventLog, EventsNotTakenError, LogUnavailableError
+from feature_sync.events.stream import FIRST, EventStream, position
+from feature_sync.events.suspects import Suspects
 from feature_sync.metrics import Metrics
+from servicekit.background import report_failure
 
 _log = logging.getLogger(__name__)
 
 # After a fault the queue can wait; the events are safe where they are.
 PAUSE_SECONDS = 1.0
+# How long the log waits for what live features take, before it looks for what dead consumers left.
+IDLE_SECONDS = 1.0
 
 
 class EventConsumer:
-    """Takes behaviour events from the stream.
+    """Takes behaviour events from the stream, in two loops of one process.
 
-    With PostgreSQL down live features go on, and entries stay in the stream until it takes them. With Redis down
-    there is nothing to take. An entry may be taken twice, and counts once.
+    `apply_new` takes entries and applies them to live features, `log_applied` writes them to the database and removes
+    them. So with PostgreSQL away live features go on, and entries wait in the stream. An entry may be taken twice, and
+    counts once. One that cannot be processed is isolated, and becomes a dead letter.
     """
 
     def __init__(
@@ -32,72 +40,205 @@ class EventConsumer:
         stream: EventStream,
         live: LiveFeatures,
         log: EventLog,
+        dead_letters: DeadLetters,
         faults: RedisFaults,
         metrics: Metrics,
+        suspects: Suspects | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._stream = stream
         self._live = live
         self._log = log
+        self._dead_letters = dead_letters
         self._faults = faults
         self._metrics = metrics
+        self._suspects = Suspects() if suspects is None else suspects
         self._sleep = sleep
+        self._idle_seconds = idle_seconds
         self._log_is_down = False
+        # Everything of ours up to here is applied; after a restart or a fault the rest is gone through again.
+        self._applied_to = FIRST
+        self._caught_up = False
+        self._applied = asyncio.Event()
+        # Where the log is in its way through what is not done.
+        self._logged_to = FIRST
 
-    async def step(self) -> None:
-        """Work off one batch; after a fault, wait a little."""
+    async def apply_new(self) -> None:
+        """Apply new entries to live features, waiting up to a second for some."""
+        await self._survives(self._apply_new)
+
+    async def log_applied(self) -> None:
+        """Write a batch of applied entries to the database; without any, wait a little for some."""
+        if not await self._survives(self._log_applied):
+            self._logged_to = FIRST
+
+    async def _survives(self, step: Callable[[], Awaitable[None]]) -> bool:
+        """Run a step; after a fault of Redis or the database, wait a little. Returns whether there was none."""
         try:
             with self._faults.reported():
-                await self._step()
+                await step()
         except ResponseError as error:
             if str(error).startswith("NOGROUP"):
                 _log.warning("the event stream's group is gone, and is made again")
+                self._applied_to, self._caught_up = FIRST, False
             await self._sleep(PAUSE_SECONDS)
+            return False
         except (*REDIS_ERRORS, LogUnavailableError):
             await self._sleep(PAUSE_SECONDS)
+            return False
+        return True
 
-    async def _step(self) -> None:
+    async def _apply_new(self) -> None:
         await self._stream.prepare()
-        batch = await self._stream.unfinished()
-        if not len(batch):
-            batch = await self._stream.take()
+        while not self._caught_up:
+            unfinished = await self._stream.pending(self._applied_to)
+            await self._apply_taken(unfinished)
+            self._caught_up = not unfinished
+        # What is taken now is unfinished until it is applied, whatever happens on the way.
+        self._caught_up = False
+        await self._apply_taken(await self._stream.take())
+        self._caught_up = True
         self._metrics.lag.set(await self._stream.length())
-        if not len(batch):
-            return
-        await self._stream.reject(batch)
-        self._report_rejected(batch)
-        self._metrics.events.labels("applied").inc(await self._live.apply(batch.events))
-        if batch.events:
-            await self._write(batch)
-        await self._stream.done(batch)
-        self._metrics.events.labels("logged").inc(len(batch.events))
 
-    async def _write(self, batch: Batch) -> None:
+    async def _apply_taken(self, taken: Sequence[RawEntry]) -> None:
+        if not taken:
+            return
+        await self._apply(await self._readable(taken))
+        self._applied_to = max(self._applied_to, taken[-1][0], key=position)
+        self._applied.set()
+
+    async def _log_applied(self) -> None:
+        await self._stream.prepare()
+        taken = await self._stream.pending(self._logged_to)
+        ready = [each for each in taken if position(each[0]) <= position(self._applied_to)]
+        if ready:
+            self._logged_to = ready[-1][0]
+            await self._finish(await self._readable(ready))
+            return
+        self._logged_to = FIRST
+        if claimed := await self._stream.claim():
+            readable = await self._readable(claimed)
+            await self._apply(readable)
+            await self._finish(readable)
+            return
+        self._applied.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._idle_seconds):
+                await self._applied.wait()
+
+    async def _readable(self, taken: Sequence[RawEntry]) -> list[Entry]:
+        decoded = decode(taken)
+        if decoded.deleted:
+            _log.warning("%d stream entries were deleted before they were logged", len(decoded.deleted))
+            await self._stream.done(decoded.deleted)
+            self._metrics.events.labels("deleted").inc(len(decoded.deleted))
+        await self._reject(decoded.unreadable)
+        return decoded.entries
+
+    async def _apply(self, entries: Sequence[Entry]) -> None:
+        """Apply entries to live features; those that fail alone become suspects."""
+        # Exposures are no interest: Redis taking none of them would pass for Redis taking others.
+        of_interest = [entry for entry in entries if any(event.type != "exposure" for event in entry.events)]
+        applied = await isolate(
+            of_interest, self._apply_at_once, fault_of=_fault_of_live, takes_others=self._live_takes_others
+        )
+        self._suspects.clear(entry.id for entry in applied.done if self._suspects.failed_in(entry, "live features"))
+        await self._reject(self._suspects.count("live features", applied.failed))
+
+    async def _live_takes_others(self, error: Exception, others_applied: bool) -> bool:
+        # An error of our own code says nothing about an entry that failed with all others.
+        return others_applied or (isinstance(error, ResponseError) and await self._live.takes_writes())
+
+    async def _apply_at_once(self, entries: Sequence[Entry]) -> None:
+        new = await self._live.apply([event for entry in entries for event in entry.events])
+        self._metrics.events.labels("applied").inc(new)
+
+    async def _finish(self, entries: Sequence[Entry]) -> None:
+        """Write entries to the database and remove them; those that fail alone become suspects."""
+        due = [entry for entry in entries if self._suspects.is_due(entry)]
+        not_applied = [entry for entry in due if self._suspects.failed_in(entry, "live features")]
+        if not_applied:
+            # They are written once they are applied: what becomes a dead letter is nowhere else.
+            await self._apply_again(not_applied)
+            due = [entry for entry in due if entry not in not_applied]
+        with self._database_reported():
+            written = await isolate(due, self._write, fault_of=_fault_of_log, takes_others=self._log_takes_others)
+        done = [entry.id for entry in written.done]
+        await self._stream.done(done)
+        self._suspects.clear(done)
+        self._metrics.events.labels("logged").inc(sum(len(entry.events) for entry in written.done))
+        await self._reject(self._suspects.count("event log", written.failed))
+        self._metrics.suspects.set(len(self._suspects))
+
+    async def _apply_again(self, entries: Sequence[Entry]) -> None:
         try:
-            await run_in_threadpool(self._log.add, batch.events)
-        except LogUnavailableError as error:
+            await self._apply(entries)
+        except REDIS_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001 - nobody knows what it is, but it must not hold up the log
+            self._suspects.postpone(entries)
+            report_failure("live features", error)
+
+    async def _write(self, entries: Sequence[Entry]) -> None:
+        events = [event for entry in entries for event in entry.events]
+        if events:
+            await asyncio.to_thread(self._log.add, events)
+
+    async def _log_takes_others(self, _error: Exception, _others_written: bool) -> bool:
+        # What was written before says nothing about now.
+        return await asyncio.to_thread(self._log.takes_events)
+
+    @contextmanager
+    def _database_reported(self) -> Iterator[None]:
+        try:
+            yield
+        except (LogUnavailableError, EventsNotTakenError) as error:
             self._log_is_down = True
             monitoring.report(
-                "pipeline.database",
-                error=error.__cause__ or error,
-                database=SCHEMA,
-                operation="insert_events",
-                waiting=await self._stream.length(),
+                "pipeline.database", error=error.__cause__ or error, database=SCHEMA, operation="insert_events"
             )
-            raise
+            raise LogUnavailableError(str(error)) from error
         if self._log_is_down:
             self._log_is_down = False
             monitoring.recovered("pipeline.database", database=SCHEMA, operation="insert_events")
 
-    def _report_rejected(self, batch: Batch) -> None:
-        if not batch.rejected:
+    async def _reject(self, letters: Sequence[DeadLetter]) -> None:
+        """Make entries dead letters, each once: first there, then gone from the stream."""
+        if not letters:
             return
-        self._metrics.events.labels("rejected").inc(len(batch.rejected))
-        monitoring.report(
-            "pipeline.data_quality",
-            check_name="stream_entry",
-            severity="warning",
-            details=batch.rejected[0][2],
-            metric_value=len(batch.rejected),
-            threshold=0,
-        )
+        pushed_out = await self._dead_letters.add(letters)
+        ids = [letter.id for letter in letters]
+        await self._stream.done(ids)
+        await self._dead_letters.acknowledged(letters)
+        self._suspects.clear(ids)
+        self._metrics.events.labels("rejected").inc(len(letters))
+        _report("stream_entry", letters[0].reason, len(letters))
+        if pushed_out:
+            self._metrics.dead_letters_dropped.inc(pushed_out)
+            _report("dead_letters_dropped", f"{pushed_out} dead letters were pushed out by newer ones", pushed_out)
+
+
+def _fault_of_live(error: Exception) -> Fault:
+    if isinstance(error, REDIS_ERRORS):
+        # Out of memory, read-only, a cluster without a node: redis-py has classes for the states of a server.
+        about_a_key = type(error) is ResponseError and str(error).startswith(("WRONGTYPE", "ERR"))
+        return Fault.UNDECIDED if about_a_key else Fault.IN_STORE
+    return Fault.IN_DATA if isinstance(error, OverflowError | UnicodeError) else Fault.UNDECIDED
+
+
+def _fault_of_log(error: Exception) -> Fault:
+    if isinstance(error, LogUnavailableError):
+        return Fault.IN_STORE
+    return Fault.IN_DATA if isinstance(error, EventsNotTakenError) and error.lies_in_data else Fault.UNDECIDED
+
+
+def _report(check: str, details: str, count: int) -> None:
+    monitoring.report(
+        "pipeline.data_quality",
+        check_name=check,
+        severity="warning",
+        details=details,
+        metric_value=count,
+        threshold=0,
+    )

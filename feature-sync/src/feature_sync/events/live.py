@@ -1,5 +1,6 @@
 """Live features: what users did lately, and what is hot, in Redis within a second of the event."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -11,30 +12,40 @@ from numpy.typing import NDArray
 from contracts import redis_keys
 from contracts.events import BehaviorEvent, InteractionType
 from contracts.user_blob import LiveHistory, MalformedBlobError
-from feature_sync.connections import AnyRedis, get_many
+from feature_sync.connections import REDIS_ERRORS, AnyRedis, get_many
 from feature_sync.hot.windows import WINDOWS, Window, weight
 
 LIVE_SECONDS = 90 * 86_400
 # Longer than an unfinished entry can wait to be taken again.
 APPLIED_SECONDS = 86_400
 
-# KEYS: the history, then markers. ARGV: what it must still hold, what it shall hold, both lives.
+# KEYS: the history, then markers. ARGV: what it must still hold, what it shall hold, both lives. Returns 2 where the
+# key held something of another type, which is replaced: MGET says that there is nothing.
 _SWAP = """
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+local held = redis.pcall('GET', KEYS[1])
+local foreign = type(held) == 'table'
+if ((not foreign and held) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 for i = 2, #KEYS do redis.call('SET', KEYS[i], '', 'EX', ARGV[4]) end
-return 1
+return foreign and 2 or 1
 """
 
-# KEYS: marker and slice of each event. ARGV: the slices' life, then weight and dataset of each event.
+# KEYS: marker and slice of each event. ARGV: the slices' life, then weight and dataset of each event. A slice of
+# another type is replaced.
 _COUNT = """
 for i = 1, #KEYS, 2 do
   if redis.call('SET', KEYS[i], '', 'NX', 'EX', ARGV[1]) then
+    local type = redis.call('TYPE', KEYS[i + 1]).ok
+    if type ~= 'zset' and type ~= 'none' then redis.call('DEL', KEYS[i + 1]) end
     redis.call('ZINCRBY', KEYS[i + 1], ARGV[i + 1], ARGV[i + 2])
     redis.call('EXPIRE', KEYS[i + 1], ARGV[1])
   end
 end
 """
+
+
+_FOREIGN = 2
+_log = logging.getLogger(__name__)
 
 
 class _Change(NamedTuple):
@@ -55,7 +66,10 @@ class LiveFeatures:
         self._now = now
 
     async def apply(self, events: Sequence[BehaviorEvent]) -> int:
-        """Add events to live histories and hot counts, and return how many were new; exposures are no interest."""
+        """Add events to live histories and hot counts, and return how many were new; exposures are no interest.
+
+        Raises `OverflowError` for a time that cannot be packed; what was applied before it is not applied again.
+        """
         wanted = {event.event_id: event for event in events if event.type != "exposure"}
         if not wanted:
             return 0
@@ -70,6 +84,14 @@ class LiveFeatures:
         for window in WINDOWS:
             await self._count(window, list(wanted.values()))
         return added
+
+    async def takes_writes(self) -> bool:
+        """Say whether Redis takes a write at all now."""
+        try:
+            await self._redis.set(redis_keys.WRITE_PROBE, "", ex=1)
+        except REDIS_ERRORS:
+            return False
+        return True
 
     async def _append(self, by_user: Mapping[int, list[BehaviorEvent]]) -> tuple[dict[int, list[BehaviorEvent]], int]:
         """Append to the users' histories; returns those that have to be tried again, and how many events were new."""
@@ -96,6 +118,9 @@ class LiveFeatures:
             writing.eval(_SWAP, 1 + len(change.markers), *arguments)
         done = dict(zip(changes, await writing.execute(), strict=True))
         added = sum(len(change.markers) for user, change in changes.items() if done[user])
+        for user, change in changes.items():
+            if done[user] == _FOREIGN:
+                _log.warning("%s held no live history but another type; it was replaced", change.key)
         return {user: by_user[user] for user in changes if not done[user]}, added
 
     async def _count(self, window: Window, events: list[BehaviorEvent]) -> None:

@@ -2,15 +2,30 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import BigInteger, Column, Engine, Index, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Connection, Engine, Index, Integer, MetaData, String, Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    StatementError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from contracts.events import BehaviorEvent
 from servicekit.database import UtcDateTime
 
 SCHEMA = "events"
+# Classes of SQLSTATE. psycopg2 has an OperationalError for what is too large for an index, too.
+_PROGRAM_LIMIT = "54"
+# Among them 25006: the server is read-only.
+_INVALID_TRANSACTION = "25"
 metadata = MetaData(schema=SCHEMA)
 
 behavior_events = Table(
@@ -33,6 +48,14 @@ class LogUnavailableError(RuntimeError):
     """The database doesn't take events now; they stay in the stream, and are tried again."""
 
 
+class EventsNotTakenError(RuntimeError):
+    """The database refused events. `lies_in_data` says that the events are why; else it may be something else."""
+
+    def __init__(self, text: str, *, lies_in_data: bool) -> None:
+        super().__init__(text)
+        self.lies_in_data = lies_in_data
+
+
 class EventLog:
     """The table `behavior_events`."""
 
@@ -40,21 +63,66 @@ class EventLog:
         self._engine = engine
 
     def add(self, events: Sequence[BehaviorEvent]) -> None:
-        """Insert events; those that are there already stay as they are. Raises `LogUnavailableError`."""
-        received = datetime.now(UTC)
-        rows = [{**event.model_dump(), "received_at": received} for event in events]
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        """Insert all events or none; those that are there already stay as they are.
+
+        Raises `LogUnavailableError` and `EventsNotTakenError`.
+        """
         try:
             with self._engine.begin() as connection:
-                connection.execute(dialect.insert(behavior_events).on_conflict_do_nothing(), rows)
-        except DBAPIError as error:
-            raise LogUnavailableError(str(error.orig)) from error
+                self._insert(connection, events)
+        # A value that cannot be bound is a StatementError before the driver sees it, and the driver's own ValueError
+        # (a NUL, half a surrogate) or OverflowError after.
+        except (StatementError, PoolTimeoutError, ValueError, OverflowError) as error:
+            raise _translated(error) from error
+
+    def takes_events(self) -> bool:
+        """Say whether an event that nothing is wrong with is taken now; it is not kept."""
+        sound = BehaviorEvent(
+            event_id=f"probe-{uuid4().hex}", type="view", user_id=1, dataset_id=1, ts=datetime.now(UTC)
+        )
+        try:
+            with self._engine.connect() as connection:
+                self._insert(connection, [sound])
+                connection.rollback()
+        except (StatementError, PoolTimeoutError, ValueError, OverflowError):
+            return False
+        return True
+
+    def _insert(self, connection: Connection, events: Sequence[BehaviorEvent]) -> None:
+        received = datetime.now(UTC)
+        rows = [{**event.model_dump(), "received_at": received} for event in events]
+        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(behavior_events).on_conflict_do_nothing(), rows)
 
     def answers(self) -> bool:
         """Say whether the database takes queries."""
         try:
             with self._engine.connect() as connection:
                 connection.execute(behavior_events.select().limit(0))
-        except DBAPIError:
+        except (DBAPIError, PoolTimeoutError):
             return False
         return True
+
+
+def _translated(error: Exception) -> LogUnavailableError | EventsNotTakenError:
+    original = error.orig if isinstance(error, StatementError) else None
+    text = str(original or error)
+    if isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and _is_unavailable(error)):
+        return LogUnavailableError(text)
+    in_data = not isinstance(error, DBAPIError) or isinstance(error, DataError | IntegrityError)
+    return EventsNotTakenError(text, lies_in_data=in_data or _state_of(error).startswith(_PROGRAM_LIMIT))
+
+
+def _is_unavailable(error: DBAPIError) -> bool:
+    """Say whether the database is away, full, locked, read-only or without our tables: then no event is to blame."""
+    if error.connection_invalidated or isinstance(error, InterfaceError | ProgrammingError):
+        return True
+    state = _state_of(error)
+    if isinstance(error, OperationalError):
+        return not state.startswith(_PROGRAM_LIMIT)
+    return state.startswith(_INVALID_TRANSACTION)
+
+
+def _state_of(error: Exception) -> str:
+    """Return the SQLSTATE, empty where the driver has none."""
+    return getattr(getattr(error, "orig", None), "pgcode", None) or ""

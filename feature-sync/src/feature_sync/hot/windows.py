@@ -1,5 +1,6 @@
 """The windows, and their refresh: slices are counted as events come, and added up each second."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -10,11 +11,22 @@ from contracts.events import EventType
 from contracts.redis_keys import Timeframe
 from feature_sync.connections import AnyRedis
 
+_log = logging.getLogger(__name__)
 _WEIGHTS: dict[EventType, float] = {"exposure": 0.0, "click": 1.0, "view": 1.0, "favorite": 2.0, "purchase": 3.0}
-# KEYS: the window, then its slices. ARGV: its life.
+# KEYS: the window, then its slices. ARGV: its life. A slice of another type would hold the window up for a day: it is
+# removed. Returns how many were.
 _ADD_UP = """
-redis.call('ZUNIONSTORE', KEYS[1], #KEYS - 1, unpack(KEYS, 2))
+local removed = 0
+local done = redis.pcall('ZUNIONSTORE', KEYS[1], #KEYS - 1, unpack(KEYS, 2))
+if type(done) == 'table' then
+  for i = 2, #KEYS do
+    local type = redis.call('TYPE', KEYS[i]).ok
+    if type ~= 'zset' and type ~= 'set' and type ~= 'none' then removed = removed + redis.call('DEL', KEYS[i]) end
+  end
+  redis.call('ZUNIONSTORE', KEYS[1], #KEYS - 1, unpack(KEYS, 2))
+end
 redis.call('EXPIRE', KEYS[1], ARGV[1])
+return removed
 """
 
 
@@ -57,4 +69,6 @@ class HotWindows:
         for window in WINDOWS:
             slices = [redis_keys.hot_bucket(window.name, number) for number in window.slices(now)]
             keys = [redis_keys.hot(window.name), *slices]
-            await self._redis.eval(_ADD_UP, len(keys), *keys, window.seconds)
+            removed = await self._redis.eval(_ADD_UP, len(keys), *keys, window.seconds)
+            if removed:
+                _log.warning("%d slices of hot:%s held no counts but another type; removed", removed, window.name)

@@ -8,6 +8,9 @@ from typing import Literal
 SNAPSHOT_POINTER = "fs:ptr"
 EVENT_STREAM = "stream:events"
 EVENT_STREAM_GROUP = "feature-sync"
+# Written to find out whether Redis takes writes at all.
+WRITE_PROBE = "probe:feature-sync"
+DEAD_LETTERS = f"{EVENT_STREAM}:rejected"
 
 Timeframe = Literal["1h", "24h"]
 
@@ -45,6 +48,11 @@ def seen_event(event_id: str) -> str:
 def applied_event(key: str, event_id: str) -> str:
     """Marker that an event has changed what `key` holds, so that it does so once."""
     return f"applied:{{{key}}}:{event_id}"
+
+
+def dead_letter_marker(entry_id: str) -> str:
+    """Marker that an entry of the event stream is a dead letter already, so that it becomes one once."""
+    return f"dead:{{{DEAD_LETTERS}}}:{entry_id}"
 
 
 def result(question_hash: str) -> str:

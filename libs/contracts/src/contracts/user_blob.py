@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 MAX_LONG_TERM = 200
 MAX_LIVE = 50
+MAX_SECONDS = 2**32 - 1
 
 _USER_HEAD = struct.Struct("<2sHH")
 _LIVE_HEAD = struct.Struct("<2sQH")
@@ -140,7 +141,12 @@ class LiveHistory:
     history: History = field(default_factory=History)
 
     def append(self, ids: NDArray[np.int64], ts: NDArray[np.int64], types: NDArray[np.uint8]) -> Self:
-        """Return the history with new interactions on top, cut to `MAX_LIVE`, and the next sequence number."""
+        """Return the history with new interactions on top, cut to `MAX_LIVE`, and the next sequence number.
+
+        Raises `OverflowError` for a time that an entry has no room for: it would come back as another one.
+        """
+        if len(ts) and not (ts.min() >= 0 and ts.max() <= MAX_SECONDS):
+            raise OverflowError("the time of an interaction lies outside of 1970 to 2106")
         return type(self)(self.sequence + 1, self.history.merge(History(ids, ts, types), MAX_LIVE))
 
     def pack(self) -> bytes:

@@ -1,10 +1,11 @@
-"""A PostgreSQL cluster in a temporary folder."""
+"""A PostgreSQL cluster in a temporary folder, that a test may stop, freeze and bring back."""
 
+import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -14,20 +15,68 @@ from native.waiting import wait_until
 from testkit.processes import ServerProcess
 
 
+class PostgresServer:
+    """A running cluster, without fsync."""
+
+    def __init__(self, home: Path) -> None:
+        self.cluster = PostgresCluster(home / "data", Ports.free().postgres, token_hex(16), durable=False)
+        self._log = home / "postgres.log"
+        self._process: ServerProcess | None = None
+        self._frozen: list[int] = []
+
+    def start(self) -> None:
+        """Start it, with the data it had, and wait until it answers."""
+        process = ServerProcess(self.cluster.command(), self._log, user=self.cluster.user, cwd="/")
+        self._process = process
+        wait_until(lambda: process.check_alive() and self.cluster.answers(), within=20, what="PostgreSQL answers")
+
+    def stop(self) -> None:
+        """Stop it as an administrator does: whoever is connected is thrown out."""
+        self.thaw()
+        if self._process is not None:
+            self._process.end(signal.SIGINT)
+            self._process = None
+
+    def freeze(self) -> None:
+        """Make it hang: connections are taken, nothing is answered."""
+        if self._process is None:
+            raise RuntimeError("PostgreSQL is down")
+        # Each of its processes is in a session of its own; the parent first, so that there is no new one.
+        os.kill(self._process.pid, signal.SIGSTOP)
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
+        self._frozen = [self._process.pid, *map(int, children.split())]
+        for pid in self._frozen[1:]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        for pid in self._frozen:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        self._frozen = []
+
+
 @contextmanager
-def running_cluster() -> Iterator[PostgresCluster]:
-    """Run a cluster on a free port for the length of a block."""
+def running_server() -> Iterator[PostgresServer]:
+    """Run a server on a free port for the length of a block."""
     # Not pytest's folder: as root the server runs as another user, who may not enter that.
     home = Path(tempfile.mkdtemp(prefix="recsys-postgres-"))
     home.chmod(0o755)
-    cluster = PostgresCluster(home / "data", Ports.free().postgres, token_hex(16), durable=False)
     try:
-        cluster.create()
-        process = ServerProcess(cluster.command(), home / "postgres.log", user=cluster.user, cwd="/")
+        server = PostgresServer(home)
+        server.cluster.create()
         try:
-            wait_until(lambda: process.check_alive() and cluster.answers(), within=20, what="PostgreSQL answers")
-            yield cluster
+            server.start()
+            yield server
         finally:
-            process.end(signal.SIGINT)
+            server.stop()
     finally:
         shutil.rmtree(home)
+
+
+@contextmanager
+def running_cluster() -> Iterator[PostgresCluster]:
+    """Run a cluster that nobody stops for the length of a block."""
+    with running_server() as server:
+        yield server.cluster

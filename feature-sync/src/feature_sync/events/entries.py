@@ -1,0 +1,69 @@
+"""Entries of the event stream, decoded one by one: one that cannot be read is no reason to lose another."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from contracts.events import BehaviorEvent, events_of
+
+# An entry of a full answer with a thousand datasets has 20 kB.
+MAX_ENTRY_BYTES = 256 * 1024
+MAX_REASON = 500
+
+Fields = Mapping[bytes, bytes]
+# Redis gives no fields for an entry that was taken and then deleted.
+RawEntry = tuple[bytes, Fields | None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry with the events in it."""
+
+    id: bytes
+    fields: Fields
+    events: list[BehaviorEvent]
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An entry that cannot be processed, and why."""
+
+    id: bytes
+    fields: Fields
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Entries, and those that hold no events; `deleted` are the ids of entries without content."""
+
+    entries: list[Entry]
+    unreadable: list[DeadLetter]
+    deleted: list[bytes]
+
+
+def decode(raw: Iterable[RawEntry]) -> Decoded:
+    """Decode entries as they come from Redis."""
+    decoded = Decoded([], [], [])
+    for entry_id, fields in raw:
+        if fields is None:
+            decoded.deleted.append(entry_id)
+            continue
+        try:
+            decoded.entries.append(Entry(entry_id, fields, _events(fields)))
+        # pydantic's ValidationError is a ValueError; depth and size of numbers have errors of their own.
+        except (KeyError, ValueError, OverflowError, RecursionError) as error:
+            decoded.unreadable.append(DeadLetter(entry_id, fields, reason_of("unreadable", error)))
+    return decoded
+
+
+def reason_of(stage: str, error: Exception) -> str:
+    """Return one line that says where an entry failed and with what."""
+    text = " ".join(str(error).split()).encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    return f"{stage}: {type(error).__name__}: {text}"[:MAX_REASON]
+
+
+def _events(fields: Fields) -> list[BehaviorEvent]:
+    size = sum(len(name) + len(value) for name, value in fields.items())
+    if size > MAX_ENTRY_BYTES:
+        raise ValueError(f"an entry of {size} bytes, more than {MAX_ENTRY_BYTES}")
+    return events_of(fields)

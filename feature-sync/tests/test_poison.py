@@ -1,0 +1,428 @@
+"""Entries that cannot be processed are set aside alone, once each; while the database is away, none is."""
+
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from sqlalchemy import select, text
+
+import feature_sync
+import monitoring.testing
+from contracts import redis_keys
+from contracts.user_blob import LiveHistory
+from feature_sync.connections import RedisFaults
+from feature_sync.events.consumer import EventConsumer
+from feature_sync.events.dead_letters import DeadLetters
+from feature_sync.events.live import LiveFeatures
+from feature_sync.events.log import SCHEMA, EventLog, behavior_events
+from feature_sync.events.stream import EventStream
+from feature_sync.events.suspects import RETRY_SECONDS, Suspects
+from feature_sync.metrics import Metrics
+from native.ports import Ports
+from native.waiting import wait_until
+from servicekit.database import migrate, open_database
+from testkit.postgres import PostgresServer, running_server
+
+pytestmark = pytest.mark.anyio
+MIGRATIONS = Path(feature_sync.__file__).parent / "migrations"
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def _body(number: int, **values: Any) -> dict[str, Any]:
+    given = {"event_id": f"e-{number}", "type": "view", "user_id": number % 50 + 1, "dataset_id": number}
+    return {**given, "ts": NOW.isoformat(), **values}
+
+
+def _fields(number: int, **values: Any) -> dict[Any, Any]:
+    return {"event": json.dumps(_body(number, **values))}
+
+
+# Each takes a number of its own and gives an entry that can be processed neither now nor ever.
+KINDS: dict[str, Callable[[int], dict[Any, Any]]] = {
+    "not JSON": lambda number: {"event": f'{{"event_id": "e-{number}'},
+    "wrong field names": lambda number: {"evnt": json.dumps(_body(number))},
+    "not a number": lambda number: {"event": json.dumps(_body(number, dataset_id=float("nan")))},
+    "not UTF-8": lambda number: {"event": json.dumps(_body(number)).encode().replace(b"view", b"vi\xff\xfew")},
+    "huge": lambda number: {"event": json.dumps(_body(number, request_id="x" * 1_000_000))},
+    "the end of the calendar": lambda number: _fields(number, ts="9999-12-31T23:59:59-14:00"),
+    "its beginning": lambda number: _fields(number, ts="0001-01-01T00:00:00+14:00"),
+    "an id past 64 bits": lambda number: _fields(number, dataset_id=2**63 + number),
+    "half a surrogate": lambda number: _fields(number, request_id="\ud83d"),
+    "a NUL": lambda number: _fields(number, request_id="a\0b"),
+}
+
+
+class Case:
+    """Redis and the database of a test, and a worker's two loops over them, in a time of their own."""
+
+    def __init__(self, redis: AsyncRedis, plain: Redis, redis_url: str, log: EventLog, *, most: int = 10_000) -> None:
+        self.plain = plain
+        self.log = log
+        self.now = 0.0
+        self.metrics = Metrics()
+        self.letters = DeadLetters(redis, most)
+        self.live = LiveFeatures(redis, time.time)
+        self.consumer = EventConsumer(
+            EventStream(redis, "one", 500, block_seconds=0.02),
+            self.live,
+            log,
+            self.letters,
+            RedisFaults(redis_url),
+            self.metrics,
+            Suspects(lambda: self.now),
+            sleep=self._sleep,
+            idle_seconds=0.02,
+        )
+
+    async def _sleep(self, _: float) -> None:
+        await asyncio.sleep(0)
+
+    def send(self, entries: Sequence[dict[Any, Any]]) -> None:
+        pipeline = self.plain.pipeline(transaction=False)
+        for fields in entries:
+            pipeline.xadd(redis_keys.EVENT_STREAM, fields)
+        pipeline.execute()
+
+    async def round(self, times: int = 1) -> None:
+        for _ in range(times):
+            await self.consumer.apply_new()
+            for _ in range(4):
+                await self.consumer.log_applied()
+            self.now += RETRY_SECONDS
+
+    async def run_dry(self) -> None:
+        async with asyncio.timeout(120):
+            while self.plain.xlen(redis_keys.EVENT_STREAM):
+                await self.round()
+
+    def logged(self) -> set[str]:
+        with self.log._engine.connect() as connection:
+            return set(connection.execute(select(behavior_events.c.event_id)).scalars())
+
+    def in_live(self) -> set[int]:
+        found: set[int] = set()
+        for key in self.plain.keys("live:u:*"):
+            found.update(LiveHistory.unpack(self.plain.get(key)).history.ids.tolist())
+        return found
+
+    def dead(self) -> list[str]:
+        return [fields[b"error"].decode() for _, fields in self.plain.xrange(redis_keys.DEAD_LETTERS)]
+
+    def execute(self, *statements: str) -> None:
+        with self.log._engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+
+@pytest.fixture
+def case(redis: AsyncRedis, plain: Redis, redis_url: str, postgres_log: EventLog) -> Case:
+    return Case(redis, plain, redis_url, postgres_log)
+
+
+def _trigger(case: Case, condition: str, state: str) -> None:
+    """Have PostgreSQL refuse rows as it does for a reason of its own."""
+    case.execute(
+        f"""CREATE OR REPLACE FUNCTION events.refuse() RETURNS trigger AS $$
+        BEGIN IF {condition} THEN RAISE EXCEPTION 'refused' USING ERRCODE = '{state}'; END IF; RETURN NEW; END
+        $$ LANGUAGE plpgsql""",
+        "DROP TRIGGER IF EXISTS refuse ON events.behavior_events",
+        "CREATE TRIGGER refuse BEFORE INSERT ON events.behavior_events FOR EACH ROW EXECUTE FUNCTION events.refuse()",
+    )
+
+
+async def test_of_a_thousand_events_with_twenty_poison_entries_among_them_exactly_those_become_dead_letters(
+    case: Case,
+) -> None:
+    entries = [_fields(number) for number in range(1, 1001)]
+    poison = [make(10_000 + number) for number, make in enumerate([*KINDS.values()] * 2)]
+    chance = random.Random(42)
+    for each in poison:
+        entries.insert(chance.randrange(len(entries)), each)
+    case.send(entries)
+    with monitoring.testing.captured() as reports:
+        await case.run_dry()
+    good = range(1, 1001)
+    assert case.logged() == {f"e-{number}" for number in good}
+    assert case.in_live() == set(good)
+    assert len(case.dead()) == 20
+    assert len({fields[b"entry"] for _, fields in case.plain.xrange(redis_keys.DEAD_LETTERS)}) == 20
+    assert case.plain.keys("dead:*") == [], "no marker is left"
+    assert {report.tags["check_name"] for report in reports} == {"stream_entry"}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        ("CHECK", "CheckViolation"),
+        ("P0001", "refused"),
+        ("22003", "refused"),
+    ],
+)
+async def test_a_row_that_the_database_refuses_alone_becomes_a_dead_letter_after_three_deliveries(
+    case: Case, refusal: str, reason: str
+) -> None:
+    if refusal == "CHECK":
+        case.execute("ALTER TABLE events.behavior_events ADD CONSTRAINT sane CHECK (dataset_id <> 300)")
+    else:
+        _trigger(case, "NEW.dataset_id = 300", refusal)
+    case.send([_fields(number) for number in range(1, 501)])
+    await case.round()
+    assert len(case.logged()) == 499, "the others don't wait for it"
+    assert case.dead() == []
+    await case.round(2)
+    (why,) = case.dead()
+    assert why.startswith("event log: EventsNotTakenError:")
+    assert ("sane" if refusal == "CHECK" else reason) in why
+    assert case.plain.xlen(redis_keys.EVENT_STREAM) == 0
+
+
+async def test_many_rows_that_are_refused_in_a_row_are_isolated_as_well(case: Case) -> None:
+    _trigger(case, "NEW.dataset_id BETWEEN 100 AND 199", "P0001")
+    case.send([_fields(number) for number in range(100, 301)])
+    await case.run_dry()
+    assert (len(case.logged()), len(case.dead())) == (101, 100)
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["53100", "55P03", "57P01", "25006", "42501", "P0001"],
+)
+async def test_while_the_database_takes_nothing_nothing_is_counted(case: Case, state: str) -> None:
+    _trigger(case, "TRUE", state)
+    case.send([_fields(number) for number in range(1, 101)])
+    with monitoring.testing.captured() as reports:
+        await case.round(5)
+    assert (case.dead(), case.logged(), len(case.in_live())) == ([], set(), 100)
+    assert reports.of("pipeline.database")
+    case.execute("DROP TRIGGER refuse ON events.behavior_events")
+    await case.run_dry()
+    assert (len(case.logged()), case.dead()) == (100, [])
+
+
+async def test_with_the_table_gone_or_locked_or_read_only_nothing_is_counted(case: Case) -> None:
+    case.send([_fields(number) for number in range(1, 101)])
+    database = case.log._engine.url.database
+    for harm, repair in (
+        (
+            "ALTER TABLE events.behavior_events RENAME TO elsewhere",
+            "ALTER TABLE events.elsewhere RENAME TO behavior_events",
+        ),
+        (
+            f"ALTER DATABASE {database} SET default_transaction_read_only = on",
+            f"SET default_transaction_read_only = off; ALTER DATABASE {database} RESET default_transaction_read_only",
+        ),
+    ):
+        case.execute(harm)
+        case.log._engine.dispose()
+        await case.round(5)
+        assert (case.dead(), case.plain.xlen(redis_keys.EVENT_STREAM)) == ([], 100)
+        with case.log._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for statement in repair.split("; "):
+                connection.execute(text(statement))
+        case.log._engine.dispose()
+    await case.run_dry()
+    assert (len(case.logged()), case.dead()) == (100, [])
+
+
+async def test_live_features_go_on_while_the_database_hangs(case: Case) -> None:
+    _trigger(case, "pg_sleep(2) IS NOT NULL", "57014")
+    case.send([_fields(number) for number in range(1, 4)])
+    await case.consumer.apply_new()
+    hanging = asyncio.create_task(case.consumer.log_applied())
+    for number in range(4, 8):
+        case.send([_fields(number)])
+        async with asyncio.timeout(1):
+            await case.consumer.apply_new()
+        assert number in case.in_live()
+    assert not hanging.done()
+    await hanging
+    assert case.dead() == []
+
+
+async def test_an_entry_that_breaks_live_features_stops_no_other(case: Case) -> None:
+    case.plain.rpush(redis_keys.live_history(7), "foreign")
+    case.plain.set(redis_keys.hot_bucket("1h", int(time.time()) // 60), "foreign")
+    case.send([_fields(1, user_id=7), _fields(2, ts="2106-02-07T06:28:16Z"), _fields(3), _fields(4)])
+    await case.run_dry()
+    assert case.in_live() == {1, 3, 4}, "a foreign value under our keys is replaced"
+    assert case.logged() == {"e-1", "e-3", "e-4"}
+    (why,) = case.dead()
+    assert why == "live features: OverflowError: the time of an interaction lies outside of 1970 to 2106"
+
+
+async def test_while_redis_refuses_writes_nothing_is_counted(case: Case) -> None:
+    case.send([_fields(number) for number in range(1, 30)])
+    await case.consumer._stream.prepare()
+    case.plain.config_set("maxmemory-policy", "noeviction")
+    case.plain.config_set("maxmemory", 1)
+    try:
+        for _ in range(5):
+            await case.consumer.apply_new()
+            case.now += RETRY_SECONDS
+    finally:
+        case.plain.config_set("maxmemory", 0)
+    await case.run_dry()
+    assert (len(case.logged()), len(case.in_live()), case.dead()) == (29, 29, [])
+
+
+async def test_dead_letters_are_bounded_and_what_is_pushed_out_is_counted_and_reported(
+    redis: AsyncRedis, plain: Redis, redis_url: str, postgres_log: EventLog
+) -> None:
+    case = Case(redis, plain, redis_url, postgres_log, most=5)
+    case.send([{"event": "no JSON"} for _ in range(8)])
+    with monitoring.testing.captured() as reports:
+        await case.run_dry()
+    assert len(case.dead()) == 5
+    assert b"sync_dead_letters_dropped_total 3.0" in case.metrics.exposition()
+    assert [report.tags["check_name"] for report in reports] == ["stream_entry", "dead_letters_dropped"]
+
+
+async def test_an_entry_becomes_a_dead_letter_once_when_the_worker_dies_before_it_is_acknowledged(
+    case: Case, redis: AsyncRedis
+) -> None:
+    class Dying(EventStream):
+        async def done(self, ids: Sequence[bytes]) -> None:
+            raise SystemExit
+
+    case.send([{"event": "no JSON"}])
+    living, case.consumer._stream = case.consumer._stream, Dying(redis, "one", 500)
+    with pytest.raises(SystemExit):
+        await case.consumer.apply_new()
+    assert (len(case.dead()), case.plain.xlen(redis_keys.EVENT_STREAM)) == (1, 1)
+    case.consumer._stream = living
+    await case.run_dry()
+    assert len(case.dead()) == 1
+
+
+async def test_a_dead_letter_that_is_queued_again_is_processed(case: Case) -> None:
+    _trigger(case, "NEW.dataset_id = 2", "22003")
+    case.send([_fields(1), _fields(2)])
+    await case.run_dry()
+    case.execute("DROP TRIGGER refuse ON events.behavior_events")
+    for letter in await case.letters.list(10):
+        await case.letters.requeue(letter)
+    await case.run_dry()
+    assert (case.logged(), case.dead()) == ({"e-1", "e-2"}, [])
+
+
+async def test_the_command_shows_dead_letters_and_queues_them_again(case: Case, redis_url: str) -> None:
+    case.send([{"event": "no JSON \x1b[2J"}])
+    await case.run_dry()
+    shown = _dead_letters(redis_url)
+    assert "unreadable: ValidationError" in shown
+    assert "\\x1b[2J" in shown, "what a stranger wrote must not steer the terminal"
+    assert shown.endswith("1 shown, 1 kept\n")
+    assert _dead_letters(redis_url, "--requeue").endswith("1 queued again, 0 kept\n")
+    assert case.plain.xlen(redis_keys.EVENT_STREAM) == 1
+
+
+def _dead_letters(redis_url: str, *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "feature_sync", "dead-letters", *arguments],
+        env={**os.environ, "REDIS_URL": redis_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+
+async def test_an_entry_whose_content_is_gone_is_no_dead_letter(case: Case) -> None:
+    case.send([_fields(1), _fields(2)])
+    await case.consumer.apply_new()
+    ((entry, _),) = case.plain.xrange(redis_keys.EVENT_STREAM, count=1)
+    case.plain.xdel(redis_keys.EVENT_STREAM, entry)
+    await case.round()
+    assert (case.logged(), case.dead()) == ({"e-2"}, [])
+    assert case.plain.xpending(redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP)["pending"] == 0
+
+
+@contextmanager
+def _worker(redis_url: str, database_url: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker of its own, as the stack runs it."""
+    environment = {
+        **os.environ,
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": database_url,
+        "PORT": str(Ports.free().api),
+        "CONSUMER_NAME": "the-same-again",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "feature_sync"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_killed_at_any_moment_nothing_is_lost_and_no_dead_letter_is_there_twice(
+    case: Case, redis_url: str, postgres_url: str
+) -> None:
+    _trigger(case, "NEW.dataset_id % 100 = 0", "P0001")
+    entries = [_fields(number) for number in range(1, 801)]
+    poison = [make(10_000 + number) for number, make in enumerate([*KINDS.values()] * 4)]
+    chance = random.Random(7)
+    for each in poison:
+        entries.insert(chance.randrange(len(entries)), each)
+    case.send(entries)
+    for _ in range(3):
+        before = case.plain.xlen(redis_keys.EVENT_STREAM)
+        with _worker(redis_url, postgres_url):
+            wait_until(
+                lambda before=before: case.plain.xlen(redis_keys.EVENT_STREAM) < before,  # type: ignore[misc]
+                within=30,
+                every=0.01,
+                what="the worker works",
+            )
+            await asyncio.sleep(chance.uniform(0.0, 0.3))
+    with _worker(redis_url, postgres_url):
+        wait_until(lambda: not case.plain.xlen(redis_keys.EVENT_STREAM), within=60, what="the stream is empty")
+    good = {number for number in range(1, 801) if number % 100}
+    assert case.logged() == {f"e-{number}" for number in good}
+    dead = [fields[b"entry"] for _, fields in case.plain.xrange(redis_keys.DEAD_LETTERS)]
+    assert len(dead) == len(set(dead)) == len(poison) + 8
+
+
+async def test_with_the_server_stopped_or_hung_nothing_is_counted_and_live_features_go_on(
+    redis: AsyncRedis, plain: Redis, redis_url: str
+) -> None:
+    with running_server() as server:
+        server.cluster.ensure_database("recsys")
+        engine = open_database(server.cluster.url("recsys"), SCHEMA)
+        migrate(engine, SCHEMA, MIGRATIONS)
+        await _outlive(server, Case(redis, plain, redis_url, EventLog(engine)))
+        engine.dispose()
+
+
+async def _outlive(server: PostgresServer, case: Case) -> None:
+    case.send([_fields(number) for number in range(1, 51)])
+    await case.round()
+    assert len(case.logged()) == 50
+    server.freeze()
+    case.send([_fields(number) for number in range(51, 101)])
+    hanging = asyncio.create_task(case.consumer.log_applied())
+    for _ in range(20):
+        await case.consumer.apply_new()
+        await asyncio.sleep(0.05)
+    assert (len(case.in_live() & set(range(51, 101))), case.dead()) == (50, [])
+    server.thaw()
+    await hanging
+    server.stop()
+    case.send([_fields(number) for number in range(101, 151)])
+    await case.round(5)
+    assert (len(case.in_live() & set(range(101, 151))), case.dead()) == (50, [])
+    server.start()
+    await case.run_dry()
+    assert (len(case.logged()), case.dead()) == (150, [])
