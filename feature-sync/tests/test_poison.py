@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import ResponseError
 from sqlalchemy import select, text
 
 import feature_sync
 import monitoring.testing
 from contracts import redis_keys
+from contracts.events import BehaviorEvent
 from contracts.user_blob import LiveHistory
 from feature_sync.connections import RedisFaults
 from feature_sync.events.consumer import EventConsumer
@@ -68,6 +70,7 @@ class Case:
     """Redis and the database of a test, and a worker's two loops over them, in a time of their own."""
 
     def __init__(self, redis: AsyncRedis, plain: Redis, redis_url: str, log: EventLog, *, most: int = 10_000) -> None:
+        self.redis = redis
         self.plain = plain
         self.log = log
         self.now = 0.0
@@ -251,15 +254,61 @@ async def test_live_features_go_on_while_the_database_hangs(case: Case) -> None:
     assert case.dead() == []
 
 
-async def test_an_entry_that_breaks_live_features_stops_no_other(case: Case) -> None:
+async def test_a_foreign_value_under_the_keys_of_live_features_is_replaced(case: Case) -> None:
     case.plain.rpush(redis_keys.live_history(7), "foreign")
     case.plain.set(redis_keys.hot_bucket("1h", int(time.time()) // 60), "foreign")
-    case.send([_fields(1, user_id=7), _fields(2, ts="2106-02-07T06:28:16Z"), _fields(3), _fields(4)])
+    case.send([_fields(1, user_id=7), _fields(2)])
     await case.run_dry()
-    assert case.in_live() == {1, 3, 4}, "a foreign value under our keys is replaced"
-    assert case.logged() == {"e-1", "e-3", "e-4"}
+    assert (case.in_live(), case.logged(), case.dead()) == ({1, 2}, {"e-1", "e-2"}, [])
+
+
+@pytest.mark.parametrize("error", [OverflowError("too late"), ResponseError("ERR of all things"), KeyError("a bug")])
+async def test_an_entry_that_live_features_cannot_take_stops_no_other(case: Case, error: Exception) -> None:
+    class Refusing(LiveFeatures):
+        async def apply(self, events: Sequence[BehaviorEvent]) -> int:
+            if any(event.dataset_id == 200 for event in events):
+                raise error
+            return await super().apply(events)
+
+    case.consumer._live = Refusing(case.redis, time.time)
+    case.send([_fields(number) for number in range(1, 301)])
+    await case.round()
+    assert case.in_live() == case_without(200)
+    assert case.logged() == {f"e-{number}" for number in case_without(200)}
+    if isinstance(error, KeyError):
+        # Nothing but the others of its batch tells that it is this entry's: alone it is tried again, without end.
+        assert case.dead() == []
+        return
+    await case.run_dry()
     (why,) = case.dead()
-    assert why == "live features: OverflowError: the time of an interaction lies outside of 1970 to 2106"
+    assert why.startswith(f"live features: {type(error).__name__}: ")
+    assert "e-200" not in case.logged(), "what is a dead letter is nowhere else"
+
+
+def case_without(number: int) -> set[int]:
+    return set(range(1, 301)) - {number}
+
+
+async def test_a_bug_that_hits_all_events_makes_none_a_dead_letter(case: Case) -> None:
+    class Broken(LiveFeatures):
+        async def apply(self, events: Sequence[BehaviorEvent]) -> int:
+            raise TypeError("a bug")
+
+    sound, case.consumer._live = case.consumer._live, Broken(case.redis, time.time)
+    case.send([_fields(number) for number in range(1, 31)])
+    for _ in range(5):
+        with pytest.raises(TypeError):
+            await case.consumer.apply_new()
+    case.consumer._live = sound
+    await case.run_dry()
+    assert (len(case.logged()), len(case.in_live()), case.dead()) == (30, 30, [])
+
+
+async def test_a_time_that_live_histories_have_no_room_for_is_refused(case: Case) -> None:
+    late = datetime(2107, 1, 1, tzinfo=UTC)
+    event = BehaviorEvent.model_construct(event_id="e-1", type="view", user_id=1, dataset_id=1, ts=late)
+    with pytest.raises(OverflowError, match="1970 to 2106"):
+        await case.live.apply([event])
 
 
 async def test_while_redis_refuses_writes_nothing_is_counted(case: Case) -> None:

@@ -1,6 +1,5 @@
 """Every report is a log line, as seldom as it is an event, with a collector or without one."""
 
-import io
 import json
 import logging
 from collections.abc import Iterator
@@ -107,11 +106,3 @@ def test_a_handler_that_fails_takes_no_report_with_it(on: StandIn) -> None:
     finally:
         logger.removeHandler(broken)
     assert len(on.events) == len(on.signals) == 1
-
-
-def test_a_log_line_that_json_cannot_hold_is_escaped_and_not_lost() -> None:
-    record = logging.makeLogRecord({"msg": "half \ud83d", "levelname": "INFO", "number": 2**70})
-    handler = logging.StreamHandler(io.StringIO())
-    handler.setFormatter(JsonFormatter("tested"))
-    line = json.loads(handler.format(record))
-    assert (line["message"], line["number"]) == ("half \ud83d", 2**70)

@@ -1,0 +1,245 @@
+"""Entries that cannot be processed stop no other, and no outage of the database makes an event one of them.
+
+Redis, PostgreSQL and a worker of its own: 10,000 good events with 100 poison entries of ten kinds among them, then the
+database down, hung and full.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from redis import Redis
+
+from bench.results import Goal, Result, table
+from contracts import redis_keys
+from native.ports import Ports
+from native.waiting import wait_until
+from testkit.postgres import PostgresServer, running_server
+from testkit.redis_server import RedisServer
+
+GOOD, POISON = 10_000, 100
+OUTAGE_SECONDS = 300.0
+# What a busy marketplace sends; a worker takes about ten times as much.
+EVENTS_PER_SECOND = 400
+CHUNK_SECONDS = 0.1
+OUTAGE_EVENTS_PER_SECOND = 20
+LIVE_SECONDS = 1.0
+DRAIN_SECONDS = 180.0
+_DATABASE = "recsys"
+_FULL = """
+CREATE FUNCTION events.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON events.behavior_events FOR EACH ROW EXECUTE FUNCTION events.refuse();
+"""
+_ROOM = "DROP TRIGGER refuse ON events.behavior_events; DROP FUNCTION events.refuse();"
+
+Fields = dict[Any, Any]
+
+
+def _body(number: int, **changes: object) -> dict[str, object]:
+    body = {"event_id": f"prove-{number}", "type": "view", "user_id": number % 5000 + 1, "dataset_id": number}
+    return {**body, "ts": datetime.now(UTC).isoformat(), **changes}
+
+
+def _entry(number: int, **changes: object) -> Fields:
+    return {"event": json.dumps(_body(number, **changes))}
+
+
+KINDS: Sequence[Callable[[int], Fields]] = (
+    lambda number: {"event": f'{{"event_id": "prove-{number}'},
+    lambda number: {"evnt": json.dumps(_body(number))},
+    lambda number: _entry(number, dataset_id=float("nan")),
+    lambda number: {"event": json.dumps(_body(number)).encode().replace(b"view", b"vi\xff\xfew")},
+    lambda number: _entry(number, request_id="x" * 1_000_000),
+    lambda number: _entry(number, ts="9999-12-31T23:59:59-14:00"),
+    lambda number: _entry(number, ts="0001-01-01T00:00:00+14:00"),
+    lambda number: _entry(number, dataset_id=2**63 + number),
+    lambda number: _entry(number, request_id="\ud83d"),
+    # Nothing is wrong with it but that the database refuses it.
+    lambda number: _entry(number, experiment_variant="refused"),
+)
+_REFUSAL = "ALTER TABLE events.behavior_events ADD CONSTRAINT refusal CHECK (experiment_variant <> 'refused')"
+
+
+@dataclass
+class Traffic:
+    """Sends events and watches when each is live."""
+
+    redis: Redis
+    sent: dict[int, float] = field(default_factory=dict)
+    latencies: list[float] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def send(self, entries: Sequence[tuple[int | None, Fields]]) -> None:
+        """Put entries into the stream; those with a number are good, and watched."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for _, fields in entries:
+            pipeline.xadd(redis_keys.EVENT_STREAM, fields)
+        pipeline.execute()
+        now = time.monotonic()
+        self.sent.update({number: now for number, _ in entries if number is not None})
+
+    def look(self) -> None:
+        """Note which of the events that were sent are live now."""
+        waiting = list(self.sent)
+        pipeline = self.redis.pipeline(transaction=False)
+        for number in waiting:
+            key = redis_keys.live_history(number % 5000 + 1)
+            pipeline.exists(redis_keys.applied_event(key, f"prove-{number}"))
+        found, now = pipeline.execute(), time.monotonic()
+        for number, is_live in zip(waiting, found, strict=True):
+            if is_live:
+                self.latencies.append(now - self.sent.pop(number))
+
+    def stream(self, entries: Sequence[tuple[int | None, Fields]], per_second: float) -> None:
+        """Send entries at a steady rate."""
+        size = max(1, round(per_second * CHUNK_SECONDS))
+        due = time.monotonic()
+        for start in range(0, len(entries), size):
+            self.send(entries[start : start + size])
+            due += CHUNK_SECONDS
+            while (left := due - time.monotonic()) > 0:
+                time.sleep(min(left, CHUNK_SECONDS / 4))
+                self.look()
+
+    def settle(self) -> None:
+        """Wait until every event that was sent is live."""
+        wait_until(lambda: self.look() or not self.sent, within=30, every=0.05, what="all events are live")
+
+    def good(self, number: int) -> list[tuple[int | None, Fields]]:
+        """Return so many good events."""
+        return [(each, _entry(each)) for each in (next(self.numbers) for _ in range(number))]
+
+
+class Proof:
+    """The servers, and what is counted in them."""
+
+    def __init__(self, server: PostgresServer, redis: Redis) -> None:
+        self._server = server
+        self._redis = redis
+        self.traffic = Traffic(redis)
+
+    def dead_letters(self) -> list[bytes]:
+        """Return the entries that are dead letters."""
+        return [fields[b"entry"] for _, fields in self._redis.xrange(redis_keys.DEAD_LETTERS)]
+
+    def stored(self) -> int:
+        """Return how many good events are in the database."""
+        return int(self._query("SELECT count(*) FROM events.behavior_events WHERE event_id LIKE 'prove-%'"))
+
+    def execute(self, statements: str) -> None:
+        """Run statements as an administrator."""
+        self._query(f"{statements}; SELECT 0")
+
+    def drain(self) -> float:
+        """Wait until the stream is empty; returns how long that took (s)."""
+        began = time.monotonic()
+        wait_until(
+            lambda: not self._redis.xlen(redis_keys.EVENT_STREAM), within=DRAIN_SECONDS, what="the stream is empty"
+        )
+        return time.monotonic() - began
+
+    def mixed(self) -> list[Result]:
+        """Send good and poison entries together."""
+        self.execute(_REFUSAL)
+        entries = self.traffic.good(GOOD)
+        chance = random.Random(20)
+        for number in range(POISON):
+            poison = KINDS[number % len(KINDS)](1_000_000 + number)
+            entries.insert(chance.randrange(len(entries)), (None, poison))
+        self.traffic.stream(entries, EVENTS_PER_SECOND)
+        self.traffic.settle()
+        self.drain()
+        dead = self.dead_letters()
+        return [
+            Result(f"good events stored, of {GOOD:,}", self.stored(), "events", Goal(least=GOOD, most=GOOD)),
+            Result("slowest good event until it was live", max(self.traffic.latencies), "s", Goal(most=LIVE_SECONDS)),
+            Result(f"dead letters of {POISON} poison entries", len(dead), "entries", Goal(least=POISON, most=POISON)),
+            Result("entries that are dead letters twice", len(dead) - len(set(dead)), "entries", Goal(most=0)),
+        ]
+
+    def outage(self, name: str, begin: Callable[[], None], end: Callable[[], None], seconds: float) -> list[Result]:
+        """Send good events while the database is away, and after it."""
+        letters, stored = len(self.dead_letters()), self.stored()
+        events = self.traffic.good(round(seconds * OUTAGE_EVENTS_PER_SECOND))
+        self.traffic.latencies.clear()
+        begin()
+        try:
+            self.traffic.stream(events, OUTAGE_EVENTS_PER_SECOND)
+            self.traffic.settle()
+        finally:
+            end()
+        self.drain()
+        missing = stored + len(events) - self.stored()
+        slowest = max(self.traffic.latencies)
+        return [
+            Result(f"database {name}: more dead letters", len(self.dead_letters()) - letters, "entries", Goal(most=0)),
+            Result(f"database {name}: events that are missing after it", missing, "events", Goal(most=0)),
+            Result(f"database {name}: slowest event until it was live", slowest, "s", Goal(most=LIVE_SECONDS)),
+        ]
+
+    def _query(self, statement: str) -> Any:
+        url = self._server.cluster.url(_DATABASE).replace("+psycopg2", "")
+        connection = psycopg2.connect(url, connect_timeout=5)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement)
+                row = cursor.fetchone()
+        finally:
+            connection.close()
+        return None if row is None else row[0]
+
+
+def prove(outage_seconds: float = OUTAGE_SECONDS) -> list[Result]:
+    """Return what was measured; takes three outages and about two minutes."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="prove-poison-")))
+        server = stack.enter_context(running_server())
+        server.cluster.ensure_database(_DATABASE)
+        redis_server = stack.enter_context(RedisServer(folder))
+        redis = stack.enter_context(Redis.from_url(redis_server.url, socket_timeout=10))
+        stack.enter_context(_worker(redis_server.url, server.cluster.url(_DATABASE), folder))
+        wait_until(lambda: redis.exists(redis_keys.EVENT_STREAM), within=60, what="the worker works")
+        proof = Proof(server, redis)
+        return [
+            *proof.mixed(),
+            *proof.outage("down", server.stop, server.start, outage_seconds),
+            *proof.outage("hung", server.freeze, server.thaw, outage_seconds),
+            *proof.outage("full", lambda: proof.execute(_FULL), lambda: proof.execute(_ROOM), outage_seconds),
+        ]
+
+
+@contextmanager
+def _worker(redis_url: str, database_url: str, folder: Path) -> Iterator[None]:
+    environment = {
+        **{name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ},
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": database_url,
+        "PORT": str(Ports.free().sync),
+    }
+    with (folder / "worker.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "feature_sync"], env=environment, stderr=log)
+        try:
+            yield
+        finally:
+            # A thread that waits for the database would hold up its end.
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    results = prove()
+    sys.stdout.write(table(results) + "\n")
+    sys.exit(0 if all(result.ok for result in results) else 1)
