@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection, literal_column, update
 
+import monitoring.testing
 from notification_gateway.delivery.channel import Delivered, FakeChannel, Outcome, Rejected
 from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
 from notification_gateway.delivery.worker import DeliveryLoop
@@ -320,3 +322,54 @@ class TestStorm:
         stepped.watch.forward(seconds=31)
         assert [deliver(loop), deliver(loop)] == [1, 1]
         assert ["storm" in key for key, _ in channel.sent] == [True, False]
+
+
+@pytest.mark.parametrize("stored", ['{"title": 7}', "[]", '{"title": "a", "reference": "\\ud83d"}'])
+def test_a_notification_that_cannot_be_read_is_given_up_alone(stepped: SteppedGateway, stored: str) -> None:
+    for key in ("bad", "good"):
+        put(stepped, key)
+    with stepped.gateway.storage.writing() as connection:
+        connection.execute(
+            update(notifications)
+            .where(notifications.c.dedupe_key == "bad")
+            .values(notice=literal_column(_json(connection, stored)))
+        )
+    channel = FakeChannel()
+    loop, _ = loop_over(stepped, channel)
+    with monitoring.testing.captured() as reports:
+        assert deliver(loop) == 1
+    assert [key for key, _ in channel.sent] == ["good"]
+    assert sorted(state for _, state, _ in states(stepped)) == ["failed", "sent"]
+    assert (reports.point_ids, reports[0].tags["loop"]) == (["api.background_failed"], "delivery weixin")
+
+
+def _json(connection: Connection, stored: str) -> str:
+    return f"'{stored}'" if connection.dialect.name == "sqlite" else f"CAST('{stored}' AS JSON)"
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "no"), "failed"), (OSError("reset"), "pending")]
+)
+def test_a_channel_that_raises_at_one_notice_sends_the_others(
+    stepped: SteppedGateway, error: Exception, state: str
+) -> None:
+    class Raising(FakeChannel):
+        async def send(self, notice: Notice, key: str) -> Outcome:
+            if key == "bad":
+                raise error
+            return await super().send(notice, key)
+
+    for key in ("bad", "good"):
+        put(stepped, key)
+    channel = Raising()
+    with monitoring.testing.captured() as reports:
+        deliver(loop_over(stepped, channel)[0])
+    assert [key for key, _ in channel.sent] == ["good"]
+    assert sorted(found for _, found, _ in states(stepped)) == sorted([state, "sent"])
+    assert reports.point_ids == ["api.background_failed"]
+
+
+def test_what_the_other_side_says_is_stored_even_if_the_database_would_not_take_it(stepped: SteppedGateway) -> None:
+    put(stepped, "n")
+    deliver(loop_over(stepped, FakeChannel([Rejected("half \ud83d and \0", retryable=False)]))[0])
+    assert states(stepped) == [("weixin", "failed", 1)]

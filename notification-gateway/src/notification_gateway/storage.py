@@ -7,8 +7,10 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from notification_gateway.tables import SCHEMA
+from servicekit.background import report_failure
 from servicekit.database import migrate, open_database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -56,6 +58,21 @@ class Storage:
                 lock = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
                 connection.execute(lock, {"name": f"recsys.{SCHEMA}.{name}"})
             yield connection
+
+
+@contextmanager
+def isolated(connection: Connection, loop: str) -> Iterator[None]:
+    """Undo a block that fails, report it and go on: one bad row must not stop the chore for all others.
+
+    What the database itself cannot do now fails the whole step.
+    """
+    try:
+        with connection.begin_nested():
+            yield
+    except OperationalError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with one row
+        report_failure(loop, error)
 
 
 def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

@@ -25,8 +25,8 @@ def join_storm(connection: Connection, channel: Channel, now: datetime, group: G
         rows = outbox.waiting_alike(connection, channel, kind, now, MAX_MEMBERS)
         if len(rows) < (2 if scarce else STORM):
             continue
-        ids = [row.id for row in rows]
-        notice = group(kind, [Notice.model_validate(row.notice) for row in rows])
+        ids = [notification_id for notification_id, _ in rows]
+        notice = group(kind, [notice for _, notice in rows])
         new = NewNotification(f"storm:{kind}:{channel}:{ids[0]}-{ids[-1]}:{len(ids)}", kind, channel, notice, due=now)
         group_id = outbox.put(connection, new, now)
         if group_id is not None:

@@ -14,12 +14,15 @@ from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Claim, NewNotification
 from notification_gateway.policy import model as policy
 from notification_gateway.storage import Storage
+from servicekit.background import report_failure
 
 _log = logging.getLogger(__name__)
 
 # Retries, and what other replicas put into the outbox; what this process puts in wakes the loop at once.
 POLL_SECONDS = 0.5
 MAX_SEND_SECONDS = 10.0
+# So many unreadable notifications are given up in one step.
+MAX_UNREADABLE = 100
 
 
 class Witness(Protocol):
@@ -51,6 +54,7 @@ class DeliveryLoop:
         on_failover: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
+        self._loop_name = f"delivery {name}"
         self._channel = channel
         self._storage = storage
         self._clock = clock
@@ -97,6 +101,19 @@ class DeliveryLoop:
         return await asyncio.to_thread(self._claim_now, free)
 
     def _claim_now(self, limit: int) -> list[Claim]:
+        for _ in range(MAX_UNREADABLE):
+            try:
+                return self._claim_due(limit)
+            except outbox.UnreadableNoticeError as error:
+                self._give_up_unreadable(error)
+        return []
+
+    def _give_up_unreadable(self, error: outbox.UnreadableNoticeError) -> None:
+        report_failure(self._loop_name, error)
+        with self._storage.writing() as connection:
+            outbox.mark_unreadable(connection, error.notification_id, str(error))
+
+    def _claim_due(self, limit: int) -> list[Claim]:
         # Alone, because the rate is counted over all replicas.
         now = self._clock()
         with self._storage.alone(self.name) as connection:
@@ -118,7 +135,7 @@ class DeliveryLoop:
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # The lease ends, and the message is tried again.
-            _log.error("a delivery through %s broke off: %s", self.name, error, exc_info=error)
+            report_failure(self._loop_name, error)
 
     async def _deliver(self, claimed: Claim) -> None:
         outcome = await self._send(claimed)
@@ -138,15 +155,19 @@ class DeliveryLoop:
                 return await self._channel.send(claimed.notice, claimed.dedupe_key)
         except TimeoutError:
             return Rejected(f"no answer within {self._send_seconds:g} s", retryable=True)
+        except Exception as error:  # noqa: BLE001 - one notice that a channel cannot form must not hold up the others
+            report_failure(self._loop_name, error)
+            # A channel raises for nothing that the other side does: trying the same again is no use.
+            return Rejected(f"{type(error).__name__}: {error}", retryable=isinstance(error, OSError), reported=True)
 
     def _mark(self, claimed: Claim, step: Step) -> None:
         now = self._clock()
         with self._storage.writing() as connection:
             match step:
                 case Done(detail):
-                    outbox.mark_sent(connection, claimed, now, detail)
+                    outbox.mark_sent(connection, claimed, now, _storable(detail))
                 case TryAgain(at, detail):
-                    outbox.mark_waiting(connection, claimed, at, detail)
+                    outbox.mark_waiting(connection, claimed, at, _storable(detail))
                 case GiveUp(detail, failover):
                     if failover and self._failover is not None:
                         other = NewNotification(
@@ -160,4 +181,9 @@ class DeliveryLoop:
                         taken_over_by = outbox.put(connection, other, now)
                         if taken_over_by is not None:
                             outbox.hand_group_over(connection, claimed, self._failover, taken_over_by)
-                    outbox.mark_failed(connection, claimed, detail)
+                    outbox.mark_failed(connection, claimed, _storable(detail))
+
+
+def _storable(detail: str) -> str:
+    """What another side says may hold what the database doesn't take; then the message would be sent again for it."""
+    return detail.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

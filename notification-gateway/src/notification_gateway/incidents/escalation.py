@@ -7,7 +7,7 @@ from notification_gateway.incidents import queries
 from notification_gateway.incidents.telling import Telling
 from notification_gateway.policy.model import Policy
 from notification_gateway.silences import queries as silences
-from notification_gateway.storage import INCIDENTS, Storage
+from notification_gateway.storage import INCIDENTS, Storage, isolated
 
 
 class Escalation:
@@ -40,8 +40,9 @@ class Escalation:
                 if silenced.covering(incident, now) is None
             ]
             for incident in waiting:
-                self._telling.escalated(connection, incident, escalation.channels, now)
-                queries.save(connection, incident)
+                with isolated(connection, "escalation"):
+                    self._telling.escalated(connection, incident, escalation.channels, now)
+                    queries.save(connection, incident)
         if waiting:
             self._on_stored()
         return len(waiting)

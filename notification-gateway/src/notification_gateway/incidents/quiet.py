@@ -5,7 +5,7 @@ from datetime import datetime
 
 from notification_gateway.incidents import queries
 from notification_gateway.incidents.telling import Telling
-from notification_gateway.storage import INCIDENTS, Storage
+from notification_gateway.storage import INCIDENTS, Storage, isolated
 
 # Its source says when it is over, and repeats itself only every few hours.
 SAID_BY_SOURCE = ("alertmanager.alert",)
@@ -25,7 +25,8 @@ class QuietIncidents:
         with self._storage.alone(INCIDENTS) as connection:
             quiet = queries.quiet_since(connection, now, SAID_BY_SOURCE)
             for incident in quiet:
-                incident.resolve("quiet", now)
-                self._telling.resolved(connection, incident, now)
-                queries.save(connection, incident)
+                with isolated(connection, "quiet incidents"):
+                    incident.resolve("quiet", now)
+                    self._telling.resolved(connection, incident, now)
+                    queries.save(connection, incident)
         return len(quiet)

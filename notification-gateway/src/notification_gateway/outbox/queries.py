@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select, update
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, delete, func, or_, select, update
 
 from notification_gateway.delivery.pacing import MINUTE, Attempts
 from notification_gateway.messages.notice import Notice
@@ -12,6 +12,17 @@ from notification_gateway.outbox.model import URGENCY, Claim, Kind, NewNotificat
 from notification_gateway.policy.model import Channel
 from notification_gateway.storage import upsert
 from notification_gateway.tables import notifications
+
+# As text: one that is no JSON must not stop the driver at all the rows around it.
+_NOTICE = cast(notifications.c.notice, Text).label("notice_text")
+
+
+class UnreadableNoticeError(ValueError):
+    """A stored notice cannot be read: mark it as failed, or it holds up all others."""
+
+    def __init__(self, notification_id: int) -> None:
+        super().__init__(f"notification {notification_id} cannot be read")
+        self.notification_id = notification_id
 
 
 def put(connection: Connection, new: NewNotification, now: datetime) -> int | None:
@@ -59,12 +70,12 @@ def attempts(connection: Connection, channel: Channel, now: datetime) -> Attempt
 def claim(connection: Connection, channel: Channel, now: datetime, lease: timedelta, *, limit: int) -> list[Claim]:
     """Take up to `limit` due notifications, most urgent first, for as long as the lease.
 
-    Messages of one incident keep their order.
+    Messages of one incident keep their order. Raises `UnreadableNoticeError`.
     """
     if limit <= 0:
         return []
     rows = connection.execute(
-        select(notifications)
+        select(*(column for column in notifications.c if column is not notifications.c.notice), _NOTICE)
         .where(notifications.c.channel == channel, _due(now), ~_waits_for_another())
         .order_by(notifications.c.urgency, notifications.c.id)
         .limit(limit)
@@ -88,7 +99,7 @@ def claim(connection: Connection, channel: Channel, now: datetime, lease: timede
             dedupe_key=row.dedupe_key,
             kind=row.kind,
             channel=row.channel,
-            notice=Notice.model_validate(row.notice),
+            notice=_read_notice(row.id, row.notice_text),
             incident_id=row.incident_id,
             attempts=row.attempts + 1,
             created_at=row.created_at,
@@ -100,10 +111,13 @@ def claim(connection: Connection, channel: Channel, now: datetime, lease: timede
 
 def waiting_alike(
     connection: Connection, channel: Channel, kind: Kind, now: datetime, limit: int
-) -> Sequence[Row[Any, Any]]:
-    """Return the due notifications of incidents that nobody has tried to send yet, oldest first."""
-    return connection.execute(
-        select(notifications.c.id, notifications.c.notice)
+) -> Sequence[tuple[int, Notice]]:
+    """Return the due notifications of incidents that nobody has tried to send yet, oldest first.
+
+    Raises `UnreadableNoticeError`.
+    """
+    rows = connection.execute(
+        select(notifications.c.id, _NOTICE)
         .where(
             notifications.c.channel == channel,
             notifications.c.kind == kind,
@@ -116,7 +130,8 @@ def waiting_alike(
         .order_by(notifications.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
-    ).all()
+    )
+    return [(row.id, _read_notice(row.id, row.notice_text)) for row in rows]
 
 
 def put_into_group(connection: Connection, ids: Sequence[int], group_id: int) -> None:
@@ -175,6 +190,15 @@ def mark_failed(connection: Connection, claimed: Claim, detail: str) -> None:
         )
 
 
+def mark_unreadable(connection: Connection, notification_id: int, detail: str) -> None:
+    """Write down that a notification is given up because its notice cannot be read."""
+    connection.execute(
+        update(notifications)
+        .where(notifications.c.id == notification_id)
+        .values(state="failed", lease_until=None, detail=detail)
+    )
+
+
 def counts(connection: Connection) -> dict[tuple[str, str], int]:
     """Return how many notifications there are by channel and state."""
     rows = connection.execute(
@@ -192,6 +216,13 @@ def oldest_due(connection: Connection, now: datetime) -> datetime | None:
     )
     oldest: datetime | None = connection.execute(statement).scalar()
     return oldest
+
+
+def _read_notice(notification_id: int, text: str) -> Notice:
+    try:
+        return Notice.model_validate_json(text)
+    except ValidationError as error:
+        raise UnreadableNoticeError(notification_id) from error
 
 
 def _due(now: datetime) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from notification_gateway.messages.composer import Composer
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import NewNotification
-from notification_gateway.storage import INCIDENTS, Storage
+from notification_gateway.storage import INCIDENTS, Storage, isolated
 from notification_gateway.summaries import queries
 from notification_gateway.summaries.periods import Periods
 
@@ -28,7 +28,8 @@ class Summaries:
         with self._storage.alone(INCIDENTS) as connection:
             due = [period for period in queries.periods(connection) if self._periods.end(period[0], period[2]) <= now]
             for period in due:
-                self._close(connection, period, now)
+                with isolated(connection, "summaries"):
+                    self._close(connection, period, now)
         return len(due)
 
     def _close(self, connection: Connection, period: queries.Period, now: datetime) -> None:
