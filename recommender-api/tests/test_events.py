@@ -227,3 +227,26 @@ def test_a_full_journal_is_a_503_that_says_to_try_again(
     assert statuses[-1] == 503
     assert response.headers["Retry-After"]
     assert "send them again" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("harm", [b"no event at all", b"\xff\xfe\x00", b"", b"e-9\t" + b"x" * 5000, b"\x0b\x1c\x85"])
+def test_a_line_that_is_no_event_or_longer_than_a_block_does_not_hold_up_the_rest(tmp_path: Path, harm: bytes) -> None:
+    (tmp_path / "events.journal").write_bytes(b'e-1\t{"n":1}\n' + harm + b'\ne-2\t{"n":2}\n')
+    journal = Journal(tmp_path, max_bytes=10_000)
+    journal.open()
+    replayed: list[str] = []
+    for _ in range(5):
+        events, offset = journal.next(20)
+        replayed += [event.event_id for event in events]
+        journal.replayed(offset)
+    assert [event_id for event_id in replayed if event_id != "e-9"] == ["e-1", "e-2"]
+    assert journal.waiting_bytes == 0
+    journal.close()
+
+
+def test_a_journal_that_was_cut_from_outside_is_done_with(journal: Journal, tmp_path: Path) -> None:
+    journal.append(new(1, 2))
+    journal._path.write_bytes(b"")
+    events, offset = journal.next(1000)
+    journal.replayed(offset)
+    assert (events, journal.waiting_bytes) == ([], 0)

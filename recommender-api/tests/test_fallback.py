@@ -1,7 +1,7 @@
 """The fallback chain: which level answers, that every filter holds there, and what is reported."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -366,3 +366,15 @@ async def test_degraded_answers_are_not_kept(case: Case) -> None:
     case.engine.rank_error = ZeroDivisionError()
     await case.ask(SIMILAR)
     assert not [key for key in case.redis.values if key.startswith(("res:", "last:"))]
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_cannot_be_packed_takes_no_other_of_its_batch_with_it(model: LoadedModel) -> None:
+    case = Case(model)
+    served = Served("ranker", "1", "primary")
+    for number, ids in enumerate(([105], ["no id"], [106])):
+        case.after.add(f"r-{number}", StoredAnswer(served, cast("list[int]", ids), b"[]"), {f"res:{number}": 60}, None)
+    with monitoring.testing.captured() as reports:
+        await case.after.drain()
+    assert sorted(case.redis.values) == ["res:0", "res:2"]
+    assert (reports.point_ids, reports[0].tags["loop"]) == (["api.background_failed"], "cache writes")

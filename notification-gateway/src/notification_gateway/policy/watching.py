@@ -36,6 +36,10 @@ class PolicyFile:
             self.policy = parse_policy(content, str(self._path))
         except PolicyError as error:
             self._reject(error)
+        except Exception as error:
+            # Reported once: the file is not read again before it changes. `/health` must go on saying so.
+            self.error = f"{type(error).__name__}: {error}"
+            raise
         else:
             self.error = None
             _log.info("alert policy reloaded: %d rules", len(self.policy.rules))

@@ -41,10 +41,11 @@ class EventIntake:
         """Move what waits into Redis, oldest first, as far as Redis takes it; raises `OSError`."""
         while self._journal.waiting_bytes and not self._background.breaker.is_open:
             events, offset = await asyncio.to_thread(self._journal.next, REPLAY_BYTES)
-            try:
-                await self._background.add_events(events)
-            except StoreError:
-                return
+            if events:
+                try:
+                    await self._background.add_events(events)
+                except StoreError:
+                    return
             async with self._lock:
                 await asyncio.to_thread(self._journal.replayed, offset)
             self._metrics.events("replayed", len(events))

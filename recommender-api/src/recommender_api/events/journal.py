@@ -4,12 +4,15 @@ One line per event: its id, a tab, its JSON body. A line counts once its newline
 """
 
 import fcntl
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from recommender_api.redis_store import NewEvent
+
+_log = logging.getLogger(__name__)
 
 _NAME = "events.journal"
 
@@ -86,11 +89,21 @@ class Journal:
         return len(fresh)
 
     def next(self, max_bytes: int) -> tuple[list[NewEvent], int]:
-        """Return the oldest events that wait, and the offset behind them for `replayed`; raises `OSError`."""
+        """Return the oldest events that wait, and the offset behind them for `replayed`; raises `OSError`.
+
+        What is no event is left out, and a line longer than `max_bytes` is read whole: neither holds up the rest.
+        """
         file = self._open_file()
-        block = os.pread(file.fileno(), min(max_bytes, self._size - self._replayed), self._replayed)
+        waiting = self.waiting_bytes
+        block = b""
+        while len(block) < waiting:
+            wanted = min(max(max_bytes, 2 * len(block)), waiting)
+            block = os.pread(file.fileno(), wanted, self._replayed)
+            if len(block) < wanted or b"\n" in block:
+                break
         whole = block.rfind(b"\n") + 1
-        return _events(block[:whole]), self._replayed + whole
+        # Without a newline, the file was cut behind our back: there is no more in it.
+        return _events(block[:whole]), self._replayed + whole if whole else self._size
 
     def replayed(self, offset: int) -> None:
         """Remember that everything before `offset` is in Redis; an empty journal shrinks to nothing."""
@@ -109,11 +122,16 @@ class Journal:
 
 
 def _events(block: bytes) -> list[NewEvent]:
-    events = []
-    for line in block.splitlines():
+    events, unreadable = [], 0
+    # Not splitlines(): that knows other ends of lines as well.
+    for line in block.split(b"\n"):
         event_id, separator, body = line.partition(b"\t")
-        if separator:
+        if separator and event_id:
             events.append(NewEvent(event_id.decode("utf-8", "replace"), body))
+        elif line:
+            unreadable += 1
+    if unreadable:
+        _log.error("%d lines of the event journal hold no event and are left out", unreadable)
     return events
 
 

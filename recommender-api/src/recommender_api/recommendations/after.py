@@ -15,6 +15,7 @@ import monitoring
 from recommender_api.metrics import Metrics
 from recommender_api.recommendations.stored import StoredAnswer
 from recommender_api.redis_store import GuardedStore, Put, StoreError
+from servicekit.background import report_failure
 
 # Some seconds of answers at full load; behind that, Redis is in trouble and a cache entry more won't help.
 MAX_WAITING = 5_000
@@ -83,8 +84,17 @@ class AfterAnswers:
             # The requests have reported it already.
             self._drop(batch)
             return
-        puts = [Put(left.answer.pack(), left.keys) for left in batch if left.keys]
-        shown = [exposures(left) for left in batch if left.user_id is not None]
+        try:
+            puts, shown = _packed(batch)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one answer
+            if len(batch) > 1:
+                # One that cannot be packed must not take the others of its batch with it.
+                for each in batch:
+                    await self._write([each])
+                return
+            self._drop(batch)
+            report_failure("cache writes", error)
+            return
         with monitoring.facts(request_id=batch[-1].request_id):
             try:
                 await self._store.write(puts, shown)
@@ -94,6 +104,11 @@ class AfterAnswers:
     def _drop(self, batch: Sequence[Left]) -> None:
         self._metrics.dropped("cache", sum(len(left.keys) for left in batch))
         self._metrics.dropped("exposure", sum(left.shown for left in batch))
+
+
+def _packed(batch: Sequence[Left]) -> tuple[list[Put], list[bytes]]:
+    puts = [Put(left.answer.pack(), left.keys) for left in batch if left.keys]
+    return puts, [exposures(left) for left in batch if left.user_id is not None]
 
 
 def exposures(left: Left) -> bytes:
