@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from monitoring.metrics import Counters
-from monitoring.outbox import Delivered, Outbox, Outcome, Rejected, Unavailable
+from monitoring.outbox import Delivered, Failed, Outbox, Outcome, Rejected, Unavailable
+from monitoring.signals import LocalSink
 from monitoring.store import MemoryStore
 
 
@@ -162,3 +163,92 @@ def test_what_is_lost_at_the_end_without_a_spool_is_counted(caplog: pytest.LogCa
     bench.outbox.close(0.05)
     assert bench.counters.events_dropped == 3
     assert "3 events were not delivered and are lost" in caplog.text
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_a_payload_that_the_other_side_breaks_over_stops_no_other_and_is_given_up(batch: int, until) -> None:
+    taken: list[bytes] = []
+
+    def receive(payloads: Sequence[bytes], /) -> Outcome:
+        if b"poison" in payloads:
+            return Failed("HTTP 500")
+        taken.extend(payloads)
+        return Delivered()
+
+    counters = Counters()
+    outbox = Outbox("events", MemoryStore(), receive, counters, batch=batch)
+    for number in range(5):
+        outbox.put(f"a{number}", b"a%d" % number)
+    outbox.put("poison", b"poison")
+    for number in range(5):
+        outbox.put(f"b{number}", b"b%d" % number)
+    outbox.start()
+    # Each flush tries again at once.
+    until(lambda: outbox.flush(0.05) or len(taken) == 10)
+    for number in range(4):
+        # Traffic goes on: that others are taken is what tells that it is this one's fault.
+        outbox.put(f"c{number}", b"c")
+        until(lambda number=number: outbox.flush(0.05) or len(taken) == 11 + number)
+    until(lambda: outbox.flush(0.05) or counters.events_rejected == 1)
+    assert outbox.waiting() == 0
+    outbox.close(0)
+
+
+def test_while_the_other_side_breaks_over_everything_nothing_is_given_up(until) -> None:
+    tries: list[int] = []
+    broken = [True]
+
+    def receive(payloads: Sequence[bytes], /) -> Outcome:
+        tries.append(len(payloads))
+        return Failed("HTTP 500") if broken[0] else Delivered()
+
+    counters = Counters()
+    outbox = Outbox("signals", MemoryStore(), receive, counters, batch=100)
+    for number in range(100):
+        outbox.put(f"k{number:03}", b"x")
+    outbox.start()
+    for _ in range(5):
+        before = len(tries)
+        outbox.flush(0.2)
+        until(lambda before=before: len(tries) > before)
+    assert max(tries) == 100
+    assert len(tries) < 6 * 30, "it is not asked about each alone"
+    assert outbox.waiting() == 100
+    broken[0] = False
+    until(lambda: outbox.flush(1))
+    assert (counters.signals_delivered, counters.signals_rejected) == (100, 0)
+    outbox.close(0)
+
+
+def test_a_store_that_raises_does_not_end_the_delivery(until) -> None:
+    class Flaky(MemoryStore):
+        harm = True
+
+        def read(self, name: str) -> bytes | None:
+            if self.harm:
+                self.harm = False
+                raise RuntimeError("of all things")
+            return super().read(name)
+
+    taken: list[bytes] = []
+
+    def receive(payloads: Sequence[bytes], /) -> Outcome:
+        taken.extend(payloads)
+        return Delivered()
+
+    outbox = Outbox("events", Flaky(), receive, Counters())
+    outbox.put("a", b"a")
+    outbox.start()
+    until(lambda: taken == [b"a"])
+    outbox.close(0)
+
+
+def test_a_stored_signal_that_is_none_is_rejected_alone(until) -> None:
+    taken: list[object] = []
+    counters = Counters()
+    outbox = Outbox("signals", MemoryStore(), LocalSink(taken.extend).deliver, counters, batch=100)
+    outbox.put("a", b'{"no": "signal"}')
+    outbox.start()
+    until(lambda: counters.signals_rejected == 1)
+    assert taken == []
+    outbox.close(0)

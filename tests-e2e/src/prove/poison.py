@@ -116,7 +116,11 @@ class Traffic:
 
     def settle(self) -> None:
         """Wait until every event that was sent is live."""
-        wait_until(lambda: self.look() or not self.sent, within=30, every=0.05, what="all events are live")
+        wait_until(self._is_settled, within=30, every=0.05, what="all events are live")
+
+    def _is_settled(self) -> bool:
+        self.look()
+        return not self.sent
 
     def good(self, number: int) -> list[tuple[int | None, Fields]]:
         """Return so many good events."""
@@ -133,7 +137,8 @@ class Proof:
 
     def dead_letters(self) -> list[bytes]:
         """Return the entries that are dead letters."""
-        return [fields[b"entry"] for _, fields in self._redis.xrange(redis_keys.DEAD_LETTERS)]
+        found: Any = self._redis.xrange(redis_keys.DEAD_LETTERS)
+        return [fields[b"entry"] for _, fields in found]
 
     def stored(self) -> int:
         """Return how many good events are in the database."""

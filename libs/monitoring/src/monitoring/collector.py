@@ -18,7 +18,7 @@ from sentry_sdk.utils import event_from_exception, json_dumps
 
 from monitoring.context import MAX_BREADCRUMBS
 from monitoring.events import Origin, envelope_of, event_of, outline_of
-from monitoring.outbox import Delivered, Outbox, Outcome, Rejected, Unavailable
+from monitoring.outbox import Delivered, Failed, Outbox, Outcome, Rejected, Unavailable
 from monitoring.redaction import MAX_SEARCHED, Redactor
 from monitoring.reports import Report
 
@@ -30,6 +30,7 @@ READ_TIMEOUT_SECONDS = 5.0
 MAX_EVENT_BYTES = 900_000
 # These say that the envelope itself is wrong. Everything else may pass: an unknown key, a proxy, an overload.
 _FINAL = frozenset({400, 413, 422})
+_BROKE = 500
 _OVERLOADED = 429
 _COMPRESSION = 3
 
@@ -91,6 +92,8 @@ class CollectorTransport(HttpTransport):
             return Unavailable("HTTP 429", self._asked_pause(response))
         if status in _FINAL:
             return Rejected(f"HTTP {status}")
+        if status == _BROKE:
+            return Failed(f"HTTP {status}")
         if not 200 <= status < 300 or not _is_json(response.data):
             return Unavailable(f"HTTP {status} is not a collector's answer", self._asked_pause(response))
         return Delivered()

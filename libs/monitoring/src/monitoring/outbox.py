@@ -17,6 +17,12 @@ FIRST_RETRY_SECONDS = 0.5
 # Short enough that a collector which is back is found at once, long enough to be no load.
 MAX_RETRY_SECONDS = 10.0
 MAX_RETRY_AFTER_SECONDS = 300.0
+# A payload that fails alone is given up when so many deliveries of others lie between its failures.
+MAX_FAILURES_ALONE = 3
+# An outage must not change the order of what waits: others go first after so many tries (15 s).
+TRIES_IN_ORDER = 5
+# When so many tries of one round have failed and none was taken, the other side is broken altogether.
+MAX_MISSES = 16
 # How often the store is asked for what dead processes left, and ages are checked.
 HOUSEKEEPING_SECONDS = 15.0
 
@@ -41,7 +47,14 @@ class Unavailable:
     retry_after: float | None = None
 
 
-Outcome = Delivered | Rejected | Unavailable
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The other side broke over it: it may be the payload's fault, or that side may be broken altogether."""
+
+    reason: str
+
+
+Outcome = Delivered | Rejected | Unavailable | Failed
 
 
 class Deliver(Protocol):
@@ -58,6 +71,10 @@ class _Entry:
     store: Store
     waited: bool = False
     in_flight: bool = False
+    # How often it failed, how often alone although others were delivered, and how many were when it did last.
+    tries: int = 0
+    failures: int = 0
+    delivered_at_failure: int | None = None
 
 
 class Outbox:
@@ -98,6 +115,9 @@ class Outbox:
         self._retry_at = 0.0
         self._delay = 0.0
         self._failures = 0
+        self._delivered = 0
+        self._misses = 0
+        self._next_housekeeping = 0.0
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -192,17 +212,23 @@ class Outbox:
         return _Entry(Item(name, len(payload)), self._store)
 
     def _run(self) -> None:
-        next_housekeeping = 0.0
-        while True:
-            if time.monotonic() >= next_housekeeping:
-                self._adopt()
-                self._enforce_bounds()
-                next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
-            batch = self._next_batch(next_housekeeping)
-            if batch is None:
-                return
-            if batch:
-                self._send(batch)
+        while not self._closing:
+            try:
+                self._step()
+            except Exception:  # noqa: BLE001 - without its thread, nothing would be delivered any more
+                _log.exception("the delivery of %s broke off and goes on", self._name)
+                with self._changed:
+                    self._changed.wait(FIRST_RETRY_SECONDS)
+
+    def _step(self) -> None:
+        if time.monotonic() >= self._next_housekeeping:
+            self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
+            self._adopt()
+            self._enforce_bounds()
+        batch = self._next_batch(self._next_housekeeping)
+        if batch:
+            self._misses = 0
+            self._send(batch)
 
     def _next_batch(self, wake_at: float) -> list[tuple[str, _Entry]] | None:
         """Wait for work; an empty list when there is none until `wake_at`, None when closing."""
@@ -245,16 +271,55 @@ class Outbox:
                     self._send([each])
             case Unavailable(reason, retry_after):
                 self._failed(present, reason, retry_after)
+            case Failed(reason):
+                self._broke(present, reason)
+
+    def _broke(self, batch: list[tuple[str, _Entry]], reason: str) -> None:
+        self._misses += 1
+        head = batch[0][1]
+        head.tries += 1
+        if self._misses == 1 and head.tries < TRIES_IN_ORDER:
+            self._failed(batch, reason, None)
+        else:
+            self._isolate(batch, reason)
+
+    def _isolate(self, batch: list[tuple[str, _Entry]], reason: str) -> None:
+        """Send halves of a batch that the other side broke over, until one that fails alone is found."""
+        if len(batch) == 1:
+            self._failed_alone(*batch[0], reason)
+        elif self._misses >= MAX_MISSES:
+            self._failed(batch, reason, None)
+        else:
+            half = len(batch) // 2
+            self._send(batch[:half])
+            self._send(batch[half:])
+
+    def _failed_alone(self, key: str, entry: _Entry, reason: str) -> None:
+        if entry.delivered_at_failure is not None and self._delivered > entry.delivered_at_failure:
+            entry.failures += 1
+        entry.delivered_at_failure = self._delivered
+        if entry.failures >= MAX_FAILURES_ALONE:
+            _log.warning("one of the %s is given up, others are taken: %s", self._name, reason)
+            self._forget(key, entry)
+            self._counters.add(f"{self._name}_rejected")
+            return
+        with self._changed:
+            # Others go first from now on; in batches they are sent beside it.
+            if self._batch == 1 and key in self._ready:
+                self._ready.move_to_end(key)
+        self._failed([(key, entry)], reason, None)
 
     def _outcome(self, payloads: list[bytes]) -> Outcome:
         try:
             return self._deliver(payloads)
         except Exception as error:  # noqa: BLE001 - the worker must survive whatever a sink raises
-            return Unavailable(f"{type(error).__name__}: {error}")
+            return Failed(f"{type(error).__name__}: {error}")
 
     def _succeeded(self, batch: list[tuple[str, _Entry]]) -> None:
         resent = sum(entry.waited for _, entry in batch)
         self._counters.add(f"{self._name}_delivered", len(batch))
+        self._delivered += len(batch)
+        self._misses = 0
         self._counters.add(f"{self._name}_resent", resent)
         for key, entry in batch:
             self._forget(key, entry)

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import urllib3
+from pydantic import ValidationError
 
 from contracts.signals import AlertSignal
-from monitoring.outbox import Delivered, Outbox, Outcome, Rejected, Unavailable
+from monitoring.outbox import Delivered, Failed, Outbox, Outcome, Rejected, Unavailable
 from monitoring.reports import Report
 
 CONNECT_TIMEOUT_SECONDS = 2.0
@@ -17,6 +18,7 @@ BATCH = 100
 SignalSink = Callable[[Sequence[AlertSignal]], None]
 _TAKEN = range(200, 300)
 _FINAL = frozenset({400, 413, 422})
+_BROKE = 500
 
 
 class GatewaySink:
@@ -42,6 +44,8 @@ class GatewaySink:
         reason = f"HTTP {response.status}"
         if response.status in _FINAL:
             return Rejected(reason)
+        if response.status == _BROKE:
+            return Failed(reason)
         after = response.headers.get("Retry-After", "")
         return Unavailable(reason, float(after) if after.isdigit() else None)
 
@@ -54,7 +58,11 @@ class LocalSink:
 
     def deliver(self, payloads: Sequence[bytes]) -> Outcome:
         """Pass the signals on; if the function raises, they are passed again later."""
-        self._sink([AlertSignal.model_validate_json(payload) for payload in payloads])
+        try:
+            signals = [AlertSignal.model_validate_json(payload) for payload in payloads]
+        except ValidationError as error:
+            return Rejected(f"{error.error_count()} errors in a stored signal")
+        self._sink(signals)
         return Delivered()
 
 
