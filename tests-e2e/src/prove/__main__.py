@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import Result, table, write
-from prove import bodies, fuzz
+from prove import bodies, fuzz, poison
 
 # A proof takes a folder of its own and a seed, and 20 minutes at most.
 Proof = Callable[[Path, int], list[Result]]
 PROOFS: dict[str, Proof] = {
     "bodies": bodies.prove,
     "fuzz": fuzz.prove,
+    "poison": poison.prove,
 }
 
 

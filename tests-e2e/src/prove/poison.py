@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,7 +21,7 @@ from typing import Any
 import psycopg2
 from redis import Redis
 
-from bench.results import Goal, Result, table
+from bench.results import Goal, Result
 from contracts import redis_keys
 from native.ports import Ports
 from native.waiting import wait_until
@@ -156,11 +155,11 @@ class Proof:
         )
         return time.monotonic() - began
 
-    def mixed(self) -> list[Result]:
+    def mixed(self, seed: int) -> list[Result]:
         """Send good and poison entries together."""
         self.execute(_REFUSAL)
         entries = self.traffic.good(GOOD)
-        chance = random.Random(20)
+        chance = random.Random(seed)
         for number in range(POISON):
             poison = KINDS[number % len(KINDS)](1_000_000 + number)
             entries.insert(chance.randrange(len(entries)), (None, poison))
@@ -207,10 +206,9 @@ class Proof:
         return None if row is None else row[0]
 
 
-def prove(outage_seconds: float = OUTAGE_SECONDS) -> list[Result]:
+def prove(folder: Path, seed: int, outage_seconds: float = OUTAGE_SECONDS) -> list[Result]:
     """Return what was measured; takes three outages and about two minutes."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="prove-poison-")))
         server = stack.enter_context(running_server())
         server.cluster.ensure_database(_DATABASE)
         redis_server = stack.enter_context(RedisServer(folder))
@@ -219,7 +217,7 @@ def prove(outage_seconds: float = OUTAGE_SECONDS) -> list[Result]:
         wait_until(lambda: redis.exists(redis_keys.EVENT_STREAM), within=60, what="the worker works")
         proof = Proof(server, redis)
         return [
-            *proof.mixed(),
+            *proof.mixed(seed),
             *proof.outage("down", server.stop, server.start, outage_seconds),
             *proof.outage("hung", server.freeze, server.thaw, outage_seconds),
             *proof.outage("full", lambda: proof.execute(_FULL), lambda: proof.execute(_ROOM), outage_seconds),
@@ -242,9 +240,3 @@ def _worker(redis_url: str, database_url: str, folder: Path) -> Iterator[None]:
             # A thread that waits for the database would hold up its end.
             process.kill()
             process.wait()
-
-
-if __name__ == "__main__":
-    results = prove()
-    sys.stdout.write(table(results) + "\n")
-    sys.exit(0 if all(result.ok for result in results) else 1)
