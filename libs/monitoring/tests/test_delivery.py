@@ -1,15 +1,19 @@
 """Events reach the collector and signals the gateway, each whatever happens to the other."""
 
+import json
 import logging
 import time
+from collections.abc import Sequence
 
 import pytest
 import sentry_sdk
 
 import monitoring
-from contracts.signals import SignalBatch
+from contracts.signals import AlertSignal, RejectedSignal, SignalReceipt
 from monitoring import MonitoringSettings
+from monitoring.outbox import Delivered, Unavailable
 from monitoring.process import counters
+from monitoring.signals import GatewaySink, LocalSink
 from monitoring.testing import captured
 from testkit.stand_in import StandIn
 
@@ -55,7 +59,7 @@ def test_a_signal_is_what_the_contract_says(on: StandIn) -> None:
     with monitoring.facts(request_id="req_1"):
         event_id = report()
     monitoring.flush(5)
-    (signal,) = SignalBatch.model_validate({"signals": on.signals}).signals
+    (signal,) = map(AlertSignal.model_validate, on.signals)
     assert on.authorizations == ["Bearer gateway-token-canary"]
     assert signal.model_dump(exclude={"signal_id", "first_seen", "last_seen"}) == {
         "event_id": event_id,
@@ -157,7 +161,7 @@ def test_alerts_go_out_while_the_collector_is_broken(on: StandIn, until, mode: s
     assert on.events == []
 
 
-@pytest.mark.parametrize("mode", ["down", "hang", "429", "500", "garbage"])
+@pytest.mark.parametrize("mode", ["down", "hang", "429", "500", "garbage", "page"])
 def test_events_are_collected_while_the_gateway_is_broken(on: StandIn, until, mode: str) -> None:
     on.gateway_mode = mode
     report()
@@ -168,8 +172,7 @@ def test_events_are_collected_while_the_gateway_is_broken(on: StandIn, until, mo
 @pytest.mark.parametrize("mode", ["down", "429", "500", "502", "403", "garbage", "page"])
 def test_what_was_not_taken_is_sent_again_with_its_id_and_the_time_of_sending(on: StandIn, until, mode: str) -> None:
     on.mode = mode
-    # A gateway's page with status 200 cannot be told from its answer: what counts there is the status.
-    on.gateway_mode = mode if mode != "page" else "500"
+    on.gateway_mode = mode
     ids = [report(str(number)) for number in range(20)]
     until(lambda: counters()["events_spooled"] and counters()["signals_spooled"])
     assert on.events == []
@@ -187,6 +190,62 @@ def test_what_was_not_taken_is_sent_again_with_its_id_and_the_time_of_sending(on
 
 def _iso(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1e6):06d}Z"
+
+
+@pytest.mark.parametrize("as_a_batch", [False, True])
+def test_a_signal_that_the_gateway_rejects_is_counted_logged_and_holds_up_no_other(
+    on: StandIn, until, caplog: pytest.LogCaptureFixture, as_a_batch: bool
+) -> None:
+    """Also by a gateway of an older release, which refuses the whole batch."""
+    on.refused_parts, on.refuses_batches = frozenset({"3", "7"}), as_a_batch
+    on.gateway_mode = "503"
+    for number in range(10):
+        report(str(number))
+    until(lambda: counters()["signals_spooled"])
+    on.gateway_mode = "ok"
+    until(lambda: counters()["signals_rejected"] == 2)
+    until(lambda: len(on.signals) == 8)
+    requests = on.requests
+    monitoring.flush(5)
+    assert on.requests == requests
+    assert caplog.text.count("of the signals was rejected for good: ") == 2
+
+
+def test_a_spooled_signal_that_is_none_does_not_block_the_others_of_the_gateways_own() -> None:
+    taken: list[AlertSignal] = []
+
+    def take(signals: Sequence[AlertSignal]) -> SignalReceipt:
+        taken.extend(signals)
+        rejected = [RejectedSignal(signal_id=each.signal_id, reason="no") for each in signals if each.message == "no"]
+        return SignalReceipt(accepted=len(signals) - len(rejected), duplicates=0, rejected=rejected)
+
+    whole = {
+        "signal_id": "1",
+        "kind": "fired",
+        "monitoring_point": "api.unhandled",
+        "fingerprint": ["api"],
+        "level": "error",
+        "category": "api",
+        "service": "tested",
+        "environment": "test",
+        "message": "yes",
+        "first_seen": "2026-01-01T00:00:00Z",
+        "last_seen": "2026-01-01T00:00:00Z",
+    }
+    payloads = [whole, whole | {"signal_id": "2", "level": "loud"}, whole | {"signal_id": "3", "message": "no"}]
+    outcome = LocalSink(take).deliver([*(json.dumps(each).encode() for each in payloads), b'{"signal_', b"[" * 10_000])
+    assert isinstance(outcome, Delivered)
+    assert outcome.rejected.keys() == {1, 2, 3, 4}
+    assert outcome.rejected[1].startswith("level: ")
+    assert [each.signal_id for each in taken] == ["1", "3"]
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("²", None), ("9" * 5000, None), ("-1", None)])
+def test_a_retry_after_that_is_no_number_of_seconds_is_ignored(on: StandIn, header: str, seconds: float | None) -> None:
+    on.gateway_mode = "503"
+    on.headers = {"Retry-After": header}
+    outcome = GatewaySink(on.url, None).deliver([b"{}"])
+    assert outcome == Unavailable("HTTP 503", seconds)
 
 
 def test_what_the_collector_refuses_for_good_does_not_block_the_rest(on: StandIn, until) -> None:

@@ -98,6 +98,51 @@ def test_one_refused_payload_does_not_take_its_batch_with_it(bench: Bench) -> No
     assert (bench.counters.events_delivered, bench.counters.events_rejected) == (2, 1)
 
 
+def test_payloads_that_are_refused_are_found_by_halving() -> None:
+    bench = Bench(batch=64)
+    for number in range(64):
+        bench.outbox.put(f"k{number}", b"never" if number == 40 else b"%d" % number)
+    bench.start()
+    assert bench.outbox.flush(5)
+    assert (bench.counters.events_delivered, bench.counters.events_rejected) == (63, 1)
+    assert len(bench.receiver.batches) == 1 + 2 * 6
+    bench.outbox.close(0)
+
+
+def test_a_receiver_that_goes_away_while_its_refusal_is_looked_for_is_left_alone_until_the_next_try() -> None:
+    bench = Bench(batch=8)
+    answers: list[Outcome] = [Rejected("no"), Unavailable("down")]
+    asked: list[int] = []
+
+    def deliver(payloads: Sequence[bytes], /) -> Outcome:
+        asked.append(len(payloads))
+        return answers.pop(0) if answers else Delivered()
+
+    outbox = Outbox("events", MemoryStore(), deliver, bench.counters, batch=8)
+    for number in range(8):
+        outbox.put(f"k{number}", b"x")
+    outbox.start()
+    assert outbox.flush(5)
+    assert asked == [8, 4, 8]
+    assert bench.counters.events_delivered == 8
+    outbox.close(0)
+
+
+def test_what_a_receiver_rejects_of_a_batch_is_counted_logged_and_not_sent_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(batch=3)
+    bench.receiver.outcome = Delivered({1: "level: unknown"})
+    for number in range(3):
+        bench.outbox.put(f"k{number}", b"%d" % number)
+    bench.start()
+    assert bench.outbox.flush(5)
+    assert bench.receiver.batches == [3]
+    assert (bench.counters.events_delivered, bench.counters.events_rejected) == (2, 1)
+    assert "k1 of the events was rejected for good: level: unknown" in caplog.text
+    bench.outbox.close(0)
+
+
 def test_a_receiver_that_raises_is_asked_again(bench: Bench, until) -> None:
     def fail(payloads: Sequence[bytes], /) -> Outcome:
         if not bench.receiver.called.is_set():

@@ -21,6 +21,7 @@ from notification_gateway.own_signals import OwnSignals
 from notification_gateway.settings import Settings
 from notification_gateway.signals import endpoints as signals
 from notification_gateway.silences import endpoints as silences
+from notification_gateway.storage import UnstorableError
 from notification_gateway.webhooks import alertmanager, sentry
 from servicekit.app import base_app
 from servicekit.problems import answer
@@ -43,13 +44,18 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app = base_app("recsys-notification-gateway", "Notification gateway", lifespan=lifespan, description=DESCRIPTION)
     app.exception_handler(DBAPIError)(_database_failed)
     app.exception_handler(PoolTimeoutError)(_database_failed)
+    app.exception_handler(UnstorableError)(_unstorable)
     app.include_router(signals.router(gateway.intake, settings.gateway_token, gateway.metrics))
     app.include_router(incidents.router(gateway.storage))
     app.include_router(acknowledgements.router(gateway.acknowledgements, gateway.links, settings.admin_token, clock))
     app.include_router(silences.router(gateway.storage, settings.admin_token, clock))
     app.include_router(notify.router(gateway.storage, settings.gateway_token, clock, gateway.wake))
-    app.include_router(alertmanager.router(gateway.intake, settings.gateway_token, settings.environment, clock))
-    app.include_router(sentry.router(gateway.intake, settings.sentry_webhook_secret, settings.environment, clock))
+    app.include_router(
+        alertmanager.router(gateway.intake, settings.gateway_token, settings.environment, clock, gateway.metrics)
+    )
+    app.include_router(
+        sentry.router(gateway.intake, settings.sentry_webhook_secret, settings.environment, clock, gateway.metrics)
+    )
     sessions = Sessions(settings.admin_token)
     app.include_router(dashboard_changes.router(gateway.storage, sessions, gateway.acknowledgements, clock))
     app.include_router(dashboard.router(gateway.storage, gateway.page, sessions, clock))
@@ -61,3 +67,7 @@ async def _database_failed(request: Request, error: Exception) -> Response:
     _log.error("the database failed under %s: %s", request.url.path, type(error).__name__)
     detail = "The database does not answer, so nothing was stored. Send it again later."
     return answer(request, 503, detail, headers={"Retry-After": "5"})
+
+
+async def _unstorable(request: Request, error: Exception) -> Response:
+    return answer(request, 422, f"The request {error}. Nothing was stored.")

@@ -4,6 +4,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from monitoring.prometheus import MonitoringCollector
 
+# The field of what can be read and not be stored.
+UNSTORABLE = "unstorable"
+
 
 class Metrics:
     """Counters and histograms for `/metrics`."""
@@ -12,6 +15,12 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.registry.register(MonitoringCollector())
         self.signals = Counter("gateway_signals", "Alert signals by outcome", ["outcome"], registry=self.registry)
+        self.rejected = Counter(
+            "gateway_rejected",
+            "Signals and alerts that could not be read, by where they came in and the field at fault",
+            ["source", "field"],
+            registry=self.registry,
+        )
         self.deliveries = Counter(
             "gateway_deliveries", "Notifications by channel and outcome", ["channel", "outcome"], registry=self.registry
         )

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from contracts.signals import AlertSignal
+from contracts.signals import AlertSignal, SignalReceipt
 
-Accept = Callable[[Sequence[AlertSignal]], object]
+Accept = Callable[[Sequence[AlertSignal]], SignalReceipt]
 
 
 class NotConnectedError(RuntimeError):
@@ -25,8 +25,8 @@ class OwnSignals:
         """Pass nothing on any more."""
         self._accept = None
 
-    def __call__(self, signals: Sequence[AlertSignal]) -> None:
-        """Take signals; raises `NotConnectedError` while there is nobody to take them."""
+    def __call__(self, signals: Sequence[AlertSignal]) -> SignalReceipt:
+        """Take signals and return their receipt; raises `NotConnectedError` while there is nobody to take them."""
         if self._accept is None:
             raise NotConnectedError("the gateway's intake is not open")
-        self._accept(signals)
+        return self._accept(signals)

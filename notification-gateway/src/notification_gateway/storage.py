@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, Table, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError, StatementError
 
 from notification_gateway.tables import SCHEMA
 from servicekit.background import report_failure
@@ -16,6 +16,10 @@ from servicekit.database import migrate, open_database
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Held while incidents are judged: signals of one incident must meet in order.
 INCIDENTS = "incidents"
+
+
+class UnstorableError(ValueError):
+    """The fault lies in the data, not in the database: refuse the request, or this part of the batch."""
 
 
 class Storage:
@@ -38,13 +42,13 @@ class Storage:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection for a consistent look."""
-        with self._engine.connect() as connection:
+        with _telling_data_faults(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give a connection in a transaction that commits at the end of the block."""
-        with self._engine.begin() as connection:
+        with _telling_data_faults(), self._engine.begin() as connection:
             if connection.dialect.name == "sqlite":
                 # Otherwise a transaction that reads first cannot become a writer's beside another.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -73,6 +77,25 @@ def isolated(connection: Connection, loop: str) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one row
         report_failure(loop, error)
+
+
+@contextmanager
+def _telling_data_faults() -> Iterator[None]:
+    """Tell values that no column takes from a database that fails: drivers and SQLAlchemy mix them up."""
+    try:
+        yield
+    except (DataError, UnicodeError, OverflowError) as error:
+        raise UnstorableError(_describe(error)) from error
+    except StatementError as error:
+        # A value that fails on its way to the driver; everything that the driver says is a DBAPIError.
+        if isinstance(error, DBAPIError):
+            raise
+        raise UnstorableError(_describe(error)) from error
+
+
+def _describe(error: Exception) -> str:
+    original = error.orig if isinstance(error, StatementError) else error
+    return f"holds a value that the database can't store ({type(original).__name__})"
 
 
 def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:

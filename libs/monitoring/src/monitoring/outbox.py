@@ -4,8 +4,8 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from monitoring.metrics import Counters
@@ -25,11 +25,15 @@ TRIES_IN_ORDER = 5
 MAX_MISSES = 16
 # How often the store is asked for what dead processes left, and ages are checked.
 HOUSEKEEPING_SECONDS = 15.0
+# Of the time that a stored name begins with, in microseconds.
+STAMP_DIGITS = 17
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The other side has it."""
+    """The other side has it, except the payloads whose positions are in `rejected`, each with its reason."""
+
+    rejected: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +205,7 @@ class Outbox:
             return self._stamp
 
     def _stored(self, key: str, payload: bytes, held: _Entry | None = None) -> _Entry:
-        name = held.item.name if held is not None else f"{self._next_stamp():017d}-{key}"
+        name = held.item.name if held is not None else f"{self._next_stamp():0{STAMP_DIGITS}d}-{key}"
         try:
             self._store.write(name, payload)
         except OSError as error:
@@ -249,7 +253,8 @@ class Outbox:
         entry.in_flight = True
         return entry
 
-    def _send(self, batch: list[tuple[str, _Entry]]) -> None:
+    def _send(self, batch: list[tuple[str, _Entry]]) -> bool:
+        """Send, and isolate by halving what the other side rejects; False when it is unavailable."""
         loaded = [(key, entry, entry.store.read(entry.item.name)) for key, entry in batch]
         for key, entry, payload in loaded:
             if payload is None:
@@ -257,22 +262,27 @@ class Outbox:
         payloads = [payload for _, _, payload in loaded if payload is not None]
         present = [(key, entry) for key, entry, payload in loaded if payload is not None]
         if not payloads:
-            return
+            return True
         match self._outcome(payloads):
-            case Delivered():
-                self._succeeded(present)
+            case Delivered(rejected):
+                for position, reason in rejected.items():
+                    self._rejected(*present[position], reason)
+                self._succeeded([each for position, each in enumerate(present) if position not in rejected])
             case Rejected(reason) if len(present) == 1:
-                _log.warning("one of the %s was refused for good: %s", self._name, reason)
-                self._forget(*present[0])
-                self._counters.add(f"{self._name}_rejected")
+                self._rejected(*present[0], reason)
             case Rejected():
                 # One bad payload must not take the others of its batch with it.
-                for each in present:
-                    self._send([each])
+                middle = len(present) // 2
+                if not self._send(present[:middle]):
+                    self._let_go(present[middle:])
+                    return False
+                return self._send(present[middle:])
             case Unavailable(reason, retry_after):
                 self._failed(present, reason, retry_after)
+                return False
             case Failed(reason):
                 self._broke(present, reason)
+        return True
 
     def _broke(self, batch: list[tuple[str, _Entry]], reason: str) -> None:
         self._misses += 1
@@ -329,9 +339,8 @@ class Outbox:
             self._delay = self._retry_at = 0.0
 
     def _failed(self, batch: list[tuple[str, _Entry]], reason: str, retry_after: float | None) -> None:
+        self._let_go(batch)
         with self._changed:
-            for _, entry in batch:
-                entry.in_flight = False
             waiting = [entry for entry in self._ready.values() if not entry.waited]
             for entry in waiting:
                 entry.waited = True
@@ -343,6 +352,16 @@ class Outbox:
             self._failures += 1
             self._changed.notify_all()
         self._counters.add(f"{self._name}_spooled", len(waiting))
+
+    def _rejected(self, key: str, entry: _Entry, reason: str) -> None:
+        _log.warning("%s of the %s was rejected for good: %s", key, self._name, reason)
+        self._forget(key, entry)
+        self._counters.add(f"{self._name}_rejected")
+
+    def _let_go(self, batch: list[tuple[str, _Entry]]) -> None:
+        with self._changed:
+            for _, entry in batch:
+                entry.in_flight = False
 
     def _forget(self, key: str, entry: _Entry) -> None:
         entry.store.remove(entry.item.name)
@@ -388,4 +407,4 @@ class Outbox:
 
 def _created(entry: _Entry) -> float:
     stamp = entry.item.name.partition("-")[0]
-    return int(stamp) / 1e6 if stamp.isdigit() else 0.0
+    return int(stamp) / 1e6 if stamp.isascii() and stamp.isdigit() and len(stamp) <= STAMP_DIGITS else 0.0

@@ -1,5 +1,6 @@
 """The way to the notification gateway: every report and every recovery becomes an alert signal."""
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import NAMESPACE_OID, uuid4, uuid5
@@ -7,7 +8,7 @@ from uuid import NAMESPACE_OID, uuid4, uuid5
 import urllib3
 from pydantic import ValidationError
 
-from contracts.signals import AlertSignal
+from contracts.signals import AlertSignal, SignalReceipt, UnreadableSignal, read_signal
 from monitoring.outbox import Delivered, Failed, Outbox, Outcome, Rejected, Unavailable
 from monitoring.reports import Report
 
@@ -15,7 +16,10 @@ CONNECT_TIMEOUT_SECONDS = 2.0
 READ_TIMEOUT_SECONDS = 5.0
 BATCH = 100
 
-SignalSink = Callable[[Sequence[AlertSignal]], None]
+# Takes signals in place of the gateway; what it returns says which of them it will never take.
+SignalSink = Callable[[Sequence[AlertSignal]], SignalReceipt | None]
+# Eleven days; the outbox waits for minutes at most.
+MAX_RETRY_AFTER_DIGITS = 6
 _TAKEN = range(200, 300)
 _FINAL = frozenset({400, 413, 422})
 _BROKE = 500
@@ -40,14 +44,13 @@ class GatewaySink:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return Unavailable(f"{type(error).__name__}: {error}")
         if response.status in _TAKEN:
-            return Delivered()
+            return _delivered(response.data, payloads)
         reason = f"HTTP {response.status}"
         if response.status in _FINAL:
             return Rejected(reason)
         if response.status == _BROKE:
             return Failed(reason)
-        after = response.headers.get("Retry-After", "")
-        return Unavailable(reason, float(after) if after.isdigit() else None)
+        return Unavailable(reason, _seconds(response.headers.get("Retry-After", "")))
 
 
 class LocalSink:
@@ -58,12 +61,45 @@ class LocalSink:
 
     def deliver(self, payloads: Sequence[bytes]) -> Outcome:
         """Pass the signals on; if the function raises, they are passed again later."""
-        try:
-            signals = [AlertSignal.model_validate_json(payload) for payload in payloads]
-        except ValidationError as error:
-            return Rejected(f"{error.error_count()} errors in a stored signal")
-        self._sink(signals)
-        return Delivered()
+        read = [_read(payload) for payload in payloads]
+        unreadable = {at: each.reason for at, each in enumerate(read) if isinstance(each, UnreadableSignal)}
+        signals = [each for each in read if isinstance(each, AlertSignal)]
+        receipt = self._sink(signals) if signals else None
+        return Delivered(unreadable | _rejected(receipt, payloads))
+
+
+def _delivered(answer: bytes, payloads: Sequence[bytes]) -> Outcome:
+    try:
+        receipt = SignalReceipt.model_validate_json(answer)
+    except ValidationError:
+        # A login page, or a proxy that answers for itself.
+        return Unavailable("the answer is not a gateway's")
+    return Delivered(_rejected(receipt, payloads))
+
+
+def _rejected(receipt: SignalReceipt | None, payloads: Sequence[bytes]) -> dict[int, str]:
+    """Return the reasons by the positions of the payloads that were rejected."""
+    if receipt is None or not receipt.rejected:
+        return {}
+    reasons = {each.signal_id: each.reason for each in receipt.rejected}
+    ids = map(_signal_id, payloads)
+    return {at: reasons[signal_id] for at, signal_id in enumerate(ids) if signal_id in reasons}
+
+
+def _signal_id(payload: bytes) -> str | None:
+    return _read(payload).signal_id
+
+
+def _read(payload: bytes) -> AlertSignal | UnreadableSignal:
+    try:
+        return read_signal(json.loads(payload))
+    except (ValueError, RecursionError) as error:
+        return UnreadableSignal(None, "", f"not JSON ({type(error).__name__})")
+
+
+def _seconds(text: str) -> float | None:
+    is_number = text.isascii() and text.isdigit() and len(text) <= MAX_RETRY_AFTER_DIGITS
+    return float(text) if is_number else None
 
 
 class SignalPath:

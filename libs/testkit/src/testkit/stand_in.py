@@ -21,6 +21,9 @@ class StandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.mode = "ok"
         self.gateway_mode = "ok"
+        # Signals with such a fingerprint part are rejected: alone, or with their batch as by an older gateway.
+        self.refused_parts: frozenset[str] = frozenset()
+        self.refuses_batches = False
         self.headers: dict[str, str] = {}
         self.bodies: list[bytes] = []
         self.envelope_headers: list[dict[str, Any]] = []
@@ -89,9 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.bodies.append(body)
         if signals:
             self.server.authorizations.append(self.headers.get("Authorization"))
-            taken = json.loads(body)["signals"]
-            self.server.signals += taken
-            self._answer(202, json.dumps({"accepted": len(taken), "duplicates": 0}).encode())
+            self._take_signals(json.loads(body)["signals"])
             return
         header, item, rest = body.split(b"\n", 2)
         payload = json.loads(rest.partition(b"\n")[0])
@@ -102,6 +103,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.events.append(payload)
             self.server.arrivals.append(time.monotonic())
         self._answer(200, json.dumps({"id": payload["event_id"]}).encode())
+
+    def _take_signals(self, sent: list[dict[str, Any]]) -> None:
+        refused = [each for each in sent if self.server.refused_parts.intersection(each["fingerprint"])]
+        if refused and self.server.refuses_batches:
+            self._answer(422, b"{}")
+            return
+        taken = [each for each in sent if each not in refused]
+        self.server.signals += taken
+        receipt: dict[str, Any] = {"accepted": len(taken), "duplicates": 0}
+        if refused:
+            receipt["rejected"] = [{"signal_id": each["signal_id"], "reason": "fingerprint: no"} for each in refused]
+        self._answer(202, json.dumps(receipt).encode())
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import HTMLResponse
 
 from contracts.query_values import WholeNumber
+from contracts.text import TypedText
 from notification_gateway.acknowledgements.service import Acknowledgements
 from notification_gateway.incidents.model import Incident
 from notification_gateway.messages.links import Links
@@ -21,7 +22,7 @@ from servicekit.routing import ApiRouter
 IncidentId = Annotated[int, WholeNumber(1), Path(description="The incident's id")]
 Until = Annotated[int, WholeNumber(0, 2**40), Query(description="When the link ends (Unix seconds)")]
 Signature = Annotated[str, Query(max_length=64, description="As it stands in the message")]
-Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]*$", examples=["li.wei"])]
+Name = Annotated[str, TypedText(128, min_chars=1), Field(examples=["li.wei"])]
 # Nothing is loaded, and the address, which is a permission, goes nowhere.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",

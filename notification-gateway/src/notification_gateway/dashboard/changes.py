@@ -5,21 +5,24 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Form, Request
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from contracts.query_values import WholeNumber
+from contracts.text import TypedText
 from notification_gateway.acknowledgements.service import Acknowledgements
 from notification_gateway.dashboard import session
 from notification_gateway.dashboard.session import SessionGuard, Sessions
 from notification_gateway.silences import queries as silences
-from notification_gateway.silences.model import Matcher
+from notification_gateway.silences.model import NewMatcher
 from notification_gateway.storage import Storage
+from notification_gateway.unreadable import first_problem
 from servicekit.bodies import MAX_FORM_BYTES
 from servicekit.problems import ProblemError
 from servicekit.routing import LenientRouter
 
-_Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
+_Text = Annotated[str, TypedText(1000)]
+_By = Annotated[str, TypedText(128, min_chars=1)]
 
 
 class SilenceForm(BaseModel):
@@ -29,17 +32,17 @@ class SilenceForm(BaseModel):
     service: _Text = ""
     category: _Text = ""
     minutes: Annotated[int, WholeNumber(1, 30 * 24 * 60)] = 60
-    reason: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
-    by: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00]*$")]
+    reason: Annotated[str, TypedText(1000, min_chars=1)]
+    by: _By
 
-    def matcher(self) -> Matcher:
+    def matcher(self) -> NewMatcher:
         """Return what is silenced; raises `ProblemError`."""
         parts = [part.strip() for part in self.fingerprint.split("/") if part.strip()]
         named = {"fingerprint": parts or None, "service": self.service or None, "category": self.category or None}
         try:
-            return Matcher.model_validate(named)
+            return NewMatcher.model_validate(named)
         except ValidationError as error:
-            raise ProblemError(422, "name at least one of fingerprint, service, category") from error
+            raise ProblemError(422, first_problem(error)) from error
 
 
 def router(
@@ -68,7 +71,7 @@ def router(
     @routes.post("/incidents/{incident_id}/acknowledge", dependencies=guard, max_body_size=MAX_FORM_BYTES)
     def post_acknowledge(
         incident_id: Annotated[int, WholeNumber(1)],
-        by: Annotated[str, Form(min_length=1, max_length=128, pattern=r"^[^\x00]*$")],
+        by: Annotated[_By, Form()],
         back: Annotated[str, Form()] = "",
     ) -> Response:
         acknowledgements.acknowledge(incident_id, by)

@@ -25,7 +25,8 @@ class Sessions:
 
     def begin(self, token: str, now: datetime) -> str | None:
         """Return a cookie for the right token, or None."""
-        if not hmac.compare_digest(token.encode(), self._token):
+        # A form may name an encoding that yields half a surrogate pair.
+        if not hmac.compare_digest(token.encode(errors="surrogatepass"), self._token):
             return None
         until = str(int((now + LIFE).timestamp()))
         return f"{until}.{self._sign(until)}"

@@ -7,14 +7,20 @@ from datetime import datetime
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from notification_gateway.incidents.model import QUIET, History, Incident
+from notification_gateway.stored import tags_of, texts_of
 from notification_gateway.tables import incidents
 
 _COLUMNS = [incidents.c[each.name] for each in fields(Incident)]
 
 
 def of_row(row: RowMapping) -> Incident:
-    """Return the incident of a row whose columns include all of the table's."""
-    return Incident(**{each.name: row[each.name] for each in fields(Incident)})
+    """Return the incident of a row whose columns include all of the table's.
+
+    It is never refused: an open incident that nobody could read would keep its successors out.
+    """
+    values = {each.name: row[each.name] for each in fields(Incident)}
+    lists = {name: texts_of(values[name]) for name in ("fingerprint", "request_ids", "notified")}
+    return Incident(**values | lists | {"tags": tags_of(values["tags"])})
 
 
 def newest_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Incident]:

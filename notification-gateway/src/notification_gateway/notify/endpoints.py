@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from contracts.text import TypedText
 from notification_gateway.messages.notice import Line, Notice
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import NewNotification
@@ -15,17 +16,15 @@ from servicekit.bearer import bearer_guard
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
-_Text = r"^[^\x00]*$"
-
 
 class NotifyRequest(BaseModel):
     """A message; with an `idempotency_key` the same one is sent once."""
 
     model_config = ConfigDict(extra="forbid")
 
-    title: Annotated[str, Field(min_length=1, max_length=200, pattern=_Text)]
-    text: Annotated[str, Field(max_length=8000, pattern=_Text)] = ""
-    sender: Annotated[str, Field(max_length=64, pattern=_Text, examples=["nightly-backup"])] = ""
+    title: Annotated[str, TypedText(200, min_chars=1)]
+    text: Annotated[str, TypedText(8000)] = ""
+    sender: Annotated[str, TypedText(64), Field(examples=["nightly-backup"])] = ""
     channel: Literal["weixin", "email"] = "weixin"
     idempotency_key: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")] = None
 

@@ -2,8 +2,8 @@
 
 from pydantic import SecretStr
 
-from contracts.signals import SignalBatch, SignalReceipt
-from notification_gateway.metrics import Metrics
+from contracts.signals import AlertSignal, RejectedSignal, SignalBatch, SignalReceipt, UnreadableSignal, read_signal
+from notification_gateway.metrics import UNSTORABLE, Metrics
 from notification_gateway.signals.intake import Intake
 from servicekit.bearer import bearer_guard
 from servicekit.bodies import MIB
@@ -26,10 +26,20 @@ def router(intake: Intake, token: SecretStr, metrics: Metrics) -> ApiRouter:
         max_body_size=MAX_BODY_BYTES,
     )
     def post_signals(batch: SignalBatch) -> SignalReceipt:
-        """Take alert signals. They are stored when this answers; the same signal_id counts once."""
-        receipt = intake.accept(batch.signals)
+        """Take alert signals. They are stored when this answers; the same signal_id counts once.
+
+        Each is judged by itself: one that can't be read is rejected with its reason, and the others are taken.
+        """
+        read = [read_signal(each) for each in batch.signals]
+        unreadable = [each for each in read if isinstance(each, UnreadableSignal)]
+        receipt = intake.accept([each for each in read if isinstance(each, AlertSignal)])
+        for each in unreadable:
+            metrics.rejected.labels("signals", each.field).inc()
+        metrics.rejected.labels("signals", UNSTORABLE).inc(len(receipt.rejected))
+        rejected = [RejectedSignal(signal_id=each.signal_id, reason=each.reason) for each in unreadable]
         metrics.signals.labels("accepted").inc(receipt.accepted)
         metrics.signals.labels("duplicate").inc(receipt.duplicates)
-        return receipt
+        metrics.signals.labels("rejected").inc(len(unreadable) + len(receipt.rejected))
+        return receipt.model_copy(update={"rejected": rejected + receipt.rejected})
 
     return routes

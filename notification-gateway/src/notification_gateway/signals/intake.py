@@ -1,13 +1,13 @@
 """Takes signals: stores them, judges them, and writes down who must be told, all in one transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from contracts.signals import AlertSignal, SignalReceipt
+from contracts.signals import AlertSignal, RejectedSignal, SignalReceipt
 from notification_gateway.incidents import queries as incidents
 from notification_gateway.incidents.book import IncidentBook
 from notification_gateway.incidents.model import incident_key
@@ -17,11 +17,16 @@ from notification_gateway.policy.matching import Subject
 from notification_gateway.policy.model import Policy
 from notification_gateway.signals.occurrences import Occurrences
 from notification_gateway.silences import queries as silences
-from notification_gateway.storage import INCIDENTS, Storage
+from notification_gateway.storage import INCIDENTS, Storage, UnstorableError
 from notification_gateway.tables import signals as signals_table
 
 OLDEST = timedelta(days=365)
-_TEXTS = ("message", "monitoring_point", "category", "service", "environment")
+# One transaction holds the lock that every other signal waits for.
+MAX_PER_TRANSACTION = 250
+
+
+def nothing_first(_connection: Connection) -> None:
+    """Do nothing before the signals are stored."""
 
 
 class Intake:
@@ -42,16 +47,36 @@ class Intake:
         self._on_stored = on_stored
 
     def accept(
-        self, signals: Sequence[AlertSignal], first: Callable[[Connection], None] = lambda _: None
+        self, signals: Sequence[AlertSignal], first: Callable[[Connection], None] = nothing_first
     ) -> SignalReceipt:
-        """Take a batch; on return it is stored. Raises `sqlalchemy.exc.SQLAlchemyError` when it is not.
+        """Take a batch; on return it is stored, but for what of it can't be.
 
-        `first` is done in the same transaction; what it raises keeps the batch out.
+        `first` is done in the transaction of the first signals; what it raises keeps them out. Raises
+        `sqlalchemy.exc.SQLAlchemyError` when the database fails; what was stored until then is harmless to repeat.
         """
         now = self._clock()
+        parts = [signals[at : at + MAX_PER_TRANSACTION] for at in range(0, len(signals), MAX_PER_TRANSACTION)] or [()]
+        return _sum(self._accept(part, now, nothing_first if number else first) for number, part in enumerate(parts))
+
+    def _accept(
+        self, signals: Sequence[AlertSignal], now: datetime, first: Callable[[Connection], None]
+    ) -> SignalReceipt:
+        try:
+            return self._store(signals, now, first)
+        except UnstorableError as error:
+            if len(signals) <= 1:
+                rejected = [RejectedSignal(signal_id=each.signal_id, reason=str(error)) for each in signals]
+                return SignalReceipt(accepted=0, duplicates=0, rejected=rejected)
+        # One bad signal must not take the others with it.
+        middle = len(signals) // 2
+        return _sum([self._accept(signals[:middle], now, first), self._accept(signals[middle:], now, nothing_first)])
+
+    def _store(
+        self, signals: Sequence[AlertSignal], now: datetime, first: Callable[[Connection], None]
+    ) -> SignalReceipt:
         with self._storage.alone(INCIDENTS) as connection:
             first(connection)
-            fresh = [_storable(signal, now) for signal in _unknown(connection, signals)]
+            fresh = [_in_reach(signal, now) for signal in _unknown(connection, signals)]
             if fresh:
                 self._judge(connection, fresh, now)
         if fresh:
@@ -101,19 +126,19 @@ def _unknown(connection: Connection, signals: Sequence[AlertSignal]) -> list[Ale
     return list(reversed(by_id.values()))
 
 
-def _storable(signal: AlertSignal, now: datetime) -> AlertSignal:
-    """Return the signal as the database takes it: no NUL characters, no times that nobody can have seen."""
+def _sum(receipts: Iterable[SignalReceipt]) -> SignalReceipt:
+    total = SignalReceipt(accepted=0, duplicates=0)
+    for each in receipts:
+        total = SignalReceipt(
+            accepted=total.accepted + each.accepted,
+            duplicates=total.duplicates + each.duplicates,
+            rejected=[*total.rejected, *each.rejected],
+        )
+    return total
+
+
+def _in_reach(signal: AlertSignal, now: datetime) -> AlertSignal:
+    """Return the signal without times that nobody can have seen."""
     last_seen = min(max(signal.last_seen, now - OLDEST), now)
-    changes: dict[str, Any] = {
-        "last_seen": last_seen,
-        "first_seen": min(max(signal.first_seen, now - OLDEST), last_seen),
-    }
-    if "\\u0000" in signal.model_dump_json():
-        changes |= {name: _clean(getattr(signal, name)) for name in _TEXTS}
-        changes |= {name: [_clean(part) for part in getattr(signal, name)] for name in ("fingerprint", "request_ids")}
-        changes["tags"] = {_clean(name): _clean(value) for name, value in signal.tags.items()}
-    return signal.model_copy(update=changes)
-
-
-def _clean(text: str) -> str:
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    first_seen = min(max(signal.first_seen, now - OLDEST), last_seen)
+    return signal.model_copy(update={"last_seen": last_seen, "first_seen": first_seen})

@@ -2,20 +2,23 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated
 
 from fastapi import Path
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from contracts.moments import Moment
 from contracts.query_values import WholeNumber
+from contracts.text import TypedText
 from notification_gateway.silences import queries
-from notification_gateway.silences.model import Matcher, Silence
+from notification_gateway.silences.model import NewMatcher, Silence
 from notification_gateway.storage import Storage
 from servicekit.bearer import bearer_guard
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
 
 MAX_LENGTH = timedelta(days=30)
+MAX_AHEAD = timedelta(days=365)
 
 
 class NewSilence(BaseModel):
@@ -23,19 +26,13 @@ class NewSilence(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    matcher: Matcher
-    starts_at: AwareDatetime | None = None
+    matcher: NewMatcher
+    starts_at: Annotated[Moment | None, Field(description="At most a year ahead")] = None
     minutes: Annotated[
         int, Field(strict=True, ge=1, le=MAX_LENGTH // timedelta(minutes=1), description="At most 30 days")
     ]
-    reason: Annotated[str, Field(min_length=1, max_length=1000, examples=["planned upgrade of Redis"])]
-    created_by: Annotated[str, Field(min_length=1, max_length=128)]
-
-    @model_validator(mode="after")
-    def _is_text(self) -> Self:
-        if "\0" in self.reason + self.created_by:
-            raise ValueError("reason and created_by must not hold NUL characters")
-        return self
+    reason: Annotated[str, TypedText(1000, min_chars=1), Field(examples=["planned upgrade of Redis"])]
+    created_by: Annotated[str, TypedText(128, min_chars=1)]
 
 
 class SilenceList(BaseModel):
@@ -55,9 +52,11 @@ def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) ->
         """Tell nobody, for a time, of what matches. It is recorded all the same."""
         now = clock()
         starts_at = new.starts_at or now
+        if not now - MAX_LENGTH <= starts_at <= now + MAX_AHEAD:
+            raise ProblemError(422, "starts_at: a silence starts within a year, and must end in the future")
         ends_at = starts_at + timedelta(minutes=new.minutes)
-        if not now < ends_at <= now + 2 * MAX_LENGTH:
-            raise ProblemError(422, "starts_at: the silence must end in the future, and start within 30 days")
+        if ends_at <= now:
+            raise ProblemError(422, "starts_at: the silence must end in the future")
         with storage.writing() as connection:
             return queries.add(
                 connection,

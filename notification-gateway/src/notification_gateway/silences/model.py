@@ -3,17 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from contracts.signals import Level
+from contracts.signals import MAX_FINGERPRINT_PART_CHARS, MAX_FINGERPRINT_PARTS, Level
+from contracts.text import TypedText
 from notification_gateway.policy.matching import Described, Subject, matches
 from notification_gateway.policy.model import Condition
+from notification_gateway.unreadable import first_problem
 
 
 class Matcher(BaseModel):
-    """What is silenced; all named properties must match. `fingerprint` takes globs as in the policy."""
+    """What is silenced, as it is stored; all named properties must match. `fingerprint` takes globs as in the policy.
+
+    One with a property that this release doesn't know is not read: it would silence more than was asked for.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,14 +32,41 @@ class Matcher(BaseModel):
     def _says_something(self) -> Self:
         if not any((self.fingerprint, self.level, self.category, self.service, self.environment)):
             raise ValueError("name at least one of fingerprint, level, category, service, environment")
+        named = self._named()
+        if named:
+            # Here and not when a signal is judged: what can't be a condition must not stop all signals.
+            try:
+                Condition(**named)
+            except ValidationError as error:
+                raise ValueError(first_problem(error)) from error
         return self
 
     def covers(self, described: Described) -> bool:
         """Say whether a signal or an incident is silenced."""
         if self.environment not in (None, described.environment):
             return False
-        named = self.model_dump(exclude={"environment"}, exclude_none=True)
+        named = self._named()
         return not named or matches(Condition(**named), Subject.of(described))
+
+    def _named(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"environment"}, exclude_none=True)
+
+
+_Name = Annotated[str, TypedText(64, min_chars=1)]
+# As many as a fingerprint has at most, and "**" behind them.
+_Parts = Annotated[
+    tuple[Annotated[str, TypedText(MAX_FINGERPRINT_PART_CHARS)], ...],
+    Field(min_length=1, max_length=MAX_FINGERPRINT_PARTS + 1, examples=[["airflow", "*", "*"]]),
+]
+
+
+class NewMatcher(Matcher):
+    """What is to be silenced; all named properties must match. `fingerprint` takes globs as in the policy."""
+
+    fingerprint: _Parts | None = None
+    category: _Name | None = None
+    service: _Name | None = None
+    environment: _Name | None = None
 
 
 @dataclass(frozen=True)

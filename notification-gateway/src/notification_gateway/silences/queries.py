@@ -1,23 +1,26 @@
 """Silences in the database."""
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Row, delete, insert, select
 
 from notification_gateway.silences.model import Matcher, Silence, Silences
 from notification_gateway.tables import silences
+from notification_gateway.unreadable import report_row
 
 
 def active(connection: Connection, now: datetime) -> Silences:
-    """Return the silences that hold now."""
+    """Return the silences that hold now; one that can't be read silences nothing, and is reported."""
     rows = connection.execute(select(silences).where(silences.c.starts_at <= now, silences.c.ends_at > now))
-    return Silences([_of_row(row) for row in rows])
+    return Silences([*_readable(rows)])
 
 
 def listed(connection: Connection, now: datetime) -> list[Silence]:
-    """Return the silences that hold now or will, the next to end first."""
+    """Return the silences that hold now or will, the next to end first; one that can't be read is reported."""
     rows = connection.execute(select(silences).where(silences.c.ends_at > now).order_by(silences.c.ends_at))
-    return [_of_row(row) for row in rows]
+    return [*_readable(rows)]
 
 
 def add(
@@ -47,8 +50,16 @@ def add(
 
 
 def remove(connection: Connection, silence_id: int) -> bool:
-    """Remove a silence; returns whether there was one."""
+    """Remove a silence, readable or not; returns whether there was one."""
     return connection.execute(delete(silences).where(silences.c.id == silence_id)).rowcount == 1
+
+
+def _readable(rows: Iterable[Row[tuple[object, ...]]]) -> Iterator[Silence]:
+    for row in rows:
+        try:
+            yield _of_row(row)
+        except ValidationError as error:
+            report_row(silences.name, row.id, error)
 
 
 def _of_row(row: Row[tuple[object, ...]]) -> Silence:

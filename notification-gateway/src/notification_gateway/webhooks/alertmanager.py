@@ -1,70 +1,53 @@
-"""POST /webhooks/alertmanager: its version 4 payload."""
+"""POST /webhooks/alertmanager: the payload of its webhook receiver, of version 4 or another that reads alike."""
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, SkipValidation
 
-from contracts.signals import AlertSignal, Level, SignalReceipt
+from contracts.signals import AlertSignal, SignalReceipt
+from contracts.text import repair_text
+from notification_gateway.metrics import UNSTORABLE, Metrics
 from notification_gateway.signals.intake import Intake
+from notification_gateway.unreadable import report_unreadable
+from notification_gateway.webhooks.managed_alerts import ManagedAlert, UnreadableAlert, read_alerts
+from notification_gateway.webhooks.receipts import AlertmanagerReceipt
 from servicekit.bearer import bearer_guard
 from servicekit.bodies import MIB
 from servicekit.problems import problem_responses
 from servicekit.routing import LenientRouter
 
-POINT = "alertmanager.alert"
-MAX_MESSAGE = 2000
+SOURCE = "alertmanager"
+MAX_NAME_CHARS = 200
+MAX_TRUNCATED = 2**31
 # Alertmanager sends all the alerts of a group in one body.
 MAX_BODY_BYTES = 16 * MIB
-_LEVELS: Mapping[str, Level] = {"critical": "error", "page": "error", "error": "error", "info": "info", "none": "info"}
-
-
-class ManagedAlert(BaseModel):
-    """One alert of the payload."""
-
-    status: Literal["firing", "resolved"]
-    labels: dict[str, str]
-    annotations: dict[str, str] = {}
-    starts_at: Annotated[AwareDatetime, Field(alias="startsAt")]
-    ends_at: Annotated[AwareDatetime | None, Field(alias="endsAt")] = None
-    generator_url: Annotated[str, Field(alias="generatorURL")] = ""
-    fingerprint: str = ""
 
 
 class AlertmanagerPayload(BaseModel):
-    """What Alertmanager posts; fields that are not named here are left alone."""
+    """What Alertmanager posts; fields that are not named here are left alone.
 
-    version: Literal["4"]
-    alerts: Annotated[list[ManagedAlert], Field(max_length=1000)]
+    It doesn't repeat what is refused, so any JSON object is taken: what of it can't be read is told to people.
+    """
 
+    alerts: Annotated[SkipValidation[list[ManagedAlert] | None], Field(description="Each is read by itself")] = None
+    truncated_alerts: Annotated[
+        Any, Field(alias="truncatedAlerts", description="How many alerts are missing, past `max_alerts`")
+    ] = 0
+    receiver: Annotated[Any, Field(description="Named in what people are told")] = ""
+    group_key: Annotated[Any, Field(alias="groupKey", description="Named in what people are told")] = ""
 
-def signal_of(alert: ManagedAlert, environment: str, now: datetime) -> AlertSignal:
-    """Return the signal of an alert; a reminder (the same alert, a minute or more later) is one of its own."""
-    name = alert.labels.get("alertname", "unnamed")
-    identity = alert.fingerprint or hashlib.sha256(repr(sorted(alert.labels.items())).encode()).hexdigest()[:16]
-    occasion = f"{identity} {alert.status} {alert.starts_at.isoformat()} {now:%Y-%m-%dT%H:%M}"
-    summary = alert.annotations.get("summary") or alert.annotations.get("description") or name
-    ended = alert.status == "resolved"
-    last_seen = min(alert.ends_at or now, now) if ended else now
-    return AlertSignal(
-        signal_id=hashlib.sha256(occasion.encode()).hexdigest(),
-        kind="recovered" if ended else "fired",
-        monitoring_point=POINT,
-        fingerprint=["alertmanager", name, identity],
-        level=_LEVELS.get(alert.labels.get("severity", ""), "warning"),
-        category="alertmanager",
-        service=(alert.labels.get("service") or alert.labels.get("job") or "prometheus")[:64],
-        environment=(alert.labels.get("environment") or environment)[:64],
-        message=f"{name}: {summary}"[:MAX_MESSAGE],
-        first_seen=min(alert.starts_at, last_seen),
-        last_seen=last_seen,
-        tags=alert.labels | ({"generator_url": alert.generator_url} if alert.generator_url else {}),
-    )
+    def truncated(self) -> int:
+        """Return how many alerts are missing; a count that is none is at least one."""
+        if isinstance(self.truncated_alerts, int):
+            return min(max(int(self.truncated_alerts), 0), MAX_TRUNCATED)
+        return 1 if self.truncated_alerts else 0
 
 
-def router(intake: Intake, token: SecretStr, environment: str, clock: Callable[[], datetime]) -> LenientRouter:
+def router(
+    intake: Intake, token: SecretStr, environment: str, clock: Callable[[], datetime], metrics: Metrics
+) -> LenientRouter:
     """Return the route; `environment` is that of alerts without such a label."""
     routes = LenientRouter(tags=["webhooks"])
 
@@ -75,11 +58,54 @@ def router(intake: Intake, token: SecretStr, environment: str, clock: Callable[[
         responses=problem_responses(401, 503),
         max_body_size=MAX_BODY_BYTES,
     )
-    def post_alertmanager(payload: AlertmanagerPayload) -> SignalReceipt:
-        """Take the alerts of a Prometheus Alertmanager (`webhook_configs`, with `http_config.authorization`)."""
-        now = clock()
-        if not payload.alerts:
-            return SignalReceipt(accepted=0, duplicates=0)
-        return intake.accept([signal_of(alert, environment, now) for alert in payload.alerts])
+    def post_alertmanager(payload: AlertmanagerPayload) -> AlertmanagerReceipt:
+        """Take the alerts of a Prometheus Alertmanager (`webhook_configs`, with `http_config.authorization`).
+
+        Any number of alerts is taken, each by itself. Those that can't be read, and those that Alertmanager left out,
+        become one alert of the point `gateway.unreadable_alert`.
+        """
+        values: object = payload.alerts
+        # A body without a list holds at least one alert that nobody could read.
+        alerts = read_alerts(values if isinstance(values, list) else [values], environment, clock())
+        unreadable = [each for each in alerts if isinstance(each, UnreadableAlert)]
+        receipt = intake.accept([each for each in alerts if isinstance(each, AlertSignal)])
+        _count(metrics, unreadable, receipt, payload.truncated())
+        if unreadable or receipt.rejected or payload.truncated():
+            report_unreadable(f"{SOURCE} {_name(payload.receiver)}", _describe(payload, alerts, unreadable, receipt))
+        return AlertmanagerReceipt(
+            accepted=receipt.accepted,
+            duplicates=receipt.duplicates,
+            unreadable=len(unreadable) + len(receipt.rejected),
+            truncated=payload.truncated(),
+        )
 
     return routes
+
+
+def _count(metrics: Metrics, unreadable: Sequence[UnreadableAlert], receipt: SignalReceipt, truncated: int) -> None:
+    for each in unreadable:
+        metrics.rejected.labels(SOURCE, each.field).inc()
+    metrics.rejected.labels(SOURCE, UNSTORABLE).inc(len(receipt.rejected))
+    metrics.rejected.labels(SOURCE, "truncatedAlerts").inc(truncated)
+
+
+def _describe(
+    payload: AlertmanagerPayload,
+    alerts: Sequence[object],
+    unreadable: Sequence[UnreadableAlert],
+    receipt: SignalReceipt,
+) -> str:
+    said = []
+    if unreadable or receipt.rejected:
+        first = (
+            f"alerts.{unreadable[0].position}: {unreadable[0].problem}" if unreadable else receipt.rejected[0].reason
+        )
+        lost = len(unreadable) + len(receipt.rejected)
+        said.append(f"{lost} of {len(alerts)} alerts can't be read (first: {first})")
+    if payload.truncated():
+        said.append(f"Alertmanager left out {payload.truncated()} (truncatedAlerts)")
+    return f"{'; '.join(said)}; receiver {_name(payload.receiver)}, group {_name(payload.group_key)}"
+
+
+def _name(value: object) -> str:
+    return repair_text(value, MAX_NAME_CHARS) if isinstance(value, str) and value else "without a name"

@@ -1,0 +1,33 @@
+"""Says that something can't be read and was left out, so that somebody hears of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+import monitoring
+from contracts.text import escape_text, repair_text
+
+POINT = "gateway.unreadable_alert"
+MAX_SOURCE_CHARS = 100
+MAX_DETAIL_CHARS = 1500
+
+
+def report_unreadable(source: str, detail: str) -> None:
+    """Report what was left out; `source` names who sent it or where it is stored."""
+    monitoring.report(POINT, source=escape_text(source, MAX_SOURCE_CHARS), detail=repair_text(detail, MAX_DETAIL_CHARS))
+
+
+def report_row(table: str, row_id: int, error: ValidationError) -> None:
+    """Report a stored row that can't be read."""
+    report_unreadable(
+        f"stored {table}", f"row {row_id} of the table {table} can't be read and was left out: {first_problem(error)}"
+    )
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first field and problem in one line; no value is repeated."""
+    first: Mapping[str, Any] = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{field}: {message}" if field else message

@@ -1,0 +1,106 @@
+"""Alerts as Alertmanager posts them, read one by one; knows no HTTP and no database."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from contracts.moments import ClampedMoment
+from contracts.signals import MAX_FINGERPRINT_PART_CHARS, MAX_TAG_CHARS, MAX_TAG_NAME_CHARS, AlertSignal, Level
+from contracts.text import LabelText, MachineText, escape_text, repair_text
+from notification_gateway.unreadable import first_problem
+
+POINT = "alertmanager.alert"
+MAX_MESSAGE_CHARS = 2000
+MAX_NAME_CHARS = 64
+_LEVELS: Mapping[str, Level] = {"critical": "error", "page": "error", "error": "error", "info": "info", "none": "info"}
+
+
+def _as_text(value: object) -> str:
+    """Return a value that should be a text: whoever writes a relay forgets the quotes round a number."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value)
+
+
+def _as_texts(value: object) -> object:
+    if value is None:
+        return {}
+    return {name: _as_text(held) for name, held in value.items()} if isinstance(value, dict) else value
+
+
+_Text = BeforeValidator(_as_text)
+_Labels = Annotated[
+    dict[Annotated[str, LabelText(MAX_TAG_NAME_CHARS)], Annotated[str, LabelText(MAX_TAG_CHARS)]],
+    BeforeValidator(_as_texts),
+]
+_Annotations = Annotated[
+    dict[Annotated[str, LabelText(MAX_TAG_NAME_CHARS)], Annotated[str, MachineText(MAX_MESSAGE_CHARS)]],
+    BeforeValidator(_as_texts),
+]
+
+
+class ManagedAlert(BaseModel):
+    """One alert of the payload; fields that are not named here are left alone."""
+
+    status: Literal["firing", "resolved"]
+    labels: _Labels = {}
+    annotations: _Annotations = {}
+    starts_at: Annotated[ClampedMoment | None, Field(alias="startsAt")] = None
+    ends_at: Annotated[ClampedMoment | None, Field(alias="endsAt")] = None
+    generator_url: Annotated[str, LabelText(MAX_TAG_CHARS), _Text, Field(alias="generatorURL")] = ""
+    fingerprint: Annotated[str, LabelText(MAX_FINGERPRINT_PART_CHARS), _Text] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableAlert:
+    """An alert that can't be read: which one, the field at fault (empty: all of it), and the problem in words."""
+
+    position: int
+    field: str
+    problem: str
+
+
+def read_alerts(values: Sequence[object], environment: str, now: datetime) -> list[AlertSignal | UnreadableAlert]:
+    """Return the signals of alerts, each judged by itself; `environment` is that of those without such a label."""
+    return [_read_alert(position, value, environment, now) for position, value in enumerate(values)]
+
+
+def signal_of(alert: ManagedAlert, environment: str, now: datetime) -> AlertSignal:
+    """Return the signal of an alert; a reminder (the same alert, a minute or more later) is one of its own."""
+    name = alert.labels.get("alertname") or "unnamed"
+    identity = alert.fingerprint or hashlib.sha256(repr(sorted(alert.labels.items())).encode()).hexdigest()[:16]
+    started = "" if alert.starts_at is None else alert.starts_at.isoformat()
+    occasion = f"{identity} {alert.status} {started} {now:%Y-%m-%dT%H:%M}"
+    summary = alert.annotations.get("summary") or alert.annotations.get("description") or name
+    ended = alert.status == "resolved"
+    last_seen = min(alert.ends_at or now, now) if ended else now
+    return AlertSignal(
+        signal_id=hashlib.sha256(occasion.encode()).hexdigest(),
+        kind="recovered" if ended else "fired",
+        monitoring_point=POINT,
+        fingerprint=["alertmanager", name, identity],
+        level=_LEVELS.get(alert.labels.get("severity", ""), "warning"),
+        category="alertmanager",
+        service=escape_text(alert.labels.get("service") or alert.labels.get("job") or "prometheus", MAX_NAME_CHARS),
+        environment=escape_text(alert.labels.get("environment") or environment, MAX_NAME_CHARS),
+        message=repair_text(f"{name}: {summary}", MAX_MESSAGE_CHARS),
+        first_seen=min(alert.starts_at or now, last_seen),
+        last_seen=last_seen,
+        tags=alert.labels | ({"generator_url": alert.generator_url} if alert.generator_url else {}),
+    )
+
+
+def _read_alert(position: int, value: object, environment: str, now: datetime) -> AlertSignal | UnreadableAlert:
+    try:
+        return signal_of(ManagedAlert.model_validate(value), environment, now)
+    except ValidationError as error:
+        location: tuple[Any, ...] = error.errors(include_url=False, include_context=False, include_input=False)[0][
+            "loc"
+        ]
+        field = str(location[0]) if location else ""
+        return UnreadableAlert(position, field, first_problem(error))

@@ -1,0 +1,200 @@
+"""Hooks of a Sentry server, read into signals; knows no HTTP and no database."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import NAMESPACE_OID, uuid5
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from contracts.signals import (
+    MAX_FINGERPRINT_PART_CHARS,
+    MAX_FINGERPRINT_PARTS,
+    MAX_TAG_CHARS,
+    MAX_TAG_NAME_CHARS,
+    AlertSignal,
+    Level,
+)
+from contracts.text import LabelText, MachineText, escape_text
+
+POINT = "sentry.alert"
+CATEGORY = "sentry"
+MAX_MESSAGE_CHARS = 2000
+MAX_NAME_CHARS = 64
+MAX_POINT_CHARS = 128
+_LEVELS: Mapping[str, Level] = {
+    "fatal": "fatal",
+    "error": "error",
+    "critical": "error",
+    "warning": "warning",
+    "info": "info",
+    "debug": "debug",
+}
+_ENDED = frozenset({"resolved", "ignored", "archived"})
+_ISSUE_ACTIONS = frozenset({"created", "unresolved"}) | _ENDED
+_METRIC_ACTIONS = frozenset({"critical", "warning", "resolved"})
+# What stands in a fingerprint for Sentry's own grouping.
+_DEFAULT = "{{ default }}"
+
+
+def _as_id(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _or_empty(value: object) -> object:
+    return "" if value is None else value
+
+
+_Id = Annotated[str, LabelText(MAX_FINGERPRINT_PART_CHARS, min_chars=1), BeforeValidator(_as_id)]
+_Name = Annotated[str, LabelText(MAX_NAME_CHARS), BeforeValidator(_or_empty)]
+_Message = Annotated[str, MachineText(MAX_MESSAGE_CHARS), BeforeValidator(_or_empty)]
+_Url = Annotated[str, LabelText(MAX_TAG_CHARS), BeforeValidator(_or_empty)]
+_Tag = tuple[
+    Annotated[str, LabelText(MAX_TAG_NAME_CHARS)],
+    Annotated[str, LabelText(MAX_TAG_CHARS), BeforeValidator(_or_empty)],
+]
+
+
+class _Project(BaseModel):
+    slug: _Name
+
+
+class _Issue(BaseModel):
+    id: _Id
+    title: Annotated[str, MachineText(MAX_MESSAGE_CHARS)]
+    level: _Name = ""
+    project: _Project
+    web_url: _Url = ""
+
+
+class _MetricAlert(BaseModel):
+    id: _Id
+    title: _Message = ""
+    projects: list[_Name] | None = None
+
+
+class _Event(BaseModel):
+    event_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    title: _Message = ""
+    level: _Name = ""
+    fingerprint: list[Annotated[str, LabelText(MAX_FINGERPRINT_PART_CHARS)]] | None = None
+    issue_id: Annotated[_Id | None, Field()] = None
+    tags: list[_Tag] | None = None
+    web_url: _Url = ""
+
+
+class _Hook(BaseModel):
+    action: _Name = ""
+    data: dict[str, Any]
+
+
+class _IssueData(BaseModel):
+    issue: _Issue
+
+
+class _MetricData(BaseModel):
+    metric_alert: _MetricAlert
+    description_title: _Message = ""
+    web_url: _Url = ""
+
+
+class _EventData(BaseModel):
+    event: _Event
+    triggered_rule: _Message = ""
+
+
+class _IssueHook(BaseModel):
+    action: str
+    data: _IssueData
+
+
+class _MetricHook(BaseModel):
+    action: str
+    data: _MetricData
+
+
+class _EventHook(BaseModel):
+    data: _EventData
+
+
+def signal_of(resource: str, payload: object, body: bytes, environment: str, now: datetime) -> AlertSignal | None:
+    """Return the signal of a hook, or None for one that alerts nobody; raises `ValidationError`."""
+    action = _Hook.model_validate(payload).action
+    if resource == "event_alert":
+        return _of_event(_EventHook.model_validate(payload).data, environment, now)
+    # The same hook sent again is the same signal.
+    signal_id = hashlib.sha256(body).hexdigest()
+    if resource == "issue" and action in _ISSUE_ACTIONS:
+        issue = _IssueHook.model_validate(payload).data.issue
+        return _signal(
+            signal_id,
+            now,
+            fingerprint=["sentry", "issue", issue.id],
+            level=_LEVELS.get(issue.level, "error"),
+            kind="recovered" if action in _ENDED else "fired",
+            service=issue.project.slug or CATEGORY,
+            environment=environment,
+            message=issue.title,
+            tags=_link(issue.web_url),
+        )
+    if resource == "metric_alert" and action in _METRIC_ACTIONS:
+        data = _MetricHook.model_validate(payload).data
+        return _signal(
+            signal_id,
+            now,
+            fingerprint=["sentry", "metric_alert", data.metric_alert.id],
+            level=_LEVELS.get(action, "error"),
+            kind="recovered" if action in _ENDED else "fired",
+            service=next(iter(data.metric_alert.projects or []), "") or CATEGORY,
+            environment=environment,
+            message=data.description_title or data.metric_alert.title or "metric alert",
+            tags=_link(data.web_url),
+        )
+    return None
+
+
+def _of_event(data: _EventData, environment: str, now: datetime) -> AlertSignal:
+    event, tags = data.event, dict(data.event.tags or [])
+    fingerprint = event.fingerprint or [_DEFAULT]
+    if fingerprint == [_DEFAULT]:
+        fingerprint = ["sentry", "event", event.issue_id or "unknown"]
+    point = tags.get("monitoring_point")
+    return _signal(
+        # What monitoring sends for the same event is the same signal.
+        uuid5(NAMESPACE_OID, event.event_id).hex,
+        now,
+        event_id=event.event_id,
+        monitoring_point=escape_text(point, MAX_POINT_CHARS) if point else POINT,
+        category=escape_text(point.partition(".")[0], MAX_NAME_CHARS) if point else CATEGORY,
+        fingerprint=_bounded(fingerprint),
+        level=_LEVELS.get(event.level, "error"),
+        kind="fired",
+        service=escape_text(tags.get("service") or CATEGORY, MAX_NAME_CHARS),
+        environment=escape_text(tags.get("environment") or environment, MAX_NAME_CHARS),
+        message=event.title or data.triggered_rule or "event alert",
+        tags=_link(event.web_url) | tags,
+    )
+
+
+def _signal(signal_id: str, now: datetime, **fields: Any) -> AlertSignal:
+    known = {
+        "signal_id": signal_id,
+        "monitoring_point": POINT,
+        "category": CATEGORY,
+        "first_seen": now,
+        "last_seen": now,
+    }
+    return AlertSignal.model_validate(known | fields)
+
+
+def _bounded(parts: list[str]) -> list[str]:
+    """Return a fingerprint of as many parts as are taken; longer ones stay different."""
+    if len(parts) <= MAX_FINGERPRINT_PARTS:
+        return parts
+    rest = escape_text(" / ".join(parts[MAX_FINGERPRINT_PARTS - 1 :]), MAX_FINGERPRINT_PART_CHARS)
+    return [*parts[: MAX_FINGERPRINT_PARTS - 1], rest]
+
+
+def _link(url: str) -> dict[str, str]:
+    return {"url": url} if url else {}
