@@ -18,7 +18,7 @@ def report_unreadable(source: str, detail: str) -> None:
     monitoring.report(POINT, source=escape_text(source, MAX_SOURCE_CHARS), detail=repair_text(detail, MAX_DETAIL_CHARS))
 
 
-def report_row(table: str, row_id: int, error: ValidationError) -> None:
+def report_row(table: str, row_id: int | str, error: ValidationError) -> None:
     """Report a stored row that can't be read."""
     report_unreadable(
         f"stored {table}", f"row {row_id} of the table {table} can't be read and was left out: {first_problem(error)}"

@@ -4,21 +4,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, func, select
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from contracts.signals import AlertSignal
 from notification_gateway.incidents.model import VERIFY, Incident
 from notification_gateway.incidents.queries import of_row
 from notification_gateway.messages.notice import Notice
 from notification_gateway.policy.model import Alert, Channel
+from notification_gateway.stored import texts_of
 from notification_gateway.tables import digests, incidents, notifications, occurrence_minutes, signals
+from notification_gateway.unreadable import report_row
 
 INCIDENTS_SHOWN = 50
 DELIVERIES_SHOWN = 40
 DIGESTS_SHOWN = 30
 TOP = 10
+UNREADABLE = "the stored message can't be read"
+_Model = TypeVar("_Model", bound=BaseModel)
 _REAL = incidents.c.environment != VERIFY
 _ERRORS = ("error", "fatal")
 
@@ -67,17 +72,20 @@ def incidents_in(connection: Connection, categories: Sequence[str], since: datet
     return _incidents(connection, wanted, (incidents.c.last_seen.desc(),), INCIDENTS_SHOWN)
 
 
-def deliveries(connection: Connection) -> Sequence[RowMapping]:
-    """Return the newest notifications."""
+def deliveries(connection: Connection) -> Sequence[Mapping[str, Any]]:
+    """Return the newest notifications, each with the title of its message."""
     statement = select(notifications).where(notifications.c.state != "suppressed")
-    return connection.execute(statement.order_by(notifications.c.id.desc()).limit(DELIVERIES_SHOWN)).mappings().all()
+    rows = connection.execute(statement.order_by(notifications.c.id.desc()).limit(DELIVERIES_SHOWN)).mappings()
+    return [{**row, "title": _title(row["notice"])} for row in rows]
 
 
 def digests_made(connection: Connection) -> list[Digest]:
     """Return the newest digests."""
     rows = connection.execute(select(digests).order_by(digests.c.period_end.desc()).limit(DIGESTS_SHOWN)).mappings()
     return [
-        Digest(row["alert"], row["channel"], row["period_end"], Notice.model_validate(row["notice"])) for row in rows
+        Digest(row["alert"], row["channel"], row["period_end"], notice)
+        for row in rows
+        if (notice := _read(Notice, digests.name, row["id"], row["notice"])) is not None
     ]
 
 
@@ -118,26 +126,42 @@ def most_frequent(connection: Connection, since: datetime) -> list[Frequent]:
     )
     counted: Counter[tuple[tuple[str, ...], str, str]] = Counter()
     for row in rows:
-        counted[tuple(row.fingerprint), row.service, row.level] += row.occurrences
+        counted[tuple(texts_of(row.fingerprint)), row.service, row.level] += row.occurrences
     return [Frequent(*subject, occurrences) for subject, occurrences in counted.most_common(TOP)]
 
 
 def last_findings(connection: Connection, since: datetime) -> list[Finding]:
     """Return what the data checks said last, by check."""
     rows = connection.execute(
-        select(signals.c.body)
+        select(signals.c.signal_id, signals.c.body)
         .join(incidents, incidents.c.id == signals.c.incident_id)
         .where(_REAL, incidents.c.category == "data_quality", signals.c.received_at > since)
         .order_by(signals.c.received_at.desc())
         .limit(500)
-    ).scalars()
+    )
     newest: dict[str, Finding] = {}
-    for body in rows:
-        signal = AlertSignal.model_validate(body)
+    for row in rows:
+        signal = _read(AlertSignal, signals.name, row.signal_id, row.body)
+        if signal is None:
+            continue
         check = signal.tags.get("check_name") or signal.fingerprint[-1]
         if check not in newest or signal.last_seen > newest[check].at:
             newest[check] = _finding(check, signal)
     return list(newest.values())
+
+
+def _read(model: type[_Model], table: str, row_id: int | str, value: Any) -> _Model | None:
+    """Return what a row holds, or None: one row doesn't take the page with it."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        report_row(table, row_id, error)
+        return None
+
+
+def _title(notice: Any) -> str:
+    title = notice.get("title") if isinstance(notice, dict) else None
+    return title if isinstance(title, str) else UNREADABLE
 
 
 def _finding(check: str, signal: AlertSignal) -> Finding:

@@ -4,15 +4,17 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import Connection, select
 
 from contracts.query_values import ParameterText, WholeNumber
+from notification_gateway.incidents.model import Incident
 from notification_gateway.incidents.queries import of_row
 from notification_gateway.outbox.model import NotificationState
 from notification_gateway.policy.model import Priority
 from notification_gateway.storage import Storage
 from notification_gateway.tables import incidents, notifications
+from notification_gateway.unreadable import report_row
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
@@ -103,14 +105,8 @@ def router(storage: Storage) -> ApiRouter:
         with storage.reading() as connection:
             found = [of_row(row) for row in connection.execute(statement).mappings()]
             told = notifications_of(connection, [incident.id for incident in found[:limit]])
-        alerts = [
-            Alert.model_validate(
-                {name: getattr(incident, name) for name in Alert.model_fields if name != "notifications"}
-                | {"notifications": told.get(incident.id, [])}
-            )
-            for incident in found[:limit]
-        ]
-        return AlertPage(alerts=alerts, next_before=alerts[-1].id if len(found) > limit else None)
+        alerts = [alert for each in found[:limit] if (alert := _alert(each, told.get(each.id, []))) is not None]
+        return AlertPage(alerts=alerts, next_before=found[limit - 1].id if len(found) > limit else None)
 
     return routes
 
@@ -123,5 +119,18 @@ def notifications_of(connection: Connection, incident_ids: list[int]) -> dict[in
     told: dict[int, list[AlertNotification]] = {}
     for row in rows:
         fields = {name: row[name] for name in AlertNotification.model_fields}
-        told.setdefault(row["incident_id"], []).append(AlertNotification.model_validate(fields))
+        try:
+            told.setdefault(row["incident_id"], []).append(AlertNotification.model_validate(fields))
+        except ValidationError as error:
+            report_row(notifications.name, row["id"], error)
     return told
+
+
+def _alert(incident: Incident, told: list[AlertNotification]) -> Alert | None:
+    """Return an incident as it is shown, or None: one that can't be read doesn't take the list with it."""
+    fields = {name: getattr(incident, name) for name in Alert.model_fields if name != "notifications"}
+    try:
+        return Alert.model_validate(fields | {"notifications": told})
+    except ValidationError as error:
+        report_row(incidents.name, incident.id, error)
+        return None

@@ -30,6 +30,8 @@ _RESOLUTIONS = {
     "recovered": Phrase("故障方报告恢复", "reported as recovered"),
     "quiet": Phrase("15 分钟内未再发生", "quiet for 15 minutes"),
 }
+# What a later release says.
+_ENDED = Phrase("已结束", "ended")
 _OPEN, _RESOLVED = Phrase("进行中", "open"), Phrase("已恢复", "resolved")
 
 
@@ -71,7 +73,7 @@ class Composer:
                 self._line("开始", "Since", self._time(incident.first_seen)),
                 self._line("结束", "Until", until),
                 self._line("次数", "Times", str(incident.occurrences)),
-                self._line("原因", "How", _RESOLUTIONS[incident.resolution or "quiet"].to(self._language)),
+                self._line("原因", "How", _RESOLUTIONS.get(incident.resolution or "quiet", _ENDED).to(self._language)),
                 *self._places(incident),
             ),
             reference=f"#{incident.id}",

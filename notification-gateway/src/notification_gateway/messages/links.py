@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,6 +12,8 @@ from notification_gateway.incidents.model import Incident
 from notification_gateway.messages.points import point_texts, runbook_anchor
 
 LINK_LIFE = timedelta(days=7)
+# An older release stored what hooks said.
+_EVENT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Links:
@@ -25,6 +28,8 @@ class Links:
     def event(self, incident: Incident) -> str:
         """Return the address of the incident's issue in the collector, or an empty text."""
         if not self._collector_url or not incident.event_id:
+            return ""
+        if not _EVENT_ID.fullmatch(incident.event_id):
             return ""
         return f"{self._collector_url}/issues/event/{UUID(incident.event_id)}/"
 

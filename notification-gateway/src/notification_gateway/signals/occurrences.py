@@ -11,6 +11,7 @@ from contracts.signals import AlertSignal
 from notification_gateway.policy.matching import Subject, matches
 from notification_gateway.policy.model import Condition, Rate
 from notification_gateway.storage import upsert
+from notification_gateway.stored import texts_of
 from notification_gateway.tables import occurrence_minutes
 
 MINUTE = timedelta(minutes=1)
@@ -77,7 +78,10 @@ class Occurrences:
             )
             self._known[environment] = Counter(
                 {
-                    (row.minute, Subject(tuple(row.fingerprint), row.level, row.category, row.service)): row.occurrences
+                    (
+                        row.minute,
+                        Subject(tuple(texts_of(row.fingerprint)), row.level, row.category, row.service),
+                    ): row.occurrences
                     for row in rows
                 }
             )

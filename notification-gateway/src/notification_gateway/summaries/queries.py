@@ -11,6 +11,7 @@ from notification_gateway.messages.composer import SummaryEntry
 from notification_gateway.messages.notice import Notice
 from notification_gateway.policy.model import Alert, Channel
 from notification_gateway.storage import upsert
+from notification_gateway.stored import texts_of
 from notification_gateway.tables import digests, incidents, occurrence_minutes, summary_entries
 
 # An hour in steps of two and a half minutes, a day in steps of an hour.
@@ -72,7 +73,7 @@ def by_time(connection: Connection, start: datetime, end: datetime, told: Sequen
     )
     counts = [0] * PARTS
     for row in rows:
-        if incident_key(row.environment, row.service, row.fingerprint) in keys:
+        if incident_key(row.environment, row.service, texts_of(row.fingerprint)) in keys:
             counts[int((row.minute - start) / (end - start) * PARTS)] += row.occurrences
     return counts
 
