@@ -1,4 +1,4 @@
-"""A gateway whose WeChat Work first gives no token and then refuses the message, and whose tables then go."""
+"""A gateway whose WeChat Work gives no token and refuses the message, that gets an odd alert, and whose tables go."""
 
 import sqlite3
 import time
@@ -35,6 +35,8 @@ def fire(shop: Workshop) -> None:
         with shop.service("notification_gateway", variables) as gateway:
             gateway.http.post("/notify", json={"title": "verify"}).raise_for_status()
             _until(lambda: _has_sent(weixin), DELIVERY_SECONDS, "the gateway did not try to send")
+            alerts = {"version": "4", "receiver": "verify", "alerts": [{"status": "suppressed"}]}
+            gateway.http.post("/webhooks/alertmanager", json=alerts).raise_for_status()
             # The loop that closes periods reads it every five seconds.
             _drop_table(shop.folder / "gateway.db.gateway", "summary_entries")
             _until(lambda: _has_failing_loop(gateway), LOOP_SECONDS, "no loop of the gateway fails")
@@ -66,6 +68,7 @@ FAULT = Fault(
     {
         "weixin.get_access_token_failed": Raised("notification-gateway"),
         "weixin.send_message_failed": Raised("notification-gateway"),
+        "gateway.unreadable_alert": Raised("notification-gateway"),
         "api.background_failed": Raised("notification-gateway"),
     },
     fire,

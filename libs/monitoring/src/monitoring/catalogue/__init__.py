@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Level = Literal["error", "warning", "info"]
-Component = Literal["redis", "model", "fallback", "pipeline", "weixin", "api", "airflow", "monitoring"]
+Component = Literal["redis", "model", "fallback", "pipeline", "weixin", "api", "airflow", "gateway", "monitoring"]
 
 EXCEPTION_PART = "exception"
 
