@@ -4,8 +4,8 @@ PostgreSQL takes no NUL, and no database takes half a surrogate pair as text. A 
 then break what is made of the value: a page, an answer, a message. Both become `\\uXXXX` text, on the way in and out.
 """
 
+import json
 import math
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import JSON, Dialect, String, Text, TypeDecorator
@@ -46,31 +46,28 @@ class StoredJson(TypeDecorator[Any]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return a type that gives None for what is no JSON."""
-        return dialect.type_descriptor(_ForgivingJson() if dialect.name == "sqlite" else JSON())
+        """Return the type of the column: SQLite has none for JSON."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSON())
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Return what is stored."""
-        return storable_json(value)
+        storable = storable_json(value)
+        return json.dumps(storable) if dialect.name == "sqlite" else storable
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - as above
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Return what was stored."""
+        return parse_stored(value) if dialect.name == "sqlite" else storable_json(value)
+
+
+def parse_stored(value: Any) -> Any:
+    """Return the JSON that a column gives as text; None for what is no JSON."""
+    # SQLite gives numbers as such.
+    if not isinstance(value, (str, bytes)):
         return storable_json(value)
-
-
-class _ForgivingJson(JSON):
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        read: Callable[[Any], Any] | None = super().result_processor(dialect, coltype)
-        if read is None:
-            return None
-
-        def forgive(value: Any) -> Any:
-            try:
-                return read(value)
-            except (ValueError, RecursionError):
-                return None
-
-        return forgive
+    try:
+        return storable_json(json.loads(value))
+    except (ValueError, RecursionError):
+        return None
 
 
 def storable_json(value: Any) -> Any:

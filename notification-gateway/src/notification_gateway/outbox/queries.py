@@ -11,6 +11,7 @@ from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox.model import URGENCY, Claim, Kind, NewNotification
 from notification_gateway.policy.model import Channel
 from notification_gateway.storage import upsert
+from notification_gateway.stored import parse_stored
 from notification_gateway.tables import notifications
 
 # As text: one that is no JSON must not stop the driver at all the rows around it.
@@ -220,7 +221,7 @@ def oldest_due(connection: Connection, now: datetime) -> datetime | None:
 
 def _read_notice(notification_id: int, text: str) -> Notice:
     try:
-        return Notice.model_validate_json(text)
+        return Notice.model_validate(parse_stored(text))
     except ValidationError as error:
         raise UnreadableNoticeError(notification_id) from error
 
