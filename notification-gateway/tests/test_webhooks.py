@@ -75,7 +75,8 @@ def hook(
         "Sentry-Hook-Timestamp": str(int(watch.now.timestamp() + at)),
         "Sentry-Hook-Resource": resource,
     }
-    return running.http.post("/webhooks/sentry", content=body, headers=signed | headers)
+    sent = {name: value.encode("latin-1") for name, value in (signed | headers).items()}
+    return running.http.post("/webhooks/sentry", content=body, headers=sent)
 
 
 def alerts(running: RunningApp) -> list[dict[str, Any]]:
@@ -208,7 +209,70 @@ def test_a_signed_body_that_no_parser_should_see_is_refused_with_the_reason(
 ) -> None:
     refused = hook(running, watch, payload)
     assert refused.status_code == 422
-    assert "JsonError: " in refused.json()["detail"]
+    assert refused.json()["detail"].startswith("body: ")
+
+
+def issue(**changes: Any) -> dict[str, Any]:
+    return {"action": "created", "data": {"issue": {**ISSUE["data"]["issue"], **changes}}}  # type: ignore[index]
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    return {"action": "triggered", "data": {"event": {**EVENT["data"]["event"], **changes}}}  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("payload", "resource", "field"),
+    [
+        ({"action": "created", "data": []}, "issue", "data"),
+        ({"action": 7, "data": {}}, "issue", "action"),
+        (issue(title=7), "issue", "data.issue.title"),
+        (issue(project=[]), "issue", "data.issue.project"),
+        (issue(id=None), "issue", "data.issue.id"),
+        (issue(level={"a": 1}), "issue", "data.issue.level"),
+        (event(event_id="x"), "event_alert", "data.event.event_id"),
+        (event(tags=[["a"]]), "event_alert", "data.event.tags.0"),
+        (event(tags={"a": "b"}), "event_alert", "data.event.tags"),
+        (event(fingerprint="x"), "event_alert", "data.event.fingerprint"),
+        ({"action": "critical", "data": {"metric_alert": "x"}}, "metric_alert", "data.metric_alert"),
+    ],
+)
+def test_a_hook_of_a_wrong_shape_is_refused_with_its_field(
+    running: RunningApp, watch: Watch, payload: Any, resource: str, field: str
+) -> None:
+    answer = hook(running, watch, payload, resource=resource)
+    assert answer.status_code == 422
+    assert f"not a {resource} hook: {field}" in answer.json()["detail"]
+    assert 'gateway_rejected_total{field="shape",source="sentry"} 1.0' in running.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("payload", "resource"),
+    [
+        (issue(title="half \ud83d", web_url=None, level=None), "issue"),
+        (issue(id=42, project={"slug": "p" * 100}), "issue"),
+        (
+            event(title=None, fingerprint=["\ud83d", "\0"], tags=[["service", "s" * 100], ["x\ud83d", None]]),
+            "event_alert",
+        ),
+        (event(fingerprint=[str(number) for number in range(40)], tags=None), "event_alert"),
+        (
+            {"action": "critical", "data": {"metric_alert": {"id": 7, "projects": None}, "web_url": None}},
+            "metric_alert",
+        ),
+    ],
+)
+def test_a_hook_that_is_merely_odd_is_taken(database_url: str, watch: Watch, payload: Any, resource: str) -> None:
+    with RunningApp(create_app(settings(database_url), clock=watch)) as running:
+        assert hook(running, watch, payload, resource=resource).json() == {"accepted": 1, "duplicates": 0}
+        assert len(alerts(running)) == 1
+        assert running.http.get("/dashboard/incidents").status_code == 200
+
+
+def test_fingerprints_that_are_too_long_stay_different(running: RunningApp, watch: Watch) -> None:
+    for number, last in enumerate(("a", "b")):
+        parts = [*map(str, range(20)), last]
+        hook(running, watch, event(event_id=f"{number:032x}", fingerprint=parts), resource="event_alert")
+    assert len({tuple(each["fingerprint"]) for each in alerts(running)}) == 2
 
 
 def test_a_body_past_the_bound_is_refused_before_it_is_read_whole(running: RunningApp, watch: Watch) -> None:
