@@ -324,7 +324,7 @@ class TestStorm:
         assert ["storm" in key for key, _ in channel.sent] == [True, False]
 
 
-@pytest.mark.parametrize("stored", ['{"title": 7}', "[]", '{"title": "a", "reference": "\\ud83d"}'])
+@pytest.mark.parametrize("stored", ['{"title": 7}', "[]", '{"title": "a"}'])
 def test_a_notification_that_cannot_be_read_is_given_up_alone(stepped: SteppedGateway, stored: str) -> None:
     for key in ("bad", "good"):
         put(stepped, key)
