@@ -261,9 +261,10 @@ class Outbox:
                 self._forget(key, entry)
         payloads = [payload for _, _, payload in loaded if payload is not None]
         present = [(key, entry) for key, entry, payload in loaded if payload is not None]
-        if not payloads:
-            return True
-        match self._outcome(payloads):
+        return not payloads or self._judge(present, self._outcome(payloads))
+
+    def _judge(self, present: list[tuple[str, _Entry]], outcome: Outcome) -> bool:
+        match outcome:
             case Delivered(rejected):
                 for position, reason in rejected.items():
                     self._rejected(*present[position], reason)
@@ -271,18 +272,21 @@ class Outbox:
             case Rejected(reason) if len(present) == 1:
                 self._rejected(*present[0], reason)
             case Rejected():
-                # One bad payload must not take the others of its batch with it.
-                middle = len(present) // 2
-                if not self._send(present[:middle]):
-                    self._let_go(present[middle:])
-                    return False
-                return self._send(present[middle:])
+                return self._send_halves(present)
             case Unavailable(reason, retry_after):
                 self._failed(present, reason, retry_after)
                 return False
             case Failed(reason):
                 self._broke(present, reason)
         return True
+
+    def _send_halves(self, batch: list[tuple[str, _Entry]]) -> bool:
+        # One bad payload must not take the others of its batch with it.
+        middle = len(batch) // 2
+        if not self._send(batch[:middle]):
+            self._let_go(batch[middle:])
+            return False
+        return self._send(batch[middle:])
 
     def _broke(self, batch: list[tuple[str, _Entry]], reason: str) -> None:
         self._misses += 1
