@@ -51,8 +51,9 @@ def test_alerts_refuse_parameters_given_twice_or_unknown_and_pages_ignore_them(r
         "/metrics?x=1",
     ):
         assert running.http.get(path).status_code == 200
-    hook = running.http.post("/webhooks/alertmanager?x=1&x=2", headers={"Authorization": f"Bearer {TOKEN}"}, json={})
-    assert {error["field"].split(".")[0] for error in hook.json()["errors"]} == {"body"}
+    alerts = {"alerts": []}
+    authorized = {"Authorization": f"Bearer {TOKEN}"}
+    assert running.http.post("/webhooks/alertmanager?x=1&x=2", headers=authorized, json=alerts).status_code == 202
 
 
 def test_a_form_is_refused_without_a_session_before_it_is_read(running: RunningApp) -> None:
