@@ -144,7 +144,7 @@ def gateway(url: str, token: str, admin_token: str, hook_secret: str) -> Target:
             },
             "POST /notify": {"title": "backup", "text": "done", "sender": "cron", "idempotency_key": "fuzz-1"},
         },
-        pages=("/health", "/metrics", "/alerts", "/silences", "/summaries", "/dashboard", "/dashboard/silences"),
+        pages=("/health", "/metrics", "/alerts", "/silences", "/dashboard", "/dashboard/silences"),
         endless=frozenset({"GET /dashboard/stream"}),
     )
 
