@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from contracts.events import InteractionType
+from contracts.ids import hash_id, is_numeric_id
 from contracts.user_blob import History
 from ranking.catalogue import Catalogue
 from ranking.item_stats import ItemStats
@@ -134,7 +135,20 @@ def _catalogue(datasets: pa.Table) -> Catalogue:
             for tags in datasets["tags"].to_pylist()
         ],
         datasets["provider"].to_pylist(),
+        _external_ids(datasets),
     )
+
+
+def _external_ids(datasets: pa.Table) -> list[str | None] | None:
+    """Return the texts that ids stand for, None where every id is a number of its own.
+
+    A text that another number stands for is no id: callers could not ask by it.
+    """
+    texts = [
+        text if text is not None and not is_numeric_id(text) and hash_id(text, "dataset") == id_ else None
+        for id_, text in zip(datasets["id"].to_pylist(), datasets["external_id"].to_pylist(), strict=True)
+    ]
+    return texts if any(text is not None for text in texts) else None
 
 
 def _ints(column: pa.ChunkedArray | pa.Array) -> NDArray[np.int64]:

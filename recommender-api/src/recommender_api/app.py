@@ -38,7 +38,11 @@ SNAPSHOT_POLL_SECONDS = 1.0
 _DESCRIPTION = """Recommendations for a dataset marketplace that keep coming when parts fail.
 
 Every answer says how it was made: `fallback_level` 0 is the main path, 1 the last good answer to the same question,
-2 a precomputed list, 3 what is popular. Errors are `application/problem+json` (RFC 9457) with the request's id."""
+2 a precomputed list, 3 what is popular. Errors are `application/problem+json` (RFC 9457) with the request's id.
+
+An id is a whole number or a text (UUIDs, `SKU-77`). A text id has its number beside it in answers, which is past 2^53:
+JavaScript rounds such numbers, so take `external_id` there. The number of a user's text id is personal data as the text
+is."""
 
 
 def create_app(settings: Settings) -> FastAPI:

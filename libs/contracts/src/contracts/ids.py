@@ -5,7 +5,7 @@ import re
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 EntityKind = Literal["user", "dataset"]
 
@@ -37,15 +37,23 @@ def parse_id(value: object, kind: EntityKind) -> int:
     return value
 
 
+def read_id(text: str, kind: EntityKind) -> tuple[int, str | None]:
+    """Return the number of an id that is written as text, and the text unless the number says it all.
+
+    Raises `UnusableIdError`.
+    """
+    if _WHOLE_NUMBER.fullmatch(text) and (number := int(text)) <= MAX_ID:
+        return number, None
+    return hash_id(check_id_text(text), kind), text
+
+
 def parse_id_text(text: str, kind: EntityKind) -> int:
     """Return the number of an id that is written as text; raises `UnusableIdError`."""
-    if _WHOLE_NUMBER.fullmatch(text) and (number := int(text)) <= MAX_ID:
-        return number
-    return hash_id(check_id_text(text), kind)
+    return read_id(text, kind)[0]
 
 
 def check_id_text(text: str) -> str:
-    """Return a text that can be an id; raises `UnusableIdError`."""
+    """Return a text that can be an id and is no whole number; raises `UnusableIdError`."""
     if not 1 <= len(text) <= MAX_ID_CHARS:
         raise UnusableIdError(f"an id has 1 to {MAX_ID_CHARS} characters, this one has {len(text)}")
     if text != text.strip():
@@ -112,7 +120,22 @@ def _dataset_id(value: object) -> int:
     return parse_id(value, "dataset")
 
 
+def _user_text(text: str) -> str:
+    parse_id_text(text, "user")
+    return text
+
+
+def _dataset_text(text: str) -> str:
+    parse_id_text(text, "dataset")
+    return text
+
+
 _Number = Annotated[int, Field(ge=1, le=MAX_ID)]
 # In a model: either form is taken, the number is kept.
-UserId = Annotated[_Number, BeforeValidator(_user_id), _schema([7, "c2a1f0de-7c1b-4a52-9a51-1d3a0f5be0aa"])]
-DatasetId = Annotated[_Number, BeforeValidator(_dataset_id), _schema([13196, "SKU-77"])]
+_USER_SCHEMA = _schema([7, "c2a1f0de-7c1b-4a52-9a51-1d3a0f5be0aa"])
+_DATASET_SCHEMA = _schema([13196, "SKU-77"])
+UserId = Annotated[_Number, BeforeValidator(_user_id), _USER_SCHEMA]
+DatasetId = Annotated[_Number, BeforeValidator(_dataset_id), _DATASET_SCHEMA]
+# In a path or a query: checked, and kept as it was written. `read_id` gives its number.
+UserIdText = Annotated[str, AfterValidator(_user_text), _USER_SCHEMA]
+DatasetIdText = Annotated[str, AfterValidator(_dataset_text), _DATASET_SCHEMA]

@@ -98,7 +98,9 @@ def _request(scope: MutableMapping[str, Any]) -> Iterator[None]:
             yield
         finally:
             # Known only now: the route, or the endpoint that a service without routes says it is.
-            path = getattr(scope.get("route"), "path", None) or current_facts().get("endpoint") or scope["path"]
+            route = scope.get("route")
+            named = getattr(route, "path_format", None) or getattr(route, "path", None)
+            path = named or current_facts().get("endpoint") or scope["path"]
             if begun is not None:
                 begun.name = f"{scope['method']} {path}"
 

@@ -24,6 +24,7 @@ _SCHEMA = pa.schema(
         ("provider", pa.string()),
     ]
 )
+_EXTERNAL_ID = pa.field("external_id", pa.string())
 
 
 class Column(Sequence[_T_co]):
@@ -60,7 +61,11 @@ class Column(Sequence[_T_co]):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Columns of n datasets, `ids` ascending; `prices` float64, `cover_images` may hold None."""
+    """Columns of n datasets, `ids` ascending; `prices` float64, `cover_images` may hold None.
+
+    `external_ids` holds the text of an id that stands for one, None for an id that is a number itself; it is None
+    where all ids are numbers.
+    """
 
     ids: NDArray[np.int64]
     titles: Sequence[str]
@@ -68,6 +73,7 @@ class Catalogue:
     cover_images: Sequence[str | None]
     tags: Sequence[Sequence[str]]
     providers: Sequence[str | None]
+    external_ids: Sequence[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -104,6 +110,12 @@ class Catalogue:
         at = low if low == high else bisect_left(ids, dataset_id, max(low, 0), min(high, len(ids) - 1))
         return at if ids[at] == dataset_id else None
 
+    def external_id(self, dataset_id: int) -> str | None:
+        """Return the text that a dataset's id stands for, None without one."""
+        if self.external_ids is None or (position := self.position(dataset_id)) is None:
+            return None
+        return self.external_ids[position]
+
     def positions(self, dataset_ids: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the positions of many datasets, -1 where the catalogue doesn't hold one."""
         if not len(self.ids):
@@ -124,11 +136,12 @@ class Catalogue:
             [self.cover_images[position] for position in positions],
             [self.tags[position] for position in positions],
             [self.providers[position] for position in positions],
+            None if self.external_ids is None else [self.external_ids[position] for position in positions],
         )
 
     def save(self, path: Path) -> None:
-        """Write the catalogue as Parquet."""
-        columns = [
+        """Write the catalogue as Parquet; `external_id` is a column where a dataset has one."""
+        columns: list[object] = [
             self.ids,
             list(self.titles),
             self.prices,
@@ -136,12 +149,17 @@ class Catalogue:
             [list(tags) for tags in self.tags],
             list(self.providers),
         ]
-        pq.write_table(pa.table(columns, schema=_SCHEMA), path)
+        schema = _SCHEMA
+        if self.external_ids is not None and any(text is not None for text in self.external_ids):
+            schema = schema.append(_EXTERNAL_ID)
+            columns.append(list(self.external_ids))
+        pq.write_table(pa.table(columns, schema=schema), path)
 
     @classmethod
     def load(cls, path: Path) -> "Catalogue":
         """Read what `save` wrote; raises `pyarrow.ArrowException` or `KeyError`."""
-        table = pq.read_table(path, schema=_SCHEMA)
+        has_external_ids = _EXTERNAL_ID.name in pq.read_schema(path).names
+        table = pq.read_table(path, schema=_SCHEMA.append(_EXTERNAL_ID) if has_external_ids else _SCHEMA)
         return cls(
             table["dataset_id"].to_numpy(),
             Column(table["title"].combine_chunks()),
@@ -149,4 +167,5 @@ class Catalogue:
             Column(table["cover_image"].combine_chunks()),
             Column(table["tags"].combine_chunks()),
             Column(table["provider"].combine_chunks()),
+            Column(table[_EXTERNAL_ID.name].combine_chunks()) if has_external_ids else None,
         )

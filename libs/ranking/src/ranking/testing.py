@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from contracts.bundle import BundleManifest, DataWindow, pack, write_manifest
 from contracts.features import CHANNELS, FEATURE_SCHEMA, FEATURES
+from contracts.ids import hash_id
 from ranking.bundle import BundleContents, save
 from ranking.catalogue import Catalogue
 from ranking.diversity import DiversitySettings, choose
@@ -29,13 +30,14 @@ _TOPICS = ("Weather", "Health", "Traffic", "Finance", "Energy")
 @dataclass(frozen=True)
 class Size:
     """How large a bundle is: `datasets` (≥ 40), the ranker's trees and their leaves, neighbours per table, and what
-    recall takes of them."""
+    recall takes of them. With `text_ids` all datasets but the first have one (`text_id`)."""
 
     datasets: int = 200
     trees: int = 20
     leaves: int = 15
     neighbours: int = 30
     recall: RecallSettings = field(default_factory=RecallSettings)
+    text_ids: bool = False
 
 
 def tiny_bundle(
@@ -82,13 +84,15 @@ def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
     n = size.datasets
     rng = np.random.default_rng(seed)
     topics = rng.integers(0, len(_TOPICS), n)
+    ids, external_ids = _text_ids(n) if size.text_ids else (np.arange(FIRST_DATASET_ID, FIRST_DATASET_ID + n), None)
     catalogue = Catalogue(
-        np.arange(FIRST_DATASET_ID, FIRST_DATASET_ID + n),
+        ids,
         [f"{_TOPICS[topic]} dataset {number}" for number, topic in enumerate(topics)],
         np.round(rng.uniform(0, 500, n), 2),
         [f"https://img.example.com/{number}.png" if number % 3 else None for number in range(n)],
         [[_TOPICS[topic].lower(), "demo"] for topic in topics],
         [f"Provider {number % 7}" for number in range(n)],
+        external_ids,
     )
     content = rng.normal(size=(n, 16)).astype(np.float32) + np.eye(16, dtype=np.float32)[topics] * 4
     content /= np.linalg.norm(content, axis=1, keepdims=True)
@@ -113,6 +117,17 @@ def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
     )
     engine = Engine(partial)
     return replace(partial, precomputed=_precomputed(engine, n), golden=_golden(engine, rng, n))
+
+
+def text_id(number: int) -> str:
+    """Return the id of a bundle's dataset, for each `number` from 1 on; half of them need more than ASCII."""
+    return f"数据/{number},b %?#" if number % 2 else f"SKU-{number}"
+
+
+def _text_ids(n: int) -> tuple[NDArray[np.int64], list[str | None]]:
+    named = sorted((hash_id(text_id(number), "dataset"), text_id(number)) for number in range(1, n))
+    ids = [FIRST_DATASET_ID, *(number for number, _ in named)]
+    return np.array(ids, np.int64), [None, *(text for _, text in named)]
 
 
 def _stats(rng: np.random.Generator, catalogue: Catalogue) -> ItemStats:
@@ -173,13 +188,14 @@ def _precomputed(engine: Engine, n: int) -> Neighbours:
 
 def _golden(engine: Engine, rng: np.random.Generator, n: int) -> list[GoldenRequest]:
     end = int(MODEL_END.timestamp())
+    all_ids = engine.contents.catalogue.ids
     requests = []
     for number in range(10):
         known = rng.choice(n - 1, 5, replace=False) if number % 3 else np.empty(0, np.int64)
         request = GoldenRequest(
-            dataset_id=int(FIRST_DATASET_ID + rng.integers(n)) if number % 2 else None,
+            dataset_id=int(all_ids[rng.integers(n)]) if number % 2 else None,
             user_features=[1.8, 0.1, 3.0] if len(known) else [],
-            history_ids=[int(FIRST_DATASET_ID + position) for position in known],
+            history_ids=[int(all_ids[position]) for position in known],
             history_ts=[end - 3600 * hour for hour in range(len(known))],
             history_types=[2] * len(known),
             expected_ids=[],

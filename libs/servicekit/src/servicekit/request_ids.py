@@ -89,7 +89,8 @@ def _request_id(scope: Scope) -> str:
 
 def _report(scope: Scope, error: BaseException) -> None:
     route = scope.get("route")
-    endpoint = getattr(route, "path", scope["path"])
+    # Without the converters of its parameters.
+    endpoint = getattr(route, "path_format", None) or getattr(route, "path", scope["path"])
     monitoring.report("api.unhandled", error=error, endpoint=endpoint, method=scope["method"])
 
 

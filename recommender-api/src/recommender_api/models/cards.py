@@ -1,5 +1,7 @@
 """Datasets as answers show them, written as JSON once."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -9,6 +11,8 @@ from ranking.json_items import Parts
 
 # The names of a card's members, its dataset's id and its price.
 _BESIDE_TEXTS = 128
+# `"external_id":"",` of those that have one.
+_BESIDE_EXTERNAL_ID = 17
 
 
 class Cards:
@@ -28,8 +32,10 @@ class Cards:
 
     def _write(self, position: int) -> bytes:
         catalogue = self._catalogue
-        card = {
-            "dataset_id": int(catalogue.ids[position]),
+        card: dict[str, object] = {"dataset_id": int(catalogue.ids[position])}
+        if catalogue.external_ids is not None and (external_id := catalogue.external_ids[position]) is not None:
+            card["external_id"] = external_id
+        card |= {
             "title": catalogue.titles[position],
             "price": float(catalogue.prices[position]),
             "cover_image": catalogue.cover_images[position],
@@ -40,8 +46,12 @@ class Cards:
 
 def _room(catalogue: Catalogue) -> int:
     """Return how many bytes all cards take, but for what JSON escapes."""
-    texts = (catalogue.titles, catalogue.cover_images)
-    return (len(catalogue) + 1) * _BESIDE_TEXTS + sum(
-        column.size if isinstance(column, Column) else sum(len((text or "null").encode()) for text in column)
-        for column in texts
-    )
+    rows = len(catalogue) + 1
+    room = rows * _BESIDE_TEXTS + _size(catalogue.titles) + _size(catalogue.cover_images)
+    if catalogue.external_ids is not None:
+        room += rows * _BESIDE_EXTERNAL_ID + _size(catalogue.external_ids)
+    return room
+
+
+def _size(column: Sequence[str | None]) -> int:
+    return column.size if isinstance(column, Column) else sum(len((text or "null").encode()) for text in column)

@@ -4,10 +4,12 @@ Routing, dependency injection and validation cost more than ranking 200 candidat
 sure, so that a question means the same either way, and every error is FastAPI's to answer.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
+from contracts.ids import MAX_ID_CHARS, EntityKind, UnusableIdError, read_id
 from recommender_api.models import Arm
 from recommender_api.overload import Gate
 from recommender_api.overload.gate import REFUSED
@@ -23,6 +25,12 @@ _MAX_DIGITS = 18
 # A longer question is read anew each time.
 _MOST_REMEMBERED_BYTES = 128
 _NO_FILTERS = Filters()
+# What no URL writes otherwise (RFC 3986), so that nothing has to be decoded.
+_UNRESERVED = re.compile(rf"[A-Za-z0-9._~-]{{1,{MAX_ID_CHARS}}}")
+
+# The number of an id, and its text unless that is the number.
+_Id = tuple[int, str | None]
+_NOBODY: tuple[int | None, str | None] = (None, None)
 
 
 class DirectAnswers:
@@ -58,27 +66,37 @@ class DirectAnswers:
 
 def plain_question(path: str, query_string: bytes) -> Query | None:
     """Return the question if all of it is understood here."""
+    dataset = user = _NOBODY
     if path == "/hot/trending":
-        endpoint, subject = Endpoint.TRENDING, None
+        endpoint = Endpoint.TRENDING
     else:
         prefix, _, text = path.rpartition("/")
         known = _BY_PREFIX.get(prefix)
-        subject = _id(text)
-        if known is None or subject is None:
+        if known is None:
             return None
         endpoint = known
+        subject = _user(text) if endpoint is Endpoint.USER else _dataset(text)
+        if subject is None:
+            return None
+        if endpoint is Endpoint.USER:
+            user = subject
+        else:
+            dataset = subject
     options = _options(endpoint, query_string)
     if options is None:
         return None
-    user_id = subject if endpoint is Endpoint.USER else options.get("user_id")
+    dataset_id, external_dataset_id = dataset
+    user_id, external_user_id = options.get("user_id", user)
     exclude = options.get("exclude")
     return Query(
         endpoint,
         options.get("limit", 10),
-        None if endpoint is Endpoint.USER else subject,
+        dataset_id,
         user_id,
         options.get("timeframe", "24h") if endpoint is Endpoint.TRENDING else None,
         _NO_FILTERS if exclude is None else Filters(exclude),
+        external_dataset_id=external_dataset_id,
+        external_user_id=external_user_id,
     )
 
 
@@ -101,19 +119,44 @@ def _options(endpoint: Endpoint, query_string: bytes) -> dict[str, Any] | None:
     return options
 
 
-def _id(text: str) -> int | None:
+def _number(text: str) -> int | None:
     plain = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and text[0] != "0"
     return int(text) if plain else None
 
 
+def _user(text: str) -> _Id | None:
+    number = _number(text)
+    return _text_id(text, "user") if number is None else (number, None)
+
+
+def _dataset(text: str) -> _Id | None:
+    number = _number(text)
+    return _text_id(text, "dataset") if number is None else (number, None)
+
+
+# Hashing costs a microsecond or two, and the same ids are asked about again and again.
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _text_id(text: str, kind: EntityKind) -> _Id | None:
+    """Return a text id and its number, None if it is one that is written in another way in a URL, or none at all."""
+    if not _UNRESERVED.fullmatch(text):
+        return None
+    try:
+        return read_id(text, kind)
+    except UnusableIdError:
+        return None
+
+
 def _ids(text: str) -> tuple[int, ...] | None:
-    numbers = tuple(number for number in map(_id, text.split(",")) if number is not None)
-    return numbers if text.count(",") + 1 == len(numbers) <= MAX_EXCLUDED else None
+    found = tuple(number for number in map(_number, text.split(",")) if number is not None)
+    if text.count(",") + 1 == len(found) <= MAX_EXCLUDED:
+        return found
+    one = _dataset(text)
+    return None if one is None else (one[0],)
 
 
 def _limit(most: int) -> Callable[[str], int | None]:
     def read(text: str) -> int | None:
-        number = _id(text)
+        number = _number(text)
         return number if number is not None and number <= most else None
 
     return read
@@ -130,7 +173,7 @@ _BY_PREFIX = {endpoint.value: endpoint for endpoint in (Endpoint.SIMILAR, Endpoi
 _OF_ALL: dict[str, Callable[[str], Any]] = {"limit": _limit(50), "exclude": _ids}
 _OPTIONS: dict[Endpoint, dict[str, Callable[[str], Any]]] = {
     Endpoint.SIMILAR: _OF_ALL,
-    Endpoint.DETAIL: {**_OF_ALL, "user_id": _id},
+    Endpoint.DETAIL: {**_OF_ALL, "user_id": _user},
     Endpoint.USER: _OF_ALL,
     Endpoint.TRENDING: {**_OF_ALL, "limit": _limit(100), "timeframe": {"1h": "1h", "24h": "24h"}.get},
 }

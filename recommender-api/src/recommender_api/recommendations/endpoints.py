@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import Path, Request, Response
 from fastapi import Query as QueryParameters
+from starlette.convertors import Convertor, register_url_convertor
 
-from contracts.ids import DatasetId, UserId
+from contracts.ids import DatasetIdText, UserIdText, read_id
 from recommender_api.recommendations.errors import NoModelError, UnknownDatasetError
 from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.recommendations.schemas import Answer, DetailOptions, Options, TrendingOptions
@@ -28,10 +29,28 @@ _OK: dict[int | str, dict[str, Any]] = {
         },
     }
 }
+_ENCODED = "A text id is percent-encoded in UTF-8 (`a/b` is `a%2Fb`)"
 _HEADERS = [{"X-Fallback-Level": level} for level in _LEVELS]
 
-AskedDataset = Annotated[DatasetId, Path(description="The dataset asked about", examples=[13196])]
-AskingUser = Annotated[UserId, Path(description="Who asks; an unknown user is a cold one", examples=[7])]
+AskedDataset = Annotated[DatasetIdText, Path(description=f"The dataset asked about. {_ENCODED}")]
+AskingUser = Annotated[UserIdText, Path(description=f"Who asks; an unknown user is a cold one. {_ENCODED}")]
+
+
+class IdConvertor(Convertor[str]):
+    """The rest of a path, whatever it is: a text id may hold a slash. What is no id is refused by its type."""
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        """Return the text of an id."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return the part of a path."""
+        return value
+
+
+register_url_convertor("id", IdConvertor())
 
 
 def router(recommender: Recommender) -> ApiRouter:
@@ -48,7 +67,7 @@ def router(recommender: Recommender) -> ApiRouter:
         return Response(body, media_type="application/json", headers=_HEADERS[level])
 
     @routes.get(
-        "/similar/{dataset_id}",
+        "/similar/{dataset_id:id}",
         summary="Datasets similar to one",
         response_model=None,
         responses=_OK | problem_responses(404, 503),
@@ -56,11 +75,19 @@ def router(recommender: Recommender) -> ApiRouter:
     async def similar(
         request: Request, dataset_id: AskedDataset, options: Annotated[Options, QueryParameters()]
     ) -> Response:
-        query = Query(Endpoint.SIMILAR, options.limit, dataset_id, filters=options.filters(), explain=options.explain)
+        number, text = read_id(dataset_id, "dataset")
+        query = Query(
+            Endpoint.SIMILAR,
+            options.limit,
+            number,
+            filters=options.filters(),
+            explain=options.explain,
+            external_dataset_id=text,
+        )
         return await ask(request, query)
 
     @routes.get(
-        "/recommend/detail/{dataset_id}",
+        "/recommend/detail/{dataset_id:id}",
         summary="What to show on a dataset's page",
         response_model=None,
         responses=_OK | problem_responses(404, 503),
@@ -68,24 +95,36 @@ def router(recommender: Recommender) -> ApiRouter:
     async def detail(
         request: Request, dataset_id: AskedDataset, options: Annotated[DetailOptions, QueryParameters()]
     ) -> Response:
+        number, text = read_id(dataset_id, "dataset")
+        user_id, external_user_id = (None, None) if options.user_id is None else read_id(options.user_id, "user")
         query = Query(
             Endpoint.DETAIL,
             options.limit,
-            dataset_id,
-            options.user_id,
+            number,
+            user_id,
             filters=options.filters(),
             explain=options.explain,
+            external_dataset_id=text,
+            external_user_id=external_user_id,
         )
         return await ask(request, query)
 
     @routes.get(
-        "/recommend/user/{user_id}",
+        "/recommend/user/{user_id:id}",
         summary="What to show a user",
         response_model=None,
         responses=_OK | problem_responses(503),
     )
     async def user(request: Request, user_id: AskingUser, options: Annotated[Options, QueryParameters()]) -> Response:
-        query = Query(Endpoint.USER, options.limit, user_id=user_id, filters=options.filters(), explain=options.explain)
+        number, text = read_id(user_id, "user")
+        query = Query(
+            Endpoint.USER,
+            options.limit,
+            user_id=number,
+            filters=options.filters(),
+            explain=options.explain,
+            external_user_id=text,
+        )
         return await ask(request, query)
 
     @routes.get(

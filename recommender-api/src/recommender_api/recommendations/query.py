@@ -61,7 +61,7 @@ _NO_FILTERS = Filters()
 
 
 class Query(NamedTuple):
-    """A question as it was asked."""
+    """A question as it was asked; ids that were asked as a text have it beside their number."""
 
     endpoint: Endpoint
     limit: int
@@ -70,6 +70,8 @@ class Query(NamedTuple):
     timeframe: Timeframe | None = None
     filters: Filters = _NO_FILTERS
     explain: bool = False
+    external_dataset_id: str | None = None
+    external_user_id: str | None = None
 
     def digest(self) -> str:
         """Return the same text for the same question, and another for any other."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from contracts.ids import DatasetId, UserId
+from contracts.ids import MAX_ID, DatasetId, UnusableIdError, UserIdText, hash_id, is_numeric_id, parse_id_text
 from contracts.prices import MAX_PRICE, parse_price
 from contracts.query_values import Flag, ParameterText, WholeNumber
 from contracts.redis_keys import Timeframe
@@ -13,12 +13,26 @@ from recommender_api.recommendations.query import Filters
 
 MAX_EXCLUDED = 1000
 
+# A text id stands for a number past 2^53, which JavaScript rounds.
+IdNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
+
 
 def _split(value: object) -> object:
-    """Take `exclude=1,2&exclude=3` as three ids."""
+    """Take `exclude=1,2&exclude=3` as three ids; a text id that holds a comma is meant as well as its parts."""
     if not isinstance(value, list):
         return value
-    return [part for text in value for part in (text.split(",") if isinstance(text, str) else [text])]
+    return [part for text in value for part in (_parts(text) if isinstance(text, str) else [text])]
+
+
+def _parts(text: str) -> list[str]:
+    parts = text.split(",")
+    if len(parts) == 1 or all(map(is_numeric_id, parts)):
+        return parts
+    try:
+        parse_id_text(text, "dataset")
+    except UnusableIdError:
+        return parts
+    return [*parts, text]
 
 
 def _price(value: object) -> object:
@@ -53,7 +67,7 @@ class Options(BaseModel):
 class DetailOptions(Options):
     """What a question about a dataset's page may carry."""
 
-    user_id: UserId | None = Field(None, description="Whose page it is; an unknown user is a cold one")
+    user_id: UserIdText | None = Field(None, description="Whose page it is; an unknown user is a cold one")
 
 
 class TrendingOptions(Options):
@@ -71,10 +85,14 @@ class Explanation(BaseModel):
     channels: dict[str, float] = Field(description="Score by recall channel that proposed the item")
 
 
+_EXTERNAL_ID = "The text that the id stands for; present where the id is not itself a number"
+
+
 class Item(BaseModel):
     """A recommended dataset."""
 
-    dataset_id: DatasetId
+    dataset_id: IdNumber
+    external_id: str | None = Field(None, description=_EXTERNAL_ID)
     title: str
     price: float
     cover_image: str | None
@@ -86,8 +104,7 @@ class Item(BaseModel):
     explanation: Explanation | None
 
 
-_ITEM: dict[str, Any] = {
-    "dataset_id": 13004,
+_UNNAMED: dict[str, Any] = {
     "title": "Hourly air quality, 300 cities",
     "price": 99.0,
     "cover_image": None,
@@ -107,7 +124,7 @@ class Answer(BaseModel):
                     "request_id": "req_5f2b8c0d1e3a",
                     "dataset_id": 13196,
                     "user_id": 7,
-                    "items": [_ITEM],
+                    "items": [{"dataset_id": 13004, **_UNNAMED}],
                     "model_name": "ranker",
                     "model_version": "12",
                     "model_variant": "primary",
@@ -115,14 +132,33 @@ class Answer(BaseModel):
                     "degraded": False,
                     "fallback_level": 0,
                     "degrade_reason": None,
-                }
+                },
+                {
+                    "request_id": "req_9d41c07ab2e8",
+                    "dataset_id": hash_id("SKU-77", "dataset"),
+                    "external_id": "SKU-77",
+                    "user_id": hash_id("anna@example.com", "user"),
+                    "user_external_id": "anna@example.com",
+                    "items": [{"dataset_id": hash_id("SKU-12", "dataset"), "external_id": "SKU-12", **_UNNAMED}],
+                    "model_name": "ranker",
+                    "model_version": "12",
+                    "model_variant": "primary",
+                    "experiment_variant": None,
+                    "degraded": False,
+                    "fallback_level": 0,
+                    "degrade_reason": None,
+                },
             ]
         },
     )
 
     request_id: str
-    dataset_id: DatasetId | None = Field(None, description="Present where the question had one")
-    user_id: UserId | None = Field(None, description="Present where the question had one")
+    dataset_id: IdNumber | None = Field(None, description="Present where the question had one")
+    user_id: IdNumber | None = Field(None, description="Present where the question had one")
+    external_id: str | None = Field(None, description=f"{_EXTERNAL_ID}. That of the dataset or user in the path")
+    user_external_id: str | None = Field(
+        None, description="The text of `user_id`; present where a question about a dataset named its user by a text"
+    )
     timeframe: Timeframe | None = Field(None, description="Present where the question had one")
     items: list[Item]
     model_name: str

@@ -69,7 +69,8 @@ class Recommender:
         arm = serving.arm(query.user_id)
         if query.dataset_id is not None and arm.model.engine.contents.catalogue.position(query.dataset_id) is None:
             raise UnknownDatasetError(
-                f"Dataset {query.dataset_id} is not in the catalogue of model version {arm.version}."
+                f"Dataset {query.external_dataset_id or query.dataset_id} is not in the catalogue of model version "
+                f"{arm.version}."
             )
         return arm
 
@@ -106,7 +107,7 @@ class Recommender:
         elif keys or query.user_id is not None:
             self._after.add(request_id, answer, keys, query.user_id)
         self._metrics.answered(query.endpoint, arm, level, reason, budget.elapsed())
-        return _body(request_id, query, answer, level, reason), level
+        return _body(request_id, query, arm, answer, level, reason), level
 
 
 def _keys(query: Query, answer: StoredAnswer, result_key: str | None) -> dict[str, int]:
@@ -138,13 +139,20 @@ def _report(endpoint: Endpoint, error: StoreError | MainPathError) -> None:
         monitoring.report(points[1], error=error.__cause__)
 
 
-def _body(request_id: str, query: Query, answer: StoredAnswer, level: int, reason: str | None) -> bytes:
-    # A request's id, ids and numbers need no escaping; the rest is JSON already.
+def _body(request_id: str, query: Query, arm: Arm, answer: StoredAnswer, level: int, reason: str | None) -> bytes:
+    # A request's id and numbers need no escaping; the rest is JSON already.
     head = b'{"request_id":"%b",' % request_id.encode()
     if query.dataset_id is not None:
         head += b'"dataset_id":%d,' % query.dataset_id
+        # Who asks by the number is told the text, too, where the catalogue knows it.
+        text = query.external_dataset_id or arm.model.engine.contents.catalogue.external_id(query.dataset_id)
+        if text is not None:
+            head += b'"external_id":%b,' % orjson.dumps(text)
     if query.user_id is not None:
         head += b'"user_id":%d,' % query.user_id
+        if query.external_user_id is not None:
+            name = b"external_id" if query.endpoint is Endpoint.USER else b"user_external_id"
+            head += b'"%b":%b,' % (name, orjson.dumps(query.external_user_id))
     if query.timeframe is not None:
         head += b'"timeframe":"%b",' % query.timeframe.encode()
     return b"".join((head, answer.served.members(), _how(level, reason), answer.items, b"}"))

@@ -1,0 +1,135 @@
+"""Ids that are texts: asked by either form, named in every answer, and never taken for another."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import redis
+
+from contracts import redis_keys
+from contracts.ids import hash_id
+from ranking.testing import FIRST_DATASET_ID, Size, text_id, tiny_archive
+from recommender_api.recommendations.schemas import Answer
+from testkit.registry_stand_in import RegistryStandIn
+from testkit.running_app import RunningApp
+
+Start = Callable[..., RunningApp]
+SKU, NAMED = text_id(12), text_id(13)
+USER = "c2a1f0de-7c1b-4a52-9a51-1d3a0f5be0aa"
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose datasets have text ids, but for the first."""
+    return tiny_archive(tmp_path_factory.mktemp("text-ids") / "b.tar.gz", version="3", size=Size(text_ids=True))
+
+
+@pytest.fixture
+def api(archive: Path, registry: RegistryStandIn, start: Start) -> RunningApp:
+    """The service with that bundle."""
+    registry.deploy(registry.push("3", archive))
+    return start()
+
+
+def path_of(text: str) -> str:
+    return quote(text, safe="")
+
+
+def ask(api: RunningApp, url: str) -> dict[str, Any]:
+    """Return an answer; `RunningApp.ask` takes no query in the path."""
+    response = api.http.get(url)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def without_request_id(body: bytes) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(body)
+    del answer["request_id"]
+    return answer
+
+
+@pytest.mark.parametrize("text", [SKU, NAMED])
+def test_a_dataset_is_asked_about_by_its_text_or_by_the_number_of_that(api: RunningApp, text: str) -> None:
+    by_text = api.http.get(f"/similar/{path_of(text)}?limit=20")
+    assert by_text.status_code == 200
+    answer = Answer.model_validate_json(by_text.content, strict=True)
+    assert (answer.dataset_id, answer.external_id) == (hash_id(text, "dataset"), text)
+    assert without_request_id(api.http.get(f"/similar/{answer.dataset_id}?limit=20").content) == without_request_id(
+        by_text.content
+    )
+
+
+def test_every_item_with_a_text_id_names_it_beside_the_number(api: RunningApp) -> None:
+    for question in (f"/similar/{path_of(SKU)}", f"/recommend/user/{USER}", "/hot/trending", "/similar/101"):
+        for explain in ("", "&explain=true"):
+            items = ask(api, f"{question}?limit=50{explain}")["items"]
+            assert items
+            for item in items:
+                assert next(iter(item)) == "dataset_id"
+                if item["dataset_id"] == FIRST_DATASET_ID:
+                    assert "external_id" not in item
+                else:
+                    assert item["dataset_id"] == hash_id(item["external_id"], "dataset")
+
+
+def test_an_answer_names_the_subject_of_its_path_and_the_user_beside_it(api: RunningApp) -> None:
+    detail = ask(api, f"/recommend/detail/{path_of(NAMED)}?user_id={USER}")
+    assert list(detail)[:5] == ["request_id", "dataset_id", "external_id", "user_id", "user_external_id"]
+    assert (detail["external_id"], detail["user_external_id"]) == (NAMED, USER)
+    assert detail["user_id"] == hash_id(USER, "user")
+    user = ask(api, f"/recommend/user/{USER}")
+    assert (user["user_id"], user["external_id"]) == (hash_id(USER, "user"), USER)
+    assert not {"user_external_id", "dataset_id"} & set(user)
+    numbers = ask(api, "/recommend/detail/101?user_id=7")
+    assert not {"external_id", "user_external_id"} & set(numbers)
+
+
+def test_a_cached_answer_names_whoever_asks_now(api: RunningApp) -> None:
+    by_text = ask(api, f"/recommend/user/{USER}")
+    by_number = ask(api, f"/recommend/user/{hash_id(USER, 'user')}")
+    assert by_number["items"] == by_text["items"]
+    assert "external_id" not in by_number
+
+
+def test_excluded_texts_are_not_in_the_answer_even_those_that_hold_a_comma(api: RunningApp) -> None:
+    shown = [item["external_id"] for item in ask(api, f"/similar/{path_of(SKU)}?limit=5")["items"]]
+    for exclude in (f"exclude={','.join(map(path_of, shown))}", "&".join(f"exclude={path_of(each)}" for each in shown)):
+        left = ask(api, f"/similar/{path_of(SKU)}?limit=5&{exclude}")["items"]
+        assert not {item["external_id"] for item in left} & set(shown)
+
+
+def test_an_unknown_dataset_is_a_404_that_names_it_as_it_was_asked(api: RunningApp) -> None:
+    for text in ("SKU-0", "no/such thing", "数据", "a%2Fb"):
+        refused = api.http.get(f"/similar/{path_of(text)}")
+        assert refused.status_code == 404
+        assert refused.json()["detail"] == f"Dataset {text} is not in the catalogue of model version 3."
+
+
+@pytest.mark.parametrize("text", ["0", "1.0", "-1", "1e5", "%C2%A01", "e%CC%81", "%00", "a%0Ab", "x" * 129, "9" * 19])
+def test_what_is_no_id_is_refused_with_a_hint(api: RunningApp, text: str) -> None:
+    for path in (f"/similar/{text}", f"/recommend/user/{text}", f"/recommend/detail/101?user_id={text}"):
+        refused = api.http.get(path)
+        assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+        assert "id" in refused.json()["errors"][0]["message"]
+
+
+def test_both_ways_through_the_service_write_the_same_bytes(api: RunningApp) -> None:
+    for path in (f"/similar/{SKU}", f"/recommend/detail/{SKU}?user_id={USER}", f"/recommend/user/{USER}?exclude={SKU}"):
+        long_way = f"{path}{'&' if '?' in path else '?'}explain=false"
+        bodies = [api.http.get(url, headers={"X-Request-ID": "both"}).content for url in (path, long_way)]
+        assert json.loads(bodies[0])["items"]
+        # Another question to the cache, and the same to everybody else.
+        assert bodies[0] == bodies[1]
+
+
+def test_the_last_good_answer_names_the_texts_too(
+    api: RunningApp, redis_client: redis.Redis, until: Callable[..., None]
+) -> None:
+    first = ask(api, f"/similar/{path_of(NAMED)}")
+    until(lambda: redis_client.keys(redis_keys.last_good("*")))
+    redis_client.delete(*redis_client.keys("last:*"), *redis_client.keys("res:*"))
+    assert ask(api, f"/similar/{path_of(NAMED)}")["items"] == first["items"]
