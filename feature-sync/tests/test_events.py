@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
@@ -83,10 +84,28 @@ class _BrokenLog(EventLog):
         super().add(events)
 
 
+async def test_an_event_that_lies_ahead_never_outranks_todays(redis: AsyncRedis, plain: Redis) -> None:
+    today = [_event(number, ts=NOW + timedelta(minutes=number)) for number in range(1, 6)]
+    ahead = _event(99, ts=datetime(2099, 1, 1, tzinfo=UTC))
+    await LiveFeatures(redis, NOW.timestamp).apply([ahead])
+    await LiveFeatures(redis, lambda: NOW.timestamp() + 600).apply(today)
+    assert _live(plain).history.ids.tolist() == [5, 4, 3, 2, 1, 99]
+
+
+async def test_what_an_earlier_release_put_ahead_is_brought_back_with_the_next_event(
+    redis: AsyncRedis, plain: Redis
+) -> None:
+    ahead = [np.array([column]) for column in (99, int(datetime(2099, 1, 1, tzinfo=UTC).timestamp()), 4)]
+    plain.set(redis_keys.live_history(7), LiveHistory().append(ahead[0], ahead[1], ahead[2].astype(np.uint8)).pack())
+    await LiveFeatures(redis, NOW.timestamp).apply([_event(1, ts=NOW - timedelta(hours=1))])
+    await LiveFeatures(redis, lambda: NOW.timestamp() + 60).apply([_event(2, ts=NOW + timedelta(minutes=1))])
+    assert _live(plain).history.ids.tolist() == [2, 99, 1]
+
+
 async def test_an_event_is_logged_applied_and_gone_from_the_stream(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
-    _send(plain, [_event(1), _event(2, type="purchase", ts=NOW + timedelta(seconds=1))])
+    _send(plain, [_event(1, ts=NOW - timedelta(seconds=1)), _event(2, type="purchase")])
     await _step(_consumer(redis, event_log, redis_url))
     live = _live(plain)
     assert live.history.ids.tolist() == [2, 1]

@@ -106,7 +106,8 @@ def start(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Runn
         def run(*, ready: bool = True, **changes: Any) -> RunningApp:
             running = stack.enter_context(RunningApp(create_app(make_settings(**changes)), HttpProtocol))
             if ready:
-                until(lambda: running.get("/ready").status_code == 200)
+                # The first start of a session compiles, on whatever machine.
+                until(lambda: running.get("/ready").status_code == 200, timeout=60)
             return running
 
         yield run

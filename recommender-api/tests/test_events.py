@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import redis
 import monitoring.testing
 from contracts import redis_keys
 from contracts.events import BehaviorEvent, events_of
+from contracts.ids import hash_id
 from recommender_api.events import EventIntake
 from recommender_api.events.journal import Journal, JournalError, JournalFullError, JournalInUseError
+from recommender_api.events.receipts import EventProblem
 from recommender_api.metrics import Metrics
 from recommender_api.redis_store import (
     Address,
@@ -68,21 +71,63 @@ def test_only_the_token_opens_it(api: RunningApp) -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"type": "like"}, "events.0.type"),
-        ({"user_id": 0}, "events.0.user_id"),
-        ({"dataset_id": 2**63}, "events.0.dataset_id"),
-        ({"ts": "2026-01-01T00:00:00"}, "events.0.ts"),
-        ({"event_id": ""}, "events.0.event_id"),
-        ({"colour": "red"}, "events.0.colour"),
+        ({"type": "like"}, "type"),
+        ({"user_id": 0}, "user_id"),
+        ({"user_id": "1.0"}, "user_id"),
+        ({"dataset_id": 2**63}, "dataset_id"),
+        ({"dataset_id": True}, "dataset_id"),
+        ({"ts": "2026-01-01T00:00:00"}, "ts"),
+        ({"ts": "9999-12-31T23:59:59-14:00"}, "ts"),
+        ({"ts": "0001-01-01T00:00:00+14:00"}, "ts"),
+        ({"ts": "1999-12-31T23:59:59Z"}, "ts"),
+        ({"ts": "2099-01-01T00:00:00Z"}, "ts"),
+        ({"event_id": ""}, "event_id"),
+        ({"colour": "red"}, "colour"),
     ],
 )
-def test_an_event_that_makes_no_sense_is_refused_by_field(
+def test_an_event_that_makes_no_sense_is_refused_alone(
     api: RunningApp, redis_client: redis.Redis, change: dict[str, Any], field: str
 ) -> None:
-    refused = api.post("/events", {"events": [event(1, **change), event(2)]}, token=TOKEN)
+    batch = [event(1, **change), event(2), event(2)]
+    refused = api.post("/events", {"events": batch}, token=TOKEN)
     assert refused.status_code == 422
-    assert field in {error["field"].removeprefix("body.") for error in refused.json()["errors"]}
+    assert refused.headers["content-type"] == "application/problem+json"
+    problem = EventProblem.model_validate_json(refused.content)
+    assert (problem.accepted, problem.duplicates) == (1, 1)
+    assert [(error.index, error.field) for error in problem.errors] == [(0, field)]
+    assert [event.event_id for event in stored(redis_client)] == ["e-2"]
+    again = EventProblem.model_validate_json(api.post("/events", {"events": batch}, token=TOKEN).content)
+    assert (again.accepted, again.duplicates, again.errors) == (0, 2, problem.errors)
+    assert len(stored(redis_client)) == 1
+    reason = "unknown_field" if field == "colour" else field
+    assert f'recommender_events_refused_total{{reason="{reason}"}} 2.0' in api.http.get("/metrics").text
+
+
+@pytest.mark.parametrize("body", [{}, {"events": []}, {"events": {}}, {"events": [event(1)], "more": 1}, [event(1)]])
+def test_what_is_no_batch_is_refused_as_a_whole(api: RunningApp, redis_client: redis.Redis, body: Any) -> None:
+    refused = api.post("/events", body, token=TOKEN)
+    assert refused.status_code == 422
+    assert "accepted" not in refused.json()
     assert stored(redis_client) == []
+
+
+def test_text_ids_travel_as_their_numbers(api: RunningApp, redis_client: redis.Redis) -> None:
+    assert post(api, event(1, user_id="c2a1f0de", dataset_id="SKU-77")) == {"accepted": 1, "duplicates": 0}
+    (one,) = stored(redis_client)
+    assert (one.user_id, one.dataset_id) == (hash_id("c2a1f0de", "user"), hash_id("SKU-77", "dataset"))
+    assert "recommender_events_unknown_dataset_total 1.0" in api.http.get("/metrics").text
+
+
+@pytest.mark.anyio
+async def test_an_event_may_be_five_minutes_ahead_of_the_clock(journal: Journal) -> None:
+    memory = MemoryStore()
+    store = GuardedStore(memory, Breaker(memory.probe, on_close=lambda: None), Address("localhost", 6379, 0))
+    intake = EventIntake(store, store.quietly(), journal, Metrics(), now=lambda: datetime(2026, 1, 1, 12, tzinfo=UTC))
+    moments = ["2026-01-01T12:05:00Z", "2026-01-01T12:05:01Z", "2026-01-01T20:00:00Z"]
+    taken = await intake.take([BehaviorEvent.model_validate(event(n, ts=ts)) for n, ts in enumerate(moments)])
+    assert taken.receipt.accepted == 1
+    assert [index for index, _ in taken.refused] == [1, 2]
+    assert taken.refused[1][1][0].message == ("lies 7.9 h in the future; is it a local time? add its offset, as +08:00")
 
 
 def test_events_taken_while_redis_is_dead_are_in_the_stream_in_order_when_it_is_back(

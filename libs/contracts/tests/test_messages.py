@@ -5,7 +5,19 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from contracts.events import MAX_EVENTS_PER_BATCH, BehaviorEvent, EventBatch, Exposures, InteractionType, events_of
+from contracts.events import (
+    MAX_EVENTS_PER_BATCH,
+    MAX_FAULTS_PER_EVENT,
+    MAX_NAME_CHARS,
+    REFUSAL_REASONS,
+    BehaviorEvent,
+    EventBatch,
+    Exposures,
+    InteractionType,
+    PostedEvent,
+    RefusedEvent,
+    events_of,
+)
 from contracts.ids import hash_id
 from contracts.signals import AlertSignal
 
@@ -59,12 +71,36 @@ def test_a_malformed_event_is_refused_by_field(field: str, value: object) -> Non
 
 
 def test_a_callers_unknown_field_is_an_error_and_that_of_another_part_is_ignored() -> None:
-    with pytest.raises(ValidationError):
-        EventBatch.model_validate({"events": [EVENT | {"stranger": 1}]})
+    (refused,) = EventBatch.model_validate({"events": [EVENT | {"stranger": 1}]}).events
+    assert isinstance(refused, RefusedEvent)
+    assert [(fault.field, fault.reason) for fault in refused.faults] == [("stranger", "unknown_field")]
     with pytest.raises(ValidationError):
         EventBatch.model_validate({"events": [EVENT], "stranger": 1})
     assert BehaviorEvent.model_validate(EVENT | {"stranger": 1}) == BehaviorEvent.model_validate(EVENT)
     assert AlertSignal.model_validate(SIGNAL | {"stranger": 1}) == AlertSignal.model_validate(SIGNAL)
+
+
+def test_each_event_of_a_batch_is_read_by_itself() -> None:
+    bad = [None, [], "x", EVENT | {"user_id": True}, {name: value for name, value in EVENT.items() if name != "ts"}]
+    events = EventBatch.model_validate({"events": [EVENT, *bad, EVENT | {"event_id": "e-2"}]}).events
+    assert events[0] == PostedEvent.model_validate(EVENT)
+    assert isinstance(events[-1], PostedEvent)
+    faults = [event.faults[0] for event in events if isinstance(event, RefusedEvent)]
+    assert [fault.reason for fault in faults] == ["not_an_object"] * 3 + ["user_id", "ts"]
+    assert faults[3].message == "an id is a whole number or a text, not true or false"
+    assert {fault.reason for fault in faults} <= set(REFUSAL_REASONS)
+
+
+def test_the_faults_of_an_event_are_few_and_short() -> None:
+    (refused,) = EventBatch.model_validate({"events": [{f"{n}" * 500: n for n in range(100)}]}).events
+    assert isinstance(refused, RefusedEvent)
+    assert len(refused.faults) == MAX_FAULTS_PER_EVENT
+    assert max(len(fault.field) for fault in refused.faults) <= MAX_NAME_CHARS
+
+
+def test_the_schema_of_a_batch_shows_events() -> None:
+    items = EventBatch.model_json_schema()["properties"]["events"]["items"]
+    assert items == {"$ref": "#/$defs/PostedEvent"}
 
 
 def test_an_event_takes_text_ids_and_keeps_their_numbers() -> None:

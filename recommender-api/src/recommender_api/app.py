@@ -99,7 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
         budget_seconds=settings.request_budget_ms / 1000,
     )
     journal = Journal(settings.event_journal_dir, max_bytes=settings.event_journal_max_mb * 2**20)
-    intake = EventIntake(store, store.quietly(), journal, metrics)
+    intake = EventIntake(store, store.quietly(), journal, metrics, knows_dataset=models.knows_dataset)
 
     questions = Admission(
         settings.queue_budget_ms / 1000,

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from contracts.events import REFUSAL_REASONS
 from monitoring.prometheus import MonitoringCollector
 from recommender_api.models import Arm
 
@@ -91,6 +92,20 @@ class Metrics:
         self._events = Counter(
             "recommender_events_total", "Behaviour events taken, by outcome", ("outcome",), registry=self.registry
         )
+        self._refused_events = Counter(
+            "recommender_events_refused_total",
+            "Behaviour events that were no events, by the field at fault",
+            ("reason",),
+            registry=self.registry,
+        )
+        for reason in REFUSAL_REASONS:
+            # From the start: the rate of a series that begins with its first refusal would miss it.
+            self._refused_events.labels(reason)
+        self._unknown_datasets = Counter(
+            "recommender_events_unknown_dataset_total",
+            "Behaviour events about datasets that no model in service knows",
+            registry=self.registry,
+        )
         self._dropped = Counter(
             "recommender_writes_dropped_total",
             "Cache entries and exposures that were not written, because Redis was away or behind",
@@ -114,6 +129,14 @@ class Metrics:
     def events(self, outcome: Literal["accepted", "duplicate", "journaled", "replayed", "refused"], count: int) -> None:
         """Count behaviour events."""
         self._events.labels(outcome).inc(count)
+
+    def event_refused(self, reason: str) -> None:
+        """Count an event that was refused, by one of `REFUSAL_REASONS`."""
+        self._refused_events.labels(reason).inc()
+
+    def unknown_datasets(self, count: int) -> None:
+        """Count events about datasets that no model in service knows."""
+        self._unknown_datasets.inc(count)
 
     def dropped(self, kind: Literal["cache", "exposure"], count: int) -> None:
         """Count what was not written to Redis."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from contracts import redis_keys
 from contracts.events import BehaviorEvent, InteractionType
-from contracts.user_blob import LiveHistory, MalformedBlobError
+from contracts.user_blob import History, LiveHistory, MalformedBlobError
 from feature_sync.connections import REDIS_ERRORS, AnyRedis, get_many
 from feature_sync.hot.windows import WINDOWS, Window, weight
 
@@ -102,13 +102,14 @@ class LiveFeatures:
         ]
         found = iter(await get_many(self._redis, [key for keys_of_user in wanted for key in keys_of_user]))
         changes: dict[int, _Change] = {}
+        now = self._now()
         for user, events in by_user.items():
             blob, *marks = islice(found, 1 + len(events))
             fresh = [event for event, mark in zip(events, marks, strict=True) if mark is None]
             if fresh:
                 markers = [redis_keys.applied_event(keys[user], event.event_id) for event in fresh]
                 changes[user] = _Change(
-                    keys[user], blob or b"", _history(blob).append(*_columns(fresh)).pack(), markers
+                    keys[user], blob or b"", _history(blob, now).append(*_columns(fresh, now)).pack(), markers
                 )
         if not changes:
             return {}, 0
@@ -138,18 +139,21 @@ class LiveFeatures:
             await self._redis.eval(_COUNT, len(keys), *keys, *arguments)
 
 
-def _history(blob: bytes | None) -> LiveHistory:
+def _history(blob: bytes | None, now: float) -> LiveHistory:
     if blob is None:
         return LiveHistory()
     try:
-        return LiveHistory.unpack(blob)
+        live = LiveHistory.unpack(blob)
     except MalformedBlobError:
         return LiveHistory()
+    past = History(live.history.ids, np.minimum(live.history.ts, int(now)), live.history.types)
+    return LiveHistory(live.sequence, past)
 
 
-def _columns(events: list[BehaviorEvent]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+def _columns(events: list[BehaviorEvent], now: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
     return (
         np.array([event.dataset_id for event in events], np.int64),
-        np.array([int(event.ts.timestamp()) for event in events], np.int64),
+        # What lies ahead must not stand before all of today: a clock is fast, or an earlier release took any time.
+        np.array([int(min(event.ts.timestamp(), now)) for event in events], np.int64),
         np.array([InteractionType.of(event.type) for event in events], np.uint8),
     )

@@ -1,16 +1,21 @@
 """Behaviour events: what callers post to `/events`, and how they travel through the Redis Stream."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic_core import ErrorDetails
 
 from contracts.ids import DatasetId, UserId
 from contracts.moments import EventMoment
 
 EventType = Literal["exposure", "click", "view", "favorite", "purchase"]
 MAX_EVENTS_PER_BATCH = 1000
+# A sender mends one field after the other; a body may hold a hundred thousand unknown ones.
+MAX_FAULTS_PER_EVENT = 5
+MAX_NAME_CHARS = 100
 
 
 class InteractionType(IntEnum):
@@ -94,12 +99,50 @@ class PostedEvent(BehaviorEvent):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class FieldFault(NamedTuple):
+    """What is wrong with one field of an event; `reason` is one of few words, for a metric."""
+
+    field: str
+    message: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RefusedEvent:
+    """An element of a batch that is no event, and what is wrong with it."""
+
+    faults: tuple[FieldFault, ...]
+
+
+def _read_posted(value: object) -> PostedEvent | RefusedEvent:
+    try:
+        return PostedEvent.model_validate(value)
+    except ValidationError as error:
+        return RefusedEvent(tuple(_fault(found) for found in error.errors(include_url=False)[:MAX_FAULTS_PER_EVENT]))
+
+
+def _fault(found: ErrorDetails) -> FieldFault:
+    if not found["loc"]:
+        return FieldFault("event", "an event is a JSON object", "not_an_object")
+    name = str(found["loc"][0])
+    if name in PostedEvent.model_fields:
+        return FieldFault(name, found["msg"].removeprefix("Value error, "), name)
+    return FieldFault(name[:MAX_NAME_CHARS], found["msg"], "unknown_field")
+
+
+# Why an event is refused, as `FieldFault.reason` says it.
+REFUSAL_REASONS = (*PostedEvent.model_fields, "unknown_field", "not_an_object")
+
+
 class EventBatch(BaseModel):
-    """The body of `POST /events`."""
+    """The body of `POST /events`. Its elements are read one by one: a bad one costs no other."""
 
     model_config = ConfigDict(extra="forbid")
 
-    events: Annotated[list[PostedEvent], Field(min_length=1, max_length=MAX_EVENTS_PER_BATCH)]
+    events: Annotated[
+        list[Annotated[PostedEvent | RefusedEvent, PlainValidator(_read_posted, json_schema_input_type=PostedEvent)]],
+        Field(min_length=1, max_length=MAX_EVENTS_PER_BATCH),
+    ]
 
 
 class EventReceipt(BaseModel):

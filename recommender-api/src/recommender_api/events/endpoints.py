@@ -1,18 +1,23 @@
 """`POST /events`."""
 
-from fastapi import Body, status
+from typing import Any
+
+from fastapi import Body, Request, Response, status
 from pydantic import SecretStr
 
 from contracts.events import EventBatch, EventReceipt
 from recommender_api.events.intake import EventIntake
 from recommender_api.events.journal import JournalError
+from recommender_api.events.receipts import EventProblem, event_problem
 from servicekit.bearer import bearer_guard
 from servicekit.bodies import MIB
+from servicekit.problem_document import MEDIA_TYPE, Problem
 from servicekit.problems import ProblemError, problem_responses
+from servicekit.request_ids import request_id_of
 from servicekit.routing import ApiRouter
 
-# A thousand events with the longest ids take half of it.
-MAX_BODY_BYTES = 2 * MIB
+# A thousand events with the longest ids fit, every character of them escaped.
+MAX_BODY_BYTES = 4 * MIB
 _EXAMPLE = {
     "events": [
         {
@@ -23,8 +28,32 @@ _EXAMPLE = {
             "request_id": "req_5f2b8c0d1e3a",
             "position": 0,
             "ts": "2026-11-24T12:00:00Z",
-        }
+        },
+        {
+            "event_id": "web-7f3a-2",
+            "type": "view",
+            "user_id": "c2a1f0de-7c1b-4a52-9a51-1d3a0f5be0aa",
+            "dataset_id": "SKU-77",
+            "ts": "2026-11-24T12:00:05+08:00",
+        },
     ]
+}
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    422: {
+        "model": EventProblem | Problem,
+        "description": "Some events were refused and the others taken (`EventProblem`); or the body is no batch of "
+        "1 to 1000 events, and nothing was taken (`Problem`)",
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {
+                    "anyOf": [
+                        {"$ref": "#/components/schemas/EventProblem"},
+                        {"$ref": "#/components/schemas/Problem"},
+                    ]
+                }
+            }
+        },
+    }
 }
 
 
@@ -38,15 +67,26 @@ def router(intake: EventIntake, token: SecretStr) -> ApiRouter:
         status_code=status.HTTP_202_ACCEPTED,
         dependencies=bearer_guard(token),
         max_body_size=MAX_BODY_BYTES,
-        responses=problem_responses(401, 503),
+        response_model=EventReceipt,
+        responses=problem_responses(401, 503) | _REFUSED,
     )
-    async def events(batch: EventBatch = Body(examples=[_EXAMPLE])) -> EventReceipt:
-        """Answered once every event is durable. The same `event_id` counts once, so a batch may be sent again."""
+    async def events(request: Request, batch: EventBatch = Body(examples=[_EXAMPLE])) -> Any:
+        """Answered once every event is durable. The same `event_id` counts once, so a batch may be sent again.
+
+        Each event is checked by itself. Where some are refused, the answer is 422: it names them, and the others are
+        taken. `ts` lies from 2000 to five minutes ahead.
+        """
         try:
-            return await intake.take(batch.events)
+            taken = await intake.take(batch.events)
         except JournalError as error:
             raise ProblemError(
                 503, f"The events could not be made durable, send them again: {error}", headers={"Retry-After": "5"}
             ) from error
+        if not taken.refused:
+            return taken.receipt
+        body = event_problem(
+            request.scope["path"], request_id_of(request.scope), len(batch.events), taken.receipt, taken.refused
+        )
+        return Response(body, status.HTTP_422_UNPROCESSABLE_CONTENT, media_type=MEDIA_TYPE)
 
     return routes

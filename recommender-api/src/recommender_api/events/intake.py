@@ -1,10 +1,13 @@
 """Taking events: straight into the Redis Stream, or through the journal while Redis can't take them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 import monitoring
-from contracts.events import BehaviorEvent, EventReceipt
+from contracts.events import BehaviorEvent, EventReceipt, FieldFault, RefusedEvent
+from contracts.moments import CLOCK_AHEAD, EARLIEST_EVENT, UnusableMomentError, check_between
 from recommender_api.events.journal import Journal, JournalError
 from recommender_api.metrics import Metrics
 from recommender_api.redis_store import GuardedStore, NewEvent, StoreError
@@ -14,19 +17,66 @@ REPLAY_INTERVAL_SECONDS = 0.25
 REPLAY_BYTES = 256 * 1024
 
 
+# Says whether a dataset is in the catalogue of a model in service; None while there is no model.
+KnowsDataset = Callable[[int], bool | None]
+
+
+class Taken(NamedTuple):
+    """What became of a batch: the receipt of what was taken, and the places and faults of what was refused."""
+
+    receipt: EventReceipt
+    refused: list[tuple[int, tuple[FieldFault, ...]]]
+
+
 class EventIntake:
     """What `take` has returned a receipt for is on the disk of Redis or of this machine."""
 
-    def __init__(self, store: GuardedStore, background: GuardedStore, journal: Journal, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        store: GuardedStore,
+        background: GuardedStore,
+        journal: Journal,
+        metrics: Metrics,
+        *,
+        knows_dataset: KnowsDataset = lambda _: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._store = store
         self._background = background
         self._journal = journal
         self._metrics = metrics
+        self._knows_dataset = knows_dataset
+        self._now = now
         # Held while the journal's file is written or shrunk, never while Redis is asked.
         self._lock = asyncio.Lock()
 
-    async def take(self, events: Sequence[BehaviorEvent]) -> EventReceipt:
-        """Make events durable and count the new ones; raises `JournalError` if that's not possible now."""
+    async def take(self, events: Sequence[BehaviorEvent | RefusedEvent]) -> Taken:
+        """Make the good events durable and count the new ones; raises `JournalError` if that's not possible now."""
+        good, refused = self._sort(events)
+        receipt = await self._keep(good) if good else EventReceipt(accepted=0, duplicates=0)
+        for _, faults in refused:
+            self._metrics.event_refused(faults[0].reason)
+        return Taken(receipt, refused)
+
+    def _sort(
+        self, events: Sequence[BehaviorEvent | RefusedEvent]
+    ) -> tuple[list[BehaviorEvent], list[tuple[int, tuple[FieldFault, ...]]]]:
+        latest = self._now() + CLOCK_AHEAD
+        good: list[BehaviorEvent] = []
+        refused: list[tuple[int, tuple[FieldFault, ...]]] = []
+        for index, event in enumerate(events):
+            if isinstance(event, RefusedEvent):
+                refused.append((index, event.faults))
+                continue
+            try:
+                check_between(event.ts, EARLIEST_EVENT, latest)
+            except UnusableMomentError as error:
+                refused.append((index, (FieldFault("ts", str(error), "ts"),)))
+            else:
+                good.append(event)
+        return good, refused
+
+    async def _keep(self, events: Sequence[BehaviorEvent]) -> EventReceipt:
         fresh = {event.event_id: NewEvent(event.event_id, event.to_stream()["event"].encode()) for event in events}
         try:
             accepted = await self._add(list(fresh.values()))
@@ -35,6 +85,7 @@ class EventIntake:
             raise
         self._metrics.events("accepted", accepted)
         self._metrics.events("duplicate", len(events) - accepted)
+        self._metrics.unknown_datasets(sum(self._knows_dataset(event.dataset_id) is False for event in events))
         return EventReceipt(accepted=accepted, duplicates=len(events) - accepted)
 
     async def replay(self) -> None:

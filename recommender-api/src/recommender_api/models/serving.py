@@ -82,6 +82,16 @@ class Models:
         self.serving: Serving | None = None
         self.shadow: LoadedModel | None = None
 
+    def knows_dataset(self, dataset_id: int) -> bool | None:
+        """Return whether a model in service has a dataset in its catalogue; None while there is no model."""
+        serving = self.serving
+        if serving is None:
+            return None
+        models = (serving.primary, serving.canary)
+        return any(
+            model is not None and model.engine.contents.catalogue.position(dataset_id) is not None for model in models
+        )
+
 
 def _share(user_id: int, salt: str) -> float:
     """Return a user's fixed place in 0..1 for one experiment."""
