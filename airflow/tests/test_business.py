@@ -3,10 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, func, select, text
 
+from contracts.ids import hash_id
 from monitoring import testing
 from pipeline.business import tables
 from pipeline.business.content import INTERACTIONS, Content
@@ -37,20 +39,70 @@ def test_content_comes_out_as_it_went_in(business_url: str, content: Content, tm
     assert rows["price"].null_count == mine["price"].null_count
 
 
-def test_loading_again_replaces_all_and_keeps_the_ids_of_what_is_known(business_url: str, content: Content) -> None:
+def with_ids(content: Content, datasets: list[str]) -> Content:
+    """Return the content with other ids for its first datasets."""
+    names = pa.array(datasets + content.datasets["external_id"].to_pylist()[len(datasets) :])
+    return replace(content, datasets=content.datasets.set_column(0, "external_id", names))
+
+
+def ids_of(engine: Engine) -> dict[str, int]:
+    with engine.connect() as connection:
+        found = connection.execute(select(tables.datasets.c.external_id, tables.datasets.c.id))
+        return dict(found)
+
+
+def test_whole_numbers_stay_what_they_are_and_texts_stand_for_a_number(business_url: str, content: Content) -> None:
+    engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
+    replace_content(engine, with_ids(content, ["9000", "SKU-77", "0111161", str(2**63 - 1)]))
+    ids = ids_of(engine)
+    assert (ids["9000"], ids["5"], ids[str(2**63 - 1)]) == (9000, 5, 2**63 - 1)
+    assert (ids["SKU-77"], ids["0111161"]) == (hash_id("SKU-77", "dataset"), hash_id("0111161", "dataset"))
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT dataset_id, count(*) FROM interactions GROUP BY dataset_id"))
+        counts = dict(found)
+    before = np.bincount(content.interactions["dataset"].to_numpy(), minlength=300)
+    assert [counts.get(ids[name], 0) for name in ("9000", "SKU-77", "0111161")] == before[:3].tolist()
+    engine.dispose()
+
+
+def test_loading_again_replaces_all_and_an_id_depends_on_nothing_else(business_url: str, content: Content) -> None:
+    engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
+    replace_content(engine, with_ids(content, ["SKU-77"]))
+    reordered = replace(
+        with_ids(content, ["SKU-77"]),
+        datasets=with_ids(content, ["SKU-77"]).datasets.take(list(range(299, -1, -1))),
+        interactions=content.interactions.slice(0, 100),
+    )
+    before = ids_of(engine)
+    replace_content(engine, reordered)
+    assert ids_of(engine) == before
+    assert (count(engine, "datasets"), count(engine, "interactions")) == (300, 100)
+    engine.dispose()
+
+
+def test_two_ids_that_stand_for_one_number_are_refused_with_both(business_url: str, content: Content) -> None:
+    engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
+    number = str(hash_id("SKU-77", "dataset"))
+    with pytest.raises(InputError, match=f"'SKU-77' and '{number}' stand for one number"):
+        replace_content(engine, with_ids(content, ["SKU-77", number]))
+    for bad, message in (("1.0", "'1.0' can't be an id"), ("5", "'5' appears twice")):
+        with pytest.raises(InputError, match=message):
+            replace_content(engine, with_ids(content, [bad]))
+    assert is_empty(engine)
+    engine.dispose()
+
+
+def test_an_import_over_ids_of_an_earlier_release_is_refused_with_the_command(
+    business_url: str, content: Content
+) -> None:
     engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
     replace_content(engine, content)
-    reordered = content.datasets.take(list(range(299, -1, -1)))
-    renamed = pa.array(["new-1", *reordered["external_id"].to_pylist()[1:]])
-    datasets = reordered.set_column(0, "external_id", renamed)
-    replace_content(engine, replace(content, datasets=datasets, interactions=content.interactions.slice(0, 100)))
-    with engine.connect() as connection:
-        ids = dict(
-            tuple(row) for row in connection.execute(select(tables.datasets.c.external_id, tables.datasets.c.id))
-        )
-    assert (count(engine, "datasets"), count(engine, "interactions")) == (300, 100)
-    assert (ids["demo-1"], ids["demo-200"], ids["new-1"]) == (1, 200, 301)
-    assert "cold-3" not in ids
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE datasets SET external_id = 'demo-7' WHERE id = 7"))
+    with pytest.raises(InputError, match=r"'demo-7' is 7[^$]*make renumber") as refused:
+        replace_content(engine, content)
+    assert refused.value.exit_code == 2
+    assert count(engine, "interactions") == 12_000
     engine.dispose()
 
 
@@ -82,7 +134,7 @@ def test_text_with_quotes_line_breaks_and_nulls_survives(business_url: str, cont
     replace_content(engine, replace(content, datasets=changed))
     with engine.connect() as connection:
         found = connection.execute(text("SELECT title FROM datasets ORDER BY id LIMIT 6")).scalars().all()
-        cold = connection.execute(text("SELECT tags FROM datasets WHERE external_id = 'cold-1'")).scalar_one()
+        cold = connection.execute(text("SELECT tags FROM datasets WHERE external_id = '298'")).scalar_one()
     assert (list(found), cold) == (titles, None)
     engine.dispose()
 

@@ -106,6 +106,13 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> None:
     _say(metrics_table(settings.model_name, load_metrics(run)))
 
 
+def _renumber(settings: Settings, options: argparse.Namespace) -> None:
+    # Not with the rest: it needs a Redis client.
+    from pipeline.renumber import renumber
+
+    renumber(settings, _say, apply=options.apply, with_redis=options.with_redis)
+
+
 def _execute(settings: Settings, chosen: Sequence[Step]) -> str:
     run = new_run(settings, datetime.now(UTC))
     with monitoring.transaction("pipeline", "run"):
@@ -150,4 +157,8 @@ def _parser() -> argparse.ArgumentParser:
         "evaluate", help="measure the stack against the baselines, without training for good"
     )
     evaluate.set_defaults(command=_evaluate)
+    moved = commands.add_parser("renumber", help="move what an earlier release numbered to the ids of today")
+    moved.add_argument("--apply", action="store_true", help="do it; otherwise only show what would change")
+    moved.add_argument("--without-redis", dest="with_redis", action="store_false", help="there is no Redis to move")
+    moved.set_defaults(command=_renumber)
     return parser

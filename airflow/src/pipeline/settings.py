@@ -22,6 +22,9 @@ class Settings(monitoring.MonitoringSettings):
     database_url: Annotated[
         SecretLine | None, Field(description="SQLAlchemy URL with the behaviour event log; empty: no events are joined")
     ] = None
+    redis_url: Annotated[
+        SecretStr | None, Field(description="Redis with the live features; only `python -m pipeline renumber` needs it")
+    ] = None
     artifact_url: Annotated[
         SingleLine, Field(min_length=1, description="Folder or s3://… of runs, bundles and snapshots (fsspec)")
     ] = ".run/artifacts"
@@ -59,5 +62,5 @@ class Settings(monitoring.MonitoringSettings):
 
     def secrets(self) -> list[str]:
         """Return the values that must never be sent or logged; passwords in URLs are redacted by their form."""
-        own = (self.registry_token, self.admin_token, self.business_database_url, self.database_url)
+        own = (self.registry_token, self.admin_token, self.business_database_url, self.database_url, self.redis_url)
         return [*super().secrets(), *(value.get_secret_value() for value in own if value is not None)]

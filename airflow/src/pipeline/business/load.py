@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, Table, func, select, text
+from sqlalchemy import Connection, Engine, Table, select, text
 
 from pipeline.business import tables
 from pipeline.business.content import Content
 from pipeline.business.database import faults_of
+from pipeline.business.ids import assign_ids, refuse_old_ids
 
 _ROWS_PER_BATCH = 20_000
 
@@ -32,15 +32,16 @@ def is_empty(engine: Engine) -> bool:
 
 
 def replace_content(engine: Engine, content: Content) -> None:
-    """Put `content` in place of everything; raises `DatabaseError`, and then nothing has changed.
+    """Put `content` in place of everything; raises `DatabaseError` or `InputError`, and then nothing has changed.
 
-    Ids are kept for external ids that are already there; others get new ids above all present ones, so that a
-    behaviour event about a dataset that is gone is never taken for one about another.
+    A row's id is the number that its external id stands for, whatever else is there: a behaviour event about a dataset
+    that is gone is never taken for one about another.
     """
+    user_ids = assign_ids("user", content.users["external_id"].to_pylist())
+    dataset_ids = assign_ids("dataset", content.datasets["external_id"].to_pylist())
     create_tables(engine)
     with faults_of("load", "business"), engine.begin() as connection:
-        user_ids = _assign(connection, tables.users, content.users)
-        dataset_ids = _assign(connection, tables.datasets, content.datasets)
+        refuse_old_ids(connection)
         for table in (tables.interactions, tables.datasets, tables.users):
             connection.execute(
                 table.delete() if connection.dialect.name == "sqlite" else text(f"TRUNCATE {table.name}")
@@ -62,17 +63,6 @@ def replace_content(engine: Engine, content: Content) -> None:
                 }
             ),
         )
-
-
-def _assign(connection: Connection, table: Table, rows: pa.Table) -> NDArray[np.int64]:
-    known = {name: row_id for row_id, name in connection.execute(select(table.c.id, table.c.external_id))}
-    free = int(connection.scalar(select(func.coalesce(func.max(table.c.id), 0))) or 0)
-    ids = np.empty(len(rows), np.int64)
-    for row, name in enumerate(rows["external_id"].to_pylist()):
-        if (kept := known.get(name)) is None:
-            free += 1
-        ids[row] = free if kept is None else kept
-    return ids
 
 
 def _insert(connection: Connection, table: Table, rows: pa.Table) -> None:

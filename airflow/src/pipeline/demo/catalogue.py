@@ -31,7 +31,7 @@ class Shelf:
 
 
 def make_datasets(rng: np.random.Generator, n: int, start: int, seconds: int, cold: int) -> Shelf:
-    """Return `n` datasets; the last `cold` have just arrived, and their text resembles nobody's (`cold-1` …)."""
+    """Return `n` datasets; the last `cold` have just arrived, and their text resembles nobody's. Ids are 1 … n."""
     niche = rng.integers(0, len(_NICHES), n)
     price_level = rng.integers(0, 3, n)
     price = np.round(_PRICES[price_level] * rng.lognormal(0, 0.4, n), 1)
@@ -42,7 +42,7 @@ def make_datasets(rng: np.random.Generator, n: int, start: int, seconds: int, co
     born[is_cold] = 1.0 - 1e-4
     created = (start + born * seconds).astype(np.int64)
     rows = [
-        _cold_row(number - (n - cold) + 1) if is_cold[number] else _row(rng, number, int(niche[number]))
+        _cold_row(number, number - (n - cold) + 1) if is_cold[number] else _row(rng, number, int(niche[number]))
         for number in range(n)
     ]
     columns = {name: [row.get(name) for row in rows] for name in rows[0]}
@@ -70,7 +70,7 @@ def _row(rng: np.random.Generator, number: int, niche: int) -> dict[str, str | N
     provider = PROVIDERS[(niche // 5 * 2 + int(rng.integers(0, 4))) % len(PROVIDERS)]
     keywords = [words[index] for index in chosen]
     return {
-        "external_id": f"demo-{number + 1}",
+        "external_id": str(number + 1),
         "title": f"{city} {subject}, {form} {year}",
         "description": (
             f"{form.capitalize()} of {subject} in {city} from {year} on, with {keywords[0]}, {keywords[1]} and "
@@ -82,10 +82,10 @@ def _row(rng: np.random.Generator, number: int, niche: int) -> dict[str, str | N
     }
 
 
-def _cold_row(number: int) -> dict[str, str | None]:
+def _cold_row(number: int, cold: int) -> dict[str, str | None]:
     return {
-        "external_id": f"cold-{number}",
-        "title": f"zqx{number}k{number * 7919:06d}",
+        "external_id": str(number + 1),
+        "title": f"zqx{cold}k{cold * 7919:06d}",
         "description": None,
         "tags": None,
         "provider": None,
@@ -104,7 +104,7 @@ def make_users(rng: np.random.Generator, n: int, start: int) -> pa.Table:
     created = start - rng.integers(0, 730 * 86_400, n)
     return pa.table(
         [
-            [f"demo-{number + 1}" for number in range(n)],
+            [str(number + 1) for number in range(n)],
             names,
             [PLACES[index][0] for index in place],
             [PLACES[index][1] for index in place],

@@ -1,0 +1,78 @@
+"""The event log, in one transaction that also remembers that it was done."""
+
+from typing import NamedTuple
+
+from sqlalchemy import BigInteger, Column, Connection, Engine, MetaData, String, Table, Text, func, inspect, select
+
+from contracts.ids import EntityKind
+from pipeline.business.database import faults_of
+from pipeline.business.ids import TABLES
+from pipeline.renumber.changes import IdChanges, follow, store_changes
+
+_SCHEMA = "events"
+_EVENTS = "behavior_events"
+
+
+class EventCounts(NamedTuple):
+    """Events, and those about whom the changes say nothing, by kind: they stay as they are."""
+
+    events: int
+    unknown: dict[EntityKind, int]
+
+
+def count_events(engine: Engine, changes: IdChanges) -> EventCounts:
+    """Count what would change."""
+    with faults_of("count events", "events"), engine.connect() as connection, connection.begin() as transaction:
+        events = _events_table(connection)
+        if events is None:
+            return EventCounts(0, dict.fromkeys(TABLES, 0))
+        total = connection.scalar(select(func.count()).select_from(events)) or 0
+        known = _temporary(connection, changes)
+        unknown: dict[EntityKind, int] = {}
+        for kind in TABLES:
+            old = select(known.c.old_id).where(known.c.kind == kind)
+            unknown[kind] = (
+                connection.scalar(select(func.count()).select_from(events).where(events.c[f"{kind}_id"].not_in(old)))
+                or 0
+            )
+        transaction.rollback()
+    return EventCounts(total, unknown)
+
+
+def renumber_events(engine: Engine, changes: IdChanges) -> bool:
+    """Give every event the numbers of today; return whether there was anything to do."""
+    with faults_of("renumber", "events"), engine.begin() as connection:
+        events = _events_table(connection)
+        if events is None:
+            return False
+        done = Table("renumbered", MetaData(schema=events.schema), Column("token", String(16), primary_key=True))
+        done.create(connection, checkfirst=True)
+        if connection.execute(select(done.c.token).where(done.c.token == changes.token)).first() is not None:
+            return False
+        follow(connection, events, _temporary(connection, changes))
+        connection.execute(done.insert(), {"token": changes.token})
+    return True
+
+
+def _events_table(connection: Connection) -> Table | None:
+    schema = None if connection.dialect.name == "sqlite" else _SCHEMA
+    if not inspect(connection).has_table(_EVENTS, schema=schema):
+        return None
+    columns = (Column(f"{kind}_id", BigInteger) for kind in TABLES)
+    return Table(_EVENTS, MetaData(schema=schema), *columns)
+
+
+def _temporary(connection: Connection, changes: IdChanges) -> Table:
+    table = Table(
+        "id_changes_of_now",
+        MetaData(),
+        Column("kind", String(8), primary_key=True),
+        Column("old_id", BigInteger, primary_key=True, autoincrement=False),
+        Column("new_id", BigInteger, nullable=False),
+        Column("external_id", Text, nullable=False),
+        prefixes=["TEMPORARY"],
+    )
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table.name}")
+    table.create(connection)
+    store_changes(connection, changes, table)
+    return table
