@@ -16,7 +16,7 @@ ENVIRONMENTS := $(foreach name,native services airflow collector,.venvs/$(name)/
 # What is installed, besides the lock file, into each environment.
 native_PACKAGES := deploy/provisioning deploy/native
 services_PACKAGES := $(LIBS) $(SERVICES) airflow tests-e2e
-airflow_PACKAGES := libs/contracts libs/ranking libs/monitoring airflow libs/testkit
+airflow_PACKAGES := libs/contracts libs/ranking libs/monitoring libs/servicekit airflow libs/testkit
 collector_PACKAGES :=
 images/recommender-api_PACKAGES := $(LIBS) recommender-api
 dev_PACKAGES := $(services_PACKAGES) libs/testkit deploy/provisioning deploy/native
@@ -36,7 +36,7 @@ $(error STACK=$(STACK): say STACK=compose or STACK=native)
 endif
 include deploy/$(STACK).mk
 
-.PHONY: up down status env clean logs hold-down bring-back import train verify
+.PHONY: up down status env clean logs hold-down bring-back import renumber train verify
 up: ## start the whole stack, ready to use (DEMO=0: without demo data and training)
 down: ## stop everything; the data stays
 status: ## say what runs
@@ -46,6 +46,7 @@ logs: ## follow the logs (SERVICE=recommender-api: one program's)
 hold-down: ## crash one program and keep it down (PROGRAM=redis)
 bring-back: ## start it again
 import: ## replace the business data (SOURCE=csv|movietweetings|demo DIR=folder)
+renumber: ## show how ids of an earlier release would move to those of today (APPLY=1: move them)
 train: ## train, deploy and sync without Airflow
 verify: ## fire every monitoring point for real beside the stack and find it in the collector (ONLY=point)
 

@@ -26,6 +26,8 @@ bring-back:
 import:
 	@$(COMPOSE) run --rm --no-deps -T $(if $(DIR),--volume $(abspath $(DIR)):/data:ro) airflow-init \
 		python -m pipeline import --source $(SOURCE) $(if $(DIR),--dir /data)
+renumber:
+	@$(COMPOSE) run --rm --no-deps -T airflow-init python -m pipeline renumber $(if $(APPLY),--apply)
 train:
 	@$(COMPOSE) exec -T airflow-scheduler with-settings python -m pipeline run
 verify: .venvs/services/.stamp .venvs/airflow/.stamp

@@ -21,6 +21,8 @@ bring-back: .venvs/native/.stamp
 	@$(NATIVE) bring-back $(PROGRAM)
 import: $(ENVIRONMENTS)
 	@$(NATIVE) pipeline import --source $(SOURCE) $(if $(DIR),--dir $(abspath $(DIR)))
+renumber: $(ENVIRONMENTS)
+	@$(NATIVE) pipeline renumber $(if $(APPLY),--apply)
 train: $(ENVIRONMENTS)
 	@$(NATIVE) pipeline run
 verify: $(ENVIRONMENTS)

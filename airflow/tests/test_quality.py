@@ -12,6 +12,7 @@ from monitoring import testing
 from pipeline.errors import DataError
 from pipeline.extract.columns import DATASETS, INTERACTIONS, USERS
 from pipeline.quality import clean
+from pipeline.quality.event_log import COUNTS
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -136,3 +137,19 @@ def test_a_source_that_dries_up_is_a_warning(tmp_path: Path) -> None:
     (finding,) = clean(extracted, cleaned, NOW)
     assert (finding.check, finding.severity) == ("interactions.volume_drop", "warning")
     assert finding.value < 0.1
+
+
+@pytest.mark.parametrize(("unknown", "severities"), [(1, ["ok"]), (5, ["warning"])])
+def test_many_events_about_datasets_that_nobody_knows_are_a_finding(
+    tmp_path: Path, unknown: int, severities: list[str]
+) -> None:
+    """The rows of the tables, of which some may be about datasets that are gone, are not counted."""
+    events = [interaction(500 + n, dataset_id=10**6 if n < unknown else 7) for n in range(200)]
+    extracted, cleaned = folders(tmp_path, interactions=[interaction(0, dataset_id=10**6), *events])
+    (extracted / COUNTS).write_text(json.dumps({"events": len(events)}))
+    with testing.captured():
+        clean(extracted, cleaned, NOW)
+    report = json.loads((cleaned / "report.json").read_bytes())
+    (finding,) = [found for found in report if found["check"] == "events.unknown_dataset"]
+    assert ([finding["severity"]], finding["value"]) == (severities, unknown / 200)
+    assert f"{unknown} of 200 events" in finding["details"]

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from contracts.events import InteractionType
 from pipeline.errors import DataError
+from pipeline.quality.event_log import unknown_datasets_finding
 from pipeline.quality.findings import Finding, share_finding
 from pipeline.quality.volume import volume_finding
 from pipeline.sentry_utils import track_data_quality_issue
@@ -43,6 +44,7 @@ def clean(extracted: Path, folder: Path, now: datetime) -> list[Finding]:
     users = pq.read_table(extracted / "users.parquet")
     interactions = pq.read_table(extracted / "interactions.parquet")
     checked: list[Finding] = []
+    checked += filter(None, [unknown_datasets_finding(extracted, interactions, datasets["id"])])
     datasets = _apply("datasets", datasets, _dataset_checks(), checked)
     datasets = datasets.filter(pc.invert(datasets["is_deleted"].fill_null(False)))
     users = _apply("users", users, [_null("users", "id"), _repeated("users", "id")], checked)

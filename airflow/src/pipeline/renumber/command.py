@@ -7,10 +7,9 @@ from sqlalchemy import Engine
 
 from pipeline.business.database import open_engine
 from pipeline.errors import InputError
-from pipeline.extract.events import open_event_log
 from pipeline.renumber.business import changes_of, forget_changes, renumber_tables
 from pipeline.renumber.changes import IdChanges
-from pipeline.renumber.event_log import count_events, renumber_events
+from pipeline.renumber.event_log import count_events, open_event_log, renumber_events
 from pipeline.renumber.live_state import LiveState
 from pipeline.settings import Settings
 

@@ -1,16 +1,44 @@
 """The event log, in one transaction that also remembers that it was done."""
 
+from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, MetaData, String, Table, Text, func, inspect, select
+from pydantic import SecretStr
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+    inspect,
+    make_url,
+    select,
+)
 
 from contracts.ids import EntityKind
-from pipeline.business.database import faults_of
+from pipeline.business.database import faults_of, open_engine
 from pipeline.business.ids import TABLES
 from pipeline.renumber.changes import IdChanges, follow, store_changes
 
 _SCHEMA = "events"
 _EVENTS = "behavior_events"
+
+
+def open_event_log(url: SecretStr | None) -> Engine | None:
+    """Return the engine of the event log, or None without one; on SQLite it is the file `<file>.events`."""
+    if url is None:
+        return None
+    target = make_url(url.get_secret_value())
+    if target.get_backend_name() != "sqlite":
+        return open_engine(url.get_secret_value(), "DATABASE_URL")
+    path = f"{target.database}.{_SCHEMA}"
+    if not Path(path).exists():
+        return None
+    return open_engine(target.set(database=path).render_as_string(hide_password=False), "DATABASE_URL")
 
 
 class EventCounts(NamedTuple):

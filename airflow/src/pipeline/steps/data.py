@@ -15,6 +15,7 @@ from pipeline.extract import extract as extract_tables
 from pipeline.extract.events import open_event_log
 from pipeline.features.items import ItemState, item_state
 from pipeline.quality import clean
+from pipeline.quality.event_log import COUNTS
 from pipeline.records import Records
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
@@ -33,6 +34,7 @@ def extract(settings: Settings, run: str) -> str:
     events = open_event_log(settings.database_url)
     with writing(join(run, "extract")) as folder:
         counts = extract_tables(business, events, settings.extraction_sql, folder)
+        (folder / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
     _log.info("extracted %s", ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return run
 
