@@ -16,13 +16,17 @@ from contracts import redis_keys
 from contracts.ids import hash_id
 from contracts.user_blob import LiveHistory
 from pipeline.business.database import open_engine
+from pipeline.business.ids import OldId
 from pipeline.business.load import create_tables
 from pipeline.errors import InputError
 from pipeline.renumber import renumber
 from pipeline.renumber.business import changes_of, renumber_tables
+from pipeline.renumber.changes import IdChanges
 from pipeline.renumber.event_log import renumber_events
 from pipeline.renumber.live_state import LiveState
 from pipeline.settings import Settings
+from testkit.redis_server import RedisServer
+from testkit.redis_topologies import cluster_url
 
 # By their old numbers, as an earlier release gave them in the order of the source.
 DATASETS = {1: "30", 2: "10", 3: "2", 4: "SKU-77"}
@@ -208,3 +212,26 @@ def test_without_redis_it_has_to_be_said(stack: Stack) -> None:
     settings = stack.settings.model_copy(update={"redis_url": None})
     with pytest.raises(InputError, match="REDIS_URL"):
         renumber(settings, print, apply=True, with_redis=True)
+
+
+def test_live_histories_of_a_cluster_move_between_its_nodes(redis_cluster: list[RedisServer]) -> None:
+    changes = IdChanges(
+        {
+            "user": [OldId(number, number + 1, "u") for number in range(1, 101)],
+            "dataset": [OldId(1, 30, "30")],
+        }
+    )
+    live = LiveHistory().append(np.array([1]), np.array([1_767_225_600]), np.array([2], np.uint8)).pack()
+
+    async def move() -> None:
+        async with LiveState(cluster_url(redis_cluster), batch=7) as state:
+            await state.renumber(changes)
+
+    with redis.RedisCluster.from_url(redis_cluster[0].url, socket_timeout=5) as client:
+        for number in range(1, 101):
+            client.set(redis_keys.live_history(number), live)
+        asyncio.run(move())
+        found = {key.decode(): LiveHistory.unpack(client.get(key)) for key in client.scan_iter("live:u:*")}
+        moved = {name: live.history.ids.tolist() for name, live in found.items()}
+        client.flushall(target_nodes="primaries")
+    assert moved == {f"live:u:{number}": [30] for number in range(2, 102)}

@@ -12,7 +12,7 @@ from recommender_api.models.cards import Cards
 COUNT = 300
 
 
-@pytest.fixture(params=["built", "loaded"])
+@pytest.fixture(params=["built", "loaded", "text ids"])
 def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Catalogue:
     """Datasets whose cards are as long as their texts allow."""
     built = Catalogue(
@@ -22,6 +22,7 @@ def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Catalogue:
         [None if number % 3 else f"https://img.example.com/{number}.png" for number in range(COUNT)],
         [[] for _ in range(COUNT)],
         [None] * COUNT,
+        [f"数据/{number}" * 9 for number in range(COUNT)] if request.param == "text ids" else None,
     )
     if request.param == "built":
         return built
@@ -35,7 +36,8 @@ def test_there_is_room_for_all_cards_from_the_start(catalogue: Catalogue) -> Non
     written = cards.up_to_score(np.arange(COUNT, dtype=np.int32))
     assert cards.written.arrays[0] is text
     card = orjson.loads(written[-1][1:] + b"0}")
-    assert card == {
+    named = {} if catalogue.external_ids is None else {"external_id": f"数据/{COUNT - 1}" * 9}
+    assert card == named | {
         "dataset_id": 2**63 - 1,
         "title": catalogue.titles[COUNT - 1],
         "price": 1.2345678901234567e-100,

@@ -134,7 +134,8 @@ class LiveState:
     async def _unlink(self, keys: Sequence[bytes]) -> int:
         deleting = self._redis.pipeline(transaction=False)
         for key in keys:
-            deleting.unlink(key)
+            # redis-py's own `unlink` deletes nothing in the pipeline of a cluster.
+            deleting.execute_command("UNLINK", key)
         await deleting.execute()
         return 0
 
