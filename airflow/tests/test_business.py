@@ -48,7 +48,7 @@ def with_ids(content: Content, datasets: list[str]) -> Content:
 def ids_of(engine: Engine) -> dict[str, int]:
     with engine.connect() as connection:
         found = connection.execute(select(tables.datasets.c.external_id, tables.datasets.c.id))
-        return dict(found)
+        return dict(map(tuple, found))
 
 
 def test_whole_numbers_stay_what_they_are_and_texts_stand_for_a_number(business_url: str, content: Content) -> None:
@@ -59,7 +59,7 @@ def test_whole_numbers_stay_what_they_are_and_texts_stand_for_a_number(business_
     assert (ids["SKU-77"], ids["0111161"]) == (hash_id("SKU-77", "dataset"), hash_id("0111161", "dataset"))
     with engine.connect() as connection:
         found = connection.execute(text("SELECT dataset_id, count(*) FROM interactions GROUP BY dataset_id"))
-        counts = dict(found)
+        counts = dict(map(tuple, found))
     before = np.bincount(content.interactions["dataset"].to_numpy(), minlength=300)
     assert [counts.get(ids[name], 0) for name in ("9000", "SKU-77", "0111161")] == before[:3].tolist()
     engine.dispose()

@@ -24,7 +24,7 @@ USER = "c2a1f0de-7c1b-4a52-9a51-1d3a0f5be0aa"
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle whose datasets have text ids, but for the first."""
-    return tiny_archive(tmp_path_factory.mktemp("text-ids") / "b.tar.gz", version="3", size=Size(text_ids=True))
+    return tiny_archive(tmp_path_factory.mktemp("text-ids") / "b.tar.gz", version="3", size=Size(80, 5, text_ids=True))
 
 
 @pytest.fixture
