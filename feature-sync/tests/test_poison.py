@@ -305,8 +305,8 @@ async def test_a_bug_that_hits_all_events_makes_none_a_dead_letter(case: Case) -
 
 
 async def test_a_time_that_live_histories_have_no_room_for_is_refused(case: Case) -> None:
-    late = datetime(2107, 1, 1, tzinfo=UTC)
-    event = BehaviorEvent.model_construct(event_id="e-1", type="view", user_id=1, dataset_id=1, ts=late)
+    early = datetime(1969, 1, 1, tzinfo=UTC)
+    event = BehaviorEvent.model_construct(event_id="e-1", type="view", user_id=1, dataset_id=1, ts=early)
     with pytest.raises(OverflowError, match="1970 to 2106"):
         await case.live.apply([event])
 

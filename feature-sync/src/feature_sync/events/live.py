@@ -68,7 +68,7 @@ class LiveFeatures:
     async def apply(self, events: Sequence[BehaviorEvent]) -> int:
         """Add events to live histories and hot counts, and return how many were new; exposures are no interest.
 
-        Raises `OverflowError` for a time that cannot be packed; what was applied before it is not applied again.
+        Raises `OverflowError` for a time before 1970; what was applied before it is not applied again.
         """
         wanted = {event.event_id: event for event in events if event.type != "exposure"}
         if not wanted:
