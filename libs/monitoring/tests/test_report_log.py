@@ -68,6 +68,15 @@ def test_the_first_error_has_its_stack_and_no_secret_in_it(caplog: pytest.LogCap
     assert summary.exc_text is None
 
 
+@pytest.mark.usefixtures("alone")
+def test_a_fault_that_was_foreseen_is_said_without_a_stack(caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        raise_error("no such host")
+    except ValueError as error:
+        monitoring.report("api.startup_failed", error=error)
+    assert [line.exc_text for line in lines(caplog)] == [None]
+
+
 def test_with_a_collector_it_is_the_same(on: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     fail("here too")
     monitoring.flush()

@@ -96,7 +96,9 @@ def test_what_no_header_and_no_address_can_hold_ends_the_start_and_is_not_printe
 def test_a_refused_file_ends_the_start_with_its_line_and_no_traceback(collector: StandIn) -> None:
     ended = _start(collector, REFUSES="1", PORT=_free_port())
     assert ended.returncode == 2
-    assert json.loads(ended.stderr)["message"] == "sample does not start: rules.yaml:3: no such rule"
+    said, reported = map(json.loads, ended.stderr.splitlines())
+    assert said["message"] == "sample does not start: rules.yaml:3: no such rule"
+    assert reported["point"] == "api.startup_failed"
     assert _fingerprints(collector) == [["api", "startup_failed", "StartRefusedError"]]
 
 

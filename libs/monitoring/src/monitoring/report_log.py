@@ -8,12 +8,14 @@ from monitoring.reports import Report
 
 _log = logging.getLogger("monitoring.reports")
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
+# What no code expected: its place in the code is the first thing to look for. All others say what failed in a sentence.
+_WITH_STACK = frozenset({"api.unhandled", "api.background_failed"})
 # A deep recursion has a thousand frames; both ends tell what it is.
 MAX_FRAMES = 50
 
 
 def log_report(report: Report, redactor: Redactor) -> None:
-    """Log a first report, or what its repeats within a window add up to; a first error has its stack with it.
+    """Log a first report, or what its repeats within a window add up to; an unhandled exception has its stack with it.
 
     The record's `point`, `request_id` or `request_ids`, and `occurrences` are fields of a structured log.
     """
@@ -26,7 +28,7 @@ def log_report(report: Report, redactor: Redactor) -> None:
     elif report.request_ids:
         fields["request_id"] = report.request_ids[0]
     record = _log.makeRecord(_log.name, level, __file__, 0, "%s", (report.message,), None, extra=fields)
-    if level == logging.ERROR and report.error is not None and report.error.__traceback__ is not None:
+    if report.point_id in _WITH_STACK and report.error is not None and report.error.__traceback__ is not None:
         # Its text, redacted here: not every handler has our filter.
         record.exc_text = redactor.text("".join(_stack(report.error)).rstrip())
     _log.handle(record)
