@@ -21,7 +21,8 @@ from pipeline.business.database import open_engine
 from pipeline.business.load import is_empty, replace_content
 from pipeline.demo import DemoSize, generate
 from pipeline.errors import InputError, PipelineError
-from pipeline.importers import IMPORTERS
+from pipeline.importers.sources import SOURCES, Imported, ImportOptions, find_source, read_source
+from pipeline.importers.summary import Summary
 from pipeline.report import metrics_table
 from pipeline.settings import Settings
 from pipeline.steps import EVALUATION, Step, load_metrics, new_run, steps
@@ -83,10 +84,22 @@ def _import(settings: Settings, options: argparse.Namespace) -> None:
     elif options.dir is None:
         raise InputError(f"--source {options.source} needs --dir DIR")
     else:
-        content = IMPORTERS[options.source](options.dir)
+        content = _read(settings, options.source, options.dir).content
     engine = open_engine(settings.business_database_url.get_secret_value(), "BUSINESS_DATABASE_URL")
     replace_content(engine, content)
     _say_loaded(content)
+
+
+def _check(settings: Settings, options: argparse.Namespace) -> None:
+    _read(settings, options.source or find_source(options.dir), options.dir)
+    _say("nothing is wrong; nothing was loaded")
+
+
+def _read(settings: Settings, source: str, folder: Path) -> Imported:
+    imported = read_source(source, folder, ImportOptions(datetime.now(UTC), settings.encoding, settings.zone))
+    for line in Summary(imported, settings.zone).lines():
+        _say(line)
+    return imported
 
 
 def _say_loaded(content: Content) -> None:
@@ -147,9 +160,13 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--if-empty", action="store_true", help="do nothing when there is content already")
     demo.set_defaults(command=_demo)
     load = commands.add_parser("import", help="replace the content of the business database by a source's")
-    load.add_argument("--source", required=True, choices=[*IMPORTERS, "demo"])
+    load.add_argument("--source", required=True, choices=[*SOURCES, "demo"])
     load.add_argument("--dir", type=Path, help="folder with the source's files")
     load.set_defaults(command=_import)
+    check = commands.add_parser("check", help="read a source as import does, and say what is wrong; nothing is loaded")
+    check.add_argument("dir", type=Path, metavar="DIR", help="folder with the source's files")
+    check.add_argument("--source", choices=list(SOURCES), help="default: by the names of the files")
+    check.set_defaults(command=_check)
     run = commands.add_parser("run", help="extract, train, evaluate, bundle, publish, deploy, sync")
     run.add_argument("--no-publish", dest="publish", action="store_false", help="end with the bundle")
     run.set_defaults(command=_run)

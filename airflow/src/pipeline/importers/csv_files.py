@@ -1,138 +1,126 @@
-"""Two CSV files with a header, UTF-8, columns in any order; ids may be any text.
-
-datasets.csv      id, title; optional: description, tags (separated by ";"), price, provider, cover_image, created_at
-interactions.csv  user_id, dataset_id, type, ts; optional: price
-
-`type` is one of click, view, favorite, purchase. `ts` and `created_at` are ISO 8601 (without a zone: UTC) or Unix
-seconds. An empty cell is a missing value; a dataset without a price is free.
-"""
+"""Rows of CSV: a header, then cells separated by commas, quoted where they hold commas, quotes or line breaks."""
 
 import csv
-import math
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.business.content import Content
-from pipeline.errors import InputError
-from pipeline.importers.draft import Draft
-from pipeline.importers.rows import BadRowError, RowErrors, cut
+from pipeline.importers.bad_rows import BadCellError, FileFaults
+from pipeline.importers.header import match_columns
+from pipeline.importers.rows import Columns, Row
+from pipeline.importers.text_files import MAX_LINE_CHARS, numbered_lines
 
-_DATASET_COLUMNS = frozenset({"id", "title", "description", "tags", "price", "provider", "cover_image", "created_at"})
-_INTERACTION_COLUMNS = frozenset({"user_id", "dataset_id", "type", "ts", "price"})
-_TYPES = ("click", "view", "favorite", "purchase")
-_LATEST = 2**32
-
-Row = Mapping[str, str]
+_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", "，": "full-width commas"}
 
 
-def read(folder: Path) -> Content:
-    """Read both files; raises `InputError` that lists the bad rows by file and line."""
-    draft, errors = Draft(), RowErrors()
-    for path, line, row in _rows(folder, "datasets.csv", {"id", "title"}, _DATASET_COLUMNS, errors):
-        with errors.at(path, line):
-            _add_dataset(draft, row)
-    for path, line, row in _rows(
-        folder, "interactions.csv", {"user_id", "dataset_id", "type", "ts"}, _INTERACTION_COLUMNS, errors
-    ):
-        with errors.at(path, line):
-            _add_interaction(draft, row)
-    errors.raise_if_any()
-    return draft.content()
+def rows(path: Path, encoding: str, columns: Columns, faults: FileFaults) -> Iterator[tuple[int, Row]]:
+    """Yield each row with the number of its first line; raises `UnreadableFileError` and `HeaderError`."""
+    lines = _Lines(numbered_lines(path, encoding, faults))
+    first = next(lines, "")
+    if first.strip().strip('"').lower().startswith("sep="):
+        faults.add(1, BadCellError("sep", "a line `sep=` of a spreadsheet; delete it"))
+        first = next(lines, "")
+    line, delimiter = lines.number, _find_delimiter(first, columns)
+    if delimiter != ",":
+        message = f"separated by {_OTHER_DELIMITERS[delimiter]}; save it separated by commas ('CSV UTF-8')"
+        faults.add(line, BadCellError("delimiter", message))
+    lines.put_back(min(1, len(lines.record)))
+    records = _records(lines, delimiter, faults)
+    header = [name.strip() for name in next(records, (line, []))[1]]
+    matched, misnamed = match_columns(header, columns)
+    for fault in misnamed:
+        faults.add(line, fault)
+    for line, cells in records:
+        if len(cells) == len(matched):
+            if not cells[0].strip() and not any(cell.strip() for cell in cells):
+                yield line, {}
+            elif cells[0].strip(" \ufeff") == header[0] and [cell.strip(" \ufeff") for cell in cells] == header:
+                faults.add(
+                    line, BadCellError("repeated header", "repeats the header; were two files joined? Delete it")
+                )
+            else:
+                yield line, dict(zip(matched, cells, strict=True))  # type: ignore[arg-type]
+        elif any(cell.strip() for cell in cells):
+            message = f"{len(cells)} values, the header has {len(matched)} columns; quote a cell that holds a comma"
+            faults.add(line, BadCellError("number of values", message))
+        else:
+            yield line, {}
 
 
-def _rows(
-    folder: Path, name: str, required: set[str], known: frozenset[str], errors: RowErrors
-) -> Iterator[tuple[Path, int, Row]]:
-    path = folder / name
+class _Lines:
+    """The lines of a file, some of which can be read again."""
+
+    def __init__(self, lines: Iterator[tuple[int, str]]) -> None:
+        self._lines = lines
+        self._again: deque[tuple[int, str]] = deque()
+        self.number = 0
+        self.record: list[tuple[int, str]] = []
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        pair = self._again.popleft() if self._again else next(self._lines)
+        self.record.append(pair)
+        self.number = pair[0]
+        return pair[1]
+
+    def put_back(self, count: int) -> None:
+        """Let the last `count` lines of the record be read again."""
+        self._again.extendleft(reversed(self.record[len(self.record) - count :]))
+        self.record.clear()
+
+
+def _records(lines: _Lines, delimiter: str, faults: FileFaults) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each record; a broken one is a fault, and reading goes on behind the quote that broke it."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    with _cells_up_to(MAX_LINE_CHARS):
+        while True:
+            lines.record.clear()
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                _refuse(lines, error, faults)
+                continue
+            if cells:
+                yield lines.record[0][0], cells
+
+
+def _refuse(lines: _Lines, error: csv.Error, faults: FileFaults) -> None:
+    record = lines.record
+    if len(record) == 1 and "unexpected end" not in str(error):
+        faults.add(record[0][0], BadCellError("quotes", f"not CSV ({error}); inside a quoted cell a quote is doubled"))
+        return
+    opened = _where_opened(record if "unexpected end" in str(error) else record[:-1])
+    faults.add(record[opened][0], BadCellError("quotes", "a quote opens here that is never closed"))
+    lines.put_back(len(record) - 1 - opened)
+
+
+def _where_opened(record: Sequence[tuple[int, str]]) -> int:
+    """Return the position of the line in which the quote opened that is still open at the end."""
+    opened, is_open = 0, False
+    for position, (_, text) in enumerate(record):
+        quotes = text.replace('""', "").count('"')
+        is_open ^= bool(quotes % 2)
+        if quotes and is_open:
+            opened = position
+    return opened
+
+
+def _find_delimiter(header: str, columns: Columns) -> str:
+    if "," in header or any(name == header.strip().strip('"') for name in columns.known):
+        return ","
+    return next((mark for mark in _OTHER_DELIMITERS if mark in header), ",")
+
+
+@contextmanager
+def _cells_up_to(characters: int) -> Iterator[None]:
+    """Let the csv module, whose bound holds for the whole process, take long cells: the row's checks name them."""
+    before = csv.field_size_limit(characters)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            header = _header(name, next(reader, []), required, known)
-            for values in reader:
-                if not values:
-                    continue
-                with errors.at(path, reader.line_num):
-                    if len(values) != len(header):
-                        raise BadRowError(f"{len(values)} values, the header has {len(header)} columns")
-                    yield path, reader.line_num, dict(zip(header, (value.strip() for value in values), strict=True))
-    except FileNotFoundError as error:
-        raise InputError(f"{name}: not in {folder}") from error
-    except csv.Error as error:
-        raise InputError(f"{name}:{reader.line_num}: not CSV: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{name}: can't be read as UTF-8 text: {error}") from error
-
-
-def _header(name: str, header: list[str], required: set[str], known: frozenset[str]) -> list[str]:
-    names = [column.strip() for column in header]
-    if missing := required - set(names):
-        raise InputError(
-            f"{name}:1: the header lacks {', '.join(sorted(missing))}; it has {', '.join(names) or 'nothing'}"
-        )
-    if strangers := set(names) - known:
-        raise InputError(
-            f"{name}:1: unknown column {', '.join(sorted(strangers))}; known are {', '.join(sorted(known))}"
-        )
-    if len(set(names)) != len(names):
-        raise InputError(f"{name}:1: a column appears twice")
-    return names
-
-
-def _add_dataset(draft: Draft, row: Row) -> None:
-    created = row.get("created_at")
-    columns: dict[str, object] = {
-        name: row.get(name) or None for name in ("description", "tags", "provider", "cover_image")
-    }
-    columns |= {
-        "title": _required(row, "title"),
-        "price": _price(row) or 0.0,
-        "created_at": datetime.fromtimestamp(_time("created_at", created), UTC) if created else None,
-    }
-    if not draft.add_dataset(_required(row, "id"), **columns):
-        raise BadRowError(f"id {cut(row['id'])} appears twice")
-
-
-def _add_interaction(draft: Draft, row: Row) -> None:
-    user, dataset, kind = (_required(row, name) for name in ("user_id", "dataset_id", "type"))
-    if kind not in _TYPES:
-        raise BadRowError(f"type {cut(kind)} is none of {', '.join(_TYPES)}")
-    if not draft.knows(dataset):
-        raise BadRowError(f"dataset_id {cut(dataset)} is not in datasets.csv")
-    draft.add_interaction(user, dataset, kind, _time("ts", _required(row, "ts")), _price(row))
-
-
-def _required(row: Row, name: str) -> str:
-    if not (value := row[name]):
-        raise BadRowError(f"{name} is empty")
-    return value
-
-
-def _price(row: Row) -> float | None:
-    if not (text := row.get("price")):
-        return None
-    try:
-        price = float(text)
-    except ValueError:
-        price = math.nan
-    if not 0 <= price < math.inf:
-        raise BadRowError(f"price {cut(text)} is not a number from 0 on")
-    return price
-
-
-def _time(name: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = _iso(name, text)
-    if not 0 < seconds < _LATEST:
-        raise BadRowError(f"{name} {cut(text)} is not a time between 1970 and 2106 in ISO 8601 or Unix seconds")
-    return seconds
-
-
-def _iso(name: str, text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadRowError(f"{name} {cut(text)} is neither ISO 8601 nor Unix seconds") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,46 +1,170 @@
-"""Collecting what is wrong with the rows of a source, so that one run shows all of it."""
+"""The rows of a source, whatever its format: which columns there are, and what of a row goes into the draft."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, TypeVar
 
-from pipeline.errors import InputError
+from contracts.datasets import MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_TITLE_CHARS
+from pipeline.importers.bad_rows import BadCellError, FileFaults
+from pipeline.importers.cells import MomentRules, price_cell, required, tags_cell, text_cell, type_cell, url_cell
+from pipeline.importers.draft import DatasetRow, Draft, IdTable, UserRow
 
-MAX_SHOWN = 20
+T = TypeVar("T")
+Row = Mapping[str, object]
 
 
-class BadRowError(ValueError):
-    """One row can't be read; the message names the column and the value."""
+@dataclass(frozen=True)
+class Columns:
+    """What a table may hold: its columns by name, those that it must have among them."""
+
+    table: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All columns."""
+        return self.required + self.optional
 
 
-class RowErrors:
-    """Bad rows by file and line."""
+DATASET_COLUMNS = Columns(
+    "datasets",
+    ("id", "title"),
+    ("description", "tags", "price", "provider", "cover_image", "created_at"),
+)
+INTERACTION_COLUMNS = Columns("interactions", ("user_id", "dataset_id", "type", "ts"), ("price",))
+USER_COLUMNS = Columns("users", ("id",), ("company_name", "province", "city", "created_at"))
 
-    def __init__(self) -> None:
-        """Start without any."""
-        self._shown: list[str] = []
-        self._count = 0
 
-    @contextmanager
-    def at(self, path: Path, line: int) -> Iterator[None]:
-        """Keep a `BadRowError` raised inside, and go on."""
+class RowTaker(Protocol):
+    """Takes the rows of one table."""
+
+    def take(self, line: int, row: Row) -> None:
+        """Add a row to the draft, or what is wrong with it to the faults."""
+
+
+@dataclass
+class Cells:
+    """Reads cells by their column and counts what is wrong with them."""
+
+    faults: FileFaults
+    bad: int = 0
+
+    def read(self, line: int, row: Row, column: str, parse: Callable[[object], T | None]) -> T | None:
+        """Return a cell's value, None where it is bad."""
+        value = row.get(column)
         try:
-            yield
-        except BadRowError as error:
-            self._count += 1
-            if len(self._shown) < MAX_SHOWN:
-                self._shown.append(f"{path.name}:{line}: {error}")
-
-    def raise_if_any(self) -> None:
-        """Raise `InputError` that lists the first `MAX_SHOWN` bad rows."""
-        if not self._count:
-            return
-        hidden = self._count - len(self._shown)
-        more = [f"… and {hidden} more"] if hidden else []
-        head = f"{self._count} bad row{'s' if self._count > 1 else ''}; nothing was loaded"
-        raise InputError("\n".join([head, *self._shown, *more]))
+            return parse(value)
+        except BadCellError as error:
+            self.bad += 1
+            self.faults.add(line, error, column, value)
+            return None
 
 
-def cut(value: str) -> str:
-    """Return a value short enough for a message."""
-    return repr(value if len(value) <= 60 else value[:57] + "…")
+@dataclass
+class NewIds:
+    """Ids of a table's rows, each once."""
+
+    ids: IdTable
+    _lines: dict[int, int] = field(default_factory=dict)
+
+    def add(self, line: int, value: object) -> int:
+        """Return the row of an id; raises `BadCellError` when it came before."""
+        position = self.ids.row_of(value)
+        if (first := self._lines.setdefault(position, line)) != line:
+            raise BadCellError("repeated id", f"appears twice, first in line {first}")
+        return position
+
+
+@dataclass
+class DatasetTaker:
+    """Takes datasets."""
+
+    draft: Draft
+    rules: MomentRules
+    cells: Cells
+    ids: NewIds
+
+    def take(self, line: int, row: Row) -> None:
+        """See `RowTaker`."""
+        cells, before = self.cells, self.cells.bad
+        # Also a bad row's id is known from now on: the interactions with it are not at fault.
+        position = cells.read(line, row, "id", partial(self.ids.add, line))
+        columns = DatasetRow(
+            title=cells.read(line, row, "title", _title) or "",
+            description=cells.read(line, row, "description", _description),
+            tags=cells.read(line, row, "tags", tags_cell),
+            price=cells.read(line, row, "price", price_cell),
+            provider=cells.read(line, row, "provider", _name),
+            cover_image=cells.read(line, row, "cover_image", url_cell),
+            created_at=cells.read(line, row, "created_at", self.rules.creation_cell),
+        )
+        if position is not None and cells.bad == before:
+            self.draft.datasets[position] = columns
+
+
+@dataclass
+class UserTaker:
+    """Takes users."""
+
+    draft: Draft
+    rules: MomentRules
+    cells: Cells
+    ids: NewIds
+
+    def take(self, line: int, row: Row) -> None:
+        """See `RowTaker`."""
+        cells = self.cells
+        position = cells.read(line, row, "id", partial(self.ids.add, line))
+        columns = UserRow(
+            company_name=cells.read(line, row, "company_name", _name),
+            province=cells.read(line, row, "province", _name),
+            city=cells.read(line, row, "city", _name),
+            created_at=cells.read(line, row, "created_at", self.rules.creation_cell),
+        )
+        if position is not None:
+            self.draft.users[position] = columns
+
+
+@dataclass
+class InteractionTaker:
+    """Takes interactions with the datasets that are there; None of them are known where their file is unreadable."""
+
+    draft: Draft
+    rules: MomentRules
+    cells: Cells
+    datasets_file: str | None
+
+    def take(self, line: int, row: Row) -> None:
+        """See `RowTaker`."""
+        cells = self.cells
+        user = cells.read(line, row, "user_id", self._user)
+        dataset = cells.read(line, row, "dataset_id", self._dataset)
+        kind = cells.read(line, row, "type", type_cell)
+        ts = cells.read(line, row, "ts", self.rules.interaction_cell)
+        price = cells.read(line, row, "price", price_cell)
+        # After the first bad row nothing is loaded, and nothing needs to be remembered.
+        if user is not None and dataset is not None and kind is not None and ts is not None and not cells.bad:
+            self.draft.add_interaction(user, dataset, kind, ts, price)
+
+    def _user(self, value: object) -> int:
+        return self.draft.user_ids.row_of(value)
+
+    def _dataset(self, value: object) -> int | None:
+        position = self.draft.dataset_ids.find(value)
+        if position is None and self.datasets_file is not None:
+            raise BadCellError("unknown dataset", f"is not in {self.datasets_file}")
+        return position
+
+
+def _title(value: object) -> str | None:
+    return text_cell(required(value), MAX_TITLE_CHARS)
+
+
+def _description(value: object) -> str | None:
+    return text_cell(value, MAX_DESCRIPTION_CHARS)
+
+
+def _name(value: object) -> str | None:
+    return text_cell(value, MAX_NAME_CHARS)

@@ -45,7 +45,7 @@ def train_ranker(asked: Iterable[Asked], settings: TrainSettings) -> str:
         labels.append(right[rows])
         groups.append(len(rows))
     if not groups:
-        raise TrainingError("no training question has its answer among the candidates; more interactions are needed")
+        raise TrainingError("no training question has its answer among the candidates")
     data = lgb.Dataset(
         np.concatenate(matrices),
         np.concatenate(labels).astype(np.float32),

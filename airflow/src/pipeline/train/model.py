@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.quality.sufficiency import describe_shortage
 from pipeline.recall import build_tables
 from pipeline.records import Records
-from pipeline.train.lambdamart import TrainSettings, train_ranker
+from pipeline.train.lambdamart import TrainingError, TrainSettings, train_ranker
 from pipeline.train.questions import Kind, Knowledge, Past, ask
 from ranking.features import ItemTable
 from ranking.recall import Neighbours, RecallSettings, RecallTables
@@ -55,8 +56,12 @@ def train_on(
     recall: RecallSettings,
     settings: TrainSettings,
 ) -> str:
-    """Train the ranker on the questions and return its text."""
-    return train_ranker(ask(records, records, Knowledge(tables, recall, items), past), settings)
+    """Train the ranker on the questions and return its text; raises `TrainingError` that says what is missing."""
+    try:
+        return train_ranker(ask(records, records, Knowledge(tables, recall, items), past), settings)
+    except TrainingError as error:
+        reason = describe_shortage(records.user.astype(np.int64), records.item.astype(np.int64), records.ts)
+        raise TrainingError(f"{error}: {reason}") from error
 
 
 def last_pairs(records: Records, per_user: int, *, least_before: int) -> NDArray[np.int64]:

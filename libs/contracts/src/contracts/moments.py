@@ -1,7 +1,7 @@
 """Moments: aware datetimes that can be stored in UTC, within the bounds of where they come in."""
 
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Annotated
 
 from pydantic import AwareDatetime, BeforeValidator
@@ -52,12 +52,14 @@ def parse_moment(value: object) -> datetime:
 def parse_row_moment(text: str, zone: tzinfo = UTC) -> datetime:
     """Return the moment that a cell of a table holds, in UTC: ISO 8601 or Unix seconds.
 
-    A time without a zone of its own is one of `zone`. Raises `UnusableMomentError`.
+    A time without a zone of its own is one of `zone` (`from_local`). Raises `UnusableMomentError`.
     """
     match = _ISO.fullmatch(text)
     if match is not None:
         moment = _from_iso(text)
-        return to_utc(moment if moment.tzinfo is not None else moment.replace(tzinfo=zone))
+        if moment.tzinfo is not None:
+            return to_utc(moment)
+        return from_local(moment, zone) if match["time"] is not None else start_of_day(moment, zone)
     if _UNIX_SECONDS.fullmatch(text):
         return from_unix_seconds(float(text))
     finer = _FINER_THAN_SECONDS.get(len(text)) if text.isascii() and text.isdigit() else None
@@ -66,6 +68,31 @@ def parse_row_moment(text: str, zone: tzinfo = UTC) -> datetime:
     if _SPREADSHEET_DAYS.fullmatch(text):
         raise UnusableMomentError("looks like a spreadsheet's number of days; format the column as a date in ISO 8601")
     raise UnusableMomentError("is neither ISO 8601 (2026-11-24 or 2026-11-24T12:00:00+08:00) nor Unix seconds")
+
+
+def has_zone(text: str) -> bool:
+    """Return whether a text that `parse_row_moment` reads says by itself which moment it is."""
+    match = _ISO.fullmatch(text)
+    return match is None or match["zone"] is not None
+
+
+def from_local(moment: datetime, zone: tzinfo) -> datetime:
+    """Return the moment of a clock's time in `zone`, in UTC; raises `UnusableMomentError`.
+
+    Where clocks are put back, an hour comes twice: the first one is meant. Where they are put forward, an hour is
+    left out: a time of it is refused, because it comes from another zone.
+    """
+    if zone is UTC:
+        return moment.replace(tzinfo=UTC)
+    local = to_utc(moment.replace(tzinfo=zone, fold=0))
+    if local.astimezone(zone).replace(tzinfo=None) != moment:
+        raise UnusableMomentError(f"is a time that clocks in {zone} skipped; add an offset, as +08:00")
+    return local
+
+
+def start_of_day(day: date, zone: tzinfo) -> datetime:
+    """Return the first moment of a day in `zone`, in UTC, also where clocks skipped midnight."""
+    return to_utc(datetime(day.year, day.month, day.day, tzinfo=zone))
 
 
 def from_unix_seconds(seconds: float) -> datetime:

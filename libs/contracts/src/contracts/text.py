@@ -43,7 +43,8 @@ def check_text(text: str) -> str:
     found = _UNSTORABLE.search(text)
     if found is None:
         return text
-    raise UnusableTextError(f"holds the character U+{ord(found[0]):04X}, which can't be stored")
+    name = "a NUL character (U+0000)" if found[0] == "\0" else f"the character U+{ord(found[0]):04X}"
+    raise UnusableTextError(f"holds {name}, which can't be stored")
 
 
 def normalize_tag(tag: str) -> str:
