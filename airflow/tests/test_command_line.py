@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import monitoring
 from contracts.bundle import unpack
 from contracts.snapshot import iter_users
 from contracts.snapshot import read_manifest as read_snapshot
 from contracts.user_blob import UserBlob
+from pipeline.cli import main
 from ranking.bundle import load
 from ranking.engine import Engine
 from ranking.verification import verify
@@ -109,13 +111,50 @@ def test_an_import_with_a_bad_row_ends_with_2_and_loads_nothing(folder: Path, tm
     (tmp_path / "interactions.csv").write_text("user_id,dataset_id,type,ts\nu,a,like,1\n", encoding="utf-8")
     failed = pipeline(folder, "import", "--source", "csv", "--dir", str(tmp_path))
     assert failed.returncode == 2
-    assert "interactions.csv:2: type 'like' is none of" in failed.stderr
+    assert "pipeline: 1 bad row; nothing was loaded\ninteractions.csv:2: type 'like' is none of" in failed.stderr
     assert hashlib.sha256((folder / "business.db").read_bytes()).hexdigest() == before
+
+
+def sound_folder(folder: Path, title: str = "Bus") -> Path:
+    (folder / "datasets.csv").write_text(f"id,title\na,{title}\nb,Rain\n", encoding="utf-8")
+    rows = "u,a,view,2026-01-01 20:00\nv,b,view,2026-01-02 20:00\nu,b,click,2026-01-03 20:00\n"
+    (folder / "interactions.csv").write_text("user_id,dataset_id,type,ts\n" + rows, encoding="utf-8")
+    return folder
+
+
+def test_check_says_what_an_import_would_hold_and_loads_nothing(tmp_path: Path) -> None:
+    checked = pipeline(tmp_path, "check", str(sound_folder(tmp_path)), TIMEZONE="Asia/Shanghai")
+    assert checked.returncode == 0, checked.stderr
+    first, *_, last = checked.stdout.splitlines()
+    assert (first, last) == (
+        "datasets:      2, 0 of them without interactions",
+        "nothing is wrong; nothing was loaded",
+    )
+    assert "3 from 2026-01-01 12:00:00Z to 2026-01-03 12:00:00Z (times without a zone: Asia/Shanghai)" in checked.stdout
+    assert not (tmp_path / "business.db").exists()
+    imported = pipeline(tmp_path, "import", "--source", "csv", "--dir", str(tmp_path), TIMEZONE="Asia/Shanghai")
+    assert imported.stdout.splitlines()[:-1] == checked.stdout.splitlines()[:-1]
+    assert imported.stdout.endswith("loaded 2 datasets, 2 users, 3 interactions into the business database\n")
+
+
+@pytest.mark.parametrize("command", [("check",), ("import", "--source", "csv", "--dir")])
+def test_a_typing_error_is_refused_before_the_database_and_reports_no_monitoring_point(
+    tmp_path: Path, command: tuple[str, ...], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUSINESS_DATABASE_URL", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
+    with monitoring.testing.captured() as reports:
+        assert main([*command, str(sound_folder(tmp_path, "Bus\0GPS"))]) == 2
+    assert reports == []
+    assert "datasets.csv:2: title 'Bus\\x00GPS' holds a NUL character (U+0000)" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "message"),
     [
+        (("check", "nowhere"), {}, 2, "nowhere is not a folder"),
+        (("check", "."), {"ENCODING": "latin-77"}, 2, "ENCODING: Value error, 'latin-77' is not an encoding of text"),
+        (("check", "."), {"ENCODING": "base64"}, 2, "ENCODING: Value error, 'base64' is not an encoding of text"),
+        (("check", "."), {"TIMEZONE": "Mars/Base"}, 2, "TIMEZONE: Value error, 'Mars/Base' is no time zone"),
         (("import", "--source", "csv"), {}, 2, "--source csv needs --dir DIR"),
         (("run",), {"REGISTRY_URL": "registry:8001"}, 2, "REGISTRY_URL: String should match pattern"),
         (("run",), {"BUSINESS_DATABASE_URL": "nonsense"}, 2, "BUSINESS_DATABASE_URL: not a usable SQLAlchemy URL"),

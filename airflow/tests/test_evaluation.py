@@ -15,7 +15,7 @@ from pipeline.evaluate.baselines import baselines, top_lists
 from pipeline.evaluate.metrics import score
 from pipeline.evaluate.split import CORE, leave_last_out
 from pipeline.features.items import item_state
-from pipeline.importers import movietweetings
+from pipeline.importers.sources import ImportOptions, read_source
 from pipeline.records import Records
 from pipeline.settings import Settings
 from pipeline.steps import EVALUATION, load_metrics, new_run
@@ -121,7 +121,8 @@ def test_the_published_figures_of_movietweetings_come_out(tmp_path: Path) -> Non
         pytest.skip("REAL_DATA_DIR is not set: the tests on real data were left out")
     url = f"sqlite:///{tmp_path / 'business.db'}"
     engine = open_engine(url, "BUSINESS_DATABASE_URL")
-    replace_content(engine, movietweetings.read(Path(real) / "movietweetings-100k"))
+    source = read_source("movietweetings", Path(real) / "movietweetings-100k", ImportOptions(datetime.now(UTC)))
+    replace_content(engine, source.content)
     engine.dispose()
     settings = Settings(business_database_url=url, artifact_url=str(tmp_path / "artifacts"), database_url=None)
     run = new_run(settings, datetime.now(UTC))

@@ -162,6 +162,15 @@ def test_without_an_answer_among_the_candidates_there_is_nothing_to_learn(
     records: Records, knowledge: Knowledge
 ) -> None:
     nothing = Past(np.empty(0, np.int64), np.empty(0, np.uint8))
-    with pytest.raises(TrainingError, match="no training question has its answer among the candidates: there are .* interactions .* training needs"):
+    with pytest.raises(
+        TrainingError,
+        match=r"no training question has its answer among the candidates: there are .* interactions .* training needs",
+    ):
         train_on(records, nothing, knowledge.tables, knowledge.items, RECALL, SMALL)
     assert issubclass(TrainingError, PipelineError)
+
+
+def test_training_on_equal_times_names_the_time_column(records: Records, knowledge: Knowledge) -> None:
+    equal = replace(records, ts=np.full_like(records.ts, 1_760_000_000))
+    with pytest.raises(TrainingError, match=r"all [0-9,]+ interactions have the same `ts`, 2025-10-09T08:53:20Z"):
+        train_on(equal, training_past(equal, SMALL), knowledge.tables, knowledge.items, RECALL, SMALL)

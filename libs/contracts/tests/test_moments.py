@@ -11,11 +11,13 @@ from contracts.moments import (
     UnusableMomentError,
     check_between,
     from_unix_seconds,
+    has_zone,
     parse_moment,
     parse_row_moment,
     to_utc,
 )
 
+BERLIN = ZoneInfo("Europe/Berlin")
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -96,6 +98,35 @@ def test_a_cell_without_a_zone_is_a_time_of_the_zone_that_is_set() -> None:
     shanghai = ZoneInfo("Asia/Shanghai")
     assert parse_row_moment("2026-11-24 20:00:00", shanghai) == NOON
     assert parse_row_moment("2026-11-24T12:00:00Z", shanghai) == NOON
+
+
+def test_an_hour_that_comes_twice_is_the_first_one() -> None:
+    assert parse_row_moment("2025-10-26 02:30", BERLIN) == datetime(2025, 10, 26, 0, 30, tzinfo=UTC)
+
+
+def test_a_time_that_clocks_skipped_is_refused_and_a_day_that_begins_late_begins_then() -> None:
+    with pytest.raises(UnusableMomentError, match="is a time that clocks in Europe/Berlin skipped"):
+        parse_row_moment("2025-03-30 02:30", BERLIN)
+    assert parse_row_moment("2018-11-04", ZoneInfo("America/Sao_Paulo")) == datetime(2018, 11, 4, 3, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01 00:00", "0001-01-01", "9999-12-31 23:59:59"])
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York", "Europe/Berlin"])
+def test_local_times_at_the_edges_of_the_calendar_are_moments_or_refused(text: str, zone: str) -> None:
+    try:
+        moment = parse_row_moment(text, ZoneInfo(zone))
+    except UnusableMomentError:
+        return
+    assert moment.tzinfo is UTC
+
+
+def test_a_cell_says_whether_it_has_a_zone() -> None:
+    assert [has_zone(text) for text in ("2026-11-24 20:00", "20261124", "20261124T120000Z", "1760000000")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_moment_a_few_hours_ahead_brings_the_hint_at_its_zone() -> None:
