@@ -36,7 +36,7 @@ $(error STACK=$(STACK): say STACK=compose or STACK=native)
 endif
 include deploy/$(STACK).mk
 
-.PHONY: up down status env clean logs hold-down bring-back import renumber train verify
+.PHONY: up down status env clean logs hold-down bring-back import check-data renumber train verify
 up: ## start the whole stack, ready to use (DEMO=0: without demo data and training)
 down: ## stop everything; the data stays
 status: ## say what runs
@@ -45,7 +45,8 @@ clean: ## stop everything and remove its data
 logs: ## follow the logs (SERVICE=recommender-api: one program's)
 hold-down: ## crash one program and keep it down (PROGRAM=redis)
 bring-back: ## start it again
-import: ## replace the business data (SOURCE=csv|movietweetings|demo DIR=folder)
+import: ## replace the business data (SOURCE=csv|parquet|jsonl|movietweetings|demo DIR=folder, TIMEZONE=, ENCODING=)
+check-data: ## say what is wrong with data before it is imported (DIR=folder, SOURCE=, TIMEZONE=, ENCODING=)
 renumber: ## show how ids of an earlier release would move to those of today (APPLY=1: move them)
 train: ## train, deploy and sync without Airflow
 verify: ## fire every monitoring point for real beside the stack and find it in the collector (ONLY=point)

@@ -128,7 +128,7 @@ def test_check_says_what_an_import_would_hold_and_loads_nothing(tmp_path: Path) 
     first, *_, last = checked.stdout.splitlines()
     assert (first, last) == (
         "datasets:      2, 0 of them without interactions",
-        "nothing is wrong; nothing was loaded",
+        "no bad rows; nothing was loaded",
     )
     assert "3 from 2026-01-01 12:00:00Z to 2026-01-03 12:00:00Z (times without a zone: Asia/Shanghai)" in checked.stdout
     assert not (tmp_path / "business.db").exists()

@@ -92,7 +92,7 @@ def _import(settings: Settings, options: argparse.Namespace) -> None:
 
 def _check(settings: Settings, options: argparse.Namespace) -> None:
     _read(settings, options.source or find_source(options.dir), options.dir)
-    _say("nothing is wrong; nothing was loaded")
+    _say("no bad rows; nothing was loaded")
 
 
 def _read(settings: Settings, source: str, folder: Path) -> Imported:
