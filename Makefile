@@ -34,6 +34,8 @@ endif
 ifeq ($(filter compose native,$(STACK)),)
 $(error STACK=$(STACK): say STACK=compose or STACK=native)
 endif
+# The folder of an import as a path that containers see too; its name may hold spaces.
+DATA = '$(shell realpath -m -- '$(DIR)')'
 include deploy/$(STACK).mk
 
 .PHONY: up down status env clean logs hold-down bring-back import check-data renumber train verify

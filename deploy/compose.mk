@@ -24,12 +24,12 @@ hold-down:
 bring-back:
 	@$(COMPOSE) up --detach --wait --no-deps --no-recreate $(PROGRAM)
 import:
-	@$(COMPOSE) run --rm --no-deps -T $(if $(DIR),--volume '$(abspath $(DIR))':/data:ro) airflow-init \
+	@$(COMPOSE) run --rm --no-deps -T $(if $(DIR),--volume $(DATA):/data:ro) airflow-init \
 		python -m pipeline import --source $(SOURCE) $(if $(DIR),--dir /data)
 renumber:
 	@$(COMPOSE) run --rm --no-deps -T airflow-init python -m pipeline renumber $(if $(APPLY),--apply)
 check-data:
-	@$(COMPOSE) run --rm --no-deps -T --volume '$(abspath $(DIR))':/data:ro airflow-init \
+	@$(if $(DIR),,$(error DIR=folder is missing))$(COMPOSE) run --rm --no-deps -T --volume $(DATA):/data:ro airflow-init \
 		python -m pipeline check /data $(if $(SOURCE),--source $(SOURCE))
 train:
 	@$(COMPOSE) exec -T airflow-scheduler with-settings python -m pipeline run

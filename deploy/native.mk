@@ -20,11 +20,11 @@ hold-down: .venvs/native/.stamp
 bring-back: .venvs/native/.stamp
 	@$(NATIVE) bring-back $(PROGRAM)
 import: $(ENVIRONMENTS)
-	@$(NATIVE) pipeline import --source $(SOURCE) $(if $(DIR),--dir '$(abspath $(DIR))')
+	@$(NATIVE) pipeline import --source $(SOURCE) $(if $(DIR),--dir $(DATA))
+check-data: .venvs/services/.stamp
+	@$(if $(DIR),,$(error DIR=folder is missing)).venvs/services/bin/python -m pipeline check $(DATA) $(if $(SOURCE),--source $(SOURCE))
 renumber: $(ENVIRONMENTS)
 	@$(NATIVE) pipeline renumber $(if $(APPLY),--apply)
-check-data: .venvs/native/.stamp .venvs/services/.stamp
-	@.venvs/services/bin/python -m pipeline check '$(abspath $(DIR))' $(if $(SOURCE),--source $(SOURCE))
 train: $(ENVIRONMENTS)
 	@$(NATIVE) pipeline run
 verify: $(ENVIRONMENTS)

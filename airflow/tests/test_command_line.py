@@ -137,6 +137,15 @@ def test_check_says_what_an_import_would_hold_and_loads_nothing(tmp_path: Path) 
     assert imported.stdout.endswith("loaded 2 datasets, 2 users, 3 interactions into the business database\n")
 
 
+def test_an_id_in_any_script_is_shown_on_any_terminal(tmp_path: Path) -> None:
+    sound_folder(tmp_path)
+    text = (tmp_path / "interactions.csv").read_text(encoding="utf-8").replace("u,", "用户,")
+    (tmp_path / "interactions.csv").write_text(text, encoding="utf-8")
+    checked = pipeline(tmp_path, "check", ".", PYTHONIOENCODING="ascii")
+    assert checked.returncode == 0, checked.stderr
+    assert r"'\u7528\u6237' with 66.7%" in checked.stdout
+
+
 @pytest.mark.parametrize("command", [("check",), ("import", "--source", "csv", "--dir")])
 def test_a_typing_error_is_refused_before_the_database_and_reports_no_monitoring_point(
     tmp_path: Path, command: tuple[str, ...], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

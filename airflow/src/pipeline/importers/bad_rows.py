@@ -36,7 +36,6 @@ class BadRows:
     _faults: int = 0
     _shown: list[str] = field(default_factory=list)
     _kinds: dict[tuple[str, str, str], _Kind] = field(default_factory=dict)
-    _hints: dict[str, None] = field(default_factory=dict)
     _last: tuple[str, int] = ("", -1)
 
     def __bool__(self) -> bool:
@@ -57,15 +56,11 @@ class BadRows:
         if error.ahead is not None:
             kind.ahead = max(error.ahead, kind.ahead or error.ahead)
 
-    def hint(self, text: str) -> None:
-        """Add a line of advice that isn't about one row alone."""
-        self._hints[text] = None
-
     def lines(self) -> list[str]:
         """Return the report: the faults, how many are not shown, their counts by kind, advice."""
         hidden = self._faults - len(self._shown)
         more = [f"… and {hidden:,} more", *self._counts()] if hidden else []
-        return [*self._shown, *more, *self._future(), *self._hints]
+        return [*self._shown, *more, *self._future()]
 
     def _counts(self) -> Iterable[str]:
         for (file, column, kind), found in sorted(self._kinds.items(), key=lambda item: -item[1].count):

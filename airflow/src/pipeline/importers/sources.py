@@ -144,7 +144,7 @@ class _Reading:
                 else:
                     self.empty_rows[file.name] = self.empty_rows.get(file.name, 0) + 1
         except HeaderError as error:
-            faults.add(1, error)
+            faults.add(0, error)
             return False
         except UnreadableFileError as error:
             faults.add(0, BadCellError("unreadable", str(error)))

@@ -64,7 +64,10 @@ def missing_file(path: Path) -> str:
     """Say that a file is missing, and what is there instead."""
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is not a folder")
-    there = sorted(each.name for each in path.parent.iterdir())
+    try:
+        there = sorted(each.name for each in path.parent.iterdir())
+    except OSError as error:
+        raise InputError(f"{path.parent} can't be listed: {error.strerror}") from error
     shown = ", ".join(show_value(name) for name in there[:8]) + (", …" if len(there) > 8 else "")
     return f"is not in {path.parent}; there {'is ' + shown if there else 'is nothing'}"
 
