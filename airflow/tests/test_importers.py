@@ -405,6 +405,8 @@ def test_a_json_array_is_told_from_json_lines(tmp_path: Path) -> None:
             {"created_at": pa.array([0, 2**31 - 1], pa.int32()).view(pa.date32())},
             "datasets.parquet:2: created_at '2147483647 days after 1970' is neither",
         ),
+        ({"created_at": [date(2026, 1, 1), date(2026, 4, 1)]}, "2: created_at 2026-04-01 lies in the future"),
+        ({"price": [Decimal(1), Decimal(-1)]}, "2: price -1 lies outside of 0 to 1e+12"),
         ({"created_at": pa.array([1, 2], pa.duration("s"))}, "datasets.parquet:1: created_at"),
         ({"tags": [{"a": 1}, None]}, "datasets.parquet:1: tags {'a': 1} are not tags"),
         ({"__index_level_0__": [0, 1]}, "datasets.parquet: unknown column '__index_level_0__'"),

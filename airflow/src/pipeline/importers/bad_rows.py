@@ -96,5 +96,6 @@ def show_value(value: object) -> str:
         return repr(value if len(value) <= _MAX_VALUE_CHARS else value[: _MAX_VALUE_CHARS - 3]) + (
             "…" if len(value) > _MAX_VALUE_CHARS else ""
         )
-    text = repr(value)
+    # Numbers and times as people write them; what is inside of lists and objects is escaped.
+    text = str(value)
     return text if len(text) <= _MAX_VALUE_CHARS else text[: _MAX_VALUE_CHARS - 3] + "…"
