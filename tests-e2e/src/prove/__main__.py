@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import Result, table, write
-from prove import bodies, fuzz, own_data, poison
+from prove import bodies, fuzz, own_data, poison, slips
 
 # A proof takes a folder of its own and a seed, and 20 minutes at most.
 Proof = Callable[[Path, int], list[Result]]
@@ -16,6 +16,7 @@ PROOFS: dict[str, Proof] = {
     "fuzz": fuzz.prove,
     "own-data": own_data.prove,
     "poison": poison.prove,
+    "slips": slips.prove,
 }
 
 
