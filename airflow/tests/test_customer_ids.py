@@ -13,7 +13,7 @@ from contracts.ids import hash_id
 from pipeline.business.database import open_engine
 from pipeline.business.load import replace_content
 from pipeline.extract import extract
-from pipeline.importers import IMPORTERS
+from pipeline.importers.sources import ImportOptions, read_source
 from pipeline.quality import clean
 from pipeline.records import Records
 from ranking.catalogue import Catalogue
@@ -41,7 +41,7 @@ def records_of(folder: Path, *, before_extraction: str | None = None) -> Records
     extracted.mkdir()
     cleaned.mkdir()
     engine = open_engine(f"sqlite:///{folder / 'business.db'}", "BUSINESS_DATABASE_URL")
-    replace_content(engine, IMPORTERS["csv"](folder))
+    replace_content(engine, read_source("csv", folder, ImportOptions(END)).content)
     if before_extraction is not None:
         with engine.begin() as connection:
             connection.execute(text(before_extraction))
