@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, func, select, text
 
+from business import tables
 from monitoring import testing
-from pipeline.business import tables
 from pipeline.business.content import INTERACTIONS, Content
 from pipeline.business.database import DatabaseError, open_engine
 from pipeline.business.load import is_empty, replace_content

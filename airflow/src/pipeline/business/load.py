@@ -11,7 +11,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Table, func, select, text
 
-from pipeline.business import tables
+from business import tables
 from pipeline.business.content import Content
 from pipeline.business.database import faults_of
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Executable, select, text
 
-from pipeline.business import tables
+from business import tables
 from pipeline.errors import InputError
 from pipeline.extract.columns import SCHEMAS
 

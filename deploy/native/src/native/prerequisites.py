@@ -51,7 +51,10 @@ def _chinese_font() -> Path | None:
 
 
 def ensure(say: Callable[[str], None], *, for_tests: bool = False) -> None:
-    """Install what is missing, for tests a browser and MariaDB too; raises `MissingProgramError` when that can't be done here."""
+    """Install what is missing, for tests a browser and MariaDB too.
+
+    Raises `MissingProgramError` when that can't be done here.
+    """
     wanted_programs = [("redis-server", redis_server()), ("postgresql", postgres_bin())]
     if for_tests:
         wanted_programs += [

@@ -34,8 +34,11 @@ class DuckdbDatabase(BusinessDatabase):
     driver_errors: ClassVar[tuple[type[Exception], ...]] = (duckdb.Error, UnicodeDecodeError)
 
     def _open(self) -> None:
-        settings = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "threads": "2"}
-        self._connection = duckdb.connect(str(self._url.database), read_only=True, config=settings)
+        self._connection = duckdb.connect(
+            str(self._url.database),
+            read_only=True,
+            config={"autoinstall_known_extensions": False, "autoload_known_extensions": False, "threads": 2},
+        )
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("BEGIN TRANSACTION READ ONLY")
 

@@ -1,8 +1,8 @@
 """Reading MySQL and MariaDB, by PyMySQL."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, ClassVar, cast
-import re
 
 import pymysql
 from pymysql.constants import FIELD_TYPE
@@ -64,6 +64,8 @@ class MysqlDatabase(BusinessDatabase):
         self._execute("SET time_zone = '+00:00'")
         self._execute(f"SET SESSION lock_wait_timeout = {lock}, SESSION innodb_lock_wait_timeout = {lock}")
         self._limit_statements()
+        # A transaction that only reads can still be ended by a definition; then this holds.
+        self._execute("SET SESSION TRANSACTION READ ONLY")
         self._execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
     def _limit_statements(self) -> None:

@@ -90,7 +90,9 @@ class PostgresqlDatabase(BusinessDatabase):
         if statement is None:
             # Before there is a connection it is about the connection's options.
             is_option = isinstance(error, psycopg2.ProgrammingError) and state is None
-            return UnusableUrlError(self._redact(first_line(error))) if is_option else self._unavailable(first_line(error))
+            return (
+                UnusableUrlError(self._redact(first_line(error))) if is_option else self._unavailable(first_line(error))
+            )
         if isinstance(error, UnicodeDecodeError):
             return statement.inner.error("a text is not UTF-8; select it by convert_from(…)")
         if state is None or state[:2] in _UNAVAILABLE or state in (_LOCK_NOT_AVAILABLE, *_IDLE_TOO_LONG):

@@ -1,7 +1,7 @@
 """Reading an SQLite file."""
 
-import sqlite3
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -63,15 +63,16 @@ class SqliteDatabase(BusinessDatabase):
         """Return the offset of the word that SQLite names; of several like it, the one whose change it notices."""
         found = _NEAR.search(first_line(error))
         word = (found["word"] or found["name"]).lower() if found else ""
-        places = [token.start for token in self.syntax.tokens(statement.sql) if token.text.strip('"`[]').lower() == word]
-        for place in places if len(places) > 1 else ():
-            changed = f"{statement.sql[:place]}{_PROBE}{statement.sql[place + len(word) :]}"
+        tokens = [each for each in self.syntax.tokens(statement.sql) if each.text.strip('"`[]').lower() == word]
+        for token in tokens if len(tokens) > 1 else ():
+            end = token.start + len(token.text)
+            changed = Statement(f"{statement.sql[: token.start]}{_PROBE}{statement.sql[end:]}", statement.source)
             try:
-                self._connection.execute(f"EXPLAIN SELECT * FROM ({changed.rstrip().rstrip(';')}\n)")
+                self._connection.execute(f"EXPLAIN {changed.wrapped(self.syntax).sql}")
             except sqlite3.Error as probed:
                 if _PROBE in str(probed):
-                    return place
-        return places[0] if places else None
+                    return token.start
+        return tokens[0].start if tokens else None
 
 
 def _fetch(cursor: sqlite3.Cursor, batch_rows: int) -> Iterator[Rows]:

@@ -45,7 +45,7 @@ class Statement:
         except UnreadableSqlError as error:
             raise self.error(str(error), error.offset) from error
         # The first line stays the first, and a comment at the end can't swallow what follows.
-        head = f"SELECT {', '.join(columns) or '*'} FROM ("
+        head = f"SELECT {', '.join(columns) or '*'} FROM ("  # noqa: S608 - columns of ours
         tail = f"\n) AS q WHERE {where}" if where else "\n) AS q"
         return WrappedStatement(self, head, f"{head}{inner}{tail}")
 

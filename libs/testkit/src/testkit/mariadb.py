@@ -17,7 +17,7 @@ from native.waiting import wait_until
 from testkit.processes import ServerProcess
 
 USER = "recsys"
-PASSWORD = "only-for-tests"  # noqa: S105 - of a server that lives as long as the tests
+PASSWORD = "only-for-tests"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def running_mariadb() -> Iterator[MariadbServer]:
         home.chmod(0o755)
         if user:
             shutil.chown(home, user)
-        _create(home / "data", user)
+        _create(program, home / "data", user)
         server = MariadbServer(Ports.free().postgres)
         process = ServerProcess(_command(program, home, server.port), home / "server.log", user=user, cwd="/")
         try:
@@ -73,10 +73,24 @@ def running_mariadb() -> Iterator[MariadbServer]:
         shutil.rmtree(home)
 
 
-def _create(data: Path, user: str | None) -> None:
-    command = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+def _create(program: Path, data: Path, user: str | None) -> None:
+    """Fill a data folder as mariadb-install-db does, which needs programs of more packages than the server's."""
+    scripts = (Path("/usr/share/mysql") / f"mysql_system_tables{part}.sql" for part in ("", "_data"))
+    grant = f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}' WITH GRANT OPTION;"
+    statements = [
+        "CREATE DATABASE mysql;",
+        "USE mysql;",
+        "SET @auth_root_socket = NULL;",
+        *(script.read_text(encoding="utf-8") for script in scripts),
+        "FLUSH PRIVILEGES;",
+        grant,
+    ]
+    data.mkdir()
+    if user:
+        shutil.chown(data, user)
     done = subprocess.run(
-        [*command, "--skip-test-db"],
+        [str(program), "--no-defaults", f"--datadir={data}", "--bootstrap", "--innodb-buffer-pool-size=32M"],
+        input="\n".join(statements),
         user=user,
         cwd="/",
         env={"PATH": os.defpath},
@@ -86,17 +100,12 @@ def _create(data: Path, user: str | None) -> None:
         timeout=60,
     )
     if done.returncode:
-        raise MissingProgramError(f"mariadb-install-db failed: {(done.stderr + done.stdout).strip()[-500:]}")
-    # The server reads it as it starts.
-    (data / "users.sql").write_text(
-        f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}' WITH GRANT OPTION;\n", encoding="utf-8"
-    )
+        raise MissingProgramError(f"mariadbd --bootstrap failed: {done.stderr.strip()[-500:]}")
 
 
 def _command(program: Path, home: Path, port: int) -> list[str]:
     options = {
         "datadir": home / "data",
-        "init-file": home / "data" / "users.sql",
         "socket": home / "server.sock",
         "pid-file": home / "server.pid",
         "bind-address": "127.0.0.1",

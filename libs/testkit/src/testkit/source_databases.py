@@ -28,7 +28,7 @@ def make_source_database(kind: str, request: pytest.FixtureRequest, folder: Path
     return _MAKERS[kind](request, folder)
 
 
-def _postgresql(request: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
+def _postgresql(request: pytest.FixtureRequest, _: Path) -> SourceDatabase:
     url: str = request.getfixturevalue("postgres_url")
 
     def run(sql: str) -> Rows:
@@ -43,13 +43,13 @@ def _postgresql(request: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
     return SourceDatabase("postgresql", url, run)
 
 
-def _mariadb(request: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
+def _mariadb(request: pytest.FixtureRequest, _: Path) -> SourceDatabase:
     server: MariadbServer = request.getfixturevalue("mariadb_server")
     url: str = request.getfixturevalue("mariadb_url")
     return SourceDatabase("mariadb", url, lambda sql: server.run(sql, database=url.rpartition("/")[2]))
 
 
-def _sqlite(request: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
+def _sqlite(_: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
     path = folder / "a shop?.db"
 
     def run(sql: str) -> Rows:
@@ -63,7 +63,7 @@ def _sqlite(request: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
     return SourceDatabase("sqlite", f"sqlite:///{str(path).replace('?', '%3F')}", run)
 
 
-def _duckdb(request: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
+def _duckdb(_: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
     path = folder / "shop.duckdb"
 
     def run(sql: str) -> Rows:
