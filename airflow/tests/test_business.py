@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Engine, func, select, text
 
 from business import tables
@@ -13,7 +14,7 @@ from pipeline.business.content import INTERACTIONS, Content
 from pipeline.business.database import DatabaseError, open_engine
 from pipeline.business.load import is_empty, replace_content
 from pipeline.errors import InputError
-from pipeline.extract import extract
+from pipeline.extract import extract, open_business
 
 
 def count(engine: Engine, name: str) -> int:
@@ -26,8 +27,9 @@ def test_content_comes_out_as_it_went_in(business_url: str, content: Content, tm
     assert is_empty(engine)
     replace_content(engine, content)
     assert not is_empty(engine)
-    extract(engine, None, None, tmp_path)
     engine.dispose()
+    with open_business(SecretStr(business_url)) as business:
+        extract(business, None, None, tmp_path)
     found = {name: pa.parquet.read_table(tmp_path / f"{name}.parquet") for name in ("datasets", "interactions")}
     assert found["datasets"].sort_by("id").drop_columns("id").equals(content.datasets)
     rows = found["interactions"].sort_by([("ts", "ascending"), ("user_id", "ascending"), ("dataset_id", "ascending")])

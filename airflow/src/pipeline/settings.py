@@ -1,9 +1,11 @@
 """What the pipeline reads from its environment, once, at the entry point."""
 
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 import monitoring
@@ -32,6 +34,12 @@ class Settings(monitoring.MonitoringSettings):
         Path | None,
         Field(description="Folder with users.sql, datasets.sql, interactions.sql over your own schema; empty: ours"),
     ] = None
+    timezone: Annotated[
+        str,
+        Field(
+            description="Time zone (IANA) of times without an offset in an import or your SQL, such as Asia/Shanghai"
+        ),
+    ] = "UTC"
     registry_url: Annotated[HttpUrl, Field(description="Model registry")] = "http://127.0.0.1:8001"
     registry_token: Annotated[Token | None, Field(description="Bearer token of the model registry")] = None
     feature_sync_url: Annotated[HttpUrl, Field(description="Feature sync")] = "http://127.0.0.1:8002"
@@ -56,6 +64,20 @@ class Settings(monitoring.MonitoringSettings):
     training_threads: Annotated[
         int, Field(ge=1, le=64, description="Threads of LightGBM; two that share a busy core are slower than one")
     ] = 1
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone `timezone`."""
+        return UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is no time zone; use an IANA name such as Europe/Berlin") from error
+        return value
 
     def secrets(self) -> list[str]:
         """Return the values that must never be sent or logged; passwords in URLs are redacted by their form."""

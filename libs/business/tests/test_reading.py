@@ -177,7 +177,7 @@ def test_a_file_of_sql_is_utf_8_with_a_byte_order_mark_or_without(tmp_path: Path
         statements(tmp_path)
     (tmp_path / "users.sql").unlink()
     found = statements(tmp_path)
-    assert found["datasets"] == Statement("SELECT id, title FROM datasets;", "datasets.sql")
+    assert found["datasets"] == Statement("SELECT id, title FROM datasets;", "datasets.sql", is_file=True)
     assert found["users"].source == "table users"
 
 

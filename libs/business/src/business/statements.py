@@ -17,6 +17,7 @@ class Statement:
 
     sql: str
     source: str
+    is_file: bool = False
 
     @classmethod
     def of_file(cls, path: Path) -> "Statement":
@@ -30,7 +31,7 @@ class Statement:
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             raise UserSqlError(f"{path.name}:{line}: not UTF-8; save the file in that encoding") from error
-        statement = cls(sql, path.name)
+        statement = cls(sql, path.name, is_file=True)
         if (place := sql.find("\0")) >= 0:
             raise statement.error("holds the character NUL", place)
         return statement
