@@ -51,6 +51,7 @@ def _mariadb(request: pytest.FixtureRequest, _: Path) -> SourceDatabase:
 
 def _sqlite(_: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
     path = folder / "a shop?.db"
+    path.touch()
 
     def run(sql: str) -> Rows:
         connection = sqlite3.connect(path)
@@ -65,6 +66,7 @@ def _sqlite(_: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
 
 def _duckdb(_: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
     path = folder / "shop.duckdb"
+    duckdb.connect(str(path)).close()
 
     def run(sql: str) -> Rows:
         with duckdb.connect(str(path)) as connection:
