@@ -119,7 +119,14 @@ def test_an_import_with_a_bad_row_ends_with_2_and_loads_nothing(folder: Path, tm
         (("import", "--source", "csv"), {}, 2, "--source csv needs --dir DIR"),
         (("run",), {"REGISTRY_URL": "registry:8001"}, 2, "REGISTRY_URL: String should match pattern"),
         (("run",), {"BUSINESS_DATABASE_URL": "nonsense"}, 2, "BUSINESS_DATABASE_URL: not a usable SQLAlchemy URL"),
-        (("run",), {}, 2, "the business database has no table users"),
+        (
+            ("run",),
+            {"BUSINESS_DATABASE_URL": "mysql://me:topsecret@127.0.0.1:1/shop"},
+            1,
+            "business database: extract: ",
+        ),
+        (("run",), {"TIMEZONE": "Shanghai"}, 2, "TIMEZONE: Value error, 'Shanghai' is no time zone"),
+        (("run",), {}, 2, "BUSINESS_DATABASE_URL: there is no file"),
         (("run", "--fast"), {}, 2, "unrecognized arguments: --fast"),
     ],
 )
@@ -129,6 +136,27 @@ def test_what_is_wrong_is_said_in_one_line_without_a_traceback(
     failed = pipeline(tmp_path, *arguments, **environment)
     assert failed.returncode == code, failed.stderr
     assert message in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert "topsecret" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        (b"SELEC id FROM datasets", "pipeline: datasets.sql:1: begins with SELEC"),
+        (b"SELECT id, title\nFROM dataset", "pipeline: datasets.sql:2: no such table: dataset"),
+        (b"SELECT id, title -- \xd6\xd0\nFROM datasets", "pipeline: datasets.sql:1: not UTF-8"),
+        (b"", "pipeline: datasets.sql:1: holds no statement"),
+        (b"SELECT id AS id, title, 'x' AS price FROM datasets", "pipeline: datasets.sql: column price: 'x': is not a"),
+    ],
+)
+def test_a_fault_in_the_users_sql_ends_with_2_and_its_file_and_line(
+    folder: Path, tmp_path: Path, sql: bytes, message: str
+) -> None:
+    (tmp_path / "datasets.sql").write_bytes(sql)
+    failed = pipeline(folder, "run", EXTRACTION_SQL=str(tmp_path), ARTIFACT_URL=str(tmp_path / "artifacts"))
+    assert failed.returncode == 2, failed.stderr
+    assert failed.stderr.splitlines()[-1].startswith(message)
     assert "Traceback" not in failed.stderr
 
 

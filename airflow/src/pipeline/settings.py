@@ -19,7 +19,11 @@ class Settings(monitoring.MonitoringSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     business_database_url: Annotated[
-        SecretLine, Field(description="SQLAlchemy URL of the business database that the data comes from")
+        SecretLine,
+        Field(
+            description="SQLAlchemy URL of the business database that the data comes from: PostgreSQL, MySQL, MariaDB, "
+            "SQLite or DuckDB"
+        ),
     ] = SecretStr("sqlite:///.run/business.db")
     database_url: Annotated[
         SecretLine | None, Field(description="SQLAlchemy URL with the behaviour event log; empty: no events are joined")
@@ -32,7 +36,10 @@ class Settings(monitoring.MonitoringSettings):
     ] = 7
     extraction_sql: Annotated[
         Path | None,
-        Field(description="Folder with users.sql, datasets.sql, interactions.sql over your own schema; empty: ours"),
+        Field(
+            description="Folder with users.sql, datasets.sql, interactions.sql over your own schema, as airflow/sql; "
+            "empty: ours"
+        ),
     ] = None
     timezone: Annotated[
         str,
