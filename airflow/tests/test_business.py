@@ -98,7 +98,13 @@ def test_a_database_that_is_away_is_reported_without_its_password() -> None:
     assert (report.tags["operation"], report.tags["database"]) == ("create tables", "business")
 
 
-@pytest.mark.parametrize("url", ["nonsense", "oracle+nothing://x"])
+@pytest.mark.parametrize("url", ["mysql+pymysql://me:secret@host/shop", "mariadb://host/shop", "duckdb:///x.duckdb"])
+def test_a_kind_that_is_only_read_is_never_written_to(url: str) -> None:
+    with pytest.raises(InputError, match=r"BUSINESS_DATABASE_URL: a database of \w+ is only read"):
+        open_engine(url, "BUSINESS_DATABASE_URL")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "oracle+nothing://x", "postgresql://me:secret@host:54ab/db"])
 def test_a_url_that_is_none_names_the_setting(url: str) -> None:
     with pytest.raises(InputError, match="BUSINESS_DATABASE_URL: not a usable SQLAlchemy URL"):
         open_engine(url, "BUSINESS_DATABASE_URL")
