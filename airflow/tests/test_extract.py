@@ -1,7 +1,7 @@
 """Extraction: the canonical tables, the user's own SQL, and the behaviour events on top."""
 
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,6 +15,7 @@ from pipeline.business.database import open_engine
 from pipeline.business.load import replace_content
 from pipeline.errors import InputError
 from pipeline.extract import extract, open_business, open_event_log
+from pipeline.quality import clean
 
 SHOP = """
 CREATE TABLE goods (code INTEGER, label TEXT, euro TEXT, listed TEXT);
@@ -36,6 +37,10 @@ EVENTS = (
         "('e-2', 'exposure', 900000001, 6, '2026-02-03 04:05:06')"
     ),
 )
+
+
+# The end of the shared content.
+END = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def shop(folder: Path, changes: dict[str, str] | None = None) -> tuple[str, Path]:
@@ -123,6 +128,40 @@ def test_behaviour_events_join_the_interactions_and_exposures_do_not(
     assert (counts["interactions"], counts["events"], len(rows)) == (12_000, 1, 12_001)
     (mine,) = (row for row in rows if row["user_id"] == 900_000_001)
     assert (mine["dataset_id"], mine["type"]) == (5, "purchase")
+
+
+def test_events_with_times_that_can_not_be_are_findings_and_stop_nothing(
+    business_url: str, content: Content, tmp_path: Path
+) -> None:
+    engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
+    replace_content(engine, content)
+    sqlite = engine.dialect.name == "sqlite"
+    table = "behavior_events" if sqlite else "events.behavior_events"
+    log = open_engine(business_url + ".events" if sqlite else business_url, "DATABASE_URL")
+    ahead = (END + timedelta(hours=2)).isoformat()
+    with log.begin() as connection:
+        if not sqlite:
+            connection.execute(text("CREATE SCHEMA events"))
+        connection.execute(text(EVENTS[0].format(table=table, time="TEXT" if sqlite else "timestamptz")))
+        times = ["0001-01-01 00:00:00+00", "infinity", *[ahead] * 1000]
+        for number, ts in enumerate(times):
+            row = {"id": f"e-{number}", "dataset": number % 300 + 1, "ts": ts}
+            statement = f"INSERT INTO {table} VALUES (:id, 'click', 7, :dataset, :ts)"
+            connection.execute(text(statement), row)
+    log.dispose()
+    engine.dispose()
+    events = open_event_log(SecretStr(business_url))
+    assert events is not None
+    cleaned = tmp_path / "clean"
+    cleaned.mkdir()
+    with open_business(SecretStr(business_url)) as business, events:
+        extract(business, events, None, tmp_path)
+    findings = {finding.check: finding for finding in clean(tmp_path, cleaned, END)}
+    assert findings["interactions.early_ts"].details.startswith("1 of 13,002 interactions lie before 1970-01-02")
+    assert findings["interactions.future_ts"].severity == "warning"
+    assert "1,001 of 13,001 interactions lie in the future" in findings["interactions.future_ts"].details
+    assert "up to 2.0 h ahead: is `ts` a local time?" in findings["interactions.future_ts"].details
+    assert pq.read_table(cleaned / "interactions.parquet").num_rows == 12_000
 
 
 def test_without_an_event_log_there_are_no_events(business_url: str, content: Content, tmp_path: Path) -> None:

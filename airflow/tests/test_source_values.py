@@ -225,6 +225,24 @@ def test_an_id_that_is_not_canonical_is_refused_with_file_column_value_and_hint(
     assert refusal(lite, tmp_path, users=f"SELECT {expression} AS id").startswith(message)
 
 
+def test_an_id_that_is_no_number_of_its_numeric_type_is_refused(postgres_url: str, tmp_path: Path) -> None:
+    for expression in ("'NaN'::numeric", "'NaN'::float8", "'infinity'::float8", "10::numeric ^ 20", "ARRAY[1]", "true"):
+        assert refusal(postgres_url, tmp_path, users=f"SELECT {expression} AS id").startswith("users.sql: column id: ")
+
+
+def test_a_list_of_tags_is_joined(postgres_url: str, tmp_path: Path) -> None:
+    statement = "SELECT 1 AS id, 'T' AS title, ARRAY['traffic', NULL, 'bus'] AS tags"
+    assert extracted(postgres_url, tmp_path, datasets=statement)["datasets"][0]["tags"] == "traffic;bus"
+
+
+def test_a_large_answer_that_can_not_be_used_is_left_soon(source_database: SourceDatabase, tmp_path: Path) -> None:
+    source_database.run("CREATE TABLE ids (n VARCHAR(10))")
+    source_database.run("INSERT INTO ids VALUES ('1.0'), ('2.0')")
+    cross = "SELECT a.n AS id FROM ids a, ids b, ids c, ids d, ids e, ids f, ids g, ids h, ids i, ids j, ids k, ids l"
+    statement = f"{cross}, ids m, ids n, ids o, ids p, ids q"
+    assert "a numeric id is a whole number" in refusal(source_database, tmp_path, users=statement)
+
+
 def test_texts_that_look_alike_stay_apart(lite: str, tmp_path: Path) -> None:
     found = extracted(lite, tmp_path, users="SELECT '007' AS id UNION ALL SELECT '7' UNION ALL SELECT 7")["users"]
     assert [row["id"] for row in found] == [hash_id("007", "user"), 7, 7]

@@ -170,6 +170,24 @@ def test_a_statement_that_takes_too_long_is_ended(shop: SourceDatabase) -> None:
         list(database.rows(Statement(slow, "a.sql")))
 
 
+def test_a_server_that_goes_away_in_the_middle_is_unavailable(shop: SourceDatabase) -> None:
+    kill = {
+        "postgresql": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'recsys'",
+        "mariadb": "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+    }.get(shop.kind)
+    if kill is None:
+        pytest.skip("a file doesn't go away")
+    many = ", ".join(f"goods AS g{number}" for number in range(20))
+    with open_business_database(shop.url, "X") as database:
+        batches = iter(database.rows(Statement(f"SELECT g0.id FROM {many}", "a.sql"), batch_rows=1000))
+        assert len(next(batches)) == 1000
+        for (found,) in shop.run(kill):
+            if shop.kind == "mariadb":
+                shop.run(f"KILL {found}")
+        with pytest.raises(DatabaseUnavailableError):
+            list(batches)
+
+
 def test_a_file_of_sql_is_utf_8_with_a_byte_order_mark_or_without(tmp_path: Path) -> None:
     (tmp_path / "datasets.sql").write_bytes(b"\xef\xbb\xbfSELECT id, title FROM datasets;")
     (tmp_path / "users.sql").write_bytes(b"SELECT id\n-- \xd6\xd0\nFROM users")

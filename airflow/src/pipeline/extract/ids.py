@@ -1,7 +1,9 @@
 """Values of a database as an Arrow column of ids; a text becomes the number that stands for it."""
 
+import math
 from collections.abc import Callable
 from decimal import Decimal
+from typing import TypeGuard
 
 import pyarrow as pa
 
@@ -46,7 +48,7 @@ class IdReader:
         return number
 
     def _read(self, value: object) -> int:
-        if isinstance(value, int | float | Decimal) and -MAX_ID <= value < 1 and value == int(value):
+        if _is_finite(value) and -MAX_ID <= value < 1 and value == int(value):
             return int(value)
         try:
             number = self._parse(value, self._kind)
@@ -58,6 +60,10 @@ class IdReader:
                 text, f"stands for the same number as {self._texts[number]!r}; change one of the two"
             )
         return number
+
+
+def _is_finite(value: object) -> TypeGuard[int | float | Decimal]:
+    return isinstance(value, int | float | Decimal) and math.isfinite(value)
 
 
 def external_ids(ids: Values, given: Values) -> list[object]:

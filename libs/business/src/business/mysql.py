@@ -39,6 +39,18 @@ _CONVERSIONS = {key: value for key, value in conversions.items() if key not in _
 _CONVERSIONS[FIELD_TYPE.TIMESTAMP] = _aware
 
 
+class _Cursor(SSCursor):
+    """A cursor that streams, and that can be left without reading all its remaining rows from the connection."""
+
+    _result: Any
+
+    def leave(self) -> None:
+        """Forget the connection, which is closed or about to be."""
+        if self._result is not None:
+            self._result.unbuffered_active = False
+        self.connection = None  # type: ignore[assignment] # as PyMySQL's own close() does
+
+
 class MysqlDatabase(BusinessDatabase):
     """A connection to MySQL or MariaDB."""
 
@@ -47,6 +59,7 @@ class MysqlDatabase(BusinessDatabase):
     driver_errors: ClassVar[tuple[type[Exception], ...]] = (pymysql.MySQLError, OSError, UnicodeDecodeError)
 
     def _open(self) -> None:
+        self._cursor: _Cursor | None = None
         _, options = self._url.get_dialect()().create_connect_args(self._url)
         seconds = round(self._timeouts.statement + self._timeouts.lock)
         # SQLAlchemy asks for matched instead of changed rows; nothing is changed here.
@@ -83,11 +96,13 @@ class MysqlDatabase(BusinessDatabase):
             cursor.execute(sql)
 
     def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[str], Iterator[Rows]]:
-        cursor = self._connection.cursor(SSCursor)
+        cursor = self._cursor = self._connection.cursor(_Cursor)
         cursor.execute(statement.sql)
         return [column[0] for column in cursor.description or ()], _fetch(cursor, batch_rows)
 
     def _close(self) -> None:
+        if self._cursor is not None:
+            self._cursor.leave()
         if self._connection.open:
             self._connection.close()
 
@@ -113,7 +128,15 @@ def _number(error: Exception) -> int | None:
     return first if isinstance(first, int) and isinstance(error, pymysql.MySQLError) else None
 
 
-def _fetch(cursor: SSCursor, batch_rows: int) -> Iterator[Rows]:
+def _fetch(cursor: _Cursor, batch_rows: int) -> Iterator[Rows]:
     with cursor:
-        while rows := cursor.fetchmany(batch_rows):
+        while rows := _fetch_batch(cursor, batch_rows):
             yield rows
+
+
+def _fetch_batch(cursor: _Cursor, batch_rows: int) -> Rows:
+    try:
+        return cursor.fetchmany(batch_rows)
+    except (pymysql.MySQLError, OSError):
+        cursor.leave()
+        raise
