@@ -11,11 +11,13 @@ from sqlalchemy import text
 
 from monitoring import testing
 from pipeline.business.content import Content
-from pipeline.business.database import open_engine
+from pipeline.business.database import DatabaseError, open_engine
 from pipeline.business.load import replace_content
 from pipeline.errors import InputError
 from pipeline.extract import extract, open_business, open_event_log
 from pipeline.quality import clean
+from pipeline.settings import Settings
+from pipeline.steps.data import extract as extract_step
 
 SHOP = """
 CREATE TABLE goods (code INTEGER, label TEXT, euro TEXT, listed TEXT);
@@ -95,6 +97,19 @@ def test_sql_that_does_not_fit_is_refused_by_file_and_column(tmp_path: Path, nam
         extracted(*shop(tmp_path, {name: sql}), tmp_path)
     assert str(refused.value).startswith(message)
     assert reports == []
+
+
+def test_only_the_databases_own_faults_are_reported_as_faults_of_the_machinery(tmp_path: Path) -> None:
+    url, sql = shop(tmp_path, {"users.sql": "SELECT id FROM nowhere"})
+    known = {"artifact_url": str(tmp_path / "artifacts"), "database_url": None}
+    with testing.captured() as reports, pytest.raises(InputError, match=r"^users\.sql:1: no such table"):
+        extract_step(Settings(business_database_url=url, extraction_sql=sql, **known), str(tmp_path / "runs" / "one"))
+    assert reports == []
+    away = "postgresql+psycopg2://me:topsecret@127.0.0.1:1/none"
+    with testing.captured() as reports, pytest.raises(DatabaseError, match="business database: extract"):
+        extract_step(Settings(business_database_url=away, **known), str(tmp_path / "runs" / "two"))
+    assert reports.point_ids == ["pipeline.database", "pipeline.critical_step_failed"]
+    assert not any("topsecret" in str(report) for report in reports)
 
 
 def test_a_folder_without_sql_is_refused(tmp_path: Path) -> None:
