@@ -140,24 +140,20 @@ def test_what_is_wrong_is_said_in_one_line_without_a_traceback(
     assert "topsecret" not in failed.stderr
 
 
-@pytest.mark.parametrize(
-    ("sql", "message"),
-    [
-        (b"SELEC id FROM datasets", "pipeline: datasets.sql:1: begins with SELEC"),
-        (b"SELECT id, title\nFROM dataset", "pipeline: datasets.sql:2: no such table: dataset"),
-        (b"SELECT id, title -- \xd6\xd0\nFROM datasets", "pipeline: datasets.sql:1: not UTF-8"),
-        (b"", "pipeline: datasets.sql:1: holds no statement"),
-        (b"SELECT id AS id, title, 'x' AS price FROM datasets", "pipeline: datasets.sql: column price: 'x': is not a"),
-    ],
-)
-def test_a_fault_in_the_users_sql_ends_with_2_and_its_file_and_line(
-    folder: Path, tmp_path: Path, sql: bytes, message: str
-) -> None:
-    (tmp_path / "datasets.sql").write_bytes(sql)
-    failed = pipeline(folder, "run", EXTRACTION_SQL=str(tmp_path), ARTIFACT_URL=str(tmp_path / "artifacts"))
-    assert failed.returncode == 2, failed.stderr
-    assert failed.stderr.splitlines()[-1].startswith(message)
-    assert "Traceback" not in failed.stderr
+def test_a_fault_in_the_users_sql_ends_with_2_and_its_file_and_line(tmp_path: Path) -> None:
+    assert pipeline(tmp_path, "demo", "--datasets", "100", "--users", "50", "--interactions", "1000").returncode == 0
+    for sql, message in {
+        b"SELEC id FROM datasets": "pipeline: datasets.sql:1: begins with SELEC",
+        b"SELECT id, title\nFROM dataset": "pipeline: datasets.sql:2: no such table: dataset",
+        b"SELECT id, title -- \xd6\xd0\nFROM datasets": "pipeline: datasets.sql:1: not UTF-8",
+        b"": "pipeline: datasets.sql:1: holds no statement",
+        b"SELECT id AS id, title, 'x' AS price FROM datasets": "pipeline: datasets.sql: column price: 'x': is not a",
+    }.items():
+        (tmp_path / "datasets.sql").write_bytes(sql)
+        failed = pipeline(tmp_path, "run", EXTRACTION_SQL=str(tmp_path))
+        assert failed.returncode == 2, failed.stderr
+        assert failed.stderr.splitlines()[-1].startswith(message)
+        assert "Traceback" not in failed.stderr
 
 
 def test_a_registry_that_is_away_fails_the_run_and_keeps_the_bundle(folder: Path, tmp_path: Path) -> None:
