@@ -9,16 +9,16 @@ UV_VERSION := 0.13.9
 PY := .venvs/dev/bin/python
 # A start of the whole stack may take longer than a test.
 E2E := $(PY) -m pytest tests-e2e/tests -o timeout_func_only=true
-LIBS := libs/contracts libs/ranking libs/monitoring libs/servicekit
+LIBS := libs/contracts libs/business libs/ranking libs/monitoring libs/servicekit
 SERVICES := recommender-api model-registry feature-sync notification-gateway
 ENVIRONMENTS := $(foreach name,native services airflow collector,.venvs/$(name)/.stamp)
 
 # What is installed, besides the lock file, into each environment.
 native_PACKAGES := deploy/provisioning deploy/native
 services_PACKAGES := $(LIBS) $(SERVICES) airflow tests-e2e
-airflow_PACKAGES := libs/contracts libs/ranking libs/monitoring libs/servicekit airflow libs/testkit
+airflow_PACKAGES := libs/contracts libs/business libs/ranking libs/monitoring libs/servicekit airflow libs/testkit
 collector_PACKAGES :=
-images/recommender-api_PACKAGES := $(LIBS) recommender-api
+images/recommender-api_PACKAGES := $(filter-out libs/business,$(LIBS)) recommender-api
 dev_PACKAGES := $(services_PACKAGES) libs/testkit deploy/provisioning deploy/native
 # Locks that are installed beside an environment's own.
 airflow_LOCKS := requirements/airflow-tests.txt

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from pipeline.business.content import Content
@@ -26,17 +27,19 @@ def clean_folder(content: "Content", tmp_path_factory: pytest.TempPathFactory) -
     """Its clean Parquet files."""
     from pipeline.business.database import open_engine
     from pipeline.business.load import replace_content
-    from pipeline.extract import extract
+    from pipeline.extract import extract, open_business
     from pipeline.quality import clean
 
     folder = tmp_path_factory.mktemp("marketplace")
     extracted, cleaned = folder / "extract", folder / "clean"
     extracted.mkdir()
     cleaned.mkdir()
-    engine = open_engine(f"sqlite:///{folder / 'business.db'}", "BUSINESS_DATABASE_URL")
+    url = f"sqlite:///{folder / 'business.db'}"
+    engine = open_engine(url, "BUSINESS_DATABASE_URL")
     replace_content(engine, content)
-    extract(engine, None, None, extracted)
     engine.dispose()
+    with open_business(SecretStr(url)) as business:
+        extract(business, None, None, extracted)
     clean(extracted, cleaned, END)
     return cleaned
 

@@ -6,16 +6,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Engine, func, select, text
 
+from business import tables
 from contracts.ids import hash_id
 from monitoring import testing
-from pipeline.business import tables
 from pipeline.business.content import INTERACTIONS, Content
 from pipeline.business.database import DatabaseError, open_engine
 from pipeline.business.load import is_empty, replace_content
 from pipeline.errors import InputError
-from pipeline.extract import extract
+from pipeline.extract import extract, open_business
 
 
 def count(engine: Engine, name: str) -> int:
@@ -28,8 +29,9 @@ def test_content_comes_out_as_it_went_in(business_url: str, content: Content, tm
     assert is_empty(engine)
     replace_content(engine, content)
     assert not is_empty(engine)
-    extract(engine, None, None, tmp_path)
     engine.dispose()
+    with open_business(SecretStr(business_url)) as business:
+        extract(business, None, None, tmp_path)
     found = {name: pa.parquet.read_table(tmp_path / f"{name}.parquet") for name in ("datasets", "interactions")}
     assert found["datasets"].sort_by("id").drop_columns("id").equals(content.datasets)
     rows = found["interactions"].sort_by([("ts", "ascending"), ("user_id", "ascending"), ("dataset_id", "ascending")])
@@ -148,7 +150,13 @@ def test_a_database_that_is_away_is_reported_without_its_password() -> None:
     assert (report.tags["operation"], report.tags["database"]) == ("create tables", "business")
 
 
-@pytest.mark.parametrize("url", ["nonsense", "oracle+nothing://x"])
+@pytest.mark.parametrize("url", ["mysql+pymysql://me:secret@host/shop", "mariadb://host/shop", "duckdb:///x.duckdb"])
+def test_a_kind_that_is_only_read_is_never_written_to(url: str) -> None:
+    with pytest.raises(InputError, match=r"BUSINESS_DATABASE_URL: a database of \w+ is only read"):
+        open_engine(url, "BUSINESS_DATABASE_URL")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "oracle+nothing://x", "postgresql://me:secret@host:54ab/db"])
 def test_a_url_that_is_none_names_the_setting(url: str) -> None:
     with pytest.raises(InputError, match="BUSINESS_DATABASE_URL: not a usable SQLAlchemy URL"):
         open_engine(url, "BUSINESS_DATABASE_URL")

@@ -167,7 +167,8 @@ def test_a_typing_error_is_refused_before_the_database_and_reports_no_monitoring
         (("import", "--source", "csv"), {}, 2, "--source csv needs --dir DIR"),
         (("run",), {"REGISTRY_URL": "registry:8001"}, 2, "REGISTRY_URL: String should match pattern"),
         (("run",), {"BUSINESS_DATABASE_URL": "nonsense"}, 2, "BUSINESS_DATABASE_URL: not a usable SQLAlchemy URL"),
-        (("run",), {}, 2, "the business database has no table users"),
+        (("run",), {"TIMEZONE": "Shanghai"}, 2, "TIMEZONE: Value error, 'Shanghai' is no time zone"),
+        (("run",), {}, 2, "BUSINESS_DATABASE_URL: there is no file"),
         (("run", "--fast"), {}, 2, "unrecognized arguments: --fast"),
     ],
 )
@@ -178,6 +179,29 @@ def test_what_is_wrong_is_said_in_one_line_without_a_traceback(
     assert failed.returncode == code, failed.stderr
     assert message in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_a_business_database_that_is_away_fails_the_run_without_its_password(tmp_path: Path) -> None:
+    failed = pipeline(tmp_path, "run", BUSINESS_DATABASE_URL="mysql://me:topsecret@127.0.0.1:1/shop")
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith("pipeline: business database: extract: Can't connect")
+    assert "topsecret" not in failed.stderr
+
+
+def test_a_fault_in_the_users_sql_ends_with_2_and_its_file_and_line(tmp_path: Path) -> None:
+    assert pipeline(tmp_path, "demo", "--datasets", "100", "--users", "50", "--interactions", "1000").returncode == 0
+    for sql, message in {
+        b"SELEC id FROM datasets": "pipeline: datasets.sql:1: begins with SELEC",
+        b"SELECT id, title\nFROM dataset": "pipeline: datasets.sql:2: no such table: dataset",
+        b"SELECT id, title -- \xd6\xd0\nFROM datasets": "pipeline: datasets.sql:1: not UTF-8",
+        b"": "pipeline: datasets.sql:1: holds no statement",
+        b"SELECT id AS id, title, 'x' AS price FROM datasets": "pipeline: datasets.sql: column price: 'x': is not a",
+    }.items():
+        (tmp_path / "datasets.sql").write_bytes(sql)
+        failed = pipeline(tmp_path, "run", EXTRACTION_SQL=str(tmp_path))
+        assert failed.returncode == 2, failed.stderr
+        assert failed.stderr.splitlines()[-1].startswith(message)
+        assert "Traceback" not in failed.stderr
 
 
 def test_a_registry_that_is_away_fails_the_run_and_keeps_the_bundle(folder: Path, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from contracts.ids import hash_id
 from pipeline.business.database import open_engine
 from pipeline.business.load import replace_content
-from pipeline.extract import extract
+from pipeline.extract import extract, open_business
 from pipeline.importers.sources import ImportOptions, read_source
 from pipeline.quality import clean
 from pipeline.records import Records
@@ -40,13 +41,15 @@ def records_of(folder: Path, *, before_extraction: str | None = None) -> Records
     extracted, cleaned = folder / "extract", folder / "clean"
     extracted.mkdir()
     cleaned.mkdir()
-    engine = open_engine(f"sqlite:///{folder / 'business.db'}", "BUSINESS_DATABASE_URL")
+    url = f"sqlite:///{folder / 'business.db'}"
+    engine = open_engine(url, "BUSINESS_DATABASE_URL")
     replace_content(engine, read_source("csv", folder, ImportOptions(END)).content)
     if before_extraction is not None:
         with engine.begin() as connection:
             connection.execute(text(before_extraction))
-    extract(engine, None, None, extracted)
     engine.dispose()
+    with open_business(SecretStr(url)) as business:
+        extract(business, None, None, extracted)
     clean(extracted, cleaned, END)
     return Records.load(cleaned)
 

@@ -1,6 +1,7 @@
 """Quality: what can't be trained on is left out and reported, and too much of it stops the run."""
 
 import json
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from monitoring import testing
 from pipeline.errors import DataError
 from pipeline.extract.columns import DATASETS, INTERACTIONS, USERS
+from pipeline.extract.extract import OUTSIDE_CALENDAR
 from pipeline.quality import clean
 from pipeline.quality.event_log import COUNTS
 
@@ -61,6 +63,10 @@ def test_sound_data_passes_untouched_and_without_a_finding(tmp_path: Path) -> No
         ({"type": None}, "interactions.null_type"),
         ({"type": "like"}, "interactions.unknown_type"),
         ({"ts": NOW + timedelta(days=1)}, "interactions.future_ts"),
+        ({"ts": datetime(1, 1, 1, tzinfo=UTC)}, "interactions.early_ts"),
+        ({"ts": datetime(1970, 1, 1, 12, tzinfo=UTC)}, "interactions.early_ts"),
+        ({"user_id": 0}, "interactions.low_user_id"),
+        ({"dataset_id": -5}, "interactions.low_dataset_id"),
         ({"price": -1.0}, "interactions.negative_price"),
         ({"dataset_id": 999}, "interactions.unknown_dataset"),
         ({}, "interactions.duplicate"),
@@ -91,6 +97,13 @@ def test_a_bad_interaction_is_left_out_and_reported_by_its_check(
         ({"id": 300, "title": None}, "datasets.null_title"),
         ({"id": 1, "title": "again"}, "datasets.duplicate_id"),
         ({"id": 300, "title": "T", "price": -5.0}, "datasets.negative_price"),
+        ({"id": 300, "title": "T", "price": math.nan}, "datasets.unusable_price"),
+        ({"id": 300, "title": "T", "price": math.inf}, "datasets.unusable_price"),
+        ({"id": 300, "title": "T", "price": -math.inf}, "datasets.unusable_price"),
+        ({"id": 300, "title": "T", "price": 1e308}, "datasets.unusable_price"),
+        ({"id": 0, "title": "T"}, "datasets.low_id"),
+        ({"id": 300, "title": "a\0b"}, "datasets.unusable_title"),
+        ({"id": 300, "title": "x" * 501}, "datasets.unusable_title"),
     ],
 )
 def test_a_bad_dataset_is_left_out_and_reported_by_its_check(
@@ -100,6 +113,86 @@ def test_a_bad_dataset_is_left_out_and_reported_by_its_check(
     assert (finding.check, finding.severity) == (check, "warning")
     found = pq.read_table(tmp_path / "clean" / "datasets.parquet")
     assert found["title"].to_pylist() == [f"T{n}" for n in range(1, 201)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("description", "a\0b"),
+        ("description", "x" * 20_001),
+        ("tags", "good;" + "x" * 65),
+        ("tags", ";".join("t" for _ in range(101))),
+        ("provider", "x" * 201),
+        ("cover_image", "x" * 2049),
+        ("created_at", NOW + timedelta(days=2)),
+        ("created_at", datetime(1, 1, 1, tzinfo=UTC)),
+        ("updated_at", datetime(9999, 12, 31, tzinfo=UTC)),
+    ],
+)
+def test_an_optional_value_that_can_not_be_used_is_missing_and_its_row_stays(
+    tmp_path: Path, column: str, value: object
+) -> None:
+    (finding,) = clean(*folders(tmp_path, datasets=[{"id": 300, "title": "T", column: value}]), NOW)
+    assert (finding.check, finding.severity) == (f"datasets.unusable_{column}", "warning")
+    (row,) = [row for row in pq.read_table(tmp_path / "clean" / "datasets.parquet").to_pylist() if row["id"] == 300]
+    assert row[column] is None
+
+
+def test_the_price_of_an_interaction_that_is_no_number_is_missing(tmp_path: Path) -> None:
+    rows = [interaction(0, ts=NOW - timedelta(seconds=5), price=math.nan)]
+    (finding,) = clean(*folders(tmp_path, interactions=rows), NOW)
+    assert finding.check == "interactions.unusable_price"
+    found = pq.read_table(tmp_path / "clean" / "interactions.parquet")
+    assert (found.num_rows, found["price"].null_count) == (401, 401)
+
+
+def test_the_longest_texts_that_can_be_used_are_kept(tmp_path: Path) -> None:
+    tags = ";".join(["字" * 64] * 100)
+    row = {"id": 300, "title": "字" * 500, "description": "x" * 20_000, "tags": tags, "provider": "字" * 200}
+    assert clean(*folders(tmp_path, datasets=[row]), NOW) == []
+
+
+def test_future_rows_never_stop_a_run_while_others_are_left_and_name_the_time_zone(tmp_path: Path) -> None:
+    local = [interaction(n, ts=NOW + timedelta(hours=8) - timedelta(minutes=n)) for n in range(200)]
+    (finding,) = clean(*folders(tmp_path, interactions=[*local, interaction(1, ts=NOW + timedelta(days=9))]), NOW)
+    assert (finding.check, finding.severity) == ("interactions.future_ts", "warning")
+    assert finding.details == (
+        "201 of 601 interactions lie in the future by `ts`, such as 2026-03-01T08:00:00+00:00; they are left out; "
+        "up to 8.0 h ahead: is `ts` a local time? select it with its offset, or set TIMEZONE"
+    )
+    assert pq.read_table(tmp_path / "clean" / "interactions.parquet").num_rows == 400
+
+
+def test_a_senders_clock_may_run_five_minutes_ahead(tmp_path: Path) -> None:
+    assert clean(*folders(tmp_path, interactions=[interaction(0, ts=NOW + timedelta(minutes=5))]), NOW) == []
+
+
+def test_only_future_rows_stop_the_run(tmp_path: Path) -> None:
+    extracted, cleaned = folders(tmp_path)
+    rows = [interaction(n, ts=NOW + timedelta(days=n + 1)) for n in range(100)]
+    pq.write_table(pa.Table.from_pylist(rows, schema=INTERACTIONS), extracted / "interactions.parquet")
+    with pytest.raises(DataError, match=r"interactions\.empty: no interactions are left to train on"):
+        clean(extracted, cleaned, NOW)
+
+
+def test_an_example_outside_of_the_calendar_is_shown_as_the_database_wrote_it(tmp_path: Path) -> None:
+    extracted, cleaned = folders(tmp_path, interactions=[interaction(0, ts=datetime(1, 1, 1, tzinfo=UTC))])
+    (extracted / OUTSIDE_CALENDAR).write_text('{"interactions.ts": "0044-03-15 BC"}', encoding="utf-8")
+    (finding,) = clean(extracted, cleaned, NOW)
+    assert finding.details == (
+        "1 of 401 interactions lie before 1970-01-02 by `ts`, such as 0044-03-15 BC; they are left out; "
+        "correct them at their source"
+    )
+
+
+@pytest.mark.parametrize("apart", [datetime(1996, 3, 1, tzinfo=UTC), datetime(1970, 8, 23, tzinfo=UTC)])
+def test_a_few_rows_that_lie_years_apart_are_a_finding_and_stay(tmp_path: Path, apart: datetime) -> None:
+    rows = [interaction(n, ts=apart + timedelta(hours=n)) for n in range(3)]
+    (finding,) = clean(*folders(tmp_path, interactions=rows), NOW)
+    assert (finding.check, finding.severity) == ("interactions.apart_ts", "warning")
+    assert finding.details.startswith("3 of 403 interactions lie years apart from the rest by `ts`, such as ")
+    assert f"{apart:%Y-%m-%d} (the rest: 2026-02-12 to 2026-02-28)" in finding.details
+    assert pq.read_table(tmp_path / "clean" / "interactions.parquet").num_rows == 403
 
 
 def test_a_deleted_dataset_is_left_out_with_what_was_done_to_it(tmp_path: Path) -> None:
@@ -117,8 +210,8 @@ def test_a_user_whom_the_users_table_does_not_know_yet_is_kept(tmp_path: Path) -
 
 
 def test_too_many_bad_rows_stop_the_run_and_are_reported_as_an_error(tmp_path: Path) -> None:
-    bad = [interaction(n, ts=NOW + timedelta(days=n + 1)) for n in range(100)]
-    with testing.captured() as reports, pytest.raises(DataError, match=r"interactions\.future_ts: 100 of 500"):
+    bad = [interaction(n, type="like") for n in range(100)]
+    with testing.captured() as reports, pytest.raises(DataError, match=r"interactions\.unknown_type: 100 of 500"):
         clean(*folders(tmp_path, interactions=bad), NOW)
     assert [report.level for report in reports] == ["error"]
 

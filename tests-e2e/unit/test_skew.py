@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import SecretStr
 
 from contracts.bundle import unpack
 from contracts.events import BehaviorEvent, InteractionType
@@ -24,7 +25,7 @@ from pipeline.bundle import build_bundle
 from pipeline.business.database import open_engine
 from pipeline.business.load import replace_content
 from pipeline.demo import DemoSize, generate
-from pipeline.extract import extract
+from pipeline.extract import extract, open_business
 from pipeline.features.items import item_state
 from pipeline.quality import clean
 from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
@@ -96,10 +97,12 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Records:
     folder = tmp_path_factory.mktemp("marketplace")
     (folder / "extract").mkdir()
     (folder / "clean").mkdir()
-    database = open_engine(f"sqlite:///{folder / 'business.db'}", "BUSINESS_DATABASE_URL")
+    url = f"sqlite:///{folder / 'business.db'}"
+    database = open_engine(url, "BUSINESS_DATABASE_URL")
     replace_content(database, generate(DemoSize(datasets=300, users=200, interactions=12_000), seed=7, end=END))
-    extract(database, None, None, folder / "extract")
     database.dispose()
+    with open_business(SecretStr(url)) as business:
+        extract(business, None, None, folder / "extract")
     clean(folder / "extract", folder / "clean", END)
     return Records.load(folder / "clean")
 

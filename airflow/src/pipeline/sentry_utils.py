@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 import monitoring
+from pipeline.errors import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,8 +20,8 @@ Details = str | Mapping[str, Any]
 def monitor_pipeline_step(step_name: str, critical: bool = True) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Report when the decorated function or coroutine raises, and raise on.
 
-    A critical step's failure is an error, another's a warning. An exception that passes through several steps is
-    reported by the innermost.
+    A critical step's failure is an error, another's a warning; an `InputError` is not reported. An exception that
+    passes through several steps is reported by the innermost.
     """
 
     def decorate(step: Callable[P, R]) -> Callable[P, R]:
@@ -100,7 +101,8 @@ def _monitored(step_name: str, *, critical: bool) -> Iterator[None]:
         with monitoring.transaction("step", step_name):
             yield
     except Exception as error:
-        if not getattr(error, "reported_by_step", False):
+        # What the user has to correct is told by its message and exit code; the machinery is sound.
+        if not isinstance(error, InputError) and not getattr(error, "reported_by_step", False):
             monitoring.report(
                 "pipeline.critical_step_failed" if critical else "pipeline.step_failed",
                 error=error,

@@ -20,7 +20,11 @@ class Settings(monitoring.MonitoringSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     business_database_url: Annotated[
-        SecretLine, Field(description="SQLAlchemy URL of the business database that the data comes from")
+        SecretLine,
+        Field(
+            description="SQLAlchemy URL of the business database that the data comes from: PostgreSQL, MySQL, MariaDB, "
+            "SQLite or DuckDB"
+        ),
     ] = SecretStr("sqlite:///.run/business.db")
     database_url: Annotated[
         SecretLine | None, Field(description="SQLAlchemy URL with the behaviour event log; empty: no events are joined")
@@ -36,13 +40,19 @@ class Settings(monitoring.MonitoringSettings):
     ] = 7
     extraction_sql: Annotated[
         Path | None,
-        Field(description="Folder with users.sql, datasets.sql, interactions.sql over your own schema; empty: ours"),
+        Field(
+            description="Folder with users.sql, datasets.sql, interactions.sql over your own schema, as airflow/sql; "
+            "empty: ours"
+        ),
     ] = None
     encoding: Annotated[
         str, Field(description="Encoding of the text files of an import, such as gb18030, big5 or utf-16")
     ] = "utf-8"
     timezone: Annotated[
-        str, Field(description="Time zone (IANA) of an import's times without an offset, such as Asia/Shanghai")
+        str,
+        Field(
+            description="Time zone (IANA) of times without an offset in an import or your SQL, such as Asia/Shanghai"
+        ),
     ] = "UTC"
     registry_url: Annotated[HttpUrl, Field(description="Model registry")] = "http://127.0.0.1:8001"
     registry_token: Annotated[Token | None, Field(description="Bearer token of the model registry")] = None

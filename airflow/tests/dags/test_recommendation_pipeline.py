@@ -151,6 +151,20 @@ def test_bad_data_is_not_tried_again(dag: Any, marketplace: str) -> None:
     assert (report.fingerprint[-1], report.tags["try_number"]) == ("quality", "1")
 
 
+def test_a_typing_error_in_the_users_sql_is_told_by_file_and_line_and_is_no_fault_of_the_machinery(
+    dag: Any, marketplace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "datasets.sql").write_text("SELECT id,\n  title\nFORM datasets", encoding="utf-8")
+    monkeypatch.setenv("EXTRACTION_SQL", str(tmp_path))
+    with testing.captured() as captured:
+        run = dag.test()
+    assert states(run)["extract"] == "failed"
+    (report,) = captured
+    assert (report.point_id, report.tags["try_number"], report.level) == ("airflow.task_failed", "1", "error")
+    assert str(report.error).startswith("datasets.sql:3: ")
+    assert report.message.endswith(f"InputError: {report.error}")
+
+
 def test_a_service_that_is_away_for_a_moment_is_tried_again(
     dag: Any, marketplace: str, services: HandoverStandIn
 ) -> None:

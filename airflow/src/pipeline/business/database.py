@@ -10,6 +10,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pipeline.errors import InputError, PipelineError
 
+_ONLY_READ = frozenset({"mysql", "mariadb", "duckdb"})
+
 
 class DatabaseError(PipelineError):
     """A database refused or broke off; look at its log, then start again."""
@@ -26,16 +28,22 @@ def open_engine(url: str, setting: str) -> Engine:
     """Return an engine with explicit timeouts; raises `InputError` that names the setting."""
     try:
         target = make_url(url)
+        if target.get_backend_name() in _ONLY_READ:
+            raise InputError(
+                f"{setting}: a database of {target.get_backend_name()} is only read; "
+                "demo and import write to postgresql+psycopg2://… or sqlite:///…"
+            )
         if target.get_backend_name() == "sqlite":
             if target.database:
                 Path(target.database).parent.mkdir(parents=True, exist_ok=True)
             return create_engine(target, connect_args={"timeout": 30})
         # A load or an extraction of millions of rows is slow, not stuck: the wait for locks is what is bounded.
         return create_engine(target, connect_args={"connect_timeout": 5, "options": "-c lock_timeout=30000"})
-    except (ArgumentError, ImportError) as error:
+    except (ArgumentError, ImportError, ValueError):
+        # The message of a wrong port would hold a part of the password.
         raise InputError(
             f"{setting}: not a usable SQLAlchemy URL; expected postgresql+psycopg2://… or sqlite:///…"
-        ) from error
+        ) from None
 
 
 @contextmanager

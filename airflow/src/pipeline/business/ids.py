@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import BigInteger, Column, Connection, MetaData, String, Table, Text, inspect, select
 
+from business import tables
 from contracts.ids import EntityKind, UnusableIdError, parse_id_text
-from pipeline.business import tables
 from pipeline.errors import InputError
 
 TABLES: dict[EntityKind, Table] = {"user": tables.users, "dataset": tables.datasets}

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from sqlalchemy import Connection, Engine, Table, select, text
 
-from pipeline.business import tables
+from business import tables
 from pipeline.business.content import Content
 from pipeline.business.database import faults_of
 from pipeline.business.ids import assign_ids, refuse_old_ids

@@ -1,5 +1,6 @@
 """From the databases to Parquet: what a run is made from."""
 
-from pipeline.extract.extract import extract
+from pipeline.extract.events import open_event_log
+from pipeline.extract.extract import extract, open_business
 
-__all__ = ["extract"]
+__all__ = ["extract", "open_business", "open_event_log"]

@@ -1,89 +1,127 @@
 """Reading the business database and the behaviour event log into three Parquet files."""
 
+import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from datetime import UTC, tzinfo
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, Engine, Executable, inspect, text
+from pydantic import SecretStr
 
-from pipeline.business.database import faults_of
+from business import BusinessDatabase, Statement, open_business_database, statements
+from business.database import Rows
 from pipeline.errors import InputError
-from pipeline.extract.columns import INTERACTIONS, REQUIRED, SCHEMAS, to_arrow
-from pipeline.extract.queries import queries
+from pipeline.extract.columns import ID_KINDS, INTERACTIONS, REQUIRED, SCHEMAS
+from pipeline.extract.events import events_statement
+from pipeline.extract.faults import reading
+from pipeline.extract.ids import IdReader, external_ids
+from pipeline.extract.moments import moment_column
+from pipeline.extract.values import UnusableValueError, Values, flag_column, price_column, text_column
 
-_ROWS_PER_BATCH = 50_000
-_EVENTS = "behavior_events"
+# Values outside of the calendar, one of each column, as the database wrote them: Parquet holds the calendar's ends.
+OUTSIDE_CALENDAR = "outside_calendar.json"
 _log = logging.getLogger(__name__)
 
 
-def extract(business: Engine, events: Engine | None, sql: Path | None, folder: Path) -> dict[str, int]:
+def open_business(url: SecretStr) -> BusinessDatabase:
+    """Connect to the business database; raises `InputError` and `DatabaseError`."""
+    with reading("business"):
+        return open_business_database(url.get_secret_value(), "BUSINESS_DATABASE_URL")
+
+
+def extract(
+    business: BusinessDatabase, events: BusinessDatabase | None, sql: Path | None, folder: Path, zone: tzinfo = UTC
+) -> dict[str, int]:
     """Write `users`, `datasets` and `interactions` as Parquet below `folder` and return how many rows each has.
 
-    Exposures of the event log are left out: being shown is no interest. Raises `InputError` where a mapping lacks a
-    column, and `DatabaseError`.
+    Times without an offset are those of `zone`. Raises `InputError` where the SQL or a column has to be corrected, and
+    `DatabaseError`.
     """
+    converter = _Converter()
     counts = {}
-    statements = queries(sql)
-    with faults_of("extract", "business"), business.connect() as connection:
-        if sql is None:
-            _require_tables(connection)
-        for name in ("users", "datasets"):
-            counts[name] = _write(folder / f"{name}.parquet", name, _batches(connection, name, statements[name]))
-        batches = _batches(connection, "interactions", statements["interactions"])
-        counts["interactions"] = _write(folder / "interactions.parquet", "interactions", batches)
+    with reading("business"):
+        found = statements(sql, {name: schema.names for name, schema in SCHEMAS.items()})
+        _require_tables(business, [name for name, statement in found.items() if not statement.is_file])
+        for name, statement in found.items():
+            # Our own load writes UTC to SQLite, which knows no zones.
+            is_ours = business.dialect == "sqlite" and not statement.is_file
+            batches = converter.batches(business, name, statement, UTC if is_ours else zone)
+            counts[name] = _write(folder / f"{name}.parquet", name, batches)
     if events is not None:
-        counts["events"] = _append_events(events, folder / "interactions.parquet")
+        with reading("events"):
+            counts["events"] = _append_events(events, folder / "interactions.parquet", converter)
+    (folder / OUTSIDE_CALENDAR).write_text(json.dumps(converter.outside_calendar), encoding="utf-8")
     _log.info("extracted %s", ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return counts
 
 
-def _require_tables(connection: Connection) -> None:
-    there = inspect(connection).get_table_names()
-    for name in SCHEMAS:
+def _require_tables(business: BusinessDatabase, names: list[str]) -> None:
+    there = business.relations() if names else frozenset()
+    for name in names:
         if name not in there:
             raise InputError(
-                f"the business database has no table {name}: fill it by `python -m pipeline demo` or `import`, "
+                f"the business database has no table or view {name}: fill it by `python -m pipeline demo` or `import`, "
                 "or map tables of your own by EXTRACTION_SQL"
             )
 
 
-def _append_events(events: Engine, path: Path) -> int:
-    with faults_of("extract", "events"), events.connect() as connection:
-        schema = "events" if connection.dialect.name != "sqlite" else None
-        if not inspect(connection).has_table(_EVENTS, schema=schema):
-            return 0
-        statement = text(
-            f"SELECT user_id, dataset_id, type, NULL AS price, ts FROM {schema + '.' if schema else ''}{_EVENTS} "  # noqa: S608 - our own names
-            "WHERE type <> 'exposure'"
-        )
-        batches = list(_batches(connection, "interactions", statement))
+def _append_events(events: BusinessDatabase, path: Path, converter: "_Converter") -> int:
+    statement = events_statement(events)
+    if statement is None:
+        return 0
+    batches = list(converter.batches(events, "interactions", statement, UTC))
     before = pq.read_table(path, schema=INTERACTIONS)
     joined = pa.concat_tables([before, *(pa.Table.from_batches([batch]) for batch in batches)])
     pq.write_table(joined, path)
     return len(joined) - len(before)
 
 
-def _batches(connection: Connection, name: str, statement: Executable) -> Iterator[pa.RecordBatch]:
-    result = connection.execution_options(stream_results=True).execute(statement)
-    columns = list(result.keys())
-    if missing := [column for column in REQUIRED[name] if column not in columns]:
-        raise InputError(f"{name}.sql: the result lacks {', '.join(missing)}; it has {', '.join(columns)}")
-    for rows in result.partitions(_ROWS_PER_BATCH):
-        yield _batch(name, columns, rows)
+class _Converter:
+    """Makes Arrow of rows; ids are compared across all tables of one extraction."""
 
+    def __init__(self) -> None:
+        self._ids = {"user": IdReader("user"), "dataset": IdReader("dataset")}
+        self.outside_calendar: dict[str, str] = {}
 
-def _batch(name: str, columns: list[str], rows: Sequence[Sequence[object]]) -> pa.RecordBatch:
-    schema = SCHEMAS[name]
-    values = dict(zip(columns, zip(*rows, strict=True), strict=True))
-    arrays = []
-    for field in schema:
-        try:
-            arrays.append(to_arrow(values.get(field.name, (None,) * len(rows)), field.type))
-        except (ValueError, TypeError, pa.ArrowException) as error:
-            raise InputError(f"{name}.{field.name}: a value is not of type {field.type}: {error}") from error
-    return pa.record_batch(arrays, schema=schema)
+    def batches(
+        self, database: BusinessDatabase, name: str, statement: Statement, zone: tzinfo
+    ) -> Iterator[pa.RecordBatch]:
+        result = database.rows(statement)
+        if missing := [column for column in REQUIRED[name] if column not in result.columns]:
+            raise InputError(
+                f"{statement.source}: the result lacks {', '.join(missing)}; it has {', '.join(result.columns)}"
+            )
+        for rows in result:
+            yield self._batch(name, statement, result.columns, rows, zone)
+
+    def _batch(self, name: str, statement: Statement, columns: list[str], rows: Rows, zone: tzinfo) -> pa.RecordBatch:
+        values: dict[str, Values] = dict(zip(columns, zip(*rows, strict=True), strict=True))
+        absent: Values = (None,) * len(rows)
+        if "external_id" in SCHEMAS[name].names:
+            values["external_id"] = external_ids(values["id"], values.get("external_id", absent))
+        arrays = []
+        for field in SCHEMAS[name]:
+            try:
+                arrays.append(self._column(name, field, values.get(field.name, absent), zone))
+            except UnusableValueError as error:
+                raise InputError(f"{statement.source}: column {field.name}: {error}") from error
+        return pa.record_batch(arrays, schema=SCHEMAS[name])
+
+    def _column(self, name: str, field: pa.Field, values: Values, zone: tzinfo) -> pa.Array:
+        if (kind := ID_KINDS.get((name, field.name))) is not None:
+            return self._ids[kind].column(values)
+        if pa.types.is_timestamp(field.type):
+            column = f"{name}.{field.name}"
+            return moment_column(values, zone, partial(self._notice, column))
+        if pa.types.is_floating(field.type):
+            return price_column(values)
+        return flag_column(values) if pa.types.is_boolean(field.type) else text_column(values)
+
+    def _notice(self, column: str, text: str) -> None:
+        self.outside_calendar.setdefault(column, text)
 
 
 def _write(path: Path, name: str, batches: Iterator[pa.RecordBatch]) -> int:

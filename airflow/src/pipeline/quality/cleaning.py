@@ -2,37 +2,75 @@
 
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from contracts.events import InteractionType
 from pipeline.errors import DataError
+from pipeline.extract.extract import OUTSIDE_CALENDAR
+from pipeline.extract.moments import FIRST, LAST
+from pipeline.quality.apart import apart_finding
+from pipeline.quality.checks import Check, dataset_checks, interaction_checks, user_checks
 from pipeline.quality.event_log import unknown_datasets_finding
 from pipeline.quality.findings import Finding, share_finding
 from pipeline.quality.volume import volume_finding
 from pipeline.sentry_utils import track_data_quality_issue
 
 _MANY_UNKNOWN_USERS = 0.05
-_MAX_SKEW = timedelta(minutes=10)
-_TYPES = pa.array([kind.name.lower() for kind in InteractionType])
+_EXAMPLE_CHARS = 60
 _log = logging.getLogger(__name__)
 
 
-class _Check(NamedTuple):
-    """Rows that a check refuses: name, what they are, a mask over the table, and the share that stops the run."""
+class _Checking:
+    """The findings so far, and how the database wrote what lies outside of the calendar."""
 
-    name: str
-    what: str
-    refuses: Callable[[pa.Table], pa.ChunkedArray]
-    critical_above: float
+    def __init__(self, outside_calendar: dict[str, str]) -> None:
+        self._outside_calendar = outside_calendar
+        self.findings: list[Finding] = []
+
+    def apply(self, name: str, table: pa.Table, checks: list[Check]) -> pa.Table:
+        """Return the table without what the checks refuse."""
+        for check in checks:
+            refused = check.refuses(table).fill_null(False)
+            bad = int(pc.sum(refused).as_py() or 0)
+            rows = table.filter(refused) if bad else table.slice(0, 0)
+            self.findings.append(
+                share_finding(
+                    check.name,
+                    bad,
+                    len(table),
+                    f"{name} {check.what}",
+                    critical_above=check.critical_above,
+                    consequence="those values are left out" if check.only_value else "they are left out",
+                    example=self._example(name, check.column, rows),
+                    advice="" if not bad else check.advice if isinstance(check.advice, str) else check.advice(rows),
+                )
+            )
+            if bad:
+                table = _without(table, refused, check)
+        return table
+
+    def _example(self, table: str, column: str | None, rows: pa.Table) -> str:
+        if column is None or not len(rows):
+            return ""
+        value: object = rows[column][0].as_py()
+        text = value.isoformat() if isinstance(value, datetime) else repr(value)
+        if value in (FIRST, LAST):
+            text = self._outside_calendar.get(f"{table}.{column}", text)
+        return text if len(text) <= _EXAMPLE_CHARS else f"{text[:_EXAMPLE_CHARS]}…"
+
+
+def _without(table: pa.Table, refused: pa.ChunkedArray, check: Check) -> pa.Table:
+    if not check.only_value:
+        return table.filter(pc.invert(refused))
+    place = table.schema.get_field_index(check.column)
+    values = table[check.column]
+    emptied = pc.if_else(refused, pa.scalar(None, values.type), values)
+    return table.set_column(place, table.schema.field(place), emptied)
 
 
 def clean(extracted: Path, folder: Path, now: datetime) -> list[Finding]:
@@ -43,19 +81,27 @@ def clean(extracted: Path, folder: Path, now: datetime) -> list[Finding]:
     datasets = pq.read_table(extracted / "datasets.parquet")
     users = pq.read_table(extracted / "users.parquet")
     interactions = pq.read_table(extracted / "interactions.parquet")
-    checked: list[Finding] = []
-    checked += filter(None, [unknown_datasets_finding(extracted, interactions, datasets["id"])])
-    datasets = _apply("datasets", datasets, _dataset_checks(), checked)
+    events_finding = unknown_datasets_finding(extracted, interactions, datasets["id"])
+    checking = _Checking(_outside_calendar(extracted))
+    datasets = checking.apply("datasets", datasets, dataset_checks(now))
     datasets = datasets.filter(pc.invert(datasets["is_deleted"].fill_null(False)))
-    users = _apply("users", users, [_null("users", "id"), _repeated("users", "id")], checked)
-    interactions = _apply("interactions", interactions, _interaction_checks(datasets, now), checked)
+    users = checking.apply("users", users, user_checks(now))
+    interactions = checking.apply("interactions", interactions, interaction_checks(datasets["id"], now))
+    checked = checking.findings
     checked += filter(None, [_empty("datasets", datasets), _empty("interactions", interactions)])
     checked += filter(None, [_unknown_users(interactions, users), volume_finding(interactions["ts"])])
+    checked += filter(None, [apart_finding(interactions["ts"]), events_finding])
     for name, table in (("datasets", datasets), ("users", users), ("interactions", interactions)):
         pq.write_table(table, folder / f"{name}.parquet")
     (folder / "report.json").write_text(json.dumps([asdict(each) for each in checked], indent=2), encoding="utf-8")
     _report(checked)
     return [each for each in checked if each.severity != "ok"]
+
+
+def _outside_calendar(extracted: Path) -> dict[str, str]:
+    path = extracted / OUTSIDE_CALENDAR
+    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
 
 
 def _report(checked: list[Finding]) -> None:
@@ -67,78 +113,6 @@ def _report(checked: list[Finding]) -> None:
     critical = [finding for finding in checked if finding.severity == "critical"]
     if critical:
         raise DataError("; ".join(f"{finding.check}: {finding.details}" for finding in critical))
-
-
-def _apply(name: str, table: pa.Table, checks: list[_Check], checked: list[Finding]) -> pa.Table:
-    for check in checks:
-        refused = check.refuses(table)
-        bad = int(pc.sum(refused).as_py() or 0)
-        finding = share_finding(
-            check.name, bad, len(table), f"{name} {check.what}", critical_above=check.critical_above
-        )
-        checked.append(finding)
-        if bad:
-            table = table.filter(pc.invert(refused))
-    return table
-
-
-def _dataset_checks() -> list[_Check]:
-    return [
-        _null("datasets", "id"),
-        _null("datasets", "title"),
-        _repeated("datasets", "id"),
-        _Check(
-            "datasets.negative_price", "have a negative price", lambda t: pc.less(t["price"], 0).fill_null(False), 0.05
-        ),
-    ]
-
-
-def _interaction_checks(datasets: pa.Table, now: datetime) -> list[_Check]:
-    latest = pa.scalar(now + _MAX_SKEW, pa.timestamp("us", tz="UTC"))
-    known_datasets = datasets["id"]
-    return [
-        *(_null("interactions", column) for column in ("user_id", "dataset_id", "type", "ts")),
-        _Check(
-            "interactions.unknown_type",
-            "are of an unknown type",
-            lambda t: pc.invert(pc.is_in(t["type"], _TYPES)),
-            0.05,
-        ),
-        _Check("interactions.future_ts", "lie in the future", lambda t: pc.greater(t["ts"], latest), 0.05),
-        _Check(
-            "interactions.negative_price",
-            "have a negative price",
-            lambda t: pc.less(t["price"], 0).fill_null(False),
-            0.05,
-        ),
-        # Behaviour of before an import is about datasets that are gone, and deleted datasets keep theirs: many may be.
-        _Check(
-            "interactions.unknown_dataset",
-            "are about an unknown or deleted dataset",
-            lambda t: pc.invert(pc.is_in(t["dataset_id"], known_datasets)),
-            0.5,
-        ),
-        _Check("interactions.duplicate", "repeat another in everything", _repeats, 0.2),
-    ]
-
-
-def _null(table: str, column: str) -> _Check:
-    return _Check(f"{table}.null_{column}", f"have no {column}", lambda t: t[column].is_null(), 0.01)
-
-
-def _repeated(table: str, column: str) -> _Check:
-    return _Check(f"{table}.duplicate_{column}", f"repeat a {column}", lambda t: _later_rows(t, [column]), 0.01)
-
-
-def _repeats(table: pa.Table) -> pa.ChunkedArray:
-    return _later_rows(table, ["user_id", "dataset_id", "type", "ts"])
-
-
-def _later_rows(table: pa.Table, keys: list[str]) -> pa.ChunkedArray:
-    """Return a mask of the rows whose keys an earlier row has."""
-    rows = pa.array(np.arange(len(table)))
-    first = table.select(keys).append_column("row", rows).group_by(keys).aggregate([("row", "min")])["row_min"]
-    return pa.chunked_array([pc.invert(pc.is_in(rows, first))])
 
 
 def _unknown_users(interactions: pa.Table, users: pa.Table) -> Finding:

@@ -18,12 +18,22 @@ class Finding:
 
 
 def share_finding(
-    check: str, bad: int, total: int, what: str, *, critical_above: float, dropped: bool = True
+    check: str,
+    bad: int,
+    total: int,
+    what: str,
+    *,
+    critical_above: float,
+    consequence: str = "they are left out",
+    example: str = "",
+    advice: str = "",
 ) -> Finding:
     """Judge `bad` of `total` rows: none is fine, a share past `critical_above` stops the run."""
     if not bad:
         return Finding(check, "ok", f"0 of {total:,} {what}", 0.0, critical_above)
     share = bad / total
     severity: Severity = "critical" if share > critical_above else "warning"
-    end = "; they are left out" if dropped and severity == "warning" else ""
-    return Finding(check, severity, f"{bad:,} of {total:,} {what}{end}", round(share, 6), critical_above)
+    details = [f"{bad:,} of {total:,} {what}{f', such as {example}' if example else ''}"]
+    details += [consequence] if severity == "warning" else []
+    details += [advice] if advice else []
+    return Finding(check, severity, "; ".join(details), round(share, 6), critical_above)

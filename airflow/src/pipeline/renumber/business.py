@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, Engine, update
 
-from pipeline.business import tables
+from business import tables
 from pipeline.business.database import faults_of
 from pipeline.business.ids import TABLES, id_changes, is_renumbering, renumbering
 from pipeline.business.load import create_tables

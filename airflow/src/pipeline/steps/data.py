@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
@@ -10,9 +11,8 @@ from contracts.bundle import DataCheck
 from contracts.snapshot import write_snapshot
 from pipeline.arrays import load_array, save_arrays
 from pipeline.artifacts import join, reading, writing
-from pipeline.business.database import open_engine
 from pipeline.extract import extract as extract_tables
-from pipeline.extract.events import open_event_log
+from pipeline.extract import open_business, open_event_log
 from pipeline.features.items import ItemState, item_state
 from pipeline.quality import clean
 from pipeline.quality.event_log import COUNTS
@@ -30,12 +30,12 @@ _CHECKS = TypeAdapter(list[DataCheck])
 @monitor_pipeline_step("extract")
 def extract(settings: Settings, run: str) -> str:
     """Databases → `extract/`."""
-    business = open_engine(settings.business_database_url.get_secret_value(), "BUSINESS_DATABASE_URL")
-    events = open_event_log(settings.database_url)
-    with writing(join(run, "extract")) as folder:
-        counts = extract_tables(business, events, settings.extraction_sql, folder)
+    with ExitStack() as opened, writing(join(run, "extract")) as folder:
+        business = opened.enter_context(open_business(settings.business_database_url))
+        log = open_event_log(settings.database_url)
+        events = None if log is None else opened.enter_context(log)
+        counts = extract_tables(business, events, settings.extraction_sql, folder, settings.zone)
         (folder / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
-    _log.info("extracted %s", ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return run
 
 

@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def _prerequisites(stack: Stack, _: argparse.Namespace) -> int:
-    prerequisites.ensure(stack.say, browser=True)
+    prerequisites.ensure(stack.say, for_tests=True)
     return 0
 
 

@@ -30,6 +30,13 @@ def postgres_bin() -> Path | None:
     return Path(found).resolve().parent if found else None
 
 
+def mariadb_server() -> Path | None:
+    """Return the path of MariaDB's server, or None; only tests need it."""
+    # Debian keeps it out of the search path of ordinary users.
+    found = shutil.which("mariadbd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    return Path(found) if found else None
+
+
 def chromium() -> Path | None:
     """Return the path of Chromium, or None; only tests need it."""
     found = shutil.which("chromium")
@@ -43,11 +50,18 @@ def _chinese_font() -> Path | None:
     )
 
 
-def ensure(say: Callable[[str], None], *, browser: bool = False) -> None:
-    """Install what is missing, for tests a browser too; raises `MissingProgramError` when that can't be done here."""
+def ensure(say: Callable[[str], None], *, for_tests: bool = False) -> None:
+    """Install what is missing, for tests a browser and MariaDB too.
+
+    Raises `MissingProgramError` when that can't be done here.
+    """
     wanted_programs = [("redis-server", redis_server()), ("postgresql", postgres_bin())]
-    if browser:
-        wanted_programs += [("chromium", chromium()), ("fonts-wqy-microhei", _chinese_font())]
+    if for_tests:
+        wanted_programs += [
+            ("chromium", chromium()),
+            ("fonts-wqy-microhei", _chinese_font()),
+            ("mariadb-server-core", mariadb_server()),
+        ]
     missing = [package for package, found in wanted_programs if found is None]
     if not missing:
         return

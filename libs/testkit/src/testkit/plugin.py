@@ -11,8 +11,10 @@ from native.postgres import PostgresCluster
 from native.prerequisites import MissingProgramError
 from testkit import redis_topologies
 from testkit.collector import CollectorProcess
+from testkit.mariadb import MariadbServer, running_mariadb
 from testkit.postgres import running_cluster
 from testkit.redis_server import RedisServer
+from testkit.source_databases import SOURCE_KINDS, SourceDatabase, make_source_database
 
 CHECKOUT = Path(__file__).parents[4]
 
@@ -67,6 +69,28 @@ def postgres_url(postgres_server: PostgresCluster) -> Iterator[str]:
     postgres_server.ensure_database(name)
     yield postgres_server.url(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariadbServer]:
+    """A MariaDB server for the session."""
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: MariadbServer) -> Iterator[str]:
+    """The SQLAlchemy URL of a MariaDB database of the test's own."""
+    name = f"test_{uuid4().hex}"
+    mariadb_server.run(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    yield mariadb_server.url(name)
+    mariadb_server.run(f"DROP DATABASE {name}")
+
+
+@pytest.fixture(params=SOURCE_KINDS)
+def source_database(request: pytest.FixtureRequest, tmp_path: Path) -> SourceDatabase:
+    """An empty database of a user's own, once of each kind that can be read."""
+    return make_source_database(request.param, request, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The canonical tables. A user with other tables maps them by extraction SQL instead (`pipeline.extract`)."""
+"""The canonical tables. A user with other tables maps them by SQL files instead (`business.statements`)."""
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, MetaData, Table, Text
 from sqlalchemy.sql.expression import false

@@ -1,0 +1,23 @@
+"""What the user has to correct, and what is the database's own: one stops with a message, the other is reported."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from business import DatabaseUnavailableError, UnusableUrlError, UserSqlError
+from pipeline.business.database import DatabaseError
+from pipeline.errors import InputError
+from pipeline.sentry_utils import track_database_issue
+
+_OPERATION = "extract"
+
+
+@contextmanager
+def reading(database: str) -> Iterator[None]:
+    """Turn what reading a database raises into `InputError`, or into `DatabaseError`, which is reported."""
+    try:
+        yield
+    except (UserSqlError, UnusableUrlError) as error:
+        raise InputError(str(error)) from error
+    except DatabaseUnavailableError as error:
+        track_database_issue(_OPERATION, database, error)
+        raise DatabaseError(_OPERATION, database, error) from error

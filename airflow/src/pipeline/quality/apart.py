@@ -1,0 +1,38 @@
+"""Do a few interactions lie years apart from the rest? Then their times are probably wrong."""
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.quality.findings import Finding
+
+_FEW = 0.05
+_YEAR = 365 * 86_400
+_GAP_SECONDS = 3 * _YEAR
+
+
+def apart_finding(ts: pa.ChunkedArray) -> Finding | None:
+    """Count the interactions that a gap of years parts from the others; they are kept."""
+    seconds = np.sort(ts.cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64()).to_numpy())
+    few = int(len(seconds) * _FEW)
+    if not few:
+        return None
+    gaps = np.diff(seconds)
+    first = 0
+    if gaps[:few].max() >= _GAP_SECONDS:
+        first = int(np.flatnonzero(gaps[:few] >= _GAP_SECONDS)[-1]) + 1
+    last = len(seconds)
+    if gaps[-few:].max() >= _GAP_SECONDS:
+        last = len(gaps) - few + int(np.flatnonzero(gaps[-few:] >= _GAP_SECONDS)[0]) + 1
+    apart = first + len(seconds) - last
+    details = f"{apart:,} of {len(seconds):,} interactions lie years apart from the rest by `ts`"
+    if apart:
+        strange = seconds[0] if first else seconds[-1]
+        rest = (_date(seconds[first]), _date(seconds[last - 1]))
+        details += (
+            f", such as {_date(strange)} (the rest: {' to '.join(rest)}); they are kept; correct them at their source"
+        )
+    return Finding("interactions.apart_ts", "warning" if apart else "ok", details, round(apart / len(seconds), 6), _FEW)
+
+
+def _date(seconds: np.int64) -> str:
+    return str(np.datetime64(int(seconds), "s").astype("datetime64[D]"))

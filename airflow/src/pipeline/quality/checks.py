@@ -1,0 +1,245 @@
+"""The checks of values: which rows can't be used, or which values of a row, and what to do about them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts.datasets import (
+    MAX_DESCRIPTION_CHARS,
+    MAX_NAME_CHARS,
+    MAX_TAG_CHARS,
+    MAX_TAGS,
+    MAX_TITLE_CHARS,
+    MAX_URL_CHARS,
+    TAG_SEPARATOR,
+)
+from contracts.events import InteractionType
+from contracts.moments import CLOCK_AHEAD, EARLIEST_CREATION, EARLIEST_ROW
+from contracts.prices import MAX_PRICE
+
+Mask = Callable[[pa.Table], pa.ChunkedArray]
+
+# A few rows of one kind are a slip and are left out; past these shares the source is wrong.
+_MANY_WITHOUT_KEY = 0.01
+_MANY_UNUSABLE = 0.05
+# The run goes on while anything is left.
+_NEVER = 1.0
+_LONGEST_OFFSET = timedelta(hours=14)
+_TYPES = pa.array([kind.name.lower() for kind in InteractionType])
+_TIME = pa.timestamp("us", tz="UTC")
+# Control characters but tab and line ends, as `contracts.text` has them.
+_UNSTORABLE = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}]"
+_TEXT_ADVICE = "shorten it in the SQL, and remove control characters"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check refuses: name, what the rows do, a mask over the table, and the share that stops the run.
+
+    `column` gives the example, and is emptied instead of leaving the row out where `only_value` is set.
+    """
+
+    name: str
+    what: str
+    refuses: Mask
+    critical_above: float
+    column: str | None = None
+    only_value: bool = False
+    advice: str | Callable[[pa.Table], str] = ""
+
+
+def dataset_checks(now: datetime) -> list[Check]:
+    """Return the checks of the datasets table."""
+    return [
+        _null("datasets", "id"),
+        _low_id("datasets", "id"),
+        _null("datasets", "title"),
+        _unusable_text("datasets", "title", MAX_TITLE_CHARS, only_value=False),
+        _repeated("datasets", "id"),
+        *_price_checks("datasets", only_value=False),
+        _unusable_text("datasets", "description", MAX_DESCRIPTION_CHARS),
+        _unusable_tags(),
+        _unusable_text("datasets", "provider", MAX_NAME_CHARS),
+        _unusable_text("datasets", "cover_image", MAX_URL_CHARS),
+        _unusable_creation("datasets", "created_at", now),
+        _unusable_creation("datasets", "updated_at", now),
+    ]
+
+
+def user_checks(now: datetime) -> list[Check]:
+    """Return the checks of the users table."""
+    return [
+        _null("users", "id"),
+        _low_id("users", "id"),
+        _repeated("users", "id"),
+        *(_unusable_text("users", column, MAX_NAME_CHARS) for column in ("company_name", "province", "city")),
+        _unusable_creation("users", "created_at", now),
+    ]
+
+
+def interaction_checks(known_datasets: pa.ChunkedArray, now: datetime) -> list[Check]:
+    """Return the checks of the interactions."""
+    latest = _moment(now + CLOCK_AHEAD)
+    return [
+        *(_null("interactions", column) for column in ("user_id", "dataset_id", "type", "ts")),
+        _low_id("interactions", "user_id"),
+        _low_id("interactions", "dataset_id"),
+        Check(
+            "interactions.unknown_type",
+            "are of an unknown type",
+            lambda t: pc.invert(pc.is_in(t["type"], _TYPES)),
+            _MANY_UNUSABLE,
+            "type",
+            advice=f"map `type` to one of {', '.join(_TYPES.to_pylist())}",
+        ),
+        Check(
+            "interactions.early_ts",
+            f"lie before {EARLIEST_ROW:%Y-%m-%d} by `ts`",
+            lambda t: pc.less(t["ts"], _moment(EARLIEST_ROW)),
+            _NEVER,
+            "ts",
+            advice="correct them at their source",
+        ),
+        Check(
+            "interactions.future_ts",
+            "lie in the future by `ts`",
+            lambda t: pc.greater(t["ts"], latest),
+            _NEVER,
+            "ts",
+            advice=lambda t: _future_advice(t["ts"], now),
+        ),
+        *_price_checks("interactions", only_value=True),
+        # Behaviour of before an import is about datasets that are gone, and deleted datasets keep theirs: many may be.
+        Check(
+            "interactions.unknown_dataset",
+            "are about an unknown or deleted dataset",
+            lambda t: pc.invert(pc.is_in(t["dataset_id"], known_datasets)),
+            0.5,
+            "dataset_id",
+        ),
+        Check(
+            "interactions.duplicate",
+            "repeat another in everything",
+            lambda t: _later_rows(t, ["user_id", "dataset_id", "type", "ts"]),
+            0.2,
+        ),
+    ]
+
+
+def _null(table: str, column: str) -> Check:
+    return Check(f"{table}.null_{column}", f"have no {column}", lambda t: t[column].is_null(), _MANY_WITHOUT_KEY)
+
+
+def _repeated(table: str, column: str) -> Check:
+    return Check(
+        f"{table}.duplicate_{column}",
+        f"repeat a {column}",
+        lambda t: _later_rows(t, [column]),
+        _MANY_WITHOUT_KEY,
+        column,
+    )
+
+
+def _low_id(table: str, column: str) -> Check:
+    return Check(
+        f"{table}.low_{column}",
+        f"have a {column} below 1",
+        lambda t: pc.less(t[column], 1),
+        _MANY_WITHOUT_KEY,
+        column,
+        advice="select whole numbers from 1 on, or text ids",
+    )
+
+
+def _price_checks(table: str, *, only_value: bool) -> list[Check]:
+    return [
+        Check(
+            f"{table}.negative_price",
+            "have a negative price",
+            lambda t: pc.and_(pc.less(t["price"], 0), pc.is_finite(t["price"])),
+            _MANY_UNUSABLE,
+            "price",
+        ),
+        Check(
+            f"{table}.unusable_price",
+            f"have a `price` that is not a finite number up to {MAX_PRICE:.0e}",
+            lambda t: pc.or_(pc.invert(pc.is_finite(t["price"])), pc.greater(t["price"], MAX_PRICE)),
+            _MANY_UNUSABLE,
+            "price",
+            only_value,
+            "correct it at its source, or select NULL",
+        ),
+    ]
+
+
+def _unusable_creation(table: str, column: str, now: datetime) -> Check:
+    earliest, latest = _moment(EARLIEST_CREATION), _moment(now + timedelta(days=1))
+    return Check(
+        f"{table}.unusable_{column}",
+        f"have a `{column}` before {EARLIEST_CREATION:%Y} or in the future",
+        lambda t: pc.or_(pc.less(t[column], earliest), pc.greater(t[column], latest)),
+        _MANY_UNUSABLE,
+        column,
+        only_value=True,
+        advice="correct it at its source, or select NULL",
+    )
+
+
+def _unusable_text(table: str, column: str, max_chars: int, *, only_value: bool = True) -> Check:
+    return Check(
+        f"{table}.unusable_{column}",
+        f"have a `{column}` of more than {max_chars:,} characters, or with a control character",
+        lambda t: _is_unusable(t[column], max_chars),
+        _MANY_UNUSABLE,
+        column,
+        only_value,
+        _TEXT_ADVICE,
+    )
+
+
+def _unusable_tags() -> Check:
+    longest = (MAX_TAG_CHARS + 1) * MAX_TAGS
+    too_long = rf"[^{TAG_SEPARATOR}]{{{MAX_TAG_CHARS + 1}}}"
+
+    def refuses(table: pa.Table) -> pa.ChunkedArray:
+        tags = table["tags"]
+        too_many = pc.greater_equal(pc.count_substring(tags, TAG_SEPARATOR), MAX_TAGS)
+        return pc.or_(_is_unusable(tags, longest), pc.or_(too_many, pc.match_substring_regex(tags, too_long)))
+
+    return Check(
+        "datasets.unusable_tags",
+        f"have `tags` with one of more than {MAX_TAG_CHARS} characters, more than {MAX_TAGS}, or a control character",
+        refuses,
+        _MANY_UNUSABLE,
+        "tags",
+        only_value=True,
+        advice=f"tags are separated by {TAG_SEPARATOR}",
+    )
+
+
+def _is_unusable(texts: pa.ChunkedArray, max_chars: int) -> pa.ChunkedArray:
+    return pc.or_(pc.greater(pc.utf8_length(texts), max_chars), pc.match_substring_regex(texts, _UNSTORABLE))
+
+
+def _future_advice(ts: pa.ChunkedArray, now: datetime) -> str:
+    """Return the advice for future rows, by how far ahead those are that a time zone could explain."""
+    near = ts.filter(pc.less_equal(ts, _moment(now + _LONGEST_OFFSET)))
+    if not len(near):
+        return "correct them at their source"
+    ahead = (pc.max(near).as_py() - now) / timedelta(hours=1)
+    return f"up to {ahead:.1f} h ahead: is `ts` a local time? select it with its offset, or set TIMEZONE"
+
+
+def _later_rows(table: pa.Table, keys: list[str]) -> pa.ChunkedArray:
+    """Return a mask of the rows whose keys an earlier row has."""
+    rows = pa.array(np.arange(len(table)))
+    first = table.select(keys).append_column("row", rows).group_by(keys).aggregate([("row", "min")])["row_min"]
+    return pa.chunked_array([pc.invert(pc.is_in(rows, first))])
+
+
+def _moment(moment: datetime) -> pa.Scalar:
+    return pa.scalar(moment, _TIME)

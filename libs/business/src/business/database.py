@@ -1,0 +1,131 @@
+"""Read-only access to the business database, whichever kind it is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar, Self
+from urllib.parse import quote, quote_plus
+
+from sqlalchemy import URL
+
+from business.errors import BusinessDatabaseError, DatabaseUnavailableError
+from business.statements import Statement, WrappedStatement
+from business.syntax import Syntax
+
+Rows = Sequence[tuple[Any, ...]]
+BATCH_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait, in seconds: for a connection, for one statement or batch, and for a lock."""
+
+    connect: float = 5
+    # An extraction of millions of rows is slow, not stuck.
+    statement: float = 3600
+    lock: float = 30
+
+
+@dataclass(frozen=True)
+class RowBatches:
+    """The result of a statement: its column names, and its rows in batches, read once."""
+
+    columns: list[str]
+    batches: Iterator[Rows]
+
+    def __iter__(self) -> Iterator[Rows]:
+        return self.batches
+
+
+class BusinessDatabase(ABC):
+    """One connection with one transaction that can only read; close it, or use it in a `with`.
+
+    Moments come as the database writes them, so that none is outside of Python's calendar: text in ISO 8601 where it is
+    one, with `+00` where the column knows its zone. Decimals come as `Decimal`, UUIDs as text or `UUID`.
+    """
+
+    dialect: ClassVar[str]
+    syntax: ClassVar[Syntax]
+    # What the driver raises, conversions of values included.
+    driver_errors: ClassVar[tuple[type[Exception], ...]]
+
+    def __init__(self, url: URL, timeouts: Timeouts) -> None:
+        self._url = url
+        self._timeouts = timeouts
+        with self._translated(None):
+            self._open()
+
+    def rows(
+        self, statement: Statement, *, columns: Sequence[str] = (), where: str = "", batch_rows: int = BATCH_ROWS
+    ) -> RowBatches:
+        """Run a SELECT, or a SELECT of `columns` with `where` over it; raises `UserSqlError`.
+
+        The rows raise `UserSqlError` and `DatabaseUnavailableError` too.
+        """
+        wrapped = statement.wrapped(self.syntax, columns, where)
+        with self._translated(wrapped):
+            names, batches = self._stream(wrapped, batch_rows)
+        return RowBatches(names, self._translate_batches(wrapped, batches))
+
+    def relations(self, schema: str | None = None) -> frozenset[str]:
+        """Return the names of the tables and views of a schema, or of those that need no schema's name."""
+        statement = Statement(self._relations_sql(schema), "catalogue")
+        return frozenset(str(row[0]) for batch in self.rows(statement) for row in batch)
+
+    def close(self) -> None:
+        """End the transaction and the connection."""
+        with self._translated(None):
+            self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except BusinessDatabaseError:
+            # What went wrong first is what is told.
+            if error is None:
+                raise
+
+    @abstractmethod
+    def _open(self) -> None: ...
+    @abstractmethod
+    def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[str], Iterator[Rows]]: ...
+    @abstractmethod
+    def _close(self) -> None: ...
+    @abstractmethod
+    def _relations_sql(self, schema: str | None) -> str: ...
+    @abstractmethod
+    def _translate(self, error: Exception, statement: WrappedStatement | None) -> BusinessDatabaseError: ...
+
+    def _unavailable(self, words: str) -> DatabaseUnavailableError:
+        return DatabaseUnavailableError(self._redact(words))
+
+    def _redact(self, words: str) -> str:
+        password = self._url.password
+        for form in {password, quote(password, safe=""), quote_plus(password)} if password else ():
+            words = words.replace(form, "[password]")
+        return words
+
+    def _translate_batches(self, statement: WrappedStatement, batches: Iterator[Rows]) -> Iterator[Rows]:
+        with self._translated(statement):
+            yield from batches
+
+    @contextmanager
+    def _translated(self, statement: WrappedStatement | None) -> Iterator[None]:
+        try:
+            yield
+        except self.driver_errors as error:
+            # The driver's own exception may hold the connection's parameters.
+            raise self._translate(error, statement) from None
+
+
+def first_line(error: object) -> str:
+    """Return the first line of a driver's message."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
