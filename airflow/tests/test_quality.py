@@ -229,3 +229,13 @@ def test_a_source_that_dries_up_is_a_warning(tmp_path: Path) -> None:
     (finding,) = clean(extracted, cleaned, NOW)
     assert (finding.check, finding.severity) == ("interactions.volume_drop", "warning")
     assert finding.value < 0.1
+
+
+def test_withdrawn_datasets_are_left_out_and_counted(tmp_path: Path) -> None:
+    with testing.captured() as reports:
+        (finding,) = clean(*folders(tmp_path), NOW, {150, 199, 10**12})
+    assert (finding.check, finding.severity, finding.value) == ("datasets.withdrawn", "info", 2)
+    assert [report.level for report in reports] == ["info"]
+    kept = pq.read_table(tmp_path / "clean" / "datasets.parquet")["id"].to_pylist()
+    assert len(kept) == 198
+    assert {150, 199}.isdisjoint(kept)

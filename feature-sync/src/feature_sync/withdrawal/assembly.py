@@ -7,7 +7,7 @@ from feature_sync.connections import AnyRedis, RedisFaults
 from feature_sync.metrics import Metrics
 from feature_sync.settings import Settings
 from feature_sync.withdrawal import endpoints
-from feature_sync.withdrawal.business import BusinessDatabase
+from feature_sync.withdrawal.business import BusinessDeleted
 from feature_sync.withdrawal.deleted import DeletedFollower
 from feature_sync.withdrawal.publisher import RECONCILE_SECONDS, WithdrawnPublisher
 from feature_sync.withdrawal.service import Withdrawals
@@ -57,7 +57,7 @@ def assemble(
     business = settings.business_database_url.get_secret_value()
     follower = None
     if business:
-        database = BusinessDatabase(business, settings.extraction_sql)
+        database = BusinessDeleted(business, settings.extraction_sql)
         follower = DeletedFollower(database, table, publisher, metrics)
     return WithdrawalAssembly(
         endpoints.router(Withdrawals(table, publisher), settings.admin_token),
