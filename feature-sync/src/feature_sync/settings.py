@@ -28,8 +28,8 @@ class Settings(ServiceSettings):
     business_database_url: Annotated[
         SecretLine,
         Field(
-            description="SQLAlchemy URL of the business database that the data comes from; "
-            "feature-sync reads there what is deleted. Empty: it follows nothing"
+            description="SQLAlchemy URL of the business database that the data comes from: PostgreSQL, MySQL, MariaDB, "
+            "SQLite or DuckDB; feature-sync reads there what is deleted. Empty: it follows nothing"
         ),
     ] = SecretStr("")
     extraction_sql: Annotated[
@@ -37,7 +37,7 @@ class Settings(ServiceSettings):
         Field(
             description="Folder with SQL over your own schema: for the pipeline users.sql, datasets.sql, "
             "interactions.sql; for feature-sync withdrawn.sql, a SELECT whose column `id` names the deleted datasets. "
-            "Empty: ours"
+            "As airflow/sql; empty: ours"
         ),
     ] = None
     deleted_poll_seconds: Annotated[
