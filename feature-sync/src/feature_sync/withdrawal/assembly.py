@@ -1,6 +1,5 @@
 """The parts of the withdrawal, put together."""
 
-from fastapi import APIRouter
 from sqlalchemy import Engine
 
 from feature_sync.connections import AnyRedis, RedisFaults
@@ -14,6 +13,7 @@ from feature_sync.withdrawal.service import Withdrawals
 from feature_sync.withdrawal.table import WithdrawnTable
 from servicekit.background import BackgroundLoops
 from servicekit.health import Check
+from servicekit.routing import ApiRouter
 
 
 class WithdrawalAssembly:
@@ -21,7 +21,7 @@ class WithdrawalAssembly:
 
     def __init__(
         self,
-        router: APIRouter,
+        router: ApiRouter,
         publisher: WithdrawnPublisher,
         follower: DeletedFollower | None,
         follow_seconds: float,

@@ -3,15 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from contracts.ids import DatasetId, is_numeric_id
+from contracts.query_values import WholeNumber
 from contracts.text import TypedText
 from feature_sync.withdrawal.service import Withdrawals
 from feature_sync.withdrawal.table import MAX_REASON_CHARS, Source
 from servicekit.bearer import bearer_guard
 from servicekit.problems import problem_responses
+from servicekit.routing import ApiRouter
 
 MAX_ROWS = 10_000
 
@@ -61,13 +63,15 @@ _ALREADY: dict[int | str, dict[str, Any]] = {200: {"model": Withdrawal, "descrip
 AskedDataset = Annotated[DatasetId, Path(description="The dataset, by its number or its text; `/` is `%2F`")]
 
 
-def router(withdrawals: Withdrawals, token: SecretStr) -> APIRouter:
+def router(withdrawals: Withdrawals, token: SecretStr) -> ApiRouter:
     """Return the routes."""
-    made = APIRouter(tags=["withdrawal"], dependencies=bearer_guard(token))
+    made = ApiRouter(tags=["withdrawal"])
+    guard = bearer_guard(token)
 
-    @made.get("/datasets/withdrawn", responses=problem_responses(401, 503))
+    @made.get("/datasets/withdrawn", responses=problem_responses(401, 503), dependencies=guard)
     async def list_withdrawn(
-        limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 1000, offset: Annotated[int, Query(ge=0, le=2**31)] = 0
+        limit: Annotated[int, WholeNumber(1, MAX_ROWS), Query(description="At most so many")] = 1000,
+        offset: Annotated[int, WholeNumber(), Query(description="So many are passed over")] = 0,
     ) -> WithdrawnDatasets:
         """List the datasets that no answer shows: which, since when, by whom and why."""
         rows = await withdrawals.rows(limit=limit, offset=offset)
@@ -79,6 +83,7 @@ def router(withdrawals: Withdrawals, token: SecretStr) -> APIRouter:
         "/datasets/{dataset_id:path}/withdraw",
         status_code=201,
         responses=_ALREADY | problem_responses(401, 404, 503),
+        dependencies=guard,
     )
     async def withdraw(
         request: Request, response: Response, dataset_id: AskedDataset, body: WithdrawalRequest | None = None
@@ -95,7 +100,10 @@ def router(withdrawals: Withdrawals, token: SecretStr) -> APIRouter:
         return Withdrawal.model_validate({**done.row._asdict(), "published": done.is_published})
 
     @made.delete(
-        "/datasets/{dataset_id:path}/withdraw", status_code=204, responses=problem_responses(401, 404, 409, 503)
+        "/datasets/{dataset_id:path}/withdraw",
+        status_code=204,
+        responses=problem_responses(401, 404, 409, 503),
+        dependencies=guard,
     )
     async def restore(dataset_id: AskedDataset) -> None:
         """Let answers show a dataset again; one that was not withdrawn stays as it is.
