@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import Result, table, write
-from prove import bodies, fuzz, poison
+from prove import bodies, fuzz, poison, withdrawal
 
 # A proof takes a folder of its own and a seed, and 20 minutes at most.
 Proof = Callable[[Path, int], list[Result]]
@@ -15,6 +15,7 @@ PROOFS: dict[str, Proof] = {
     "bodies": bodies.prove,
     "fuzz": fuzz.prove,
     "poison": poison.prove,
+    "withdrawal": withdrawal.prove,
 }
 
 
