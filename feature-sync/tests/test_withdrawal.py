@@ -23,7 +23,7 @@ from feature_sync.errors import DeletedInDatabaseError, WithdrawalsUnavailableEr
 from feature_sync.events.log import SCHEMA, EventLog
 from feature_sync.metrics import Metrics
 from feature_sync.settings import Settings
-from feature_sync.withdrawal.business import BusinessDatabase
+from feature_sync.withdrawal.business import BusinessDeleted
 from feature_sync.withdrawal.deleted import (
     BusinessDatabaseAwayError,
     Deleted,
@@ -38,6 +38,7 @@ from native.waiting import wait_until
 from servicekit.database import open_database
 from testkit.redis_server import RedisServer
 from testkit.serving import Served
+from testkit.source_databases import SourceDatabase
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -268,19 +269,6 @@ def _execute(url: str, statement: str) -> None:
     engine.dispose()
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
-def business_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty business database."""
-    if request.param == "sqlite":
-        (tmp_path / "business.db").touch()
-        yield f"sqlite:///{tmp_path / 'business.db'}"
-        return
-    server: PostgresCluster = request.getfixturevalue("postgres_server")
-    server.ensure_database("business_of_the_test")
-    yield server.url("business_of_the_test")
-    server.drop_database("business_of_the_test")
-
-
 def test_what_the_business_database_deletes_is_withdrawn_and_what_it_undeletes_comes_back(
     start: Callable[..., httpx.Client], tmp_path: Path, plain: Redis
 ) -> None:
@@ -295,50 +283,64 @@ def test_what_the_business_database_deletes_is_withdrawn_and_what_it_undeletes_c
     )
 
 
-def test_the_deleted_are_read_by_default_from_our_table(business_url: str) -> None:
-    _execute(business_url, "CREATE TABLE datasets (id BIGINT PRIMARY KEY, is_deleted BOOLEAN NOT NULL)")
-    _execute(business_url, "INSERT INTO datasets VALUES (1, false), (2, true)")
-    assert BusinessDatabase(business_url, None).read() == Deleted({2: None})
+def test_the_deleted_are_read_by_default_from_our_table(source_database: SourceDatabase) -> None:
+    source_database.run("CREATE TABLE datasets (id BIGINT PRIMARY KEY, is_deleted BOOLEAN NOT NULL)")
+    source_database.run("INSERT INTO datasets VALUES (1, false), (2, true)")
+    assert BusinessDeleted(source_database.url, None).read() == Deleted({2: None})
 
 
-def test_the_deleted_are_read_by_a_query_of_ones_own_and_ids_may_be_texts(business_url: str, tmp_path: Path) -> None:
-    _execute(business_url, "CREATE TABLE products (sku VARCHAR(40), state VARCHAR(9))")
-    _execute(business_url, "INSERT INTO products VALUES ('A-1', 'gone'), ('17', 'gone'), (' x', 'gone'), ('B-2', 'ok')")
-    (tmp_path / "withdrawn.sql").write_text(
-        "\ufeff-- what is gone\nSELECT sku AS id FROM products WHERE state = 'gone' -- so far\n;", encoding="utf-8"
-    )
-    read = BusinessDatabase(business_url, tmp_path).read()
-    assert read == Deleted({hash_id("A-1", "dataset"): "A-1", 17: None}, unusable=1)
-
-
-def test_without_a_table_that_says_what_is_deleted_nothing_is_followed(business_url: str, tmp_path: Path) -> None:
-    with pytest.raises(NothingToFollowError, match="no table datasets"):
-        BusinessDatabase(business_url, tmp_path).read()
-    _execute(business_url, "CREATE TABLE datasets (id BIGINT PRIMARY KEY)")
-    with pytest.raises(NothingToFollowError, match="no column is_deleted"):
-        BusinessDatabase(business_url, None).read()
-    with pytest.raises(NothingToFollowError, match="doesn't exist"):
-        BusinessDatabase(f"sqlite:///{tmp_path / 'none.db'}", None).read()
-
-
-@pytest.mark.parametrize("query", ["SELECT nothing FROM nowhere", "SELEC id", "DELETE FROM datasets RETURNING id"])
-def test_a_query_that_cannot_run_or_would_write_is_refused_and_changes_nothing(
-    business_url: str, tmp_path: Path, query: str
+def test_the_deleted_are_read_by_a_query_of_ones_own_and_ids_may_be_texts(
+    source_database: SourceDatabase, tmp_path: Path
 ) -> None:
-    _execute(business_url, "CREATE TABLE datasets (id BIGINT PRIMARY KEY, is_deleted BOOLEAN NOT NULL)")
-    _execute(business_url, "INSERT INTO datasets VALUES (1, true)")
+    source_database.run("CREATE TABLE products (sku VARCHAR(40), state VARCHAR(9))")
+    source_database.run(
+        "INSERT INTO products VALUES ('A-1', 'gone'), ('17', 'gone'), (' x', 'gone'), (NULL, 'gone'), ('B-2', 'ok')"
+    )
+    (tmp_path / "withdrawn.sql").write_text(
+        "\ufeff-- what is gone\nSELECT sku AS id, state FROM products WHERE state = 'gone' -- so far\n;",
+        encoding="utf-8",
+    )
+    read = BusinessDeleted(source_database.url, tmp_path).read()
+    assert read == Deleted({hash_id("A-1", "dataset"): "A-1", 17: None}, unusable=2)
+
+
+def test_without_a_table_that_says_what_is_deleted_nothing_is_followed(
+    source_database: SourceDatabase, tmp_path: Path
+) -> None:
+    with pytest.raises(NothingToFollowError, match="no table datasets"):
+        BusinessDeleted(source_database.url, tmp_path).read()
+    with pytest.raises(NothingToFollowError, match="doesn't exist"):
+        BusinessDeleted(f"sqlite:///{tmp_path / 'none.db'}", None).read()
+
+
+def test_a_table_that_does_not_say_it_needs_a_query(source_database: SourceDatabase) -> None:
+    source_database.run("CREATE TABLE datasets (id BIGINT PRIMARY KEY)")
+    with pytest.raises(UnusableQueryError, match=r"table datasets.*is_deleted"):
+        BusinessDeleted(source_database.url, None).read()
+
+
+@pytest.mark.parametrize("query", ["SELECT nothing FROM nowhere", "SELEC id", "DELETE FROM datasets", "SELECT 1 AS x"])
+def test_a_query_that_cannot_run_or_would_write_is_refused_and_changes_nothing(
+    source_database: SourceDatabase, tmp_path: Path, query: str
+) -> None:
+    source_database.run("CREATE TABLE datasets (id BIGINT PRIMARY KEY, is_deleted BOOLEAN NOT NULL)")
+    source_database.run("INSERT INTO datasets VALUES (1, true)")
     (tmp_path / "withdrawn.sql").write_text(query, encoding="utf-8")
     with pytest.raises(UnusableQueryError, match=r"withdrawn\.sql"):
-        BusinessDatabase(business_url, tmp_path).read()
+        BusinessDeleted(source_database.url, tmp_path).read()
     (tmp_path / "withdrawn.sql").unlink()
-    assert BusinessDatabase(business_url, tmp_path).read() == Deleted({1: None})
+    assert BusinessDeleted(source_database.url, tmp_path).read() == Deleted({1: None})
 
 
-def test_a_business_database_that_does_not_answer_is_away() -> None:
-    with pytest.raises(BusinessDatabaseAwayError, match="refused"):
-        BusinessDatabase("postgresql+psycopg2://me:secret@127.0.0.1:1/none", None).read()
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg2://me:topsecret@127.0.0.1:1/db", "mysql://me:topsecret@127.0.0.1:1/db"]
+)
+def test_a_business_database_that_does_not_answer_is_away(url: str) -> None:
+    with pytest.raises(BusinessDatabaseAwayError) as away:
+        BusinessDeleted(url, None).read()
+    assert "topsecret" not in str(away.value)
     with pytest.raises(UnusableQueryError, match="not a usable SQLAlchemy URL"):
-        BusinessDatabase("nonsense", None).read()
+        BusinessDeleted("nonsense", None).read()
 
 
 class _Business:

@@ -7,6 +7,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from business import (
+    BusinessDatabase,
     DatabaseUnavailableError,
     Statement,
     Timeouts,
@@ -46,12 +47,19 @@ class BusinessDeleted:
                     raise NothingToFollowError(
                         f"the business database has no table {_TABLE}, and there is no {QUERY_FILE}"
                     )
-                rows = database.rows(own or _OURS, columns=["id"])
-                return _deleted(value for batch in rows for (value,) in batch)
+                return _read(database, own or _OURS)
         except DatabaseUnavailableError as error:
             raise BusinessDatabaseAwayError(str(error)) from error
         except (UserSqlError, UnusableUrlError) as error:
             raise UnusableQueryError(str(error)) from error
+
+
+def _read(database: BusinessDatabase, statement: Statement) -> Deleted:
+    rows = database.rows(statement)
+    if "id" not in rows.columns:
+        raise statement.error(f"the result lacks id; it has {', '.join(rows.columns)}")
+    place = rows.columns.index("id")
+    return _deleted(row[place] for batch in rows for row in batch)
 
 
 def _is_missing_file(url: str) -> bool:
