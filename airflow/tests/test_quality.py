@@ -246,3 +246,13 @@ def test_many_events_about_datasets_that_nobody_knows_are_a_finding(
     (finding,) = [found for found in report if found["check"] == "events.unknown_dataset"]
     assert ([finding["severity"]], finding["value"]) == (severities, unknown / 200)
     assert f"{unknown} of 200 events" in finding["details"]
+
+
+def test_withdrawn_datasets_are_left_out_and_counted(tmp_path: Path) -> None:
+    with testing.captured() as reports:
+        (finding,) = clean(*folders(tmp_path), NOW, {150, 199, 10**12})
+    assert (finding.check, finding.severity, finding.value) == ("datasets.withdrawn", "info", 2)
+    assert [report.level for report in reports] == ["info"]
+    kept = pq.read_table(tmp_path / "clean" / "datasets.parquet")["id"].to_pylist()
+    assert len(kept) == 198
+    assert {150, 199}.isdisjoint(kept)

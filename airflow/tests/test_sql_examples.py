@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.ids import hash_id
+from feature_sync.withdrawal.business import BusinessDeleted
 from pipeline.extract import extract, open_business
 from testkit.source_databases import SourceDatabase
 
@@ -61,6 +62,15 @@ def test_the_example_for_text_ids_reads_its_shop(source_database: SourceDatabase
     (dataset,), (row,) = found["datasets"], found["interactions"]
     assert (dataset["external_id"], dataset["is_deleted"]) == ("SKU-77", True)
     assert row["dataset_id"] == dataset["id"] == hash_id("SKU-77", "dataset")
+
+
+@pytest.mark.parametrize(("schema", "folder", "withdrawn"), [(WHOLE_NUMBERS, "", {}), (TEXTS, "text-ids", {"SKU-77"})])
+def test_the_example_of_what_is_withdrawn_reads_its_shop(
+    source_database: SourceDatabase, tmp_path: Path, schema: str, folder: str, withdrawn: set[str]
+) -> None:
+    extracted(source_database, schema, EXAMPLES / folder, tmp_path)
+    read = BusinessDeleted(source_database.url, EXAMPLES / folder).read()
+    assert set(read.ids.values()) == set(withdrawn)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.sql")), ids=lambda path: str(path.relative_to(EXAMPLES)))

@@ -7,4 +7,12 @@ def test_whatever_is_asked_nothing_is_answered_that_is_not_announced(worker: htt
     document = worker.get("/openapi.json").json()
     headers = {"Authorization": "Bearer the-token"}
     asked = check_openapi(document, str(worker.base_url), headers=headers, examples=25)
-    assert set(asked) == {"POST /sync", "GET /sync/{job}", "GET /health", "GET /metrics"}
+    assert set(asked) == {
+        "POST /sync",
+        "GET /sync/{job}",
+        "POST /datasets/{dataset_id}/withdraw",
+        "DELETE /datasets/{dataset_id}/withdraw",
+        "GET /datasets/withdrawn",
+        "GET /health",
+        "GET /metrics",
+    }

@@ -1,6 +1,7 @@
 """The fallback chain: which level answers, that every filter holds there, and what is reported."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import monitoring
 import monitoring.testing
 from contracts import redis_keys
+from contracts.withdrawn import WithdrawnList
 from ranking.engine import Engine, Question, Ranked
 from ranking.recall import Candidates
 from ranking.testing import FIRST_DATASET_ID
@@ -33,6 +35,7 @@ from recommender_api.redis_store import (
 )
 from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.trending import TrendingPath
+from recommender_api.withdrawal import Withdrawn, WithdrawnFile, WithdrawnWatch
 from testkit.registry_stand_in import SINCE
 
 pytestmark = pytest.mark.anyio
@@ -105,15 +108,18 @@ class Case:
         self.models = Models()
         loaded = LoadedModel(model.deployment, model.manifest, self.engine)
         self.models.serving = Serving("ranker", loaded, None, SINCE)
-        ranked = RankedPath(store, SnapshotWatch(store), metrics)
-        paths: dict[Endpoint, Any] = dict.fromkeys(Endpoint, ranked) | {Endpoint.TRENDING: TrendingPath(store, metrics)}
+        self.withdrawn = WithdrawnWatch(store, WithdrawnFile(Path("unused")))
+        ranked = RankedPath(store, SnapshotWatch(store), self.withdrawn, metrics)
+        trending = TrendingPath(store, metrics, self.withdrawn)
+        paths: dict[Endpoint, Any] = dict.fromkeys(Endpoint, ranked) | {Endpoint.TRENDING: trending}
         self.after = AfterAnswers(store, metrics)
         self.recommender = Recommender(
             self.models,
             paths,
-            FallbackChain(store),
+            FallbackChain(store, self.withdrawn),
             self.after,
             Mirror(self.models, ranked, ShadowMetrics(metrics.registry), sample_rate=0.0, cpu_share=1.0),
+            self.withdrawn,
             metrics,
             budget_seconds=0.15,
             clock=lambda: self.now,
@@ -378,3 +384,23 @@ async def test_an_answer_that_cannot_be_packed_takes_no_other_of_its_batch_with_
         await case.after.drain()
     assert sorted(case.redis.values) == ["res:0", "res:2"]
     assert (reports.point_ids, reports[0].tags["loop"]) == (["api.background_failed"], "cache writes")
+
+
+@pytest.mark.parametrize("query", [SIMILAR, DETAIL, USER])
+async def test_a_last_good_answer_is_shown_without_what_has_been_withdrawn_since(case: Case, query: Query) -> None:
+    before = await case.ask(query)
+    withdrawn = [item.dataset_id for item in before.items][:4]
+    case.withdrawn.current = Withdrawn(WithdrawnList.of(1, withdrawn))
+    case.forget_results()
+    case.engine.recall_error = ValueError("broken")  # type: ignore[attr-defined]
+    after = await case.ask(query)
+    assert after.fallback_level == 1
+    assert [item.dataset_id for item in after.items] == [item.dataset_id for item in before.items][4:]
+
+
+async def test_a_last_good_answer_of_which_nothing_is_left_is_none(case: Case) -> None:
+    before = await case.ask(SIMILAR)
+    case.withdrawn.current = Withdrawn(WithdrawnList.of(1, [item.dataset_id for item in before.items]))
+    case.forget_results()
+    case.engine.recall_error = ValueError("broken")  # type: ignore[attr-defined]
+    assert (await case.ask(SIMILAR)).fallback_level == 2

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from recommender_api.redis_store import Address, Breaker, GuardedStore, MemorySt
 from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.shadow.comparison import AT, Comparison, Pair, Shown, stability_index
 from recommender_api.shadow.mirror import MAX_WAITING
+from recommender_api.withdrawal import WithdrawnFile, WithdrawnWatch
 from testkit.registry_stand_in import SINCE, RegistryStandIn
 from testkit.running_app import RunningApp
 
@@ -191,7 +193,9 @@ class Case:
         self.models.serving = Serving("ranker", model, None, SINCE)
         deployment = model.deployment.model_copy(update={"version": "2", "deployment_id": 2})
         self.models.shadow = LoadedModel(deployment, model.manifest, shadow or model.engine)
-        self.path = RankedPath(store, SnapshotWatch(store), Metrics())
+        self.path = RankedPath(
+            store, SnapshotWatch(store), WithdrawnWatch(store, WithdrawnFile(Path("unused"))), Metrics()
+        )
         self.slept: list[float] = []
         self.mirror = Mirror(
             self.models,

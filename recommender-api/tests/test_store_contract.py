@@ -39,6 +39,13 @@ class Subject:
         else:
             self._client.zadd(key, {str(member): score for member, score in members.items()})
 
+    def set(self, key: str, value: bytes) -> None:
+        if self._client is None:
+            assert isinstance(self.store, MemoryStore)
+            self.store.values[key] = value
+        else:
+            self._client.set(key, value)
+
     def stream(self) -> list[bytes]:
         if self._client is None:
             assert isinstance(self.store, MemoryStore)
@@ -87,6 +94,13 @@ def _reached(kind: str, fixture: Callable[[str], Any]) -> tuple[str, redis.Redis
 async def test_read_returns_values_in_the_order_of_the_keys_and_none_for_what_is_absent(subject: Subject) -> None:
     await subject.store.write([Put(b"1", {"a": 60}), Put(b"\x00\xff", {"b": 60})], [])
     assert await subject.store.read(["b", "nothing", "a"]) == [b"\x00\xff", None, b"1"]
+
+
+async def test_the_head_of_a_value_is_its_first_bytes_and_none_where_it_is_absent(subject: Subject) -> None:
+    subject.set("withdrawn", b"0123456789")
+    assert await subject.store.read_head("withdrawn", 4) == b"0123"
+    assert await subject.store.read_head("withdrawn", 40) == b"0123456789"
+    assert await subject.store.read_head("absent", 4) == b""
 
 
 async def test_the_last_write_of_a_key_counts(subject: Subject) -> None:

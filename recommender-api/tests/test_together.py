@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from recommender_api.redis_store import GuardedStore
 from recommender_api.redis_store.breaker import Breaker
 from recommender_api.redis_store.commands import Address
 from recommender_api.redis_store.fake import MemoryStore
+from recommender_api.withdrawal import WithdrawnFile, WithdrawnWatch
 
 pytestmark = pytest.mark.anyio
 
@@ -66,7 +68,7 @@ async def test_a_question_that_was_given_up_is_not_ranked() -> None:
 async def test_waiting_for_the_others_is_no_work_on_a_question(model: LoadedModel) -> None:
     redis = MemoryStore()
     store = GuardedStore(redis, Breaker(redis.probe, on_close=lambda: None), Address("cache.example.com", 6379, 0))
-    path = RankedPath(store, SnapshotWatch(store), Metrics())
+    path = RankedPath(store, SnapshotWatch(store), WithdrawnWatch(store, WithdrawnFile(Path("unused"))), Metrics())
     budgets = [Budget(time.perf_counter, 60) for _ in range(MOST)]
     questions = [Query(Endpoint.SIMILAR, 10, dataset_id=101 + number) for number in range(MOST)]
     arm = Arm("ranker", model)

@@ -46,6 +46,7 @@ from recommender_api.recommendations.budget import Budget
 from recommender_api.recommendations.main_path import RankedPath
 from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.redis_store import Breaker, GuardedStore, RedisStore
+from recommender_api.withdrawal import WithdrawnFile, WithdrawnWatch
 from servicekit.redis_urls import parse
 
 pytestmark = pytest.mark.anyio
@@ -175,7 +176,7 @@ async def path(redis_url: str, offline: Offline, everything: Records, tmp_path: 
     snapshots = SnapshotWatch(guarded)
     await snapshots.poll()
     assert snapshots.active is not None
-    yield RankedPath(guarded, snapshots, Metrics())
+    yield RankedPath(guarded, snapshots, WithdrawnWatch(guarded, WithdrawnFile(tmp_path)), Metrics())
     await store.close()
 
 

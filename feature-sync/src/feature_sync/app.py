@@ -24,6 +24,7 @@ from feature_sync.settings import Settings
 from feature_sync.snapshots import endpoints
 from feature_sync.snapshots.jobs import SyncJobs
 from feature_sync.snapshots.switch import SnapshotSwitch
+from feature_sync.withdrawal import assembly as withdrawal
 from servicekit.app import base_app
 from servicekit.background import BackgroundLoops
 from servicekit.database import migrate, open_database
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     dead_letters = DeadLetters(redis, settings.dead_letters_max)
     consumer = EventConsumer(stream, LiveFeatures(redis, time.time), log, dead_letters, faults, metrics)
     windows = HotWindows(redis)
+    withdrawals = withdrawal.assemble(settings, engine, redis, faults, metrics)
 
     async def refresh_windows() -> None:
         try:
@@ -63,6 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
     loops.add("live features", consumer.apply_new)
     loops.add("event log", consumer.log_applied)
     loops.add("hot windows", refresh_windows, interval=HOT_REFRESH_SECONDS)
+    withdrawals.add_loops(loops)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -80,11 +83,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     errors.install(app)
     app.include_router(endpoints.router(jobs, settings.admin_token))
+    app.include_router(withdrawals.router)
 
     @app.get("/health", tags=["operations"])
     async def health() -> Health:
         """Say how the worker and what it depends on are."""
-        return Health.of(SERVICE, app.version, await report.checks())
+        return Health.of(SERVICE, app.version, await report.checks() | withdrawals.checks())
 
     @app.get("/metrics", tags=["operations"], response_class=Response)
     async def expose() -> Response:

@@ -24,6 +24,18 @@ class UnusableSnapshotError(SyncError):
     status = 422
 
 
+class WithdrawalsUnavailableError(SyncError):
+    """The database doesn't take withdrawals now, and nothing has changed: try again when it is back."""
+
+    status = 503
+
+
+class DeletedInDatabaseError(SyncError):
+    """The business database has deleted the dataset: undelete it there."""
+
+    status = 409
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of feature-sync as a problem document."""
 

@@ -30,6 +30,14 @@ class Metrics:
         self.snapshots = Counter(
             "sync_snapshots_total", "Syncs by how they ended", ["outcome"], registry=self._registry
         )
+        self.withdrawn = Gauge(
+            "sync_withdrawn_datasets", "Datasets that no answer shows, as Redis holds them", registry=self._registry
+        )
+        self.followed_at = Gauge(
+            "sync_deleted_read_timestamp_seconds",
+            "When the business database was last asked for deleted datasets; 0: never",
+            registry=self._registry,
+        )
 
     def exposition(self) -> bytes:
         """Return the text that Prometheus scrapes."""

@@ -1,5 +1,6 @@
 """What feature-sync reads from its environment."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -24,7 +25,27 @@ class Settings(ServiceSettings):
     database_url: Annotated[
         SecretLine, Field(description="SQLAlchemy URL; behaviour events are logged in the schema `events`")
     ] = SecretStr("sqlite:///recsys.db")
-    admin_token: Annotated[Token, Field(description="Opens POST /sync")] = SecretStr(DEVELOPMENT_SECRET)
+    business_database_url: Annotated[
+        SecretLine,
+        Field(
+            description="SQLAlchemy URL of the business database that the data comes from: PostgreSQL, MySQL, MariaDB, "
+            "SQLite or DuckDB; feature-sync reads there what is deleted. Empty: it follows nothing"
+        ),
+    ] = SecretStr("")
+    extraction_sql: Annotated[
+        Path | None,
+        Field(
+            description="Folder with SQL over your own schema: for the pipeline users.sql, datasets.sql, "
+            "interactions.sql; for feature-sync withdrawn.sql, a SELECT whose column `id` names the deleted datasets. "
+            "As airflow/sql; empty: ours"
+        ),
+    ] = None
+    deleted_poll_seconds: Annotated[
+        float, Field(gt=0, le=3600, description="How often the business database is asked for deleted datasets")
+    ] = 60
+    admin_token: Annotated[Token, Field(description="Opens POST /sync, and the withdrawal of datasets")] = SecretStr(
+        DEVELOPMENT_SECRET
+    )
     consumer_name: Annotated[
         SingleLine, Field(description="Name in the stream's consumer group; empty: host and port")
     ] = ""

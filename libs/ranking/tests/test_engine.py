@@ -96,6 +96,24 @@ def test_what_is_done_at_once_is_what_is_done_step_by_step(engine: Engine) -> No
                 np.testing.assert_array_equal(one, other)
 
 
+def test_what_is_hidden_is_left_out_as_by_a_filter_and_others_take_its_place(engine: Engine) -> None:
+    for anchor in range(0, 200, 20):
+        user = (None, PackedHistory(), PackedHistory())
+        shown = engine.at_once(*user, anchor=anchor, limit=20)
+        assert shown is not None
+        hidden = np.sort(shown.best.items[::2])
+        rest = engine.at_once(*user, anchor=anchor, limit=20, hidden=hidden)
+        assert rest is not None
+        assert len(rest.best.items) == 20
+        question = Question(anchor, engine.user(*user), lambda items, hidden=hidden: ~np.isin(items, hidden))  # type: ignore[misc]
+        by_steps = engine.rank(question, engine.recall(question, at_least=20), 20)
+        for one, other in zip(rest.best, by_steps.best, strict=True):
+            np.testing.assert_array_equal(one, other)
+        again = engine.at_once(*user, anchor=anchor, limit=20)
+        assert again is not None
+        np.testing.assert_array_equal(again.best.items, shown.best.items)
+
+
 def test_what_needs_steps_is_not_done_at_once(engine: Engine) -> None:
     nothing = (None, PackedHistory(), PackedHistory())
     assert engine.at_once(*nothing, anchor=5, limit=20) is not None

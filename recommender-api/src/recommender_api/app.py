@@ -30,10 +30,12 @@ from recommender_api.settings import Settings
 from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.shadow import endpoints as shadow_endpoints
 from recommender_api.trending import TrendingPath
+from recommender_api.withdrawal import WithdrawnFile, WithdrawnWatch
 from servicekit.app import base_app
 from servicekit.background import BackgroundLoops
 
 SNAPSHOT_POLL_SECONDS = 1.0
+WITHDRAWN_POLL_SECONDS = 1.0
 
 _DESCRIPTION = """Recommendations for a dataset marketplace that keep coming when parts fail.
 
@@ -52,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
     breaker = Breaker(redis.probe, on_close=report_recovery)
     store = GuardedStore(redis, breaker, redis.address)
     snapshots = SnapshotWatch(store.quietly())
+    withdrawn = WithdrawnWatch(store.quietly(), WithdrawnFile(settings.model_cache_dir))
 
     http = httpx.AsyncClient()
     models = Models()
@@ -59,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     cache = BundleCache(settings.model_cache_dir)
 
     # Its stages are nobody's wait: they are measured, but not shown.
-    mirrored = RankedPath(store.quietly(), snapshots, Metrics())
+    mirrored = RankedPath(store.quietly(), snapshots, withdrawn, Metrics())
     mirror = Mirror(
         models,
         mirrored,
@@ -83,18 +86,19 @@ def create_app(settings: Settings) -> FastAPI:
     )
 
     after = AfterAnswers(store, metrics)
-    ranked = RankedPath(store, snapshots, metrics)
+    ranked = RankedPath(store, snapshots, withdrawn, metrics)
     recommender = Recommender(
         models,
         {
             Endpoint.SIMILAR: ranked,
             Endpoint.DETAIL: ranked,
             Endpoint.USER: ranked,
-            Endpoint.TRENDING: TrendingPath(store, metrics),
+            Endpoint.TRENDING: TrendingPath(store, metrics, withdrawn),
         },
-        FallbackChain(store),
+        FallbackChain(store, withdrawn),
         after,
         mirror,
+        withdrawn,
         metrics,
         budget_seconds=settings.request_budget_ms / 1000,
     )
@@ -116,11 +120,16 @@ def create_app(settings: Settings) -> FastAPI:
         "Questions under way past which new ones are refused while the process is late",
         lambda: float(questions.limit),
     )
+    metrics.gauge("withdrawn_datasets", "Datasets that no answer shows", lambda: float(len(withdrawn.current.ids)))
+    metrics.gauge(
+        "withdrawn_age_seconds", "Time since Redis last confirmed which datasets those are", lambda: withdrawn.age
+    )
     metrics.gauge("ready", "1 once a model is loaded", lambda: float(models.serving is not None))
 
     loops = BackgroundLoops()
     loops.add("model poll", updater.poll, interval=settings.model_poll_seconds)
     loops.add("snapshot poll", snapshots.poll, interval=SNAPSHOT_POLL_SECONDS)
+    loops.add("withdrawn poll", withdrawn.poll, interval=WITHDRAWN_POLL_SECONDS)
     loops.add("event replay", intake.replay, interval=REPLAY_INTERVAL_SECONDS)
     loops.add("cache writes", after.step)
     loops.add("shadow", mirror.step)
@@ -134,6 +143,8 @@ def create_app(settings: Settings) -> FastAPI:
             await asyncio.to_thread(journal.open)
             stack.callback(journal.close)
             stack.push_async_callback(after.drain)
+            # Before the first answer.
+            await withdrawn.start()
             await updater.start()
             await snapshots.poll()
             await stack.enter_async_context(loops.running())
@@ -156,6 +167,6 @@ def create_app(settings: Settings) -> FastAPI:
             sample_rate=settings.shadow_sample_rate,
         )
     )
-    report = health.HealthReport(breaker, models, updater, snapshots, journal, loops)
+    report = health.HealthReport(breaker, models, updater, snapshots, withdrawn, journal, loops)
     app.include_router(health.router(report, models, metrics))
     return app

@@ -10,6 +10,7 @@ from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
 from recommender_api.models import Models, Updater
 from recommender_api.redis_store import Breaker
+from recommender_api.withdrawal import WithdrawnWatch
 from servicekit.background import BackgroundLoops
 from servicekit.health import Check, Health
 from servicekit.problems import ProblemError, problem_responses
@@ -33,6 +34,7 @@ class HealthReport:
         models: Models,
         updater: Updater,
         snapshots: SnapshotWatch,
+        withdrawn: WithdrawnWatch,
         journal: Journal,
         loops: BackgroundLoops,
     ) -> None:
@@ -40,6 +42,7 @@ class HealthReport:
         self._models = models
         self._updater = updater
         self._snapshots = snapshots
+        self._withdrawn = withdrawn
         self._journal = journal
         self._loops = loops
 
@@ -50,6 +53,7 @@ class HealthReport:
             "model": self._model(),
             "registry": self._registry(),
             "features": self._features(),
+            "withdrawn": self._withdrawn.check(),
             "events": self._events(),
             "background": self._loops.check(),
         }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import Result, table, write
-from prove import bodies, fuzz, own_data, poison, slips
+from prove import bodies, fuzz, own_data, poison, slips, withdrawal
 
 # A proof takes a folder of its own and a seed, and 20 minutes at most.
 Proof = Callable[[Path, int], list[Result]]
@@ -17,6 +17,7 @@ PROOFS: dict[str, Proof] = {
     "own-data": own_data.prove,
     "poison": poison.prove,
     "slips": slips.prove,
+    "withdrawal": withdrawal.prove,
 }
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError
 from business import BusinessDatabase, Statement, open_business_database
 from pipeline.extract.faults import reading
 
-_SCHEMA = "events"
+SCHEMA = "events"
 _TABLE = "behavior_events"
 # Exposures are left out: being shown is no interest.
 _COLUMNS = "user_id, dataset_id, type, NULL AS price, ts"
@@ -26,13 +26,13 @@ def open_event_log(url: SecretStr | None) -> BusinessDatabase | None:
         target = make_url(address)
     except ArgumentError:
         return _open(address)
-    path = f"{target.database}.{_SCHEMA}"
+    path = f"{target.database}.{SCHEMA}"
     return _open(target.set(database=path).render_as_string(hide_password=False)) if Path(path).exists() else None
 
 
 def events_statement(log: BusinessDatabase) -> Statement | None:
     """Return what reads the events, or None while there is no table of them."""
-    schema = None if log.dialect == "sqlite" else _SCHEMA
+    schema = None if log.dialect == "sqlite" else SCHEMA
     if _TABLE not in log.relations(schema):
         return None
     name = _TABLE if schema is None else f"{schema}.{_TABLE}"

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -73,10 +74,19 @@ def _without(table: pa.Table, refused: pa.ChunkedArray, check: Check) -> pa.Tabl
     return table.set_column(place, table.schema.field(place), emptied)
 
 
-def clean(extracted: Path, folder: Path, now: datetime) -> list[Finding]:
+def _without_withdrawn(datasets: pa.Table, withdrawn: Collection[int], findings: list[Finding]) -> pa.Table:
+    """Leave out what no answer may show; it is meant, and no fault of the data."""
+    refused = pc.is_in(datasets["id"], pa.array(withdrawn, datasets["id"].type))
+    count = int(pc.sum(refused).as_py() or 0)
+    details = f"{count:,} of {len(datasets):,} datasets are withdrawn; they are left out"
+    findings.append(Finding("datasets.withdrawn", "info" if count else "ok", details, count, 0))
+    return datasets.filter(pc.invert(refused))
+
+
+def clean(extracted: Path, folder: Path, now: datetime, withdrawn: Collection[int] = ()) -> list[Finding]:
     """Write the rows that pass below `folder`, with `report.json`, and return what is amiss, each finding reported.
 
-    Raises `DataError` when one is critical.
+    Datasets that are deleted or `withdrawn` are left out. Raises `DataError` when one is critical.
     """
     datasets = pq.read_table(extracted / "datasets.parquet")
     users = pq.read_table(extracted / "users.parquet")
@@ -85,6 +95,7 @@ def clean(extracted: Path, folder: Path, now: datetime) -> list[Finding]:
     checking = _Checking(_outside_calendar(extracted))
     datasets = checking.apply("datasets", datasets, dataset_checks(now))
     datasets = datasets.filter(pc.invert(datasets["is_deleted"].fill_null(False)))
+    datasets = _without_withdrawn(datasets, withdrawn, checking.findings)
     users = checking.apply("users", users, user_checks(now))
     interactions = checking.apply("interactions", interactions, interaction_checks(datasets["id"], now))
     checked = checking.findings

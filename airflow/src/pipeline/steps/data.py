@@ -20,6 +20,7 @@ from pipeline.records import Records
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
 from pipeline.snapshot import user_blobs
+from pipeline.withdrawn import read_withdrawn
 from ranking.features import ItemTable
 from ranking.recall import Popular
 
@@ -42,9 +43,9 @@ def extract(settings: Settings, run: str) -> str:
 @monitor_pipeline_step("quality")
 def quality(settings: Settings, run: str) -> str:
     """`extract/` → `clean/`."""
-    del settings
+    withdrawn = read_withdrawn(settings.database_url)
     with reading(join(run, "extract")) as extracted, writing(join(run, "clean")) as folder:
-        findings = clean(extracted, folder, datetime.now(UTC))
+        findings = clean(extracted, folder, datetime.now(UTC), withdrawn)
     _log.info("%d quality findings, none critical", len(findings))
     return run
 

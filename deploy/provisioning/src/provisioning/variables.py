@@ -32,7 +32,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
         "EVENT_JOURNAL_DIR",
     ),
     "model-registry": (*_MONITORED, "DATABASE_URL", "ARTIFACT_URL", "REGISTRY_TOKEN"),
-    "feature-sync": (*_MONITORED, "REDIS_URL", "DATABASE_URL", "ADMIN_TOKEN"),
+    "feature-sync": (*_MONITORED, "REDIS_URL", "DATABASE_URL", "BUSINESS_DATABASE_URL", "ADMIN_TOKEN"),
     "notification-gateway": (
         *_MONITORED,
         "DATABASE_URL",

@@ -11,6 +11,8 @@ EVENT_STREAM_GROUP = "feature-sync"
 # Written to find out whether Redis takes writes at all.
 WRITE_PROBE = "probe:feature-sync"
 DEAD_LETTERS = f"{EVENT_STREAM}:rejected"
+# The datasets that no answer may show (`contracts.withdrawn`); without a TTL, so that it is never evicted.
+WITHDRAWN = "withdrawn"
 
 Timeframe = Literal["1h", "24h"]
 

@@ -17,6 +17,7 @@ from ranking.ranker import Ranker
 from ranking.recall import SCRATCH, Candidates, RecallSettings, RecallTables, channels_of, proposed, recall
 from ranking.user import NOTHING_KNOWN, User, interest, make_user
 
+NOTHING_HIDDEN = np.empty(0, np.int32)
 _POPULARITY = [feature.name for feature in ITEM_FEATURES].index("item_popularity_7d")
 
 Keep = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
@@ -105,8 +106,9 @@ class Engine:
         *,
         anchor: int | None,
         limit: int,
+        hidden: NDArray[np.int32] = NOTHING_HIDDEN,
     ) -> AtOnce | None:
-        """Do what `user`, `recall` and `rank` do without a filter.
+        """Do what `user`, `recall` and `rank` do without a filter but for the positions that are `hidden`.
 
         None where it has to be done step by step: there are too few candidates, or LightGBM is asked for their scores.
         """
@@ -119,6 +121,7 @@ class Engine:
             NOTHING_KNOWN if features is None else features,
             -1 if anchor is None else anchor,
             limit,
+            hidden,
             self._interest,
             self._tables,
             SCRATCH.over(len(self.contents.catalogue)),
@@ -221,6 +224,7 @@ def _answered(
     features: NDArray[np.float32],
     anchor: int,
     limit: int,
+    hidden: NDArray[np.int32],
     catalogue: tuple[Any, ...],
     tables: tuple[Any, ...],
     scratch: tuple[Any, ...],
@@ -233,7 +237,8 @@ def _answered(
     history, weights, seen = interest(
         long_term, long_term_start, long_term_count, live, live_start, live_count, *catalogue
     )
-    found, scores, ranks = proposed(anchor, history, weights, seen, *tables, *scratch)
+    left_out = np.concatenate((seen, hidden)) if len(hidden) else seen
+    found, scores, ranks = proposed(anchor, history, weights, left_out, *tables, *scratch)
     recalled = seconds()
     enough = len(found) >= limit
     if not enough:

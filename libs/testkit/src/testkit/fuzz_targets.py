@@ -104,7 +104,10 @@ def feature_sync(url: str, token: str) -> Target:
         url,
         _document(url),
         lambda _operation, _body: _bearer(token),
-        {"POST /sync": {"snapshot": "/nowhere/to/be/found"}},
+        {
+            "POST /sync": {"snapshot": "/nowhere/to/be/found"},
+            "POST /datasets/{dataset_id}/withdraw": {"reason": "Licence withdrawn"},
+        },
         pages=("/health", "/metrics"),
     )
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 import monitoring
 from contracts import redis_keys
+from ranking.engine import Keep
 from recommender_api.models import Arm
 from recommender_api.recommendations.errors import DegradeReason
 from recommender_api.recommendations.items import answer_of, unexplained
@@ -15,6 +16,7 @@ from recommender_api.recommendations.main_path import served_by
 from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.recommendations.stored import MalformedAnswerError, StoredAnswer
 from recommender_api.redis_store import GuardedStore, StoreError, StoreUnavailableError
+from recommender_api.withdrawal import WithdrawnWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +30,24 @@ class Fallen:
 class FallbackChain:
     """Always answers, if only with an empty list: filters that allow nothing hold at every level."""
 
-    def __init__(self, store: GuardedStore) -> None:
+    def __init__(self, store: GuardedStore, withdrawn: WithdrawnWatch) -> None:
         self._store = store
+        self._withdrawn = withdrawn
 
     async def answer(self, query: Query, arm: Arm, reason: DegradeReason, cause: Exception) -> Fallen:
         """Return the first level's answer that there is; `cause` is what the main path failed of."""
         last = await self._last_good(query, reason, cause)
         if last is not None:
             return Fallen(last, 1)
-        precomputed = _precomputed(query, arm)
+        keep = self._withdrawn.current.keep(
+            arm.model.engine.contents.catalogue, query.filters.over(arm.model.engine.contents.catalogue)
+        )
+        precomputed = _precomputed(query, arm, keep)
         if precomputed is not None and precomputed.ids:
             monitoring.breadcrumb("Using precomputed fallback", category="fallback", count=len(precomputed.ids))
             monitoring.report("fallback.precomputed_used", endpoint=query.endpoint.value, degrade_reason=reason)
             return Fallen(precomputed, 2)
-        popular = _popular(query, arm)
+        popular = _popular(query, arm, keep)
         monitoring.breadcrumb(
             "Using static popular fallback", category="fallback", level="warning", count=len(popular.ids)
         )
@@ -61,7 +67,7 @@ class FallbackChain:
         key = redis_keys.last_good(query.digest())
         try:
             (data,) = await self._store.read([key])
-            return None if data is None else StoredAnswer.unpack(data)
+            return None if data is None else self._shown(StoredAnswer.unpack(data))
         except StoreError as error:
             self._unreadable(query, reason, error)
         except MalformedAnswerError as error:
@@ -69,35 +75,49 @@ class FallbackChain:
             self._unreadable(query, reason, error)
         return None
 
+    def _shown(self, last: StoredAnswer) -> StoredAnswer | None:
+        """Return what of the last good answer may still be shown, None if that is nothing."""
+        withdrawn = self._withdrawn.current
+        if not withdrawn.is_in(last.ids):
+            return last
+        rest = last.without(withdrawn.ids)
+        return rest if rest.ids else None
+
     def _unreadable(self, query: Query, reason: DegradeReason, error: Exception) -> None:
         monitoring.breadcrumb("Redis fallback failed", category="fallback", level="warning", error=str(error))
         monitoring.report("fallback.redis_failed", error=error, endpoint=query.endpoint.value, degrade_reason=reason)
 
 
-def _precomputed(query: Query, arm: Arm) -> StoredAnswer | None:
+def _precomputed(query: Query, arm: Arm, keep: Keep | None) -> StoredAnswer | None:
     contents = arm.model.engine.contents
     if query.endpoint is Endpoint.TRENDING:
         listed = np.array(contents.trending.get(query.timeframe or "24h", []), np.int32)
-        return _listed(query, arm, listed, _descending(len(listed)), "trending")
+        return _listed(query, arm, keep, listed, _descending(len(listed)), "trending")
     if query.dataset_id is None:
         return None
     anchor = contents.catalogue.position(query.dataset_id)
     row = contents.precomputed.items[anchor]
-    return _listed(query, arm, row, contents.precomputed.scores[anchor].tolist(), "precomputed")
+    return _listed(query, arm, keep, row, contents.precomputed.scores[anchor].tolist(), "precomputed")
 
 
-def _popular(query: Query, arm: Arm) -> StoredAnswer:
+def _popular(query: Query, arm: Arm, keep: Keep | None) -> StoredAnswer:
     popular = arm.model.engine.contents.recall.popular
-    return _listed(query, arm, popular.items, popular.scores.tolist(), "popular")
+    return _listed(query, arm, keep, popular.items, popular.scores.tolist(), "popular")
 
 
-def _listed(query: Query, arm: Arm, positions: NDArray[np.int32], scores: Sequence[float], reason: str) -> StoredAnswer:
-    """Return the head of a list (-1 pads) that the question allows, by score: lists are in the order of choice."""
+def _listed(
+    query: Query,
+    arm: Arm,
+    keep: Keep | None,
+    positions: NDArray[np.int32],
+    scores: Sequence[float],
+    reason: str,
+) -> StoredAnswer:
+    """Return the head of a list (-1 pads) that `keep` allows, by score: lists are in the order of choice."""
     catalogue = arm.model.engine.contents.catalogue
     allowed = positions >= 0
     if query.dataset_id is not None:
         allowed &= positions != catalogue.position(query.dataset_id)
-    keep = query.filters.over(catalogue)
     if keep is not None:
         allowed &= keep(positions)
     rows = np.flatnonzero(allowed)[: query.limit].tolist()

@@ -17,6 +17,10 @@ class UnknownDatasetError(UnanswerableError):
     """The model's catalogue doesn't hold the dataset asked about: check the id, or wait for the next training."""
 
 
+class WithdrawnDatasetError(UnknownDatasetError):
+    """The dataset asked about must not be shown: an operator or the business database has withdrawn it."""
+
+
 class MainPathError(Exception):
     """The main path failed; the fallback chain answers, and the answer names `reason`."""
 

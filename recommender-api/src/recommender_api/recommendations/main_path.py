@@ -22,6 +22,7 @@ from recommender_api.recommendations.query import Query
 from recommender_api.recommendations.stored import MalformedAnswerError, Served, StoredAnswer
 from recommender_api.recommendations.together import Together
 from recommender_api.redis_store import GuardedStore
+from recommender_api.withdrawal import Withdrawn, WithdrawnWatch
 
 _log = logging.getLogger(__name__)
 _FEATURE_NAMES = [feature.name for feature in FEATURES]
@@ -56,6 +57,7 @@ class _Asked(NamedTuple):
     features: NDArray[np.float32] | None
     long_term: PackedHistory
     live: PackedHistory
+    withdrawn: Withdrawn
 
     @property
     def anchor(self) -> int | None:
@@ -65,7 +67,14 @@ class _Asked(NamedTuple):
 
     def at_once(self) -> AtOnce | None:
         """Return the answer, if it needs no steps."""
-        return self.engine.at_once(self.features, self.long_term, self.live, anchor=self.anchor, limit=self.query.limit)
+        return self.engine.at_once(
+            self.features,
+            self.long_term,
+            self.live,
+            anchor=self.anchor,
+            limit=self.query.limit,
+            hidden=self.withdrawn.hidden(self.engine.contents.catalogue),
+        )
 
 
 def served_by(arm: Arm) -> Served:
@@ -76,9 +85,12 @@ def served_by(arm: Arm) -> Served:
 class RankedPath:
     """One read from Redis, then recall and rank from the bundle in memory; or the cached result that the read found."""
 
-    def __init__(self, store: GuardedStore, snapshots: SnapshotWatch, metrics: Metrics) -> None:
+    def __init__(
+        self, store: GuardedStore, snapshots: SnapshotWatch, withdrawn: WithdrawnWatch, metrics: Metrics
+    ) -> None:
         self._store = store
         self._snapshots = snapshots
+        self._withdrawn = withdrawn
         self._metrics = metrics
         self._together = Together()
 
@@ -95,14 +107,16 @@ class RankedPath:
 
         sequence, live = (0, PackedHistory()) if blobs is None else blobs.live(values)
         version = None if snapshot is None else snapshot.version
+        withdrawn = self._withdrawn.current
         if cached is not None:
             kept = self._cached(cached, result_key)
-            if kept is not None and kept.sequence == sequence and kept.snapshot == version:
+            is_current = kept is not None and kept.sequence == sequence and kept.snapshot == version
+            if kept is not None and is_current and not withdrawn.is_in(kept.ids):
                 return Answered(kept, fresh=False)
 
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
         budget.check("reading Redis")
-        asked = _Asked(query, arm.model.engine, *known, live)
+        asked = _Asked(query, arm.model.engine, *known, live, withdrawn)
         found = await self._at_once(asked, budget)
         if found is None:
             question, candidates = self._recalled(asked, budget)
@@ -133,9 +147,9 @@ class RankedPath:
         return best, None
 
     def _recalled(self, asked: _Asked, budget: Budget) -> tuple[Question, Candidates]:
-        query, engine, features, long_term, live = asked
+        query, engine, features, long_term, live, withdrawn = asked
         try:
-            keep = query.filters.over(engine.contents.catalogue)
+            keep = withdrawn.keep(engine.contents.catalogue, query.filters.over(engine.contents.catalogue))
             with monitoring.span("recall"):
                 question = Question(asked.anchor, engine.user(features, long_term, live), keep)
                 candidates = engine.recall(question, at_least=query.limit)

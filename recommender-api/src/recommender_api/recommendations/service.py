@@ -20,12 +20,14 @@ from recommender_api.recommendations.errors import (
     NoCandidatesError,
     NoModelError,
     UnknownDatasetError,
+    WithdrawnDatasetError,
 )
 from recommender_api.recommendations.main_path import MainPath
 from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.recommendations.stored import StoredAnswer
 from recommender_api.redis_store import StoreError, StoreUnavailableError
 from recommender_api.shadow import Mirror
+from recommender_api.withdrawal import WithdrawnWatch
 
 RESULT_SECONDS = 60
 LAST_GOOD_SECONDS = 24 * 3600
@@ -47,6 +49,7 @@ class Recommender:
         fallback: FallbackChain,
         after: AfterAnswers,
         mirror: Mirror,
+        withdrawn: WithdrawnWatch,
         metrics: Metrics,
         *,
         budget_seconds: float,
@@ -57,6 +60,7 @@ class Recommender:
         self._fallback = fallback
         self._after = after
         self._mirror = mirror
+        self._withdrawn = withdrawn
         self._metrics = metrics
         self._budget_seconds = budget_seconds
         self._clock = clock
@@ -67,6 +71,8 @@ class Recommender:
         if serving is None:
             raise NoModelError("No model is loaded yet: deploy a bundle, or wait until it is fetched.")
         arm = serving.arm(query.user_id)
+        if query.dataset_id in self._withdrawn.current.ids:
+            raise WithdrawnDatasetError(f"Dataset {query.external_dataset_id or query.dataset_id} has been withdrawn.")
         if query.dataset_id is not None and arm.model.engine.contents.catalogue.position(query.dataset_id) is None:
             raise UnknownDatasetError(
                 f"Dataset {query.external_dataset_id or query.dataset_id} is not in the catalogue of model version "

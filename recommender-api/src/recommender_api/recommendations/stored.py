@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -57,6 +58,11 @@ class StoredAnswer(NamedTuple):
         snapshot = (self.snapshot or "").encode()
         head = _HEAD.pack(_MARK, self.sequence, len(served), len(snapshot), len(self.ids), len(self.items))
         return b"".join((head, served, snapshot, struct.pack(f"<{len(self.ids)}q", *self.ids), self.items))
+
+    def without(self, ids: Collection[int]) -> "StoredAnswer":
+        """Return what is left of the answer without these datasets."""
+        items = [item for item in orjson.loads(self.items) if item["dataset_id"] not in ids]
+        return self._replace(ids=[id_ for id_ in self.ids if id_ not in ids], items=orjson.dumps(items))
 
     @classmethod
     def unpack(cls, data: bytes) -> "StoredAnswer":

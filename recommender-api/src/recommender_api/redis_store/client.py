@@ -36,6 +36,11 @@ class RedisStore:
         found: list[bytes | None] = values
         return found
 
+    async def read_head(self, key: str, size: int) -> bytes:
+        """See `Store`."""
+        (head,) = await self._reads.call([("GETRANGE", key, 0, size - 1)], self._budget)
+        return bytes(head)
+
     async def top(self, key: str, count: int) -> list[tuple[int, float]]:
         """See `Store`."""
         command = ("ZRANGE", key, 0, count - 1, "REV", "WITHSCORES")

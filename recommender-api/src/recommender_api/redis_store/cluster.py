@@ -52,6 +52,12 @@ class ClusterStore:
             found: list[bytes | None] = await self._client.mget_nonatomic(list(keys))
             return found
 
+    async def read_head(self, key: str, size: int) -> bytes:
+        """See `Store`."""
+        async with _told(self._budget):
+            head: Any = await self._client.getrange(key, 0, size - 1)
+            return bytes(head)
+
     async def top(self, key: str, count: int) -> list[tuple[int, float]]:
         """See `Store`."""
         async with _told(self._budget):

@@ -22,6 +22,12 @@ class MemoryStore:
         self.reads += 1
         return [self.values.get(key) for key in keys]
 
+    async def read_head(self, key: str, size: int) -> bytes:
+        """See `Store`."""
+        self._check()
+        self.reads += 1
+        return self.values.get(key, b"")[:size]
+
     async def top(self, key: str, count: int) -> list[tuple[int, float]]:
         """See `Store`."""
         self._check()

@@ -43,6 +43,10 @@ class GuardedStore:
         """See `Store`."""
         return self._guarded("read", self._store.read, keys)
 
+    async def read_head(self, key: str, size: int) -> bytes:
+        """See `Store`."""
+        return await self._guarded("read", self._store.read_head, key, size)
+
     async def top(self, key: str, count: int) -> list[tuple[int, float]]:
         """See `Store`."""
         return await self._guarded("top", self._store.top, key, count)

@@ -44,6 +44,10 @@ class Store(Protocol):
         """Return the values of `keys` in one round trip, None where there is none."""
         ...
 
+    async def read_head(self, key: str, size: int) -> bytes:
+        """Return the first `size` bytes of a value, fewer where it has fewer, none where there is none."""
+        ...
+
     async def top(self, key: str, count: int) -> list[tuple[int, float]]:
         """Return the first `count` (id, score) of a sorted set, highest score first."""
         ...

@@ -13,6 +13,7 @@ from recommender_api.recommendations.items import answer_of, explained, unexplai
 from recommender_api.recommendations.main_path import Answered, served_by
 from recommender_api.recommendations.query import Query
 from recommender_api.redis_store import GuardedStore
+from recommender_api.withdrawal import WithdrawnWatch
 
 # The longest answer has 100 items; filters may refuse as many again.
 REACH = 400
@@ -21,8 +22,9 @@ REACH = 400
 class TrendingPath:
     """The live counts first; a quiet hour is filled up with the bundle's trending list, then with what is popular."""
 
-    def __init__(self, store: GuardedStore, metrics: Metrics) -> None:
+    def __init__(self, store: GuardedStore, metrics: Metrics, withdrawn: WithdrawnWatch) -> None:
         self._store = store
+        self._withdrawn = withdrawn
         self._metrics = metrics
 
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> Answered:
@@ -32,7 +34,7 @@ class TrendingPath:
         self._metrics.stages.observe("read", budget.end_stage())
         budget.check("reading Redis")
         contents = arm.model.engine.contents
-        keep = query.filters.over(contents.catalogue)
+        keep = self._withdrawn.current.keep(contents.catalogue, query.filters.over(contents.catalogue))
         hot, live_scores = _hot(contents, counts, keep)
         hot, live_scores = hot[: query.limit], live_scores[: query.limit]
         rest = _rest(contents, timeframe, keep, hot)[: query.limit - len(hot)]

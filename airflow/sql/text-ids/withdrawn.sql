@@ -1,0 +1,5 @@
+-- What must not be shown any more, by its text id. feature-sync asks every minute: keep the query light.
+
+SELECT p.sku AS id
+FROM products AS p
+WHERE p.archived = 1  -- PostgreSQL, where the column is a boolean: WHERE p.archived

@@ -1,0 +1,115 @@
+"""HTTP of the withdrawals."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from contracts.ids import DatasetId, is_numeric_id
+from contracts.query_values import WholeNumber
+from contracts.text import TypedText
+from feature_sync.withdrawal.service import Withdrawals
+from feature_sync.withdrawal.table import MAX_REASON_CHARS, Source
+from servicekit.bearer import bearer_guard
+from servicekit.problems import problem_responses
+from servicekit.routing import ApiRouter
+
+MAX_ROWS = 10_000
+
+
+class WithdrawalRequest(BaseModel):
+    """Why a dataset is withdrawn."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[
+        Annotated[str, TypedText(MAX_REASON_CHARS)] | None, Field(examples=["Licence withdrawn by the provider"])
+    ] = None
+
+
+class WithdrawnDataset(BaseModel):
+    """A withdrawn dataset; one that both sources have withdrawn stands in the list twice."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    dataset_id: int
+    external_id: Annotated[str | None, Field(description="The dataset's id as text, where it is not a number")]
+    source: Annotated[
+        Source, Field(description="`operator`: by this API; `database`: deleted in the business database")
+    ]
+    reason: str | None
+    withdrawn_at: datetime
+
+
+class Withdrawal(WithdrawnDataset):
+    """What became of a withdrawal."""
+
+    published: Annotated[
+        bool,
+        Field(description="Redis holds it, and answers leave it out within two seconds; else as soon as Redis is back"),
+    ]
+
+
+class WithdrawnDatasets(BaseModel):
+    """The withdrawn datasets, latest first."""
+
+    total: Annotated[dict[Source, int], Field(description="How many each source has withdrawn")]
+    datasets: list[WithdrawnDataset]
+
+
+_ALREADY: dict[int | str, dict[str, Any]] = {200: {"model": Withdrawal, "description": "It was withdrawn already"}}
+
+AskedDataset = Annotated[DatasetId, Path(description="The dataset, by its number or its text; `/` is `%2F`")]
+
+
+def router(withdrawals: Withdrawals, token: SecretStr) -> ApiRouter:
+    """Return the routes."""
+    made = ApiRouter(tags=["withdrawal"])
+    guard = bearer_guard(token)
+
+    @made.get("/datasets/withdrawn", responses=problem_responses(401, 503), dependencies=guard)
+    async def list_withdrawn(
+        limit: Annotated[int, WholeNumber(1, MAX_ROWS), Query(description="At most so many")] = 1000,
+        offset: Annotated[int, WholeNumber(), Query(description="So many are passed over")] = 0,
+    ) -> WithdrawnDatasets:
+        """List the datasets that no answer shows: which, since when, by whom and why."""
+        rows = await withdrawals.rows(limit=limit, offset=offset)
+        return WithdrawnDatasets(
+            total=await withdrawals.count(), datasets=[WithdrawnDataset.model_validate(row) for row in rows]
+        )
+
+    @made.post(
+        "/datasets/{dataset_id:path}/withdraw",
+        status_code=201,
+        responses=_ALREADY | problem_responses(401, 404, 503),
+        dependencies=guard,
+    )
+    async def withdraw(
+        request: Request, response: Response, dataset_id: AskedDataset, body: WithdrawalRequest | None = None
+    ) -> Withdrawal:
+        """Take a dataset out of all answers, those of every fallback level included.
+
+        Withdrawing it again changes its reason, if one is given. Whether there is such a dataset is not asked.
+        """
+        text: str = request.path_params["dataset_id"]
+        external_id = None if is_numeric_id(text) else text
+        done = await withdrawals.withdraw(dataset_id, external_id, None if body is None else body.reason)
+        if not done.is_new:
+            response.status_code = 200
+        return Withdrawal.model_validate({**done.row._asdict(), "published": done.is_published})
+
+    @made.delete(
+        "/datasets/{dataset_id:path}/withdraw",
+        status_code=204,
+        responses=problem_responses(401, 404, 409, 503),
+        dependencies=guard,
+    )
+    async def restore(dataset_id: AskedDataset) -> None:
+        """Let answers show a dataset again; one that was not withdrawn stays as it is.
+
+        One that the business database has deleted has to be undeleted there: 409.
+        """
+        await withdrawals.restore(dataset_id)
+
+    return made

@@ -1,0 +1,107 @@
+"""The list in Redis, which the replicas poll: made to say what the table says, whatever becomes of either."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+
+import monitoring
+from contracts import redis_keys
+from contracts.withdrawn import MalformedListError, WithdrawnList
+from feature_sync.connections import REDIS_ERRORS, AnyRedis, RedisFaults
+from feature_sync.errors import WithdrawalsUnavailableError
+from feature_sync.events.log import SCHEMA
+from feature_sync.metrics import Metrics
+from feature_sync.withdrawal.table import WithdrawnTable
+
+_log = logging.getLogger(__name__)
+
+# How soon a list that Redis has lost, or could not take, is there again.
+RECONCILE_SECONDS = 2.0
+_OPERATION = "read_withdrawn"
+
+
+class WithdrawnPublisher:
+    """Writes the list whole, so that a reader sees the old one or the new one."""
+
+    def __init__(
+        self,
+        redis: AnyRedis,
+        faults: RedisFaults,
+        table: WithdrawnTable,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.published: int | None = None
+        self._redis = redis
+        self._faults = faults
+        self._table = table
+        self._metrics = metrics
+        self._clock = clock
+        self._sequence = 0
+        self._lock = asyncio.Lock()
+        self._table_is_away = False
+
+    async def publish(self) -> None:
+        """Make Redis hold what the table says; raises `WithdrawalsUnavailableError` or a Redis error."""
+        async with self._lock:
+            try:
+                with self._faults.reported():
+                    self.published = await self._publish()
+            except (WithdrawalsUnavailableError, *REDIS_ERRORS):
+                self.published = None
+                raise
+            self._metrics.withdrawn.set(self.published)
+
+    async def try_publish(self) -> bool:
+        """Do the same now if it can be done, and return whether it was; `step` goes on trying."""
+        try:
+            await self.publish()
+        except (WithdrawalsUnavailableError, *REDIS_ERRORS):
+            return False
+        return True
+
+    async def step(self) -> None:
+        """Reconcile; a fault is reported, and the next step tries again."""
+        try:
+            await self.publish()
+        except WithdrawalsUnavailableError as error:
+            self._table_is_away = True
+            monitoring.report(
+                "pipeline.database", error=error.__cause__ or error, database=SCHEMA, operation=_OPERATION
+            )
+        except REDIS_ERRORS:
+            return  # reported
+        else:
+            if self._table_is_away:
+                self._table_is_away = False
+                monitoring.recovered("pipeline.database", database=SCHEMA, operation=_OPERATION)
+
+    async def _publish(self) -> int:
+        """Write until Redis holds what the table says, and return how many datasets that is.
+
+        What was written is compared once more: another worker may have changed the table, and written, in between.
+        """
+        while True:
+            ids = await run_in_threadpool(self._table.ids)
+            current = await self._current()
+            if current is not None and current.holds(ids):
+                return len(ids)
+            before = max(self._sequence, 0 if current is None else current.sequence)
+            # By the clock, so that it goes on growing where Redis has lost the list and this process is a new one.
+            self._sequence = max(int(self._clock() * 1e6), before + 1)
+            await self._redis.set(redis_keys.WITHDRAWN, WithdrawnList.of(self._sequence, ids).pack())
+            _log.info("%d datasets are withdrawn", len(ids))
+
+    async def _current(self) -> WithdrawnList | None:
+        data: Any = await self._redis.get(redis_keys.WITHDRAWN)
+        if data is None:
+            return None
+        try:
+            return WithdrawnList.unpack(data)
+        except MalformedListError as error:
+            _log.warning("%s: it is written anew", error)
+            return None
