@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import httpx
 from bench.results import Goal, Result
 from native.waiting import wait_until
 from prove.services import SERVICES, running
+from prove.source_servers import in_mariadb, in_postgresql_views
 from testkit.redis_server import RedisServer
 
 _TOPICS = ("weather radar", "road traffic", "power grid", "retail prices", "air quality", "crop yields")
@@ -42,8 +44,8 @@ class Marketplace:
         return [name for name, of in self.datasets.items() if of == topic]
 
 
-# Brings a marketplace to where the pipeline reads it; returns the settings that say where.
-Source = Callable[[Marketplace, Path, dict[str, str]], Mapping[str, str]]
+# Brings a marketplace to where the pipeline reads it, and gives the settings that say where.
+Source = Callable[[Marketplace, Path], AbstractContextManager[Mapping[str, str]]]
 
 
 def prove(folder: Path, seed: int) -> list[Result]:
@@ -74,7 +76,8 @@ def make_marketplace(random: Random, end: datetime) -> Marketplace:
     return Marketplace(datasets, interactions)
 
 
-def load_csv(marketplace: Marketplace, folder: Path, environment: dict[str, str]) -> Mapping[str, str]:
+@contextmanager
+def in_csv(marketplace: Marketplace, folder: Path) -> Iterator[Mapping[str, str]]:
     """Import the marketplace from CSV files into a business database."""
     with (folder / "datasets.csv").open("w", encoding="utf-8", newline="") as file:
         rows = [(name, f"{topic} {number}", topic) for number, (name, topic) in enumerate(marketplace.datasets.items())]
@@ -83,11 +86,11 @@ def load_csv(marketplace: Marketplace, folder: Path, environment: dict[str, str]
         done = [(user, name, kind, ts.isoformat()) for user, name, kind, ts in marketplace.interactions]
         csv.writer(file).writerows([("user_id", "dataset_id", "type", "ts"), *done])
     settings = {"BUSINESS_DATABASE_URL": f"sqlite:///{folder}/business.db"}
-    _pipeline({**environment, **settings}, folder, "import", "--source", "csv", "--dir", str(folder))
-    return settings
+    _pipeline({**_environment(), **settings}, folder, "import", "--source", "csv", "--dir", str(folder))
+    yield settings
 
 
-SOURCES: dict[str, Source] = {"csv": load_csv}
+SOURCES: dict[str, Source] = {"csv": in_csv, "mariadb": in_mariadb, "postgresql-view": in_postgresql_views}
 
 
 def _prove_source(
@@ -95,7 +98,9 @@ def _prove_source(
 ) -> list[Result]:
     recommender, registry, sync, _ = SERVICES
     artifacts = {"ARTIFACT_URL": str(folder / "artifacts")}
+    began = time.monotonic()
     with (
+        source(marketplace, folder) as settings,
         running(registry, folder / "registry", redis_url, _TOKENS | artifacts) as registry_process,
         running(sync, folder / "sync", redis_url, _TOKENS | artifacts) as sync_process,
     ):
@@ -103,11 +108,8 @@ def _prove_source(
             "REGISTRY_URL": f"http://127.0.0.1:{registry_process.port}",
             "FEATURE_SYNC_URL": f"http://127.0.0.1:{sync_process.port}",
         }
-        environment = {"PATH": os.environ["PATH"], "ENVIRONMENT": "test"} | _TOKENS | artifacts | addresses
-        environment["DATABASE_URL"] = f"sqlite:///{folder / 'sync'}/recsys.db"
-        began = time.monotonic()
-        settings = source(marketplace, folder, environment)
-        _pipeline({**environment, **settings}, folder, "run")
+        log = {"DATABASE_URL": f"sqlite:///{folder / 'sync'}/recsys.db"}
+        _pipeline({**_environment(), **_TOKENS, **artifacts, **addresses, **log, **settings}, folder, "run")
         trained = time.monotonic() - began
         with (
             running(recommender, folder / "recommender", redis_url, _TOKENS | addresses) as process,
@@ -169,6 +171,10 @@ def _shown(api: httpx.Client, user: str) -> list[str]:
 
 def _share_of(topic: str, shown: list[str], marketplace: Marketplace) -> float:
     return sum(marketplace.datasets[name] == topic for name in shown) / max(1, len(shown))
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "ENVIRONMENT": "test"}
 
 
 def _pipeline(environment: Mapping[str, str], folder: Path, *arguments: str) -> None:
