@@ -1,14 +1,12 @@
-import re
 from typing import Annotated
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.query_values import MAX_WHOLE_NUMBER, Flag, ParameterText, WholeNumber
+from contracts.query_values import MAX_WHOLE_NUMBER, Flag, WholeNumber
 
 _NUMBERS: TypeAdapter[int] = TypeAdapter(Annotated[int, WholeNumber()])
 _FLAGS: TypeAdapter[bool] = TypeAdapter(Flag)
-_TEXTS: TypeAdapter[str] = TypeAdapter(Annotated[str, ParameterText(8)])
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("7", 7), (str(MAX_WHOLE_NUMBER), MAX_WHOLE_NUMBER)])
@@ -59,21 +57,4 @@ def test_nothing_else_is_a_flag(text: str) -> None:
 def test_they_stand_in_documents_as_what_they_are() -> None:
     limit: TypeAdapter[int | None] = TypeAdapter(Annotated[int, WholeNumber(1, 50)] | None)
     assert limit.json_schema() == {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 50}, {"type": "null"}]}
-    assert _TEXTS.json_schema() == {"type": "string", "maxLength": 8}
     assert _FLAGS.json_schema() == {"type": "boolean"}
-
-
-@pytest.mark.parametrize("text", ["", "a b", "天气", "ümlaut", "\N{FAMILY}", "\N{REPLACEMENT CHARACTER}"])
-def test_a_text_is_taken_as_it_is(text: str) -> None:
-    assert _TEXTS.validate_python(text) == text
-
-
-@pytest.mark.parametrize(("text", "named"), [("a\0", "U+0000"), ("\x1b[0m", "U+001B"), ("\x85", "U+0085")])
-def test_a_text_with_what_cant_be_stored_is_refused_by_name(text: str, named: str) -> None:
-    with pytest.raises(ValidationError, match=re.escape(named)):
-        _TEXTS.validate_python(text)
-
-
-def test_half_a_surrogate_pair_is_refused() -> None:
-    with pytest.raises(ValidationError):
-        _TEXTS.validate_python("\ud83d")

@@ -15,7 +15,6 @@ from pydantic_core import CoreSchema, core_schema
 MAX_WHOLE_NUMBER = 2**63 - 1
 
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
-_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # As the usual clients write a flag: JavaScript in small letters, Python with a capital one.
 _FLAGS = {"true": True, "True": True, "1": True, "false": False, "False": False, "0": False}
 
@@ -34,14 +33,6 @@ def parse_flag(text: str) -> bool:
     return _FLAGS[text]
 
 
-def check_parameter_text(text: str) -> str:
-    """Return a text that can be stored and shown on one line; raises `ValueError`."""
-    unusable = _UNUSABLE.search(text)
-    if unusable is not None:
-        raise ValueError(f"holds the character U+{ord(unusable[0]):04X}; write printable characters")
-    return text
-
-
 @dataclass(frozen=True)
 class WholeNumber:
     """For an `int`: a whole number within bounds."""
@@ -52,19 +43,6 @@ class WholeNumber:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """See pydantic."""
         return _parsed_by(parse_whole_number, core_schema.int_schema(ge=self.least, le=self.most))
-
-
-@dataclass(frozen=True)
-class ParameterText:
-    """For a `str`: free text."""
-
-    max_chars: int
-    min_chars: int = 0
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """See pydantic."""
-        bounded = core_schema.str_schema(min_length=self.min_chars or None, max_length=self.max_chars)
-        return _parsed_by(check_parameter_text, bounded)
 
 
 def _parsed_by(parse: Callable[[str], Any], schema: CoreSchema) -> CoreSchema:

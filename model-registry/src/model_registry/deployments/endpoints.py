@@ -8,7 +8,7 @@ from pydantic import AfterValidator, SecretStr
 from sqlalchemy import Row
 
 from contracts.person_names import MAX_HEADER_LENGTH, MAX_LENGTH, decode_name
-from contracts.query_values import ParameterText
+from contracts.text import TypedText
 from model_registry.deployments.replicas import Replicas
 from model_registry.deployments.schemas import (
     Active,
@@ -38,7 +38,7 @@ _DeployedBy = Annotated[
     # A CI job's variable that isn't set is no name, and no reason to refuse the deployment.
     AfterValidator(lambda header: decode_name(header) if header else None),
 ]
-_ReplicaId = Annotated[str, ParameterText(128, min_chars=1), Path(description="Name of the replica")]
+_ReplicaId = Annotated[str, TypedText(128, min_chars=1), Path(description="Name of the replica")]
 
 
 def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> ApiRouter:

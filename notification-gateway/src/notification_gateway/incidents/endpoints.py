@@ -7,7 +7,8 @@ from fastapi import Query
 from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import Connection, select
 
-from contracts.query_values import ParameterText, WholeNumber
+from contracts.query_values import WholeNumber
+from contracts.text import TypedText
 from notification_gateway.incidents.model import Incident
 from notification_gateway.incidents.queries import of_row
 from notification_gateway.outbox.model import NotificationState
@@ -19,7 +20,7 @@ from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
 _Id = Annotated[int, WholeNumber(1)]
-_Name = Annotated[str, ParameterText(128)]
+_Name = Annotated[str, TypedText(128)]
 
 
 class AlertNotification(BaseModel):

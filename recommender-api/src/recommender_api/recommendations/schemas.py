@@ -2,12 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from contracts.datasets import MAX_TAG_CHARS
 from contracts.ids import MAX_ID, DatasetId, UnusableIdError, UserIdText, hash_id, is_numeric_id, parse_id_text
 from contracts.prices import MAX_PRICE, parse_price
-from contracts.query_values import Flag, ParameterText, WholeNumber
+from contracts.query_values import Flag, WholeNumber
 from contracts.redis_keys import Timeframe
+from contracts.text import TypedText, normalize_tag
 from recommender_api.recommendations.errors import DegradeReason
 from recommender_api.recommendations.query import Filters
 
@@ -54,7 +56,7 @@ class Options(BaseModel):
         description="Dataset ids that must not be in the answer; repeat the parameter or separate by commas",
     )
     max_price: _Price | None = Field(None, description="No dataset that costs more")
-    tag: Annotated[str, ParameterText(64, min_chars=1)] | None = Field(
+    tag: Annotated[str, TypedText(MAX_TAG_CHARS, min_chars=1), AfterValidator(normalize_tag)] | None = Field(
         None, description="Only datasets with this tag, in any case"
     )
     explain: Flag = Field(False, description="Add to each item what its features contributed to its score")
