@@ -1,0 +1,74 @@
+"""What an earlier release left is still there after an upgrade, and what it had not finished is finished."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from alembic import command
+from alembic.config import Config
+from pydantic import SecretStr
+from redis import Redis
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.schema import CreateSchema
+
+import feature_sync
+from contracts import redis_keys
+from contracts.user_blob import LiveHistory
+from feature_sync.app import create_app
+from feature_sync.events.log import SCHEMA
+from feature_sync.settings import Settings
+from feature_sync.withdrawal.table import withdrawn_datasets
+from servicekit.database import open_database
+from testkit.serving import Served
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+# As the release before withdrawals wrote it.
+STREAM_ENTRY = (
+    f'{{"event_id":"waiting-1","type":"purchase","user_id":7,"dataset_id":12,"ts":"{NOW:%Y-%m-%dT%H:%M:%S}Z"}}'
+)
+
+
+def migrate_to(engine: Engine, revision: str) -> None:
+    with engine.begin() as connection:
+        if connection.dialect.name != "sqlite":
+            connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
+        config = Config()
+        config.set_main_option("script_location", str(Path(feature_sync.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        config.attributes["schema"] = SCHEMA
+        command.upgrade(config, revision)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+def test_an_upgrade_keeps_the_event_log_and_finishes_what_waits(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, plain: Redis
+) -> None:
+    url = f"sqlite:///{tmp_path}/recsys.db" if kind == "sqlite" else request.getfixturevalue("postgres_url")
+    engine = open_database(url, SCHEMA)
+    migrate_to(engine, "0002")
+    table = "behavior_events" if kind == "sqlite" else f"{SCHEMA}.behavior_events"
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                f"INSERT INTO {table} (event_id, type, user_id, dataset_id, ts, received_at) "
+                "VALUES ('logged-1', 'view', 7, 11, :at, :at)"
+            ),
+            {"at": NOW},
+        )
+    plain.xadd(redis_keys.EVENT_STREAM, {"event": STREAM_ENTRY})
+    settings = Settings(redis_url=SecretStr(redis_url), database_url=SecretStr(url), admin_token=SecretStr("the-token"))
+    with Served(create_app(settings)) as served, httpx.Client(base_url=served.url) as client:
+        deadline = time.monotonic() + 30
+        while plain.xlen(redis_keys.EVENT_STREAM) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert client.get("/health").json()["status"] == "healthy"
+    with engine.connect() as connection:
+        assert set(connection.execute(text(f"SELECT event_id FROM {table}")).scalars()) == {"logged-1", "waiting-1"}
+        columns = inspect(connection).get_columns("withdrawn_datasets", schema=None if kind == "sqlite" else SCHEMA)
+    assert {column["name"] for column in columns} == {column.name for column in withdrawn_datasets.columns}
+    engine.dispose()
+    blob = plain.get(redis_keys.live_history(7))
+    assert isinstance(blob, bytes)
+    assert LiveHistory.unpack(blob).history.ids.tolist() == [12]
