@@ -28,6 +28,12 @@ def test_what_is_within_the_bounds_is_read_as_it_is(value: Any) -> None:
     assert loads(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
+@pytest.mark.parametrize("body", [b'{"minutes": 5, "minutes": 500}', b'[{"a": {"b": 1, "\\u0062": 1}}]'])
+def test_a_field_that_is_given_twice_is_refused_however_it_is_written(body: bytes) -> None:
+    with pytest.raises(JsonError, match=r"^a field is given twice in one object$"):
+        loads(body)
+
+
 @pytest.mark.parametrize("depth", [1, 2, MAX_DEPTH - 1, MAX_DEPTH])
 def test_up_to_the_greatest_depth_is_taken(depth: int) -> None:
     loads(b"[" + b"[]," * 100 + b'"[[[[{{{{"]')

@@ -23,14 +23,22 @@ class JsonError(ValueError):
 
 
 def loads(body: bytes, *, max_bytes: int | None = None) -> Any:
-    """Return what a JSON document in UTF-8 holds; raises `JsonError` for everything else."""
+    """Return what a JSON document in UTF-8 holds; raises `JsonError` for everything else, and a field given twice."""
     check(body, max_bytes=max_bytes)
     try:
-        return json.loads(body.decode("utf-8-sig"))
+        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
         raise JsonError(f"not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise JsonError(f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # The parser would keep the last, a proxy or another language's parser perhaps the first.
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise JsonError("a field is given twice in one object")
+    return fields
 
 
 def check(body: bytes, *, max_bytes: int | None = None) -> None:
