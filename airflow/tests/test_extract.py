@@ -87,6 +87,11 @@ def test_the_users_own_sql_maps_another_schema(tmp_path: Path) -> None:
             "SELECT who AS user_id, what AS dataset_id, 'view' AS type, 'soon' AS ts FROM orders",
             "interactions.sql: column ts: 'soon': is neither ISO 8601",
         ),
+        (
+            "datasets.sql",
+            "SELECT code AS id, label AS title, code + 1 AS id FROM goods",
+            "datasets.sql: the result has id more than once; keep one",
+        ),
         ("users.sql", "SELECT id\nFROM nowhere", "users.sql:2: no such table: nowhere"),
         ("users.sql", "", "users.sql:1: holds no statement"),
         ("users.sql", "\n\nDELETE FROM people", "users.sql:3: begins with DELETE"),

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from functools import partial
@@ -94,6 +96,8 @@ class _Converter:
             raise InputError(
                 f"{statement.source}: the result lacks {', '.join(missing)}; it has {', '.join(result.columns)}"
             )
+        if repeated := sorted(_repeated(result.columns) & {*SCHEMAS[name].names}):
+            raise InputError(f"{statement.source}: the result has {', '.join(repeated)} more than once; keep one")
         for rows in result:
             yield self._batch(name, statement, result.columns, rows, zone)
 
@@ -122,6 +126,12 @@ class _Converter:
 
     def _notice(self, column: str, text: str) -> None:
         self.outside_calendar.setdefault(column, text)
+
+
+def _repeated(columns: list[str]) -> set[str]:
+    # As PostgreSQL names them in a subquery, and as SQLite does (`id`, `id:1`). MySQL refuses them itself.
+    counts = Counter(re.sub(r":[0-9]+$", "", column) for column in columns)
+    return {name for name, times in counts.items() if times > 1}
 
 
 def _write(path: Path, name: str, batches: Iterator[pa.RecordBatch]) -> int:
