@@ -50,6 +50,12 @@ def app(app: FastAPI) -> FastAPI:
     def upload(bundle: Annotated[UploadFile, File()], name: Annotated[str, Form()]) -> dict[str, Any]:
         return {"name": name, "size": bundle.size}
 
+    open_routes = ApiRouter()
+
+    @open_routes.get("/named/{name}")
+    def named(name: str) -> str:
+        return name
+
     pages = LenientRouter()
 
     @pages.post("/form", max_body_size=MAX_FORM_BYTES)
@@ -57,6 +63,7 @@ def app(app: FastAPI) -> FastAPI:
         return {"name": name}
 
     app.include_router(routes)
+    app.include_router(open_routes)
     app.include_router(pages)
     return app
 
@@ -169,6 +176,19 @@ def test_a_parameter_given_twice_or_unknown_is_named(
 def test_a_route_without_parameters_says_so(client: httpx.Client) -> None:
     errors = client.get("/known-error?limit=1").json()["errors"]
     assert errors == [{"field": "query.limit", "message": "unknown; there are none here"}]
+
+
+@pytest.mark.parametrize("path", ["/fine?limit=%ff", "/listed?limit=%ED%A0%BD", "/listed?exclude=1&exclude=%e4%bd"])
+def test_a_query_that_is_not_utf_8_is_refused(client: httpx.Client, path: str) -> None:
+    assert client.get(path, headers=TOKEN).status_code == 422
+
+
+@pytest.mark.parametrize("name", ["a%ff", "a%fe", "%ED%A0%BD", "%e4%bd"])
+def test_a_path_that_is_not_utf_8_names_nothing_else(client: httpx.Client, name: str) -> None:
+    refused = client.get(f"/named/{name}")
+    assert refused.status_code == 422
+    assert refused.json()["errors"] == [{"field": "path", "message": "holds percent-encoded bytes that are not UTF-8"}]
+    assert client.get("/named/%E5%BC%A0%EF%BF%BD").json() == "\u5f20\ufffd"
 
 
 def test_a_list_may_be_given_by_repeating_it(client: httpx.Client) -> None:

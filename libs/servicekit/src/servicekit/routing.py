@@ -6,6 +6,7 @@ first. What they then read is bounded, and JSON is checked before it is parsed.
 
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, get_origin
+from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Request, Response, params
 from fastapi.datastructures import DefaultPlaceholder
@@ -53,8 +54,10 @@ class BoundedRoute(APIRoute):
             for guard in guards:
                 guard.check(request.scope)
             length = check_length(request.scope, max_bytes)
-            if parameters is not None and request.scope["query_string"]:
-                _check_query(request, parameters)
+            if parameters is not None:
+                _check_encoding("path", request.scope.get("raw_path") or b"")
+                if request.scope["query_string"]:
+                    _check_query(request, parameters)
             if length == 0:
                 return await handle(request)
             receive = bounded(request.receive, max_bytes)
@@ -109,6 +112,17 @@ def _check_query(request: Request, parameters: dict[str, bool]) -> None:
         if name in seen and not may_repeat:
             raise invalid(f"query.{name}", "given twice")
         seen.add(name)
+    _check_encoding("query", request.scope["query_string"])
+
+
+def _check_encoding(part: str, raw: bytes) -> None:
+    # What isn't UTF-8 has been decoded to U+FFFD by now, and two different ids are one.
+    if b"%" not in raw:
+        return
+    try:
+        unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError as error:
+        raise invalid(part, "holds percent-encoded bytes that are not UTF-8") from error
 
 
 def _query_parameters(dependant: Dependant) -> dict[str, bool]:
