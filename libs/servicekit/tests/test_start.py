@@ -72,6 +72,15 @@ def test_unusable_settings_end_the_start_with_the_variables_name(collector: Stan
     assert _fingerprints(collector) == [["api", "startup_failed", "ValidationError"]]
 
 
+@pytest.mark.parametrize("value", ["8_000", " 8000", "8000 ", "+8000", "８０００", "8e999", "0x1f", "nan"])
+def test_a_number_is_read_by_its_grammar_whoever_reads_it(collector: StandIn, value: str) -> None:
+    for name in ("PORT", "SPOOL_MAX_DAYS"):
+        ended = _start(collector, **{name: value})
+        assert ended.returncode == 2, ended.stderr
+        assert f"  {name}: " in ended.stderr
+        assert "write a number in the digits 0 to 9" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

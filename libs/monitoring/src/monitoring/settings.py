@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sentry_sdk.utils import BadDsn, Dsn
 
 from contracts.access import HttpUrl, SecretLine, Token
+from contracts.setting_values import check_number
 from monitoring import catalogue
 
 
@@ -51,6 +52,11 @@ class MonitoringSettings(BaseSettings):
     ] = None
     spool_max_mb: Annotated[int, Field(ge=1, description="Size of one process's spool; past it the oldest go")] = 64
     spool_max_days: Annotated[float, Field(gt=0, description="Age past which undelivered events are dropped")] = 7
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_by_their_grammar(cls, value: object, info: ValidationInfo) -> object:
+        return check_number(cls.model_fields[info.field_name or ""], value)
 
     @field_validator("sentry_dsn")
     @classmethod

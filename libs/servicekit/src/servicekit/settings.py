@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.access import Host
+from contracts.setting_values import check_number
 
 DEVELOPMENT_SECRET = "insecure-development-secret"  # noqa: S105 - refused in production
 
@@ -30,6 +31,11 @@ class ServiceSettings(BaseSettings):
         return [
             value.get_secret_value() for value in values if isinstance(value, SecretStr) and value.get_secret_value()
         ]
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_by_their_grammar(cls, value: object, info: ValidationInfo) -> object:
+        return check_number(cls.model_fields[info.field_name or ""], value)
 
     @model_validator(mode="after")
     def _refuse_default_secrets(self) -> Self:
