@@ -174,6 +174,14 @@ LAUGHS = "".join(f"{name}: &{name} [{', '.join(['*' + known] * 10)}]\n" for know
         (RULE.replace("{condition}", "{? [a, b] : c}"), 6, "a key is a text"),
         (RULE.replace("{condition}", "{category: a, rate: '> " + "9" * 5000 + " per hour'}"), 6, "per hour"),
         ("defaults: {error: P1}\nescalation: {after_minutes: .nan, channels: [email]}\n", 2, "after_minutes"),
+        *(
+            (
+                f"defaults: {{error: P1}}\nescalation: {{after_minutes: {number}, channels: [email]}}\n",
+                2,
+                "digits 0 to 9",
+            )
+            for number in ("017", "1:30", "1_5", "0x1f", "0b11", "+15", "1_5.0", "1:30.5")
+        ),
         ("defaults: {error: P1}\nescalation: {after_minutes: 1e400, channels: [email]}\n", 2, "after_minutes"),
         ("- defaults\n", 1, "a policy is `defaults:` and `rules:`"),
         ("just a text\n", 1, "a policy is `defaults:` and `rules:`"),

@@ -17,6 +17,12 @@ _LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 _UNACCEPTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+# YAML 1.1 reads 017 as 15, 1:30 as 90 and 1_5 as 15; nobody who writes them means that.
+_INT = re.compile(r"0|-?[1-9][0-9]*")
+_ODD_FLOAT = re.compile(r"[_:]")
+_TAG = "tag:yaml.org,2002:"
+
+
 class UnreadableYamlError(ValueError):
     """The text can't be used; `line` counts from 1."""
 
@@ -45,11 +51,16 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         """Return the value of a node; raises `ConstructorError` for all that can be wrong with it."""
+        if (node.tag == f"{_TAG}int" and not _INT.fullmatch(node.value)) or (
+            node.tag == f"{_TAG}float" and _ODD_FLOAT.search(node.value)
+        ):
+            problem = "write a number in the digits 0 to 9, without separators or leading zero (put a text in quotes)"
+            raise ConstructorError(None, None, problem, node.start_mark)
         try:
             return super().construct_object(node, deep)
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
             # int(), float(), datetime() and a dictionary's look-up, called with what was written.
-            kind = node.tag.removeprefix("tag:yaml.org,2002:")
+            kind = node.tag.removeprefix(_TAG)
             problem = f"this can't be read as {kind} (put a text in quotes)"
             raise ConstructorError(None, None, problem, node.start_mark) from error
 
