@@ -17,7 +17,9 @@ from pydantic import ValidationError
 
 from notification_gateway.app import create_app
 from notification_gateway.retention import remove_old
+from notification_gateway.tables import incidents
 from notification_gateway.webhooks.replays import ReplayedError, once
+from notification_gateway.webhooks.sentry_hooks import signal_of
 from running_gateway import HOOK_SECRET, TOKEN, SteppedGateway, Watch, app_of, settings, signal
 from servicekit.bodies import MAX_BODY_BYTES
 from testkit.running_app import RunningApp
@@ -105,6 +107,39 @@ def test_the_resolved_hook_ends_the_incident(running: RunningApp, watch: Watch) 
     watch.forward(minutes=1)
     hook(running, watch, ISSUE | {"action": "resolved"})
     assert [alert["state"] for alert in alerts(running)] == ["resolved"]
+
+
+@pytest.mark.parametrize(("payload", "resource"), [(ISSUE, "issue"), (METRIC, "metric_alert")])
+def test_what_sentry_says_once_stays_open_until_it_says_that_it_is_over(
+    stepped: SteppedGateway, payload: Any, resource: str
+) -> None:
+    def say(action: str) -> None:
+        said = payload | {"action": action}
+        taken = signal_of(resource, said, json.dumps(said).encode(), "test", stepped.watch.now)
+        assert taken is not None
+        stepped.fire(taken)
+
+    say(payload["action"])
+    stepped.pass_time(hours=3)
+    assert [row["state"] for row in stepped.rows(incidents)] == ["open"]
+    say("resolved")
+    assert [(row["state"], row["resolution"]) for row in stepped.rows(incidents)] == [("resolved", "recovered")]
+
+
+def test_an_event_alert_whose_end_sentry_never_says_ends_by_quiet(stepped: SteppedGateway) -> None:
+    taken = signal_of("event_alert", event(fingerprint=None, issue_id="42", tags=None), b"", "test", stepped.watch.now)
+    assert taken is not None
+    stepped.fire(taken)
+    stepped.pass_time(minutes=15)
+    assert [row["resolution"] for row in stepped.rows(incidents)] == ["quiet"]
+
+
+@pytest.mark.parametrize("action", ["critical", "warning", "escalated", ""])
+def test_whatever_a_metric_alert_calls_it_all_but_its_end_is_an_alert(
+    running: RunningApp, watch: Watch, action: str
+) -> None:
+    assert hook(running, watch, METRIC | {"action": action}, resource="metric_alert").json()["accepted"] == 1
+    assert [alert["state"] for alert in alerts(running)] == ["open"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ from notification_gateway.storage import INCIDENTS, Storage, isolated
 
 # Its source says when it is over, and repeats itself only every few hours.
 SAID_BY_SOURCE = ("alertmanager.alert",)
+# Sentry says it of these, and says nothing more until then; of an event alert it says nothing at all.
+_SENTRY_POINT = "sentry.alert"
+_SAID_BY_SENTRY = (["sentry", "issue"], ["sentry", "metric_alert"])
 
 
 class QuietIncidents:
@@ -23,7 +26,11 @@ class QuietIncidents:
         """End what has been quiet; returns how many incidents that were."""
         now = self._clock()
         with self._storage.alone(INCIDENTS) as connection:
-            quiet = queries.quiet_since(connection, now, SAID_BY_SOURCE)
+            quiet = [
+                incident
+                for incident in queries.quiet_since(connection, now, SAID_BY_SOURCE)
+                if incident.monitoring_point != _SENTRY_POINT or incident.fingerprint[:2] not in _SAID_BY_SENTRY
+            ]
             for incident in quiet:
                 with isolated(connection, "quiet incidents"):
                     incident.resolve("quiet", now)

@@ -33,7 +33,6 @@ _LEVELS: Mapping[str, Level] = {
 }
 _ENDED = frozenset({"resolved", "ignored", "archived"})
 _ISSUE_ACTIONS = frozenset({"created", "unresolved"}) | _ENDED
-_METRIC_ACTIONS = frozenset({"critical", "warning", "resolved"})
 # What stands in a fingerprint for Sentry's own grouping.
 _DEFAULT = "{{ default }}"
 
@@ -138,7 +137,8 @@ def signal_of(resource: str, payload: object, body: bytes, environment: str, now
             message=issue.title,
             tags=_link(issue.web_url),
         )
-    if resource == "metric_alert" and action in _METRIC_ACTIONS:
+    if resource == "metric_alert":
+        # All but its end is an alert, in whatever words.
         data = _MetricHook.model_validate(payload).data
         return _signal(
             signal_id,
