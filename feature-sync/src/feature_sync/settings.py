@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 
 from contracts.access import SecretLine, SingleLine, Token
+from servicekit.database_urls import DatabaseUrl
 from servicekit.redis_urls import checked, parse
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
@@ -23,7 +24,7 @@ class Settings(ServiceSettings):
         AfterValidator(lambda url: SecretStr(checked(url.get_secret_value()))),
     ] = SecretStr("redis://127.0.0.1:6379/0")
     database_url: Annotated[
-        SecretLine, Field(description="SQLAlchemy URL; behaviour events are logged in the schema `events`")
+        DatabaseUrl, Field(description="SQLAlchemy URL; behaviour events are logged in the schema `events`")
     ] = SecretStr("sqlite:///recsys.db")
     business_database_url: Annotated[
         SecretLine,

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, insert, inspect, select
 
 from servicekit.database import UtcDateTime, migrate, open_database
+from servicekit.database_urls import parse_database_url
 
 _SCHEMA = "sample"
 _metadata = MetaData(schema=_SCHEMA)
@@ -67,3 +68,26 @@ def test_each_service_has_a_file_of_its_own_on_sqlite(tmp_path: Path, scripts: P
     opened.dispose()
     assert (tmp_path / "all.db.sample").exists()
     assert not (tmp_path / "all.db").exists()
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
+def test_a_url_of_postgresql_needs_no_driver_named(scheme: str) -> None:
+    url = parse_database_url(f"{scheme}://me:pw@127.0.0.1:5432/recsys")
+    assert (url.get_dialect().driver, url.port) == ("psycopg2", 5432)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "recsys.db",
+        "postgresql://me:hush@127.0.0.1:5_432/recsys",
+        "postgresql://me:hush@127.0.0.1: 5432/recsys",
+        "postgresql://me:hush@127.0.0.1:port/recsys",
+        "postgresql+psycopg://me:hush@127.0.0.1/recsys",
+        "mysql://me:hush@127.0.0.1/recsys",
+    ],
+)
+def test_a_url_that_no_service_can_use_is_refused_and_not_quoted(url: str) -> None:
+    with pytest.raises(ValueError, match=r"can't be read|digits 0 to 9|not taken") as refused:
+        parse_database_url(url)
+    assert "hush" not in str(refused.value)

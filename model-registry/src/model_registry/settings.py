@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from contracts.access import SecretLine, SingleLine, Token
+from contracts.access import SingleLine, Token
+from servicekit.database_urls import DatabaseUrl
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
 
@@ -13,7 +14,7 @@ class Settings(ServiceSettings):
 
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8001
     database_url: Annotated[
-        SecretLine, Field(description="SQLAlchemy URL; the tables live in the schema `registry`")
+        DatabaseUrl, Field(description="SQLAlchemy URL; the tables live in the schema `registry`")
     ] = SecretStr("sqlite:///recsys.db")
     artifact_url: Annotated[
         SingleLine, Field(description="Where bundles are kept: a folder, or `s3://bucket/prefix`")

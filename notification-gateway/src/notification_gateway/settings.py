@@ -17,6 +17,7 @@ from contracts.access import (
 )
 from notification_gateway.messages.language import Language
 from notification_gateway.weixin.channel import Form
+from servicekit.database_urls import DatabaseUrl
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
 _APP_FIELDS = ("weixin_corp_id", "weixin_corp_secret", "weixin_agent_id", "weixin_to_user")
@@ -28,7 +29,7 @@ class Settings(ServiceSettings):
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8003
 
     database_url: Annotated[
-        SecretLine, Field(description="Database of signals, incidents and deliveries (schema `gateway`)")
+        DatabaseUrl, Field(description="Database of signals, incidents and deliveries (schema `gateway`)")
     ] = SecretStr("sqlite:///recsys.db")
     alert_policy: Annotated[Path, Field(description="The policy file; read again when it changes")] = Path(
         "deploy/alerts.yaml"

@@ -8,8 +8,9 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, DateTime, Dialect, Engine, TypeDecorator, create_engine, event, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.schema import CreateSchema
+
+from servicekit.database_urls import parse_database_url
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -32,7 +33,7 @@ def open_database(url: str, schema: str) -> Engine:
 
     Declare tables with `MetaData(schema=schema)`; on SQLite the schema is translated away.
     """
-    target = make_url(url)
+    target = parse_database_url(url)
     if target.get_backend_name() == "sqlite":
         if target.database not in (None, "", ":memory:"):
             target = target.set(database=f"{target.database}.{schema}")
