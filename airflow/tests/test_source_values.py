@@ -160,7 +160,26 @@ def test_a_time_outside_of_the_calendar_is_one_bad_row_and_kept_as_it_was_writte
         (row,) = extracted(source_database, tmp_path, interactions=statement)["interactions"]
         assert row["ts"] == expected, expression
         noted = json.loads((tmp_path / "out" / OUTSIDE_CALENDAR).read_bytes())
-        assert list(noted) == ["interactions.ts"], expression
+        assert list(noted) == [f"interactions.ts.{'last' if expected == LAST else 'first'}"], expression
+
+
+@pytest.mark.parametrize(
+    ("expressions", "noted"),
+    [
+        (("'12026-01-01'", "'0000-00-00'"), {"last": "12026-01-01", "first": "0000-00-00"}),
+        (("9e999", "-9e999"), {"last": "inf", "first": "-inf"}),
+    ],
+)
+def test_each_end_of_the_calendar_has_an_example_of_its_own(
+    lite: str, tmp_path: Path, expressions: tuple[str, str], noted: dict[str, str]
+) -> None:
+    statement = " UNION ALL ".join(
+        f"SELECT 1 AS user_id, 1 AS dataset_id, 'view' AS type, {each} AS ts" for each in expressions
+    )
+    rows = extracted(lite, tmp_path, interactions=statement)["interactions"]
+    assert [row["ts"] for row in rows] == [LAST, FIRST]
+    found = json.loads((tmp_path / "out" / OUTSIDE_CALENDAR).read_bytes())
+    assert found == {f"interactions.ts.{end}": text for end, text in noted.items()}
 
 
 PRICES = {

@@ -23,7 +23,8 @@ from pipeline.extract.ids import IdReader, external_ids
 from pipeline.extract.moments import moment_column
 from pipeline.extract.values import UnusableValueError, Values, flag_column, price_column, text_column
 
-# Values outside of the calendar, one of each column, as the database wrote them: Parquet holds the calendar's ends.
+# Values outside of the calendar, one before and one past it of each column, as the database wrote them: Parquet holds
+# the calendar's ends.
 OUTSIDE_CALENDAR = "outside_calendar.json"
 _log = logging.getLogger(__name__)
 
@@ -124,8 +125,8 @@ class _Converter:
             return price_column(values)
         return flag_column(values) if pa.types.is_boolean(field.type) else text_column(values)
 
-    def _notice(self, column: str, text: str) -> None:
-        self.outside_calendar.setdefault(column, text)
+    def _notice(self, column: str, text: str, is_late: bool) -> None:
+        self.outside_calendar.setdefault(f"{column}.{'last' if is_late else 'first'}", text)
 
 
 def _repeated(columns: list[str]) -> set[str]:

@@ -21,8 +21,8 @@ from pipeline.extract.values import UnusableValueError, Values, kinds_of
 
 FIRST = datetime.min.replace(tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
-# Called with the text of a value outside of the calendar.
-Noticed = Callable[[str], None]
+# Called with the text of a value outside of the calendar, and whether it lies past the calendar's end.
+Noticed = Callable[[str, bool], None]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -97,10 +97,11 @@ def _from_text(text: str, zone: tzinfo, notice: Noticed) -> int:
     found = _DATE.fullmatch(text.strip())
     if infinite is None and found is None:
         raise UnusableValueError(text, str(unusable)) from unusable
-    notice(text)
-    if infinite is not None or found is None:
-        return _FIRST if infinite is None else infinite
-    is_late = int(found["year"]) > LAST.year and not found["sign"] and not found["before_christ"]
+    if found is None:
+        is_late = infinite == _LAST
+    else:
+        is_late = int(found["year"]) > LAST.year and not found["sign"] and not found["before_christ"]
+    notice(text, is_late)
     return _LAST if is_late else _FIRST
 
 
@@ -117,9 +118,11 @@ def _from_numbers(values: Values, notice: Noticed) -> pa.Array:
             )
         moments = np.where(finite, np.round(np.where(finite, seconds, 0) * 1e6), 0).astype(np.int64)
     nulls = np.array([value is None for value in values])
-    for place in np.flatnonzero(~finite & ~nulls)[:1]:
-        notice(str(values[int(place)]))
-    moments[~finite] = np.where(seconds[~finite] == math.inf, _LAST, _FIRST)
+    late = seconds == math.inf
+    for is_late, places in ((True, late), (False, ~finite & ~nulls & ~late)):
+        for place in np.flatnonzero(places)[:1]:
+            notice(str(values[int(place)]), is_late)
+    moments[~finite] = np.where(late[~finite], _LAST, _FIRST)
     moments[nulls] = _NULL
     return _array(moments)
 

@@ -61,7 +61,7 @@ class _Checking:
         value: object = rows[column][0].as_py()
         text = value.isoformat() if isinstance(value, datetime) else repr(value)
         if value in (FIRST, LAST):
-            text = self._outside_calendar.get(f"{table}.{column}", text)
+            text = self._outside_calendar.get(f"{table}.{column}.{'last' if value == LAST else 'first'}", text)
         return text if len(text) <= _EXAMPLE_CHARS else f"{text[:_EXAMPLE_CHARS]}…"
 
 
