@@ -240,13 +240,19 @@ def test_an_interrupt_ends_with_130(odd: OddServer) -> None:
     odd.missing = 1
     odd.held = True
     with subprocess.Popen(
-        [sys.executable, "-m", "model_registry.cli", "--url", odd.url, "status"], stderr=subprocess.PIPE
+        [sys.executable, "-m", "model_registry.cli", "--url", odd.url, "status"],
+        stderr=subprocess.PIPE,
+        # A shell that runs the tests in the background has it ignored, and a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
-        deadline = time.monotonic() + 30
-        while not odd.requests and time.monotonic() < deadline:
-            time.sleep(0.02)
-        running.send_signal(signal.SIGINT)
-        _, message = running.communicate(timeout=30)
+        try:
+            deadline = time.monotonic() + 30
+            while not odd.requests and time.monotonic() < deadline:
+                time.sleep(0.02)
+            running.send_signal(signal.SIGINT)
+            _, message = running.communicate(timeout=30)
+        finally:
+            running.kill()
     assert (running.returncode, message) == (130, b"registryctl: interrupted\n")
 
 

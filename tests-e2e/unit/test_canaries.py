@@ -119,14 +119,16 @@ def app() -> FastAPI:
     made = base_app("recsys-servicekit", "leaky", lifespan=_nothing_to_open, description="For tests.")
 
     @made.get("/unhandled")
-    def unhandled(request: Request) -> None:
+    def unhandled(request: Request, access_token: str) -> None:
+        del access_token
         for secret in CONFIGURED:
             monitoring.breadcrumb(f"asked with {secret}", category="http", header=[secret], deep={"token": secret})
         logging.getLogger("leaky").warning("headers %s", dict(request.headers), extra={"nested": {"all": CONFIGURED}})
         fail()
 
     @made.get("/reported")
-    def reported() -> None:
+    def reported(access_token: str) -> None:
+        del access_token
         try:
             fail()
         except ConnectionError as error:
