@@ -240,10 +240,9 @@ def test_an_interrupt_ends_with_130(odd: OddServer) -> None:
     odd.missing = 1
     odd.held = True
     with subprocess.Popen(
-        [sys.executable, "-m", "model_registry.cli", "--url", odd.url, "status"],
+        # A shell that runs the tests in the background ignores the signal, and its children would, too.
+        ["env", "--default-signal=INT", sys.executable, "-m", "model_registry.cli", "--url", odd.url, "status"],
         stderr=subprocess.PIPE,
-        # A shell that runs the tests in the background has it ignored, and a child would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         try:
             deadline = time.monotonic() + 30
