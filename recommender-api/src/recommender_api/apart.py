@@ -48,7 +48,8 @@ def _started() -> Popen[bytes]:
     """Start a process: in a quarter of a millisecond; asyncio takes five, and multiprocessing starts another beside."""
     process = Popen([sys.executable, "-P", "-m", "recommender_api.apart"], stdin=PIPE, stdout=PIPE)
     # From the outside, before it imports anything; `Popen` is still to collect it, so that the id is its own.
-    os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+    # A service that was started with less weight may not give more than its own.
+    os.setpriority(os.PRIO_PROCESS, process.pid, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     return process
 
 
