@@ -9,7 +9,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from servicekit.http_protocol import MOST_GATHERED_BYTES, HttpProtocol, _Gathering
+from servicekit import http_protocol
+from servicekit.http_protocol import MAX_HEAD_BYTES, MOST_GATHERED_BYTES, HttpProtocol, _Gathering
 
 
 class Recording(asyncio.Transport):
@@ -23,6 +24,9 @@ class Recording(asyncio.Transport):
         self.written.append(bytes(data))
 
     def is_closing(self) -> bool:
+        return False
+
+    def can_write_eof(self) -> bool:
         return False
 
     def close(self) -> None:
@@ -97,3 +101,65 @@ def test_requests_in_a_row_are_answered_in_their_order_and_the_connection_ends_a
     assert sorted(places) == places
     assert places[0] > 0
     assert received.endswith(b'{"limit":3}')
+
+
+@pytest.mark.parametrize(
+    ("begin", "part"),
+    [
+        (b"GET /fine HTTP/1.1\r\nX: ", b"a" * 65536),
+        (b"GET /fine HTTP/1.1\r\n", b"X: y\r\n" * 10_000),
+        (b"POST /fine HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"X: y\r\n" * 10_000),
+    ],
+    ids=["one long header", "many headers", "trailers"],
+)
+def test_a_head_or_trailers_without_end_are_refused_before_they_fill_the_memory(
+    client: httpx.Client, begin: bytes, part: bytes
+) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=5) as connection:
+        connection.sendall(begin)
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            connection.sendall(part * 1000)
+
+
+def test_a_long_head_is_answered_with_its_status() -> None:
+    async def ask() -> list[bytes]:
+        config = uvicorn.Config(_answer, log_config=None)
+        config.load()
+        transport = Recording()
+        protocol = HttpProtocol(config, ServerState(), {})
+        protocol.connection_made(transport)
+        protocol.data_received(b"GET / HTTP/1.1\r\nX: ")
+        protocol.data_received(b"a" * (MAX_HEAD_BYTES + 1))
+        await asyncio.sleep(0)
+        protocol.connection_lost(None)
+        return transport.written
+
+    (written,) = asyncio.run(ask())
+    assert written.startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_connection_whose_head_does_not_end_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait(sent: bytes) -> bool:
+        config = uvicorn.Config(_answer, log_config=None)
+        config.load()
+        transport = Recording()
+        closed = asyncio.Event()
+        monkeypatch.setattr(transport, "close", closed.set)
+        protocol = HttpProtocol(config, ServerState(), {})
+        protocol.connection_made(transport)
+        if sent:
+            protocol.data_received(sent)
+        try:
+            async with asyncio.timeout(0.2):
+                await closed.wait()
+        except TimeoutError:
+            return False
+        finally:
+            protocol.connection_lost(None)
+        return True
+
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.02)
+    assert asyncio.run(wait(b""))
+    assert asyncio.run(wait(b"GET / HTTP/1.1\r\nHost:"))
+    assert not asyncio.run(wait(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+    assert not asyncio.run(wait(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{"))

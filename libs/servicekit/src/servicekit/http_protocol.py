@@ -24,6 +24,13 @@ MOST_GATHERED_BYTES = 2**16
 # A client reads the answer to a body that was refused only when it stops sending. Closed at once, the connection would
 # be reset, and the answer lost: for so long, and up to so many bytes, what still comes is thrown away.
 LINGER_SECONDS = 1.0
+# What a request may have besides its body: the head, and what chunks are wrapped in, trailers among it. The parser
+# keeps all of it, at ten times its size, before anybody can ask for a token. A request's first read is not counted.
+MAX_HEAD_BYTES = 64 * 1024
+# A chunk of one byte comes in six.
+_OVERHEAD_PER_BODY_BYTE = 8
+# How long a client may take over a head; uvicorn waits for ever.
+HEAD_SECONDS = 30.0
 MAX_LINGER_BYTES = 2**20
 
 
@@ -45,10 +52,22 @@ class HttpProtocol(HttpToolsProtocol):
         # When the last answer of a shortcut was complete, on the loop's clock.
         self._idle_since = 0.0
         self._lingers = False
+        # The request that is coming in: whether its first read goes on, and the bytes of what is no body, and of its
+        # body, since.
+        self._is_new = self._in_head = False
+        self._overhead = self._body_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn itself
         """See `asyncio.Protocol`."""
         super().connection_made(cast("asyncio.Transport", _Gathering(transport, self.loop, self._linger)))
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        super().connection_lost(exc)
 
     def eof_received(self) -> None:
         """See `asyncio.Protocol`; the loop closes its own transport now, and knows nothing of what is gathered."""
@@ -66,13 +85,23 @@ class HttpProtocol(HttpToolsProtocol):
             if _ONE_TARGET.fullmatch(url) and self._is_taken(url, self._rest_headers):
                 return
         self._received = data
+        body_bytes = self._body_bytes
         super().data_received(data)
         self._received = b""
+        if not self._between_requests:
+            self._check_unfinished(len(data), body_bytes)
 
     def on_message_begin(self) -> None:
         """See `httptools`."""
         self._between_requests = False
+        self._is_new = self._in_head = True
+        self._overhead = self._body_bytes = 0
         super().on_message_begin()
+
+    def on_body(self, body: bytes) -> None:
+        """See `httptools`."""
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """See `httptools`."""
@@ -81,6 +110,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """See `httptools`."""
+        self._in_head = False
         parser = self.parser
         if (
             parser.get_method() != b"GET"
@@ -94,6 +124,30 @@ class HttpProtocol(HttpToolsProtocol):
         line, data = b"GET %b " % self.url, self._received
         if data.startswith(line) and data.find(_END) == len(data) - len(_END):
             self._rest, self._rest_headers = data[len(line) - 1 :], self.headers
+
+    def _check_unfinished(self, received: int, body_bytes: int) -> None:
+        """Refuse a request that goes on after a read with too much that is no body, or with a head that won't end."""
+        if self._is_new:
+            self._is_new = False
+            if self._in_head:
+                self._expect_head()
+            return
+        self._overhead += received - (self._body_bytes - body_bytes)
+        if self._overhead <= MAX_HEAD_BYTES + _OVERHEAD_PER_BODY_BYTE * self._body_bytes or self.transport.is_closing():
+            return
+        if self._in_head and (self.cycle is None or self.cycle.response_complete):
+            self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()
+
+    def _expect_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._end_of_patience)
+
+    def _end_of_patience(self) -> None:
+        """Close a connection whose first head, or the one that is coming in, is not complete."""
+        if self._in_head or self.cycle is None:
+            self.transport.close()
 
     def _linger(self) -> bool:
         """Close for writing alone if a request is still coming in; say so."""
