@@ -174,3 +174,46 @@ def test_a_manifest_that_is_not_json_says_so(folder: Path) -> None:
     (folder / "manifest.json").write_bytes(b"{\xff")
     with pytest.raises(MalformedManifestError, match=r"manifest\.json: document"):
         read_manifest(folder)
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    length = len(key) + len(value) + 3
+    length += len(str(length + len(str(length))))
+    return b"%d %b=%b\n" % (length, key, value)
+
+
+def _header(kind: bytes, content: bytes, size: int | None = None) -> bytes:
+    entry = tarfile.TarInfo("header")
+    entry.type, entry.size = kind, len(content) if size is None else size
+    return entry.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        _header(b"x", _record(b"path", b"a\0b")),
+        _header(b"x", _record(b"path", b"a/" * 1500 + b"b")),
+        _header(b"x", _record(b"GNU.sparse.map", b"a,b") + _record(b"GNU.sparse.size", b"10")),
+        _header(b"x", b"99999999999999999999999 a=b\n"),
+        _header(b"x", _record(b"a", b"b")) * 3000,
+        _header(b"x", bytes(2**20), 2**31),
+        _header(b"L", b"a" * 2**20, 2**31),
+    ],
+    ids=["NUL in a name", "deep", "sparse map", "record", "headers without end", "a bomb", "a name that is a bomb"],
+)
+def test_an_entry_with_an_impossible_header_is_refused(tmp_path: Path, header: bytes) -> None:
+    archive = tmp_path / "b.tar.gz"
+    archive.write_bytes(gzip.compress(header + _header(b"0", b"") + bytes(1024)))
+    with pytest.raises(MalformedBundleError):
+        unpack(archive, tmp_path)
+
+
+def test_a_manifest_that_is_a_folder_or_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").mkdir()
+    with pytest.raises(MalformedManifestError, match="is a folder"):
+        read_manifest(tmp_path)
+    (tmp_path / "manifest.json").rmdir()
+    with (tmp_path / "manifest.json").open("wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(MalformedManifestError, match="larger than"):
+        read_manifest(tmp_path)

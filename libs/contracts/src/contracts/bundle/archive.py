@@ -11,6 +11,7 @@ from contracts.checksums import files_below, verify_files
 
 MAX_UNPACKED_BYTES = 8 * 2**30
 MAX_FILES = 1000
+MAX_READ_BYTES = 2**20
 # A core's cache holds it, which is a third faster than a megabyte at once, and leaves memory to who answers meanwhile.
 _PIECE = 2**15
 
@@ -40,13 +41,26 @@ def unpack(archive: Path, folder: Path) -> BundleManifest:
     Raises `MalformedBundleError`, `MalformedManifestError` or `contracts.checksums.ChecksumError`.
     """
     try:
-        with tarfile.open(archive, mode="r:gz") as tar:
+        with _BoundedReads(archive) as unzipped, tarfile.open(fileobj=unzipped, mode="r:") as tar:
             _extract(tar, folder)
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except MalformedBundleError:
+        raise
+    # tarfile reads names, sizes and sparse maps as they come: what is odd in them has errors of its own.
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise MalformedBundleError(f"{archive.name}: not a readable .tar.gz: {error}") from error
     manifest = read_manifest(folder)
     verify_files(folder, manifest.files, besides=frozenset({MANIFEST}))
     return manifest
+
+
+class _BoundedReads(gzip.GzipFile):
+    """Gives no more at once than a file's content is read in: tarfile takes a long name or a comment whole."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """See `gzip.GzipFile`; raises `MalformedBundleError`."""
+        if size is None or not 0 <= size <= MAX_READ_BYTES:
+            raise MalformedBundleError(f"an entry's header is larger than {MAX_READ_BYTES} bytes")
+        return super().read(size)
 
 
 def _extract(tar: tarfile.TarFile, folder: Path) -> None:

@@ -9,6 +9,8 @@ from contracts.checksums import files_below, sha256_of
 from contracts.features import FEATURES
 
 MANIFEST = "manifest.json"
+# One of a thousand files has 100 kB.
+MAX_MANIFEST_BYTES = 16 * 2**20
 FORMAT = 1
 
 
@@ -66,7 +68,11 @@ def read_manifest(folder: Path) -> BundleManifest:
     """Read `manifest.json` below `folder`; raises `MalformedManifestError`."""
     path = folder / MANIFEST
     try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise MalformedManifestError(f"{MANIFEST}: larger than {MAX_MANIFEST_BYTES} bytes")
         return BundleManifest.model_validate_json(path.read_bytes())
+    except IsADirectoryError as error:
+        raise MalformedManifestError(f"{MANIFEST}: is a folder") from error
     except FileNotFoundError as error:
         raise MalformedManifestError(f"{MANIFEST}: missing") from error
     except ValidationError as error:
