@@ -216,6 +216,13 @@ async def test_what_another_wrote_or_damaged_is_written_anew(
         await publisher.step()
         assert _listed(plain) == [1]
     assert WithdrawnList.unpack(plain.get(redis_keys.WITHDRAWN)).sequence == 10**15 + 1  # type: ignore[arg-type]
+    plain.delete(redis_keys.WITHDRAWN)
+    plain.hset(redis_keys.WITHDRAWN, "another", "type")
+    await publisher.step()
+    assert _listed(plain) == [1]
+    plain.set(redis_keys.WITHDRAWN, WithdrawnList.of(2**64 - 1, [2]).pack())
+    await publisher.step()
+    assert _listed(plain) == [1]
 
 
 def test_the_business_database_and_an_operator_each_keep_their_own(table: WithdrawnTable) -> None:

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.ids import MAX_ID
-from contracts.withdrawn import HEAD_BYTES, MalformedListError, WithdrawnList
+from contracts.withdrawn import HEAD_BYTES, MAX_SEQUENCE, MalformedListError, WithdrawnList
 
 IDS = st.lists(st.integers(1, MAX_ID), max_size=30)
 
 
-@given(st.integers(0, 2**64 - 1), IDS)
+@given(st.integers(0, MAX_SEQUENCE), IDS)
 def test_a_list_survives_packing_in_order_and_each_id_once(sequence: int, ids: list[int]) -> None:
     read = WithdrawnList.unpack(WithdrawnList.of(sequence, ids).pack())
     assert (read.sequence, read.ids.tolist()) == (sequence, sorted(set(ids)))
@@ -35,3 +35,8 @@ def test_a_list_that_is_cut_or_changed_is_refused(ids: list[int], data: st.DataO
     if ids:
         with pytest.raises(MalformedListError):
             WithdrawnList.unpack(packed[:-1] + bytes([packed[-1] ^ 1]))
+
+
+def test_a_sequence_that_leaves_no_room_for_a_newer_list_is_refused() -> None:
+    with pytest.raises(MalformedListError, match="no time"):
+        WithdrawnList.unpack(WithdrawnList.of(2**64 - 1, [1]).pack())

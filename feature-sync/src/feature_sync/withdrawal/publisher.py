@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 import monitoring
 from contracts import redis_keys
 from contracts.withdrawn import MalformedListError, WithdrawnList
-from feature_sync.connections import REDIS_ERRORS, AnyRedis, RedisFaults
+from feature_sync.connections import REDIS_ERRORS, AnyRedis, RedisFaults, get_many
 from feature_sync.errors import WithdrawalsUnavailableError
 from feature_sync.events.log import SCHEMA
 from feature_sync.metrics import Metrics
@@ -97,7 +97,8 @@ class WithdrawnPublisher:
             _log.info("%d datasets are withdrawn", len(ids))
 
     async def _current(self) -> WithdrawnList | None:
-        data: Any = await self._redis.get(redis_keys.WITHDRAWN)
+        # GET of another type is an error; SET replaces it.
+        data: Any = (await get_many(self._redis, [redis_keys.WITHDRAWN]))[0]
         if data is None:
             return None
         try:

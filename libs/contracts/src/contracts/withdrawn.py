@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 _MARK = b"W1"
 _HEAD = struct.Struct("<2sQI16s")
 HEAD_BYTES = _HEAD.size
+# A sequence is a time in microseconds; above the calendar's end there would soon be none left for a newer list.
+MAX_SEQUENCE = 253_402_300_800_000_000
 
 
 class MalformedListError(ValueError):
@@ -53,6 +55,8 @@ class WithdrawnList:
         body = data[HEAD_BYTES:]
         if mark != _MARK or len(body) != 8 * count or digest != _digest(body):
             raise MalformedListError(f"not a list of withdrawn datasets: {mark!r}, {count} ids in {len(body)} bytes")
+        if sequence > MAX_SEQUENCE:
+            raise MalformedListError(f"the list of withdrawn datasets has the sequence {sequence}: it is no time")
         return cls(sequence, np.frombuffer(body, "<i8").astype(np.int64))
 
 
