@@ -71,6 +71,11 @@ def test_appending_to_a_live_history_counts_on_and_cuts_the_oldest() -> None:
     assert live.history.ids[[0, -1]].tolist() == [MAX_LIVE + 5, 6]
 
 
+def test_after_the_last_sequence_number_the_first_comes_again() -> None:
+    live = LiveHistory(2**64 - 1).append(np.array([1]), np.array([1000]), np.array([2], np.uint8))
+    assert LiveHistory.unpack(live.pack()).sequence == 0
+
+
 WHOLE = UserBlob(np.array([1.0, 2.0], np.float32), history([(1, 2, 3), (4, 5, 1)])).pack()
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 MAX_LONG_TERM = 200
 MAX_LIVE = 50
 MAX_SECONDS = 2**32 - 1
+MAX_SEQUENCE = 2**64 - 1
 
 _USER_HEAD = struct.Struct("<2sHH")
 _LIVE_HEAD = struct.Struct("<2sQH")
@@ -147,7 +148,8 @@ class LiveHistory:
         """
         if len(ts) and not (ts.min() >= 0 and ts.max() <= MAX_SECONDS):
             raise OverflowError("the time of an interaction lies outside of 1970 to 2106")
-        return type(self)(self.sequence + 1, self.history.merge(History(ids, ts, types), MAX_LIVE))
+        # A cached answer is current if it has the same sequence: 0 may follow on the last one that has room.
+        return type(self)((self.sequence + 1) & MAX_SEQUENCE, self.history.merge(History(ids, ts, types), MAX_LIVE))
 
     def pack(self) -> bytes:
         """Return the bytes stored under `redis_keys.live_history`."""
