@@ -355,6 +355,19 @@ async def test_an_entry_becomes_a_dead_letter_once_when_the_worker_dies_before_i
     assert len(case.dead()) == 1
 
 
+async def test_an_entry_of_thousands_of_fields_becomes_a_dead_letter_of_some_of_them(case: Case) -> None:
+    case.send([{f"field {number}": "x" for number in range(9000)}, _fields(1)])
+    await case.run_dry()
+    assert (len(case.dead()), case.in_live()) == (1, {1})
+
+
+async def test_another_type_in_the_place_of_the_dead_letters_costs_none(case: Case) -> None:
+    case.plain.set(redis_keys.DEAD_LETTERS, "foreign")
+    case.send([{"event": "no JSON"}, _fields(1)])
+    await case.run_dry()
+    assert (len(case.dead()), case.in_live()) == (1, {1})
+
+
 async def test_a_dead_letter_that_is_queued_again_is_processed(case: Case) -> None:
     _trigger(case, "NEW.dataset_id = 2", "22003")
     case.send([_fields(1), _fields(2)])

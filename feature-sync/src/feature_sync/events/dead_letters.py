@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from contracts import redis_keys
@@ -10,15 +11,20 @@ from feature_sync.events.entries import DeadLetter
 
 # Longer than a worker is down between the two steps that make an entry a dead letter.
 MARKER_SECONDS = 7 * 86_400
-# Of what can be no event in any case, the beginning tells enough.
+# Of what can be no event in any case, the beginning tells enough. Lua passes on some thousand arguments at most.
+MAX_FIELDS = 64
 MAX_FIELD_BYTES = 64 * 1024
 
 # KEYS: the dead letters, a marker of the entry. ARGV: the marker's life, how many are kept, then names and values.
 # Returns how many the newest one has pushed out. An entry that comes again, because the worker was killed before it
-# could acknowledge it, is not added twice.
+# could acknowledge it, is not added twice. The marker comes last: an entry that could not be added is tried again.
+# What is no stream is replaced: it would hold up every dead letter.
 _ADD = """
-if not redis.call('SET', KEYS[2], '', 'NX', 'EX', ARGV[1]) then return 0 end
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+local type = redis.call('TYPE', KEYS[1]).ok
+if type ~= 'stream' and type ~= 'none' then redis.call('DEL', KEYS[1]) end
 redis.call('XADD', KEYS[1], '*', unpack(ARGV, 3))
+redis.call('SET', KEYS[2], '', 'EX', ARGV[1])
 return redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[2])
 """
 _ENTRY, _REASON = b"entry", b"error"
@@ -53,7 +59,7 @@ class DeadLetters:
         """Add dead letters, each entry once; returns how many old ones were pushed out."""
         pushed_out = 0
         for letter in letters:
-            fields: dict[bytes, bytes] = {name: _cut(value) for name, value in letter.fields.items()}
+            fields = {_cut(name): _cut(value) for name, value in islice(letter.fields.items(), MAX_FIELDS)}
             fields |= {_ENTRY: letter.id, _REASON: letter.reason.encode()}
             pairs: list[Any] = [part for pair in fields.items() for part in pair]
             keys = (redis_keys.DEAD_LETTERS, redis_keys.dead_letter_marker(letter.id.decode()))
