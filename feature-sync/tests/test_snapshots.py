@@ -64,6 +64,24 @@ async def test_the_version_before_runs_out_after_a_grace_and_nothing_else_does(
     assert plain.ttl("somebody:else") == -1
 
 
+async def test_keys_and_a_pointer_that_are_no_text_stop_no_sync(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    plain.set(b"fs:\xff:u:{7}", "foreign")
+    plain.set(redis_keys.SNAPSHOT_POINTER, b"\xff")
+    assert await SnapshotSwitch(redis).active() == "\ufffd"
+    assert (await _run(redis, _snapshot(tmp_path, "v1"), redis_url)).state == "done"
+    assert plain.ttl(b"fs:\xff:u:{7}") > 0
+
+
+async def test_of_a_folder_that_is_no_snapshot_nothing_is_copied(
+    redis: AsyncRedis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.get", None)
+    job = await _run(redis, tmp_path, redis_url)
+    assert (job.state, job.error) == ("failed", f"{tmp_path}: manifest.json: missing")
+
+
 async def test_a_reader_never_sees_half_of_two(redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path) -> None:
     await _run(redis, _snapshot(tmp_path, "v1", mark=1), redis_url)
     snapshots = [_snapshot(tmp_path, f"v{number}", mark=number) for number in range(2, 6)]

@@ -9,7 +9,7 @@ import fsspec
 
 from contracts.checksums import ChecksumError
 from contracts.features import FEATURE_SCHEMA
-from contracts.snapshot import MalformedSnapshotError, SnapshotManifest, read_manifest
+from contracts.snapshot import MANIFEST, MalformedSnapshotError, SnapshotManifest, read_manifest
 from feature_sync.errors import UnusableSnapshotError
 
 
@@ -22,6 +22,9 @@ def fetched(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
             files, path = fsspec.url_to_fs(address)
             if not files.exists(path):
                 raise UnusableSnapshotError(f"{address}: there is no such folder")
+            # Before anything is copied: somebody may name a home folder, or the root.
+            if not files.exists(f"{path.rstrip('/')}/{MANIFEST}"):
+                raise UnusableSnapshotError(f"{address}: {MANIFEST}: missing")
             files.get(path.rstrip("/") + "/", str(folder) + "/", recursive=True)
             manifest = read_manifest(folder)
         except (MalformedSnapshotError, ChecksumError, OSError, ValueError, ImportError) as error:

@@ -33,7 +33,7 @@ class SnapshotSwitch:
     async def active(self) -> str | None:
         """Return the active version."""
         pointer: Any = await self._redis.get(redis_keys.SNAPSHOT_POINTER)
-        return None if pointer is None else pointer.decode()
+        return None if pointer is None else pointer.decode("utf-8", "replace")
 
     async def write(
         self, version: str, schema: str, batches: Iterable[list[tuple[int, bytes]]], progress: Progress
@@ -56,10 +56,10 @@ class SnapshotSwitch:
 
     async def retire_others(self, version: str) -> int:
         """Let every other version's keys run out, those of interrupted syncs included; return how many."""
-        mine = (redis_keys.user_features(version, 0)[:-1], redis_keys.snapshot_schema(version))
+        mine = (redis_keys.user_features(version, 0)[:-1].encode(), redis_keys.snapshot_schema(version).encode())
         retired = 0
         async for keys in self._snapshot_keys():
-            others = [key for key in keys if not key.decode().startswith(mine)]
+            others = [key for key in keys if not key.startswith(mine)]
             if others:
                 pipeline = self._redis.pipeline(transaction=False)
                 for key in others:
