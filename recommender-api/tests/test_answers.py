@@ -157,6 +157,15 @@ def test_live_counts_lead_the_trends(api: RunningApp, redis_client: redis.Redis)
     assert scores == sorted(scores, reverse=True)
 
 
+def test_foreign_members_and_infinite_counts_are_left_out_of_the_trends(
+    api: RunningApp, redis_client: redis.Redis
+) -> None:
+    redis_client.zadd(redis_keys.hot("1h"), {"nobody's": 9.0, "180": 4.5, "181": float("inf"), "-3": 2.0})
+    answer = api.ask("/hot/trending", timeframe="1h", limit=5)
+    assert (ids(answer)[0], answer["items"][0]["score"]) == (180, 1.0)
+    assert all(0 < item["score"] <= 1 for item in answer["items"])
+
+
 @pytest.mark.parametrize(
     ("path", "field"),
     [

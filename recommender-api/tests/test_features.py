@@ -107,3 +107,12 @@ async def test_while_redis_is_away_the_known_snapshot_stays() -> None:
     await watched.watch.poll()
     assert watched.watch.active is not None
     assert (watched.watch.active.version, watched.watch.active.usable) == ("v1", True)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("pointer", [b"\xff\xfe", b"v" * 70_000])
+async def test_a_pointer_that_can_be_no_version_is_none(pointer: bytes) -> None:
+    watched = Watched()
+    watched.redis.values[redis_keys.SNAPSHOT_POINTER] = pointer
+    await watched.watch.poll()
+    assert watched.watch.active is None

@@ -14,7 +14,7 @@ from contracts.user_blob import History, LiveHistory
 from contracts.withdrawn import HEAD_BYTES, WithdrawnList
 from ranking.testing import FIRST_DATASET_ID
 from recommender_api.models.serving import LoadedModel
-from recommender_api.recommendations.stored import Served, StoredAnswer
+from recommender_api.recommendations.stored import MalformedAnswerError, Served, StoredAnswer
 from recommender_api.redis_store import Address, Breaker, GuardedStore, MemoryStore, StoreUnavailableError
 from recommender_api.withdrawal import Withdrawn, WithdrawnFile, WithdrawnWatch
 from testkit.redis_server import RedisServer
@@ -304,3 +304,10 @@ def test_a_stored_answer_without_some_of_its_datasets_keeps_the_rest_as_it_was()
     rest = answer.without({2, 9})
     assert (rest.ids, rest.sequence, rest.snapshot) == ([1, 3], 4, "s1")
     assert rest.items == b'[{"dataset_id":1,"score":0.5},{"dataset_id":3,"score":0.00001}]'
+
+
+@pytest.mark.parametrize("items", [b"nonsense", b"[1]", b'[{"title":"no id"}]', b"null"])
+def test_a_stored_answer_that_is_no_answer_is_malformed_when_datasets_are_taken_out_of_it(items: bytes) -> None:
+    stored = StoredAnswer(Served("ranker", "1", "primary"), [101], items)
+    with pytest.raises(MalformedAnswerError):
+        StoredAnswer.unpack(stored.pack()).without({101})

@@ -9,6 +9,8 @@ from recommender_api.redis_store import GuardedStore, StoreError
 
 _log = logging.getLogger(__name__)
 
+MAX_VERSION_BYTES = 256
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -29,7 +31,7 @@ class SnapshotWatch:
         """Read the pointer; a fault is left to the requests to report."""
         try:
             (pointer,) = await self._store.read([redis_keys.SNAPSHOT_POINTER])
-            version = None if pointer is None else pointer.decode("ascii", "replace")
+            version = None if pointer is None else _version(pointer)
             if version is None:
                 self.active = None
             elif self.active is None or self.active.version != version:
@@ -37,6 +39,13 @@ class SnapshotWatch:
                 self.active = _snapshot(version, schema)
         except StoreError:
             return
+
+
+def _version(pointer: bytes) -> str | None:
+    """Return the version that a pointer names, None for what can be no version: cached answers hold it as text."""
+    if len(pointer) <= MAX_VERSION_BYTES and pointer.isascii():
+        return pointer.decode()
+    return None
 
 
 def _snapshot(version: str, schema: bytes | None) -> Snapshot:

@@ -60,8 +60,11 @@ class StoredAnswer(NamedTuple):
         return b"".join((head, served, snapshot, struct.pack(f"<{len(self.ids)}q", *self.ids), self.items))
 
     def without(self, ids: Collection[int]) -> "StoredAnswer":
-        """Return what is left of the answer without these datasets."""
-        items = [item for item in orjson.loads(self.items) if item["dataset_id"] not in ids]
+        """Return what is left of the answer without these datasets; raises `MalformedAnswerError`."""
+        try:
+            items = [item for item in orjson.loads(self.items) if item["dataset_id"] not in ids]
+        except (ValueError, TypeError, KeyError) as error:
+            raise MalformedAnswerError(f"not a stored answer: {error}") from error
         return self._replace(ids=[id_ for id_ in self.ids if id_ not in ids], items=orjson.dumps(items))
 
     @classmethod

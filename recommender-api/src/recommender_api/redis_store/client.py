@@ -4,7 +4,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from contracts import redis_keys
-from recommender_api.redis_store.commands import ADD_EVENTS, ADD_EXPOSURES, PUT, WRITE_BUDGET_SECONDS, Address
+from recommender_api.redis_store.commands import (
+    ADD_EVENTS,
+    ADD_EXPOSURES,
+    PUT,
+    WRITE_BUDGET_SECONDS,
+    Address,
+    parse_counts,
+)
 from recommender_api.redis_store.link import Command, Endpoint, Link, always
 from recommender_api.redis_store.port import SEEN_EVENT_SECONDS, NewEvent, Put, StoreRefusedError
 from recommender_api.redis_store.sentinels import Sentinels
@@ -45,7 +52,7 @@ class RedisStore:
         """See `Store`."""
         command = ("ZRANGE", key, 0, count - 1, "REV", "WITHSCORES")
         (found,) = await self._reads.call([command], self._budget)
-        return [(int(member), float(score)) for member, score in zip(found[::2], found[1::2], strict=True)]
+        return parse_counts(zip(found[::2], found[1::2], strict=True))
 
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
         """See `Store`."""

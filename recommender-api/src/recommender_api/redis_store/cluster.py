@@ -11,7 +11,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ClusterDownError, RedisClusterException, RedisError, ResponseError
 
 from contracts import redis_keys
-from recommender_api.redis_store.commands import ADD_EVENTS, ADD_EXPOSURES, WRITE_BUDGET_SECONDS, Address
+from recommender_api.redis_store.commands import (
+    ADD_EVENTS,
+    ADD_EXPOSURES,
+    WRITE_BUDGET_SECONDS,
+    Address,
+    parse_counts,
+)
 from recommender_api.redis_store.deadline import late
 from recommender_api.redis_store.port import (
     SEEN_EVENT_SECONDS,
@@ -65,7 +71,7 @@ class ClusterStore:
             found = await self._client.zrange(  # type: ignore[assignment]  # with scores these are pairs
                 key, 0, count - 1, desc=True, withscores=True
             )
-            return [(int(member), float(score)) for member, score in found]
+            return parse_counts(found)
 
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
         """See `Store`."""

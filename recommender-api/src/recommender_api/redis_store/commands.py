@@ -1,9 +1,12 @@
 """What both ways of speaking to Redis say."""
 
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 # Nobody's answer waits for a write, and a thousand events take Redis a few milliseconds.
 WRITE_BUDGET_SECONDS = 0.25
+_WHOLE_NUMBER = re.compile(rb"[1-9][0-9]{0,18}")
 
 # The mark comes after the event: an error in between counts an event twice (the log's primary key sees to that),
 # the other order would lose it.
@@ -34,6 +37,15 @@ end
 
 # One command for many entries: packing an XADD each costs the client ten times as much.
 ADD_EXPOSURES = "for i = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'exposures', ARGV[i]) end"
+
+
+def parse_counts(found: Iterable[tuple[bytes, bytes | float]]) -> list[tuple[int, float]]:
+    """Return the (id, score) of a sorted set; what somebody else put there is left out."""
+    pairs = list(found)
+    try:
+        return [(int(member), float(score)) for member, score in pairs]
+    except ValueError:
+        return [(int(member), float(score)) for member, score in pairs if _WHOLE_NUMBER.fullmatch(member)]
 
 
 class Address(NamedTuple):

@@ -1,5 +1,7 @@
 """The main path of `/hot/trending`."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,7 +58,10 @@ def _hot(
     contents: BundleContents, counts: list[tuple[int, float]], keep: Keep | None
 ) -> tuple[NDArray[np.int32], list[float]]:
     """Return the positions with live counts and their share of the highest count."""
-    known = [(id_, count) for id_, count in counts if count > 0 and contents.catalogue.position(id_) is not None]
+    # A share of an infinite count is no number.
+    known = [
+        (id_, count) for id_, count in counts if 0 < count < math.inf and contents.catalogue.position(id_) is not None
+    ]
     positions = contents.catalogue.positions(np.array([id_ for id_, _ in known], np.int64))
     shares = np.array([count for _, count in known]) / (known[0][1] if known else 1.0)
     if keep is not None and len(positions):
