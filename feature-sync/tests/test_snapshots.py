@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import random
 import signal
@@ -8,12 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 import monitoring.testing
 from contracts import redis_keys
+from contracts.checksums import sha256_of
 from contracts.features import FEATURE_SCHEMA
 from contracts.snapshot import write_snapshot
 from contracts.user_blob import History, UserBlob
@@ -72,6 +76,36 @@ async def test_keys_and_a_pointer_that_are_no_text_stop_no_sync(
     assert await SnapshotSwitch(redis).active() == "\ufffd"
     assert (await _run(redis, _snapshot(tmp_path, "v1"), redis_url)).state == "done"
     assert plain.ttl(b"fs:\xff:u:{7}") > 0
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pa.table({"user_id": ["7"], "blob": [_blob(1)]}),
+        pa.table({"user_id": [7], "blob": pa.array([None], pa.binary())}),
+        pa.table({"user_id": pa.array([None], pa.int64()), "blob": [_blob(1)]}),
+        pa.table({"user": [7]}),
+        None,
+    ],
+    ids=["ids are texts", "a blob is missing", "an id is missing", "other columns", "no Parquet"],
+)
+async def test_a_file_that_holds_no_users_fails_the_job_and_is_no_fault_of_the_service(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path, table: pa.Table | None
+) -> None:
+    folder = _snapshot(tmp_path, "v1", users=1)
+    file = folder / "users-00000.parquet"
+    if table is None:
+        file.write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    else:
+        pq.write_table(table, file)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["files"] = {file.name: sha256_of(file)}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    job = await _run(redis, folder, redis_url)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error.startswith("users-00000.parquet: ")
+    assert plain.get(redis_keys.SNAPSHOT_POINTER) is None
 
 
 async def test_of_a_folder_that_is_no_snapshot_nothing_is_copied(

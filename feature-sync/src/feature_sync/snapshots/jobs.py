@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 import monitoring
-from contracts.snapshot import iter_users
+from contracts.snapshot import MalformedSnapshotError, iter_users
 from feature_sync.connections import REDIS_ERRORS, RedisFaults
 from feature_sync.errors import UnknownJobError, UnusableSnapshotError
 from feature_sync.metrics import Metrics
@@ -23,7 +23,7 @@ from feature_sync.snapshots.switch import IncompleteSnapshotError, Progress, Sna
 _log = logging.getLogger(__name__)
 
 REMEMBERED = 100
-_FAILURES = (UnusableSnapshotError, IncompleteSnapshotError, *REDIS_ERRORS)
+_FAILURES = (UnusableSnapshotError, MalformedSnapshotError, IncompleteSnapshotError, *REDIS_ERRORS)
 
 
 class SyncJob(BaseModel):

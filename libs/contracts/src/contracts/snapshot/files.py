@@ -67,6 +67,9 @@ def iter_users(folder: Path, manifest: SnapshotManifest, batch_size: int = 1000)
     for name in sorted(manifest.files):
         try:
             for batch in pq.ParquetFile(folder / name).iter_batches(batch_size, columns=_SCHEMA.names):
+                if not batch.schema.equals(_SCHEMA) or batch["user_id"].null_count or batch["blob"].null_count:
+                    raise MalformedSnapshotError(f"{name}: not a user_id and a blob in every row")
                 yield list(zip(batch["user_id"].to_pylist(), batch["blob"].to_pylist(), strict=True))
-        except (pa.ArrowException, KeyError) as error:
+        # pyarrow has OSError for pages that are damaged.
+        except (pa.ArrowException, KeyError, OSError) as error:
             raise MalformedSnapshotError(f"{name}: {error}") from error
