@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 from contracts.ids import hash_id
 from pipeline.business.content import Content
 from pipeline.errors import InputError
+from pipeline.importers import parquet_files
+from pipeline.importers.bad_rows import BadRows, FileFaults
+from pipeline.importers.rows import DATASET_COLUMNS
 from pipeline.importers.sources import ImportOptions, find_source, read_source
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -418,6 +421,15 @@ def test_a_bad_row_of_parquet_is_named(tmp_path: Path, columns: Mapping[str, obj
         tmp_path, "interactions", {name: pa.array([], pa.string()) for name in ("user_id", "dataset_id", "type", "ts")}
     )
     assert message in "\n".join(faults(tmp_path, "parquet"))
+
+
+def test_a_text_that_stands_in_many_rows_of_parquet_is_held_once(tmp_path: Path) -> None:
+    table = pa.table({"id": [1, 2, 3], "title": ["the same", "the same", None], "price": [1.0, 1.0, 1.0]})
+    pq.write_table(table, tmp_path / "datasets.parquet")
+    faults = FileFaults("datasets.parquet", BadRows())
+    read = [row for _, row in parquet_files.rows(tmp_path / "datasets.parquet", "utf-8", DATASET_COLUMNS, faults)]
+    assert [row["title"] for row in read] == ["the same", "the same", None]
+    assert read[0]["title"] is read[1]["title"]
 
 
 def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
