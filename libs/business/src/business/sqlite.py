@@ -1,8 +1,11 @@
 """Reading an SQLite file."""
 
+import math
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
@@ -25,6 +28,8 @@ _OF_THE_SQL = frozenset(
 )
 _NEAR = re.compile(r'near "(?P<word>.+?)": |: (?:.*\.)?(?P<name>\w+)(?:\(\))?$')
 _PROBE = "recsys_probe"
+# About a millisecond.
+_INSTRUCTIONS_PER_LOOK = 100_000
 
 
 class SqliteDatabase(BusinessDatabase):
@@ -39,12 +44,36 @@ class SqliteDatabase(BusinessDatabase):
         self._connection = sqlite3.connect(
             f"file:{quote(str(path))}?mode=ro", uri=True, timeout=self._timeouts.lock, isolation_level=None
         )
+        self._due = math.inf
+        self._connection.set_progress_handler(self._is_late, _INSTRUCTIONS_PER_LOOK)
         self._connection.execute("PRAGMA query_only = ON")
         self._connection.execute("BEGIN")
 
     def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[str], Iterator[Rows]]:
-        cursor = self._connection.execute(statement.sql)
-        return [column[0] for column in cursor.description or ()], _fetch(cursor, batch_rows)
+        with self._timed():
+            cursor = self._connection.execute(statement.sql)
+        return [column[0] for column in cursor.description or ()], self._fetch(cursor, batch_rows)
+
+    def _fetch(self, cursor: sqlite3.Cursor, batch_rows: int) -> Iterator[Rows]:
+        while True:
+            with self._timed():
+                rows = cursor.fetchmany(batch_rows)
+            if not rows:
+                break
+            yield rows
+        cursor.close()
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Bound what SQLite works on within; it has no timeout of its own for that."""
+        self._due = time.monotonic() + self._timeouts.statement
+        try:
+            yield
+        finally:
+            self._due = math.inf
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._due
 
     def _close(self) -> None:
         self._connection.close()
@@ -73,9 +102,3 @@ class SqliteDatabase(BusinessDatabase):
                 if _PROBE in str(probed):
                     return token.start
         return tokens[0].start if tokens else None
-
-
-def _fetch(cursor: sqlite3.Cursor, batch_rows: int) -> Iterator[Rows]:
-    while rows := cursor.fetchmany(batch_rows):
-        yield rows
-    cursor.close()
