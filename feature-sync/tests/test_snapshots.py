@@ -108,6 +108,13 @@ async def test_a_file_that_holds_no_users_fails_the_job_and_is_no_fault_of_the_s
     assert plain.get(redis_keys.SNAPSHOT_POINTER) is None
 
 
+async def test_a_job_shows_no_password_of_its_address(redis: AsyncRedis, redis_url: str) -> None:
+    job = await _run(redis, "ftp://somebody:hunter2pw@127.0.0.1:1/snapshot", redis_url)
+    assert job.state == "failed"
+    assert "hunter2pw" not in job.model_dump_json()
+    assert "127.0.0.1:1/snapshot" in job.snapshot
+
+
 async def test_of_a_folder_that_is_no_snapshot_nothing_is_copied(
     redis: AsyncRedis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,16 +55,17 @@ class SyncJobs:
         self._metrics = metrics
         self._clock = clock
         self._jobs: OrderedDict[str, SyncJob] = OrderedDict()
-        # Each with the trace of the request that asked for it.
-        self._queue: asyncio.Queue[tuple[SyncJob, dict[str, str]]] = asyncio.Queue()
+        # Each with its address and the trace of the request that asked for it.
+        self._queue: asyncio.Queue[tuple[SyncJob, str, dict[str, str]]] = asyncio.Queue()
 
     def submit(self, snapshot: str) -> SyncJob:
         """Queue a sync and return its job."""
-        job = SyncJob(job=uuid4().hex, snapshot=snapshot, created_at=datetime.now(UTC))
+        # Anybody may ask what became of a job; an address may hold a password.
+        job = SyncJob(job=uuid4().hex, snapshot=monitoring.redacted(snapshot), created_at=datetime.now(UTC))
         self._jobs[job.job] = job
         while len(self._jobs) > REMEMBERED:
             self._jobs.popitem(last=False)
-        self._queue.put_nowait((job, monitoring.trace_headers()))
+        self._queue.put_nowait((job, snapshot, monitoring.trace_headers()))
         return job
 
     def get(self, job: str) -> SyncJob:
@@ -76,15 +77,15 @@ class SyncJobs:
 
     async def step(self) -> None:
         """Wait for a job and run it. What nobody foresaw fails the job as well, and is raised."""
-        job, trace = await self._queue.get()
+        job, address, trace = await self._queue.get()
         job.state = "running"
         began = self._clock()
         progress = Progress()
         try:
             with monitoring.transaction("sync", "snapshot", trace):
-                await self._sync(job, progress)
+                await self._sync(job, address, progress)
         except Exception as error:
-            job.error = str(error) or type(error).__name__
+            job.error = monitoring.redacted(str(error)) or type(error).__name__
             job.state = "failed"
             self._metrics.snapshots.labels("failed").inc()
             _report(error, progress)
@@ -101,8 +102,8 @@ class SyncJobs:
             self._metrics.seconds.set(job.seconds)
             _log.info("sync of %s: %s, %d users in %.1f s", job.snapshot, job.state, job.users, job.seconds)
 
-    async def _sync(self, job: SyncJob, progress: Progress) -> None:
-        fetching = fetched(job.snapshot)
+    async def _sync(self, job: SyncJob, address: str, progress: Progress) -> None:
+        fetching = fetched(address)
         folder, manifest = await run_in_threadpool(fetching.__enter__)
         try:
             job.version, job.total = manifest.version, manifest.rows
