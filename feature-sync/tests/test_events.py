@@ -149,6 +149,7 @@ def test_a_log_from_before_there_were_experiments_gets_their_column(event_log: E
     schema = "" if engine.dialect.name == "sqlite" else f"{SCHEMA}."
     with engine.begin() as connection:
         connection.execute(text(f"ALTER TABLE {schema}behavior_events DROP COLUMN experiment_variant"))
+        connection.execute(text(f"DROP TABLE {schema}withdrawn_datasets"))
         connection.execute(text(f"UPDATE {schema}alembic_version SET version_num = '0001'"))
     migrate(engine, SCHEMA, MIGRATIONS)
     event_log.add([_event(1, experiment_variant="control")])
