@@ -177,7 +177,7 @@ def test_only_future_rows_stop_the_run(tmp_path: Path) -> None:
 
 def test_an_example_outside_of_the_calendar_is_shown_as_the_database_wrote_it(tmp_path: Path) -> None:
     extracted, cleaned = folders(tmp_path, interactions=[interaction(0, ts=datetime(1, 1, 1, tzinfo=UTC))])
-    (extracted / OUTSIDE_CALENDAR).write_text('{"interactions.ts": "0044-03-15 BC"}', encoding="utf-8")
+    (extracted / OUTSIDE_CALENDAR).write_text('{"interactions.ts.first": "0044-03-15 BC"}', encoding="utf-8")
     (finding,) = clean(extracted, cleaned, NOW)
     assert finding.details == (
         "1 of 401 interactions lie before 1970-01-02 by `ts`, such as 0044-03-15 BC; they are left out; "
