@@ -1,12 +1,13 @@
 """The catalogue keeps its promise: 24 points, their fingerprints and levels; more may join, none leaves."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from monitoring import catalogue
-from monitoring.catalogue import Catalogue
+from monitoring.catalogue import ALERT_PREFIX, Catalogue
 
 PROMISE = {
     "redis.connection_failed": ("warning", "redis connection_failed"),
@@ -71,3 +72,29 @@ def test_the_promised_the_joined_and_the_own_points_are_apart() -> None:
 def test_faults_of_background_work_have_a_point_of_their_own() -> None:
     point = catalogue.load_joined().by_id()["api.background_failed"]
     assert (point.level, point.fingerprint) == ("error", ("api", "background", "<loop>", "<exception>"))
+
+
+def test_every_point_says_how_its_incident_ends() -> None:
+    ends = {point.id: point.ends for point in catalogue.load_all()}
+    by_recovery = {point_id for point_id, ending in ends.items() if ending == "by_recovery"}
+    assert by_recovery >= {
+        *(point_id for point_id in ends if point_id.startswith(("redis.", "weixin.", "pipeline.", "airflow."))),
+        "model.deployment_failed", "model.source_not_found", "api.startup_failed",
+    }  # fmt: skip
+    assert {ends[point_id] for point_id in ends if point_id.startswith("fallback.")} == {"by_quiet"}
+    assert ends["model.registry_parse_failed"] == ends["api.unhandled"] == ends["api.similar_failed"] == "by_quiet"
+
+
+def test_what_a_point_explains_exists_and_does_not_explain_it() -> None:
+    points = catalogue.load_all().by_id()
+    rules = (Path(__file__).parents[3] / "deploy" / "prometheus" / "rules.yml").read_text(encoding="utf-8")
+    for point in points.values():
+        for symptom in point.explains:
+            if symptom.startswith(ALERT_PREFIX):
+                assert f"alert: {symptom.removeprefix(ALERT_PREFIX)}\n" in rules
+            else:
+                assert point.id not in points[symptom].explains
+
+
+def test_every_point_has_its_chinese_text() -> None:
+    assert catalogue.load_chinese().keys() == catalogue.load_all().by_id().keys()

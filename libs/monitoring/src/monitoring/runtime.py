@@ -121,16 +121,15 @@ class Runtime:
             )
 
         self._emit_repeats(partial(self._coalescer.end, over))
-        ended = {key[2] for key in list(self._fired) if over(key)}
         for key in [key for key in list(self._fired) if over(key)]:
             self._fired.pop(key, None)
         if self._signals is None:
             return
         at = self._now()
         composed = compose(seen, Span(1, at, at, ()), service=self._service, redactor=self.redactor)
-        for fingerprint in ended or {tuple(ANY if part is None else part for part in wanted)}:
-            redacted = tuple(self.redactor.text(part) for part in fingerprint)
-            self._signals.recovered(replace(composed, fingerprint=redacted, message=f"{point_id}: recovered"))
+        # Also what another process fired: the same step of another run, another replica.
+        fingerprint = tuple(ANY if part is None else self.redactor.text(part) for part in wanted)
+        self._signals.recovered(replace(composed, fingerprint=fingerprint, message=f"{point_id}: recovered"))
 
     def counts(self) -> dict[str, int]:
         """Return what has become of reports, events and signals."""

@@ -1,10 +1,7 @@
-"""What is known of a monitoring point: its name and first action, in Chinese (here) and English (the catalogue)."""
+"""What is known of a monitoring point: its name and first action, in Chinese and English, from the catalogue."""
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-
-import yaml
 
 from monitoring import catalogue
 
@@ -21,9 +18,9 @@ class PointText:
 @cache
 def point_texts() -> dict[str, PointText]:
     """Return the texts by monitoring point."""
-    chinese = yaml.safe_load(files(__package__).joinpath("points.zh.yaml").read_text(encoding="utf-8"))
+    chinese = catalogue.load_chinese()
     return {
-        point.id: PointText(chinese[point.id]["name"], chinese[point.id]["first"], point.runbook.do)
+        point.id: PointText(chinese[point.id].name, chinese[point.id].first, point.runbook.do)
         for point in catalogue.load_all()
     }
 

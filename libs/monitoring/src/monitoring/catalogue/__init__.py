@@ -1,13 +1,13 @@
 """The catalogue of monitoring points: the files beside this one, read and checked.
 
 `points.yaml` holds the 24 that the product promises, `joined_points.yaml` what has joined them since, and
-`own_points.yaml` what monitoring reports about itself.
+`own_points.yaml` what monitoring reports about itself; `points.zh.yaml` holds the Chinese texts of all.
 """
 
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,6 +16,10 @@ Level = Literal["error", "warning", "info"]
 Component = Literal["redis", "model", "fallback", "pipeline", "weixin", "api", "airflow", "gateway", "monitoring"]
 
 EXCEPTION_PART = "exception"
+# How an incident ends: its service says that it works again; nothing for a quarter of an hour; its source says so.
+Ending = Literal["by_recovery", "by_quiet", "by_source"]
+# An alert of Alertmanager that a point explains is named by this and its alertname.
+ALERT_PREFIX = "alertmanager/"
 
 
 class Runbook(BaseModel):
@@ -48,6 +52,11 @@ class Point(BaseModel):
     level_by: LevelBy | None = None
     fingerprint: Annotated[tuple[str, ...], Field(min_length=2)]
     category: Annotated[str, Field(min_length=1, max_length=64)]
+    ends: Ending
+    # Tags that name a run, a deployment or another episode: an open incident is told again for a new one.
+    episode: tuple[str, ...] = ()
+    # Points that are symptoms of this one, and alerts of Alertmanager (`alertmanager/<alertname>`).
+    explains: tuple[str, ...] = ()
     when: str
     tags: tuple[str, ...]
     breadcrumbs: tuple[str, ...] = ()
@@ -68,6 +77,15 @@ class Point(BaseModel):
 def open_part(part: str) -> str | None:
     """Return the name inside `<name>`, or None for a part that stands as it is."""
     return part[1:-1] if part.startswith("<") and part.endswith(">") else None
+
+
+class ChineseText(BaseModel):
+    """A point's name in Chinese, and what to do first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(min_length=2)]
+    first: Annotated[str, Field(min_length=8)]
 
 
 class Catalogue(BaseModel):
@@ -124,6 +142,15 @@ def load_all() -> Catalogue:
     return Catalogue(points=(*load_reported(), *load_own()))
 
 
+@cache
+def load_chinese() -> Mapping[str, ChineseText]:
+    """Return the Chinese texts by point."""
+    return {point_id: ChineseText.model_validate(text) for point_id, text in _load("points.zh.yaml").items()}
+
+
 def _read(name: str) -> Catalogue:
-    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
-    return Catalogue.model_validate(yaml.safe_load(text))
+    return Catalogue.model_validate(_load(name))
+
+
+def _load(name: str) -> Any:
+    return yaml.safe_load(files(__package__).joinpath(name).read_text(encoding="utf-8"))
