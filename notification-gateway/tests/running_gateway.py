@@ -104,8 +104,9 @@ class SteppedGateway:
     def pass_time(self, **time: float) -> None:
         """Move the clock and do what time brings."""
         self.watch.forward(**time)
-        self.gateway.quiet.resolve()
+        self.gateway.expiry.resolve()
         self.gateway.escalation.escalate()
+        self.gateway.reminders.remind()
         self.gateway.summaries.close_due()
 
     def rows(self, table: Table) -> list[dict[str, Any]]:

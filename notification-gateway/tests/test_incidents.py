@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from monitoring import catalogue
 from notification_gateway.silences import queries as silences
 from notification_gateway.silences.model import Matcher
 from notification_gateway.tables import incidents, notifications, signals, summary_entries
@@ -63,7 +64,6 @@ def test_a_recovery_of_something_else_ends_nothing(stepped: SteppedGateway) -> N
     stepped.fire(signal())
     stepped.watch.forward(minutes=1)
     recovered(stepped, "model", "source_not_found")
-    recovered(stepped, service="feature-sync")
     recovered(stepped, environment="staging")
     assert [row["state"] for row in stepped.rows(incidents)] == ["open"]
 
@@ -82,8 +82,50 @@ def test_a_star_in_a_recovery_stands_for_any_value_of_that_part(stepped: Stepped
     }
 
 
-def test_fifteen_quiet_minutes_end_an_incident(stepped: SteppedGateway) -> None:
-    stepped.fire(signal())
+def test_a_recovery_ends_the_incident_of_another_service_or_run(stepped: SteppedGateway) -> None:
+    step = ("pipeline", "train", "MemoryError")
+    stepped.fire(signal(step, monitoring_point="pipeline.critical_step_failed", service="pipeline"))
+    stepped.watch.forward(minutes=1)
+    recovered(stepped, "pipeline", "train", "*", monitoring_point="pipeline.critical_step_failed", service="airflow")
+    (incident,) = stepped.rows(incidents)
+    assert (incident["state"], incident["closed_by"]) == ("resolved", "airflow")
+
+
+def test_that_one_service_is_up_does_not_end_the_failed_start_of_another(stepped: SteppedGateway) -> None:
+    failed = ("api", "startup_failed", "ValueError")
+    stepped.fire(signal(failed, monitoring_point="api.startup_failed", service="model-registry"))
+    stepped.watch.forward(minutes=1)
+    up = {"monitoring_point": "api.startup_failed"}
+    recovered(stepped, "api", "startup_failed", "*", service="feature-sync", **up)
+    assert [row["state"] for row in stepped.rows(incidents)] == ["open"]
+    recovered(stepped, "api", "startup_failed", "*", service="model-registry", **up)
+    assert [row["state"] for row in stepped.rows(incidents)] == ["resolved"]
+
+
+def test_a_recovery_that_another_service_saw_is_told_only_when_nothing_contradicts_it(stepped: SteppedGateway) -> None:
+    stepped.fire(signal(service="recommender-api"))
+    stepped.watch.forward(minutes=1)
+    recovered(stepped)
+    stepped.watch.forward(seconds=60)
+    stepped.fire(signal(at=stepped.watch.now, service="recommender-api"))
+    assert [row["state"] for row in stepped.rows(incidents)] == ["open"]
+    assert kinds(stepped) == [("opened", "weixin", "pending")]
+
+
+def test_a_recovery_that_comes_after_a_newer_failure_ends_nothing(stepped: SteppedGateway) -> None:
+    before = stepped.watch.now
+    stepped.fire(signal(at=before))
+    stepped.watch.forward(minutes=5)
+    stepped.fire(signal(at=stepped.watch.now))
+    stepped.fire(signal(at=before + timedelta(minutes=2), kind="recovered"))
+    assert [row["state"] for row in stepped.rows(incidents)] == ["open"]
+
+
+QUIET_POINT = ("airflow", "daily", "train")
+
+
+def test_fifteen_quiet_minutes_end_an_incident_of_a_point_that_ends_so(stepped: SteppedGateway) -> None:
+    stepped.fire(signal(QUIET_POINT))
     stepped.pass_time(minutes=14, seconds=59)
     assert [row["state"] for row in stepped.rows(incidents)] == ["open"]
     stepped.pass_time(seconds=1)
@@ -91,10 +133,18 @@ def test_fifteen_quiet_minutes_end_an_incident(stepped: SteppedGateway) -> None:
     assert kinds(stepped)[-1] == ("resolved", "weixin", "pending")
 
 
+@pytest.mark.parametrize("point", [point.id for point in catalogue.load_all() if point.ends == "by_recovery"])
+def test_silence_is_no_recovery(stepped: SteppedGateway, point: str) -> None:
+    stepped.fire(signal(tuple(point.split(".")), monitoring_point=point))
+    stepped.pass_time(hours=23)
+    assert [row["state"] for row in stepped.rows(incidents)] == ["open"]
+    assert "resolved" not in [kind for kind, _, _ in kinds(stepped)]
+
+
 def test_a_repeat_keeps_an_incident_from_going_quiet(stepped: SteppedGateway) -> None:
-    stepped.fire(signal())
+    stepped.fire(signal(QUIET_POINT))
     stepped.pass_time(minutes=14)
-    stepped.fire(signal(at=stepped.watch.now))
+    stepped.fire(signal(QUIET_POINT, at=stepped.watch.now))
     stepped.pass_time(minutes=14)
     assert [row["state"] for row in stepped.rows(incidents)] == ["open"]
 

@@ -10,7 +10,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.responses import Response
 
 from notification_gateway import health
-from notification_gateway.acknowledgements import endpoints as acknowledgements
+from notification_gateway.actions import endpoints as actions
+from notification_gateway.actions import pages as action_pages
+from notification_gateway.actions.service import IncidentNotFoundError, IncidentStateError
 from notification_gateway.dashboard import changes as dashboard_changes
 from notification_gateway.dashboard import endpoints as dashboard
 from notification_gateway.dashboard.session import Sessions
@@ -45,9 +47,12 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.exception_handler(DBAPIError)(_database_failed)
     app.exception_handler(PoolTimeoutError)(_database_failed)
     app.exception_handler(UnstorableError)(_unstorable)
+    app.exception_handler(IncidentNotFoundError)(_not_found)
+    app.exception_handler(IncidentStateError)(_conflict)
     app.include_router(signals.router(gateway.intake, settings.gateway_token, gateway.metrics))
     app.include_router(incidents.router(gateway.storage))
-    app.include_router(acknowledgements.router(gateway.acknowledgements, gateway.links, settings.admin_token, clock))
+    app.include_router(actions.router(gateway.actions, gateway.storage, settings.admin_token))
+    app.include_router(action_pages.router(gateway.actions, gateway.links, clock))
     app.include_router(silences.router(gateway.storage, settings.admin_token, clock))
     app.include_router(notify.router(gateway.storage, settings.gateway_token, clock, gateway.wake))
     app.include_router(
@@ -57,7 +62,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
         sentry.router(gateway.intake, settings.sentry_webhook_secret, settings.environment, clock, gateway.metrics)
     )
     sessions = Sessions(settings.admin_token)
-    app.include_router(dashboard_changes.router(gateway.storage, sessions, gateway.acknowledgements, clock))
+    app.include_router(dashboard_changes.router(gateway.storage, sessions, gateway.actions, clock))
     app.include_router(dashboard.router(gateway.storage, gateway.page, sessions, clock))
     app.include_router(health.router(gateway))
     return app
@@ -71,3 +76,11 @@ async def _database_failed(request: Request, error: Exception) -> Response:
 
 async def _unstorable(request: Request, error: Exception) -> Response:
     return answer(request, 422, f"The request {error}. Nothing was stored.")
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    return answer(request, 404, str(error))
+
+
+async def _conflict(request: Request, error: Exception) -> Response:
+    return answer(request, 409, str(error))

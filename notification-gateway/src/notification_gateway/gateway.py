@@ -8,15 +8,17 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from notification_gateway import channels
-from notification_gateway.acknowledgements.service import Acknowledgements
+from notification_gateway.actions.service import IncidentActions
 from notification_gateway.dashboard.page import Page
 from notification_gateway.dashboard.panels import Panels
 from notification_gateway.dashboard.sources import Prometheus, Registry, Source
 from notification_gateway.delivery.witness import DeliveryWitness
 from notification_gateway.delivery.worker import DeliveryLoop
 from notification_gateway.incidents.escalation import Escalation
-from notification_gateway.incidents.quiet import QuietIncidents
-from notification_gateway.incidents.telling import Telling
+from notification_gateway.incidents.expiry import IncidentExpiry
+from notification_gateway.incidents.notifier import IncidentNotifier
+from notification_gateway.incidents.reminders import Reminders
+from notification_gateway.incidents.timeline import EVERY_ENVIRONMENT, StackChange, add_stack_changes
 from notification_gateway.messages.composer import Composer
 from notification_gateway.messages.links import Links
 from notification_gateway.metrics import Metrics
@@ -59,8 +61,8 @@ class Gateway:
             settings.collector_url, settings.runbook_url, settings.gateway_public_url, settings.admin_token
         )
         self.composer = Composer(zone, settings.alert_language, self.links)
-        self._telling = Telling(self.composer, self._periods.start)
-        self.intake = Intake(self.storage, self._policy_in_use, self._telling, clock, self.wake)
+        self.notifier = IncidentNotifier(self.composer, self._periods.start)
+        self.intake = Intake(self.storage, self._policy_in_use, self.notifier, clock, self.wake)
         self.weixin = channels.weixin(settings, clock)
         self.email = channels.email(settings)
         self.witnesses = {
@@ -70,9 +72,10 @@ class Gateway:
         self.policy_file: PolicyFile | None = None
         self._own_signals = own_signals
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.quiet = QuietIncidents(self.storage, self._telling, clock)
-        self.escalation = Escalation(self.storage, self._policy_in_use, self._telling, clock, self.wake)
-        self.acknowledgements = Acknowledgements(self.storage, clock)
+        self.expiry = IncidentExpiry(self.storage, self.notifier, clock)
+        self.reminders = Reminders(self.storage, self._policy_in_use, self.notifier, clock, self.wake)
+        self.escalation = Escalation(self.storage, self._policy_in_use, self.notifier, clock, self.wake)
+        self.actions = IncidentActions(self.storage, self.notifier, clock, self.wake)
         self.prometheus = Source(settings.prometheus_url, clock)
         self.registry = Source(settings.registry_url, clock)
         self.page = Page(
@@ -150,7 +153,8 @@ class Gateway:
             loops.add(name, partial(asyncio.to_thread, run), interval=seconds)
 
         chore("policy", self._refresh_policy, POLICY_SECONDS)
-        chore("quiet incidents", self.quiet.resolve, TIME_SECONDS)
+        chore("incident expiry", self.expiry.resolve, TIME_SECONDS)
+        chore("reminders", self.reminders.remind, TIME_SECONDS)
         chore("escalation", self.escalation.escalate, TIME_SECONDS)
         chore("summaries", self.summaries.close_due, TIME_SECONDS)
         chore("retention", self._remove_old, RETENTION_SECONDS)
@@ -159,8 +163,11 @@ class Gateway:
         return loops
 
     def _refresh_policy(self) -> None:
-        if self.policy_file is not None:
-            self.policy_file.refresh()
+        edit = None if self.policy_file is None else self.policy_file.refresh()
+        if edit is not None:
+            change = StackChange(self.clock(), "policy", self.settings.alert_policy.name, edit)
+            with self.storage.writing() as connection:
+                add_stack_changes(connection, EVERY_ENVIRONMENT, [change])
 
     def _remove_old(self) -> None:
         remove_old(self.storage, self.clock(), timedelta(days=self.settings.retention_days))

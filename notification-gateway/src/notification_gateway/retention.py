@@ -5,7 +5,16 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete
 
 from notification_gateway.storage import Storage
-from notification_gateway.tables import digests, hooks, incidents, notifications, occurrence_minutes, signals, silences
+from notification_gateway.tables import (
+    digests,
+    hooks,
+    incidents,
+    notifications,
+    occurrence_minutes,
+    signals,
+    silences,
+    stack_changes,
+)
 
 # Rates look back a day at most.
 MINUTES_KEPT = timedelta(days=8)
@@ -16,6 +25,7 @@ def remove_old(storage: Storage, now: datetime, kept: timedelta) -> None:
     before = now - kept
     with storage.writing() as connection:
         connection.execute(delete(signals).where(signals.c.received_at < before))
+        connection.execute(delete(stack_changes).where(stack_changes.c.at < before))
         connection.execute(delete(hooks).where(hooks.c.received_at < before))
         connection.execute(delete(incidents).where(incidents.c.state == "resolved", incidents.c.resolved_at < before))
         connection.execute(

@@ -38,7 +38,7 @@ incidents = Table(
     Column("rule", StoredText(128)),
     Column("reason", StoredLongText, nullable=False),
     Column("state", String(16), nullable=False, comment="open or resolved"),
-    Column("resolution", String(16), comment="recovered or quiet"),
+    Column("resolution", String(16), comment="recovered, quiet, closed, false_alarm or abandoned"),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("first_seen", UtcDateTime, nullable=False),
     Column("last_seen", UtcDateTime, nullable=False),
@@ -55,6 +55,13 @@ incidents = Table(
     Column("acknowledged_at", UtcDateTime),
     Column("acknowledged_by", StoredText(128)),
     Column("escalated_at", UtcDateTime),
+    Column("last_notified_at", UtcDateTime, comment="when somebody was told last, at once or in a summary"),
+    Column("episode", StoredText(256), nullable=False, server_default="", comment="the run, deployment or start"),
+    Column("assignee", StoredText(128)),
+    Column("parent_id", _Id, comment="the incident that explains this one"),
+    Column("grouped_by", StoredText(128), comment="who put it under its parent; null: the catalogue"),
+    Column("closed_by", StoredText(128)),
+    Index("ix_incidents_parent", "parent_id"),
     Index("ix_incidents_key", "key", "id"),
     Index("ix_incidents_state", "state", "last_signal_at"),
     Index(
@@ -64,6 +71,30 @@ incidents = Table(
         sqlite_where=text("state = 'open'"),
         postgresql_where=text("state = 'open'"),
     ),
+)
+
+incident_changes = Table(
+    "incident_changes",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("incident_id", ForeignKey(incidents.c.id, ondelete="CASCADE"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(16), nullable=False, comment="opened, acknowledged, resolved …"),
+    Column("actor", StoredText(128), nullable=False, comment="who did it; empty: the gateway"),
+    Column("detail", StoredLongText, nullable=False),
+    Index("ix_incident_changes_incident", "incident_id"),
+)
+
+stack_changes = Table(
+    "stack_changes",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(16), nullable=False, comment="deployment, run or policy"),
+    Column("environment", StoredText(64), nullable=False),
+    Column("subject", StoredText(256), nullable=False),
+    Column("detail", StoredLongText, nullable=False),
+    Index("ix_stack_changes_at", "at"),
 )
 
 signals = Table(
@@ -105,7 +136,9 @@ notifications = Table(
     Column("id", _Id, primary_key=True),
     Column("dedupe_key", String(200), nullable=False, unique=True),
     Column("incident_id", ForeignKey(incidents.c.id, ondelete="CASCADE")),
-    Column("kind", String(16), nullable=False, comment="opened, escalated, resolved, summary or notify"),
+    Column(
+        "kind", String(16), nullable=False, comment="opened, repeated, reminded, escalated, resolved, summary or notify"
+    ),
     Column("channel", String(16), nullable=False),
     Column("urgency", Integer, nullable=False, comment="0 goes first"),
     Column("notice", StoredJson, nullable=False),

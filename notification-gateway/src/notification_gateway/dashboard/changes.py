@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from contracts.query_values import WholeNumber
 from contracts.text import TypedText
-from notification_gateway.acknowledgements.service import Acknowledgements
+from notification_gateway.actions.service import IncidentActions
 from notification_gateway.dashboard import session
 from notification_gateway.dashboard.session import SessionGuard, Sessions
 from notification_gateway.silences import queries as silences
@@ -46,7 +46,7 @@ class SilenceForm(BaseModel):
 
 
 def router(
-    storage: Storage, sessions: Sessions, acknowledgements: Acknowledgements, clock: Callable[[], datetime]
+    storage: Storage, sessions: Sessions, actions: IncidentActions, clock: Callable[[], datetime]
 ) -> LenientRouter:
     """Return the routes."""
     routes = LenientRouter(prefix="/dashboard", include_in_schema=False)
@@ -74,7 +74,7 @@ def router(
         by: Annotated[_By, Form()],
         back: Annotated[str, Form()] = "",
     ) -> Response:
-        acknowledgements.acknowledge(incident_id, by)
+        actions.acknowledge(incident_id, by)
         return _back(back)
 
     @routes.post("/silences", dependencies=guard, max_body_size=MAX_FORM_BYTES)

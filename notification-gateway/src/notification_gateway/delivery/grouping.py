@@ -13,7 +13,7 @@ from notification_gateway.policy.model import Channel
 # Fewer are read better one by one, and each has its own links.
 STORM = 6
 MAX_MEMBERS = 500
-_KINDS: tuple[Kind, ...] = ("opened", "resolved")
+_KINDS: tuple[Kind, ...] = ("opened", "repeated", "reminded", "resolved")
 
 # Writes one notice for many of a kind.
 Group = Callable[[Kind, Sequence[Notice]], Notice]

@@ -1,11 +1,22 @@
 """The incidents that a batch of signals touches; knows no database."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from contracts.signals import AlertSignal
 from notification_gateway.incidents.model import Incident, incident_key
 from notification_gateway.policy.evaluation import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """What a fired signal did to its incident: began it, opened it again, or began another episode of it."""
+
+    incident: Incident
+    opened: bool = False
+    reopened: bool = False
+    new_episode: bool = False
 
 
 class IncidentBook:
@@ -17,31 +28,44 @@ class IncidentBook:
 
     @property
     def changed(self) -> list[Incident]:
-        """The incidents that a signal has changed."""
+        """The incidents that have changed."""
         return list(self._changed.values())
 
-    def know(self, incidents: Iterable[Incident]) -> None:
-        """Add incidents that a recovery may end."""
+    @property
+    def incidents(self) -> list[Incident]:
+        """All incidents that are loaded."""
+        return list(self._newest.values())
+
+    def load(self, incidents: Iterable[Incident]) -> None:
+        """Add incidents that a recovery may end, or that may explain others."""
         for incident in incidents:
             self._newest.setdefault(incident.key, incident)
 
-    def fired(self, signal: AlertSignal, decision: Decision, now: datetime) -> tuple[Incident, bool]:
-        """Return the signal's incident, and whether it was over and began again."""
+    def by_id(self, incident_id: int) -> Incident | None:
+        """Return a loaded incident, or None."""
+        return next((each for each in self._newest.values() if each.id == incident_id), None)
+
+    def mark_changed(self, incident: Incident) -> None:
+        """Have an incident stored again."""
+        self._changed[id(incident)] = incident
+
+    def fired(self, signal: AlertSignal, decision: Decision, now: datetime) -> Firing:
+        """Count a signal into its incident, or begin one."""
         key = incident_key(signal.environment, signal.service, signal.fingerprint)
         incident = self._newest.get(key)
-        was_over = incident is not None and incident.state == "resolved"
         if incident is None or not incident.takes(signal, now):
-            incident, was_over = Incident.opened_by(signal, decision, now), False
-            self._newest[key] = incident
-        else:
-            incident.add(signal, decision, now)
-        self._changed[id(incident)] = incident
-        return incident, was_over and incident.state == "open"
+            incident = self._newest[key] = Incident.opened_by(signal, decision, now)
+            self.mark_changed(incident)
+            return Firing(incident, opened=True)
+        was_resolved = incident.state == "resolved"
+        new_episode = incident.add(signal, decision, now)
+        self.mark_changed(incident)
+        return Firing(incident, reopened=was_resolved and incident.state == "open", new_episode=new_episode)
 
     def recovered(self, signal: AlertSignal, now: datetime) -> list[Incident]:
         """End the open incidents that the recovery names, and return them."""
         ended = [each for each in self._newest.values() if each.state == "open" and each.ended_by(signal)]
         for incident in ended:
-            incident.resolve("recovered", now, signal.last_seen)
-            self._changed[id(incident)] = incident
+            incident.recover(signal, now)
+            self.mark_changed(incident)
         return ended

@@ -1,22 +1,23 @@
-"""GET /alerts."""
+"""GET /alerts and GET /alerts/{id}."""
 
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Path, Query
 from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import Connection, select
 
 from contracts.query_values import WholeNumber
 from contracts.text import TypedText
-from notification_gateway.incidents.model import Incident
+from notification_gateway.incidents import queries, timeline
+from notification_gateway.incidents.model import Incident, Resolution
 from notification_gateway.incidents.queries import of_row
 from notification_gateway.outbox.model import NotificationState
 from notification_gateway.policy.model import Priority
 from notification_gateway.storage import Storage
 from notification_gateway.tables import incidents, notifications
 from notification_gateway.unreadable import report_row
-from servicekit.problems import problem_responses
+from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
 
 _Id = Annotated[int, WholeNumber(1)]
@@ -40,7 +41,10 @@ class Alert(BaseModel):
 
     id: int
     state: Literal["open", "resolved"]
-    resolution: Annotated[Literal["recovered", "quiet"] | None, Field(description="How it ended")]
+    resolution: Annotated[Resolution | None, Field(description="How it ended")]
+    closed_by: Annotated[
+        str | None, Field(description="The person who closed it, or the other service that saw the recovery")
+    ]
     priority: Priority
     rule: Annotated[str | None, Field(description="The policy's rule; null: the default of its level")]
     reason: str
@@ -62,8 +66,39 @@ class Alert(BaseModel):
     acknowledged_at: datetime | None
     acknowledged_by: Annotated[str | None, Field(description="Who takes care of it")]
     escalated_at: Annotated[datetime | None, Field(description="When it was told of again, because nobody did")]
+    assignee: Annotated[str | None, Field(description="Who is to take care of it")]
+    parent_id: Annotated[int | None, Field(description="The incident that explains it, or that it was put under")]
+    grouped_by: Annotated[str | None, Field(description="Who put it there; null: the catalogue's `explains`")]
+    episode: Annotated[str, Field(description="The run, deployment or start that fired it last")]
+    last_notified_at: Annotated[datetime | None, Field(description="When people were notified last")]
     silence_id: Annotated[int | None, Field(description="The silence that covers it")]
     notifications: list[AlertNotification]
+
+
+class TimelineEntry(BaseModel):
+    """What happened to an incident; an empty `actor` is the gateway itself."""
+
+    at: datetime
+    kind: Annotated[str, Field(examples=["acknowledged"])]
+    actor: str
+    detail: str
+
+
+class StackEntry(BaseModel):
+    """What changed in the stack in the hour before the incident."""
+
+    at: datetime
+    kind: Annotated[str, Field(description="deployment, run or policy")]
+    subject: Annotated[str, Field(examples=["ranker 12"])]
+    detail: str
+
+
+class AlertDetail(Alert):
+    """An incident with its timeline, what stands under it, and what changed before it."""
+
+    timeline: list[TimelineEntry]
+    children: Annotated[list[int], Field(description="Ids of the incidents under this one")]
+    changes_before: list[StackEntry]
 
 
 class AlertPage(BaseModel):
@@ -77,10 +112,17 @@ def router(storage: Storage) -> ApiRouter:
     """Return the route."""
     routes = ApiRouter(tags=["alerts"])
 
+    @routes.get("/alerts/{incident_id}", responses=problem_responses(404, 503))
+    def get_alert(incident_id: Annotated[_Id, Path(description="The incident's id")]) -> AlertDetail:
+        """Show an incident with its timeline."""
+        return detail_of(storage, incident_id)
+
     @routes.get("/alerts", responses=problem_responses(503))
     def get_alerts(
         state: Annotated[Literal["open", "resolved"] | None, Query(description="Only these")] = None,
         priority: Annotated[Priority | None, Query(description="Only this priority")] = None,
+        resolution: Annotated[Resolution | None, Query(description="Only those that ended so")] = None,
+        parent: Annotated[_Id | None, Query(description="Only those under this incident")] = None,
         service: Annotated[_Name | None, Query(description="Only this service's")] = None,
         environment: Annotated[_Name | None, Query(description="Only this environment's")] = None,
         monitoring_point: Annotated[_Name | None, Query(description="Only this point's")] = None,
@@ -94,6 +136,8 @@ def router(storage: Storage) -> ApiRouter:
         wanted = {
             "state": state,
             "priority": priority,
+            "resolution": resolution,
+            "parent_id": parent,
             "service": service,
             "environment": environment,
             "monitoring_point": monitoring_point,
@@ -110,6 +154,29 @@ def router(storage: Storage) -> ApiRouter:
         return AlertPage(alerts=alerts, next_before=found[limit - 1].id if len(found) > limit else None)
 
     return routes
+
+
+def detail_of(storage: Storage, incident_id: int) -> AlertDetail:
+    """Return an incident with its timeline; raises `ProblemError`."""
+    with storage.reading() as connection:
+        incident = queries.by_id(connection, incident_id)
+        if incident is None:
+            raise ProblemError(404, f"There is no incident {incident_id}.")
+        told = notifications_of(connection, [incident_id]).get(incident_id, [])
+        changes = timeline.changes_of(connection, incident_id)
+        before = timeline.stack_changes_before(connection, incident)
+        children = [each.id for each in queries.children(connection, incident_id)]
+    alert = _alert(incident, told)
+    if alert is None:
+        raise ProblemError(404, f"Incident {incident_id} can't be read: see the log.")
+    return AlertDetail(
+        **dict(alert),
+        timeline=[TimelineEntry(at=each.at, kind=each.kind, actor=each.actor, detail=each.detail) for each in changes],
+        children=children,
+        changes_before=[
+            StackEntry(at=each.at, kind=each.kind, subject=each.subject, detail=each.detail) for each in before
+        ],
+    )
 
 
 def notifications_of(connection: Connection, incident_ids: list[int]) -> dict[int, list[AlertNotification]]:

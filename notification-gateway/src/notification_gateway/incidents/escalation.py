@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from notification_gateway.incidents import queries
-from notification_gateway.incidents.telling import Telling
+from notification_gateway.incidents.notifier import IncidentNotifier
 from notification_gateway.policy.model import Policy
 from notification_gateway.silences import queries as silences
 from notification_gateway.storage import INCIDENTS, Storage, isolated
@@ -17,13 +17,13 @@ class Escalation:
         self,
         storage: Storage,
         policy: Callable[[], Policy],
-        telling: Telling,
+        notifier: IncidentNotifier,
         clock: Callable[[], datetime],
         on_stored: Callable[[], None],
     ) -> None:
         self._storage = storage
         self._policy = policy
-        self._telling = telling
+        self._notifier = notifier
         self._clock = clock
         self._on_stored = on_stored
 
@@ -41,7 +41,7 @@ class Escalation:
             ]
             for incident in waiting:
                 with isolated(connection, "escalation"):
-                    self._telling.escalated(connection, incident, escalation.channels, now)
+                    self._notifier.escalated(connection, incident, escalation.channels, now)
                     queries.save(connection, incident)
         if waiting:
             self._on_stored()

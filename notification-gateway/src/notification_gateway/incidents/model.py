@@ -3,24 +3,58 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
 from contracts.signals import AlertSignal, Level
+from notification_gateway.incidents.endings import (
+    ALERTMANAGER_POINT,
+    episode_of,
+    is_ended_by_its_service,
+    is_new_episode,
+)
 from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Priority
 
 QUIET = timedelta(minutes=15)
+# An open incident without a signal for so long is abandoned.
+ABANDONED = timedelta(days=30)
 # "It is over" waits so long, and is not said when the fault comes back meanwhile: a flapping fault is one incident.
 RESOLVED_HOLD = timedelta(seconds=30)
+# A recovery that another service saw waits until the one that failed would have said that it still fails.
+OTHERS_RESOLVED_HOLD = timedelta(seconds=90)
 MAX_REQUEST_IDS = 10
 # In a recovery's fingerprint: a part that the sender can't know any more.
 ANY_PART = "*"
 VERIFY = "verify"
 
 State = Literal["open", "resolved"]
-Resolution = Literal["recovered", "quiet"]
+Resolution = Literal["recovered", "quiet", "closed", "false_alarm", "abandoned"]
+ChangeKind = Literal[
+    "opened",
+    "reopened",
+    "raised",
+    "new_episode",
+    "acknowledged",
+    "assigned",
+    "commented",
+    "escalated",
+    "reminded",
+    "grouped",
+    "ungrouped",
+    "resolved",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of an incident's timeline; `actor` is empty for what the gateway did by itself."""
+
+    at: datetime
+    kind: ChangeKind
+    actor: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +75,9 @@ class Incident:
     """The state of an incident; `id` is 0 until it is stored.
 
     `last_seen` is by the clock of the sender, `last_signal_at` and `resolved_at` are by the gateway's.
+    `parent_id` is the incident that explains it, or that `grouped_by` put it under.
+    `closed_by` is the person who closed it, or the other service that saw the recovery.
+    `changes` are those that are not stored yet.
     """
 
     id: int
@@ -73,11 +110,18 @@ class Incident:
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
     escalated_at: datetime | None = None
+    last_notified_at: datetime | None = None
+    episode: str = ""
+    assignee: str | None = None
+    parent_id: int | None = None
+    grouped_by: str | None = None
+    closed_by: str | None = None
+    changes: list[Change] = field(default_factory=list, compare=False)
 
     @classmethod
     def opened_by(cls, signal: AlertSignal, decision: Decision, now: datetime) -> "Incident":
         """Return the incident that a signal begins."""
-        return cls(
+        opened = cls(
             id=0,
             key=incident_key(signal.environment, signal.service, signal.fingerprint),
             environment=signal.environment,
@@ -104,18 +148,37 @@ class Incident:
             event_id=signal.event_id,
             notified=[],
             silence_id=None,
+            episode=episode_of(signal),
         )
+        opened._change(now, "opened", detail=signal.message)
+        return opened
 
     def takes(self, signal: AlertSignal, now: datetime) -> bool:
         """Say whether a fired signal belongs to this incident, and not to a new one."""
         if self.state == "open" or signal.last_seen <= self.last_seen:
             return True
-        return self.resolved_at is not None and now < self.resolved_at + RESOLVED_HOLD
+        return self.resolved_at is not None and now < self.resolved_at + self.resolved_hold
 
-    def add(self, signal: AlertSignal, decision: Decision, now: datetime) -> None:
-        """Count a signal; one that is newer than the end of the incident opens it again."""
+    @property
+    def resolved_hold(self) -> timedelta:
+        """How long "it is over" waits for a contradiction."""
+        seen_by_another = self.resolution == "recovered" and self.closed_by is not None
+        return OTHERS_RESOLVED_HOLD if seen_by_another else RESOLVED_HOLD
+
+    def add(self, signal: AlertSignal, decision: Decision, now: datetime) -> bool:
+        """Count a signal; one that is newer than the end of the incident opens it again.
+
+        Returns whether it begins another episode: a new run, deployment, or start of an alert.
+        """
         if self.state == "resolved" and signal.last_seen > self.last_seen:
-            self.state, self.resolved_at, self.resolution = "open", None, None
+            self._open_again()
+            self._change(now, "reopened", detail="it happened again")
+        episode = episode_of(signal)
+        begins = self.state == "open" and is_new_episode(self.monitoring_point, self.episode, episode)
+        if begins:
+            self._change(now, "new_episode", detail=episode)
+        if begins or not self.episode:
+            self.episode = episode
         self.occurrences += signal.occurrences
         self.signals += 1
         self.first_seen = min(self.first_seen, signal.first_seen)
@@ -129,26 +192,94 @@ class Incident:
             self.event_id = signal.event_id or self.event_id
         # "none" is past P2 in the alphabet too.
         if decision.priority < self.priority:
+            self._change(now, "raised", detail=f"{self.priority} to {decision.priority}: {decision.reason}")
             self.priority, self.rule, self.reason = decision.priority, decision.rule, decision.reason
-            # Whoever took care of it did so for something less.
+            # It was acknowledged as something less.
             self.acknowledged_at, self.acknowledged_by = None, None
+        return begins
 
     def ended_by(self, signal: AlertSignal) -> bool:
-        """Say whether a recovery is this incident's."""
+        """Say whether a recovery is this incident's, and not older than its last signal."""
         return (
             self.environment == signal.environment
-            and self.service == signal.service
             and len(self.fingerprint) == len(signal.fingerprint)
-            and all(told in (ANY_PART, part) for told, part in zip(signal.fingerprint, self.fingerprint, strict=True))
+            and all(part in (ANY_PART, own) for part, own in zip(signal.fingerprint, self.fingerprint, strict=True))
+            and self._is_current(signal)
         )
 
+    def recover(self, signal: AlertSignal, now: datetime) -> None:
+        """End the incident as a recovery says; another service's clock says nothing about this one's signals."""
+        if signal.service == self.service:
+            self.resolve("recovered", now, signal.last_seen)
+        else:
+            self.resolve("recovered", now, by=signal.service)
+
+    @property
+    def closed_by_person(self) -> bool:
+        """Whether somebody closed it, and not the fault itself."""
+        return self.resolution in ("closed", "false_alarm")
+
     def acknowledge(self, by: str, now: datetime) -> None:
-        """Write down who takes care of it; the first one counts."""
+        """Note who takes care of it; the first one counts."""
         if self.acknowledged_at is None:
             self.acknowledged_at, self.acknowledged_by = now, by
+            self._change(now, "acknowledged", by)
 
-    def resolve(self, resolution: Resolution, now: datetime, seen: datetime | None = None) -> None:
-        """End the incident; `seen` is when it was over by the sender's clock."""
+    def assign(self, assignee: str, by: str, now: datetime) -> None:
+        """Note who is to take care of it."""
+        if assignee != self.assignee:
+            self.assignee = assignee
+            self._change(now, "assigned", by, assignee)
+
+    def comment(self, text: str, by: str, now: datetime) -> None:
+        """Add a comment to the timeline."""
+        self._change(now, "commented", by, text)
+
+    def group_under(self, parent_id: int, now: datetime, by: str | None = None) -> None:
+        """Put it under another incident: because that explains it, or because a person says so."""
+        self.parent_id, self.grouped_by = parent_id, by
+        self._change(now, "grouped", by or "", f"#{parent_id}")
+
+    def ungroup(self, now: datetime, by: str | None = None) -> None:
+        """Let it stand for itself again."""
+        if self.parent_id is not None:
+            self._change(now, "ungrouped", by or "", f"#{self.parent_id}")
+            self.parent_id, self.grouped_by = None, None
+
+    def resolve(
+        self, resolution: Resolution, now: datetime, seen: datetime | None = None, by: str = "", detail: str = ""
+    ) -> None:
+        """End the incident; `seen` is when it was over by the sender's clock, `by` becomes `closed_by`."""
         self.state, self.resolution, self.resolved_at = "resolved", resolution, now
+        self.closed_by = by or None
         if seen is not None:
             self.last_seen = max(self.last_seen, seen)
+        self._change(now, "resolved", by, f"{resolution}: {detail}" if detail else resolution)
+
+    def reopen(self, by: str, now: datetime) -> None:
+        """Open a resolved incident again: it needs somebody once more."""
+        self._open_again()
+        self.last_signal_at = now
+        self.acknowledged_at = self.acknowledged_by = self.escalated_at = None
+        # It is escalated, and people are reminded, as of now.
+        self.told_at = now if self.notified else None
+        self.last_notified_at = now
+        self._change(now, "reopened", by)
+
+    def record(self, kind: ChangeKind, now: datetime, detail: str = "") -> None:
+        """Note in the timeline what the gateway did about it."""
+        self._change(now, kind, detail=detail)
+
+    def _open_again(self) -> None:
+        self.state, self.resolved_at, self.resolution, self.closed_by = "open", None, None, None
+
+    def _is_current(self, signal: AlertSignal) -> bool:
+        if self.monitoring_point == ALERTMANAGER_POINT:
+            # The end of an earlier episode may come after the start of this one.
+            return episode_of(signal) >= self.episode
+        if self.service == signal.service:
+            return signal.last_seen >= self.last_seen
+        return not is_ended_by_its_service(self.monitoring_point)
+
+    def _change(self, at: datetime, kind: ChangeKind, actor: str = "", detail: str = "") -> None:
+        self.changes.append(Change(at, kind, actor, detail))

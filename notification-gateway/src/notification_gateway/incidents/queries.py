@@ -1,16 +1,20 @@
 """Incidents in the database."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_, select, update
 
-from notification_gateway.incidents.model import QUIET, History, Incident
+from notification_gateway.incidents.causes import ALERTS_AFTER
+from notification_gateway.incidents.model import ABANDONED, QUIET, History, Incident
+from notification_gateway.incidents.timeline import store_changes
 from notification_gateway.stored import tags_of, texts_of
 from notification_gateway.tables import incidents
 
-_COLUMNS = [incidents.c[each.name] for each in fields(Incident)]
+_STORED = [each.name for each in fields(Incident) if each.name != "changes"]
+_COLUMNS = [incidents.c[name] for name in _STORED]
 
 
 def of_row(row: RowMapping) -> Incident:
@@ -18,7 +22,7 @@ def of_row(row: RowMapping) -> Incident:
 
     It is never refused: an open incident that nobody could read would keep its successors out.
     """
-    values = {each.name: row[each.name] for each in fields(Incident)}
+    values = {name: row[name] for name in _STORED}
     lists = {name: texts_of(values[name]) for name in ("fingerprint", "request_ids", "notified")}
     return Incident(**values | lists | {"tags": tags_of(values["tags"])})
 
@@ -32,40 +36,69 @@ def newest_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Inci
     return {incident.key: incident for incident in map(of_row, rows.mappings())}
 
 
-def open_of(connection: Connection, environment: str, service: str) -> list[Incident]:
-    """Return the open incidents of a service."""
-    rows = connection.execute(
-        select(*_COLUMNS).where(
-            incidents.c.state == "open", incidents.c.environment == environment, incidents.c.service == service
-        )
+def open_of(connection: Connection, environment: str, points: Iterable[str]) -> list[Incident]:
+    """Return the open incidents of some points."""
+    return _where(
+        connection,
+        incidents.c.state == "open",
+        incidents.c.environment == environment,
+        incidents.c.monitoring_point.in_(sorted(set(points))),
     )
-    return [of_row(row) for row in rows.mappings()]
+
+
+def related(connection: Connection, environment: str, points: Iterable[str], now: datetime) -> list[Incident]:
+    """Return the incidents of some points that are open or ended lately, newest first: causes and symptoms."""
+    wanted = (
+        or_(incidents.c.state == "open", incidents.c.resolved_at >= now - ALERTS_AFTER),
+        incidents.c.environment == environment,
+        incidents.c.monitoring_point.in_(sorted(set(points))),
+    )
+    return sorted(_where(connection, *wanted), key=lambda each: each.id, reverse=True)
 
 
 def quiet_since(connection: Connection, now: datetime, besides: Sequence[str]) -> list[Incident]:
     """Return the open incidents that have been quiet for long enough, except those of the points `besides`."""
-    rows = connection.execute(
-        select(*_COLUMNS).where(
-            incidents.c.state == "open",
-            incidents.c.last_signal_at <= now - QUIET,
-            incidents.c.monitoring_point.not_in(besides),
-        )
+    return _where(
+        connection,
+        incidents.c.state == "open",
+        incidents.c.last_signal_at <= now - QUIET,
+        incidents.c.monitoring_point.not_in(besides),
     )
-    return [of_row(row) for row in rows.mappings()]
+
+
+def abandoned(connection: Connection, now: datetime) -> list[Incident]:
+    """Return the open incidents of which nothing was heard for a month."""
+    return _where(connection, incidents.c.state == "open", incidents.c.last_signal_at <= now - ABANDONED)
+
+
+def unattended(connection: Connection, priorities: Sequence[str], notified_before: datetime) -> list[Incident]:
+    """Return the open incidents of some priorities that nobody acknowledged or was notified of since then."""
+    return _where(
+        connection,
+        incidents.c.state == "open",
+        incidents.c.priority.in_(priorities),
+        incidents.c.acknowledged_at.is_(None),
+        incidents.c.parent_id.is_(None),
+        func.coalesce(incidents.c.last_notified_at, incidents.c.opened_at) <= notified_before,
+    )
+
+
+def children(connection: Connection, incident_id: int) -> list[Incident]:
+    """Return the incidents that stand under another one, oldest first."""
+    return sorted(_where(connection, incidents.c.parent_id == incident_id), key=lambda each: each.id)
 
 
 def unacknowledged(connection: Connection, told_before: datetime) -> list[Incident]:
     """Return the open P0 incidents of which people were told by then, that nobody acknowledged, not escalated yet."""
-    rows = connection.execute(
-        select(*_COLUMNS).where(
-            incidents.c.state == "open",
-            incidents.c.priority == "P0",
-            incidents.c.told_at <= told_before,
-            incidents.c.acknowledged_at.is_(None),
-            incidents.c.escalated_at.is_(None),
-        )
+    return _where(
+        connection,
+        incidents.c.state == "open",
+        incidents.c.priority == "P0",
+        incidents.c.told_at <= told_before,
+        incidents.c.acknowledged_at.is_(None),
+        incidents.c.escalated_at.is_(None),
+        incidents.c.parent_id.is_(None),
     )
-    return [of_row(row) for row in rows.mappings()]
 
 
 def by_id(connection: Connection, incident_id: int) -> Incident | None:
@@ -86,15 +119,21 @@ def history(connection: Connection, key: str, since: datetime) -> History:
 
 def add(connection: Connection, incident: Incident) -> None:
     """Store a new incident and give it its id."""
-    values = asdict(incident)
-    del values["id"]
-    stored = connection.execute(insert(incidents).values(values)).inserted_primary_key
+    stored = connection.execute(insert(incidents).values(_values(incident))).inserted_primary_key
     assert stored is not None  # noqa: S101 - a single insert has a key
     incident.id = stored[0]
+    store_changes(connection, incident)
 
 
 def save(connection: Connection, incident: Incident) -> None:
     """Store the changes of an incident."""
-    values = asdict(incident)
-    del values["id"]
-    connection.execute(update(incidents).where(incidents.c.id == incident.id).values(values))
+    connection.execute(update(incidents).where(incidents.c.id == incident.id).values(_values(incident)))
+    store_changes(connection, incident)
+
+
+def _values(incident: Incident) -> dict[str, Any]:
+    return {name: getattr(incident, name) for name in _STORED if name != "id"}
+
+
+def _where(connection: Connection, *conditions: ColumnElement[bool]) -> list[Incident]:
+    return [of_row(row) for row in connection.execute(select(*_COLUMNS).where(*conditions)).mappings()]

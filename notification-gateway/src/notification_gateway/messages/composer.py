@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from notification_gateway.incidents.model import History, Incident
 from notification_gateway.messages.language import Language, Phrase
-from notification_gateway.messages.links import Links
+from notification_gateway.messages.links import Action, Links
 from notification_gateway.messages.notice import Chart, Line, Notice
 from notification_gateway.messages.points import point_texts
 from notification_gateway.outbox.model import Kind
@@ -16,6 +16,7 @@ from notification_gateway.policy.model import Alert
 # WeChat takes 2048 bytes in all, and the advice below the message must still fit.
 MAX_MESSAGE = 300
 MAX_REQUEST_IDS = 3
+MAX_SYMPTOMS = 5
 # Of a summary, which is an email or a page: different faults, not incidents.
 MAX_ROWS = 100
 # Of a storm, so that a WeChat text still holds them.
@@ -29,9 +30,24 @@ _SUMMARY_TITLES: dict[Alert, Phrase] = {
 _RESOLUTIONS = {
     "recovered": Phrase("故障方报告恢复", "reported as recovered"),
     "quiet": Phrase("15 分钟内未再发生", "quiet for 15 minutes"),
+    "closed": Phrase("人工关闭", "closed by hand"),
+    "false_alarm": Phrase("误报", "a false alarm"),
+    "abandoned": Phrase("30 天无人处理", "nobody attended to it for 30 days"),
 }
 # What a later release says.
 _ENDED = Phrase("已结束", "ended")
+_STORM_TITLES: dict[Kind, Phrase] = {
+    "opened": Phrase("告警风暴", "Alert storm"),
+    "repeated": Phrase("再次发生", "Again"),
+    "reminded": Phrase("仍未恢复", "Still open"),
+    "resolved": Phrase("已恢复", "Resolved"),
+}
+# By the signed links in a message.
+_ACTIONS: tuple[tuple[Action, str, str], ...] = (
+    ("acknowledge", "我来处理", "Acknowledge"),
+    ("close", "关闭", "Close"),
+    ("false-alarm", "误报", "False alarm"),
+)
 _OPEN, _RESOLVED = Phrase("进行中", "open"), Phrase("已恢复", "resolved")
 
 
@@ -51,38 +67,55 @@ class Composer:
         self._language = language
         self._links = links
 
-    def opened(self, incident: Incident, history: History, now: datetime) -> Notice:
-        """Say that an incident began: what, since when, how often, where, and what to do first."""
+    def opened(self, incident: Incident, history: History, symptoms: Sequence[Incident], now: datetime) -> Notice:
+        """Say that an incident began: what, since when, how often, where, what it explains, and what to do first."""
         title = f"【{incident.priority} {self._in('告警', 'Alert')}】{self._name(incident)}"
-        return self._alert(title, incident, self._how_often(incident, history), now)
+        return self._alert(title, incident, [self._how_often(incident, history), *self._symptoms(symptoms)], now)
+
+    def repeated(self, incident: Incident, now: datetime) -> Notice:
+        """Say that a new run, deployment or episode failed in the same way."""
+        title = f"【{incident.priority} {self._in('再次发生', 'Again')}】{self._name(incident)}"
+        episode = [self._line("本次", "This time", incident.episode)] if incident.episode else []
+        return self._alert(title, incident, [*episode, self._times(incident)], now, occasion=now)
+
+    def reminded(self, incident: Incident, now: datetime) -> Notice:
+        """Say that an incident is still open, and nobody has acknowledged it."""
+        title = f"【{incident.priority} {self._in('仍未恢复', 'Still open')}】{self._name(incident)}"
+        open_for = self._line("已持续", "Open for", _duration(now - incident.opened_at))
+        return self._alert(title, incident, [open_for, self._times(incident)], now, occasion=now)
 
     def escalated(self, incident: Incident) -> Notice:
         """Say that nobody has taken care of an incident."""
         title = f"【{incident.priority} {self._in('无人确认', 'Not acknowledged')}】{self._name(incident)}"
-        times = self._line("次数", "Times", str(incident.occurrences))
-        return self._alert(title, incident, times, incident.told_at or incident.opened_at)
+        return self._alert(title, incident, [self._times(incident)], incident.told_at or incident.opened_at)
 
-    def resolved(self, incident: Incident) -> Notice:
-        """Say that an incident is over."""
+    def resolved(self, incident: Incident, now: datetime) -> Notice:
+        """Say that an incident is over, and how it ended."""
         lasted = incident.last_seen - incident.first_seen
         until = f"{self._time(incident.last_seen)}（{_duration(lasted)}）"
+        how = _RESOLUTIONS.get(incident.resolution or "quiet", _ENDED).to(self._language)
+        if incident.closed_by:
+            how += f" · {incident.closed_by}"
+        title = self._in("已关闭", "Closed") if incident.closed_by_person else self._in("已恢复", "Resolved")
+        lines = [
+            self._service(incident),
+            self._line("开始", "Since", self._time(incident.first_seen)),
+            self._line("结束", "Until", until),
+            self._times(incident),
+            self._line("原因", "How", how),
+        ]
+        if incident.closed_by_person and (reopen := self._links.action("reopen", incident.id, now)):
+            lines.append(self._link("重新打开", "Reopen", reopen))
         return self._notice(
-            f"【{self._in('已恢复', 'Resolved')}】{self._name(incident)}",
-            (
-                self._service(incident),
-                self._line("开始", "Since", self._time(incident.first_seen)),
-                self._line("结束", "Until", until),
-                self._line("次数", "Times", str(incident.occurrences)),
-                self._line("原因", "How", _RESOLUTIONS.get(incident.resolution or "quiet", _ENDED).to(self._language)),
-                *self._places(incident),
-            ),
+            f"【{title}】{self._name(incident)}",
+            (*lines, *self._places(incident)),
             reference=f"#{incident.id}",
             url=self._links.event(incident) or self._links.dashboard(),
         )
 
     def storm(self, kind: Kind, notices: Sequence[Notice]) -> Notice:
         """Say in one message what many would say."""
-        title = self._in("告警风暴", "Alert storm") if kind == "opened" else self._in("已恢复", "Resolved")
+        title = _STORM_TITLES.get(kind, _STORM_TITLES["opened"]).to(self._language)
         rows = [f"{each.reference} {each.title}" for each in notices[:MAX_MEMBERS]]
         if len(notices) > MAX_MEMBERS:
             rows.append(self._more(len(notices) - MAX_MEMBERS))
@@ -126,25 +159,37 @@ class Composer:
             url=dashboard,
         )
 
-    def _alert(self, title: str, incident: Incident, times: Line, now: datetime) -> Notice:
+    def _alert(
+        self, title: str, incident: Incident, more: Sequence[Line], now: datetime, *, occasion: datetime | None = None
+    ) -> Notice:
         lines = [
             self._service(incident),
             self._line("现象", "What", _cut(incident.message, MAX_MESSAGE)),
             self._line("开始", "Since", self._time(incident.first_seen)),
-            times,
+            *more,
         ]
         known = point_texts().get(incident.monitoring_point)
         if known:
             lines.append(self._line("先做", "Do first", Phrase(known.first_zh, known.first_en).to(self._language)))
-        acknowledge = self._links.acknowledgement(incident.id, now)
-        if acknowledge:
-            lines.append(self._link("我来处理", "Acknowledge", acknowledge))
+        actions = [(zh, en, self._links.action(action, incident.id, now)) for action, zh, en in _ACTIONS]
+        lines += [self._link(zh, en, url) for zh, en, url in actions if url]
         lines += self._places(incident)
         if incident.request_ids:
             lines.append(self._line("请求", "Requests", ", ".join(incident.request_ids[:MAX_REQUEST_IDS])))
         lines.append(self._line("规则", "Rule", incident.rule or incident.reason))
-        url = acknowledge or self._links.event(incident)
-        return self._notice(title, tuple(lines), reference=f"#{incident.id}", url=url)
+        url = self._links.action("acknowledge", incident.id, now) or self._links.event(incident)
+        # WeChat drops a message that is alike to one of the half hour before.
+        reference = f"#{incident.id}" if occasion is None else f"#{incident.id} {self._time(occasion)}"
+        return self._notice(title, tuple(lines), reference=reference, url=url)
+
+    def _times(self, incident: Incident) -> Line:
+        return self._line("次数", "Times", str(incident.occurrences))
+
+    def _symptoms(self, symptoms: Sequence[Incident]) -> list[Line]:
+        if not symptoms:
+            return []
+        named = [f"{self._name(each)} ×{each.occurrences}" for each in symptoms[:MAX_SYMPTOMS]]
+        return [self._line("引发", "Explains", ", ".join(named))]
 
     def _how_often(self, incident: Incident, history: History) -> Line:
         value = str(incident.occurrences)

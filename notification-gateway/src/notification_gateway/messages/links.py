@@ -1,9 +1,10 @@
-"""Where messages lead: the event in the collector, the runbook, the dashboard, and a signed acknowledgement."""
+"""Where messages lead: the event in the collector, the runbook, the dashboard, and signed actions."""
 
 import hashlib
 import hmac
 import re
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -11,13 +12,15 @@ from pydantic import SecretStr
 from notification_gateway.incidents.model import Incident
 from notification_gateway.messages.points import point_texts, runbook_anchor
 
-LINK_LIFE = timedelta(days=7)
+# What a signed link may do: one action on one incident.
+Action = Literal["acknowledge", "close", "false-alarm", "reopen"]
+LINK_TTL = timedelta(hours=24)
 # An older release stored what hooks said.
 _EVENT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Links:
-    """`secret` signs acknowledgements: who has the message may acknowledge that incident, and do nothing else."""
+    """`secret` signs actions: a link does one thing with one incident for a day, and nothing else."""
 
     def __init__(self, collector_url: str, runbook_url: str, public_url: str, secret: SecretStr) -> None:
         self._collector_url = collector_url.rstrip("/")
@@ -43,18 +46,19 @@ class Links:
         """Return the address of the dashboard, or an empty text."""
         return f"{self._public_url}/dashboard" if self._public_url else ""
 
-    def acknowledgement(self, incident_id: int, now: datetime) -> str:
-        """Return the address that acknowledges an incident without a password, or an empty text."""
+    def action(self, action: Action, incident_id: int, now: datetime) -> str:
+        """Return the address that does one thing with an incident without a password, or an empty text."""
         if not self._public_url:
             return ""
-        until = int((now + LINK_LIFE).timestamp())
-        return f"{self._public_url}/acknowledge/{incident_id}?until={until}&signature={self._sign(incident_id, until)}"
+        until = int((now + LINK_TTL).timestamp())
+        signature = self._sign(action, incident_id, until)
+        return f"{self._public_url}/{action}/{incident_id}?until={until}&signature={signature}"
 
-    def is_signed(self, incident_id: int, until: int, signature: str, now: datetime) -> bool:
-        """Say whether an acknowledgement's address is one of ours, and not over."""
-        expected = self._sign(incident_id, until)
+    def is_signed(self, action: Action, incident_id: int, until: int, signature: str, now: datetime) -> bool:
+        """Say whether an action's address is one of ours, and not expired."""
+        expected = self._sign(action, incident_id, until)
         return hmac.compare_digest(expected.encode(), signature.encode()) and now.timestamp() < until
 
-    def _sign(self, incident_id: int, until: int) -> str:
-        said = f"acknowledge {incident_id} until {until}"
+    def _sign(self, action: Action, incident_id: int, until: int) -> str:
+        said = f"{action} {incident_id} until {until}"
         return hmac.new(self._secret.get_secret_value().encode(), said.encode(), hashlib.sha256).hexdigest()[:32]

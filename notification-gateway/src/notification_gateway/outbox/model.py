@@ -7,9 +7,17 @@ from typing import Literal
 from notification_gateway.messages.notice import Notice
 from notification_gateway.policy.model import Channel
 
-Kind = Literal["opened", "escalated", "resolved", "summary", "notify"]
+Kind = Literal["opened", "repeated", "reminded", "escalated", "resolved", "summary", "notify"]
 NotificationState = Literal["pending", "sending", "grouped", "sent", "failed", "suppressed"]
-URGENCY: dict[Kind, int] = {"opened": 0, "escalated": 0, "notify": 1, "resolved": 1, "summary": 2}
+URGENCY: dict[Kind, int] = {
+    "opened": 0,
+    "repeated": 0,
+    "escalated": 0,
+    "reminded": 1,
+    "notify": 1,
+    "resolved": 1,
+    "summary": 2,
+}
 
 
 @dataclass(frozen=True, slots=True)

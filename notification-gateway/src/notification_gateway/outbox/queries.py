@@ -47,15 +47,29 @@ def put(connection: Connection, new: NewNotification, now: datetime) -> int | No
     return connection.execute(statement).scalar()
 
 
-def withdraw_resolved(connection: Connection, incident_id: int) -> None:
-    """Take back an "it is over" that nobody was told yet."""
-    connection.execute(
-        delete(notifications).where(
+def withdraw_pending(connection: Connection, incident_id: int, kind: Kind) -> list[str]:
+    """Take back what nobody has sent yet; returns its channels."""
+    withdrawn = connection.execute(
+        delete(notifications)
+        .where(
             notifications.c.incident_id == incident_id,
-            notifications.c.kind == "resolved",
+            notifications.c.kind == kind,
             notifications.c.state.in_(("pending", "suppressed")),
         )
+        .returning(notifications.c.channel)
     )
+    return list(withdrawn.scalars())
+
+
+def is_waiting(connection: Connection, incident_id: int, channel: str, kinds: Sequence[Kind]) -> bool:
+    """Say whether a message of one of these kinds is not sent yet."""
+    waiting = select(notifications.c.id).where(
+        notifications.c.incident_id == incident_id,
+        notifications.c.channel == channel,
+        notifications.c.kind.in_(kinds),
+        notifications.c.state.in_(("pending", "grouped")),
+    )
+    return connection.execute(waiting.limit(1)).first() is not None
 
 
 def attempts(connection: Connection, channel: Channel, now: datetime) -> Attempts:

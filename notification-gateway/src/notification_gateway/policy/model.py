@@ -126,6 +126,10 @@ class Policy(_Part):
             return "none"
         return self.defaults.get("error" if level == "fatal" else level, "none")
 
+    def actions_of(self, rule: str | None, priority: Priority) -> tuple[Action, ...]:
+        """Return the actions of a rule by its name; of none, or one that is gone, those of the priority."""
+        return next((each.actions for each in self.rules if each.name == rule), PRIORITY_ACTIONS[priority])
+
     def longest_window(self) -> timedelta:
         """Return how far back rates look."""
         rates = [condition.rate for rule in self.rules for condition in rule.conditions if condition.rate]

@@ -19,31 +19,32 @@ class PolicyFile:
         self.policy: Policy = parse_policy(self._seen, str(path))
         self.error: str | None = None
 
-    def refresh(self) -> None:
-        """Read the file again if its content has changed."""
+    def refresh(self) -> str | None:
+        """Read the file again if its content has changed; returns what has become of an edit, None without one."""
         # Content and not its time: a config map is swapped by a link, and an editor may keep the time.
         try:
             content = read_policy(self._path)
         except PolicyError as error:
             if str(error) != self._seen:
                 self._seen = str(error)
-                self._reject(error)
-            return
+                return self._reject(error)
+            return None
         if content == self._seen:
-            return
+            return None
         self._seen = content
         try:
             self.policy = parse_policy(content, str(self._path))
         except PolicyError as error:
-            self._reject(error)
+            return self._reject(error)
         except Exception as error:
             # Reported once: the file is not read again before it changes. `/health` must go on saying so.
             self.error = f"{type(error).__name__}: {error}"
             raise
-        else:
-            self.error = None
-            _log.info("alert policy reloaded: %d rules", len(self.policy.rules))
+        self.error = None
+        _log.info("alert policy reloaded: %d rules", len(self.policy.rules))
+        return f"reloaded, {len(self.policy.rules)} rules"
 
-    def _reject(self, error: PolicyError) -> None:
+    def _reject(self, error: PolicyError) -> str:
         self.error = str(error)
         _log.error("alert policy not reloaded, the last valid one stays in use: %s", error)
+        return f"rejected: {error}"

@@ -9,9 +9,19 @@ from sqlalchemy import Connection, insert, select
 
 from contracts.signals import AlertSignal, RejectedSignal, SignalReceipt
 from notification_gateway.incidents import queries as incidents
-from notification_gateway.incidents.book import IncidentBook
-from notification_gateway.incidents.model import incident_key
-from notification_gateway.incidents.telling import Telling
+from notification_gateway.incidents.book import Firing, IncidentBook
+from notification_gateway.incidents.causes import (
+    causes_of_symptom,
+    explains,
+    find_cause,
+    find_symptoms,
+    symptom_name,
+    symptom_points,
+)
+from notification_gateway.incidents.endings import twin_points
+from notification_gateway.incidents.model import Incident, incident_key
+from notification_gateway.incidents.notifier import IncidentNotifier
+from notification_gateway.incidents.timeline import add_stack_changes, stack_change_of
 from notification_gateway.policy.evaluation import decide
 from notification_gateway.policy.matching import Subject
 from notification_gateway.policy.model import Policy
@@ -36,13 +46,13 @@ class Intake:
         self,
         storage: Storage,
         policy: Callable[[], Policy],
-        telling: Telling,
+        notifier: IncidentNotifier,
         clock: Callable[[], datetime],
         on_stored: Callable[[], None],
     ) -> None:
         self._storage = storage
         self._policy = policy
-        self._telling = telling
+        self._notifier = notifier
         self._clock = clock
         self._on_stored = on_stored
 
@@ -85,35 +95,79 @@ class Intake:
 
     def _judge(self, connection: Connection, fresh: Sequence[AlertSignal], now: datetime) -> None:
         policy = self._policy()
-        keys = [incident_key(signal.environment, signal.service, signal.fingerprint) for signal in fresh]
-        book = IncidentBook(incidents.newest_by_key(connection, keys))
-        for environment, service in {(s.environment, s.service) for s in fresh if s.kind == "recovered"}:
-            book.know(incidents.open_of(connection, environment, service))
+        book = _load_book(connection, fresh, now)
         occurrences = Occurrences(connection, now, policy.longest_window())
         silenced = silences.active(connection, now)
         rows: list[dict[str, Any]] = []
         for signal in fresh:
             row = {"signal_id": signal.signal_id, "received_at": now, "body": signal.model_dump(mode="json")}
             if signal.kind == "recovered":
-                ended = book.recovered(signal, now)
+                ended = self._recover(connection, book, signal, now)
                 rows.append(row | {"incident_id": ended[0].id if ended else None, "priority": "none"})
-                for incident in ended:
-                    self._telling.resolved(connection, incident, now)
                 continue
             occurrences.add(signal)
             decision = decide(policy, Subject.of(signal), partial(occurrences.count, signal.environment))
-            incident, began_again = book.fired(signal, decision, now)
-            if not incident.id:
+            firing = book.fired(signal, decision, now)
+            incident = firing.incident
+            if firing.opened:
                 incidents.add(connection, incident)
-            if began_again:
-                self._telling.began_again(connection, incident)
+            if firing.reopened:
+                self._notifier.reopened(connection, incident)
             incident.silence_id = silenced.covering(signal, now)
-            self._telling.fired(connection, incident, decision, signal.occurrences, now)
+            self._group(connection, book, firing, now)
+            self._notifier.fired(connection, firing, decision, signal.occurrences, now)
             rows.append(row | {"incident_id": incident.id, "priority": decision.priority})
         for incident in book.changed:
             incidents.save(connection, incident)
         occurrences.save()
         connection.execute(insert(signals_table), rows)
+
+    def _recover(
+        self, connection: Connection, book: IncidentBook, signal: AlertSignal, now: datetime
+    ) -> list[Incident]:
+        ended = book.recovered(signal, now)
+        for incident in ended:
+            self._notifier.resolved(connection, incident, now)
+        if (change := stack_change_of(signal, now)) is not None:
+            add_stack_changes(connection, signal.environment, [change])
+        return ended
+
+    def _group(self, connection: Connection, book: IncidentBook, firing: Firing, now: datetime) -> None:
+        """Put a symptom under its cause, and under a new cause the symptoms that came before it."""
+        incident = firing.incident
+        if incident.parent_id is not None and incident.grouped_by is None:
+            cause = book.by_id(incident.parent_id)
+            if cause is None or not explains(cause, incident, now):
+                incident.ungroup(now)
+        if incident.parent_id is None and (cause := find_cause(incident, book.incidents, now)) is not None:
+            incident.group_under(cause.id, now)
+            self._notifier.grouped(connection, incident)
+        if firing.opened and incident.parent_id is None:
+            for symptom in find_symptoms(incident, book.incidents, now):
+                symptom.group_under(incident.id, now)
+                self._notifier.grouped(connection, symptom)
+                incidents.save(connection, symptom)
+                book.mark_changed(symptom)
+
+
+def _load_book(connection: Connection, fresh: Sequence[AlertSignal], now: datetime) -> IncidentBook:
+    """Return the incidents that the signals may touch: their own, those that they end, their causes and symptoms."""
+    keys = [incident_key(signal.environment, signal.service, signal.fingerprint) for signal in fresh]
+    book = IncidentBook(incidents.newest_by_key(connection, keys))
+    recovered: dict[str, set[str]] = {}
+    related: dict[str, set[str]] = {}
+    for signal in fresh:
+        if signal.kind == "recovered":
+            recovered.setdefault(signal.environment, set()).update(twin_points(signal.monitoring_point))
+        else:
+            points = causes_of_symptom(symptom_name(signal)) | symptom_points(signal.monitoring_point)
+            related.setdefault(signal.environment, set()).update(points)
+    for environment, ended in recovered.items():
+        book.load(incidents.open_of(connection, environment, ended))
+    for environment, near in related.items():
+        if near:
+            book.load(incidents.related(connection, environment, near, now))
+    return book
 
 
 def _unknown(connection: Connection, signals: Sequence[AlertSignal]) -> list[AlertSignal]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
@@ -12,9 +12,9 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from contracts.moments import ClampedMoment
 from contracts.signals import MAX_FINGERPRINT_PART_CHARS, MAX_TAG_CHARS, MAX_TAG_NAME_CHARS, AlertSignal, Level
 from contracts.text import LabelText, MachineText, escape_text, repair_text
+from notification_gateway.incidents.endings import ALERTMANAGER_POINT, STARTS_AT
 from notification_gateway.unreadable import first_problem
 
-POINT = "alertmanager.alert"
 MAX_MESSAGE_CHARS = 2000
 MAX_NAME_CHARS = 64
 _LEVELS: Mapping[str, Level] = {"critical": "error", "page": "error", "error": "error", "info": "info", "none": "info"}
@@ -82,7 +82,7 @@ def signal_of(alert: ManagedAlert, environment: str, now: datetime) -> AlertSign
     return AlertSignal(
         signal_id=hashlib.sha256(occasion.encode()).hexdigest(),
         kind="recovered" if ended else "fired",
-        monitoring_point=POINT,
+        monitoring_point=ALERTMANAGER_POINT,
         fingerprint=["alertmanager", name, identity],
         level=_LEVELS.get(alert.labels.get("severity", ""), "warning"),
         category="alertmanager",
@@ -91,7 +91,9 @@ def signal_of(alert: ManagedAlert, environment: str, now: datetime) -> AlertSign
         message=repair_text(f"{name}: {summary}", MAX_MESSAGE_CHARS),
         first_seen=min(alert.starts_at or now, last_seen),
         last_seen=last_seen,
-        tags=alert.labels | ({"generator_url": alert.generator_url} if alert.generator_url else {}),
+        tags=alert.labels
+        | ({"generator_url": alert.generator_url} if alert.generator_url else {})
+        | ({STARTS_AT: alert.starts_at.astimezone(UTC).isoformat()} if alert.starts_at else {}),
     )
 
 

@@ -17,8 +17,8 @@ from contracts.signals import (
     Level,
 )
 from contracts.text import LabelText, MachineText, escape_text
+from notification_gateway.incidents.endings import SENTRY_POINT
 
-POINT = "sentry.alert"
 CATEGORY = "sentry"
 MAX_MESSAGE_CHARS = 2000
 MAX_NAME_CHARS = 64
@@ -165,7 +165,7 @@ def _of_event(data: _EventData, environment: str, now: datetime) -> AlertSignal:
         uuid5(NAMESPACE_OID, event.event_id).hex,
         now,
         event_id=event.event_id,
-        monitoring_point=escape_text(point, MAX_POINT_CHARS) if point else POINT,
+        monitoring_point=escape_text(point, MAX_POINT_CHARS) if point else SENTRY_POINT,
         category=escape_text(point.partition(".")[0], MAX_NAME_CHARS) if point else CATEGORY,
         fingerprint=_bounded(fingerprint),
         level=_LEVELS.get(event.level, "error"),
@@ -180,7 +180,7 @@ def _of_event(data: _EventData, environment: str, now: datetime) -> AlertSignal:
 def _signal(signal_id: str, now: datetime, **fields: Any) -> AlertSignal:
     known = {
         "signal_id": signal_id,
-        "monitoring_point": POINT,
+        "monitoring_point": SENTRY_POINT,
         "category": CATEGORY,
         "first_seen": now,
         "last_seen": now,

@@ -1,1 +1,0 @@
-"""Acknowledgements: somebody takes care of an incident, and it is not escalated."""

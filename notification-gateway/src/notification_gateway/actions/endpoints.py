@@ -1,0 +1,122 @@
+"""POST /alerts/{id}/…: what the admin token may do with an incident."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from contracts.query_values import WholeNumber
+from contracts.text import TypedText
+from notification_gateway.actions.service import IncidentActions
+from notification_gateway.incidents.endpoints import AlertDetail, detail_of
+from notification_gateway.incidents.model import Incident
+from notification_gateway.storage import Storage
+from servicekit.bearer import bearer_guard
+from servicekit.problems import problem_responses
+from servicekit.routing import ApiRouter
+
+MAX_COMMENT_CHARS = 4000
+IncidentId = Annotated[int, WholeNumber(1), Path(description="The incident's id")]
+Name = Annotated[str, TypedText(128, min_chars=1), Field(examples=["li.wei"])]
+Comment = Annotated[str, TypedText(MAX_COMMENT_CHARS), Field(description="Goes into the timeline")]
+
+
+class _Action(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    by: Annotated[Name, Field(description="Who does it")]
+
+
+class NewAcknowledgement(_Action):
+    """Who takes care of it."""
+
+    comment: Comment = ""
+
+
+class Acknowledgement(BaseModel):
+    """Who takes care of an incident, and since when; the first one counts."""
+
+    incident_id: int
+    acknowledged_by: str | None
+    acknowledged_at: datetime | None
+
+
+class Closing(_Action):
+    """Who closes it."""
+
+    false_alarm: Annotated[bool, Field(description="There was no fault")] = False
+    comment: Comment = ""
+
+
+class Reopening(_Action):
+    """Who opens it again."""
+
+    comment: Comment = ""
+
+
+class Assignment(_Action):
+    """Who is to take care of it."""
+
+    assignee: Name
+    comment: Comment = ""
+
+
+class NewComment(_Action):
+    """A comment for the timeline."""
+
+    text: Annotated[str, TypedText(MAX_COMMENT_CHARS, min_chars=1)]
+
+
+class Grouping(_Action):
+    """The incident that this one stands under; null: none."""
+
+    parent_id: Annotated[Annotated[int, WholeNumber(1)] | None, Field(examples=[12])]
+    comment: Comment = ""
+
+
+def router(actions: IncidentActions, storage: Storage, token: SecretStr) -> ApiRouter:
+    """Return the routes."""
+    routes = ApiRouter(prefix="/alerts/{incident_id}", tags=["alerts"])
+    guard = bearer_guard(token)
+    refused = problem_responses(401, 404, 409, 503)
+
+    def shown(incident: Incident) -> AlertDetail:
+        return detail_of(storage, incident.id)
+
+    @routes.post("/acknowledgement", dependencies=guard, responses=problem_responses(401, 404, 503))
+    def post_acknowledgement(incident_id: IncidentId, new: NewAcknowledgement) -> Acknowledgement:
+        """Say that somebody takes care of an incident: it is not escalated, and nobody is reminded of it."""
+        incident = actions.acknowledge(incident_id, new.by, new.comment)
+        return Acknowledgement(
+            incident_id=incident.id,
+            acknowledged_by=incident.acknowledged_by,
+            acknowledged_at=incident.acknowledged_at,
+        )
+
+    @routes.post("/close", dependencies=guard, responses=refused)
+    def post_close(incident_id: IncidentId, closing: Closing) -> AlertDetail:
+        """Close an open incident and those under it, as solved or as a false alarm."""
+        return shown(actions.close(incident_id, closing.by, closing.comment, false_alarm=closing.false_alarm))
+
+    @routes.post("/reopen", dependencies=guard, responses=refused)
+    def post_reopen(incident_id: IncidentId, reopening: Reopening) -> AlertDetail:
+        """Open an ended incident again: it needs somebody, and people are reminded of it."""
+        return shown(actions.reopen(incident_id, reopening.by, reopening.comment))
+
+    @routes.post("/assignment", dependencies=guard, responses=problem_responses(401, 404, 503))
+    def post_assignment(incident_id: IncidentId, new: Assignment) -> AlertDetail:
+        """Say who is to take care of an incident."""
+        return shown(actions.assign(incident_id, new.assignee, new.by, new.comment))
+
+    @routes.post("/comments", dependencies=guard, responses=problem_responses(401, 404, 503))
+    def post_comment(incident_id: IncidentId, new: NewComment) -> AlertDetail:
+        """Add a comment to the timeline of an incident."""
+        return shown(actions.comment(incident_id, new.text, new.by))
+
+    @routes.post("/parent", dependencies=guard, responses=refused)
+    def post_parent(incident_id: IncidentId, grouping: Grouping) -> AlertDetail:
+        """Put an incident under another one, or let it stand for itself."""
+        return shown(actions.group(incident_id, grouping.parent_id, grouping.by, grouping.comment))
+
+    return routes

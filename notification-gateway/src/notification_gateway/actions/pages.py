@@ -1,0 +1,145 @@
+"""The pages behind the signed links in messages: GET shows, POST acts, once."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from html import escape
+from typing import Annotated, NamedTuple
+
+from fastapi import Form, Query
+from starlette.responses import HTMLResponse
+
+from contracts.query_values import WholeNumber
+from contracts.text import TypedText
+from notification_gateway.actions.endpoints import MAX_COMMENT_CHARS, IncidentId, Name
+from notification_gateway.actions.service import Before, IncidentActions
+from notification_gateway.incidents.model import Incident
+from notification_gateway.messages.links import Action, Links
+from notification_gateway.webhooks.replays import ReplayedError, once
+from servicekit.bodies import MAX_FORM_BYTES
+from servicekit.problems import ProblemError, problem_responses
+from servicekit.routing import ApiRouter
+
+Until = Annotated[int, WholeNumber(0, 2**40), Query(description="When the link ends (Unix seconds)")]
+Signature = Annotated[str, Query(max_length=64, description="As it stands in the message")]
+Comment = Annotated[str, TypedText(MAX_COMMENT_CHARS)]
+# Nothing is loaded, and the address, which is a permission, goes nowhere.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class _Button(NamedTuple):
+    """What the page's button says, and in which state of an incident it stands."""
+
+    text: str
+    state: str
+
+
+_BUTTONS: Mapping[Action, _Button] = {
+    "acknowledge": _Button("我来处理 I take care of it", "open"),
+    "close": _Button("关闭 Close", "open"),
+    "false-alarm": _Button("误报，关闭 Close as a false alarm", "open"),
+    "reopen": _Button("重新打开 Reopen", "resolved"),
+}
+_Act = Callable[[int, str, str, Before], Incident]
+
+
+def router(actions: IncidentActions, links: Links, clock: Callable[[], datetime]) -> ApiRouter:
+    """Return the routes."""
+    routes = ApiRouter(tags=["alerts"])
+    acts: Mapping[Action, _Act] = {
+        "acknowledge": actions.acknowledge,
+        "close": lambda number, by, comment, before: actions.close(number, by, comment, before=before),
+        "false-alarm": lambda number, by, comment, before: actions.close(
+            number, by, comment, false_alarm=True, before=before
+        ),
+        "reopen": actions.reopen,
+    }
+    for action, act in acts.items():
+        _add(routes, action, act, actions, links, clock)
+    return routes
+
+
+def _add(
+    routes: ApiRouter,
+    action: Action,
+    act: _Act,
+    actions: IncidentActions,
+    links: Links,
+    clock: Callable[[], datetime],
+) -> None:
+    name = action.replace("-", "_")
+
+    # A GET changes nothing: mail programs and chats follow links by themselves.
+    @routes.get(
+        f"/{action}/{{incident_id}}",
+        name=f"get_{name}",
+        response_class=HTMLResponse,
+        responses=problem_responses(403, 404, 503),
+    )
+    def show(incident_id: IncidentId, until: Until, signature: Signature) -> HTMLResponse:
+        """Show the button behind a link in a message; changes nothing."""
+        _check(links, action, incident_id, until, signature, clock())
+        return HTMLResponse(_page(action, actions.get(incident_id)), headers=_HEADERS)
+
+    @routes.post(
+        f"/{action}/{{incident_id}}",
+        name=f"post_{name}",
+        response_class=HTMLResponse,
+        responses=problem_responses(403, 404, 409, 503),
+        max_body_size=MAX_FORM_BYTES,
+    )
+    def post(
+        incident_id: IncidentId,
+        until: Until,
+        signature: Signature,
+        by: Annotated[Name, Form()] = "link",
+        comment: Annotated[Comment, Form()] = "",
+    ) -> HTMLResponse:
+        """Do what the link in a message says: once, and within a day of the message."""
+        now = clock()
+        _check(links, action, incident_id, until, signature, now)
+        try:
+            incident = act(incident_id, by, comment, once(f"{action} {signature}", now))
+        except ReplayedError:
+            # Pressed twice: the page shows what has become of it.
+            incident = actions.get(incident_id)
+        return HTMLResponse(_page(action, incident, acted=True), headers=_HEADERS)
+
+
+def _check(links: Links, action: Action, incident_id: int, until: int, signature: str, now: datetime) -> None:
+    if not links.is_signed(action, incident_id, until, signature, now):
+        raise ProblemError(403, "This link is not one of ours, or it has expired. Use the dashboard.")
+
+
+def _page(action: Action, incident: Incident, *, acted: bool = False) -> str:
+    button = _BUTTONS[action]
+    offered = incident.state == button.state and not acted
+    if action == "acknowledge":
+        offered = offered and incident.acknowledged_at is None
+    form = (
+        '<form method="post"><label>姓名 Your name <input name="by" maxlength="128" required></label>'
+        f'<label>备注 Comment <input name="comment" maxlength="{MAX_COMMENT_CHARS}"></label>'
+        f"<button>{button.text}</button></form>"
+    )
+    return (
+        '<!doctype html><html lang="zh"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>#{incident.id}</title><style>:root{{color-scheme:light dark}}body{{font:17px/1.6 system-ui,sans-serif;"
+        "max-width:32rem;margin:3rem auto;padding:0 1rem}input,button{font:inherit;padding:.5rem;margin:.4rem 0;"
+        "width:100%;box-sizing:border-box}</style></head><body>"
+        f"<h1>#{incident.id} {escape(incident.priority)}</h1><p><b>{escape(incident.monitoring_point)}</b> · "
+        f"{escape(incident.service)}</p><p>{escape(incident.message[:500])}</p>{_state(incident)}"
+        f"{form if offered else ''}</body></html>"
+    )
+
+
+def _state(incident: Incident) -> str:
+    lines = []
+    if incident.acknowledged_at is not None:
+        lines.append(f"✓ {incident.acknowledged_by} 已在处理 takes care of it")
+    if incident.state == "resolved":
+        by = f" · {incident.closed_by}" if incident.closed_by else ""
+        lines.append(f"已结束 ended: {incident.resolution}{by}")
+    return "".join(f"<p>{escape(line)}</p>" for line in lines)

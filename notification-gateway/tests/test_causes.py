@@ -1,0 +1,97 @@
+"""A cause is told, and what it explains stands under it; nothing is hidden that is more urgent or of another run."""
+
+from notification_gateway.tables import incidents, notifications, summary_entries
+from running_gateway import SteppedGateway, signal
+
+REDIS = ("redis", "connection_failed")
+FALLBACK = ("fallback", "redis_failed")
+
+
+def page_for_everything(stepped: SteppedGateway) -> None:
+    assert stepped.gateway.policy_file is not None
+    policy = stepped.gateway.policy_file.policy
+    rule = policy.rules[0]
+    everything = rule.model_copy(
+        update={"conditions": (rule.conditions[1].model_copy(update={"fingerprint": ("**",)}),)}
+    )
+    stepped.gateway.policy_file.policy = policy.model_copy(update={"rules": (everything,)})
+
+
+def messages(stepped: SteppedGateway) -> list[tuple[str, int]]:
+    return [(row["kind"], row["incident_id"]) for row in stepped.rows(notifications)]
+
+
+def parents(stepped: SteppedGateway) -> dict[str, int | None]:
+    return {".".join(row["fingerprint"]): row["parent_id"] for row in stepped.rows(incidents)}
+
+
+def test_a_symptom_of_an_open_cause_stands_under_it_and_has_no_message(stepped: SteppedGateway) -> None:
+    page_for_everything(stepped)
+    stepped.fire(signal(REDIS), signal(FALLBACK, service="recommender-api"))
+    assert parents(stepped) == {"redis.connection_failed": None, "fallback.redis_failed": 1}
+    assert messages(stepped) == [("opened", 1)]
+
+
+def test_a_symptom_that_came_a_moment_earlier_is_taken_back_and_named_in_the_message(stepped: SteppedGateway) -> None:
+    page_for_everything(stepped)
+    stepped.fire(signal(FALLBACK, occurrences=12))
+    assert stepped.deliver() == 0
+    stepped.watch.forward(seconds=5)
+    stepped.fire(signal(REDIS, at=stepped.watch.now))
+    assert parents(stepped)["fallback.redis_failed"] == 2
+    ((kind, incident),) = messages(stepped)
+    assert (kind, incident) == ("opened", 2)
+    assert "×12" in str(stepped.rows(notifications)[0]["notice"])
+
+
+def test_a_symptom_without_its_cause_is_told_after_the_grace_period(stepped: SteppedGateway) -> None:
+    page_for_everything(stepped)
+    stepped.fire(signal(FALLBACK))
+    assert messages(stepped) == [("opened", 1)]
+    due = stepped.rows(notifications)[0]["next_attempt_at"]
+    assert 0 < (due - stepped.watch.now).total_seconds() <= 15
+
+
+def test_a_symptom_that_outlives_its_cause_is_told(stepped: SteppedGateway) -> None:
+    page_for_everything(stepped)
+    stepped.fire(signal(REDIS), signal(FALLBACK))
+    stepped.watch.forward(minutes=1)
+    stepped.fire(signal(REDIS, at=stepped.watch.now, kind="recovered"))
+    for _ in range(3):
+        stepped.pass_time(minutes=1)
+        stepped.fire(signal(FALLBACK, at=stepped.watch.now))
+    assert parents(stepped)["fallback.redis_failed"] is None
+    assert ("opened", 2) in messages(stepped)
+
+
+def test_a_cause_that_is_less_urgent_hides_nothing(stepped: SteppedGateway) -> None:
+    stepped.fire(signal(REDIS, level="warning"))
+    page_for_everything(stepped)
+    stepped.fire(signal(FALLBACK))
+    assert parents(stepped)["fallback.redis_failed"] is None
+    assert messages(stepped) == [("opened", 2)]
+
+
+def test_a_cause_explains_tasks_of_its_own_run_only(stepped: SteppedGateway) -> None:
+    database = ("database", "business", "extract", "OperationalError")
+    stepped.fire(signal(database, monitoring_point="pipeline.database", tags={"run_id": "monday"}))
+    for run_id, task in (("monday", "extract"), ("tuesday", "train")):
+        failed = ("airflow", "recommendation_pipeline", task)
+        stepped.fire(signal(failed, monitoring_point="airflow.task_failed", tags={"run_id": run_id}))
+    assert [row["parent_id"] for row in stepped.rows(incidents)] == [None, 1, None]
+    assert messages(stepped) == [("opened", 1), ("opened", 3)]
+
+
+def test_an_alert_of_prometheus_is_explained_by_its_name(stepped: SteppedGateway) -> None:
+    page_for_everything(stepped)
+    stepped.fire(signal(REDIS))
+    for name in ("AnswersDegraded", "DiskFull"):
+        alert = ("alertmanager", name, "f1")
+        stepped.fire(signal(alert, monitoring_point="alertmanager.alert", tags={"starts_at": "2026-01-05T12:00:00"}))
+    assert [row["parent_id"] for row in stepped.rows(incidents)] == [None, 1, None]
+
+
+def test_symptoms_are_counted_in_summaries_all_the_same(stepped: SteppedGateway) -> None:
+    stepped.fire(signal(REDIS, level="warning"), signal(FALLBACK, level="warning", occurrences=20))
+    assert {row["incident_id"]: row["occurrences"] for row in stepped.rows(summary_entries)} == {1: 1, 2: 20}
+    assert parents(stepped)["fallback.redis_failed"] == 1
