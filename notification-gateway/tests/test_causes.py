@@ -7,12 +7,12 @@ REDIS = ("redis", "connection_failed")
 FALLBACK = ("fallback", "redis_failed")
 
 
-def page_for_everything(stepped: SteppedGateway) -> None:
+def page_for_everything(stepped: SteppedGateway, priority: str = "P1") -> None:
     assert stepped.gateway.policy_file is not None
     policy = stepped.gateway.policy_file.policy
     rule = policy.rules[0]
     everything = rule.model_copy(
-        update={"conditions": (rule.conditions[1].model_copy(update={"fingerprint": ("**",)}),)}
+        update={"priority": priority, "conditions": (rule.conditions[1].model_copy(update={"fingerprint": ("**",)}),)}
     )
     stepped.gateway.policy_file.policy = policy.model_copy(update={"rules": (everything,)})
 
@@ -52,6 +52,12 @@ def test_a_symptom_without_its_cause_is_told_after_the_grace_period(stepped: Ste
     assert 0 < (due - stepped.watch.now).total_seconds() <= 15
 
 
+def test_a_p0_waits_for_no_cause(stepped: SteppedGateway) -> None:
+    page_for_everything(stepped, "P0")
+    stepped.fire(signal(FALLBACK))
+    assert stepped.rows(notifications)[0]["next_attempt_at"] == stepped.watch.now
+
+
 def test_a_symptom_that_outlives_its_cause_is_told(stepped: SteppedGateway) -> None:
     page_for_everything(stepped)
     stepped.fire(signal(REDIS), signal(FALLBACK))
@@ -66,7 +72,7 @@ def test_a_symptom_that_outlives_its_cause_is_told(stepped: SteppedGateway) -> N
 
 def test_a_cause_that_is_less_urgent_hides_nothing(stepped: SteppedGateway) -> None:
     stepped.fire(signal(REDIS, level="warning"))
-    page_for_everything(stepped)
+    page_for_everything(stepped, "P0")
     stepped.fire(signal(FALLBACK))
     assert parents(stepped)["fallback.redis_failed"] is None
     assert messages(stepped) == [("opened", 2)]

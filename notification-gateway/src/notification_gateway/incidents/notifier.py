@@ -99,8 +99,9 @@ class IncidentNotifier:
         history = incidents.history(connection, incident.key, now - DAY)
         symptoms = incidents.children(connection, incident.id)
         notice = self._composer.opened(incident, history, symptoms, now)
-        # A symptom waits for its cause, which may come a moment later.
-        hold = GRACE if causes_of_symptom(symptom_name(incident)) else timedelta(0)
+        # A symptom waits for its cause, which may come a moment later; a P0 waits for nothing.
+        may_be_explained = incident.priority != "P0" and causes_of_symptom(symptom_name(incident))
+        hold = GRACE if may_be_explained else timedelta(0)
         self._put(connection, incident, "opened", channel, notice, now, hold=hold)
         incident.notified = [*incident.notified, channel]
         incident.told_at = incident.told_at or now
