@@ -29,26 +29,26 @@ class Storage:
         target = make_url(url)
         if target.get_backend_name() == "sqlite" and target.database:
             Path(target.database).parent.mkdir(parents=True, exist_ok=True)
-        self._engine: Engine = open_database(url, SCHEMA)
+        self.engine: Engine = open_database(url, SCHEMA)
 
     def migrate(self) -> None:
         """Bring the schema to the newest revision."""
-        migrate(self._engine, SCHEMA, MIGRATIONS)
+        migrate(self.engine, SCHEMA, MIGRATIONS)
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self.engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection for a consistent look."""
-        with _telling_data_faults(), self._engine.connect() as connection:
+        with _telling_data_faults(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give a connection in a transaction that commits at the end of the block."""
-        with _telling_data_faults(), self._engine.begin() as connection:
+        with _telling_data_faults(), self.engine.begin() as connection:
             if connection.dialect.name == "sqlite":
                 # Otherwise a transaction that reads first cannot become a writer's beside another.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
