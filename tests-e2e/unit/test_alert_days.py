@@ -1,0 +1,10 @@
+"""Over simulated days everybody is told of every fault, of nothing else, and of its right end."""
+
+from pathlib import Path
+
+from prove.alert_days import simulate
+
+
+def test_six_days_of_scripted_faults_are_told_and_end_as_they_should(tmp_path: Path) -> None:
+    results = simulate(tmp_path, seed=5, days=6, parts=1)
+    assert [each.name for each in results if not each.ok] == [], (tmp_path / "wrong.txt").read_text("utf-8")
