@@ -60,6 +60,8 @@ def test_as_many_stars_as_parts_match_any_fingerprint(fingerprint: list[str]) ->
         (["model", "deployment_failed"], "error", "P0", "Critical Failures"),
         (["model", "source_not_found"], "error", "P1", None),
         (["database", "business", "extract", "OperationalError"], "error", "P0", "Critical Failures"),
+        (["api", "unavailable"], "error", "P0", "Critical Failures"),
+        (["api", "unavailable"], "warning", "P2", None),
         (["redis", "connection_failed"], "warning", "P1", "Degradation Events"),
         (["redis", "unexpected_error"], "error", "P1", None),
         (["pipeline", "train", "ValueError"], "warning", "P2", "Quality Issues"),

@@ -79,7 +79,7 @@ def test_every_point_says_how_its_incident_ends() -> None:
     by_recovery = {point_id for point_id, ending in ends.items() if ending == "by_recovery"}
     assert by_recovery >= {
         *(point_id for point_id in ends if point_id.startswith(("redis.", "weixin.", "pipeline.", "airflow."))),
-        "model.deployment_failed", "model.source_not_found", "api.startup_failed",
+        "model.deployment_failed", "model.source_not_found", "api.startup_failed", "api.unavailable",
     }  # fmt: skip
     assert {ends[point_id] for point_id in ends if point_id.startswith("fallback.")} == {"by_quiet"}
     assert ends["model.registry_parse_failed"] == ends["api.unhandled"] == ends["api.similar_failed"] == "by_quiet"
@@ -98,3 +98,10 @@ def test_what_a_point_explains_exists_and_does_not_explain_it() -> None:
 
 def test_every_point_has_its_chinese_text() -> None:
     assert catalogue.load_chinese().keys() == catalogue.load_all().by_id().keys()
+
+
+def test_an_outage_of_all_answers_is_an_error_but_for_a_first_start_without_a_model() -> None:
+    point = catalogue.load_joined().by_id()["api.unavailable"]
+    assert (point.level, point.fingerprint) == ("error", ("api", "unavailable"))
+    assert point.level_by is not None
+    assert (point.level_by.field, dict(point.level_by.values)) == ("reason", {"no_model": "warning"})

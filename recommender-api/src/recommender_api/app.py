@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from recommender_api import health
+from recommender_api.availability import AvailabilityWatch, ModelState
 from recommender_api.events import EventIntake, Journal
 from recommender_api.events import endpoints as events
 from recommender_api.events.intake import REPLAY_INTERVAL_SECONDS
@@ -36,6 +37,7 @@ from servicekit.background import BackgroundLoops
 
 SNAPSHOT_POLL_SECONDS = 1.0
 WITHDRAWN_POLL_SECONDS = 1.0
+AVAILABILITY_POLL_SECONDS = 1.0
 
 _DESCRIPTION = """Recommendations for a dataset marketplace that keep coming when parts fail.
 
@@ -73,8 +75,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     def follow() -> None:
         if models.serving is not None:
-            metrics.keep_versions(models.serving.versions)
+            metrics.follow_arms(models.serving.arms)
         mirror.follow()
+        availability.review()
 
     updater = Updater(
         models,
@@ -84,6 +87,18 @@ def create_app(settings: Settings) -> FastAPI:
         replica_id=settings.replica_id,
         on_change=follow,
     )
+
+    def model_state() -> ModelState:
+        return ModelState(
+            is_serving=models.serving is not None,
+            had_model=updater.had_model,
+            registry_answered=updater.registry_answered,
+            is_deployed=updater.is_deployed,
+            registry_error=None if updater.registry_error is None else str(updater.registry_error),
+            activation_error=None if updater.activation_error is None else str(updater.activation_error),
+        )
+
+    availability = AvailabilityWatch(model_state, metrics.successes, time.monotonic)
 
     after = AfterAnswers(store, metrics)
     ranked = RankedPath(store, snapshots, withdrawn, metrics)
@@ -101,6 +116,7 @@ def create_app(settings: Settings) -> FastAPI:
         withdrawn,
         metrics,
         budget_seconds=settings.request_budget_ms / 1000,
+        why_no_model=availability.explain,
     )
     journal = Journal(settings.event_journal_dir, max_bytes=settings.event_journal_max_mb * 2**20)
     intake = EventIntake(store, store.quietly(), journal, metrics, knows_dataset=models.knows_dataset)
@@ -128,6 +144,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     loops = BackgroundLoops()
     loops.add("model poll", updater.poll, interval=settings.model_poll_seconds)
+    loops.add("availability", availability.poll, interval=AVAILABILITY_POLL_SECONDS)
     loops.add("snapshot poll", snapshots.poll, interval=SNAPSHOT_POLL_SECONDS)
     loops.add("withdrawn poll", withdrawn.poll, interval=WITHDRAWN_POLL_SECONDS)
     loops.add("event replay", intake.replay, interval=REPLAY_INTERVAL_SECONDS)
@@ -152,7 +169,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = base_app("recsys-recommender-api", "recommender-api", lifespan=lifespan, description=_DESCRIPTION)
     app.include_router(recommendations.router(recommender))
-    gate = Gate(questions, metrics)
+    gate = Gate(questions, metrics, availability)
     app.state.shortcuts = DirectAnswers(recommender, gate)
     # Innermost, behind the request ids.
     app.user_middleware.append(Middleware(Shedding, gate))
@@ -168,5 +185,5 @@ def create_app(settings: Settings) -> FastAPI:
         )
     )
     report = health.HealthReport(breaker, models, updater, snapshots, withdrawn, journal, loops)
-    app.include_router(health.router(report, models, metrics))
+    app.include_router(health.router(report, models, availability, metrics))
     return app

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from fastapi import Response
 from pydantic import BaseModel
 
+from recommender_api.availability import AvailabilityWatch
 from recommender_api.events import Journal
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
@@ -93,7 +94,7 @@ class HealthReport:
         return Check(status="healthy")
 
 
-def router(report: HealthReport, models: Models, metrics: Metrics) -> ApiRouter:
+def router(report: HealthReport, models: Models, availability: AvailabilityWatch, metrics: Metrics) -> ApiRouter:
     """Return the routes."""
     routes = ApiRouter(tags=["operations"])
 
@@ -106,7 +107,7 @@ def router(report: HealthReport, models: Models, metrics: Metrics) -> ApiRouter:
         """Redis may be down: answers are poorer then, but there are answers."""
         serving = models.serving
         if serving is None:
-            raise ProblemError(503, "No model is loaded yet.")
+            raise ProblemError(503, availability.explain())
         return Ready(model_version=serving.primary.deployment.version)
 
     @routes.get(

@@ -3,8 +3,9 @@
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import accumulate
-from typing import Literal
+from http import HTTPStatus
+from itertools import accumulate, product
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -15,24 +16,50 @@ from prometheus_client.utils import floatToGoString
 from contracts.events import REFUSAL_REASONS
 from monitoring.prometheus import MonitoringCollector
 from recommender_api.models import Arm
+from recommender_api.recommendations.errors import DegradeReason
+from recommender_api.recommendations.query import Endpoint
 
 # From a cached answer on a quiet machine to the time budget of a request.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 1.0)
 
 _LEVELS = ("0", "1", "2", "3")
 _VERSION = 3  # where among the labels
+STAGES = ("read", "recall", "rank")
+EVENTS = "/events"
+_QUESTIONS = tuple(endpoint.value for endpoint in Endpoint)
+_DEGRADE_REASONS: tuple[str, ...] = get_args(DegradeReason)
+# Why an answer isn't 2xx, by its status; 503 has several reasons.
+_REASONS = {
+    400: "unreadable",
+    401: "unauthorized",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "too_large",
+    415: "media_type",
+    422: "invalid",
+    500: "unhandled",
+}
+OVERLOADED, NO_MODEL, JOURNAL_FULL, UNHANDLED = "overloaded", "no_model", "journal_full", "unhandled"
+
+
+EventOutcome = Literal["accepted", "duplicate", "journaled", "replayed", "refused"]
+DroppedKind = Literal["cache", "exposure"]
 
 
 class Times(Collector):
     """A histogram of seconds with one label, at a fifth of the client library's cost; for one thread."""
 
-    def __init__(self, name: str, text: str, label: str) -> None:
+    def __init__(self, name: str, text: str, label: str, values: Sequence[str]) -> None:
         self._name = name
         self._text = text
         self._label = label
         # By value of the label: how many fell into each bucket, and past the last.
         self._counts: dict[str, list[int]] = defaultdict(lambda: [0] * (len(SECONDS) + 1))
         self._sums: dict[str, float] = defaultdict(float)
+        for value in values:
+            self._sums[value] = 0.0
+            self._counts[value] = [0] * (len(SECONDS) + 1)
 
     def observe(self, label: str, seconds: float) -> None:
         """Count a duration."""
@@ -51,15 +78,27 @@ class Times(Collector):
 class Counts(Collector):
     """A counter by labels, at a fifth of the client library's cost; for one thread."""
 
-    def __init__(self, name: str, text: str, labels: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, text: str, labels: Sequence[str] = (), known: Collection[tuple[str, ...]] = ((),)
+    ) -> None:
+        """Show a 0 for the `known` values of the labels: `increase()` misses the first sample of a new series."""
         self._name = name
         self._text = text
         self._labels = labels
-        self._counts: dict[tuple[str, ...], int] = defaultdict(int, {} if labels else {(): 0})
+        self._counts: dict[tuple[str, ...], int] = defaultdict(int, dict.fromkeys(known, 0))
 
     def add(self, *labels: str) -> None:
         """Count one."""
         self._counts[labels] += 1
+
+    def begin(self, known: Collection[tuple[str, ...]]) -> None:
+        """Show a 0 for values of the labels that have no count yet."""
+        for labels in known:
+            self._counts.setdefault(labels, 0)
+
+    def total(self, wanted: Callable[[tuple[str, ...]], bool]) -> int:
+        """Return the sum of some counts."""
+        return sum(count for labels, count in list(self._counts.items()) if wanted(labels))
 
     def keep(self, wanted: Callable[[tuple[str, ...]], bool]) -> None:
         """Forget the counts of all other labels."""
@@ -83,15 +122,24 @@ class Metrics:
             "recommender_requests_total",
             "Answers by endpoint, model variant, experiment, version in service, fallback level and degrade reason",
             ("endpoint", "variant", "experiment", "version", "level", "reason"),
+            known=(),
         )
-        self._seconds = Times("recommender_request_seconds", "Time from question to answer", "endpoint")
-        self.stages = Times("recommender_stage_seconds", "Time of one stage of the main path", "stage")
+        self._responses = Counts(
+            "recommender_responses_total",
+            "Answers of every kind by endpoint, HTTP status and reason: why it is degraded, or why there is none",
+            ("endpoint", "status", "reason"),
+            known=_known_responses(),
+        )
+        self._seconds = Times("recommender_request_seconds", "Time from question to answer", "endpoint", _QUESTIONS)
+        self.stages = Times("recommender_stage_seconds", "Time of one stage of the main path", "stage", STAGES)
         self.cached = Counts("recommender_cached_answers_total", "Answers from the result cache")
-        for collector in (self._requests, self._seconds, self.stages, self.cached):
+        for collector in (self._requests, self._responses, self._seconds, self.stages, self.cached):
             self.registry.register(collector)
         self._events = Counter(
             "recommender_events_total", "Behaviour events taken, by outcome", ("outcome",), registry=self.registry
         )
+        for outcome in get_args(EventOutcome):
+            self._events.labels(outcome)
         self._refused_events = Counter(
             "recommender_events_refused_total",
             "Behaviour events that were no events, by the field at fault",
@@ -112,6 +160,8 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
+        for kind in get_args(DroppedKind):
+            self._dropped.labels(kind)
         self._shed = Counter(
             "recommender_shed_total", "Requests refused because of overload", ("endpoint",), registry=self.registry
         )
@@ -120,13 +170,29 @@ class Metrics:
     def answered(self, endpoint: str, arm: Arm, level: int, reason: str | None, seconds: float) -> None:
         """Count an answer by the arm that was asked."""
         self._requests.add(endpoint, arm.variant, arm.experiment or "", arm.version, _LEVELS[level], reason or "")
+        self._responses.add(endpoint, "200", reason or "")
         self._seconds.observe(endpoint, seconds)
 
-    def keep_versions(self, versions: Collection[str]) -> None:
-        """Forget the counts of the versions that are not in service any more, so that labels don't pile up."""
-        self._requests.keep(lambda labels: labels[_VERSION] in versions)
+    def count_response(self, endpoint: str, status: int, reason: str | None = None) -> None:
+        """Count an answer that is not one of `answered`; without a `reason`, the status says it."""
+        if reason is None:
+            reason = "" if status < HTTPStatus.BAD_REQUEST else _REASONS.get(status, "other")
+        self._responses.add(endpoint, str(status), reason)
 
-    def events(self, outcome: Literal["accepted", "duplicate", "journaled", "replayed", "refused"], count: int) -> None:
+    def successes(self, endpoint: str) -> int:
+        """Return how often an endpoint has answered 2xx."""
+        return self._responses.total(lambda labels: labels[0] == endpoint and labels[1].startswith("2"))
+
+    def follow_arms(self, arms: Collection[Arm]) -> None:
+        """Show the arms that are in service now, and forget those that aren't, so that labels don't pile up."""
+        versions = {arm.version for arm in arms}
+        self._requests.keep(lambda labels: labels[_VERSION] in versions)
+        degraded = list(product(_LEVELS[1:], _DEGRADE_REASONS))
+        for arm, endpoint in product(arms, _QUESTIONS):
+            head = (endpoint, arm.variant, arm.experiment or "", arm.version)
+            self._requests.begin([(*head, "0", ""), *((*head, *each) for each in degraded)])
+
+    def events(self, outcome: EventOutcome, count: int) -> None:
         """Count behaviour events."""
         self._events.labels(outcome).inc(count)
 
@@ -138,7 +204,7 @@ class Metrics:
         """Count events about datasets that no model in service knows."""
         self._unknown_datasets.inc(count)
 
-    def dropped(self, kind: Literal["cache", "exposure"], count: int) -> None:
+    def dropped(self, kind: DroppedKind, count: int) -> None:
         """Count what was not written to Redis."""
         self._dropped.labels(kind).inc(count)
 
@@ -153,3 +219,12 @@ class Metrics:
     def render(self) -> bytes:
         """Return the Prometheus text format."""
         return generate_latest(self.registry)
+
+
+def _known_responses() -> list[tuple[str, str, str]]:
+    """Return the labels of every answer that a rule may count."""
+    failures = [(str(status), _REASONS[status]) for status in (400, 404, 405, 413, 422, 500)]
+    ends = [("200", ""), *(("200", reason) for reason in _DEGRADE_REASONS), *failures]
+    questions = [*ends, ("503", OVERLOADED), ("503", NO_MODEL)]
+    events = [("202", ""), *failures, ("401", _REASONS[401]), ("503", OVERLOADED), ("503", JOURNAL_FULL)]
+    return [(endpoint, *each) for endpoint in _QUESTIONS for each in questions] + [(EVENTS, *each) for each in events]

@@ -62,6 +62,11 @@ class Serving:
         """The versions that answer."""
         return {model.deployment.version for model in (self.primary, self.canary) if model is not None}
 
+    @property
+    def arms(self) -> list[Arm]:
+        """Everybody that may answer."""
+        return [self._everyone] if self.canary is None else [self._everyone, self._canary, self._control]
+
     def arm(self, user_id: int | None) -> Arm:
         """Return who answers a user: the same one as long as the canary's version is tried.
 

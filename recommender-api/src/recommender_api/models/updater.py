@@ -70,6 +70,10 @@ class Updater:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.registry_error: RegistryError | None = None
+        # Whether the registry has answered since the start.
+        self.registry_answered = False
+        # Whether an earlier process left a model here to be served.
+        self.had_model = False
         self._models = models
         self._registry = registry
         self._cache = cache
@@ -87,6 +91,11 @@ class Updater:
         self._behind = GivingWay()
 
     @property
+    def is_deployed(self) -> bool:
+        """Whether something is deployed, as far as the registry has said."""
+        return self._active is not None
+
+    @property
     def activation_error(self) -> ActivationError | None:
         """Why the deployed version isn't the one that is served, if so."""
         return None if self._failure is None else self._failure.error
@@ -101,8 +110,10 @@ class Updater:
         try:
             saved = await asyncio.to_thread(self._cache.saved)
         except (MalformedDeploymentError, OSError) as error:
+            self.had_model = True
             self._unreadable(error, str(self._cache.saved_path.name))
             return
+        self.had_model = saved is not None
         if saved is not None and self._cache.folder(saved.primary.sha256).is_dir():
             await self._follow(saved)
 
@@ -118,6 +129,7 @@ class Updater:
                 self._registry_failed(error)
             else:
                 self.registry_error = None
+                self.registry_answered = True
                 if answer is not None:
                     self._etag = answer.etag
                     self._active = answer.deployments

@@ -59,6 +59,9 @@ class DirectAnswers:
             return Reply(REFUSED, lines(headers), body)
         try:
             body, level = await self._recommender.answer(query, arm, request_id)
+        except Exception:
+            self._gate.outcomes.count(query.endpoint, 500)
+            raise
         finally:
             questions.leave()
         return Reply(200, _HEADERS % (len(body), level), body)

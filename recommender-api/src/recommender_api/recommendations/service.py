@@ -54,6 +54,7 @@ class Recommender:
         *,
         budget_seconds: float,
         clock: Callable[[], float] = time.perf_counter,
+        why_no_model: Callable[[], str] = lambda: "No model is loaded yet.",
     ) -> None:
         self._models = models
         self._paths = paths
@@ -64,12 +65,13 @@ class Recommender:
         self._metrics = metrics
         self._budget_seconds = budget_seconds
         self._clock = clock
+        self._why_no_model = why_no_model
 
     def arm(self, query: Query) -> Arm:
         """Return which model answers a question; raises `NoModelError` or `UnknownDatasetError`."""
         serving = self._models.serving
         if serving is None:
-            raise NoModelError("No model is loaded yet: deploy a bundle, or wait until it is fetched.")
+            raise NoModelError(self._why_no_model())
         arm = serving.arm(query.user_id)
         if query.dataset_id in self._withdrawn.current.ids:
             raise WithdrawnDatasetError(f"Dataset {query.external_dataset_id or query.dataset_id} has been withdrawn.")

@@ -4,13 +4,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 from contracts.checksums import sha256_of
 from verify.broken_redis import LATE_SECONDS, BrokenRedis, broken_redis
 from verify.bundles import Bundles, damage
 from verify.faults.fault import Fault, Raised
-from verify.workshop import TOKEN, FaultNotFiredError, Side, Workshop
+from verify.workshop import TOKEN, FaultNotFiredError, Side, Workshop, free_port
 
 FOLLOW_SECONDS = 30.0
 MISSING_SOURCES = 3
@@ -34,6 +35,7 @@ def fire(shop: Workshop) -> None:
             _damage_what_lies_on_disk(shop.folder / "models", registry, api, first)
         _break_deploys(registry, bundles, first)
         _break_uploads(registry, bundles)
+    _lose_the_model(shop)
 
 
 class _Registry:
@@ -137,6 +139,24 @@ def _break_uploads(registry: _Registry, bundles: Bundles) -> None:
     registry.push(bundles.whole(), accepted=False)
 
 
+def _lose_the_model(shop: Workshop) -> None:
+    """Start a replica that remembers what it served, without the bundle and without a registry."""
+    models = shop.folder / "models-without-bundles"
+    models.mkdir()
+    shutil.copyfile(shop.folder / "models" / "active.json", models / "active.json")
+    variables = {
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "REGISTRY_URL": f"http://127.0.0.1:{free_port()}",
+        "REGISTRY_TOKEN": TOKEN,
+        "MODEL_CACHE_DIR": str(models),
+        "EVENT_JOURNAL_DIR": str(shop.folder / "journal-without-bundles"),
+    }
+    with shop.service("recommender_api", variables) as side:
+        _until(lambda: "registry" in side.http.get("/ready").text, "the recommender has missed its registry")
+        answer = side.http.get("/hot/trending")
+        _must(answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE, f"an answer without a model: {answer.status_code}")
+
+
 def _experiment(api: Side) -> str | None:
     variant: str | None = api.get("/recommend/user/7").json()["experiment_variant"]
     return variant
@@ -166,6 +186,7 @@ FAULT = Fault(
         "fallback.redis_failed": _IN_API,
         "fallback.precomputed_used": _IN_API,
         "fallback.static_popular_used": _IN_API,
+        "api.unavailable": Raised("recommender-api"),
         "api.unhandled": _IN_REGISTRY,
         "api.similar_timeout": _IN_API,
         "api.similar_failed": _IN_API,

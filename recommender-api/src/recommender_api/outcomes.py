@@ -1,0 +1,34 @@
+"""What becomes of requests: counted by endpoint, status and reason, and watched for an outage of all answers."""
+
+from http import HTTPStatus
+
+from recommender_api.availability import AvailabilityWatch
+from recommender_api.metrics import EVENTS, JOURNAL_FULL, NO_MODEL, UNHANDLED, Metrics
+
+
+class Outcomes:
+    """Counts each answer that `Metrics.answered` doesn't: all of events, and those without recommendations."""
+
+    def __init__(self, metrics: Metrics, availability: AvailabilityWatch | None = None) -> None:
+        self._metrics = metrics
+        self._availability = availability
+
+    def count(self, endpoint: str, status: int) -> None:
+        """Count an answer of the application."""
+        if status == HTTPStatus.OK and endpoint != EVENTS:
+            return  # with its level and reason, by who answered
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self._failed(endpoint, status, JOURNAL_FULL if endpoint == EVENTS else NO_MODEL)
+        elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._failed(endpoint, status, UNHANDLED)
+        else:
+            self._metrics.count_response(endpoint, status)
+
+    def _failed(self, endpoint: str, status: int, reason: str) -> None:
+        self._metrics.count_response(endpoint, status, reason)
+        if self._availability is None:
+            return
+        if reason == NO_MODEL:
+            self._availability.refuse(endpoint)
+        else:
+            self._availability.count_failure(endpoint, reason)
