@@ -21,6 +21,7 @@ POINT = "api.unavailable"
 FIRST_START = ModelState(is_serving=False, had_model=False, registry_answered=True)
 SERVING = replace(FIRST_START, is_serving=True)
 HAD_MODEL = replace(FIRST_START, had_model=True)
+NOT_LOADED = replace(FIRST_START, is_deployed=True, activation_error="version 2: checksum", activation_retried=True)
 QUESTIONS = ("/similar/105", "/recommend/detail/105?user_id=7", "/recommend/user/7", "/hot/trending?limit=3")
 
 
@@ -65,11 +66,19 @@ def test_a_first_start_is_not_reported_earlier_however_often_somebody_asks() -> 
     [
         (HAD_MODEL, "model_missing"),
         (replace(HAD_MODEL, registry_answered=False, registry_error="refused"), "registry_unreachable"),
-        (replace(FIRST_START, is_deployed=True, activation_error="version 2: checksum"), "model_not_loaded"),
+        (NOT_LOADED, "model_not_loaded"),
     ],
 )
 def test_a_service_that_had_a_model_or_should_have_one_is_an_error_at_once(state: ModelState, reason: str) -> None:
     assert reported(Watched(state), 0) == [("error", reason)]
+
+
+def test_a_bundle_that_the_next_attempt_may_mend_is_an_outage_only_for_who_gets_no_answer() -> None:
+    watched = Watched(replace(NOT_LOADED, activation_retried=False))
+    assert reported(watched, 0) == []
+    with monitoring.testing.captured() as reports:
+        watched.watch.refuse("/similar")
+    assert [(report.level, report.tags["endpoint"]) for report in reports] == [("error", "/similar")]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ class Metrics:
         self.snapshots = Counter(
             "sync_snapshots_total", "Syncs by how they ended", ["outcome"], registry=self._registry
         )
+        for outcome in ("done", "failed"):
+            self.snapshots.labels(outcome)
         self.withdrawn = Gauge(
             "sync_withdrawn_datasets", "Datasets that no answer shows, as Redis holds them", registry=self._registry
         )

@@ -4,6 +4,12 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from monitoring.prometheus import MonitoringCollector
 
+# The name that every part of the stack starts with.
+DEFAULT_MODEL = "ranker"
+MODES = ("primary", "canary", "shadow")
+# `active`, `rolled_back`, or the check that refused the deployment.
+OUTCOMES = ("active", "rolled_back", "source", "checksum", "manifest", "load", "golden", "gate", "activate")
+
 
 class Metrics:
     """The registry's counters, and those of monitoring."""
@@ -18,6 +24,14 @@ class Metrics:
             ["model", "mode", "outcome"],
             registry=self._registry,
         )
+        self.begin(DEFAULT_MODEL)
+
+    def begin(self, model: str) -> None:
+        """Show a 0 for everything that can be counted of a model: `increase()` misses a series' first sample."""
+        self.uploads.labels(model)
+        for mode in MODES:
+            for outcome in OUTCOMES:
+                self.deployments.labels(model, mode, outcome)
 
     def exposition(self) -> bytes:
         """Return the text that Prometheus scrapes."""

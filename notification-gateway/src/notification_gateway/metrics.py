@@ -1,11 +1,16 @@
 """The gateway's own metrics, in a registry of each application's own."""
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from monitoring.prometheus import MonitoringCollector
+from notification_gateway.policy.model import Channel
 
 # The field of what can be read and not be stored.
 UNSTORABLE = "unstorable"
+# Other fields are the senders' own.
+_REJECTED = (("signals", UNSTORABLE), ("alertmanager", UNSTORABLE), ("alertmanager", "truncatedAlerts"))
 
 
 class Metrics:
@@ -21,6 +26,11 @@ class Metrics:
             ["source", "field"],
             registry=self.registry,
         )
+        # From the start: `increase()` misses the first sample of a new series.
+        for outcome in ("accepted", "duplicate", "rejected"):
+            self.signals.labels(outcome)
+        for source, field in _REJECTED:
+            self.rejected.labels(source, field)
         self.deliveries = Counter(
             "gateway_deliveries", "Notifications by channel and outcome", ["channel", "outcome"], registry=self.registry
         )
@@ -31,3 +41,7 @@ class Metrics:
             buckets=(0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300),
             registry=self.registry,
         )
+        for channel in get_args(Channel):
+            self.latency.labels(channel)
+            for outcome in ("sent", "failed"):
+                self.deliveries.labels(channel, outcome)

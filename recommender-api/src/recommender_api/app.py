@@ -96,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
             is_deployed=updater.is_deployed,
             registry_error=None if updater.registry_error is None else str(updater.registry_error),
             activation_error=None if updater.activation_error is None else str(updater.activation_error),
+            activation_retried=updater.activation_retried,
         )
 
     availability = AvailabilityWatch(model_state, metrics.successes, time.monotonic)

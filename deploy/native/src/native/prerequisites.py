@@ -43,6 +43,12 @@ def chromium() -> Path | None:
     return Path(found) if found else None
 
 
+def promtool() -> Path | None:
+    """Return the path of Prometheus' own checker of rules, or None; only tests need it."""
+    found = shutil.which("promtool")
+    return Path(found) if found else None
+
+
 def _chinese_font() -> Path | None:
     """Return a font in which a browser can show Chinese, or None."""
     return next(Path("/usr/share/fonts").glob("**/*[Cc][Jj][Kk]*"), None) or next(
@@ -51,7 +57,7 @@ def _chinese_font() -> Path | None:
 
 
 def ensure(say: Callable[[str], None], *, for_tests: bool = False) -> None:
-    """Install what is missing, for tests a browser and MariaDB too.
+    """Install what is missing, for tests a browser, MariaDB and Prometheus too.
 
     Raises `MissingProgramError` when that can't be done here.
     """
@@ -61,6 +67,7 @@ def ensure(say: Callable[[str], None], *, for_tests: bool = False) -> None:
             ("chromium", chromium()),
             ("fonts-wqy-microhei", _chinese_font()),
             ("mariadb-server-core", mariadb_server()),
+            ("prometheus", promtool()),
         ]
     missing = [package for package, found in wanted_programs if found is None]
     if not missing:

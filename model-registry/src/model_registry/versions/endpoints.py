@@ -48,6 +48,7 @@ def router(
     ) -> VersionReceipt:
         """Upload a bundle as the next version; the same content again answers 200 with the version it has."""
         row, new = versions.upload(name, cast("IO[bytes]", bundle.file), sha256)
+        metrics.begin(name)
         if new:
             metrics.uploads.labels(name).inc()
         else:

@@ -27,15 +27,21 @@ class ModelState:
     is_deployed: bool = False
     registry_error: str | None = None
     activation_error: str | None = None
+    # Whether what failed was tried once more.
+    activation_retried: bool = False
 
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """Why nothing can be answered: `grace_seconds` may pass before it is reported; `detail` is for callers."""
+    """Why nothing can be answered: `grace_seconds` may pass before it is reported; `detail` is for callers.
+
+    What `may_pass` with the next attempt, a second away, is no outage before somebody gets no answer.
+    """
 
     reason: Reason
     grace_seconds: float
     detail: str
+    may_pass: bool = False
 
 
 def model_status(state: ModelState) -> ModelStatus | None:
@@ -43,7 +49,8 @@ def model_status(state: ModelState) -> ModelStatus | None:
     if state.is_serving:
         return None
     if state.activation_error is not None:
-        return ModelStatus("model_not_loaded", 0.0, f"The deployed model can't be loaded: {state.activation_error}")
+        detail = f"The deployed model can't be loaded: {state.activation_error}"
+        return ModelStatus("model_not_loaded", 0.0, detail, may_pass=not state.activation_retried)
     if state.registry_error is not None:
         grace = 0.0 if state.had_model else REGISTRY_SECONDS
         detail = f"No model is loaded, and the model registry gives none: {state.registry_error}"

@@ -56,7 +56,7 @@ class AvailabilityWatch:
         status = self.status
         failing = self._failures.failing()
         if status is not None:
-            if self._is_past_grace(status) and self._is_reminder_due():
+            if not status.may_pass and self._is_past_grace(status) and self._is_reminder_due():
                 self._report(EVERY_ENDPOINT, status.reason, status.detail)
         elif failing:
             if self._is_reminder_due():

@@ -101,6 +101,11 @@ class Updater:
         return None if self._failure is None else self._failure.error
 
     @property
+    def activation_retried(self) -> bool:
+        """Whether the deployed version has failed more than once."""
+        return self._failure is not None and self._failure.attempts > 0
+
+    @property
     def shadow_error(self) -> ActivationError | None:
         """Why the deployed shadow isn't mirrored to, if so."""
         return None if self._shadow_failure is None else self._shadow_failure.error

@@ -1,6 +1,6 @@
 """The comparison in `GET /metrics`; of versions only the shadow in service has figures."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -54,6 +54,12 @@ class ShadowMetrics:
         """Forget the shadow before; show this one's figures."""
         self.clear()
         version = comparison.shadow
+        for outcome in get_args(Outcome):
+            self._outcomes.labels(version, outcome)
+        self._overlap.labels(version)
+        self._difference.labels(version)
+        for model in ("primary", "shadow"):
+            self._seconds.labels(version, model)
         self._psi.labels(version).set_function(lambda: _number(comparison.summary().score_psi))
 
     def clear(self) -> None:

@@ -1,0 +1,198 @@
+"""The rules see short outages, and no outage in one bad answer; what they and the dashboard ask for is exported."""
+
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from prometheus_client import generate_latest
+
+import feature_sync.metrics
+import model_registry.metrics
+import notification_gateway.metrics
+from native.prerequisites import promtool
+from notification_gateway.dashboard import shadow
+from notification_gateway.dashboard.panels import Panels
+from notification_gateway.dashboard.sources import Prometheus, Registry, Source
+from recommender_api.metrics import Metrics
+from recommender_api.shadow import ShadowMetrics
+from recommender_api.shadow.comparison import Comparison
+
+RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules.yml"
+STEP_SECONDS = 5
+# Longer than the windows of the rules.
+QUIET_STEPS = 120
+
+Labels = tuple[str, str, str]
+OK: Labels = ("/similar", "200", "")
+DEGRADED: Labels = ("/similar", "200", "redis_unavailable")
+FAILED: Labels = ("/similar", "500", "unhandled")
+NO_MODEL: Labels = ("/similar", "503", "no_model")
+REFUSED: Labels = ("/similar", "503", "overloaded")
+NOT_FOUND: Labels = ("/similar", "404", "not_found")
+
+
+def firing(tmp_path: Path, asked: Mapping[Labels, int], *, seconds_after: int = 30) -> set[str]:
+    """Return the alerts that a burst of answers after ten quiet minutes makes, so long after it."""
+    series = [
+        {
+            "series": f'recommender_responses_total{{service="recommender-api",instance="a",endpoint="{endpoint}",'
+            f'status="{status}",reason="{reason}"}}',
+            # Every counter is there from the start; the burst lies between two scrapes.
+            "values": f"0x{QUIET_STEPS} {asked.get((endpoint, status, reason), 0)}x{QUIET_STEPS}",
+        }
+        for endpoint, status, reason in dict.fromkeys((OK, DEGRADED, FAILED, NO_MODEL, REFUSED, NOT_FOUND, *asked))
+    ]
+    at = QUIET_STEPS * STEP_SECONDS + seconds_after
+    names = [rule["alert"] for group in rules() for rule in group["rules"] if "alert" in rule]
+    expectations = [{"eval_time": f"{at}s", "alertname": name, "exp_alerts": []} for name in names]
+    tests = [{"interval": f"{STEP_SECONDS}s", "input_series": series, "alert_rule_test": expectations}]
+    return unexpected({"rule_files": [str(RULES)], "evaluation_interval": "5s", "tests": tests}, tmp_path)
+
+
+def unexpected(document: Mapping[str, Any], folder: Path) -> set[str]:
+    """Run a rule test that expects no alert, and return those that fire."""
+    program = promtool()
+    if program is None:
+        pytest.skip("promtool is not installed: `python -m native prerequisites`")
+    path = folder / "rules-test.yml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    done = subprocess.run([program, "test", "rules", path], capture_output=True, text=True, timeout=60, check=False)
+    output = done.stdout + done.stderr
+    found = set(re.findall(r"alertname: ?(\w+)", output))
+    assert (done.returncode == 0) is (not found), output
+    return found
+
+
+def rules() -> list[dict[str, Any]]:
+    """Return the groups of the rules that ship."""
+    groups: list[dict[str, Any]] = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return groups
+
+
+@pytest.mark.parametrize(
+    ("asked", "alerts"),
+    [
+        ({OK: 10_000}, set()),
+        ({DEGRADED: 100}, {"AnswersDegraded"}),
+        ({OK: 900, DEGRADED: 100}, {"AnswersDegraded"}),
+        ({OK: 10_000, DEGRADED: 100}, set()),
+        ({NO_MODEL: 100}, {"NothingAnswered", "AnswersFailing"}),
+        ({FAILED: 20}, {"NothingAnswered", "AnswersFailing"}),
+        ({OK: 900, FAILED: 20}, {"AnswersFailing"}),
+        ({OK: 900, REFUSED: 50}, {"RequestsShed"}),
+        ({REFUSED: 100}, {"NothingAnswered", "RequestsShed"}),
+        ({OK: 10_000, REFUSED: 10}, set()),
+        # A quiet night.
+        ({OK: 3, DEGRADED: 1}, set()),
+        ({OK: 3, FAILED: 1}, set()),
+        ({FAILED: 1}, set()),
+        ({DEGRADED: 2}, set()),
+        ({OK: 30, FAILED: 1, DEGRADED: 1, REFUSED: 1}, set()),
+        # The callers' own mistakes.
+        ({NOT_FOUND: 1_000}, set()),
+        ({OK: 100, ("/events", "422", "invalid"): 1_000}, set()),
+        ({OK: 100, ("/events", "503", "journal_full"): 100}, {"AnswersFailing"}),
+    ],
+)
+def test_an_outage_of_less_than_a_second_is_an_alert_and_one_bad_answer_is_none(
+    tmp_path: Path, asked: dict[Labels, int], alerts: set[str]
+) -> None:
+    assert firing(tmp_path, asked) == alerts
+
+
+def test_an_alert_ends_when_its_outage_has_left_the_window(tmp_path: Path) -> None:
+    assert firing(tmp_path, {OK: 300, FAILED: 100}, seconds_after=290) == {"AnswersFailing"}
+    assert firing(tmp_path, {OK: 300, FAILED: 100}, seconds_after=310) == set()
+
+
+def test_every_alert_has_a_severity_and_a_summary() -> None:
+    alerts = [rule for group in rules() for rule in group["rules"] if "alert" in rule]
+    assert {rule["labels"]["severity"] for rule in alerts} <= {"critical", "error", "warning"}
+    assert all(rule["annotations"]["summary"] for rule in alerts)
+
+
+class Asked(Source):
+    """A source that answers nothing, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__("http://prometheus.test", lambda: datetime.now(UTC))
+        self.queries: list[str] = []
+
+    def get(self, path: str, **parameters: Any) -> Any:  # noqa: ARG002 - as `Source` has it
+        """See `Source`."""
+        if "query" in parameters:
+            self.queries.append(parameters["query"])
+        # One shadow, so that the rest of its figures is asked for.
+        return {
+            "data": {"result": [{"metric": {"version": "2", "outcome": "compared"}, "value": [0, "1"], "values": []}]}
+        }
+
+
+class InService(NamedTuple):
+    """An arm of a model, as far as metrics look at it."""
+
+    variant: str = "primary"
+    experiment: str | None = None
+    version: str = "1"
+
+
+def dashboard_queries() -> list[str]:
+    """Return all that the dashboard asks Prometheus."""
+    asked = Asked()
+    now = datetime(2026, 1, 5, tzinfo=UTC)
+    panels = Panels(Prometheus(asked), Registry(Source("", lambda: now), "ranker"))
+    panels._fallback_now(now)  # noqa: SLF001 - each panel's own question; the tabs need a database besides
+    panels._fallback(now)  # noqa: SLF001
+    panels._latency(now)  # noqa: SLF001
+    panels._syncs(now)  # noqa: SLF001
+    panels._rates(now)  # noqa: SLF001
+    shadow.compare(Prometheus(asked), now)
+    return asked.queries
+
+
+def exported() -> dict[str, set[str]]:
+    """Return the series of all services by name, as they are before anything has happened."""
+    metrics = Metrics()
+    metrics.follow_arms([InService()])  # type: ignore[list-item]  # see there
+    ShadowMetrics(metrics.registry).begin(Comparison("1", "2"))
+    texts = (
+        metrics.render(),
+        model_registry.metrics.Metrics().exposition(),
+        feature_sync.metrics.Metrics().exposition(),
+        generate_latest(notification_gateway.metrics.Metrics().registry),
+    )
+    found: dict[str, set[str]] = {}
+    for line in b"\n".join(texts).decode().splitlines():
+        if line and not line.startswith("#"):
+            name, _, labels = line.rpartition(" ")[0].partition("{")
+            found.setdefault(name, set()).add(labels.rstrip("}"))
+    return found
+
+
+def names_in(queries: Iterable[str]) -> set[str]:
+    """Return the metrics that queries name, without those that rules record."""
+    return set(re.findall(r"(?<![:\w])(?:recommender|sync|monitoring|gateway|registry)_\w+", " ".join(queries)))
+
+
+def test_every_metric_that_rules_and_dashboard_name_is_exported_before_anything_has_happened() -> None:
+    expressions = [rule["expr"] for group in rules() for rule in group["rules"]]
+    used = names_in([*expressions, *dashboard_queries()])
+    assert used >= {"recommender_responses_total", "recommender_requests_total", "sync_snapshots_total"}
+    assert used - exported().keys() == set()
+
+
+def test_every_label_by_which_the_dashboard_splits_is_there_with_0() -> None:
+    found = exported()
+    levels = {
+        level for level in "0123" if any(f'level="{level}"' in each for each in found["recommender_requests_total"])
+    }
+    assert levels == set("0123")
+    assert {'outcome="done"', 'outcome="failed"'} == found["sync_snapshots_total"]
+    outcomes = {f'outcome="{name}",version="2"' for name in ("compared", "dropped", "failed")}
+    assert outcomes == found["recommender_shadow_questions_total"]
+    assert {'outcome="accepted"', 'outcome="duplicate"', 'outcome="rejected"'} == found["gateway_signals_total"]
