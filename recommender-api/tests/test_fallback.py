@@ -1,6 +1,7 @@
 """The fallback chain: which level answers, that every filter holds there, and what is reported."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -113,10 +114,11 @@ class Case:
         trending = TrendingPath(store, metrics, self.withdrawn)
         paths: dict[Endpoint, Any] = dict.fromkeys(Endpoint, ranked) | {Endpoint.TRENDING: trending}
         self.after = AfterAnswers(store, metrics)
+        self.fallback = FallbackChain(store, self.withdrawn)
         self.recommender = Recommender(
             self.models,
             paths,
-            FallbackChain(store, self.withdrawn),
+            self.fallback,
             self.after,
             Mirror(self.models, ranked, ShadowMetrics(metrics.registry), sample_rate=0.0, cpu_share=1.0),
             self.withdrawn,
@@ -404,3 +406,20 @@ async def test_a_last_good_answer_of_which_nothing_is_left_is_none(case: Case) -
     case.forget_results()
     case.engine.recall_error = ValueError("broken")  # type: ignore[attr-defined]
     assert (await case.ask(SIMILAR)).fallback_level == 2
+
+
+def test_what_the_levels_below_redis_show_is_written_before_the_model_serves(model: LoadedModel) -> None:
+    case = Case(model)
+    assert case.models.serving is not None
+    (arm,) = case.models.serving.arms
+    popular = arm.model.engine.contents.recall.popular.items[:10]
+    assert not any(arm.model.cards.written.texts(popular))
+    case.fallback.prepare(arm)
+    assert all(arm.model.cards.written.texts(popular))
+
+
+def test_a_broken_list_does_not_keep_a_model_from_serving(model: LoadedModel) -> None:
+    contents = replace(model.engine.contents, trending=cast("Any", None))
+    case = Case(model, Engine(contents))
+    assert case.models.serving is not None
+    case.fallback.prepare(case.models.serving.arms[0])

@@ -17,7 +17,7 @@ from recommender_api.events.intake import REPLAY_INTERVAL_SECONDS
 from recommender_api.fallback import FallbackChain
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
-from recommender_api.models import BundleCache, Models, Registry, Updater
+from recommender_api.models import BundleCache, Models, Registry, Serving, Updater
 from recommender_api.models import endpoints as models_endpoints
 from recommender_api.overload import Admission, Gate, Shedding
 from recommender_api.recommendations import endpoints as recommendations
@@ -73,6 +73,12 @@ def create_app(settings: Settings) -> FastAPI:
         cpu_share=settings.shadow_cpu_share,
     )
 
+    fallback = FallbackChain(store, withdrawn)
+
+    def prepare(serving: Serving) -> None:
+        for arm in serving.arms:
+            fallback.prepare(arm)
+
     def follow() -> None:
         if models.serving is not None:
             metrics.follow_arms(models.serving.arms)
@@ -85,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
         cache,
         model_name=settings.model_name,
         replica_id=settings.replica_id,
+        prepare=prepare,
         on_change=follow,
     )
 
@@ -111,7 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
             Endpoint.USER: ranked,
             Endpoint.TRENDING: TrendingPath(store, metrics, withdrawn),
         },
-        FallbackChain(store, withdrawn),
+        fallback,
         after,
         mirror,
         withdrawn,

@@ -132,8 +132,14 @@ class Metrics:
         )
         self._seconds = Times("recommender_request_seconds", "Time from question to answer", "endpoint", _QUESTIONS)
         self.stages = Times("recommender_stage_seconds", "Time of one stage of the main path", "stage", STAGES)
+        self.queued = Times(
+            "recommender_queue_work_seconds",
+            "While the process is overloaded: CPU time of the work of others that a question waited for",
+            "kind",
+            ("question",),
+        )
         self.cached = Counts("recommender_cached_answers_total", "Answers from the result cache")
-        for collector in (self._requests, self._responses, self._seconds, self.stages, self.cached):
+        for collector in (self._requests, self._responses, self._seconds, self.stages, self.queued, self.cached):
             self.registry.register(collector)
         self._events = Counter(
             "recommender_events_total", "Behaviour events taken, by outcome", ("outcome",), registry=self.registry

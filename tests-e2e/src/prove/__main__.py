@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import Result, table, write
-from prove import alert_days, bodies, fuzz, gateway_killed, own_data, poison, slips, withdrawal
+from prove import alert_days, bodies, fuzz, gateway_killed, overload, own_data, poison, slips, withdrawal
 
 # A proof takes a folder of its own and a seed, and 20 minutes at most.
 Proof = Callable[[Path, int], list[Result]]
@@ -16,6 +16,7 @@ PROOFS: dict[str, Proof] = {
     "bodies": bodies.prove,
     "fuzz": fuzz.prove,
     "gateway-killed": gateway_killed.prove,
+    "overload": overload.prove,
     "own-data": own_data.prove,
     "poison": poison.prove,
     "slips": slips.prove,

@@ -1,6 +1,7 @@
 """Fallback levels: 1 the last good answer in Redis, 2 precomputed lists of the bundle, 3 its static popular list."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,10 @@ from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.recommendations.stored import MalformedAnswerError, StoredAnswer
 from recommender_api.redis_store import GuardedStore, StoreError, StoreUnavailableError
 from recommender_api.withdrawal import WithdrawnWatch
+
+# Enough to have the code, and the pages of the lists, at hand.
+_PREPARED_ANCHORS = 64
+_PREPARED_ITEMS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,23 @@ class FallbackChain:
             static_popular_count=len(popular.ids),
         )
         return Fallen(popular, 3)
+
+    def prepare(self, arm: Arm) -> None:
+        """Ask the levels below Redis once: nobody shall wait for what they need first when it is gone."""
+        catalogue = arm.model.engine.contents.catalogue
+        anchors = catalogue.ids[:: max(len(catalogue) // _PREPARED_ANCHORS, 1)][:_PREPARED_ANCHORS].tolist()
+        queries = [Query(Endpoint.TRENDING, _PREPARED_ITEMS, timeframe=timeframe) for timeframe in ("1h", "24h")]
+        queries += [Query(Endpoint.SIMILAR, _PREPARED_ITEMS, dataset_id=int(anchor)) for anchor in anchors]
+        for query in queries:
+            # What a fault of the bundle costs is its level, when it is needed, and not the whole model now.
+            with suppress(Exception):
+                self._prepare_answer(query, arm)
+
+    def _prepare_answer(self, query: Query, arm: Arm) -> None:
+        catalogue = arm.model.engine.contents.catalogue
+        keep = self._withdrawn.current.keep(catalogue, query.filters.over(catalogue))
+        _precomputed(query, arm, keep)
+        _popular(query, arm, keep)
 
     async def _last_good(self, query: Query, reason: DegradeReason, cause: Exception) -> StoredAnswer | None:
         if isinstance(cause, StoreUnavailableError):

@@ -54,7 +54,7 @@ class _Failure:
 class Updater:
     """One step of `poll` asks the registry and follows it; `start` begins with what lies on the disk.
 
-    `on_change` is called after what is in service has changed.
+    `prepare` is called with what is about to be in service, in another thread; `on_change` after it is.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Updater:
         *,
         model_name: str,
         replica_id: str,
+        prepare: Callable[[Serving], None] = lambda _: None,
         on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -79,6 +80,7 @@ class Updater:
         self._cache = cache
         self._model_name = model_name
         self._replica_id = replica_id
+        self._prepare = prepare
         self._on_change = on_change
         self._clock = clock
         self._now = now
@@ -196,8 +198,10 @@ class Updater:
         except ActivationError as error:
             self._failure = self._failed(self._failure, wanted, error)
             return
+        serving = Serving(self._model_name, primary, canary, self._now())
+        await self._behind.run(self._prepare, serving)
         # One assignment: every request sees the old models or the new ones, whole.
-        self._models.serving = Serving(self._model_name, primary, canary, self._now())
+        self._models.serving = serving
         monitoring.breadcrumb("deployment completed", category="model", version=wanted.primary.version)
         _log.info("serving version %s", wanted.primary.version)
         self._in_step()

@@ -1,25 +1,27 @@
-"""When to refuse a question: once the event loop has been late for a while, and until it keeps up again.
+"""When to refuse a question: once more work has waited for a while than can be done in time, until that is over.
 
 Controlled delay, as CoDel has it: a queue that comes and goes is a burst, and is worked off; one that stays helps
-nobody, and is cut. The loop is the queue, and its lateness is measured, because the time of an answer tells nothing:
-a slow Redis makes answers late too, but refusing some would make no other faster.
+nobody, and is cut. The queue is all that is under way, over however many rounds of the event loop; its length is the
+work in it, in CPU time of the loop's thread. The time of an answer tells nothing: a slow Redis, or a machine that is
+short of CPU, makes answers late too, but refusing some would make no other faster.
 """
 
 from collections.abc import Callable
 from math import inf
 
-TICK_SECONDS = 0.002
+TICK_SECONDS = 0.002  # how often the loop is looked at, if its rounds are not longer
 # In times of the longest wait: what lasts for longer is no burst, nor is it over before. Nor does a burst keep anybody
 # waiting for longer.
 INTERVAL = 10
 # What waits for a slow Redis costs no time, but memory; and so few are no queue, however long they have waited.
-MOST, LEAST = 1024, 8
+MOST, LEAST = 1024, 4
 # Until the first overload nobody knows what a question costs: about a third of a millisecond.
 FIRST_COST = 0.0003
 # Questions whose cost is averaged, and how much the average moves what is known.
 SAMPLE, WEIGHT = 20, 0.2
-# CPU time of a refusal, HTTP included, as measured; an overload's time is not the questions' alone.
-REFUSAL_SECONDS = 60e-6
+MIN_COST = 1e-6
+# Of the longest wait, what is planned: questions differ, and those that come later are begun before the first is done.
+SHARE = 0.65
 
 
 class Admission:
@@ -41,32 +43,28 @@ class Admission:
         self._cost = FIRST_COST
         # When the loop came round last, and since when it is not what `is_late` says; inf while it is idle, or is.
         self._round = self._otherwise = inf
+        # The thread's CPU time then: what a question finds done when it comes.
+        self.work_done = 0.0
         self._late_at = -inf
         # Since the loop came round: who was taken in, who was not, and who came when it should have done so again.
         self._entered = self._refused = self._behind = 0
-        self._finished = self._refused_before = 0
+        self._finished = 0
         self._cpu_before = 0.0
 
     @property
     def limit(self) -> int:
-        """What may be under way while the loop is late: as much as it can do in the longest wait."""
-        return min(max(LEAST, int(self._longest_wait / self._cost)), MOST)
+        """What may be under way while the loop is late: as much as it can do in `SHARE` of the longest wait."""
+        return min(max(LEAST, int(self._longest_wait * SHARE / max(self._cost, MIN_COST))), MOST)
 
     def enter(self) -> bool:
         """Take one in, to be followed by `leave`, or say no."""
         now = self._clock()
         if self._round == inf:
             self._begin(now)
-        # What enters now has waited since the loop came round; a few at most, where a process is but short of CPU.
-        waited = now - self._round
-        if waited > TICK_SECONDS:
+        # What enters now has waited since the loop came round.
+        if now - self._round > TICK_SECONDS:
             self._behind += 1
-        patience = self._longest_wait if self.is_late else self._longest_wait * INTERVAL
-        if (
-            (waited > patience and self._behind > LEAST)
-            or (self.is_late and self.under_way >= self.limit)
-            or self.under_way >= MOST
-        ):
+        if self.under_way >= MOST or ((self.is_late or self._behind > LEAST) and self._waits_too_long(now)):
             self._refused += 1
             return False
         self._entered += 1
@@ -78,18 +76,36 @@ class Admission:
         self.under_way -= 1
         self._finished += 1
 
+    def work_since(self, before: float) -> float:
+        """Return for how much work of others (s) a question has waited that is answered now and came at `before`."""
+        return max(self._cpu() - before - self._cost, 0.0)
+
+    def _waits_too_long(self, now: float) -> bool:
+        """Whether what was done since the loop came round, and what is under way, is more than a question waits for."""
+        patience = self._longest_wait if self.is_late else self._longest_wait * INTERVAL
+        # Asking for the CPU time costs more than the clock, and no more of it than of time has gone by.
+        waited = now - self._round
+        if waited > TICK_SECONDS:
+            waited = self._cpu() - self.work_done
+        if not self.is_late:
+            return waited > patience
+        if self.under_way < LEAST and waited <= patience / 2:
+            return False
+        return waited + (self.under_way + 1) * self._cost > patience * SHARE
+
     def _begin(self, now: float) -> None:
         self._round = now
+        self.work_done = self._cpu()
         self._begin_sample()
         self._later(TICK_SECONDS, self._tick)
 
     def _begin_sample(self) -> None:
-        self._finished = self._refused_before = 0
+        self._finished = 0
         self._cpu_before = self._cpu()
 
     def _tick(self) -> None:
-        now = self._clock()
-        if self._refused or now - self._round - TICK_SECONDS > self._longest_wait:
+        now, cpu = self._clock(), self._cpu()
+        if self._is_behind(now - self._round, cpu - self.work_done):
             self._late_at = now
         # A loop that only reads between two long rounds has not caught up.
         late = now - self._late_at <= self._longest_wait
@@ -99,8 +115,7 @@ class Admission:
             self._otherwise = now
         elif now - self._otherwise > self._longest_wait * INTERVAL:
             self.is_late, self._otherwise = late, inf
-        self._round = now
-        self._refused_before += self._refused
+        self._round, self.work_done = now, cpu
         if self._finished >= SAMPLE:
             self._learn()
         if self._entered or self._refused or self.under_way or self.is_late:
@@ -109,8 +124,18 @@ class Admission:
         else:
             self._round = inf
 
+    def _is_behind(self, elapsed: float, used: float) -> bool:
+        """Whether the loop's last round, or what is under way or was refused, is more than a question may wait for.
+
+        What is under way in a loop that has time left waits for Redis, and not for the loop.
+        """
+        if used > self._longest_wait:
+            return True
+        has_time_left = elapsed <= 2 * TICK_SECONDS and used < elapsed / 2
+        return not has_time_left and (self._refused > 0 or self.under_way * self._cost > self._longest_wait)
+
     def _learn(self) -> None:
-        used = self._cpu() - self._cpu_before
-        cost = (used - self._refused_before * REFUSAL_SECONDS) / self._finished
-        self._cost += (max(cost, 0.0) - self._cost) * WEIGHT
+        # With the refusals between them: who waits, waits for those too.
+        cost = (self._cpu() - self._cpu_before) / self._finished
+        self._cost += (cost - self._cost) * WEIGHT
         self._begin_sample()

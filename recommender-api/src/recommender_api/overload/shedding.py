@@ -34,10 +34,11 @@ class Shedding:
             if not questions.enter():
                 await self._refuse(endpoint, scope, send)
                 return
+            before = questions.work_done
             try:
                 await self._answer(endpoint, scope, receive, send)
             finally:
-                questions.leave()
+                self._gate.leave(before)
         elif path == EVENTS:
             if self._event_batches >= MOST_EVENT_BATCHES:
                 await self._refuse(EVENTS, scope, send)

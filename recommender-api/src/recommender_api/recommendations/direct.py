@@ -57,13 +57,14 @@ class DirectAnswers:
         if not questions.enter():
             headers, body = self._gate.refuse(query.endpoint, path, request_id)
             return Reply(REFUSED, lines(headers), body)
+        before = questions.work_done
         try:
             body, level = await self._recommender.answer(query, arm, request_id)
         except Exception:
             self._gate.outcomes.count(query.endpoint, 500)
             raise
         finally:
-            questions.leave()
+            self._gate.leave(before)
         return Reply(200, _HEADERS % (len(body), level), body)
 
 
