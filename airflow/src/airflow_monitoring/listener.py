@@ -6,6 +6,7 @@ from pluggy import HookimplMarker
 
 import monitoring
 from airflow_monitoring.settings import ListenerSettings
+from airflow_monitoring.successes import is_current_success
 from airflow_monitoring.tries import TaskTry
 from airflow_monitoring.unreported import mark_reported, unreported
 
@@ -23,9 +24,10 @@ class Listener:
         self._started = False
 
     @hookimpl
-    def on_task_instance_running(self) -> None:
-        """Switch monitoring on in the task's process, for the reports of its own code too."""
+    def on_task_instance_running(self, task_instance: Any) -> None:
+        """Switch monitoring on in the task's process, for the reports of its own code too: they say of which run."""
         self._start()
+        monitoring.set_facts(dag_id=task_instance.dag_id, task_id=task_instance.task_id, run_id=task_instance.run_id)
 
     @hookimpl
     def on_task_instance_failed(self, task_instance: Any, error: BaseException | str | None) -> None:
@@ -41,9 +43,10 @@ class Listener:
 
     @hookimpl
     def on_task_instance_success(self, task_instance: Any) -> None:
-        """End the incident of an earlier failure."""
+        """End the incident of an earlier failure, if this try is the one that counts."""
         self._start()
-        TaskTry.of(task_instance).passed()
+        if is_current_success(task_instance):
+            TaskTry.of(task_instance).passed()
         if not hasattr(task_instance, "dag_run"):
             monitoring.flush(FLUSH_SECONDS)
 

@@ -57,5 +57,7 @@ class TaskTry:
         )
 
     def passed(self) -> None:
-        """Tell that the task passed, which ends the incident of an earlier failure."""
-        monitoring.recovered(POINT, dag_id=self.dag_id, task_id=self.task_id)
+        """Report that the task passed, which ends the incident of an earlier failure."""
+        monitoring.recovered(
+            POINT, dag_id=self.dag_id, task_id=self.task_id, run_id=self.run_id, try_number=self.try_number
+        )

@@ -1,6 +1,7 @@
 """What reaches collector and gateway from Airflow's own processes: scheduler, executor, one process per task."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,20 @@ from airflow_processes import AirflowProcesses, until
 from testkit.stand_in import StandIn
 
 SAMPLES = Path(__file__).parent / "samples"
-STATES = {"killed": "failed", "killed_in_a_run_that_passes": "success", "raises": "failed", "flaky": "success"}
+STATES = {
+    "killed": "failed",
+    "killed_in_a_run_that_passes": "success",
+    "raises": "failed",
+    "flaky": "success",
+    "mapped": "failed",
+    "fails_in_a_step": "failed",
+    "marked_failed": "failed",
+}
 
-pytestmark = pytest.mark.timeout(180)
+# Of each task that fails for good, and of the step.
+EVENTS = 7
+
+pytestmark = pytest.mark.timeout(420)
 
 
 @dataclass(frozen=True)
@@ -39,8 +51,11 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
     settings = {"SENTRY_DSN": stand_in.dsn, "GATEWAY_URL": stand_in.url, "SENTRY_ENVIRONMENT": "test"}
     with AirflowProcesses(tmp_path_factory.mktemp("airflow"), SAMPLES, settings) as airflow:
         runs = {dag_id: airflow.trigger(dag_id) for dag_id in STATES}
-        states = {dag_id: airflow.state_at_end(dag_id, run_id, 60) for dag_id, run_id in runs.items()}
-        until(lambda: len(stand_in.events) >= 3, 10, "the third event")
+        airflow.mark_task("marked_failed", runs["marked_failed"], "slow", "failed")
+        states = {dag_id: airflow.state_at_end(dag_id, run_id, 120) for dag_id, run_id in runs.items()}
+        with suppress(AssertionError):
+            # The tests say which is missing.
+            until(lambda: len(stand_in.events) >= EVENTS, 30, f"event {EVENTS}")
     # The processes have stopped and delivered what they had: nothing more can come.
     yield Outcome(runs, states, stand_in.events, stand_in.signals)
     stand_in.stop()
@@ -94,3 +109,38 @@ def test_a_task_that_passes_ends_its_incident(outcome: Outcome) -> None:
         ["airflow", "flaky", "second_time_lucky"],
         ["airflow", "killed_in_a_run_that_passes", "clean_up"],
     ]
+
+
+def test_the_success_of_a_try_that_was_marked_as_failed_ends_nothing(outcome: Outcome) -> None:
+    events = outcome.events_of("marked_failed")
+    # Said by the API server at once, and by the scheduler at the run's end: one event by its id.
+    assert len({event["event_id"] for event in events}) == 1
+    assert events[0]["fingerprint"] == ["airflow", "marked_failed", "slow"]
+    assert ["airflow", "marked_failed", "slow"] not in outcome.signals_of("recovered")
+
+
+def test_a_mapped_task_with_a_failed_instance_has_not_recovered_by_another_that_passes(outcome: Outcome) -> None:
+    assert len(outcome.events_of("mapped")) == 1
+    assert ["airflow", "mapped", "part"] not in outcome.signals_of("recovered")
+
+
+def test_what_a_tasks_own_code_reports_says_in_which_run_and_task_it_ran(outcome: Outcome) -> None:
+    (event,) = outcome.events_of("sample_step")
+    assert event["fingerprint"] == ["pipeline", "sample_step", "LookupError"]
+    told = {name: event["tags"][name] for name in ("dag_id", "task_id", "run_id")}
+    assert told == {
+        "dag_id": "fails_in_a_step",
+        "task_id": "call_step",
+        "run_id": outcome.runs["fails_in_a_step"],
+    }
+
+
+def test_a_recovery_says_what_passed(outcome: Outcome) -> None:
+    (signal,) = (each for each in outcome.signals if each["fingerprint"][1] == "flaky")
+    told = {name: signal["tags"][name] for name in ("dag_id", "task_id", "run_id", "try_number")}
+    assert told == {
+        "dag_id": "flaky",
+        "task_id": "second_time_lucky",
+        "run_id": outcome.runs["flaky"],
+        "try_number": "2",
+    }

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from datetime import timedelta
 
 import pendulum
@@ -60,6 +61,59 @@ def killed_in_a_run_that_passes():
     die() >> clean_up()
 
 
+@dag(schedule=None, start_date=START, catchup=False)
+def marked_failed():
+    """Comes to a good end just after somebody has marked it as failed."""
+
+    @task
+    def slow():
+        wait_for_failed("marked_failed", "slow")
+
+    slow()
+
+
+@dag(schedule=None, start_date=START, catchup=False)
+def mapped():
+    """Fails in its first instance, and passes in its second, after that."""
+
+    @task
+    def part(number):
+        if number == 0:
+            raise ValueError("the first of two fails")
+        wait_for_failed("mapped", "part")
+
+    part.expand(number=[0, 1])
+
+
+@dag(schedule=None, start_date=START, catchup=False)
+def fails_in_a_step():
+    """Fails in a step of the pipeline."""
+
+    @task
+    def call_step():
+        from pipeline.sentry_utils import monitor_pipeline_step
+
+        @monitor_pipeline_step("sample_step")
+        def step():
+            raise LookupError("nothing there")
+
+        step()
+
+    call_step()
+
+
+def wait_for_failed(dag_id, task_id):
+    """Wait until an instance of a task of this run is failed by Airflow's own view."""
+    ti = get_current_context()["ti"]
+    deadline = time.monotonic() + 30
+    while not ti.get_ti_count(dag_id=dag_id, task_ids=[task_id], run_ids=[ti.run_id], states=["failed"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+marked_failed()
+mapped()
+fails_in_a_step()
 raises()
 flaky()
 killed()
