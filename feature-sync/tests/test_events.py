@@ -170,7 +170,7 @@ async def test_with_the_database_down_answers_follow_and_nothing_is_lost(
         assert (plain.xlen(redis_keys.EVENT_STREAM), _logged(event_log)) == (5, 0)
         broken.repaired = True
         await _step(consumer)
-        assert [each.point_id for each in reports.recovered] == ["pipeline.database"]
+        assert [each.point_id for each in reports.recovered].count("pipeline.database") == 1
     assert (plain.xlen(redis_keys.EVENT_STREAM), _logged(event_log)) == (0, 5)
     assert _live(plain).sequence == 1
     assert plain.zscore(redis_keys.hot_bucket("24h", int(NOW.timestamp()) // 900), "1") == 1.0

@@ -119,7 +119,9 @@ def test_a_bundle_that_is_not_the_deployed_one_is_refused_and_the_old_one_serves
     with monitoring.testing.captured() as reports:
         assert reload(api).status_code == 200
     assert version(api) == "2"
-    assert [report.point_id for report in reports.recovered] == ["model.deployment_failed"]
+    assert [report.point_id for report in reports.recovered] == ["model.deployment_failed", "model.source_not_found"]
+    assert {report.tags["model_name"] for report in reports.recovered} == {"ranker"}
+    assert all(report.tags["deployment_id"] for report in reports.recovered)
 
 
 def test_a_failed_activation_is_over_when_the_registry_goes_back(

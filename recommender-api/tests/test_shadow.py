@@ -122,7 +122,7 @@ def test_a_shadow_that_cannot_be_loaded_costs_nothing_and_is_reported_once(
     with monitoring.testing.captured() as reports:
         assert api.post("/models/reload", token=ADMIN_TOKEN).status_code == 200
     assert report(api)["shadow_version"] == "2"
-    assert [each.point_id for each in reports.recovered] == ["model.deployment_failed"]
+    assert [each.point_id for each in reports.recovered] == ["model.deployment_failed", "model.source_not_found"]
 
 
 def test_a_shadow_does_not_make_a_primary_that_failed_the_one_to_start_from(

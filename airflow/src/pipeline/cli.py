@@ -25,7 +25,7 @@ from pipeline.importers.sources import SOURCES, Imported, ImportOptions, find_so
 from pipeline.importers.summary import Summary
 from pipeline.report import metrics_table
 from pipeline.settings import Settings
-from pipeline.steps import EVALUATION, Step, load_metrics, new_run, steps
+from pipeline.steps import EVALUATION, Step, load_metrics, new_run, run_name, steps
 
 _DEMO = DemoSize()
 _MAX_COUNT_DIGITS = 9
@@ -127,8 +127,10 @@ def _renumber(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _execute(settings: Settings, chosen: Sequence[Step]) -> str:
-    run = new_run(settings, datetime.now(UTC))
-    with monitoring.transaction("pipeline", "run"):
+    now = datetime.now(UTC)
+    # What is reported says in which run, as in Airflow.
+    with monitoring.facts(run_id=run_name(now)), monitoring.transaction("pipeline", "run"):
+        run = new_run(settings, now)
         for number, step in enumerate(chosen, start=1):
             _say(f"[{number}/{len(chosen)}] {step.name}")
             began = time.monotonic()

@@ -1,4 +1,8 @@
-"""Monitoring of the offline pipeline: a decorator for steps and one function per kind of issue."""
+"""Monitoring of the offline pipeline: a decorator for steps, and two functions per kind of issue.
+
+`track_…_issue` reports that something is wrong, and `track_…_ok` that the same thing is right again, which ends the
+incident. Whoever calls the one with a fault calls the other without.
+"""
 
 import inspect
 import time
@@ -21,7 +25,8 @@ def monitor_pipeline_step(step_name: str, critical: bool = True) -> Callable[[Ca
     """Report when the decorated function or coroutine raises, and raise on.
 
     A critical step's failure is an error, another's a warning; an `InputError` is not reported. An exception that
-    passes through several steps is reported by the innermost.
+    passes through several steps is reported by the innermost. A step that passes ends the incident of its failures,
+    whichever process they happened in: the step's name is what they share.
     """
 
     def decorate(step: Callable[P, R]) -> Callable[P, R]:
@@ -63,6 +68,11 @@ def track_data_quality_issue(
     )
 
 
+def track_data_quality_ok(check_name: str) -> None:
+    """Report that a check found the data inside its bounds."""
+    monitoring.recovered("pipeline.data_quality", check_name=check_name)
+
+
 def track_model_training_issue(
     model_name: str, issue_type: str, details: Details, metrics: Mapping[str, float] | None = None
 ) -> None:
@@ -70,6 +80,11 @@ def track_model_training_issue(
     monitoring.report(
         "pipeline.model_training", model_name=model_name, issue_type=issue_type, details=details, metrics=metrics
     )
+
+
+def track_model_training_ok(model_name: str, issue_type: str) -> None:
+    """Report that a training went without this issue."""
+    monitoring.recovered("pipeline.model_training", model_name=model_name, issue_type=issue_type)
 
 
 def track_feature_store_sync_issue(
@@ -86,6 +101,11 @@ def track_feature_store_sync_issue(
     )
 
 
+def track_feature_store_sync_ok(operation: str) -> None:
+    """Report that the features of an operation reached the feature store."""
+    monitoring.recovered("pipeline.feature_store_sync", operation=operation)
+
+
 def track_database_issue(
     operation: str, database: str, error: BaseException, query_info: Details | None = None
 ) -> None:
@@ -93,8 +113,14 @@ def track_database_issue(
     monitoring.report("pipeline.database", error=error, operation=operation, database=database, query_info=query_info)
 
 
+def track_database_ok(operation: str, database: str) -> None:
+    """Report that a database did an operation."""
+    monitoring.recovered("pipeline.database", operation=operation, database=database)
+
+
 @contextmanager
 def _monitored(step_name: str, *, critical: bool) -> Iterator[None]:
+    point = "pipeline.critical_step_failed" if critical else "pipeline.step_failed"
     monitoring.breadcrumb("step started", category="pipeline", step_name=step_name)
     started = time.perf_counter()
     try:
@@ -104,7 +130,7 @@ def _monitored(step_name: str, *, critical: bool) -> Iterator[None]:
         # What the user has to correct is told by its message and exit code; the machinery is sound.
         if not isinstance(error, InputError) and not getattr(error, "reported_by_step", False):
             monitoring.report(
-                "pipeline.critical_step_failed" if critical else "pipeline.step_failed",
+                point,
                 error=error,
                 step_name=step_name,
                 critical=critical,
@@ -115,3 +141,4 @@ def _monitored(step_name: str, *, critical: bool) -> Iterator[None]:
         raise
     duration = round(time.perf_counter() - started, 3)
     monitoring.breadcrumb("step completed", category="pipeline", step_name=step_name, duration_seconds=duration)
+    monitoring.recovered(point, step_name=step_name)

@@ -58,7 +58,8 @@ class RedisFaults:
         target = parse(url)
         host, port = target.nodes[0]
         self._where: dict[str, Any] = {"redis_host": host, "redis_port": port, "redis_db": target.db}
-        self._broken = False
+        # What an earlier process has reported, this one can't know: its first success ends that.
+        self._broken = True
 
     @contextmanager
     def reported(self) -> Iterator[None]:

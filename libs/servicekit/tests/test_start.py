@@ -1,12 +1,17 @@
+import asyncio
 import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
+from fastapi import FastAPI
 
+from monitoring.testing import captured
+from servicekit.app import base_app
 from testkit.stand_in import StandIn
 
 _SERVICE = """
@@ -136,3 +141,25 @@ def test_garbage_collection_leaves_alone_what_was_imported(collector: StandIn) -
     ended = _start(collector, FAILS="1", PORT=_free_port())
     (line,) = (line for line in ended.stdout.splitlines() if line.startswith("left alone: "))
     assert int(line.rpartition(" ")[2]) > 10_000
+
+
+async def _signals_of_a_service_that_runs(settled_seconds: float, seconds: float) -> list[str]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+
+    app = base_app(
+        "recsys-servicekit", "sample", lifespan=lifespan, description="For tests.", settled_seconds=settled_seconds
+    )
+    with captured() as captures:
+        async with app.router.lifespan_context(app):
+            await asyncio.sleep(seconds)
+    return [each.point_id for each in captures.recovered]
+
+
+def test_a_service_that_has_run_for_a_while_has_recovered_from_a_start_that_failed() -> None:
+    assert asyncio.run(_signals_of_a_service_that_runs(0.0, 0.05)) == ["api.startup_failed"]
+
+
+def test_a_service_that_ends_soon_after_its_start_has_not_recovered() -> None:
+    assert asyncio.run(_signals_of_a_service_that_runs(60.0, 0.0)) == []

@@ -16,6 +16,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._recoveries = monitoring.Recoveries("pipeline.database")
 
     @contextmanager
     def transaction(self, operation: str) -> Iterator[Connection]:
@@ -26,8 +27,10 @@ class Database:
         except IntegrityError:
             raise
         except DBAPIError as error:
+            self._recoveries.note_failure(database=SCHEMA, operation=operation)
             monitoring.report("pipeline.database", error=error.orig or error, database=SCHEMA, operation=operation)
             raise UnavailableError("the registry's database can't be reached; try again") from error
+        self._recoveries.note_success(database=SCHEMA, operation=operation)
 
     def answers(self) -> bool:
         """Say whether the database takes queries."""

@@ -49,10 +49,11 @@ def open_engine(url: str, setting: str) -> Engine:
 @contextmanager
 def faults_of(operation: str, database: str) -> Iterator[None]:
     """Turn what SQLAlchemy or a raw COPY raises inside into `DatabaseError`, reported once."""
+    from pipeline.sentry_utils import track_database_issue, track_database_ok
+
     try:
         yield
     except (SQLAlchemyError, psycopg2.Error) as error:
-        from pipeline.sentry_utils import track_database_issue
-
         track_database_issue(operation, database, error)
         raise DatabaseError(operation, database, error) from error
+    track_database_ok(operation, database)

@@ -18,7 +18,7 @@ from business.database import Rows
 from pipeline.errors import InputError
 from pipeline.extract.columns import ID_KINDS, INTERACTIONS, REQUIRED, SCHEMAS
 from pipeline.extract.events import events_statement
-from pipeline.extract.faults import reading
+from pipeline.extract.faults import note_read, reading
 from pipeline.extract.ids import IdReader, external_ids
 from pipeline.extract.moments import moment_column
 from pipeline.extract.values import UnusableValueError, Values, flag_column, price_column, text_column
@@ -53,9 +53,11 @@ def extract(
             is_ours = business.dialect == "sqlite" and not statement.is_file
             batches = converter.batches(business, name, statement, UTC if is_ours else zone)
             counts[name] = _write(folder / f"{name}.parquet", name, batches)
+    note_read("business")
     if events is not None:
         with reading("events"):
             counts["events"] = _append_events(events, folder / "interactions.parquet", converter)
+        note_read("events")
     (folder / OUTSIDE_CALENDAR).write_text(json.dumps(converter.outside_calendar), encoding="utf-8")
     _log.info("extracted %s", ", ".join(f"{count:,} {name}" for name, count in counts.items()))
     return counts

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from business import DatabaseUnavailableError, UnusableUrlError, UserSqlError
 from pipeline.business.database import DatabaseError
 from pipeline.errors import InputError
-from pipeline.sentry_utils import track_database_issue
+from pipeline.sentry_utils import track_database_issue, track_database_ok
 
 _OPERATION = "extract"
 
@@ -21,3 +21,8 @@ def reading(database: str) -> Iterator[None]:
     except DatabaseUnavailableError as error:
         track_database_issue(_OPERATION, database, error)
         raise DatabaseError(_OPERATION, database, error) from error
+
+
+def note_read(database: str) -> None:
+    """End the incident of an earlier fault: everything that was wanted of this database has been read."""
+    track_database_ok(_OPERATION, database)

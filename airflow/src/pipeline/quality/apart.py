@@ -5,17 +5,18 @@ import pyarrow as pa
 
 from pipeline.quality.findings import Finding
 
+_CHECK = "interactions.apart_ts"
 _FEW = 0.05
 _YEAR = 365 * 86_400
 _GAP_SECONDS = 3 * _YEAR
 
 
-def apart_finding(ts: pa.ChunkedArray) -> Finding | None:
+def apart_finding(ts: pa.ChunkedArray) -> Finding:
     """Count the interactions that a gap of years parts from the others; they are kept."""
     seconds = np.sort(ts.cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64()).to_numpy())
     few = int(len(seconds) * _FEW)
     if not few:
-        return None
+        return Finding(_CHECK, "ok", f"{len(seconds):,} interactions are too few to tell", 0.0, _FEW)
     gaps = np.diff(seconds)
     first = 0
     if gaps[:few].max() >= _GAP_SECONDS:
@@ -31,7 +32,7 @@ def apart_finding(ts: pa.ChunkedArray) -> Finding | None:
         details += (
             f", such as {_date(strange)} (the rest: {' to '.join(rest)}); they are kept; correct them at their source"
         )
-    return Finding("interactions.apart_ts", "warning" if apart else "ok", details, round(apart / len(seconds), 6), _FEW)
+    return Finding(_CHECK, "warning" if apart else "ok", details, round(apart / len(seconds), 6), _FEW)
 
 
 def _date(seconds: np.int64) -> str:

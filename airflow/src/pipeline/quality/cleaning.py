@@ -19,7 +19,7 @@ from pipeline.quality.checks import Check, dataset_checks, interaction_checks, u
 from pipeline.quality.event_log import unknown_datasets_finding
 from pipeline.quality.findings import Finding, share_finding
 from pipeline.quality.volume import volume_finding
-from pipeline.sentry_utils import track_data_quality_issue
+from pipeline.sentry_utils import track_data_quality_issue, track_data_quality_ok
 
 _MANY_UNKNOWN_USERS = 0.05
 _EXAMPLE_CHARS = 60
@@ -99,9 +99,9 @@ def clean(extracted: Path, folder: Path, now: datetime, withdrawn: Collection[in
     users = checking.apply("users", users, user_checks(now))
     interactions = checking.apply("interactions", interactions, interaction_checks(datasets["id"], now))
     checked = checking.findings
-    checked += filter(None, [_empty("datasets", datasets), _empty("interactions", interactions)])
+    checked += [_empty("datasets", datasets), _empty("interactions", interactions)]
     checked += filter(None, [_unknown_users(interactions, users), volume_finding(interactions["ts"])])
-    checked += filter(None, [apart_finding(interactions["ts"]), events_finding])
+    checked += [apart_finding(interactions["ts"]), events_finding]
     for name, table in (("datasets", datasets), ("users", users), ("interactions", interactions)):
         pq.write_table(table, folder / f"{name}.parquet")
     (folder / "report.json").write_text(json.dumps([asdict(each) for each in checked], indent=2), encoding="utf-8")
@@ -118,6 +118,7 @@ def _outside_calendar(extracted: Path) -> dict[str, str]:
 def _report(checked: list[Finding]) -> None:
     for finding in checked:
         if finding.severity == "ok":
+            track_data_quality_ok(finding.check)
             continue
         _log.warning("%s: %s (%s)", finding.check, finding.details, finding.severity)
         track_data_quality_issue(finding.check, finding.severity, finding.details, finding.value, finding.threshold)
@@ -140,7 +141,7 @@ def _unknown_users(interactions: pa.Table, users: pa.Table) -> Finding:
     )
 
 
-def _empty(name: str, table: pa.Table) -> Finding | None:
+def _empty(name: str, table: pa.Table) -> Finding:
     if len(table):
-        return None
+        return Finding(f"{name}.empty", "ok", f"{len(table):,} {name} are left to train on", len(table), 1)
     return Finding(f"{name}.empty", "critical", f"no {name} are left to train on", 0, 1)

@@ -5,6 +5,6 @@ only addresses travel between steps.
 """
 
 from pipeline.steps.modelling import load_metrics
-from pipeline.steps.run import EVALUATION, Step, new_run, steps
+from pipeline.steps.run import EVALUATION, Step, new_run, run_name, steps
 
-__all__ = ["EVALUATION", "Step", "load_metrics", "new_run", "steps"]
+__all__ = ["EVALUATION", "Step", "load_metrics", "new_run", "run_name", "steps"]

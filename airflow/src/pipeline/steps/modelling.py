@@ -14,7 +14,7 @@ from pipeline.evaluate import STACK, Evaluation
 from pipeline.evaluate import evaluate as evaluate_stack
 from pipeline.precompute import precompute as precompute_lists
 from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
-from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_issue
+from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_issue, track_model_training_ok
 from pipeline.settings import Settings
 from pipeline.steps.data import load_checks, load_items, load_records, version_of
 from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_past
@@ -55,6 +55,7 @@ def train(settings: Settings, run: str) -> str:
     except TrainingError as error:
         track_model_training_issue(settings.model_name, "training_failed", str(error))
         raise
+    track_model_training_ok(settings.model_name, "training_failed")
     with writing(join(run, "model")) as folder:
         (folder / "ranker.txt").write_text(text, encoding="utf-8")
     _log.info("ranker trained on %s questions", f"{len(past.rows):,}")
@@ -167,7 +168,10 @@ def _judge(model: str, found: Evaluation | None) -> None:
     if found is None:
         track_model_training_issue(model, "not_evaluated", "no user and dataset have five interactions with each other")
         return
+    track_model_training_ok(model, "not_evaluated")
     metrics = {name: score.ndcg for name, score in found.scores.items()}
     best = max((name for name in metrics if name != STACK), key=metrics.__getitem__)
     if metrics[STACK] < metrics[best]:
         track_model_training_issue(model, "below_baseline", f"nDCG@10 is below that of {best}", metrics)
+        return
+    track_model_training_ok(model, "below_baseline")

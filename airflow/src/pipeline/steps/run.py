@@ -50,4 +50,9 @@ def new_run(settings: Settings, now: datetime) -> str:
     except (OSError, PipelineError) as error:
         # The step has reported it, and what stays costs only room.
         _log.warning("old runs stay: %s", error)
-    return join(settings.artifact_url, "runs", now.strftime("%Y%m%dT%H%M%S%fZ"))
+    return join(settings.artifact_url, "runs", run_name(now))
+
+
+def run_name(now: datetime) -> str:
+    """Return the name of a run that starts now; names sort by time."""
+    return now.strftime("%Y%m%dT%H%M%S%fZ")

@@ -11,6 +11,7 @@ import monitoring
 from feature_sync.connections import REDIS_ERRORS, RedisFaults
 from feature_sync.events.dead_letters import DeadLetters
 from feature_sync.events.entries import DeadLetter, Entry, RawEntry, decode
+from feature_sync.events.findings import DROPPED, UNREADABLE, EventFindings
 from feature_sync.events.isolation import Fault, isolate
 from feature_sync.events.live import LiveFeatures
 from feature_sync.events.log import SCHEMA, EventLog, EventsNotTakenError, LogUnavailableError
@@ -46,6 +47,7 @@ class EventConsumer:
         suspects: Suspects | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         idle_seconds: float = IDLE_SECONDS,
+        findings: EventFindings | None = None,
     ) -> None:
         self._stream = stream
         self._live = live
@@ -54,9 +56,10 @@ class EventConsumer:
         self._faults = faults
         self._metrics = metrics
         self._suspects = Suspects() if suspects is None else suspects
+        self._findings = EventFindings() if findings is None else findings
         self._sleep = sleep
         self._idle_seconds = idle_seconds
-        self._log_is_down = False
+        self._recoveries = monitoring.Recoveries("pipeline.database")
         # Everything of ours up to here is applied; after a restart or a fault the rest is gone through again.
         self._applied_to = FIRST
         self._caught_up = False
@@ -70,7 +73,9 @@ class EventConsumer:
 
     async def log_applied(self) -> None:
         """Write a batch of applied entries to the database; without any, wait a little for some."""
-        if not await self._survives(self._log_applied):
+        if await self._survives(self._log_applied):
+            self._findings.note_progress()
+        else:
             self._logged_to = FIRST
 
     async def _survives(self, step: Callable[[], Awaitable[None]]) -> bool:
@@ -194,14 +199,12 @@ class EventConsumer:
         try:
             yield
         except (LogUnavailableError, EventsNotTakenError) as error:
-            self._log_is_down = True
+            self._recoveries.note_failure(database=SCHEMA, operation="insert_events")
             monitoring.report(
                 "pipeline.database", error=error.__cause__ or error, database=SCHEMA, operation="insert_events"
             )
             raise LogUnavailableError(str(error)) from error
-        if self._log_is_down:
-            self._log_is_down = False
-            monitoring.recovered("pipeline.database", database=SCHEMA, operation="insert_events")
+        self._recoveries.note_success(database=SCHEMA, operation="insert_events")
 
     async def _reject(self, letters: Sequence[DeadLetter]) -> None:
         """Make entries dead letters, each once: first there, then gone from the stream."""
@@ -213,10 +216,10 @@ class EventConsumer:
         await self._dead_letters.acknowledged(letters)
         self._suspects.clear(ids)
         self._metrics.events.labels("rejected").inc(len(letters))
-        _report("stream_entry", letters[0].reason, len(letters))
+        self._findings.found(UNREADABLE, letters[0].reason, len(letters))
         if pushed_out:
             self._metrics.dead_letters_dropped.inc(pushed_out)
-            _report("dead_letters_dropped", f"{pushed_out} dead letters were pushed out by newer ones", pushed_out)
+            self._findings.found(DROPPED, f"{pushed_out} dead letters were pushed out by newer ones", pushed_out)
 
 
 def _fault_of_live(error: Exception) -> Fault:
@@ -231,14 +234,3 @@ def _fault_of_log(error: Exception) -> Fault:
     if isinstance(error, LogUnavailableError):
         return Fault.IN_STORE
     return Fault.IN_DATA if isinstance(error, EventsNotTakenError) and error.lies_in_data else Fault.UNDECIDED
-
-
-def _report(check: str, details: str, count: int) -> None:
-    monitoring.report(
-        "pipeline.data_quality",
-        check_name=check,
-        severity="warning",
-        details=details,
-        metric_value=count,
-        threshold=0,
-    )

@@ -23,6 +23,7 @@ from feature_sync.snapshots.switch import IncompleteSnapshotError, Progress, Sna
 _log = logging.getLogger(__name__)
 
 REMEMBERED = 100
+_OPERATION = "sync_snapshot"
 _FAILURES = (UnusableSnapshotError, MalformedSnapshotError, IncompleteSnapshotError, *REDIS_ERRORS)
 
 
@@ -95,7 +96,7 @@ class SyncJobs:
             job.state = "done"
             self._metrics.snapshots.labels("done").inc()
             self._metrics.users.set(progress.written)
-            monitoring.recovered("pipeline.feature_store_sync")
+            monitoring.recovered("pipeline.feature_store_sync", operation=_OPERATION)
         finally:
             job.seconds = round(self._clock() - began, 3)
             job.users = progress.written
@@ -122,7 +123,7 @@ def _report(error: Exception, progress: Progress) -> None:
     monitoring.report(
         "pipeline.feature_store_sync",
         error=error,
-        operation="sync_snapshot",
+        operation=_OPERATION,
         affected_count=affected,
         total_count=progress.total,
         failure_rate=affected / progress.total if progress.total else 1.0,

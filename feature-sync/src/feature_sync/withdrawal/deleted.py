@@ -61,7 +61,8 @@ class DeletedFollower:
         self._table = table
         self._publisher = publisher
         self._metrics = metrics
-        self._is_away = self._is_unusable = False
+        self._database = monitoring.Recoveries("pipeline.database")
+        self._query = monitoring.Recoveries("pipeline.data_quality")
 
     async def step(self) -> None:
         """Follow once; a fault is reported, and what was known holds."""
@@ -98,19 +99,15 @@ class DeletedFollower:
         self.check = Check(status="healthy", detail=f"off: {error}")
 
     def _away(self, error: BusinessDatabaseAwayError) -> None:
-        self._is_away = True
+        self._database.note_failure(database=_DATABASE, operation=_OPERATION)
         self.check = Check(status="degraded", detail=f"the business database doesn't answer: {error}")
         monitoring.report("pipeline.database", error=error.__cause__ or error, database=_DATABASE, operation=_OPERATION)
 
     def _unusable(self, error: UnusableQueryError) -> None:
-        self._is_unusable = True
+        self._query.note_failure(check_name=_CHECK)
         self.check = Check(status="degraded", detail=str(error))
         monitoring.report("pipeline.data_quality", check_name=_CHECK, severity="warning", details=str(error))
 
     def _healthy_again(self) -> None:
-        if self._is_away:
-            self._is_away = False
-            monitoring.recovered("pipeline.database", database=_DATABASE, operation=_OPERATION)
-        if self._is_unusable:
-            self._is_unusable = False
-            monitoring.recovered("pipeline.data_quality", check_name=_CHECK)
+        self._database.note_success(database=_DATABASE, operation=_OPERATION)
+        self._query.note_success(check_name=_CHECK)

@@ -43,7 +43,7 @@ class WithdrawnPublisher:
         self._clock = clock
         self._sequence = 0
         self._lock = asyncio.Lock()
-        self._table_is_away = False
+        self._recoveries = monitoring.Recoveries("pipeline.database")
 
     async def publish(self) -> None:
         """Make Redis hold what the table says; raises `WithdrawalsUnavailableError` or a Redis error."""
@@ -69,16 +69,14 @@ class WithdrawnPublisher:
         try:
             await self.publish()
         except WithdrawalsUnavailableError as error:
-            self._table_is_away = True
+            self._recoveries.note_failure(database=SCHEMA, operation=_OPERATION)
             monitoring.report(
                 "pipeline.database", error=error.__cause__ or error, database=SCHEMA, operation=_OPERATION
             )
         except REDIS_ERRORS:
             return  # reported
         else:
-            if self._table_is_away:
-                self._table_is_away = False
-                monitoring.recovered("pipeline.database", database=SCHEMA, operation=_OPERATION)
+            self._recoveries.note_success(database=SCHEMA, operation=_OPERATION)
 
     async def _publish(self) -> int:
         """Write until Redis holds what the table says, and return how many datasets that is.

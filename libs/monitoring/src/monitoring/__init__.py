@@ -14,6 +14,7 @@ from monitoring.process import (
     shutdown,
     transaction,
 )
+from monitoring.recoveries import Recoveries
 from monitoring.settings import MonitoringSettings
 from monitoring.tracing import headers as trace_headers
 from monitoring.tracing import is_traced, span
@@ -21,6 +22,7 @@ from monitoring.tracing import is_traced, span
 __all__ = [
     "Facts",
     "MonitoringSettings",
+    "Recoveries",
     "breadcrumb",
     "counters",
     "current_facts",

@@ -14,7 +14,7 @@ BREADCRUMB_LEVELS = frozenset({"debug", "info", "warning", "error", "fatal"})
 
 
 class Facts(TypedDict, total=False):
-    """What is known of a request; None means unknown."""
+    """What is known of a request, of a run of the pipeline or of a deployment; None means unknown."""
 
     request_id: str | None
     endpoint: str | None
@@ -24,6 +24,11 @@ class Facts(TypedDict, total=False):
     model_variant: str | None
     experiment_variant: str | None
     degrade_reason: str | None
+    dag_id: str | None
+    task_id: str | None
+    run_id: str | None
+    model_name: str | None
+    deployment_id: str | int | None
 
 
 @dataclass(frozen=True, slots=True)

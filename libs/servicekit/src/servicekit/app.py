@@ -1,5 +1,6 @@
 """The FastAPI application that every service starts from."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -14,14 +15,28 @@ from servicekit import problems
 from servicekit.request_ids import RequestIdMiddleware
 from servicekit.routing import BoundedRoute, WithoutBody
 
+# A service that ends sooner may be about to fail at its next start as it did at the last.
+SETTLED_SECONDS = 60.0
+_START_POINT = "api.startup_failed"
 
-def base_app(distribution: str, title: str, *, lifespan: Lifespan[FastAPI], description: str) -> FastAPI:
-    """Return an application with problem documents and request ids; `distribution` gives its version."""
+
+def base_app(
+    distribution: str,
+    title: str,
+    *,
+    lifespan: Lifespan[FastAPI],
+    description: str,
+    settled_seconds: float = SETTLED_SECONDS,
+) -> FastAPI:
+    """Return an application with problem documents and request ids; `distribution` gives its version.
+
+    After `settled_seconds` of running, the incident of an earlier start that failed is over.
+    """
     app = FastAPI(
         title=title,
         version=version(distribution),
         description=description,
-        lifespan=_reporting_start(lifespan),
+        lifespan=_reporting_start(lifespan, settled_seconds),
         responses=problems.unreadable_responses() | problems.problem_responses(408, 413, 422, 500),
         # Asking with each request whether someone has set up OpenTelemetry costs a tenth of a small one.
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -36,17 +51,21 @@ def base_app(distribution: str, title: str, *, lifespan: Lifespan[FastAPI], desc
     return app
 
 
-def _reporting_start(lifespan: Lifespan[FastAPI]) -> Lifespan[FastAPI]:
+def _reporting_start(lifespan: Lifespan[FastAPI], settled_seconds: float) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def reporting(app: FastAPI) -> AsyncIterator[Any]:
         started = False
         try:
             async with lifespan(app) as state:
                 started = True
-                yield state
+                settled = asyncio.get_running_loop().call_later(settled_seconds, monitoring.recovered, _START_POINT)
+                try:
+                    yield state
+                finally:
+                    settled.cancel()
         except Exception as error:
             if not started:
-                monitoring.report("api.startup_failed", error=error)
+                monitoring.report(_START_POINT, error=error)
             raise
         finally:
             # Here and not after the server: uvicorn raises the signal that stopped it once more when it is done.

@@ -93,8 +93,9 @@ class Deployments:
             raise
         self._metrics.deployments.labels(model, wanted.mode, "active").inc()
         monitoring.breadcrumb("deployment completed", category="model", **crumb)
-        monitoring.recovered("model.deployment_failed")
-        monitoring.recovered("model.source_not_found")
+        with monitoring.facts(deployment_id=deployed.id):
+            for point in ("model.deployment_failed", "model.source_not_found"):
+                monitoring.recovered(point, model_name=model, model_version=wanted.version)
         return deployed
 
     def _activate(

@@ -16,7 +16,8 @@ class DeliveryWitness:
         self._channel = channel
         self._metrics = metrics
         self._recipient_kind = recipient_kind
-        self._failing = False
+        # What an earlier process has reported, this one can't know: its first delivery ends that.
+        self._failing = channel == "weixin"
         self.last_failure: str | None = None
 
     def delivered(self, claimed: Claim, seconds: float) -> None:

@@ -34,7 +34,8 @@ class TokenCache:
         self._token: Token | None = None
         self._fetching: asyncio.Task[Token | Rejected] | None = None
         self._stopped: Rejected | None = None
-        self._failing = False
+        # What an earlier process has reported, this one can't know: its first token ends that.
+        self._failing = True
 
     async def get(self) -> str | Rejected:
         """Return a token, or why there is none."""

@@ -182,7 +182,7 @@ class Updater:
         if self._shadow_failure is not None:
             self._shadow_failure = None
             if self._failure is None:
-                monitoring.recovered("model.deployment_failed")
+                self._report_recovery(self._models.shadow)
 
     def _served(self) -> tuple[Deployment | None, ...]:
         serving = self._models.serving
@@ -225,7 +225,15 @@ class Updater:
     def _in_step(self) -> None:
         if self._failure is not None:
             self._failure = None
-            monitoring.recovered("model.deployment_failed")
+            serving = self._models.serving
+            self._report_recovery(None if serving is None else serving.primary)
+
+    def _report_recovery(self, activated: LoadedModel | None) -> None:
+        deployment = None if activated is None else activated.deployment
+        version = None if deployment is None else deployment.version
+        with monitoring.facts(deployment_id=None if deployment is None else deployment.deployment_id):
+            for point in ("model.deployment_failed", "model.source_not_found"):
+                monitoring.recovered(point, model_name=self._model_name, model_version=version)
 
     async def _model(self, deployment: Deployment) -> LoadedModel:
         serving = self._models.serving
@@ -277,6 +285,10 @@ class Updater:
             _log.warning("cannot keep the active deployment for the next start: %s", error)
 
     def _activation_failed(self, error: ActivationError) -> None:
+        with monitoring.facts(deployment_id=error.deployment.deployment_id):
+            self._report_activation(error)
+
+    def _report_activation(self, error: ActivationError) -> None:
         deployment = error.deployment
         source = self._registry.source(deployment)
         if isinstance(error.__cause__, BundleNotFoundError):

@@ -14,6 +14,7 @@ from recommender_api.redis_store.port import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from recommender_api.redis_store.recoveries import RedisRecoveries
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,13 +31,13 @@ class GuardedStore:
         self.address = address
         self._store = store
         self._quiet = quiet
-        # The operations that Redis answers with errors now; shared by all views of one store.
-        self._refusing: set[str] = set()
+        # Shared by all views of one store.
+        self._recoveries = RedisRecoveries()
 
     def quietly(self) -> "GuardedStore":
         """Return the same store for background work."""
         quiet = GuardedStore(self._store, self.breaker, self.address, quiet=True)
-        quiet._refusing = self._refusing
+        quiet._recoveries = self._recoveries
         return quiet
 
     def read(self, keys: Sequence[str]) -> Coroutine[Any, Any, list[bytes | None]]:
@@ -61,6 +62,7 @@ class GuardedStore:
 
     def undecodable(self, error: Exception, key: str) -> None:
         """Report a value that Redis holds, but that is not what it should be."""
+        self._recoveries.note_undecodable(self.breaker.begin())
         self._report("redis.unexpected_error", error, type(error).__name__, key=key)
 
     async def _guarded(self, operation: str, call: Callable[P, Awaitable[T]], *args: P.args, **more: P.kwargs) -> T:
@@ -78,18 +80,17 @@ class GuardedStore:
             raise
         except StoreRefusedError as error:
             self.breaker.succeeded()
-            self._refusing.add(operation)
+            self._recoveries.note_refusal(operation)
             self._report("redis.unexpected_error", error, error.error_type, operation=operation)
             raise
         self.breaker.succeeded()
-        if operation in self._refusing:
-            self._refusing.discard(operation)
-            if not self._refusing:
-                monitoring.recovered("redis.unexpected_error")
+        if self._recoveries.open and not self.breaker.is_open:
+            self._recoveries.note_success(operation, began)
         return result
 
     def _unavailable(self, error: StoreError, operation: str) -> None:
         if not self._quiet:
+            self._recoveries.note_loss(self.breaker.begin())
             self._report("redis.connection_failed", error, error.error_type, operation=operation)
 
     def _report(self, point: str, error: Exception, error_type: str, **more: str) -> None:

@@ -1,0 +1,51 @@
+"""Which of Redis's incidents may be open, and when a call that works ends them."""
+
+import monitoring
+
+# A value that can't be decoded is met again, if at all, when its key is asked for again.
+UNDECODABLE_SECONDS = 900.0
+
+
+class RedisRecoveries:
+    """Sends the recoveries of `redis.*`; `open` says whether there may be something to end.
+
+    What an earlier process has reported, this one can't know, so its first success counts as a recovery. Moments are
+    seconds of the breaker's clock.
+    """
+
+    __slots__ = ("_lost", "_lost_at", "_refusing", "_undecodable_at", "_unexpected", "open")
+
+    def __init__(self) -> None:
+        self.open = True
+        self._lost = True
+        self._lost_at = float("-inf")
+        self._unexpected = True
+        # The operations that Redis answers with errors now.
+        self._refusing: set[str] = set()
+        self._undecodable_at = float("-inf")
+
+    def note_loss(self, now: float) -> None:
+        """Redis did not answer."""
+        self._lost_at = now
+        self.open = self._lost = True
+
+    def note_refusal(self, operation: str) -> None:
+        """Redis answered an operation with an error."""
+        self._refusing.add(operation)
+        self.open = self._unexpected = True
+
+    def note_undecodable(self, now: float) -> None:
+        """Redis held a value that is not what it should be."""
+        self._undecodable_at = now
+        self.open = self._unexpected = True
+
+    def note_success(self, operation: str, began: float) -> None:
+        """Redis did an operation; one that began before it was lost says nothing."""
+        self._refusing.discard(operation)
+        if self._lost and began >= self._lost_at:
+            self._lost = False
+            monitoring.recovered("redis.connection_failed")
+        if self._unexpected and not self._refusing and began - self._undecodable_at >= UNDECODABLE_SECONDS:
+            self._unexpected = False
+            monitoring.recovered("redis.unexpected_error")
+        self.open = self._lost or self._unexpected
