@@ -19,7 +19,7 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 MODEL = Asset("model://ranker", group="recommendation")
 
@@ -30,14 +30,25 @@ FINAL = RetryRule(
     reason="a retry would see the same",
 )
 
+PARAMS = {
+    "min_ndcg": Param(0.0, type="number", minimum=0, maximum=1, description="Least nDCG@10 to be deployed"),
+}
+
 
 def run_step(name: str, run: str) -> str:
-    """Run a step of the pipeline on the run at an address, and return the address."""
+    """Run a step of the pipeline on the run at an address, and return the address.
+
+    Over a business database that is empty as yet the task is skipped, and with it all that follow.
+    """
+    from pipeline.errors import NothingToTrainError
     from pipeline.settings import Settings
     from pipeline.steps import steps
 
     (step,) = (step for step in steps(publish=True) if step.name == name)
-    return step.run(Settings(), run)
+    try:
+        return step.run(Settings(), run)
+    except NothingToTrainError as nothing:
+        raise AirflowSkipException(str(nothing)) from None
 
 
 def step_task(name: str, run: str) -> str:
@@ -47,12 +58,19 @@ def step_task(name: str, run: str) -> str:
 
 @task
 def start() -> str:
-    """Name the run's folder, which becomes the version of bundle and snapshot."""
+    """Name the run's folder, which becomes the version of bundle and snapshot.
+
+    Fails for a parameter that there is not: Airflow takes any, and the run would go on without the one that was meant.
+    """
     from datetime import UTC, datetime
 
     from pipeline.settings import Settings
     from pipeline.steps import new_run
 
+    if unknown := sorted(set(get_current_context()["dag_run"].conf or {}) - set(PARAMS)):
+        raise AirflowFailException(
+            f"conf: unknown {', '.join(map(repr, unknown))}; this DAG knows {', '.join(map(repr, PARAMS))}"
+        )
     return new_run(Settings(), datetime.now(UTC))
 
 
@@ -86,7 +104,7 @@ def deploy(run: str) -> Iterator[Metadata]:
     max_active_runs=1,
     is_paused_upon_creation=False,
     tags=["recommendation"],
-    params={"min_ndcg": Param(0.0, type="number", minimum=0, maximum=1, description="Least nDCG@10 to be deployed")},
+    params=PARAMS,
     default_args={
         # The delay is Airflow's own setting, [core] default_task_retry_delay.
         "retries": 2,

@@ -13,6 +13,8 @@ from contracts.bundle import unpack
 from contracts.snapshot import iter_users
 from contracts.snapshot import read_manifest as read_snapshot
 from contracts.user_blob import UserBlob
+from pipeline.business.database import open_engine
+from pipeline.business.load import create_tables
 from pipeline.cli import main
 from ranking.bundle import load
 from ranking.engine import Engine
@@ -96,6 +98,20 @@ def test_the_snapshot_holds_every_user_under_the_runs_version(folder: Path) -> N
     assert (manifest.version, manifest.rows, len(users)) == (run_of(folder).name, len(users), len(users))
     assert 190 <= len(users) <= 200
     assert all(len(UserBlob.unpack(blob).history) for blob in users.values())
+
+
+@pytest.mark.parametrize("has_tables", [True, False])
+def test_over_an_empty_business_database_a_run_says_that_there_is_nothing_to_train_yet(
+    tmp_path: Path, has_tables: bool
+) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'business.db'}", "BUSINESS_DATABASE_URL")
+    if has_tables:
+        create_tables(engine)
+    engine.connect().close()
+    ran = pipeline(tmp_path, "run")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1].startswith("nothing to train yet: the business database is empty; fill it by ")
+    assert "Traceback" not in ran.stderr
 
 
 def test_demo_if_empty_leaves_what_is_there(folder: Path) -> None:

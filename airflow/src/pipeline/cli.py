@@ -1,7 +1,7 @@
 """The command line: fill the business database, run the pipeline, measure it.
 
-Exit codes: 0 done; 1 the run failed, or a service refused or is away; 2 unusable call, settings or data; 3 what answers
-at a service's address isn't the service; 70 a fault of this program; 130 interrupted.
+Exit codes: 0 done, or nothing to train yet; 1 the run failed, or a service refused or is away; 2 unusable call,
+settings or data; 3 what answers at a service's address isn't the service; 70 a fault of this program; 130 interrupted.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pipeline.business.content import Content
 from pipeline.business.database import open_engine
 from pipeline.business.load import is_empty, replace_content
 from pipeline.demo import DemoSize, generate
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import InputError, NothingToTrainError, PipelineError
 from pipeline.importers.sources import SOURCES, Imported, ImportOptions, find_source, read_source
 from pipeline.importers.summary import Summary
 from pipeline.report import metrics_table
@@ -48,6 +48,9 @@ def _execute_command(arguments: Sequence[str] | None) -> int:
     monitoring.init("pipeline", settings, secrets=settings.secrets())
     try:
         options.command(settings, options)
+    except NothingToTrainError as nothing:
+        _say(str(nothing))
+        return nothing.exit_code
     except PipelineError as error:
         return _fail(error)
     except OSError as error:

@@ -15,3 +15,13 @@ class InputError(PipelineError):
 
 class DataError(PipelineError):
     """The business data fails a critical check; correct it at its source, a retry would see the same."""
+
+
+class NoTablesError(InputError):
+    """The business database has none of the tables: fill it, or map tables of your own."""
+
+
+class NothingToTrainError(PipelineError):
+    """The business database is empty, as it is before the first import: no failure, and nothing to be done by a run."""
+
+    exit_code = 0

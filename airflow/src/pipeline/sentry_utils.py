@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 import monitoring
-from pipeline.errors import InputError
+from pipeline.errors import InputError, NothingToTrainError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -126,6 +126,10 @@ def _monitored(step_name: str, *, critical: bool) -> Iterator[None]:
     try:
         with monitoring.transaction("step", step_name):
             yield
+    except NothingToTrainError:
+        # The step did what there was to do.
+        monitoring.recovered(point, step_name=step_name)
+        raise
     except Exception as error:
         # What the user has to correct is told by its message and exit code; the machinery is sound.
         if not isinstance(error, InputError) and not getattr(error, "reported_by_step", False):

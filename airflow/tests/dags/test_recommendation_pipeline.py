@@ -14,7 +14,7 @@ from handover_stand_in import HandoverStandIn
 
 from monitoring import testing
 from pipeline.business.database import open_engine
-from pipeline.business.load import replace_content
+from pipeline.business.load import is_empty, replace_content
 from pipeline.demo import DemoSize, generate
 from pipeline.steps import steps
 
@@ -174,3 +174,41 @@ def test_a_service_that_is_away_for_a_moment_is_tried_again(
     assert set(states(run).values()) == {"success"}
     assert services.calls == [HANDOVER[0], *HANDOVER]
     assert captured.of("airflow.task_failed") == []
+
+
+@pytest.mark.parametrize("has_tables", [True, False])
+def test_over_an_empty_business_database_there_is_nothing_to_train_yet_and_nobody_is_notified(
+    dag: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_tables: bool
+) -> None:
+    url = f"sqlite:///{tmp_path}/business.db"
+    engine = open_engine(url, "BUSINESS_DATABASE_URL")
+    assert not has_tables or is_empty(engine)
+    engine.connect().close()
+    monkeypatch.setenv("BUSINESS_DATABASE_URL", url)
+    monkeypatch.setenv("ARTIFACT_URL", str(tmp_path / "artifacts"))
+    with testing.captured() as captured:
+        run = dag.test()
+    assert run.state == "success"
+    found = states(run)
+    assert (found.pop("start"), set(found.values())) == ("success", {"skipped"})
+    assert captured == []
+
+
+def test_data_that_was_there_and_is_gone_is_a_fault(dag: Any, marketplace: str, tmp_path: Path) -> None:
+    from sqlalchemy import text
+
+    (tmp_path / "artifacts/runs/20260101T000000000000Z/bundle").mkdir(parents=True)
+    with open_engine(marketplace, "BUSINESS_DATABASE_URL").begin() as connection:
+        for table in ("interactions", "datasets"):
+            connection.execute(text(f"DELETE FROM {table}"))
+    run = dag.test()
+    assert states(run)["quality"] == "failed"
+
+
+def test_a_parameter_that_there_is_not_fails_the_run_at_its_start_by_name(dag: Any, marketplace: str) -> None:
+    with testing.captured() as captured:
+        run = dag.test(run_conf={"min_ndgc": 0.5})
+    assert (states(run)["start"], states(run)["extract"]) == ("failed", "upstream_failed")
+    (report,) = captured.of("airflow.task_failed")
+    assert "unknown 'min_ndgc'; this DAG knows 'min_ndcg'" in report.message
+    assert report.tags["try_number"] == "1"

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from business import BusinessDatabase, Statement, open_business_database, statements
 from business.database import Rows
-from pipeline.errors import InputError
+from pipeline.errors import InputError, NoTablesError
 from pipeline.extract.columns import ID_KINDS, INTERACTIONS, REQUIRED, SCHEMAS
 from pipeline.extract.events import events_statement
 from pipeline.extract.faults import note_read, reading
@@ -67,7 +67,8 @@ def _require_tables(business: BusinessDatabase, names: list[str]) -> None:
     there = business.relations() if names else frozenset()
     for name in names:
         if name not in there:
-            raise InputError(
+            is_untouched = len(names) == len(SCHEMAS) and there.isdisjoint(names)
+            raise (NoTablesError if is_untouched else InputError)(
                 f"the business database has no table or view {name}: fill it by `python -m pipeline demo` or `import`, "
                 "or map tables of your own by EXTRACTION_SQL"
             )

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 from contracts.bundle import DataCheck
 from contracts.snapshot import write_snapshot
 from pipeline.arrays import load_array, save_arrays
-from pipeline.artifacts import join, reading, writing
+from pipeline.artifacts import folders_below, join, reading, writing
+from pipeline.errors import NoTablesError, NothingToTrainError
 from pipeline.extract import extract as extract_tables
 from pipeline.extract import open_business, open_event_log
 from pipeline.features.items import ItemState, item_state
@@ -30,12 +31,18 @@ _CHECKS = TypeAdapter(list[DataCheck])
 
 @monitor_pipeline_step("extract")
 def extract(settings: Settings, run: str) -> str:
-    """Databases → `extract/`."""
+    """Databases → `extract/`; raises `NothingToTrainError` over a business database that is empty as yet."""
     with ExitStack() as opened, writing(join(run, "extract")) as folder:
         business = opened.enter_context(open_business(settings.business_database_url))
         log = open_event_log(settings.database_url)
         events = None if log is None else opened.enter_context(log)
-        counts = extract_tables(business, events, settings.extraction_sql, folder, settings.zone)
+        try:
+            counts = extract_tables(business, events, settings.extraction_sql, folder, settings.zone)
+        except NoTablesError as error:
+            require_earlier_bundle(run)
+            raise error from None
+        if not counts["datasets"] and not counts["interactions"]:
+            require_earlier_bundle(run)
         (folder / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
     return run
 
@@ -70,6 +77,15 @@ def features(settings: Settings, run: str) -> str:
         manifest = write_snapshot(folder, version_of(run), datetime.now(UTC), user_blobs(records))
     _log.info("features of %s datasets, snapshot of %s users", f"{len(records.catalogue):,}", f"{manifest.rows:,}")
     return run
+
+
+def require_earlier_bundle(run: str) -> None:
+    """Raise `NothingToTrainError` unless an earlier run made a bundle: data that was there and is gone is a fault."""
+    runs = run.rstrip("/").rsplit("/", 1)[0]
+    if not any("bundle" in folders_below(join(runs, name)) for name in folders_below(runs)):
+        raise NothingToTrainError(
+            "nothing to train yet: the business database is empty; fill it by `python -m pipeline demo` or `import`"
+        )
 
 
 def version_of(run: str) -> str:
