@@ -5,6 +5,7 @@ from typing import Any
 from pluggy import HookimplMarker
 
 import monitoring
+from airflow_monitoring.import_errors import ImportErrorWatch, watch_database
 from airflow_monitoring.settings import ListenerSettings
 from airflow_monitoring.successes import is_current_success
 from airflow_monitoring.tries import TaskTry
@@ -14,6 +15,8 @@ hookimpl = HookimplMarker("airflow")
 
 # A task's process ends without running exit handlers, so it delivers before; a collector that is down costs this much.
 FLUSH_SECONDS = 3.0
+PIPELINE_DAG = "recommendation_pipeline"
+DAG_PROCESSOR = "DagProcessorJob"
 DIED = "the task's process ended without a word: killed, out of memory, or never begun (its log is in Airflow)"
 
 
@@ -22,6 +25,7 @@ class Listener:
 
     def __init__(self) -> None:
         self._started = False
+        self._import_errors: ImportErrorWatch | None = None
 
     @hookimpl
     def on_task_instance_running(self, task_instance: Any) -> None:
@@ -57,12 +61,30 @@ class Listener:
 
     @hookimpl
     def on_dag_run_success(self, dag_run: Any) -> None:
-        """Report failed tasks of a run that passed nevertheless, because what follows them runs in any case."""
+        """Report failed tasks of a run that passed nevertheless, because what follows them runs in any case.
+
+        A run of the pipeline that ended well is what the notification gateway waits for.
+        """
         self._report_unreported(dag_run)
+        if dag_run.dag_id == PIPELINE_DAG:
+            self._start()
+            with monitoring.facts(dag_id=dag_run.dag_id, run_id=dag_run.run_id):
+                monitoring.recovered("pipeline.no_recent_run")
+
+    @hookimpl
+    def on_starting(self, component: Any) -> None:
+        """In the DAG processor, watch its import errors."""
+        if getattr(component, "job_type", None) == DAG_PROCESSOR:
+            self._start()
+            self._import_errors = watch_database()
+            self._import_errors.start()
 
     @hookimpl
     def before_stopping(self) -> None:
         """Deliver what waits."""
+        if self._import_errors is not None:
+            self._import_errors.stop()
+            self._import_errors = None
         monitoring.flush(FLUSH_SECONDS)
 
     def _report_unreported(self, dag_run: Any) -> None:

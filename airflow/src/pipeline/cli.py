@@ -111,7 +111,7 @@ def _say_loaded(content: Content) -> None:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> None:
-    run = _execute(settings, steps(publish=options.publish))
+    run = _execute(settings, steps(publish=options.publish), expected=options.publish)
     _say(metrics_table(settings.model_name, load_metrics(run)))
     _say(f"bundle: {run}/bundle/bundle.tar.gz")
 
@@ -129,17 +129,32 @@ def _renumber(settings: Settings, options: argparse.Namespace) -> None:
     renumber(settings, _say, apply=options.apply, with_redis=options.with_redis)
 
 
-def _execute(settings: Settings, chosen: Sequence[Step]) -> str:
+def _execute(settings: Settings, chosen: Sequence[Step], *, expected: bool = False) -> str:
+    """Run the steps; `expected` says that it is such a run as the notification gateway waits for."""
     now = datetime.now(UTC)
     # What is reported says in which run, as in Airflow.
     with monitoring.facts(run_id=run_name(now)), monitoring.transaction("pipeline", "run"):
         run = new_run(settings, now)
-        for number, step in enumerate(chosen, start=1):
-            _say(f"[{number}/{len(chosen)}] {step.name}")
-            began = time.monotonic()
-            step.run(settings, run)
-            _say(f"[{number}/{len(chosen)}] {step.name} done in {time.monotonic() - began:.1f} s")
+        try:
+            _run_steps(settings, chosen, run)
+        except NothingToTrainError:
+            _note_good_run(expected=expected)
+            raise
+        _note_good_run(expected=expected)
     return run
+
+
+def _run_steps(settings: Settings, chosen: Sequence[Step], run: str) -> None:
+    for number, step in enumerate(chosen, start=1):
+        _say(f"[{number}/{len(chosen)}] {step.name}")
+        began = time.monotonic()
+        step.run(settings, run)
+        _say(f"[{number}/{len(chosen)}] {step.name} done in {time.monotonic() - began:.1f} s")
+
+
+def _note_good_run(*, expected: bool) -> None:
+    if expected:
+        monitoring.recovered("pipeline.no_recent_run")
 
 
 def _count(text: str) -> int:

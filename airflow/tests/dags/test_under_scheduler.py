@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -20,10 +21,25 @@ STATES = {
     "mapped": "failed",
     "fails_in_a_step": "failed",
     "marked_failed": "failed",
+    "recommendation_pipeline": "success",
 }
 
-# Of each task that fails for good, and of the step.
-EVENTS = 7
+# Of each task that fails for good, of the step, and of the import.
+EVENTS = 8
+IMPORT_FAILED = ["pipeline", "dag_import_failed", "broken.py"]
+GOOD_RUN = """
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def recommendation_pipeline():
+    @task
+    def work():
+        return None
+
+    work()
+
+recommendation_pipeline()
+"""
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -41,21 +57,37 @@ class Outcome:
         return [event for event in self.events if event["fingerprint"][1] == dag_id]
 
     def signals_of(self, kind: str) -> list[list[str]]:
-        return sorted(signal["fingerprint"] for signal in self.signals if signal["kind"] == kind)
+        return sorted(fingerprints(self.signals, kind))
+
+
+def fingerprints(signals: list[dict[str, Any]], kind: str) -> list[list[str]]:
+    return [signal["fingerprint"] for signal in signals if signal["kind"] == kind]
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
     stand_in = StandIn()
     stand_in.start()
-    settings = {"SENTRY_DSN": stand_in.dsn, "GATEWAY_URL": stand_in.url, "SENTRY_ENVIRONMENT": "test"}
-    with AirflowProcesses(tmp_path_factory.mktemp("airflow"), SAMPLES, settings) as airflow:
+    settings = {
+        "SENTRY_DSN": stand_in.dsn,
+        "GATEWAY_URL": stand_in.url,
+        "SENTRY_ENVIRONMENT": "test",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+    }
+    dags = tmp_path_factory.mktemp("dags")
+    copytree(SAMPLES, dags, dirs_exist_ok=True)
+    (dags / "recommendation_pipeline.py").write_text(GOOD_RUN, encoding="utf-8")
+    broken = dags / "broken.py"
+    broken.write_text("from airflow.sdk import dag\n\nraise RuntimeError('x')\n", encoding="utf-8")
+    with AirflowProcesses(tmp_path_factory.mktemp("airflow"), dags, settings) as airflow:
         runs = {dag_id: airflow.trigger(dag_id) for dag_id in STATES}
         airflow.mark_task("marked_failed", runs["marked_failed"], "slow", "failed")
         states = {dag_id: airflow.state_at_end(dag_id, run_id, 120) for dag_id, run_id in runs.items()}
         with suppress(AssertionError):
             # The tests say which is missing.
             until(lambda: len(stand_in.events) >= EVENTS, 30, f"event {EVENTS}")
+            broken.write_text("from airflow.sdk import dag\n", encoding="utf-8")
+            until(lambda: IMPORT_FAILED in fingerprints(stand_in.signals, "recovered"), 90, "the import's recovery")
     # The processes have stopped and delivered what they had: nothing more can come.
     yield Outcome(runs, states, stand_in.events, stand_in.signals)
     stand_in.stop()
@@ -105,9 +137,10 @@ def test_every_event_has_its_signal_and_nothing_else_is_signalled(outcome: Outco
 
 
 def test_a_task_that_passes_ends_its_incident(outcome: Outcome) -> None:
-    assert outcome.signals_of("recovered") == [
+    assert [each for each in outcome.signals_of("recovered") if each[0] == "airflow"] == [
         ["airflow", "flaky", "second_time_lucky"],
         ["airflow", "killed_in_a_run_that_passes", "clean_up"],
+        ["airflow", "recommendation_pipeline", "work"],
     ]
 
 
@@ -144,3 +177,16 @@ def test_a_recovery_says_what_passed(outcome: Outcome) -> None:
         "run_id": outcome.runs["flaky"],
         "try_number": "2",
     }
+
+
+def test_a_dag_file_with_an_import_error_is_reported_and_recovers_when_it_is_mended(outcome: Outcome) -> None:
+    (event,) = (each for each in outcome.events if each["fingerprint"] == IMPORT_FAILED)
+    assert event["level"] == "error"
+    assert event["logentry"]["formatted"].endswith("RuntimeError: x")
+    assert IMPORT_FAILED in outcome.signals_of("recovered")
+
+
+def test_a_run_of_the_pipeline_that_ends_well_is_told_to_the_gateway_and_no_other_is(outcome: Outcome) -> None:
+    (signal,) = (each for each in outcome.signals if each["monitoring_point"] == "pipeline.no_recent_run")
+    assert (signal["kind"], signal["fingerprint"]) == ("recovered", ["pipeline", "no_recent_run"])
+    assert signal["tags"]["run_id"] == outcome.runs["recommendation_pipeline"]

@@ -14,6 +14,7 @@ from notification_gateway.dashboard.panels import Panels
 from notification_gateway.dashboard.sources import Prometheus, Registry, Source
 from notification_gateway.delivery.witness import DeliveryWitness
 from notification_gateway.delivery.worker import DeliveryLoop
+from notification_gateway.expected_runs import ExpectedRuns
 from notification_gateway.incidents.escalation import Escalation
 from notification_gateway.incidents.expiry import IncidentExpiry
 from notification_gateway.incidents.notifier import IncidentNotifier
@@ -76,6 +77,9 @@ class Gateway:
         self.reminders = Reminders(self.storage, self._policy_in_use, self.notifier, clock, self.wake)
         self.escalation = Escalation(self.storage, self._policy_in_use, self.notifier, clock, self.wake)
         self.actions = IncidentActions(self.storage, self.notifier, clock, self.wake)
+        hours = settings.expected_run_hours
+        within = timedelta(hours=hours) if hours else None
+        self.expected_runs = ExpectedRuns(self.storage, settings.sentry_environment, within, clock)
         self.prometheus = Source(settings.prometheus_url, clock)
         self.registry = Source(settings.registry_url, clock)
         self.page = Page(
@@ -157,6 +161,7 @@ class Gateway:
         chore("reminders", self.reminders.remind, TIME_SECONDS)
         chore("escalation", self.escalation.escalate, TIME_SECONDS)
         chore("summaries", self.summaries.close_due, TIME_SECONDS)
+        chore("expected runs", self.expected_runs.check, TIME_SECONDS)
         chore("retention", self._remove_old, RETENTION_SECONDS)
         for each in self.deliveries:
             loops.add(f"delivery {each.name}", each.step, max_backoff=DELIVERY_BACKOFF_SECONDS)

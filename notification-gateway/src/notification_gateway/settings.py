@@ -91,6 +91,17 @@ class Settings(ServiceSettings):
     runbook_url: Annotated[
         SingleLine, Field(description="Page of the monitoring points, to which messages add the point's anchor")
     ] = "docs/MONITORING_POINTS.md"
+    sentry_environment: Annotated[
+        str, Field(pattern=r"^[^\s/]{1,64}$", description="Environment whose runs of the pipeline are expected")
+    ] = "development"
+    expected_run_hours: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=8760,
+            description="A P0 when no run of the pipeline has ended well for so long; 0: runs are not expected",
+        ),
+    ] = 26
     delivery_lease_seconds: Annotated[
         float,
         Field(gt=0, description="After so long, a message whose sender died is sent again; twice a send's timeout"),

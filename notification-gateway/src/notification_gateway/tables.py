@@ -180,6 +180,14 @@ digests = Table(
     Index("uq_digests_period", "alert", "channel", "period_start", unique=True),
 )
 
+pipeline_runs = Table(
+    "pipeline_runs",
+    metadata,
+    Column("environment", StoredText(64), primary_key=True),
+    Column("good_at", UtcDateTime, nullable=False, comment="end of the last good run; at first, the gateway's start"),
+    Column("reported_at", UtcDateTime, comment="when it was reported that none has followed"),
+)
+
 silences = Table(
     "silences",
     metadata,

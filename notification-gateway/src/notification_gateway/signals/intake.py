@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from contracts.signals import AlertSignal, RejectedSignal, SignalReceipt
+from notification_gateway.expected_runs import note_good_runs
 from notification_gateway.incidents import queries as incidents
 from notification_gateway.incidents.book import Firing, IncidentBook
 from notification_gateway.incidents.causes import (
@@ -89,6 +90,7 @@ class Intake:
             fresh = [_in_reach(signal, now) for signal in _unknown(connection, signals)]
             if fresh:
                 self._judge(connection, fresh, now)
+                note_good_runs(connection, fresh)
         if fresh:
             self._on_stored()
         return SignalReceipt(accepted=len(fresh), duplicates=len(signals) - len(fresh))

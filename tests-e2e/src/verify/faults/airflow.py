@@ -1,5 +1,6 @@
-"""A task that fails for good, in Airflow's own environment, under the listener that the stack's Airflow has."""
+"""A task that fails for good and a DAG file that can't be imported, under the listener that the stack's Airflow has."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from verify.faults.fault import Fault, Raised
@@ -18,9 +19,27 @@ def fire(shop: Workshop) -> None:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
+    _fail_task(shop, variables)
+    _fail_import(shop, variables)
+
+
+def _fail_task(shop: Workshop, variables: Mapping[str, str]) -> None:
     said = shop.command([shop.airflow_python, _DAG / "failing_dag.py"], variables)
     if _RAN not in said:
         raise FaultNotFiredError(f"no task ran: {said}")
 
 
-FAULT = Fault("airflow", {"airflow.task_failed": Raised("airflow")}, fire)
+def _fail_import(shop: Workshop, variables: Mapping[str, str]) -> None:
+    dags = shop.folder / "broken_dags"
+    dags.mkdir()
+    # Airflow reads files that name both words.
+    (dags / "broken.py").write_text('raise RuntimeError("verify: no airflow dag here")\n', encoding="utf-8")
+    broken = {**variables, "AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
+    shop.command([shop.airflow_python, "-m", "airflow", "dag-processor", "--num-runs", "1"], broken)
+
+
+FAULT = Fault(
+    "airflow",
+    {"airflow.task_failed": Raised("airflow"), "pipeline.dag_import_failed": Raised("airflow")},
+    fire,
+)

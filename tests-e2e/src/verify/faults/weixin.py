@@ -31,12 +31,15 @@ def fire(shop: Workshop) -> None:
             "DATABASE_URL": f"sqlite:///{shop.folder}/gateway.db",
             "ALERT_POLICY": str(policy),
             "GATEWAY_TOKEN": TOKEN,
+            # A third of a second: no run of the pipeline can have ended well since.
+            "EXPECTED_RUN_HOURS": "0.0001",
         }
         with shop.service("notification_gateway", variables) as gateway:
             gateway.http.post("/notify", json={"title": "verify"}).raise_for_status()
             _until(lambda: _has_sent(weixin), DELIVERY_SECONDS, "the gateway did not try to send")
             alerts = {"version": "4", "receiver": "verify", "alerts": [{"status": "suppressed"}]}
             gateway.http.post("/webhooks/alertmanager", json=alerts).raise_for_status()
+            _until(lambda: _has_incident(gateway, "pipeline.no_recent_run"), LOOP_SECONDS, "no run was missed")
             # The loop that closes periods reads it every five seconds.
             _drop_table(shop.folder / "gateway.db.gateway", "summary_entries")
             _until(lambda: _has_failing_loop(gateway), LOOP_SECONDS, "no loop of the gateway fails")
@@ -48,6 +51,10 @@ def _has_sent(weixin: Side) -> bool:
 
 def _has_failing_loop(gateway: Side) -> bool:
     return bool(gateway.get("/health").json()["checks"]["background"]["status"] == "degraded")
+
+
+def _has_incident(gateway: Side, point: str) -> bool:
+    return point in gateway.get("/incidents").text
 
 
 def _drop_table(database: Path, table: str) -> None:
@@ -70,6 +77,7 @@ FAULT = Fault(
         "weixin.send_message_failed": Raised("notification-gateway"),
         "gateway.unreadable_alert": Raised("notification-gateway"),
         "api.background_failed": Raised("notification-gateway"),
+        "pipeline.no_recent_run": Raised("notification-gateway"),
     },
     fire,
 )
