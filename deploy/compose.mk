@@ -1,5 +1,5 @@
 # The stack in containers.
-COMPOSE := docker compose $(if $(filter 0,$(DEMO)),,--profile demo)
+COMPOSE := docker compose
 SETUP := $(COMPOSE) run --rm --no-deps -T setup
 
 up:

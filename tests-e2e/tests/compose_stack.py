@@ -94,7 +94,7 @@ class ComposeStack:
         return self._compose("ps", "--all", "--quiet", program).strip()
 
     def _compose(self, *arguments: str, within: float = COMMAND_SECONDS) -> str:
-        command = ["compose", "--project-name", self._project, "--profile", "demo", *arguments]
+        command = ["compose", "--project-name", self._project, *arguments]
         return self._docker(*command, within=within)
 
     def _docker(self, *arguments: str, within: float = COMMAND_SECONDS) -> str:

@@ -1,5 +1,6 @@
 """What docker-compose.yml promises of every container, and that it passes on every setting there is."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import notification_gateway.settings
 import pipeline.settings
 import ranking
 import recommender_api.settings
+from provisioning.containers import NO_DEMO
+from provisioning.demo import OWN
 from provisioning.variables import READ_BY
 from ranking.shipped import SHIPPED
 
@@ -85,3 +88,32 @@ def test_images_run_as_nobody_special() -> None:
     for path in dockerfiles:
         users = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("USER ")]
         assert users == ["USER recsys"], path
+
+
+def test_a_bare_up_starts_every_service() -> None:
+    assert not any(service.get("profiles") for service in SERVICES.values())
+
+
+def test_setup_sees_everything_that_speaks_against_the_demo() -> None:
+    assert {"DEMO", "ENVIRONMENT", *OWN} <= set(SERVICES["setup-demo"]["environment"])
+    assert SERVICES["setup-demo"]["command"] == ["demo"]
+
+
+@pytest.mark.parametrize("name", ["demo", "wechat-simulator"])
+def test_a_container_of_the_demo_idles_in_good_health_where_there_is_none(name: str) -> None:
+    service, marker = SERVICES[name], f"/var/lib/recsys/{NO_DEMO}"
+    assert service["depends_on"]["setup-demo"] == {"condition": "service_completed_successfully"}
+    assert any(mount.endswith(":/var/lib/recsys") for mount in service["volumes"])
+    script, health = service["command"][-1], service["healthcheck"]["test"][-1]
+    assert f"[ -e {marker} ]" in script
+    assert script.rstrip().endswith("exec sleep infinity")
+    assert f'os.path.exists("{marker}") or ' in health
+    # Python reads it as one program, and a shell reads the other.
+    compile(health, name, "exec")
+    subprocess.run(["sh", "-n", "-c", script.replace("$$", "$")], check=True)
+
+
+def test_the_gateway_starts_when_it_is_known_whether_it_has_simulators() -> None:
+    assert SERVICES["notification-gateway"]["depends_on"]["setup-demo"] == {
+        "condition": "service_completed_successfully"
+    }

@@ -43,10 +43,11 @@ class ImportErrors:
 
 
 class ImportErrorWatch:
-    """Looks from a thread of its own until it is stopped."""
+    """Looks from a thread of its own until it is stopped, or at its first turn finds that it is not wanted."""
 
-    def __init__(self, errors: ImportErrors, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(self, errors: ImportErrors, is_wanted: Callable[[], bool], poll_seconds: float = POLL_SECONDS) -> None:
         self._errors = errors
+        self._is_wanted = is_wanted
         self._poll_seconds = poll_seconds
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="import-errors", daemon=True)
@@ -62,8 +63,11 @@ class ImportErrorWatch:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._poll_seconds):
+            if not self._is_wanted():
+                return
             self._look()
-        self._look()
+        if self._is_wanted():
+            self._look()
 
     def _look(self) -> None:
         try:
@@ -72,9 +76,9 @@ class ImportErrorWatch:
             _log.exception("cannot read Airflow's import errors")
 
 
-def watch_database() -> ImportErrorWatch:
+def watch_database(is_wanted: Callable[[], bool]) -> ImportErrorWatch:
     """Return a watch over the metadata database, which the DAG processor may read."""
-    return ImportErrorWatch(ImportErrors(_stored_errors, _stored_files))
+    return ImportErrorWatch(ImportErrors(_stored_errors, _stored_files), is_wanted)
 
 
 def _stored_errors() -> dict[DagFile, str]:

@@ -1,5 +1,6 @@
 """The hooks that Airflow calls, in the processes of tasks, of the scheduler and of the API server."""
 
+from functools import partial
 from typing import Any
 
 from pluggy import HookimplMarker
@@ -25,6 +26,7 @@ class Listener:
 
     def __init__(self) -> None:
         self._started = False
+        self._job: object = None
         self._import_errors: ImportErrorWatch | None = None
 
     @hookimpl
@@ -73,19 +75,24 @@ class Listener:
 
     @hookimpl
     def on_starting(self, component: Any) -> None:
-        """In the DAG processor, watch its import errors."""
-        if getattr(component, "job_type", None) == DAG_PROCESSOR:
-            self._start()
-            self._import_errors = watch_database()
-            self._import_errors.start()
+        """Watch the import errors of DAG files, in the DAG processor; which job this is, it does not know yet."""
+        self._job = component
+        self._import_errors = watch_database(partial(self._is_dag_processor, component))
+        self._import_errors.start()
 
     @hookimpl
-    def before_stopping(self) -> None:
+    def before_stopping(self, component: Any) -> None:
         """Deliver what waits."""
-        if self._import_errors is not None:
+        # A process forked from here stops too, and has another component.
+        if component is self._job and self._import_errors is not None:
             self._import_errors.stop()
-            self._import_errors = None
         monitoring.flush(FLUSH_SECONDS)
+
+    def _is_dag_processor(self, job: Any) -> bool:
+        if job.job_type != DAG_PROCESSOR:
+            return False
+        self._start()
+        return True
 
     def _report_unreported(self, dag_run: Any) -> None:
         for task_try in unreported(dag_run):

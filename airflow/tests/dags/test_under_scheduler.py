@@ -87,7 +87,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
             # The tests say which is missing.
             until(lambda: len(stand_in.events) >= EVENTS, 30, f"event {EVENTS}")
             broken.write_text("from airflow.sdk import dag\n", encoding="utf-8")
-            until(lambda: IMPORT_FAILED in fingerprints(stand_in.signals, "recovered"), 90, "the import's recovery")
+            until(lambda: IMPORT_FAILED in fingerprints(stand_in.signals, "recovered"), 60, "the import's recovery")
     # The processes have stopped and delivered what they had: nothing more can come.
     yield Outcome(runs, states, stand_in.events, stand_in.signals)
     stand_in.stop()

@@ -1,4 +1,5 @@
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def test_the_simulator_stands_in_only_while_no_wechat_credentials_are_set(config
     real = StackEnvironment(config, {credential: "given"})
     assert not real.simulates_weixin
     assert "WEIXIN_BASE_URL" not in real.variables()
+
+
+def test_a_stack_that_is_no_demo_has_no_simulator(config: StackConfig) -> None:
+    environment = StackEnvironment(replace(config, demo=False), {})
+    assert not environment.simulates_weixin
+    assert "WEIXIN_BASE_URL" not in environment.variables()
 
 
 def test_free_ports_are_all_different() -> None:

@@ -14,6 +14,7 @@ from native.prerequisites import MissingProgramError
 from native.stack import Stack, StartError, example_dataset
 from native.waiting import TooLateError
 from provisioning import pages
+from provisioning.demo import why_no_demo
 from provisioning.environment_file import UnreadableFileError
 from provisioning.first_model import TrainingFailedError
 
@@ -48,7 +49,7 @@ def main() -> int:
     given = parser.parse_args()
     began = time.monotonic()
     stack = Stack(
-        StackConfig(_CHECKOUT, given.run.resolve(), demo=os.environ.get("DEMO") != "0"),
+        StackConfig(_CHECKOUT, given.run.resolve(), demo=why_no_demo(os.environ) is None),
         lambda text: print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True),
     )
     command: _Command = given.command

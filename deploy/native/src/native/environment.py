@@ -50,7 +50,7 @@ class StackEnvironment:
     def __init__(self, config: StackConfig, user: Mapping[str, str]) -> None:
         self._config = config
         self._given = {name: user[name] for name in _OVERRIDABLE if user.get(name)}
-        self.simulates_weixin = not any(name in self._given for name in WEIXIN_CREDENTIALS)
+        self.simulates_weixin = config.demo and not any(name in self._given for name in WEIXIN_CREDENTIALS)
         makers = {**STACK, **SIMULATED_WEIXIN} if self.simulates_weixin else STACK
         self._generated = kept_or_made(environment_file.read(config.environment_file), makers)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from provisioning import environment_file, pages
 from provisioning.containers import Containers
+from provisioning.demo import why_no_demo
 from provisioning.generated import WEIXIN_CREDENTIALS
 
 _PROGRAMS = Path("/programs")
@@ -20,6 +21,7 @@ def main() -> int:
     for name, command, text in (
         ("setup", _setup, "make the secrets that are missing and give each program its settings"),
         ("simulate-weixin", _simulate_weixin, "point notification-gateway at the WeChat Work simulator"),
+        ("demo", _demo, "make the stack the demo, unless DEMO=0 or something of one's own is set"),
         ("env", _env, "print the addresses and secrets as the host sees them"),
         ("pages", _pages, "print the addresses of the pages"),
         ("first-model", _first_model, "train and deploy a model through Airflow, unless one is in service"),
@@ -51,6 +53,15 @@ def _setup() -> int:
 def _simulate_weixin() -> int:
     if not any(os.environ.get(name) for name in WEIXIN_CREDENTIALS):
         Containers(_PROGRAMS, os.environ).simulate_weixin()
+    return 0
+
+
+def _demo() -> int:
+    reason = why_no_demo(os.environ)
+    Containers(_PROGRAMS, os.environ).mark_demo(reason)
+    if reason is None:
+        return _simulate_weixin()
+    _say(f"no demo data, training or simulator, because {reason}")
     return 0
 
 

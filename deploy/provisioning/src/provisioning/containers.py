@@ -12,6 +12,8 @@ from provisioning.variables import READ_BY, derived
 
 # Read by a server that runs as another user; the volume that it is in is mounted nowhere else.
 _READABLE = 0o444
+# While it lies in their volumes, the containers of the demo idle; it says why.
+NO_DEMO = "no-demo"
 _STATE = Path("/var/lib/recsys")
 _SIMULATOR = "http://wechat-simulator:8010"
 _OF_THE_HOST = (
@@ -52,6 +54,15 @@ class Containers:
         self._give("wechat-simulator", credentials)
         gateway = environment_file.read(self._root / "notification-gateway" / "env")
         self._give("notification-gateway", {**gateway, **credentials, "WEIXIN_BASE_URL": _SIMULATOR})
+
+    def mark_demo(self, reason: str | None) -> None:
+        """Tell the containers of the demo whether they have anything to do; `reason` is why they have not."""
+        for program in ("airflow", "wechat-simulator"):
+            marker = self._root / program / NO_DEMO
+            if reason is None:
+                marker.unlink(missing_ok=True)
+            else:
+                environment_file.write(marker, f"{reason}\n")
 
     def seen_from_host(self) -> dict[str, str]:
         """Return addresses and secrets as a user of the host needs them."""
