@@ -19,6 +19,11 @@ _HEAD = """# What may be set for `docker compose up`, in a file .env by docker-c
 # that is commented out shows the default. Secrets and addresses are made at the first start; `make env` prints them.
 # Written by `make docs` from the services' settings and docker-compose.yml.
 """
+_DEMO = """# --- The demo
+# 0: no demo data, training and simulators; 1: with them, whatever else is set. Empty: with them, unless
+# BUSINESS_DATABASE_URL, WEIXIN_CORP_ID or WEIXIN_ROBOT_KEY is set or ENVIRONMENT is production
+#DEMO=
+"""
 _PORTS = "Ports on 127.0.0.1"
 _ARTIFACTS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 
@@ -33,7 +38,7 @@ def render() -> str:
     settings = {service.name: service.settings for service in SERVICES} | {"airflow": pipeline.settings.Settings}
     groups += [(name, kind, list(kind.model_fields)) for name, kind in settings.items()]
     passed = {name for program in settings for name in services[program]["environment"]}
-    parts, seen = [_HEAD], set[str]()
+    parts, seen = [_HEAD, _DEMO], set[str]()
     for title, kind, fields in groups:
         names = [name for name in sorted(fields) if name.upper() in passed - seen]
         seen |= {name.upper() for name in names}

@@ -54,7 +54,7 @@ def _has_failing_loop(gateway: Side) -> bool:
 
 
 def _has_incident(gateway: Side, point: str) -> bool:
-    return point in gateway.get("/incidents").text
+    return point in gateway.get("/alerts").text
 
 
 def _drop_table(database: Path, table: str) -> None:
