@@ -11,6 +11,7 @@ from monitoring.testing import Captured, captured
 from pipeline.business.database import DatabaseError, open_engine
 from pipeline.business.load import is_empty, replace_content
 from pipeline.demo import DemoSize, generate
+from pipeline.errors import NothingToTrainError
 from pipeline.extract import extract, open_business
 from pipeline.extract.faults import reading
 from pipeline.quality import clean
@@ -46,6 +47,17 @@ def test_a_step_that_passes_ends_the_incident_of_its_failures_whatever_they_rais
     (recovery,) = captures.recovered
     assert (recovery.point_id, recovery.fingerprint[:2]) == (point, ("pipeline", "sample"))
     assert recovery.tags["step_name"] == "sample"
+
+
+def test_a_step_that_finds_nothing_to_train_yet_is_no_failure_and_ends_earlier_ones() -> None:
+    @monitor_pipeline_step("extract")
+    def step() -> None:
+        raise NothingToTrainError("nothing to train yet")
+
+    with captured() as captures, pytest.raises(NothingToTrainError):
+        step()
+    assert captures == []
+    assert [each.tags["step_name"] for each in captures.recovered] == ["extract"]
 
 
 def test_every_kind_of_issue_has_its_end() -> None:
