@@ -63,7 +63,9 @@ class Gateway:
         )
         self.composer = Composer(zone, settings.alert_language, self.links)
         self.notifier = IncidentNotifier(self.composer, self._periods.start)
-        self.intake = Intake(self.storage, self._policy_in_use, self.notifier, clock, self.wake)
+        self.intake = Intake(
+            self.storage, self._policy_in_use, self.notifier, clock, self.wake, period_start=self._periods.start
+        )
         self.weixin = channels.weixin(settings, clock)
         self.email = channels.email(settings)
         self.witnesses = {
@@ -85,7 +87,7 @@ class Gateway:
         self.page = Page(
             Panels(Prometheus(self.prometheus), Registry(self.registry, settings.model_name)), zone, self.links
         )
-        self.summaries = Summaries(self.storage, self.composer, self._periods, clock)
+        self.summaries = Summaries(self.storage, self.composer, self.links, self._periods, clock, self.wake)
         self.deliveries = self._delivery_loops()
         self.loops = self._background_loops()
 

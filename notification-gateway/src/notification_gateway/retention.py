@@ -11,6 +11,7 @@ from notification_gateway.tables import (
     incidents,
     notifications,
     occurrence_minutes,
+    rate_misses,
     signals,
     silences,
     stack_changes,
@@ -37,4 +38,5 @@ def remove_old(storage: Storage, now: datetime, kept: timedelta) -> None:
         )
         connection.execute(delete(digests).where(digests.c.period_end < before))
         connection.execute(delete(silences).where(silences.c.ends_at < before))
+        connection.execute(delete(rate_misses).where(rate_misses.c.minute < now - MINUTES_KEPT))
         connection.execute(delete(occurrence_minutes).where(occurrence_minutes.c.minute < now - MINUTES_KEPT))

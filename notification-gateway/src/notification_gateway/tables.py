@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -10,6 +11,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    false,
     text,
 )
 
@@ -164,8 +166,22 @@ summary_entries = Table(
     Column("channel", String(16), primary_key=True),
     Column("period_start", UtcDateTime, primary_key=True),
     Column("incident_id", ForeignKey(incidents.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("minute", UtcDateTime, primary_key=True, comment="when it was last seen"),
     Column("occurrences", BigInteger, nullable=False),
-    Column("signals", Integer, nullable=False),
+    Column("silenced", BigInteger, nullable=False, server_default="0", comment="occurrences besides, silenced"),
+)
+
+rate_misses = Table(
+    "rate_misses",
+    metadata,
+    Column("incident_id", ForeignKey(incidents.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("minute", UtcDateTime, primary_key=True, comment="when it was last seen"),
+    Column("group_key", String(64), primary_key=True, comment="hash of conditions and routes"),
+    Column("conditions", StoredJson, nullable=False, comment="hashes of the conditions whose rate was not exceeded"),
+    Column("routes", StoredJson, nullable=False, comment="summaries that count it already"),
+    Column("occurrences", BigInteger, nullable=False),
+    Column("silenced", BigInteger, nullable=False),
+    Index("ix_rate_misses_minute", "minute"),
 )
 
 digests = Table(
@@ -175,9 +191,14 @@ digests = Table(
     Column("alert", String(16), nullable=False),
     Column("channel", String(16), nullable=False),
     Column("period_start", UtcDateTime, nullable=False),
+    Column("part", Integer, nullable=False, server_default="0", comment="0, or how many of the period came before it"),
+    Column("since", UtcDateTime, comment="when the part before it ended; null: the period's start"),
     Column("period_end", UtcDateTime, nullable=False),
+    Column("is_manual", Boolean, nullable=False, server_default=false(), comment="sent before the period's end"),
+    Column("content", StoredJson, comment="counts and rows; null: made by a release before 0005"),
     Column("notice", StoredJson, nullable=False),
-    Index("uq_digests_period", "alert", "channel", "period_start", unique=True),
+    Column("notification_id", _Id, comment="the message that went out; null: none did"),
+    Index("uq_digests_part", "alert", "channel", "period_start", "part", unique=True),
 )
 
 pipeline_runs = Table(

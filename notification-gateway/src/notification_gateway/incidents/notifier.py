@@ -16,7 +16,7 @@ from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Kind, NewNotification
 from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Action, Alert, Channel
-from notification_gateway.summaries.queries import add_entry
+from notification_gateway.summaries.queries import add_reminder
 
 WEIXIN_CATEGORY = "weixin"
 DAY = timedelta(days=1)
@@ -30,10 +30,8 @@ class IncidentNotifier:
         self._composer = composer
         self._period_start = period_start
 
-    def fired(
-        self, connection: Connection, firing: Firing, decision: Decision, occurrences: int, now: datetime
-    ) -> None:
-        """Notify of a signal as its actions say, unless silenced.
+    def fired(self, connection: Connection, firing: Firing, decision: Decision, now: datetime) -> None:
+        """Notify of a signal as its actions say, unless silenced; `summaries.counting` counts it into summaries.
 
         At once only when nobody was notified of the incident yet, or when another run, deployment or episode began.
         What another incident explains goes into summaries only.
@@ -44,17 +42,16 @@ class IncidentNotifier:
         if firing.new_episode and incident.parent_id is None:
             self._repeat(connection, incident, now)
         for action in decision.actions:
-            channel = _channel_for(incident, action.channel)
             if action.alert != "immediate":
-                self._add_to_summary(connection, incident, action.alert, channel, occurrences, now)
+                incident.last_notified_at = now
             elif incident.parent_id is None:
-                self._notify_at_once(connection, incident, channel, now)
+                self._notify_at_once(connection, incident, channel_for(incident, action.channel), now)
 
     def escalated(
         self, connection: Connection, incident: Incident, channels: Sequence[Literal["weixin", "email"]], now: datetime
     ) -> None:
         """Notify of an incident that nobody has acknowledged."""
-        for wanted in dict.fromkeys(_channel_for(incident, each) for each in channels):
+        for wanted in dict.fromkeys(channel_for(incident, each) for each in channels):
             self._put(connection, incident, "escalated", wanted, self._composer.escalated(incident), now)
             if wanted not in incident.notified:
                 incident.notified = [*incident.notified, wanted]
@@ -68,7 +65,7 @@ class IncidentNotifier:
             self._put(connection, incident, "reminded", _known(channel), notice, now, occasion=f"{now:%Y%m%d%H%M}")
         for action in actions:
             if not incident.notified and action.alert != "immediate":
-                self._add_to_summary(connection, incident, action.alert, action.channel, 0, now)
+                self._remind_in_summary(connection, incident, action.alert, action.channel, now)
         incident.last_notified_at = now
         incident.record("reminded", now)
 
@@ -80,7 +77,7 @@ class IncidentNotifier:
             hold = incident.resolved_hold
             self._put(connection, incident, "resolved", _known(channel), notice, now, hold=hold, occasion=occasion)
         if incident.resolution == "abandoned":
-            self._add_to_summary(connection, incident, "daily_digest", "dashboard", 0, now)
+            self._remind_in_summary(connection, incident, "daily_digest", "dashboard", now)
 
     def reopened(self, connection: Connection, incident: Incident) -> None:
         """Withdraw the message of an end that was none."""
@@ -116,17 +113,12 @@ class IncidentNotifier:
                 self._put(connection, incident, "repeated", _known(channel), notice, now, occasion=occasion)
         incident.last_notified_at = now
 
-    def _add_to_summary(
-        self,
-        connection: Connection,
-        incident: Incident,
-        alert: Alert,
-        channel: Channel,
-        occurrences: int,
-        now: datetime,
+    def _remind_in_summary(
+        self, connection: Connection, incident: Incident, alert: Alert, channel: Channel, now: datetime
     ) -> None:
         if incident.environment != VERIFY:
-            add_entry(connection, alert, channel, self._period_start(alert, now), incident.id, occurrences)
+            start = self._period_start(alert, now)
+            add_reminder(connection, alert, channel_for(incident, channel), start, incident.id, now)
             incident.last_notified_at = now
 
     def _put(
@@ -154,7 +146,8 @@ class IncidentNotifier:
         outbox.put(connection, new, now)
 
 
-def _channel_for(incident: Incident, wanted: Channel) -> Channel:
+def channel_for(incident: Incident, wanted: Channel) -> Channel:
+    """Return the channel by which people are notified of an incident where the policy names `wanted`."""
     # That WeChat is broken is never said through WeChat.
     return "email" if wanted == "weixin" and incident.category == WEIXIN_CATEGORY else wanted
 

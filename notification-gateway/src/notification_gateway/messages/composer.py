@@ -1,7 +1,6 @@
 """Writes the notices of incidents, storms and summaries."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,6 +9,7 @@ from notification_gateway.messages.language import Language, Phrase
 from notification_gateway.messages.links import Action, Links
 from notification_gateway.messages.notice import Chart, Line, Notice
 from notification_gateway.messages.points import point_texts
+from notification_gateway.messages.summary import Fault, PeriodCounts
 from notification_gateway.outbox.model import Kind
 from notification_gateway.policy.model import Alert
 
@@ -49,14 +49,6 @@ _ACTIONS: tuple[tuple[Action, str, str], ...] = (
     ("false-alarm", "误报", "False alarm"),
 )
 _OPEN, _RESOLVED = Phrase("进行中", "open"), Phrase("已恢复", "resolved")
-
-
-@dataclass(frozen=True)
-class SummaryEntry:
-    """What one incident did in a summary's period."""
-
-    incident: Incident
-    occurrences: int
 
 
 class Composer:
@@ -128,34 +120,33 @@ class Composer:
             url=dashboard,
         )
 
-    def summary(
-        self, alert: Alert, start: datetime, end: datetime, entries: Sequence[SummaryEntry], by_time: Sequence[int]
-    ) -> Notice:
-        """Say what happened in a period, most frequent first; `by_time` are the occurrences of its equal parts.
-
-        A fault that came and went many times has one row, so that it doesn't crowd out the others.
-        """
-        faults: dict[str, list[SummaryEntry]] = {}
-        for entry in entries:
-            faults.setdefault(entry.incident.key, []).append(entry)
-        ordered = sorted(faults.values(), key=lambda fault: (_urgency(fault), -_occurrences(fault)))
-        rows = [self._row(fault) for fault in ordered[:MAX_ROWS]]
-        if len(ordered) > MAX_ROWS:
-            rows.append(self._more(sum(len(fault) for fault in ordered[MAX_ROWS:])))
+    def summary(self, counts: PeriodCounts) -> Notice:
+        """Say what happened in a period, most frequent first; all numbers are of the same counts."""
+        start, end = counts.since, counts.end
+        rows = [self._row(fault) for fault in counts.faults[:MAX_ROWS]]
+        urls = [self._links.incident(fault.newest.id) for fault in counts.faults[:MAX_ROWS]]
+        if rest := counts.faults[MAX_ROWS:]:
+            rows.append(self._more(sum(len(fault.entries) for fault in rest), sum(fault.occurrences for fault in rest)))
         lines = [
             self._line("时段", "Period", f"{self._time(start)} – {self._time(end)}"),
-            self._line("事件", "Incidents", str(len(entries))),
-            self._line("次数", "Times", str(_occurrences(entries))),
+            self._line("事件", "Incidents", str(len(counts.told))),
+            self._line("次数", "Times", str(counts.occurrences)),
         ]
+        if counts.earlier:
+            lines.append(self._line("其中早于本时段", "Of these, before the period", str(counts.earlier)))
+        if counts.silenced:
+            silenced = f"{self._number_of_times(counts.silenced)} · {self._count(counts.silenced_incidents)}"
+            lines.append(self._line("另有静默", "Silenced besides", silenced))
         if dashboard := self._links.dashboard():
             lines.append(self._link("面板", "Dashboard", dashboard))
         labels = (f"{start.astimezone(self._zone):%H:%M}", f"{end.astimezone(self._zone):%H:%M}")
         return self._notice(
-            f"【{_SUMMARY_TITLES[alert].to(self._language)}】{self._count(len(entries))}",
+            f"【{_SUMMARY_TITLES[counts.alert].to(self._language)}】{self._count(len(counts.told))}",
             tuple(lines),
             paragraphs=tuple(rows),
-            chart=Chart(title=self._in("次数", "Times"), labels=labels, values=tuple(by_time)),
-            reference=f"{alert} {self._time(end)}",
+            paragraph_urls=tuple(urls),
+            chart=Chart(title=self._in("次数", "Times"), labels=labels, values=tuple(counts.by_time)),
+            reference=f"{counts.alert} {self._time(end)}",
             url=dashboard,
         )
 
@@ -200,15 +191,15 @@ class Composer:
             )
         return self._line("次数", "Times", value)
 
-    def _row(self, fault: Sequence[SummaryEntry]) -> str:
-        incident = max((entry.incident for entry in fault), key=lambda each: each.id)
+    def _row(self, fault: Fault) -> str:
+        incident = fault.newest
         state = (_OPEN if incident.state == "open" else _RESOLVED).to(self._language)
-        times = f"{_occurrences(fault)} {self._in('次', 'times')}"
-        if len(fault) > 1:
-            times += f" · {self._count(len(fault))}"
+        times = self._number_of_times(fault.occurrences)
+        if len(fault.entries) > 1:
+            times += f" · {self._count(len(fault.entries))}"
         return (
-            f"{_urgency(fault)} · {self._name(incident)} · {incident.service} · {times} · {state} · "
-            f"{_cut(incident.message, 160)}"
+            f"{fault.priority} · {self._name(incident)} · {incident.service}（{incident.environment}） · {times} · "
+            f"{state} · #{incident.id} · {_cut(incident.message, 160)}"
         )
 
     def _notice(
@@ -219,12 +210,14 @@ class Composer:
         reference: str,
         url: str,
         paragraphs: tuple[str, ...] = (),
+        paragraph_urls: tuple[str, ...] = (),
         chart: Chart | None = None,
     ) -> Notice:
         return Notice(
             title=title,
             lines=lines,
             paragraphs=paragraphs,
+            paragraph_urls=paragraph_urls,
             chart=chart,
             reference=reference,
             url=url,
@@ -253,22 +246,20 @@ class Composer:
     def _count(self, number: int) -> str:
         return f"{number} {self._in('个事件', 'incidents')}"
 
-    def _more(self, number: int) -> str:
-        return self._in(f"…… 另有 {number} 个事件，见告警面板", f"and {number} more: see the dashboard")
+    def _number_of_times(self, number: int) -> str:
+        return f"{number} {self._in('次', 'times')}"
+
+    def _more(self, number: int, occurrences: int | None = None) -> str:
+        zh, en = f"…… 另有 {number} 个事件", f"and {number} more"
+        if occurrences is not None:
+            zh, en = f"{zh}（{occurrences} 次）", f"{en} ({occurrences} times)"
+        return self._in(f"{zh}，见告警面板", f"{en}: see the dashboard")
 
     def _in(self, zh: str, en: str) -> str:
         return Phrase(zh, en).to(self._language)
 
     def _time(self, at: datetime) -> str:
         return f"{at.astimezone(self._zone):%Y-%m-%d %H:%M:%S %Z}"
-
-
-def _urgency(fault: Sequence[SummaryEntry]) -> str:
-    return min(entry.incident.priority for entry in fault)
-
-
-def _occurrences(entries: Sequence[SummaryEntry]) -> int:
-    return sum(entry.occurrences for entry in entries)
 
 
 def _duration(span: timedelta) -> str:

@@ -30,7 +30,9 @@ def plain(notice: Notice) -> str:
     lines = [notice.title, *(f"{line.label}: {line.value}" for line in notice.lines)]
     if notice.chart is not None:
         lines.append(f"{notice.chart.title}: {_sparkline(notice.chart)}")
-    return "\n".join([*lines, *notice.paragraphs, notice.reference_line])
+    for paragraph, url in notice.linked_paragraphs:
+        lines += [paragraph, f"  {url}"] if url else [paragraph]
+    return "\n".join([*lines, notice.reference_line])
 
 
 def markdown(notice: Notice) -> str:
@@ -39,7 +41,8 @@ def markdown(notice: Notice) -> str:
     parts += [f"> {line.label}: {line.url or _quoted(line.value)}" for line in notice.lines]
     if notice.chart is not None:
         parts.append(f"> {notice.chart.title}: {_sparkline(notice.chart)}")
-    parts += [f"- {_quoted(paragraph)}" for paragraph in notice.paragraphs]
+    for paragraph, url in notice.linked_paragraphs:
+        parts.append(f"- {_quoted(paragraph)} {url}".rstrip())
     return "\n".join([*parts, f"> {_quoted(notice.reference_line)}"])
 
 
@@ -65,7 +68,8 @@ def html(notice: Notice) -> str:
         for line in notice.lines
     )
     items = "".join(
-        f'<li style="margin:8px 0;word-break:break-word">{escape(paragraph)}</li>' for paragraph in notice.paragraphs
+        f'<li style="margin:8px 0;word-break:break-word">{_html_value(paragraph, url)}</li>'
+        for paragraph, url in notice.linked_paragraphs
     )
     listed = f'<ul style="padding-left:20px">{items}</ul>' if items else ""
     chart = _html_chart(notice.chart) if notice.chart is not None else ""

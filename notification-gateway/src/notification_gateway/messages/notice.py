@@ -28,7 +28,8 @@ class Chart(BaseModel):
 class Notice(BaseModel):
     """Title, labelled lines, then free paragraphs; kept as it is across retries, so that they are the same message.
 
-    `lines` are in order of importance: a channel that has to cut cuts at the end. `url` is where a card leads.
+    `lines` are in order of importance: a channel that has to cut cuts at the end. `url` is where a card leads,
+    `paragraph_urls` where the paragraphs of the same place lead, as far as there are any.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,10 +37,17 @@ class Notice(BaseModel):
     title: str
     lines: tuple[Line, ...] = ()
     paragraphs: tuple[str, ...] = ()
+    paragraph_urls: tuple[str, ...] = ()
     chart: Chart | None = None
     reference: str
     url: str = ""
     language: Language = "both"
+
+    @property
+    def linked_paragraphs(self) -> list[tuple[str, str]]:
+        """Return each paragraph with its address, or an empty text."""
+        urls = self.paragraph_urls[: len(self.paragraphs)]
+        return list(zip(self.paragraphs, (*urls, *[""] * (len(self.paragraphs) - len(urls))), strict=True))
 
     @property
     def reference_line(self) -> str:

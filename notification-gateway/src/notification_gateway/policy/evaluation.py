@@ -12,26 +12,35 @@ CountOccurrences = Callable[[Condition, Rate], int]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The priority, the rule that gave it (None: the level's default), and the reason in words."""
+    """The priority, the rule that gave it (None: the level's default), and the reason in words.
+
+    `exceeded` is the condition with a rate that decided; `missed` are those before it whose rate was not exceeded.
+    """
 
     priority: Priority
     rule: str | None
     actions: tuple[Action, ...]
     reason: str
+    exceeded: Condition | None = None
+    missed: tuple[Condition, ...] = ()
 
 
 def decide(policy: Policy, subject: Subject, count: CountOccurrences) -> Decision:
     """Return what the first matching rule says; what no rule matches goes by its level."""
+    missed: list[Condition] = []
     for rule in policy.rules:
         for number, condition in enumerate(rule.conditions, start=1):
             if not matches(condition, subject):
                 continue
-            reason = f"rule {rule.name!r}, condition {number}"
+            reason, exceeded = f"rule {rule.name!r}, condition {number}", None
             if condition.rate is not None:
                 counted = count(condition, condition.rate)
                 if counted <= condition.rate.threshold:
+                    missed.append(condition)
                     continue
                 reason += f": {counted} is {condition.rate}"
-            return Decision(rule.priority, rule.name, rule.actions, reason)
+                exceeded = condition
+            return Decision(rule.priority, rule.name, rule.actions, reason, exceeded, tuple(missed))
     priority = policy.default_priority(subject.level)
-    return Decision(priority, None, PRIORITY_ACTIONS[priority], f"no rule matches; level {subject.level} is {priority}")
+    reason = f"no rule matches; level {subject.level} is {priority}"
+    return Decision(priority, None, PRIORITY_ACTIONS[priority], reason, missed=tuple(missed))

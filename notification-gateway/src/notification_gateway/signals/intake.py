@@ -29,6 +29,7 @@ from notification_gateway.policy.model import Policy
 from notification_gateway.signals.occurrences import Occurrences
 from notification_gateway.silences import queries as silences
 from notification_gateway.storage import INCIDENTS, Storage, UnstorableError
+from notification_gateway.summaries.counting import PeriodStart, SummaryCounts
 from notification_gateway.tables import signals as signals_table
 
 OLDEST = timedelta(days=365)
@@ -50,12 +51,14 @@ class Intake:
         notifier: IncidentNotifier,
         clock: Callable[[], datetime],
         on_stored: Callable[[], None],
+        period_start: PeriodStart,
     ) -> None:
         self._storage = storage
         self._policy = policy
         self._notifier = notifier
         self._clock = clock
         self._on_stored = on_stored
+        self._period_start = period_start
 
     def accept(
         self, signals: Sequence[AlertSignal], first: Callable[[Connection], None] = nothing_first
@@ -100,6 +103,7 @@ class Intake:
         book = _load_book(connection, fresh, now)
         occurrences = Occurrences(connection, now, policy.longest_window())
         silenced = silences.active(connection, now)
+        counts = SummaryCounts(connection, now, self._period_start)
         rows: list[dict[str, Any]] = []
         for signal in fresh:
             row = {"signal_id": signal.signal_id, "received_at": now, "body": signal.model_dump(mode="json")}
@@ -117,11 +121,13 @@ class Intake:
                 self._notifier.reopened(connection, incident)
             incident.silence_id = silenced.covering(signal, now)
             self._group(connection, book, firing, now)
-            self._notifier.fired(connection, firing, decision, signal.occurrences, now)
+            self._notifier.fired(connection, firing, decision, now)
+            counts.add(incident, decision, signal)
             rows.append(row | {"incident_id": incident.id, "priority": decision.priority})
         for incident in book.changed:
             incidents.save(connection, incident)
         occurrences.save()
+        counts.save()
         connection.execute(insert(signals_table), rows)
 
     def _recover(

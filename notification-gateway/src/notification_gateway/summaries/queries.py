@@ -1,40 +1,64 @@
-"""Summary entries and digests in the database."""
+"""Summary entries and the summaries that were made, in the database."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select
 
-from notification_gateway.incidents.model import Incident, incident_key
+from notification_gateway.incidents.model import Incident
 from notification_gateway.incidents.queries import of_row
-from notification_gateway.messages.composer import SummaryEntry
 from notification_gateway.messages.notice import Notice
+from notification_gateway.messages.summary import SummaryEntry
 from notification_gateway.policy.model import Alert, Channel
 from notification_gateway.storage import upsert
-from notification_gateway.stored import texts_of
-from notification_gateway.tables import digests, incidents, occurrence_minutes, summary_entries
+from notification_gateway.summaries.content import SummaryContent
+from notification_gateway.tables import digests, incidents, notifications, summary_entries
+from notification_gateway.unreadable import report_row
 
-# An hour in steps of two and a half minutes, a day in steps of an hour.
-PARTS = 24
 Period = tuple[Alert, Channel, datetime]
 
 
-def add_entry(
-    connection: Connection, alert: Alert, channel: Channel, start: datetime, incident_id: int, occurrences: int
+@dataclass(frozen=True)
+class Part:
+    """A part of a period: how many came before it, and when the last of them ended."""
+
+    number: int
+    since: datetime
+
+
+@dataclass(frozen=True)
+class MadeSummary:
+    """A summary that was made. `content` is None where a release before 0005 made it."""
+
+    id: int
+    kind: Alert
+    channel: Channel
+    period_start: datetime
+    since: datetime
+    period_end: datetime
+    is_manual: bool
+    content: SummaryContent | None
+    notice: Notice
+    state: str | None
+    sent_at: datetime | None
+
+
+def add_reminder(
+    connection: Connection, alert: Alert, channel: Channel, start: datetime, incident_id: int, now: datetime
 ) -> None:
-    """Count a signal of an incident into a period."""
+    """Have a summary name an incident that has not occurred again."""
     statement = upsert(connection, summary_entries).values(
-        alert=alert, channel=channel, period_start=start, incident_id=incident_id, occurrences=occurrences, signals=1
+        alert=alert,
+        channel=channel,
+        period_start=start,
+        incident_id=incident_id,
+        minute=now.replace(second=0, microsecond=0),
+        occurrences=0,
+        silenced=0,
     )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=list(summary_entries.primary_key.columns),
-            set_={
-                "occurrences": summary_entries.c.occurrences + statement.excluded.occurrences,
-                "signals": summary_entries.c.signals + 1,
-            },
-        )
-    )
+    connection.execute(statement.on_conflict_do_nothing(index_elements=list(summary_entries.primary_key.columns)))
 
 
 def periods(connection: Connection) -> Sequence[Period]:
@@ -42,47 +66,138 @@ def periods(connection: Connection) -> Sequence[Period]:
     rows = connection.execute(
         select(summary_entries.c.alert, summary_entries.c.channel, summary_entries.c.period_start)
         .distinct()
-        .order_by(summary_entries.c.period_start)
+        .order_by(summary_entries.c.period_start, summary_entries.c.alert, summary_entries.c.channel)
     )
     return [(row.alert, row.channel, row.period_start) for row in rows]
 
 
-def take_entries(connection: Connection, period: Period) -> list[SummaryEntry]:
-    """Return the entries of a period and remove them."""
+def entries_of(connection: Connection, period: Period) -> list[SummaryEntry]:
+    """Return what is counted in a period and was not sent yet."""
+    rows = connection.execute(
+        select(
+            incidents,
+            summary_entries.c.minute,
+            summary_entries.c.occurrences.label("in_minute"),
+            summary_entries.c.silenced,
+        )
+        .join(incidents, incidents.c.id == summary_entries.c.incident_id)
+        .where(_of(period))
+        .order_by(incidents.c.id, summary_entries.c.minute)
+    ).mappings()
+    known: dict[int, Incident] = {}
+    by_minute: dict[int, dict[datetime, int]] = {}
+    silenced: dict[int, int] = {}
+    reminded: set[int] = set()
+    for row in rows:
+        incident_id = row["id"]
+        if incident_id not in known:
+            known[incident_id] = of_row(row)
+        minutes = by_minute.setdefault(incident_id, {})
+        if row["in_minute"]:
+            minutes[row["minute"]] = row["in_minute"]
+        elif not row["silenced"]:
+            reminded.add(incident_id)
+        silenced[incident_id] = silenced.get(incident_id, 0) + row["silenced"]
+    return [SummaryEntry(known[each], by_minute[each], silenced[each], each in reminded) for each in known]
+
+
+def remove_entries(connection: Connection, period: Period) -> None:
+    """Remove the entries of a period: they are in a summary now."""
+    connection.execute(delete(summary_entries).where(_of(period)))
+
+
+def next_part(connection: Connection, period: Period) -> Part:
+    """Return the part of a period that comes after those that were sent."""
     alert, channel, start = period
-    here = (
+    row = connection.execute(
+        select(func.max(digests.c.part), func.max(digests.c.period_end)).where(
+            digests.c.alert == alert, digests.c.channel == channel, digests.c.period_start == start
+        )
+    ).one()
+    return Part(0, start) if row[0] is None else Part(row[0] + 1, row[1])
+
+
+def add_summary(
+    connection: Connection,
+    period: Period,
+    part: Part,
+    end: datetime,
+    content: SummaryContent,
+    notice: Notice,
+    *,
+    notification_id: int | None,
+    is_manual: bool,
+) -> int:
+    """Keep a summary; returns its id."""
+    alert, channel, start = period
+    stored = connection.execute(
+        insert(digests)
+        .values(
+            alert=alert,
+            channel=channel,
+            period_start=start,
+            part=part.number,
+            since=part.since,
+            period_end=end,
+            is_manual=is_manual,
+            content=content.model_dump(mode="json"),
+            notice=notice.model_dump(mode="json"),
+            notification_id=notification_id,
+        )
+        .returning(digests.c.id)
+    )
+    return int(stored.scalar_one())
+
+
+def made(
+    connection: Connection, *, kind: Alert | None = None, before: int | None = None, limit: int
+) -> list[MadeSummary]:
+    """Return the newest summaries; one that can't be read is reported and left out."""
+    statement = _made().order_by(digests.c.id.desc()).limit(limit)
+    if kind is not None:
+        statement = statement.where(digests.c.alert == kind)
+    if before is not None:
+        statement = statement.where(digests.c.id < before)
+    return [found for row in connection.execute(statement) if (found := _summary(row)) is not None]
+
+
+def by_id(connection: Connection, summary_id: int) -> MadeSummary | None:
+    """Return a summary, or None."""
+    row = connection.execute(_made().where(digests.c.id == summary_id)).first()
+    return None if row is None else _summary(row)
+
+
+def _of(period: Period) -> ColumnElement[bool]:
+    alert, channel, start = period
+    return (
         (summary_entries.c.alert == alert)
         & (summary_entries.c.channel == channel)
         & (summary_entries.c.period_start == start)
     )
-    rows = connection.execute(
-        select(incidents, summary_entries.c.occurrences.label("in_period"))
-        .join(incidents, incidents.c.id == summary_entries.c.incident_id)
-        .where(here)
-    ).mappings()
-    entries = [SummaryEntry(of_row(row), row["in_period"]) for row in rows]
-    connection.execute(delete(summary_entries).where(here))
-    return entries
 
 
-def by_time(connection: Connection, start: datetime, end: datetime, told: Sequence[Incident]) -> list[int]:
-    """Return the occurrences of incidents in equal parts of a period."""
-    keys = {incident.key for incident in told}
-    rows = connection.execute(
-        select(occurrence_minutes).where(occurrence_minutes.c.minute >= start, occurrence_minutes.c.minute < end)
-    )
-    counts = [0] * PARTS
-    for row in rows:
-        if incident_key(row.environment, row.service, texts_of(row.fingerprint)) in keys:
-            counts[int((row.minute - start) / (end - start) * PARTS)] += row.occurrences
-    return counts
+def _made() -> Select[tuple[object, ...]]:
+    joined = digests.outerjoin(notifications, notifications.c.id == digests.c.notification_id)
+    return select(digests, notifications.c.state, notifications.c.sent_at).select_from(joined)
 
 
-def add_digest(connection: Connection, period: Period, end: datetime, notice: Notice) -> None:
-    """Keep what was said of a period, for the dashboard."""
-    alert, channel, start = period
-    connection.execute(
-        upsert(connection, digests)
-        .values(alert=alert, channel=channel, period_start=start, period_end=end, notice=notice.model_dump(mode="json"))
-        .on_conflict_do_nothing(index_elements=[digests.c.alert, digests.c.channel, digests.c.period_start])
+def _summary(row: Row[tuple[object, ...]]) -> MadeSummary | None:
+    try:
+        notice = Notice.model_validate(row.notice)
+        content = None if row.content is None else SummaryContent.model_validate(row.content)
+    except ValidationError as error:
+        report_row(digests.name, row.id, error)
+        return None
+    return MadeSummary(
+        id=row.id,
+        kind=row.alert,
+        channel=row.channel,
+        period_start=row.period_start,
+        since=row.since or row.period_start,
+        period_end=row.period_end,
+        is_manual=row.is_manual,
+        content=content,
+        notice=notice,
+        state=row.state,
+        sent_at=row.sent_at,
     )
