@@ -24,6 +24,7 @@ from notification_gateway.settings import Settings
 from notification_gateway.signals import endpoints as signals
 from notification_gateway.silences import endpoints as silences
 from notification_gateway.storage import UnstorableError
+from notification_gateway.summaries import endpoints as summaries
 from notification_gateway.webhooks import alertmanager, sentry
 from servicekit.app import base_app
 from servicekit.problems import answer
@@ -61,8 +62,9 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.include_router(
         sentry.router(gateway.intake, settings.sentry_webhook_secret, settings.environment, clock, gateway.metrics)
     )
+    app.include_router(summaries.router(gateway.storage, gateway.summaries, settings.admin_token))
     sessions = Sessions(settings.admin_token)
-    app.include_router(dashboard_changes.router(gateway.storage, sessions, gateway.actions, clock))
+    app.include_router(dashboard_changes.router(gateway.storage, sessions, gateway.actions, gateway.summaries, clock))
     app.include_router(dashboard.router(gateway.storage, gateway.page, sessions, clock))
     app.include_router(health.router(gateway))
     return app

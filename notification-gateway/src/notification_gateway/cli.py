@@ -1,7 +1,8 @@
-"""`alertctl`: the alert policy from a terminal or a CI job.
+"""`alertctl`: the alert policy and the gateway's summaries from a terminal or a CI job.
 
-Exit codes: 0 the policy is valid, the event goes where it should; 1 it isn't, or doesn't; 2 wrong call, or a file that
-can't be read; 70 a fault of this program; 130 interrupted.
+Exit codes: 0 the policy is valid, the event goes where it should, the summary is shown or sent; 1 it isn't, or doesn't;
+2 wrong call, token or address, or a file that can't be read; 3 the gateway can't be reached or failed; 70 a fault of
+this program; 130 interrupted.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from notification_gateway.policy.evaluation import Decision, decide
 from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.matching import Subject, mismatch
 from notification_gateway.policy.model import Condition, Policy
+from notification_gateway.summaries import command as summary
 
 FAILED = 1
 # More are no count of anything, and past 4,300 digits Python doesn't print them.
@@ -161,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--earlier", type=_count, default=0, metavar="N", help="occurrences already in a rate's window")
     test.add_argument("--expect", choices=["P0", "P1", "P2", "none"], help="exit with 1 when it is another priority")
     test.add_argument("--json", action="store_true", help="print the decision as JSON")
+    summary.add_to(commands)
     return parser
 
 

@@ -84,10 +84,9 @@ class Gateway:
         self.expected_runs = ExpectedRuns(self.storage, settings.sentry_environment, within, clock)
         self.prometheus = Source(settings.prometheus_url, clock)
         self.registry = Source(settings.registry_url, clock)
-        self.page = Page(
-            Panels(Prometheus(self.prometheus), Registry(self.registry, settings.model_name)), zone, self.links
-        )
         self.summaries = Summaries(self.storage, self.composer, self.links, self._periods, clock, self.wake)
+        panels = Panels(Prometheus(self.prometheus), Registry(self.registry, settings.model_name), self.summaries)
+        self.page = Page(panels, zone, self.links)
         self.deliveries = self._delivery_loops()
         self.loops = self._background_loops()
 

@@ -16,6 +16,8 @@ from notification_gateway.dashboard.session import SessionGuard, Sessions
 from notification_gateway.silences import queries as silences
 from notification_gateway.silences.model import NewMatcher
 from notification_gateway.storage import Storage
+from notification_gateway.summaries.closing import Summaries
+from notification_gateway.summaries.schemas import Kind
 from notification_gateway.unreadable import first_problem
 from servicekit.bodies import MAX_FORM_BYTES
 from servicekit.problems import ProblemError
@@ -46,7 +48,11 @@ class SilenceForm(BaseModel):
 
 
 def router(
-    storage: Storage, sessions: Sessions, actions: IncidentActions, clock: Callable[[], datetime]
+    storage: Storage,
+    sessions: Sessions,
+    actions: IncidentActions,
+    summaries: Summaries,
+    clock: Callable[[], datetime],
 ) -> LenientRouter:
     """Return the routes."""
     routes = LenientRouter(prefix="/dashboard", include_in_schema=False)
@@ -90,6 +96,11 @@ def router(
         with storage.writing() as connection:
             silences.remove(connection, silence_id)
         return _back("silences")
+
+    @routes.post("/summaries/send-now", dependencies=guard, max_body_size=MAX_FORM_BYTES)
+    def post_send_now(kind: Annotated[Kind, Form()]) -> Response:
+        summaries.send_now(kind)
+        return _back("digests")
 
     return routes
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from fastapi import Query, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
+from contracts.query_values import WholeNumber
 from notification_gateway.dashboard import language, session
 from notification_gateway.dashboard.page import Page, Tab
 from notification_gateway.dashboard.revision import MAX_PAGES, Revisions, TooManyPagesError
@@ -37,12 +38,12 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
     routes = LenientRouter(tags=["dashboard"])
     revisions = Revisions(storage)
 
-    def show(request: Request, tab: Tab, lang: str | None) -> HTMLResponse:
+    def show(request: Request, tab: Tab, lang: str | None, incident_id: int | None = None) -> HTMLResponse:
         now = clock()
         shown = language.choose(lang, request.cookies.get(language.COOKIE), request.headers.get("Accept-Language", ""))
         may_change = sessions.is_open(request.cookies.get(session.COOKIE), now)
         with storage.reading() as connection:
-            content = page.render(tab, shown, connection, now, may_change=may_change)
+            content = page.render(tab, shown, connection, now, may_change=may_change, incident_id=incident_id)
         response = HTMLResponse(content, headers=_HEADERS)
         if lang:
             response.set_cookie(language.COOKIE, shown, max_age=31_536_000, samesite="lax", httponly=True)
@@ -74,10 +75,15 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
 
     @routes.get("/dashboard/{tab}", response_class=HTMLResponse, responses=problem_responses(503))
     def get_tab(
-        request: Request, tab: Tab, lang: Annotated[Literal["zh", "en"] | None, Query()] = None
+        request: Request,
+        tab: Tab,
+        lang: Annotated[Literal["zh", "en"] | None, Query()] = None,
+        incident: Annotated[
+            Annotated[int, WholeNumber(1)] | None, Query(description="Of `incidents`: the one that is shown first")
+        ] = None,
     ) -> HTMLResponse:
         """Show one tab of the page."""
-        return show(request, tab, lang)
+        return show(request, tab, lang, incident)
 
     return routes
 

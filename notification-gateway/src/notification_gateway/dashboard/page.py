@@ -41,14 +41,23 @@ class Page:
             loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
 
-    def render(self, tab: Tab, shown: Shown, connection: Connection, now: datetime, *, may_change: bool) -> str:
-        """Return a tab as a page."""
+    def render(
+        self,
+        tab: Tab,
+        shown: Shown,
+        connection: Connection,
+        now: datetime,
+        *,
+        may_change: bool,
+        incident_id: int | None = None,
+    ) -> str:
+        """Return a tab as a page; `incident_id` is shown first where incidents are."""
 
         def t(zh: str, en: str) -> str:
             return Phrase(zh, en).to(shown)
 
         return self._templates.get_template(f"{tab}.html").render(
-            self._panels.gather(tab, connection, now),
+            self._panels.gather(tab, connection, now, incident_id),
             tab=tab,
             tabs={name: phrase.to(shown) for name, phrase in TABS.items()},
             language=shown,
@@ -59,6 +68,7 @@ class Page:
             ago=lambda at: _ago(now - at, t),
             name=lambda incident: _name(incident, shown),
             event_url=self._links.event,
+            incident_url=self._links.incident,
             runbook_url=self._links.runbook,
             chart=_chart_data,
         )

@@ -10,7 +10,11 @@ from sqlalchemy import Connection
 from notification_gateway.dashboard import queries, shadow
 from notification_gateway.dashboard.charts import Chart, Colour, Series
 from notification_gateway.dashboard.sources import Prometheus, Registry, Sample, SourceError, Version
+from notification_gateway.incidents.queries import by_id
 from notification_gateway.silences import queries as silences
+from notification_gateway.summaries import queries as summary_queries
+from notification_gateway.summaries.closing import Summaries
+from notification_gateway.summaries.content import RunningSummary
 
 HOUR, DAY, WEEK, MONTH = timedelta(hours=1), timedelta(days=1), timedelta(days=7), timedelta(days=30)
 STEP = timedelta(minutes=1)
@@ -27,6 +31,7 @@ _METRIC_COLOURS: Sequence[Colour] = ("p2", "ok", "p1", "violet")
 # The rest stands in the table of versions.
 _METRICS_CHARTED = 4
 _VERSIONS_RATED = 8
+DIGESTS_SHOWN = 30
 
 
 @dataclass(frozen=True)
@@ -41,20 +46,21 @@ class Outside:
 class Panels:
     """Gathers the content of a tab."""
 
-    def __init__(self, prometheus: Prometheus, registry: Registry) -> None:
+    def __init__(self, prometheus: Prometheus, registry: Registry, summaries: Summaries) -> None:
         self._prometheus = prometheus
         self._registry = registry
+        self._summaries = summaries
 
-    def gather(self, tab: str, connection: Connection, now: datetime) -> dict[str, Any]:
-        """Return what the tab's template needs."""
+    def gather(self, tab: str, connection: Connection, now: datetime, incident_id: int | None = None) -> dict[str, Any]:
+        """Return what the tab's template needs; `incident_id` is shown first where incidents are."""
         gatherers: dict[str, Callable[[Connection, datetime], dict[str, Any]]] = {
             "overview": self._overview,
             "live": self._live,
             "data": self._data,
             "models": self._models,
-            "incidents": _incidents,
+            "incidents": lambda connection, _now: _incidents(connection, incident_id),
             "silences": lambda connection, now: {"silences": silences.listed(connection, now)},
-            "digests": lambda connection, _: {"digests": queries.digests_made(connection)},
+            "digests": self._digests,
         }
         return gatherers[tab](connection, now)
 
@@ -105,6 +111,11 @@ class Panels:
             "mirrored": self._ask(self._prometheus, lambda: shadow.compare(self._prometheus, now)),
             "comparison": _comparison(versions, deployments.content or []),
         }
+
+    def _digests(self, connection: Connection, _now: datetime) -> dict[str, Any]:
+        made, _ = summary_queries.made(connection, limit=DIGESTS_SHOWN)
+        running = self._summaries.running(connection)
+        return {"made": made, "running": [(each, _by_time(each)) for each in running]}
 
     def _ask(self, source: Prometheus | Registry, ask: Callable[[], Any]) -> Outside:
         if not source.configured:
@@ -188,12 +199,21 @@ class Panels:
         ]
 
 
-def _incidents(connection: Connection, _now: datetime) -> dict[str, Any]:
+def _incidents(connection: Connection, incident_id: int | None) -> dict[str, Any]:
     return {
+        "wanted": incident_id,
+        "named": None if incident_id is None else by_id(connection, incident_id),
         "open": queries.incidents_of(connection, "open"),
         "resolved": queries.incidents_of(connection, "resolved"),
         "deliveries": queries.deliveries(connection),
     }
+
+
+def _by_time(running: RunningSummary) -> Chart:
+    counts = running.content.by_time
+    step = (running.until - running.since).total_seconds() / max(len(counts), 1)
+    begin = running.since.timestamp()
+    return Chart("bars", [begin + step * number for number in range(len(counts))], [Series("times", counts, "p1")])
 
 
 def _errors(connection: Connection, now: datetime) -> Chart:

@@ -12,30 +12,17 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from contracts.signals import AlertSignal
 from notification_gateway.incidents.model import VERIFY, Incident
 from notification_gateway.incidents.queries import of_row
-from notification_gateway.messages.notice import Notice
-from notification_gateway.policy.model import Alert, Channel
 from notification_gateway.stored import texts_of
-from notification_gateway.tables import digests, incidents, notifications, occurrence_minutes, signals
+from notification_gateway.tables import incidents, notifications, occurrence_minutes, signals
 from notification_gateway.unreadable import report_row
 
 INCIDENTS_SHOWN = 50
 DELIVERIES_SHOWN = 40
-DIGESTS_SHOWN = 30
 TOP = 10
 UNREADABLE = "the stored message can't be read"
 _Model = TypeVar("_Model", bound=BaseModel)
 _REAL = incidents.c.environment != VERIFY
 _ERRORS = ("error", "fatal")
-
-
-@dataclass(frozen=True)
-class Digest:
-    """A summary that was made."""
-
-    alert: Alert
-    channel: Channel
-    period_end: datetime
-    notice: Notice
 
 
 @dataclass(frozen=True)
@@ -77,16 +64,6 @@ def deliveries(connection: Connection) -> Sequence[Mapping[str, Any]]:
     statement = select(notifications).where(notifications.c.state != "suppressed")
     rows = connection.execute(statement.order_by(notifications.c.id.desc()).limit(DELIVERIES_SHOWN)).mappings()
     return [{**row, "title": _title(row["notice"])} for row in rows]
-
-
-def digests_made(connection: Connection) -> list[Digest]:
-    """Return the newest digests."""
-    rows = connection.execute(select(digests).order_by(digests.c.period_end.desc()).limit(DIGESTS_SHOWN)).mappings()
-    return [
-        Digest(row["alert"], row["channel"], row["period_end"], notice)
-        for row in rows
-        if (notice := _read(Notice, digests.name, row["id"], row["notice"])) is not None
-    ]
 
 
 def over_time(

@@ -81,6 +81,7 @@ class Summaries:
             channel=channel,
             period_start=start,
             since=counts.since,
+            until=now,
             period_end=self._periods.end(alert, start),
             title=notice.title,
             content=SummaryContent.of(counts, self._links),

@@ -69,6 +69,7 @@ class RunningSummary(BaseModel):
     channel: Channel
     period_start: datetime
     since: Annotated[datetime, Field(description="The period's start, or the end of the part that was sent before")]
+    until: Annotated[datetime, Field(description="When this was counted")]
     period_end: Annotated[datetime, Field(description="When it is sent by itself")]
     title: str
     content: SummaryContent

@@ -151,14 +151,16 @@ def add_summary(
 
 def made(
     connection: Connection, *, kind: Alert | None = None, before: int | None = None, limit: int
-) -> list[MadeSummary]:
-    """Return the newest summaries; one that can't be read is reported and left out."""
-    statement = _made().order_by(digests.c.id.desc()).limit(limit)
+) -> tuple[list[MadeSummary], int | None]:
+    """Return the newest summaries, and where the next page begins; one that can't be read is reported and left out."""
+    statement = _made().order_by(digests.c.id.desc()).limit(limit + 1)
     if kind is not None:
         statement = statement.where(digests.c.alert == kind)
     if before is not None:
         statement = statement.where(digests.c.id < before)
-    return [found for row in connection.execute(statement) if (found := _summary(row)) is not None]
+    rows = connection.execute(statement).all()
+    readable = [found for row in rows[:limit] if (found := _summary(row)) is not None]
+    return readable, rows[limit - 1].id if len(rows) > limit else None
 
 
 def by_id(connection: Connection, summary_id: int) -> MadeSummary | None:

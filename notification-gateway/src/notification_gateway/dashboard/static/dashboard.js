@@ -83,7 +83,7 @@
   async function refresh() {
     const busy = document.activeElement && document.activeElement.closest("form");
     if (busy || document.hidden) return;
-    const response = await fetch(location.pathname, { headers: { Accept: "text/html" } });
+    const response = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" } });
     if (!response.ok) return;
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("content");
     const open = [...content().querySelectorAll("details")].map((each) => each.open);

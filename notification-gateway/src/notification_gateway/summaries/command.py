@@ -1,0 +1,72 @@
+"""`alertctl summary`: what the running summaries would say, and those that were made."""
+
+import argparse
+import json
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from contracts.command_line import OK, USAGE, CommandError, printable, say
+from contracts.query_values import parse_whole_number
+from notification_gateway.gateway_client import GatewayClient
+from notification_gateway.summaries.schemas import Kind, SentNow, Summary, SummaryDetail, SummaryPage
+
+_LISTED = "20"
+_NOTHING = "nothing to say so far"
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to a parser's commands."""
+    summary = commands.add_parser(
+        "summary",
+        help="show the running summary (--preview), send it now (--send-now), or those that were made (list, an id)",
+        description="Calls the gateway at GATEWAY_URL; --send-now needs ADMIN_TOKEN.",
+    )
+    summary.set_defaults(run=_run)
+    what = summary.add_mutually_exclusive_group()
+    what.add_argument("--preview", action="store_true", help="print what would be sent now (the default)")
+    what.add_argument("--send-now", action="store_true", help="send it; the summary at the end says what comes after")
+    what.add_argument("made", nargs="?", metavar="list|ID", help="list those that were made, or print one")
+    summary.add_argument(
+        "--kind",
+        choices=get_args(Kind),
+        help="only this one; --send-now sends the hourly_summary unless told otherwise",
+    )
+    summary.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def _run(given: argparse.Namespace) -> int:
+    with GatewayClient.of_environment() as gateway:
+        body, text = _ask(gateway, given)
+    say(printable(body.model_dump_json(indent=2) if given.json else text))
+    return OK
+
+
+def _ask(gateway: GatewayClient, given: argparse.Namespace) -> tuple[BaseModel, str]:
+    if given.send_now:
+        sent = gateway.call("POST", "/summaries/send-now", SentNow, json={"kind": given.kind or "hourly_summary"})
+        return sent, "\n".join(map(_line, sent.summaries)) or f"{_NOTHING}: nothing was sent"
+    if given.made is None:
+        page = _page(gateway, given.kind, "1")
+        return page, "\n\n".join(f"{each.kind} by {each.channel}:\n{each.text}" for each in page.running) or _NOTHING
+    if given.made == "list":
+        page = _page(gateway, given.kind, _LISTED)
+        return page, "\n".join(map(_line, page.summaries)) or "no summary was made yet"
+    try:
+        summary_id = parse_whole_number(given.made)
+    except ValueError as error:
+        raise CommandError(USAGE, f"{json.dumps(given.made)}: write list, or the id of a summary") from error
+    found = gateway.call("GET", f"/summaries/{summary_id}", SummaryDetail)
+    return found, found.text
+
+
+def _page(gateway: GatewayClient, kind: str | None, limit: str) -> SummaryPage:
+    parameters = {"limit": limit} | ({"kind": kind} if kind else {})
+    return gateway.call("GET", "/summaries", SummaryPage, params=parameters)
+
+
+def _line(summary: Summary) -> str:
+    ended = f"{summary.period_end:%Y-%m-%d %H:%M:%S %Z}"
+    numbers = "" if summary.occurrences is None else f"{summary.incidents} incidents, {summary.occurrences} times"
+    state = summary.state or "on the dashboard"
+    return f"{summary.id}  {summary.kind}  {summary.channel}  {ended}  {numbers}  {state}"

@@ -1,0 +1,59 @@
+"""GET /summaries, GET /summaries/{id} and POST /summaries/send-now."""
+
+from typing import Annotated
+
+from fastapi import Path, Query
+from pydantic import SecretStr
+
+from contracts.query_values import WholeNumber
+from notification_gateway.storage import Storage
+from notification_gateway.summaries import queries
+from notification_gateway.summaries.closing import Summaries
+from notification_gateway.summaries.schemas import Kind, SendNow, SentNow, Summary, SummaryDetail, SummaryPage
+from servicekit.bearer import bearer_guard
+from servicekit.problems import ProblemError, problem_responses
+from servicekit.routing import ApiRouter
+
+
+def router(storage: Storage, summaries: Summaries, token: SecretStr) -> ApiRouter:
+    """Return the routes."""
+    routes = ApiRouter(prefix="/summaries", tags=["summaries"])
+
+    @routes.get("", responses=problem_responses(503))
+    def get_summaries(
+        kind: Annotated[Kind | None, Query(description="Only these")] = None,
+        before: Annotated[
+            Annotated[int, WholeNumber(1)] | None, Query(description="Only summaries with a lower id")
+        ] = None,
+        limit: Annotated[int, WholeNumber(1, 200), Query(description="How many")] = 50,
+    ) -> SummaryPage:
+        """List the summaries that were made, newest first, and what those of the running periods would say now."""
+        with storage.reading() as connection:
+            made, next_before = queries.made(connection, kind=kind, before=before, limit=limit)
+            running = summaries.running(connection)
+        return SummaryPage(
+            running=[each for each in running if kind in (None, each.kind)],
+            summaries=[Summary.of(each) for each in made],
+            next_before=next_before,
+        )
+
+    @routes.get("/{summary_id}", responses=problem_responses(404, 503))
+    def get_summary(
+        summary_id: Annotated[int, WholeNumber(1), Path(description="The summary's id")],
+    ) -> SummaryDetail:
+        """Show a summary with all that it says."""
+        with storage.reading() as connection:
+            made = queries.by_id(connection, summary_id)
+        if made is None:
+            raise ProblemError(404, f"There is no summary {summary_id} that can be read.")
+        return SummaryDetail.of(made)
+
+    @routes.post("/send-now", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(401, 503))
+    def post_send_now(wanted: SendNow) -> SentNow:
+        """Send what the running period's summary says so far. The one at its end says only what comes after."""
+        sent = summaries.send_now(wanted.kind)
+        with storage.reading() as connection:
+            made = [queries.by_id(connection, each) for each in sent]
+        return SentNow(summaries=[Summary.of(each) for each in made if each is not None])
+
+    return routes
