@@ -1,1 +1,1 @@
-"""A WeChat Work server for tests and the demo: real error codes, limits and token life, and faults on demand."""
+"""A WeChat Work server for tests and the demo: real error codes, limits, token life, faults on demand; caught mails."""

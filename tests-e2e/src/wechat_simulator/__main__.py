@@ -16,7 +16,13 @@ def main() -> int:
     except ValidationError as error:
         sys.stderr.write(f"wechat-simulator: unusable settings:\n{error}\n")
         return 2
-    SimulatorServer(settings, socket.create_server((settings.host, settings.port))).run()
+    try:
+        listener = socket.create_server((settings.host, settings.port))
+        mail_listener = socket.create_server((settings.host, settings.smtp_port))
+    except OSError as error:
+        sys.stderr.write(f"wechat-simulator: can't listen: {error.strerror}\n")
+        return 1
+    SimulatorServer(settings, listener, mail_listener).run()
     return 0
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from wechat_simulator.corporation import Corporation, Message
 from wechat_simulator.faults import Fault, Faults, Operation
+from wechat_simulator.mailbox import Mail, Mailbox
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Journal:
     calls: list[Call] = field(default_factory=list)
 
 
-def router(corporation: Corporation, faults: Faults, journal: Journal) -> APIRouter:
+def router(corporation: Corporation, faults: Faults, journal: Journal, mailbox: Mailbox) -> APIRouter:
     """Return the routes below `/_control`."""
     routes = APIRouter(prefix="/_control", tags=["control"])
 
@@ -65,6 +66,11 @@ def router(corporation: Corporation, faults: Faults, journal: Journal) -> APIRou
         """List what arrived."""
         return Arrivals(messages=corporation.messages, suppressed=corporation.suppressed)
 
+    @routes.get("/mails")
+    def get_mails() -> list[Mail]:
+        """List the mails that arrived, oldest first."""
+        return list(mailbox.mails)
+
     @routes.get("/calls")
     def get_calls() -> list[Call]:
         """List the calls of the API and their outcome."""
@@ -83,7 +89,8 @@ def router(corporation: Corporation, faults: Faults, journal: Journal) -> APIRou
 
     @routes.post("/reset", status_code=204)
     def reset() -> None:
-        """Forget messages, faults, tokens, members and calls."""
+        """Forget messages, mails, faults, tokens, members and calls."""
+        mailbox.reset()
         corporation.reset()
         faults.waiting.clear()
         journal.calls.clear()

@@ -21,9 +21,11 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class SimulatorServer:
     """Serves the simulator; as a context manager it runs in a thread on a free port."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, listener: socket.socket, mail_listener: socket.socket, clock: Clock | None = None
+    ) -> None:
         config = uvicorn.Config(
-            create_app(settings, self._reset, clock),
+            create_app(settings, self._reset, clock, mail_listener),
             http="h11",
             loop="asyncio",
             log_config=None,
@@ -31,13 +33,15 @@ class SimulatorServer:
             timeout_graceful_shutdown=0,
         )
         self._listener = listener
+        self._mail_listener = mail_listener
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.run, name="wechat-simulator", daemon=True)
 
     @classmethod
     def on_free_port(cls, settings: Settings, clock: Clock | None = None) -> Self:
         """Return a server that listens on a port of its own."""
-        return cls(settings, socket.create_server(("127.0.0.1", 0)), clock)
+        anywhere = ("127.0.0.1", 0)
+        return cls(settings, socket.create_server(anywhere), socket.create_server(anywhere), clock)
 
     @property
     def url(self) -> str:
@@ -45,9 +49,15 @@ class SimulatorServer:
         host, port = self._listener.getsockname()[:2]
         return f"http://{host}:{port}"
 
+    @property
+    def smtp_url(self) -> str:
+        """Where mails are caught."""
+        host, port = self._mail_listener.getsockname()[:2]
+        return f"smtp://{host}:{port}"
+
     def run(self) -> None:
         """Serve until told to stop."""
-        with self._listener:
+        with self._listener, self._mail_listener:
             self._server.run(sockets=[self._listener])
 
     def __enter__(self) -> Self:

@@ -7,12 +7,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Settings of the WeChat Work simulator."""
+    """Settings of the WeChat Work simulator and of the mail catcher beside it."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
 
     host: Annotated[str, Field(description="Address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8010
+    smtp_port: Annotated[int, Field(ge=1, le=65535, description="Port on which mails are caught")] = 8025
     weixin_corp_id: Annotated[str, Field(description="The one corporation that exists")] = "ww0123456789abcdef"
     weixin_corp_secret: Annotated[SecretStr, Field(description="The secret of its application")] = SecretStr(
         "simulated-corp-secret"
