@@ -160,6 +160,11 @@ class Wechat:
     def messages(self) -> list[dict[str, Any]]:
         return list(self._http.get("/messages").json()["messages"])
 
+    @property
+    def mails(self) -> list[dict[str, Any]]:
+        """The mails that the simulator caught."""
+        return list(self._http.get("/mails").json())
+
     def calls(self, operation: str) -> list[int | None]:
         """Return the error codes of all calls of an operation."""
         return [call["errcode"] for call in self._http.get("/calls").json() if call["operation"] == operation]

@@ -48,6 +48,21 @@ def test_a_stack_that_is_no_demo_has_no_simulator(config: StackConfig) -> None:
     assert "WEIXIN_BASE_URL" not in environment.variables()
 
 
+def test_the_mail_catcher_stands_in_only_while_no_mail_server_is_set(config: StackConfig) -> None:
+    caught = StackEnvironment(config, {"ALERT_EMAIL_TO": "me@example.test"}).variables()
+    assert (caught["SMTP_URL"], caught["EMAIL_SIMULATED"]) == ("smtp://127.0.0.1:8025", "1")
+    assert caught["ALERT_EMAIL_TO"] == "me@example.test"
+    own = StackEnvironment(config, {"SMTP_URL": "smtp://mail.example.test"}).variables()
+    assert (own["SMTP_URL"], "EMAIL_SIMULATED" in own) == ("smtp://mail.example.test", False)
+
+
+def test_production_has_no_simulators(config: StackConfig) -> None:
+    environment = StackEnvironment(config, {"ENVIRONMENT": "production"})
+    variables = environment.variables()
+    assert not environment.simulates_weixin
+    assert not {"WEIXIN_BASE_URL", "WEIXIN_SIMULATED", "SMTP_URL", "EMAIL_SIMULATED"} & variables.keys()
+
+
 def test_free_ports_are_all_different() -> None:
     ports = Ports.free()
     assert len(set(vars(ports).values())) == len(vars(ports))

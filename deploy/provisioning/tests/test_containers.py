@@ -5,6 +5,7 @@ import pytest
 
 from provisioning.containers import Containers
 from provisioning.environment_file import parse, read, render, write
+from provisioning.generated import simulates_email, simulates_weixin
 from provisioning.variables import READ_BY
 
 PORTS = {
@@ -57,6 +58,39 @@ def test_the_simulator_accepts_what_the_gateway_sends(root: Path) -> None:
     gateway, simulator = read(root / "notification-gateway" / "env"), read(root / "wechat-simulator" / "env")
     assert simulator.items() <= gateway.items()
     assert gateway["WEIXIN_BASE_URL"] == "http://wechat-simulator:8010"
+    assert gateway["WEIXIN_SIMULATED"] == "1"
+
+
+def test_the_gateway_is_in_production_unless_it_has_simulators(root: Path) -> None:
+    containers = Containers(root, PORTS)
+    containers.set_up()
+    assert read(root / "notification-gateway" / "env")["ENVIRONMENT"] == "production"
+    assert "simulator" not in dict(containers.pages())
+    containers.simulate_email()
+    gateway = read(root / "notification-gateway" / "env")
+    assert gateway["ENVIRONMENT"] == "development"
+    assert (gateway["SMTP_URL"], gateway["EMAIL_SIMULATED"]) == ("smtp://wechat-simulator:8025", "1")
+    assert "WEIXIN_SIMULATED" not in gateway
+    assert "WeChat and mail simulator" in dict(containers.pages())
+    # Every start begins anew: what is one's own by now is simulated no more.
+    containers.set_up()
+    assert read(root / "notification-gateway" / "env")["ENVIRONMENT"] == "production"
+    assert "SMTP_URL" not in read(root / "notification-gateway" / "env")
+
+
+@pytest.mark.parametrize(
+    ("given", "weixin", "email"),
+    [
+        ({}, True, True),
+        ({"WEIXIN_CORP_ID": "ww1"}, False, True),
+        ({"WEIXIN_ROBOT_KEY": "key", "SMTP_URL": ""}, False, True),
+        ({"SMTP_URL": "smtp://mail.example.test"}, True, False),
+        ({"ENVIRONMENT": "production"}, False, False),
+        ({"ENVIRONMENT": "development"}, True, True),
+    ],
+)
+def test_ones_own_settings_win_over_simulators(given: dict[str, str], weixin: bool, email: bool) -> None:
+    assert (simulates_weixin(given), simulates_email(given)) == (weixin, email)
 
 
 def test_the_host_sees_the_published_ports(root: Path) -> None:

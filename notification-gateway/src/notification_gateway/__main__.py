@@ -7,7 +7,8 @@ from fastapi import FastAPI
 from notification_gateway.app import create_app
 from notification_gateway.own_signals import OwnSignals
 from notification_gateway.policy.loading import PolicyError, load_policy
-from notification_gateway.settings import Settings
+from notification_gateway.settings import Settings, refusal
+from notification_gateway.simulators import mark_simulators
 from servicekit.run import StartRefusedError, run
 
 
@@ -21,6 +22,9 @@ def main() -> int:
             load_policy(settings.alert_policy)
         except PolicyError as error:
             raise StartRefusedError(str(error)) from error
+        settings = mark_simulators(settings)
+        if settings.environment == "production" and settings.simulated:
+            raise StartRefusedError(refusal(settings.simulated))
         return create_app(settings, own_signals)
 
     return run("notification-gateway", Settings, create, signal_sink=own_signals)

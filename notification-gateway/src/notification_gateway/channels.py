@@ -1,16 +1,20 @@
 """Which channels there are, by what is configured."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from notification_gateway.delivery.channel import Channel, UnconfiguredChannel
+from notification_gateway.delivery.channel import Channel, Delivered, Outcome, UnconfiguredChannel
 from notification_gateway.email.channel import EmailChannel
 from notification_gateway.email.server import SmtpServer
+from notification_gateway.messages.language import Language, Phrase
+from notification_gateway.messages.notice import Line, Notice
 from notification_gateway.settings import Settings
 from notification_gateway.weixin.channel import AppChannel, RobotChannel
 from notification_gateway.weixin.client import WeixinClient
 from notification_gateway.weixin.tokens import TokenCache
+
+_SIMULATED = (Phrase("模拟器", "Simulator"), Phrase("演示环境，没有人收到", "a demo: nobody got this"))
 
 
 @dataclass(frozen=True)
@@ -20,10 +24,56 @@ class ConfiguredChannel:
     channel: Channel
     kind: str
     configured: bool
+    is_simulated: bool = False
+
+
+class SimulatedChannel:
+    """A channel to a simulator: each message says so, that nobody takes it for one that somebody got."""
+
+    def __init__(self, channel: Channel, language: Language) -> None:
+        self._channel = channel
+        self._line = Line(label=_SIMULATED[0].to(language), value=_SIMULATED[1].to(language))
+
+    @property
+    def per_minute(self) -> int | None:
+        """See `Channel`."""
+        return self._channel.per_minute
+
+    @property
+    def at_once(self) -> int:
+        """See `Channel`."""
+        return self._channel.at_once
+
+    async def send(self, notice: Notice, key: str) -> Outcome:
+        """Send to the simulator."""
+        marked = notice.model_copy(update={"lines": (self._line, *notice.lines)})
+        outcome = await self._channel.send(marked, key)
+        if isinstance(outcome, Delivered):
+            return Delivered(f"simulator: {outcome.detail}" if outcome.detail else "simulator")
+        return outcome
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._channel.close()
 
 
 def weixin(settings: Settings, clock: Callable[[], datetime]) -> ConfiguredChannel:
     """Return the application where one is configured, else the robot."""
+    return _marked(_weixin(settings, clock), settings, is_simulated=settings.weixin_simulated)
+
+
+def email(settings: Settings) -> ConfiguredChannel:
+    """Return the SMTP channel."""
+    return _marked(_email(settings), settings, is_simulated=settings.email_simulated)
+
+
+def _marked(configured: ConfiguredChannel, settings: Settings, *, is_simulated: bool) -> ConfiguredChannel:
+    if not is_simulated or not configured.configured:
+        return configured
+    return replace(configured, channel=SimulatedChannel(configured.channel, settings.alert_language), is_simulated=True)
+
+
+def _weixin(settings: Settings, clock: Callable[[], datetime]) -> ConfiguredChannel:
     client = WeixinClient(settings.weixin_base_url)
     if settings.has_weixin_app and settings.weixin_corp_secret is not None and settings.weixin_agent_id is not None:
         tokens = TokenCache(client, settings.weixin_corp_id, settings.weixin_corp_secret.get_secret_value(), clock)
@@ -38,8 +88,7 @@ def weixin(settings: Settings, clock: Callable[[], datetime]) -> ConfiguredChann
     return ConfiguredChannel(UnconfiguredChannel(reason), "none", configured=False)
 
 
-def email(settings: Settings) -> ConfiguredChannel:
-    """Return the SMTP channel."""
+def _email(settings: Settings) -> ConfiguredChannel:
     if settings.smtp_url is None:
         reason = "email is not configured: set SMTP_URL and ALERT_EMAIL_TO"
         return ConfiguredChannel(UnconfiguredChannel(reason), "none", configured=False)

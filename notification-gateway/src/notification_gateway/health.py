@@ -72,4 +72,4 @@ def _channel(configured: ConfiguredChannel, failure: str | None) -> Check:
         return Check(status="healthy", detail="not configured")
     if failure is not None:
         return Check(status="degraded", detail=failure)
-    return Check(status="healthy", detail=f"to {configured.kind}")
+    return Check(status="healthy", detail=f"to {configured.kind}{' (simulator)' if configured.is_simulated else ''}")

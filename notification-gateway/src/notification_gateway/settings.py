@@ -1,5 +1,6 @@
 """Everything that notification-gateway reads from its environment."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -19,6 +20,15 @@ from notification_gateway.messages.language import Language
 from notification_gateway.weixin.channel import Form
 from servicekit.database_urls import DatabaseUrl
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
+
+
+def refusal(simulated: Sequence[str]) -> str:
+    """Return why simulators are refused in production, and what to do."""
+    return (
+        f"ENVIRONMENT is production, but {' and '.join(simulated)} lead to a simulator, so nobody would get an alert: "
+        "set WeChat Work's and the mail server's own address and credentials, or another ENVIRONMENT"
+    )
+
 
 _APP_FIELDS = ("weixin_corp_id", "weixin_corp_secret", "weixin_agent_id", "weixin_to_user")
 
@@ -61,10 +71,18 @@ class Settings(ServiceSettings):
         Token | None, Field(description="Key of a group robot; used where no application is configured")
     ] = None
 
+    weixin_simulated: Annotated[
+        bool,
+        Field(description="Whether WEIXIN_BASE_URL is the demo's simulator; set beside it, and refused in production"),
+    ] = False
+
     smtp_url: Annotated[
         SecretLine | None,
         Field(description="smtp://user:password@host:587 (TLS where offered) or smtps://…:465; empty: no email"),
     ] = None
+    email_simulated: Annotated[
+        bool, Field(description="Whether SMTP_URL is the demo's mail catcher; set beside it, and refused in production")
+    ] = False
     alert_email_to: Annotated[SingleLine, Field(description="Who gets the emails: addresses separated by commas")] = ""
     alert_email_from: Annotated[SingleLine, Field(description="Sender of the emails")] = "alerts@localhost"
 
@@ -145,6 +163,18 @@ class Settings(ServiceSettings):
         if self.smtp_url is not None and not self.email_recipients:
             raise ValueError("ALERT_EMAIL_TO must be set too, because SMTP_URL is")
         return self
+
+    @model_validator(mode="after")
+    def _refuse_simulators(self) -> Self:
+        if self.environment == "production" and (simulated := self.simulated):
+            raise ValueError(refusal(simulated))
+        return self
+
+    @property
+    def simulated(self) -> list[str]:
+        """The variables that point to a simulator."""
+        flags = (("WEIXIN_BASE_URL", self.weixin_simulated), ("SMTP_URL", self.email_simulated))
+        return [name for name, is_simulated in flags if is_simulated]
 
     @property
     def has_weixin_app(self) -> bool:

@@ -84,8 +84,8 @@ def _up(stack: Stack, _: argparse.Namespace) -> int:
     ]
     if prometheus.program() is not None:
         rows.append(("Prometheus", variables["PROMETHEUS_URL"]))
-    if stack.environment.simulates_weixin:
-        rows.append(("WeChat simulator", f"http://127.0.0.1:{ports.simulator}"))
+    if stack.environment.simulates_weixin or stack.environment.simulates_email:
+        rows.append(("WeChat and mail simulator", f"http://127.0.0.1:{ports.simulator}"))
     print(f"\n{pages.table(rows)}")
     if (dataset := example_dataset(f"http://127.0.0.1:{ports.api}")) is not None:
         print(f"\n  curl -s '127.0.0.1:{ports.api}/similar/{dataset}?limit=3'\n")

@@ -7,7 +7,15 @@ from native.collector import Collector
 from native.config import StackConfig
 from native.postgres import PostgresCluster
 from provisioning import environment_file
-from provisioning.generated import SIMULATED_WEIXIN, STACK, WEIXIN_CREDENTIALS, kept_or_made
+from provisioning.generated import (
+    SIMULATED_WEIXIN,
+    STACK,
+    kept_or_made,
+    simulated_email,
+    simulated_weixin,
+    simulates_email,
+    simulates_weixin,
+)
 from provisioning.places import Places
 from provisioning.variables import derived
 
@@ -25,10 +33,7 @@ _OVERRIDABLE = (
     "SENTRY_DSN",
     "SENTRY_ENVIRONMENT",
     "SENTRY_IGNORED_POINTS",
-    "SENTRY_IGNORED_POINTS",
     "SENTRY_RELEASE",
-    "SENTRY_SAMPLE_RATE",
-    "SENTRY_TRACES_IGNORED",
     "SENTRY_SAMPLE_RATE",
     "SENTRY_TRACES_IGNORED",
     "SENTRY_TRACES_SAMPLE_RATE",
@@ -50,7 +55,8 @@ class StackEnvironment:
     def __init__(self, config: StackConfig, user: Mapping[str, str]) -> None:
         self._config = config
         self._given = {name: user[name] for name in _OVERRIDABLE if user.get(name)}
-        self.simulates_weixin = config.demo and not any(name in self._given for name in WEIXIN_CREDENTIALS)
+        self.simulates_weixin = config.demo and simulates_weixin(self._given)
+        self.simulates_email = config.demo and simulates_email(self._given)
         makers = {**STACK, **SIMULATED_WEIXIN} if self.simulates_weixin else STACK
         self._generated = kept_or_made(environment_file.read(config.environment_file), makers)
 
@@ -85,7 +91,9 @@ class StackEnvironment:
         if prometheus.program() is None:
             own["PROMETHEUS_URL"] = ""
         if self.simulates_weixin:
-            own["WEIXIN_BASE_URL"] = f"http://127.0.0.1:{self._config.ports.simulator}"
+            own |= simulated_weixin(f"http://127.0.0.1:{self._config.ports.simulator}")
+        if self.simulates_email:
+            own |= simulated_email(f"smtp://127.0.0.1:{self._config.ports.mail}")
         return {**self._generated, **derived(self._places, self._generated), **own, **self._given}
 
     def write(self) -> None:

@@ -16,6 +16,7 @@ class Ports:
     sync: int = 8002
     gateway: int = 8003
     simulator: int = 8010
+    mail: int = 8025
     airflow: int = 8080
     collector: int = 9000
     prometheus: int = 9090

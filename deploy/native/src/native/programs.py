@@ -1,8 +1,9 @@
 """The programs of a stack: how each is started, stopped, and known to be well."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import httpx
 
@@ -94,16 +95,17 @@ def _collector(environment: StackEnvironment) -> list[Program]:
 
 
 def _services(config: StackConfig, environment: StackEnvironment) -> list[Program]:
-    """Return the services, and the simulator while no WeChat credentials are set."""
-    wanted = [
-        ("notification-gateway", "notification_gateway", config.ports.gateway),
-        ("model-registry", "model_registry", config.ports.registry),
-        ("feature-sync", "feature_sync", config.ports.sync),
-        ("recommender-api", "recommender_api", config.ports.api),
+    """Return the services, and the simulator while no WeChat credentials or no mail server are set."""
+    services = [
+        _service(config, "notification-gateway", "notification_gateway", config.ports.gateway),
+        _service(config, "model-registry", "model_registry", config.ports.registry),
+        _service(config, "feature-sync", "feature_sync", config.ports.sync),
+        _service(config, "recommender-api", "recommender_api", config.ports.api),
     ]
-    if environment.simulates_weixin:
-        wanted.insert(0, ("wechat-simulator", "wechat_simulator", config.ports.simulator))
-    return [_service(config, *each) for each in wanted]
+    if environment.simulates_weixin or environment.simulates_email:
+        mail = {"SMTP_PORT": str(config.ports.mail)}
+        services.insert(0, _service(config, "wechat-simulator", "wechat_simulator", config.ports.simulator, mail))
+    return services
 
 
 def _airflow(config: StackConfig) -> list[Program]:
@@ -143,10 +145,12 @@ def supervisord() -> list[str]:
     return [sys.executable, "-m", "supervisor.supervisord"]
 
 
-def _service(config: StackConfig, name: str, module: str, port: int) -> Program:
+def _service(
+    config: StackConfig, name: str, module: str, port: int, more: Mapping[str, str] = MappingProxyType({})
+) -> Program:
     return Program(
         name,
         [config.python("services"), "-m", module],
         lambda: answers(f"http://127.0.0.1:{port}/health"),
-        {"HOST": "127.0.0.1", "PORT": str(port)},
+        {"HOST": "127.0.0.1", "PORT": str(port), **more},
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from provisioning import environment_file, pages
 from provisioning.containers import Containers
 from provisioning.demo import why_no_demo
-from provisioning.generated import WEIXIN_CREDENTIALS
+from provisioning.generated import simulates_email, simulates_weixin
 
 _PROGRAMS = Path("/programs")
 
@@ -20,7 +20,11 @@ def main() -> int:
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, command, text in (
         ("setup", _setup, "make the secrets that are missing and give each program its settings"),
-        ("simulate-weixin", _simulate_weixin, "point notification-gateway at the WeChat Work simulator"),
+        (
+            "simulate-weixin",
+            _simulate_weixin,
+            "point notification-gateway at the simulator of WeChat Work and mail, where none of one's own is set",
+        ),
         ("demo", _demo, "make the stack the demo, unless DEMO=0 or something of one's own is set"),
         ("env", _env, "print the addresses and secrets as the host sees them"),
         ("pages", _pages, "print the addresses of the pages"),
@@ -51,8 +55,11 @@ def _setup() -> int:
 
 
 def _simulate_weixin() -> int:
-    if not any(os.environ.get(name) for name in WEIXIN_CREDENTIALS):
-        Containers(_PROGRAMS, os.environ).simulate_weixin()
+    containers = Containers(_PROGRAMS, os.environ)
+    if simulates_weixin(os.environ):
+        containers.simulate_weixin()
+    if simulates_email(os.environ):
+        containers.simulate_email()
     return 0
 
 

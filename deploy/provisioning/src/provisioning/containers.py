@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from provisioning import environment_file
-from provisioning.generated import SIMULATED_WEIXIN, STACK, kept_or_made
+from provisioning.generated import SIMULATED, SIMULATED_WEIXIN, STACK, kept_or_made, simulated_email, simulated_weixin
 from provisioning.pages import COLLECTOR_LOGIN
 from provisioning.places import Places
 from provisioning.variables import READ_BY, derived
@@ -16,6 +16,7 @@ _READABLE = 0o444
 NO_DEMO = "no-demo"
 _STATE = Path("/var/lib/recsys")
 _SIMULATOR = "http://wechat-simulator:8010"
+_MAIL_CATCHER = "smtp://wechat-simulator:8025"
 _OF_THE_HOST = (
     "SENTRY_DSN",
     "COLLECTOR_URL",
@@ -52,8 +53,16 @@ class Containers:
         """Let notification-gateway and the WeChat Work simulator know each other."""
         credentials = _keep(self._kept_weixin, SIMULATED_WEIXIN)
         self._give("wechat-simulator", credentials)
+        self._simulate({**credentials, **simulated_weixin(_SIMULATOR)})
+
+    def simulate_email(self) -> None:
+        """Let notification-gateway send its emails to the catcher beside the WeChat Work simulator."""
+        self._simulate(simulated_email(_MAIL_CATCHER))
+
+    def _simulate(self, variables: Mapping[str, str]) -> None:
         gateway = environment_file.read(self._root / "notification-gateway" / "env")
-        self._give("notification-gateway", {**gateway, **credentials, "WEIXIN_BASE_URL": _SIMULATOR})
+        # It refuses simulators in production, which is what it is otherwise.
+        self._give("notification-gateway", {**gateway, **variables, "ENVIRONMENT": "development"})
 
     def mark_demo(self, reason: str | None) -> None:
         """Tell the containers of the demo whether they have anything to do; `reason` is why they have not."""
@@ -88,8 +97,9 @@ class Containers:
             ("Airflow", f"http://{self._here('AIRFLOW_PORT')}"),
             ("Prometheus", f"http://{self._here('PROMETHEUS_PORT')}"),
         ]
-        if self._kept_weixin.exists():
-            found.append(("WeChat simulator", f"http://{self._here('SIMULATOR_PORT')}"))
+        gateway = environment_file.read(self._root / "notification-gateway" / "env")
+        if any(gateway.get(name) for name in SIMULATED):
+            found.append(("WeChat and mail simulator", f"http://{self._here('SIMULATOR_PORT')}"))
         return found
 
     def _give(self, program: str, variables: Mapping[str, str]) -> None:

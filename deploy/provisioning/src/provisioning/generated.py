@@ -29,6 +29,33 @@ SIMULATED_WEIXIN: Mapping[str, Callable[[], str]] = {
 }
 # Who sets one of these has a WeChat Work of their own.
 WEIXIN_CREDENTIALS = ("WEIXIN_CORP_ID", "WEIXIN_ROBOT_KEY")
+# What says that the gateway's channels lead to simulators.
+SIMULATED = ("WEIXIN_SIMULATED", "EMAIL_SIMULATED")
+SIMULATED_RECIPIENT = "oncall@recsys.local"
+
+
+def simulates_weixin(given: Mapping[str, str]) -> bool:
+    """Say whether the simulator stands in for WeChat Work: nothing of one's own is set, and it is not production."""
+    return not _is_production(given) and not any(given.get(name) for name in WEIXIN_CREDENTIALS)
+
+
+def simulates_email(given: Mapping[str, str]) -> bool:
+    """Say whether the mail catcher stands in for a mail server: none is set, and it is not production."""
+    return not _is_production(given) and not given.get("SMTP_URL")
+
+
+def simulated_weixin(base_url: str) -> dict[str, str]:
+    """Return what leads the gateway to the simulator, and says so."""
+    return {"WEIXIN_BASE_URL": base_url, "WEIXIN_SIMULATED": "1"}
+
+
+def simulated_email(smtp_url: str) -> dict[str, str]:
+    """Return what leads the gateway to the mail catcher, and says so."""
+    return {"SMTP_URL": smtp_url, "EMAIL_SIMULATED": "1", "ALERT_EMAIL_TO": SIMULATED_RECIPIENT}
+
+
+def _is_production(given: Mapping[str, str]) -> bool:
+    return given.get("ENVIRONMENT") == "production"
 
 
 def kept_or_made(kept: Mapping[str, str], makers: Mapping[str, Callable[[], str]]) -> dict[str, str]:

@@ -35,6 +35,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "feature-sync": (*_MONITORED, "REDIS_URL", "DATABASE_URL", "BUSINESS_DATABASE_URL", "ADMIN_TOKEN"),
     "notification-gateway": (
         *_MONITORED,
+        "ENVIRONMENT",
         "DATABASE_URL",
         "ADMIN_TOKEN",
         "SENTRY_WEBHOOK_SECRET",
@@ -78,6 +79,8 @@ def database_url(places: Places, generated: Mapping[str, str], database: str) ->
 def derived(places: Places, generated: Mapping[str, str]) -> dict[str, str]:
     """Return what follows from the places and the generated values."""
     return {
+        # The demo and a native stack say otherwise.
+        "ENVIRONMENT": "production",
         "SENTRY_DSN": f"http://{generated['COLLECTOR_KEY']}@{places.collector}/1",
         "COLLECTOR_URL": places.collector_page,
         "REDIS_URL": f"redis://{places.redis}/0",
