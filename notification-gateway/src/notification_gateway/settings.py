@@ -16,6 +16,7 @@ from contracts.access import (
     SingleLine,
     Token,
 )
+from contracts.query_values import Flag
 from notification_gateway.messages.language import Language
 from notification_gateway.weixin.channel import Form
 from servicekit.database_urls import DatabaseUrl
@@ -72,7 +73,7 @@ class Settings(ServiceSettings):
     ] = None
 
     weixin_simulated: Annotated[
-        bool,
+        Flag,
         Field(description="Whether WEIXIN_BASE_URL is the demo's simulator; set beside it, and refused in production"),
     ] = False
 
@@ -81,7 +82,7 @@ class Settings(ServiceSettings):
         Field(description="smtp://user:password@host:587 (TLS where offered) or smtps://…:465; empty: no email"),
     ] = None
     email_simulated: Annotated[
-        bool, Field(description="Whether SMTP_URL is the demo's mail catcher; set beside it, and refused in production")
+        Flag, Field(description="Whether SMTP_URL is the demo's mail catcher; set beside it, and refused in production")
     ] = False
     alert_email_to: Annotated[SingleLine, Field(description="Who gets the emails: addresses separated by commas")] = ""
     alert_email_from: Annotated[SingleLine, Field(description="Sender of the emails")] = "alerts@localhost"
