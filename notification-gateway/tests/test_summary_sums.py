@@ -291,3 +291,15 @@ def test_what_is_silenced_is_said_as_a_number_and_alone_sends_nothing(stepped: S
     alone = stepped.rows(digests)[-1]
     assert (alone["content"]["occurrences"], alone["content"]["silenced"]) == (0, 1)
     assert alone["notification_id"] is None
+
+
+def test_an_open_incident_that_is_reminded_of_is_named_with_no_occurrences(stepped: SteppedGateway) -> None:
+    stepped.fire(signal(("redis", "connection_failed"), stepped.watch.now, level="warning"))
+    for _ in range(26):
+        stepped.pass_time(hours=1)
+    first, reminded = (row for row in stepped.rows(digests) if row["alert"] == "hourly_summary")
+    for row in (first, reminded):
+        check_adds_up(row["content"], Notice.model_validate(row["notice"]))
+    assert (first["content"]["incidents"], first["content"]["occurrences"]) == (1, 1)
+    assert (reminded["content"]["incidents"], reminded["content"]["occurrences"]) == (1, 0)
+    assert reminded["notification_id"] is not None
