@@ -93,7 +93,7 @@ def test_health_and_messages_say_that_it_is_a_simulator(server: SimulatorServer,
         pass
     wechat = Wechat(server.url)
     assert "模拟器 Simulator: 演示环境，没有人收到 a demo: nobody got this" in wechat.contents[0]
-    (caught,) = wechat.mails
+    (caught,) = [each for each in wechat.mails if "每小时告警汇总" in each["subject"]]
     assert "模拟器 Simulator" in caught["text"]
     assert "redis.connection_failed" in caught["html"]
     assert {row["detail"] for row in stepped.rows(notifications) if row["state"] == "sent"} == {"simulator"}
