@@ -122,7 +122,9 @@ class Script:
             lasts += timedelta(seconds=15)
             self._fire(at + lasts, name, values)
             lasts += MINUTE
-        self._fire(at + lasts, name, values, kind="recovered", service=self._dice.choice(["airflow", None]))
+        # Whichever service sees it, but for what only the service itself can say.
+        others = ["airflow", None] if point.component != "api" else [None]
+        self._fire(at + lasts, name, values, kind="recovered", service=self._dice.choice(others))
         return Fault(name, point.id, at, [""], at + lasts, "recovered")
 
     def _nights(self, name: str, point: Point, at: datetime, values: dict[str, Any], episode: str) -> Fault:
