@@ -16,6 +16,7 @@ from sqlalchemy import Table, select
 
 from contracts.signals import AlertSignal
 from notification_gateway.gateway import Gateway
+from notification_gateway.health import checks
 from notification_gateway.own_signals import OwnSignals
 from notification_gateway.policy.watching import PolicyFile
 from notification_gateway.settings import Settings
@@ -116,6 +117,10 @@ class SteppedGateway:
                 dict(row) for row in connection.execute(select(table).order_by(*table.primary_key.columns)).mappings()
             ]
 
+    def health(self) -> dict[str, Any]:
+        """Return the checks of `/health`."""
+        return {name: check.model_dump() for name, check in checks(self.gateway).items()}
+
     def deliver(self) -> int:
         """Deliver what is due; returns how many attempts there were."""
 
@@ -149,7 +154,15 @@ class Wechat:
         self._http.post("/expire-tokens").raise_for_status()
 
     def unknown(self, *users: str) -> None:
-        self._http.put("/users", json={"unknown": users}).raise_for_status()
+        self.members(unknown=users)
+
+    def members(self, **users: Sequence[str]) -> None:
+        """Say who doesn't exist (`unknown`) and who gets nothing for want of a licence (`unlicensed`)."""
+        self._http.put("/users", json=users).raise_for_status()
+
+    def trust(self, *addresses: str) -> None:
+        """Let only these addresses call."""
+        self._http.put("/trusted-addresses", json={"trusted": addresses}).raise_for_status()
 
     @property
     def contents(self) -> list[str]:

@@ -25,14 +25,7 @@ def router(gateway: Gateway) -> ApiRouter:
     @routes.get("/health")
     def health() -> Health:
         """Say how the process and each of its dependencies are; 200 as long as the process lives."""
-        checks = {
-            "database": _database(gateway),
-            "policy": _policy(gateway),
-            "weixin": _channel(gateway.weixin, gateway.witnesses["weixin"].last_failure),
-            "email": _channel(gateway.email, gateway.witnesses["email"].last_failure),
-            "background": gateway.loops.check(),
-        }
-        return Health.of(SERVICE, version("recsys-notification-gateway"), checks)
+        return Health.of(SERVICE, version("recsys-notification-gateway"), checks(gateway))
 
     @routes.get(
         "/metrics",
@@ -44,6 +37,17 @@ def router(gateway: Gateway) -> ApiRouter:
         return Response(generate_latest(gateway.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return routes
+
+
+def checks(gateway: Gateway) -> dict[str, Check]:
+    """Return how each dependency is."""
+    return {
+        "database": _database(gateway),
+        "policy": _policy(gateway),
+        "weixin": _channel(gateway.weixin, gateway.witnesses["weixin"].last_failure),
+        "email": _channel(gateway.email, gateway.witnesses["email"].last_failure),
+        "background": gateway.loops.check(),
+    }
 
 
 def _database(gateway: Gateway) -> Check:

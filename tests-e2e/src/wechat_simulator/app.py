@@ -17,7 +17,9 @@ def create_app(settings: Settings, reset: api.Reset, clock: Clock | None = None)
     )
     corporation = Corporation(settings) if clock is None else Corporation(settings, clock)
     faults, journal = Faults(), control.Journal()
-    app.include_router(api.router(corporation, api.ApiCalls(faults, journal, reset)))
+    app.include_router(
+        api.router(corporation, api.ApiCalls(faults, journal, reset, lambda: corporation.trusted_addresses))
+    )
     app.include_router(control.router(corporation, faults, journal))
 
     @app.get("/", include_in_schema=False)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_urlsafe
@@ -71,6 +71,9 @@ class Corporation:
         self.messages: list[Message] = []
         self.suppressed: int = 0
         self.unknown_users: set[str] = set()
+        self.unlicensed_users: set[str] = set()
+        self.unknown_groups: dict[str, set[str]] = {"toparty": set(), "totag": set()}
+        self.trusted_addresses: set[str] | None = None
         self._token: str | None = None
         self._expires = datetime.min.replace(tzinfo=UTC)
         self._expired: set[str] = set()
@@ -107,17 +110,26 @@ class Corporation:
         message = _parse(body)
         if str(message.get("agentid")) != str(self._settings.weixin_agent_id):
             raise ApiError(errcodes.BAD_AGENT)
-        named = [user for user in str(message.get("touser") or "").split("|") if user]
-        groups = [group for key in ("toparty", "totag") for group in str(message.get(key) or "").split("|") if group]
-        if not named and not groups:
+        named = {key: _names(message.get(key)) for key in ("touser", "toparty", "totag")}
+        if not any(named.values()):
             raise ApiError(errcodes.NO_RECIPIENT)
         msgtype, content = _content(message, {"text", "markdown", "textcard"})
-        invalid = [user for user in named if user in self.unknown_users]
-        recipients = [*(user for user in named if user not in self.unknown_users), *groups]
-        if not recipients:
+        invalid = {key: [name for name in names if name in self._unknown(key)] for key, names in named.items()}
+        known = [name for key, names in named.items() for name in names if name not in invalid[key]]
+        if not known:
             raise ApiError(errcodes.NO_VALID_RECIPIENT)
+        unlicensed = [user for user in named["touser"] if user in self.unlicensed_users - self.unknown_users]
+        recipients = [name for name in known if name not in unlicensed]
         msgid = self._earlier(message) or self._deliver_to_members(message, msgtype, content, recipients)
-        return errcodes.answer(invaliduser="|".join(invalid), invalidparty="", invalidtag="", msgid=msgid)
+        # The last one is there only where it names somebody.
+        more: dict[str, Any] = {"unlicenseduser": "|".join(unlicensed)} if unlicensed else {}
+        return errcodes.answer(
+            invaliduser="|".join(invalid["touser"]),
+            invalidparty="|".join(invalid["toparty"]),
+            invalidtag="|".join(invalid["totag"]),
+            msgid=msgid,
+            **more,
+        )
 
     def send_robot_message(self, key: str, body: bytes) -> dict[str, Any]:
         """Answer webhook/send."""
@@ -132,6 +144,9 @@ class Corporation:
             raise ApiError(errcodes.TOO_OFTEN)
         self.messages.append(Message(uuid4().hex, now, "robot", msgtype, content, ["group"]))
         return errcodes.answer()
+
+    def _unknown(self, key: str) -> set[str]:
+        return self.unknown_users if key == "touser" else self.unknown_groups[key]
 
     def _check_token(self, token: str) -> None:
         if not token:
@@ -155,12 +170,15 @@ class Corporation:
         return sent[1]
 
     def _deliver_to_members(
-        self, message: dict[str, Any], msgtype: str, content: str, recipients: Iterable[str]
+        self, message: dict[str, Any], msgtype: str, content: str, recipients: Sequence[str]
     ) -> str:
         now = self._clock()
         vanished = [name for name in recipients if not self._members.allows(name, now)]
         cut = content.encode()[:APP_BYTES].decode(errors="ignore")
         msgid = f"m{uuid4().hex}"
+        self._sent[_digest(message)] = (now, msgid)
+        if not recipients:
+            return msgid
         self.messages.append(
             Message(
                 msgid,
@@ -173,7 +191,6 @@ class Corporation:
                 truncated=cut != content,
             )
         )
-        self._sent[_digest(message)] = (now, msgid)
         return msgid
 
 
@@ -198,6 +215,10 @@ def _content(message: dict[str, Any], known: Iterable[str]) -> tuple[str, str]:
     if not isinstance(content, str) or not content:
         raise ApiError(errcodes.EMPTY_CONTENT)
     return msgtype, f"{part['title']}\n{content}" if msgtype == "textcard" and part.get("title") else content
+
+
+def _names(value: object) -> list[str]:
+    return [name for name in str(value or "").split("|") if name]
 
 
 def _digest(message: dict[str, Any]) -> str:

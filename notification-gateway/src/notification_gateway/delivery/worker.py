@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from notification_gateway.delivery.channel import Channel, Outcome, Rejected
+from notification_gateway.delivery.channel import Channel, Delivered, Outcome, Rejected
 from notification_gateway.delivery.grouping import Group, join_storm
 from notification_gateway.delivery.pacing import allowance
 from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
@@ -30,6 +30,10 @@ class Witness(Protocol):
 
     def delivered(self, claimed: Claim, seconds: float) -> None:
         """The other side has it, so many seconds after it was put into the outbox."""
+        ...
+
+    def partly_delivered(self, claimed: Claim, outcome: Delivered, seconds: float) -> None:
+        """The other side has it, but not for all recipients."""
         ...
 
     def given_up(self, claimed: Claim, outcome: Rejected) -> None:
@@ -141,9 +145,13 @@ class DeliveryLoop:
         outcome = await self._send(claimed)
         step = next_step(claimed, outcome, self._clock(), has_other_channel=self._failover is not None)
         await asyncio.to_thread(self._mark, claimed, step)
-        if isinstance(step, Done):
-            self._witness.delivered(claimed, (self._clock() - claimed.created_at).total_seconds())
-        elif isinstance(outcome, Rejected) and (isinstance(step, GiveUp) or step.troubled):
+        if isinstance(outcome, Delivered):
+            seconds = (self._clock() - claimed.created_at).total_seconds()
+            if outcome.detail:
+                self._witness.partly_delivered(claimed, outcome, seconds)
+            else:
+                self._witness.delivered(claimed, seconds)
+        elif isinstance(step, GiveUp) or (isinstance(step, TryAgain) and step.troubled):
             _log.warning("%s %s through %s: %s", claimed.kind, claimed.id, self.name, step.detail)
             self._witness.given_up(claimed, outcome)
         if isinstance(step, GiveUp) and step.failover and self._on_failover is not None:

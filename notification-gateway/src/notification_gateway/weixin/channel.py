@@ -10,6 +10,7 @@ from notification_gateway.messages.forms import card, cut_bytes, markdown, plain
 from notification_gateway.messages.notice import Notice
 from notification_gateway.weixin import errcodes
 from notification_gateway.weixin.client import Answer, WeixinClient
+from notification_gateway.weixin.recipients import Unreached, split_users
 from notification_gateway.weixin.tokens import TokenCache
 
 # Of an application; a robot has no cards. Ordinary WeChat shows text and cards, but no markdown.
@@ -38,7 +39,7 @@ class AppChannel:
         self._client = client
         self._tokens = tokens
         self._agent_id = agent_id
-        self._to_user = to_user
+        self._users = split_users(to_user)
         self._form = form
 
     async def send(self, notice: Notice, key: str) -> Outcome:  # noqa: ARG002 - the text is the same for each try
@@ -61,7 +62,7 @@ class AppChannel:
 
     def _message(self, notice: Notice) -> Mapping[str, Any]:
         return {
-            "touser": self._to_user,
+            "touser": "|".join(self._users),
             "agentid": self._agent_id,
             **self._content(notice),
             # A try whose answer was lost may have arrived. Each notice has its reference, so no two are alike.
@@ -82,15 +83,15 @@ class AppChannel:
         if isinstance(answer, Rejected):
             return answer
         if answer.errcode != errcodes.OK:
-            return errcodes.rejected(answer.errcode, "message/send")
-        invalid = set(filter(None, str(answer.body.get("invaliduser") or "").lower().split("|")))
-        if not invalid:
+            return errcodes.rejected(answer.errcode, "message/send", answer.errmsg)
+        unreached = Unreached(answer.body)
+        if not unreached:
             return Delivered()
-        detail = f"message/send: not delivered to {', '.join(sorted(invalid))} (invaliduser)"
-        if invalid.issuperset(self._to_user.lower().split("|")):
+        detail = f"message/send: not delivered to {unreached}"
+        if unreached.covers(self._users):
             return Rejected(detail, retryable=False, errcode=errcodes.OK, http_status=HTTPStatus.OK)
         monitoring.report(POINT, errcode=errcodes.OK, http_status=HTTPStatus.OK, recipient_kind="user", detail=detail)
-        return Delivered(detail)
+        return Delivered(detail, reported=True)
 
 
 class RobotChannel:
@@ -110,7 +111,9 @@ class RobotChannel:
         answer = await self._client.post("webhook/send", {"key": self._key}, message)
         if isinstance(answer, Rejected):
             return answer
-        return Delivered() if answer.errcode == errcodes.OK else errcodes.rejected(answer.errcode, "webhook/send")
+        if answer.errcode == errcodes.OK:
+            return Delivered()
+        return errcodes.rejected(answer.errcode, "webhook/send", answer.errmsg)
 
     async def close(self) -> None:
         """Close the connections."""

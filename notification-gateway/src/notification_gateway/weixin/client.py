@@ -19,6 +19,11 @@ class Answer:
     errcode: int
     body: Mapping[str, Any]
 
+    @property
+    def errmsg(self) -> object:
+        """Their words: not to be trusted, and not to be decided by."""
+        return self.body.get("errmsg")
+
 
 class WeixinClient:
     """Calls operations below `/cgi-bin`; never raises for what the network or the other side does."""
