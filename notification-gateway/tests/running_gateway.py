@@ -179,7 +179,10 @@ class Wechat:
 
 
 class MailServer:
-    """A real SMTP server on loopback; `refusals` maps a verb to the answer that it gets instead of acceptance."""
+    """A real SMTP server on loopback; `refusals` maps a verb to the answer that it gets instead of acceptance.
+
+    A verb may be followed by what its line must hold: `RCPT bob@`.
+    """
 
     def __init__(self) -> None:
         self.mails: list[str] = []
@@ -193,8 +196,9 @@ class MailServer:
                 self._say("220 ready")
                 for line in self.rfile:
                     verb = line.split(b" ")[0].strip().upper().decode()
-                    if verb in outer.refusals:
-                        self._say(outer.refusals[verb])
+                    refusal = next((told for name, told in outer.refusals.items() if _fits(name, verb, line)), None)
+                    if refusal is not None:
+                        self._say(refusal)
                     elif verb == "DATA":
                         self._say("354 go on")
                         outer.mails.append(self._data())
@@ -225,6 +229,11 @@ class MailServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _fits(name: str, verb: str, line: bytes) -> bool:
+    wanted, _, held = name.partition(" ")
+    return verb == wanted and held.encode() in line
 
 
 def signal(

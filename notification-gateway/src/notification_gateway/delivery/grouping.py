@@ -22,7 +22,9 @@ Group = Callable[[Kind, Sequence[Notice]], Notice]
 def join_storm(connection: Connection, channel: Channel, now: datetime, group: Group, *, scarce: bool) -> None:
     """Put what is due into one notification, where it is a storm or messages are scarce; alone on the channel."""
     for kind in _KINDS:
-        rows = outbox.waiting_alike(connection, channel, kind, now, MAX_MEMBERS)
+        waiting = outbox.waiting_alike(connection, channel, kind, now, MAX_MEMBERS)
+        # One that not every channel may carry goes alone: the others may need that channel.
+        rows = [row for row in waiting if not row[1].not_through]
         if len(rows) < (2 if scarce else STORM):
             continue
         ids = [notification_id for notification_id, _ in rows]

@@ -5,13 +5,13 @@ from types import MappingProxyType
 
 import monitoring
 from notification_gateway.delivery.channel import Delivered, Rejected
+from notification_gateway.delivery.routing import EMAIL_POINT
 from notification_gateway.metrics import Metrics
 from notification_gateway.outbox.model import Claim
 from notification_gateway.policy.model import Channel
 
-POINTS: Mapping[Channel, str] = MappingProxyType(
-    {"weixin": "weixin.send_message_failed", "email": "gateway.email_failed"}
-)
+WEIXIN_POINT = "weixin.send_message_failed"
+POINTS: Mapping[Channel, str] = MappingProxyType({"weixin": WEIXIN_POINT, "email": EMAIL_POINT})
 
 
 class DeliveryWitness:
@@ -40,7 +40,7 @@ class DeliveryWitness:
         self.last_failure = outcome.detail
         self._failing = True
         if not outcome.reported:
-            self._report(claimed, detail=outcome.detail)
+            self._report(claimed, outcome.detail)
 
     def given_up(self, claimed: Claim, outcome: Rejected) -> None:
         """It is not, or not soon, delivered through this channel."""
@@ -49,14 +49,22 @@ class DeliveryWitness:
         if outcome.reported:
             return
         self._failing = True
-        self._report(claimed, detail=outcome.reason, errcode=outcome.errcode, http_status=outcome.http_status)
+        self._report(claimed, outcome.reason, outcome.errcode, outcome.http_status)
 
     def _count_sent(self, claimed: Claim, seconds: float) -> None:
         self._metrics.deliveries.labels(self._channel, "sent").inc()
         if claimed.kind == "opened":
             self._metrics.latency.labels(self._channel).observe(seconds)
 
-    def _report(self, claimed: Claim, **fields: object) -> None:
-        if self._point is not None:
-            kind = self._recipient_kind
-            monitoring.report(self._point, recipient_kind=kind, notification=claimed.dedupe_key, **fields)
+    def _report(self, claimed: Claim, detail: str, code: int | None = None, http_status: int | None = None) -> None:
+        if self._channel == "weixin":
+            monitoring.report(
+                WEIXIN_POINT,
+                errcode=code,
+                http_status=http_status,
+                recipient_kind=self._recipient_kind,
+                detail=detail,
+                notification=claimed.dedupe_key,
+            )
+        elif self._channel == "email":
+            monitoring.report(EMAIL_POINT, smtp_code=code, detail=detail, notification=claimed.dedupe_key)

@@ -143,7 +143,7 @@ class DeliveryLoop:
 
     async def _deliver(self, claimed: Claim) -> None:
         outcome = await self._send(claimed)
-        step = next_step(claimed, outcome, self._clock(), has_other_channel=self._failover is not None)
+        step = next_step(claimed, outcome, self._clock(), has_other_channel=self._can_fail_over(claimed))
         await asyncio.to_thread(self._mark, claimed, step)
         if isinstance(outcome, Delivered):
             seconds = (self._clock() - claimed.created_at).total_seconds()
@@ -156,6 +156,9 @@ class DeliveryLoop:
             self._witness.given_up(claimed, outcome)
         if isinstance(step, GiveUp) and step.failover and self._on_failover is not None:
             self._on_failover()
+
+    def _can_fail_over(self, claimed: Claim) -> bool:
+        return self._failover is not None and self._failover not in claimed.notice.not_through
 
     async def _send(self, claimed: Claim) -> Outcome:
         try:

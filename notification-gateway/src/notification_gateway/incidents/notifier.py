@@ -6,6 +6,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
+from notification_gateway.delivery.routing import keep_off_broken, route
 from notification_gateway.incidents import queries as incidents
 from notification_gateway.incidents.book import Firing
 from notification_gateway.incidents.causes import GRACE, causes_of_symptom, symptom_name
@@ -18,7 +19,6 @@ from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Action, Alert, Channel
 from notification_gateway.summaries.queries import add_entry
 
-WEIXIN_CATEGORY = "weixin"
 DAY = timedelta(days=1)
 PeriodStart = Callable[[Alert, datetime], datetime]
 
@@ -44,9 +44,9 @@ class IncidentNotifier:
         if firing.new_episode and incident.parent_id is None:
             self._repeat(connection, incident, now)
         for action in decision.actions:
-            channel = _channel_for(incident, action.channel)
-            if action.alert != "immediate":
-                self._add_to_summary(connection, incident, action.alert, channel, occurrences, now)
+            alert, channel = route(incident, action.alert, action.channel)
+            if alert != "immediate":
+                self._add_to_summary(connection, incident, alert, channel, occurrences, now)
             elif incident.parent_id is None:
                 self._notify_at_once(connection, incident, channel, now)
 
@@ -54,7 +54,7 @@ class IncidentNotifier:
         self, connection: Connection, incident: Incident, channels: Sequence[Literal["weixin", "email"]], now: datetime
     ) -> None:
         """Notify of an incident that nobody has acknowledged."""
-        for wanted in dict.fromkeys(_channel_for(incident, each) for each in channels):
+        for wanted in dict.fromkeys(route(incident, "immediate", each)[1] for each in channels):
             self._put(connection, incident, "escalated", wanted, self._composer.escalated(incident), now)
             if wanted not in incident.notified:
                 incident.notified = [*incident.notified, wanted]
@@ -67,8 +67,9 @@ class IncidentNotifier:
             notice = self._composer.reminded(incident, now)
             self._put(connection, incident, "reminded", _known(channel), notice, now, occasion=f"{now:%Y%m%d%H%M}")
         for action in actions:
-            if not incident.notified and action.alert != "immediate":
-                self._add_to_summary(connection, incident, action.alert, action.channel, 0, now)
+            alert, channel = route(incident, action.alert, action.channel)
+            if not incident.notified and alert != "immediate":
+                self._add_to_summary(connection, incident, alert, channel, 0, now)
         incident.last_notified_at = now
         incident.record("reminded", now)
 
@@ -146,17 +147,12 @@ class IncidentNotifier:
             dedupe_key=f"incident:{incident.id}:{kind}:{channel}" + (f":{occasion}" if occasion else ""),
             kind=kind,
             channel=channel,
-            notice=notice,
+            notice=keep_off_broken(incident, notice),
             due=now + hold,
             incident_id=incident.id,
             suppressed=incident.environment == VERIFY,
         )
         outbox.put(connection, new, now)
-
-
-def _channel_for(incident: Incident, wanted: Channel) -> Channel:
-    # That WeChat is broken is never said through WeChat.
-    return "email" if wanted == "weixin" and incident.category == WEIXIN_CATEGORY else wanted
 
 
 def _known(channel: str) -> Channel:

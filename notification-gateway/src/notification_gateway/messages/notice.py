@@ -29,6 +29,7 @@ class Notice(BaseModel):
     """Title, labelled lines, then free paragraphs; kept as it is across retries, so that they are the same message.
 
     `lines` are in order of importance: a channel that has to cut cuts at the end. `url` is where a card leads.
+    `not_through` names the channels that must not carry it: those that it says are broken.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,6 +41,7 @@ class Notice(BaseModel):
     reference: str
     url: str = ""
     language: Language = "both"
+    not_through: tuple[str, ...] = ()
 
     @property
     def reference_line(self) -> str:

@@ -1,4 +1,4 @@
-"""A gateway whose WeChat Work gives no token and refuses the message, that gets an odd alert, and whose tables go."""
+"""A gateway whose channels refuse its messages, that gets an odd alert, and whose tables go."""
 
 import sqlite3
 import time
@@ -31,23 +31,28 @@ def fire(shop: Workshop) -> None:
             "DATABASE_URL": f"sqlite:///{shop.folder}/gateway.db",
             "ALERT_POLICY": str(policy),
             "GATEWAY_TOKEN": TOKEN,
+            # Nobody listens on the discard port.
+            "SMTP_URL": "smtp://127.0.0.1:9",
+            "ALERT_EMAIL_TO": "nobody@example.test",
         }
         with shop.service("notification_gateway", variables) as gateway:
-            gateway.http.post("/notify", json={"title": "verify"}).raise_for_status()
+            for channel in ("weixin", "email"):
+                gateway.http.post("/notify", json={"title": "verify", "channel": channel}).raise_for_status()
             _until(lambda: _has_sent(weixin), DELIVERY_SECONDS, "the gateway did not try to send")
             alerts = {"version": "4", "receiver": "verify", "alerts": [{"status": "suppressed"}]}
             gateway.http.post("/webhooks/alertmanager", json=alerts).raise_for_status()
             # The loop that closes periods reads it every five seconds.
             _drop_table(shop.folder / "gateway.db.gateway", "summary_entries")
-            _until(lambda: _has_failing_loop(gateway), LOOP_SECONDS, "no loop of the gateway fails")
+            _until(lambda: _is_degraded(gateway, "background"), LOOP_SECONDS, "no loop of the gateway fails")
+            _until(lambda: _is_degraded(gateway, "email"), DELIVERY_SECONDS, "no email of the gateway fails")
 
 
 def _has_sent(weixin: Side) -> bool:
     return "message/send" in [call["operation"] for call in weixin.get("/_control/calls").json()]
 
 
-def _has_failing_loop(gateway: Side) -> bool:
-    return bool(gateway.get("/health").json()["checks"]["background"]["status"] == "degraded")
+def _is_degraded(gateway: Side, check: str) -> bool:
+    return bool(gateway.get("/health").json()["checks"][check]["status"] == "degraded")
 
 
 def _drop_table(database: Path, table: str) -> None:
@@ -68,6 +73,7 @@ FAULT = Fault(
     {
         "weixin.get_access_token_failed": Raised("notification-gateway"),
         "weixin.send_message_failed": Raised("notification-gateway"),
+        "gateway.email_failed": Raised("notification-gateway"),
         "gateway.unreadable_alert": Raised("notification-gateway"),
         "api.background_failed": Raised("notification-gateway"),
     },
