@@ -1,8 +1,11 @@
 """A gateway under test: on a clock that the test moves, against a real simulator and a real mail server."""
 
 import asyncio
+import contextlib
+import http.server
 import socketserver
 import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,6 +97,7 @@ class SteppedGateway:
 
     def close(self) -> None:
         self._runner.run(self.gateway.weixin.channel.close())
+        self._runner.run(self.gateway.heartbeat.close())
         self._runner.close()
         self.gateway.storage.close()
 
@@ -120,6 +124,10 @@ class SteppedGateway:
     def health(self) -> dict[str, Any]:
         """Return the checks of `/health`."""
         return {name: check.model_dump() for name, check in checks(self.gateway).items()}
+
+    def beat(self) -> None:
+        """Do what a minute's heartbeat does."""
+        self._runner.run(self.gateway.heartbeat.beat())
 
     def deliver(self) -> int:
         """Deliver what is due; returns how many attempts there were."""
@@ -219,6 +227,54 @@ class MailServer:
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session)
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class Receiver:
+    """A real HTTP server on loopback that notes its calls; `answer` is its status, headers and body from now on."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, bytes]] = []
+        self.hosts: list[str] = []
+        self.answer: tuple[int, dict[str, str], bytes] = (200, {}, b"{}")
+        # Between the bytes of the body.
+        self.drip_seconds = 0.0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def _respond(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                outer.calls.append((self.command, self.path, body))
+                outer.hosts.append(self.headers["Host"])
+                status, headers, content = outer.answer
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    for byte in content:
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(outer.drip_seconds)
+
+            do_GET = _respond  # noqa: N815 - the base class's name
+            do_POST = _respond  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:

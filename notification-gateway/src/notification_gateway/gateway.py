@@ -14,6 +14,8 @@ from notification_gateway.dashboard.panels import Panels
 from notification_gateway.dashboard.sources import Prometheus, Registry, Source
 from notification_gateway.delivery.witness import DeliveryWitness
 from notification_gateway.delivery.worker import DeliveryLoop
+from notification_gateway.heartbeat import sender as heartbeat
+from notification_gateway.heartbeat.sender import Heartbeat
 from notification_gateway.incidents.escalation import Escalation
 from notification_gateway.incidents.expiry import IncidentExpiry
 from notification_gateway.incidents.notifier import IncidentNotifier
@@ -82,6 +84,10 @@ class Gateway:
             Panels(Prometheus(self.prometheus), Registry(self.registry, settings.model_name)), zone, self.links
         )
         self.summaries = Summaries(self.storage, self.composer, self._periods, clock)
+        url = settings.heartbeat_url
+        self.heartbeat = Heartbeat(
+            None if url is None else url.get_secret_value(), self.storage, self._loop_fault, clock, self.metrics
+        )
         self.deliveries = self._delivery_loops()
         self.loops = self._background_loops()
 
@@ -102,6 +108,7 @@ class Gateway:
             await asyncio.gather(*(each.drain() for each in self.deliveries))
             await self.weixin.channel.close()
             await self.email.channel.close()
+            await self.heartbeat.close()
             self.prometheus.close()
             self.registry.close()
             self._loop = None
@@ -158,9 +165,17 @@ class Gateway:
         chore("escalation", self.escalation.escalate, TIME_SECONDS)
         chore("summaries", self.summaries.close_due, TIME_SECONDS)
         chore("retention", self._remove_old, RETENTION_SECONDS)
+        if self.settings.heartbeat_url is not None:
+            loops.add("heartbeat", self.heartbeat.beat, interval=heartbeat.SECONDS)
         for each in self.deliveries:
             loops.add(f"delivery {each.name}", each.step, max_backoff=DELIVERY_BACKOFF_SECONDS)
         return loops
+
+    def _loop_fault(self) -> str:
+        if stuck := self.loops.stuck(heartbeat.MAX_STEP_SECONDS):
+            return f"{', '.join(stuck)} hangs"
+        check = self.loops.check()
+        return "" if check.status == "healthy" else check.detail
 
     def _refresh_policy(self) -> None:
         edit = None if self.policy_file is None else self.policy_file.refresh()

@@ -47,6 +47,7 @@ def checks(gateway: Gateway) -> dict[str, Check]:
         "weixin": _channel(gateway.weixin, gateway.witnesses["weixin"].last_failure),
         "email": _channel(gateway.email, gateway.witnesses["email"].last_failure),
         "background": gateway.loops.check(),
+        "heartbeat": gateway.heartbeat.check(),
     }
 
 

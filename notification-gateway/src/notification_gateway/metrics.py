@@ -12,7 +12,6 @@ UNSTORABLE = "unstorable"
 # Other fields are the senders' own.
 _REJECTED = (("signals", UNSTORABLE), ("alertmanager", UNSTORABLE), ("alertmanager", "truncatedAlerts"))
 
-
 class Metrics:
     """Counters and histograms for `/metrics`."""
 
@@ -45,3 +44,10 @@ class Metrics:
             self.latency.labels(channel)
             for outcome in ("sent", "failed"):
                 self.deliveries.labels(channel, outcome)
+
+        self.heartbeats = Counter(
+            "gateway_heartbeats", "Calls of HEARTBEAT_URL by outcome", ["outcome"], registry=self.registry
+        )
+        for outcome in ("sent", "failed", "withheld"):
+            # Prometheus doesn't see the first increase of a series that began with it.
+            self.heartbeats.labels(outcome)

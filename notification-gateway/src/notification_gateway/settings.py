@@ -12,10 +12,12 @@ from contracts.access import (
     HttpUrlOrEmpty,
     HttpUrlWithUserOrEmpty,
     SecretLine,
+    SecretUrl,
     SingleLine,
     Token,
 )
 from notification_gateway.messages.language import Language
+from notification_gateway.outbound.secrets import secret_parts
 from notification_gateway.weixin.channel import Form
 from servicekit.database_urls import DatabaseUrl
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
@@ -95,7 +97,19 @@ class Settings(ServiceSettings):
         float,
         Field(gt=0, description="After so long, a message whose sender died is sent again; twice a send's timeout"),
     ] = 20
+    heartbeat_url: Annotated[
+        SecretUrl | None,
+        Field(
+            description="Called each minute while alerts get through (a dead man's switch such as Healthchecks); "
+            "empty: not called"
+        ),
+    ] = None
     retention_days: Annotated[int, Field(ge=1, description="How long signals and closed incidents are kept")] = 30
+
+    def secrets(self) -> list[str]:
+        """Return every secret value, and the parts of URLs that hold one."""
+        urls = [self.prometheus_url, *(each.get_secret_value() for each in (self.heartbeat_url,) if each is not None)]
+        return [*super().secrets(), *(part for url in urls for part in secret_parts(url))]
 
     @property
     def email_recipients(self) -> list[str]:

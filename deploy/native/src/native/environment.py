@@ -13,6 +13,7 @@ from provisioning.variables import derived
 
 # What a user may set to point a part of the stack at something else.
 _OVERRIDABLE = (
+    "ALERT_EMAIL_FROM",
     "ALERT_EMAIL_TO",
     "ALERT_LANGUAGE",
     "ALERT_POLICY",
@@ -21,6 +22,7 @@ _OVERRIDABLE = (
     "ENVIRONMENT",
     "EXTRACTION_SQL",
     "GATEWAY_PUBLIC_URL",
+    "HEARTBEAT_URL",
     "LOG_LEVEL",
     "SENTRY_DSN",
     "SENTRY_ENVIRONMENT",
