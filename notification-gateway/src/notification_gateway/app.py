@@ -20,6 +20,7 @@ from notification_gateway.gateway import Clock, Gateway, utc_now
 from notification_gateway.incidents import endpoints as incidents
 from notification_gateway.notify import endpoints as notify
 from notification_gateway.own_signals import OwnSignals
+from notification_gateway.ping import endpoints as ping
 from notification_gateway.settings import Settings
 from notification_gateway.signals import endpoints as signals
 from notification_gateway.silences import endpoints as silences
@@ -64,6 +65,9 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     sessions = Sessions(settings.admin_token)
     app.include_router(dashboard_changes.router(gateway.storage, sessions, gateway.actions, clock))
     app.include_router(dashboard.router(gateway.storage, gateway.page, sessions, clock))
+    app.include_router(
+        ping.router(gateway.channels, gateway.witnesses, settings.admin_token, settings.alert_language, clock)
+    )
     app.include_router(health.router(gateway))
     return app
 

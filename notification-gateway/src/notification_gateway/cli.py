@@ -1,7 +1,7 @@
-"""`alertctl`: the alert policy from a terminal or a CI job.
+"""`alertctl`: the alert policy and the channels from a terminal or a CI job.
 
-Exit codes: 0 the policy is valid, the event goes where it should; 1 it isn't, or doesn't; 2 wrong call, or a file that
-can't be read; 70 a fault of this program; 130 interrupted.
+Exit codes: 0 the policy is valid, the event goes where it should, the message arrived; 1 it isn't, or doesn't; 2 wrong
+call, or a file that can't be read; 3 the gateway doesn't answer; 70 a fault of this program; 130 interrupted.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from contracts.command_line import OK, USAGE, CommandError, complain, printable, run_command, say
 from contracts.signals import Level
+from notification_gateway.ping.client import DEFAULT_URL, ping_channel
 from notification_gateway.policy.evaluation import Decision, decide
 from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.matching import Subject, mismatch
@@ -85,6 +86,16 @@ def _test(given: argparse.Namespace) -> int:
     if given.expect not in (None, decision.priority):
         complain("alertctl", f"expected {given.expect}, got {decision.priority}")
         return FAILED
+    return OK
+
+
+def _ping(given: argparse.Namespace) -> int:
+    result = ping_channel(given.channel, given.url, given.token)
+    detail = f": {printable(result.detail, given.token)}" if result.detail else ""
+    if not result.delivered:
+        complain("alertctl", f"{result.channel}: not delivered{detail}")
+        return FAILED
+    say(f"{result.channel}: delivered in {result.seconds:.1f} s{detail}")
     return OK
 
 
@@ -161,6 +172,11 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--earlier", type=_count, default=0, metavar="N", help="occurrences already in a rate's window")
     test.add_argument("--expect", choices=["P0", "P1", "P2", "none"], help="exit with 1 when it is another priority")
     test.add_argument("--json", action="store_true", help="print the decision as JSON")
+    ping = commands.add_parser("ping", help="send a test message through a channel of the running gateway")
+    ping.set_defaults(run=_ping)
+    ping.add_argument("channel", metavar="CHANNEL", help="weixin, email, or a name of APPRISE_URLS")
+    ping.add_argument("--url", default=os.environ.get("GATEWAY_URL") or DEFAULT_URL, help="GATEWAY_URL")
+    ping.add_argument("--token", default=os.environ.get("ADMIN_TOKEN", ""), help="ADMIN_TOKEN")
     return parser
 
 

@@ -67,10 +67,8 @@ class Gateway:
         self.intake = Intake(self.storage, self._policy_in_use, self.notifier, clock, self.wake)
         self.weixin = channels.weixin(settings, clock)
         self.email = channels.email(settings)
-        self.witnesses = {
-            "weixin": DeliveryWitness("weixin", self.metrics, self.weixin.kind),
-            "email": DeliveryWitness("email", self.metrics, self.email.kind),
-        }
+        self.channels = {"weixin": self.weixin, "email": self.email}
+        self.witnesses = {name: DeliveryWitness(name, self.metrics, each.kind) for name, each in self.channels.items()}
         self.policy_file: PolicyFile | None = None
         self._own_signals = own_signals
         self._loop: asyncio.AbstractEventLoop | None = None

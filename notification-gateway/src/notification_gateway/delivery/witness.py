@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import monitoring
-from notification_gateway.delivery.channel import Delivered, Rejected
+from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
 from notification_gateway.delivery.routing import EMAIL_POINT
 from notification_gateway.metrics import Metrics
 from notification_gateway.outbox.model import Claim
@@ -29,10 +29,7 @@ class DeliveryWitness:
     def delivered(self, claimed: Claim, seconds: float) -> None:
         """The other side has it."""
         self._count_sent(claimed, seconds)
-        self.last_failure = None
-        if self._failing and self._point is not None:
-            self._failing = False
-            monitoring.recovered(self._point)
+        self._recover()
 
     def partly_delivered(self, claimed: Claim, outcome: Delivered, seconds: float) -> None:
         """The other side has it, but not for all recipients."""
@@ -50,6 +47,19 @@ class DeliveryWitness:
             return
         self._failing = True
         self._report(claimed, outcome.reason, outcome.errcode, outcome.http_status)
+
+    def pinged(self, outcome: Outcome) -> None:
+        """A test message was sent: one that arrives ends the failure, one that doesn't is shown and not reported."""
+        if outcome == Delivered():
+            self._recover()
+        else:
+            self.last_failure = outcome.detail if isinstance(outcome, Delivered) else outcome.reason
+
+    def _recover(self) -> None:
+        self.last_failure = None
+        if self._failing and self._point is not None:
+            self._failing = False
+            monitoring.recovered(self._point)
 
     def _count_sent(self, claimed: Claim, seconds: float) -> None:
         self._metrics.deliveries.labels(self._channel, "sent").inc()

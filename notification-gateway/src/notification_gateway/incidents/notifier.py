@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
 
 from sqlalchemy import Connection
 
@@ -50,9 +49,7 @@ class IncidentNotifier:
             elif incident.parent_id is None:
                 self._notify_at_once(connection, incident, channel, now)
 
-    def escalated(
-        self, connection: Connection, incident: Incident, channels: Sequence[Literal["weixin", "email"]], now: datetime
-    ) -> None:
+    def escalated(self, connection: Connection, incident: Incident, channels: Sequence[Channel], now: datetime) -> None:
         """Notify of an incident that nobody has acknowledged."""
         for wanted in dict.fromkeys(route(incident, "immediate", each)[1] for each in channels):
             self._put(connection, incident, "escalated", wanted, self._composer.escalated(incident), now)
@@ -65,7 +62,7 @@ class IncidentNotifier:
         """Notify that an incident is still open: the channels that know of it, or its summaries."""
         for channel in incident.notified:
             notice = self._composer.reminded(incident, now)
-            self._put(connection, incident, "reminded", _known(channel), notice, now, occasion=f"{now:%Y%m%d%H%M}")
+            self._put(connection, incident, "reminded", channel, notice, now, occasion=f"{now:%Y%m%d%H%M}")
         for action in actions:
             alert, channel = route(incident, action.alert, action.channel)
             if not incident.notified and alert != "immediate":
@@ -79,7 +76,7 @@ class IncidentNotifier:
             notice = self._composer.resolved(incident, now)
             occasion = f"{now:%Y%m%d%H%M%S%f}"
             hold = incident.resolved_hold
-            self._put(connection, incident, "resolved", _known(channel), notice, now, hold=hold, occasion=occasion)
+            self._put(connection, incident, "resolved", channel, notice, now, hold=hold, occasion=occasion)
         if incident.resolution == "abandoned":
             self._add_to_summary(connection, incident, "daily_digest", "dashboard", 0, now)
 
@@ -114,7 +111,7 @@ class IncidentNotifier:
             if not outbox.is_waiting(connection, incident.id, channel, ("opened", "repeated")):
                 notice = self._composer.repeated(incident, now)
                 occasion = f"{now:%Y%m%d%H%M%S%f}"
-                self._put(connection, incident, "repeated", _known(channel), notice, now, occasion=occasion)
+                self._put(connection, incident, "repeated", channel, notice, now, occasion=occasion)
         incident.last_notified_at = now
 
     def _add_to_summary(
@@ -153,7 +150,3 @@ class IncidentNotifier:
             suppressed=incident.environment == VERIFY,
         )
         outbox.put(connection, new, now)
-
-
-def _known(channel: str) -> Channel:
-    return "weixin" if channel == "weixin" else "email"

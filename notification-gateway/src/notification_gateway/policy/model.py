@@ -9,10 +9,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from contracts.signals import Level
+from notification_gateway.policy.channel_names import ChannelName, SendingChannelName
 
 Priority = Literal["P0", "P1", "P2", "none"]
 Alert = Literal["immediate", "hourly_summary", "daily_digest"]
-Channel = Literal["weixin", "email", "dashboard"]
+Channel = str
 
 ANY_TAIL = "**"
 _RATE = re.compile(r"\s*>\s*([0-9]{1,9})\s+per\s+(minute|hour|day)\s*")
@@ -64,7 +65,7 @@ class Action(_Part):
     """When somebody hears of it, and by what way."""
 
     alert: Alert
-    channel: Channel
+    channel: ChannelName
 
     @model_validator(mode="after")
     def _reaches_somebody(self) -> Self:
@@ -96,7 +97,7 @@ class Escalation(_Part):
     """An open P0 that nobody has acknowledged after so many minutes is told of once more, by these channels."""
 
     after_minutes: Annotated[int, Field(ge=1, le=24 * 60)]
-    channels: Annotated[tuple[Literal["weixin", "email"], ...], Field(min_length=1)]
+    channels: Annotated[tuple[SendingChannelName, ...], Field(min_length=1)]
 
     @property
     def after(self) -> timedelta:
