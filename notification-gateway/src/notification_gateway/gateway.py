@@ -25,6 +25,7 @@ from notification_gateway.messages.composer import Composer
 from notification_gateway.messages.links import Links
 from notification_gateway.metrics import Metrics
 from notification_gateway.own_signals import OwnSignals
+from notification_gateway.policy.mentions import split_mentions
 from notification_gateway.policy.model import Policy
 from notification_gateway.policy.watching import PolicyFile
 from notification_gateway.retention import remove_old
@@ -63,7 +64,7 @@ class Gateway:
             settings.collector_url, settings.runbook_url, settings.gateway_public_url, settings.admin_token
         )
         self.composer = Composer(zone, settings.alert_language, self.links)
-        self.notifier = IncidentNotifier(self.composer, self._periods.start)
+        self.notifier = IncidentNotifier(self.composer, self._periods.start, split_mentions(settings.weixin_mention))
         self.intake = Intake(self.storage, self._policy_in_use, self.notifier, clock, self.wake)
         self.weixin = channels.weixin(settings, clock)
         self.email = channels.email(settings)

@@ -18,6 +18,7 @@ from contracts.access import (
 )
 from notification_gateway.messages.language import Language
 from notification_gateway.outbound.secrets import secret_parts
+from notification_gateway.policy.mentions import split_mentions
 from notification_gateway.weixin.channel import Form
 from servicekit.database_urls import DatabaseUrl
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
@@ -55,6 +56,10 @@ class Settings(ServiceSettings):
     weixin_agent_id: Annotated[int | None, Field(description="Id of the WeChat Work application")] = None
     weixin_to_user: Annotated[
         SingleLine, Field(description="Who gets the messages: user ids separated by |, or @all")
+    ] = ""
+    weixin_mention: Annotated[
+        SingleLine,
+        Field(description="Whom immediate messages mention: user ids, phone numbers or @all, separated by |"),
     ] = ""
     weixin_message_type: Annotated[
         Form, Field(description="Form of an application's messages; ordinary WeChat shows no markdown")
@@ -123,6 +128,12 @@ class Settings(ServiceSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{value!r} is no time zone; use an IANA name such as Europe/Berlin") from error
+        return value
+
+    @field_validator("weixin_mention")
+    @classmethod
+    def _are_mentions(cls, value: str) -> str:
+        split_mentions(value)
         return value
 
     @field_validator("smtp_url")

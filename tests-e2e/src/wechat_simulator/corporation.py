@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ APP_BYTES = 2048
 ROBOT_BYTES = {"text": 2048, "markdown": 4096, "markdown_v2": 4096}
 DUPLICATE_INTERVAL_SECONDS = 1800
 MAX_DUPLICATE_INTERVAL_SECONDS = 4 * 3600
+# An escaped one (`\\<@…>`) is text.
+_MENTION = re.compile(r"(?<!\\)<@([^<>\s]+)>")
 
 Clock = Callable[[], datetime]
 
@@ -38,6 +41,8 @@ class Message:
     recipients: list[str]
     vanished: list[str] = field(default_factory=list)
     truncated: bool = False
+    # Of a robot: user ids, phone numbers, @all.
+    mentioned: list[str] = field(default_factory=list)
 
 
 class RateLimit:
@@ -142,7 +147,8 @@ class Corporation:
         now = self._clock()
         if not self._robots.allows(key, now):
             raise ApiError(errcodes.TOO_OFTEN)
-        self.messages.append(Message(uuid4().hex, now, "robot", msgtype, content, ["group"]))
+        mentioned = _mentioned(message[msgtype], msgtype)
+        self.messages.append(Message(uuid4().hex, now, "robot", msgtype, content, ["group"], mentioned=mentioned))
         return errcodes.answer()
 
     def _unknown(self, key: str) -> set[str]:
@@ -219,6 +225,14 @@ def _content(message: dict[str, Any], known: Iterable[str]) -> tuple[str, str]:
 
 def _names(value: object) -> list[str]:
     return [name for name in str(value or "").split("|") if name]
+
+
+def _mentioned(part: dict[str, Any], msgtype: str) -> list[str]:
+    """Return whom a robot's message mentions: text by two lists, markdown by `<@userid>`."""
+    if msgtype != "text":
+        return _MENTION.findall(str(part.get("content")))
+    lists = (part.get("mentioned_list"), part.get("mentioned_mobile_list"))
+    return [str(name) for names in lists if isinstance(names, list) for name in names]
 
 
 def _digest(message: dict[str, Any]) -> str:

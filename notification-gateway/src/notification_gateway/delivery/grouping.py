@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Kind, NewNotification
+from notification_gateway.policy.mentions import MAX_MENTIONED
 from notification_gateway.policy.model import Channel
 
 # Fewer are read better one by one, and each has its own links.
@@ -28,8 +29,13 @@ def join_storm(connection: Connection, channel: Channel, now: datetime, group: G
         if len(rows) < (2 if scarce else STORM):
             continue
         ids = [notification_id for notification_id, _ in rows]
-        notice = group(kind, [notice for _, notice in rows])
+        members = [notice for _, notice in rows]
+        notice = group(kind, members).model_copy(update={"mention": _mentioned(members)})
         new = NewNotification(f"storm:{kind}:{channel}:{ids[0]}-{ids[-1]}:{len(ids)}", kind, channel, notice, due=now)
         group_id = outbox.put(connection, new, now)
         if group_id is not None:
             outbox.put_into_group(connection, ids, group_id)
+
+
+def _mentioned(members: Sequence[Notice]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for member in members for name in member.mention))[:MAX_MENTIONED]

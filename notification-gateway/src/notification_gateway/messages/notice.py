@@ -29,6 +29,7 @@ class Notice(BaseModel):
     """Title, labelled lines, then free paragraphs; kept as it is across retries, so that they are the same message.
 
     `lines` are in order of importance: a channel that has to cut cuts at the end. `url` is where a card leads.
+    `mention` names people (user ids, phone numbers, @all) to be called to it where a channel can.
     `not_through` names the channels that must not carry it: those that it says are broken.
     """
 
@@ -41,6 +42,7 @@ class Notice(BaseModel):
     reference: str
     url: str = ""
     language: Language = "both"
+    mention: tuple[str, ...] = ()
     not_through: tuple[str, ...] = ()
 
     @property

@@ -72,6 +72,21 @@ def is_waiting(connection: Connection, incident_id: int, channel: str, kinds: Se
     return connection.execute(waiting.limit(1)).first() is not None
 
 
+def is_held(connection: Connection, incident_id: int, channel: Channel, now: datetime) -> bool:
+    """Say whether the message that an incident began waits for the end of quiet hours."""
+    statement = select(notifications.c.id).where(_held(incident_id, channel, now)).limit(1)
+    return connection.execute(statement).first() is not None
+
+
+def release_held(connection: Connection, incident_id: int, channel: Channel, notice: Notice, now: datetime) -> None:
+    """Have the message that waits for the end of quiet hours sent now, as it reads now."""
+    connection.execute(
+        update(notifications)
+        .where(_held(incident_id, channel, now))
+        .values(next_attempt_at=now, notice=notice.model_dump(mode="json"))
+    )
+
+
 def attempts(connection: Connection, channel: Channel, now: datetime) -> Attempts:
     """Return what was sent through a channel in the last minute."""
     row = connection.execute(
@@ -238,6 +253,17 @@ def _read_notice(notification_id: int, text: str) -> Notice:
         return Notice.model_validate(parse_stored(text))
     except ValidationError as error:
         raise UnreadableNoticeError(notification_id) from error
+
+
+def _held(incident_id: int, channel: Channel, now: datetime) -> ColumnElement[bool]:
+    return and_(
+        notifications.c.incident_id == incident_id,
+        notifications.c.channel == channel,
+        notifications.c.kind == "opened",
+        notifications.c.state == "pending",
+        notifications.c.attempts == 0,
+        notifications.c.next_attempt_at > now,
+    )
 
 
 def _due(now: datetime) -> ColumnElement[bool]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from notification_gateway.policy.matching import Subject, matches
 from notification_gateway.policy.model import PRIORITY_ACTIONS, Action, Condition, Policy, Priority, Rate
+from notification_gateway.policy.quiet_hours import QuietHours
 
 # How many occurrences that match a condition there were within the window of its rate, this signal's included.
 CountOccurrences = Callable[[Condition, Rate], int]
@@ -18,6 +19,7 @@ class Decision:
     rule: str | None
     actions: tuple[Action, ...]
     reason: str
+    quiet_hours: QuietHours | None = None
 
 
 def decide(policy: Policy, subject: Subject, count: CountOccurrences) -> Decision:
@@ -32,6 +34,6 @@ def decide(policy: Policy, subject: Subject, count: CountOccurrences) -> Decisio
                 if counted <= condition.rate.threshold:
                     continue
                 reason += f": {counted} is {condition.rate}"
-            return Decision(rule.priority, rule.name, rule.actions, reason)
+            return Decision(rule.priority, rule.name, rule.actions, reason, rule.quiet_hours)
     priority = policy.default_priority(subject.level)
     return Decision(priority, None, PRIORITY_ACTIONS[priority], f"no rule matches; level {subject.level} is {priority}")

@@ -8,6 +8,7 @@ import monitoring
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
 from notification_gateway.messages.forms import card, cut_bytes, markdown, plain
 from notification_gateway.messages.notice import Notice
+from notification_gateway.policy.mentions import EVERYBODY, sort_mentions
 from notification_gateway.weixin import errcodes
 from notification_gateway.weixin.client import Answer, WeixinClient
 from notification_gateway.weixin.recipients import Unreached, split_users
@@ -50,7 +51,7 @@ class AppChannel:
             if isinstance(token, Rejected):
                 return token
             answer = await self._client.post("message/send", {"access_token": token}, self._message(notice))
-            outcome = self._outcome(answer)
+            outcome = self._outcome(answer, self._recipients(notice))
             if isinstance(outcome, Delivered) or outcome.errcode not in errcodes.BAD_TOKEN or last:
                 break
             self._tokens.invalidate(token)
@@ -60,9 +61,14 @@ class AppChannel:
         """Close the connections."""
         await self._client.close()
 
+    def _recipients(self, notice: Notice) -> list[str]:
+        """Return the members who get the message: those whom it mentions, too. An application can't find a phone."""
+        users = list(dict.fromkeys([*self._users, *sort_mentions(notice.mention).users]))
+        return [EVERYBODY] if EVERYBODY in users else users
+
     def _message(self, notice: Notice) -> Mapping[str, Any]:
         return {
-            "touser": "|".join(self._users),
+            "touser": "|".join(self._recipients(notice)),
             "agentid": self._agent_id,
             **self._content(notice),
             # A try whose answer was lost may have arrived. Each notice has its reference, so no two are alike.
@@ -79,7 +85,7 @@ class AppChannel:
             return {"msgtype": "markdown", "markdown": {"content": cut_bytes(markdown(notice), TEXT_BYTES)}}
         return {"msgtype": "text", "text": {"content": cut_bytes(plain(notice), TEXT_BYTES)}}
 
-    def _outcome(self, answer: Answer | Rejected) -> Outcome:
+    def _outcome(self, answer: Answer | Rejected, users: list[str]) -> Outcome:
         if isinstance(answer, Rejected):
             return answer
         if answer.errcode != errcodes.OK:
@@ -88,7 +94,7 @@ class AppChannel:
         if not unreached:
             return Delivered()
         detail = f"message/send: not delivered to {unreached}"
-        if unreached.covers(self._users):
+        if unreached.covers(users):
             return Rejected(detail, retryable=False, errcode=errcodes.OK, http_status=HTTPStatus.OK)
         monitoring.report(POINT, errcode=errcodes.OK, http_status=HTTPStatus.OK, recipient_kind="user", detail=detail)
         return Delivered(detail, reported=True)
@@ -106,8 +112,7 @@ class RobotChannel:
 
     async def send(self, notice: Notice, key: str) -> Outcome:  # noqa: ARG002 - robots have no duplicate check
         """Send once."""
-        content = cut_bytes(markdown(notice), ROBOT_MARKDOWN_BYTES)
-        message = {"msgtype": "markdown", "markdown": {"content": content}}
+        message = _robot_message(notice)
         answer = await self._client.post("webhook/send", {"key": self._key}, message)
         if isinstance(answer, Rejected):
             return answer
@@ -118,3 +123,16 @@ class RobotChannel:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def _robot_message(notice: Notice) -> Mapping[str, Any]:
+    """Return markdown, which can mention members; only text can mention phone numbers and everybody."""
+    users, phones = sort_mentions(notice.mention)
+    if phones or EVERYBODY in users:
+        content = cut_bytes(plain(notice), TEXT_BYTES)
+        part = {"content": content, "mentioned_list": users, "mentioned_mobile_list": phones}
+        return {"msgtype": "text", "text": part}
+    mentions = "".join(f"<@{user}>" for user in users)
+    suffix = f"\n{mentions}" if mentions else ""
+    content = cut_bytes(markdown(notice), ROBOT_MARKDOWN_BYTES - len(suffix.encode())) + suffix
+    return {"msgtype": "markdown", "markdown": {"content": content}}

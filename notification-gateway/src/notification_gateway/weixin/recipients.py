@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-EVERYBODY = "@all"
 # Of an answer with errcode 0. Users without a licence of the interface (`unlicenseduser`) get nothing either.
 _USER_FIELDS = ("invaliduser", "unlicenseduser")
 _GROUP_FIELDS = ("invalidparty", "invalidtag")
