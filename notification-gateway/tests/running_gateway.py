@@ -21,6 +21,7 @@ from contracts.signals import AlertSignal
 from notification_gateway.gateway import Gateway
 from notification_gateway.health import checks
 from notification_gateway.own_signals import OwnSignals
+from notification_gateway.policy.channel_names import known_channels
 from notification_gateway.policy.watching import PolicyFile
 from notification_gateway.settings import Settings
 from wechat_simulator.settings import Settings as SimulatorSettings
@@ -90,13 +91,14 @@ class SteppedGateway:
     def __init__(self, configured: Settings, watch: Watch) -> None:
         self.watch = watch
         self.gateway = Gateway(configured, OwnSignals(), watch)
-        self.gateway.policy_file = PolicyFile(configured.alert_policy)
+        self.gateway.policy_file = PolicyFile(configured.alert_policy, known_channels(self.gateway.channels))
         self.gateway.storage.migrate()
         # One loop for all rounds: connections live in it.
         self._runner = asyncio.Runner()
 
     def close(self) -> None:
-        self._runner.run(self.gateway.weixin.channel.close())
+        for configured in self.gateway.channels.values():
+            self._runner.run(configured.channel.close())
         self._runner.run(self.gateway.heartbeat.close())
         self._runner.close()
         self.gateway.storage.close()

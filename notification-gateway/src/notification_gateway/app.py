@@ -55,7 +55,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.include_router(actions.router(gateway.actions, gateway.storage, settings.admin_token))
     app.include_router(action_pages.router(gateway.actions, gateway.links, clock))
     app.include_router(silences.router(gateway.storage, settings.admin_token, clock))
-    app.include_router(notify.router(gateway.storage, settings.gateway_token, clock, gateway.wake))
+    app.include_router(notify.router(gateway.storage, settings.gateway_token, clock, gateway.wake, gateway.channels))
     app.include_router(
         alertmanager.router(gateway.intake, settings.gateway_token, settings.environment, clock, gateway.metrics)
     )

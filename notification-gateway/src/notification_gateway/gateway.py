@@ -25,6 +25,7 @@ from notification_gateway.messages.composer import Composer
 from notification_gateway.messages.links import Links
 from notification_gateway.metrics import Metrics
 from notification_gateway.own_signals import OwnSignals
+from notification_gateway.policy.channel_names import known_channels
 from notification_gateway.policy.mentions import split_mentions
 from notification_gateway.policy.model import Policy
 from notification_gateway.policy.watching import PolicyFile
@@ -68,7 +69,7 @@ class Gateway:
         self.intake = Intake(self.storage, self._policy_in_use, self.notifier, clock, self.wake)
         self.weixin = channels.weixin(settings, clock)
         self.email = channels.email(settings)
-        self.channels = {"weixin": self.weixin, "email": self.email}
+        self.channels = {"weixin": self.weixin, "email": self.email, **channels.named(settings)}
         self.witnesses = {name: DeliveryWitness(name, self.metrics, each.kind) for name, each in self.channels.items()}
         self.policy_file: PolicyFile | None = None
         self._own_signals = own_signals
@@ -93,7 +94,7 @@ class Gateway:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Open everything for the length of a block; raises `PolicyError` and `SQLAlchemyError`."""
-        self.policy_file = PolicyFile(self.settings.alert_policy)
+        self.policy_file = PolicyFile(self.settings.alert_policy, known_channels(self.channels))
         await asyncio.to_thread(self.storage.migrate)
         self._loop = asyncio.get_running_loop()
         try:
@@ -105,8 +106,8 @@ class Gateway:
                     self._own_signals.disconnect()
         finally:
             await asyncio.gather(*(each.drain() for each in self.deliveries))
-            await self.weixin.channel.close()
-            await self.email.channel.close()
+            for configured in self.channels.values():
+                await configured.channel.close()
             await self.heartbeat.close()
             self.prometheus.close()
             self.registry.close()
@@ -129,27 +130,20 @@ class Gateway:
 
     def _delivery_loops(self) -> list[DeliveryLoop]:
         lease = timedelta(seconds=self.settings.delivery_lease_seconds)
+        configured = [name for name, each in self.channels.items() if each.configured]
         return [
             DeliveryLoop(
-                "weixin",
-                self.weixin.channel,
+                name,
+                each.channel,
                 self.storage,
                 self.clock,
-                self.witnesses["weixin"],
+                self.witnesses[name],
                 lease=lease,
                 group=self.composer.storm,
-                failover="email" if self.email.configured else None,
+                failover=[other for other in configured if other != name],
                 on_failover=self._wake_deliveries,
-            ),
-            DeliveryLoop(
-                "email",
-                self.email.channel,
-                self.storage,
-                self.clock,
-                self.witnesses["email"],
-                lease=lease,
-                group=self.composer.storm,
-            ),
+            )
+            for name, each in self.channels.items()
         ]
 
     def _background_loops(self) -> BackgroundLoops:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from notification_gateway.channels import ConfiguredChannel
 from notification_gateway.gateway import Gateway
 from notification_gateway.outbox import queries as outbox
+from notification_gateway.policy.channel_names import BUILT_IN_CHANNELS
 from servicekit.health import Check, Health
 from servicekit.routing import ApiRouter
 
@@ -44,11 +45,17 @@ def checks(gateway: Gateway) -> dict[str, Check]:
     return {
         "database": _database(gateway),
         "policy": _policy(gateway),
-        "weixin": _channel(gateway.weixin, gateway.witnesses["weixin"].last_failure),
-        "email": _channel(gateway.email, gateway.witnesses["email"].last_failure),
+        **{
+            _check_name(name): _channel(each, gateway.witnesses[name].last_failure)
+            for name, each in gateway.channels.items()
+        },
         "background": gateway.loops.check(),
         "heartbeat": gateway.heartbeat.check(),
     }
+
+
+def _check_name(channel: str) -> str:
+    return channel if channel in BUILT_IN_CHANNELS else f"channel {channel}"
 
 
 def _database(gateway: Gateway) -> Check:

@@ -16,6 +16,7 @@ from contracts.access import (
     SingleLine,
     Token,
 )
+from notification_gateway.apprise_channels.urls import parse_urls
 from notification_gateway.messages.language import Language
 from notification_gateway.outbound.secrets import secret_parts
 from notification_gateway.policy.mentions import split_mentions
@@ -75,6 +76,14 @@ class Settings(ServiceSettings):
     alert_email_to: Annotated[SingleLine, Field(description="Who gets the emails: addresses separated by commas")] = ""
     alert_email_from: Annotated[SingleLine, Field(description="Sender of the emails")] = "alerts@localhost"
 
+    apprise_urls: Annotated[
+        SecretLine | None,
+        Field(
+            description="More channels by Apprise's URLs (DingTalk, Feishu, Slack, Telegram …): "
+            "ops=slack://… oncall=tgram://…; their names go into the policy"
+        ),
+    ] = None
+
     alert_language: Annotated[Language, Field(description="Language of the messages: Chinese, English or both")] = (
         "both"
     )
@@ -113,8 +122,22 @@ class Settings(ServiceSettings):
 
     def secrets(self) -> list[str]:
         """Return every secret value, and the parts of URLs that hold one."""
-        urls = [self.prometheus_url, *(each.get_secret_value() for each in (self.heartbeat_url,) if each is not None)]
+        urls = [self.prometheus_url, *(url for urls in self.apprise_channels.values() for url in urls)]
+        if self.heartbeat_url is not None:
+            urls.append(self.heartbeat_url.get_secret_value())
         return [*super().secrets(), *(part for url in urls for part in secret_parts(url))]
+
+    @property
+    def apprise_channels(self) -> dict[str, list[str]]:
+        """The URLs of `apprise_urls` by the names of their channels."""
+        return {} if self.apprise_urls is None else parse_urls(self.apprise_urls.get_secret_value())
+
+    @field_validator("apprise_urls")
+    @classmethod
+    def _are_named_urls(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_urls(value.get_secret_value())
+        return value
 
     @property
     def email_recipients(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import Connection
 
@@ -30,12 +31,14 @@ def join_storm(connection: Connection, channel: Channel, now: datetime, group: G
             continue
         ids = [notification_id for notification_id, _ in rows]
         members = [notice for _, notice in rows]
-        notice = group(kind, members).model_copy(update={"mention": _mentioned(members)})
+        notice = group(kind, members).model_copy(
+            update={"mention": _all("mention", members)[:MAX_MENTIONED], "tried": _all("tried", members)}
+        )
         new = NewNotification(f"storm:{kind}:{channel}:{ids[0]}-{ids[-1]}:{len(ids)}", kind, channel, notice, due=now)
         group_id = outbox.put(connection, new, now)
         if group_id is not None:
             outbox.put_into_group(connection, ids, group_id)
 
 
-def _mentioned(members: Sequence[Notice]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for member in members for name in member.mention))[:MAX_MENTIONED]
+def _all(field: Literal["mention", "tried"], members: Sequence[Notice]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for member in members for name in getattr(member, field)))

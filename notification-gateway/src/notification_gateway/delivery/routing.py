@@ -1,5 +1,6 @@
 """Ways around a broken channel: that it is broken is never said through itself."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from notification_gateway.messages.notice import Notice
@@ -7,6 +8,7 @@ from notification_gateway.policy.model import Alert, Channel
 
 WEIXIN_CATEGORY = "weixin"
 EMAIL_POINT = "gateway.email_failed"
+CHANNEL_POINT = "gateway.channel_failed"
 
 
 class Described(Protocol):
@@ -16,12 +18,16 @@ class Described(Protocol):
     def category(self) -> str: ...
     @property
     def monitoring_point(self) -> str: ...
+    @property
+    def fingerprint(self) -> Sequence[str]: ...
 
 
 def broken_channel(incident: Described) -> Channel | None:
     """Return the channel whose failure an incident is, or None."""
     if incident.category == WEIXIN_CATEGORY:
         return "weixin"
+    if incident.monitoring_point == CHANNEL_POINT:
+        return incident.fingerprint[-1]
     return "email" if incident.monitoring_point == EMAIL_POINT else None
 
 

@@ -1,17 +1,13 @@
 """Tells monitoring and metrics what became of notifications."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import monitoring
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
-from notification_gateway.delivery.routing import EMAIL_POINT
+from notification_gateway.delivery.routing import CHANNEL_POINT, EMAIL_POINT
 from notification_gateway.metrics import Metrics
 from notification_gateway.outbox.model import Claim
 from notification_gateway.policy.model import Channel
 
 WEIXIN_POINT = "weixin.send_message_failed"
-POINTS: Mapping[Channel, str] = MappingProxyType({"weixin": WEIXIN_POINT, "email": EMAIL_POINT})
 
 
 class DeliveryWitness:
@@ -21,7 +17,6 @@ class DeliveryWitness:
         self._channel = channel
         self._metrics = metrics
         self._recipient_kind = recipient_kind
-        self._point = POINTS.get(channel)
         # What an earlier process reported ends with the first message that arrives.
         self._failing = True
         self.last_failure: str | None = None
@@ -57,9 +52,16 @@ class DeliveryWitness:
 
     def _recover(self) -> None:
         self.last_failure = None
-        if self._failing and self._point is not None:
-            self._failing = False
-            monitoring.recovered(self._point)
+        if not self._failing:
+            return
+        self._failing = False
+        match self._channel:
+            case "weixin":
+                monitoring.recovered(WEIXIN_POINT)
+            case "email":
+                monitoring.recovered(EMAIL_POINT)
+            case name:
+                monitoring.recovered(CHANNEL_POINT, channel=name)
 
     def _count_sent(self, claimed: Claim, seconds: float) -> None:
         self._metrics.deliveries.labels(self._channel, "sent").inc()
@@ -78,3 +80,5 @@ class DeliveryWitness:
             )
         elif self._channel == "email":
             monitoring.report(EMAIL_POINT, smtp_code=code, detail=detail, notification=claimed.dedupe_key)
+        else:
+            monitoring.report(CHANNEL_POINT, channel=self._channel, detail=detail, notification=claimed.dedupe_key)

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
+
+from sqlalchemy import Connection
 
 from notification_gateway.delivery.channel import Channel, Delivered, Outcome, Rejected
 from notification_gateway.delivery.grouping import Group, join_storm
@@ -54,7 +56,7 @@ class DeliveryLoop:
         *,
         lease: timedelta,
         group: Group | None = None,
-        failover: policy.Channel | None = None,
+        failover: policy.Channel | Sequence[policy.Channel] | None = None,
         on_failover: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
@@ -67,7 +69,7 @@ class DeliveryLoop:
         # Well within the lease, so that nobody sends the same beside us.
         self._send_seconds = min(MAX_SEND_SECONDS, lease.total_seconds() / 2)
         self._group = group
-        self._failover = failover
+        self._failover = [failover] if isinstance(failover, str) else list(failover or ())
         self._on_failover = on_failover
         self._wake = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
@@ -143,7 +145,7 @@ class DeliveryLoop:
 
     async def _deliver(self, claimed: Claim) -> None:
         outcome = await self._send(claimed)
-        step = next_step(claimed, outcome, self._clock(), has_other_channel=self._can_fail_over(claimed))
+        step = next_step(claimed, outcome, self._clock(), has_other_channel=self._next_channel(claimed) is not None)
         await asyncio.to_thread(self._mark, claimed, step)
         if isinstance(outcome, Delivered):
             seconds = (self._clock() - claimed.created_at).total_seconds()
@@ -157,8 +159,10 @@ class DeliveryLoop:
         if isinstance(step, GiveUp) and step.failover and self._on_failover is not None:
             self._on_failover()
 
-    def _can_fail_over(self, claimed: Claim) -> bool:
-        return self._failover is not None and self._failover not in claimed.notice.not_through
+    def _next_channel(self, claimed: Claim) -> policy.Channel | None:
+        """Return the first channel that may carry the message and has not failed to."""
+        closed = {*claimed.notice.not_through, *claimed.notice.tried}
+        return next((each for each in self._failover if each not in closed), None)
 
     async def _send(self, claimed: Claim) -> Outcome:
         try:
@@ -180,19 +184,24 @@ class DeliveryLoop:
                 case TryAgain(at, detail):
                     outbox.mark_waiting(connection, claimed, at, _storable(detail))
                 case GiveUp(detail, failover):
-                    if failover and self._failover is not None:
-                        other = NewNotification(
-                            dedupe_key=f"{claimed.dedupe_key}:{self._failover}",
-                            kind=claimed.kind,
-                            channel=self._failover,
-                            notice=claimed.notice,
-                            due=now,
-                            incident_id=claimed.incident_id,
-                        )
-                        taken_over_by = outbox.put(connection, other, now)
-                        if taken_over_by is not None:
-                            outbox.hand_group_over(connection, claimed, self._failover, taken_over_by)
+                    other = self._next_channel(claimed) if failover else None
+                    if other is not None:
+                        self._hand_over(connection, claimed, other, now)
                     outbox.mark_failed(connection, claimed, _storable(detail))
+
+    def _hand_over(self, connection: Connection, claimed: Claim, other: policy.Channel, now: datetime) -> None:
+        tried = (*claimed.notice.tried, self.name)
+        new = NewNotification(
+            dedupe_key=f"{claimed.dedupe_key}:{other}",
+            kind=claimed.kind,
+            channel=other,
+            notice=claimed.notice.model_copy(update={"tried": tried}),
+            due=now,
+            incident_id=claimed.incident_id,
+        )
+        taken_over_by = outbox.put(connection, new, now)
+        if taken_over_by is not None:
+            outbox.hand_group_over(connection, claimed, other, taken_over_by)
 
 
 def _storable(detail: str) -> str:

@@ -30,7 +30,8 @@ class Notice(BaseModel):
 
     `lines` are in order of importance: a channel that has to cut cuts at the end. `url` is where a card leads.
     `mention` names people (user ids, phone numbers, @all) to be called to it where a channel can.
-    `not_through` names the channels that must not carry it: those that it says are broken.
+    `not_through` names the channels that must not carry it: those that it says are broken. `tried` names those that
+    have failed to.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,6 +45,7 @@ class Notice(BaseModel):
     language: Language = "both"
     mention: tuple[str, ...] = ()
     not_through: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
 
     @property
     def reference_line(self) -> str:

@@ -34,9 +34,10 @@ def fire(shop: Workshop) -> None:
             # Nobody listens on the discard port.
             "SMTP_URL": "smtp://127.0.0.1:9",
             "ALERT_EMAIL_TO": "nobody@example.test",
+            "APPRISE_URLS": "ops=json://127.0.0.1:9/",
         }
         with shop.service("notification_gateway", variables) as gateway:
-            for channel in ("weixin", "email"):
+            for channel in ("weixin", "email", "ops"):
                 gateway.http.post("/notify", json={"title": "verify", "channel": channel}).raise_for_status()
             _until(lambda: _has_sent(weixin), DELIVERY_SECONDS, "the gateway did not try to send")
             alerts = {"version": "4", "receiver": "verify", "alerts": [{"status": "suppressed"}]}
@@ -45,6 +46,7 @@ def fire(shop: Workshop) -> None:
             _drop_table(shop.folder / "gateway.db.gateway", "summary_entries")
             _until(lambda: _is_degraded(gateway, "background"), LOOP_SECONDS, "no loop of the gateway fails")
             _until(lambda: _is_degraded(gateway, "email"), DELIVERY_SECONDS, "no email of the gateway fails")
+            _until(lambda: _is_degraded(gateway, "channel ops"), DELIVERY_SECONDS, "no other channel fails")
 
 
 def _has_sent(weixin: Side) -> bool:
@@ -73,6 +75,7 @@ FAULT = Fault(
     {
         "weixin.get_access_token_failed": Raised("notification-gateway"),
         "weixin.send_message_failed": Raised("notification-gateway"),
+        "gateway.channel_failed": Raised("notification-gateway"),
         "gateway.email_failed": Raised("notification-gateway"),
         "gateway.unreadable_alert": Raised("notification-gateway"),
         "api.background_failed": Raised("notification-gateway"),
