@@ -200,6 +200,18 @@ def test_where_all_fail_it_comes_back_to_none(receiver: Receiver, wechat: Wechat
     assert states(stepped) == [("weixin", "failed"), ("ops", "failed")]
 
 
+def test_what_waits_for_a_channel_that_is_gone_goes_through_another(
+    receiver: Receiver, wechat: Wechat, step_with: Make, tmp_path: Path
+) -> None:
+    before = with_policy(step_with, tmp_path, json_url(receiver))
+    before.fire(signal())
+    after = step_with(**app_of(wechat.url))
+    after.gateway.move_orphans()
+    after.deliver()
+    assert states(after) == [("weixin", "sent")]
+    assert receiver.calls == []
+
+
 def test_its_failure_is_reported_until_a_message_arrives(receiver: Receiver, step_with: Make, tmp_path: Path) -> None:
     stepped = with_policy(step_with, tmp_path, json_url(receiver))
     receiver.answer = (404, {}, b"no")

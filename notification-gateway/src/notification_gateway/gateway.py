@@ -1,6 +1,7 @@
 """The running gateway: its parts, and the tasks that keep it going."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from notification_gateway.incidents.timeline import EVERY_ENVIRONMENT, StackChan
 from notification_gateway.messages.composer import Composer
 from notification_gateway.messages.links import Links
 from notification_gateway.metrics import Metrics
+from notification_gateway.outbox import queries as outbox
 from notification_gateway.own_signals import OwnSignals
 from notification_gateway.policy.channel_names import known_channels
 from notification_gateway.policy.mentions import split_mentions
@@ -37,9 +39,12 @@ from notification_gateway.summaries.closing import Summaries
 from notification_gateway.summaries.periods import Periods
 from servicekit.background import BackgroundLoops
 
+_log = logging.getLogger(__name__)
+
 POLICY_SECONDS = 1.0
 TIME_SECONDS = 5.0
 RETENTION_SECONDS = 3600.0
+ORPHANS_SECONDS = 30.0
 # A database that is back must not wait for long for the messages that waited for it.
 DELIVERY_BACKOFF_SECONDS = 5.0
 
@@ -157,6 +162,7 @@ class Gateway:
         chore("reminders", self.reminders.remind, TIME_SECONDS)
         chore("escalation", self.escalation.escalate, TIME_SECONDS)
         chore("summaries", self.summaries.close_due, TIME_SECONDS)
+        chore("orphaned messages", self.move_orphans, ORPHANS_SECONDS)
         chore("retention", self._remove_old, RETENTION_SECONDS)
         if self.settings.heartbeat_url is not None:
             loops.add("heartbeat", self.heartbeat.beat, interval=heartbeat.SECONDS)
@@ -169,6 +175,15 @@ class Gateway:
             return f"{', '.join(stuck)} hangs"
         check = self.loops.check()
         return "" if check.status == "healthy" else check.detail
+
+    def move_orphans(self) -> None:
+        """Send through another channel what waits for one that was taken out of APPRISE_URLS."""
+        heir = next((name for name, each in self.channels.items() if each.configured), "weixin")
+        with self.storage.writing() as connection:
+            moved = outbox.move_orphans(connection, list(self.channels), heir)
+        if moved:
+            _log.warning("%d messages for channels that are no longer configured go through %s", moved, heir)
+            self.wake()
 
     def _refresh_policy(self) -> None:
         edit = None if self.policy_file is None else self.policy_file.refresh()

@@ -1,6 +1,6 @@
 """The outbox in the database."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
@@ -85,6 +85,16 @@ def release_held(connection: Connection, incident_id: int, channel: Channel, not
         .where(_held(incident_id, channel, now))
         .values(next_attempt_at=now, notice=notice.model_dump(mode="json"))
     )
+
+
+def move_orphans(connection: Connection, known: Collection[Channel], heir: Channel) -> int:
+    """Have another channel send what waits for one that is no longer configured; returns how many."""
+    moved = connection.execute(
+        update(notifications)
+        .where(notifications.c.state.in_(("pending", "sending", "grouped")), notifications.c.channel.not_in(known))
+        .values(channel=heir)
+    )
+    return moved.rowcount
 
 
 def attempts(connection: Connection, channel: Channel, now: datetime) -> Attempts:
