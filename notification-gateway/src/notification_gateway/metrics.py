@@ -1,16 +1,14 @@
 """The gateway's own metrics, in a registry of each application's own."""
 
-from typing import get_args
-
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from monitoring.prometheus import MonitoringCollector
-from notification_gateway.policy.model import Channel
 
 # The field of what can be read and not be stored.
 UNSTORABLE = "unstorable"
 # Other fields are the senders' own.
 _REJECTED = (("signals", UNSTORABLE), ("alertmanager", UNSTORABLE), ("alertmanager", "truncatedAlerts"))
+
 
 class Metrics:
     """Counters and histograms for `/metrics`."""
@@ -40,10 +38,6 @@ class Metrics:
             buckets=(0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300),
             registry=self.registry,
         )
-        for channel in get_args(Channel):
-            self.latency.labels(channel)
-            for outcome in ("sent", "failed"):
-                self.deliveries.labels(channel, outcome)
 
         self.heartbeats = Counter(
             "gateway_heartbeats", "Calls of HEARTBEAT_URL by outcome", ["outcome"], registry=self.registry

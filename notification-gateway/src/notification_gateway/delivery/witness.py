@@ -16,6 +16,10 @@ class DeliveryWitness:
     def __init__(self, channel: Channel, metrics: Metrics, recipient_kind: str) -> None:
         self._channel = channel
         self._metrics = metrics
+        # Prometheus doesn't see the first increase of a series that began with it.
+        metrics.latency.labels(channel)
+        for outcome in ("sent", "failed"):
+            metrics.deliveries.labels(channel, outcome)
         self._recipient_kind = recipient_kind
         # What an earlier process reported ends with the first message that arrives.
         self._failing = True
