@@ -35,6 +35,15 @@ def resolve(host: str, port: int) -> list[str]:
     return addresses
 
 
+def is_address(host: str) -> bool:
+    """Say whether a host is written as an IP address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def check_name(host: str) -> None:
     """Raise `ForbiddenAddressError` for what can be seen without resolving the name."""
     name = host.strip("[]").rstrip(".").lower()

@@ -9,7 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from notification_gateway.outbound.addresses import check_name, resolve
+from notification_gateway.outbound.addresses import check_name, is_address, resolve
 
 # Of one call, from the name's resolution to the last byte.
 TOTAL_SECONDS = 5.0
@@ -80,7 +80,11 @@ class AddressCheckingAsyncTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; raises `httpx.HTTPError`."""
         try:
-            addresses = await asyncio.to_thread(self._resolve, request.url.host, _port(request.url))
+            if is_address(request.url.host):
+                # Nothing to ask a name server, so no thread.
+                addresses = self._resolve(request.url.host, _port(request.url))
+            else:
+                addresses = await asyncio.to_thread(self._resolve, request.url.host, _port(request.url))
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError("the host has no address") from error
         for address in addresses[:-1]:
