@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from running_gateway import SIMULATED, MailServer, SteppedGateway, Watch, Wechat, settings
+from running_gateway import SIMULATED, MailServer, Receiver, SteppedGateway, Watch, Wechat, settings
 from wechat_simulator.server import SimulatorServer
 
 
@@ -68,6 +68,12 @@ def wechat(simulator: SimulatorServer) -> Iterator[Wechat]:
 @pytest.fixture
 def mail() -> Iterator[MailServer]:
     with MailServer() as server:
+        yield server
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
         yield server
 
 

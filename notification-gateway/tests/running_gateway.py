@@ -1,8 +1,11 @@
 """A gateway under test: on a clock that the test moves, against a real simulator and a real mail server."""
 
 import asyncio
+import contextlib
+import http.server
 import socketserver
 import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +19,9 @@ from sqlalchemy import Table, select
 
 from contracts.signals import AlertSignal
 from notification_gateway.gateway import Gateway
+from notification_gateway.health import checks
 from notification_gateway.own_signals import OwnSignals
+from notification_gateway.policy.channel_names import known_channels
 from notification_gateway.policy.watching import PolicyFile
 from notification_gateway.settings import Settings
 from wechat_simulator.settings import Settings as SimulatorSettings
@@ -86,13 +91,15 @@ class SteppedGateway:
     def __init__(self, configured: Settings, watch: Watch) -> None:
         self.watch = watch
         self.gateway = Gateway(configured, OwnSignals(), watch)
-        self.gateway.policy_file = PolicyFile(configured.alert_policy)
+        self.gateway.policy_file = PolicyFile(configured.alert_policy, known_channels(self.gateway.channels))
         self.gateway.storage.migrate()
         # One loop for all rounds: connections live in it.
         self._runner = asyncio.Runner()
 
     def close(self) -> None:
-        self._runner.run(self.gateway.weixin.channel.close())
+        for configured in self.gateway.channels.values():
+            self._runner.run(configured.channel.close())
+        self._runner.run(self.gateway.heartbeat.close())
         self._runner.close()
         self.gateway.storage.close()
 
@@ -115,6 +122,14 @@ class SteppedGateway:
             return [
                 dict(row) for row in connection.execute(select(table).order_by(*table.primary_key.columns)).mappings()
             ]
+
+    def health(self) -> dict[str, Any]:
+        """Return the checks of `/health`."""
+        return {name: check.model_dump() for name, check in checks(self.gateway).items()}
+
+    def beat(self) -> None:
+        """Do what a minute's heartbeat does."""
+        self._runner.run(self.gateway.heartbeat.beat())
 
     def deliver(self) -> int:
         """Deliver what is due; returns how many attempts there were."""
@@ -149,7 +164,15 @@ class Wechat:
         self._http.post("/expire-tokens").raise_for_status()
 
     def unknown(self, *users: str) -> None:
-        self._http.put("/users", json={"unknown": users}).raise_for_status()
+        self.members(unknown=users)
+
+    def members(self, **users: Sequence[str]) -> None:
+        """Say who doesn't exist (`unknown`) and who gets nothing for want of a licence (`unlicensed`)."""
+        self._http.put("/users", json=users).raise_for_status()
+
+    def trust(self, *addresses: str) -> None:
+        """Let only these addresses call."""
+        self._http.put("/trusted-addresses", json={"trusted": addresses}).raise_for_status()
 
     @property
     def contents(self) -> list[str]:
@@ -171,7 +194,10 @@ class Wechat:
 
 
 class MailServer:
-    """A real SMTP server on loopback; `refusals` maps a verb to the answer that it gets instead of acceptance."""
+    """A real SMTP server on loopback; `refusals` maps a verb to the answer that it gets instead of acceptance.
+
+    A verb may be followed by what its line must hold: `RCPT bob@`.
+    """
 
     def __init__(self) -> None:
         self.mails: list[str] = []
@@ -185,8 +211,9 @@ class MailServer:
                 self._say("220 ready")
                 for line in self.rfile:
                     verb = line.split(b" ")[0].strip().upper().decode()
-                    if verb in outer.refusals:
-                        self._say(outer.refusals[verb])
+                    refusal = next((told for name, told in outer.refusals.items() if _fits(name, verb, line)), None)
+                    if refusal is not None:
+                        self._say(refusal)
                     elif verb == "DATA":
                         self._say("354 go on")
                         outer.mails.append(self._data())
@@ -217,6 +244,59 @@ class MailServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class Receiver:
+    """A real HTTP server on loopback that notes its calls; `answer` is its status, headers and body from now on."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, bytes]] = []
+        self.hosts: list[str] = []
+        self.answer: tuple[int, dict[str, str], bytes] = (200, {}, b"{}")
+        # Between the bytes of the body.
+        self.drip_seconds = 0.0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def _respond(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                outer.calls.append((self.command, self.path, body))
+                outer.hosts.append(self.headers["Host"])
+                status, headers, content = outer.answer
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    for byte in content:
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(outer.drip_seconds)
+
+            do_GET = _respond  # noqa: N815 - the base class's name
+            do_POST = _respond  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _fits(name: str, verb: str, line: bytes) -> bool:
+    wanted, _, held = name.partition(" ")
+    return verb == wanted and held.encode() in line
 
 
 def signal(

@@ -33,6 +33,9 @@ class Recorder:
     def delivered(self, claimed: Claim, seconds: float) -> None:
         self.sent.append(claimed.dedupe_key)
 
+    def partly_delivered(self, claimed: Claim, outcome: Delivered, seconds: float) -> None:
+        self.sent.append(f"{claimed.dedupe_key}: {outcome.detail}")
+
     def given_up(self, claimed: Claim, outcome: Rejected) -> None:
         self.lost.append(claimed.dedupe_key)
 

@@ -43,6 +43,12 @@ def test_a_policy_that_cannot_be_read_ends_the_start_with_its_line(tmp_path: Pat
         ("REGISTRY_URL", "http://hush-hush..a"),
         ("PROMETHEUS_URL", "http://me:hush-hush@[::1"),
         ("COLLECTOR_URL", "hush-hush"),
+        ("HEARTBEAT_URL", "hush-hush"),
+        ("HEARTBEAT_URL", "ftp://mail/hush-hush"),
+        ("HEARTBEAT_URL", "http://mail/hush-hush\n"),
+        ("HEARTBEAT_URL", "http://mail/#hush-hush"),
+        ("APPRISE_URLS", "slack://hush-hush"),
+        ("WEIXIN_MENTION", "hush-hush!"),
     ],
 )
 def test_an_unusable_setting_is_named_and_not_printed(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:

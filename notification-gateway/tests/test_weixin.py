@@ -12,6 +12,7 @@ from notification_gateway.delivery.channel import Channel, Delivered, Outcome, R
 from notification_gateway.messages.forms import CUT_NOTE, cut_bytes, markdown, plain
 from notification_gateway.messages.notice import Line, Notice
 from notification_gateway.tables import notifications
+from notification_gateway.weixin.errcodes import rejected
 from running_gateway import MailServer, SteppedGateway, Watch, Wechat, app_of, mail_to, robot_of, settings, signal
 
 NOTICE = Notice(title="【P0】broken", lines=(Line(label="服务 Service", value="api"),), reference="#1")
@@ -91,7 +92,7 @@ def test_the_token_is_fetched_anew_before_it_ends(wechat: Wechat, watch: Watch) 
     assert wechat.calls("gettoken") == [0, 0]
 
 
-@pytest.mark.parametrize("errcode", [40001, 40014, 42001])
+@pytest.mark.parametrize("errcode", [40001, 40014, 41001, 42001, 42007, 42009])
 def test_a_send_with_a_token_that_is_over_is_tried_once_more_with_a_new_one(
     wechat: Wechat, watch: Watch, errcode: int
 ) -> None:
@@ -143,14 +144,17 @@ def test_refused_credentials_are_reported_and_never_tried_again(
         ({"http_status": 404}, True, 0),
         ({"html": True}, True, 0),
         ({"reset": True}, True, 0),
+        ({"errcode": 60020}, True, 300),
         ({"invaliduser": "Alice"}, False, 0),
+        ({"unlicenseduser": "Alice"}, False, 0),
+        ({"invaliduser": "bob", "unlicenseduser": "ALICE|carol"}, False, 0),
     ],
 )
 @pytest.mark.parametrize("kind", ["app", "robot"])
 def test_each_answer_has_its_reaction(
     wechat: Wechat, watch: Watch, fault: dict[str, object], retryable: bool, wait: int, kind: str
 ) -> None:
-    if kind == "robot" and "invaliduser" in fault:
+    if kind == "robot" and "errcode" not in fault and any("user" in name for name in fault):
         fault, retryable = {"errcode": 93000}, False
     operation = "message/send" if kind == "app" else "webhook/send"
     wechat.fault(operation=operation, times=1, **fault)
@@ -248,6 +252,100 @@ def test_some_unknown_users_are_reported_and_the_others_have_the_message(wechat:
     assert [message["recipients"] for message in wechat.messages] == [["alice"]]
     (report,) = captured.of("weixin.send_message_failed")
     assert (report.tags["errcode"], report.tags["http_status"]) == ("0", "200")
+
+
+@pytest.mark.parametrize(
+    ("members", "reached", "named"),
+    [
+        ({"unlicensed": ["bob"]}, [["alice"]], "bob (unlicenseduser)"),
+        ({"unknown": ["bob"]}, [["alice"]], "bob (invaliduser)"),
+        ({"unlicensed": ["alice", "bob"]}, [], "alice, bob (unlicenseduser)"),
+        ({"unlicensed": ["alice"], "unknown": ["bob"]}, [], "bob (invaliduser); alice (unlicenseduser)"),
+    ],
+)
+def test_members_without_a_licence_count_as_not_reached(
+    wechat: Wechat, watch: Watch, members: dict[str, list[str]], reached: list[list[str]], named: str
+) -> None:
+    wechat.members(**members)
+    (outcome,) = send(watch, **(app_of(wechat.url) | {"weixin_to_user": "alice| bob |"}))
+    assert isinstance(outcome, Delivered if reached else Rejected)
+    assert (outcome.detail if isinstance(outcome, Delivered) else outcome.reason).endswith(named)
+    assert [message["recipients"] for message in wechat.messages] == reached
+
+
+@pytest.mark.parametrize("field", ["invalidparty", "invalidtag"])
+def test_groups_that_were_not_reached_are_named_and_the_members_have_the_message(
+    wechat: Wechat, watch: Watch, field: str
+) -> None:
+    wechat.fault(operation="message/send", times=1, **{field: "2|1"})
+    with monitoring.testing.captured() as captured:
+        (outcome,) = send(watch, **app_of(wechat.url))
+    assert outcome == Delivered(f"message/send: not delivered to 1, 2 ({field})", reported=True)
+    assert captured.point_ids == ["weixin.send_message_failed"]
+
+
+def test_what_reached_nobody_without_a_licence_goes_by_email(wechat: Wechat, mail: MailServer, step_with: Make) -> None:
+    stepped = step_with(**app_of(wechat.url), **mail_to(mail.port))
+    wechat.members(unlicensed=["alice"])
+    stepped.fire(signal())
+    stepped.deliver()
+    assert states(stepped) == [("weixin", "failed"), ("email", "sent")]
+    assert len(mail.mails) == 1
+
+
+def test_reaching_everybody_again_ends_the_report_of_those_who_were_not(wechat: Wechat, step_with: Make) -> None:
+    stepped = step_with(**(app_of(wechat.url) | {"weixin_to_user": "alice|bob"}))
+    with monitoring.testing.captured() as captured:
+        for users in (["bob"], []):
+            wechat.members(unlicensed=users)
+            stepped.fire(signal(("airflow", "a", str(users))))
+            stepped.deliver()
+    assert captured.point_ids == ["weixin.send_message_failed"]
+    assert [report.point_id for report in captured.recovered] == ["weixin.send_message_failed"]
+
+
+@pytest.mark.parametrize("operation", ["gettoken", "message/send"])
+def test_an_untrusted_address_is_shown_where_people_look(
+    wechat: Wechat, mail: MailServer, step_with: Make, operation: str
+) -> None:
+    stepped = step_with(**app_of(wechat.url), **mail_to(mail.port))
+    if operation == "gettoken":
+        wechat.trust("192.0.2.1")
+    else:
+        wechat.fault(operation=operation, errcode=60020)
+    stepped.fire(signal())
+    with monitoring.testing.captured() as captured:
+        stepped.deliver()
+    assert states(stepped) == [("weixin", "failed"), ("email", "sent")]
+    (report,) = captured
+    shown = [stepped.rows(notifications)[0]["detail"], str(report.context), stepped.health()["weixin"]["detail"]]
+    assert all("allow 127.0.0.1 as a trusted IP" in each for each in shown)
+
+
+@pytest.mark.parametrize(
+    ("errmsg", "address"),
+    [
+        (
+            "not allow to access from your ip, hint: [178_29], from ip: 203.0.113.9, more info at https://x",
+            "203.0.113.9",
+        ),
+        ("not allow to access from your ip, from ip: 203.0.113.9", "203.0.113.9"),
+        ("access denied from IP：2001:DB8::9.", "2001:db8::9"),
+        ("来自IP ::1", "::1"),
+        ("from ip: 999.0.113.9, from ip: 192.0.2.7", "192.0.2.7"),
+        ("from ip: 203.0.113.9evil", None),
+        ("from ip: <script>", None),
+        ("not allow to access from your ip", None),
+        ("", None),
+        (None, None),
+        (["from ip: 203.0.113.9"], None),
+    ],
+)
+def test_of_their_words_only_an_address_is_taken_over(errmsg: object, address: str | None) -> None:
+    reason = rejected(60020, "message/send", errmsg).reason
+    assert reason.partition(": allow ")[2] == (
+        "" if address is None else f"{address} as a trusted IP of the application"
+    )
 
 
 def test_no_secret_is_in_what_is_reported_or_stored(wechat: Wechat, watch: Watch) -> None:

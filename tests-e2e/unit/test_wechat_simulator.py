@@ -250,3 +250,40 @@ def test_a_reset_forgets_everything(wechat: httpx.Client) -> None:
     assert arrived(wechat) == []
     assert wechat.get("/_control/faults").json() == []
     assert send(wechat, held)["errcode"] == 40014
+
+
+def test_a_member_without_a_licence_gets_nothing_and_the_answer_is_still_errcode_0(wechat: httpx.Client) -> None:
+    wechat.put("/_control/users", json={"unlicensed": ["alice"]}).raise_for_status()
+    answer = send(wechat, token(wechat))
+    assert (answer["errcode"], answer["invaliduser"], answer["unlicenseduser"]) == (0, "", "alice")
+    assert wechat.get("/_control/messages").json()["messages"] == []
+    wechat.put("/_control/users", json={}).raise_for_status()
+    assert "unlicenseduser" not in send(wechat, token(wechat), "again")
+
+
+def test_unknown_departments_and_tags_are_named_and_the_rest_get_the_message(wechat: httpx.Client) -> None:
+    wechat.put("/_control/users", json={"unknown_parties": ["2"], "unknown_tags": ["9"]}).raise_for_status()
+    answer = send(wechat, token(wechat), toparty="1|2", totag="9")
+    assert (answer["errcode"], answer["invalidparty"], answer["invalidtag"]) == (0, "2", "9")
+    assert wechat.get("/_control/messages").json()["messages"][0]["recipients"] == ["alice", "1"]
+    assert send(wechat, token(wechat), touser="", toparty="2", totag="9")["errcode"] == 81013
+
+
+def test_a_caller_that_is_not_trusted_is_refused_with_its_address(wechat: httpx.Client) -> None:
+    access_token = token(wechat)
+    wechat.put("/_control/trusted-addresses", json={"trusted": ["192.0.2.1"]}).raise_for_status()
+    refused = send(wechat, access_token)
+    assert refused["errcode"] == 60020
+    assert ", from ip: 127.0.0.1, more info at https://" in str(refused["errmsg"])
+    wechat.put("/_control/trusted-addresses", json={"trusted": ["127.0.0.1"]}).raise_for_status()
+    assert send(wechat, access_token)["errcode"] == 0
+
+
+@pytest.mark.parametrize(("errcode", "text"), [(41001, "access_token missing"), (42009, "suite_access_token expired")])
+def test_a_refusal_names_the_caller_as_the_real_one_does(wechat: httpx.Client, errcode: int, text: str) -> None:
+    wechat.post("/_control/faults", json={"errcode": errcode, "times": 1}).raise_for_status()
+    answer = send(wechat, "any")
+    assert (answer["errcode"], str(answer["errmsg"]).partition(",")[0]) == (errcode, text)
+    assert f"from ip: 127.0.0.1, more info at https://open.work.weixin.qq.com/devtool/query?e={errcode}" in str(
+        answer["errmsg"]
+    )

@@ -20,6 +20,7 @@ from notification_gateway.gateway import Clock, Gateway, utc_now
 from notification_gateway.incidents import endpoints as incidents
 from notification_gateway.notify import endpoints as notify
 from notification_gateway.own_signals import OwnSignals
+from notification_gateway.ping import endpoints as ping
 from notification_gateway.settings import Settings
 from notification_gateway.signals import endpoints as signals
 from notification_gateway.silences import endpoints as silences
@@ -55,7 +56,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.include_router(actions.router(gateway.actions, gateway.storage, settings.admin_token))
     app.include_router(action_pages.router(gateway.actions, gateway.links, clock))
     app.include_router(silences.router(gateway.storage, settings.admin_token, clock))
-    app.include_router(notify.router(gateway.storage, settings.gateway_token, clock, gateway.wake))
+    app.include_router(notify.router(gateway.storage, settings.gateway_token, clock, gateway.wake, gateway.channels))
     app.include_router(
         alertmanager.router(gateway.intake, settings.gateway_token, settings.environment, clock, gateway.metrics)
     )
@@ -66,6 +67,9 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     sessions = Sessions(settings.admin_token)
     app.include_router(dashboard_changes.router(gateway.storage, sessions, gateway.actions, gateway.summaries, clock))
     app.include_router(dashboard.router(gateway.storage, gateway.page, sessions, clock))
+    app.include_router(
+        ping.router(gateway.channels, gateway.witnesses, settings.admin_token, settings.alert_language, clock)
+    )
     app.include_router(health.router(gateway))
     return app
 

@@ -17,6 +17,10 @@ from notification_gateway.weixin.tokens import TokenCache
 _SIMULATED = (Phrase("模拟器", "Simulator"), Phrase("演示环境，没有人收到", "a demo: nobody got this"))
 
 
+class UnusableChannelError(ValueError):
+    """A channel can't be made of its setting: correct the setting."""
+
+
 @dataclass(frozen=True)
 class ConfiguredChannel:
     """A channel and how to speak of it."""
@@ -95,3 +99,19 @@ def _email(settings: Settings) -> ConfiguredChannel:
     server = SmtpServer.of(settings.smtp_url.get_secret_value())
     channel = EmailChannel(server, settings.alert_email_from, settings.email_recipients)
     return ConfiguredChannel(channel, "address", configured=True)
+
+
+def named(settings: Settings) -> dict[str, ConfiguredChannel]:
+    """Return the channels of APPRISE_URLS by their names; raises `UnusableChannelError`."""
+    if not settings.apprise_channels:
+        return {}
+    # Here, because the library takes time and memory that a gateway without such channels doesn't need.
+    from notification_gateway.apprise_channels.channel import AppriseChannel, UnusableUrlError
+
+    made = {}
+    for name, urls in settings.apprise_channels.items():
+        try:
+            made[name] = ConfiguredChannel(AppriseChannel(urls), "service", configured=True)
+        except UnusableUrlError as error:
+            raise UnusableChannelError(f"APPRISE_URLS: {name}: {error}") from error
+    return made

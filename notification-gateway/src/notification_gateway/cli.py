@@ -1,8 +1,8 @@
-"""`alertctl`: the alert policy and the gateway's summaries from a terminal or a CI job.
+"""`alertctl`: the alert policy, the gateway's summaries and its channels from a terminal or a CI job.
 
-Exit codes: 0 the policy is valid, the event goes where it should, the summary is shown or sent; 1 it isn't, or doesn't;
-2 wrong call, token or address, or a file that can't be read; 3 the gateway can't be reached or failed; 70 a fault of
-this program; 130 interrupted.
+Exit codes: 0 the policy is valid, the event goes where it should, the summary is shown or sent, the message arrived;
+1 it isn't, or doesn't; 2 wrong call, token or address, or a file that can't be read; 3 the gateway can't be reached or
+failed; 70 a fault of this program; 130 interrupted.
 """
 
 import argparse
@@ -17,6 +17,9 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from contracts.command_line import OK, USAGE, CommandError, complain, printable, run_command, say
 from contracts.signals import Level
+from notification_gateway.apprise_channels.urls import parse_urls
+from notification_gateway.ping.client import DEFAULT_URL, ping_channel
+from notification_gateway.policy.channel_names import known_channels
 from notification_gateway.policy.evaluation import Decision, decide
 from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.matching import Subject, mismatch
@@ -65,13 +68,13 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    policy = _policy(given.policy)
+    policy = _policy(given.policy, given.channels)
     say(f"{given.policy}: valid, {len(policy.rules)} rules")
     return OK
 
 
 def _test(given: argparse.Namespace) -> int:
-    policy = _policy(given.policy)
+    policy = _policy(given.policy, given.channels)
     event = _event(given.event)
     subject = Subject(tuple(event.fingerprint), event.level, event.category, event.service)
     counted = given.earlier + event.occurrences
@@ -87,6 +90,16 @@ def _test(given: argparse.Namespace) -> int:
     if given.expect not in (None, decision.priority):
         complain("alertctl", f"expected {given.expect}, got {decision.priority}")
         return FAILED
+    return OK
+
+
+def _ping(given: argparse.Namespace) -> int:
+    result = ping_channel(given.channel, given.url, given.token)
+    detail = f": {printable(result.detail, given.token)}" if result.detail else ""
+    if not result.delivered:
+        complain("alertctl", f"{result.channel}: not delivered{detail}")
+        return FAILED
+    say(f"{result.channel}: delivered in {result.seconds:.1f} s{detail}")
     return OK
 
 
@@ -112,12 +125,23 @@ def _verdict(condition: Condition, subject: Subject, counted: int) -> str:
     return "yes"
 
 
-def _policy(path: Path) -> Policy:
+def _policy(path: Path, channels: str) -> Policy:
     try:
         content = read_policy(path)
     except PolicyError as error:
         raise CommandError(USAGE, str(error)) from error
-    return parse_policy(content, str(path))
+    return parse_policy(content, str(path), _known_channels(channels))
+
+
+def _known_channels(given: str) -> tuple[str, ...]:
+    """Return the channels that a policy may name: those given, or else those of APPRISE_URLS."""
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if not names and (urls := os.environ.get("APPRISE_URLS")):
+        try:
+            names = list(parse_urls(urls))
+        except ValueError as error:
+            raise CommandError(USAGE, f"APPRISE_URLS: {error}") from error
+    return known_channels(names)
 
 
 def _event(path: Path) -> SampleEvent:
@@ -147,6 +171,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _add_channels(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--channels", default="", metavar="NAMES", help="channels beside weixin and email, by commas (APPRISE_URLS)"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="alertctl", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -155,15 +185,22 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="say whether a policy file is valid; what is wrong, with its line")
     check.set_defaults(run=_check)
     check.add_argument("policy", type=Path, metavar="FILE")
+    _add_channels(check)
     test = commands.add_parser("test", help="say which rule takes an event, and why")
     test.set_defaults(run=_test)
     test.add_argument("event", type=Path, metavar="EVENT.json", help="an alert signal, or an event of the collector")
     shipped = Path(os.environ.get("ALERT_POLICY", "deploy/alerts.yaml"))
     test.add_argument("--policy", type=Path, default=shipped, metavar="FILE", help="ALERT_POLICY")
+    _add_channels(test)
     test.add_argument("--earlier", type=_count, default=0, metavar="N", help="occurrences already in a rate's window")
     test.add_argument("--expect", choices=["P0", "P1", "P2", "none"], help="exit with 1 when it is another priority")
     test.add_argument("--json", action="store_true", help="print the decision as JSON")
     summary.add_to(commands)
+    ping = commands.add_parser("ping", help="send a test message through a channel of the running gateway")
+    ping.set_defaults(run=_ping)
+    ping.add_argument("channel", metavar="CHANNEL", help="weixin, email, or a name of APPRISE_URLS")
+    ping.add_argument("--url", default=os.environ.get("GATEWAY_URL") or DEFAULT_URL, help="GATEWAY_URL")
+    ping.add_argument("--token", default=os.environ.get("ADMIN_TOKEN", ""), help="ADMIN_TOKEN")
     return parser
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from notification_gateway.channels import ConfiguredChannel
 from notification_gateway.gateway import Gateway
 from notification_gateway.outbox import queries as outbox
+from notification_gateway.policy.channel_names import BUILT_IN_CHANNELS
 from servicekit.health import Check, Health
 from servicekit.routing import ApiRouter
 
@@ -25,14 +26,7 @@ def router(gateway: Gateway) -> ApiRouter:
     @routes.get("/health")
     def health() -> Health:
         """Say how the process and each of its dependencies are; 200 as long as the process lives."""
-        checks = {
-            "database": _database(gateway),
-            "policy": _policy(gateway),
-            "weixin": _channel(gateway.weixin, gateway.witnesses["weixin"].last_failure),
-            "email": _channel(gateway.email, gateway.witnesses["email"].last_failure),
-            "background": gateway.loops.check(),
-        }
-        return Health.of(SERVICE, version("recsys-notification-gateway"), checks)
+        return Health.of(SERVICE, version("recsys-notification-gateway"), checks(gateway))
 
     @routes.get(
         "/metrics",
@@ -44,6 +38,24 @@ def router(gateway: Gateway) -> ApiRouter:
         return Response(generate_latest(gateway.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return routes
+
+
+def checks(gateway: Gateway) -> dict[str, Check]:
+    """Return how each dependency is."""
+    return {
+        "database": _database(gateway),
+        "policy": _policy(gateway),
+        **{
+            _check_name(name): _channel(each, gateway.witnesses[name].last_failure)
+            for name, each in gateway.channels.items()
+        },
+        "background": gateway.loops.check(),
+        "heartbeat": gateway.heartbeat.check(),
+    }
+
+
+def _check_name(channel: str) -> str:
+    return channel if channel in BUILT_IN_CHANNELS else f"channel {channel}"
 
 
 def _database(gateway: Gateway) -> Check:

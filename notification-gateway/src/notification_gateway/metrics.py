@@ -1,11 +1,8 @@
 """The gateway's own metrics, in a registry of each application's own."""
 
-from typing import get_args
-
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from monitoring.prometheus import MonitoringCollector
-from notification_gateway.policy.model import Channel
 
 # The field of what can be read and not be stored.
 UNSTORABLE = "unstorable"
@@ -41,7 +38,10 @@ class Metrics:
             buckets=(0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300),
             registry=self.registry,
         )
-        for channel in get_args(Channel):
-            self.latency.labels(channel)
-            for outcome in ("sent", "failed"):
-                self.deliveries.labels(channel, outcome)
+
+        self.heartbeats = Counter(
+            "gateway_heartbeats", "Calls of HEARTBEAT_URL by outcome", ["outcome"], registry=self.registry
+        )
+        for outcome in ("sent", "failed", "withheld"):
+            # Prometheus doesn't see the first increase of a series that began with it.
+            self.heartbeats.labels(outcome)

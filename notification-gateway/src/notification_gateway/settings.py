@@ -13,11 +13,15 @@ from contracts.access import (
     HttpUrlOrEmpty,
     HttpUrlWithUserOrEmpty,
     SecretLine,
+    SecretUrl,
     SingleLine,
     Token,
 )
 from contracts.query_values import Flag
+from notification_gateway.apprise_channels.urls import parse_urls
 from notification_gateway.messages.language import Language
+from notification_gateway.outbound.secrets import secret_parts
+from notification_gateway.policy.mentions import split_mentions
 from notification_gateway.weixin.channel import Form
 from servicekit.database_urls import DatabaseUrl
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
@@ -65,6 +69,10 @@ class Settings(ServiceSettings):
     weixin_to_user: Annotated[
         SingleLine, Field(description="Who gets the messages: user ids separated by |, or @all")
     ] = ""
+    weixin_mention: Annotated[
+        SingleLine,
+        Field(description="Whom immediate messages mention: user ids, phone numbers or @all, separated by |"),
+    ] = ""
     weixin_message_type: Annotated[
         Form, Field(description="Form of an application's messages; ordinary WeChat shows no markdown")
     ] = "text"
@@ -86,6 +94,14 @@ class Settings(ServiceSettings):
     ] = False
     alert_email_to: Annotated[SingleLine, Field(description="Who gets the emails: addresses separated by commas")] = ""
     alert_email_from: Annotated[SingleLine, Field(description="Sender of the emails")] = "alerts@localhost"
+
+    apprise_urls: Annotated[
+        SecretLine | None,
+        Field(
+            description="More channels by Apprise's URLs (DingTalk, Feishu, Slack, Telegram …): "
+            "ops=slack://… oncall=tgram://…; their names go into the policy"
+        ),
+    ] = None
 
     alert_language: Annotated[Language, Field(description="Language of the messages: Chinese, English or both")] = (
         "both"
@@ -125,7 +141,33 @@ class Settings(ServiceSettings):
         float,
         Field(gt=0, description="After so long, a message whose sender died is sent again; twice a send's timeout"),
     ] = 20
+    heartbeat_url: Annotated[
+        SecretUrl | None,
+        Field(
+            description="Called each minute while alerts get through (a dead man's switch such as Healthchecks); "
+            "empty: not called"
+        ),
+    ] = None
     retention_days: Annotated[int, Field(ge=1, description="How long signals and closed incidents are kept")] = 30
+
+    def secrets(self) -> list[str]:
+        """Return every secret value, and the parts of URLs that hold one."""
+        urls = [self.prometheus_url, *(url for urls in self.apprise_channels.values() for url in urls)]
+        if self.heartbeat_url is not None:
+            urls.append(self.heartbeat_url.get_secret_value())
+        return [*super().secrets(), *(part for url in urls for part in secret_parts(url))]
+
+    @property
+    def apprise_channels(self) -> dict[str, list[str]]:
+        """The URLs of `apprise_urls` by the names of their channels."""
+        return {} if self.apprise_urls is None else parse_urls(self.apprise_urls.get_secret_value())
+
+    @field_validator("apprise_urls")
+    @classmethod
+    def _are_named_urls(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_urls(value.get_secret_value())
+        return value
 
     @property
     def email_recipients(self) -> list[str]:
@@ -139,6 +181,12 @@ class Settings(ServiceSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{value!r} is no time zone; use an IANA name such as Europe/Berlin") from error
+        return value
+
+    @field_validator("weixin_mention")
+    @classmethod
+    def _are_mentions(cls, value: str) -> str:
+        split_mentions(value)
         return value
 
     @field_validator("smtp_url")

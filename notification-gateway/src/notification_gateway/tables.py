@@ -221,3 +221,10 @@ silences = Table(
     Column("ends_at", UtcDateTime, nullable=False),
     Index("ix_silences_ends_at", "ends_at"),
 )
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("written_at", UtcDateTime, nullable=False),
+)

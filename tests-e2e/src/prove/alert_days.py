@@ -23,6 +23,7 @@ from notification_gateway.policy.watching import PolicyFile
 from notification_gateway.settings import Settings
 from notification_gateway.tables import digests, incidents, notifications
 from prove.alert_faults import DAY, MINUTE, Event, Fault, Script
+from prove.silent_observer import SilentObserver
 
 DAYS, PARTS = 200, 2
 START = datetime(2026, 1, 5, 1, 0, tzinfo=UTC)
@@ -73,14 +74,6 @@ class _Channel:
         """Nothing is open."""
 
 
-class _NoObserver:
-    def delivered(self, claimed: object, seconds: float) -> None:
-        """Nobody listens."""
-
-    def given_up(self, claimed: object, outcome: object) -> None:
-        """Nobody listens."""
-
-
 class _Days:
     """The gateway on a simulated clock."""
 
@@ -98,7 +91,7 @@ class _Days:
                 _Channel(),
                 self._gateway.storage,
                 lambda: self.now,
-                _NoObserver(),
+                SilentObserver(),
                 lease=MINUTE,
                 group=self._gateway.composer.storm,
             )

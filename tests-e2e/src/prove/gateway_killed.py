@@ -31,6 +31,7 @@ from notification_gateway.own_signals import OwnSignals
 from notification_gateway.policy.watching import PolicyFile
 from notification_gateway.settings import Settings
 from notification_gateway.tables import incidents, notifications
+from prove.silent_observer import SilentObserver
 
 KILLS = 100
 LEASE = timedelta(seconds=20)
@@ -93,14 +94,6 @@ class _Receiver:
 
     async def close(self) -> None:
         """Nothing is open."""
-
-
-class _NoObserver:
-    def delivered(self, claimed: object, seconds: float) -> None:
-        """Nobody listens."""
-
-    def given_up(self, claimed: object, outcome: object) -> None:
-        """Nobody listens."""
 
 
 class _Script:
@@ -180,7 +173,9 @@ class _Script:
         async def all_channels() -> None:
             for name in ("weixin", "email"):
                 receiver = _Receiver(self._given.received, self.countdown)
-                loop = DeliveryLoop(name, receiver, self._gateway.storage, lambda: self.now, _NoObserver(), lease=LEASE)
+                loop = DeliveryLoop(
+                    name, receiver, self._gateway.storage, lambda: self.now, SilentObserver(), lease=LEASE
+                )
                 while await loop.deliver_due():
                     pass
 

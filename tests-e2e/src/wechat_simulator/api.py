@@ -19,11 +19,15 @@ _PAGE = "<html><head><title>Sign in</title></head><body>Please sign in to this n
 # Resets the connection from this client address; None where the server offers no way to.
 Reset = Callable[[tuple[str, int]], None]
 
+# The addresses that may call; None: any.
+Trusted = Callable[[], set[str] | None]
+
 
 class ApiCalls:
     """Runs an operation, or what a fault puts in its place."""
 
-    def __init__(self, faults: Faults, journal: Journal, reset: Reset) -> None:
+    def __init__(self, faults: Faults, journal: Journal, reset: Reset, trusted: Trusted) -> None:
+        self._trusted = trusted
         self._faults = faults
         self._journal = journal
         self._reset = reset
@@ -33,25 +37,30 @@ class ApiCalls:
         fault = self._faults.take(operation)
         if fault is not None and not fault.taken:
             response = await self._misbehave(request, fault)
-            self._note(operation, fault.errcode if fault.invaliduser is None else errcodes.OK)
+            self._note(operation, errcodes.OK if fault.unreached else fault.errcode)
             return response
         try:
+            self._check_address(request)
             body = run()
         except ApiError as error:
-            body = errcodes.answer(error.errcode, error.detail)
+            body = errcodes.answer(error.errcode, error.detail, _address(request))
         self._note(operation, body["errcode"])
         return JSONResponse(body) if fault is None else await self._misbehave(request, fault)
+
+    def _check_address(self, request: Request) -> None:
+        trusted = self._trusted()
+        if trusted is not None and _address(request) not in trusted:
+            raise ApiError(errcodes.UNTRUSTED_ADDRESS)
 
     def _note(self, operation: Operation, errcode: int | None) -> None:
         self._journal.calls.append(Call(operation, datetime.now(UTC), errcode))
 
     async def _misbehave(self, request: Request, fault: Fault) -> Response:
         if fault.errcode is not None:
-            return JSONResponse(errcodes.answer(fault.errcode))
-        if fault.invaliduser is not None:
-            return JSONResponse(
-                errcodes.answer(invaliduser=fault.invaliduser, invalidparty="", invalidtag="", msgid="m0")
-            )
+            return JSONResponse(errcodes.answer(fault.errcode, address=_address(request)))
+        if fault.unreached:
+            named: dict[str, Any] = dict.fromkeys(("invaliduser", "invalidparty", "invalidtag"), "") | fault.unreached
+            return JSONResponse(errcodes.answer(**named, msgid="m0"))
         if fault.http_status is not None:
             return Response("the simulator was told to fail", fault.http_status, media_type="text/plain")
         if fault.html:
@@ -62,6 +71,10 @@ class ApiCalls:
             return Response(status_code=204)
         await asyncio.sleep(fault.hang_seconds or 0)
         return Response("too late", 504, media_type="text/plain")
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
 
 
 def router(corporation: Corporation, calls: ApiCalls) -> APIRouter:

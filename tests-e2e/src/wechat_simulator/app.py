@@ -41,7 +41,9 @@ def create_app(
         lifespan=lifespan,
     )
     faults, journal = Faults(), control.Journal()
-    app.include_router(api.router(corporation, api.ApiCalls(faults, journal, reset)))
+    app.include_router(
+        api.router(corporation, api.ApiCalls(faults, journal, reset, lambda: corporation.trusted_addresses))
+    )
     app.include_router(control.router(corporation, faults, journal, mailbox))
 
     @app.get("/", include_in_schema=False)

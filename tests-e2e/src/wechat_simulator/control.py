@@ -29,9 +29,18 @@ class Arrivals(BaseModel):
 
 
 class Users(BaseModel):
-    """Members that don't exist; everyone else does."""
+    """Members that don't exist, and those without a licence, who get nothing; everyone else is there."""
 
     unknown: Annotated[list[str], Field(max_length=1000)] = []
+    unlicensed: Annotated[list[str], Field(max_length=1000)] = []
+    unknown_parties: Annotated[list[str], Field(max_length=1000, description="Departments that don't exist")] = []
+    unknown_tags: Annotated[list[str], Field(max_length=1000, description="Tags that don't exist")] = []
+
+
+class TrustedAddresses(BaseModel):
+    """The application's trusted IPs; null: every caller is trusted."""
+
+    trusted: Annotated[list[str] | None, Field(max_length=1000)] = None
 
 
 @dataclass
@@ -66,11 +75,6 @@ def router(corporation: Corporation, faults: Faults, journal: Journal, mailbox: 
         """List what arrived."""
         return Arrivals(messages=corporation.messages, suppressed=corporation.suppressed)
 
-    @routes.get("/mails")
-    def get_mails() -> list[Mail]:
-        """List the mails that arrived, oldest first."""
-        return list(mailbox.mails)
-
     @routes.get("/calls")
     def get_calls() -> list[Call]:
         """List the calls of the API and their outcome."""
@@ -78,9 +82,17 @@ def router(corporation: Corporation, faults: Faults, journal: Journal, mailbox: 
 
     @routes.put("/users")
     def set_users(users: Users) -> Users:
-        """Say which members don't exist."""
+        """Say which members don't exist or have no licence."""
         corporation.unknown_users = set(users.unknown)
+        corporation.unlicensed_users = set(users.unlicensed)
+        corporation.unknown_groups = {"toparty": set(users.unknown_parties), "totag": set(users.unknown_tags)}
         return users
+
+    @routes.put("/trusted-addresses")
+    def set_trusted_addresses(addresses: TrustedAddresses) -> TrustedAddresses:
+        """Say which addresses may call; others get 60020."""
+        corporation.trusted_addresses = None if addresses.trusted is None else set(addresses.trusted)
+        return addresses
 
     @routes.post("/expire-tokens", status_code=204)
     def expire_tokens() -> None:
@@ -95,4 +107,12 @@ def router(corporation: Corporation, faults: Faults, journal: Journal, mailbox: 
         faults.waiting.clear()
         journal.calls.clear()
 
+    _add_mails(routes, mailbox)
     return routes
+
+
+def _add_mails(routes: APIRouter, mailbox: Mailbox) -> None:
+    @routes.get("/mails")
+    def get_mails() -> list[Mail]:
+        """List the mails that arrived, oldest first."""
+        return list(mailbox.mails)

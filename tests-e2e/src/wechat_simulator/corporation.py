@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_urlsafe
@@ -22,6 +23,8 @@ APP_BYTES = 2048
 ROBOT_BYTES = {"text": 2048, "markdown": 4096, "markdown_v2": 4096}
 DUPLICATE_INTERVAL_SECONDS = 1800
 MAX_DUPLICATE_INTERVAL_SECONDS = 4 * 3600
+# An escaped one (`\\<@…>`) is text.
+_MENTION = re.compile(r"(?<!\\)<@([^<>\s]+)>")
 
 Clock = Callable[[], datetime]
 
@@ -38,6 +41,8 @@ class Message:
     recipients: list[str]
     vanished: list[str] = field(default_factory=list)
     truncated: bool = False
+    # Of a robot: user ids, phone numbers, @all.
+    mentioned: list[str] = field(default_factory=list)
 
 
 class RateLimit:
@@ -71,6 +76,9 @@ class Corporation:
         self.messages: list[Message] = []
         self.suppressed: int = 0
         self.unknown_users: set[str] = set()
+        self.unlicensed_users: set[str] = set()
+        self.unknown_groups: dict[str, set[str]] = {"toparty": set(), "totag": set()}
+        self.trusted_addresses: set[str] | None = None
         self._token: str | None = None
         self._expires = datetime.min.replace(tzinfo=UTC)
         self._expired: set[str] = set()
@@ -107,17 +115,26 @@ class Corporation:
         message = _parse(body)
         if str(message.get("agentid")) != str(self._settings.weixin_agent_id):
             raise ApiError(errcodes.BAD_AGENT)
-        named = [user for user in str(message.get("touser") or "").split("|") if user]
-        groups = [group for key in ("toparty", "totag") for group in str(message.get(key) or "").split("|") if group]
-        if not named and not groups:
+        named = {key: _names(message.get(key)) for key in ("touser", "toparty", "totag")}
+        if not any(named.values()):
             raise ApiError(errcodes.NO_RECIPIENT)
         msgtype, content = _content(message, {"text", "markdown", "textcard"})
-        invalid = [user for user in named if user in self.unknown_users]
-        recipients = [*(user for user in named if user not in self.unknown_users), *groups]
-        if not recipients:
+        invalid = {key: [name for name in names if name in self._unknown(key)] for key, names in named.items()}
+        known = [name for key, names in named.items() for name in names if name not in invalid[key]]
+        if not known:
             raise ApiError(errcodes.NO_VALID_RECIPIENT)
+        unlicensed = [user for user in named["touser"] if user in self.unlicensed_users - self.unknown_users]
+        recipients = [name for name in known if name not in unlicensed]
         msgid = self._earlier(message) or self._deliver_to_members(message, msgtype, content, recipients)
-        return errcodes.answer(invaliduser="|".join(invalid), invalidparty="", invalidtag="", msgid=msgid)
+        # The last one is there only where it names somebody.
+        more: dict[str, Any] = {"unlicenseduser": "|".join(unlicensed)} if unlicensed else {}
+        return errcodes.answer(
+            invaliduser="|".join(invalid["touser"]),
+            invalidparty="|".join(invalid["toparty"]),
+            invalidtag="|".join(invalid["totag"]),
+            msgid=msgid,
+            **more,
+        )
 
     def send_robot_message(self, key: str, body: bytes) -> dict[str, Any]:
         """Answer webhook/send."""
@@ -130,8 +147,12 @@ class Corporation:
         now = self._clock()
         if not self._robots.allows(key, now):
             raise ApiError(errcodes.TOO_OFTEN)
-        self.messages.append(Message(uuid4().hex, now, "robot", msgtype, content, ["group"]))
+        mentioned = _mentioned(message[msgtype], msgtype)
+        self.messages.append(Message(uuid4().hex, now, "robot", msgtype, content, ["group"], mentioned=mentioned))
         return errcodes.answer()
+
+    def _unknown(self, key: str) -> set[str]:
+        return self.unknown_users if key == "touser" else self.unknown_groups[key]
 
     def _check_token(self, token: str) -> None:
         if not token:
@@ -155,12 +176,15 @@ class Corporation:
         return sent[1]
 
     def _deliver_to_members(
-        self, message: dict[str, Any], msgtype: str, content: str, recipients: Iterable[str]
+        self, message: dict[str, Any], msgtype: str, content: str, recipients: Sequence[str]
     ) -> str:
         now = self._clock()
         vanished = [name for name in recipients if not self._members.allows(name, now)]
         cut = content.encode()[:APP_BYTES].decode(errors="ignore")
         msgid = f"m{uuid4().hex}"
+        self._sent[_digest(message)] = (now, msgid)
+        if not recipients:
+            return msgid
         self.messages.append(
             Message(
                 msgid,
@@ -173,7 +197,6 @@ class Corporation:
                 truncated=cut != content,
             )
         )
-        self._sent[_digest(message)] = (now, msgid)
         return msgid
 
 
@@ -198,6 +221,18 @@ def _content(message: dict[str, Any], known: Iterable[str]) -> tuple[str, str]:
     if not isinstance(content, str) or not content:
         raise ApiError(errcodes.EMPTY_CONTENT)
     return msgtype, f"{part['title']}\n{content}" if msgtype == "textcard" and part.get("title") else content
+
+
+def _names(value: object) -> list[str]:
+    return [name for name in str(value or "").split("|") if name]
+
+
+def _mentioned(part: dict[str, Any], msgtype: str) -> list[str]:
+    """Return whom a robot's message mentions: text by two lists, markdown by `<@userid>`."""
+    if msgtype != "text":
+        return _MENTION.findall(str(part.get("content")))
+    lists = (part.get("mentioned_list"), part.get("mentioned_mobile_list"))
+    return [str(name) for names in lists if isinstance(names, list) for name in names]
 
 
 def _digest(message: dict[str, Any]) -> str:

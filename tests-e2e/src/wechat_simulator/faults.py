@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Operation = Literal["gettoken", "message/send", "webhook/send"]
 
+UNREACHED = ("invaliduser", "invalidparty", "invalidtag", "unlicenseduser")
+
 
 class Fault(BaseModel):
     """What happens to calls: exactly one of the kinds below, for the next `times` calls or until cleared."""
@@ -18,6 +20,9 @@ class Fault(BaseModel):
 
     errcode: Annotated[int | None, Field(description="Answer HTTP 200 with this error code")] = None
     invaliduser: Annotated[str | None, Field(description="Answer errcode 0 and name these users invalid")] = None
+    unlicenseduser: Annotated[str | None, Field(description="Answer errcode 0 and name these users unlicensed")] = None
+    invalidparty: Annotated[str | None, Field(description="Answer errcode 0 and name these departments invalid")] = None
+    invalidtag: Annotated[str | None, Field(description="Answer errcode 0 and name these tags invalid")] = None
     http_status: Annotated[int | None, Field(ge=400, le=599, description="Answer this HTTP status")] = None
     hang_seconds: Annotated[float | None, Field(gt=0, le=600, description="Answer nothing for so long")] = None
     reset: Annotated[bool, Field(description="Reset the connection")] = False
@@ -27,15 +32,23 @@ class Fault(BaseModel):
     def _is_one_kind(self) -> Self:
         kinds = [
             self.errcode,
-            self.invaliduser,
+            self.unreached or None,
             self.http_status,
             self.hang_seconds,
             self.reset or None,
             self.html or None,
         ]
         if sum(kind is not None for kind in kinds) != 1:
-            raise ValueError("give exactly one of errcode, invaliduser, http_status, hang_seconds, reset, html")
+            raise ValueError(
+                "give exactly one of errcode, invaliduser (and its like), http_status, hang_seconds, reset, html"
+            )
         return self
+
+    @property
+    def unreached(self) -> dict[str, str]:
+        """The fields of an answer with errcode 0 that name whom it did not reach."""
+        named = {name: getattr(self, name) for name in UNREACHED}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 class Faults:

@@ -21,14 +21,17 @@ from provisioning.variables import derived
 
 # What a user may set to point a part of the stack at something else.
 _OVERRIDABLE = (
+    "ALERT_EMAIL_FROM",
     "ALERT_EMAIL_TO",
     "ALERT_LANGUAGE",
     "ALERT_POLICY",
+    "APPRISE_URLS",
     "ARTIFACT_URL",
     "BUSINESS_DATABASE_URL",
     "ENVIRONMENT",
     "EXTRACTION_SQL",
     "GATEWAY_PUBLIC_URL",
+    "HEARTBEAT_URL",
     "LOG_LEVEL",
     "SENTRY_DSN",
     "SENTRY_ENVIRONMENT",
@@ -44,6 +47,7 @@ _OVERRIDABLE = (
     "WEIXIN_CORP_SECRET",
     "WEIXIN_AGENT_ID",
     "WEIXIN_TO_USER",
+    "WEIXIN_MENTION",
     "WEIXIN_MESSAGE_TYPE",
     "WEIXIN_ROBOT_KEY",
 )

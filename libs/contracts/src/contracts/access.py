@@ -96,9 +96,19 @@ def _check_url_with_user_or_empty(value: str) -> str:
     return check_http_url(value, with_user=True) if value else value
 
 
+def _check_whole_url(value: str) -> str:
+    _check_visible(value, "a URL", MAX_URL_LENGTH)
+    if "#" in value:
+        raise ValueError("a URL that is called has no #")
+    check_http_url(value.partition("?")[0], with_user=True)
+    return value
+
+
 # What fields of Settings classes are made of.
 Token = Annotated[SecretStr, AfterValidator(_of_secret(check_token))]
 SecretLine = Annotated[SecretStr, AfterValidator(_of_secret(check_single_line))]
+# An address that is called as it is; its path or query often is the token.
+SecretUrl = Annotated[SecretStr, AfterValidator(_of_secret(_check_whole_url))]
 SingleLine = Annotated[str, AfterValidator(check_single_line)]
 Host = Annotated[str, AfterValidator(lambda value: value if ":" in value else check_host(value))]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://"), AfterValidator(check_http_url)]

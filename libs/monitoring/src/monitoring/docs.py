@@ -16,7 +16,7 @@ TITLES = {
     "fallback": "Fallback chain",
     "pipeline": "Offline pipeline",
     "weixin": "Notification gateway",
-    "gateway": "Alerts from elsewhere",
+    "gateway": "Emails, and alerts from elsewhere",
     "api": "Online API",
     "airflow": "Airflow",
     "monitoring": "Monitoring itself",

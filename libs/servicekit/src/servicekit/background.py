@@ -67,6 +67,13 @@ class SupervisedLoop:
             return False
         return state.started_at is None or self._clock() - state.started_at < HEALTHY_AFTER_SECONDS
 
+    def is_stuck(self, seconds: float) -> bool:
+        """Whether a step has run for longer than so many seconds."""
+        state = self.state
+        if state.started_at is None or (state.last_success is not None and state.last_success >= state.started_at):
+            return False
+        return self._clock() - state.started_at > seconds
+
     def describe(self) -> str:
         """Return what is wrong, for `/health`."""
         state = self.state
@@ -146,6 +153,10 @@ class BackgroundLoops:
     def states(self) -> list[LoopState]:
         """Return how each loop is."""
         return [each.state for each in self._loops]
+
+    def stuck(self, seconds: float) -> list[str]:
+        """Return the names of the loops whose step has run for longer than so many seconds."""
+        return [each.state.name for each in self._loops if each.is_stuck(seconds)]
 
     def check(self) -> Check:
         """Return the check `background` of `/health`: it names the loops that fail."""

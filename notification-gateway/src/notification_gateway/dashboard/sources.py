@@ -1,5 +1,6 @@
 """What the page asks others for: Prometheus and the model registry, each within two seconds or not at all."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+
+from notification_gateway.outbound.http import call, client
 
 TIMEOUT = httpx.Timeout(2.0)
 # A source that does not answer is not asked again with every view of the page.
@@ -33,7 +36,7 @@ class Source:
 
     def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
         self.configured = bool(url)
-        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT) if url else None
+        self._http = client(url.rstrip("/"), TIMEOUT) if url else None
         self._clock = clock
         self._asked_again = clock()
 
@@ -44,15 +47,15 @@ class Source:
         if self._clock() < self._asked_again:
             raise SourceError("it did not answer a moment ago")
         try:
-            response = self._http.get(path, params=parameters)
+            response = call(self._http, "GET", path, params=parameters)
         except httpx.HTTPError as error:
             self._asked_again = self._clock() + PAUSE
             raise SourceError(type(error).__name__) from error
-        if not response.is_success:
-            raise SourceError(f"HTTP {response.status_code}")
+        if not httpx.codes.is_success(response.status):
+            raise SourceError(f"HTTP {response.status}")
         try:
-            return response.json()
-        except ValueError as error:
+            return json.loads(response.content)
+        except (ValueError, RecursionError) as error:
             raise SourceError("no JSON") from error
 
     def close(self) -> None:

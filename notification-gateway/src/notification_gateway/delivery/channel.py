@@ -9,9 +9,10 @@ from notification_gateway.messages.notice import Notice
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The other side has it; `detail` says for whom it was not."""
+    """The other side has it; `detail` says for whom it was not. `reported` means that monitoring knows of that."""
 
     detail: str = ""
+    reported: bool = False
 
 
 @dataclass(frozen=True, slots=True)

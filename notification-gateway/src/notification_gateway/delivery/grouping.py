@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import Connection
 
 from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Kind, NewNotification
+from notification_gateway.policy.mentions import MAX_MENTIONED
 from notification_gateway.policy.model import Channel
 
 # Fewer are read better one by one, and each has its own links.
@@ -22,12 +24,21 @@ Group = Callable[[Kind, Sequence[Notice]], Notice]
 def join_storm(connection: Connection, channel: Channel, now: datetime, group: Group, *, scarce: bool) -> None:
     """Put what is due into one notification, where it is a storm or messages are scarce; alone on the channel."""
     for kind in _KINDS:
-        rows = outbox.waiting_alike(connection, channel, kind, now, MAX_MEMBERS)
+        waiting = outbox.waiting_alike(connection, channel, kind, now, MAX_MEMBERS)
+        # One that not every channel may carry goes alone: the others may need that channel.
+        rows = [row for row in waiting if not row[1].not_through]
         if len(rows) < (2 if scarce else STORM):
             continue
         ids = [notification_id for notification_id, _ in rows]
-        notice = group(kind, [notice for _, notice in rows])
+        members = [notice for _, notice in rows]
+        notice = group(kind, members).model_copy(
+            update={"mention": _all("mention", members)[:MAX_MENTIONED], "tried": _all("tried", members)}
+        )
         new = NewNotification(f"storm:{kind}:{channel}:{ids[0]}-{ids[-1]}:{len(ids)}", kind, channel, notice, due=now)
         group_id = outbox.put(connection, new, now)
         if group_id is not None:
             outbox.put_into_group(connection, ids, group_id)
+
+
+def _all(field: Literal["mention", "tried"], members: Sequence[Notice]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for member in members for name in getattr(member, field)))

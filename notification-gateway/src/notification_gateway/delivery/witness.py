@@ -1,7 +1,8 @@
 """Tells monitoring and metrics what became of notifications."""
 
 import monitoring
-from notification_gateway.delivery.channel import Rejected
+from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
+from notification_gateway.delivery.routing import CHANNEL_POINT, EMAIL_POINT
 from notification_gateway.metrics import Metrics
 from notification_gateway.outbox.model import Claim
 from notification_gateway.policy.model import Channel
@@ -10,38 +11,78 @@ WEIXIN_POINT = "weixin.send_message_failed"
 
 
 class DeliveryWitness:
-    """The witness of one channel's loop; WeChat's failures are a monitoring point."""
+    """The witness of one channel's loop; the channel's failures are a monitoring point."""
 
     def __init__(self, channel: Channel, metrics: Metrics, recipient_kind: str) -> None:
         self._channel = channel
         self._metrics = metrics
+        # Prometheus doesn't see the first increase of a series that began with it.
+        metrics.latency.labels(channel)
+        for outcome in ("sent", "failed"):
+            metrics.deliveries.labels(channel, outcome)
         self._recipient_kind = recipient_kind
-        # What an earlier process has reported, this one can't know: its first delivery ends that.
-        self._failing = channel == "weixin"
+        # What an earlier process reported ends with the first message that arrives.
+        self._failing = True
         self.last_failure: str | None = None
 
     def delivered(self, claimed: Claim, seconds: float) -> None:
         """The other side has it."""
-        self._metrics.deliveries.labels(self._channel, "sent").inc()
-        if claimed.kind == "opened":
-            self._metrics.latency.labels(self._channel).observe(seconds)
-        self.last_failure = None
-        if self._failing:
-            self._failing = False
-            monitoring.recovered(WEIXIN_POINT)
+        self._count_sent(claimed, seconds)
+        self._recover()
+
+    def partly_delivered(self, claimed: Claim, outcome: Delivered, seconds: float) -> None:
+        """The other side has it, but not for all recipients."""
+        self._count_sent(claimed, seconds)
+        self.last_failure = outcome.detail
+        self._failing = True
+        if not outcome.reported:
+            self._report(claimed, outcome.detail)
 
     def given_up(self, claimed: Claim, outcome: Rejected) -> None:
         """It is not, or not soon, delivered through this channel."""
         self._metrics.deliveries.labels(self._channel, "failed").inc()
         self.last_failure = outcome.reason
-        if self._channel != "weixin" or outcome.reported:
+        if outcome.reported:
             return
         self._failing = True
-        monitoring.report(
-            WEIXIN_POINT,
-            errcode=outcome.errcode,
-            http_status=outcome.http_status,
-            recipient_kind=self._recipient_kind,
-            detail=outcome.reason,
-            notification=claimed.dedupe_key,
-        )
+        self._report(claimed, outcome.reason, outcome.errcode, outcome.http_status)
+
+    def pinged(self, outcome: Outcome) -> None:
+        """A test message was sent: one that arrives ends the failure, one that doesn't is shown and not reported."""
+        if outcome == Delivered():
+            self._recover()
+        else:
+            self.last_failure = outcome.detail if isinstance(outcome, Delivered) else outcome.reason
+
+    def _recover(self) -> None:
+        self.last_failure = None
+        if not self._failing:
+            return
+        self._failing = False
+        match self._channel:
+            case "weixin":
+                monitoring.recovered(WEIXIN_POINT)
+            case "email":
+                monitoring.recovered(EMAIL_POINT)
+            case name:
+                monitoring.recovered(CHANNEL_POINT, channel=name)
+
+    def _count_sent(self, claimed: Claim, seconds: float) -> None:
+        self._metrics.deliveries.labels(self._channel, "sent").inc()
+        if claimed.kind == "opened":
+            self._metrics.latency.labels(self._channel).observe(seconds)
+
+    def _report(self, claimed: Claim, detail: str, code: int | None = None, http_status: int | None = None) -> None:
+        if self._channel == "weixin":
+            monitoring.report(
+                WEIXIN_POINT,
+                errcode=code,
+                http_status=http_status,
+                recipient_kind=self._recipient_kind,
+                detail=detail,
+                notification=claimed.dedupe_key,
+            )
+        elif self._channel == "email":
+            monitoring.report(EMAIL_POINT, smtp_code=code, detail=detail, notification=claimed.dedupe_key)
+        else:
+            monitoring.report(CHANNEL_POINT, channel=self._channel, detail=detail, notification=claimed.dedupe_key)

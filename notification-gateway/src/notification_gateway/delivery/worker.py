@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from notification_gateway.delivery.channel import Channel, Outcome, Rejected
+from sqlalchemy import Connection
+
+from notification_gateway.delivery.channel import Channel, Delivered, Outcome, Rejected
 from notification_gateway.delivery.grouping import Group, join_storm
 from notification_gateway.delivery.pacing import allowance
 from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
@@ -32,6 +34,10 @@ class Witness(Protocol):
         """The other side has it, so many seconds after it was put into the outbox."""
         ...
 
+    def partly_delivered(self, claimed: Claim, outcome: Delivered, seconds: float) -> None:
+        """The other side has it, but not for all recipients."""
+        ...
+
     def given_up(self, claimed: Claim, outcome: Rejected) -> None:
         """It is not, or not soon, delivered through this channel."""
         ...
@@ -50,7 +56,7 @@ class DeliveryLoop:
         *,
         lease: timedelta,
         group: Group | None = None,
-        failover: policy.Channel | None = None,
+        failover: policy.Channel | Sequence[policy.Channel] | None = None,
         on_failover: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
@@ -63,7 +69,7 @@ class DeliveryLoop:
         # Well within the lease, so that nobody sends the same beside us.
         self._send_seconds = min(MAX_SEND_SECONDS, lease.total_seconds() / 2)
         self._group = group
-        self._failover = failover
+        self._failover = [failover] if isinstance(failover, str) else list(failover or ())
         self._on_failover = on_failover
         self._wake = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
@@ -139,15 +145,24 @@ class DeliveryLoop:
 
     async def _deliver(self, claimed: Claim) -> None:
         outcome = await self._send(claimed)
-        step = next_step(claimed, outcome, self._clock(), has_other_channel=self._failover is not None)
+        step = next_step(claimed, outcome, self._clock(), has_other_channel=self._next_channel(claimed) is not None)
         await asyncio.to_thread(self._mark, claimed, step)
-        if isinstance(step, Done):
-            self._witness.delivered(claimed, (self._clock() - claimed.created_at).total_seconds())
-        elif isinstance(outcome, Rejected) and (isinstance(step, GiveUp) or step.troubled):
+        if isinstance(outcome, Delivered):
+            seconds = (self._clock() - claimed.created_at).total_seconds()
+            if outcome.detail:
+                self._witness.partly_delivered(claimed, outcome, seconds)
+            else:
+                self._witness.delivered(claimed, seconds)
+        elif isinstance(step, GiveUp) or (isinstance(step, TryAgain) and step.troubled):
             _log.warning("%s %s through %s: %s", claimed.kind, claimed.id, self.name, step.detail)
             self._witness.given_up(claimed, outcome)
         if isinstance(step, GiveUp) and step.failover and self._on_failover is not None:
             self._on_failover()
+
+    def _next_channel(self, claimed: Claim) -> policy.Channel | None:
+        """Return the first channel that may carry the message and has not failed to."""
+        closed = {*claimed.notice.not_through, *claimed.notice.tried}
+        return next((each for each in self._failover if each not in closed), None)
 
     async def _send(self, claimed: Claim) -> Outcome:
         try:
@@ -169,19 +184,24 @@ class DeliveryLoop:
                 case TryAgain(at, detail):
                     outbox.mark_waiting(connection, claimed, at, _storable(detail))
                 case GiveUp(detail, failover):
-                    if failover and self._failover is not None:
-                        other = NewNotification(
-                            dedupe_key=f"{claimed.dedupe_key}:{self._failover}",
-                            kind=claimed.kind,
-                            channel=self._failover,
-                            notice=claimed.notice,
-                            due=now,
-                            incident_id=claimed.incident_id,
-                        )
-                        taken_over_by = outbox.put(connection, other, now)
-                        if taken_over_by is not None:
-                            outbox.hand_group_over(connection, claimed, self._failover, taken_over_by)
+                    other = self._next_channel(claimed) if failover else None
+                    if other is not None:
+                        self._hand_over(connection, claimed, other, now)
                     outbox.mark_failed(connection, claimed, _storable(detail))
+
+    def _hand_over(self, connection: Connection, claimed: Claim, other: policy.Channel, now: datetime) -> None:
+        tried = (*claimed.notice.tried, self.name)
+        new = NewNotification(
+            dedupe_key=f"{claimed.dedupe_key}:{other}",
+            kind=claimed.kind,
+            channel=other,
+            notice=claimed.notice.model_copy(update={"tried": tried}),
+            due=now,
+            incident_id=claimed.incident_id,
+        )
+        taken_over_by = outbox.put(connection, new, now)
+        if taken_over_by is not None:
+            outbox.hand_group_over(connection, claimed, other, taken_over_by)
 
 
 def _storable(detail: str) -> str:

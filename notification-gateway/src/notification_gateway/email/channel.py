@@ -51,14 +51,16 @@ class EmailChannel:
             with self._server.session() as smtp:
                 refused = smtp.send_message(message, self._sender, self._recipients)
         except smtplib.SMTPAuthenticationError as error:
-            return Rejected(f"SMTP login refused ({error.smtp_code})", retryable=True, wait=LOGIN_WAIT)
+            reason = f"SMTP login refused ({error.smtp_code})"
+            return Rejected(reason, retryable=True, wait=LOGIN_WAIT, errcode=error.smtp_code)
         except smtplib.SMTPRecipientsRefused as error:
             codes = {code for code, _ in error.recipients.values()}
-            return Rejected(
-                f"SMTP refused every recipient ({min(codes)})", retryable=any(code not in _PERMANENT for code in codes)
-            )
+            retryable = any(code not in _PERMANENT for code in codes)
+            return Rejected(f"SMTP refused every recipient ({min(codes)})", retryable=retryable, errcode=min(codes))
         except smtplib.SMTPResponseException as error:
-            return Rejected(f"SMTP answered {error.smtp_code}", retryable=error.smtp_code not in _PERMANENT)
+            retryable = error.smtp_code not in _PERMANENT
+            return Rejected(f"SMTP answered {error.smtp_code}", retryable=retryable, errcode=error.smtp_code)
         except (smtplib.SMTPException, OSError) as error:
             return Rejected(f"SMTP: {type(error).__name__}: {error}", retryable=True)
-        return Delivered(f"refused for {', '.join(sorted(refused))}" if refused else "")
+        named = ", ".join(f"{address} ({code})" for address, (code, _) in sorted(refused.items()))
+        return Delivered(f"SMTP refused the recipients {named}" if named else "")

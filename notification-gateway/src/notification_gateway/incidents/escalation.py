@@ -29,7 +29,8 @@ class Escalation:
 
     def escalate(self) -> int:
         """Tell of what has waited too long for somebody; returns how many incidents that were."""
-        escalation, now = self._policy().escalation, self._clock()
+        policy, now = self._policy(), self._clock()
+        escalation = policy.escalation
         if escalation is None:
             return 0
         with self._storage.alone(INCIDENTS) as connection:
@@ -37,7 +38,7 @@ class Escalation:
             waiting = [
                 incident
                 for incident in queries.unacknowledged(connection, now - escalation.after)
-                if silenced.covering(incident, now) is None
+                if silenced.covering(incident, now) is None and policy.quiet_until(incident.rule, now) is None
             ]
             for incident in waiting:
                 with isolated(connection, "escalation"):

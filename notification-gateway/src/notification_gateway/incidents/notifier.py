@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
 
 from sqlalchemy import Connection
 
+from notification_gateway.delivery.routing import keep_off_broken, route
 from notification_gateway.incidents import queries as incidents
 from notification_gateway.incidents.book import Firing
 from notification_gateway.incidents.causes import GRACE, causes_of_symptom, symptom_name
@@ -16,17 +16,18 @@ from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Kind, NewNotification
 from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Action, Alert, Channel
+from notification_gateway.policy.quiet_hours import QuietHours
 from notification_gateway.summaries.queries import add_reminder
 
-WEIXIN_CATEGORY = "weixin"
 DAY = timedelta(days=1)
 PeriodStart = Callable[[Alert, datetime], datetime]
 
 
 class IncidentNotifier:
-    """`period_start` says when the current period of a summary began."""
+    """`period_start` says when the current period of a summary began; `mention` is who is mentioned by default."""
 
-    def __init__(self, composer: Composer, period_start: PeriodStart) -> None:
+    def __init__(self, composer: Composer, period_start: PeriodStart, mention: tuple[str, ...] = ()) -> None:
+        self._mention = mention
         self._composer = composer
         self._period_start = period_start
 
@@ -39,20 +40,21 @@ class IncidentNotifier:
         incident = firing.incident
         if incident.state != "open" or incident.silence_id is not None:
             return
+        due = _due(decision.quiet_hours, now)
         if firing.new_episode and incident.parent_id is None:
-            self._repeat(connection, incident, now)
+            self._repeat(connection, incident, due, now)
         for action in decision.actions:
-            if action.alert != "immediate":
+            alert, channel = route(incident, action.alert, action.channel)
+            if alert != "immediate":
                 incident.last_notified_at = now
             elif incident.parent_id is None:
-                self._notify_at_once(connection, incident, channel_for(incident, action.channel), now)
+                self._notify_at_once(connection, incident, channel, action.mention or self._mention, due, now)
 
-    def escalated(
-        self, connection: Connection, incident: Incident, channels: Sequence[Literal["weixin", "email"]], now: datetime
-    ) -> None:
+    def escalated(self, connection: Connection, incident: Incident, channels: Sequence[Channel], now: datetime) -> None:
         """Notify of an incident that nobody has acknowledged."""
-        for wanted in dict.fromkeys(channel_for(incident, each) for each in channels):
-            self._put(connection, incident, "escalated", wanted, self._composer.escalated(incident), now)
+        for wanted in dict.fromkeys(route(incident, "immediate", each)[1] for each in channels):
+            notice = self._composer.escalated(incident).model_copy(update={"mention": self._mention})
+            self._put(connection, incident, "escalated", wanted, notice, now)
             if wanted not in incident.notified:
                 incident.notified = [*incident.notified, wanted]
         incident.escalated_at = incident.last_notified_at = now
@@ -62,10 +64,11 @@ class IncidentNotifier:
         """Notify that an incident is still open: the channels that know of it, or its summaries."""
         for channel in incident.notified:
             notice = self._composer.reminded(incident, now)
-            self._put(connection, incident, "reminded", _known(channel), notice, now, occasion=f"{now:%Y%m%d%H%M}")
+            self._put(connection, incident, "reminded", channel, notice, now, occasion=f"{now:%Y%m%d%H%M}")
         for action in actions:
-            if not incident.notified and action.alert != "immediate":
-                self._remind_in_summary(connection, incident, action.alert, action.channel, now)
+            alert, channel = route(incident, action.alert, action.channel)
+            if not incident.notified and alert != "immediate":
+                self._remind_in_summary(connection, incident, alert, channel, now)
         incident.last_notified_at = now
         incident.record("reminded", now)
 
@@ -75,7 +78,7 @@ class IncidentNotifier:
             notice = self._composer.resolved(incident, now)
             occasion = f"{now:%Y%m%d%H%M%S%f}"
             hold = incident.resolved_hold
-            self._put(connection, incident, "resolved", _known(channel), notice, now, hold=hold, occasion=occasion)
+            self._put(connection, incident, "resolved", channel, notice, now, hold=hold, occasion=occasion)
         if incident.resolution == "abandoned":
             self._remind_in_summary(connection, incident, "daily_digest", "dashboard", now)
 
@@ -90,35 +93,53 @@ class IncidentNotifier:
         if not incident.notified:
             incident.told_at = None
 
-    def _notify_at_once(self, connection: Connection, incident: Incident, channel: Channel, now: datetime) -> None:
-        if channel in incident.notified or channel == "dashboard":
+    def _notify_at_once(
+        self,
+        connection: Connection,
+        incident: Incident,
+        channel: Channel,
+        mention: tuple[str, ...],
+        due: datetime,
+        now: datetime,
+    ) -> None:
+        """Notify at `due`, which is later than now in quiet hours."""
+        if channel == "dashboard":
+            return
+        is_known = channel in incident.notified
+        if is_known and (due > now or not outbox.is_held(connection, incident.id, channel, now + GRACE)):
             return
         history = incidents.history(connection, incident.key, now - DAY)
         symptoms = incidents.children(connection, incident.id)
-        notice = self._composer.opened(incident, history, symptoms, now)
+        notice = self._composer.opened(incident, history, symptoms, now).model_copy(update={"mention": mention})
+        if is_known:
+            # What waits for the end of quiet hours has become what has none, such as a P0.
+            outbox.release_held(connection, incident.id, channel, keep_off_broken(incident, notice), now)
+            incident.told_at = incident.last_notified_at = now
+            return
         # A symptom waits for its cause, which may come a moment later; a P0 waits for nothing.
         may_be_explained = incident.priority != "P0" and causes_of_symptom(symptom_name(incident))
-        hold = GRACE if may_be_explained else timedelta(0)
+        hold = max(GRACE if may_be_explained else timedelta(0), due - now)
         self._put(connection, incident, "opened", channel, notice, now, hold=hold)
         incident.notified = [*incident.notified, channel]
-        incident.told_at = incident.told_at or now
-        incident.last_notified_at = now
+        # Escalation and reminders count from here: nobody could acknowledge what still waits.
+        incident.told_at = min(incident.told_at or due, due)
+        incident.last_notified_at = due
 
-    def _repeat(self, connection: Connection, incident: Incident, now: datetime) -> None:
+    def _repeat(self, connection: Connection, incident: Incident, due: datetime, now: datetime) -> None:
         for channel in incident.notified:
             # One that still waits says it.
             if not outbox.is_waiting(connection, incident.id, channel, ("opened", "repeated")):
-                notice = self._composer.repeated(incident, now)
+                notice = self._composer.repeated(incident, now).model_copy(update={"mention": self._mention})
                 occasion = f"{now:%Y%m%d%H%M%S%f}"
-                self._put(connection, incident, "repeated", _known(channel), notice, now, occasion=occasion)
-        incident.last_notified_at = now
+                self._put(connection, incident, "repeated", channel, notice, now, hold=due - now, occasion=occasion)
+        incident.last_notified_at = due
 
     def _remind_in_summary(
         self, connection: Connection, incident: Incident, alert: Alert, channel: Channel, now: datetime
     ) -> None:
         if incident.environment != VERIFY:
             start = self._period_start(alert, now)
-            add_reminder(connection, alert, channel_for(incident, channel), start, incident.id, now)
+            add_reminder(connection, alert, channel, start, incident.id, now)
             incident.last_notified_at = now
 
     def _put(
@@ -138,7 +159,7 @@ class IncidentNotifier:
             dedupe_key=f"incident:{incident.id}:{kind}:{channel}" + (f":{occasion}" if occasion else ""),
             kind=kind,
             channel=channel,
-            notice=notice,
+            notice=keep_off_broken(incident, notice),
             due=now + hold,
             incident_id=incident.id,
             suppressed=incident.environment == VERIFY,
@@ -146,11 +167,5 @@ class IncidentNotifier:
         outbox.put(connection, new, now)
 
 
-def channel_for(incident: Incident, wanted: Channel) -> Channel:
-    """Return the channel by which people are notified of an incident where the policy names `wanted`."""
-    # That WeChat is broken is never said through WeChat.
-    return "email" if wanted == "weixin" and incident.category == WEIXIN_CATEGORY else wanted
-
-
-def _known(channel: str) -> Channel:
-    return "weixin" if channel == "weixin" else "email"
+def _due(quiet_hours: QuietHours | None, now: datetime) -> datetime:
+    return (quiet_hours.until(now) if quiet_hours is not None else None) or now

@@ -38,7 +38,7 @@ class Reminders:
                 incident
                 for priorities, interval in INTERVALS.items()
                 for incident in queries.unattended(connection, priorities, now - interval)
-                if silenced.covering(incident, now) is None
+                if silenced.covering(incident, now) is None and policy.quiet_until(incident.rule, now) is None
             ]
             for incident in waiting:
                 with isolated(connection, "reminders"):

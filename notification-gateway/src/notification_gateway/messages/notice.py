@@ -30,6 +30,9 @@ class Notice(BaseModel):
 
     `lines` are in order of importance: a channel that has to cut cuts at the end. `url` is where a card leads,
     `paragraph_urls` where the paragraphs of the same place lead, as far as there are any.
+    `mention` names people (user ids, phone numbers, @all) to be called to it where a channel can.
+    `not_through` names the channels that must not carry it: those that it says are broken. `tried` names those that
+    have failed to.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,6 +45,9 @@ class Notice(BaseModel):
     reference: str
     url: str = ""
     language: Language = "both"
+    mention: tuple[str, ...] = ()
+    not_through: tuple[str, ...] = ()
+    tried: tuple[str, ...] = ()
 
     @property
     def linked_paragraphs(self) -> list[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """POST /notify."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -13,7 +13,7 @@ from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import NewNotification
 from notification_gateway.storage import Storage
 from servicekit.bearer import bearer_guard
-from servicekit.problems import problem_responses
+from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
 
 
@@ -25,7 +25,7 @@ class NotifyRequest(BaseModel):
     title: Annotated[str, TypedText(200, min_chars=1)]
     text: Annotated[str, TypedText(8000)] = ""
     sender: Annotated[str, TypedText(64), Field(examples=["nightly-backup"])] = ""
-    channel: Literal["weixin", "email"] = "weixin"
+    channel: Annotated[str, TypedText(16, min_chars=1), Field(examples=["weixin", "email", "ops"])] = "weixin"
     idempotency_key: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")] = None
 
 
@@ -36,14 +36,22 @@ class NotifyReceipt(BaseModel):
 
 
 def router(
-    storage: Storage, token: SecretStr, clock: Callable[[], datetime], on_stored: Callable[[], None]
+    storage: Storage,
+    token: SecretStr,
+    clock: Callable[[], datetime],
+    on_stored: Callable[[], None],
+    channels: Collection[str] = ("weixin", "email"),
 ) -> ApiRouter:
     """Return the route."""
     routes = ApiRouter(tags=["notify"])
 
-    @routes.post("/notify", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(401, 503))
+    @routes.post(
+        "/notify", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(401, 422, 503)
+    )
     def post_notify(request: NotifyRequest) -> NotifyReceipt:
         """Send a message to the people behind a channel. It is stored when this answers."""
+        if request.channel not in channels:
+            raise ProblemError(422, f"channel: there is no {request.channel!r}; there are {', '.join(channels)}")
         now, key = clock(), request.idempotency_key or uuid4().hex
         notice = Notice(
             title=request.title,

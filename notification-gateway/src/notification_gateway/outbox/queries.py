@@ -1,6 +1,6 @@
 """The outbox in the database."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
@@ -70,6 +70,31 @@ def is_waiting(connection: Connection, incident_id: int, channel: str, kinds: Se
         notifications.c.state.in_(("pending", "grouped")),
     )
     return connection.execute(waiting.limit(1)).first() is not None
+
+
+def is_held(connection: Connection, incident_id: int, channel: Channel, now: datetime) -> bool:
+    """Say whether the message that an incident began waits for the end of quiet hours."""
+    statement = select(notifications.c.id).where(_held(incident_id, channel, now)).limit(1)
+    return connection.execute(statement).first() is not None
+
+
+def release_held(connection: Connection, incident_id: int, channel: Channel, notice: Notice, now: datetime) -> None:
+    """Have the message that waits for the end of quiet hours sent now, as it reads now."""
+    connection.execute(
+        update(notifications)
+        .where(_held(incident_id, channel, now))
+        .values(next_attempt_at=now, notice=notice.model_dump(mode="json"))
+    )
+
+
+def move_orphans(connection: Connection, known: Collection[Channel], heir: Channel) -> int:
+    """Have another channel send what waits for one that is no longer configured; returns how many."""
+    moved = connection.execute(
+        update(notifications)
+        .where(notifications.c.state.in_(("pending", "sending", "grouped")), notifications.c.channel.not_in(known))
+        .values(channel=heir)
+    )
+    return moved.rowcount
 
 
 def attempts(connection: Connection, channel: Channel, now: datetime) -> Attempts:
@@ -238,6 +263,17 @@ def _read_notice(notification_id: int, text: str) -> Notice:
         return Notice.model_validate(parse_stored(text))
     except ValidationError as error:
         raise UnreadableNoticeError(notification_id) from error
+
+
+def _held(incident_id: int, channel: Channel, now: datetime) -> ColumnElement[bool]:
+    return and_(
+        notifications.c.incident_id == incident_id,
+        notifications.c.channel == channel,
+        notifications.c.kind == "opened",
+        notifications.c.state == "pending",
+        notifications.c.attempts == 0,
+        notifications.c.next_attempt_at > now,
+    )
 
 
 def _due(now: datetime) -> ColumnElement[bool]:

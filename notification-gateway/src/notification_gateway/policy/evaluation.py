@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from notification_gateway.policy.matching import Subject, matches
 from notification_gateway.policy.model import PRIORITY_ACTIONS, Action, Condition, Policy, Priority, Rate
+from notification_gateway.policy.quiet_hours import QuietHours
 
 # How many occurrences that match a condition there were within the window of its rate, this signal's included.
 CountOccurrences = Callable[[Condition, Rate], int]
@@ -23,6 +24,7 @@ class Decision:
     reason: str
     exceeded: Condition | None = None
     missed: tuple[Condition, ...] = ()
+    quiet_hours: QuietHours | None = None
 
 
 def decide(policy: Policy, subject: Subject, count: CountOccurrences) -> Decision:
@@ -40,7 +42,9 @@ def decide(policy: Policy, subject: Subject, count: CountOccurrences) -> Decisio
                     continue
                 reason += f": {counted} is {condition.rate}"
                 exceeded = condition
-            return Decision(rule.priority, rule.name, rule.actions, reason, exceeded, tuple(missed))
+            return Decision(
+                rule.priority, rule.name, rule.actions, reason, exceeded, tuple(missed), quiet_hours=rule.quiet_hours
+            )
     priority = policy.default_priority(subject.level)
     reason = f"no rule matches; level {subject.level} is {priority}"
     return Decision(priority, None, PRIORITY_ACTIONS[priority], reason, missed=tuple(missed))

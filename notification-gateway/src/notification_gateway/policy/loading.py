@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from notification_gateway.policy.channel_names import BUILT_IN_CHANNELS, CONTEXT
 from notification_gateway.policy.model import Policy
 from notification_gateway.policy.yaml_text import UnreadableYamlError, read_yaml
 
@@ -34,9 +35,9 @@ class PolicyError(ValueError):
         self.problems = problems
 
 
-def load_policy(path: Path) -> Policy:
+def load_policy(path: Path, channels: Sequence[str] = BUILT_IN_CHANNELS) -> Policy:
     """Read a policy file; raises `PolicyError`, also when it cannot be read."""
-    return parse_policy(read_policy(path), str(path))
+    return parse_policy(read_policy(path), str(path), channels)
 
 
 def read_policy(path: Path) -> bytes:
@@ -52,8 +53,11 @@ def read_policy(path: Path) -> bytes:
     return content
 
 
-def parse_policy(content: str | bytes, source: str) -> Policy:
-    """Read the content of a policy; `source` names it in the `PolicyError`, which is all that this raises."""
+def parse_policy(content: str | bytes, source: str, channels: Sequence[str] = BUILT_IN_CHANNELS) -> Policy:
+    """Read the content of a policy; `source` names it in the `PolicyError`, which is all that this raises.
+
+    `channels` are the names that it may use.
+    """
     if len(content) > MAX_BYTES:
         raise PolicyError(source, [PolicyProblem(1, f"larger than {MAX_BYTES // 1024} KiB, which no policy is")])
     text = _decode(content, source) if isinstance(content, bytes) else content
@@ -69,7 +73,7 @@ def parse_policy(content: str | bytes, source: str) -> Policy:
     if repeated := list(_repeated_keys(root)):
         raise PolicyError(source, repeated[:MAX_PROBLEMS])
     try:
-        return Policy.model_validate(data)
+        return Policy.model_validate(data, context={CONTEXT: channels})
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         problems = [

@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from contracts.signals import Level
+from notification_gateway.policy.channel_names import ChannelName, SendingChannelName
+from notification_gateway.policy.mentions import MAX_MENTIONED, Mention
+from notification_gateway.policy.quiet_hours import QuietHours
 
 Priority = Literal["P0", "P1", "P2", "none"]
 Alert = Literal["immediate", "hourly_summary", "daily_digest"]
-Channel = Literal["weixin", "email", "dashboard"]
+Channel = str
 
 ANY_TAIL = "**"
 _RATE = re.compile(r"\s*>\s*([0-9]{1,9})\s+per\s+(minute|hour|day)\s*")
@@ -64,12 +67,15 @@ class Action(_Part):
     """When somebody hears of it, and by what way."""
 
     alert: Alert
-    channel: Channel
+    channel: ChannelName
+    mention: Annotated[tuple[Mention, ...], Field(max_length=MAX_MENTIONED)] = ()
 
     @model_validator(mode="after")
     def _reaches_somebody(self) -> Self:
         if (self.alert, self.channel) == ("immediate", "dashboard"):
             raise ValueError("the dashboard tells nobody at once: use weixin or email, or daily_digest")
+        if self.mention and self.alert != "immediate":
+            raise ValueError("only an immediate message mentions people")
         return self
 
 
@@ -90,13 +96,25 @@ class Rule(_Part):
     priority: Literal["P0", "P1", "P2"]
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)]
     actions: Annotated[tuple[Action, ...], Field(min_length=1)]
+    quiet_hours: QuietHours | None = None
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _hold_something_knowingly(cls, value: QuietHours | None, info: ValidationInfo) -> QuietHours | None:
+        if value is None:
+            return value
+        if info.data.get("priority") == "P0" and not value.hold_p0:
+            raise ValueError("a P0 would wait until they end: say `hold_p0: true` if you mean that")
+        if all(action.alert != "immediate" for action in info.data.get("actions", ())):
+            raise ValueError("they hold back immediate messages, and the rule has no such action")
+        return value
 
 
 class Escalation(_Part):
     """An open P0 that nobody has acknowledged after so many minutes is told of once more, by these channels."""
 
     after_minutes: Annotated[int, Field(ge=1, le=24 * 60)]
-    channels: Annotated[tuple[Literal["weixin", "email"], ...], Field(min_length=1)]
+    channels: Annotated[tuple[SendingChannelName, ...], Field(min_length=1)]
 
     @property
     def after(self) -> timedelta:
@@ -129,6 +147,11 @@ class Policy(_Part):
     def actions_of(self, rule: str | None, priority: Priority) -> tuple[Action, ...]:
         """Return the actions of a rule by its name; of none, or one that is gone, those of the priority."""
         return next((each.actions for each in self.rules if each.name == rule), PRIORITY_ACTIONS[priority])
+
+    def quiet_until(self, rule: str | None, at: datetime) -> datetime | None:
+        """Return when the quiet hours end in which a rule is, or None."""
+        found = next((each.quiet_hours for each in self.rules if each.name == rule), None)
+        return None if found is None else found.until(at)
 
     def longest_window(self) -> timedelta:
         """Return how far back rates look."""

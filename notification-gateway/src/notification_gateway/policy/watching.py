@@ -1,8 +1,10 @@
 """The policy in use: read again when the file changes; a bad edit keeps the old."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
+from notification_gateway.policy.channel_names import BUILT_IN_CHANNELS
 from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.model import Policy
 
@@ -12,11 +14,12 @@ _log = logging.getLogger(__name__)
 class PolicyFile:
     """Holds the last valid policy of a file; `error` says what is wrong with the file as it is now."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, channels: Sequence[str] = BUILT_IN_CHANNELS) -> None:
         """Read the file; raises `PolicyError`: without any policy the gateway must not start."""
         self._path = path
+        self._channels = channels
         self._seen: bytes | str = read_policy(path)
-        self.policy: Policy = parse_policy(self._seen, str(path))
+        self.policy: Policy = parse_policy(self._seen, str(path), channels)
         self.error: str | None = None
 
     def refresh(self) -> str | None:
@@ -33,7 +36,7 @@ class PolicyFile:
             return None
         self._seen = content
         try:
-            self.policy = parse_policy(content, str(self._path))
+            self.policy = parse_policy(content, str(self._path), self._channels)
         except PolicyError as error:
             return self._reject(error)
         except Exception as error:

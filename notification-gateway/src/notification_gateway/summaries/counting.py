@@ -13,8 +13,8 @@ from functools import lru_cache
 from sqlalchemy import Connection, delete, select
 
 from contracts.signals import AlertSignal
+from notification_gateway.delivery import routing
 from notification_gateway.incidents.model import VERIFY, Incident
-from notification_gateway.incidents.notifier import channel_for
 from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Alert, Channel, Condition
 from notification_gateway.storage import upsert
@@ -209,12 +209,8 @@ class RateMisses:
 
 def _routes(incident: Incident, decision: Decision) -> list[Route]:
     """Return the summaries that the actions name, each once."""
-    named = [
-        Route(action.alert, channel_for(incident, action.channel))
-        for action in decision.actions
-        if action.alert != "immediate"
-    ]
-    return list(dict.fromkeys(named))
+    routes = [Route(*routing.route(incident, action.alert, action.channel)) for action in decision.actions]
+    return list(dict.fromkeys(each for each in routes if each.alert != "immediate"))
 
 
 @lru_cache(maxsize=1024)

@@ -8,8 +8,10 @@ import monitoring
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
 from notification_gateway.messages.forms import card, cut_bytes, markdown, plain
 from notification_gateway.messages.notice import Notice
+from notification_gateway.policy.mentions import EVERYBODY, sort_mentions
 from notification_gateway.weixin import errcodes
 from notification_gateway.weixin.client import Answer, WeixinClient
+from notification_gateway.weixin.recipients import Unreached, split_users
 from notification_gateway.weixin.tokens import TokenCache
 
 # Of an application; a robot has no cards. Ordinary WeChat shows text and cards, but no markdown.
@@ -38,7 +40,7 @@ class AppChannel:
         self._client = client
         self._tokens = tokens
         self._agent_id = agent_id
-        self._to_user = to_user
+        self._users = split_users(to_user)
         self._form = form
 
     async def send(self, notice: Notice, key: str) -> Outcome:  # noqa: ARG002 - the text is the same for each try
@@ -49,7 +51,7 @@ class AppChannel:
             if isinstance(token, Rejected):
                 return token
             answer = await self._client.post("message/send", {"access_token": token}, self._message(notice))
-            outcome = self._outcome(answer)
+            outcome = self._outcome(answer, self._recipients(notice))
             if isinstance(outcome, Delivered) or outcome.errcode not in errcodes.BAD_TOKEN or last:
                 break
             self._tokens.invalidate(token)
@@ -59,9 +61,14 @@ class AppChannel:
         """Close the connections."""
         await self._client.close()
 
+    def _recipients(self, notice: Notice) -> list[str]:
+        """Return the members who get the message: those whom it mentions, too. An application can't find a phone."""
+        users = list(dict.fromkeys([*self._users, *sort_mentions(notice.mention).users]))
+        return [EVERYBODY] if EVERYBODY in users else users
+
     def _message(self, notice: Notice) -> Mapping[str, Any]:
         return {
-            "touser": self._to_user,
+            "touser": "|".join(self._recipients(notice)),
             "agentid": self._agent_id,
             **self._content(notice),
             # A try whose answer was lost may have arrived. Each notice has its reference, so no two are alike.
@@ -78,19 +85,19 @@ class AppChannel:
             return {"msgtype": "markdown", "markdown": {"content": cut_bytes(markdown(notice), TEXT_BYTES)}}
         return {"msgtype": "text", "text": {"content": cut_bytes(plain(notice), TEXT_BYTES)}}
 
-    def _outcome(self, answer: Answer | Rejected) -> Outcome:
+    def _outcome(self, answer: Answer | Rejected, users: list[str]) -> Outcome:
         if isinstance(answer, Rejected):
             return answer
         if answer.errcode != errcodes.OK:
-            return errcodes.rejected(answer.errcode, "message/send")
-        invalid = set(filter(None, str(answer.body.get("invaliduser") or "").lower().split("|")))
-        if not invalid:
+            return errcodes.rejected(answer.errcode, "message/send", answer.errmsg)
+        unreached = Unreached(answer.body)
+        if not unreached:
             return Delivered()
-        detail = f"message/send: not delivered to {', '.join(sorted(invalid))} (invaliduser)"
-        if invalid.issuperset(self._to_user.lower().split("|")):
+        detail = f"message/send: not delivered to {unreached}"
+        if unreached.covers(users):
             return Rejected(detail, retryable=False, errcode=errcodes.OK, http_status=HTTPStatus.OK)
         monitoring.report(POINT, errcode=errcodes.OK, http_status=HTTPStatus.OK, recipient_kind="user", detail=detail)
-        return Delivered(detail)
+        return Delivered(detail, reported=True)
 
 
 class RobotChannel:
@@ -105,13 +112,27 @@ class RobotChannel:
 
     async def send(self, notice: Notice, key: str) -> Outcome:  # noqa: ARG002 - robots have no duplicate check
         """Send once."""
-        content = cut_bytes(markdown(notice), ROBOT_MARKDOWN_BYTES)
-        message = {"msgtype": "markdown", "markdown": {"content": content}}
+        message = _robot_message(notice)
         answer = await self._client.post("webhook/send", {"key": self._key}, message)
         if isinstance(answer, Rejected):
             return answer
-        return Delivered() if answer.errcode == errcodes.OK else errcodes.rejected(answer.errcode, "webhook/send")
+        if answer.errcode == errcodes.OK:
+            return Delivered()
+        return errcodes.rejected(answer.errcode, "webhook/send", answer.errmsg)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def _robot_message(notice: Notice) -> Mapping[str, Any]:
+    """Return markdown, which can mention members; only text can mention phone numbers and everybody."""
+    users, phones = sort_mentions(notice.mention)
+    if phones or EVERYBODY in users:
+        content = cut_bytes(plain(notice), TEXT_BYTES)
+        part = {"content": content, "mentioned_list": users, "mentioned_mobile_list": phones}
+        return {"msgtype": "text", "text": part}
+    mentions = "".join(f"<@{user}>" for user in users)
+    suffix = f"\n{mentions}" if mentions else ""
+    content = cut_bytes(markdown(notice), ROBOT_MARKDOWN_BYTES - len(suffix.encode())) + suffix
+    return {"msgtype": "markdown", "markdown": {"content": content}}

@@ -3,8 +3,10 @@
 Source: developer.work.weixin.qq.com, "Global error codes"; measured behaviour in DESIGN §7.
 """
 
+import re
 from datetime import timedelta
 from http import HTTPStatus
+from ipaddress import ip_address
 from types import MappingProxyType
 
 from notification_gateway.delivery.channel import Rejected
@@ -13,8 +15,10 @@ OK = 0
 BUSY = -1
 BAD_SECRET = 40001
 BAD_CORP_ID = 40013
-# Of a send: the token is wrong or over; another one is fetched, once.
-BAD_TOKEN = frozenset({40001, 40014, 42001})
+# Of a send: the token is missing, wrong or expired (42007, 42009: the code or token that a relay made it of); another
+# one is fetched, once.
+BAD_TOKEN = frozenset({40001, 40014, 41001, 42001, 42007, 42009})
+UNTRUSTED_ADDRESS = 60020
 # Of gettoken: asking again with the same credentials is no use, and in time locks the corporation out.
 BAD_CREDENTIALS = frozenset({BAD_SECRET, BAD_CORP_ID})
 
@@ -27,7 +31,7 @@ _RETRYABLE = MappingProxyType(
         # Too many at once.
         45033: timedelta(seconds=5),
         # The gateway's address is not trusted: mended on their side, so it is worth trying again.
-        60020: timedelta(minutes=5),
+        UNTRUSTED_ADDRESS: timedelta(minutes=5),
     }
 )
 _MEANINGS = MappingProxyType(
@@ -39,23 +43,34 @@ _MEANINGS = MappingProxyType(
         40014: "the token is wrong",
         40056: "the agent id is wrong",
         40058: "a parameter is wrong",
+        41001: "the token is missing",
         42001: "the token has expired",
+        42007: "the code behind the token has expired",
+        42009: "the suite's token has expired",
         44004: "the message is empty",
         45009: "sent too often",
         45033: "too many calls at once",
         60011: "no permission for these recipients",
-        60020: "this address is not trusted",
+        UNTRUSTED_ADDRESS: "this address is not trusted",
         81013: "no recipient is valid",
         82001: "no recipient is named",
         93000: "the robot's key is wrong",
     }
 )
 
+# "… not allow to access from your ip, hint: […], from ip: 203.0.113.9, more info at …"
+_ADDRESS = re.compile(r"(?<![A-Za-z])ip\W{1,4}?([0-9A-Fa-f:.]{2,45})(?![0-9A-Za-z])", re.IGNORECASE)
 
-def rejected(errcode: int, what: str) -> Rejected:
-    """Return what a refusal with `errcode` means for a message; a code that nobody knows is final."""
+
+def rejected(errcode: int, what: str, errmsg: object = "") -> Rejected:
+    """Return what a refusal with `errcode` means for a message; a code that nobody knows is final.
+
+    Nothing of `errmsg` is taken over but the address that an administrator must allow.
+    """
     wait = _RETRYABLE.get(errcode)
     meaning = _MEANINGS.get(errcode, "see WeChat Work's list of error codes")
+    if errcode == UNTRUSTED_ADDRESS and (address := named_address(errmsg)) is not None:
+        meaning += f": allow {address} as a trusted IP of the application"
     return Rejected(
         f"{what}: errcode {errcode}, {meaning}",
         retryable=wait is not None,
@@ -64,3 +79,15 @@ def rejected(errcode: int, what: str) -> Rejected:
         # Whatever they refuse, they do so with this status.
         http_status=HTTPStatus.OK,
     )
+
+
+def named_address(errmsg: object) -> str | None:
+    """Return the caller's IP address that `errmsg` names, or None where it names none that is one."""
+    if not isinstance(errmsg, str):
+        return None
+    for found in _ADDRESS.findall(errmsg[:1000]):
+        try:
+            return str(ip_address(found.rstrip(".")))
+        except ValueError:
+            continue
+    return None

@@ -74,12 +74,12 @@ class TokenCache:
         if isinstance(answer, Rejected):
             return replace(answer, reported=True)
         if answer.errcode in errcodes.BAD_CREDENTIALS:
-            refused = errcodes.rejected(answer.errcode, "gettoken")
+            refused = errcodes.rejected(answer.errcode, "gettoken", answer.errmsg)
             # Retryable, so that what waits is sent when the process starts with the right ones.
             self._stopped = replace(refused, retryable=True, wait=STOPPED_WAIT, reported=True)
             return self._stopped
         if answer.errcode != errcodes.OK:
-            refused = errcodes.rejected(answer.errcode, "gettoken")
+            refused = errcodes.rejected(answer.errcode, "gettoken", answer.errmsg)
             return replace(refused, retryable=True, reported=True)
         value, seconds = answer.body.get("access_token"), answer.body.get("expires_in")
         if not isinstance(value, str) or not value or not isinstance(seconds, int):

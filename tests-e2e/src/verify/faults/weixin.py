@@ -1,4 +1,4 @@
-"""A gateway whose WeChat Work gives no token and refuses the message, that gets an odd alert, and whose tables go."""
+"""A gateway whose channels refuse its messages, that gets an odd alert, and whose tables go."""
 
 import sqlite3
 import time
@@ -33,24 +33,31 @@ def fire(shop: Workshop) -> None:
             "GATEWAY_TOKEN": TOKEN,
             # A third of a second: no run of the pipeline can have ended well since.
             "EXPECTED_RUN_HOURS": "0.0001",
+            # Nobody listens on the discard port.
+            "SMTP_URL": "smtp://127.0.0.1:9",
+            "ALERT_EMAIL_TO": "nobody@example.test",
+            "APPRISE_URLS": "ops=json://127.0.0.1:9/",
         }
         with shop.service("notification_gateway", variables) as gateway:
-            gateway.http.post("/notify", json={"title": "verify"}).raise_for_status()
+            for channel in ("weixin", "email", "ops"):
+                gateway.http.post("/notify", json={"title": "verify", "channel": channel}).raise_for_status()
             _until(lambda: _has_sent(weixin), DELIVERY_SECONDS, "the gateway did not try to send")
             alerts = {"version": "4", "receiver": "verify", "alerts": [{"status": "suppressed"}]}
             gateway.http.post("/webhooks/alertmanager", json=alerts).raise_for_status()
             _until(lambda: _has_incident(gateway, "pipeline.no_recent_run"), LOOP_SECONDS, "no run was missed")
             # The loop that closes periods reads it every five seconds.
             _drop_table(shop.folder / "gateway.db.gateway", "summary_entries")
-            _until(lambda: _has_failing_loop(gateway), LOOP_SECONDS, "no loop of the gateway fails")
+            _until(lambda: _is_degraded(gateway, "background"), LOOP_SECONDS, "no loop of the gateway fails")
+            _until(lambda: _is_degraded(gateway, "email"), DELIVERY_SECONDS, "no email of the gateway fails")
+            _until(lambda: _is_degraded(gateway, "channel ops"), DELIVERY_SECONDS, "no other channel fails")
 
 
 def _has_sent(weixin: Side) -> bool:
     return "message/send" in [call["operation"] for call in weixin.get("/_control/calls").json()]
 
 
-def _has_failing_loop(gateway: Side) -> bool:
-    return bool(gateway.get("/health").json()["checks"]["background"]["status"] == "degraded")
+def _is_degraded(gateway: Side, check: str) -> bool:
+    return bool(gateway.get("/health").json()["checks"][check]["status"] == "degraded")
 
 
 def _has_incident(gateway: Side, point: str) -> bool:
@@ -75,6 +82,8 @@ FAULT = Fault(
     {
         "weixin.get_access_token_failed": Raised("notification-gateway"),
         "weixin.send_message_failed": Raised("notification-gateway"),
+        "gateway.channel_failed": Raised("notification-gateway"),
+        "gateway.email_failed": Raised("notification-gateway"),
         "gateway.unreadable_alert": Raised("notification-gateway"),
         "api.background_failed": Raised("notification-gateway"),
         "pipeline.no_recent_run": Raised("notification-gateway"),

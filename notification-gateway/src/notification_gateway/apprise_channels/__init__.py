@@ -1,0 +1,1 @@
+"""Channels by Apprise: DingTalk, Feishu, Slack, Telegram and many more."""

@@ -1,0 +1,128 @@
+"""One named channel over one or more of Apprise's services."""
+
+import asyncio
+import re
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+
+import apprise
+
+from monitoring.redaction import Redactor
+from notification_gateway.apprise_channels.guard import guarded
+from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
+from notification_gateway.messages.forms import plain
+from notification_gateway.messages.notice import Notice
+from notification_gateway.outbound.http import TOTAL_SECONDS
+from notification_gateway.outbound.secrets import secret_parts
+
+# Most services bear about one message a second in bursts; a storm is told of in few.
+PER_MINUTE = 20
+# Together no more than a call to the outside may take.
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 3.0
+MAX_REASON = 300
+_HTTP_ERROR = re.compile(r"\berror=(\d{3})\b")
+_TELLING = frozenset({"WARNING", "ERROR", "CRITICAL"})
+# What the same message may get past later.
+_PASSING = frozenset({408, 425, 429})
+
+
+class UnusableUrlError(ValueError):
+    """Apprise can't read a URL, or lacks what its service needs: correct APPRISE_URLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one service: an empty reason means that it took the message."""
+
+    reason: str = ""
+    retryable: bool = True
+
+
+class AppriseService:
+    """One URL; a call that hangs is left behind, and no other is made beside it."""
+
+    def __init__(self, url: str) -> None:
+        asset = apprise.AppriseAsset(async_mode=False, service_timeout=TOTAL_SECONDS, http_redirects=False)
+        _load_plugins()
+        plugin = apprise.Apprise.instantiate(url, asset=asset)
+        if plugin is None:
+            raise UnusableUrlError("Apprise can't use the URL")
+        # Whatever the URL says of these.
+        plugin.socket_connect_timeout, plugin.socket_read_timeout = CONNECT_SECONDS, READ_SECONDS
+        plugin.redirects = False
+        self._redactor = Redactor(secret_parts(url))
+        self._service = apprise.Apprise(asset=asset)
+        self._service.add(plugin)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="apprise")
+        self._running: Future[Result] | None = None
+        self.name = str(plugin.service_name or "service")
+
+    async def send(self, title: str, body: str) -> Result:
+        """Try once; raises for nothing that the other side does."""
+        if self._running is not None and not self._running.done():
+            return Result(f"{self.name}: the last call still hangs")
+        self._running = self._executor.submit(self._notify, title, body)
+        try:
+            async with asyncio.timeout(TOTAL_SECONDS + 1):
+                return await asyncio.wrap_future(self._running)
+        except TimeoutError:
+            return Result(f"{self.name}: no answer within {TOTAL_SECONDS:g} s")
+
+    def close(self) -> None:
+        """Make no more calls."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _notify(self, title: str, body: str) -> Result:
+        with guarded() as refusals:
+            outcome = self._service.notify(
+                body=body, title=title, body_format=apprise.NotifyFormat.TEXT, timeout=TOTAL_SECONDS
+            )
+        # Of the attempts: a service that its URL calls optional is said to succeed whatever happens.
+        attempts = [attempt for service in outcome for attempt in service.attempts]
+        if attempts and attempts[-1].status == apprise.AppriseResultStatus.SUCCESS:
+            return Result()
+        told = [entry.message for attempt in attempts for entry in attempt.logs if entry.level in _TELLING]
+        reason = " ".join((told[-1] if told else "not taken").split())
+        code = _HTTP_ERROR.search(reason)
+        final = code is not None and code[1].startswith("4") and int(code[1]) not in _PASSING
+        if refusals:
+            reason, final = refusals[0], True
+        return Result(f"{self.name}: {self._redactor.text(reason)[:MAX_REASON]}", retryable=not final)
+
+
+@cache
+def _load_plugins() -> None:
+    with warnings.catch_warnings():
+        # It asks whether the standard library still has `imghdr`.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        apprise.Apprise.instantiate("json://localhost")
+
+
+class AppriseChannel:
+    """Sends to all services of a name; it is delivered where one of them takes it."""
+
+    per_minute = PER_MINUTE
+    # A second try would be a second message.
+    at_once = 1
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._services = [AppriseService(url) for url in urls]
+
+    async def send(self, notice: Notice, key: str) -> Outcome:  # noqa: ARG002 - services know no duplicates
+        """Try each service once."""
+        body = plain(notice).removeprefix(notice.title).lstrip("\n")
+        results = await asyncio.gather(*(each.send(notice.title, body) for each in self._services))
+        failed = [each for each in results if each.reason]
+        detail = "; ".join(each.reason for each in failed)
+        if len(failed) < len(results):
+            return Delivered(detail)
+        return Rejected(detail, retryable=any(each.retryable for each in failed))
+
+    async def close(self) -> None:
+        """Make no more calls."""
+        for each in self._services:
+            each.close()

@@ -1,0 +1,86 @@
+"""POST /channels/{name}/ping."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated
+from uuid import uuid4
+
+from pydantic import BaseModel, Field, SecretStr
+
+from contracts.text import TypedText
+from notification_gateway.channels import ConfiguredChannel
+from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
+from notification_gateway.delivery.witness import DeliveryWitness
+from notification_gateway.messages.language import Language, Phrase
+from notification_gateway.messages.notice import Line, Notice
+from servicekit.background import report_failure
+from servicekit.bearer import bearer_guard
+from servicekit.problems import ProblemError, problem_responses
+from servicekit.routing import ApiRouter
+
+# A token and a message at WeChat Work, or a mail server that is slow to greet.
+MAX_SECONDS = 12.0
+
+
+class PingResult(BaseModel):
+    """What came of a test message."""
+
+    channel: str
+    delivered: Annotated[bool, Field(description="The other side has it, for one recipient at least")]
+    detail: Annotated[str, Field(description="Why not, or for whom not")]
+    seconds: float
+
+
+def router(
+    channels: Mapping[str, ConfiguredChannel],
+    witnesses: Mapping[str, DeliveryWitness],
+    token: SecretStr,
+    language: Language,
+    clock: Callable[[], datetime],
+) -> ApiRouter:
+    """Return the route."""
+    routes = ApiRouter(tags=["operation"])
+
+    @routes.post("/channels/{name}/ping", dependencies=bearer_guard(token), responses=problem_responses(401, 404))
+    async def ping(name: Annotated[str, TypedText(64)]) -> PingResult:
+        """Send a test message through a channel, now and once, and say what came of it."""
+        configured = channels.get(name)
+        if configured is None:
+            raise ProblemError(404, f"there is no channel {name!r}; there are {', '.join(channels)}")
+        started = time.monotonic()
+        outcome = await _send(configured, _notice(name, language, clock()))
+        witnesses[name].pinged(outcome)
+        return PingResult(
+            channel=name,
+            delivered=isinstance(outcome, Delivered),
+            detail=outcome.detail if isinstance(outcome, Delivered) else outcome.reason,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    return routes
+
+
+async def _send(configured: ConfiguredChannel, notice: Notice) -> Outcome:
+    try:
+        async with asyncio.timeout(MAX_SECONDS):
+            return await configured.channel.send(notice, f"ping:{notice.reference}")
+    except TimeoutError:
+        return Rejected(f"no answer within {MAX_SECONDS:g} s", retryable=True)
+    except Exception as error:  # noqa: BLE001 - as in the delivery loop: whatever a channel can't form
+        report_failure("ping", error)
+        return Rejected(type(error).__name__, retryable=False)
+
+
+def _notice(channel: str, language: Language, now: datetime) -> Notice:
+    return Notice(
+        title=f"【{Phrase('测试', 'Test').to(language)}】{Phrase('通道测试消息', 'Test of a channel').to(language)}",
+        lines=(
+            Line(label=Phrase("通道", "Channel").to(language), value=channel),
+            Line(label=Phrase("时间", "Time").to(language), value=now.isoformat(timespec="seconds")),
+        ),
+        paragraphs=(Phrase("无需处理。", "Nothing needs to be done.").to(language),),
+        reference=uuid4().hex[:12],
+        language=language,
+    )

@@ -1,0 +1,72 @@
+"""Hours in which a rule's immediate messages wait; pure."""
+
+import re
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
+
+
+def _time(value: object) -> object:
+    if isinstance(value, time):
+        return value
+    found = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        # YAML reads 22:00 as the number 1320.
+        raise ValueError('write a time of day as "22:00", in quotes')
+    return time(int(found[1]), int(found[2]))
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+TimeOfDay = Annotated[time, BeforeValidator(_time)]
+
+
+class QuietHours(BaseModel):
+    """From one time of day to another, of the next day where `to` is not after `from`; they begin on `days`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    begin: Annotated[TimeOfDay, Field(alias="from")]
+    end: Annotated[TimeOfDay, Field(alias="to")]
+    timezone: str
+    days: Annotated[tuple[Annotated[Day, BeforeValidator(_lower)], ...], Field(min_length=1)] = DAYS
+    # A P0 that waits till morning must be somebody's decision, and not a slip.
+    hold_p0: bool = False
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{value[:64]!r} is no time zone; use an IANA name such as Asia/Shanghai") from error
+        return value
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.begin == self.end:
+            raise ValueError("`from` and `to` are the same time; quiet hours must end")
+        return self
+
+    def until(self, at: datetime) -> datetime | None:
+        """Return when the quiet hours end that `at` is in, or None."""
+        zone = ZoneInfo(self.timezone)
+        today = at.astimezone(zone).date()
+        for day in (today, today - timedelta(days=1)):
+            if DAYS[day.weekday()] not in self.days:
+                continue
+            last = day if self.end > self.begin else day + timedelta(days=1)
+            # In UTC: times of one zone are compared by the clock on the wall, which goes back once a year.
+            start = datetime.combine(day, self.begin, zone).astimezone(UTC)
+            end = datetime.combine(last, self.end, zone).astimezone(UTC)
+            if start <= at < end:
+                return end
+        return None
