@@ -24,6 +24,8 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+# A proxy before the gateway (nginx) would hold news back until its buffer is full.
+_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ASSETS = {
     "dashboard.css": "text/css",
     "dashboard.js": "text/javascript",
@@ -63,7 +65,7 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
         except TooManyPagesError as error:
             detail = f"{MAX_PAGES} pages are open already; this one shows news when it is loaded again."
             raise ProblemError(503, detail) from error
-        return StreamingResponse(_events(news), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(_events(news), media_type="text/event-stream", headers=_STREAM_HEADERS)
 
     @routes.get("/dashboard/assets/{name}", include_in_schema=False)
     def get_asset(name: str) -> Response:
