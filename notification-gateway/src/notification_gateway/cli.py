@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from contracts.command_line import OK, USAGE, CommandError, complain, printable, run_command, say
 from contracts.signals import Level
+from notification_gateway.policy.categories import category_of
 from notification_gateway.policy.evaluation import Decision, decide
 from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.matching import Subject, mismatch
@@ -42,8 +43,9 @@ class SampleEvent(BaseModel):
         if not isinstance(event, dict) or not isinstance(event.get("fingerprint"), list) or not event["fingerprint"]:
             raise ValueError("an event needs its fingerprint, a list of texts")
         known = _tags(event.get("tags"))
-        point = str(known.get("monitoring_point") or event["fingerprint"][0])
-        return {"category": point.partition(".")[0], "service": known.get("service", "unknown"), **event}
+        point = event.get("monitoring_point") or known.get("monitoring_point")
+        category = category_of(point if isinstance(point, str) else None, event["fingerprint"])
+        return {"category": category, "service": known.get("service", "unknown"), **event}
 
 
 def main(arguments: list[str] | None = None) -> int:

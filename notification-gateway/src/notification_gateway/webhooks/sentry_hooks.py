@@ -18,6 +18,7 @@ from contracts.signals import (
 )
 from contracts.text import LabelText, MachineText, escape_text
 from notification_gateway.incidents.endings import SENTRY_POINT
+from notification_gateway.policy.categories import category_of
 
 CATEGORY = "sentry"
 MAX_MESSAGE_CHARS = 2000
@@ -187,7 +188,7 @@ def _of_event(data: _EventData, environment: str, now: datetime) -> AlertSignal:
         now,
         event_id=event.event_id,
         monitoring_point=escape_text(point, MAX_POINT_CHARS) if point else SENTRY_POINT,
-        category=escape_text(point.partition(".")[0], MAX_NAME_CHARS) if point else CATEGORY,
+        category=escape_text(category_of(point, fingerprint), MAX_NAME_CHARS) if point else CATEGORY,
         fingerprint=_bounded(fingerprint),
         level=_level(event.level),
         kind="fired",
