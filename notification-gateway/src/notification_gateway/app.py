@@ -20,6 +20,7 @@ from notification_gateway.gateway import Clock, Gateway, utc_now
 from notification_gateway.incidents import endpoints as incidents
 from notification_gateway.notify import endpoints as notify
 from notification_gateway.own_signals import OwnSignals
+from notification_gateway.replay import endpoints as stored_signals
 from notification_gateway.settings import Settings
 from notification_gateway.signals import endpoints as signals
 from notification_gateway.silences import endpoints as silences
@@ -50,6 +51,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.exception_handler(IncidentNotFoundError)(_not_found)
     app.exception_handler(IncidentStateError)(_conflict)
     app.include_router(signals.router(gateway.intake, settings.gateway_token, gateway.metrics))
+    app.include_router(stored_signals.router(gateway.storage, settings.admin_token))
     app.include_router(incidents.router(gateway.storage))
     app.include_router(actions.router(gateway.actions, gateway.storage, settings.admin_token))
     app.include_router(action_pages.router(gateway.actions, gateway.links, clock))

@@ -1,7 +1,7 @@
 """`alertctl`: the alert policy from a terminal or a CI job.
 
 Exit codes: 0 the policy is valid, the event goes where it should; 1 it isn't, or doesn't; 2 wrong call, or a file that
-can't be read; 70 a fault of this program; 130 interrupted.
+can't be read; 3 the gateway or its database can't be reached; 70 a fault of this program; 130 interrupted.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from notification_gateway.policy.evaluation import Decision, decide
 from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.matching import Subject, mismatch
 from notification_gateway.policy.model import Condition, Policy
+from notification_gateway.replay import command as replay
 
 FAILED = 1
 # More are no count of anything, and past 4,300 digits Python doesn't print them.
@@ -60,7 +61,7 @@ def _run(arguments: list[str] | None) -> int:
         return run(given)
     except PolicyError as error:
         for problem in error.problems:
-            complain(f"{given.policy}:{problem.line}", printable(problem.message))
+            complain(f"{error.source}:{problem.line}", printable(problem.message))
         return FAILED
 
 
@@ -163,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--earlier", type=_count, default=0, metavar="N", help="occurrences already in a rate's window")
     test.add_argument("--expect", choices=["P0", "P1", "P2", "none"], help="exit with 1 when it is another priority")
     test.add_argument("--json", action="store_true", help="print the decision as JSON")
+    replay.add_parser(commands, shipped)
     return parser
 
 

@@ -44,7 +44,7 @@ class IncidentNotifier:
         if firing.new_episode and incident.parent_id is None:
             self._repeat(connection, incident, now)
         for action in decision.actions:
-            channel = _channel_for(incident, action.channel)
+            channel = channel_for(incident, action.channel)
             if action.alert != "immediate":
                 self._add_to_summary(connection, incident, action.alert, channel, occurrences, now)
             elif incident.parent_id is None:
@@ -54,7 +54,7 @@ class IncidentNotifier:
         self, connection: Connection, incident: Incident, channels: Sequence[Literal["weixin", "email"]], now: datetime
     ) -> None:
         """Notify of an incident that nobody has acknowledged."""
-        for wanted in dict.fromkeys(_channel_for(incident, each) for each in channels):
+        for wanted in dict.fromkeys(channel_for(incident, each) for each in channels):
             self._put(connection, incident, "escalated", wanted, self._composer.escalated(incident), now)
             if wanted not in incident.notified:
                 incident.notified = [*incident.notified, wanted]
@@ -154,7 +154,8 @@ class IncidentNotifier:
         outbox.put(connection, new, now)
 
 
-def _channel_for(incident: Incident, wanted: Channel) -> Channel:
+def channel_for(incident: Incident, wanted: Channel) -> Channel:
+    """Return the channel that an action's message about an incident takes."""
     # That WeChat is broken is never said through WeChat.
     return "email" if wanted == "weixin" and incident.category == WEIXIN_CATEGORY else wanted
 

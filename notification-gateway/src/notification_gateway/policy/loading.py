@@ -32,6 +32,7 @@ class PolicyError(ValueError):
 
     def __init__(self, source: str, problems: list[PolicyProblem]) -> None:
         super().__init__("; ".join(f"{source}:{problem.line}: {problem.message}" for problem in problems))
+        self.source = source
         self.problems = problems
 
 
