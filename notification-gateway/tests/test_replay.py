@@ -117,8 +117,8 @@ def test_what_another_incident_explains_is_not_told_at_once() -> None:
 
 def test_another_run_is_told_of_again() -> None:
     stored = [
-        came(0, ("airflow", "daily", "train"), monitoring_point="airflow.task_failed", tags={"run_id": run})
-        for run in ("a", "a", "b")
+        came(minute, ("airflow", "daily", "train"), monitoring_point="airflow.task_failed", tags={"run_id": run})
+        for minute, run in ((0, "a"), (1, "a"), (2, "b"))
     ]
     assert ways(replayed(stored)) == {("opened", "weixin"): 1, ("repeated", "weixin"): 1}
 

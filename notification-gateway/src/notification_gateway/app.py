@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, Request
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +22,8 @@ from notification_gateway.incidents import endpoints as incidents
 from notification_gateway.notify import endpoints as notify
 from notification_gateway.own_signals import OwnSignals
 from notification_gateway.replay import endpoints as stored_signals
+from notification_gateway.runbooks import endpoints as runbooks
+from notification_gateway.runbooks.page import RunbookPage
 from notification_gateway.settings import Settings
 from notification_gateway.signals import endpoints as signals
 from notification_gateway.silences import endpoints as silences
@@ -66,6 +69,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     sessions = Sessions(settings.admin_token)
     app.include_router(dashboard_changes.router(gateway.storage, sessions, gateway.actions, clock))
     app.include_router(dashboard.router(gateway.storage, gateway.page, sessions, clock))
+    app.include_router(runbooks.router(gateway.storage, RunbookPage(ZoneInfo(settings.alert_timezone))))
     app.include_router(health.router(gateway))
     return app
 

@@ -17,7 +17,7 @@ from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import LenientRouter
 
 # The page loads nothing from elsewhere; its charts set their sizes from the script.
-_HEADERS = {
+PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "Cache-Control": "no-store",
@@ -45,7 +45,7 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
         may_change = sessions.is_open(request.cookies.get(session.COOKIE), now)
         with storage.reading() as connection:
             content = page.render(tab, shown, connection, now, may_change=may_change)
-        response = HTMLResponse(content, headers=_HEADERS)
+        response = HTMLResponse(content, headers=PAGE_HEADERS)
         if lang:
             response.set_cookie(language.COOKIE, shown, max_age=31_536_000, samesite="lax", httponly=True)
         return response
