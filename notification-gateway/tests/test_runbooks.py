@@ -11,6 +11,7 @@ from notification_gateway.app import create_app
 from notification_gateway.incidents.model import Incident
 from notification_gateway.messages.links import Links
 from notification_gateway.policy.evaluation import Decision
+from notification_gateway.runbooks.page import mark_code
 from running_gateway import ADMIN, TOKEN, Watch, settings, signal
 from testkit.running_app import RunningApp
 
@@ -90,6 +91,11 @@ def test_the_page_shows_who_closed_it_and_their_words_escaped(running: RunningAp
     assert "closed by hand" in page
     assert "li.wei" in page
     assert "&lt;b&gt;pushed it again&lt;/b&gt;" in page
+
+
+def test_what_stands_in_backquotes_is_code_and_everything_is_escaped() -> None:
+    assert mark_code("run `a <b>` & `c`") == "run <code>a &lt;b&gt;</code> &amp; <code>c</code>"
+    assert mark_code("no end `a") == "no end <code>a</code>"
 
 
 def incident(point: str) -> Incident:

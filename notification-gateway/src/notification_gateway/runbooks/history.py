@@ -10,8 +10,6 @@ from notification_gateway.incidents.timeline import changes_of
 from notification_gateway.tables import incidents
 
 MAX_INCIDENTS = 5
-# Words of people, and the end itself.
-_TELLING_KINDS = ("acknowledged", "assigned", "commented", "resolved", "closed")
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,5 @@ def last_closed(connection: Connection, monitoring_point: str) -> list[ClosedInc
     )
     found = [of_row(row) for row in rows.mappings()]
     return [
-        ClosedIncident(each, [one for one in changes_of(connection, each.id) if one.kind in _TELLING_KINDS])
-        for each in found
+        ClosedIncident(each, [change for change in changes_of(connection, each.id) if change.actor]) for each in found
     ]

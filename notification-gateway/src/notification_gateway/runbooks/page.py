@@ -5,6 +5,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from monitoring import catalogue
 from monitoring.catalogue import ChineseRunbook, Point, Runbook
@@ -23,6 +24,7 @@ class RunbookPage:
         self._templates = Environment(
             loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
+        self._templates.filters["code_spans"] = mark_code
 
     def render(self, point: Point, shown: Shown, closed: Sequence[ClosedIncident]) -> str:
         """Return the page of a point."""
@@ -44,6 +46,12 @@ class RunbookPage:
 
     def _time(self, at: datetime | None) -> str:
         return "" if at is None else f"{at.astimezone(self._zone):%Y-%m-%d %H:%M %Z}"
+
+
+def mark_code(text: str) -> Markup:
+    """Return a text as HTML, with what stands in backquotes as code."""
+    code = Markup("<code>{}</code>")
+    return Markup("").join(code.format(part) if at % 2 else escape(part) for at, part in enumerate(text.split("`")))
 
 
 def _runbook(point: Point, shown: Shown) -> Runbook | ChineseRunbook:
