@@ -2,12 +2,13 @@
 
 import asyncio
 import inspect
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from monitoring.testing import captured
 from pipeline.sentry_utils import (
+    FirstSeen,
     monitor_pipeline_step,
     track_data_quality_issue,
     track_database_issue,
@@ -112,6 +113,53 @@ def test_data_quality(severity: str, level: str) -> None:
     assert report.tags["metric_value"] == "0.25"
     assert report.tags["threshold"] == "0.1"
     assert report.context["details"] == {"column": "price"}
+
+
+@pytest.mark.parametrize(
+    ("severity", "tag", "level"),
+    [
+        ("CRITICAL", "critical", "error"),
+        ("Fatal", "critical", "error"),
+        ("error", "critical", "error"),
+        ("P0", "critical", "error"),
+        ("high", "critical", "error"),
+        ("Warn", "warning", "warning"),
+        ("Notice", "info", "info"),
+        ("none", "info", "info"),
+        ("debug", "info", "info"),
+    ],
+)
+def test_a_severity_is_understood_in_any_case_and_in_the_words_of_any_tool(severity: str, tag: str, level: str) -> None:
+    with captured() as reports:
+        track_data_quality_issue("null_share", severity, "details")
+    (report,) = reports
+    assert (report.tags["severity"], report.level) == (tag, level)
+
+
+@pytest.mark.parametrize("severity", ["dreadful", "", "\ud800", "x" * 5000, None, 3])
+def test_a_severity_that_nobody_knows_is_an_error_and_the_log_says_so_once(
+    severity: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.sentry_utils._unknown_severities", FirstSeen(10))
+    with captured() as reports:
+        for _ in range(3):
+            track_data_quality_issue("null_share", severity, "details")
+    assert [report.level for report in reports] == ["error"] * 3
+    (logged,) = caplog.messages
+    assert logged.startswith("check null_share: severity ")
+    assert len(logged) < 250
+
+
+def test_words_without_end_are_not_remembered_without_end() -> None:
+    words = FirstSeen(2)
+    assert [words.is_first(each) for each in "abcab"] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("issue_type", ["training_failed", "Training_Failed", "training-failed", "TRAINING FAILED"])
+def test_a_training_that_failed_is_an_error_however_it_is_spelled(issue_type: str) -> None:
+    with captured() as reports:
+        track_model_training_issue("ranker", issue_type, "details")
+    assert [(report.level, report.fingerprint[2]) for report in reports] == [("error", "training_failed")]
 
 
 @pytest.mark.parametrize(("issue_type", "level"), [("training_failed", "error"), ("poor_metrics", "warning")])

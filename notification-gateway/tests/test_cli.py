@@ -90,6 +90,41 @@ def test_an_event_of_the_collector_is_read_by_its_tags(tmp_path: Path, capsys: p
     assert decision["reason"].endswith("11 is > 10 per hour")
 
 
+def category(fields: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return by which category an event is judged."""
+    policy = tmp_path / "p.yaml"
+    known = ["data_quality", "pipeline", "api", "database", "get_similar", "ours", "sentry"]
+    rules = "".join(
+        f"  - {{name: {each}, conditions: [{{category: {each}}}], actions: [{{alert: immediate, channel: weixin}}]}}\n"
+        for each in known
+    )
+    policy.write_text(f"defaults: {{error: none}}\nrules:\n{rules}", "utf-8")
+    assert main(["test", write(tmp_path / "e.json", **fields), "--policy", str(policy), "--json"]) == 0
+    return str(json.loads(capsys.readouterr().out)["rule"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (
+            {"fingerprint": ["data_quality", "c"], "tags": {"monitoring_point": "pipeline.data_quality"}},
+            "data_quality",
+        ),
+        ({"fingerprint": ["x", "c"], "monitoring_point": "pipeline.data_quality"}, "data_quality"),
+        ({"fingerprint": ["x"], "tags": [["monitoring_point", "pipeline.database"]]}, "database"),
+        ({"fingerprint": ["get_similar", "timeout"]}, "api"),
+        ({"fingerprint": ["data_quality", "null_share"]}, "data_quality"),
+        ({"fingerprint": ["ours", "x"], "tags": {"monitoring_point": "ours.thing"}}, "ours"),
+        ({"fingerprint": ["ours", "x"]}, "ours"),
+        ({"fingerprint": ["get_similar", "timeout"], "category": "sentry"}, "sentry"),
+    ],
+)
+def test_an_event_is_judged_by_the_catalogues_category_of_its_point(
+    fields: dict[str, object], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert category(fields, tmp_path, capsys) == expected
+
+
 @pytest.mark.parametrize(("expected", "code"), [("P0", 0), ("P1", 1)])
 def test_ci_can_pin_where_an_event_goes(event: Path, expected: str, code: int) -> None:
     assert main(["test", str(event), "--policy", str(POLICY), "--expect", expected]) == code

@@ -63,3 +63,9 @@ def test_a_form_is_refused_without_a_session_before_it_is_read(running: RunningA
                 401,
                 "Sign in on the dashboard with the ADMIN_TOKEN first.",
             )
+
+
+def test_no_proxy_buffers_the_news_of_the_page(running: RunningApp) -> None:
+    with running.http.stream("GET", "/dashboard/stream") as stream:
+        assert stream.headers["X-Accel-Buffering"] == "no"
+        assert next(stream.iter_text()).startswith("retry: ")

@@ -46,7 +46,7 @@ def test_an_alert_says_all_that_one_needs_in_the_language_that_is_set(
     for part in ("model-registry", "it broke", "2026-01-05 20:00:30 CST", "3", "req_1", "Critical Failures"):
         assert part in text
     assert f"http://collector.test/issues/event/{EVENT[:8]}-" in text
-    assert "MONITORING_POINTS.md#modeldeployment_failed" in text
+    assert "/runbook/model.deployment_failed" in text
     assert "http://127.0.0.1:8003/acknowledge/1?until=" in notice.url
 
 

@@ -64,6 +64,7 @@ def test_as_many_stars_as_parts_match_any_fingerprint(fingerprint: list[str]) ->
         (["api", "unavailable"], "warning", "P2", None),
         (["redis", "connection_failed"], "warning", "P1", "Degradation Events"),
         (["redis", "unexpected_error"], "error", "P1", None),
+        (["gateway", "unreadable_alert", "alertmanager recsys"], "warning", "P1", "Degradation Events"),
         (["pipeline", "train", "ValueError"], "warning", "P2", "Quality Issues"),
         (["pipeline", "train", "ValueError"], "error", "P1", None),
         (["weixin", "send_message_failed"], "error", "P2", "Quality Issues"),
@@ -161,6 +162,12 @@ LAUGHS = "".join(f"{name}: &{name} [{', '.join(['*' + known] * 10)}]\n" for know
         ("defaults: {error: P1\n", 2, "expected"),
         ("defaults: {error: P1}\n\n# \x0b\n", 3, "unacceptable character U+000B"),
         ("defaults: {error: P1}\r\n# \x00\r\n", 2, "unacceptable character U+0000"),
+        ("defaults: {error: P1}\n\ufeffrules: []\n", 2, "unacceptable character U+FEFF"),
+        ("defaults: {<<: 3}\n", 1, "expected a mapping"),
+        ("defaults: {error: !!binary é}\n", 1, "base64"),
+        ("defaults: !ours {error: P1}\n", 1, "the tag '!ours'"),
+        ('defaults: {error: "\\xZZ"}\n', 1, "hexadecimal"),
+        ("defaults: {error: !%ff x}\n", 1, "decode"),
         ("defaults: {error: P1}\n\trules: []\n", 2, "cannot start any token"),
         ("defaults: {error: P1}\n---\nrules: []\n", 2, "document"),
         (RULE.replace("{condition}", '{category: "a\\u001b[2J"}'), 6, "unacceptable character U+001B"),
@@ -200,6 +207,85 @@ def test_a_mistake_is_named_with_its_line_and_advice(text: str, line: int, advic
     (problem,) = caught.value.problems
     assert (problem.line, advice in problem.message) == (line, True), problem
     assert str(caught.value).startswith(f"alerts.yaml:{line}: ")
+
+
+SEED = """defaults: {error: P1}
+rules:
+  - name: one
+    conditions:
+      - fingerprint: ["airflow", "*", "*"]
+        level: error
+    actions:
+      - alert: immediate
+      - channel: weixin
+"""
+
+
+@pytest.mark.parametrize(
+    ("actions", "priority", "expected"),
+    [
+        (["alert: immediate", "channel: weixin"], "P0", [("immediate", "weixin")]),
+        (["channel: email", "alert: hourly_summary"], "P1", [("hourly_summary", "email")]),
+        (["alert: daily_digest", "channel: dashboard"], "P2", [("daily_digest", "dashboard")]),
+        (
+            ["alert: immediate", "channel: weixin", "channel: email"],
+            "P0",
+            [("immediate", "weixin"), ("immediate", "email")],
+        ),
+        (
+            ["alert: daily_digest", "channel: dashboard", "alert: hourly_summary", "channel: email"],
+            "P1",
+            [("daily_digest", "dashboard"), ("hourly_summary", "email")],
+        ),
+        (
+            ["alert: immediate", "channel: weixin", "{alert: daily_digest, channel: email}"],
+            "P0",
+            [("immediate", "weixin"), ("daily_digest", "email")],
+        ),
+    ],
+)
+def test_an_action_may_be_written_item_by_item_and_gives_its_rule_the_priority(
+    actions: list[str], priority: str, expected: list[tuple[str, str]]
+) -> None:
+    written = "".join(f"      - {action}\n" for action in actions)
+    (rule,) = parse_policy(SEED.partition("      - alert")[0] + written, "alerts.yaml").rules
+    assert rule.priority == priority
+    assert [(action.alert, action.channel) for action in rule.actions] == expected
+
+
+def test_a_priority_that_is_given_counts_whatever_the_actions() -> None:
+    (rule,) = parse_policy(SEED.replace("name: one", "name: one\n    priority: P2"), "alerts.yaml").rules
+    assert rule.priority == "P2"
+
+
+def test_actions_behind_an_alias_are_joined_once() -> None:
+    second = SEED.partition("rules:\n")[2].replace("one", "two").partition("      - alert")[0].rstrip()
+    text = SEED.replace("actions:", "actions: &page") + f"{second} *page\n"
+    assert [len(rule.actions) for rule in parse_policy(text, "alerts.yaml").rules] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (SEED.replace("weixin", "sms"), 9, "rules.0.actions.0.channel"),
+        (SEED.replace("immediate", "now"), 8, "rules.0.actions.0.alert"),
+        (SEED.replace("      - channel: weixin\n", ""), 8, "rules.0.actions.0.channel: Field required"),
+        (SEED.replace("      - alert: immediate\n", ""), 8, "rules.0.actions.0.alert: Field required"),
+        (SEED.replace("weixin", "dashboard"), 8, "the dashboard tells nobody at once"),
+        (SEED.replace('"airflow", "*", "*"', "airflow, *, *"), 5, "put globs in quotes"),
+    ],
+)
+def test_a_mistake_in_an_action_of_two_items_keeps_its_line(text: str, line: int, message: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(text, "alerts.yaml")
+    assert [(problem.line, message in problem.message) for problem in caught.value.problems] == [(line, True)]
+
+
+@pytest.mark.parametrize("key", ["1", "~", "true", "on", "1.5", "2026-01-01", "=", "!!int 3"])
+def test_a_key_that_is_no_text_is_named_with_its_line(key: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(f"defaults: {{error: P1}}\n{key}: x\n", "alerts.yaml")
+    assert [(problem.line, "is not a text" in problem.message) for problem in caught.value.problems] == [(2, True)]
 
 
 @pytest.mark.parametrize(

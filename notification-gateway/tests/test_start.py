@@ -1,14 +1,18 @@
 """What the gateway refuses to start with, as its log says it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from monitoring import MonitoringSettings
+from notification_gateway.app import create_app
 from notification_gateway.settings import Settings
+from running_gateway import settings
 from testkit.command_runs import run_module
+from testkit.running_app import RunningApp
 
 
 def test_a_policy_that_cannot_be_read_ends_the_start_with_its_line(tmp_path: Path) -> None:
@@ -22,6 +26,20 @@ def test_a_policy_that_cannot_be_read_ends_the_start_with_its_line(tmp_path: Pat
     assert "Traceback" not in ran.stderr.decode()
     assert ran.returncode == 2
     assert json.loads(line)["message"].endswith(f"{policy}:2: unacceptable character U+000B")
+
+
+def test_a_running_gateway_with_a_bad_edit_is_degraded_and_names_the_line(
+    tmp_path: Path, sqlite_url: str, until: Callable[[Callable[[], object]], None]
+) -> None:
+    policy = tmp_path / "alerts.yaml"
+    policy.write_text("defaults: {error: P1}\n", "utf-8")
+    with RunningApp(create_app(settings(sqlite_url, alert_policy=policy))) as running:
+        assert running.ask("/health")["checks"]["policy"]["status"] == "healthy"
+        policy.write_text("defaults: {error: P1}\n# \x0b\n", "utf-8")
+        until(lambda: running.ask("/health")["status"] == "degraded")
+        assert f"{policy}:2: unacceptable character U+000B" in running.ask("/health")["checks"]["policy"]["detail"]
+        policy.write_text("defaults: {error: P0}\n", "utf-8")
+        until(lambda: running.ask("/health")["status"] == "healthy")
 
 
 @pytest.mark.parametrize(
@@ -53,8 +71,8 @@ def test_a_policy_that_cannot_be_read_ends_the_start_with_its_line(tmp_path: Pat
 )
 def test_an_unusable_setting_is_named_and_not_printed(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
-    settings = MonitoringSettings if name in ("GATEWAY_URL", "GATEWAY_TOKEN") else Settings
+    tried = MonitoringSettings if name in ("GATEWAY_URL", "GATEWAY_TOKEN") else Settings
     with pytest.raises(ValidationError) as refused:
-        settings()
+        tried()
     assert name.lower() in {found["loc"][0] for found in refused.value.errors()}
     assert "hush-hush" not in str(refused.value)

@@ -114,6 +114,26 @@ def test_what_is_merely_odd_is_read(running: RunningApp, odd: dict[str, Any]) ->
         assert running.http.get(page).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("labels", "levels"),
+    [
+        *(({"severity": word}, ("error", "fatal")) for word in ("Critical", "page", "emergency", "P0", "High", "SEV1")),
+        *(({"severity": word}, ("error",)) for word in ("dreadful", "", " ", 7, None, ["critical"])),
+        ({}, ("error",)),
+        ({"severity": "warning"}, ("warning",)),
+        ({"severity": "WARN"}, ("warning",)),
+        ({"severity": "none"}, ("info",)),
+        ({"severity": "Info"}, ("info",)),
+    ],
+)
+def test_an_alert_of_an_unknown_severity_or_of_none_is_never_less_than_an_error(
+    running: RunningApp, labels: dict[str, Any], levels: tuple[str, ...]
+) -> None:
+    post(running, alert(1, labels={"alertname": "Disk"} | labels))
+    (taken,) = listed(running)
+    assert taken["level"] in levels
+
+
 def test_labels_that_are_cut_or_escaped_stay_different(running: RunningApp) -> None:
     names = ["L" * 600 + "a", "L" * 600 + "b", "half \ud83d", "half \ud83e", "half \ufffd"]
     post(running, *(alert(1, labels={"alertname": name}, fingerprint="") for name in names))

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+from monitoring.testing import captured
 from notification_gateway.app import create_app
 from notification_gateway.retention import remove_old
 from notification_gateway.tables import incidents
@@ -140,6 +141,50 @@ def test_whatever_a_metric_alert_calls_it_all_but_its_end_is_an_alert(
 ) -> None:
     assert hook(running, watch, METRIC | {"action": action}, resource="metric_alert").json()["accepted"] == 1
     assert [alert["state"] for alert in alerts(running)] == ["open"]
+
+
+@pytest.mark.parametrize("action", ["escalating", "regressed", "Created", "unresolved", "a later word", ""])
+def test_an_issue_is_an_alert_by_whatever_action_but_its_end(running: RunningApp, watch: Watch, action: str) -> None:
+    assert hook(running, watch, ISSUE | {"action": action}).json() == {"accepted": 1, "duplicates": 0}
+    assert [alert["state"] for alert in alerts(running)] == ["open"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "action"), [("issue", "assigned"), ("installation", "created"), ("comment", "created")]
+)
+def test_what_is_no_alert_alerts_nobody(running: RunningApp, watch: Watch, resource: str, action: str) -> None:
+    with captured() as reports:
+        answer = hook(running, watch, ISSUE | {"action": action}, resource=resource)
+    assert (answer.status_code, answer.json()["accepted"], reports) == (202, 0, [])
+
+
+@pytest.mark.parametrize("resource", ["", "uptime_alert", "issue alert", "\xff"])
+def test_a_hook_of_a_resource_that_nobody_knows_is_told_of_once(
+    running: RunningApp, watch: Watch, resource: str
+) -> None:
+    with captured() as reports:
+        answers = [hook(running, watch, METRIC, resource=resource).status_code for _ in range(2)]
+    assert answers == [202, 409]
+    (report,) = reports
+    assert (report.point_id, report.fingerprint[2].startswith("sentry ")) == ("gateway.unreadable_alert", True)
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", {"action": "created", "data": {"issue": {"id": 1}}}])
+def test_a_hook_that_cannot_be_read_is_told_of(running: RunningApp, watch: Watch, payload: Any) -> None:
+    with captured() as reports:
+        assert hook(running, watch, payload).status_code == 422
+    assert [report.fingerprint for report in reports] == [("gateway", "unreadable_alert", "sentry issue")]
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [("Critical", "error"), ("fatal", "fatal"), ("warning", "warning"), ("dreadful", "error"), ("", "error")],
+)
+def test_an_issue_of_an_unknown_level_is_never_less_than_an_error(
+    running: RunningApp, watch: Watch, level: str, expected: str
+) -> None:
+    hook(running, watch, issue(level=level))
+    assert [alert["level"] for alert in alerts(running)] == [expected]
 
 
 @pytest.mark.parametrize(

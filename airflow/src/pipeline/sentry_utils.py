@@ -5,6 +5,8 @@ incident. Whoever calls the one with a fault calls the other without.
 """
 
 import inspect
+import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,6 +14,8 @@ from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 import monitoring
+from contracts.severities import MAX_WORD_CHARS, parse_severity
+from contracts.signals import Level
 from pipeline.errors import InputError, NothingToTrainError
 
 P = ParamSpec("P")
@@ -19,6 +23,35 @@ R = TypeVar("R")
 
 Severity = Literal["critical", "warning", "info"]
 Details = str | Mapping[str, Any]
+TRAINING_FAILED = "training_failed"
+MAX_UNKNOWN_WORDS = 100
+
+_SEVERITIES: Mapping[Level, Severity] = {
+    "fatal": "critical",
+    "error": "critical",
+    "warning": "warning",
+    "info": "info",
+    "debug": "info",
+}
+_log = logging.getLogger(__name__)
+
+
+class FirstSeen:
+    """Says of words whether they are new; past `limit` words none is."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._words: set[str] = set()
+
+    def is_first(self, word: str) -> bool:
+        """Say whether the word was not asked about before, and remember it."""
+        if word in self._words or len(self._words) >= self._limit:
+            return False
+        self._words.add(word)
+        return True
+
+
+_unknown_severities = FirstSeen(MAX_UNKNOWN_WORDS)
 
 
 def monitor_pipeline_step(step_name: str, critical: bool = True) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -52,16 +85,20 @@ def monitor_pipeline_step(step_name: str, critical: bool = True) -> Callable[[Ca
 
 def track_data_quality_issue(
     check_name: str,
-    severity: Severity,
+    severity: Severity | str,
     details: Details,
     metric_value: float | None = None,
     threshold: float | None = None,
 ) -> None:
-    """Report that a check found data outside its bounds; severity critical is an error, info is information."""
+    """Report that a check found data outside its bounds; severity critical is an error, info is information.
+
+    Other words for them are taken (`CRITICAL`, `fatal`, `high`, `warn`, `notice`). One that nobody knows counts as
+    critical.
+    """
     monitoring.report(
         "pipeline.data_quality",
         check_name=check_name,
-        severity=severity,
+        severity=_severity(severity, check_name),
         details=details,
         metric_value=metric_value,
         threshold=threshold,
@@ -76,9 +113,13 @@ def track_data_quality_ok(check_name: str) -> None:
 def track_model_training_issue(
     model_name: str, issue_type: str, details: Details, metrics: Mapping[str, float] | None = None
 ) -> None:
-    """Report a training that went wrong; issue_type `training_failed` is an error, any other a warning."""
+    """Report a training that went wrong; issue_type `training_failed`, in any spelling, is an error."""
     monitoring.report(
-        "pipeline.model_training", model_name=model_name, issue_type=issue_type, details=details, metrics=metrics
+        "pipeline.model_training",
+        model_name=model_name,
+        issue_type=_issue_type(issue_type),
+        details=details,
+        metrics=metrics,
     )
 
 
@@ -116,6 +157,20 @@ def track_database_issue(
 def track_database_ok(operation: str, database: str) -> None:
     """Report that a database did an operation."""
     monitoring.recovered("pipeline.database", operation=operation, database=database)
+
+
+def _severity(word: object, check_name: str) -> Severity:
+    """Return the severity that a word stands for; what nobody knows may be the worst."""
+    text = str(word)[: MAX_WORD_CHARS + 1]
+    level = parse_severity(text) if isinstance(word, str) else None
+    if level is None and _unknown_severities.is_first(text):
+        _log.warning("check %s: severity %r is not known, so it counts as critical", check_name, text)
+    return _SEVERITIES[level or "error"]
+
+
+def _issue_type(text: str) -> str:
+    spelled = "_".join(re.split(r"[\W_]+", text.casefold().strip()))
+    return TRAINING_FAILED if spelled == TRAINING_FAILED else text
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from contracts.deployments import DeploymentStage
 from servicekit.problems import answer
 
 
@@ -33,7 +34,7 @@ class TooLargeError(RegistryError):
 class DeploymentRefusedError(RegistryError):
     """A check refused the deployment, and nothing changed; `stage` is the check."""
 
-    def __init__(self, stage: str, detail: str, *, status: int) -> None:
+    def __init__(self, stage: DeploymentStage, detail: str, *, status: int) -> None:
         super().__init__(f"{stage}: {detail}")
         self.stage = stage
         self.status = status

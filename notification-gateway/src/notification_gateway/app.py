@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, Request
 from sqlalchemy.exc import DBAPIError
@@ -21,6 +22,9 @@ from notification_gateway.incidents import endpoints as incidents
 from notification_gateway.notify import endpoints as notify
 from notification_gateway.own_signals import OwnSignals
 from notification_gateway.ping import endpoints as ping
+from notification_gateway.replay import endpoints as stored_signals
+from notification_gateway.runbooks import endpoints as runbooks
+from notification_gateway.runbooks.page import RunbookPage
 from notification_gateway.settings import Settings
 from notification_gateway.signals import endpoints as signals
 from notification_gateway.silences import endpoints as silences
@@ -52,6 +56,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.exception_handler(IncidentNotFoundError)(_not_found)
     app.exception_handler(IncidentStateError)(_conflict)
     app.include_router(signals.router(gateway.intake, settings.gateway_token, gateway.metrics))
+    app.include_router(stored_signals.router(gateway.storage, settings.admin_token))
     app.include_router(incidents.router(gateway.storage))
     app.include_router(actions.router(gateway.actions, gateway.storage, settings.admin_token))
     app.include_router(action_pages.router(gateway.actions, gateway.links, clock))
@@ -70,6 +75,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.include_router(
         ping.router(gateway.channels, gateway.witnesses, settings.admin_token, settings.alert_language, clock)
     )
+    app.include_router(runbooks.router(gateway.storage, RunbookPage(ZoneInfo(settings.alert_timezone))))
     app.include_router(health.router(gateway))
     return app
 

@@ -1,8 +1,8 @@
 """`alertctl`: the alert policy, the gateway's summaries and its channels from a terminal or a CI job.
 
 Exit codes: 0 the policy is valid, the event goes where it should, the summary is shown or sent, the message arrived;
-1 it isn't, or doesn't; 2 wrong call, token or address, or a file that can't be read; 3 the gateway can't be reached or
-failed; 70 a fault of this program; 130 interrupted.
+1 it isn't, or doesn't; 2 wrong call, token or address, or a file that can't be read; 3 the gateway or its database
+can't be reached or failed; 70 a fault of this program; 130 interrupted.
 """
 
 import argparse
@@ -19,11 +19,13 @@ from contracts.command_line import OK, USAGE, CommandError, complain, printable,
 from contracts.signals import Level
 from notification_gateway.apprise_channels.urls import parse_urls
 from notification_gateway.ping.client import DEFAULT_URL, ping_channel
+from notification_gateway.policy.categories import category_of
 from notification_gateway.policy.channel_names import known_channels
 from notification_gateway.policy.evaluation import Decision, decide
 from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.matching import Subject, mismatch
 from notification_gateway.policy.model import Condition, Policy
+from notification_gateway.replay import command as replay
 from notification_gateway.summaries import command as summary
 
 FAILED = 1
@@ -47,8 +49,9 @@ class SampleEvent(BaseModel):
         if not isinstance(event, dict) or not isinstance(event.get("fingerprint"), list) or not event["fingerprint"]:
             raise ValueError("an event needs its fingerprint, a list of texts")
         known = _tags(event.get("tags"))
-        point = str(known.get("monitoring_point") or event["fingerprint"][0])
-        return {"category": point.partition(".")[0], "service": known.get("service", "unknown"), **event}
+        point = event.get("monitoring_point") or known.get("monitoring_point")
+        category = category_of(point if isinstance(point, str) else None, event["fingerprint"])
+        return {"category": category, "service": known.get("service", "unknown"), **event}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,7 +66,7 @@ def _run(arguments: list[str] | None) -> int:
         return run(given)
     except PolicyError as error:
         for problem in error.problems:
-            complain(f"{given.policy}:{problem.line}", printable(problem.message))
+            complain(f"{error.source}:{problem.line}", printable(problem.message))
         return FAILED
 
 
@@ -201,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     ping.add_argument("channel", metavar="CHANNEL", help="weixin, email, or a name of APPRISE_URLS")
     ping.add_argument("--url", default=os.environ.get("GATEWAY_URL") or DEFAULT_URL, help="GATEWAY_URL")
     ping.add_argument("--token", default=os.environ.get("ADMIN_TOKEN", ""), help="ADMIN_TOKEN")
+    replay.add_parser(commands, shipped)
     return parser
 
 

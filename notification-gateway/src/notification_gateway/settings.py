@@ -124,8 +124,12 @@ class Settings(ServiceSettings):
         Field(description="Prometheus that the dashboard asks for latencies; empty: none"),
     ] = ""
     runbook_url: Annotated[
-        SingleLine, Field(description="Page of the monitoring points, to which messages add the point's anchor")
-    ] = "docs/MONITORING_POINTS.md"
+        SingleLine,
+        Field(
+            description="Page of the monitoring points, to which messages add the point's anchor; empty: the gateway's "
+            "own `/runbook/<point>`"
+        ),
+    ] = ""
     sentry_environment: Annotated[
         str, Field(pattern=r"^[^\s/]{1,64}$", description="Environment whose runs of the pipeline are expected")
     ] = "development"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from contracts.bundle import BundleManifest, MalformedBundleError, MalformedManifestError, overlap, unpack
 from contracts.checksums import ChecksumError, sha256_of
+from contracts.deployments import DeploymentStage
 from contracts.features import FEATURE_SCHEMA
 from model_registry.artifacts import ArtifactStore, MissingArtifactError
 from model_registry.errors import DeploymentRefusedError
@@ -43,10 +44,12 @@ class Gate:
         if old is None:
             return None
         if new is None:
-            raise DeploymentRefusedError("gate", f"the manifest has no metric {self.metric}", status=CONFLICT)
+            raise DeploymentRefusedError(
+                DeploymentStage.GATE, f"the manifest has no metric {self.metric}", status=CONFLICT
+            )
         if new < old * (1 - self.tolerance):
             detail = f"{self.metric} is {new:.4f}, the active version's {old:.4f}; `force` deploys it all the same"
-            raise DeploymentRefusedError("gate", detail, status=CONFLICT)
+            raise DeploymentRefusedError(DeploymentStage.GATE, detail, status=CONFLICT)
         return None
 
 
@@ -54,28 +57,28 @@ def check_bundle(store: ArtifactStore, model: str, sha256: str) -> BundleManifes
     """Fetch a stored bundle and prove that it answers; raises `DeploymentRefusedError` that names the stage."""
     with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
         archive, contents = Path(folder, "bundle.tar.gz"), Path(folder, "contents")
-        with _stage("source", MissingArtifactError, OSError):
+        with _stage(DeploymentStage.SOURCE, MissingArtifactError, OSError):
             store.fetch(model, sha256, archive)
         if (actual := sha256_of(archive)) != sha256:
             detail = f"the stored bundle's sha256 is {actual}, it was pushed as {sha256}"
-            raise DeploymentRefusedError("checksum", detail, status=UNPROCESSABLE)
+            raise DeploymentRefusedError(DeploymentStage.CHECKSUM, detail, status=UNPROCESSABLE)
         contents.mkdir()
-        with _stage("manifest", MalformedBundleError, MalformedManifestError, ChecksumError):
+        with _stage(DeploymentStage.MANIFEST, MalformedBundleError, MalformedManifestError, ChecksumError):
             manifest = unpack(archive, contents)
         if manifest.feature_schema != FEATURE_SCHEMA:
             detail = f"feature_schema is {manifest.feature_schema}, this stack computes {FEATURE_SCHEMA}"
-            raise DeploymentRefusedError("manifest", detail, status=UNPROCESSABLE)
-        with _stage("load", UnusableBundleError, UnusableRankerError):
+            raise DeploymentRefusedError(DeploymentStage.MANIFEST, detail, status=UNPROCESSABLE)
+        with _stage(DeploymentStage.LOAD, UnusableBundleError, UnusableRankerError):
             engine = Engine(bundle.load(contents))
-        with _stage("golden", GoldenMismatchError):
+        with _stage(DeploymentStage.GOLDEN, GoldenMismatchError):
             verify(engine)
         return manifest
 
 
 @contextmanager
-def _stage(stage: str, *refusals: type[Exception]) -> Iterator[None]:
+def _stage(stage: DeploymentStage, *refusals: type[Exception]) -> Iterator[None]:
     try:
         yield
     except refusals as error:
-        status = CONFLICT if stage == "source" else UNPROCESSABLE
+        status = CONFLICT if stage is DeploymentStage.SOURCE else UNPROCESSABLE
         raise DeploymentRefusedError(stage, str(error), status=status) from error

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row
 
 import monitoring
 from contracts.bundle import BundleManifest
+from contracts.deployments import DeploymentStage
 from model_registry.artifacts import ArtifactStore
 from model_registry.database import Database, lock_model
 from model_registry.deployments import queries
@@ -106,7 +107,7 @@ class Deployments:
             current = queries.active(connection, model, "primary")
             if wanted.mode != "primary" and current is None:
                 detail = f"a {wanted.mode} needs a primary version beside it"
-                raise DeploymentRefusedError("activate", detail, status=409)
+                raise DeploymentRefusedError(DeploymentStage.ACTIVATE, detail, status=409)
             note = None
             if current is not None and not wanted.force:
                 note = self._gate.check(manifest, BundleManifest.model_validate(current.manifest))
@@ -120,8 +121,8 @@ class Deployments:
 
     def _failed(self, model: str, wanted: DeploymentRequest, author: Author, source: str, error: Exception) -> None:
         """Report and record a failure; a missing source has a point of its own, and is reported as nothing else."""
-        stage = error.stage if isinstance(error, DeploymentRefusedError) else "activate"
-        point = "model.source_not_found" if stage == "source" else "model.deployment_failed"
+        stage = error.stage if isinstance(error, DeploymentRefusedError) else DeploymentStage.ACTIVATE
+        point = "model.source_not_found" if stage is DeploymentStage.SOURCE else "model.deployment_failed"
         self._metrics.deployments.labels(model, wanted.mode, stage).inc()
         monitoring.report(
             point,
@@ -148,7 +149,7 @@ def _record(
     previous: Row[Any] | None,
     *,
     restores: int | None = None,
-    stage: str | None = None,
+    stage: DeploymentStage | None = None,
     detail: str | None = None,
 ) -> Row[Any]:
     return queries.record(

@@ -18,13 +18,15 @@ from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import LenientRouter
 
 # The page loads nothing from elsewhere; its charts set their sizes from the script.
-_HEADERS = {
+PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "Cache-Control": "no-store",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+# A proxy before the gateway (nginx) would hold news back until its buffer is full.
+_STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ASSETS = {
     "dashboard.css": "text/css",
     "dashboard.js": "text/javascript",
@@ -44,7 +46,7 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
         may_change = sessions.is_open(request.cookies.get(session.COOKIE), now)
         with storage.reading() as connection:
             content = page.render(tab, shown, connection, now, may_change=may_change, incident_id=incident_id)
-        response = HTMLResponse(content, headers=_HEADERS)
+        response = HTMLResponse(content, headers=PAGE_HEADERS)
         if lang:
             response.set_cookie(language.COOKIE, shown, max_age=31_536_000, samesite="lax", httponly=True)
         return response
@@ -64,7 +66,7 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
         except TooManyPagesError as error:
             detail = f"{MAX_PAGES} pages are open already; this one shows news when it is loaded again."
             raise ProblemError(503, detail) from error
-        return StreamingResponse(_events(news), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(_events(news), media_type="text/event-stream", headers=_STREAM_HEADERS)
 
     @routes.get("/dashboard/assets/{name}", include_in_schema=False)
     def get_asset(name: str) -> Response:

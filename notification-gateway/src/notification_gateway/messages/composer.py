@@ -85,7 +85,7 @@ class Composer:
         """Say that an incident is over, and how it ended."""
         lasted = incident.last_seen - incident.first_seen
         until = f"{self._time(incident.last_seen)}（{_duration(lasted)}）"
-        how = _RESOLUTIONS.get(incident.resolution or "quiet", _ENDED).to(self._language)
+        how = resolution_phrase(incident).to(self._language)
         if incident.closed_by:
             how += f" · {incident.closed_by}"
         title = self._in("已关闭", "Closed") if incident.closed_by_person else self._in("已恢复", "Resolved")
@@ -260,6 +260,11 @@ class Composer:
 
     def _time(self, at: datetime) -> str:
         return f"{at.astimezone(self._zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def resolution_phrase(incident: Incident) -> Phrase:
+    """Return how an incident ended, in words."""
+    return _RESOLUTIONS.get(incident.resolution or "quiet", _ENDED)
 
 
 def _duration(span: timedelta) -> str:

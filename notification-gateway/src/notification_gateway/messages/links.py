@@ -40,7 +40,9 @@ class Links:
         """Return the address of what to do about it, or an empty text."""
         if incident.monitoring_point not in point_texts():
             return ""
-        return f"{self._runbook_url}#{runbook_anchor(incident.monitoring_point)}"
+        if self._runbook_url:
+            return f"{self._runbook_url}#{runbook_anchor(incident.monitoring_point)}"
+        return f"{self._public_url}/runbook/{incident.monitoring_point}" if self._public_url else ""
 
     def dashboard(self) -> str:
         """Return the address of the dashboard, or an empty text."""

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from notification_gateway.policy.action_forms import join_actions
 from notification_gateway.policy.channel_names import BUILT_IN_CHANNELS, CONTEXT
 from notification_gateway.policy.model import Policy
 from notification_gateway.policy.yaml_text import UnreadableYamlError, read_yaml
@@ -32,6 +33,7 @@ class PolicyError(ValueError):
 
     def __init__(self, source: str, problems: list[PolicyProblem]) -> None:
         super().__init__("; ".join(f"{source}:{problem.line}: {problem.message}" for problem in problems))
+        self.source = source
         self.problems = problems
 
 
@@ -62,7 +64,7 @@ def parse_policy(content: str | bytes, source: str, channels: Sequence[str] = BU
         raise PolicyError(source, [PolicyProblem(1, f"larger than {MAX_BYTES // 1024} KiB, which no policy is")])
     text = _decode(content, source) if isinstance(content, bytes) else content
     try:
-        root, data = read_yaml(text)
+        root, data = read_yaml(text, join_actions)
     except UnreadableYamlError as problem:
         raise PolicyError(source, [PolicyProblem(problem.line, str(problem))]) from problem
     if root is None:
@@ -122,8 +124,14 @@ def _line_of(lines: dict[Location, int], location: Location) -> int:
 
 
 def _follows(found: Any, others: Sequence[Any]) -> bool:
-    """Say whether a list is called too short only because its items are wrong."""
+    """Say whether a mistake is only seen because of another.
+
+    A list is called too short because its items are wrong, and a priority is missing because no action gives one.
+    """
     location = found["loc"]
+    if found["type"] == "missing" and location[-1:] == ("priority",):
+        location = (*location[:-1], "actions")
+        return any(other["loc"][: len(location)] == location for other in others)
     return found["type"] == "too_short" and any(
         len(other["loc"]) > len(location) and other["loc"][: len(location)] == location for other in others
     )

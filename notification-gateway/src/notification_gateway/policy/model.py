@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -90,7 +90,10 @@ PRIORITY_ACTIONS: Mapping[Priority, tuple[Action, ...]] = MappingProxyType(
 
 
 class Rule(_Part):
-    """What matches one of the conditions gets the priority and the actions."""
+    """What matches one of the conditions gets the priority and the actions.
+
+    A rule without a priority has that of its most urgent action.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     priority: Literal["P0", "P1", "P2"]
@@ -108,6 +111,17 @@ class Rule(_Part):
         if all(action.alert != "immediate" for action in info.data.get("actions", ())):
             raise ValueError("they hold back immediate messages, and the rule has no such action")
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_priority_of_actions(cls, rule: Any) -> Any:
+        if not isinstance(rule, dict) or "priority" in rule or not isinstance(rule.get("actions"), list | tuple):
+            return rule
+        alerts = [action.get("alert") for action in rule["actions"] if isinstance(action, dict)]
+        for priority, actions in PRIORITY_ACTIONS.items():
+            if any(action.alert in alerts for action in actions):
+                return rule | {"priority": priority}
+        return rule
 
 
 class Escalation(_Part):

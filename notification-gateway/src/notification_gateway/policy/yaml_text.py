@@ -1,6 +1,7 @@
 """YAML as people write it: whatever a text can make the reader raise becomes one problem with its line."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -21,6 +22,9 @@ _UNACCEPTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _INT = re.compile(r"0|-?[1-9][0-9]*")
 _ODD_FLOAT = re.compile(r"[_:]")
 _TAG = "tag:yaml.org,2002:"
+_KEY_TAGS = (f"{_TAG}str", f"{_TAG}merge")
+MAX_KEY_CHARS = 40
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 class UnreadableYamlError(ValueError):
@@ -31,19 +35,36 @@ class UnreadableYamlError(ValueError):
         self.line = line
 
 
-def read_yaml(text: str) -> tuple[yaml.Node | None, Any]:
-    """Return the nodes of a text, with their lines, and its data; raises `UnreadableYamlError`."""
+def read_yaml(text: str, rewrite: Callable[[yaml.Node], None]) -> tuple[yaml.Node | None, Any]:
+    """Return the nodes of a text, with their lines, and its data; raises `UnreadableYamlError`.
+
+    `rewrite` may change the nodes in place before their data is built.
+    """
     _check_characters(text)
     _check_depth(text)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is not None:
-            _Bounds().check(root, 1)
+        if root is None:
+            return None, None
+        _Bounds().check(root, 1)
+        rewrite(root)
         # Composed anew: building the data merges `<<` into its nodes.
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a safe loader
+        data = _build(text, rewrite)
     except yaml.MarkedYAMLError as error:
         raise _syntax_problem(error) from error
     return root, data
+
+
+def _build(text: str, rewrite: Callable[[yaml.Node], None]) -> Any:
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        rewrite(root)
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):
@@ -85,6 +106,9 @@ class _Bounds:
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode):
                     raise UnreadableYamlError(key.start_mark.line + 1, "a key is a text")
+                if key.tag not in _KEY_TAGS:
+                    problem = f"the key {key.value[:MAX_KEY_CHARS]!r} is not a text (put it in quotes)"
+                    raise UnreadableYamlError(key.start_mark.line + 1, problem)
                 self.check(key, depth + 1)
                 self.check(value, depth + 1)
         elif isinstance(node, yaml.SequenceNode):
@@ -97,6 +121,9 @@ class _Bounds:
 def _check_characters(text: str) -> None:
     if found := Reader.NON_PRINTABLE.search(text):
         raise UnreadableYamlError(_line_at(text, found.start()), f"unacceptable character U+{ord(found[0]):04X}")
+    # Two files that were put together; the reader takes it for the beginning of a word.
+    if (at := text.find(_BYTE_ORDER_MARK, 1)) > 0:
+        raise UnreadableYamlError(_line_at(text, at), "unacceptable character U+FEFF (a byte order mark)")
 
 
 def _check_depth(text: str) -> None:

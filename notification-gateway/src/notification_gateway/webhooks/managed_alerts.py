@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from contracts.moments import ClampedMoment
+from contracts.severities import parse_severity
 from contracts.signals import MAX_FINGERPRINT_PART_CHARS, MAX_TAG_CHARS, MAX_TAG_NAME_CHARS, AlertSignal, Level
 from contracts.text import LabelText, MachineText, escape_text, repair_text
 from notification_gateway.incidents.endings import ALERTMANAGER_POINT, STARTS_AT
@@ -17,7 +18,8 @@ from notification_gateway.unreadable import first_problem
 
 MAX_MESSAGE_CHARS = 2000
 MAX_NAME_CHARS = 64
-_LEVELS: Mapping[str, Level] = {"critical": "error", "page": "error", "error": "error", "info": "info", "none": "info"}
+# What has no severity, or one that nobody knows, may be an outage.
+UNKNOWN_SEVERITY: Level = "error"
 
 
 def _as_text(value: object) -> str:
@@ -84,7 +86,7 @@ def signal_of(alert: ManagedAlert, environment: str, now: datetime) -> AlertSign
         kind="recovered" if ended else "fired",
         monitoring_point=ALERTMANAGER_POINT,
         fingerprint=["alertmanager", name, identity],
-        level=_LEVELS.get(alert.labels.get("severity", ""), "warning"),
+        level=parse_severity(alert.labels.get("severity", "")) or UNKNOWN_SEVERITY,
         category="alertmanager",
         service=escape_text(alert.labels.get("service") or alert.labels.get("job") or "prometheus", MAX_NAME_CHARS),
         environment=escape_text(alert.labels.get("environment") or environment, MAX_NAME_CHARS),

@@ -12,13 +12,14 @@ from starlette.concurrency import run_in_threadpool
 
 from contracts import bounded_json
 from contracts.query_values import parse_whole_number
+from contracts.signals import AlertSignal
 from contracts.text import repair_text
 from notification_gateway.metrics import UNSTORABLE, Metrics
 from notification_gateway.signals.intake import Intake
-from notification_gateway.unreadable import first_problem
+from notification_gateway.unreadable import first_problem, report_unreadable
 from notification_gateway.webhooks.receipts import HookReceipt
 from notification_gateway.webhooks.replays import ReplayedError, once
-from notification_gateway.webhooks.sentry_hooks import signal_of
+from notification_gateway.webhooks.sentry_hooks import UnknownResourceError, signal_of
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import LenientRouter
 
@@ -26,6 +27,14 @@ SOURCE = "sentry"
 MAX_AGE = timedelta(minutes=5)
 MAX_NAME_CHARS = 64
 MAX_DETAIL_CHARS = 1000
+
+
+class UnreadableHookError(ValueError):
+    """A signed hook whose body is not what its resource says; `field` names the kind of mistake in the metrics."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(problem)
+        self.field = field
 
 
 def is_signed(secret: SecretStr, body: bytes, signature: str) -> bool:
@@ -48,9 +57,14 @@ def router(
     """Return the route; `environment` is that of hooks that name none."""
     routes = LenientRouter(tags=["webhooks"])
 
-    def refuse(field: str, problem: str) -> ProblemError:
-        metrics.rejected.labels(SOURCE, field).inc()
+    def refuse(resource: str, field: str, problem: str) -> ProblemError:
+        leave_out(resource, field, problem)
         return ProblemError(422, repair_text(f"body: {problem}", MAX_DETAIL_CHARS))
+
+    def leave_out(resource: str, field: str, problem: str) -> None:
+        # Sentry doesn't send it again: whoever should hear of it is told that there was something.
+        metrics.rejected.labels(SOURCE, field).inc()
+        report_unreadable(f"{SOURCE} {_name(resource)}", f"a hook can't be read: {problem}")
 
     @routes.post("/webhooks/sentry", status_code=202, responses=problem_responses(401, 409, 413, 503))
     async def post_sentry(
@@ -59,7 +73,7 @@ def router(
             str, Header(alias="Sentry-Hook-Signature", description="Hex HMAC-SHA256 of the body")
         ] = "",
         resource: Annotated[
-            str, Header(alias="Sentry-Hook-Resource", description="event_alert, issue or metric_alert; others pass")
+            str, Header(alias="Sentry-Hook-Resource", description="event_alert, issue, metric_alert; no other alerts")
         ] = "",
         sent_at: Annotated[
             str, Header(alias="Sentry-Hook-Timestamp", description="Unix seconds; older than five minutes is refused")
@@ -69,6 +83,7 @@ def router(
 
         Each is taken once: the same body again is refused with 409, whatever its timestamp, which Sentry does not sign.
         A hook that could not be stored was not taken, and may be sent again; one whose answer was lost was.
+        A hook that can't be read, or whose resource is not known, becomes an alert of `gateway.unreadable_alert`.
         """
         body = await request.body()
         now = clock()
@@ -77,22 +92,34 @@ def router(
         if not is_recent(sent_at, now):
             raise ProblemError(401, "Sentry-Hook-Timestamp: missing, or more than five minutes from now.")
         try:
-            signal = signal_of(resource, bounded_json.loads(body), body, environment, now)
-        except ValidationError as error:
+            signal, unknown = _read_hook(resource, body, environment, now)
+        except UnreadableHookError as error:
             # Sentry shows a refusal to its administrator.
-            raise refuse("shape", f"not a {_name(resource)} hook: {first_problem(error)}") from error
-        except bounded_json.JsonError as error:
-            raise refuse("json", str(error)) from error
+            raise refuse(resource, error.field, str(error)) from error
         try:
             signals = [] if signal is None else [signal]
             receipt = await run_in_threadpool(intake.accept, signals, once(signature, now))
         except ReplayedError as error:
             raise ProblemError(409, "Sentry-Hook-Signature: this hook was taken before; it changes nothing.") from error
+        if unknown:
+            leave_out(resource, "resource", unknown)
         if receipt.rejected:
-            raise refuse(UNSTORABLE, receipt.rejected[0].reason)
+            raise refuse(resource, UNSTORABLE, receipt.rejected[0].reason)
         return HookReceipt(accepted=receipt.accepted, duplicates=receipt.duplicates)
 
     return routes
+
+
+def _read_hook(resource: str, body: bytes, environment: str, now: datetime) -> tuple[AlertSignal | None, str]:
+    """Return the signal of a hook, if it has one, and what is unknown about it."""
+    try:
+        return signal_of(resource, bounded_json.loads(body), body, environment, now), ""
+    except UnknownResourceError as error:
+        return None, str(error)
+    except ValidationError as error:
+        raise UnreadableHookError("shape", f"not a {_name(resource)} hook: {first_problem(error)}") from error
+    except bounded_json.JsonError as error:
+        raise UnreadableHookError("json", str(error)) from error
 
 
 def _name(resource: str) -> str:

@@ -1,13 +1,13 @@
 """Hooks of a Sentry server, read into signals; knows no HTTP and no database."""
 
 import hashlib
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import NAMESPACE_OID, uuid5
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from contracts.severities import parse_severity
 from contracts.signals import (
     MAX_FINGERPRINT_PART_CHARS,
     MAX_FINGERPRINT_PARTS,
@@ -18,21 +18,19 @@ from contracts.signals import (
 )
 from contracts.text import LabelText, MachineText, escape_text
 from notification_gateway.incidents.endings import SENTRY_POINT
+from notification_gateway.policy.categories import category_of
 
 CATEGORY = "sentry"
 MAX_MESSAGE_CHARS = 2000
 MAX_NAME_CHARS = 64
 MAX_POINT_CHARS = 128
-_LEVELS: Mapping[str, Level] = {
-    "fatal": "fatal",
-    "error": "error",
-    "critical": "error",
-    "warning": "warning",
-    "info": "info",
-    "debug": "debug",
-}
+# What has no level, or one that nobody knows, may be an outage.
+UNKNOWN_LEVEL: Level = "error"
 _ENDED = frozenset({"resolved", "ignored", "archived"})
-_ISSUE_ACTIONS = frozenset({"created", "unresolved"}) | _ENDED
+# Nothing has happened to the issue itself.
+_UNHEARD_ISSUE_ACTIONS = frozenset({"assigned", "unassigned"})
+# Resources of Sentry that are about no alert: https://docs.sentry.io/organization/integrations/integration-platform/webhooks/
+_UNHEARD_RESOURCES = frozenset({"installation", "error", "comment", "seer", "preprod_artifact"})
 # What stands in a fingerprint for Sentry's own grouping.
 _DEFAULT = "{{ default }}"
 
@@ -104,12 +102,10 @@ class _EventData(BaseModel):
 
 
 class _IssueHook(BaseModel):
-    action: str
     data: _IssueData
 
 
 class _MetricHook(BaseModel):
-    action: str
     data: _MetricData
 
 
@@ -117,41 +113,67 @@ class _EventHook(BaseModel):
     data: _EventData
 
 
+class UnknownResourceError(ValueError):
+    """A hook of a resource that nobody knows, or of none: say so to people, it may have been an alert."""
+
+
 def signal_of(resource: str, payload: object, body: bytes, environment: str, now: datetime) -> AlertSignal | None:
-    """Return the signal of a hook, or None for one that alerts nobody; raises `ValidationError`."""
-    action = _Hook.model_validate(payload).action
-    if resource == "event_alert":
-        return _of_event(_EventHook.model_validate(payload).data, environment, now)
+    """Return the signal of a hook, or None for one that alerts nobody.
+
+    Raises `ValidationError` and `UnknownResourceError`.
+    """
+    action = _Hook.model_validate(payload).action.casefold()
     # The same hook sent again is the same signal.
     signal_id = hashlib.sha256(body).hexdigest()
-    if resource == "issue" and action in _ISSUE_ACTIONS:
-        issue = _IssueHook.model_validate(payload).data.issue
-        return _signal(
-            signal_id,
-            now,
-            fingerprint=["sentry", "issue", issue.id],
-            level=_LEVELS.get(issue.level, "error"),
-            kind="recovered" if action in _ENDED else "fired",
-            service=issue.project.slug or CATEGORY,
-            environment=environment,
-            message=issue.title,
-            tags=_link(issue.web_url),
-        )
-    if resource == "metric_alert":
-        # All but its end is an alert, in whatever words.
-        data = _MetricHook.model_validate(payload).data
-        return _signal(
-            signal_id,
-            now,
-            fingerprint=["sentry", "metric_alert", data.metric_alert.id],
-            level=_LEVELS.get(action, "error"),
-            kind="recovered" if action in _ENDED else "fired",
-            service=next(iter(data.metric_alert.projects or []), "") or CATEGORY,
-            environment=environment,
-            message=data.description_title or data.metric_alert.title or "metric alert",
-            tags=_link(data.web_url),
-        )
-    return None
+    match resource.casefold():
+        case "event_alert":
+            return _of_event(_EventHook.model_validate(payload).data, environment, now)
+        case "metric_alert":
+            return _of_metric(_MetricHook.model_validate(payload).data, action, signal_id, environment, now)
+        case "issue" if action in _UNHEARD_ISSUE_ACTIONS:
+            return None
+        case "issue":
+            return _of_issue(_IssueHook.model_validate(payload).data.issue, action, signal_id, environment, now)
+        case unheard if unheard in _UNHEARD_RESOURCES:
+            return None
+    raise UnknownResourceError("not a resource that is known: nobody was told what it says")
+
+
+def _kind(action: str) -> Literal["fired", "recovered"]:
+    # All but its end is an alert, in whatever words.
+    return "recovered" if action in _ENDED else "fired"
+
+
+def _level(word: str) -> Level:
+    return parse_severity(word) or UNKNOWN_LEVEL
+
+
+def _of_issue(issue: _Issue, action: str, signal_id: str, environment: str, now: datetime) -> AlertSignal:
+    return _signal(
+        signal_id,
+        now,
+        fingerprint=["sentry", "issue", issue.id],
+        level=_level(issue.level),
+        kind=_kind(action),
+        service=issue.project.slug or CATEGORY,
+        environment=environment,
+        message=issue.title,
+        tags=_link(issue.web_url),
+    )
+
+
+def _of_metric(data: _MetricData, action: str, signal_id: str, environment: str, now: datetime) -> AlertSignal:
+    return _signal(
+        signal_id,
+        now,
+        fingerprint=["sentry", "metric_alert", data.metric_alert.id],
+        level=_level(action),
+        kind=_kind(action),
+        service=next(iter(data.metric_alert.projects or []), "") or CATEGORY,
+        environment=environment,
+        message=data.description_title or data.metric_alert.title or "metric alert",
+        tags=_link(data.web_url),
+    )
 
 
 def _of_event(data: _EventData, environment: str, now: datetime) -> AlertSignal:
@@ -166,9 +188,9 @@ def _of_event(data: _EventData, environment: str, now: datetime) -> AlertSignal:
         now,
         event_id=event.event_id,
         monitoring_point=escape_text(point, MAX_POINT_CHARS) if point else SENTRY_POINT,
-        category=escape_text(point.partition(".")[0], MAX_NAME_CHARS) if point else CATEGORY,
+        category=escape_text(category_of(point, fingerprint), MAX_NAME_CHARS) if point else CATEGORY,
         fingerprint=_bounded(fingerprint),
-        level=_LEVELS.get(event.level, "error"),
+        level=_level(event.level),
         kind="fired",
         service=escape_text(tags.get("service") or CATEGORY, MAX_NAME_CHARS),
         environment=escape_text(tags.get("environment") or environment, MAX_NAME_CHARS),

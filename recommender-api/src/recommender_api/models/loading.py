@@ -11,6 +11,7 @@ import numpy as np
 import monitoring
 from contracts.bundle import MalformedManifestError, read_manifest
 from contracts.checksums import ChecksumError
+from contracts.deployments import DeploymentStage
 from contracts.features import FEATURE_SCHEMA
 from ranking.bundle import BundleContents, UnusableBundleError, load
 from ranking.engine import Engine
@@ -26,7 +27,7 @@ from recommender_api.models.serving import LoadedModel
 class UnusableModelError(ValueError):
     """The bundle can't be served; `stage` is the check that refused it: load or validate."""
 
-    def __init__(self, stage: str, message: str) -> None:
+    def __init__(self, stage: DeploymentStage, message: str) -> None:
         super().__init__(message)
         self.stage = stage
 
@@ -54,14 +55,15 @@ def load_model(folder: Path, deployment: Deployment, damage: ChecksumError | Non
         manifest = read_manifest(folder)
         if manifest.feature_schema != FEATURE_SCHEMA:
             raise UnusableModelError(
-                "load", f"made for feature schema {manifest.feature_schema}; this service computes {FEATURE_SCHEMA}"
+                DeploymentStage.LOAD,
+                f"made for feature schema {manifest.feature_schema}; this service computes {FEATURE_SCHEMA}",
             )
         contents = load(folder)
         if damage is not None:
             contents = _without_precomputed(contents, damage)
         engine = Engine(contents)
     except (MalformedManifestError, UnusableBundleError, UnusableRankerError) as error:
-        raise UnusableModelError("load", str(error)) from error
+        raise UnusableModelError(DeploymentStage.LOAD, str(error)) from error
     if contents.precomputed_error is not None:
         monitoring.report(
             "fallback.precomputed_load_failed",
@@ -72,7 +74,7 @@ def load_model(folder: Path, deployment: Deployment, damage: ChecksumError | Non
     try:
         verify(engine)
     except GoldenMismatchError as error:
-        raise UnusableModelError("validate", str(error)) from error
+        raise UnusableModelError(DeploymentStage.VALIDATE, str(error)) from error
     # What a request would otherwise wait for.
     contents.catalogue.tagged("")
     compile_json_items()

@@ -11,6 +11,7 @@ from pathlib import Path
 import monitoring
 from contracts.bundle import MalformedBundleError, MalformedManifestError
 from contracts.checksums import ChecksumError
+from contracts.deployments import DeploymentStage
 from recommender_api.apart import run_apart
 from recommender_api.bundle_check import check_bundle
 from recommender_api.bundle_fetch import (
@@ -37,7 +38,7 @@ REPLICA_REPORT_SECONDS = 30.0
 class ActivationError(Exception):
     """A deployed version can't be served by this replica; `stage` says at which step it failed."""
 
-    def __init__(self, deployment: Deployment, stage: str, message: str) -> None:
+    def __init__(self, deployment: Deployment, stage: DeploymentStage, message: str) -> None:
         super().__init__(f"version {deployment.version}: {stage}: {message}")
         self.deployment = deployment
         self.stage = stage
@@ -253,11 +254,11 @@ class Updater:
             await asyncio.to_thread(self._cache.drop, deployment.sha256)
             raise ActivationError(deployment, error.stage, str(error)) from error
         except (RegistryUnreachableError, BundleNotFoundError, OSError) as error:
-            raise ActivationError(deployment, "download", str(error)) from error
+            raise ActivationError(deployment, DeploymentStage.DOWNLOAD, str(error)) from error
         except ChecksumMismatchError as error:
-            raise ActivationError(deployment, "checksum", str(error)) from error
+            raise ActivationError(deployment, DeploymentStage.CHECKSUM, str(error)) from error
         except (MalformedBundleError, MalformedManifestError, ChecksumError) as error:
-            raise ActivationError(deployment, "unpack", str(error)) from error
+            raise ActivationError(deployment, DeploymentStage.UNPACK, str(error)) from error
 
     async def _check(self, folder: Path) -> ChecksumError | None:
         """Return what is damaged of a bundle on the disk, if it can be served all the same."""
@@ -265,7 +266,7 @@ class Updater:
         try:
             return await run(check_bundle, folder)
         except (MalformedManifestError, ChecksumError) as error:
-            raise UnusableModelError("load", str(error)) from error
+            raise UnusableModelError(DeploymentStage.LOAD, str(error)) from error
 
     async def _fetch(self, deployment: Deployment) -> None:
         """Bring a bundle to the disk, every file of it checked."""

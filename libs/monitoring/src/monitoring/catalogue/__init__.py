@@ -1,7 +1,8 @@
 """The catalogue of monitoring points: the files beside this one, read and checked.
 
 `points.yaml` holds the 24 that the product promises, `joined_points.yaml` what has joined them since, and
-`own_points.yaml` what monitoring reports about itself; `points.zh.yaml` holds the Chinese texts of all.
+`own_points.yaml` what monitoring reports about itself; `points.zh.yaml` holds the Chinese names of all, and
+`runbooks.zh.yaml` their runbooks in Chinese.
 """
 
 from collections.abc import Iterator, Mapping
@@ -88,6 +89,16 @@ class ChineseText(BaseModel):
     first: Annotated[str, Field(min_length=8)]
 
 
+class ChineseRunbook(BaseModel):
+    """A point's runbook in Chinese, which needs fewer characters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    means: Annotated[str, Field(min_length=8)]
+    look_at: Annotated[str, Field(min_length=8)]
+    do: Annotated[str, Field(min_length=8)]
+
+
 class Catalogue(BaseModel):
     """All points, in the order of the file; ids are unique."""
 
@@ -140,6 +151,12 @@ def load_reported() -> Catalogue:
 def load_all() -> Catalogue:
     """Return every point there is."""
     return Catalogue(points=(*load_reported(), *load_own()))
+
+
+@cache
+def load_chinese_runbooks() -> Mapping[str, ChineseRunbook]:
+    """Return the runbooks in Chinese by point."""
+    return {point_id: ChineseRunbook.model_validate(text) for point_id, text in _load("runbooks.zh.yaml").items()}
 
 
 @cache

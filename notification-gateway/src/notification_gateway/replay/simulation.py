@@ -1,0 +1,194 @@
+"""Takes stored signals once more, in memory: the policy and the incidents are the gateway's own."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from heapq import heappop, heappush
+from itertools import chain
+
+from contracts.signals import AlertSignal
+from notification_gateway.delivery.routing import route
+from notification_gateway.incidents.book import Firing, IncidentBook
+from notification_gateway.incidents.causes import (
+    GRACE,
+    causes_of_symptom,
+    explains,
+    find_cause,
+    find_symptoms,
+    symptom_name,
+    symptom_points,
+)
+from notification_gateway.incidents.endings import ending_of, twin_points
+from notification_gateway.incidents.model import QUIET, VERIFY, Incident
+from notification_gateway.policy.evaluation import Decision, decide
+from notification_gateway.policy.matching import Subject
+from notification_gateway.policy.model import Policy
+from notification_gateway.replay.occurrences import RecentOccurrences
+from notification_gateway.replay.stored_signals import StoredSignal
+from notification_gateway.summaries.periods import Periods
+
+# A signal older than the window would be forgotten as soon as it is counted.
+MIN_WINDOW = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """What incidents of one kind have in common."""
+
+    environment: str
+    service: str
+    monitoring_point: str
+    fingerprint: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReplayedNotification:
+    """One message, or one place in a summary, about a fault; `alert` is a summary's, or what a message says."""
+
+    at: datetime
+    fault: Fault
+    incident: int
+    priority: str
+    rule: str | None
+    alert: str
+    channel: str
+
+
+def simulate(
+    policy: Policy, stored: Iterable[StoredSignal], since: datetime, until: datetime, periods: Periods
+) -> list[ReplayedNotification]:
+    """Return who would have been notified of what; signals before `since` only prepare for it.
+
+    What people do (acknowledge, silence, close) is not known here, so neither are escalations and reminders.
+    """
+    replay = Replay(policy, periods)
+    for each in stored:
+        replay.take(each.signal, each.received_at)
+    replay.end_quiet(until)
+    return [each for each in replay.notifications if each.at >= since]
+
+
+class Replay:
+    """The incidents of one policy. Signals are taken in the order in which they came."""
+
+    def __init__(self, policy: Policy, periods: Periods) -> None:
+        self._policy = policy
+        self._periods = periods
+        # A recovery of a point may end what its twins fired, and nothing else.
+        self._books: dict[tuple[str, ...], IncidentBook] = {}
+        self._occurrences = RecentOccurrences(max(policy.longest_window(), MIN_WINDOW))
+        self._incidents: list[Incident] = []
+        # When an incident may have been quiet for long enough; most are late by then, because it went on.
+        self._quiet_ends: list[tuple[datetime, int]] = []
+        self._messages: dict[int, list[ReplayedNotification]] = {}
+        self._summarized: dict[tuple[object, ...], ReplayedNotification] = {}
+
+    @property
+    def notifications(self) -> Iterator[ReplayedNotification]:
+        """All messages and places in summaries."""
+        yield from chain.from_iterable(self._messages.values())
+        yield from self._summarized.values()
+
+    def take(self, signal: AlertSignal, now: datetime) -> None:
+        """Take a signal that came at a time."""
+        self.end_quiet(now)
+        book = self._book(signal.monitoring_point)
+        if signal.kind == "recovered":
+            for incident in book.recovered(signal, now):
+                self._notify_resolved(incident, now)
+            return
+        self._occurrences.add(signal, now)
+        count = partial(self._occurrences.count, signal.environment)
+        decision = decide(self._policy, Subject.of(signal), count)
+        firing = book.fired(signal, decision, now)
+        incident = firing.incident
+        if firing.opened:
+            self._incidents.append(incident)
+            incident.id = len(self._incidents)
+        if firing.reopened:
+            self._withdraw(incident, "resolved", now)
+        self._group(firing, now)
+        if incident.state == "open":
+            heappush(self._quiet_ends, (now + QUIET, incident.id))
+            self._notify_fired(firing, decision, now)
+
+    def end_quiet(self, now: datetime) -> None:
+        """End the incidents that have been quiet for long enough by now."""
+        while self._quiet_ends and self._quiet_ends[0][0] <= now:
+            end, incident_id = heappop(self._quiet_ends)
+            incident = self._incidents[incident_id - 1]
+            if (
+                incident.state == "open"
+                and incident.last_signal_at + QUIET <= end
+                and ending_of(incident) == "by_quiet"
+            ):
+                incident.resolve("quiet", end)
+                self._notify_resolved(incident, end)
+
+    def _book(self, monitoring_point: str) -> IncidentBook:
+        return self._books.setdefault(twin_points(monitoring_point), IncidentBook({}))
+
+    def _group(self, firing: Firing, now: datetime) -> None:
+        """Put a symptom under its cause, and under a new cause the symptoms that came before it."""
+        incident = firing.incident
+        near = causes_of_symptom(symptom_name(incident)) | symptom_points(incident.monitoring_point)
+        known = [each for point in sorted(near) for each in self._book(point).incidents]
+        if incident.parent_id is not None and not explains(self._incidents[incident.parent_id - 1], incident, now):
+            incident.ungroup(now)
+        if incident.parent_id is None and (cause := find_cause(incident, known, now)) is not None:
+            incident.group_under(cause.id, now)
+            self._withdraw_opened(incident, now)
+        if firing.opened and incident.parent_id is None:
+            for symptom in find_symptoms(incident, known, now):
+                symptom.group_under(incident.id, now)
+                self._withdraw_opened(symptom, now)
+
+    def _notify_fired(self, firing: Firing, decision: Decision, now: datetime) -> None:
+        incident = firing.incident
+        if incident.environment == VERIFY:
+            return
+        if firing.new_episode and incident.parent_id is None:
+            waiting = {each.channel for each in self._sent_about(incident, ("opened", "repeated")) if each.at > now}
+            for channel in incident.notified:
+                if channel not in waiting:
+                    self._send(incident, "repeated", channel, now)
+        for action in decision.actions:
+            alert, channel = route(incident, action.alert, action.channel)
+            if alert != "immediate":
+                place = (alert, channel, self._periods.start(alert, now), incident.id)
+                by = (decision.priority, decision.rule)
+                entry = ReplayedNotification(now, _fault(incident), incident.id, *by, alert, channel)
+                self._summarized.setdefault(place, entry)
+            elif incident.parent_id is None and channel not in (*incident.notified, "dashboard"):
+                incident.notified = [*incident.notified, channel]
+                # A symptom waits for its cause, and what has quiet hours for their end.
+                may_be_explained = incident.priority != "P0" and causes_of_symptom(symptom_name(incident))
+                awake = (decision.quiet_hours.until(now) if decision.quiet_hours is not None else None) or now
+                self._send(incident, "opened", channel, max(now + GRACE if may_be_explained else now, awake))
+
+    def _notify_resolved(self, incident: Incident, now: datetime) -> None:
+        for channel in incident.notified:
+            self._send(incident, "resolved", channel, now + incident.resolved_hold)
+
+    def _send(self, incident: Incident, kind: str, channel: str, due: datetime) -> None:
+        by = (incident.priority, incident.rule)
+        message = ReplayedNotification(due, _fault(incident), incident.id, *by, kind, channel)
+        self._messages.setdefault(incident.id, []).append(message)
+
+    def _sent_about(self, incident: Incident, kinds: Sequence[str]) -> list[ReplayedNotification]:
+        return [each for each in self._messages.get(incident.id, ()) if each.alert in kinds]
+
+    def _withdraw(self, incident: Incident, kind: str, now: datetime) -> list[ReplayedNotification]:
+        """Take back the messages of a kind that are not sent yet, and return them."""
+        withdrawn = [each for each in self._sent_about(incident, (kind,)) if each.at > now]
+        self._messages[incident.id] = [each for each in self._messages.get(incident.id, ()) if each not in withdrawn]
+        return withdrawn
+
+    def _withdraw_opened(self, incident: Incident, now: datetime) -> None:
+        withdrawn = {each.channel for each in self._withdraw(incident, "opened", now)}
+        incident.notified = [each for each in incident.notified if each not in withdrawn]
+
+
+def _fault(incident: Incident) -> Fault:
+    return Fault(incident.environment, incident.service, incident.monitoring_point, tuple(incident.fingerprint))
