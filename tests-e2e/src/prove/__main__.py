@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import Result, table, write
-from prove import alert_days, bodies, fuzz, gateway_killed, overload, own_data, poison, slips, withdrawal
+from prove import alert_days, alertmanager, bodies, fuzz, gateway_killed, overload, own_data, poison, slips, withdrawal
 
 # A proof takes a folder of its own and a seed, and 20 minutes at most.
 Proof = Callable[[Path, int], list[Result]]
 PROOFS: dict[str, Proof] = {
     "alert-days": alert_days.prove,
+    "alertmanager": alertmanager.prove,
     "bodies": bodies.prove,
     "fuzz": fuzz.prove,
     "gateway-killed": gateway_killed.prove,

@@ -37,6 +37,13 @@ def mariadb_server() -> Path | None:
     return Path(found) if found else None
 
 
+def alertmanager() -> Path | None:
+    """Return the path of Prometheus' Alertmanager, or None; only a proof needs it."""
+    # Debian calls it by another name than its makers.
+    found = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    return Path(found) if found else None
+
+
 def chromium() -> Path | None:
     """Return the path of Chromium, or None; only tests need it."""
     found = shutil.which("chromium")
@@ -57,7 +64,7 @@ def _chinese_font() -> Path | None:
 
 
 def ensure(say: Callable[[str], None], *, for_tests: bool = False) -> None:
-    """Install what is missing, for tests a browser, MariaDB and Prometheus too.
+    """Install what is missing, for tests a browser, MariaDB, Prometheus and Alertmanager too.
 
     Raises `MissingProgramError` when that can't be done here.
     """
@@ -68,6 +75,7 @@ def ensure(say: Callable[[str], None], *, for_tests: bool = False) -> None:
             ("fonts-wqy-microhei", _chinese_font()),
             ("mariadb-server-core", mariadb_server()),
             ("prometheus", promtool()),
+            ("prometheus-alertmanager", alertmanager()),
         ]
     missing = [package for package, found in wanted_programs if found is None]
     if not missing:

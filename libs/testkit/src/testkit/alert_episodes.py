@@ -1,0 +1,194 @@
+"""What people must have been told of recorded webhooks: each episode once, each end that was one; pure.
+
+An episode of an alert begins with the first webhook that names it firing with a later `startsAt`, and again when it
+fires after its end was told. An end counts when the alert stays resolved for as long as "it is over" waits.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from testkit.recorded_webhooks import RecordedWebhook
+
+# "It is over" waits so long.
+HOLD = timedelta(seconds=30)
+# What comes so close to the end of the wait may be judged either way.
+CLOSE = timedelta(seconds=3)
+# Between a webhook and what it causes.
+SLACK = timedelta(seconds=0.5)
+BEGINNINGS = ("opened", "repeated")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A notification that was sent, alone or in a message about many."""
+
+    fingerprint: str
+    kind: Literal["opened", "repeated", "resolved"]
+    created: datetime
+    sent: datetime
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When something must have reached the gateway: not before, and not after."""
+
+    since: datetime
+    until: datetime
+
+    def has(self, at: datetime) -> bool:
+        """Say whether something that was caused then was caused by it."""
+        return self.since - SLACK <= at <= self.until + SLACK
+
+
+@dataclass
+class Episode:
+    """One episode; `optional` where either judgement is right."""
+
+    fingerprint: str
+    began: Moment
+    optional: bool = False
+
+
+@dataclass
+class End:
+    """The end of an episode; `contradicted` when the alert fired again before the end was told."""
+
+    fingerprint: str
+    ended: Moment
+    contradicted: bool = False
+    optional: bool = False
+
+
+@dataclass
+class Expected:
+    """What the webhooks say."""
+
+    episodes: list[Episode] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
+    reminders: int = 0
+    still_firing: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Verdict:
+    """What people were told beside what they should have been; the lists should be empty."""
+
+    told: int = 0
+    with_pending: int = 0
+    ends_told: int = 0
+    untold: list[Episode] = field(default_factory=list)
+    ends_untold: list[End] = field(default_factory=list)
+    unfounded: list[Message] = field(default_factory=list)
+
+
+def expect(webhooks: Iterable[RecordedWebhook]) -> Expected:
+    """Return what accepted webhooks say began and ended."""
+    found = Expected()
+    alerts: dict[str, _Alert] = {}
+    tried: dict[str, datetime] = {}
+    for webhook in webhooks:
+        group = webhook.body["groupKey"]
+        if webhook.outcome == "unknown":
+            tried.setdefault(group, webhook.received)
+        if webhook.outcome != "accepted":
+            continue
+        # The gateway may have stored an attempt whose answer it never gave.
+        moment = Moment(tried.pop(group, webhook.received), webhook.answered)
+        for alert in webhook.alerts:
+            known = alerts.setdefault(alert["fingerprint"], _Alert(alert["fingerprint"]))
+            if alert["status"] == "firing":
+                known.fires(_utc(alert["startsAt"]), moment, found)
+            else:
+                known.ends(_utc(alert["startsAt"]), moment, found)
+    found.still_firing = {each.fingerprint for each in alerts.values() if each.end is None}
+    return found
+
+
+def judge(webhooks: Sequence[RecordedWebhook], messages: Sequence[Message]) -> Verdict:
+    """Compare what was told with what the webhooks say."""
+    expected, verdict = expect(webhooks), Verdict()
+    waiting: dict[str, list[Message]] = defaultdict(list)
+    for message in sorted(messages, key=lambda each: each.created):
+        waiting[message.fingerprint].append(message)
+    everything = {fingerprint: list(each) for fingerprint, each in waiting.items()}
+    for episode in expected.episodes:
+        if _take(waiting[episode.fingerprint], BEGINNINGS, episode.began):
+            verdict.told += 1
+        elif _is_pending(everything.get(episode.fingerprint, []), episode.began):
+            verdict.with_pending += 1
+        elif not episode.optional:
+            verdict.untold.append(episode)
+    for end in expected.ends:
+        if end.contradicted and not end.optional:
+            continue
+        if _take(waiting[end.fingerprint], ("resolved",), end.ended):
+            verdict.ends_told += 1
+        elif not end.optional:
+            verdict.ends_untold.append(end)
+    possible = _possible(webhooks)
+    verdict.unfounded = [
+        message
+        for left in waiting.values()
+        for message in left
+        if not any(moment.has(message.created) for moment in possible[message.fingerprint])
+    ]
+    return verdict
+
+
+@dataclass
+class _Alert:
+    fingerprint: str
+    newest: datetime | None = None
+    end: End | None = None
+
+    def fires(self, start: datetime, moment: Moment, found: Expected) -> None:
+        begins = self.newest is None or start > self.newest
+        again = optional = False
+        if self.end is not None:
+            passed = moment.since - self.end.ended.until
+            again = passed >= HOLD
+            optional = abs(passed - HOLD) <= CLOSE
+            self.end.contradicted, self.end.optional = not again, optional
+            self.end = None
+        if begins or again or optional:
+            found.episodes.append(Episode(self.fingerprint, moment, optional=optional and not begins))
+        else:
+            found.reminders += 1
+        self.newest = start if self.newest is None else max(start, self.newest)
+
+    def ends(self, start: datetime, moment: Moment, found: Expected) -> None:
+        if self.newest is not None and self.end is None and start >= self.newest:
+            self.end = End(self.fingerprint, moment)
+            found.ends.append(self.end)
+
+
+def _take(messages: list[Message], kinds: Sequence[str], moment: Moment) -> bool:
+    for message in messages:
+        if message.kind in kinds and moment.has(message.created):
+            messages.remove(message)
+            return True
+    return False
+
+
+def _is_pending(messages: Sequence[Message], moment: Moment) -> bool:
+    """Say whether a message about an earlier episode was sent after this one began, so that it says both."""
+    return any(
+        each.kind in BEGINNINGS and each.created <= moment.until and each.sent >= moment.since - SLACK
+        for each in messages
+    )
+
+
+def _possible(webhooks: Iterable[RecordedWebhook]) -> dict[str, list[Moment]]:
+    possible: dict[str, list[Moment]] = defaultdict(list)
+    for webhook in webhooks:
+        if webhook.outcome == "unknown":
+            for alert in webhook.alerts:
+                possible[alert["fingerprint"]].append(Moment(webhook.received, webhook.answered))
+    return possible
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,74 @@
+"""The judge of recorded webhooks sees what is told too little, and what too much."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from testkit.alert_episodes import Message, expect, judge
+from testkit.recorded_webhooks import Outcome, RecordedWebhook
+
+START = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def webhook(second: float, status: str, starts: float = 0, outcome: Outcome = "accepted") -> RecordedWebhook:
+    alert: dict[str, Any] = {"status": status, "fingerprint": "f1", "startsAt": at(starts).isoformat()}
+    return RecordedWebhook(at(second), at(second + 0.1), outcome, {"groupKey": "g", "alerts": [alert]})
+
+
+def message(kind: Literal["opened", "repeated", "resolved"], second: float, sent: float | None = None) -> Message:
+    return Message("f1", kind, at(second), at(second + 0.1 if sent is None else sent))
+
+
+def test_reminders_begin_nothing_and_a_later_start_does() -> None:
+    record = [webhook(1, "firing"), webhook(20, "firing"), webhook(90, "firing", starts=80)]
+    verdict = judge(record, [message("opened", 1), message("repeated", 90)])
+    assert (verdict.told, verdict.untold, verdict.unfounded) == (2, [], [])
+    assert expect(record).reminders == 1
+
+
+def test_an_episode_without_a_message_and_a_message_without_an_episode_are_seen() -> None:
+    record = [webhook(1, "firing"), webhook(20, "firing"), webhook(90, "firing", starts=80)]
+    verdict = judge(record, [message("opened", 1), message("repeated", 20)])
+    assert [each.began.since for each in verdict.untold] == [at(90)]
+    assert verdict.unfounded == [message("repeated", 20)]
+
+
+def test_a_message_that_is_sent_after_the_next_episode_began_tells_of_it_too() -> None:
+    record = [webhook(1, "firing"), webhook(5, "firing", starts=4)]
+    assert judge(record, [message("opened", 1, sent=6)]).with_pending == 1
+    assert len(judge(record, [message("opened", 1, sent=2)]).untold) == 1
+
+
+def test_an_end_counts_when_nothing_fires_for_as_long_as_it_waits() -> None:
+    record = [webhook(1, "firing"), webhook(10, "resolved")]
+    assert len(judge(record, [message("opened", 1)]).ends_untold) == 1
+    verdict = judge(record, [message("opened", 1), message("resolved", 10, sent=40)])
+    assert (verdict.ends_told, verdict.unfounded) == (1, [])
+
+
+def test_an_end_that_is_told_though_the_alert_fires_again_is_seen() -> None:
+    record = [webhook(1, "firing"), webhook(10, "resolved"), webhook(20, "firing")]
+    false_end = message("resolved", 10, sent=40)
+    assert judge(record, [message("opened", 1), false_end]).unfounded == [false_end]
+    assert expect(record).still_firing == {"f1"}
+
+
+def test_an_alert_that_fires_after_its_end_was_told_is_told_again() -> None:
+    record = [webhook(1, "firing"), webhook(10, "resolved"), webhook(50, "firing")]
+    assert len(judge(record, [message("opened", 1), message("resolved", 10, sent=40)]).untold) == 1
+
+
+def test_an_attempt_of_which_nobody_knows_may_have_been_told() -> None:
+    record = [webhook(1, "firing", outcome="unknown"), webhook(9, "firing")]
+    for told in (1, 9):
+        verdict = judge(record, [message("opened", told)])
+        assert (verdict.told, verdict.untold, verdict.unfounded) == (1, [], [])
+    assert judge([webhook(1, "firing", outcome="withheld")], []).untold == []
+
+
+def test_a_late_end_of_an_earlier_episode_ends_nothing() -> None:
+    record = [webhook(1, "firing"), webhook(90, "firing", starts=80), webhook(95, "resolved", starts=0)]
+    assert expect(record).ends == []

@@ -1,0 +1,121 @@
+"""What a real Alertmanager sent, through restarts and losses, is told once.
+
+`data/alertmanager-webhooks.jsonl.gz` was recorded by `make prove ONLY=alertmanager`; `data/README.md` says how.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from notification_gateway.tables import incidents, notifications
+from notification_gateway.webhooks import alertmanager
+from running_gateway import SIMULATED, TOKEN, SteppedGateway, Watch, app_of, settings
+from testkit.alert_episodes import BEGINNINGS, Message, expect, judge
+from testkit.recorded_webhooks import RecordedWebhook, read_webhooks
+from wechat_simulator.server import SimulatorServer
+
+RECORD = Path(__file__).parent / "data" / "alertmanager-webhooks.jsonl.gz"
+POLICY = """
+defaults: {error: P1, warning: P2, info: none}
+rules:
+  - name: Alertmanager
+    priority: P1
+    conditions: [{fingerprint: [alertmanager, "**"]}]
+    actions: [{alert: immediate, channel: weixin}]
+"""
+# Long enough for all ends to be told.
+AFTERWARDS = timedelta(minutes=5)
+
+
+class Replay:
+    """A gateway that takes webhooks at the times at which they were recorded, and delivers once a second."""
+
+    def __init__(self, stepped: SteppedGateway) -> None:
+        self._stepped = stepped
+        gateway = stepped.gateway
+        app = FastAPI()
+        app.include_router(
+            alertmanager.router(gateway.intake, SecretStr(TOKEN), "test", stepped.watch, gateway.metrics)
+        )
+        self._client = TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"})
+
+    def take(self, webhook: RecordedWebhook) -> None:
+        self.wait_until(webhook.received)
+        self._client.post("/webhooks/alertmanager", json=webhook.body).raise_for_status()
+        self._stepped.deliver()
+
+    def wait_until(self, moment: datetime) -> None:
+        watch = self._stepped.watch
+        while watch.now + timedelta(seconds=1) < moment:
+            watch.forward(seconds=1)
+            self._stepped.deliver()
+        watch.now = max(watch.now, moment)
+
+
+@pytest.fixture(scope="module")
+def webhooks() -> list[RecordedWebhook]:
+    return read_webhooks(RECORD)
+
+
+@pytest.fixture(scope="module")
+def replayed(webhooks: list[RecordedWebhook], tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteppedGateway]:
+    """A gateway that has taken all of them."""
+    folder = tmp_path_factory.mktemp("replayed")
+    policy = folder / "alerts.yaml"
+    policy.write_text(POLICY, encoding="utf-8")
+    watch = Watch(webhooks[0].received)
+    with SimulatorServer.on_free_port(SIMULATED, clock=watch) as simulator:
+        configured = settings(f"sqlite:///{folder}/recsys.db", alert_policy=policy, **app_of(simulator.url))
+        stepped = SteppedGateway(configured, watch)
+        replay = Replay(stepped)
+        for webhook in webhooks:
+            if webhook.outcome != "withheld":
+                replay.take(webhook)
+        replay.wait_until(watch.now + AFTERWARDS)
+        yield stepped
+        stepped.close()
+
+
+def messages(replayed: SteppedGateway) -> list[Message]:
+    names = {row["id"]: row["fingerprint"][-1] for row in replayed.rows(incidents)}
+    return [
+        Message(names[row["incident_id"]], row["kind"], row["created_at"], row["sent_at"])
+        for row in replayed.rows(notifications)
+        if row["incident_id"] is not None and row["kind"] in (*BEGINNINGS, "resolved") and row["state"] == "sent"
+    ]
+
+
+def test_hundreds_of_webhooks_with_losses_restarts_and_reminders_are_recorded(
+    webhooks: list[RecordedWebhook],
+) -> None:
+    outcomes = Counter(each.outcome for each in webhooks)
+    assert outcomes["accepted"] >= 500
+    assert outcomes["withheld"] >= 10
+    expected = expect(webhooks)
+    assert len(expected.episodes) >= 300
+    assert expected.reminders >= 300
+    assert any(each.contradicted for each in expected.ends)
+
+
+def test_each_episode_is_told_once_and_each_end_that_lasts(
+    webhooks: list[RecordedWebhook], replayed: SteppedGateway
+) -> None:
+    verdict = judge(webhooks, messages(replayed))
+    assert (verdict.untold, verdict.ends_untold, verdict.unfounded) == ([], [], [])
+    assert verdict.told > verdict.with_pending
+    assert {row["state"] for row in replayed.rows(notifications)} == {"sent"}
+
+
+def test_an_incident_ends_only_when_alertmanager_says_so(
+    webhooks: list[RecordedWebhook], replayed: SteppedGateway
+) -> None:
+    newest = {row["fingerprint"][-1]: row for row in replayed.rows(incidents)}
+    still_open = {fingerprint for fingerprint, row in newest.items() if row["state"] == "open"}
+    assert still_open == expect(webhooks).still_firing
+    assert {row["resolution"] for row in replayed.rows(incidents)} == {"recovered", None}

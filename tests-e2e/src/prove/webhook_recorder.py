@@ -1,0 +1,92 @@
+"""Stands between Alertmanager and the gateway: records each webhook, and loses some of them."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Literal, Self
+
+import httpx
+
+from testkit.recorded_webhooks import Outcome, RecordedWebhook
+
+# Passed on; answered 503; cut off before the gateway sees it; cut off after the gateway has answered.
+Treatment = Literal["pass", "refuse", "cut before", "cut after"]
+FORWARD_SECONDS = 8
+
+
+class WebhookRecorder(ThreadingHTTPServer):
+    """Passes webhooks on to `gateway_url`, treated as `treatment` says; `webhooks` are the attempts so far."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, gateway_url: str, treatment: Callable[[], Treatment]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.treatment = treatment
+        self.webhooks: list[RecordedWebhook] = []
+        self.unheard = 0
+        self._lock = threading.Lock()
+        self._http = httpx.Client(base_url=gateway_url, timeout=FORWARD_SECONDS)
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.shutdown()
+        self.server_close()
+        self._thread.join()
+        self._http.close()
+
+    def pass_on(self, path: str, headers: dict[str, str], body: bytes, treatment: Treatment) -> int | None:
+        """Treat a webhook; returns the status to answer with, None to cut the connection."""
+        received = datetime.now(UTC)
+        if treatment in ("refuse", "cut before"):
+            self._record(received, "withheld", body)
+            return httpx.codes.SERVICE_UNAVAILABLE if treatment == "refuse" else None
+        try:
+            answer = self._http.post(path, headers=headers, content=body)
+        except httpx.ConnectError:
+            self._record(received, "withheld", body)
+            return httpx.codes.BAD_GATEWAY
+        except httpx.TransportError:
+            self._record(received, "unknown", body)
+            return httpx.codes.BAD_GATEWAY
+        self._record(received, "accepted" if answer.is_success else "withheld", body)
+        if treatment == "cut after":
+            self.unheard += 1
+            return None
+        return answer.status_code
+
+    def _record(self, received: datetime, outcome: Outcome, body: bytes) -> None:
+        with self._lock:
+            self.webhooks.append(RecordedWebhook(received, datetime.now(UTC), outcome, json.loads(body)))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: WebhookRecorder
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Take a webhook."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        headers = {name: self.headers[name] for name in ("Authorization", "Content-Type")}
+        status = self.server.pass_on(self.path, headers, body, self.server.treatment())
+        if status is None:
+            self.close_connection = True
+            return
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
+        """Say nothing."""
