@@ -1,12 +1,14 @@
 """An alert of Alertmanager that changes is never taken for a repeat, however soon it changes."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from notification_gateway.app import create_app
-from running_gateway import ADMIN, TOKEN, Watch, settings
+from notification_gateway.tables import incidents
+from running_gateway import ADMIN, TOKEN, SteppedGateway, Watch, settings, signal
 from testkit.running_app import RunningApp
 
 START = "2026-01-05T12:00:10Z"
@@ -54,3 +56,30 @@ def test_what_a_person_closed_stays_closed_when_the_same_webhook_is_repeated(run
     watch.forward(seconds=3)
     assert post(running, "firing").json()["duplicates"] == 1
     assert states(running) == ["resolved"]
+
+
+@pytest.mark.parametrize("seconds", [15, 75], ids=["the same minute", "another minute"])
+def test_a_webhook_that_the_next_one_overtakes_does_not_open_what_that_ended(
+    stepped: SteppedGateway, seconds: float
+) -> None:
+    began = stepped.watch.now
+
+    def send(kind: str, last_seen: float, taken: float) -> None:
+        stepped.watch.now = began + timedelta(seconds=taken)
+        stepped.fire(
+            signal(
+                ("alertmanager", "DiskFull", "f1"),
+                began + timedelta(seconds=last_seen),
+                monitoring_point="alertmanager.alert",
+                kind=kind,
+                tags={"starts_at": began.isoformat()},
+            )
+        )
+
+    send("fired", 0, 0)
+    # It ended earlier than Alertmanager said so.
+    send("recovered", seconds - 5, seconds)
+    send("fired", seconds - 1, seconds + 1)
+    assert [row["state"] for row in stepped.rows(incidents)] == ["resolved"]
+    send("fired", seconds + 2, seconds + 2)
+    assert [row["state"] for row in stepped.rows(incidents)] == ["open"]

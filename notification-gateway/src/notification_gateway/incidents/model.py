@@ -155,7 +155,7 @@ class Incident:
 
     def takes(self, signal: AlertSignal, now: datetime) -> bool:
         """Say whether a fired signal belongs to this incident, and not to a new one."""
-        if self.state == "open" or signal.last_seen <= self.last_seen:
+        if self.state == "open" or not self._is_newer(signal):
             return True
         return self.resolved_at is not None and now < self.resolved_at + self.resolved_hold
 
@@ -170,7 +170,7 @@ class Incident:
 
         Returns whether it begins another episode: a new run, deployment, or start of an alert.
         """
-        if self.state == "resolved" and signal.last_seen > self.last_seen:
+        if self.state == "resolved" and self._is_newer(signal):
             self._open_again()
             self._change(now, "reopened", detail="it happened again")
         episode = episode_of(signal)
@@ -272,6 +272,13 @@ class Incident:
 
     def _open_again(self) -> None:
         self.state, self.resolved_at, self.resolution, self.closed_by = "open", None, None, None
+
+    def _is_newer(self, signal: AlertSignal) -> bool:
+        """Say whether a fired signal is newer than the end of the incident."""
+        if self.monitoring_point == ALERTMANAGER_POINT and episode_of(signal) == self.episode and self.resolved_at:
+            # Alertmanager may send the end while the gateway still has an earlier webhook of it in hand.
+            return signal.last_seen > self.resolved_at
+        return signal.last_seen > self.last_seen
 
     def _is_current(self, signal: AlertSignal) -> bool:
         if self.monitoring_point == ALERTMANAGER_POINT:

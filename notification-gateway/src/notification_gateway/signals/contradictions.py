@@ -29,8 +29,12 @@ def contradicting(connection: Connection, known: Iterable[AlertSignal]) -> list[
 def _contradicts(signal: AlertSignal, incident: Incident) -> bool:
     if signal.kind == "recovered":
         return incident.state == "open" and incident.ended_by(signal)
-    # Not what a person closed: Alertmanager's repeat is no news to them.
-    return incident.resolution == "recovered"
+    # Not what a person closed: Alertmanager's repeat is no news to them. Nor what came before the end.
+    return (
+        incident.resolution == "recovered"
+        and incident.resolved_at is not None
+        and signal.last_seen > incident.resolved_at
+    )
 
 
 def _id_after(signal: AlertSignal, incident: Incident) -> str:

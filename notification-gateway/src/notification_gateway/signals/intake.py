@@ -26,6 +26,7 @@ from notification_gateway.incidents.timeline import add_stack_changes, stack_cha
 from notification_gateway.policy.evaluation import decide
 from notification_gateway.policy.matching import Subject
 from notification_gateway.policy.model import Policy
+from notification_gateway.signals.contradictions import contradicting
 from notification_gateway.signals.occurrences import Occurrences
 from notification_gateway.silences import queries as silences
 from notification_gateway.storage import INCIDENTS, Storage, UnstorableError
@@ -183,9 +184,8 @@ def _unknown(connection: Connection, signals: Sequence[AlertSignal]) -> list[Ale
     known = connection.execute(
         select(signals_table.c.signal_id).where(signals_table.c.signal_id.in_(list(by_id)))
     ).scalars()
-    for signal_id in known:
-        del by_id[signal_id]
-    return list(reversed(by_id.values()))
+    repeated = [by_id.pop(signal_id) for signal_id in known]
+    return [*reversed(by_id.values()), *contradicting(connection, repeated)]
 
 
 def _sum(receipts: Iterable[SignalReceipt]) -> SignalReceipt:
