@@ -72,3 +72,25 @@ def test_an_attempt_of_which_nobody_knows_may_have_been_told() -> None:
 def test_a_late_end_of_an_earlier_episode_ends_nothing() -> None:
     record = [webhook(1, "firing"), webhook(90, "firing", starts=80), webhook(95, "resolved", starts=0)]
     assert expect(record).ends == []
+
+
+def test_a_webhook_that_the_next_one_overtakes_is_judged_by_when_it_was_sent() -> None:
+    overtaken = RecordedWebhook(at(9), at(12), "accepted", webhook(1, "firing").body)
+    expected = expect([webhook(1, "firing"), webhook(10, "resolved"), overtaken])
+    assert (expected.still_firing, expected.overtaken, expected.unsure) == (set(), 1, {"f1"})
+
+
+def test_an_attempt_of_which_nobody_knows_may_have_kept_an_end_from_being_told() -> None:
+    record = [webhook(1, "firing"), webhook(10, "resolved"), webhook(20, "firing", outcome="unknown")]
+    again = [*record, webhook(50, "firing")]
+    told_end, told_again = message("resolved", 10, sent=41), message("opened", 50)
+    for messages in ([message("opened", 1)], [message("opened", 1), told_end, told_again]):
+        verdict = judge(again, messages)
+        assert (verdict.untold, verdict.ends_untold, verdict.unfounded) == ([], [], [])
+
+
+def test_an_attempt_of_which_nobody_knows_and_which_is_not_repeated_may_have_been_told_or_not() -> None:
+    record = [webhook(1, "firing"), webhook(10, "resolved", outcome="unknown"), webhook(20, "resolved", starts=15)]
+    for messages in ([message("resolved", 10, sent=40)], [message("resolved", 20, sent=50)]):
+        verdict = judge(record, [message("opened", 1), *messages])
+        assert (verdict.untold, verdict.ends_untold, verdict.unfounded) == ([], [], [])

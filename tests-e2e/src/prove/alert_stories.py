@@ -71,7 +71,7 @@ def stories(seed: int, seconds: float, forgotten_at: Sequence[float]) -> list[St
 
 
 def _singles(draw: random.Random, seconds: float) -> Iterator[Story]:
-    for number in range(24):
+    for number in range(16):
         ending: Ending = "timed out" if number % 4 == 0 else "said"
         yield Story(
             _labels(draw, f"Single{number % 8}", number), tuple(_episodes(draw, seconds, (10, 40), (15, 70), ending))
@@ -80,7 +80,7 @@ def _singles(draw: random.Random, seconds: float) -> Iterator[Story]:
 
 def _flapping(draw: random.Random, seconds: float) -> Iterator[Story]:
     """Yield alerts that come back within seconds: as new ones, or with the `startsAt` that they had."""
-    for number in range(12):
+    for number in range(6):
         episodes = list(_episodes(draw, seconds, (4, 10), (5, 15), "said"))
         if number % 2:
             # Three of a row share their start.
@@ -92,7 +92,7 @@ def _flapping(draw: random.Random, seconds: float) -> Iterator[Story]:
 
 
 def _groups(draw: random.Random, seconds: float) -> Iterator[Story]:
-    for group, size in enumerate((8, 15, 25, 40)):
+    for group, size in enumerate((5, 9, 16)):
         waves = list(_episodes(draw, seconds, (20, 45), (40, 80), "said"))
         for number in range(size):
             shifted = tuple(
@@ -103,7 +103,7 @@ def _groups(draw: random.Random, seconds: float) -> Iterator[Story]:
 
 def _hidden(draw: random.Random, seconds: float) -> Iterator[Story]:
     """Yield nodes that go down, and alerts of theirs that are hidden meanwhile: they end, or begin, unseen."""
-    for number in range(8):
+    for number in range(7):
         node = f"node-{number}"
         downs = list(_episodes(draw, seconds, (20, 35), (50, 70), "said"))
         yield Story({"alertname": INHIBITOR, NODE: node, "severity": "critical", "instance": node}, tuple(downs))

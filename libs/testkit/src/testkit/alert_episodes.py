@@ -6,7 +6,7 @@ fires after its end was told. An end counts when the alert stays resolved for as
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -33,9 +33,13 @@ class Message:
 
 @dataclass(frozen=True)
 class Moment:
-    """When something must have reached the gateway: not before, and not after."""
+    """When something must have reached the gateway: not before `since`, and not after `until`.
+
+    Between them may be an attempt of which nobody knows, and `received` is when the one came that was taken.
+    """
 
     since: datetime
+    received: datetime
     until: datetime
 
     def has(self, at: datetime) -> bool:
@@ -45,7 +49,7 @@ class Moment:
 
 @dataclass
 class Episode:
-    """One episode; `optional` where either judgement is right."""
+    """One episode; `optional` where both judgements are right."""
 
     fingerprint: str
     began: Moment
@@ -64,12 +68,19 @@ class End:
 
 @dataclass
 class Expected:
-    """What the webhooks say."""
+    """What the webhooks say.
+
+    `unsure` are alerts of whose last webhook nobody knows whether, or in which order, it was taken; `possible` is when
+    such webhooks may have caused messages.
+    """
 
     episodes: list[Episode] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
     reminders: int = 0
+    overtaken: int = 0
     still_firing: set[str] = field(default_factory=set)
+    unsure: set[str] = field(default_factory=set)
+    possible: dict[str, list[Moment]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass
@@ -88,22 +99,19 @@ def expect(webhooks: Iterable[RecordedWebhook]) -> Expected:
     """Return what accepted webhooks say began and ended."""
     found = Expected()
     alerts: dict[str, _Alert] = {}
-    tried: dict[str, datetime] = {}
-    for webhook in webhooks:
-        group = webhook.body["groupKey"]
-        if webhook.outcome == "unknown":
-            tried.setdefault(group, webhook.received)
-        if webhook.outcome != "accepted":
-            continue
-        # The gateway may have stored an attempt whose answer it never gave.
-        moment = Moment(tried.pop(group, webhook.received), webhook.answered)
+    # Alertmanager gives up an attempt that takes too long: while that is under way, the next one may overtake it.
+    for webhook in sorted(webhooks, key=lambda each: each.received):
         for alert in webhook.alerts:
             known = alerts.setdefault(alert["fingerprint"], _Alert(alert["fingerprint"]))
-            if alert["status"] == "firing":
-                known.fires(_utc(alert["startsAt"]), moment, found)
-            else:
-                known.ends(_utc(alert["startsAt"]), moment, found)
-    found.still_firing = {each.fingerprint for each in alerts.values() if each.end is None}
+            said = alert["status"], _utc(alert["startsAt"])
+            if webhook.outcome == "unknown":
+                known.tried.setdefault(said, webhook.received)
+            elif webhook.outcome == "accepted":
+                # The gateway may have stored an attempt whose answer it never gave.
+                since = known.tried.pop(said, webhook.received)
+                known.says(*said, Moment(since, webhook.received, webhook.answered), found)
+    found.still_firing = {each.fingerprint for each in alerts.values() if each.is_firing}
+    found.unsure = {each.fingerprint for each in alerts.values() if each.is_overtaken or each.tried}
     return found
 
 
@@ -128,12 +136,11 @@ def judge(webhooks: Sequence[RecordedWebhook], messages: Sequence[Message]) -> V
             verdict.ends_told += 1
         elif not end.optional:
             verdict.ends_untold.append(end)
-    possible = _possible(webhooks)
     verdict.unfounded = [
         message
         for left in waiting.values()
         for message in left
-        if not any(moment.has(message.created) for moment in possible[message.fingerprint])
+        if not any(moment.has(message.created) for moment in expected.possible[message.fingerprint])
     ]
     return verdict
 
@@ -143,14 +150,43 @@ class _Alert:
     fingerprint: str
     newest: datetime | None = None
     end: End | None = None
+    last: Moment | None = None
+    began: list[Episode] = field(default_factory=list)
+    is_overtaken: bool = False
+    tried: dict[tuple[str, datetime], datetime] = field(default_factory=dict)
 
-    def fires(self, start: datetime, moment: Moment, found: Expected) -> None:
+    @property
+    def is_firing(self) -> bool:
+        return self.newest is not None and self.end is None
+
+    def says(self, status: str, start: datetime, moment: Moment, found: Expected) -> None:
+        before, episodes, ends = self.end, len(found.episodes), len(found.ends)
+        if status == "firing":
+            self._fires(start, moment, found)
+        elif self.newest is not None and self.end is None and start >= self.newest:
+            self.end = End(self.fingerprint, moment)
+            found.ends.append(self.end)
+        began, ended = found.episodes[episodes:], found.ends[ends:]
+        self.is_overtaken = self.last is not None and moment.received < self.last.until
+        found.overtaken += self.is_overtaken
+        if self.is_overtaken or self.tried:
+            for episode in (*self.began, *began):
+                episode.optional = True
+            for end in (*ended, *([before] if before else [])):
+                end.optional = True
+        if self.tried:
+            # Whatever it said otherwise since then may have been taken, or not.
+            found.possible[self.fingerprint].append(replace(moment, since=min(self.tried.values())))
+            self.tried.clear()
+        self.last, self.began = moment, began
+
+    def _fires(self, start: datetime, moment: Moment, found: Expected) -> None:
         begins = self.newest is None or start > self.newest
         again = optional = False
         if self.end is not None:
-            passed = moment.since - self.end.ended.until
-            again = passed >= HOLD
-            optional = abs(passed - HOLD) <= CLOSE
+            least, most = moment.since - self.end.ended.until, moment.received - self.end.ended.since
+            again = least >= HOLD
+            optional = least - CLOSE <= HOLD <= most + CLOSE
             self.end.contradicted, self.end.optional = not again, optional
             self.end = None
         if begins or again or optional:
@@ -158,11 +194,6 @@ class _Alert:
         else:
             found.reminders += 1
         self.newest = start if self.newest is None else max(start, self.newest)
-
-    def ends(self, start: datetime, moment: Moment, found: Expected) -> None:
-        if self.newest is not None and self.end is None and start >= self.newest:
-            self.end = End(self.fingerprint, moment)
-            found.ends.append(self.end)
 
 
 def _take(messages: list[Message], kinds: Sequence[str], moment: Moment) -> bool:
@@ -179,15 +210,6 @@ def _is_pending(messages: Sequence[Message], moment: Moment) -> bool:
         each.kind in BEGINNINGS and each.created <= moment.until and each.sent >= moment.since - SLACK
         for each in messages
     )
-
-
-def _possible(webhooks: Iterable[RecordedWebhook]) -> dict[str, list[Moment]]:
-    possible: dict[str, list[Moment]] = defaultdict(list)
-    for webhook in webhooks:
-        if webhook.outcome == "unknown":
-            for alert in webhook.alerts:
-                possible[alert["fingerprint"]].append(Moment(webhook.received, webhook.answered))
-    return possible
 
 
 def _utc(text: str) -> datetime:
