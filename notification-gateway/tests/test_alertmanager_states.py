@@ -59,12 +59,13 @@ def test_what_a_person_closed_stays_closed_when_the_same_webhook_is_repeated(run
 
 
 @pytest.mark.parametrize("seconds", [15, 75], ids=["the same minute", "another minute"])
+@pytest.mark.parametrize("later", [0, 10], ids=["the same episode", "a later episode"])
 def test_a_webhook_that_the_next_one_overtakes_does_not_open_what_that_ended(
-    stepped: SteppedGateway, seconds: float
+    stepped: SteppedGateway, seconds: float, later: float
 ) -> None:
     began = stepped.watch.now
 
-    def send(kind: str, last_seen: float, taken: float) -> None:
+    def send(kind: str, last_seen: float, taken: float, starts_at: float) -> None:
         stepped.watch.now = began + timedelta(seconds=taken)
         stepped.fire(
             signal(
@@ -72,14 +73,14 @@ def test_a_webhook_that_the_next_one_overtakes_does_not_open_what_that_ended(
                 began + timedelta(seconds=last_seen),
                 monitoring_point="alertmanager.alert",
                 kind=kind,
-                tags={"starts_at": began.isoformat()},
+                tags={"starts_at": (began + timedelta(seconds=starts_at)).isoformat()},
             )
         )
 
-    send("fired", 0, 0)
+    send("fired", 0, 0, 0)
     # It ended earlier than Alertmanager said so.
-    send("recovered", seconds - 5, seconds)
-    send("fired", seconds - 1, seconds + 1)
+    send("recovered", seconds - 5, seconds, later)
+    send("fired", seconds - 1, seconds + 1, later)
     assert [row["state"] for row in stepped.rows(incidents)] == ["resolved"]
-    send("fired", seconds + 2, seconds + 2)
+    send("fired", seconds + 2, seconds + 2, later)
     assert [row["state"] for row in stepped.rows(incidents)] == ["open"]

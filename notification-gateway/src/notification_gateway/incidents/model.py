@@ -213,6 +213,9 @@ class Incident:
             self.resolve("recovered", now, signal.last_seen)
         else:
             self.resolve("recovered", now, by=signal.service)
+        if is_new_episode(self.monitoring_point, self.episode, episode := episode_of(signal)):
+            # It ended before anybody heard of its start.
+            self.episode = episode
 
     @property
     def closed_by_person(self) -> bool:
