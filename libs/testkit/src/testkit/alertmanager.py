@@ -36,6 +36,8 @@ class AlertmanagerServer:
             f"--config.file={path}",
             f"--storage.path={self._storage}",
             f"--web.listen-address={self.url.removeprefix('http://')}",
+            # Else its webhooks name this machine.
+            "--web.external-url=http://alertmanager.example",
             # By itself: no cluster, and no wait for its peers.
             "--cluster.listen-address=",
         )
