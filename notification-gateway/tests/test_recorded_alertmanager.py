@@ -41,18 +41,18 @@ class Replay:
     def __init__(self, stepped: SteppedGateway, entrance: RunningApp) -> None:
         self._stepped = stepped
         self._entrance = entrance
+        self._next_delivery = stepped.watch.now
 
     def take(self, webhook: RecordedWebhook) -> None:
         self.wait_until(webhook.received)
         self._entrance.post("/webhooks/alertmanager", webhook.body, token=TOKEN).raise_for_status()
-        self._stepped.deliver()
 
     def wait_until(self, moment: datetime) -> None:
-        watch = self._stepped.watch
-        while watch.now + STEP < moment:
-            watch.now += STEP
+        while self._next_delivery <= moment:
+            self._stepped.watch.now = self._next_delivery
             self._stepped.deliver()
-        watch.now = max(watch.now, moment)
+            self._next_delivery += STEP
+        self._stepped.watch.now = moment
 
 
 def entrance_of(stepped: SteppedGateway) -> RunningApp:
