@@ -1,8 +1,8 @@
-"""`alertctl`: the alert policy, the gateway's summaries and its channels from a terminal or a CI job.
+"""`alertctl`: the alert policy, the gateway's incidents, summaries and channels from a terminal or a CI job.
 
-Exit codes: 0 the policy is valid, the event goes where it should, the summary is shown or sent, the message arrived;
-1 it isn't, or doesn't; 2 wrong call, token or address, or a file that can't be read; 3 the gateway or its database
-can't be reached or failed; 70 a fault of this program; 130 interrupted.
+Exit codes: 0 the policy is valid, the event goes where it should, the incident is shown or changed, the summary is
+shown or sent, the message arrived; 1 it isn't, or doesn't; 2 wrong call, token or address, or a file that can't be
+read; 3 the gateway or its database can't be reached or failed; 70 a fault of this program; 130 interrupted.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from contracts.command_line import OK, USAGE, CommandError, complain, printable, run_command, say
 from contracts.signals import Level
+from notification_gateway.actions import command as incidents
 from notification_gateway.apprise_channels.urls import parse_urls
 from notification_gateway.ping.client import DEFAULT_URL, ping_channel
 from notification_gateway.policy.categories import category_of
@@ -198,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--earlier", type=_count, default=0, metavar="N", help="occurrences already in a rate's window")
     test.add_argument("--expect", choices=["P0", "P1", "P2", "none"], help="exit with 1 when it is another priority")
     test.add_argument("--json", action="store_true", help="print the decision as JSON")
+    incidents.add_to(commands)
     summary.add_to(commands)
     ping = commands.add_parser("ping", help="send a test message through a channel of the running gateway")
     ping.set_defaults(run=_ping)
