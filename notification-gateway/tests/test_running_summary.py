@@ -69,7 +69,7 @@ def test_a_mail_names_service_environment_and_incident_and_links_it(step_with: M
     text, page = message.get_body(("plain",)), message.get_body(("html",))
     assert text is not None
     assert page is not None
-    address = "https://alerts.example.test/dashboard/incidents?incident=1"
+    address = "https://alerts.example.test/dashboard/incident/1"
     assert f"\n  {address}\n" in text.get_content()
     row = next(line for line in text.get_content().splitlines() if line.startswith("P1 ·"))
     assert "api（test）" in row

@@ -1,17 +1,20 @@
 """What can be changed from the page: forms that an open session may send."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import Depends, Form, Request
+from fastapi import Depends, Form, Request, params
 from pydantic import BaseModel, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from contracts.query_values import WholeNumber
 from contracts.text import TypedText
+from notification_gateway.actions.endpoints import MAX_COMMENT_CHARS, Comment, IncidentId, Name
 from notification_gateway.actions.service import IncidentActions
 from notification_gateway.dashboard import session
+from notification_gateway.dashboard.page import TABS
 from notification_gateway.dashboard.session import SessionGuard, Sessions
 from notification_gateway.silences import queries as silences
 from notification_gateway.silences.model import NewMatcher
@@ -24,6 +27,13 @@ from servicekit.problems import ProblemError
 from servicekit.routing import LenientRouter
 
 _Text = Annotated[str, TypedText(1000)]
+_INCIDENT_PAGE = re.compile(r"incident/[1-9][0-9]{0,18}")
+_Who = Annotated[Name, Form()]
+_Comment = Annotated[Comment, Form()]
+_NewComment = Annotated[Annotated[str, TypedText(MAX_COMMENT_CHARS, min_chars=1)], Form()]
+# An empty field: none.
+_Parent = Annotated[Annotated[int, WholeNumber(1)] | None, Form()]
+_Page = Annotated[str, Form()]
 _By = Annotated[str, TypedText(128, min_chars=1)]
 
 
@@ -57,6 +67,7 @@ def router(
     """Return the routes."""
     routes = LenientRouter(prefix="/dashboard", include_in_schema=False)
     guard = [Depends(SessionGuard(sessions, clock))]
+    _add_incident_changes(routes, guard, actions)
 
     @routes.post("/session", max_body_size=MAX_FORM_BYTES)
     def post_session(request: Request, token: Annotated[str, Form()], back: Annotated[str, Form()] = "") -> Response:
@@ -73,15 +84,6 @@ def router(
             secure=request.url.scheme == "https",
         )
         return response
-
-    @routes.post("/incidents/{incident_id}/acknowledge", dependencies=guard, max_body_size=MAX_FORM_BYTES)
-    def post_acknowledge(
-        incident_id: Annotated[int, WholeNumber(1)],
-        by: Annotated[_By, Form()],
-        back: Annotated[str, Form()] = "",
-    ) -> Response:
-        actions.acknowledge(incident_id, by)
-        return _back(back)
 
     @routes.post("/silences", dependencies=guard, max_body_size=MAX_FORM_BYTES)
     def post_silence(form: Annotated[SilenceForm, Form()]) -> Response:
@@ -105,6 +107,48 @@ def router(
     return routes
 
 
-def _back(tab: str) -> RedirectResponse:
-    # Only to one of our own tabs.
-    return RedirectResponse(f"/dashboard/{tab}" if tab.isalpha() else "/dashboard", status_code=303)
+def _add_incident_changes(routes: LenientRouter, guard: list[params.Depends], actions: IncidentActions) -> None:
+    def post(action: str) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+        path = f"/incidents/{{incident_id}}/{action}"
+        return routes.post(path, dependencies=guard, max_body_size=MAX_FORM_BYTES)
+
+    @post("acknowledge")
+    def post_acknowledge(incident_id: IncidentId, by: _Who, comment: _Comment = "", back: _Page = "") -> Response:
+        actions.acknowledge(incident_id, by, comment)
+        return _back(back)
+
+    @post("assign")
+    def post_assign(incident_id: IncidentId, by: _Who, assignee: _Who, back: _Page = "") -> Response:
+        actions.assign(incident_id, assignee, by)
+        return _back(back)
+
+    @post("comment")
+    def post_comment(incident_id: IncidentId, by: _Who, text: _NewComment, back: _Page = "") -> Response:
+        actions.comment(incident_id, text, by)
+        return _back(back)
+
+    @post("close")
+    def post_close(incident_id: IncidentId, by: _Who, comment: _Comment = "", back: _Page = "") -> Response:
+        actions.close(incident_id, by, comment)
+        return _back(back)
+
+    @post("false-alarm")
+    def post_false_alarm(incident_id: IncidentId, by: _Who, comment: _Comment = "", back: _Page = "") -> Response:
+        actions.close(incident_id, by, comment, false_alarm=True)
+        return _back(back)
+
+    @post("reopen")
+    def post_reopen(incident_id: IncidentId, by: _Who, comment: _Comment = "", back: _Page = "") -> Response:
+        actions.reopen(incident_id, by, comment)
+        return _back(back)
+
+    @post("parent")
+    def post_parent(incident_id: IncidentId, by: _Who, parent_id: _Parent = None, back: _Page = "") -> Response:
+        actions.group(incident_id, parent_id, by)
+        return _back(back)
+
+
+def _back(page: str) -> RedirectResponse:
+    # Only to one of our own tabs, or to the page of an incident.
+    is_ours = page in TABS or _INCIDENT_PAGE.fullmatch(page)
+    return RedirectResponse(f"/dashboard/{page}" if is_ours else "/dashboard", status_code=303)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from functools import partial
 from importlib.resources import files
 from typing import Annotated, Literal
 
@@ -9,6 +10,7 @@ from fastapi import Query, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from contracts.query_values import WholeNumber
+from notification_gateway.actions.endpoints import IncidentId
 from notification_gateway.dashboard import language, session
 from notification_gateway.dashboard.page import Page, Tab
 from notification_gateway.dashboard.revision import MAX_PAGES, Revisions, TooManyPagesError
@@ -27,6 +29,7 @@ PAGE_HEADERS = {
 }
 # A proxy before the gateway (nginx) would hold news back until its buffer is full.
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_Render = Callable[..., str]
 _ASSETS = {
     "dashboard.css": "text/css",
     "dashboard.js": "text/javascript",
@@ -40,12 +43,12 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
     routes = LenientRouter(tags=["dashboard"])
     revisions = Revisions(storage)
 
-    def show(request: Request, tab: Tab, lang: str | None, incident_id: int | None = None) -> HTMLResponse:
+    def show(request: Request, lang: str | None, render: _Render) -> HTMLResponse:
         now = clock()
         shown = language.choose(lang, request.cookies.get(language.COOKIE), request.headers.get("Accept-Language", ""))
         may_change = sessions.is_open(request.cookies.get(session.COOKIE), now)
         with storage.reading() as connection:
-            content = page.render(tab, shown, connection, now, may_change=may_change, incident_id=incident_id)
+            content = render(shown, connection, now, may_change=may_change)
         response = HTMLResponse(content, headers=PAGE_HEADERS)
         if lang:
             response.set_cookie(language.COOKIE, shown, max_age=31_536_000, samesite="lax", httponly=True)
@@ -54,7 +57,7 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
     @routes.get("/dashboard", response_class=HTMLResponse, responses=problem_responses(503))
     def get_dashboard(request: Request, lang: Annotated[Literal["zh", "en"] | None, Query()] = None) -> HTMLResponse:
         """Show what is wrong now as a page."""
-        return show(request, "overview", lang)
+        return show(request, lang, partial(page.render, "overview"))
 
     @routes.get("/dashboard/stream", response_class=StreamingResponse, responses=problem_responses(503))
     async def get_stream(request: Request) -> StreamingResponse:
@@ -75,6 +78,13 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
         content = files(__package__).joinpath("static", name).read_bytes()
         return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "max-age=300"})
 
+    @routes.get("/dashboard/incident/{incident_id}", response_class=HTMLResponse, responses=problem_responses(404, 503))
+    def get_incident_page(
+        request: Request, incident_id: IncidentId, lang: Annotated[Literal["zh", "en"] | None, Query()] = None
+    ) -> HTMLResponse:
+        """Show an incident as a page: its state, its timeline, and what was sent about it."""
+        return show(request, lang, partial(page.render_incident, incident_id))
+
     @routes.get("/dashboard/{tab}", response_class=HTMLResponse, responses=problem_responses(503))
     def get_tab(
         request: Request,
@@ -85,7 +95,7 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
         ] = None,
     ) -> HTMLResponse:
         """Show one tab of the page."""
-        return show(request, tab, lang, incident)
+        return show(request, lang, partial(page.render, tab, incident_id=incident))
 
     return routes
 

@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
 
 from notification_gateway.dashboard.charts import Chart
+from notification_gateway.dashboard.incident import CHANGES, gather_incident
 from notification_gateway.dashboard.language import Shown
 from notification_gateway.dashboard.panels import Panels
 from notification_gateway.incidents.model import Incident
@@ -52,13 +53,35 @@ class Page:
         incident_id: int | None = None,
     ) -> str:
         """Return a tab as a page; `incident_id` is shown first where incidents are."""
+        content = self._panels.gather(tab, connection, now, incident_id)
+        return self._fill(f"{tab}.html", content, tab, shown, now, may_change=may_change, back=tab)
 
+    def render_incident(
+        self, incident_id: int, shown: Shown, connection: Connection, now: datetime, *, may_change: bool
+    ) -> str:
+        """Return the page of an incident; raises `IncidentNotFoundError`."""
+        content = gather_incident(connection, incident_id)
+        back = f"incident/{incident_id}"
+        return self._fill("incident.html", content, "incidents", shown, now, may_change=may_change, back=back)
+
+    def _fill(
+        self,
+        template: str,
+        content: dict[str, Any],
+        tab: Tab,
+        shown: Shown,
+        now: datetime,
+        *,
+        may_change: bool,
+        back: str,
+    ) -> str:
         def t(zh: str, en: str) -> str:
             return Phrase(zh, en).to(shown)
 
-        return self._templates.get_template(f"{tab}.html").render(
-            self._panels.gather(tab, connection, now, incident_id),
+        return self._templates.get_template(template).render(
+            content,
             tab=tab,
+            back=back,
             tabs={name: phrase.to(shown) for name, phrase in TABS.items()},
             language=shown,
             may_change=may_change,
@@ -67,6 +90,8 @@ class Page:
             time=self._time,
             ago=lambda at: _ago(now - at, t),
             name=lambda incident: _name(incident, shown),
+            state_name=lambda state: t("进行中", "open") if state == "open" else t("已结束", "resolved"),
+            change_name=lambda kind: CHANGES[kind].to(shown) if kind in CHANGES else kind,
             event_url=self._links.event,
             incident_url=self._links.incident,
             runbook_url=self._links.runbook,

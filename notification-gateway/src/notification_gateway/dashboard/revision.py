@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from sqlalchemy import func, select
 
 from notification_gateway.storage import Storage
-from notification_gateway.tables import digests, incidents, notifications, silences
+from notification_gateway.tables import digests, incident_changes, incidents, notifications, silences
 
 LOOK_SECONDS = 1.0
 # What others measure goes on changing without us.
@@ -60,6 +60,7 @@ class Revisions:
                     select(func.sum(incidents.c.signals)).scalar_subquery(),
                     select(func.count(incidents.c.acknowledged_at)).scalar_subquery(),
                     select(func.count(incidents.c.resolved_at)).scalar_subquery(),
+                    select(func.max(incident_changes.c.id)).scalar_subquery(),
                     select(func.max(notifications.c.id)).scalar_subquery(),
                     select(func.count(notifications.c.sent_at)).scalar_subquery(),
                     select(func.count()).select_from(digests).scalar_subquery(),

@@ -49,8 +49,8 @@ class Links:
         return f"{self._public_url}/dashboard" if self._public_url else ""
 
     def incident(self, incident_id: int) -> str:
-        """Return the address at which the dashboard shows an incident, or an empty text."""
-        return f"{self._public_url}/dashboard/incidents?incident={incident_id}" if self._public_url else ""
+        """Return the address of an incident's page, or an empty text."""
+        return f"{self._public_url}/dashboard/incident/{incident_id}" if self._public_url else ""
 
     def action(self, action: Action, incident_id: int, now: datetime) -> str:
         """Return the address that does one thing with an incident without a password, or an empty text."""

@@ -1,0 +1,42 @@
+"""What the page of one incident shows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from notification_gateway.actions.service import IncidentNotFoundError
+from notification_gateway.incidents import queries, timeline
+from notification_gateway.incidents.endpoints import notifications_of
+from notification_gateway.incidents.model import ChangeKind
+from notification_gateway.messages.language import Phrase
+
+CHANGES: Mapping[ChangeKind, Phrase] = {
+    "opened": Phrase("发生", "opened"),
+    "reopened": Phrase("重新打开", "reopened"),
+    "raised": Phrase("升高优先级", "raised"),
+    "new_episode": Phrase("新的一轮", "new episode"),
+    "acknowledged": Phrase("已确认", "acknowledged"),
+    "assigned": Phrase("已指派", "assigned"),
+    "commented": Phrase("备注", "commented"),
+    "escalated": Phrase("已升级", "escalated"),
+    "reminded": Phrase("已提醒", "reminded"),
+    "grouped": Phrase("归入其他事件", "grouped"),
+    "ungrouped": Phrase("移出其他事件", "ungrouped"),
+    "resolved": Phrase("已结束", "resolved"),
+}
+
+
+def gather_incident(connection: Connection, incident_id: int) -> dict[str, Any]:
+    """Return what the template needs; raises `IncidentNotFoundError`."""
+    incident = queries.by_id(connection, incident_id)
+    if incident is None:
+        raise IncidentNotFoundError(incident_id)
+    return {
+        "incident": incident,
+        "parent": None if incident.parent_id is None else queries.by_id(connection, incident.parent_id),
+        "children": queries.children(connection, incident_id),
+        "notifications": notifications_of(connection, [incident_id]).get(incident_id, []),
+        "timeline": timeline.changes_of(connection, incident_id),
+        "changes_before": timeline.stack_changes_before(connection, incident),
+    }
