@@ -1,14 +1,16 @@
 """`alertctl list`, `show`, `ack`, `close`, `reopen`, `assign`, `comment` and `group` against a running gateway."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from contracts.command_line import OK, REFUSED, UNREACHABLE, USAGE
 from notification_gateway.app import create_app
 from notification_gateway.cli import main
-from running_gateway import ADMIN, TOKEN, Watch, settings, signal
+from running_gateway import ADMIN, POLICY, TOKEN, Watch, settings, signal
 from testkit.command_runs import assert_civil, run_module
 from testkit.running_app import RunningApp
 
@@ -152,3 +154,38 @@ def test_what_cannot_be_done_is_said_in_one_line_with_its_code(
 @pytest.mark.parametrize("words", [[b"comment", b"1", b"\xff"], [b"ack", b"1", b"--by", b"\xff"], [b"show", b"\xff"]])
 def test_whatever_is_typed_ends_with_a_documented_code(words: list[bytes]) -> None:
     assert_civil(run_module("notification_gateway.cli", words))
+
+
+class _LoginPage(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def do_POST(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named so in the base class
+        """Silence."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["list"], ["show", "1"], ["ack", "1"], ["ping", "weixin"], ["replay", str(POLICY), "--policy", str(POLICY)]],
+)
+def test_an_address_at_which_something_else_answers_is_no_gateway(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _LoginPage)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    monkeypatch.setenv("GATEWAY_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("ADMIN_TOKEN", ADMIN)
+    monkeypatch.setenv("USER", "li.wei")
+    try:
+        assert main(command) == UNREACHABLE
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    complaint = capsys.readouterr().err
+    assert "answered 404 with text/html" in complaint
+    assert complaint.count("\n") == 1

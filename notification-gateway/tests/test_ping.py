@@ -62,7 +62,7 @@ def test_a_channel_that_is_not_configured_says_what_to_set(sqlite_url: str, caps
     assert "set SMTP_URL and ALERT_EMAIL_TO" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("channel", ["nope", "weixin ", "a/b", "\u6f22"])
+@pytest.mark.parametrize("channel", ["nope", "weixin ", "a/b", "\u6f22", "x" * 65, "\udcff", "x" * 70_000])
 def test_an_unknown_channel_is_a_wrong_call_and_the_known_ones_are_named(
     running: RunningApp, channel: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,8 @@ from contracts.command_line import OK, USAGE, CommandError, complain, printable,
 from contracts.signals import Level
 from notification_gateway.actions import command as incidents
 from notification_gateway.apprise_channels.urls import parse_urls
-from notification_gateway.ping.client import DEFAULT_URL, ping_channel
+from notification_gateway.gateway_client import DEFAULT_URL
+from notification_gateway.ping.client import ping_channel
 from notification_gateway.policy.categories import category_of
 from notification_gateway.policy.channel_names import known_channels
 from notification_gateway.policy.evaluation import Decision, decide

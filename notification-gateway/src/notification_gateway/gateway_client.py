@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from contracts.access import check_http_url, check_token
 from contracts.command_line import REFUSED, UNREACHABLE, USAGE, CommandError, printable
-from contracts.json_answers import UnusableAnswerError, problem_detail, read_answer
+from contracts.json_answers import UnusableAnswerError, problem_detail, read_answer, read_object
 
+DEFAULT_URL = "http://127.0.0.1:8003"
 TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 _REFUSALS = frozenset({409, 422})
 _Answer = TypeVar("_Answer", bound=BaseModel)
@@ -19,12 +20,12 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 class GatewayClient:
     """Calls with GATEWAY_URL and ADMIN_TOKEN; raises `CommandError`, whose messages never show the token."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, timeout: httpx.Timeout = TIMEOUT) -> None:
         self._url = _usable("GATEWAY_URL", check_http_url, url)
         self._token = _usable("ADMIN_TOKEN", check_token, token) if token else ""
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
-            self._http = httpx.Client(base_url=self._url, headers=headers, timeout=TIMEOUT)
+            self._http = httpx.Client(base_url=self._url, headers=headers, timeout=timeout)
         except (httpx.InvalidURL, ValueError, OSError) as error:
             # Not of `url`, which was checked: httpx reads these as well.
             message = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE of the environment can't be used"
@@ -33,7 +34,19 @@ class GatewayClient:
     @classmethod
     def of_environment(cls) -> Self:
         """Return a client of the gateway that the environment names."""
-        return cls(os.environ.get("GATEWAY_URL") or "http://127.0.0.1:8003", os.environ.get("ADMIN_TOKEN", ""))
+        return cls(os.environ.get("GATEWAY_URL") or DEFAULT_URL, os.environ.get("ADMIN_TOKEN", ""))
+
+    @classmethod
+    def with_token(
+        cls, url: str, token: str, timeout: httpx.Timeout, names: str = "GATEWAY_URL or ADMIN_TOKEN"
+    ) -> Self:
+        """Return a client for calls that need the token; `names` says where the two come from."""
+        try:
+            check_http_url(url)
+            check_token(token)
+        except ValueError as error:
+            raise CommandError(USAGE, f"{names} can't be used: {error}") from error
+        return cls(url, token, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -48,11 +61,18 @@ class GatewayClient:
         except httpx.RequestError as error:
             message = f"{self._url} can't be reached: {error or type(error).__name__}"
             raise self._error(UNREACHABLE, message) from error
-        if not response.is_success:
-            status = response.status_code
-            code = REFUSED if status in _REFUSALS else UNREACHABLE if response.is_server_error else USAGE
-            raise self._error(code, f"{status}: {problem_detail(response)}")
+        except httpx.InvalidURL as error:
+            raise self._error(USAGE, f"{self._url}: {error}") from error
+        if response.is_server_error:
+            message = f"{self._url} answered {response.status_code}: {problem_detail(response)}"
+            raise self._error(UNREACHABLE, message)
         try:
+            if response.is_client_error:
+                # The gateway says in JSON why; anything else (a login page) is not the gateway.
+                read_object(response)
+            if not response.is_success:
+                code = REFUSED if response.status_code in _REFUSALS else USAGE
+                raise self._error(code, f"{response.status_code}: {problem_detail(response)}")
             return read_answer(response, answer)
         except UnusableAnswerError as error:
             raise self._error(UNREACHABLE, str(error)) from error

@@ -3,12 +3,11 @@
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from contracts.access import check_http_url, check_token
-from contracts.command_line import UNREACHABLE, USAGE, CommandError, printable
+from contracts.command_line import REFUSED, USAGE, CommandError
+from notification_gateway.gateway_client import GatewayClient
 
-DEFAULT_URL = "http://127.0.0.1:8003"
 # Longer than the gateway takes at most.
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 
@@ -22,30 +21,14 @@ class PingAnswer(BaseModel):
     seconds: float = 0.0
 
 
-class ProblemAnswer(BaseModel):
-    """The part of a problem that a person reads."""
-
-    detail: str = ""
-
-
 def ping_channel(channel: str, url: str, token: str) -> PingAnswer:
     """Have a message sent; raises `CommandError`."""
-    try:
-        check_http_url(url)
-        check_token(token)
-    except ValueError as error:
-        raise CommandError(USAGE, f"--url (GATEWAY_URL) or --token (ADMIN_TOKEN): {error}") from error
-    path = f"{url.rstrip('/')}/channels/{quote(channel, safe='')}/ping"
-    try:
-        response = httpx.post(path, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT)
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
-        raise CommandError(UNREACHABLE, f"{url} can't be reached ({type(error).__name__})") from error
-    if response.is_server_error:
-        raise CommandError(UNREACHABLE, f"{url} answers HTTP {response.status_code}")
-    try:
-        if response.is_success:
-            return PingAnswer.model_validate_json(response.content)
-        told = ProblemAnswer.model_validate_json(response.content).detail
-    except ValidationError as error:
-        raise CommandError(UNREACHABLE, f"{url} is not a notification gateway") from error
-    raise CommandError(USAGE, printable(f"HTTP {response.status_code}: {told}", token))
+    names = "--url (GATEWAY_URL) or --token (ADMIN_TOKEN)"
+    # No channel has a name that can't be encoded.
+    path = f"/channels/{quote(channel, safe='', errors='replace')}/ping"
+    with GatewayClient.with_token(url, token, TIMEOUT, names) as gateway:
+        try:
+            return gateway.call("POST", path, PingAnswer)
+        except CommandError as error:
+            # REFUSED says here that the message wasn't delivered.
+            raise CommandError(USAGE if error.code == REFUSED else error.code, str(error)) from error

@@ -4,15 +4,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from contracts.access import check_http_url, check_token
-from contracts.command_line import REFUSED, UNREACHABLE, USAGE, CommandError
-from contracts.json_answers import UnusableAnswerError, problem_detail, read_answer
+from contracts.command_line import UNREACHABLE, USAGE, CommandError
+from notification_gateway.gateway_client import GatewayClient
 from notification_gateway.replay.endpoints import MAX_PAGE, SignalPage
 from notification_gateway.replay.stored_signals import StoredSignal, read_all
 from notification_gateway.storage import Storage
@@ -23,35 +21,15 @@ TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
 def from_gateway(url: str, token: str, since: datetime) -> Iterator[StoredSignal]:
     """Yield the signals of a running gateway; raises `CommandError`."""
-    try:
-        check_http_url(url)
-        check_token(token)
-        client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT)
-    except (httpx.InvalidURL, ValueError, OSError) as error:
-        raise CommandError(USAGE, f"GATEWAY_URL or ADMIN_TOKEN can't be used: {error}") from error
-    with client:
+    with GatewayClient.with_token(url, token, TIMEOUT) as gateway:
         after: str | None = None
         while True:
-            page = _fetch(client, since, after)
+            asked = {"since": since.isoformat(), "limit": str(MAX_PAGE)} | ({"after": after} if after else {})
+            page = gateway.call("GET", "/signals", SignalPage, params=asked)
             yield from page.signals
             if page.next_after is None:
                 return
             after = page.next_after
-
-
-def _fetch(client: httpx.Client, since: datetime, after: str | None) -> SignalPage:
-    asked: dict[str, Any] = {"since": since.isoformat(), "limit": MAX_PAGE} | ({"after": after} if after else {})
-    try:
-        response = client.get("/signals", params=asked)
-        if not response.is_success:
-            code = UNREACHABLE if response.is_server_error else REFUSED
-            raise CommandError(code, f"{client.base_url} answered {response.status_code}: {problem_detail(response)}")
-        return read_answer(response, SignalPage)
-    except httpx.RequestError as error:
-        reason = error or type(error).__name__
-        raise CommandError(UNREACHABLE, f"{client.base_url} can't be reached: {reason}") from error
-    except UnusableAnswerError as error:
-        raise CommandError(UNREACHABLE, str(error)) from error
 
 
 def from_database(url: str, since: datetime) -> Iterator[StoredSignal]:
