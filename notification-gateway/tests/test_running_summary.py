@@ -167,6 +167,9 @@ def test_alertctl_previews_sends_now_lists_and_shows(
     assert (code, "redis.connection_failed" in text) == (OK, True)
     code, text = summary("--send-now", "--json")
     assert (code, json.loads(text)["summaries"][0]["occurrences"]) == (OK, 3)
+    fire(both[0], 1, service="api\N{RIGHT-TO-LEFT OVERRIDE}")
+    code, text = summary("--json")
+    assert (code, text.isascii(), len(json.loads(text)["running"]) > 0) == (OK, True, True)
     code, text = summary("list")
     assert code == OK
     assert text.startswith("1  hourly_summary  email  2026-01-05 12:00:30 UTC  1 incidents, 3 times  ")

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from contracts.command_line import OK, USAGE, CommandError, printable, say
 from contracts.query_values import parse_whole_number
+from notification_gateway.actions.report import as_json
 from notification_gateway.gateway_client import GatewayClient
 from notification_gateway.summaries.schemas import Kind, SentNow, Summary, SummaryDetail, SummaryPage
 
@@ -38,7 +39,7 @@ def add_to(commands: Any) -> None:
 def _run(given: argparse.Namespace) -> int:
     with GatewayClient.of_environment() as gateway:
         body, text = _ask(gateway, given)
-    say(printable(body.model_dump_json(indent=2) if given.json else text))
+    say(as_json(body) if given.json else printable(text))
     return OK
 
 
