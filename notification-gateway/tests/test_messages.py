@@ -5,9 +5,13 @@ from email import message_from_string, policy
 
 import pytest
 
-from notification_gateway.messages.forms import card, html, plain
+from monitoring import catalogue
+from notification_gateway.incidents.model import History, Incident
+from notification_gateway.messages.forms import card, cut_bytes, html, plain
 from notification_gateway.messages.notice import Notice
+from notification_gateway.policy.evaluation import Decision
 from notification_gateway.tables import digests, notifications
+from notification_gateway.weixin.channel import TEXT_BYTES
 from running_gateway import MailServer, SteppedGateway, mail_to, signal
 
 Make = Callable[..., SteppedGateway]
@@ -48,6 +52,17 @@ def test_an_alert_says_all_that_one_needs_in_the_language_that_is_set(
     assert f"http://collector.test/issues/event/{EVENT[:8]}-" in text
     assert "/runbook/model.deployment_failed" in text
     assert "http://127.0.0.1:8003/acknowledge/1?until=" in notice.url
+
+
+@pytest.mark.parametrize("point", [point.id for point in catalogue.load_all()])
+def test_the_longest_message_still_leads_to_the_acknowledgement_and_the_runbook(step_with: Make, point: str) -> None:
+    stepped = step_with(gateway_public_url="https://alerts.recommendations.example.com")
+    fired = signal(("airflow", "a", "b"), monitoring_point=point, message="断" * 500, event_id=EVENT)
+    incident = Incident.opened_by(fired, Decision("P0", "a rule", (), ""), stepped.watch.now)
+    notice = stepped.gateway.composer.opened(incident, History(3, 1_000_000), [], stepped.watch.now)
+    text = cut_bytes(plain(notice), TEXT_BYTES)
+    assert "/acknowledge/0?until=" in text
+    assert f"https://alerts.recommendations.example.com/runbook/{point}\n" in text
 
 
 def test_a_fault_that_comes_back_says_how_often_it_has_come(stepped: SteppedGateway) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from notification_gateway.incidents.model import History, Incident
+from notification_gateway.messages.forms import cut_bytes
 from notification_gateway.messages.language import Language, Phrase
 from notification_gateway.messages.links import Action, Links
 from notification_gateway.messages.notice import Chart, Line, Notice
@@ -15,6 +16,7 @@ from notification_gateway.policy.model import Alert
 
 # WeChat takes 2048 bytes in all, and the advice below the message must still fit.
 MAX_MESSAGE = 300
+MAX_MESSAGE_BYTES = 600
 MAX_REQUEST_IDS = 3
 MAX_SYMPTOMS = 5
 # Of a summary, which is an email or a page: different faults, not incidents.
@@ -155,7 +157,7 @@ class Composer:
     ) -> Notice:
         lines = [
             self._service(incident),
-            self._line("现象", "What", _cut(incident.message, MAX_MESSAGE)),
+            self._line("现象", "What", cut_bytes(_cut(incident.message, MAX_MESSAGE), MAX_MESSAGE_BYTES, "…")),
             self._line("开始", "Since", self._time(incident.first_seen)),
             *more,
         ]
@@ -163,8 +165,8 @@ class Composer:
         if known:
             lines.append(self._line("先做", "Do first", Phrase(known.first_zh, known.first_en).to(self._language)))
         actions = [(zh, en, self._links.action(action, incident.id, now)) for action, zh, en in _ACTIONS]
-        lines += [self._link(zh, en, url) for zh, en, url in actions if url]
-        lines += self._places(incident)
+        links = [self._link(zh, en, url) for zh, en, url in actions if url]
+        lines += [*links[:1], *self._places(incident), *links[1:]]
         if incident.request_ids:
             lines.append(self._line("请求", "Requests", ", ".join(incident.request_ids[:MAX_REQUEST_IDS])))
         lines.append(self._line("规则", "Rule", incident.rule or incident.reason))
@@ -228,7 +230,7 @@ class Composer:
         return self._line("服务", "Service", f"{incident.service}（{incident.environment}）")
 
     def _places(self, incident: Incident) -> list[Line]:
-        places = (("事件", "Event", self._links.event(incident)), ("手册", "Runbook", self._links.runbook(incident)))
+        places = (("手册", "Runbook", self._links.runbook(incident)), ("事件", "Event", self._links.event(incident)))
         return [self._link(zh, en, url) for zh, en, url in places if url]
 
     def _line(self, zh: str, en: str, value: str) -> Line:
