@@ -53,7 +53,7 @@ class SimulatedChannel:
         marked = notice.model_copy(update={"lines": (self._line, *notice.lines)})
         outcome = await self._channel.send(marked, key)
         if isinstance(outcome, Delivered):
-            return Delivered(f"simulator: {outcome.detail}" if outcome.detail else "simulator")
+            return replace(outcome, by="simulator")
         return outcome
 
     async def close(self) -> None:

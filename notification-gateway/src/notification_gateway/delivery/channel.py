@@ -9,10 +9,14 @@ from notification_gateway.messages.notice import Notice
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The other side has it; `detail` says for whom it was not. `reported` means that monitoring knows of that."""
+    """The other side has it; `detail` says for whom it was not. `reported` means that monitoring knows of that.
+
+    `by` names what took it in place of the real other side.
+    """
 
     detail: str = ""
     reported: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

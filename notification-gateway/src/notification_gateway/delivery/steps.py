@@ -44,7 +44,7 @@ Step = Done | TryAgain | GiveUp
 def next_step(claimed: Claim, outcome: Outcome, now: datetime, *, has_other_channel: bool) -> Step:
     """Decide by the outcome; with another channel at hand, early, and without one, only after a day."""
     if isinstance(outcome, Delivered):
-        return Done(outcome.detail)
+        return Done(": ".join(filter(None, (outcome.by, outcome.detail))))
     can_fail_over = has_other_channel and claimed.kind != "summary"
     spent = claimed.attempts >= MAX_ATTEMPTS
     if not outcome.retryable:

@@ -49,7 +49,7 @@ class DeliveryWitness:
 
     def pinged(self, outcome: Outcome) -> None:
         """A test message was sent: one that arrives ends the failure, one that doesn't is shown and not reported."""
-        if outcome == Delivered():
+        if isinstance(outcome, Delivered) and not outcome.detail:
             self._recover()
         else:
             self.last_failure = outcome.detail if isinstance(outcome, Delivered) else outcome.reason

@@ -7,8 +7,8 @@ Reason = Literal["no_model", "model_missing", "model_not_loaded", "registry_unre
 
 # A first start without any model waits for its operator; later than this, the operator has forgotten it.
 NO_MODEL_SECONDS = 600.0
-# The services of a stack start in any order.
-REGISTRY_SECONDS = 30.0
+# The services of a stack start in any order, and the registry migrates its database first.
+REGISTRY_SECONDS = 180.0
 # A first bundle of hundreds of megabytes, and compiling the loops of ranking on a busy core.
 LOADING_SECONDS = 120.0
 
