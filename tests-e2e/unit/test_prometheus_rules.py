@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 from prometheus_client import generate_latest
+from pydantic import SecretStr
 
 import feature_sync.metrics
 import model_registry.metrics
@@ -18,6 +19,9 @@ from native.prerequisites import promtool
 from notification_gateway.dashboard import shadow
 from notification_gateway.dashboard.panels import Panels
 from notification_gateway.dashboard.sources import Prometheus, Registry, Source
+from notification_gateway.gateway import Gateway
+from notification_gateway.own_signals import OwnSignals
+from notification_gateway.settings import Settings
 from recommender_api.metrics import Metrics
 from recommender_api.shadow import ShadowMetrics
 from recommender_api.shadow.comparison import Comparison
@@ -145,7 +149,8 @@ def dashboard_queries() -> list[str]:
     """Return all that the dashboard asks Prometheus."""
     asked = Asked()
     now = datetime(2026, 1, 5, tzinfo=UTC)
-    panels = Panels(Prometheus(asked), Registry(Source("", lambda: now), "ranker"))
+    gateway = Gateway(Settings(database_url=SecretStr("sqlite://")), OwnSignals())
+    panels = Panels(Prometheus(asked), Registry(Source("", lambda: now), "ranker"), gateway.summaries)
     panels._fallback_now(now)  # noqa: SLF001 - each panel's own question; the tabs need a database besides
     panels._fallback(now)  # noqa: SLF001
     panels._latency(now)  # noqa: SLF001

@@ -211,7 +211,9 @@ class _Verdict:
             waited: float = (min(each["sent_at"] for each in opened) - fault.begins).total_seconds()
             self._tally.longest_p0 = max(self._tally.longest_p0, waited)
             return waited <= P0_SECONDS
-        return self._is_in_summary(fault, fault.begins)
+        # What summaries can't say, such as that no email arrives, is said at once.
+        at_once = any(each["kind"] == "opened" for each in self._sent.get(first["id"], []))
+        return at_once or self._is_in_summary(fault, fault.begins)
 
     def _is_in_summary(self, fault: Fault, at: datetime) -> bool:
         return any(
@@ -221,20 +223,22 @@ class _Verdict:
     def _check_nights(self, fault: Fault, mine: Sequence[dict[str, Any]]) -> None:
         if len(fault.episodes) == 1:
             return
-        self._tally.nights += len(fault.episodes)
+        nights = [fault.begins + number * DAY for number in range(len(fault.episodes))]
         if mine[0]["priority"] == "P0":
+            nights = [night for night in nights if night < self._end - DAY]
             told = [
                 each
                 for row in mine
                 for each in self._sent.get(row["id"], [])
                 if each["kind"] in ("opened", "repeated") and each["channel"] == "weixin"
             ]
-            missing = len(fault.episodes) - len(told)
+            missing = max(len(nights) - len(told), 0)
         elif fault.point == "alertmanager.alert":
             missing = 0
         else:
-            nights = [fault.begins + number * DAY for number in range(len(fault.episodes))]
-            missing = sum(not self._is_in_summary(fault, night) for night in nights if night < self._end - 2 * DAY)
+            nights = [night for night in nights if night < self._end - 2 * DAY]
+            missing = sum(not self._is_in_summary(fault, night) for night in nights)
+        self._tally.nights += len(nights)
         if missing:
             self._tally.untold_nights.append(f"{fault.name}: {missing} of {len(fault.episodes)}")
 
