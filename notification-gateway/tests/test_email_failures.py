@@ -42,6 +42,16 @@ def states(stepped: SteppedGateway) -> list[tuple[str, str]]:
     return [(row["channel"], row["state"]) for row in stepped.rows(notifications)]
 
 
+def test_a_server_that_does_not_answer_is_reported_with_every_tag(step_with: Make) -> None:
+    # Nobody listens on the discard port.
+    stepped = step_with(**mail_to(9))
+    put_email(stepped)
+    with monitoring.testing.captured() as captured:
+        deliver(stepped, 4)
+    assert captured.point_ids == [POINT]
+    assert captured[0].tags["smtp_code"] == "none"
+
+
 @pytest.mark.parametrize(
     ("refusals", "rounds", "shown"),
     [

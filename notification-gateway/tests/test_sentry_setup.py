@@ -212,8 +212,11 @@ def test_a_workflow_names_the_points_that_its_rule_can_match(sentry: SentryStand
     made = sentry.made["workflows"]
     assert points(made["recsys: Critical Failures"]) == {
         "airflow.task_failed",
+        "api.unavailable",
         "model.deployment_failed",
+        "pipeline.dag_import_failed",
         "pipeline.database",
+        "pipeline.no_recent_run",
     }
     assert "redis.connection_failed" in points(made["recsys: Degradation Events"])
     assert {"weixin.send_message_failed", "pipeline.step_failed"} <= points(made["recsys: Quality Issues"])

@@ -8,6 +8,7 @@ from notification_gateway.outbox.model import Claim
 from notification_gateway.policy.model import Channel
 
 WEIXIN_POINT = "weixin.send_message_failed"
+NO_SMTP_CODE = "none"
 
 
 class DeliveryWitness:
@@ -83,6 +84,8 @@ class DeliveryWitness:
                 notification=claimed.dedupe_key,
             )
         elif self._channel == "email":
-            monitoring.report(EMAIL_POINT, smtp_code=code, detail=detail, notification=claimed.dedupe_key)
+            # A server that does not answer gives no code, and a tag must not be empty.
+            smtp_code = NO_SMTP_CODE if code is None else code
+            monitoring.report(EMAIL_POINT, smtp_code=smtp_code, detail=detail, notification=claimed.dedupe_key)
         else:
             monitoring.report(CHANNEL_POINT, channel=self._channel, detail=detail, notification=claimed.dedupe_key)

@@ -43,9 +43,7 @@ def _workflow(rule: Rule, installation: str, detectors: Sequence[str]) -> dict[s
 
 
 def _filters(condition: Condition) -> Iterator[list[dict[str, Any]]]:
-    for point in catalogue.load_all():
-        if not _can_match(condition, point):
-            continue
+    for point in _points(condition):
         conditions = [_tag("monitoring_point", point.id)]
         if condition.service is not None:
             conditions.append(_tag("service", condition.service))
@@ -56,6 +54,18 @@ def _filters(condition: Condition) -> Iterator[list[dict[str, Any]]]:
             interval = _INTERVALS[int(condition.rate.window.total_seconds())]
             conditions.append(_is("event_frequency_count", {"value": condition.rate.threshold, "interval": interval}))
         yield conditions
+
+
+def _points(condition: Condition) -> list[Point]:
+    """Return the points that a condition can match; those that it names go before those that it might mean."""
+    possible = [point for point in catalogue.load_all() if _can_match(condition, point)]
+    return [point for point in possible if _names(condition, point)] or possible
+
+
+def _names(condition: Condition, point: Point) -> bool:
+    """Say whether what is filled in at run time meets globs only: a step could be called `no_recent_run`, but isn't."""
+    pairs = zip(point.fingerprint, condition.fingerprint or (), strict=False)
+    return all("*" in wanted or "?" in wanted for part, wanted in pairs if part.startswith("<"))
 
 
 def _can_match(condition: Condition, point: Point) -> bool:
