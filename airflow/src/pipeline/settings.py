@@ -3,13 +3,14 @@
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 import monitoring
 from contracts.access import HttpUrl, SecretLine, SingleLine, Token
+from contracts.time_zones import TimeZoneName
 from pipeline.importers.encodings import check_encoding
 from ranking.diversity import DiversitySettings
 
@@ -49,7 +50,7 @@ class Settings(monitoring.MonitoringSettings):
         str, Field(description="Encoding of the text files of an import, such as gb18030, big5 or utf-16")
     ] = "utf-8"
     timezone: Annotated[
-        str,
+        TimeZoneName,
         Field(
             description="Time zone (IANA) of times without an offset in an import or your SQL, such as Asia/Shanghai"
         ),
@@ -88,15 +89,6 @@ class Settings(monitoring.MonitoringSettings):
     @classmethod
     def _is_an_encoding(cls, value: str) -> str:
         return check_encoding(value)
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_a_time_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"{value!r} is no time zone; use an IANA name such as Europe/Berlin") from error
-        return value
 
     def secrets(self) -> list[str]:
         """Return the values that must never be sent or logged; passwords in URLs are redacted by their form."""

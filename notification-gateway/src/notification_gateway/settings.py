@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -18,6 +17,7 @@ from contracts.access import (
     Token,
 )
 from contracts.query_values import Flag
+from contracts.time_zones import TimeZoneName
 from notification_gateway.apprise_channels.urls import parse_urls
 from notification_gateway.messages.language import Language
 from notification_gateway.outbound.secrets import secret_parts
@@ -107,7 +107,7 @@ class Settings(ServiceSettings):
         "both"
     )
     alert_timezone: Annotated[
-        str, Field(description="Time zone (IANA) of the times in messages and of the daily digest")
+        TimeZoneName, Field(description="Time zone (IANA) of the times in messages and of the daily digest")
     ] = "Asia/Shanghai"
     alert_digest_hour: Annotated[int, Field(ge=0, le=23, description="Local hour at which a digest's day ends")] = 9
     collector_url: Annotated[HttpUrlOrEmpty, Field(description="Collector that messages link to; empty: no links")] = ""
@@ -177,15 +177,6 @@ class Settings(ServiceSettings):
     def email_recipients(self) -> list[str]:
         """The addresses of `alert_email_to`."""
         return [address.strip() for address in self.alert_email_to.split(",") if address.strip()]
-
-    @field_validator("alert_timezone")
-    @classmethod
-    def _is_a_time_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"{value!r} is no time zone; use an IANA name such as Europe/Berlin") from error
-        return value
 
     @field_validator("weixin_mention")
     @classmethod

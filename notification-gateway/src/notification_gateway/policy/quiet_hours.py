@@ -3,9 +3,11 @@
 import re
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from contracts.time_zones import TimeZoneName
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -36,19 +38,10 @@ class QuietHours(BaseModel):
 
     begin: Annotated[TimeOfDay, Field(alias="from")]
     end: Annotated[TimeOfDay, Field(alias="to")]
-    timezone: str
+    timezone: TimeZoneName
     days: Annotated[tuple[Annotated[Day, BeforeValidator(_lower)], ...], Field(min_length=1)] = DAYS
     # A P0 that waits till morning must be somebody's decision, and not a slip.
     hold_p0: bool = False
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_a_time_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"{value[:64]!r} is no time zone; use an IANA name such as Asia/Shanghai") from error
-        return value
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
