@@ -120,6 +120,17 @@ def test_a_reopened_incident_waits_for_somebody_again(stepped: SteppedGateway) -
     assert {"reminded", "escalated"} <= {row["kind"] for row in stepped.rows(notifications)}
 
 
+def test_a_reopened_incident_is_escalated_again(stepped: SteppedGateway) -> None:
+    stepped.fire(signal())
+    stepped.pass_time(minutes=15)
+    stepped.gateway.actions.close(1, "li.wei")
+    stepped.watch.forward(minutes=1)
+    stepped.gateway.actions.reopen(1, "li.wei")
+    stepped.pass_time(minutes=15)
+    escalated = [row["channel"] for row in stepped.rows(notifications) if row["kind"] == "escalated"]
+    assert escalated == ["weixin", "email", "weixin", "email"]
+
+
 class TestSignedLinks:
     """GET shows, POST acts; one action on one incident, once, for a day."""
 

@@ -64,7 +64,7 @@ class IncidentNotifier:
         """Notify that an incident is still open: the channels that know of it, or its summaries."""
         for channel in incident.notified:
             notice = self._composer.reminded(incident, now)
-            self._put(connection, incident, "reminded", channel, notice, now, occasion=f"{now:%Y%m%d%H%M}")
+            self._put(connection, incident, "reminded", channel, notice, now)
         for action in actions:
             alert, channel = route(incident, action.alert, action.channel)
             if not incident.notified and alert != "immediate":
@@ -76,9 +76,7 @@ class IncidentNotifier:
         """Notify those who know of the incident that it is over, unless it soon begins again."""
         for channel in incident.notified:
             notice = self._composer.resolved(incident, now)
-            occasion = f"{now:%Y%m%d%H%M%S%f}"
-            hold = incident.resolved_hold
-            self._put(connection, incident, "resolved", channel, notice, now, hold=hold, occasion=occasion)
+            self._put(connection, incident, "resolved", channel, notice, now, hold=incident.resolved_hold)
         if incident.resolution == "abandoned":
             self._remind_in_summary(connection, incident, "daily_digest", "dashboard", now)
 
@@ -130,8 +128,7 @@ class IncidentNotifier:
             # One that still waits says it.
             if not outbox.is_waiting(connection, incident.id, channel, ("opened", "repeated")):
                 notice = self._composer.repeated(incident, now).model_copy(update={"mention": self._mention})
-                occasion = f"{now:%Y%m%d%H%M%S%f}"
-                self._put(connection, incident, "repeated", channel, notice, now, hold=due - now, occasion=occasion)
+                self._put(connection, incident, "repeated", channel, notice, now, hold=due - now)
         incident.last_notified_at = due
 
     def _remind_in_summary(
@@ -152,11 +149,11 @@ class IncidentNotifier:
         now: datetime,
         *,
         hold: timedelta = timedelta(0),
-        occasion: str = "",
     ) -> None:
-        """Store a notification; `occasion` tells several of one kind apart."""
+        # An incident begins once. All else may happen again, also an escalation: after somebody has reopened it.
+        occasion = "" if kind == "opened" else f":{now:%Y%m%d%H%M%S%f}"
         new = NewNotification(
-            dedupe_key=f"incident:{incident.id}:{kind}:{channel}" + (f":{occasion}" if occasion else ""),
+            dedupe_key=f"incident:{incident.id}:{kind}:{channel}{occasion}",
             kind=kind,
             channel=channel,
             notice=keep_off_broken(incident, notice),
