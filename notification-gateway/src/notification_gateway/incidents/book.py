@@ -41,10 +41,6 @@ class IncidentBook:
         for incident in incidents:
             self._newest.setdefault(incident.key, incident)
 
-    def by_id(self, incident_id: int) -> Incident | None:
-        """Return a loaded incident, or None."""
-        return next((each for each in self._newest.values() if each.id == incident_id), None)
-
     def mark_changed(self, incident: Incident) -> None:
         """Have an incident stored again."""
         self._changed[id(incident)] = incident

@@ -6,6 +6,7 @@ from functools import cache
 
 from monitoring import catalogue
 from monitoring.catalogue import ALERT_PREFIX
+from notification_gateway.incidents.book import Firing
 from notification_gateway.incidents.endings import ALERTMANAGER_POINT, Identified
 from notification_gateway.incidents.model import Incident
 
@@ -74,6 +75,26 @@ def find_symptoms(cause: Incident, known: Iterable[Incident], now: datetime) -> 
         and each.opened_at >= cause.opened_at - BEFORE
         and explains(cause, each, now)
     ]
+
+
+def regroup(firing: Firing, known: Iterable[Incident], now: datetime) -> list[Incident]:
+    """Put a fired incident under its cause, and under a new cause the symptoms that came before it.
+
+    `known` holds the incident's parent, and all that may explain it or be explained by it. Returns the incidents that
+    stand under another one now; one whose cause explains it no longer stands for itself again.
+    """
+    incident, near = firing.incident, list(known)
+    if incident.parent_id is not None and incident.grouped_by is None:
+        cause = next((each for each in near if each.id == incident.parent_id), None)
+        if cause is None or not explains(cause, incident, now):
+            incident.ungroup(now)
+    if incident.parent_id is None and (cause := find_cause(incident, near, now)) is not None:
+        incident.group_under(cause.id, now)
+        return [incident]
+    symptoms = find_symptoms(incident, near, now) if firing.opened and incident.parent_id is None else []
+    for symptom in symptoms:
+        symptom.group_under(incident.id, now)
+    return symptoms
 
 
 def _is_same_run(cause: Incident, symptom: Incident) -> bool:

@@ -13,9 +13,7 @@ from notification_gateway.incidents.book import Firing, IncidentBook
 from notification_gateway.incidents.causes import (
     GRACE,
     causes_of_symptom,
-    explains,
-    find_cause,
-    find_symptoms,
+    regroup,
     symptom_name,
     symptom_points,
 )
@@ -134,15 +132,8 @@ class Replay:
         incident = firing.incident
         near = causes_of_symptom(symptom_name(incident)) | symptom_points(incident.monitoring_point)
         known = [each for point in sorted(near) for each in self._book(point).incidents]
-        if incident.parent_id is not None and not explains(self._incidents[incident.parent_id - 1], incident, now):
-            incident.ungroup(now)
-        if incident.parent_id is None and (cause := find_cause(incident, known, now)) is not None:
-            incident.group_under(cause.id, now)
-            self._withdraw_opened(incident, now)
-        if firing.opened and incident.parent_id is None:
-            for symptom in find_symptoms(incident, known, now):
-                symptom.group_under(incident.id, now)
-                self._withdraw_opened(symptom, now)
+        for grouped in regroup(firing, known, now):
+            self._withdraw_opened(grouped, now)
 
     def _notify_fired(self, firing: Firing, decision: Decision, now: datetime) -> None:
         incident = firing.incident

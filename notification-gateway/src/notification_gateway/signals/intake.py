@@ -13,9 +13,7 @@ from notification_gateway.incidents import queries as incidents
 from notification_gateway.incidents.book import Firing, IncidentBook
 from notification_gateway.incidents.causes import (
     causes_of_symptom,
-    explains,
-    find_cause,
-    find_symptoms,
+    regroup,
     symptom_name,
     symptom_points,
 )
@@ -142,21 +140,11 @@ class Intake:
         return ended
 
     def _group(self, connection: Connection, book: IncidentBook, firing: Firing, now: datetime) -> None:
-        """Put a symptom under its cause, and under a new cause the symptoms that came before it."""
-        incident = firing.incident
-        if incident.parent_id is not None and incident.grouped_by is None:
-            cause = book.by_id(incident.parent_id)
-            if cause is None or not explains(cause, incident, now):
-                incident.ungroup(now)
-        if incident.parent_id is None and (cause := find_cause(incident, book.incidents, now)) is not None:
-            incident.group_under(cause.id, now)
-            self._notifier.grouped(connection, incident)
-        if firing.opened and incident.parent_id is None:
-            for symptom in find_symptoms(incident, book.incidents, now):
-                symptom.group_under(incident.id, now)
-                self._notifier.grouped(connection, symptom)
-                incidents.save(connection, symptom)
-                book.mark_changed(symptom)
+        for grouped in regroup(firing, book.incidents, now):
+            self._notifier.grouped(connection, grouped)
+            # At once: the message about a cause names what stands under it.
+            incidents.save(connection, grouped)
+            book.mark_changed(grouped)
 
 
 def _load_book(connection: Connection, fresh: Sequence[AlertSignal], now: datetime) -> IncidentBook:
