@@ -23,6 +23,7 @@ from notification_gateway.incidents.expiry import IncidentExpiry
 from notification_gateway.incidents.notifier import IncidentNotifier
 from notification_gateway.incidents.reminders import Reminders
 from notification_gateway.incidents.timeline import EVERY_ENVIRONMENT, StackChange, add_stack_changes
+from notification_gateway.incidents.unattended import UnattendedIncidents
 from notification_gateway.messages.composer import Composer
 from notification_gateway.messages.links import Links
 from notification_gateway.metrics import Metrics
@@ -83,8 +84,9 @@ class Gateway:
         self._own_signals = own_signals
         self._loop: asyncio.AbstractEventLoop | None = None
         self.expiry = IncidentExpiry(self.storage, self.notifier, clock)
-        self.reminders = Reminders(self.storage, self._policy_in_use, self.notifier, clock, self.wake)
-        self.escalation = Escalation(self.storage, self._policy_in_use, self.notifier, clock, self.wake)
+        unattended = UnattendedIncidents(self.storage, self._policy_in_use, clock, self.wake)
+        self.reminders = Reminders(unattended, self.notifier)
+        self.escalation = Escalation(unattended, self.notifier)
         self.actions = IncidentActions(self.storage, self.notifier, clock, self.wake)
         hours = settings.expected_run_hours
         within = timedelta(hours=hours) if hours else None

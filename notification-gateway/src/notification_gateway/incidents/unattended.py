@@ -1,0 +1,54 @@
+"""Goes through incidents that wait for somebody, but for what is silenced or in quiet hours; survives bad rows."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from notification_gateway.incidents import queries
+from notification_gateway.incidents.model import Incident
+from notification_gateway.policy.model import Policy
+from notification_gateway.silences import queries as silences
+from notification_gateway.storage import INCIDENTS, Storage, isolated
+
+Find = Callable[[Connection, datetime], Iterable[Incident]]
+Notify = Callable[[Connection, Incident, datetime], None]
+
+
+class UnattendedIncidents:
+    """`on_stored` is called, from any thread, when there may be something to send."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        policy: Callable[[], Policy],
+        clock: Callable[[], datetime],
+        on_stored: Callable[[], None],
+    ) -> None:
+        self._storage = storage
+        self._policy = policy
+        self._clock = clock
+        self._on_stored = on_stored
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in use."""
+        return self._policy()
+
+    def notify(self, chore: str, find: Find, notify: Notify) -> int:
+        """Notify of each incident found, and store it; returns how many incidents that were."""
+        now, policy = self._clock(), self._policy()
+        with self._storage.alone(INCIDENTS) as connection:
+            silenced = silences.active(connection, now)
+            waiting = [
+                incident
+                for incident in find(connection, now)
+                if silenced.covering(incident, now) is None and policy.quiet_until(incident.rule, now) is None
+            ]
+            for incident in waiting:
+                with isolated(connection, chore):
+                    notify(connection, incident, now)
+                    queries.save(connection, incident)
+        if waiting:
+            self._on_stored()
+        return len(waiting)
