@@ -8,26 +8,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
 from sqlalchemy import select
 
 from bench.results import Goal, Result
 from contracts.signals import AlertSignal
-from notification_gateway.delivery.channel import Delivered, Outcome
+from notification_gateway.delivery.channel import FakeChannel
 from notification_gateway.delivery.worker import DeliveryLoop
-from notification_gateway.gateway import Gateway
-from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox import queries as outbox
-from notification_gateway.own_signals import OwnSignals
-from notification_gateway.policy.watching import PolicyFile
-from notification_gateway.settings import Settings
 from notification_gateway.tables import digests, incidents, notifications
 from prove.alert_faults import DAY, MINUTE, Event, Fault, Script
-from prove.silent_observer import SilentObserver
+from prove.simulated_gateway import SilentObserver, open_gateway
 
 DAYS, PARTS = 200, 2
 START = datetime(2026, 1, 5, 1, 0, tzinfo=UTC)
-POLICY = Path(__file__).parents[3] / "deploy" / "alerts.yaml"
 # How far time goes at once where nothing happens, and how soon after something did.
 IDLE, SOON = timedelta(minutes=10), timedelta(seconds=20)
 P0_SECONDS = 60
@@ -61,19 +54,6 @@ class _Tally:
         self.longest_p0 = max(self.longest_p0, other.longest_p0)
 
 
-class _Channel:
-    """Takes everything at once."""
-
-    per_minute = None
-    at_once = 1000
-
-    async def send(self, notice: Notice, key: str) -> Outcome:  # noqa: ARG002 - the port's
-        return Delivered()
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
 class _Days:
     """The gateway on a simulated clock."""
 
@@ -81,14 +61,11 @@ class _Days:
         self._script = script
         self._end = START + days * DAY
         self.now = START
-        settings = Settings(database_url=SecretStr(f"sqlite:///{folder}/gateway.db"), alert_policy=POLICY)
-        self._gateway = Gateway(settings, OwnSignals(), lambda: self.now)
-        self._gateway.policy_file = PolicyFile(POLICY)
-        self._gateway.storage.migrate()
+        self._gateway = open_gateway(folder, lambda: self.now)
         self._loops = [
             DeliveryLoop(
                 name,
-                _Channel(),
+                FakeChannel(),
                 self._gateway.storage,
                 lambda: self.now,
                 SilentObserver(),

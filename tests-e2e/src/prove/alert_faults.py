@@ -59,7 +59,6 @@ class Script:
 
     def __init__(self, start: datetime, days: int, seed: int) -> None:
         self._dice = random.Random(seed)
-        self._start = start
         self._end = start + days * DAY
         self._number = 0
         self._free: dict[tuple[str, ...], datetime] = {}
@@ -150,15 +149,10 @@ class Script:
 
     def _add_storm(self, morning: datetime) -> None:
         at = morning + timedelta(hours=self._dice.randrange(24))
+        task_failed = catalogue.load_all().by_id()["airflow.task_failed"]
         for _ in range(_STORM_SIZE):
             name = self._name("storm")
-            values = {
-                "monitoring_point": "airflow.task_failed",
-                "fingerprint": ["airflow", "backfill", name],
-                "level": "error",
-                "category": "airflow",
-                "service": "airflow",
-            }
+            values = _values(task_failed, ("airflow", "backfill", name))
             self._fire(at, name, values)
             self._fire(at + HOUR, name, values, kind="recovered")
             self.faults.append(Fault(name, "airflow.task_failed", at, [""], at + HOUR, "recovered"))
@@ -166,13 +160,7 @@ class Script:
     def _add_alert(self, morning: datetime) -> None:
         """Two episodes of an alert, of which the first one's end is lost."""
         at, name = morning + timedelta(hours=self._dice.randrange(20)), self._name("alert")
-        values = {
-            "monitoring_point": "alertmanager.alert",
-            "fingerprint": ["alertmanager", "DiskFull", name],
-            "level": "error",
-            "category": "alertmanager",
-            "service": "node",
-        }
+        values = _foreign_values("alertmanager.alert", ("alertmanager", "DiskFull", name), "node")
         starts = [(at + number * HOUR).isoformat() for number in range(2)]
         for number, start in enumerate(starts):
             for again in range(3):
@@ -183,13 +171,7 @@ class Script:
 
     def _add_sentry_issue(self, morning: datetime) -> None:
         at, name = morning + timedelta(hours=self._dice.randrange(20)), self._name("issue")
-        values = {
-            "monitoring_point": "sentry.alert",
-            "fingerprint": ["sentry", "issue", name],
-            "level": "error",
-            "category": "sentry",
-            "service": "shop",
-        }
+        values = _foreign_values("sentry.alert", ("sentry", "issue", name), "shop")
         self._fire(at, name, values)
         ends_at = at + self._dice.randint(60, 2000) * MINUTE
         self._fire(ends_at, name, values, kind="recovered")
@@ -256,4 +238,15 @@ def _values(point: Point, fingerprint: tuple[str, ...]) -> dict[str, Any]:
         "level": point.level,
         "category": point.category,
         "service": SERVICES.get(point.component, point.component),
+    }
+
+
+def _foreign_values(point_id: str, fingerprint: tuple[str, ...], service: str) -> dict[str, Any]:
+    """Return what an alert of Alertmanager or Sentry says; the catalogue knows none of them."""
+    return {
+        "monitoring_point": point_id,
+        "fingerprint": list(fingerprint),
+        "level": "error",
+        "category": fingerprint[0],
+        "service": service,
     }

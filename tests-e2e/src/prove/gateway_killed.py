@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
 from sqlalchemy import event, select
 
 from bench.results import Goal, Result
@@ -25,19 +24,14 @@ from contracts.signals import AlertSignal
 from notification_gateway.actions.service import IncidentStateError
 from notification_gateway.delivery.channel import Delivered, Outcome
 from notification_gateway.delivery.worker import DeliveryLoop
-from notification_gateway.gateway import Gateway
 from notification_gateway.messages.notice import Notice
-from notification_gateway.own_signals import OwnSignals
-from notification_gateway.policy.watching import PolicyFile
-from notification_gateway.settings import Settings
 from notification_gateway.tables import incidents, notifications
-from prove.silent_observer import SilentObserver
+from prove.simulated_gateway import SilentObserver, open_gateway
 
 KILLS = 100
 LEASE = timedelta(seconds=20)
 ROUND = timedelta(days=2)
 BEGIN = datetime(2026, 1, 5, 3, 0, 30, tzinfo=UTC)
-POLICY = Path(__file__).parents[3] / "deploy" / "alerts.yaml"
 # So many moments of a round are counted before the first kill.
 _NEVER = 0
 
@@ -104,10 +98,7 @@ class _Script:
         self._begin = BEGIN + given.number * ROUND
         self.now = self._begin
         self.countdown = _Countdown(given.moment)
-        settings = Settings(database_url=SecretStr(f"sqlite:///{given.folder}/gateway.db"), alert_policy=POLICY)
-        self._gateway = Gateway(settings, OwnSignals(), lambda: self.now)
-        self._gateway.policy_file = PolicyFile(POLICY)
-        self._gateway.storage.migrate()
+        self._gateway = open_gateway(given.folder, lambda: self.now)
         event.listen(self._gateway.storage.engine, "before_cursor_execute", lambda *_: self.countdown.tick())
 
     def run(self) -> None:
@@ -239,9 +230,7 @@ def _run(given: _Round, answer: Any) -> None:
 
 def _compare(folder: Path, kills: int) -> tuple[Counter[str], dict[int, Counter[str]], int]:
     """Return the kinds of messages of the round without a kill and of each other round, and those not delivered."""
-    gateway = Gateway(
-        Settings(database_url=SecretStr(f"sqlite:///{folder}/gateway.db"), alert_policy=POLICY), OwnSignals()
-    )
+    gateway = open_gateway(folder, lambda: BEGIN)
     found: dict[int, Counter[str]] = {number: Counter() for number in range(kills + 1)}
     undelivered = 0
     arrived = set((folder / "received").read_text("utf-8").split())
