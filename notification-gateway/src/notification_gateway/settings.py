@@ -54,7 +54,10 @@ class Settings(ServiceSettings):
         Token, Field(description="Bearer token that opens /signals, /notify and /webhooks/alertmanager")
     ] = SecretStr(DEVELOPMENT_SECRET)
     admin_token: Annotated[
-        Token, Field(description="Bearer token that opens /silences and acknowledgements, and signs their links")
+        Token,
+        Field(
+            description="Bearer token that opens silences, what people do with incidents, summaries, pings and stored signals; signs links"
+        ),
     ] = SecretStr(DEVELOPMENT_SECRET)
     sentry_webhook_secret: Annotated[
         SecretLine, Field(description="Client secret of the Sentry integration that calls /webhooks/sentry")
