@@ -55,9 +55,7 @@ class Settings(ServiceSettings):
     ] = SecretStr(DEVELOPMENT_SECRET)
     admin_token: Annotated[
         Token,
-        Field(
-            description="Bearer token that opens silences, what people do with incidents, summaries, pings and stored signals; signs links"
-        ),
+        Field(description="Bearer token that opens whatever changes state, and stored signals; signs links"),
     ] = SecretStr(DEVELOPMENT_SECRET)
     sentry_webhook_secret: Annotated[
         SecretLine, Field(description="Client secret of the Sentry integration that calls /webhooks/sentry")
