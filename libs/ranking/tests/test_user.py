@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from contracts.user_blob import History
 from ranking.item_stats import DAY
-from ranking.user import STRENGTH, User, default_features, make_user, user_features
+from ranking.user import INTERACTION_WEIGHTS, User, default_features, make_user, user_features
 
 ROWS = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 10**7), st.integers(0, 4)), max_size=30)
 KNOWN = st.sets(st.integers(1, 30))
@@ -32,7 +32,7 @@ def test_interest_is_the_newest_known_without_exposures_and_sums_to_one(
     user = user_of(history(long_term), history(live), ids, limit=limit)
     merged = history(long_term).merge(history(live))
     shown = zip(merged.ids.tolist(), merged.ts.tolist(), merged.types.tolist(), strict=True)
-    news = [(dataset, ts, STRENGTH[kind]) for dataset, ts, kind in shown if dataset in known and kind != 0]
+    news = [(dataset, ts, INTERACTION_WEIGHTS[kind]) for dataset, ts, kind in shown if dataset in known and kind != 0]
     assert ids[user.seen].tolist() == [dataset for dataset, _, _ in news]
     assert ids[user.items].tolist() == [dataset for dataset, _, _ in news][:limit]
     assert user.weights.dtype == np.float32

@@ -11,7 +11,7 @@ from pipeline.records import Records
 from ranking.features import ItemTable, log_prices
 from ranking.popularity import popular_at
 from ranking.recall import Popular
-from ranking.user import STRENGTH
+from ranking.user import INTERACTION_WEIGHTS
 
 POPULAR_SIZE = 500
 TRENDING_SIZE = 200
@@ -65,7 +65,7 @@ def _filled(popular: Popular, n: int) -> Popular:
 def _trending(records: Records, seconds: int, popular: Popular) -> list[int]:
     """Return positions by weighted interactions in the last `seconds`, filled up with what is popular."""
     recent = records.ts >= records.end - seconds
-    counts = np.bincount(records.item[recent], STRENGTH[records.types[recent]], len(records.catalogue))
+    counts = np.bincount(records.item[recent], INTERACTION_WEIGHTS[records.types[recent]], len(records.catalogue))
     order = np.argsort(-counts, kind="stable")
     hot: list[int] = order[counts[order] > 0][:TRENDING_SIZE].tolist()
     known = set(hot)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import redis_keys
-from contracts.events import BehaviorEvent, InteractionType
+from contracts.events import INTERACTION_WEIGHT, BehaviorEvent, InteractionType
 from contracts.user_blob import History, LiveHistory, MalformedBlobError
 from feature_sync.connections import REDIS_ERRORS, AnyRedis, get_many
-from feature_sync.hot.windows import WINDOWS, Window, weight
+from feature_sync.hot.windows import WINDOWS, Window
 
 LIVE_SECONDS = 90 * 86_400
 # Longer than an unfinished entry can wait to be taken again.
@@ -134,7 +134,7 @@ class LiveFeatures:
             if at > now - window.seconds:
                 keys.append(redis_keys.applied_event(redis_keys.hot(window.name), event.event_id))
                 keys.append(redis_keys.hot_bucket(window.name, window.slice_of(at)))
-                arguments += [weight(event.type), event.dataset_id]
+                arguments += [INTERACTION_WEIGHT[InteractionType.of(event.type)], event.dataset_id]
         if keys:
             await self._redis.eval(_COUNT, len(keys), *keys, *arguments)
 

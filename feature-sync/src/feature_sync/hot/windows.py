@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contracts import redis_keys
-from contracts.events import EventType
 from contracts.redis_keys import Timeframe
 from feature_sync.connections import AnyRedis
 
 _log = logging.getLogger(__name__)
-_WEIGHTS: dict[EventType, float] = {"exposure": 0.0, "click": 1.0, "view": 1.0, "favorite": 2.0, "purchase": 3.0}
 # KEYS: the window, then its slices. ARGV: its life. A slice of another type would hold the window up for a day: it is
 # removed. Returns how many were.
 _ADD_UP = """
@@ -49,11 +47,6 @@ class Window:
 
 
 WINDOWS = (Window("1h", 3600, 60), Window("24h", 86_400, 900))
-
-
-def weight(event_type: EventType) -> float:
-    """Return how much an interaction counts."""
-    return _WEIGHTS[event_type]
 
 
 class HotWindows:

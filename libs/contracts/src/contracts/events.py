@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
@@ -31,6 +32,18 @@ class InteractionType(IntEnum):
     def of(cls, name: str) -> Self:
         """Return the code of an `EventType`; `KeyError` for any other name."""
         return cls[name.upper()]
+
+
+# How much an interaction says about interest: in histories, and in what is hot.
+INTERACTION_WEIGHT: Mapping[InteractionType, float] = MappingProxyType(
+    {
+        InteractionType.EXPOSURE: 0.0,
+        InteractionType.CLICK: 1.0,
+        InteractionType.VIEW: 1.0,
+        InteractionType.FAVORITE: 2.0,
+        InteractionType.PURCHASE: 3.0,
+    }
+)
 
 
 class BehaviorEvent(BaseModel):

@@ -5,14 +5,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.events import InteractionType
+from contracts.events import INTERACTION_WEIGHT, InteractionType
 from contracts.features import USER_FEATURES
 from contracts.user_blob import MAX_LONG_TERM, PackedHistory
 from ranking.item_stats import DAY
 from ranking.jit import compiled
 
-# How much an interaction says about interest, by `InteractionType`.
-STRENGTH = np.array([0.0, 1.0, 1.0, 2.0, 3.0], np.float32)
+# By `InteractionType`.
+INTERACTION_WEIGHTS = np.array([INTERACTION_WEIGHT[each] for each in InteractionType], np.float32)
 _EXPOSURE = int(InteractionType.EXPOSURE)
 
 
@@ -89,12 +89,12 @@ def interest(
         # Without a branch, as nobody can guess what is of interest.
         positions[count], known[count] = place, entry
         held = place < len(catalogue) and catalogue[place] == ids[entry]
-        count += np.uint64(held & (types[entry] != _EXPOSURE) & (types[entry] < len(STRENGTH)))
+        count += np.uint64(held & (types[entry] != _EXPOSURE) & (types[entry] < len(INTERACTION_WEIGHTS)))
     recent = min(int(np.int64(count)), limit)
     strengths = np.empty(recent, np.float64)
     for number in range(recent):
         age_days = (ts[known[0]] - ts[known[number]]) / DAY
-        strengths[number] = STRENGTH[types[known[number]]] * np.exp2(-age_days / half_life_days)
+        strengths[number] = INTERACTION_WEIGHTS[types[known[number]]] * np.exp2(-age_days / half_life_days)
     total = strengths.sum()
     weights = np.empty(recent, np.float32)
     for number in range(recent):
