@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-import fsspec
-
+from contracts.artifact_store import locate
 from contracts.checksums import sha256_of
 
 
@@ -18,7 +17,7 @@ class ArtifactStore:
     """Bundles below a folder or an `s3://` prefix, named by model and checksum."""
 
     def __init__(self, url: str) -> None:
-        self._files, self._root = fsspec.url_to_fs(url)
+        self._files, self._root = locate(url)
 
     def address(self, model: str, sha256: str) -> str:
         """Return where a bundle is."""

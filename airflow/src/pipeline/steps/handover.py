@@ -2,12 +2,9 @@
 
 import json
 import logging
-from pathlib import Path
-
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 
 import monitoring
+from contracts.artifact_store import locate
 from pipeline.artifacts import join, reading, writing
 from pipeline.bundle.build import ARCHIVE
 from pipeline.publish import deploy as deploy_version
@@ -58,5 +55,5 @@ def published_version(run: str) -> str:
 
 def _absolute(uri: str) -> str:
     """Return an address that means the same in another process, wherever that was started."""
-    fs, path = url_to_fs(uri)
-    return str(Path(path).resolve()) if isinstance(fs, LocalFileSystem) else uri
+    path = locate(uri).local_path
+    return uri if path is None else str(path.resolve())

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import fsspec
-
+from contracts.artifact_store import locate
 from contracts.checksums import ChecksumError
 from contracts.features import FEATURE_SCHEMA
 from contracts.snapshot import MANIFEST, MalformedSnapshotError, SnapshotManifest, read_manifest
@@ -19,7 +18,7 @@ def fetched(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
     with tempfile.TemporaryDirectory(prefix="snapshot-") as temporary:
         folder = Path(temporary, "snapshot")
         try:
-            files, path = fsspec.url_to_fs(address)
+            files, path = locate(address)
             if not files.exists(path):
                 raise UnusableSnapshotError(f"{address}: there is no such folder")
             # Before anything is copied: somebody may name a home folder, or the root.
@@ -27,8 +26,7 @@ def fetched(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
                 raise UnusableSnapshotError(f"{address}: {MANIFEST}: missing")
             files.get(path.rstrip("/") + "/", str(folder) + "/", recursive=True)
             manifest = read_manifest(folder)
-        except (MalformedSnapshotError, ChecksumError, OSError, ValueError, ImportError) as error:
-            # fsspec raises ImportError for a protocol whose package is not installed.
+        except (MalformedSnapshotError, ChecksumError, OSError, ValueError) as error:
             raise UnusableSnapshotError(f"{address}: {error}") from error
         if manifest.feature_schema != FEATURE_SCHEMA:
             raise UnusableSnapshotError(
