@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
+from notification_gateway.alerting.endpoints import detail_of
 from notification_gateway.app import create_app
-from notification_gateway.incidents.endpoints import detail_of
 from notification_gateway.messages.links import Action, Links
 from notification_gateway.tables import incidents, notifications
 from running_gateway import ADMIN, TOKEN, SteppedGateway, Watch, settings, signal

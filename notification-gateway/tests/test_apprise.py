@@ -14,10 +14,10 @@ from monitoring.redaction import Redactor
 from notification_gateway import channels
 from notification_gateway.app import create_app
 from notification_gateway.apprise_channels.channel import AppriseChannel, AppriseService
-from notification_gateway.apprise_channels.urls import parse_urls
+from notification_gateway.apprise_urls import parse_urls
 from notification_gateway.cli import main
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
-from notification_gateway.messages.notice import Line, Notice
+from notification_gateway.outbox.notice import Line, Notice
 from notification_gateway.policy.loading import PolicyError, parse_policy
 from notification_gateway.policy.watching import PolicyFile
 from notification_gateway.tables import notifications

@@ -11,9 +11,9 @@ import monitoring.testing
 from notification_gateway.delivery.channel import Delivered, FakeChannel, Outcome, Rejected
 from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
 from notification_gateway.delivery.worker import DeliveryLoop
-from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Claim, Kind, NewNotification
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.model import Channel
 from notification_gateway.tables import notifications
 from running_gateway import SteppedGateway, Watch, signal

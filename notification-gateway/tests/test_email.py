@@ -8,7 +8,7 @@ import pytest
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
 from notification_gateway.email.channel import EmailChannel
 from notification_gateway.email.server import SmtpServer
-from notification_gateway.messages.notice import Line, Notice
+from notification_gateway.outbox.notice import Line, Notice
 from running_gateway import MailServer
 
 NOTICE = Notice(

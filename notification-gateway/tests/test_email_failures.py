@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 import monitoring.testing
 from contracts.signals import AlertSignal
-from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import NewNotification
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.tables import notifications, summary_entries
 from running_gateway import MailServer, SteppedGateway, Wechat, app_of, mail_to, robot_of, signal
 

@@ -9,9 +9,9 @@ from pydantic import SecretStr
 from sqlalchemy import update
 
 import monitoring.testing
-from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import NewNotification
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.tables import heartbeats, incidents, notifications
 from running_gateway import Receiver, SteppedGateway, Wechat, app_of, robot_of, signal
 

@@ -13,9 +13,9 @@ import pytest
 from notification_gateway.delivery.channel import Delivered, Outcome
 from notification_gateway.delivery.steps import Step
 from notification_gateway.delivery.worker import DeliveryLoop
-from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Claim, NewNotification
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.storage import Storage
 from notification_gateway.tables import notifications
 from running_gateway import Watch

@@ -8,7 +8,7 @@ import pytest
 from monitoring import catalogue
 from notification_gateway.incidents.model import History, Incident
 from notification_gateway.messages.forms import card, cut_bytes, html, plain
-from notification_gateway.messages.notice import Notice
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.evaluation import Decision
 from notification_gateway.tables import digests, notifications
 from notification_gateway.weixin.channel import TEXT_BYTES

@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from monitoring.testing import captured
 from notification_gateway.app import create_app
-from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import NewNotification
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.silences import queries as silences
 from notification_gateway.silences.model import Matcher
 from notification_gateway.storage import Storage, UnstorableError

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contracts.signals import AlertSignal
-from notification_gateway.messages.notice import Notice
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.loading import parse_policy
 from notification_gateway.policy.matching import Subject, matches
 from notification_gateway.policy.model import Condition, Policy

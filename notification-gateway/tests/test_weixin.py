@@ -10,7 +10,7 @@ import monitoring
 from notification_gateway import channels
 from notification_gateway.delivery.channel import Channel, Delivered, Outcome, Rejected
 from notification_gateway.messages.forms import CUT_NOTE, cut_bytes, markdown, plain
-from notification_gateway.messages.notice import Line, Notice
+from notification_gateway.outbox.notice import Line, Notice
 from notification_gateway.tables import notifications
 from notification_gateway.weixin.errcodes import rejected
 from running_gateway import MailServer, SteppedGateway, Watch, Wechat, app_of, mail_to, robot_of, settings, signal

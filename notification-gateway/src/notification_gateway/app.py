@@ -14,11 +14,11 @@ from notification_gateway import health
 from notification_gateway.actions import endpoints as actions
 from notification_gateway.actions import pages as action_pages
 from notification_gateway.actions.service import IncidentNotFoundError, IncidentStateError
+from notification_gateway.alerting import endpoints as incidents
 from notification_gateway.dashboard import changes as dashboard_changes
 from notification_gateway.dashboard import endpoints as dashboard
 from notification_gateway.dashboard.session import Sessions
 from notification_gateway.gateway import Clock, Gateway, utc_now
-from notification_gateway.incidents import endpoints as incidents
 from notification_gateway.notify import endpoints as notify
 from notification_gateway.own_signals import OwnSignals
 from notification_gateway.ping import endpoints as ping

@@ -7,8 +7,8 @@ from datetime import datetime
 from notification_gateway.delivery.channel import Channel, Delivered, Outcome, UnconfiguredChannel
 from notification_gateway.email.channel import EmailChannel
 from notification_gateway.email.server import SmtpServer
-from notification_gateway.messages.language import Language, Phrase
-from notification_gateway.messages.notice import Line, Notice
+from notification_gateway.language import Language, Phrase
+from notification_gateway.outbox.notice import Line, Notice
 from notification_gateway.settings import Settings
 from notification_gateway.weixin.channel import AppChannel, RobotChannel
 from notification_gateway.weixin.client import WeixinClient

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from contracts.command_line import OK, USAGE, CommandError, complain, printable, run_command, say
 from contracts.signals import Level
 from notification_gateway.actions import command as incidents
-from notification_gateway.apprise_channels.urls import parse_urls
+from notification_gateway.apprise_urls import parse_urls
 from notification_gateway.gateway_client import DEFAULT_URL
 from notification_gateway.ping.client import ping_channel
 from notification_gateway.policy.categories import category_of

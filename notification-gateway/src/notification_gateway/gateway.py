@@ -10,6 +10,11 @@ from zoneinfo import ZoneInfo
 
 from notification_gateway import channels
 from notification_gateway.actions.service import IncidentActions
+from notification_gateway.alerting.escalation import Escalation
+from notification_gateway.alerting.expiry import IncidentExpiry
+from notification_gateway.alerting.notifier import IncidentNotifier
+from notification_gateway.alerting.reminders import Reminders
+from notification_gateway.alerting.unattended import UnattendedIncidents
 from notification_gateway.dashboard.page import Page
 from notification_gateway.dashboard.panels import Panels
 from notification_gateway.dashboard.sources import Prometheus, Registry, Source
@@ -18,12 +23,7 @@ from notification_gateway.delivery.worker import DeliveryLoop
 from notification_gateway.expected_runs import ExpectedRuns
 from notification_gateway.heartbeat import sender as heartbeat
 from notification_gateway.heartbeat.sender import Heartbeat
-from notification_gateway.incidents.escalation import Escalation
-from notification_gateway.incidents.expiry import IncidentExpiry
-from notification_gateway.incidents.notifier import IncidentNotifier
-from notification_gateway.incidents.reminders import Reminders
 from notification_gateway.incidents.timeline import EVERY_ENVIRONMENT, StackChange, add_stack_changes
-from notification_gateway.incidents.unattended import UnattendedIncidents
 from notification_gateway.messages.composer import Composer
 from notification_gateway.messages.links import Links
 from notification_gateway.metrics import Metrics

@@ -1,5 +1,6 @@
 """A running gateway as `alertctl` calls it."""
 
+import json
 import os
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -80,6 +81,11 @@ class GatewayClient:
     def _error(self, code: int, message: str) -> CommandError:
         # A proxy's page may repeat the request's headers.
         return CommandError(code, printable(message, self._token))
+
+
+def as_json(body: BaseModel) -> str:
+    """Return a body as JSON that any terminal can show, and any program can read."""
+    return json.dumps(body.model_dump(mode="json"), indent=2)
 
 
 def _usable(name: str, check: Any, value: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -18,11 +18,10 @@ from contracts.access import (
 )
 from contracts.query_values import Flag
 from contracts.time_zones import TimeZoneName
-from notification_gateway.apprise_channels.urls import parse_urls
-from notification_gateway.messages.language import Language
+from notification_gateway.apprise_urls import parse_urls
+from notification_gateway.language import Language
 from notification_gateway.outbound.secrets import secret_parts
 from notification_gateway.policy.mentions import split_mentions
-from notification_gateway.weixin.channel import Form
 from servicekit.database_urls import DatabaseUrl
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
@@ -35,6 +34,8 @@ def refusal(simulated: Sequence[str]) -> str:
     )
 
 
+# Of an application; a robot has no cards. Ordinary WeChat shows text and cards, but no markdown.
+WeixinMessageType = Literal["text", "markdown", "textcard"]
 _APP_FIELDS = ("weixin_corp_id", "weixin_corp_secret", "weixin_agent_id", "weixin_to_user")
 
 
@@ -75,7 +76,7 @@ class Settings(ServiceSettings):
         Field(description="Whom immediate messages mention: user ids, phone numbers or @all, separated by |"),
     ] = ""
     weixin_message_type: Annotated[
-        Form, Field(description="Form of an application's messages; ordinary WeChat shows no markdown")
+        WeixinMessageType, Field(description="Form of an application's messages; ordinary WeChat shows no markdown")
     ] = "text"
     weixin_robot_key: Annotated[
         Token | None, Field(description="Key of a group robot; used where no application is configured")

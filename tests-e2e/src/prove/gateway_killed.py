@@ -24,7 +24,7 @@ from contracts.signals import AlertSignal
 from notification_gateway.actions.service import IncidentStateError
 from notification_gateway.delivery.channel import Delivered, Outcome
 from notification_gateway.delivery.worker import DeliveryLoop
-from notification_gateway.messages.notice import Notice
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.tables import incidents, notifications
 from prove.simulated_gateway import SilentObserver, open_gateway
 

@@ -9,9 +9,9 @@ from contracts.command_line import OK, USAGE, CommandError, printable, say
 from contracts.query_values import parse_whole_number
 from contracts.text import check_text
 from notification_gateway.actions.endpoints import Acknowledgement
-from notification_gateway.actions.report import alert_line, as_json, detail_text, moment
-from notification_gateway.gateway_client import GatewayClient
-from notification_gateway.incidents.endpoints import AlertDetail, AlertPage
+from notification_gateway.actions.report import alert_line, detail_text, moment
+from notification_gateway.alerting.endpoints import AlertDetail, AlertPage
+from notification_gateway.gateway_client import GatewayClient, as_json
 from notification_gateway.policy.model import Priority
 
 _NEEDS = "Calls the gateway at GATEWAY_URL with ADMIN_TOKEN."

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from contracts.query_values import WholeNumber
 from contracts.text import TypedText
 from notification_gateway.actions.service import IncidentActions
-from notification_gateway.incidents.endpoints import AlertDetail, detail_of
+from notification_gateway.alerting.endpoints import AlertDetail, detail_of
 from notification_gateway.incidents.model import Incident
 from notification_gateway.storage import Storage
 from servicekit.bearer import bearer_guard

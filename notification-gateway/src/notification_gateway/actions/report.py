@@ -1,20 +1,12 @@
 """Incidents as `alertctl` prints them; what others wrote stays on its line."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from pydantic import BaseModel
-
 from contracts.command_line import printable
-from notification_gateway.incidents.endpoints import Alert, AlertDetail
+from notification_gateway.alerting.endpoints import Alert, AlertDetail
 
 MAX_MESSAGE_CHARS = 100
-
-
-def as_json(body: BaseModel) -> str:
-    """Return a body as JSON that any terminal can show, and any program can read."""
-    return json.dumps(body.model_dump(mode="json"), indent=2)
 
 
 def alert_line(alert: Alert) -> str:

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from notification_gateway.alerting.notifier import IncidentNotifier
 from notification_gateway.incidents import queries
 from notification_gateway.incidents.model import Incident, Resolution
-from notification_gateway.incidents.notifier import IncidentNotifier
 from notification_gateway.storage import INCIDENTS, Storage
 
 Before = Callable[[Connection], None]

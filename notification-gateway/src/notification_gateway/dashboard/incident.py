@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from notification_gateway.actions.service import IncidentNotFoundError
+from notification_gateway.alerting.endpoints import notifications_of
 from notification_gateway.incidents import queries, timeline
-from notification_gateway.incidents.endpoints import notifications_of
 from notification_gateway.incidents.model import ChangeKind
-from notification_gateway.messages.language import Phrase
+from notification_gateway.language import Phrase
 
 CHANGES: Mapping[ChangeKind, Phrase] = {
     "opened": Phrase("发生", "opened"),

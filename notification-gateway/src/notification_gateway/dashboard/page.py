@@ -15,7 +15,7 @@ from notification_gateway.dashboard.incident import CHANGES, gather_incident
 from notification_gateway.dashboard.language import Shown
 from notification_gateway.dashboard.panels import Panels
 from notification_gateway.incidents.model import Incident
-from notification_gateway.messages.language import Phrase
+from notification_gateway.language import Phrase
 from notification_gateway.messages.links import Links
 from notification_gateway.messages.points import point_texts
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from notification_gateway.messages.notice import Notice
+from notification_gateway.outbox.notice import Notice
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Kind, NewNotification
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.mentions import MAX_MENTIONED
 from notification_gateway.policy.model import Channel
 

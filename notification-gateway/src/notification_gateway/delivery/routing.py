@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from notification_gateway.messages.notice import Notice
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.model import Alert, Channel
 
 WEIXIN_CATEGORY = "weixin"

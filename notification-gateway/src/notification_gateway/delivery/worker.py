@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from notification_gateway.delivery.channel import Channel, Delivered, Outcome, Rejected
 from notification_gateway.delivery.grouping import Group, join_storm
-from notification_gateway.delivery.pacing import allowance
 from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Claim, NewNotification
+from notification_gateway.outbox.pacing import allowance
 from notification_gateway.policy import model as policy
 from notification_gateway.storage import Storage
 from servicekit.background import report_failure

@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
 from notification_gateway.email.server import SmtpServer
 from notification_gateway.messages.forms import html, plain
-from notification_gateway.messages.notice import Notice
+from notification_gateway.outbox.notice import Notice
 
 # A wrong password is mended by a person.
 LOGIN_WAIT = timedelta(minutes=5)

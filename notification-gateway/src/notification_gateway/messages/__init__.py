@@ -1,1 +1,1 @@
-"""What people read: notices in Chinese and English, and their forms for each channel."""
+"""Messages: writes the notices of incidents and summaries, and gives a notice its form for each channel."""

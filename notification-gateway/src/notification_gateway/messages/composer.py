@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from notification_gateway.incidents.model import History, Incident
+from notification_gateway.language import Language, Phrase
 from notification_gateway.messages.forms import cut_bytes
-from notification_gateway.messages.language import Language, Phrase
 from notification_gateway.messages.links import Action, Links
-from notification_gateway.messages.notice import Chart, Line, Notice
 from notification_gateway.messages.points import point_texts
 from notification_gateway.messages.summary import Fault, PeriodCounts
 from notification_gateway.outbox.model import Kind
+from notification_gateway.outbox.notice import Chart, Line, Notice
 from notification_gateway.policy.model import Alert
 
 # WeChat takes 2048 bytes in all, and the advice below the message must still fit.

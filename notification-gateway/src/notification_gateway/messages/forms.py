@@ -4,8 +4,8 @@ import re
 from html import escape
 from typing import NamedTuple
 
-from notification_gateway.messages.language import Phrase
-from notification_gateway.messages.notice import Chart, Notice
+from notification_gateway.language import Phrase
+from notification_gateway.outbox.notice import Chart, Notice
 
 CUT_NOTE = "\n…（内容过长，已截断 / cut for length）"
 CARD_TITLE_BYTES = 128

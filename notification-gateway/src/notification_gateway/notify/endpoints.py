@@ -8,9 +8,9 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from contracts.text import TypedText
-from notification_gateway.messages.notice import Line, Notice
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import NewNotification
+from notification_gateway.outbox.notice import Line, Notice
 from notification_gateway.storage import Storage
 from servicekit.bearer import bearer_guard
 from servicekit.problems import ProblemError, problem_responses

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from notification_gateway.messages.notice import Notice
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.model import Channel
 
 Kind = Literal["opened", "repeated", "reminded", "escalated", "resolved", "summary", "notify"]

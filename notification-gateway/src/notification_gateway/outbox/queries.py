@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, delete, func, or_, select, update
 
-from notification_gateway.delivery.pacing import MINUTE, Attempts
-from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox.model import URGENCY, Claim, Kind, NewNotification
+from notification_gateway.outbox.notice import Notice
+from notification_gateway.outbox.pacing import MINUTE, Attempts
 from notification_gateway.policy.model import Channel
 from notification_gateway.storage import upsert
 from notification_gateway.stored import parse_stored

@@ -13,8 +13,8 @@ from contracts.text import TypedText
 from notification_gateway.channels import ConfiguredChannel
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
 from notification_gateway.delivery.witness import DeliveryWitness
-from notification_gateway.messages.language import Language, Phrase
-from notification_gateway.messages.notice import Line, Notice
+from notification_gateway.language import Language, Phrase
+from notification_gateway.outbox.notice import Line, Notice
 from servicekit.background import report_failure
 from servicekit.bearer import bearer_guard
 from servicekit.problems import ProblemError, problem_responses

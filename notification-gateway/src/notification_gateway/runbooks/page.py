@@ -11,8 +11,8 @@ from monitoring import catalogue
 from monitoring.catalogue import ChineseRunbook, Point, Runbook
 from monitoring.catalogue.commands import commands_of
 from notification_gateway.dashboard.language import Shown
+from notification_gateway.language import Phrase
 from notification_gateway.messages.composer import resolution_phrase
-from notification_gateway.messages.language import Phrase
 from notification_gateway.runbooks.history import ClosedIncident
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from contracts.signals import AlertSignal, RejectedSignal, SignalReceipt
+from notification_gateway.alerting.notifier import IncidentNotifier
 from notification_gateway.expected_runs import note_good_runs
 from notification_gateway.incidents import queries as incidents
 from notification_gateway.incidents.book import Firing, IncidentBook
@@ -19,7 +20,6 @@ from notification_gateway.incidents.causes import (
 )
 from notification_gateway.incidents.endings import twin_points
 from notification_gateway.incidents.model import Incident, incident_key
-from notification_gateway.incidents.notifier import IncidentNotifier
 from notification_gateway.incidents.timeline import add_stack_changes, stack_change_of
 from notification_gateway.policy.evaluation import decide
 from notification_gateway.policy.matching import Subject

@@ -8,8 +8,7 @@ from pydantic import BaseModel
 
 from contracts.command_line import OK, USAGE, CommandError, printable, say
 from contracts.query_values import parse_whole_number
-from notification_gateway.actions.report import as_json
-from notification_gateway.gateway_client import GatewayClient
+from notification_gateway.gateway_client import GatewayClient, as_json
 from notification_gateway.summaries.schemas import Kind, SentNow, Summary, SummaryDetail, SummaryPage
 
 _LISTED = "20"

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, ins
 
 from notification_gateway.incidents.model import Incident
 from notification_gateway.incidents.queries import of_row
-from notification_gateway.messages.notice import Notice
 from notification_gateway.messages.summary import SummaryEntry
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.model import Alert, Channel
 from notification_gateway.storage import upsert
 from notification_gateway.summaries.content import SummaryContent

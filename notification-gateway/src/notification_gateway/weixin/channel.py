@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 
 import monitoring
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
 from notification_gateway.messages.forms import card, cut_bytes, markdown, plain
-from notification_gateway.messages.notice import Notice
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.mentions import EVERYBODY, sort_mentions
+from notification_gateway.settings import WeixinMessageType
 from notification_gateway.weixin import errcodes
 from notification_gateway.weixin.client import Answer, WeixinClient
 from notification_gateway.weixin.recipients import Unreached, split_users
 from notification_gateway.weixin.tokens import TokenCache
-
-# Of an application; a robot has no cards. Ordinary WeChat shows text and cards, but no markdown.
-Form = Literal["text", "markdown", "textcard"]
 
 POINT = "weixin.send_message_failed"
 TEXT_BYTES = 2048
@@ -35,7 +33,7 @@ class AppChannel:
     at_once = 8
 
     def __init__(
-        self, client: WeixinClient, tokens: TokenCache, agent_id: int, to_user: str, form: Form = "text"
+        self, client: WeixinClient, tokens: TokenCache, agent_id: int, to_user: str, form: WeixinMessageType = "text"
     ) -> None:
         self._client = client
         self._tokens = tokens

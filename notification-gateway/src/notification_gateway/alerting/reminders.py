@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from notification_gateway.alerting.notifier import IncidentNotifier
+from notification_gateway.alerting.unattended import UnattendedIncidents
 from notification_gateway.incidents import queries
 from notification_gateway.incidents.model import Incident
-from notification_gateway.incidents.notifier import IncidentNotifier
-from notification_gateway.incidents.unattended import UnattendedIncidents
 
 INTERVALS = {("P0",): timedelta(hours=4), ("P1", "P2"): timedelta(hours=24)}
 

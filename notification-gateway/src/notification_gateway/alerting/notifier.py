@@ -11,9 +11,9 @@ from notification_gateway.incidents.book import Firing
 from notification_gateway.incidents.causes import GRACE, causes_of_symptom, symptom_name
 from notification_gateway.incidents.model import VERIFY, Incident
 from notification_gateway.messages.composer import Composer
-from notification_gateway.messages.notice import Notice
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Kind, NewNotification
+from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Action, Alert, Channel
 from notification_gateway.policy.quiet_hours import QuietHours

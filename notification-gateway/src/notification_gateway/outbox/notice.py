@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from notification_gateway.messages.language import Language, Phrase
+from notification_gateway.language import Language, Phrase
 
 
 class Line(BaseModel):

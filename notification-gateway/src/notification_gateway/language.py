@@ -1,4 +1,4 @@
-"""The languages of messages: Chinese, English, or each line in both."""
+"""The languages of whatever people read: Chinese, English, or each line in both."""
 
 from typing import Literal, NamedTuple
 

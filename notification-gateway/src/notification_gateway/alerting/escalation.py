@@ -1,8 +1,8 @@
 """Notifies once more, and others, of an urgent incident that nobody has acknowledged."""
 
+from notification_gateway.alerting.notifier import IncidentNotifier
+from notification_gateway.alerting.unattended import UnattendedIncidents
 from notification_gateway.incidents import queries
-from notification_gateway.incidents.notifier import IncidentNotifier
-from notification_gateway.incidents.unattended import UnattendedIncidents
 
 
 class Escalation:
