@@ -19,10 +19,7 @@ from sqlalchemy import Table, select
 
 from contracts.signals import AlertSignal
 from notification_gateway.gateway import Gateway
-from notification_gateway.health import checks
 from notification_gateway.own_signals import OwnSignals
-from notification_gateway.policy.channel_names import known_channels
-from notification_gateway.policy.watching import PolicyFile
 from notification_gateway.settings import Settings
 from wechat_simulator.settings import Settings as SimulatorSettings
 
@@ -91,30 +88,29 @@ class SteppedGateway:
     def __init__(self, configured: Settings, watch: Watch) -> None:
         self.watch = watch
         self.gateway = Gateway(configured, OwnSignals(), watch)
-        self.gateway.policy_file = PolicyFile(configured.alert_policy, known_channels(self.gateway.channels))
+        self.gateway.policy_file.load()
         self.gateway.storage.migrate()
         # One loop for all rounds: connections live in it.
         self._runner = asyncio.Runner()
 
     def close(self) -> None:
-        for configured in self.gateway.channels.values():
-            self._runner.run(configured.channel.close())
+        self._runner.run(self.gateway.delivery.close())
         self._runner.run(self.gateway.heartbeat.close())
         self._runner.close()
         self.gateway.storage.close()
 
     def fire(self, *signals: AlertSignal) -> tuple[int, int]:
         """Send signals; returns how many were accepted and how many known."""
-        receipt = self.gateway.intake.accept(signals)
+        receipt = self.gateway.alerts.intake.accept(signals)
         return receipt.accepted, receipt.duplicates
 
     def pass_time(self, **time: float) -> None:
         """Move the clock and do what time brings."""
         self.watch.forward(**time)
-        self.gateway.expiry.resolve()
-        self.gateway.escalation.escalate()
-        self.gateway.reminders.remind()
-        self.gateway.summaries.close_due()
+        self.gateway.alerts.expiry.resolve()
+        self.gateway.alerts.escalation.escalate()
+        self.gateway.alerts.reminders.remind()
+        self.gateway.alerts.summaries.close_due()
 
     def rows(self, table: Table) -> list[dict[str, Any]]:
         """Return all rows of a table."""
@@ -125,7 +121,7 @@ class SteppedGateway:
 
     def health(self) -> dict[str, Any]:
         """Return the checks of `/health`."""
-        return {name: check.model_dump() for name, check in checks(self.gateway).items()}
+        return {name: check.model_dump() for name, check in self.gateway.checks().items()}
 
     def beat(self) -> None:
         """Do what a minute's heartbeat does."""
@@ -135,7 +131,7 @@ class SteppedGateway:
         """Deliver what is due; returns how many attempts there were."""
 
         async def all_channels() -> int:
-            counts = [await each.deliver_due() for each in self.gateway.deliveries]
+            counts = [await each.deliver_due() for each in self.gateway.delivery.loops]
             return sum(counts)
 
         return self._runner.run(all_channels())

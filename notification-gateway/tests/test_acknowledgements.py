@@ -33,7 +33,7 @@ def test_a_p0_that_nobody_acknowledges_is_escalated_once_by_both_channels(steppe
 def test_an_acknowledged_one_is_not_escalated_and_the_first_name_counts(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     for by in ("li.wei", "someone else"):
-        stepped.gateway.actions.acknowledge(1, by)
+        stepped.gateway.alerts.actions.acknowledge(1, by)
     keep_alive(stepped, 20)
     assert told(stepped) == [("opened", "weixin")]
     assert stepped.rows(incidents)[0]["acknowledged_by"] == "li.wei"
@@ -49,7 +49,7 @@ def test_p1_and_verify_are_not_escalated_to_people(stepped: SteppedGateway) -> N
 
 def test_what_gets_worse_needs_a_new_acknowledgement(stepped: SteppedGateway) -> None:
     stepped.fire(signal(("airflow", "daily", "train"), level="warning"))
-    stepped.gateway.actions.acknowledge(1, "li.wei")
+    stepped.gateway.alerts.actions.acknowledge(1, "li.wei")
     stepped.fire(signal(("airflow", "daily", "train"), stepped.watch.now))
     assert stepped.rows(incidents)[0]["acknowledged_at"] is None
 

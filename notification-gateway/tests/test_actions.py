@@ -92,16 +92,16 @@ def test_a_close_is_told_unless_it_is_reopened_at_once(
     stepped: SteppedGateway,
 ) -> None:
     stepped.fire(signal())
-    stepped.gateway.actions.close(1, "li.wei")
+    stepped.gateway.alerts.actions.close(1, "li.wei")
     assert [row["kind"] for row in stepped.rows(notifications)] == ["opened", "resolved"]
     assert "li.wei" in str(stepped.rows(notifications)[-1]["notice"])
-    stepped.gateway.actions.reopen(1, "li.wei")
+    stepped.gateway.alerts.actions.reopen(1, "li.wei")
     assert [row["kind"] for row in stepped.rows(notifications)] == ["opened"]
 
 
 def test_a_fault_that_goes_on_after_it_was_closed_is_a_new_incident(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
-    stepped.gateway.actions.close(1, "li.wei")
+    stepped.gateway.alerts.actions.close(1, "li.wei")
     stepped.watch.forward(minutes=2)
     stepped.fire(signal(at=stepped.watch.now))
     assert [row["state"] for row in stepped.rows(incidents)] == ["resolved", "open"]
@@ -109,10 +109,10 @@ def test_a_fault_that_goes_on_after_it_was_closed_is_a_new_incident(stepped: Ste
 
 def test_a_reopened_incident_waits_for_somebody_again(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
-    stepped.gateway.actions.acknowledge(1, "li.wei")
-    stepped.gateway.actions.close(1, "li.wei")
+    stepped.gateway.alerts.actions.acknowledge(1, "li.wei")
+    stepped.gateway.alerts.actions.close(1, "li.wei")
     stepped.watch.forward(minutes=1)
-    stepped.gateway.actions.reopen(1, "li.wei")
+    stepped.gateway.alerts.actions.reopen(1, "li.wei")
     stepped.pass_time(minutes=14)
     assert "escalated" not in {row["kind"] for row in stepped.rows(notifications)}
     stepped.pass_time(minutes=1)
@@ -123,9 +123,9 @@ def test_a_reopened_incident_waits_for_somebody_again(stepped: SteppedGateway) -
 def test_a_reopened_incident_is_escalated_again(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     stepped.pass_time(minutes=15)
-    stepped.gateway.actions.close(1, "li.wei")
+    stepped.gateway.alerts.actions.close(1, "li.wei")
     stepped.watch.forward(minutes=1)
-    stepped.gateway.actions.reopen(1, "li.wei")
+    stepped.gateway.alerts.actions.reopen(1, "li.wei")
     stepped.pass_time(minutes=15)
     escalated = [row["channel"] for row in stepped.rows(notifications) if row["kind"] == "escalated"]
     assert escalated == ["weixin", "email", "weixin", "email"]

@@ -206,7 +206,7 @@ def test_what_waits_for_a_channel_that_is_gone_goes_through_another(
     before = with_policy(step_with, tmp_path, json_url(receiver))
     before.fire(signal())
     after = step_with(**app_of(wechat.url))
-    after.gateway.move_orphans()
+    after.gateway.delivery.move_orphans()
     after.deliver()
     assert states(after) == [("weixin", "sent")]
     assert receiver.calls == []
@@ -262,8 +262,10 @@ def test_an_unknown_channel_in_the_policy_is_refused_with_its_line(tmp_path: Pat
     path = tmp_path / "alerts.yaml"
     path.write_text(POLICY, encoding="utf-8")
     with pytest.raises(PolicyError):
-        PolicyFile(path)
-    assert PolicyFile(path, ("weixin", "ops")).error is None
+        PolicyFile(path).load()
+    held = PolicyFile(path, ("weixin", "ops"))
+    held.load()
+    assert held.error is None
 
 
 def test_alertctl_knows_the_channels_of_the_option_or_of_the_setting(

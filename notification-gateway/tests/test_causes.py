@@ -8,7 +8,6 @@ FALLBACK = ("fallback", "redis_failed")
 
 
 def page_for_everything(stepped: SteppedGateway, priority: str = "P1") -> None:
-    assert stepped.gateway.policy_file is not None
     policy = stepped.gateway.policy_file.policy
     rule = policy.rules[0]
     everything = rule.model_copy(

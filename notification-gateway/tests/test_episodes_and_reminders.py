@@ -28,7 +28,7 @@ def mark_sent(stepped: SteppedGateway) -> None:
 def test_each_night_of_a_repeated_failure_is_told_also_once_acknowledged(stepped: SteppedGateway) -> None:
     fail(stepped, "monday")
     mark_sent(stepped)
-    stepped.gateway.actions.acknowledge(1, "li.wei")
+    stepped.gateway.alerts.actions.acknowledge(1, "li.wei")
     for night in ("tuesday", "wednesday"):
         stepped.pass_time(hours=24)
         fail(stepped, night)
@@ -87,7 +87,7 @@ def test_an_open_p0_is_told_again_every_four_hours_until_it_is_acknowledged(step
         stepped.pass_time(minutes=1)
     reminders = [row for row in stepped.rows(notifications) if row["kind"] == "reminded"]
     assert sorted(row["channel"] for row in reminders) == ["email", "email", "weixin", "weixin"]
-    stepped.gateway.actions.acknowledge(1, "li.wei")
+    stepped.gateway.alerts.actions.acknowledge(1, "li.wei")
     stepped.pass_time(hours=48)
     assert kinds(stepped).count("reminded") == len(reminders)
 
@@ -124,7 +124,7 @@ def test_what_is_silenced_is_not_reminded_of(stepped: SteppedGateway) -> None:
 
 def test_an_incident_that_nobody_attends_to_closes_after_thirty_days_and_is_listed(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
-    stepped.gateway.actions.acknowledge(1, "li.wei")
+    stepped.gateway.alerts.actions.acknowledge(1, "li.wei")
     stepped.pass_time(days=29, hours=23)
     assert [row["state"] for row in stepped.rows(incidents)] == ["open"]
     stepped.pass_time(hours=1)
@@ -146,5 +146,5 @@ def test_a_reminder_is_late_rather_than_lost_when_the_gateway_was_down(stepped: 
     stepped.fire(signal())
     mark_sent(stepped)
     stepped.watch.now += timedelta(hours=9)
-    stepped.gateway.reminders.remind()
+    stepped.gateway.alerts.reminders.remind()
     assert kinds(stepped) == ["opened", "reminded"]

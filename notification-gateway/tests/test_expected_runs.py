@@ -39,7 +39,7 @@ def reports_after(gateway: SteppedGateway, hours: float, step: float = 1.0) -> l
     with captured() as reports:
         for _ in range(round(hours / step)):
             gateway.watch.forward(hours=step)
-            gateway.gateway.expected_runs.check()
+            gateway.gateway.alerts.expected_runs.check()
     assert {report.fingerprint for report in reports} <= {("pipeline", "no_recent_run")}
     return [report.message for report in reports]
 
@@ -66,7 +66,7 @@ def test_without_any_run_the_time_counts_from_the_gateways_first_start_and_over_
     reported = []
     for _ in range(3):
         restarted = stepped_on(database_url, watch)
-        restarted.gateway.expected_runs.check()
+        restarted.gateway.alerts.expected_runs.check()
         reported.append(len(reports_after(restarted, 10)))
         restarted.close()
     assert reported == [0, 0, 1]
@@ -74,7 +74,7 @@ def test_without_any_run_the_time_counts_from_the_gateways_first_start_and_over_
 
 def test_a_restart_does_not_report_again(database_url: str, watch: Watch) -> None:
     first = stepped_on(database_url, watch)
-    first.gateway.expected_runs.check()
+    first.gateway.alerts.expected_runs.check()
     assert len(reports_after(first, 30)) == 1
     first.close()
     second = stepped_on(database_url, watch)
@@ -103,7 +103,7 @@ def test_a_recovery_that_comes_late_counts_for_when_the_run_ended(gateway: Stepp
 @pytest.mark.parametrize("hours", [0, 100])
 def test_the_time_is_a_setting_and_0_turns_it_off(database_url: str, watch: Watch, hours: float) -> None:
     gateway = stepped_on(database_url, watch, expected_run_hours=hours)
-    gateway.gateway.expected_runs.check()
+    gateway.gateway.alerts.expected_runs.check()
     assert reports_after(gateway, 99) == []
     assert len(reports_after(gateway, 4)) == (1 if hours else 0)
     gateway.close()

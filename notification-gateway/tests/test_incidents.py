@@ -234,7 +234,6 @@ def test_an_incident_that_gets_worse_is_told_of_as_what_it_has_become(stepped: S
 
 
 def test_that_wechat_is_broken_is_never_said_through_wechat(stepped: SteppedGateway) -> None:
-    assert stepped.gateway.policy_file is not None
     rule = stepped.gateway.policy_file.policy.rules[0]
     everything = rule.model_copy(
         update={"conditions": (rule.conditions[1].model_copy(update={"fingerprint": ("**",)}),)}

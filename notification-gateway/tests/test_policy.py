@@ -366,12 +366,14 @@ class TestReload:
 
     def test_a_good_edit_is_taken(self, path: Path) -> None:
         held = PolicyFile(path)
+        held.load()
         path.write_text("defaults: {error: P0}\n", encoding="utf-8")
         held.refresh()
         assert (held.policy, held.error) == (Policy(defaults={"error": "P0"}), None)
 
     def test_a_bad_edit_keeps_the_old_and_says_why_until_it_is_mended(self, path: Path) -> None:
         held = PolicyFile(path)
+        held.load()
         path.write_text("defaults: {error: P7}\n", encoding="utf-8")
         held.refresh()
         assert held.policy == SHIPPED
@@ -384,6 +386,7 @@ class TestReload:
     @pytest.mark.parametrize("content", [b"# \x0b\n", b"\xff", b"[" * 10_000, b"defaults: {error: 2026-13-40}\n"])
     def test_whatever_is_wrong_is_kept_as_the_error_and_the_old_policy_stays(self, path: Path, content: bytes) -> None:
         held = PolicyFile(path)
+        held.load()
         path.write_bytes(content)
         held.refresh()
         assert held.policy == SHIPPED
@@ -392,6 +395,7 @@ class TestReload:
 
     def test_a_folder_in_its_place_keeps_the_old(self, path: Path) -> None:
         held = PolicyFile(path)
+        held.load()
         path.unlink()
         path.mkdir()
         held.refresh()
@@ -399,6 +403,7 @@ class TestReload:
 
     def test_a_deleted_file_keeps_the_old(self, path: Path) -> None:
         held = PolicyFile(path)
+        held.load()
         path.unlink()
         held.refresh()
         assert held.policy == SHIPPED
@@ -407,4 +412,4 @@ class TestReload:
     def test_without_a_valid_policy_it_does_not_start(self, path: Path) -> None:
         path.write_text("rules: *", encoding="utf-8")
         with pytest.raises(PolicyError):
-            PolicyFile(path)
+            PolicyFile(path).load()

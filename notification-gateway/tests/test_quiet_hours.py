@@ -96,14 +96,14 @@ def test_an_escalation_counts_from_their_end(wechat: Wechat, step_with: Make, tm
     stepped = with_policy(step_with, tmp_path, wechat, quiet, "P0")
     stepped.fire(signal())
     stepped.watch.forward(hours=10, minutes=59)
-    stepped.gateway.escalation.escalate()
+    stepped.gateway.alerts.escalation.escalate()
     stepped.watch.forward(minutes=1)
     stepped.deliver()
     stepped.watch.forward(minutes=14)
-    stepped.gateway.escalation.escalate()
+    stepped.gateway.alerts.escalation.escalate()
     assert [row["kind"] for row in stepped.rows(notifications)] == ["opened"]
     stepped.watch.forward(minutes=1)
-    stepped.gateway.escalation.escalate()
+    stepped.gateway.alerts.escalation.escalate()
     assert [row["kind"] for row in stepped.rows(notifications)] == ["opened", "escalated"]
 
 

@@ -58,7 +58,9 @@ class Replay:
 def entrance_of(stepped: SteppedGateway) -> RunningApp:
     gateway = stepped.gateway
     app = FastAPI()
-    app.include_router(alertmanager.router(gateway.intake, SecretStr(TOKEN), "test", stepped.watch, gateway.metrics))
+    app.include_router(
+        alertmanager.router(gateway.alerts.intake, SecretStr(TOKEN), "test", stepped.watch, gateway.metrics)
+    )
     return RunningApp(app)
 
 

@@ -35,11 +35,11 @@ def test_what_is_sent_now_is_not_said_again_at_the_end_of_the_hour(step_with: Ma
     stepped = step_with(**mail_to(mail.port))
     fire(stepped, 3)
     stepped.pass_time(minutes=10)
-    assert len(stepped.gateway.summaries.send_now("hourly_summary")) == 1
-    assert stepped.gateway.summaries.send_now("hourly_summary") == []
+    assert len(stepped.gateway.alerts.summaries.send_now("hourly_summary")) == 1
+    assert stepped.gateway.alerts.summaries.send_now("hourly_summary") == []
     fire(stepped, 4)
     stepped.pass_time(minutes=10)
-    assert len(stepped.gateway.summaries.send_now("hourly_summary")) == 1
+    assert len(stepped.gateway.alerts.summaries.send_now("hourly_summary")) == 1
     fire(stepped, 5, service="sync")
     stepped.pass_time(minutes=40)
     stepped.pass_time(hours=1)
@@ -55,7 +55,7 @@ def test_what_is_sent_now_is_not_said_again_at_the_end_of_the_hour(step_with: Ma
 
 def test_an_hour_that_was_sent_whole_has_no_summary_at_its_end(stepped: SteppedGateway) -> None:
     fire(stepped, 3)
-    stepped.gateway.summaries.send_now("hourly_summary")
+    stepped.gateway.alerts.summaries.send_now("hourly_summary")
     stepped.pass_time(hours=2)
     assert len(stepped.rows(digests)) == 1
 

@@ -33,14 +33,14 @@ class MortalSummaries(Summaries):
 
 def fire_and_send(url: str, watch: Watch, dies_at: str, *, at_the_end: bool) -> None:
     stepped = SteppedGateway(settings(url), watch)
-    stepped.gateway.summaries.__class__ = MortalSummaries
-    stepped.gateway.summaries.dies_at = dies_at  # type: ignore[attr-defined]
+    stepped.gateway.alerts.summaries.__class__ = MortalSummaries
+    stepped.gateway.alerts.summaries.dies_at = dies_at  # type: ignore[attr-defined]
     if dies_at != "none":
         stepped.fire(signal(("redis", "connection_failed"), watch.now, level="warning", occurrences=3))
     if at_the_end:
-        stepped.gateway.summaries.close_due()
+        stepped.gateway.alerts.summaries.close_due()
     else:
-        stepped.gateway.summaries.send_now("hourly_summary")
+        stepped.gateway.alerts.summaries.send_now("hourly_summary")
     if dies_at == "committed":
         os.kill(os.getpid(), signals.SIGKILL)
     stepped.close()

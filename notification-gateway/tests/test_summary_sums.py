@@ -176,7 +176,7 @@ def test_title_lines_rows_and_chart_are_the_sum_of_the_signals(
                     now=watch.now,
                 )
         if dice.random() < 0.05:
-            stepped.gateway.summaries.send_now(dice.choice(["hourly_summary", "daily_digest"]))
+            stepped.gateway.alerts.summaries.send_now(dice.choice(["hourly_summary", "daily_digest"]))
         batch = [some_signal(dice, watch.now, faults) for _ in range(dice.randrange(1, 6))]
         assert stepped.fire(*batch) == (len(batch), 0)
         assert stepped.fire(batch[0]) == (0, 1)
@@ -189,7 +189,7 @@ def test_title_lines_rows_and_chart_are_the_sum_of_the_signals(
     told: Counter[Period] = Counter()
     silenced_in: Counter[Period] = Counter()
     with stepped.gateway.storage.reading() as connection:
-        for running in stepped.gateway.summaries.running(connection):
+        for running in stepped.gateway.alerts.summaries.running(connection):
             told[running.kind, running.channel, running.period_start] += running.content.occurrences
             silenced_in[running.kind, running.channel, running.period_start] += running.content.silenced
             assert sum(running.content.by_time) == running.content.occurrences

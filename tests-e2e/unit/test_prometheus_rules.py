@@ -150,7 +150,7 @@ def dashboard_queries() -> list[str]:
     asked = Asked()
     now = datetime(2026, 1, 5, tzinfo=UTC)
     gateway = Gateway(Settings(database_url=SecretStr("sqlite://")), OwnSignals())
-    panels = Panels(Prometheus(asked), Registry(Source("", lambda: now), "ranker"), gateway.summaries)
+    panels = Panels(Prometheus(asked), Registry(Source("", lambda: now), "ranker"), gateway.alerts.summaries)
     panels._fallback_now(now)  # noqa: SLF001 - each panel's own question; the tabs need a database besides
     panels._fallback(now)  # noqa: SLF001
     panels._latency(now)  # noqa: SLF001

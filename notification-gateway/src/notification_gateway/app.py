@@ -14,7 +14,7 @@ from notification_gateway import health
 from notification_gateway.actions import endpoints as actions
 from notification_gateway.actions import pages as action_pages
 from notification_gateway.actions.service import IncidentNotFoundError, IncidentStateError
-from notification_gateway.alerting import endpoints as incidents
+from notification_gateway.alerting import endpoints as alerting
 from notification_gateway.dashboard import changes as dashboard_changes
 from notification_gateway.dashboard import endpoints as dashboard
 from notification_gateway.dashboard.session import Sessions
@@ -43,6 +43,7 @@ WeChat Work, P1 in an hourly email, P2 on the daily dashboard. What is acknowled
 def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock: Clock = utc_now) -> FastAPI:
     """Return the application; it opens files, database and connections when it starts."""
     gateway = Gateway(settings, own_signals or OwnSignals(), clock)
+    storage, alerts, delivery, metrics = gateway.storage, gateway.alerts, gateway.delivery, gateway.metrics
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -55,28 +56,26 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.exception_handler(UnstorableError)(_unstorable)
     app.exception_handler(IncidentNotFoundError)(_not_found)
     app.exception_handler(IncidentStateError)(_conflict)
-    app.include_router(signals.router(gateway.intake, settings.gateway_token, gateway.metrics))
-    app.include_router(stored_signals.router(gateway.storage, settings.admin_token))
-    app.include_router(incidents.router(gateway.storage))
-    app.include_router(actions.router(gateway.actions, gateway.storage, settings.admin_token))
-    app.include_router(action_pages.router(gateway.actions, gateway.links, clock))
-    app.include_router(silences.router(gateway.storage, settings.admin_token, clock))
-    app.include_router(notify.router(gateway.storage, settings.gateway_token, clock, gateway.wake, gateway.channels))
+    app.include_router(signals.router(alerts.intake, settings.gateway_token, metrics))
+    app.include_router(stored_signals.router(storage, settings.admin_token))
+    app.include_router(alerting.router(storage))
+    app.include_router(actions.router(alerts.actions, storage, settings.admin_token))
+    app.include_router(action_pages.router(alerts.actions, gateway.composer.links, clock))
+    app.include_router(silences.router(storage, settings.admin_token, clock))
+    app.include_router(notify.router(storage, settings.gateway_token, clock, delivery.wake, delivery.channels))
+    app.include_router(alertmanager.router(alerts.intake, settings.gateway_token, settings.environment, clock, metrics))
     app.include_router(
-        alertmanager.router(gateway.intake, settings.gateway_token, settings.environment, clock, gateway.metrics)
+        sentry.router(alerts.intake, settings.sentry_webhook_secret, settings.environment, clock, metrics)
     )
-    app.include_router(
-        sentry.router(gateway.intake, settings.sentry_webhook_secret, settings.environment, clock, gateway.metrics)
-    )
-    app.include_router(summaries.router(gateway.storage, gateway.summaries, settings.admin_token))
+    app.include_router(summaries.router(storage, alerts.summaries, settings.admin_token))
     sessions = Sessions(settings.admin_token)
-    app.include_router(dashboard_changes.router(gateway.storage, sessions, gateway.actions, gateway.summaries, clock))
-    app.include_router(dashboard.router(gateway.storage, gateway.page, sessions, clock))
+    app.include_router(dashboard_changes.router(storage, sessions, alerts.actions, alerts.summaries, clock))
+    app.include_router(dashboard.router(storage, gateway.dashboard.page, sessions, clock))
     app.include_router(
-        ping.router(gateway.channels, gateway.witnesses, settings.admin_token, settings.alert_language, clock)
+        ping.router(delivery.channels, delivery.witnesses, settings.admin_token, settings.alert_language, clock)
     )
-    app.include_router(runbooks.router(gateway.storage, RunbookPage(ZoneInfo(settings.alert_timezone))))
-    app.include_router(health.router(gateway))
+    app.include_router(runbooks.router(storage, RunbookPage(ZoneInfo(settings.alert_timezone))))
+    app.include_router(health.router(gateway.checks, metrics.registry))
     return app
 
 

@@ -1,10 +1,10 @@
 """Which channels there are, by what is configured."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
-from notification_gateway.delivery.channel import Channel, Delivered, Outcome, UnconfiguredChannel
+from notification_gateway.delivery.channel import Channel, ConfiguredChannel, Delivered, Outcome, UnconfiguredChannel
 from notification_gateway.email.channel import EmailChannel
 from notification_gateway.email.server import SmtpServer
 from notification_gateway.language import Language, Phrase
@@ -19,16 +19,6 @@ _SIMULATED = (Phrase("模拟器", "Simulator"), Phrase("演示环境，没有人
 
 class UnusableChannelError(ValueError):
     """A channel can't be made of its setting: correct the setting."""
-
-
-@dataclass(frozen=True)
-class ConfiguredChannel:
-    """A channel and how to speak of it."""
-
-    channel: Channel
-    kind: str
-    configured: bool
-    is_simulated: bool = False
 
 
 class SimulatedChannel:
@@ -59,6 +49,11 @@ class SimulatedChannel:
     async def close(self) -> None:
         """Close its connections."""
         await self._channel.close()
+
+
+def build_channels(settings: Settings, clock: Callable[[], datetime]) -> dict[str, ConfiguredChannel]:
+    """Return all channels by their names, configured or not; raises `UnusableChannelError`."""
+    return {"weixin": weixin(settings, clock), "email": email(settings), **named(settings)}
 
 
 def weixin(settings: Settings, clock: Callable[[], datetime]) -> ConfiguredChannel:

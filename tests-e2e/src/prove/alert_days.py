@@ -98,7 +98,7 @@ class _Days:
     def _happen(self, due: Sequence[Event]) -> None:
         signals: list[AlertSignal] = [each.signal for each in due if each.signal is not None]
         if signals:
-            self._gateway.intake.accept(signals)
+            self._gateway.alerts.intake.accept(signals)
         for each in due:
             if each.person is not None and each.fault is not None:
                 self._act(each.person, each.fault)
@@ -109,15 +109,15 @@ class _Days:
             found = list(connection.execute(wanted).scalars())
         for incident_id in found:
             if person == "acknowledge":
-                self._gateway.actions.acknowledge(incident_id, "li.wei")
+                self._gateway.alerts.actions.acknowledge(incident_id, "li.wei")
             else:
-                self._gateway.actions.close(incident_id, "li.wei", false_alarm=person == "false_alarm")
+                self._gateway.alerts.actions.close(incident_id, "li.wei", false_alarm=person == "false_alarm")
 
     def _pass_time(self) -> None:
-        self._gateway.escalation.escalate()
-        self._gateway.expiry.resolve()
-        self._gateway.reminders.remind()
-        self._gateway.summaries.close_due()
+        self._gateway.alerts.escalation.escalate()
+        self._gateway.alerts.expiry.resolve()
+        self._gateway.alerts.reminders.remind()
+        self._gateway.alerts.summaries.close_due()
 
     async def _deliver(self) -> None:
         with self._gateway.storage.reading() as connection:

@@ -105,11 +105,11 @@ class _Script:
         """Do the steps that are left."""
         steps: Sequence[tuple[timedelta, Callable[[], object]]] = (
             (timedelta(0), lambda: self._fire("first")),
-            (timedelta(minutes=15), self._gateway.escalation.escalate),
-            (timedelta(hours=1), self._gateway.summaries.close_due),
-            (timedelta(hours=5), self._gateway.reminders.remind),
+            (timedelta(minutes=15), self._gateway.alerts.escalation.escalate),
+            (timedelta(hours=1), self._gateway.alerts.summaries.close_due),
+            (timedelta(hours=5), self._gateway.alerts.reminders.remind),
             (timedelta(hours=24), lambda: self._fire("second")),
-            (timedelta(hours=25), self._gateway.summaries.close_due),
+            (timedelta(hours=25), self._gateway.alerts.summaries.close_due),
             (timedelta(hours=26), self._close),
         )
         done = int(self._given.progress.read_text()) if self._given.progress.exists() else 0
@@ -148,7 +148,7 @@ class _Script:
             "level": "warning",
             "message": "refused",
         }
-        self._gateway.intake.accept([AlertSignal.model_validate(common | each) for each in (urgent, later)])
+        self._gateway.alerts.intake.accept([AlertSignal.model_validate(common | each) for each in (urgent, later)])
 
     def _close(self) -> None:
         with self._gateway.storage.reading() as connection:
@@ -156,7 +156,7 @@ class _Script:
             found = list(connection.execute(mine).scalars())
         for incident_id in found:
             try:
-                self._gateway.actions.close(incident_id, "li.wei", "done")
+                self._gateway.alerts.actions.close(incident_id, "li.wei", "done")
             except IncidentStateError:
                 continue
 

@@ -8,7 +8,6 @@ from pydantic import SecretStr
 
 from notification_gateway.gateway import Gateway
 from notification_gateway.own_signals import OwnSignals
-from notification_gateway.policy.watching import PolicyFile
 from notification_gateway.settings import Settings
 
 POLICY = Path(__file__).parents[3] / "deploy" / "alerts.yaml"
@@ -18,7 +17,7 @@ def open_gateway(folder: Path, clock: Callable[[], datetime]) -> Gateway:
     """Return a gateway by the shipped policy, its database in a folder and migrated."""
     settings = Settings(database_url=SecretStr(f"sqlite:///{folder}/gateway.db"), alert_policy=POLICY)
     gateway = Gateway(settings, OwnSignals(), clock)
-    gateway.policy_file = PolicyFile(POLICY)
+    gateway.policy_file.load()
     gateway.storage.migrate()
     return gateway
 

@@ -79,6 +79,16 @@ class UnconfiguredChannel:
         """Nothing is open."""
 
 
+@dataclass(frozen=True)
+class ConfiguredChannel:
+    """A channel and how to speak of it."""
+
+    channel: Channel
+    kind: str
+    configured: bool
+    is_simulated: bool = False
+
+
 @dataclass
 class FakeChannel:
     """Keeps what it is given; answers with `outcomes` in turn, then with `Delivered`."""

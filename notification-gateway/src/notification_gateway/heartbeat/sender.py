@@ -6,12 +6,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import httpx
+from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
 from notification_gateway.heartbeat import queries
 from notification_gateway.metrics import Metrics
 from notification_gateway.outbound.http import async_client, call_async
 from notification_gateway.storage import Storage
+from servicekit.background import BackgroundLoops
 from servicekit.health import Check
 
 _log = logging.getLogger(__name__)
@@ -22,30 +24,32 @@ MAX_STEP_SECONDS = 300.0
 # Without a call for so long, the heartbeat's own loop hangs.
 OVERDUE = timedelta(seconds=3 * SECONDS)
 
-# Names what doesn't run, or returns an empty text.
-LoopFault = Callable[[], str]
-
 
 class Heartbeat:
     """Its own failure is a log line and a metric: whoever waits for the calls raises the alarm."""
 
     def __init__(
         self,
-        url: str | None,
+        url: SecretStr | None,
         storage: Storage,
-        loop_fault: LoopFault,
+        loops: BackgroundLoops,
         clock: Callable[[], datetime],
         metrics: Metrics,
     ) -> None:
-        self._url = url
-        self._http = None if url is None else async_client(url)
+        self._url = None if url is None else url.get_secret_value()
+        self._http = None if self._url is None else async_client(self._url)
         self._storage = storage
-        self._loop_fault = loop_fault
+        self._loops = loops
         self._clock = clock
         self._metrics = metrics
         self._problem = ""
         self._started_at = clock()
         self._beat_at: datetime | None = None
+
+    def add_loop(self) -> None:
+        """Add the loop that calls HEARTBEAT_URL, if it is set."""
+        if self._http is not None:
+            self._loops.add("heartbeat", self.beat, interval=SECONDS)
 
     async def beat(self) -> None:
         """Call the URL once, unless alerts don't get through; never raises for what the other side does."""
@@ -95,6 +99,12 @@ class Heartbeat:
         except SQLAlchemyError as error:
             return f"the database takes no writes ({type(error).__name__})"
         return f"{undelivered} P0 undelivered for more than 2 minutes" if undelivered else ""
+
+    def _loop_fault(self) -> str:
+        if stuck := self._loops.stuck(MAX_STEP_SECONDS):
+            return f"{', '.join(stuck)} hangs"
+        check = self._loops.check()
+        return "" if check.status == "healthy" else check.detail
 
     def _note(self, outcome: str, problem: str) -> None:
         self._metrics.heartbeats.labels(outcome).inc()

@@ -59,7 +59,7 @@ class Composer:
     def __init__(self, zone: ZoneInfo, language: Language, links: Links) -> None:
         self._zone = zone
         self._language = language
-        self._links = links
+        self.links = links
 
     def opened(self, incident: Incident, history: History, symptoms: Sequence[Incident], now: datetime) -> Notice:
         """Say that an incident began: what, since when, how often, where, what it explains, and what to do first."""
@@ -98,13 +98,13 @@ class Composer:
             self._times(incident),
             self._line("原因", "How", how),
         ]
-        if incident.closed_by_person and (reopen := self._links.action("reopen", incident.id, now)):
+        if incident.closed_by_person and (reopen := self.links.action("reopen", incident.id, now)):
             lines.append(self._link("重新打开", "Reopen", reopen))
         return self._notice(
             f"【{title}】{self._name(incident)}",
             (*lines, *self._places(incident)),
             reference=f"#{incident.id}",
-            url=self._links.event(incident) or self._links.dashboard(),
+            url=self.links.event(incident) or self.links.dashboard(),
         )
 
     def storm(self, kind: Kind, notices: Sequence[Notice]) -> Notice:
@@ -113,7 +113,7 @@ class Composer:
         rows = [f"{each.reference} {each.title}" for each in notices[:MAX_MEMBERS]]
         if len(notices) > MAX_MEMBERS:
             rows.append(self._more(len(notices) - MAX_MEMBERS))
-        dashboard = self._links.dashboard()
+        dashboard = self.links.dashboard()
         return self._notice(
             f"【{title}】{self._count(len(notices))}",
             (self._link("面板", "Dashboard", dashboard),) if dashboard else (),
@@ -126,7 +126,7 @@ class Composer:
         """Say what happened in a period, most frequent first; all numbers are of the same counts."""
         start, end = counts.since, counts.end
         rows = [self._row(fault) for fault in counts.faults[:MAX_ROWS]]
-        urls = [self._links.incident(fault.newest.id) for fault in counts.faults[:MAX_ROWS]]
+        urls = [self.links.incident(fault.newest.id) for fault in counts.faults[:MAX_ROWS]]
         if rest := counts.faults[MAX_ROWS:]:
             rows.append(self._more(sum(len(fault.entries) for fault in rest), sum(fault.occurrences for fault in rest)))
         lines = [
@@ -139,7 +139,7 @@ class Composer:
         if counts.silenced:
             silenced = f"{self._number_of_times(counts.silenced)} · {self._count(counts.silenced_incidents)}"
             lines.append(self._line("另有静默", "Silenced besides", silenced))
-        if dashboard := self._links.dashboard():
+        if dashboard := self.links.dashboard():
             lines.append(self._link("面板", "Dashboard", dashboard))
         labels = (f"{start.astimezone(self._zone):%H:%M}", f"{end.astimezone(self._zone):%H:%M}")
         return self._notice(
@@ -164,13 +164,13 @@ class Composer:
         known = point_texts().get(incident.monitoring_point)
         if known:
             lines.append(self._line("先做", "Do first", Phrase(known.first_zh, known.first_en).to(self._language)))
-        actions = [(zh, en, self._links.action(action, incident.id, now)) for action, zh, en in _ACTIONS]
+        actions = [(zh, en, self.links.action(action, incident.id, now)) for action, zh, en in _ACTIONS]
         links = [self._link(zh, en, url) for zh, en, url in actions if url]
         lines += [*links[:1], *self._places(incident), *links[1:]]
         if incident.request_ids:
             lines.append(self._line("请求", "Requests", ", ".join(incident.request_ids[:MAX_REQUEST_IDS])))
         lines.append(self._line("规则", "Rule", incident.rule or incident.reason))
-        url = self._links.action("acknowledge", incident.id, now) or self._links.event(incident)
+        url = self.links.action("acknowledge", incident.id, now) or self.links.event(incident)
         # WeChat drops a message that is alike to one of the half hour before.
         reference = f"#{incident.id}" if occasion is None else f"#{incident.id} {self._time(occasion)}"
         return self._notice(title, tuple(lines), reference=reference, url=url)
@@ -230,7 +230,7 @@ class Composer:
         return self._line("服务", "Service", f"{incident.service}（{incident.environment}）")
 
     def _places(self, incident: Incident) -> list[Line]:
-        places = (("手册", "Runbook", self._links.runbook(incident)), ("事件", "Event", self._links.event(incident)))
+        places = (("手册", "Runbook", self.links.runbook(incident)), ("事件", "Event", self.links.event(incident)))
         return [self._link(zh, en, url) for zh, en, url in places if url]
 
     def _line(self, zh: str, en: str, value: str) -> Line:

@@ -10,8 +10,7 @@ from uuid import uuid4
 from pydantic import BaseModel, Field, SecretStr
 
 from contracts.text import TypedText
-from notification_gateway.channels import ConfiguredChannel
-from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
+from notification_gateway.delivery.channel import ConfiguredChannel, Delivered, Outcome, Rejected
 from notification_gateway.delivery.witness import DeliveryWitness
 from notification_gateway.language import Language, Phrase
 from notification_gateway.outbox.notice import Line, Notice

@@ -7,6 +7,7 @@ from pathlib import Path
 from notification_gateway.policy.channel_names import BUILT_IN_CHANNELS
 from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.model import Policy
+from servicekit.health import Check
 
 _log = logging.getLogger(__name__)
 
@@ -15,12 +16,32 @@ class PolicyFile:
     """Holds the last valid policy of a file; `error` says what is wrong with the file as it is now."""
 
     def __init__(self, path: Path, channels: Sequence[str] = BUILT_IN_CHANNELS) -> None:
-        """Read the file; raises `PolicyError`: without any policy the gateway must not start."""
         self._path = path
         self._channels = channels
-        self._seen: bytes | str = read_policy(path)
-        self.policy: Policy = parse_policy(self._seen, str(path), channels)
+        self._seen: bytes | str = b""
+        self._policy: Policy | None = None
         self.error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return self._path.name
+
+    @property
+    def policy(self) -> Policy:
+        """The last valid policy; raises `RuntimeError` before `load`."""
+        if self._policy is None:
+            raise RuntimeError("the policy is not loaded")
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def load(self) -> None:
+        """Read the file; raises `PolicyError`: without any policy the gateway must not start."""
+        self._seen = read_policy(self._path)
+        self.policy = parse_policy(self._seen, str(self._path), self._channels)
 
     def refresh(self) -> str | None:
         """Read the file again if its content has changed; returns what has become of an edit, None without one."""
@@ -46,6 +67,14 @@ class PolicyFile:
         self.error = None
         _log.info("alert policy reloaded: %d rules", len(self.policy.rules))
         return f"reloaded, {len(self.policy.rules)} rules"
+
+    def check(self) -> Check:
+        """Return the check `policy` of `/health`."""
+        if self._policy is None:
+            return Check(status="unhealthy", detail="not loaded")
+        if self.error is not None:
+            return Check(status="degraded", detail=f"the last valid policy stays in use: {self.error}")
+        return Check(status="healthy", detail=f"{len(self._policy.rules)} rules")
 
     def _reject(self, error: PolicyError) -> str:
         self.error = str(error)

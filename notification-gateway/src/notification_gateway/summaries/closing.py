@@ -7,7 +7,6 @@ from sqlalchemy import Connection
 
 from notification_gateway.messages.composer import Composer
 from notification_gateway.messages.forms import plain
-from notification_gateway.messages.links import Links
 from notification_gateway.messages.summary import PeriodCounts
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import NewNotification
@@ -28,14 +27,12 @@ class Summaries:
         self,
         storage: Storage,
         composer: Composer,
-        links: Links,
         periods: Periods,
         clock: Callable[[], datetime],
         on_stored: Callable[[], None],
     ) -> None:
         self._storage = storage
         self._composer = composer
-        self._links = links
         self._periods = periods
         self._clock = clock
         self._on_stored = on_stored
@@ -84,7 +81,7 @@ class Summaries:
             until=now,
             period_end=self._periods.end(alert, start),
             title=notice.title,
-            content=SummaryContent.of(counts, self._links),
+            content=SummaryContent.of(counts, self._composer.links),
             text=plain(notice),
         )
 
@@ -100,7 +97,7 @@ class Summaries:
             new = NewNotification(_key(period, part), "summary", counts.channel, notice, due=now)
             notification_id = outbox.put(connection, new, now)
         queries.remove_entries(connection, period)
-        content = SummaryContent.of(counts, self._links)
+        content = SummaryContent.of(counts, self._composer.links)
         return queries.add_summary(
             connection, period, part, end, content, notice, notification_id=notification_id, is_manual=is_manual
         )

@@ -1,0 +1,15 @@
+"""Takes an edit of the alert policy over, and stores it as a change that incidents show in their timeline."""
+
+from datetime import datetime
+
+from notification_gateway.incidents.timeline import EVERY_ENVIRONMENT, StackChange, add_stack_changes
+from notification_gateway.policy.watching import PolicyFile
+from notification_gateway.storage import Storage
+
+
+def refresh_policy(policy_file: PolicyFile, storage: Storage, now: datetime) -> None:
+    """Read the file again if it has changed; what has become of the edit is stored."""
+    edit = policy_file.refresh()
+    if edit is not None:
+        with storage.writing() as connection:
+            add_stack_changes(connection, EVERY_ENVIRONMENT, [StackChange(now, "policy", policy_file.name, edit)])

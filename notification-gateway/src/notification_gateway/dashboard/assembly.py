@@ -1,0 +1,27 @@
+"""The dashboard, put together: its page, and the sources that the page asks."""
+
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from notification_gateway.dashboard.page import Page
+from notification_gateway.dashboard.panels import Panels
+from notification_gateway.dashboard.sources import Prometheus, Registry, Source
+from notification_gateway.messages.links import Links
+from notification_gateway.settings import Settings
+from notification_gateway.summaries.closing import Summaries
+
+
+class Dashboard:
+    """Connects to Prometheus and the registry when the page is first asked for."""
+
+    def __init__(self, settings: Settings, summaries: Summaries, links: Links, clock: Callable[[], datetime]) -> None:
+        self._prometheus = Source(settings.prometheus_url, clock)
+        self._registry = Source(settings.registry_url, clock)
+        panels = Panels(Prometheus(self._prometheus), Registry(self._registry, settings.model_name), summaries)
+        self.page = Page(panels, ZoneInfo(settings.alert_timezone), links)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._prometheus.close()
+        self._registry.close()
