@@ -1,6 +1,6 @@
 """Who is notified of an incident: writes notifications and summary entries beside the change that causes them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -17,10 +17,10 @@ from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Action, Alert, Channel
 from notification_gateway.policy.quiet_hours import QuietHours
+from notification_gateway.summaries.periods import PeriodStart
 from notification_gateway.summaries.queries import add_reminder
 
 DAY = timedelta(days=1)
-PeriodStart = Callable[[Alert, datetime], datetime]
 
 
 class IncidentNotifier:

@@ -28,7 +28,8 @@ from notification_gateway.signals.contradictions import contradicting
 from notification_gateway.signals.occurrences import Occurrences
 from notification_gateway.silences import queries as silences
 from notification_gateway.storage import INCIDENTS, Storage, UnstorableError
-from notification_gateway.summaries.counting import PeriodStart, SummaryCounts
+from notification_gateway.summaries.counting import SummaryCounts
+from notification_gateway.summaries.periods import PeriodStart
 from notification_gateway.tables import signals as signals_table
 
 OLDEST = timedelta(days=365)

@@ -5,7 +5,7 @@ exceeded, the occurrences that came before within its window count there, too: t
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -19,9 +19,8 @@ from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Alert, Channel, Condition
 from notification_gateway.storage import upsert
 from notification_gateway.stored import texts_of
+from notification_gateway.summaries.periods import PeriodStart
 from notification_gateway.tables import incidents, rate_misses, summary_entries
-
-PeriodStart = Callable[[Alert, datetime], datetime]
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,11 +1,14 @@
 """The periods of summaries: full hours, and days that end at a local hour."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from notification_gateway.policy.model import Alert
 
 HOUR = timedelta(hours=1)
+# Returns the start of the period of a summary that a moment falls into.
+PeriodStart = Callable[[Alert, datetime], datetime]
 
 
 class Periods:
