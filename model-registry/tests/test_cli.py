@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.person_names import MAX_LENGTH
+from localservers.ports import Ports
 from model_registry import cli
-from native.ports import Ports
 from ranking.testing import tiny_archive
 from running_registry import RunningRegistry
 from testkit.command_runs import assert_civil, run_module

@@ -17,7 +17,7 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from native.ports import Ports
+from localservers.ports import Ports
 from ranking.testing import FIRST_DATASET_ID
 from recommender_api.metrics import Metrics
 from recommender_api.overload import Admission, Gate, Shedding

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 import redis
 
-from native.postgres import PostgresCluster
-from native.prerequisites import MissingProgramError
+from localservers.executables import MissingProgramError
+from localservers.postgres import PostgresCluster
 from testkit import redis_topologies
 from testkit.collector import CollectorProcess
 from testkit.mariadb import MariadbServer, running_mariadb
