@@ -14,9 +14,9 @@ SERVICES := recommender-api model-registry feature-sync notification-gateway
 ENVIRONMENTS := $(foreach name,native services airflow collector,.venvs/$(name)/.stamp)
 
 # What is installed, besides the lock file, into each environment.
-native_PACKAGES := deploy/provisioning deploy/native
-services_PACKAGES := $(LIBS) $(SERVICES) airflow tests-e2e
-airflow_PACKAGES := libs/contracts libs/business libs/ranking libs/monitoring libs/servicekit airflow libs/testkit
+native_PACKAGES := libs/localservers deploy/provisioning deploy/native
+services_PACKAGES := $(LIBS) $(SERVICES) airflow libs/localservers tests-e2e
+airflow_PACKAGES := libs/contracts libs/business libs/ranking libs/monitoring libs/servicekit airflow libs/localservers libs/testkit
 collector_PACKAGES :=
 images/recommender-api_PACKAGES := $(filter-out libs/business,$(LIBS)) recommender-api
 dev_PACKAGES := $(services_PACKAGES) libs/testkit deploy/provisioning deploy/native

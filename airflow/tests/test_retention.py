@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from localservers.ports import Ports
 from monitoring import testing
-from native.ports import Ports
 from pipeline.settings import Settings
 from pipeline.steps import new_run
 

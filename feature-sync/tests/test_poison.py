@@ -32,8 +32,8 @@ from feature_sync.events.log import SCHEMA, EventLog, behavior_events
 from feature_sync.events.stream import EventStream
 from feature_sync.events.suspects import RETRY_SECONDS, Suspects
 from feature_sync.metrics import Metrics
-from native.ports import Ports
-from native.waiting import wait_until
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from servicekit.database import migrate, open_database
 from testkit.postgres import PostgresServer, running_server
 

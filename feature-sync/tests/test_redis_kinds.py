@@ -23,8 +23,8 @@ from feature_sync.events.stream import EventStream
 from feature_sync.hot.windows import HotWindows
 from feature_sync.settings import Settings
 from feature_sync.snapshots.switch import Progress, SnapshotSwitch
-from native.ports import Ports
-from native.waiting import wait_until
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from servicekit.redis_urls import disconnect
 from testkit.redis_server import RedisServer
 from testkit.redis_topologies import Watched, cluster_url

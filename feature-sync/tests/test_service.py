@@ -4,7 +4,7 @@ from pathlib import Path
 import httpx
 
 from contracts.snapshot import write_snapshot
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 
 
 def test_a_sync_over_http_ends_as_done(worker: httpx.Client, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What an earlier release left is still there after an upgrade, and what it had not finished is finished."""
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from feature_sync.app import create_app
 from feature_sync.events.log import SCHEMA
 from feature_sync.settings import Settings
 from feature_sync.withdrawal.table import withdrawn_datasets
+from localservers.waiting import wait_until
 from servicekit.database import open_database
 from testkit.serving import Served
 
@@ -60,9 +60,7 @@ def test_an_upgrade_keeps_the_event_log_and_finishes_what_waits(
     plain.xadd(redis_keys.EVENT_STREAM, {"event": STREAM_ENTRY})
     settings = Settings(redis_url=SecretStr(redis_url), database_url=SecretStr(url), admin_token=SecretStr("the-token"))
     with Served(create_app(settings)) as served, httpx.Client(base_url=served.url) as client:
-        deadline = time.monotonic() + 30
-        while plain.xlen(redis_keys.EVENT_STREAM) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: not plain.xlen(redis_keys.EVENT_STREAM), within=30, what="the stream is read")
         assert client.get("/health").json()["status"] == "healthy"
     with engine.connect() as connection:
         assert set(connection.execute(text(f"SELECT event_id FROM {table}")).scalars()) == {"logged-1", "waiting-1"}

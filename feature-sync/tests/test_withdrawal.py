@@ -33,8 +33,8 @@ from feature_sync.withdrawal.deleted import (
 )
 from feature_sync.withdrawal.publisher import WithdrawnPublisher
 from feature_sync.withdrawal.table import WithdrawnTable
-from native.postgres import PostgresCluster
-from native.waiting import wait_until
+from localservers.postgres import PostgresCluster
+from localservers.waiting import wait_until
 from servicekit.database import open_database
 from testkit.redis_server import RedisServer
 from testkit.serving import Served

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.person_names import MAX_LENGTH
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from model_registry import cli
-from native.ports import Ports
 from ranking.testing import tiny_archive
 from running_registry import RunningRegistry
 from testkit.command_runs import assert_civil, run_module
@@ -245,9 +245,7 @@ def test_an_interrupt_ends_with_130(odd: OddServer) -> None:
         stderr=subprocess.PIPE,
     ) as running:
         try:
-            deadline = time.monotonic() + 30
-            while not odd.requests and time.monotonic() < deadline:
-                time.sleep(0.02)
+            wait_until(lambda: odd.requests, within=30, every=0.02, what="a request")
             running.send_signal(signal.SIGINT)
             _, message = running.communicate(timeout=30)
         finally:

@@ -3,9 +3,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 import monitoring.testing
+from localservers.postgres import PostgresCluster
+from localservers.waiting import wait_until
 from model_registry.settings import Settings
-from native.postgres import PostgresCluster
-from native.waiting import wait_until
 from running_registry import RunningRegistry
 
 

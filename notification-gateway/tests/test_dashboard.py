@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from native.prerequisites import chromium
+from localservers.executables import chromium
 from notification_gateway.app import create_app
 from running_gateway import ADMIN, TOKEN, Watch, settings, signal
 from testkit.running_app import RunningApp

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from native.prerequisites import chromium
+from localservers.executables import chromium
 from notification_gateway.app import create_app
 from running_gateway import ADMIN, TOKEN, Watch, settings, signal
 from testkit.running_app import RunningApp

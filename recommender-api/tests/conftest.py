@@ -1,6 +1,5 @@
 """The service as a process would run it, but in a thread of the test, so that its reports can be seen."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,19 +24,6 @@ from testkit.running_app import RunningApp
 EVENTS_TOKEN = "events-token-of-the-tests"
 ADMIN_TOKEN = "admin-token-of-the-tests"
 REGISTRY_TOKEN = "registry-token-of-the-tests"
-
-
-def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
-    """Wait for a condition; fails after `timeout` (s)."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
-@pytest.fixture(name="until")
-def _until() -> Callable[..., None]:
-    return until
 
 
 class Archives(NamedTuple):
@@ -99,7 +85,7 @@ def make_settings(tmp_path: Path, redis_url: str, registry: RegistryStandIn) -> 
 
 
 @pytest.fixture
-def start(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., RunningApp]]:
+def start(make_settings: Callable[..., Settings], until: Callable[..., float]) -> Iterator[Callable[..., RunningApp]]:
     """Start the service with changed settings; by default wait until it is ready."""
     with ExitStack() as stack:
 
@@ -107,7 +93,7 @@ def start(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Runn
             running = stack.enter_context(RunningApp(create_app(make_settings(**changes)), HttpProtocol))
             if ready:
                 # The first start of a session compiles, on whatever machine.
-                until(lambda: running.get("/ready").status_code == 200, timeout=60)
+                until(lambda: running.get("/ready").status_code == 200, within=60)
             return running
 
         yield run

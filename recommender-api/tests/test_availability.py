@@ -166,7 +166,7 @@ def test_a_deployed_bundle_that_cannot_be_loaded_is_an_outage_and_a_good_one_end
         assert {answer.status_code for answer in answers} == {503}
         assert "can't be loaded" in answers[0].json()["detail"]
         registry.bundles["1"] = whole
-        until(lambda: api.get("/ready").status_code == 200, timeout=60)
+        until(lambda: api.get("/ready").status_code == 200, within=60)
         until(lambda: any(report.point_id == POINT for report in reports.recovered))
     assert {(each.level, each.tags["reason"]) for each in reports.of(POINT)} == {("error", "model_not_loaded")}
     asked = {each.tags["endpoint"] for each in reports.of(POINT) if each.request_ids}

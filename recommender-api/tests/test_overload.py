@@ -17,7 +17,8 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from native.ports import Ports
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from ranking.testing import FIRST_DATASET_ID
 from recommender_api.metrics import Metrics
 from recommender_api.overload import Admission, Gate, Shedding
@@ -283,11 +284,9 @@ def server(tmp_path: Path, redis_url: str, registry: RegistryStandIn) -> Iterato
     process = ServerProcess((sys.executable, "-m", "recommender_api"), tmp_path / "api.log", environment=environment)
     os.sched_setaffinity(process.pid, {0})
     try:
-        deadline = time.monotonic() + 60
-        while not _is_ready(port):
-            assert process.check_alive()
-            assert time.monotonic() < deadline, "the service did not get ready"
-            time.sleep(0.05)
+        wait_until(
+            lambda: process.check_alive() and _is_ready(port), within=60, every=0.05, what="the service is ready"
+        )
         yield port
     finally:
         process.end()

@@ -9,6 +9,7 @@ import redis
 
 import monitoring.testing
 from contracts import redis_keys
+from localservers.waiting import wait_until
 from ranking.testing import FIRST_DATASET_ID
 from testkit.redis_server import RedisServer
 from testkit.running_app import RunningApp
@@ -23,11 +24,7 @@ def level(api: RunningApp) -> int:
 
 def back_to_normal(api: RunningApp) -> float:
     """Return the seconds until answers are level 0."""
-    began = time.monotonic()
-    while level(api) != 0:
-        assert time.monotonic() - began < 5
-        time.sleep(0.01)
-    return time.monotonic() - began
+    return wait_until(lambda: level(api) == 0, within=5, every=0.01, what="answers are level 0")
 
 
 @pytest.mark.parametrize("fault", ["kill", "freeze"])

@@ -16,7 +16,7 @@ import psycopg2
 
 from contracts.bundle import pack, unpack, write_manifest
 from contracts.checksums import sha256_of
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 from testkit.collector import CollectorClient
 
 CHECKOUT = Path(__file__).parents[2]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from native.config import StackConfig
-from native.ports import Ports
 from native.stack import Stack
-from native.waiting import wait_until
 
 # Small enough to train in a minute, large enough that every channel has something to say.
 SIZES = (600, 1500, 40_000)

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 from recommender_api.app import create_app
 from recommender_api.settings import Settings
 from servicekit.http_protocol import HttpProtocol

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 import monitoring
 from contracts.snapshot import write_snapshot
+from localservers.waiting import wait_until
 from monitoring import MonitoringSettings
-from native.waiting import wait_until
 from pipeline.publish import deploy, push, sync_snapshot
 from pipeline.sentry_utils import monitor_pipeline_step
 from ranking.testing import tiny_archive

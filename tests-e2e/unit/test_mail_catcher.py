@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from pydantic import SecretStr
 
-from native.prerequisites import chromium
+from localservers.executables import chromium
 from wechat_simulator.mailbox import MAX_MAIL_BYTES, MAX_MAILBOX_BYTES, MAX_MAILS, Mailbox
 from wechat_simulator.server import SimulatorServer
 from wechat_simulator.settings import Settings

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 from ranking.testing import tiny_archive
 from testkit.redis_server import RedisServer
 from testkit.registry_stand_in import RegistryStandIn

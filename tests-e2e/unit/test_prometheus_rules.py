@@ -15,7 +15,7 @@ from pydantic import SecretStr
 import feature_sync.metrics
 import model_registry.metrics
 import notification_gateway.metrics
-from native.prerequisites import promtool
+from localservers.executables import promtool
 from notification_gateway.dashboard import shadow
 from notification_gateway.dashboard.panels import Panels
 from notification_gateway.dashboard.sources import Prometheus, Registry, Source

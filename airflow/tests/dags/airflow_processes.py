@@ -5,15 +5,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 
+from localservers.waiting import wait_until
+
 COMMANDS = (("api-server",), ("scheduler", "--skip-serve-logs"), ("dag-processor",))
 START_SECONDS = 120
+POLL_SECONDS = 0.2
 STOP_SECONDS = 15
 
 
@@ -21,15 +21,6 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def until(condition: Callable[[], Any], timeout: float, what: str) -> Any:
-    """Wait for a condition and return its value."""
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout} s"
-        time.sleep(0.2)
-    return value
 
 
 class AirflowProcesses:
@@ -91,7 +82,12 @@ class AirflowProcesses:
 
     def trigger(self, dag_id: str) -> str:
         """Start a run as soon as the DAG is known; returns the run's id."""
-        until(lambda: self._answers(f"/dags/{dag_id}"), START_SECONDS, f"parsing {dag_id}")
+        wait_until(
+            lambda: self._answers(f"/dags/{dag_id}"),
+            within=START_SECONDS,
+            every=POLL_SECONDS,
+            what=f"{dag_id} is parsed",
+        )
         answer = self._api.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": {}})
         answer.raise_for_status()
         return str(answer.json()["dag_run_id"])
@@ -103,17 +99,19 @@ class AirflowProcesses:
         def is_running() -> bool:
             return bool(self._api.get(path).raise_for_status().json()["state"] == "running")
 
-        until(is_running, START_SECONDS, f"running {task_id}")
+        wait_until(is_running, within=START_SECONDS, every=POLL_SECONDS, what=f"{task_id} runs")
         self._api.patch(path, json={"new_state": state}).raise_for_status()
 
     def state_at_end(self, dag_id: str, run_id: str, timeout: float) -> str:
         """Wait for the end of a run."""
 
-        def ended() -> str | None:
-            state = self._api.get(f"/dags/{dag_id}/dagRuns/{run_id}").raise_for_status().json()["state"]
-            return state if state in {"success", "failed"} else None
+        def state() -> str:
+            return str(self._api.get(f"/dags/{dag_id}/dagRuns/{run_id}").raise_for_status().json()["state"])
 
-        return str(until(ended, timeout, f"the end of {dag_id}"))
+        wait_until(
+            lambda: state() in {"success", "failed"}, within=timeout, every=POLL_SECONDS, what=f"{dag_id} has ended"
+        )
+        return state()
 
     def _answers(self, path: str) -> bool:
         try:

@@ -8,8 +8,9 @@ from shutil import copytree
 from typing import Any
 
 import pytest
-from airflow_processes import AirflowProcesses, until
+from airflow_processes import POLL_SECONDS, AirflowProcesses
 
+from localservers.waiting import TooLateError, wait_until
 from testkit.stand_in import StandIn
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -83,11 +84,16 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         runs = {dag_id: airflow.trigger(dag_id) for dag_id in STATES}
         airflow.mark_task("marked_failed", runs["marked_failed"], "slow", "failed")
         states = {dag_id: airflow.state_at_end(dag_id, run_id, 120) for dag_id, run_id in runs.items()}
-        with suppress(AssertionError):
+        with suppress(TooLateError):
             # The tests say which is missing.
-            until(lambda: len(stand_in.events) >= EVENTS, 30, f"event {EVENTS}")
+            wait_until(lambda: len(stand_in.events) >= EVENTS, within=30, every=POLL_SECONDS, what=f"event {EVENTS}")
             broken.write_text("from airflow.sdk import dag\n", encoding="utf-8")
-            until(lambda: IMPORT_FAILED in fingerprints(stand_in.signals, "recovered"), 60, "the import's recovery")
+            wait_until(
+                lambda: IMPORT_FAILED in fingerprints(stand_in.signals, "recovered"),
+                within=60,
+                every=POLL_SECONDS,
+                what="the import's recovery",
+            )
     # The processes have stopped and delivered what they had: nothing more can come.
     yield Outcome(runs, states, stand_in.events, stand_in.signals)
     stand_in.stop()

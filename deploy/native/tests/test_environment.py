@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from localservers.ports import Ports
 from native.config import StackConfig
 from native.environment import StackEnvironment
-from native.ports import Ports
 from provisioning.environment_file import read
 
 

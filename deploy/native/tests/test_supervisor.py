@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from localservers.waiting import wait_until
 from native.config import StackConfig
 from native.programs import Program
 from native.supervisor_control import Supervisor
-from native.waiting import wait_until
 
 # A program that leaves a child in a process group of its own, as Airflow's tasks are.
 _LEAVES_A_CHILD = """

@@ -1,7 +1,6 @@
 """Monitoring pointed at a collector and gateway on loopback that can misbehave."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -41,19 +40,6 @@ def on(settings: MonitoringSettings, stand_in: StandIn) -> StandIn:
     """Monitoring initialised as the service `tested`."""
     monitoring.init("tested", settings)
     return stand_in
-
-
-def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
-    """Wait for a condition; fails after `timeout` (s)."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
-@pytest.fixture(name="until")
-def _until() -> Callable[..., None]:
-    return until
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import sentry_sdk
 import monitoring
 from contracts.signals import AlertSignal, RejectedSignal, SignalReceipt
 from monitoring import MonitoringSettings
-from monitoring.outbox import Delivered, Unavailable
+from monitoring.outbox.outcomes import Delivered, Unavailable
 from monitoring.process import counters
 from monitoring.signals import GatewaySink, LocalSink
 from monitoring.testing import captured

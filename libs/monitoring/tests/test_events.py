@@ -13,7 +13,7 @@ from monitoring.collector import CollectorPath, CollectorTransport
 from monitoring.context import Breadcrumb
 from monitoring.events import Origin, envelope_of, outline_of
 from monitoring.metrics import Counters
-from monitoring.outbox import Outbox
+from monitoring.outbox.outbox import Outbox
 from monitoring.redaction import Redactor
 from monitoring.reports import Observation, Span, compose
 from monitoring.store import MemoryStore

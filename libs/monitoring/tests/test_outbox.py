@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from monitoring.metrics import Counters
-from monitoring.outbox import Delivered, Failed, Outbox, Outcome, Rejected, Unavailable
+from monitoring.outbox.outbox import Outbox
+from monitoring.outbox.outcomes import Delivered, Failed, Outcome, Rejected, Unavailable
 from monitoring.signals import LocalSink
 from monitoring.store import MemoryStore
 

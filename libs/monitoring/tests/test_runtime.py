@@ -8,7 +8,7 @@ from contracts.signals import AlertSignal
 from monitoring import catalogue
 from monitoring.coalescing import Coalescer
 from monitoring.metrics import Counters
-from monitoring.outbox import Outbox
+from monitoring.outbox.outbox import Outbox
 from monitoring.redaction import Redactor
 from monitoring.runtime import Runtime
 from monitoring.signals import LocalSink, SignalPath

@@ -64,8 +64,8 @@ def test_every_error_of_a_killed_process_arrives_once_from_another(
     stand_in.released.set()
     stand_in.mode = stand_in.gateway_mode = "ok"
     monitoring.init("survivor", spooling)
-    until(lambda: {event["event_id"] for event in stand_in.events} >= {*acknowledged}, timeout=30)
-    until(lambda: {each["event_id"] for each in stand_in.signals} >= {*acknowledged}, timeout=30)
+    until(lambda: {event["event_id"] for event in stand_in.events} >= {*acknowledged}, within=30)
+    until(lambda: {each["event_id"] for each in stand_in.signals} >= {*acknowledged}, within=30)
     sent = Counter(event["event_id"] for event in stand_in.events)
     assert set(sent.values()) == {1}
     for event in stand_in.events:
@@ -83,7 +83,7 @@ def test_after_an_outage_every_event_arrives_once_with_its_id(
     ids = [report(number) for number in range(2000)]
     until(lambda: counters()["events_spooled"])
     stand_in.mode = "ok"
-    until(lambda: len(stand_in.events) >= 2000, timeout=60)
+    until(lambda: len(stand_in.events) >= 2000, within=60)
     assert Counter(event["event_id"] for event in stand_in.events) == Counter(ids)
     until(lambda: counters()["events_delivered"] == 2000)
     assert [path for path in Path(spooling.spool_dir or "").rglob("*-*/*-*") if path.is_file()] == []

@@ -14,9 +14,9 @@ import httpx
 from pydantic import SecretStr
 
 from bench.results import Goal, Result
-from native.ports import Ports
-from native.postgres import PostgresCluster
-from native.waiting import wait_until
+from localservers.ports import Ports
+from localservers.postgres import PostgresCluster
+from localservers.waiting import wait_until
 from testkit.postgres import running_cluster
 from testkit.processes import ServerProcess
 from wechat_simulator.server import SimulatorServer

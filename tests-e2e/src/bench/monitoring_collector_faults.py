@@ -14,7 +14,7 @@ from bench.questions import new_questions
 from bench.results import Goal, Result
 from bench.servers import Server, Surroundings, monitored_by, recommender, surroundings
 from bench.turns import Asker, asker, prefer
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 
 # Compared first are two collectors that are well: how far the measurement itself can be trusted.
 MODES = ("ok", "hang", "429", "500", "garbage", "slow", "down")

@@ -13,8 +13,8 @@ import psutil
 
 from bench import population
 from bench.size import FULL_SIZE
-from native.ports import Ports
-from native.waiting import wait_until
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from ranking.testing import tiny_archive
 from testkit.processes import ServerProcess
 from testkit.redis_server import RedisServer

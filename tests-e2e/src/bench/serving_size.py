@@ -16,7 +16,7 @@ from bench.observed_load import Answer, observe, p99
 from bench.own_process import own_process
 from bench.results import Goal, Result
 from bench.servers import LOAD_CORE, SHIPPED, Surroundings, recommender
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 from ranking.testing import FIRST_DATASET_ID
 from testkit.redis_server import RedisServer
 from testkit.registry_stand_in import RegistryStandIn

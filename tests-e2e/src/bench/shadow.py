@@ -12,7 +12,7 @@ from bench.questions import new_questions
 from bench.results import Goal, Result
 from bench.servers import Server, recommender, surroundings
 from bench.size import FULL_SIZE
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 from ranking.testing import tiny_archive
 
 PER_SECOND = 200

@@ -17,8 +17,8 @@ import httpx
 from pydantic import SecretStr
 
 from bench.results import Goal, Result
-from native.ports import Ports
-from native.waiting import wait_until
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from prove.alert_stories import INHIBITOR, NODE, Story, stories
 from prove.webhook_recorder import Treatment, WebhookRecorder
 from testkit.alert_episodes import BEGINNINGS, Message, Verdict, expect, judge

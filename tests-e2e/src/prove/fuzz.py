@@ -9,7 +9,7 @@ import httpx
 import psutil
 
 from bench.results import Goal, Result
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 from prove.services import SERVICES, RunningService, Service, running
 from ranking.testing import tiny_archive
 from testkit import fuzz_targets

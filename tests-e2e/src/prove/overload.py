@@ -18,7 +18,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.results import Goal, Result
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 from prove.services import SERVICES, running
 from ranking.testing import FIRST_DATASET_ID, Size, tiny_archive
 from recommender_api.settings import Settings

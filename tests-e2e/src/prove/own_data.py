@@ -16,7 +16,7 @@ from uuid import UUID
 import httpx
 
 from bench.results import Goal, Result
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 from prove.services import SERVICES, running
 from prove.source_servers import in_mariadb, in_postgresql_views
 from testkit.redis_server import RedisServer

@@ -23,8 +23,8 @@ from redis import Redis
 
 from bench.results import Goal, Result
 from contracts import redis_keys
-from native.ports import Ports
-from native.waiting import wait_until
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from testkit.postgres import PostgresServer, running_server
 from testkit.redis_server import RedisServer
 

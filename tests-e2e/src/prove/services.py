@@ -19,8 +19,8 @@ import notification_gateway.app
 import notification_gateway.settings
 import recommender_api.app
 import recommender_api.settings
-from native.ports import Ports
-from native.waiting import wait_until
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from servicekit.settings import ServiceSettings
 from testkit.processes import ServerProcess
 

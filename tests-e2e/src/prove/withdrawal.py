@@ -16,7 +16,7 @@ import redis
 
 import feature_sync.settings
 from bench.results import Goal, Result
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 from prove.services import SERVICES, running
 from ranking.testing import FIRST_DATASET_ID, Size, tiny_archive
 from testkit.redis_server import RedisServer

@@ -2,11 +2,12 @@
 
 import os
 import signal
-import time
 from datetime import timedelta
 
 import pendulum
 from airflow.sdk import dag, get_current_context, task
+
+from localservers.waiting import wait_until
 
 START = pendulum.datetime(2026, 1, 1, tz="UTC")
 AT_ONCE = timedelta(seconds=0)
@@ -105,10 +106,11 @@ def fails_in_a_step():
 def wait_for_failed(dag_id, task_id):
     """Wait until an instance of a task of this run is failed by Airflow's own view."""
     ti = get_current_context()["ti"]
-    deadline = time.monotonic() + 30
-    while not ti.get_ti_count(dag_id=dag_id, task_ids=[task_id], run_ids=[ti.run_id], states=["failed"]):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(
+        lambda: ti.get_ti_count(dag_id=dag_id, task_ids=[task_id], run_ids=[ti.run_id], states=["failed"]),
+        within=30,
+        what=f"{task_id} of {dag_id} has failed",
+    )
 
 
 marked_failed()

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from localservers.executables import MissingProgramError
+from localservers.waiting import TooLateError
 from native import pipeline, prerequisites, prometheus
 from native.config import StackConfig
-from native.prerequisites import MissingProgramError
 from native.stack import Stack, StartError, example_dataset
-from native.waiting import TooLateError
 from provisioning import pages
 from provisioning.demo import why_no_demo
 from provisioning.environment_file import UnreadableFileError

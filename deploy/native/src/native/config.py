@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from native.ports import Ports
+from localservers.ports import Ports
 
 
 @dataclass(frozen=True)

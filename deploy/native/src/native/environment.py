@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from localservers.collector import Collector
+from localservers.postgres import PostgresCluster
 from native import prometheus
-from native.collector import Collector
 from native.config import StackConfig
-from native.postgres import PostgresCluster
 from provisioning import environment_file
 from provisioning.generated import (
     SIMULATED_WEIXIN,

@@ -1,4 +1,4 @@
-"""The programs that don't come from PyPI: found, or installed by apt."""
+"""The programs that don't come from PyPI: installed by apt where they are missing."""
 
 import os
 import shutil
@@ -7,53 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_POSTGRES_HOMES = Path("/usr/lib/postgresql")
+from localservers import executables
+from localservers.executables import MissingProgramError
+
 _POLICY = Path("/usr/sbin/policy-rc.d")
-
-
-class MissingProgramError(RuntimeError):
-    """A program is missing and could not be installed; the message says what to install."""
-
-
-def redis_server() -> Path | None:
-    """Return the path of redis-server, or None."""
-    found = shutil.which("redis-server")
-    return Path(found) if found else None
-
-
-def postgres_bin() -> Path | None:
-    """Return the folder of the newest PostgreSQL server's programs, or None."""
-    homes = [path.parent for path in _POSTGRES_HOMES.glob("*/bin/initdb")]
-    if homes:
-        return max(homes, key=lambda home: int(home.parent.name))
-    found = shutil.which("initdb")
-    return Path(found).resolve().parent if found else None
-
-
-def mariadb_server() -> Path | None:
-    """Return the path of MariaDB's server, or None; only tests need it."""
-    # Debian keeps it out of the search path of ordinary users.
-    found = shutil.which("mariadbd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
-    return Path(found) if found else None
-
-
-def alertmanager() -> Path | None:
-    """Return the path of Prometheus' Alertmanager, or None; only a proof needs it."""
-    # Debian calls it by another name than its makers.
-    found = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
-    return Path(found) if found else None
-
-
-def chromium() -> Path | None:
-    """Return the path of Chromium, or None; only tests need it."""
-    found = shutil.which("chromium")
-    return Path(found) if found else None
-
-
-def promtool() -> Path | None:
-    """Return the path of Prometheus' own checker of rules, or None; only tests need it."""
-    found = shutil.which("promtool")
-    return Path(found) if found else None
 
 
 def _chinese_font() -> Path | None:
@@ -68,14 +25,14 @@ def ensure(say: Callable[[str], None], *, for_tests: bool = False) -> None:
 
     Raises `MissingProgramError` when that can't be done here.
     """
-    wanted_programs = [("redis-server", redis_server()), ("postgresql", postgres_bin())]
+    wanted_programs = [("redis-server", executables.redis_server()), ("postgresql", executables.postgres_bin())]
     if for_tests:
         wanted_programs += [
-            ("chromium", chromium()),
+            ("chromium", executables.chromium()),
             ("fonts-wqy-microhei", _chinese_font()),
-            ("mariadb-server-core", mariadb_server()),
-            ("prometheus", promtool()),
-            ("prometheus-alertmanager", alertmanager()),
+            ("mariadb-server-core", executables.mariadb_server()),
+            ("prometheus", executables.promtool()),
+            ("prometheus-alertmanager", executables.alertmanager()),
         ]
     missing = [package for package, found in wanted_programs if found is None]
     if not missing:

@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 import httpx
 
-from native import prometheus, redis_server
+from localservers import redis_server
+from native import prometheus
 from native.config import StackConfig
 from native.environment import StackEnvironment
 

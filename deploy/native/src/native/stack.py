@@ -10,12 +10,12 @@ from functools import cached_property
 
 import httpx
 
+from localservers.waiting import TooLateError, wait_until
 from native import pipeline, prerequisites, programs, prometheus
 from native.config import StackConfig
 from native.environment import StackEnvironment
 from native.programs import Program
 from native.supervisor_control import Supervisor
-from native.waiting import TooLateError, wait_until
 from provisioning import first_model
 from provisioning.first_model import AirflowClient
 from provisioning.variables import DATABASES

@@ -13,10 +13,10 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from localservers.waiting import wait_until
 from native import sessions
 from native.config import StackConfig
 from native.programs import Program, supervisord
-from native.waiting import wait_until
 
 # A Unix socket's path has to be shorter than this.
 _MAX_SOCKET_PATH = 100

@@ -8,7 +8,8 @@ from monitoring.coalescing import Coalescer
 from monitoring.collector import CollectorPath, EventFilter, start_sdk
 from monitoring.events import Origin
 from monitoring.metrics import Counters
-from monitoring.outbox import Deliver, Outbox
+from monitoring.outbox.outbox import Outbox
+from monitoring.outbox.outcomes import Deliver
 from monitoring.redaction import Redactor
 from monitoring.runtime import Runtime
 from monitoring.settings import MonitoringSettings, listed

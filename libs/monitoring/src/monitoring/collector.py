@@ -18,7 +18,8 @@ from sentry_sdk.utils import event_from_exception, json_dumps
 
 from monitoring.context import MAX_BREADCRUMBS
 from monitoring.events import Origin, envelope_of, event_of, outline_of
-from monitoring.outbox import Delivered, Failed, Outbox, Outcome, Rejected, Unavailable
+from monitoring.outbox.outbox import Outbox
+from monitoring.outbox.outcomes import Delivered, Failed, Outcome, Rejected, Unavailable
 from monitoring.redaction import MAX_SEARCHED, Redactor
 from monitoring.reports import Report
 

@@ -4,19 +4,16 @@ import atexit
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from monitoring import assembly, catalogue, tracing
+from monitoring import assembly, tracing
 from monitoring.coalescing import Coalescer
-from monitoring.context import known, known_facts
 from monitoring.metrics import Counters
 from monitoring.redaction import RedactingFilter, Redactor
-from monitoring.reports import Observation, Report, Span, compose
 from monitoring.runtime import Runtime, counted
 from monitoring.settings import MonitoringSettings
 from monitoring.signals import SignalSink
@@ -26,14 +23,17 @@ _log = logging.getLogger(__name__)
 EXIT_FLUSH_SECONDS = 2.0
 
 
-class Diversion(Protocol):
-    """Takes reports in place of the network; see `monitoring.testing`."""
+class Reporter(Protocol):
+    """Takes what is reported: the runtime, or in tests what `monitoring.testing` puts in its place."""
 
-    recovered: list[Report]
-    mistakes: list[str]
+    def report(
+        self, point_id: str, error: BaseException | None, fields: Mapping[str, Any], occurrence: str | None
+    ) -> str | None:
+        """Take a report; returns its event id if it is one of its own."""
+        ...
 
-    def append(self, report: Report, /) -> None:
-        """Take a report."""
+    def recovered(self, point_id: str, fields: Mapping[str, Any]) -> None:
+        """Take a recovery."""
         ...
 
 
@@ -42,7 +42,7 @@ class _State:
     runtime: Runtime | None = None
     # How to start again in a child that was forked with monitoring on: threads don't live through a fork.
     restart: Callable[[], None] | None = None
-    diversion: Diversion | None = None
+    substitute: Reporter | None = None
     redactor: Redactor = field(default_factory=Redactor)
     failed_once: bool = False
     hooked: bool = False
@@ -87,10 +87,8 @@ def report(
     Returns the event's id, or None when it was counted as a repeat or no collector is set. Never raises.
     """
     try:
-        if _state.diversion is not None:
-            return _divert(_state.diversion, point_id, error, fields, occurrence)
-        runtime = _runtime()
-        return None if runtime is None else runtime.report(point_id, error, fields, occurrence)
+        reporter = _state.substitute or _runtime()
+        return None if reporter is None else reporter.report(point_id, error, fields, occurrence)
     except Exception:  # noqa: BLE001 - a report stands in error paths, where a second error would hide the first
         _failed(point_id)
         return None
@@ -99,12 +97,9 @@ def report(
 def recovered(point_id: str, **fields: object) -> None:
     """Tell that the incidents of a point are over; fields that are left out match any value. Never raises."""
     try:
-        if _state.diversion is not None:
-            _divert_recovery(_state.diversion, point_id, fields)
-            return
-        runtime = _runtime()
-        if runtime is not None:
-            runtime.recovered(point_id, fields)
+        reporter = _state.substitute or _runtime()
+        if reporter is not None:
+            reporter.recovered(point_id, fields)
     except Exception:  # noqa: BLE001 - as above
         _failed(point_id)
 
@@ -144,6 +139,11 @@ def log_redaction() -> logging.Filter:
     return RedactingFilter(_state.redactor)
 
 
+def redactor() -> Redactor:
+    """Return the redactor of what `init()` was told is secret."""
+    return _state.redactor
+
+
 def redacted(text: str) -> str:
     """Return a text without secrets, for what is told to callers."""
     return _state.redactor.text(text)
@@ -162,13 +162,13 @@ def waiting() -> dict[str, int]:
 
 
 @contextmanager
-def diverted(diversion: Diversion) -> Iterator[None]:
-    """Give all reports of a block to `diversion`."""
-    before, _state.diversion = _state.diversion, diversion
+def substituted(reporter: Reporter) -> Iterator[None]:
+    """Give all reports of a block to `reporter` in place of the runtime."""
+    before, _state.substitute = _state.substitute, reporter
     try:
         yield
     finally:
-        _state.diversion = before
+        _state.substitute = before
 
 
 def _runtime() -> Runtime | None:
@@ -193,39 +193,3 @@ def _failed(point_id: str) -> None:
     if not _state.failed_once:
         _state.failed_once = True
         _log.exception("monitoring failed to report %s; further failures are not logged", point_id)
-
-
-def _divert(
-    diversion: Diversion,
-    point_id: str,
-    error: BaseException | None,
-    fields: Mapping[str, object],
-    occurrence: str | None,
-) -> str | None:
-    point = catalogue.load_reported().by_id().get(point_id)
-    if point is None:
-        diversion.mistakes.append(f"{point_id!r} is no monitoring point of the catalogue")
-        return None
-    error_type = None if error is None else type(error).__name__
-    seen = Observation(point, fields, *known(), error_type, error, occurrence=occurrence)
-    diversion.mistakes += [
-        f"{point_id} was reported without {name}, which its fingerprint needs" for name in seen.missing_parts()
-    ]
-    taken = _compose(seen)
-    diversion.append(taken)
-    return taken.event_id
-
-
-def _divert_recovery(diversion: Diversion, point_id: str, fields: Mapping[str, object]) -> None:
-    point = catalogue.load_reported().by_id().get(point_id)
-    if point is None:
-        diversion.mistakes.append(f"{point_id!r} is no monitoring point of the catalogue")
-        return
-    diversion.recovered.append(_compose(Observation(point, fields, known_facts(), ())))
-
-
-def _compose(seen: Observation) -> Report:
-    request_id = seen.facts.get("request_id")
-    at = time.time()
-    span = Span(1, at, at, () if request_id is None else (request_id,))
-    return compose(seen, span, service="test", redactor=_state.redactor)

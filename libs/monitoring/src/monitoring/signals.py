@@ -9,7 +9,8 @@ import urllib3
 from pydantic import ValidationError
 
 from contracts.signals import AlertSignal, SignalReceipt, UnreadableSignal, read_signal
-from monitoring.outbox import Delivered, Failed, Outbox, Outcome, Rejected, Unavailable
+from monitoring.outbox.outbox import Outbox
+from monitoring.outbox.outcomes import Delivered, Failed, Outcome, Rejected, Unavailable
 from monitoring.reports import Report
 
 CONNECT_TIMEOUT_SECONDS = 2.0

@@ -1,10 +1,13 @@
 """For the tests of services: what was reported, without network, windows or threads."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from monitoring import process
-from monitoring.reports import Report
+from monitoring import catalogue, process
+from monitoring.context import known, known_facts
+from monitoring.reports import Observation, Report, Span, compose
 
 
 class Captured(list[Report]):
@@ -25,11 +28,53 @@ class Captured(list[Report]):
         return [report.point_id for report in self]
 
 
+class ReportCapture:
+    """Composes each report as the runtime does, keeps it, and notes what the catalogue would not have."""
+
+    def __init__(self, captured: Captured) -> None:
+        self._captured = captured
+
+    def report(
+        self, point_id: str, error: BaseException | None, fields: Mapping[str, Any], occurrence: str | None
+    ) -> str | None:
+        """Keep a report; returns its event id."""
+        point = self._point(point_id)
+        if point is None:
+            return None
+        error_type = None if error is None else type(error).__name__
+        seen = Observation(point, fields, *known(), error_type, error, occurrence=occurrence)
+        self._captured.mistakes += [
+            f"{point_id} was reported without {name}, which its fingerprint needs" for name in seen.missing_parts()
+        ]
+        composed = _compose(seen)
+        self._captured.append(composed)
+        return composed.event_id
+
+    def recovered(self, point_id: str, fields: Mapping[str, Any]) -> None:
+        """Keep a recovery."""
+        point = self._point(point_id)
+        if point is not None:
+            self._captured.recovered.append(_compose(Observation(point, fields, known_facts(), ())))
+
+    def _point(self, point_id: str) -> catalogue.Point | None:
+        point = catalogue.load_reported().by_id().get(point_id)
+        if point is None:
+            self._captured.mistakes.append(f"{point_id!r} is no monitoring point of the catalogue")
+        return point
+
+
 @contextmanager
 def captured() -> Iterator[Captured]:
     """Collect what is reported, from any thread; fails at the end if a report was not as the catalogue says."""
     captures = Captured()
-    with process.diverted(captures):
+    with process.substituted(ReportCapture(captures)):
         yield captures
     if captures.mistakes:
         raise AssertionError("; ".join(captures.mistakes))
+
+
+def _compose(seen: Observation) -> Report:
+    request_id = seen.facts.get("request_id")
+    at = time.time()
+    span = Span(1, at, at, () if request_id is None else (request_id,))
+    return compose(seen, span, service="test", redactor=process.redactor())

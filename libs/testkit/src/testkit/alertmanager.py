@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import httpx
 
-from native.ports import Ports
-from native.prerequisites import MissingProgramError, alertmanager
-from native.waiting import wait_until
+from localservers.executables import MissingProgramError, alertmanager
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from testkit.processes import ServerProcess
 
 START_SECONDS = 20

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import httpx
 
-from native.collector import Collector
-from native.ports import Ports
-from native.waiting import wait_until
+from localservers.collector import Collector
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from testkit.processes import ServerProcess
 
 TIMEOUT_SECONDS = 10
@@ -53,7 +53,7 @@ class CollectorClient:
         ]
 
     def wait_for(self, monitoring_point: str, *, within: float = 15, **tags: str) -> dict[str, Any]:
-        """Return the newest event of a point as soon as there is one; raises `native.waiting.TooLateError`."""
+        """Return the newest event of a point as soon as there is one; raises `localservers.waiting.TooLateError`."""
         found: list[dict[str, Any]] = []
 
         def arrived() -> bool:

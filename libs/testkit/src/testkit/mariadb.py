@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pymysql
 
-from native.ports import Ports
-from native.prerequisites import MissingProgramError, mariadb_server
-from native.waiting import wait_until
+from localservers.executables import MissingProgramError, mariadb_server
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from testkit.processes import ServerProcess
 
 USER = "recsys"

@@ -1,14 +1,16 @@
 """pytest fixtures over real servers; loaded by the entry point `pytest11`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import redis
 
-from native.postgres import PostgresCluster
-from native.prerequisites import MissingProgramError
+from localservers.executables import MissingProgramError
+from localservers.postgres import PostgresCluster
+from localservers.waiting import wait_until
 from testkit import redis_topologies
 from testkit.collector import CollectorProcess
 from testkit.mariadb import MariadbServer, running_mariadb
@@ -17,6 +19,13 @@ from testkit.redis_server import RedisServer
 from testkit.source_databases import SOURCE_KINDS, SourceDatabase, make_source_database
 
 CHECKOUT = Path(__file__).parents[4]
+UNTIL_SECONDS = 15.0
+
+
+@pytest.fixture
+def until() -> Callable[..., float]:
+    """`until(condition)` polls quickly and fails after 15 s, or `within` (s)."""
+    return partial(wait_until, within=UNTIL_SECONDS, every=0.01, what="what the test waits for")
 
 
 @pytest.fixture(scope="session")

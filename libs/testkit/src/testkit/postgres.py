@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
-from native.ports import Ports
-from native.postgres import PostgresCluster
-from native.waiting import wait_until
+from localservers.ports import Ports
+from localservers.postgres import PostgresCluster
+from localservers.waiting import wait_until
 from testkit.processes import ServerProcess
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from native import redis_server
-from native.ports import Ports
-from native.waiting import wait_until
+from localservers import redis_server
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from testkit.processes import ServerProcess
 
 

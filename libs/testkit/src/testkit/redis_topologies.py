@@ -8,10 +8,10 @@ from typing import NamedTuple
 import redis
 import trustme
 
-from native.ports import Ports
-from native.prerequisites import MissingProgramError
-from native.prerequisites import redis_server as redis_program
-from native.waiting import wait_until
+from localservers.executables import MissingProgramError
+from localservers.executables import redis_server as redis_program
+from localservers.ports import Ports
+from localservers.waiting import wait_until
 from testkit.processes import ServerProcess
 from testkit.redis_server import RedisServer
 

@@ -2,12 +2,13 @@
 
 import socket
 import threading
-import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import uvicorn
+
+from localservers.waiting import wait_until
 
 if TYPE_CHECKING:
     from asyncio import Protocol
@@ -30,11 +31,7 @@ class RunningApp:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        deadline = time.monotonic() + START_SECONDS
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > deadline:
-                raise RuntimeError("the application did not start; its log says why")
-            time.sleep(0.005)
+        wait_until(self._has_started, within=START_SECONDS, every=0.005, what="the application has started")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -60,3 +57,8 @@ class RunningApp:
         """Send a JSON body, with a bearer token if one is given."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         return self.http.post(path, json=body, headers=headers)
+
+    def _has_started(self) -> bool:
+        if not self._thread.is_alive():
+            raise RuntimeError("the application did not start; its log says why")
+        return self._server.started

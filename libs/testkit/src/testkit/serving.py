@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import uvicorn
 
-from native.waiting import wait_until
+from localservers.waiting import wait_until
 
 if TYPE_CHECKING:
     from asyncio import Protocol

@@ -1,13 +1,13 @@
 """A registry and a recommender of their own: broken uploads and deploys, a broken model, and a broken Redis."""
 
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
 from contracts.checksums import sha256_of
+from localservers.waiting import wait_until
 from verify.broken_redis import LATE_SECONDS, BrokenRedis, broken_redis
 from verify.bundles import Bundles, damage
 from verify.faults.fault import Fault, Raised
@@ -95,7 +95,11 @@ def _recommender(shop: Workshop, registry: _Registry, redis: BrokenRedis) -> Ite
 
 def _serve_a_broken_model(api: Side, bundles: Bundles) -> None:
     dataset = bundles.breaking_dataset
-    _until(lambda: _experiment(api) == "control", "the recommender has the broken model and its canary")
+    wait_until(
+        lambda: _experiment(api) == "control",
+        within=FOLLOW_SECONDS,
+        what="the recommender has the broken model and its canary",
+    )
     api.get(f"/similar/{dataset}")
     api.get(f"/recommend/detail/{dataset}?user_id=7")
 
@@ -116,7 +120,11 @@ def _damage_what_lies_on_disk(models: Path, registry: _Registry, api: Side, firs
     damage(models / "bundles" / registry.sha256(first) / "precomputed_items.npy")
     rolled_back = registry.side.http.post("/models/ranker/rollback", json={"reason": "verify"})
     _must(rolled_back.is_success, f"the rollback was answered {rolled_back.status_code}")
-    _until(lambda: api.get("/hot/trending").json()["model_version"] == first, "the recommender has rolled back")
+    wait_until(
+        lambda: api.get("/hot/trending").json()["model_version"] == first,
+        within=FOLLOW_SECONDS,
+        what="the recommender has rolled back",
+    )
 
 
 def _break_deploys(registry: _Registry, bundles: Bundles, good: str) -> None:
@@ -152,7 +160,11 @@ def _lose_the_model(shop: Workshop) -> None:
         "EVENT_JOURNAL_DIR": str(shop.folder / "journal-without-bundles"),
     }
     with shop.service("recommender_api", variables) as side:
-        _until(lambda: "registry" in side.http.get("/ready").text, "the recommender has missed its registry")
+        wait_until(
+            lambda: "registry" in side.http.get("/ready").text,
+            within=FOLLOW_SECONDS,
+            what="the recommender has missed its registry",
+        )
         answer = side.http.get("/hot/trending")
         _must(answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE, f"an answer without a model: {answer.status_code}")
 
@@ -165,13 +177,6 @@ def _experiment(api: Side) -> str | None:
 def _must(condition: bool, otherwise: str) -> None:
     if not condition:
         raise FaultNotFiredError(otherwise)
-
-
-def _until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + FOLLOW_SECONDS
-    while not condition():
-        _must(time.monotonic() < deadline, f"it took too long until {what}")
-        time.sleep(0.1)
 
 
 FAULT = Fault(

@@ -1,9 +1,9 @@
 """A feature-sync that is given a good snapshot and no Redis to move it into."""
 
-import time
 from datetime import UTC, datetime
 
 from contracts.snapshot import write_snapshot
+from localservers.waiting import wait_until
 from verify.faults.fault import Fault, Raised
 from verify.workshop import TOKEN, FaultNotFiredError, Workshop, free_port
 
@@ -22,11 +22,14 @@ def fire(shop: Workshop) -> None:
     }
     with shop.service("feature_sync", variables) as sync:
         job = sync.http.post("/sync", json={"snapshot": str(snapshot)}).json()["job"]
-        deadline = time.monotonic() + SYNC_SECONDS
-        while (state := sync.get(f"/sync/{job}").json()["state"]) != "failed":
-            if state == "done" or time.monotonic() > deadline:
-                raise FaultNotFiredError(f"a sync without Redis is {state}")
-            time.sleep(0.1)
+
+        def has_failed() -> bool:
+            state = sync.get(f"/sync/{job}").json()["state"]
+            if state == "done":
+                raise FaultNotFiredError("a sync without Redis is done")
+            return bool(state == "failed")
+
+        wait_until(has_failed, within=SYNC_SECONDS, what="a sync without Redis fails")
 
 
 FAULT = Fault("sync", {"pipeline.feature_store_sync": Raised("feature-sync")}, fire)

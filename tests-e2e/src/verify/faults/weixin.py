@@ -1,13 +1,12 @@
 """A gateway whose channels refuse its messages, that gets an odd alert, and whose tables go."""
 
 import sqlite3
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from localservers.waiting import wait_until
 from verify.faults.fault import Fault, Raised
-from verify.workshop import TOKEN, FaultNotFiredError, Side, Workshop
+from verify.workshop import TOKEN, Side, Workshop
 
 DELIVERY_SECONDS = 30.0
 LOOP_SECONDS = 30.0
@@ -41,15 +40,23 @@ def fire(shop: Workshop) -> None:
         with shop.service("notification_gateway", variables) as gateway:
             for channel in ("weixin", "email", "ops"):
                 gateway.http.post("/notify", json={"title": "verify", "channel": channel}).raise_for_status()
-            _until(lambda: _has_sent(weixin), DELIVERY_SECONDS, "the gateway did not try to send")
+            wait_until(lambda: _has_sent(weixin), within=DELIVERY_SECONDS, what="the gateway tries to send")
             alerts = {"version": "4", "receiver": "verify", "alerts": [{"status": "suppressed"}]}
             gateway.http.post("/webhooks/alertmanager", json=alerts).raise_for_status()
-            _until(lambda: _has_incident(gateway, "pipeline.no_recent_run"), LOOP_SECONDS, "no run was missed")
+            wait_until(
+                lambda: _has_incident(gateway, "pipeline.no_recent_run"), within=LOOP_SECONDS, what="a run is missed"
+            )
             # The loop that closes periods reads it every five seconds.
             _drop_table(shop.folder / "gateway.db.gateway", "summary_entries")
-            _until(lambda: _is_degraded(gateway, "background"), LOOP_SECONDS, "no loop of the gateway fails")
-            _until(lambda: _is_degraded(gateway, "email"), DELIVERY_SECONDS, "no email of the gateway fails")
-            _until(lambda: _is_degraded(gateway, "channel ops"), DELIVERY_SECONDS, "no other channel fails")
+            wait_until(
+                lambda: _is_degraded(gateway, "background"), within=LOOP_SECONDS, what="a loop of the gateway fails"
+            )
+            wait_until(
+                lambda: _is_degraded(gateway, "email"), within=DELIVERY_SECONDS, what="an email of the gateway fails"
+            )
+            wait_until(
+                lambda: _is_degraded(gateway, "channel ops"), within=DELIVERY_SECONDS, what="another channel fails"
+            )
 
 
 def _has_sent(weixin: Side) -> bool:
@@ -67,14 +74,6 @@ def _has_incident(gateway: Side, point: str) -> bool:
 def _drop_table(database: Path, table: str) -> None:
     with closing(sqlite3.connect(database, timeout=10)) as connection:
         connection.execute(f"DROP TABLE {table}")
-
-
-def _until(condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise FaultNotFiredError(otherwise)
-        time.sleep(0.1)
 
 
 FAULT = Fault(

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import redis
 
-from native import prerequisites
-from native.prerequisites import MissingProgramError
+from localservers import executables
+from localservers.executables import MissingProgramError
 
 
 def command(folder: Path, port: int) -> list[str]:
     """Return the server's command line; `folder` holds its append-only file."""
-    program = prerequisites.redis_server()
+    program = executables.redis_server()
     if program is None:
         raise MissingProgramError("redis-server is missing: apt-get install redis-server")
     options = {

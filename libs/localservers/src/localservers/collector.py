@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from native.prerequisites import MissingProgramError
+from localservers.executables import MissingProgramError
 
 SETTINGS = "deploy/sentry"
 

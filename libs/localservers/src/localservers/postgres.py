@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psycopg2
 
-from native import prerequisites
-from native.prerequisites import MissingProgramError
+from localservers import executables
+from localservers.executables import MissingProgramError
 
 SUPERUSER = "recsys"
 CONNECT_TIMEOUT_SECONDS = 3
@@ -116,7 +116,7 @@ class PostgresCluster:
 
 
 def _bin() -> Path:
-    found = prerequisites.postgres_bin()
+    found = executables.postgres_bin()
     if found is None:
         raise MissingProgramError("PostgreSQL's server programs are missing: apt-get install postgresql")
     return found

@@ -9,7 +9,7 @@ class TooLateError(TimeoutError):
 
 
 def wait_until(
-    condition: Callable[[], bool],
+    condition: Callable[[], object],
     *,
     within: float,
     what: str,
