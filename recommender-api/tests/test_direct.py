@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.routing import Match
 
+from recommender_api.answers.query import Query
 from recommender_api.metrics import Metrics
 from recommender_api.overload import Admission, Gate
 from recommender_api.recommendations import endpoints
 from recommender_api.recommendations.direct import DirectAnswers, plain_question
-from recommender_api.recommendations.query import Query
 from servicekit.request_ids import RequestIdMiddleware
 from testkit.running_app import RunningApp
 

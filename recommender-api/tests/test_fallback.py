@@ -16,16 +16,16 @@ from ranking.engine import Engine, Question, Ranked
 from ranking.recall import Candidates
 from ranking.testing import FIRST_DATASET_ID
 from ranking.user import User
+from recommender_api.answers.main_path import RankedPath
+from recommender_api.answers.query import Endpoint, Filters, Query
+from recommender_api.answers.stored import Served, StoredAnswer
 from recommender_api.fallback import FallbackChain
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
 from recommender_api.models.serving import LoadedModel, Models, Serving
 from recommender_api.recommendations.after import AfterAnswers
-from recommender_api.recommendations.main_path import RankedPath
-from recommender_api.recommendations.query import Endpoint, Filters, Query
 from recommender_api.recommendations.schemas import Answer
 from recommender_api.recommendations.service import Recommender
-from recommender_api.recommendations.stored import Served, StoredAnswer
 from recommender_api.redis_store import (
     Address,
     Breaker,
@@ -110,8 +110,8 @@ class Case:
         loaded = LoadedModel(model.deployment, model.manifest, self.engine)
         self.models.serving = Serving("ranker", loaded, None, SINCE)
         self.withdrawn = WithdrawnWatch(store, WithdrawnFile(Path("unused")))
-        ranked = RankedPath(store, SnapshotWatch(store), self.withdrawn, metrics)
-        trending = TrendingPath(store, metrics, self.withdrawn)
+        ranked = RankedPath(store, SnapshotWatch(store), self.withdrawn, metrics.stages)
+        trending = TrendingPath(store, metrics.stages, self.withdrawn)
         paths: dict[Endpoint, Any] = dict.fromkeys(Endpoint, ranked) | {Endpoint.TRENDING: trending}
         self.after = AfterAnswers(store, metrics)
         self.fallback = FallbackChain(store, self.withdrawn)

@@ -10,10 +10,10 @@ from contracts.user_blob import PackedHistory
 from ranking import json_items
 from ranking.jit import compiled
 from ranking.testing import tiny_bundle
+from recommender_api.answers.items import answer_of_best
+from recommender_api.answers.stored import Served
 from recommender_api.models.loading import UnusableModelError, load_model
 from recommender_api.models.serving import LoadedModel
-from recommender_api.recommendations.items import answer_of_best
-from recommender_api.recommendations.stored import Served
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from localservers.ports import Ports
 from localservers.waiting import wait_until
 from ranking.testing import FIRST_DATASET_ID
+from recommender_api.answers.query import Query
 from recommender_api.metrics import Metrics
 from recommender_api.overload import Admission, Gate, Shedding
 from recommender_api.overload.admission import LEAST, MOST, SHARE, TICK_SECONDS
 from recommender_api.overload.shedding import MOST_EVENT_BATCHES
 from recommender_api.recommendations.direct import DirectAnswers
-from recommender_api.recommendations.query import Query
 from servicekit.http_protocol import HttpProtocol
 from servicekit.request_ids import RequestIdMiddleware
 from testkit.processes import ServerProcess

@@ -15,12 +15,12 @@ from contracts import redis_keys
 from contracts.events import events_of
 from ranking.engine import Engine, Question, Ranked
 from ranking.recall import Candidates
+from recommender_api.answers.main_path import Answered, RankedPath
+from recommender_api.answers.query import Endpoint, Query
+from recommender_api.answers.stored import Served, StoredAnswer
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
 from recommender_api.models import Arm, LoadedModel, Models, Serving
-from recommender_api.recommendations.main_path import Answered, RankedPath
-from recommender_api.recommendations.query import Endpoint, Query
-from recommender_api.recommendations.stored import Served, StoredAnswer
 from recommender_api.redis_store import Address, Breaker, GuardedStore, MemoryStore, StoreUnavailableError
 from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.shadow.comparison import AT, Comparison, Pair, Shown, stability_index
@@ -194,7 +194,7 @@ class Case:
         deployment = model.deployment.model_copy(update={"version": "2", "deployment_id": 2})
         self.models.shadow = LoadedModel(deployment, model.manifest, shadow or model.engine)
         self.path = RankedPath(
-            store, SnapshotWatch(store), WithdrawnWatch(store, WithdrawnFile(Path("unused"))), Metrics()
+            store, SnapshotWatch(store), WithdrawnWatch(store, WithdrawnFile(Path("unused"))), Metrics().stages
         )
         self.slept: list[float] = []
         self.mirror = Mirror(

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from ranking.engine import AtOnce, Best
+from recommender_api.answers.budget import Budget
+from recommender_api.answers.main_path import RankedPath
+from recommender_api.answers.query import Endpoint, Query
+from recommender_api.answers.together import MOST, Together
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
 from recommender_api.models import Arm, LoadedModel
-from recommender_api.recommendations.budget import Budget
-from recommender_api.recommendations.main_path import RankedPath
-from recommender_api.recommendations.query import Endpoint, Query
-from recommender_api.recommendations.together import MOST, Together
 from recommender_api.redis_store import GuardedStore
 from recommender_api.redis_store.breaker import Breaker
 from recommender_api.redis_store.commands import Address
@@ -68,7 +68,9 @@ async def test_a_question_that_was_given_up_is_not_ranked() -> None:
 async def test_waiting_for_the_others_is_no_work_on_a_question(model: LoadedModel) -> None:
     redis = MemoryStore()
     store = GuardedStore(redis, Breaker(redis.probe, on_close=lambda: None), Address("cache.example.com", 6379, 0))
-    path = RankedPath(store, SnapshotWatch(store), WithdrawnWatch(store, WithdrawnFile(Path("unused"))), Metrics())
+    path = RankedPath(
+        store, SnapshotWatch(store), WithdrawnWatch(store, WithdrawnFile(Path("unused"))), Metrics().stages
+    )
     budgets = [Budget(time.perf_counter, 60) for _ in range(MOST)]
     questions = [Query(Endpoint.SIMILAR, 10, dataset_id=101 + number) for number in range(MOST)]
     arm = Arm("ranker", model)

@@ -13,8 +13,8 @@ from contracts.events import Exposures
 from contracts.user_blob import History, LiveHistory
 from contracts.withdrawn import HEAD_BYTES, WithdrawnList
 from ranking.testing import FIRST_DATASET_ID
+from recommender_api.answers.stored import MalformedAnswerError, Served, StoredAnswer
 from recommender_api.models.serving import LoadedModel
-from recommender_api.recommendations.stored import MalformedAnswerError, Served, StoredAnswer
 from recommender_api.redis_store import Address, Breaker, GuardedStore, MemoryStore, StoreUnavailableError
 from recommender_api.withdrawal import Withdrawn, WithdrawnFile, WithdrawnWatch
 from testkit.redis_server import RedisServer

@@ -37,14 +37,14 @@ from ranking.bundle import BundleContents
 from ranking.engine import AtOnce, Best, Engine, Question, Ranked
 from ranking.item_stats import ItemStats
 from ranking.recall import Candidates, Neighbours, RecallSettings
+from recommender_api.answers.budget import Budget
+from recommender_api.answers.main_path import RankedPath
+from recommender_api.answers.query import Endpoint, Query
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
 from recommender_api.models.deployments import Deployment
 from recommender_api.models.loading import load_model
 from recommender_api.models.serving import Arm
-from recommender_api.recommendations.budget import Budget
-from recommender_api.recommendations.main_path import RankedPath
-from recommender_api.recommendations.query import Endpoint, Query
 from recommender_api.redis_store import Breaker, GuardedStore, RedisStore
 from recommender_api.withdrawal import WithdrawnFile, WithdrawnWatch
 from servicekit.redis_urls import parse
@@ -176,7 +176,7 @@ async def path(redis_url: str, offline: Offline, everything: Records, tmp_path: 
     snapshots = SnapshotWatch(guarded)
     await snapshots.poll()
     assert snapshots.active is not None
-    yield RankedPath(guarded, snapshots, WithdrawnWatch(guarded, WithdrawnFile(tmp_path)), Metrics())
+    yield RankedPath(guarded, snapshots, WithdrawnWatch(guarded, WithdrawnFile(tmp_path)), Metrics().stages)
     await store.close()
 
 

@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from recommender_api import health
+from recommender_api.answers.main_path import RankedPath
+from recommender_api.answers.query import Endpoint
 from recommender_api.availability import AvailabilityWatch, ModelState
 from recommender_api.events import EventIntake, Journal
 from recommender_api.events import endpoints as events
@@ -23,8 +25,6 @@ from recommender_api.overload import Admission, Gate, Shedding
 from recommender_api.recommendations import endpoints as recommendations
 from recommender_api.recommendations.after import AfterAnswers
 from recommender_api.recommendations.direct import DirectAnswers
-from recommender_api.recommendations.main_path import RankedPath
-from recommender_api.recommendations.query import Endpoint
 from recommender_api.recommendations.service import Recommender
 from recommender_api.redis_store import Breaker, GuardedStore, open_store, report_recovery
 from recommender_api.settings import Settings
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     cache = BundleCache(settings.model_cache_dir)
 
     # Its stages are nobody's wait: they are measured, but not shown.
-    mirrored = RankedPath(store.quietly(), snapshots, withdrawn, Metrics())
+    mirrored = RankedPath(store.quietly(), snapshots, withdrawn, Metrics().stages)
     mirror = Mirror(
         models,
         mirrored,
@@ -109,14 +109,14 @@ def create_app(settings: Settings) -> FastAPI:
     availability = AvailabilityWatch(model_state, metrics.successes, time.monotonic)
 
     after = AfterAnswers(store, metrics)
-    ranked = RankedPath(store, snapshots, withdrawn, metrics)
+    ranked = RankedPath(store, snapshots, withdrawn, metrics.stages)
     recommender = Recommender(
         models,
         {
             Endpoint.SIMILAR: ranked,
             Endpoint.DETAIL: ranked,
             Endpoint.USER: ranked,
-            Endpoint.TRENDING: TrendingPath(store, metrics, withdrawn),
+            Endpoint.TRENDING: TrendingPath(store, metrics.stages, withdrawn),
         },
         fallback,
         after,

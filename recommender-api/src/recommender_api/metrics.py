@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from http import HTTPStatus
 from itertools import accumulate, product
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -15,9 +15,8 @@ from prometheus_client.utils import floatToGoString
 
 from contracts.events import REFUSAL_REASONS
 from monitoring.prometheus import MonitoringCollector
-from recommender_api.models import Arm
-from recommender_api.recommendations.errors import DegradeReason
-from recommender_api.recommendations.query import Endpoint
+from recommender_api.answers.errors import DegradeReason
+from recommender_api.answers.query import Endpoint
 
 # From a cached answer on a quiet machine to the time budget of a request.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 1.0)
@@ -45,6 +44,25 @@ OVERLOADED, NO_MODEL, JOURNAL_FULL, UNHANDLED = "overloaded", "no_model", "journ
 
 EventOutcome = Literal["accepted", "duplicate", "journaled", "replayed", "refused"]
 DroppedKind = Literal["cache", "exposure"]
+
+
+class ArmLabels(Protocol):
+    """What labels say of the arm of an experiment that was asked: its variant, experiment and version."""
+
+    @property
+    def variant(self) -> str:
+        """`primary` or `canary`."""
+        ...
+
+    @property
+    def experiment(self) -> str | None:
+        """The experiment, None outside of one."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """The registry's version of the model."""
+        ...
 
 
 class Times(Collector):
@@ -173,7 +191,7 @@ class Metrics:
         )
         self.registry.register(MonitoringCollector())
 
-    def answered(self, endpoint: str, arm: Arm, level: int, reason: str | None, seconds: float) -> None:
+    def answered(self, endpoint: str, arm: ArmLabels, level: int, reason: str | None, seconds: float) -> None:
         """Count an answer by the arm that was asked."""
         self._requests.add(endpoint, arm.variant, arm.experiment or "", arm.version, _LEVELS[level], reason or "")
         self._responses.add(endpoint, "200", reason or "")
@@ -189,7 +207,7 @@ class Metrics:
         """Return how often an endpoint has answered 2xx."""
         return self._responses.total(lambda labels: labels[0] == endpoint and labels[1].startswith("2"))
 
-    def follow_arms(self, arms: Collection[Arm]) -> None:
+    def follow_arms(self, arms: Collection[ArmLabels]) -> None:
         """Show the arms that are in service now, and forget those that aren't, so that labels don't pile up."""
         versions = {arm.version for arm in arms}
         self._requests.keep(lambda labels: labels[_VERSION] in versions)

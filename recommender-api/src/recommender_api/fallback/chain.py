@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 import monitoring
 from contracts import redis_keys
 from ranking.engine import Keep
+from recommender_api.answers.errors import DegradeReason
+from recommender_api.answers.items import answer_of, unexplained
+from recommender_api.answers.main_path import served_by
+from recommender_api.answers.query import Endpoint, Query
+from recommender_api.answers.stored import MalformedAnswerError, StoredAnswer
 from recommender_api.models import Arm
-from recommender_api.recommendations.errors import DegradeReason
-from recommender_api.recommendations.items import answer_of, unexplained
-from recommender_api.recommendations.main_path import served_by
-from recommender_api.recommendations.query import Endpoint, Query
-from recommender_api.recommendations.stored import MalformedAnswerError, StoredAnswer
 from recommender_api.redis_store import GuardedStore, StoreError, StoreUnavailableError
 from recommender_api.withdrawal import WithdrawnWatch
 

@@ -5,11 +5,11 @@ Refused is with 503 and not with 429: it is the service that has no room, and no
 
 from http import HTTPStatus
 
+from recommender_api.answers.query import Endpoint
 from recommender_api.availability import AvailabilityWatch
 from recommender_api.metrics import EVENTS, OVERLOADED, Metrics
 from recommender_api.outcomes import Outcomes
 from recommender_api.overload.admission import Admission
-from recommender_api.recommendations.query import Endpoint
 from servicekit.problem_document import problem, problem_headers
 
 REFUSED = HTTPStatus.SERVICE_UNAVAILABLE.value

@@ -2,9 +2,9 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from recommender_api.answers.query import Endpoint
 from recommender_api.metrics import EVENTS
 from recommender_api.overload.gate import REFUSED, Gate
-from recommender_api.recommendations.query import Endpoint
 from servicekit.request_ids import request_id_of
 
 # Batches of events under way; each may hold a thousand, so this bounds memory and how long questions wait behind them.

@@ -1,1 +1,1 @@
-"""Questions and answers: endpoints, the main path, and what is written after an answer."""
+"""Recommendations over HTTP: the endpoints, the fast path past the framework, and what is written after an answer."""

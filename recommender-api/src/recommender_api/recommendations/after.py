@@ -12,8 +12,8 @@ from typing import NamedTuple
 import orjson
 
 import monitoring
+from recommender_api.answers.stored import StoredAnswer
 from recommender_api.metrics import Metrics
-from recommender_api.recommendations.stored import StoredAnswer
 from recommender_api.redis_store import GuardedStore, Put, StoreError
 from servicekit.background import report_failure
 

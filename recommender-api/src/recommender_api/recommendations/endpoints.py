@@ -7,8 +7,8 @@ from fastapi import Query as QueryParameters
 from starlette.convertors import Convertor, register_url_convertor
 
 from contracts.ids import DatasetIdText, UserIdText, read_id
-from recommender_api.recommendations.errors import NoModelError, UnknownDatasetError
-from recommender_api.recommendations.query import Endpoint, Query
+from recommender_api.answers.errors import NoModelError, UnknownDatasetError
+from recommender_api.answers.query import Endpoint, Query
 from recommender_api.recommendations.schemas import Answer, DetailOptions, Options, TrendingOptions
 from recommender_api.recommendations.service import Recommender
 from servicekit.problems import ProblemError, problem_responses

@@ -10,8 +10,8 @@ from contracts.prices import MAX_PRICE, parse_price
 from contracts.query_values import Flag, WholeNumber
 from contracts.redis_keys import Timeframe
 from contracts.text import TypedText, normalize_tag
-from recommender_api.recommendations.errors import DegradeReason
-from recommender_api.recommendations.query import Filters
+from recommender_api.answers.errors import DegradeReason
+from recommender_api.answers.query import Filters
 
 MAX_EXCLUDED = 1000
 

@@ -8,12 +8,8 @@ import orjson
 
 import monitoring
 from contracts import redis_keys
-from recommender_api.fallback import FallbackChain
-from recommender_api.metrics import Metrics
-from recommender_api.models import Arm, Models
-from recommender_api.recommendations.after import AfterAnswers
-from recommender_api.recommendations.budget import Budget
-from recommender_api.recommendations.errors import (
+from recommender_api.answers.budget import Budget
+from recommender_api.answers.errors import (
     BudgetExceededError,
     DegradeReason,
     MainPathError,
@@ -22,9 +18,13 @@ from recommender_api.recommendations.errors import (
     UnknownDatasetError,
     WithdrawnDatasetError,
 )
-from recommender_api.recommendations.main_path import MainPath
-from recommender_api.recommendations.query import Endpoint, Query
-from recommender_api.recommendations.stored import StoredAnswer
+from recommender_api.answers.main_path import MainPath
+from recommender_api.answers.query import Endpoint, Query
+from recommender_api.answers.stored import StoredAnswer
+from recommender_api.fallback import FallbackChain
+from recommender_api.metrics import Metrics
+from recommender_api.models import Arm, Models
+from recommender_api.recommendations.after import AfterAnswers
 from recommender_api.redis_store import StoreError, StoreUnavailableError
 from recommender_api.shadow import Mirror
 from recommender_api.withdrawal import WithdrawnWatch

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from recommender_api.recommendations.stored import StoredAnswer
+from recommender_api.answers.stored import StoredAnswer
 
 AT = 10
 # So many of the latest comparisons are reported on.

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import monitoring
+from recommender_api.answers.budget import Budget
+from recommender_api.answers.errors import MainPathError, NoCandidatesError
+from recommender_api.answers.main_path import MainPath
+from recommender_api.answers.query import Endpoint, Query
+from recommender_api.answers.stored import StoredAnswer
 from recommender_api.models import Arm, Models
-from recommender_api.recommendations.budget import Budget
-from recommender_api.recommendations.errors import MainPathError, NoCandidatesError
-from recommender_api.recommendations.main_path import MainPath
-from recommender_api.recommendations.query import Endpoint, Query
-from recommender_api.recommendations.stored import StoredAnswer
 from recommender_api.redis_store import StoreError
 from recommender_api.shadow.comparison import Comparison, Pair, Shown
 from recommender_api.shadow.metrics import Outcome, ShadowMetrics

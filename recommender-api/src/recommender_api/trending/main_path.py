@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from contracts import redis_keys
 from ranking.bundle import BundleContents
 from ranking.engine import Keep
-from recommender_api.metrics import Metrics
+from recommender_api.answers.budget import Budget, StageHistogram
+from recommender_api.answers.items import answer_of, explained, unexplained
+from recommender_api.answers.main_path import Answered, served_by
+from recommender_api.answers.query import Query
 from recommender_api.models import Arm
-from recommender_api.recommendations.budget import Budget
-from recommender_api.recommendations.items import answer_of, explained, unexplained
-from recommender_api.recommendations.main_path import Answered, served_by
-from recommender_api.recommendations.query import Query
 from recommender_api.redis_store import GuardedStore
 from recommender_api.withdrawal import WithdrawnWatch
 
@@ -24,16 +23,16 @@ REACH = 400
 class TrendingPath:
     """The live counts first; a quiet hour is filled up with the bundle's trending list, then with what is popular."""
 
-    def __init__(self, store: GuardedStore, metrics: Metrics, withdrawn: WithdrawnWatch) -> None:
+    def __init__(self, store: GuardedStore, stages: StageHistogram, withdrawn: WithdrawnWatch) -> None:
         self._store = store
         self._withdrawn = withdrawn
-        self._metrics = metrics
+        self._stages = stages
 
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> Answered:
         """See `MainPath`."""
         timeframe = query.timeframe or "24h"
         counts = await self._store.top(redis_keys.hot(timeframe), REACH)
-        self._metrics.stages.observe("read", budget.end_stage())
+        self._stages.observe("read", budget.end_stage())
         budget.check("reading Redis")
         contents = arm.model.engine.contents
         keep = self._withdrawn.current.keep(contents.catalogue, query.filters.over(contents.catalogue))

@@ -12,15 +12,14 @@ from contracts.features import CHANNELS, FEATURES
 from contracts.user_blob import PackedHistory
 from ranking.engine import AtOnce, Best, Engine, Question, Ranked
 from ranking.recall import Candidates
+from recommender_api.answers.budget import Budget, StageHistogram
+from recommender_api.answers.errors import NoCandidatesError, RankFailedError, RecallFailedError
+from recommender_api.answers.items import answer_of, answer_of_best, explained
+from recommender_api.answers.query import Query
+from recommender_api.answers.stored import MalformedAnswerError, Served, StoredAnswer
+from recommender_api.answers.together import Together
 from recommender_api.features import SnapshotWatch, UserBlobs
-from recommender_api.metrics import Metrics
 from recommender_api.models import Arm
-from recommender_api.recommendations.budget import Budget
-from recommender_api.recommendations.errors import NoCandidatesError, RankFailedError, RecallFailedError
-from recommender_api.recommendations.items import answer_of, answer_of_best, explained
-from recommender_api.recommendations.query import Query
-from recommender_api.recommendations.stored import MalformedAnswerError, Served, StoredAnswer
-from recommender_api.recommendations.together import Together
 from recommender_api.redis_store import GuardedStore
 from recommender_api.withdrawal import Withdrawn, WithdrawnWatch
 
@@ -86,12 +85,12 @@ class RankedPath:
     """One read from Redis, then recall and rank from the bundle in memory; or the cached result that the read found."""
 
     def __init__(
-        self, store: GuardedStore, snapshots: SnapshotWatch, withdrawn: WithdrawnWatch, metrics: Metrics
+        self, store: GuardedStore, snapshots: SnapshotWatch, withdrawn: WithdrawnWatch, stages: StageHistogram
     ) -> None:
         self._store = store
         self._snapshots = snapshots
         self._withdrawn = withdrawn
-        self._metrics = metrics
+        self._stages = stages
         self._together = Together()
 
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> Answered:
@@ -103,7 +102,7 @@ class RankedPath:
         blobs = None if query.user_id is None else UserBlobs(query.user_id, snapshot, self._store.undecodable)
         with monitoring.span("cache"):
             cached, *values = await self._store.read([result_key] if blobs is None else [result_key, *blobs.keys])
-        self._metrics.stages.observe("read", budget.end_stage())
+        self._stages.observe("read", budget.end_stage())
 
         sequence, live = (0, PackedHistory()) if blobs is None else blobs.live(values)
         version = None if snapshot is None else snapshot.version
@@ -142,8 +141,8 @@ class RankedPath:
             return None
         best, recall_seconds, rank_seconds = done
         budget.waited = took - recall_seconds - rank_seconds
-        self._metrics.stages.observe("recall", recall_seconds)
-        self._metrics.stages.observe("rank", rank_seconds)
+        self._stages.observe("recall", recall_seconds)
+        self._stages.observe("rank", rank_seconds)
         return best, None
 
     def _recalled(self, asked: _Asked, budget: Budget) -> tuple[Question, Candidates]:
@@ -155,7 +154,7 @@ class RankedPath:
                 candidates = engine.recall(question, at_least=query.limit)
         except Exception as error:  # a fault in the model must cost no answer
             raise RecallFailedError(str(error)) from error
-        self._metrics.stages.observe("recall", budget.end_stage())
+        self._stages.observe("recall", budget.end_stage())
         budget.check("recall")
         return question, candidates
 
@@ -166,7 +165,7 @@ class RankedPath:
             ends = _explained(asked.engine, ranked) if asked.query.explain else None
         except Exception as error:  # a fault in the model must cost no answer
             raise RankFailedError(str(error)) from error
-        self._metrics.stages.observe("rank", budget.end_stage())
+        self._stages.observe("rank", budget.end_stage())
         return ranked.best, ends
 
     def _cached(self, data: bytes, key: str) -> StoredAnswer | None:

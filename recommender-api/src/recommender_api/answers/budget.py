@@ -1,12 +1,21 @@
 """The time a request may take on its main path."""
 
 from collections.abc import Callable
+from typing import Protocol
 
-from recommender_api.recommendations.errors import BudgetExceededError
+from recommender_api.answers.errors import BudgetExceededError
 
 # By which share of the budget a stage must have ended, so that those after it have theirs; others have all of it. One
 # that would end too late is not begun: its result would be thrown away, and the fallback would be later still.
 SHARES = {"reading Redis": 0.6, "recall": 0.8}
+
+
+class StageHistogram(Protocol):
+    """Where the main path's stages put how long they took; metrics have one."""
+
+    def observe(self, stage: str, seconds: float, /) -> None:
+        """Count a duration."""
+        ...
 
 
 class Budget:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from contracts.redis_keys import Timeframe
 from ranking.catalogue import Catalogue
 from ranking.engine import Keep
-from recommender_api.recommendations.stored import LAYOUT
+from recommender_api.answers.stored import LAYOUT
 
 # Many ask the same: what is found out about so many short questions is kept.
 MOST_REMEMBERED = 1024
