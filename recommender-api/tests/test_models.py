@@ -18,9 +18,12 @@ from contracts.bundle import pack, write_manifest
 from contracts.bundle.manifest import read_manifest
 from contracts.events import events_of
 from ranking.testing import Size, tiny_bundle
-from recommender_api.models import BundleCache, LoadedModel, Models, Registry, Serving, Updater
-from recommender_api.models.giving_way import NICENESS
+from recommender_api.models.cache import BundleCache
 from recommender_api.models.loading import load_model
+from recommender_api.models.low_priority_thread import NICENESS
+from recommender_api.models.registry import Registry
+from recommender_api.models.serving import LoadedModel, Models, Serving
+from recommender_api.models.updater import Updater
 from testkit.registry_stand_in import SINCE, RegistryStandIn
 from testkit.running_app import RunningApp
 

@@ -20,7 +20,7 @@ from recommender_api.answers.query import Endpoint, Query
 from recommender_api.answers.stored import Served, StoredAnswer
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
-from recommender_api.models import Arm, LoadedModel, Models, Serving
+from recommender_api.models.serving import Arm, LoadedModel, Models, Serving
 from recommender_api.redis_store import Address, Breaker, GuardedStore, MemoryStore, StoreUnavailableError
 from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.shadow.comparison import AT, Comparison, Pair, Shown, stability_index

@@ -15,7 +15,7 @@ from recommender_api.answers.query import Endpoint, Query
 from recommender_api.answers.together import MOST, Together
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
-from recommender_api.models import Arm, LoadedModel
+from recommender_api.models.serving import Arm, LoadedModel
 from recommender_api.redis_store import GuardedStore
 from recommender_api.redis_store.breaker import Breaker
 from recommender_api.redis_store.commands import Address

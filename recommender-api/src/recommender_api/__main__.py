@@ -16,13 +16,13 @@ def main() -> int:
     sys.setswitchinterval(0.0001)
     from ranking.shipped import take_shipped
     from recommender_api.app import create_app
-    from recommender_api.memory import keep_large_apart
+    from recommender_api.models.malloc import configure_malloc
     from recommender_api.settings import Settings
     from servicekit.run import run
 
     if compiled_code := os.environ.get("NUMBA_CACHE_DIR"):
         take_shipped(Path(compiled_code))
-    keep_large_apart()
+    configure_malloc()
     return run("recommender-api", Settings, create_app)
 
 

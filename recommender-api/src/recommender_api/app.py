@@ -19,8 +19,11 @@ from recommender_api.events.intake import REPLAY_INTERVAL_SECONDS
 from recommender_api.fallback import FallbackChain
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
-from recommender_api.models import BundleCache, Models, Registry, Serving, Updater
 from recommender_api.models import endpoints as models_endpoints
+from recommender_api.models.cache import BundleCache
+from recommender_api.models.registry import Registry
+from recommender_api.models.serving import Models, Serving
+from recommender_api.models.updater import Updater
 from recommender_api.overload import Admission, Gate, Shedding
 from recommender_api.recommendations import endpoints as recommendations
 from recommender_api.recommendations.after import AfterAnswers

@@ -9,7 +9,8 @@ from recommender_api.availability import AvailabilityWatch
 from recommender_api.events import Journal
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
-from recommender_api.models import Models, Updater
+from recommender_api.models.serving import Models
+from recommender_api.models.updater import Updater
 from recommender_api.redis_store import Breaker
 from recommender_api.withdrawal import WithdrawnWatch
 from servicekit.background import BackgroundLoops

@@ -13,7 +13,7 @@ from ranking.engine import Best
 from ranking.json_items import Parts, json_items
 from ranking.recall import channels_of
 from recommender_api.answers.stored import Served, StoredAnswer
-from recommender_api.models import LoadedModel
+from recommender_api.models.serving import LoadedModel
 
 Explanation = dict[str, Any]
 

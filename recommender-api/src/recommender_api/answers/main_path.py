@@ -19,7 +19,7 @@ from recommender_api.answers.query import Query
 from recommender_api.answers.stored import MalformedAnswerError, Served, StoredAnswer
 from recommender_api.answers.together import Together
 from recommender_api.features import SnapshotWatch, UserBlobs
-from recommender_api.models import Arm
+from recommender_api.models.serving import Arm
 from recommender_api.redis_store import GuardedStore
 from recommender_api.withdrawal import Withdrawn, WithdrawnWatch
 

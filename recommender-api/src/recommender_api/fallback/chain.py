@@ -15,7 +15,7 @@ from recommender_api.answers.items import answer_of, unexplained
 from recommender_api.answers.main_path import served_by
 from recommender_api.answers.query import Endpoint, Query
 from recommender_api.answers.stored import MalformedAnswerError, StoredAnswer
-from recommender_api.models import Arm
+from recommender_api.models.serving import Arm
 from recommender_api.redis_store import GuardedStore, StoreError, StoreUnavailableError
 from recommender_api.withdrawal import WithdrawnWatch
 

@@ -19,7 +19,7 @@ from ranking.json_items import compile_json_items
 from ranking.ranker import UnusableRankerError
 from ranking.recall import Neighbours
 from ranking.verification import GoldenMismatchError, verify
-from recommender_api.bundle_check import PRECOMPUTED
+from recommender_api.models.bundle_check import PRECOMPUTED
 from recommender_api.models.deployments import Deployment
 from recommender_api.models.serving import LoadedModel
 

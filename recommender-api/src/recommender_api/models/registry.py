@@ -10,9 +10,9 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 import monitoring
-from recommender_api.apart import run_apart
-from recommender_api.bundle_fetch import RegistryError, RegistryUnreachableError, fetch_bundle
+from recommender_api.models.bundle_fetch import RegistryError, RegistryUnreachableError, fetch_bundle
 from recommender_api.models.deployments import ActiveDeployments, Deployment
+from recommender_api.models.subprocess_runner import run_in_subprocess
 
 # Polling waits for nobody; a bundle of hundreds of megabytes takes its time.
 POLL_TIMEOUT = httpx.Timeout(2.0)
@@ -58,10 +58,10 @@ class Registry:
             raise RegistryUnreachableError(f"{self.url}: HTTP {response.status_code}")
         return Active(parse(response.content), response.headers.get("ETag"))
 
-    async def fetch(self, deployment: Deployment, folder: Path, *, apart: bool) -> None:
-        """Bring the deployment's bundle to `folder`: see `fetch_bundle`; with `apart` it holds up nobody."""
+    async def fetch(self, deployment: Deployment, folder: Path, *, in_subprocess: bool) -> None:
+        """Bring the deployment's bundle to `folder`: see `fetch_bundle`; in a subprocess it holds up no answer."""
         url = self.source(deployment)
-        run = run_apart if apart else asyncio.to_thread
+        run = run_in_subprocess if in_subprocess else asyncio.to_thread
         await run(fetch_bundle, url, self._headers(url), deployment.sha256, folder)
 
     async def report_replica(self, replica_id: str, version: str | None, state: str, since: datetime) -> None:

@@ -80,7 +80,7 @@ class Serving:
 class Models:
     """Holds what is in service now; None until the first bundle is loaded. Swapped by one assignment.
 
-    The shadow serves nobody, and is loaded apart from those that do.
+    The shadow serves nobody, and is loaded after those that do.
     """
 
     def __init__(self) -> None:

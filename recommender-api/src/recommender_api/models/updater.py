@@ -12,21 +12,21 @@ import monitoring
 from contracts.bundle import MalformedBundleError, MalformedManifestError
 from contracts.checksums import ChecksumError
 from contracts.deployments import DeploymentStage
-from recommender_api.apart import run_apart
-from recommender_api.bundle_check import check_bundle
-from recommender_api.bundle_fetch import (
+from recommender_api.models.bundle_check import check_bundle
+from recommender_api.models.bundle_fetch import (
     BundleNotFoundError,
     ChecksumMismatchError,
     RegistryError,
     RegistryUnreachableError,
 )
-from recommender_api.memory import give_back
 from recommender_api.models.cache import BundleCache
 from recommender_api.models.deployments import ActiveDeployments, Deployment
-from recommender_api.models.giving_way import GivingWay
 from recommender_api.models.loading import UnusableModelError, load_model
+from recommender_api.models.low_priority_thread import LowPriorityThread
+from recommender_api.models.malloc import trim_heap
 from recommender_api.models.registry import MalformedDeploymentError, Registry
 from recommender_api.models.serving import LoadedModel, Models, Serving
+from recommender_api.models.subprocess_runner import run_in_subprocess
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Updater:
         self._shadow_failure: _Failure | None = None
         self._reported_at = float("-inf")
         self._lock = asyncio.Lock()
-        self._behind = GivingWay()
+        self._behind = LowPriorityThread()
 
     @property
     def is_deployed(self) -> bool:
@@ -172,7 +172,7 @@ class Updater:
             self._models.shadow = None
             self._shadow_failure = self._failed(self._shadow_failure, error.deployment, error)
         else:
-            await self._behind.run(give_back)
+            await self._behind.run(trim_heap)
             self._shadow_in_step()
             _log.info("shadow: %s", "none" if wanted is None else f"version {wanted.version}")
             if self._served() == _versions(active):
@@ -209,7 +209,7 @@ class Updater:
         self._on_change()
         self._reported_at = float("-inf")
         await asyncio.to_thread(self._remember, wanted)
-        await self._behind.run(give_back)
+        await self._behind.run(trim_heap)
 
     def _failed(
         self, before: _Failure | None, wanted: ActiveDeployments | Deployment, error: ActivationError
@@ -262,7 +262,7 @@ class Updater:
 
     async def _check(self, folder: Path) -> ChecksumError | None:
         """Return what is damaged of a bundle on the disk, if it can be served all the same."""
-        run = asyncio.to_thread if self._models.serving is None else run_apart
+        run = asyncio.to_thread if self._models.serving is None else run_in_subprocess
         try:
             return await run(check_bundle, folder)
         except (MalformedManifestError, ChecksumError) as error:
@@ -273,7 +273,7 @@ class Updater:
         scratch = await asyncio.to_thread(self._cache.scratch)
         try:
             folder = Path(scratch.name)
-            await self._registry.fetch(deployment, folder, apart=self._models.serving is not None)
+            await self._registry.fetch(deployment, folder, in_subprocess=self._models.serving is not None)
             await asyncio.to_thread(self._cache.add, folder / "unpacked", deployment.sha256)
         finally:
             await asyncio.to_thread(scratch.cleanup)

@@ -12,7 +12,7 @@ from typing import Any
 from contracts.ids import MAX_ID_CHARS, EntityKind, UnusableIdError, read_id
 from recommender_api.answers.errors import UnanswerableError
 from recommender_api.answers.query import MOST_REMEMBERED, Endpoint, Filters, Query
-from recommender_api.models import Arm
+from recommender_api.models.serving import Arm
 from recommender_api.overload import Gate
 from recommender_api.overload.gate import REFUSED
 from recommender_api.recommendations.schemas import MAX_EXCLUDED

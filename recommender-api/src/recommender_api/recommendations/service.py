@@ -23,7 +23,7 @@ from recommender_api.answers.query import Endpoint, Query
 from recommender_api.answers.stored import StoredAnswer
 from recommender_api.fallback import FallbackChain
 from recommender_api.metrics import Metrics
-from recommender_api.models import Arm, Models
+from recommender_api.models.serving import Arm, Models
 from recommender_api.recommendations.after import AfterAnswers
 from recommender_api.redis_store import StoreError, StoreUnavailableError
 from recommender_api.shadow import Mirror

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from recommender_api.models import Updater
+from recommender_api.models.updater import Updater
 from recommender_api.shadow.comparison import WINDOW
 from recommender_api.shadow.mirror import Mirror
 from servicekit.problems import ProblemError, problem_responses

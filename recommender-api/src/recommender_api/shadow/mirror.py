@@ -14,7 +14,7 @@ from recommender_api.answers.errors import MainPathError, NoCandidatesError
 from recommender_api.answers.main_path import MainPath
 from recommender_api.answers.query import Endpoint, Query
 from recommender_api.answers.stored import StoredAnswer
-from recommender_api.models import Arm, Models
+from recommender_api.models.serving import Arm, Models
 from recommender_api.redis_store import StoreError
 from recommender_api.shadow.comparison import Comparison, Pair, Shown
 from recommender_api.shadow.metrics import Outcome, ShadowMetrics

@@ -12,7 +12,7 @@ from recommender_api.answers.budget import Budget, StageHistogram
 from recommender_api.answers.items import answer_of, explained, unexplained
 from recommender_api.answers.main_path import Answered, served_by
 from recommender_api.answers.query import Query
-from recommender_api.models import Arm
+from recommender_api.models.serving import Arm
 from recommender_api.redis_store import GuardedStore
 from recommender_api.withdrawal import WithdrawnWatch
 

@@ -1,6 +1,6 @@
 """Long work on a new model in a process of its own, so that it holds up no answer that the old one gives meanwhile.
 
-Outside of `recommender_api.models`, as `bundle_fetch` is: that process imports both.
+That process imports this module and the function's, so both import little.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1
 _PATH, _ERROR = "$path", "$error"
 
 
-async def run_apart(function: Callable[..., T], *args: object) -> T:
+async def run_in_subprocess(function: Callable[..., T], *args: object) -> T:
     """Call a function of a module, and return or raise what it does; `OSError` if its process dies.
 
     Arguments and results are what JSON knows, paths and exceptions.
@@ -46,7 +46,7 @@ async def run_apart(function: Callable[..., T], *args: object) -> T:
 
 def _started() -> Popen[bytes]:
     """Start a process: in a quarter of a millisecond; asyncio takes five, and multiprocessing starts another beside."""
-    process = Popen([sys.executable, "-P", "-m", "recommender_api.apart"], stdin=PIPE, stdout=PIPE)
+    process = Popen([sys.executable, "-P", "-m", "recommender_api.models.subprocess_runner"], stdin=PIPE, stdout=PIPE)
     # From the outside, before it imports anything; `Popen` is still to collect it, so that the id is its own.
     # A service that was started with less weight may not give more than its own.
     os.setpriority(os.PRIO_PROCESS, process.pid, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))

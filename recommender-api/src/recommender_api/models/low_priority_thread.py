@@ -17,7 +17,7 @@ T = TypeVar("T")
 NICENESS = 5
 
 
-class GivingWay:
+class LowPriorityThread:
     """A thread that the event loop's goes before, for one call after another.
 
     It stays: a thread that ends leaves behind the memory that its calls have got and freed.
@@ -25,7 +25,7 @@ class GivingWay:
 
     def __init__(self) -> None:
         # No other thread will do: back to where it was only the superuser may set it.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="giving-way", initializer=_give_way)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="low-priority", initializer=_lower_priority)
 
     async def run(self, function: Callable[..., T], *args: object) -> T:
         """Call a function there, and return or raise what it does."""
@@ -33,7 +33,7 @@ class GivingWay:
         return await asyncio.get_running_loop().run_in_executor(self._thread, context.run, function, *args)
 
 
-def _give_way() -> None:
+def _lower_priority() -> None:
     # Elsewhere it would be the whole process.
     if sys.platform == "linux":
         os.nice(NICENESS)

@@ -1,4 +1,4 @@
-"""Work in a process of its own: it returns, raises, and outlives nobody."""
+"""Work in a subprocess: it returns, raises, and outlives nobody."""
 
 import asyncio
 import errno
@@ -11,32 +11,32 @@ from pathlib import Path
 
 import pytest
 
-from recommender_api.apart import NICENESS, run_apart
-from recommender_api.bundle_fetch import RegistryUnreachableError, fetch_bundle
+from recommender_api.models.bundle_fetch import RegistryUnreachableError, fetch_bundle
+from recommender_api.models.subprocess_runner import NICENESS, run_in_subprocess
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_it_returns_what_the_function_does_and_raises_what_it_raises(tmp_path: Path) -> None:
-    assert await run_apart(os.path.join, "a", "b") == "a/b"
-    assert await run_apart(Path, Path("a"), "b") == Path("a/b")
+    assert await run_in_subprocess(os.path.join, "a", "b") == "a/b"
+    assert await run_in_subprocess(Path, Path("a"), "b") == Path("a/b")
     with pytest.raises(FileNotFoundError) as caught:
-        await run_apart(os.listdir, "/nowhere")
+        await run_in_subprocess(os.listdir, "/nowhere")
     assert (caught.value.errno, caught.value.filename) == (errno.ENOENT, "/nowhere")
     with pytest.raises(RegistryUnreachableError, match="9/bundle"):
-        await run_apart(fetch_bundle, "http://127.0.0.1:9/bundle", {}, "0" * 64, tmp_path)
+        await run_in_subprocess(fetch_bundle, "http://127.0.0.1:9/bundle", {}, "0" * 64, tmp_path)
 
 
 async def test_it_gives_way_to_answers() -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    assert await run_apart(os.getpriority, os.PRIO_PROCESS, 0) == max(own, NICENESS)
+    assert await run_in_subprocess(os.getpriority, os.PRIO_PROCESS, 0) == max(own, NICENESS)
 
 
 def test_it_never_has_more_weight_than_a_service_that_was_started_with_little() -> None:
     """Only the superuser may give it more, and then no model would ever be fetched."""
     code = (
-        "import asyncio, os; from recommender_api.apart import run_apart;"
-        "print(asyncio.run(run_apart(os.getpriority, os.PRIO_PROCESS, 0)))"
+        "import asyncio, os; from recommender_api.models.subprocess_runner import run_in_subprocess;"
+        "print(asyncio.run(run_in_subprocess(os.getpriority, os.PRIO_PROCESS, 0)))"
     )
     command = ["nice", "-n", "15", sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
@@ -44,15 +44,15 @@ def test_it_never_has_more_weight_than_a_service_that_was_started_with_little() 
 
 
 async def test_what_the_function_prints_does_not_spoil_what_it_returns() -> None:
-    assert await run_apart(os.system, "echo printed") == 0
-    await run_apart(print, "printed")
+    assert await run_in_subprocess(os.system, "echo printed") == 0
+    await run_in_subprocess(print, "printed")
 
 
 async def test_one_that_is_no_longer_wanted_is_ended() -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
-            await run_apart(time.sleep, 30)
+            await run_in_subprocess(time.sleep, 30)
     # The thread that waits for it is joined when the service ends.
     await asyncio.get_running_loop().shutdown_default_executor()
     assert time.monotonic() - began < 10
@@ -60,7 +60,7 @@ async def test_one_that_is_no_longer_wanted_is_ended() -> None:
 
 async def test_a_process_that_dies_is_an_os_error() -> None:
     with pytest.raises(OSError, match="died"):
-        await run_apart(os._exit, 1)
+        await run_in_subprocess(os._exit, 1)
 
 
 def test_it_ends_with_the_service_that_is_killed(tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_it_ends_with_the_service_that_is_killed(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         "import asyncio, os\n"
-        "from recommender_api.apart import run_apart\n"
+        "from recommender_api.models.subprocess_runner import run_in_subprocess\n"
         "if __name__ == '__main__':\n"
-        f"    asyncio.run(run_apart(os.system, 'sh {script}'))\n",
+        f"    asyncio.run(run_in_subprocess(os.system, 'sh {script}'))\n",
         encoding="utf-8",
     )
     with subprocess.Popen([sys.executable, str(program)]) as service:

@@ -11,7 +11,7 @@ KEPT_BYTES = 64 * 2**20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
-def keep_large_apart() -> None:
+def configure_malloc() -> None:
     """Have glibc's allocator get what is large from the system by itself, and give it back when it is free.
 
     By default it stops doing so once something large has been freed; then the next model lies among small things, and
@@ -24,7 +24,7 @@ def keep_large_apart() -> None:
         mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Return to the system what reading a model has used and left, and what the one before it has."""
     pa.default_memory_pool().release_unused()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

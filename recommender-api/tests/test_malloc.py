@@ -6,12 +6,12 @@ import sys
 _PROGRAM = """
 from pathlib import Path
 import numpy as np
-from recommender_api.memory import keep_large_apart
+from recommender_api.models.malloc import configure_malloc
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
-keep_large_apart()
+configure_malloc()
 kept = []
 before = resident()
 for model in range(6):
@@ -23,7 +23,7 @@ for model in range(6):
 print(resident() - before)
 """
 
-_POOL = "from recommender_api.memory import keep_large_apart; import pyarrow; keep_large_apart(); "
+_POOL = "from recommender_api.models.malloc import configure_malloc; import pyarrow; configure_malloc(); "
 _POOL += "print(pyarrow.default_memory_pool().backend_name)"
 
 

@@ -1,6 +1,6 @@
 """Whether an unpacked bundle is still what it was when it was made.
 
-Outside of `recommender_api.models`, as `bundle_fetch` is.
+Imports as little as `bundle_fetch`, for the same reason.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""A deployed bundle brought from the registry and taken apart.
+"""Downloading and unpacking a deployed bundle.
 
-Outside of `recommender_api.models`, whose imports a process that only fetches shall not pay for.
+Imports neither numpy nor the rest of the service: the subprocess that fetches would have to wait for them.
 """
 
 import hashlib
