@@ -22,8 +22,8 @@ from recommender_api.models.cache import BundleCache
 from recommender_api.models.loading import load_model
 from recommender_api.models.low_priority_thread import NICENESS
 from recommender_api.models.registry import Registry
+from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import LoadedModel, Models, Serving
-from recommender_api.models.updater import Updater
 from testkit.registry_stand_in import SINCE, RegistryStandIn
 from testkit.running_app import RunningApp
 
@@ -75,7 +75,7 @@ def test_what_loads_a_model_gives_way_to_answers(
         niceness.append(os.getpriority(os.PRIO_PROCESS, 0))
         return load_model(*args)
 
-    monkeypatch.setattr("recommender_api.models.updater.load_model", load)
+    monkeypatch.setattr("recommender_api.models.activation.load_model", load)
     assert version(start()) == "1"
     assert niceness == [min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19)]
 
@@ -436,14 +436,14 @@ async def test_a_failed_activation_is_tried_again_ever_more_seldom_and_reported_
     attempts = []
     async with httpx.AsyncClient() as client:
         source = Registry(client, registry.url, SecretStr("token"), "ranker")
-        updater = Updater(
+        poller = RegistryPoller(
             Models(), source, BundleCache(tmp_path), model_name="ranker", replica_id="r", clock=lambda: now
         )
         with monitoring.testing.captured() as reports:
             for second in range(100):
                 now = float(second)
                 before = registry.downloads
-                await updater.poll()
+                await poller.poll()
                 if registry.downloads > before:
                     attempts.append(second)
     assert attempts == [0, 1, 6, 36, 96]

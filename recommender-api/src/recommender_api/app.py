@@ -22,8 +22,8 @@ from recommender_api.metrics import Metrics
 from recommender_api.models import endpoints as models_endpoints
 from recommender_api.models.cache import BundleCache
 from recommender_api.models.registry import Registry
+from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import Models, Serving
-from recommender_api.models.updater import Updater
 from recommender_api.overload import Admission, Gate, Shedding
 from recommender_api.recommendations import endpoints as recommendations
 from recommender_api.recommendations.after import AfterAnswers
@@ -88,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
         mirror.follow()
         availability.review()
 
-    updater = Updater(
+    poller = RegistryPoller(
         models,
         registry,
         cache,
@@ -101,12 +101,12 @@ def create_app(settings: Settings) -> FastAPI:
     def model_state() -> ModelState:
         return ModelState(
             is_serving=models.serving is not None,
-            had_model=updater.had_model,
-            registry_answered=updater.registry_answered,
-            is_deployed=updater.is_deployed,
-            registry_error=None if updater.registry_error is None else str(updater.registry_error),
-            activation_error=None if updater.activation_error is None else str(updater.activation_error),
-            activation_retried=updater.activation_retried,
+            had_model=poller.had_model,
+            registry_answered=poller.registry_answered,
+            is_deployed=poller.is_deployed,
+            registry_error=None if poller.registry_error is None else str(poller.registry_error),
+            activation_error=None if poller.activation_error is None else str(poller.activation_error),
+            activation_retried=poller.activation_retried,
         )
 
     availability = AvailabilityWatch(model_state, metrics.successes, time.monotonic)
@@ -154,7 +154,7 @@ def create_app(settings: Settings) -> FastAPI:
     metrics.gauge("ready", "1 once a model is loaded", lambda: float(models.serving is not None))
 
     loops = BackgroundLoops()
-    loops.add("model poll", updater.poll, interval=settings.model_poll_seconds)
+    loops.add("model poll", poller.poll, interval=settings.model_poll_seconds)
     loops.add("availability", availability.poll, interval=AVAILABILITY_POLL_SECONDS)
     loops.add("snapshot poll", snapshots.poll, interval=SNAPSHOT_POLL_SECONDS)
     loops.add("withdrawn poll", withdrawn.poll, interval=WITHDRAWN_POLL_SECONDS)
@@ -173,7 +173,7 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(after.drain)
             # Before the first answer.
             await withdrawn.start()
-            await updater.start()
+            await poller.start()
             await snapshots.poll()
             await stack.enter_async_context(loops.running())
             yield
@@ -185,16 +185,16 @@ def create_app(settings: Settings) -> FastAPI:
     # Innermost, behind the request ids.
     app.user_middleware.append(Middleware(Shedding, gate))
     app.include_router(events.router(intake, settings.events_token))
-    app.include_router(models_endpoints.router(models, updater, settings.model_name, settings.admin_token))
+    app.include_router(models_endpoints.router(models, poller, settings.model_name, settings.admin_token))
     app.include_router(
         shadow_endpoints.router(
-            updater,
+            poller,
             mirror,
             model_name=settings.model_name,
             replica_id=settings.replica_id,
             sample_rate=settings.shadow_sample_rate,
         )
     )
-    report = health.HealthReport(breaker, models, updater, snapshots, withdrawn, journal, loops)
+    report = health.HealthReport(breaker, models, poller, snapshots, withdrawn, journal, loops)
     app.include_router(health.router(report, models, availability, metrics))
     return app

@@ -9,8 +9,8 @@ from recommender_api.availability import AvailabilityWatch
 from recommender_api.events import Journal
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
+from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import Models
-from recommender_api.models.updater import Updater
 from recommender_api.redis_store import Breaker
 from recommender_api.withdrawal import WithdrawnWatch
 from servicekit.background import BackgroundLoops
@@ -34,7 +34,7 @@ class HealthReport:
         self,
         breaker: Breaker,
         models: Models,
-        updater: Updater,
+        poller: RegistryPoller,
         snapshots: SnapshotWatch,
         withdrawn: WithdrawnWatch,
         journal: Journal,
@@ -42,7 +42,7 @@ class HealthReport:
     ) -> None:
         self._breaker = breaker
         self._models = models
-        self._updater = updater
+        self._poller = poller
         self._snapshots = snapshots
         self._withdrawn = withdrawn
         self._journal = journal
@@ -66,7 +66,7 @@ class HealthReport:
         return Check(status="healthy")
 
     def _model(self) -> Check:
-        serving, failure = self._models.serving, self._updater.activation_error
+        serving, failure = self._models.serving, self._poller.activation_error
         if serving is None:
             return Check(status="unhealthy", detail="no model loaded" if failure is None else str(failure))
         detail = f"version {serving.primary.deployment.version}, ranked by {serving.primary.engine.ranker.method}"
@@ -77,7 +77,7 @@ class HealthReport:
         return Check(status="healthy", detail=detail)
 
     def _registry(self) -> Check:
-        error = self._updater.registry_error
+        error = self._poller.registry_error
         return Check(status="healthy") if error is None else Check(status="unhealthy", detail=str(error))
 
     def _features(self) -> Check:

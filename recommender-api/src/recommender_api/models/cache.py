@@ -1,5 +1,6 @@
 """Bundles on the local disk, by checksum, and what was active last: enough to start without the registry."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Collection
@@ -7,6 +8,8 @@ from pathlib import Path
 
 from recommender_api.models.deployments import ActiveDeployments
 from recommender_api.models.registry import parse
+
+_log = logging.getLogger(__name__)
 
 SPARE_BUNDLES = 1
 
@@ -30,6 +33,14 @@ class BundleCache:
         fresh = self.saved_path.with_suffix(".tmp")
         fresh.write_text(active.model_dump_json(indent=2) + "\n", encoding="utf-8")
         fresh.replace(self.saved_path)
+
+    def remember(self, active: ActiveDeployments) -> None:
+        """Save what is active and keep only its bundles; a disk that fails costs no more than the next start."""
+        try:
+            self.save(active)
+            self.prune([deployment.sha256 for deployment in active.deployments])
+        except OSError as error:
+            _log.warning("cannot keep the active deployment for the next start: %s", error)
 
     def folder(self, sha256: str) -> Path:
         """Return where the bundle with this checksum lies unpacked, if it does."""

@@ -27,3 +27,8 @@ class ActiveDeployments(BaseModel):
     primary: Deployment
     canary: Deployment | None = None
     shadow: Deployment | None = None
+
+    @property
+    def deployments(self) -> list[Deployment]:
+        """All of them."""
+        return [each for each in (self.primary, self.canary, self.shadow) if each is not None]

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, Field, SecretStr
 
+from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import Models
-from recommender_api.models.updater import Updater
 from servicekit.bearer import bearer_guard
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
@@ -17,7 +17,7 @@ class Reloaded(BaseModel):
     changed: bool = Field(description="Whether the poll changed the version that is served")
 
 
-def router(models: Models, updater: Updater, model_name: str, admin_token: SecretStr) -> ApiRouter:
+def router(models: Models, poller: RegistryPoller, model_name: str, admin_token: SecretStr) -> ApiRouter:
     """Return the routes; the caller names no path and no version: the registry alone decides what is served."""
     routes = ApiRouter(tags=["models"])
 
@@ -29,11 +29,11 @@ def router(models: Models, updater: Updater, model_name: str, admin_token: Secre
     )
     async def reload() -> Reloaded:
         before = models.serving
-        await updater.poll(at_once=True)
-        if updater.registry_error is not None:
-            raise ProblemError(503, f"The registry gave no usable answer: {updater.registry_error}")
-        if updater.activation_error is not None:
-            raise ProblemError(409, f"What was active stays active: {updater.activation_error}")
+        await poller.poll(retry_now=True)
+        if poller.registry_error is not None:
+            raise ProblemError(503, f"The registry gave no usable answer: {poller.registry_error}")
+        if poller.activation_error is not None:
+            raise ProblemError(409, f"What was active stays active: {poller.activation_error}")
         serving = models.serving
         if serving is None:
             raise ProblemError(503, "Nothing is deployed yet: push a bundle to the registry and deploy it.")

@@ -87,6 +87,12 @@ class Models:
         self.serving: Serving | None = None
         self.shadow: LoadedModel | None = None
 
+    def loaded(self, sha256: str) -> LoadedModel | None:
+        """Return the model of the bundle with this checksum, if it is in service."""
+        serving = self.serving
+        models = (self.shadow,) if serving is None else (serving.primary, serving.canary, self.shadow)
+        return next((model for model in models if model is not None and model.deployment.sha256 == sha256), None)
+
     def knows_dataset(self, dataset_id: int) -> bool | None:
         """Return whether a model in service has a dataset in its catalogue; None while there is no model."""
         serving = self.serving

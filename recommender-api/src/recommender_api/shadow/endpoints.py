@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from recommender_api.models.updater import Updater
+from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.shadow.comparison import WINDOW
 from recommender_api.shadow.mirror import Mirror
 from servicekit.problems import ProblemError, problem_responses
@@ -61,7 +61,9 @@ class ShadowReport(BaseModel):
     shadow_latency: Latency | None
 
 
-def router(updater: Updater, mirror: Mirror, *, model_name: str, replica_id: str, sample_rate: float) -> ApiRouter:
+def router(
+    poller: RegistryPoller, mirror: Mirror, *, model_name: str, replica_id: str, sample_rate: float
+) -> ApiRouter:
     """Return the routes."""
     routes = ApiRouter(tags=["models"])
 
@@ -69,8 +71,8 @@ def router(updater: Updater, mirror: Mirror, *, model_name: str, replica_id: str
         "/models/shadow", summary="Compare the shadow's answers with the primary's", responses=problem_responses(404)
     )
     async def show() -> ShadowReport:
-        if updater.shadow_error is not None:
-            raise ProblemError(404, f"The shadow can't be loaded: {updater.shadow_error}")
+        if poller.shadow_error is not None:
+            raise ProblemError(404, f"The shadow can't be loaded: {poller.shadow_error}")
         comparison = mirror.comparison
         if comparison is None:
             raise ProblemError(404, "No shadow is in service: deploy a version with mode shadow.")

@@ -1,0 +1,42 @@
+"""Telling the registry which version this replica serves."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from recommender_api.models.bundle_fetch import RegistryUnreachableError
+from recommender_api.models.registry import Registry
+from recommender_api.models.serving import Models
+
+_log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 30.0
+
+
+class ReplicaHeartbeat:
+    """Reports what is in service when it changes, and every `HEARTBEAT_SECONDS` of `clock`."""
+
+    def __init__(self, models: Models, registry: Registry, replica_id: str, clock: Callable[[], float]) -> None:
+        self._models = models
+        self._registry = registry
+        self._replica_id = replica_id
+        self._clock = clock
+        # Version and since when: to hold what is in service itself would keep a model in memory that has been replaced.
+        self._reported: tuple[str, datetime] | None = None
+        self._reported_at = float("-inf")
+
+    async def beat(self) -> None:
+        """Report if it is time; what the registry doesn't take is reported at the next beat."""
+        serving = self._models.serving
+        if serving is None:
+            return
+        state = serving.primary.deployment.version, serving.since
+        if state == self._reported and self._clock() - self._reported_at < HEARTBEAT_SECONDS:
+            return
+        version, since = state
+        try:
+            await self._registry.report_replica(self._replica_id, version, "serving", since)
+        except RegistryUnreachableError as error:
+            _log.debug("replica state not reported: %s", error)
+        else:
+            self._reported, self._reported_at = state, self._clock()
