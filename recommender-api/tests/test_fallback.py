@@ -23,9 +23,9 @@ from recommender_api.fallback import FallbackChain
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
 from recommender_api.models.serving import LoadedModel, Models, Serving
-from recommender_api.recommendations.after import AfterAnswers
 from recommender_api.recommendations.schemas import Answer
 from recommender_api.recommendations.service import Recommender
+from recommender_api.recommendations.write_behind import WriteBehind
 from recommender_api.redis_store import (
     Address,
     Breaker,
@@ -113,13 +113,13 @@ class Case:
         ranked = RankedPath(store, SnapshotWatch(store), self.withdrawn, metrics.stages)
         trending = TrendingPath(store, metrics.stages, self.withdrawn)
         paths: dict[Endpoint, Any] = dict.fromkeys(Endpoint, ranked) | {Endpoint.TRENDING: trending}
-        self.after = AfterAnswers(store, metrics)
+        self.write_behind = WriteBehind(store, metrics)
         self.fallback = FallbackChain(store, self.withdrawn)
         self.recommender = Recommender(
             self.models,
             paths,
             self.fallback,
-            self.after,
+            self.write_behind,
             Mirror(self.models, ranked, ShadowMetrics(metrics.registry), sample_rate=0.0, cpu_share=1.0),
             self.withdrawn,
             metrics,
@@ -131,7 +131,7 @@ class Case:
         """Ask as a request does, and let what it leaves to write be written."""
         with monitoring.facts(request_id="r-1"):
             body, level = await self.recommender.answer(query, self.recommender.arm(query), "r-1")
-        await self.after.drain()
+        await self.write_behind.drain()
         answer = Answer.model_validate_json(body, strict=True)
         assert answer.fallback_level == level
         assert answer.degraded == (level > 0)
@@ -381,9 +381,11 @@ async def test_an_answer_that_cannot_be_packed_takes_no_other_of_its_batch_with_
     case = Case(model)
     served = Served("ranker", "1", "primary")
     for number, ids in enumerate(([105], ["no id"], [106])):
-        case.after.add(f"r-{number}", StoredAnswer(served, cast("list[int]", ids), b"[]"), {f"res:{number}": 60}, None)
+        case.write_behind.add(
+            f"r-{number}", StoredAnswer(served, cast("list[int]", ids), b"[]"), {f"res:{number}": 60}, None
+        )
     with monitoring.testing.captured() as reports:
-        await case.after.drain()
+        await case.write_behind.drain()
     assert sorted(case.redis.values) == ["res:0", "res:2"]
     assert (reports.point_ids, reports[0].tags["loop"]) == (["api.background_failed"], "cache writes")
 

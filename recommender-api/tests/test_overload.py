@@ -25,7 +25,7 @@ from recommender_api.metrics import Metrics
 from recommender_api.overload import Admission, Gate, Shedding
 from recommender_api.overload.admission import LEAST, MOST, SHARE, TICK_SECONDS
 from recommender_api.overload.shedding import MOST_EVENT_BATCHES
-from recommender_api.recommendations.direct import DirectAnswers
+from recommender_api.recommendations.fast_path import FastPath
 from servicekit.http_protocol import HttpProtocol
 from servicekit.request_ids import RequestIdMiddleware
 from testkit.processes import ServerProcess
@@ -184,7 +184,7 @@ def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is
 
     app.add_middleware(Shedding, gate=gate)
     app.add_middleware(RequestIdMiddleware)
-    app.state.shortcuts = DirectAnswers(Empty(), gate)  # type: ignore[arg-type]  # all that it needs of a recommender
+    app.state.shortcuts = FastPath(Empty(), gate)  # type: ignore[arg-type]  # all that it needs of a recommender
     with RunningApp(app, protocol) as client:
         paths = ["/similar/5", "/recommend/detail/5?user_id=1", "/recommend/user/7?tag=x", "/hot/trending"]
         for number, path in enumerate(paths):

@@ -15,7 +15,7 @@ from contracts import redis_keys
 from contracts.events import events_of
 from ranking.engine import Engine, Question, Ranked
 from ranking.recall import Candidates
-from recommender_api.answers.main_path import Answered, RankedPath
+from recommender_api.answers.main_path import MainPathResult, RankedPath
 from recommender_api.answers.query import Endpoint, Query
 from recommender_api.answers.stored import Served, StoredAnswer
 from recommender_api.features import SnapshotWatch
@@ -23,7 +23,7 @@ from recommender_api.metrics import Metrics
 from recommender_api.models.serving import Arm, LoadedModel, Models, Serving
 from recommender_api.redis_store import Address, Breaker, GuardedStore, MemoryStore, StoreUnavailableError
 from recommender_api.shadow import Mirror, ShadowMetrics
-from recommender_api.shadow.comparison import AT, Comparison, Pair, Shown, stability_index
+from recommender_api.shadow.comparison import AT, AnswerHead, Comparison, Pair, stability_index
 from recommender_api.shadow.mirror import MAX_WAITING
 from recommender_api.withdrawal import WithdrawnFile, WithdrawnWatch
 from testkit.registry_stand_in import SINCE, RegistryStandIn
@@ -266,7 +266,7 @@ async def test_the_shadow_rests_so_that_it_keeps_to_its_share_of_the_time(model:
     case = Case(model, share=0.05)
     ask = case.path.answer
 
-    async def slowly(*arguments: Any) -> Answered:
+    async def slowly(*arguments: Any) -> MainPathResult:
         case.now += 0.002
         return await ask(*arguments)
 
@@ -295,8 +295,8 @@ async def test_a_sample_is_mirrored(model: LoadedModel) -> None:
     assert (await case.run())["compared"] == 10
 
 
-def shown(ids: list[int], scores: list[float]) -> Shown:
-    return Shown(ids, scores, 0.001)
+def shown(ids: list[int], scores: list[float]) -> AnswerHead:
+    return AnswerHead(ids, scores, 0.001)
 
 
 def test_overlap_and_difference_worked_out_by_hand() -> None:
@@ -318,7 +318,7 @@ def test_the_stability_index_worked_out_by_hand() -> None:
 def test_of_an_answer_the_head_is_compared() -> None:
     items = b"[%b]" % b",".join(b'{"dataset_id":%d,"score":0.5}' % number for number in range(1, 31))
     answer = StoredAnswer(Served("ranker", "1", "primary"), list(range(1, 31)), items)
-    assert Shown.of(answer, 0.001).ids == list(range(1, AT + 1))
+    assert AnswerHead.of(answer, 0.001).ids == list(range(1, AT + 1))
 
 
 def test_nothing_compared_says_nothing() -> None:

@@ -26,9 +26,9 @@ from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import Models, Serving
 from recommender_api.overload import Admission, Gate, Shedding
 from recommender_api.recommendations import endpoints as recommendations
-from recommender_api.recommendations.after import AfterAnswers
-from recommender_api.recommendations.direct import DirectAnswers
+from recommender_api.recommendations.fast_path import FastPath
 from recommender_api.recommendations.service import Recommender
+from recommender_api.recommendations.write_behind import WriteBehind
 from recommender_api.redis_store import Breaker, GuardedStore, open_store, report_recovery
 from recommender_api.settings import Settings
 from recommender_api.shadow import Mirror, ShadowMetrics
@@ -111,7 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     availability = AvailabilityWatch(model_state, metrics.successes, time.monotonic)
 
-    after = AfterAnswers(store, metrics)
+    write_behind = WriteBehind(store, metrics)
     ranked = RankedPath(store, snapshots, withdrawn, metrics.stages)
     recommender = Recommender(
         models,
@@ -122,7 +122,7 @@ def create_app(settings: Settings) -> FastAPI:
             Endpoint.TRENDING: TrendingPath(store, metrics.stages, withdrawn),
         },
         fallback,
-        after,
+        write_behind,
         mirror,
         withdrawn,
         metrics,
@@ -159,7 +159,7 @@ def create_app(settings: Settings) -> FastAPI:
     loops.add("snapshot poll", snapshots.poll, interval=SNAPSHOT_POLL_SECONDS)
     loops.add("withdrawn poll", withdrawn.poll, interval=WITHDRAWN_POLL_SECONDS)
     loops.add("event replay", intake.replay, interval=REPLAY_INTERVAL_SECONDS)
-    loops.add("cache writes", after.step)
+    loops.add("cache writes", write_behind.step)
     loops.add("shadow", mirror.step)
 
     @asynccontextmanager
@@ -170,7 +170,7 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(breaker.close)
             await asyncio.to_thread(journal.open)
             stack.callback(journal.close)
-            stack.push_async_callback(after.drain)
+            stack.push_async_callback(write_behind.drain)
             # Before the first answer.
             await withdrawn.start()
             await poller.start()
@@ -181,7 +181,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = base_app("recsys-recommender-api", "recommender-api", lifespan=lifespan, description=_DESCRIPTION)
     app.include_router(recommendations.router(recommender))
     gate = Gate(questions, metrics, availability)
-    app.state.shortcuts = DirectAnswers(recommender, gate)
+    app.state.shortcuts = FastPath(recommender, gate)
     # Innermost, behind the request ids.
     app.user_middleware.append(Middleware(Shedding, gate))
     app.include_router(events.router(intake, settings.events_token))

@@ -16,8 +16,8 @@ from recommender_api.answers.budget import Budget, StageHistogram
 from recommender_api.answers.errors import NoCandidatesError, RankFailedError, RecallFailedError
 from recommender_api.answers.items import answer_of, answer_of_best, explained
 from recommender_api.answers.query import Query
+from recommender_api.answers.ranking_batcher import RankingBatcher
 from recommender_api.answers.stored import MalformedAnswerError, Served, StoredAnswer
-from recommender_api.answers.together import Together
 from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.models.serving import Arm
 from recommender_api.redis_store import GuardedStore
@@ -28,7 +28,7 @@ _FEATURE_NAMES = [feature.name for feature in FEATURES]
 _CHANNEL_SCORES = [_FEATURE_NAMES.index(f"score_{channel}") for channel in CHANNELS]
 
 
-class Answered(NamedTuple):
+class MainPathResult(NamedTuple):
     """An answer of the main path; a `fresh` one is worth keeping, under `result_key` too if there is one."""
 
     answer: StoredAnswer
@@ -39,16 +39,16 @@ class Answered(NamedTuple):
 class MainPath(Protocol):
     """Answers one kind of question."""
 
-    async def answer(self, query: Query, arm: Arm, budget: Budget) -> Answered:
+    async def answer(self, query: Query, arm: Arm, budget: Budget) -> MainPathResult:
         """Return the answer; raises `MainPathError` or `StoreError`."""
         ...
 
 
 # What an answer shows, and the ends of its items' JSON; None where nothing is to be explained.
-_Found = tuple[Best, list[bytes] | None]
+_RankedItems = tuple[Best, list[bytes] | None]
 
 
-class _Asked(NamedTuple):
+class _RankingRequest(NamedTuple):
     """A question, whom it is put to, and what is known of who asks."""
 
     query: Query
@@ -91,9 +91,9 @@ class RankedPath:
         self._snapshots = snapshots
         self._withdrawn = withdrawn
         self._stages = stages
-        self._together = Together()
+        self._batcher = RankingBatcher()
 
-    async def answer(self, query: Query, arm: Arm, budget: Budget) -> Answered:
+    async def answer(self, query: Query, arm: Arm, budget: Budget) -> MainPathResult:
         """See `MainPath`."""
         # The user's live sequence is itself read here, so the key can't contain it: the stored answer does.
         served = served_by(arm)
@@ -111,31 +111,31 @@ class RankedPath:
             kept = self._cached(cached, result_key)
             is_current = kept is not None and kept.sequence == sequence and kept.snapshot == version
             if kept is not None and is_current and not withdrawn.is_in(kept.ids):
-                return Answered(kept, fresh=False)
+                return MainPathResult(kept, fresh=False)
 
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
         budget.check("reading Redis")
-        asked = _Asked(query, arm.model.engine, *known, live, withdrawn)
-        found = await self._at_once(asked, budget)
+        request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn)
+        found = await self._at_once(request, budget)
         if found is None:
-            question, candidates = self._recalled(asked, budget)
+            question, candidates = self._recalled(request, budget)
             if not len(candidates.items):
-                return Answered(_nothing(asked.engine, question, served), fresh=False)
-            found = self._ranked(asked, question, candidates, budget)
+                return MainPathResult(_nothing(request.engine, question, served), fresh=False)
+            found = self._ranked(request, question, candidates, budget)
         budget.check("ranking")
         best, ends = found
         if ends is None:
             answer = answer_of_best(arm.model, served, best, sequence=sequence, snapshot=version)
         else:
             answer = answer_of(arm.model, served, best.items, best.scores, ends, sequence=sequence, snapshot=version)
-        return Answered(answer, result_key=result_key)
+        return MainPathResult(answer, result_key=result_key)
 
-    async def _at_once(self, asked: _Asked, budget: Budget) -> _Found | None:
+    async def _at_once(self, request: _RankingRequest, budget: Budget) -> _RankedItems | None:
         """Return what most questions find: for them, to go from step to step costs as much as some of the steps."""
-        query = asked.query
+        query = request.query
         if query.explain or not query.filters.refuse_nothing or monitoring.is_traced():
             return None
-        done = await self._together.rank(asked.at_once)
+        done = await self._batcher.rank(request.at_once)
         took = budget.end_stage()
         if done is None:
             return None
@@ -145,12 +145,12 @@ class RankedPath:
         self._stages.observe("rank", rank_seconds)
         return best, None
 
-    def _recalled(self, asked: _Asked, budget: Budget) -> tuple[Question, Candidates]:
-        query, engine, features, long_term, live, withdrawn = asked
+    def _recalled(self, request: _RankingRequest, budget: Budget) -> tuple[Question, Candidates]:
+        query, engine, features, long_term, live, withdrawn = request
         try:
             keep = withdrawn.keep(engine.contents.catalogue, query.filters.over(engine.contents.catalogue))
             with monitoring.span("recall"):
-                question = Question(asked.anchor, engine.user(features, long_term, live), keep)
+                question = Question(request.anchor, engine.user(features, long_term, live), keep)
                 candidates = engine.recall(question, at_least=query.limit)
         except Exception as error:  # a fault in the model must cost no answer
             raise RecallFailedError(str(error)) from error
@@ -158,11 +158,13 @@ class RankedPath:
         budget.check("recall")
         return question, candidates
 
-    def _ranked(self, asked: _Asked, question: Question, candidates: Candidates, budget: Budget) -> _Found:
+    def _ranked(
+        self, request: _RankingRequest, question: Question, candidates: Candidates, budget: Budget
+    ) -> _RankedItems:
         try:
             with monitoring.span("rank"):
-                ranked = asked.engine.rank(question, candidates, asked.query.limit)
-            ends = _explained(asked.engine, ranked) if asked.query.explain else None
+                ranked = request.engine.rank(question, candidates, request.query.limit)
+            ends = _explained(request.engine, ranked) if request.query.explain else None
         except Exception as error:  # a fault in the model must cost no answer
             raise RankFailedError(str(error)) from error
         self._stages.observe("rank", budget.end_stage())

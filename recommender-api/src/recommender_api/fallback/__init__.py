@@ -1,5 +1,5 @@
 """The chain that answers when the main path doesn't."""
 
-from recommender_api.fallback.chain import FallbackChain, Fallen
+from recommender_api.fallback.chain import FallbackAnswer, FallbackChain
 
-__all__ = ["FallbackChain", "Fallen"]
+__all__ = ["FallbackAnswer", "FallbackChain"]

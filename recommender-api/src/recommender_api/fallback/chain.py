@@ -25,7 +25,7 @@ _PREPARED_ITEMS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Fallen:
+class FallbackAnswer:
     """An answer and the level that gave it."""
 
     answer: StoredAnswer
@@ -39,11 +39,11 @@ class FallbackChain:
         self._store = store
         self._withdrawn = withdrawn
 
-    async def answer(self, query: Query, arm: Arm, reason: DegradeReason, cause: Exception) -> Fallen:
+    async def answer(self, query: Query, arm: Arm, reason: DegradeReason, cause: Exception) -> FallbackAnswer:
         """Return the first level's answer that there is; `cause` is what the main path failed of."""
         last = await self._last_good(query, reason, cause)
         if last is not None:
-            return Fallen(last, 1)
+            return FallbackAnswer(last, 1)
         keep = self._withdrawn.current.keep(
             arm.model.engine.contents.catalogue, query.filters.over(arm.model.engine.contents.catalogue)
         )
@@ -51,7 +51,7 @@ class FallbackChain:
         if precomputed is not None and precomputed.ids:
             monitoring.breadcrumb("Using precomputed fallback", category="fallback", count=len(precomputed.ids))
             monitoring.report("fallback.precomputed_used", endpoint=query.endpoint.value, degrade_reason=reason)
-            return Fallen(precomputed, 2)
+            return FallbackAnswer(precomputed, 2)
         popular = _popular(query, arm, keep)
         monitoring.breadcrumb(
             "Using static popular fallback", category="fallback", level="warning", count=len(popular.ids)
@@ -62,7 +62,7 @@ class FallbackChain:
             degrade_reason=reason,
             static_popular_count=len(popular.ids),
         )
-        return Fallen(popular, 3)
+        return FallbackAnswer(popular, 3)
 
     def prepare(self, arm: Arm) -> None:
         """Ask the levels below Redis once: nobody shall wait for what they need first when it is gone."""

@@ -24,7 +24,7 @@ from recommender_api.answers.stored import StoredAnswer
 from recommender_api.fallback import FallbackChain
 from recommender_api.metrics import Metrics
 from recommender_api.models.serving import Arm, Models
-from recommender_api.recommendations.after import AfterAnswers
+from recommender_api.recommendations.write_behind import WriteBehind
 from recommender_api.redis_store import StoreError, StoreUnavailableError
 from recommender_api.shadow import Mirror
 from recommender_api.withdrawal import WithdrawnWatch
@@ -47,7 +47,7 @@ class Recommender:
         models: Models,
         paths: Mapping[Endpoint, MainPath],
         fallback: FallbackChain,
-        after: AfterAnswers,
+        write_behind: WriteBehind,
         mirror: Mirror,
         withdrawn: WithdrawnWatch,
         metrics: Metrics,
@@ -59,7 +59,7 @@ class Recommender:
         self._models = models
         self._paths = paths
         self._fallback = fallback
-        self._after = after
+        self._write_behind = write_behind
         self._mirror = mirror
         self._withdrawn = withdrawn
         self._metrics = metrics
@@ -106,14 +106,14 @@ class Recommender:
             reason = _reason(error)
             monitoring.set_facts(degrade_reason=reason)
             _report(query.endpoint, error)
-            fallen = await self._fallback.answer(query, arm, reason, error)
-            answer, level = fallen.answer, fallen.level
+            fallback = await self._fallback.answer(query, arm, reason, error)
+            answer, level = fallback.answer, fallback.level
         if reason == "redis_unavailable":
             if query.user_id is not None:
                 # Trying would find out, and report, what is known already.
                 self._metrics.dropped("exposure", len(answer.ids))
         elif keys or query.user_id is not None:
-            self._after.add(request_id, answer, keys, query.user_id)
+            self._write_behind.add(request_id, answer, keys, query.user_id)
         self._metrics.answered(query.endpoint, arm, level, reason, budget.elapsed())
         return _body(request_id, query, arm, answer, level, reason), level
 

@@ -17,7 +17,7 @@ _BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class AnswerHead:
     """The head of an answer: at most `AT` datasets with their scores, and how long it took (s)."""
 
     ids: Sequence[int]
@@ -25,7 +25,7 @@ class Shown:
     seconds: float
 
     @classmethod
-    def of(cls, answer: StoredAnswer, seconds: float) -> "Shown":
+    def of(cls, answer: StoredAnswer, seconds: float) -> "AnswerHead":
         """Read an answer."""
         items = orjson.loads(answer.items)[:AT]
         return cls([item["dataset_id"] for item in items], [item["score"] for item in items], seconds)
@@ -35,8 +35,8 @@ class Shown:
 class Pair:
     """Two answers to one question."""
 
-    primary: Shown
-    shadow: Shown
+    primary: AnswerHead
+    shadow: AnswerHead
 
     @property
     def overlap(self) -> float:

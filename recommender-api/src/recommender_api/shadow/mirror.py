@@ -16,7 +16,7 @@ from recommender_api.answers.query import Endpoint, Query
 from recommender_api.answers.stored import StoredAnswer
 from recommender_api.models.serving import Arm, Models
 from recommender_api.redis_store import StoreError
-from recommender_api.shadow.comparison import Comparison, Pair, Shown
+from recommender_api.shadow.comparison import AnswerHead, Comparison, Pair
 from recommender_api.shadow.metrics import Outcome, ShadowMetrics
 from servicekit.background import report_failure
 
@@ -128,11 +128,11 @@ class Mirror:
                 if not isinstance(error, NoCandidatesError):
                     self._report(shadow.deployment.deployment_id, error)
             else:
-                self._add(mirrored, Shown.of(answered.answer, budget.worked))
+                self._add(mirrored, AnswerHead.of(answered.answer, budget.worked))
 
-    def _add(self, mirrored: _Mirrored, shadow: Shown) -> None:
+    def _add(self, mirrored: _Mirrored, shadow: AnswerHead) -> None:
         if self.comparison is not None:
-            pair = Pair(Shown.of(mirrored.answer, mirrored.seconds), shadow)
+            pair = Pair(AnswerHead.of(mirrored.answer, mirrored.seconds), shadow)
             self.comparison.add(pair)
             self._metrics.compared(self.comparison.shadow, pair)
             self._count("compared")

@@ -10,7 +10,7 @@ from ranking.bundle import BundleContents
 from ranking.engine import Keep
 from recommender_api.answers.budget import Budget, StageHistogram
 from recommender_api.answers.items import answer_of, explained, unexplained
-from recommender_api.answers.main_path import Answered, served_by
+from recommender_api.answers.main_path import MainPathResult, served_by
 from recommender_api.answers.query import Query
 from recommender_api.models.serving import Arm
 from recommender_api.redis_store import GuardedStore
@@ -28,7 +28,7 @@ class TrendingPath:
         self._withdrawn = withdrawn
         self._stages = stages
 
-    async def answer(self, query: Query, arm: Arm, budget: Budget) -> Answered:
+    async def answer(self, query: Query, arm: Arm, budget: Budget) -> MainPathResult:
         """See `MainPath`."""
         timeframe = query.timeframe or "24h"
         counts = await self._store.top(redis_keys.hot(timeframe), REACH)
@@ -50,7 +50,7 @@ class TrendingPath:
             ]
         else:
             ends = [unexplained(reason) for reason in reasons]
-        return Answered(answer_of(arm.model, served_by(arm), positions, scores, ends))
+        return MainPathResult(answer_of(arm.model, served_by(arm), positions, scores, ends))
 
 
 def _hot(

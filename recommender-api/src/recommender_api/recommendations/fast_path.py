@@ -33,7 +33,7 @@ _Id = tuple[int, str | None]
 _NOBODY: tuple[int | None, str | None] = (None, None)
 
 
-class DirectAnswers:
+class FastPath:
     """Recognizes plain questions that have an answer; see `servicekit.shortcuts`."""
 
     def __init__(self, recommender: Recommender, gate: Gate) -> None:
@@ -42,7 +42,7 @@ class DirectAnswers:
 
     def __call__(self, path: str, query_string: bytes) -> Shortcut | None:
         """Return who answers a question, None if the framework has to look at it."""
-        read = plain_question if len(path) + len(query_string) > _MOST_REMEMBERED_BYTES else _remembered_question
+        read = parse_simple_query if len(path) + len(query_string) > _MOST_REMEMBERED_BYTES else _remembered_query
         query = read(path, query_string)
         if query is None:
             return None
@@ -68,7 +68,7 @@ class DirectAnswers:
         return Reply(200, _HEADERS % (len(body), level), body)
 
 
-def plain_question(path: str, query_string: bytes) -> Query | None:
+def parse_simple_query(path: str, query_string: bytes) -> Query | None:
     """Return the question if all of it is understood here."""
     dataset = user = _NOBODY
     if path == "/hot/trending":
@@ -104,7 +104,7 @@ def plain_question(path: str, query_string: bytes) -> Query | None:
     )
 
 
-_remembered_question = lru_cache(maxsize=MOST_REMEMBERED)(plain_question)
+_remembered_query = lru_cache(maxsize=MOST_REMEMBERED)(parse_simple_query)
 
 
 def _options(endpoint: Endpoint, query_string: bytes) -> dict[str, Any] | None:

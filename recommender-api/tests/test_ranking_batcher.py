@@ -12,7 +12,7 @@ from ranking.engine import AtOnce, Best
 from recommender_api.answers.budget import Budget
 from recommender_api.answers.main_path import RankedPath
 from recommender_api.answers.query import Endpoint, Query
-from recommender_api.answers.together import MOST, Together
+from recommender_api.answers.ranking_batcher import MOST, RankingBatcher
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
 from recommender_api.models.serving import Arm, LoadedModel
@@ -32,15 +32,15 @@ def failing() -> AtOnce:
 
 
 async def test_each_gets_its_own_result_and_a_failure_is_nobody_elses() -> None:
-    together = Together()
+    batcher = RankingBatcher()
     results = await asyncio.gather(
-        *(together.rank(rank) for rank in (lambda: DONE, failing, lambda: None, lambda: DONE))
+        *(batcher.rank(rank) for rank in (lambda: DONE, failing, lambda: None, lambda: DONE))
     )
     assert results == [DONE, None, None, DONE]
 
 
 async def test_other_work_goes_on_between_so_many_questions() -> None:
-    together, ranked = Together(), list[int]()
+    batcher, ranked = RankingBatcher(), list[int]()
 
     def rank(number: int) -> Callable[[], AtOnce]:
         def note() -> AtOnce:
@@ -49,7 +49,7 @@ async def test_other_work_goes_on_between_so_many_questions() -> None:
 
         return note
 
-    asked = [together.rank(rank(number)) for number in range(2 * MOST + 1)]
+    asked = [batcher.rank(rank(number)) for number in range(2 * MOST + 1)]
     turns = []
     while not asked[-1].done():
         await asyncio.sleep(0)
@@ -59,8 +59,8 @@ async def test_other_work_goes_on_between_so_many_questions() -> None:
 
 
 async def test_a_question_that_was_given_up_is_not_ranked() -> None:
-    together = Together()
-    given_up, waiting = together.rank(lambda: pytest.fail("nobody waits for it")), together.rank(lambda: DONE)
+    batcher = RankingBatcher()
+    given_up, waiting = batcher.rank(lambda: pytest.fail("nobody waits for it")), batcher.rank(lambda: DONE)
     given_up.cancel()
     assert await waiting == DONE
 

@@ -15,7 +15,7 @@ from recommender_api.answers.query import Query
 from recommender_api.metrics import Metrics
 from recommender_api.overload import Admission, Gate
 from recommender_api.recommendations import endpoints
-from recommender_api.recommendations.direct import DirectAnswers, plain_question
+from recommender_api.recommendations.fast_path import FastPath, parse_simple_query
 from servicekit.request_ids import RequestIdMiddleware
 from testkit.running_app import RunningApp
 
@@ -108,7 +108,7 @@ def test_what_is_understood_here_is_understood_in_the_same_way_there(
     recorder.asked = None
     response: Any = client.http.get(url)
     sent = response.request.url
-    plain = plain_question(sent.raw_path.partition(b"?")[0].decode(), sent.query)
+    plain = parse_simple_query(sent.raw_path.partition(b"?")[0].decode(), sent.query)
     if plain is not None:
         assert response.status_code == 200
         assert plain == recorder.asked
@@ -129,12 +129,12 @@ def test_what_is_understood_here_is_understood_in_the_same_way_there(
 )
 def test_the_usual_questions_are_understood(client: RunningApp, recorder: Recorder, url: str) -> None:
     client.http.get(url)
-    assert plain_question(urlsplit(url).path, urlsplit(url).query.encode()) == recorder.asked
+    assert parse_simple_query(urlsplit(url).path, urlsplit(url).query.encode()) == recorder.asked
 
 
 def test_a_question_is_named_by_its_route_whichever_way_it_takes(recorder: Recorder) -> None:
     gate = Gate(Admission(1.0, lambda *_: None, time.perf_counter, time.thread_time), Metrics())
-    recognize = DirectAnswers(recorder, gate)  # type: ignore[arg-type]  # as above
+    recognize = FastPath(recorder, gate)  # type: ignore[arg-type]  # as above
     routes = endpoints.router(recorder).routes  # type: ignore[arg-type]  # as above
     for path in ("/similar/105", "/recommend/detail/105", "/recommend/user/7", "/hot/trending"):
         scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}

@@ -25,7 +25,7 @@ GATHERING_SECONDS = 0.005
 DRAIN_SECONDS = 1.0
 
 
-class Left(NamedTuple):
+class PendingWrite(NamedTuple):
     """What one answer leaves to write: itself, under `keys` for so many seconds, and that a user was shown it.
 
     `user_id` is None where it is not known who was; `at` is in Unix seconds.
@@ -45,21 +45,21 @@ class Left(NamedTuple):
         return 0 if self.user_id is None else len(self.answer.ids)
 
 
-class AfterAnswers:
+class WriteBehind:
     """Collects what answers leave to write, and writes it in batches; a caller never waits for it."""
 
     def __init__(self, store: GuardedStore, metrics: Metrics) -> None:
         self._store = store
         self._metrics = metrics
-        self._waiting: deque[Left] = deque()
+        self._waiting: deque[PendingWrite] = deque()
         self._wake = asyncio.Event()
 
     def add(self, request_id: str, answer: StoredAnswer, keys: dict[str, int], user_id: int | None) -> None:
-        """Take what an answer leaves to write, see `Left`; past the bound the oldest goes."""
+        """Take what an answer leaves to write, see `PendingWrite`; past the bound the oldest goes."""
         if len(self._waiting) >= MAX_WAITING:
             self._drop([self._waiting.popleft()])
         # What is to be written is put together where it is written, for many at a time: that is faster, too.
-        self._waiting.append(Left(request_id, answer, keys, user_id, getrandbits(64), time()))
+        self._waiting.append(PendingWrite(request_id, answer, keys, user_id, getrandbits(64), time()))
         self._wake.set()
 
     async def step(self) -> None:
@@ -79,7 +79,7 @@ class AfterAnswers:
                 async with asyncio.timeout(DRAIN_SECONDS):
                     await self.step()
 
-    async def _write(self, batch: list[Left]) -> None:
+    async def _write(self, batch: list[PendingWrite]) -> None:
         if self._store.breaker.is_open:
             # The requests have reported it already.
             self._drop(batch)
@@ -101,25 +101,25 @@ class AfterAnswers:
             except StoreError:
                 self._drop(batch)
 
-    def _drop(self, batch: Sequence[Left]) -> None:
-        self._metrics.dropped("cache", sum(len(left.keys) for left in batch))
-        self._metrics.dropped("exposure", sum(left.shown for left in batch))
+    def _drop(self, batch: Sequence[PendingWrite]) -> None:
+        self._metrics.dropped("cache", sum(len(write.keys) for write in batch))
+        self._metrics.dropped("exposure", sum(write.shown for write in batch))
 
 
-def _packed(batch: Sequence[Left]) -> tuple[list[Put], list[bytes]]:
-    puts = [Put(left.answer.pack(), left.keys) for left in batch if left.keys]
-    return puts, [exposures(left) for left in batch if left.user_id is not None]
+def _packed(batch: Sequence[PendingWrite]) -> tuple[list[Put], list[bytes]]:
+    puts = [Put(write.answer.pack(), write.keys) for write in batch if write.keys]
+    return puts, [exposures(write) for write in batch if write.user_id is not None]
 
 
-def exposures(left: Left) -> bytes:
+def exposures(write: PendingWrite) -> bytes:
     """Return what an answer shows as `Exposures` JSON."""
     return orjson.dumps(
         {
-            "exposure_id": f"exp-{left.exposure_id:016x}",
-            "user_id": left.user_id,
-            "dataset_ids": left.answer.ids,
-            "request_id": left.request_id,
-            "experiment_variant": left.answer.served.experiment_variant,
-            "ts": datetime.fromtimestamp(left.at, UTC),
+            "exposure_id": f"exp-{write.exposure_id:016x}",
+            "user_id": write.user_id,
+            "dataset_ids": write.answer.ids,
+            "request_id": write.request_id,
+            "experiment_variant": write.answer.served.experiment_variant,
+            "ts": datetime.fromtimestamp(write.at, UTC),
         }
     )

@@ -16,7 +16,7 @@ MOST = 8
 _Rank = Callable[[], AtOnce | None]
 
 
-class Together:
+class RankingBatcher:
     """Collects the questions of one turn of the event loop."""
 
     def __init__(self) -> None:
