@@ -108,6 +108,7 @@ class SteppedGateway:
         """Move the clock and do what time brings."""
         self.watch.forward(**time)
         self.gateway.alerts.expiry.resolve()
+        self.gateway.alerts.orphans.release()
         self.gateway.alerts.escalation.escalate()
         self.gateway.alerts.reminders.remind()
         self.gateway.alerts.summaries.close_due()

@@ -88,6 +88,31 @@ def test_several_incidents_are_put_under_one_and_end_with_it(running: RunningApp
     assert states == {1: "resolved", 2: "resolved", 3: "open"}
 
 
+def test_an_open_incident_is_not_hidden_under_one_that_has_ended(running: RunningApp) -> None:
+    fire(running, ("model", "deployment_failed"), ("airflow", "a", "b"))
+    act(running, "2/parent", by="li.wei", parent_id=1)
+    act(running, "1/close", by="li.wei")
+    act(running, "2/reopen", by="li.wei")
+    assert running.http.get("/alerts/2").json()["parent_id"] is None
+    act(running, "2/parent", 409, by="li.wei", parent_id=1)
+
+
+@pytest.mark.parametrize("name", ["li\n【P0】spoofed", "li\u202eiew", " ", "\t", "\u200b", ""])
+def test_a_name_is_one_line_that_can_be_read(running: RunningApp, name: str) -> None:
+    fire(running)
+    act(running, "1/close", 422, by=name)
+    act(running, "1/assignment", 422, by="li.wei", assignee=name)
+
+
+@pytest.mark.parametrize(
+    ("path", "odd"),
+    [("1/parent", {"parent_id": True}), ("1/parent", {"parent_id": "1"}), ("1/close", {"false_alarm": "yes"})],
+)
+def test_a_value_of_another_type_is_no_guess(running: RunningApp, path: str, odd: dict[str, object]) -> None:
+    fire(running)
+    act(running, path, 422, by="li.wei", **odd)
+
+
 def test_a_close_is_told_unless_it_is_reopened_at_once(
     stepped: SteppedGateway,
 ) -> None:
@@ -163,6 +188,7 @@ class TestSignedLinks:
         act(running, "1/reopen", by="li.wei")
         again = running.http.post(close, data={"by": "li.wei"})
         assert again.status_code == 200
+        assert "it changed nothing now" in again.text
         assert running.http.get("/alerts/1").json()["state"] == "open"
 
     def test_a_link_that_failed_is_not_used_up(self, running: RunningApp, watch: Watch) -> None:

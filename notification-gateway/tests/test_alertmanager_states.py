@@ -20,7 +20,7 @@ def running(database_url: str, watch: Watch) -> Iterator[RunningApp]:
         yield running
 
 
-def post(running: RunningApp, status: str) -> httpx.Response:
+def post(running: RunningApp, status: str, **changes: str | None) -> httpx.Response:
     ended = {"endsAt": "2026-01-05T12:00:20Z"} if status == "resolved" else {}
     alert = {
         "status": status,
@@ -28,7 +28,7 @@ def post(running: RunningApp, status: str) -> httpx.Response:
         "startsAt": START,
         "fingerprint": "f1",
     }
-    return running.post("/webhooks/alertmanager", {"alerts": [alert | ended]}, token=TOKEN)
+    return running.post("/webhooks/alertmanager", {"alerts": [alert | ended | changes]}, token=TOKEN)
 
 
 def states(running: RunningApp) -> list[str]:
@@ -47,6 +47,43 @@ def test_the_same_episode_that_fires_ends_and_fires_again_within_a_minute_is_ope
         watch.forward(seconds=3)
     (alert,) = running.ask("/alerts")["alerts"]
     assert alert["occurrences"] == 4
+
+
+@pytest.mark.parametrize("start", ["2026-01-05T11:59:00Z", None])
+def test_an_end_after_the_known_start_ends_it_whenever_others_say_that_it_began(
+    running: RunningApp, watch: Watch, start: str | None
+) -> None:
+    post(running, "firing")
+    watch.forward(minutes=5)
+    post(running, "resolved", startsAt=start, endsAt="2026-01-05T12:04:00Z")
+    assert states(running) == ["resolved"]
+
+
+def test_a_start_in_the_future_does_not_keep_an_incident_open(running: RunningApp, watch: Watch) -> None:
+    post(running, "firing", startsAt="2026-01-05T13:00:00Z")
+    watch.forward(minutes=5)
+    post(running, "resolved", endsAt="2026-01-05T12:04:00Z")
+    assert states(running) == ["resolved"]
+
+
+def test_the_end_of_an_earlier_episode_that_comes_late_ends_nothing(running: RunningApp, watch: Watch) -> None:
+    watch.forward(minutes=5)
+    post(running, "firing", startsAt="2026-01-05T12:04:00Z")
+    post(running, "resolved", startsAt=START, endsAt="2026-01-05T12:03:00Z")
+    assert states(running) == ["open"]
+
+
+def test_a_repeat_of_what_a_person_called_a_false_alarm_opens_nothing(running: RunningApp, watch: Watch) -> None:
+    post(running, "firing")
+    closing = {"by": "li.wei", "false_alarm": True}
+    running.http.post("/alerts/1/close", json=closing, headers={"Authorization": f"Bearer {ADMIN}"}).raise_for_status()
+    for _ in range(3):
+        watch.forward(hours=4)
+        post(running, "firing")
+    assert states(running) == ["resolved"]
+    watch.forward(minutes=1)
+    post(running, "firing", startsAt="2026-01-05T20:00:00Z")
+    assert states(running) == ["open", "resolved"]
 
 
 def test_what_a_person_closed_stays_closed_when_the_same_webhook_is_repeated(running: RunningApp, watch: Watch) -> None:

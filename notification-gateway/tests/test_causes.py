@@ -100,3 +100,33 @@ def test_symptoms_are_counted_in_summaries_all_the_same(stepped: SteppedGateway)
     stepped.fire(signal(REDIS, level="warning"), signal(FALLBACK, level="warning", occurrences=20))
     assert {row["incident_id"]: row["occurrences"] for row in stepped.rows(summary_entries)} == {1: 1, 2: 20}
     assert parents(stepped)["fallback.redis_failed"] == 1
+
+
+def test_a_symptom_that_outlives_its_cause_is_told_although_it_does_not_fire_again(stepped: SteppedGateway) -> None:
+    database = ("database", "business", "extract", "OperationalError")
+    failed = ("airflow", "recommendation_pipeline", "extract")
+    stepped.fire(signal(database, monitoring_point="pipeline.database", tags={"run_id": "monday"}))
+    stepped.fire(signal(failed, monitoring_point="airflow.task_failed", tags={"run_id": "monday"}))
+    stepped.pass_time(minutes=1)
+    stepped.fire(signal(database, at=stepped.watch.now, monitoring_point="pipeline.database", kind="recovered"))
+    stepped.pass_time(minutes=2)
+    assert ("opened", 2) not in messages(stepped)
+    stepped.pass_time(seconds=1)
+    assert messages(stepped).count(("opened", 2)) == 1
+    assert [row["parent_id"] for row in stepped.rows(incidents)] == [None, None]
+    for _ in range(2):
+        stepped.pass_time(minutes=16)
+    assert ("escalated", 2) in messages(stepped)
+    assert messages(stepped).count(("opened", 2)) == 1
+
+
+def test_what_a_person_put_under_another_is_told_once_that_has_ended(stepped: SteppedGateway) -> None:
+    page_for_everything(stepped, "P0")
+    stepped.fire(signal(REDIS))
+    stepped.fire(signal(("search", "failed")))
+    stepped.gateway.alerts.actions.group(2, 1, "li")
+    stepped.deliver()
+    stepped.fire(signal(REDIS, at=stepped.watch.now, kind="recovered"))
+    stepped.pass_time(minutes=3)
+    assert parents(stepped)["search.failed"] is None
+    assert ("opened", 2) in messages(stepped)

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from localservers.executables import chromium
 from notification_gateway.app import create_app
+from notification_gateway.dashboard.language import choose
 from running_gateway import ADMIN, TOKEN, Watch, settings, signal
 from testkit.running_app import RunningApp
 
@@ -369,3 +370,20 @@ def test_what_others_write_stays_text(running: RunningApp, page: Page, watch: Wa
     page.goto(f"{running.url}/dashboard?lang=en")
     assert "<script>alert(1)</script>" in page.locator("main").inner_text()
     assert page.locator("main script, main img").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("", "zh"),
+        ("en", "en"),
+        ("fr,en;q=0.5", "en"),
+        ("en;q=0,zh;q=1", "zh"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        ("en-GB;q=0.9, zh;q=0.3", "en"),
+        ("de, fr", "zh"),
+        ("en;q=nonsense", "en"),
+    ],
+)
+def test_the_language_is_the_one_that_the_browser_prefers(accepted: str, language: str) -> None:
+    assert choose(None, None, accepted) == language

@@ -281,6 +281,13 @@ def test_a_mistake_in_an_action_of_two_items_keeps_its_line(text: str, line: int
     assert [(problem.line, message in problem.message) for problem in caught.value.problems] == [(line, True)]
 
 
+@pytest.mark.parametrize("value", ["!!int {a: b}", "!!int [1]", "!!float {a: b}", "!!float []"])
+def test_a_number_that_is_a_list_or_a_mapping_is_named_with_its_line(value: str) -> None:
+    with pytest.raises(PolicyError) as raised:
+        parse_policy(f"defaults: {{}}\nrules: {value}\n", "alerts.yaml")
+    assert raised.value.problems[0].line == 2
+
+
 @pytest.mark.parametrize("key", ["1", "~", "true", "on", "1.5", "2026-01-01", "=", "!!int 3"])
 def test_a_key_that_is_no_text_is_named_with_its_line(key: str) -> None:
     with pytest.raises(PolicyError) as caught:

@@ -27,6 +27,8 @@ PERIODS = Periods(ZoneInfo("Asia/Shanghai"), 9)
 SHIPPED = load_policy(POLICY)
 DEPLOY = ("model", "deployment_failed")
 FALLBACK = ("fallback", "redis_failed")
+DATABASE = ("database", "business", "extract", "OperationalError")
+TASK = ("airflow", "recommendation_pipeline", "extract")
 
 
 def came(minutes: float, fingerprint: tuple[str, ...] = DEPLOY, **fields: object) -> StoredSignal:
@@ -152,6 +154,12 @@ def test_the_replay_of_the_policy_in_use_is_what_the_gateway_did(stepped: Steppe
             fired.append(signal(("redis", "connection_failed"), at=stepped.watch.now, level="warning"))
         if minute < 100:
             fired.append(signal(DEPLOY, at=stepped.watch.now))
+        if minute == 200:
+            for point, parts in (("pipeline.database", DATABASE), ("airflow.task_failed", TASK)):
+                fired.append(signal(parts, at=stepped.watch.now, monitoring_point=point, tags={"run_id": "a"}))
+        if minute == 210:
+            recovery = {"monitoring_point": "pipeline.database", "kind": "recovered"}
+            fired.append(signal(DATABASE, at=stepped.watch.now, **recovery))
         if minute == 150:
             fired.append(signal(DEPLOY, at=stepped.watch.now, kind="recovered"))
         stepped.fire(*fired)
@@ -162,7 +170,8 @@ def test_the_replay_of_the_policy_in_use_is_what_the_gateway_did(stepped: Steppe
     stored.sort(key=lambda each: each.received_at)
     counted = ways(simulate(SHIPPED, stored, START, stepped.watch.now, PERIODS))
     told = Counter(row["kind"] for row in stepped.rows(notifications))
-    assert counted["opened", "weixin"] == told["opened"]
+    # The deployment, the database, and the task that the database explained until it was back.
+    assert counted["opened", "weixin"] == told["opened"] == 3
     entries = [row for row in stepped.rows(summary_entries) if row["alert"] == "daily_digest"]
     digest = {(row["period_start"], row["incident_id"]) for row in entries}
     assert counted["daily_digest", "dashboard"] == len(digest)

@@ -217,3 +217,26 @@ class TestSignals:
     @pytest.mark.parametrize("body", [[], {}, {"signals": None}, {"signals": {}}, {"signals": []}, "x"])
     def test_no_list_of_signals_is_refused(self, running: RunningApp, body: Any) -> None:
         assert send(running, "/signals", body).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{", b'{"alerts": [], "alerts": []}', b'{"alerts": [' + b"0," * 9_000_000 + b"0]}"]
+)
+def test_a_whole_webhook_that_cannot_be_read_is_counted_and_told(running: RunningApp, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    with captured() as reports:
+        answer = running.http.post("/webhooks/alertmanager", content=body, headers=headers)
+    assert answer.status_code in (413, 422)
+    (report,) = reports
+    assert report.fingerprint == ("gateway", "unreadable_alert", "alertmanager")
+    assert 'gateway_rejected_total{field="body",source="alertmanager"} 1.0' in running.get("/metrics").text
+
+
+def test_who_has_no_token_raises_no_alert_by_what_it_sends(running: RunningApp) -> None:
+    with captured() as reports:
+        assert running.http.post("/webhooks/alertmanager", content=b"[]").status_code == 401
+    assert list(reports) == []
+
+
+def test_a_status_in_capitals_is_a_status(running: RunningApp) -> None:
+    assert post(running, alert(1, status="FIRING"))["accepted"] == 1

@@ -391,3 +391,18 @@ def test_markdown_of_others_stays_text() -> None:
     notice = Notice(title="t", lines=(Line(label="x", value="[a](http://evil.test) <b> *c* _d_"),), reference="r")
     assert r"\[a\](http://evil.test) \<b\> \*c\* \_d\_" in markdown(notice)
     assert "[a](http://evil.test)" in plain(notice)
+
+
+@pytest.mark.parametrize("form", ["text", "textcard"])
+def test_nothing_in_a_message_is_a_link_that_somebody_else_wrote(wechat: Wechat, watch: Watch, form: str) -> None:
+    line = Line(label="x", value='<a href="http://evil.example">确认</a> 3 < 5')
+    notice = NOTICE.model_copy(update={"lines": (line,), "url": "http://gateway.test/"})
+
+    async def send_notice() -> Outcome:
+        async with channel_of(watch, **app_of(wechat.url), weixin_message_type=form) as channel:
+            return await channel.send(notice, "1")
+
+    assert asyncio.run(send_notice()) == Delivered()
+    (content,) = wechat.contents
+    assert "＜a href" in content
+    assert "<" not in content.replace("3 < 5", "")

@@ -8,6 +8,7 @@ from notification_gateway.actions.service import IncidentActions
 from notification_gateway.alerting.escalation import Escalation
 from notification_gateway.alerting.expiry import IncidentExpiry
 from notification_gateway.alerting.notifier import IncidentNotifier
+from notification_gateway.alerting.orphans import OrphanedSymptoms
 from notification_gateway.alerting.reminders import Reminders
 from notification_gateway.alerting.unattended import UnattendedIncidents
 from notification_gateway.chores import add_chore
@@ -51,6 +52,7 @@ class AlertPipeline:
         self.actions = IncidentActions(storage, notifier, clock, on_stored)
         self.summaries = Summaries(storage, composer, periods, clock, on_stored)
         self.expiry = IncidentExpiry(storage, notifier, clock)
+        self.orphans = OrphanedSymptoms(unattended, notifier)
         self.reminders = Reminders(unattended, notifier)
         self.escalation = Escalation(unattended, notifier)
         self.expected_runs = ExpectedRuns(storage, settings.sentry_environment, within, clock)
@@ -58,6 +60,7 @@ class AlertPipeline:
     def add_loops(self, loops: BackgroundLoops) -> None:
         """Add the chores that depend on time and not on a signal."""
         add_chore(loops, "incident expiry", self.expiry.resolve, INTERVAL_SECONDS)
+        add_chore(loops, "orphaned symptoms", self.orphans.release, INTERVAL_SECONDS)
         add_chore(loops, "reminders", self.reminders.remind, INTERVAL_SECONDS)
         add_chore(loops, "escalation", self.escalation.escalate, INTERVAL_SECONDS)
         add_chore(loops, "summaries", self.summaries.close_due, INTERVAL_SECONDS)

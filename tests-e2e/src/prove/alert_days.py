@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -114,6 +115,7 @@ class _Days:
                 self._gateway.alerts.actions.close(incident_id, "li.wei", false_alarm=person == "false_alarm")
 
     def _pass_time(self) -> None:
+        self._gateway.alerts.orphans.release()
         self._gateway.alerts.escalation.escalate()
         self._gateway.alerts.expiry.resolve()
         self._gateway.alerts.reminders.remind()
@@ -278,7 +280,7 @@ def simulate(folder: Path, seed: int, days: int, parts: int) -> list[Result]:
             arguments = [(folder / str(part), seed + part, days) for part in range(parts)]
             for each in pool.starmap(_run, arguments):
                 tally.add(each)
-    _explain(folder, tally)
+    _explain(tally)
     precision = 1 - (len(tally.false_alarms) + len(tally.false_resolved)) / max(tally.alarms, 1)
     part = f"alerts, {parts * days} days: "
     return [
@@ -300,11 +302,10 @@ def _run(folder: Path, seed: int, days: int) -> _Tally:
     return _Days(folder, Script(START, days, seed), days).run()
 
 
-def _explain(folder: Path, tally: _Tally) -> None:
-    """Write down what was not right, for whoever looks into it."""
-    lines = [
-        f"{name}: {each}"
+def _explain(tally: _Tally) -> None:
+    """Print what was not right, for whoever looks into it."""
+    sys.stderr.writelines(
+        f"{name}: {each}\n"
         for name in ("untold", "untold_nights", "wrong_ends", "not_escalated", "false_alarms", "false_resolved")
         for each in getattr(tally, name)
-    ]
-    (folder / "wrong.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    )

@@ -21,6 +21,7 @@ _PERCENT_ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9!#$&+.^_`|~-])*")
 # RFC 8187, attr-char, but for letters, digits and what quote() never touches.
 _SAFE = "!#$&+^`|"
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 # They turn the rest of a line around on a terminal and on a page.
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -28,8 +29,9 @@ _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 def check_name(value: str) -> str:
     """Return a name without white space at its ends; raises `ValueError` with what is wrong."""
     name = value.strip()
-    if not name:
-        raise ValueError("a name has at least one character")
+    # Spaces of no width are no white space to Python.
+    if all(unicodedata.category(character) in _INVISIBLE for character in name):
+        raise ValueError("a name has at least one character that can be seen")
     if len(name) > MAX_LENGTH:
         raise ValueError(f"a name has at most {MAX_LENGTH} characters")
     if any(unicodedata.category(character) in _CONTROLS or character in _BIDI for character in name):

@@ -42,6 +42,8 @@ def base_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.router.route_class = BoundedRoute
+    # Its address would be made with the header `Host`, whatever that is.
+    app.router.redirect_slashes = False
     for route in app.routes:
         # The OpenAPI document and its pages, which FastAPI adds itself.
         if isinstance(route, Route):

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from contracts.query_values import WholeNumber
+from contracts.person_names import check_name
+from contracts.query_values import MAX_WHOLE_NUMBER, WholeNumber
 from contracts.text import TypedText
 from notification_gateway.actions.service import IncidentActions
 from notification_gateway.alerting.endpoints import AlertDetail, detail_of
@@ -18,14 +19,20 @@ from servicekit.routing import ApiRouter
 
 MAX_COMMENT_CHARS = 4000
 IncidentId = Annotated[int, WholeNumber(1), Path(description="The incident's id")]
-Name = Annotated[str, TypedText(128, min_chars=1), Field(examples=["li.wei"])]
+MAX_NAME_CHARS = 128
+Name = Annotated[
+    str,
+    TypedText(MAX_NAME_CHARS, min_chars=1),
+    AfterValidator(check_name),
+    Field(description="In one line", examples=["li.wei"]),
+]
 Comment = Annotated[str, TypedText(MAX_COMMENT_CHARS), Field(description="Goes into the timeline")]
 
 
 class _Action(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    by: Annotated[Name, Field(description="Who does it")]
+    by: Annotated[Name, Field(description="Who does it, in one line")]
 
 
 class NewAcknowledgement(_Action):
@@ -45,7 +52,7 @@ class Acknowledgement(BaseModel):
 class Closing(_Action):
     """Who closes it."""
 
-    false_alarm: Annotated[bool, Field(description="There was no fault")] = False
+    false_alarm: Annotated[bool, Field(strict=True, description="There was no fault")] = False
     comment: Comment = ""
 
 
@@ -71,7 +78,7 @@ class NewComment(_Action):
 class Grouping(_Action):
     """The incident that this one stands under; null: none."""
 
-    parent_id: Annotated[Annotated[int, WholeNumber(1)] | None, Field(examples=[12])]
+    parent_id: Annotated[Annotated[int, Field(strict=True, ge=1, le=MAX_WHOLE_NUMBER)] | None, Field(examples=[12])]
     comment: Comment = ""
 
 

@@ -105,8 +105,8 @@ def _add(
             incident = act(incident_id, by, comment, once(f"{action} {signature}", now))
         except ReplayedError:
             # Pressed twice: the page shows what has become of it.
-            incident = actions.get(incident_id)
-        return HTMLResponse(_page(action, incident, acted=True), headers=_HEADERS)
+            return HTMLResponse(_page(action, actions.get(incident_id), used=True), headers=_HEADERS)
+        return HTMLResponse(_page(action, incident), headers=_HEADERS)
 
 
 def _check(links: Links, action: Action, incident_id: int, until: int, signature: str, now: datetime) -> None:
@@ -114,11 +114,12 @@ def _check(links: Links, action: Action, incident_id: int, until: int, signature
         raise ProblemError(403, "This link is not one of ours, or it has expired. Use the dashboard.")
 
 
-def _page(action: Action, incident: Incident, *, acted: bool = False) -> str:
+def _page(action: Action, incident: Incident, *, used: bool = False) -> str:
     button = _BUTTONS[action]
-    offered = incident.state == button.state and not acted
-    if action == "acknowledge":
-        offered = offered and incident.acknowledged_at is None
+    is_possible = incident.state == button.state and (action != "acknowledge" or incident.acknowledged_at is None)
+    offered = is_possible and not used
+    # Somebody has undone what the link did.
+    again = "<p>此链接已用过，这次没有改变任何内容 This link was used before; it changed nothing now.</p>"
     form = (
         '<form method="post"><label>姓名 Your name <input name="by" maxlength="128" required></label>'
         f'<label>备注 Comment <input name="comment" maxlength="{MAX_COMMENT_CHARS}"></label>'
@@ -131,7 +132,7 @@ def _page(action: Action, incident: Incident, *, acted: bool = False) -> str:
         "width:100%;box-sizing:border-box}</style></head><body>"
         f"<h1>#{incident.id} {escape(incident.priority)}</h1><p><b>{escape(incident.monitoring_point)}</b> · "
         f"{escape(incident.service)}</p><p>{escape(incident.message[:500])}</p>{_state(incident)}"
-        f"{form if offered else ''}</body></html>"
+        f"{form if offered else again if is_possible else ''}</body></html>"
     )
 
 

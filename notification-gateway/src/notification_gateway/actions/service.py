@@ -100,7 +100,10 @@ class IncidentActions:
             newest = queries.newest_by_key(connection, [incident.key])[incident.key]
             if newest.id != incident_id:
                 raise IncidentStateError(f"The same fault has a newer incident, {newest.id}: use that one.")
-            incident.reopen(by, self._clock())
+            now = self._clock()
+            if incident.parent_id is not None and _load(connection, incident.parent_id).state != "open":
+                incident.ungroup(now, by)
+            incident.reopen(by, now)
             self._notifier.reopened(connection, incident)
         self._on_stored()
         return incident
@@ -117,6 +120,8 @@ class IncidentActions:
                 raise IncidentStateError(
                     f"Incident {parent_id} stands under {parent.parent_id or 'itself'}: name another."
                 )
+            if incident.state == "open" and parent.state != "open":
+                raise IncidentStateError(f"Incident {parent_id} has ended ({parent.resolution}): name an open one.")
             if parent.environment != incident.environment:
                 raise IncidentStateError(f"Incident {parent_id} is of the environment {parent.environment}.")
             for child in queries.children(connection, incident_id):

@@ -91,6 +91,13 @@ class IncidentNotifier:
         if not incident.notified:
             incident.told_at = None
 
+    def released(self, connection: Connection, incident: Incident, actions: Sequence[Action], now: datetime) -> None:
+        """Notify of an incident that its cause hid until now; summaries have counted it all the time."""
+        for action in actions:
+            alert, channel = route(incident, action.alert, action.channel)
+            if alert == "immediate":
+                self._notify_at_once(connection, incident, channel, action.mention or self._mention, now, now)
+
     def _notify_at_once(
         self,
         connection: Connection,

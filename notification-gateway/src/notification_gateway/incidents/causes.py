@@ -77,6 +77,13 @@ def find_symptoms(cause: Incident, known: Iterable[Incident], now: datetime) -> 
     ]
 
 
+def released_at(cause: Incident, symptom: Incident) -> datetime | None:
+    """Return when a symptom that still goes on stands for itself again; None while its cause is open."""
+    if cause.resolved_at is None:
+        return None
+    return cause.resolved_at + (ALERTS_AFTER if _is_alert(symptom) else AFTER)
+
+
 def regroup(firing: Firing, known: Iterable[Incident], now: datetime) -> list[Incident]:
     """Put a fired incident under its cause, and under a new cause the symptoms that came before it.
 

@@ -278,18 +278,27 @@ class Incident:
 
     def _is_newer(self, signal: AlertSignal) -> bool:
         """Say whether a fired signal is newer than the end of the incident."""
-        if self.monitoring_point == ALERTMANAGER_POINT and episode_of(signal) == self.episode and self.resolved_at:
+        is_same_episode = bool(self.episode) and episode_of(signal) == self.episode
+        if self.resolution == "false_alarm" and is_same_episode:
+            # Its source repeats what a person has looked at.
+            return False
+        if self.monitoring_point == ALERTMANAGER_POINT and is_same_episode and self.resolved_at:
             # Alertmanager may send the end while the gateway still has an earlier webhook of it in hand.
             return signal.last_seen > self.resolved_at
         return signal.last_seen > self.last_seen
 
     def _is_current(self, signal: AlertSignal) -> bool:
         if self.monitoring_point == ALERTMANAGER_POINT:
-            # The end of an earlier episode may come after the start of this one.
-            return episode_of(signal) >= self.episode
+            # The end of an earlier episode may come after the start of this one. But two Prometheus may disagree about
+            # when the alert began, and a clock may be ahead.
+            return episode_of(signal) == self.episode or signal.last_seen >= self._last_start()
         if self.service == signal.service:
             return signal.last_seen >= self.last_seen
         return not is_ended_by_its_service(self.monitoring_point)
+
+    def _last_start(self) -> datetime:
+        """Return when the present episode began, or what was heard of it last if its clock is ahead of ours."""
+        return min(datetime.fromisoformat(self.episode), self.last_signal_at) if self.episode else self.opened_at
 
     def _change(self, at: datetime, kind: ChangeKind, actor: str = "", detail: str = "") -> None:
         self.changes.append(Change(at, kind, actor, detail))

@@ -5,9 +5,10 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, case, exists, func, insert, literal, or_, select, update
 
-from notification_gateway.incidents.causes import ALERTS_AFTER
+from notification_gateway.incidents.causes import AFTER, ALERTS_AFTER
+from notification_gateway.incidents.endings import ALERTMANAGER_POINT
 from notification_gateway.incidents.model import ABANDONED, QUIET, History, Incident
 from notification_gateway.incidents.timeline import store_changes
 from notification_gateway.stored import tags_of, texts_of
@@ -80,6 +81,23 @@ def unattended(connection: Connection, priorities: Sequence[str], notified_befor
         incidents.c.acknowledged_at.is_(None),
         incidents.c.parent_id.is_(None),
         func.coalesce(incidents.c.last_notified_at, incidents.c.opened_at) <= notified_before,
+    )
+
+
+def orphaned(connection: Connection, now: datetime) -> list[Incident]:
+    """Return the open incidents whose cause ended for longer than it explains anything, or is deleted."""
+    cause = incidents.alias("cause")
+    ended_by = case(
+        (incidents.c.monitoring_point == ALERTMANAGER_POINT, literal(now - ALERTS_AFTER, incidents.c.resolved_at.type)),
+        else_=literal(now - AFTER, incidents.c.resolved_at.type),
+    )
+    return _where(
+        connection,
+        incidents.c.state == "open",
+        incidents.c.parent_id.is_not(None),
+        ~exists().where(
+            cause.c.id == incidents.c.parent_id, or_(cause.c.state == "open", cause.c.resolved_at >= ended_by)
+        ),
     )
 
 

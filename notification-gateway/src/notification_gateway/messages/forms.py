@@ -13,6 +13,7 @@ CARD_BYTES = 512
 CHART_HEIGHT = 64
 # What WeChat's markdown would take for a tag, a link or emphasis.
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>#])")
+_TAG = re.compile(r"<(?=[A-Za-z/!])")
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -23,6 +24,11 @@ class Card(NamedTuple):
     description: str
     url: str
     button: str
+
+
+def without_tags(text: str) -> str:
+    """Return a text in which nothing is a tag: WeChat shows `<a href>` as a link, wherever its text comes from."""
+    return _TAG.sub("＜", text)
 
 
 def plain(notice: Notice) -> str:
@@ -52,8 +58,10 @@ def card(notice: Notice) -> Card | None:
         return None
     lines = [f"{line.label}: {line.value}" for line in notice.lines if not line.url]
     return Card(
-        title=cut_bytes(notice.title, CARD_TITLE_BYTES, "…"),
-        description=cut_bytes("\n".join([*lines, *notice.paragraphs, notice.reference_line]), CARD_BYTES, "…"),
+        title=cut_bytes(without_tags(notice.title), CARD_TITLE_BYTES, "…"),
+        description=cut_bytes(
+            without_tags("\n".join([*lines, *notice.paragraphs, notice.reference_line])), CARD_BYTES, "…"
+        ),
         url=notice.url,
         button=Phrase("处理", "Open").to(notice.language),
     )

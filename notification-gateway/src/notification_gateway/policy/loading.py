@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,10 @@ def parse_policy(content: str | bytes, source: str, channels: Sequence[str] = BU
         return Policy.model_validate(data, context={CONTEXT: channels})
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
-        problems = [
+        problems = (
             PolicyProblem(_line_of(lines, each["loc"]), _explain(each)) for each in found if not _follows(each, found)
-        ]
-        raise PolicyError(source, problems[:MAX_PROBLEMS]) from error
+        )
+        raise PolicyError(source, list(islice(problems, MAX_PROBLEMS))) from error
 
 
 def _decode(content: bytes, source: str) -> str:

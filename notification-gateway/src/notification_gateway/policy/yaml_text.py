@@ -72,8 +72,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         """Return the value of a node; raises `ConstructorError` for all that can be wrong with it."""
-        if (node.tag == f"{_TAG}int" and not _INT.fullmatch(node.value)) or (
-            node.tag == f"{_TAG}float" and _ODD_FLOAT.search(node.value)
+        is_scalar = isinstance(node, yaml.ScalarNode)
+        if (node.tag == f"{_TAG}int" and not (is_scalar and _INT.fullmatch(node.value))) or (
+            node.tag == f"{_TAG}float" and not (is_scalar and not _ODD_FLOAT.search(node.value))
         ):
             problem = "write a number in the digits 0 to 9, without separators or leading zero (put a text in quotes)"
             raise ConstructorError(None, None, problem, node.start_mark)

@@ -14,6 +14,7 @@ from notification_gateway.incidents.causes import (
     GRACE,
     causes_of_symptom,
     regroup,
+    released_at,
     symptom_name,
     symptom_points,
 )
@@ -63,7 +64,7 @@ def simulate(
     replay = Replay(policy, periods)
     for each in stored:
         replay.take(each.signal, each.received_at)
-    replay.end_quiet(until)
+    replay.pass_time(until)
     return [each for each in replay.notifications if each.at >= since]
 
 
@@ -79,6 +80,8 @@ class Replay:
         self._incidents: list[Incident] = []
         # When an incident may have been quiet for long enough; most are late by then, because it went on.
         self._quiet_ends: list[tuple[datetime, int]] = []
+        # Those that another incident explains.
+        self._symptoms: set[int] = set()
         self._messages: dict[int, list[ReplayedNotification]] = {}
         self._summarized: dict[tuple[object, ...], ReplayedNotification] = {}
 
@@ -90,7 +93,7 @@ class Replay:
 
     def take(self, signal: AlertSignal, now: datetime) -> None:
         """Take a signal that came at a time."""
-        self.end_quiet(now)
+        self.pass_time(now)
         book = self._book(signal.monitoring_point)
         if signal.kind == "recovered":
             for incident in book.recovered(signal, now):
@@ -111,8 +114,12 @@ class Replay:
             heappush(self._quiet_ends, (now + QUIET, incident.id))
             self._notify_fired(firing, decision, now)
 
-    def end_quiet(self, now: datetime) -> None:
-        """End the incidents that have been quiet for long enough by now."""
+    def pass_time(self, now: datetime) -> None:
+        """Do what time alone has brought by now."""
+        self._end_quiet(now)
+        self._release_symptoms(now)
+
+    def _end_quiet(self, now: datetime) -> None:
         while self._quiet_ends and self._quiet_ends[0][0] <= now:
             end, incident_id = heappop(self._quiet_ends)
             incident = self._incidents[incident_id - 1]
@@ -124,6 +131,24 @@ class Replay:
                 incident.resolve("quiet", end)
                 self._notify_resolved(incident, end)
 
+    def _release_symptoms(self, now: datetime) -> None:
+        """Let each symptom that outlives its cause stand for itself again."""
+        for incident_id in sorted(self._symptoms):
+            incident = self._incidents[incident_id - 1]
+            if incident.state != "open" or incident.parent_id is None:
+                self._symptoms.discard(incident_id)
+                continue
+            due = released_at(self._incidents[incident.parent_id - 1], incident)
+            if due is None or due > now:
+                continue
+            self._symptoms.discard(incident_id)
+            incident.ungroup(due)
+            awake = self._policy.quiet_until(incident.rule, due) or due
+            for action in self._policy.actions_of(incident.rule, incident.priority):
+                alert, channel = route(incident, action.alert, action.channel)
+                if alert == "immediate":
+                    self._notify_opened(incident, channel, awake, awake)
+
     def _book(self, monitoring_point: str) -> IncidentBook:
         return self._books.setdefault(twin_points(monitoring_point), IncidentBook({}))
 
@@ -134,6 +159,7 @@ class Replay:
         known = [each for point in sorted(near) for each in self._book(point).incidents]
         for grouped in regroup(firing, known, now):
             self._withdraw_opened(grouped, now)
+            self._symptoms.add(grouped.id)
 
     def _notify_fired(self, firing: Firing, decision: Decision, now: datetime) -> None:
         incident = firing.incident
@@ -151,12 +177,18 @@ class Replay:
                 by = (decision.priority, decision.rule)
                 entry = ReplayedNotification(now, _fault(incident), incident.id, *by, alert, channel)
                 self._summarized.setdefault(place, entry)
-            elif incident.parent_id is None and channel not in (*incident.notified, "dashboard"):
-                incident.notified = [*incident.notified, channel]
-                # A symptom waits for its cause, and what has quiet hours for their end.
-                may_be_explained = incident.priority != "P0" and causes_of_symptom(symptom_name(incident))
+            elif incident.parent_id is None:
                 awake = (decision.quiet_hours.until(now) if decision.quiet_hours is not None else None) or now
-                self._send(incident, "opened", channel, max(now + GRACE if may_be_explained else now, awake))
+                self._notify_opened(incident, channel, awake, now)
+
+    def _notify_opened(self, incident: Incident, channel: str, awake: datetime, now: datetime) -> None:
+        """Notify a channel that does not know of it yet; `awake` is when quiet hours end."""
+        if channel in (*incident.notified, "dashboard"):
+            return
+        incident.notified = [*incident.notified, channel]
+        # A symptom waits for its cause, and what has quiet hours for their end.
+        may_be_explained = incident.priority != "P0" and causes_of_symptom(symptom_name(incident))
+        self._send(incident, "opened", channel, max(now + GRACE if may_be_explained else now, awake))
 
     def _notify_resolved(self, incident: Incident, now: datetime) -> None:
         for channel in incident.notified:

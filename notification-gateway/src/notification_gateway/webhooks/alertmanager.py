@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, SecretStr, SkipValidation
+from starlette.exceptions import HTTPException
 
 from contracts.signals import AlertSignal, SignalReceipt
 from contracts.text import repair_text
@@ -16,7 +19,7 @@ from notification_gateway.webhooks.receipts import AlertmanagerReceipt
 from servicekit.bearer import bearer_guard
 from servicekit.bodies import MIB
 from servicekit.problems import problem_responses
-from servicekit.routing import LenientRouter
+from servicekit.routing import Handler, LenientRoute
 
 SOURCE = "alertmanager"
 MAX_NAME_CHARS = 200
@@ -47,9 +50,9 @@ class AlertmanagerPayload(BaseModel):
 
 def router(
     intake: Intake, token: SecretStr, environment: str, clock: Callable[[], datetime], metrics: Metrics
-) -> LenientRouter:
+) -> APIRouter:
     """Return the route; `environment` is that of alerts without such a label."""
-    routes = LenientRouter(tags=["webhooks"])
+    routes = APIRouter(tags=["webhooks"], route_class=_reporting_route(metrics))
 
     @routes.post(
         "/webhooks/alertmanager",
@@ -80,6 +83,34 @@ def router(
         )
 
     return routes
+
+
+def _reporting_route(metrics: Metrics) -> type[LenientRoute]:
+    """Return a route that reports a body that can't be read: Alertmanager does not send it again."""
+
+    class ReportingRoute(LenientRoute):
+        def get_route_handler(self) -> Handler:
+            handle = super().get_route_handler()
+
+            async def report_rejected(request: Request) -> Response:
+                try:
+                    return await handle(request)
+                except (RequestValidationError, HTTPException) as error:
+                    problem = _problem_of(error)
+                    metrics.rejected.labels(SOURCE, "body").inc()
+                    report_unreadable(SOURCE, f"a whole webhook can't be read: {problem}")
+                    raise
+
+            return report_rejected
+
+    return ReportingRoute
+
+
+def _problem_of(error: RequestValidationError | HTTPException) -> str:
+    if isinstance(error, HTTPException):
+        return str(error.detail)
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 def _count(metrics: Metrics, unreadable: Sequence[UnreadableAlert], receipt: SignalReceipt, truncated: int) -> None:

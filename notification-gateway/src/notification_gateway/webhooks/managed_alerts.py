@@ -35,6 +35,10 @@ def _as_texts(value: object) -> object:
     return {name: _as_text(held) for name, held in value.items()} if isinstance(value, dict) else value
 
 
+def _as_lower_case(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 _Text = BeforeValidator(_as_text)
 _Labels = Annotated[
     dict[Annotated[str, LabelText(MAX_TAG_NAME_CHARS)], Annotated[str, LabelText(MAX_TAG_CHARS)]],
@@ -49,7 +53,7 @@ _Annotations = Annotated[
 class ManagedAlert(BaseModel):
     """One alert of the payload; fields that are not named here are left alone."""
 
-    status: Literal["firing", "resolved"]
+    status: Annotated[Literal["firing", "resolved"], BeforeValidator(_as_lower_case)]
     labels: _Labels = {}
     annotations: _Annotations = {}
     starts_at: Annotated[ClampedMoment | None, Field(alias="startsAt")] = None

@@ -39,45 +39,74 @@ def _as_id(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _or_empty(value: object) -> object:
-    return "" if value is None else value
+def _as_text(value: object) -> str:
+    """Return the text of a field that says nothing about which alert it is: it never costs the alert."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def _as_names(value: object) -> list[str]:
+    return [name for each in value if (name := _as_text(each))] if isinstance(value, list) else []
+
+
+def _as_parts(value: object) -> object:
+    return [_as_text(part) for part in value] if isinstance(value, list) else None
+
+
+def _as_event_id(value: object) -> object:
+    return value.replace("-", "").lower() if isinstance(value, str) else value
+
+
+def _as_slug(value: object) -> str:
+    return _as_text(value.get("slug") if isinstance(value, dict) else value)
+
+
+def _as_tags(value: object) -> dict[str, str]:
+    """Return tags that come as a mapping, as pairs or as `{"key", "value"}`; what is none is left out."""
+    if isinstance(value, dict):
+        pairs: list[Any] = list(value.items())
+    else:
+        listed = value if isinstance(value, list) else []
+        pairs = [(each.get("key"), each.get("value")) if isinstance(each, dict) else each for each in listed]
+    known = (pair for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2)
+    return {_as_text(name): _as_text(held) for name, held in known if _as_text(name)}
 
 
 _Id = Annotated[str, LabelText(MAX_FINGERPRINT_PART_CHARS, min_chars=1), BeforeValidator(_as_id)]
-_Name = Annotated[str, LabelText(MAX_NAME_CHARS), BeforeValidator(_or_empty)]
-_Message = Annotated[str, MachineText(MAX_MESSAGE_CHARS), BeforeValidator(_or_empty)]
-_Url = Annotated[str, LabelText(MAX_TAG_CHARS), BeforeValidator(_or_empty)]
-_Tag = tuple[
-    Annotated[str, LabelText(MAX_TAG_NAME_CHARS)],
-    Annotated[str, LabelText(MAX_TAG_CHARS), BeforeValidator(_or_empty)],
+_Name = Annotated[str, LabelText(MAX_NAME_CHARS), BeforeValidator(_as_text)]
+_Message = Annotated[str, MachineText(MAX_MESSAGE_CHARS), BeforeValidator(_as_text)]
+_Url = Annotated[str, LabelText(MAX_TAG_CHARS), BeforeValidator(_as_text)]
+_Slug = Annotated[str, LabelText(MAX_NAME_CHARS), BeforeValidator(_as_slug)]
+_Tags = Annotated[
+    dict[Annotated[str, LabelText(MAX_TAG_NAME_CHARS)], Annotated[str, LabelText(MAX_TAG_CHARS)]],
+    BeforeValidator(_as_tags),
 ]
-
-
-class _Project(BaseModel):
-    slug: _Name
 
 
 class _Issue(BaseModel):
     id: _Id
-    title: Annotated[str, MachineText(MAX_MESSAGE_CHARS)]
+    title: _Message = ""
     level: _Name = ""
-    project: _Project
+    project: _Slug = ""
     web_url: _Url = ""
 
 
 class _MetricAlert(BaseModel):
     id: _Id
     title: _Message = ""
-    projects: list[_Name] | None = None
+    projects: Annotated[list[_Name], BeforeValidator(_as_names)] = []
 
 
 class _Event(BaseModel):
-    event_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    event_id: Annotated[str, BeforeValidator(_as_event_id), Field(pattern="^[0-9a-f]{32}$")]
     title: _Message = ""
     level: _Name = ""
-    fingerprint: list[Annotated[str, LabelText(MAX_FINGERPRINT_PART_CHARS)]] | None = None
+    fingerprint: Annotated[
+        list[Annotated[str, LabelText(MAX_FINGERPRINT_PART_CHARS)]] | None, BeforeValidator(_as_parts)
+    ] = None
     issue_id: Annotated[_Id | None, Field()] = None
-    tags: list[_Tag] | None = None
+    tags: _Tags = {}
     web_url: _Url = ""
 
 
@@ -155,9 +184,9 @@ def _of_issue(issue: _Issue, action: str, signal_id: str, environment: str, now:
         fingerprint=["sentry", "issue", issue.id],
         level=_level(issue.level),
         kind=_kind(action),
-        service=issue.project.slug or CATEGORY,
+        service=issue.project or CATEGORY,
         environment=environment,
-        message=issue.title,
+        message=issue.title or f"issue {issue.id}",
         tags=_link(issue.web_url),
     )
 
@@ -169,7 +198,7 @@ def _of_metric(data: _MetricData, action: str, signal_id: str, environment: str,
         fingerprint=["sentry", "metric_alert", data.metric_alert.id],
         level=_level(action),
         kind=_kind(action),
-        service=next(iter(data.metric_alert.projects or []), "") or CATEGORY,
+        service=next(iter(data.metric_alert.projects), "") or CATEGORY,
         environment=environment,
         message=data.description_title or data.metric_alert.title or "metric alert",
         tags=_link(data.web_url),
@@ -177,7 +206,7 @@ def _of_metric(data: _MetricData, action: str, signal_id: str, environment: str,
 
 
 def _of_event(data: _EventData, environment: str, now: datetime) -> AlertSignal:
-    event, tags = data.event, dict(data.event.tags or [])
+    event, tags = data.event, data.event.tags
     fingerprint = event.fingerprint or [_DEFAULT]
     if fingerprint == [_DEFAULT]:
         fingerprint = ["sentry", "event", event.issue_id or "unknown"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import monitoring
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
-from notification_gateway.messages.forms import card, cut_bytes, markdown, plain
+from notification_gateway.messages.forms import card, cut_bytes, markdown, plain, without_tags
 from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.mentions import EVERYBODY, sort_mentions
 from notification_gateway.settings import WeixinMessageType
@@ -81,7 +81,7 @@ class AppChannel:
             return {"msgtype": "textcard", "textcard": part | {"btntxt": as_card.button}}
         if self._form == "markdown":
             return {"msgtype": "markdown", "markdown": {"content": cut_bytes(markdown(notice), TEXT_BYTES)}}
-        return {"msgtype": "text", "text": {"content": cut_bytes(plain(notice), TEXT_BYTES)}}
+        return {"msgtype": "text", "text": {"content": cut_bytes(without_tags(plain(notice)), TEXT_BYTES)}}
 
     def _outcome(self, answer: Answer | Rejected, users: list[str]) -> Outcome:
         if isinstance(answer, Rejected):
@@ -127,7 +127,7 @@ def _robot_message(notice: Notice) -> Mapping[str, Any]:
     """Return markdown, which can mention members; only text can mention phone numbers and everybody."""
     users, phones = sort_mentions(notice.mention)
     if phones or EVERYBODY in users:
-        content = cut_bytes(plain(notice), TEXT_BYTES)
+        content = cut_bytes(without_tags(plain(notice)), TEXT_BYTES)
         part = {"content": content, "mentioned_list": users, "mentioned_mobile_list": phones}
         return {"msgtype": "text", "text": part}
     mentions = "".join(f"<@{user}>" for user in users)
