@@ -27,7 +27,7 @@ from localservers.ports import Ports
 from localservers.waiting import wait_until
 from servicekit.redis_urls import disconnect
 from testkit.redis_server import RedisServer
-from testkit.redis_topologies import Watched, cluster_url
+from testkit.redis_topologies import SentinelSetup, cluster_url
 from testkit.serving import Served
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[AnyRedis]:
         server: RedisServer = request.getfixturevalue("tls_redis")
         url = server.url
     elif request.param == "sentinels":
-        watched: Watched = request.getfixturevalue("watched_redis")
+        watched: SentinelSetup = request.getfixturevalue("watched_redis")
         url = watched.url
     else:
         nodes: list[RedisServer] = request.getfixturevalue("redis_cluster")

@@ -110,7 +110,7 @@ class Project(Strict):
 SHAPES: dict[str, type[Strict]] = {"workflows": Workflow, "dashboards": Dashboard, "projects": Project}
 
 
-class SentryStandIn(ThreadingHTTPServer):
+class FakeSentry(ThreadingHTTPServer):
     """Keeps what is made, refuses what is not of its shape."""
 
     daemon_threads = True
@@ -149,7 +149,7 @@ class SentryStandIn(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: SentryStandIn
+    server: FakeSentry
 
     def do_GET(self) -> None:
         self._answer(200, self.server.get(self.path.partition("?")[0]))
@@ -175,8 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def sentry() -> Iterator[SentryStandIn]:
-    server = SentryStandIn()
+def sentry() -> Iterator[FakeSentry]:
+    server = FakeSentry()
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
@@ -185,12 +185,12 @@ def sentry() -> Iterator[SentryStandIn]:
     thread.join()
 
 
-def provision(sentry: SentryStandIn, token: str = "t") -> int:
+def provision(sentry: FakeSentry, token: str = "t") -> int:
     return main(["--url", sentry.url, "--org", "o", "--team", "t", "--token", token, "--policy", str(POLICY)])
 
 
 def test_projects_keys_workflows_and_three_dashboards_are_made_once(
-    sentry: SentryStandIn, capsys: pytest.CaptureFixture[str]
+    sentry: FakeSentry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert [provision(sentry), provision(sentry)] == [0, 0]
     assert set(sentry.made["projects"]) == set(PROJECTS)
@@ -207,7 +207,7 @@ def points(workflow: dict[str, Any]) -> set[str]:
     return {group["conditions"][0]["comparison"]["value"] for group in workflow["actionFilters"]}
 
 
-def test_a_workflow_names_the_points_that_its_rule_can_match(sentry: SentryStandIn) -> None:
+def test_a_workflow_names_the_points_that_its_rule_can_match(sentry: FakeSentry) -> None:
     provision(sentry)
     made = sentry.made["workflows"]
     assert points(made["recsys: Critical Failures"]) == {
@@ -232,7 +232,7 @@ def test_a_workflow_names_the_points_that_its_rule_can_match(sentry: SentryStand
     assert made["recsys: Critical Failures"]["detectorIds"] == ["0", "1"]
 
 
-def test_what_sentry_refuses_is_said(sentry: SentryStandIn, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_sentry_refuses_is_said(sentry: FakeSentry, capsys: pytest.CaptureFixture[str]) -> None:
     assert provision(sentry, token="wrong") == 2
     assert "HTTP 401" in capsys.readouterr().err
     sentry.installed = False

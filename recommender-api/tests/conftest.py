@@ -17,8 +17,8 @@ from recommender_api.models.deployments import Deployment
 from recommender_api.models.serving import LoadedModel
 from recommender_api.settings import Settings
 from servicekit.http_protocol import HttpProtocol
+from testkit.fake_registry import SINCE, FakeRegistry
 from testkit.redis_server import RedisServer
-from testkit.registry_stand_in import SINCE, RegistryStandIn
 from testkit.running_app import RunningApp
 
 EVENTS_TOKEN = "events-token-of-the-tests"
@@ -52,9 +52,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 
 @pytest.fixture
-def registry(archives: Archives) -> Iterator[RegistryStandIn]:
+def registry(archives: Archives) -> Iterator[FakeRegistry]:
     """A registry with version 1 deployed."""
-    server = RegistryStandIn()
+    server = FakeRegistry()
     server.deploy(server.push("1", archives.first))
     server.start()
     yield server
@@ -62,7 +62,7 @@ def registry(archives: Archives) -> Iterator[RegistryStandIn]:
 
 
 @pytest.fixture
-def make_settings(tmp_path: Path, redis_url: str, registry: RegistryStandIn) -> Callable[..., Settings]:
+def make_settings(tmp_path: Path, redis_url: str, registry: FakeRegistry) -> Callable[..., Settings]:
     def make(**changes: Any) -> Settings:
         # A budget that a loaded test machine keeps; what a short one does is the breaker's test.
         values = {

@@ -14,7 +14,7 @@ from recommender_api.availability.failures import FAILURES_IN_A_ROW
 from recommender_api.availability.model_state import LOADING_SECONDS, NO_MODEL_SECONDS, REGISTRY_SECONDS
 from recommender_api.availability.watch import REMINDER_SECONDS
 from recommender_api.recommendations.service import Recommender
-from testkit.registry_stand_in import RegistryStandIn
+from testkit.fake_registry import FakeRegistry
 from testkit.running_app import RunningApp
 
 POINT = "api.unavailable"
@@ -142,7 +142,7 @@ def test_failures_with_answers_between_them_are_no_outage() -> None:
 
 
 def test_without_any_model_the_503_names_the_two_commands_that_help(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, until: Any
+    start: Callable[..., RunningApp], registry: FakeRegistry, until: Any
 ) -> None:
     registry.active = None
     api = start(ready=False)
@@ -155,7 +155,7 @@ def test_without_any_model_the_503_names_the_two_commands_that_help(
 
 
 def test_a_deployed_bundle_that_cannot_be_loaded_is_an_outage_and_a_good_one_ends_it(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any, until: Any
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any, until: Any
 ) -> None:
     whole = registry.bundles["1"]
     registry.bundles["1"] = b"not a bundle"
@@ -174,7 +174,7 @@ def test_a_deployed_bundle_that_cannot_be_loaded_is_an_outage_and_a_good_one_end
 
 
 def test_a_replica_that_had_a_model_and_lost_it_is_an_outage_at_once(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, tmp_path: Any, until: Any
+    start: Callable[..., RunningApp], registry: FakeRegistry, tmp_path: Any, until: Any
 ) -> None:
     start().__exit__(None, None, None)
     for bundle in (tmp_path / "models" / "bundles").iterdir():

@@ -37,7 +37,7 @@ from recommender_api.redis_store import (
 from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.trending import TrendingPath
 from recommender_api.withdrawal import Withdrawn, WithdrawnFile, WithdrawnWatch
-from testkit.registry_stand_in import SINCE
+from testkit.fake_registry import SINCE
 
 pytestmark = pytest.mark.anyio
 

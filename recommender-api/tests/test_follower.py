@@ -14,7 +14,7 @@ from recommender_api.models.deployment_reports import DeploymentReports
 from recommender_api.models.deployments import ActiveDeployments, Deployment
 from recommender_api.models.follower import DeploymentFollower
 from recommender_api.models.registry import Registry
-from testkit.registry_stand_in import SINCE
+from testkit.fake_registry import SINCE
 
 pytestmark = pytest.mark.anyio
 

@@ -24,7 +24,7 @@ from recommender_api.models.low_priority_thread import NICENESS
 from recommender_api.models.registry import Registry
 from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import LoadedModel, Models, Serving
-from testkit.registry_stand_in import SINCE, RegistryStandIn
+from testkit.fake_registry import SINCE, FakeRegistry
 from testkit.running_app import RunningApp
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
@@ -40,7 +40,7 @@ def reload(api: RunningApp) -> Any:
 
 
 def test_a_new_deployment_is_served_without_a_failed_or_mixed_answer(
-    api: RunningApp, registry: RegistryStandIn, archives: Any, until: Until
+    api: RunningApp, registry: FakeRegistry, archives: Any, until: Until
 ) -> None:
     first = api.ask("/similar/105")
     answers: list[dict[str, Any]] = []
@@ -81,14 +81,14 @@ def test_what_loads_a_model_gives_way_to_answers(
 
 
 def test_an_unchanged_deployment_costs_the_registry_a_304(
-    api: RunningApp, registry: RegistryStandIn, until: Until
+    api: RunningApp, registry: FakeRegistry, until: Until
 ) -> None:
     until(lambda: registry.not_modified >= 3)
     assert set(registry.authorizations) == {"Bearer registry-token-of-the-tests"}
 
 
 def test_reload_asks_the_registry_now_and_takes_its_word_only(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
     assert api.post("/models/reload").status_code == 401
@@ -99,7 +99,7 @@ def test_reload_asks_the_registry_now_and_takes_its_word_only(
 
 
 def test_a_bundle_that_is_not_the_deployed_one_is_refused_and_the_old_one_serves_on(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
     damaged = registry.push("2", archives.second)
@@ -128,7 +128,7 @@ def test_a_bundle_that_is_not_the_deployed_one_is_refused_and_the_old_one_serves
 
 
 def test_a_failed_activation_is_over_when_the_registry_goes_back(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
     good = registry.active
@@ -141,7 +141,7 @@ def test_a_failed_activation_is_over_when_the_registry_goes_back(
 
 
 def test_a_bundle_that_the_store_lost_is_source_not_found(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
     registry.deploy(registry.push("2", archives.second))
@@ -166,7 +166,7 @@ def repacked(folder: Path, archive: Path) -> Path:
 )
 def test_a_bundle_that_does_not_load_or_answer_as_promised_is_refused(
     start: Callable[..., RunningApp],
-    registry: RegistryStandIn,
+    registry: FakeRegistry,
     tmp_path: Path,
     name: str,
     content: bytes | None,
@@ -187,7 +187,7 @@ def test_a_bundle_that_does_not_load_or_answer_as_promised_is_refused(
 
 
 def test_damaged_precomputed_lists_cost_only_themselves(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, tmp_path: Path
+    start: Callable[..., RunningApp], registry: FakeRegistry, tmp_path: Path
 ) -> None:
     folder = tiny_bundle(tmp_path / "bundle")
     (folder / "precomputed_items.npy").write_bytes(b"damaged")
@@ -200,7 +200,7 @@ def test_damaged_precomputed_lists_cost_only_themselves(
 
 
 def test_precomputed_lists_damaged_on_the_disk_of_a_replica_cost_only_themselves(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, tmp_path: Path
+    start: Callable[..., RunningApp], registry: FakeRegistry, tmp_path: Path
 ) -> None:
     start().__exit__(None, None, None)
     (scores,) = (tmp_path / "models" / "bundles").glob("*/precomputed_scores.npy")
@@ -217,7 +217,7 @@ def damage(folder: Path, deployment: dict[str, Any], name: str) -> None:
 
 
 def test_a_bundle_damaged_on_the_disk_of_a_replica_is_fetched_anew(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, tmp_path: Path
+    start: Callable[..., RunningApp], registry: FakeRegistry, tmp_path: Path
 ) -> None:
     start().__exit__(None, None, None)
     assert registry.active is not None
@@ -229,7 +229,7 @@ def test_a_bundle_damaged_on_the_disk_of_a_replica_is_fetched_anew(
 
 
 def test_a_rollback_takes_the_bundle_from_the_disk_if_it_is_still_what_it_was(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any, tmp_path: Path
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any, tmp_path: Path
 ) -> None:
     api = start(model_poll_seconds=3600)
     assert registry.active is not None
@@ -258,7 +258,7 @@ def test_a_rollback_takes_the_bundle_from_the_disk_if_it_is_still_what_it_was(
 
 
 def test_nothing_of_a_download_stays_but_the_bundle(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any, tmp_path: Path
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any, tmp_path: Path
 ) -> None:
     api = start(model_poll_seconds=3600)
     registry.deploy(registry.push("2", archives.second))
@@ -271,7 +271,7 @@ def test_nothing_of_a_download_stays_but_the_bundle(
 
 
 def test_a_replica_starts_with_the_last_good_bundle_while_the_registry_is_down(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any, until: Until
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any, until: Until
 ) -> None:
     start().__exit__(None, None, None)
     registry.mode = "503"
@@ -300,7 +300,7 @@ def test_a_saved_deployment_that_is_not_valid_is_reported_and_the_registry_asked
 
 
 def test_a_registry_that_answers_nonsense_is_reported_and_what_was_active_serves_on(
-    start: Callable[..., RunningApp], registry: RegistryStandIn
+    start: Callable[..., RunningApp], registry: FakeRegistry
 ) -> None:
     api = start(model_poll_seconds=3600)
     registry.mode = "garbage"
@@ -311,7 +311,7 @@ def test_a_registry_that_answers_nonsense_is_reported_and_what_was_active_serves
 
 
 def test_old_bundles_leave_the_disk_but_for_one(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, tmp_path: Path
+    start: Callable[..., RunningApp], registry: FakeRegistry, tmp_path: Path
 ) -> None:
     api = start(model_poll_seconds=3600)
     for number in range(2, 5):
@@ -322,7 +322,7 @@ def test_old_bundles_leave_the_disk_but_for_one(
 
 
 def test_a_canary_gets_its_share_of_users_and_always_the_same_ones(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     canary = registry.push("2", archives.second) | {"rollout": 0.3}
     assert registry.active is not None
@@ -337,7 +337,7 @@ def test_a_canary_gets_its_share_of_users_and_always_the_same_ones(
 
 
 def test_a_canary_that_is_rolled_back_leaves_at_once(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     assert registry.active is not None
     primary = registry.active["primary"]
@@ -355,7 +355,7 @@ def test_a_canary_that_is_rolled_back_leaves_at_once(
 
 
 def test_answers_are_counted_by_experiment_and_version(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     assert registry.active is not None
     registry.deploy(registry.active["primary"], registry.push("2", archives.second) | {"rollout": 0.5})
@@ -375,7 +375,7 @@ def test_answers_are_counted_by_experiment_and_version(
 
 
 def test_exposures_say_which_side_of_the_experiment_showed_them(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any, redis_client: redis.Redis, until: Until
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any, redis_client: redis.Redis, until: Until
 ) -> None:
     assert registry.active is not None
     registry.deploy(registry.active["primary"], registry.push("2", archives.second) | {"rollout": 0.5})
@@ -391,7 +391,7 @@ def test_exposures_say_which_side_of_the_experiment_showed_them(
 
 
 def test_a_version_that_left_takes_its_counts_along(
-    start: Callable[..., RunningApp], registry: RegistryStandIn, archives: Any
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
     api.ask("/similar/105")
@@ -429,7 +429,7 @@ def test_each_experiment_draws_its_users_anew(model: LoadedModel) -> None:
 
 @pytest.mark.anyio
 async def test_a_failed_activation_is_tried_again_ever_more_seldom_and_reported_once(
-    registry: RegistryStandIn, tmp_path: Path
+    registry: FakeRegistry, tmp_path: Path
 ) -> None:
     registry.bundles["1"] = b"damaged"
     now = 0.0

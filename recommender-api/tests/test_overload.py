@@ -28,8 +28,8 @@ from recommender_api.overload.shedding import MOST_EVENT_BATCHES
 from recommender_api.recommendations.fast_path import FastPath
 from servicekit.http_protocol import HttpProtocol
 from servicekit.request_ids import RequestIdMiddleware
+from testkit.fake_registry import FakeRegistry
 from testkit.processes import ServerProcess
-from testkit.registry_stand_in import RegistryStandIn
 from testkit.running_app import RunningApp
 
 pytestmark = pytest.mark.anyio
@@ -268,7 +268,7 @@ PAUSE_SECONDS = 0.1
 
 
 @pytest.fixture
-def server(tmp_path: Path, redis_url: str, registry: RegistryStandIn) -> Iterator[int]:
+def server(tmp_path: Path, redis_url: str, registry: FakeRegistry) -> Iterator[int]:
     """The service in a process of its own, with its settings as they come, on one core; its port."""
     port = Ports.free().api
     environment = {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from recommender_api.settings import Settings
 from testkit.redis_server import RedisServer
-from testkit.redis_topologies import Watched, cluster_url
+from testkit.redis_topologies import SentinelSetup, cluster_url
 from testkit.running_app import RunningApp
 
 # Sentinels need half a second to take the master for dead, and then agree on a new one.
@@ -30,7 +30,7 @@ def take_event(api: RunningApp, event_id: str) -> int:
 
 
 def test_when_sentinels_make_another_server_master_it_is_found(
-    start: Callable[..., RunningApp], watched_redis: Watched, until: Callable[..., None]
+    start: Callable[..., RunningApp], watched_redis: SentinelSetup, until: Callable[..., None]
 ) -> None:
     api = start(redis_url=watched_redis.url)
     levels_until_normal(api, 5)

@@ -26,7 +26,7 @@ from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.shadow.comparison import AT, AnswerHead, Comparison, Pair, stability_index
 from recommender_api.shadow.mirror import MAX_WAITING
 from recommender_api.withdrawal import WithdrawnFile, WithdrawnWatch
-from testkit.registry_stand_in import SINCE, RegistryStandIn
+from testkit.fake_registry import SINCE, FakeRegistry
 from testkit.running_app import RunningApp
 
 ADMIN_TOKEN = "admin-token-of-the-tests"
@@ -38,7 +38,7 @@ def report(api: RunningApp) -> dict[str, Any]:
     return api.ask("/models/shadow")
 
 
-def with_shadow(registry: RegistryStandIn, archive: Any, version: str = "2") -> None:
+def with_shadow(registry: FakeRegistry, archive: Any, version: str = "2") -> None:
     assert registry.active is not None
     registry.deploy(registry.active["primary"], shadow=registry.push(version, archive))
 
@@ -54,7 +54,7 @@ def exposed(client: redis.Redis) -> list[tuple[str, int]]:
 
 
 def test_the_shadows_answers_reach_no_user_no_cache_and_no_exposure_log(
-    start: Start, registry: RegistryStandIn, archives: Any, redis_client: redis.Redis, until: Until
+    start: Start, registry: FakeRegistry, archives: Any, redis_client: redis.Redis, until: Until
 ) -> None:
     with_shadow(registry, archives.second)
     api = start(shadow_sample_rate=1.0, shadow_cpu_share=1.0)
@@ -69,7 +69,7 @@ def test_the_shadows_answers_reach_no_user_no_cache_and_no_exposure_log(
 
 
 def test_the_report_and_the_metrics_say_how_the_two_differ(
-    start: Start, registry: RegistryStandIn, archives: Any, until: Until
+    start: Start, registry: FakeRegistry, archives: Any, until: Until
 ) -> None:
     with_shadow(registry, archives.second)
     api = start(shadow_sample_rate=1.0, shadow_cpu_share=1.0)
@@ -92,7 +92,7 @@ def test_the_report_and_the_metrics_say_how_the_two_differ(
 
 
 def test_a_shadow_that_is_the_same_model_does_not_differ(
-    start: Start, registry: RegistryStandIn, archives: Any, until: Until
+    start: Start, registry: FakeRegistry, archives: Any, until: Until
 ) -> None:
     with_shadow(registry, archives.first, version="7")
     api = start(shadow_sample_rate=1.0, shadow_cpu_share=1.0)
@@ -104,7 +104,7 @@ def test_a_shadow_that_is_the_same_model_does_not_differ(
 
 
 def test_a_shadow_that_cannot_be_loaded_costs_nothing_and_is_reported_once(
-    start: Start, registry: RegistryStandIn, archives: Any
+    start: Start, registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
     with_shadow(registry, archives.second)
@@ -126,7 +126,7 @@ def test_a_shadow_that_cannot_be_loaded_costs_nothing_and_is_reported_once(
 
 
 def test_a_shadow_does_not_make_a_primary_that_failed_the_one_to_start_from(
-    start: Start, registry: RegistryStandIn, archives: Any
+    start: Start, registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
     damaged = registry.push("2", archives.second)
@@ -139,7 +139,7 @@ def test_a_shadow_does_not_make_a_primary_that_failed_the_one_to_start_from(
     assert start().ask("/similar/105")["model_version"] == "1"
 
 
-def test_a_shadow_that_leaves_takes_its_figures_along(start: Start, registry: RegistryStandIn, archives: Any) -> None:
+def test_a_shadow_that_leaves_takes_its_figures_along(start: Start, registry: FakeRegistry, archives: Any) -> None:
     api = start(model_poll_seconds=3600)
     with_shadow(registry, archives.second)
     api.post("/models/reload", token=ADMIN_TOKEN)
@@ -152,7 +152,7 @@ def test_a_shadow_that_leaves_takes_its_figures_along(start: Start, registry: Re
 
 
 def test_a_shadow_that_becomes_primary_is_not_fetched_again(
-    start: Start, registry: RegistryStandIn, archives: Any
+    start: Start, registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
     with_shadow(registry, archives.second)

@@ -20,7 +20,7 @@ from recommender_api.redis_store import (
     open_store,
 )
 from testkit.redis_server import RedisServer
-from testkit.redis_topologies import Watched, cluster_url
+from testkit.redis_topologies import SentinelSetup, cluster_url
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +75,7 @@ def _reached(kind: str, fixture: Callable[[str], Any]) -> tuple[str, redis.Redis
         server: RedisServer = fixture("tls_redis")
         return server.url, redis.Redis.from_url(server.url, socket_timeout=5)
     if kind == "sentinels":
-        watched: Watched = fixture("watched_redis")
+        watched: SentinelSetup = fixture("watched_redis")
         return watched.url, redis.Redis.from_url(watched.master().url, socket_timeout=5)
     if kind == "cluster":
         nodes: list[RedisServer] = fixture("redis_cluster")

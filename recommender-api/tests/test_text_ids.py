@@ -13,7 +13,7 @@ from contracts import redis_keys
 from contracts.ids import hash_id
 from ranking.testing import FIRST_DATASET_ID, Size, text_id, tiny_archive
 from recommender_api.recommendations.schemas import Answer
-from testkit.registry_stand_in import RegistryStandIn
+from testkit.fake_registry import FakeRegistry
 from testkit.running_app import RunningApp
 
 Start = Callable[..., RunningApp]
@@ -28,7 +28,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def api(archive: Path, registry: RegistryStandIn, start: Start) -> RunningApp:
+def api(archive: Path, registry: FakeRegistry, start: Start) -> RunningApp:
     """The service with that bundle."""
     registry.deploy(registry.push("3", archive))
     return start()

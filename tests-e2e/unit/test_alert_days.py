@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from prove.alert_days import simulate
 
 
-def test_six_days_of_scripted_faults_are_told_and_end_as_they_should(tmp_path: Path) -> None:
+def test_six_days_of_scripted_faults_are_told_and_end_as_they_should(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     results = simulate(tmp_path, seed=5, days=6, parts=1)
-    assert [each.name for each in results if not each.ok] == [], (tmp_path / "wrong.txt").read_text("utf-8")
+    assert [each.name for each in results if not each.ok] == [], capsys.readouterr().err

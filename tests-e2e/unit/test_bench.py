@@ -17,8 +17,8 @@ from bench.results import Goal, Result, table, write
 from bench.servers import Surroundings, hello
 from bench.serving_size import Change, latencies
 from bench.turns import asker
+from testkit.fake_registry import FakeRegistry
 from testkit.redis_server import RedisServer
-from testkit.registry_stand_in import RegistryStandIn
 from testkit.serving import Served
 
 
@@ -78,7 +78,7 @@ def test_the_ratio_of_two_p99s_comes_with_an_interval_that_noise_in_both_leaves_
 
 
 def test_servers_are_asked_in_turns_the_other_stopped_and_both_run_on_afterwards(tmp_path: Path) -> None:
-    around = Surroundings(RedisServer(tmp_path), RegistryStandIn(), tmp_path)
+    around = Surroundings(RedisServer(tmp_path), FakeRegistry(), tmp_path)
     with around.registry, hello(around) as one, hello(around) as other, asker() as asking:
         servers = {"one": one, "other": other}
         stopped = set()

@@ -19,8 +19,8 @@ from monitoring import MonitoringSettings
 from servicekit import logs
 from servicekit.app import base_app
 from servicekit.problems import ProblemError
+from testkit.fake_server import FakeServer
 from testkit.running_app import RunningApp
-from testkit.stand_in import StandIn
 
 _numbers = count()
 
@@ -102,8 +102,8 @@ async def _nothing_to_open(_: FastAPI) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def collector() -> Iterator[StandIn]:
-    server = StandIn()
+def collector() -> Iterator[FakeServer]:
+    server = FakeServer()
     server.start()
     handlers, level = logging.root.handlers[:], logging.root.level
     yield server
@@ -145,7 +145,7 @@ def app() -> FastAPI:
     return made
 
 
-def test_none_of_thirty_secrets_leaves(collector: StandIn, app: FastAPI, capsys: pytest.CaptureFixture[str]) -> None:
+def test_none_of_thirty_secrets_leaves(collector: FakeServer, app: FastAPI, capsys: pytest.CaptureFixture[str]) -> None:
     key = collector.dsn.partition("//")[2].partition("@")[0]
     token = canary()
     settings = MonitoringSettings(

@@ -15,7 +15,7 @@ from localservers.waiting import wait_until
 from recommender_api.app import create_app
 from recommender_api.settings import Settings
 from servicekit.http_protocol import HttpProtocol
-from testkit.registry_stand_in import RegistryStandIn
+from testkit.fake_registry import FakeRegistry
 from testkit.running_app import RunningApp
 
 # In the order of a customer's file, which is not that of the numbers.
@@ -62,7 +62,7 @@ def import_and_train(folder: Path) -> Path:
 @pytest.fixture
 def api(tmp_path: Path, redis_url: str) -> Iterator[RunningApp]:
     """recommender-api with that bundle."""
-    registry = RegistryStandIn()
+    registry = FakeRegistry()
     registry.deploy(registry.push("1", import_and_train(tmp_path)))
     registry.start()
     settings = Settings(

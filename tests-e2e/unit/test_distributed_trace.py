@@ -15,17 +15,17 @@ from monitoring import MonitoringSettings
 from pipeline.publish import deploy, push, sync_snapshot
 from pipeline.sentry_utils import monitor_pipeline_step
 from ranking.testing import tiny_archive
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
+from verify.fault_lab import TOKEN, FaultLab, SideService
 from verify.settings import Settings
-from verify.workshop import TOKEN, Side, Workshop
 
 Found = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture
-def collector() -> Iterator[StandIn]:
+def collector() -> Iterator[FakeServer]:
     """A collector that takes transactions."""
-    server = StandIn()
+    server = FakeServer()
     server.start()
     yield server
     monitoring.shutdown()
@@ -33,7 +33,7 @@ def collector() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def found(collector: StandIn) -> Found:
+def found(collector: FakeServer) -> Found:
     """Return the transactions of a service whose name begins so, once there are any."""
 
     def find(service: str, name: str) -> list[dict[str, Any]]:
@@ -51,9 +51,9 @@ def found(collector: StandIn) -> Found:
 
 
 @pytest.fixture
-def shop(collector: StandIn, tmp_path: Path) -> Workshop:
+def shop(collector: FakeServer, tmp_path: Path) -> FaultLab:
     settings = Settings(collector_url=collector.url, collector_token="-", sentry_dsn=collector.dsn)
-    return Workshop(tmp_path, "1", settings)
+    return FaultLab(tmp_path, "1", settings)
 
 
 def trace_of(transaction: dict[str, Any]) -> str:
@@ -65,7 +65,7 @@ def spans_of(transaction: dict[str, Any]) -> set[str]:
 
 
 def test_traces_go_through_the_whole_stack(
-    collector: StandIn, found: Found, shop: Workshop, redis_url: str, tmp_path: Path
+    collector: FakeServer, found: Found, shop: FaultLab, redis_url: str, tmp_path: Path
 ) -> None:
     traced = {"SENTRY_TRACES_SAMPLE_RATE": "1", "REDIS_URL": redis_url, "REGISTRY_TOKEN": TOKEN, "ADMIN_TOKEN": TOKEN}
     registry = traced | {"DATABASE_URL": f"sqlite:///{tmp_path}/r.db", "ARTIFACT_URL": str(tmp_path / "artifacts")}
@@ -103,7 +103,7 @@ def test_traces_go_through_the_whole_stack(
     assert collector.events == []
 
 
-def _hand_over(collector: StandIn, models: Side, features: Side, folder: Path) -> None:
+def _hand_over(collector: FakeServer, models: SideService, features: SideService, folder: Path) -> None:
     """Do what the pipeline's last steps do, in a trace."""
     monitoring.init("pipeline", MonitoringSettings(sentry_dsn=collector.dsn, sentry_traces_sample_rate=1.0))
     snapshot = folder / "snapshot"

@@ -13,11 +13,11 @@ from pydantic import SecretStr
 
 from localservers.waiting import wait_until
 from ranking.testing import tiny_archive
+from testkit.fake_registry import FakeRegistry
+from testkit.fake_server import FakeServer
 from testkit.redis_server import RedisServer
-from testkit.registry_stand_in import RegistryStandIn
-from testkit.stand_in import StandIn
+from verify.fault_lab import TOKEN, FaultLab, SideService
 from verify.settings import Settings
-from verify.workshop import TOKEN, Side, Workshop
 from wechat_simulator.server import SimulatorServer
 from wechat_simulator.settings import Settings as SimulatorSettings
 
@@ -35,7 +35,7 @@ def simulator() -> Iterator[SimulatorServer]:
 
 
 @pytest.fixture
-def gateway(tmp_path: Path, collector: StandIn, simulator: SimulatorServer) -> Iterator[Side]:
+def gateway(tmp_path: Path, collector: FakeServer, simulator: SimulatorServer) -> Iterator[SideService]:
     variables = {
         "SENTRY_ENVIRONMENT": "test",
         "DATABASE_URL": f"sqlite:///{tmp_path}/gateway.db",
@@ -47,13 +47,15 @@ def gateway(tmp_path: Path, collector: StandIn, simulator: SimulatorServer) -> I
         "WEIXIN_AGENT_ID": str(SIMULATED.weixin_agent_id),
         "WEIXIN_TO_USER": "alice",
     }
-    with workshop(tmp_path, collector).service("notification_gateway", variables) as side:
+    with fault_lab(tmp_path, collector).service("notification_gateway", variables) as side:
         yield side
 
 
 @pytest.fixture
-def api(tmp_path: Path, collector: StandIn, gateway: Side, redis_server: RedisServer, redis_url: str) -> Iterator[Side]:
-    registry = RegistryStandIn()
+def api(
+    tmp_path: Path, collector: FakeServer, gateway: SideService, redis_server: RedisServer, redis_url: str
+) -> Iterator[SideService]:
+    registry = FakeRegistry()
     registry.deploy(registry.push("1", tiny_archive(tmp_path / "bundle.tar.gz")))
     registry.start()
     variables = {
@@ -68,7 +70,7 @@ def api(tmp_path: Path, collector: StandIn, gateway: Side, redis_server: RedisSe
         "EVENT_JOURNAL_DIR": str(tmp_path / "journal"),
     }
     try:
-        with workshop(tmp_path, collector).service("recommender_api", variables, ready="/ready") as side:
+        with fault_lab(tmp_path, collector).service("recommender_api", variables, ready="/ready") as side:
             yield side
     finally:
         redis_server.thaw()
@@ -76,34 +78,34 @@ def api(tmp_path: Path, collector: StandIn, gateway: Side, redis_server: RedisSe
 
 
 @pytest.fixture
-def collector() -> Iterator[StandIn]:
-    server = StandIn()
+def collector() -> Iterator[FakeServer]:
+    server = FakeServer()
     server.start()
     yield server
     server.stop()
 
 
-def workshop(folder: Path, collector: StandIn) -> Workshop:
-    return Workshop(folder, "1", Settings(collector_url=collector.url, collector_token="-", sentry_dsn=collector.dsn))
+def fault_lab(folder: Path, collector: FakeServer) -> FaultLab:
+    return FaultLab(folder, "1", Settings(collector_url=collector.url, collector_token="-", sentry_dsn=collector.dsn))
 
 
-def ask(api: Side) -> httpx.Response:
+def ask(api: SideService) -> httpx.Response:
     """Ask what no cache answers."""
     return api.http.get(f"/recommend/user/{next(_users)}")
 
 
-def hang_up(api: Side, request: bytes) -> None:
+def hang_up(api: SideService, request: bytes) -> None:
     """Send a request, or half of one, and do not wait for the answer."""
     with socket.create_connection((api.http.base_url.host, api.http.base_url.port or 80), timeout=5) as connection:
         connection.sendall(request)
 
 
-def alerts(gateway: Side) -> list[dict[str, Any]]:
+def alerts(gateway: SideService) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = gateway.get("/alerts").json()["alerts"]
     return found
 
 
-def noise(api: Side, redis: RedisServer) -> None:
+def noise(api: SideService, redis: RedisServer) -> None:
     """404s, questions that make no sense, clients that hang up, and answers that are slow but within their budget."""
     for _ in range(20):
         assert api.http.get("/similar/987654321").status_code == 404
@@ -121,7 +123,7 @@ def noise(api: Side, redis: RedisServer) -> None:
         assert ask(api).json()["fallback_level"] == 0
 
 
-def blip(api: Side, redis: RedisServer) -> None:
+def blip(api: SideService, redis: RedisServer) -> None:
     """Redis hangs for a moment; every question is answered, some of them degraded."""
     redis.freeze()
     until = time.monotonic() + BLIP_SECONDS
@@ -135,7 +137,7 @@ def blip(api: Side, redis: RedisServer) -> None:
 
 @pytest.mark.timeout(180)
 def test_noise_makes_no_signal_and_a_blip_of_redis_wakes_nobody(
-    api: Side, gateway: Side, redis_server: RedisServer, simulator: SimulatorServer
+    api: SideService, gateway: SideService, redis_server: RedisServer, simulator: SimulatorServer
 ) -> None:
     noise(api, redis_server)
     for _ in range(3):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handover_stand_in import HandoverStandIn
+from fake_handover import FakeHandover
 
 from monitoring import testing
 from pipeline.business.database import open_engine
@@ -37,13 +37,13 @@ print(json.dumps({"errors": bag.import_errors, "dags": sorted(bag.dags), "heavy"
 
 
 @pytest.fixture
-def services() -> Iterator[HandoverStandIn]:
-    with HandoverStandIn() as server:
+def services() -> Iterator[FakeHandover]:
+    with FakeHandover() as server:
         yield server
 
 
 @pytest.fixture
-def marketplace(tmp_path: Path, services: HandoverStandIn, monkeypatch: pytest.MonkeyPatch) -> str:
+def marketplace(tmp_path: Path, services: FakeHandover, monkeypatch: pytest.MonkeyPatch) -> str:
     """The settings of a run over a small marketplace; returns the database's URL."""
     url = f"sqlite:///{tmp_path}/business.db"
     content = generate(DemoSize(datasets=120, users=150, interactions=4000), 42, datetime.now(UTC))
@@ -91,7 +91,7 @@ def test_it_runs_once_a_day_one_run_at_a_time_and_never_for_the_past(dag: Any) -
     assert (dag.catchup, dag.max_active_runs, dag.start_date) == (False, 1, None)
 
 
-def test_a_run_deploys_a_model_and_syncs_its_features(dag: Any, marketplace: str, services: HandoverStandIn) -> None:
+def test_a_run_deploys_a_model_and_syncs_its_features(dag: Any, marketplace: str, services: FakeHandover) -> None:
     with testing.captured() as captured:
         run = dag.test()
     assert set(states(run).values()) == {"success"}
@@ -128,7 +128,7 @@ def test_the_deployed_version_and_its_metric_stand_on_the_models_asset(dag: Any,
         assert 0 <= event.extra["ndcg"] <= 1
 
 
-def test_a_model_below_the_floor_is_not_handed_over(dag: Any, marketplace: str, services: HandoverStandIn) -> None:
+def test_a_model_below_the_floor_is_not_handed_over(dag: Any, marketplace: str, services: FakeHandover) -> None:
     with testing.captured() as captured:
         run = dag.test(run_conf={"min_ndcg": 1.0})
     found = states(run)
@@ -165,9 +165,7 @@ def test_a_typing_error_in_the_users_sql_is_told_by_file_and_line_and_is_no_faul
     assert report.message.endswith(f"InputError: {report.error}")
 
 
-def test_a_service_that_is_away_for_a_moment_is_tried_again(
-    dag: Any, marketplace: str, services: HandoverStandIn
-) -> None:
+def test_a_service_that_is_away_for_a_moment_is_tried_again(dag: Any, marketplace: str, services: FakeHandover) -> None:
     services.failures = 1
     with testing.captured() as captured:
         run = dag.test()

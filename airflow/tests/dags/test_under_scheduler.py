@@ -11,7 +11,7 @@ import pytest
 from airflow_processes import POLL_SECONDS, AirflowProcesses
 
 from localservers.waiting import TooLateError, wait_until
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 SAMPLES = Path(__file__).parent / "samples"
 STATES = {
@@ -67,11 +67,11 @@ def fingerprints(signals: list[dict[str, Any]], kind: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
-    stand_in = StandIn()
-    stand_in.start()
+    fake_server = FakeServer()
+    fake_server.start()
     settings = {
-        "SENTRY_DSN": stand_in.dsn,
-        "GATEWAY_URL": stand_in.url,
+        "SENTRY_DSN": fake_server.dsn,
+        "GATEWAY_URL": fake_server.url,
         "SENTRY_ENVIRONMENT": "test",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
     }
@@ -86,17 +86,17 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         states = {dag_id: airflow.state_at_end(dag_id, run_id, 120) for dag_id, run_id in runs.items()}
         with suppress(TooLateError):
             # The tests say which is missing.
-            wait_until(lambda: len(stand_in.events) >= EVENTS, within=30, every=POLL_SECONDS, what=f"event {EVENTS}")
+            wait_until(lambda: len(fake_server.events) >= EVENTS, within=30, every=POLL_SECONDS, what=f"event {EVENTS}")
             broken.write_text("from airflow.sdk import dag\n", encoding="utf-8")
             wait_until(
-                lambda: IMPORT_FAILED in fingerprints(stand_in.signals, "recovered"),
+                lambda: IMPORT_FAILED in fingerprints(fake_server.signals, "recovered"),
                 within=60,
                 every=POLL_SECONDS,
                 what="the import's recovery",
             )
     # The processes have stopped and delivered what they had: nothing more can come.
-    yield Outcome(runs, states, stand_in.events, stand_in.signals)
-    stand_in.stop()
+    yield Outcome(runs, states, fake_server.events, fake_server.signals)
+    fake_server.stop()
 
 
 def test_the_samples_end_as_they_are_meant_to(outcome: Outcome) -> None:

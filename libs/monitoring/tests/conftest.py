@@ -6,14 +6,14 @@ import pytest
 
 import monitoring
 from monitoring import MonitoringSettings
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 GATEWAY_TOKEN = "gateway-token-canary"
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StandIn]:
-    server = StandIn()
+def fake_server() -> Iterator[FakeServer]:
+    server = FakeServer()
     server.start()
     yield server
     # What is left is taken now: no test waits for a flush in vain.
@@ -24,22 +24,22 @@ def stand_in() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def settings(stand_in: StandIn) -> MonitoringSettings:
+def settings(fake_server: FakeServer) -> MonitoringSettings:
     """Collector and gateway set, no spool."""
     return MonitoringSettings(
-        sentry_dsn=stand_in.dsn,
+        sentry_dsn=fake_server.dsn,
         sentry_environment="test",
         sentry_release="recsys@1.2.3",
-        gateway_url=stand_in.url,
+        gateway_url=fake_server.url,
         gateway_token=GATEWAY_TOKEN,
     )
 
 
 @pytest.fixture
-def on(settings: MonitoringSettings, stand_in: StandIn) -> StandIn:
+def on(settings: MonitoringSettings, fake_server: FakeServer) -> FakeServer:
     """Monitoring initialised as the service `tested`."""
     monitoring.init("tested", settings)
-    return stand_in
+    return fake_server
 
 
 @pytest.fixture

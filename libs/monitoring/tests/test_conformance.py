@@ -7,7 +7,7 @@ import sentry_relay
 
 import monitoring
 from monitoring import catalogue
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 POINTS = [*catalogue.load_all()]
 NORMALIZER = sentry_relay.StoreNormalizer(
@@ -31,7 +31,7 @@ def fail(depth: int) -> None:
 
 
 @pytest.mark.parametrize("with_error", [True, False])
-def test_no_event_of_any_point_is_objected_to(on: StandIn, with_error: bool) -> None:
+def test_no_event_of_any_point_is_objected_to(on: FakeServer, with_error: bool) -> None:
     awkward = [
         "",
         " ",

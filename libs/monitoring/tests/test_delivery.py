@@ -15,14 +15,14 @@ from monitoring.outbox.outcomes import Delivered, Unavailable
 from monitoring.process import counters
 from monitoring.signals import GatewaySink, LocalSink
 from monitoring.testing import captured
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 
 def report(operation: str = "read") -> str | None:
     return monitoring.report("pipeline.database", error=ValueError("no"), operation=operation, database="business")
 
 
-def test_an_event_says_what_where_and_why(on: StandIn) -> None:
+def test_an_event_says_what_where_and_why(on: FakeServer) -> None:
     def divide(numerator: int) -> float:
         return numerator / 0
 
@@ -55,7 +55,7 @@ def test_an_event_says_what_where_and_why(on: StandIn) -> None:
     assert raised["stacktrace"]["frames"][-1]["vars"] == {"numerator": "41"}
 
 
-def test_a_signal_is_what_the_contract_says(on: StandIn) -> None:
+def test_a_signal_is_what_the_contract_says(on: FakeServer) -> None:
     with monitoring.facts(request_id="req_1"):
         event_id = report()
     monitoring.flush(5)
@@ -78,7 +78,7 @@ def test_a_signal_is_what_the_contract_says(on: StandIn) -> None:
     assert abs(signal.first_seen.timestamp() - time.time()) < 60
 
 
-def test_repeats_are_one_event_and_one_signal_that_count_only_themselves(on: StandIn) -> None:
+def test_repeats_are_one_event_and_one_signal_that_count_only_themselves(on: FakeServer) -> None:
     for number in range(12):
         with monitoring.facts(request_id=f"req_{number}"):
             sent = monitoring.report("redis.connection_failed", error=ConnectionError("refused"), redis_host="h")
@@ -97,7 +97,7 @@ def test_repeats_are_one_event_and_one_signal_that_count_only_themselves(on: Sta
     assert counters()["reports_coalesced"] == 11
 
 
-def test_a_sum_of_occurrences_has_an_id_of_its_own(on: StandIn) -> None:
+def test_a_sum_of_occurrences_has_an_id_of_its_own(on: FakeServer) -> None:
     for name in ("run-1", "run-2", "run-3"):
         monitoring.report("airflow.task_failed", error=ValueError(), dag_id="d", task_id="t", occurrence=name)
     monitoring.flush(5)
@@ -110,7 +110,7 @@ def test_a_sum_of_occurrences_has_an_id_of_its_own(on: StandIn) -> None:
     assert summed not in ids
 
 
-def test_the_same_fingerprint_at_another_level_is_not_a_repeat(on: StandIn) -> None:
+def test_the_same_fingerprint_at_another_level_is_not_a_repeat(on: FakeServer) -> None:
     """A critical failure must not vanish in the window of a harmless one."""
     monitoring.report("pipeline.step_failed", error=ValueError(), step_name="train")
     monitoring.report("pipeline.critical_step_failed", error=ValueError(), step_name="train")
@@ -118,7 +118,7 @@ def test_the_same_fingerprint_at_another_level_is_not_a_repeat(on: StandIn) -> N
     assert sorted(event["level"] for event in on.events) == ["error", "warning"]
 
 
-def test_a_recovery_ends_the_incident_and_the_next_fault_goes_at_once(on: StandIn) -> None:
+def test_a_recovery_ends_the_incident_and_the_next_fault_goes_at_once(on: FakeServer) -> None:
     report()
     report()
     monitoring.recovered("pipeline.database", database="business", operation="read")
@@ -132,7 +132,7 @@ def test_a_recovery_ends_the_incident_and_the_next_fault_goes_at_once(on: StandI
     assert on.signals[2]["message"] == "pipeline.database: recovered"
 
 
-def test_a_recovery_does_not_overtake_the_warning_that_it_ends(on: StandIn) -> None:
+def test_a_recovery_does_not_overtake_the_warning_that_it_ends(on: FakeServer) -> None:
     for _ in range(10):
         monitoring.report("redis.connection_failed", error=ConnectionError())
         monitoring.recovered("redis.connection_failed")
@@ -140,7 +140,7 @@ def test_a_recovery_does_not_overtake_the_warning_that_it_ends(on: StandIn) -> N
     assert [signal["kind"] for signal in on.signals] == ["fired", "recovered"] * 10
 
 
-def test_a_recovery_reaches_every_incident_that_its_fields_match_also_those_of_other_processes(on: StandIn) -> None:
+def test_a_recovery_reaches_every_incident_that_its_fields_match_also_those_of_other_processes(on: FakeServer) -> None:
     for operation in ("read", "write"):
         report(operation)
     monitoring.recovered("pipeline.database", database="business")
@@ -151,7 +151,7 @@ def test_a_recovery_reaches_every_incident_that_its_fields_match_also_those_of_o
 
 
 @pytest.mark.parametrize("mode", ["down", "hang", "429", "500", "garbage", "page"])
-def test_alerts_go_out_while_the_collector_is_broken(on: StandIn, until, mode: str) -> None:
+def test_alerts_go_out_while_the_collector_is_broken(on: FakeServer, until, mode: str) -> None:
     on.mode = mode
     started = time.perf_counter()
     report()
@@ -161,7 +161,7 @@ def test_alerts_go_out_while_the_collector_is_broken(on: StandIn, until, mode: s
 
 
 @pytest.mark.parametrize("mode", ["down", "hang", "429", "500", "garbage", "page"])
-def test_events_are_collected_while_the_gateway_is_broken(on: StandIn, until, mode: str) -> None:
+def test_events_are_collected_while_the_gateway_is_broken(on: FakeServer, until, mode: str) -> None:
     on.gateway_mode = mode
     report()
     until(lambda: len(on.events) == 1)
@@ -169,7 +169,7 @@ def test_events_are_collected_while_the_gateway_is_broken(on: StandIn, until, mo
 
 
 @pytest.mark.parametrize("mode", ["down", "429", "500", "502", "403", "garbage", "page"])
-def test_what_was_not_taken_is_sent_again_with_its_id_and_the_time_of_sending(on: StandIn, until, mode: str) -> None:
+def test_what_was_not_taken_is_sent_again_with_its_id_and_the_time_of_sending(on: FakeServer, until, mode: str) -> None:
     on.mode = mode
     on.gateway_mode = mode
     ids = [report(str(number)) for number in range(20)]
@@ -193,7 +193,7 @@ def _iso(seconds: float) -> str:
 
 @pytest.mark.parametrize("as_a_batch", [False, True])
 def test_a_signal_that_the_gateway_rejects_is_counted_logged_and_holds_up_no_other(
-    on: StandIn, until, caplog: pytest.LogCaptureFixture, as_a_batch: bool
+    on: FakeServer, until, caplog: pytest.LogCaptureFixture, as_a_batch: bool
 ) -> None:
     """Also by a gateway of an older release, which refuses the whole batch."""
     on.refused_parts, on.refuses_batches = frozenset({"3", "7"}), as_a_batch
@@ -240,14 +240,16 @@ def test_a_spooled_signal_that_is_none_does_not_block_the_others_of_the_gateways
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("²", None), ("9" * 5000, None), ("-1", None)])
-def test_a_retry_after_that_is_no_number_of_seconds_is_ignored(on: StandIn, header: str, seconds: float | None) -> None:
+def test_a_retry_after_that_is_no_number_of_seconds_is_ignored(
+    on: FakeServer, header: str, seconds: float | None
+) -> None:
     on.gateway_mode = "503"
     on.headers = {"Retry-After": header}
     outcome = GatewaySink(on.url, None).deliver([b"{}"])
     assert outcome == Unavailable("HTTP 503", seconds)
 
 
-def test_what_the_collector_refuses_for_good_does_not_block_the_rest(on: StandIn, until) -> None:
+def test_what_the_collector_refuses_for_good_does_not_block_the_rest(on: FakeServer, until) -> None:
     on.mode = "400"
     report("refused")
     until(lambda: counters()["events_rejected"] == 1)
@@ -257,7 +259,7 @@ def test_what_the_collector_refuses_for_good_does_not_block_the_rest(on: StandIn
     assert on.events[0]["tags"]["operation"] == "taken"
 
 
-def test_retry_after_is_honoured(on: StandIn, until) -> None:
+def test_retry_after_is_honoured(on: FakeServer, until) -> None:
     on.headers = {"Retry-After": "2"}
     on.mode = "429"
     report()
@@ -268,23 +270,25 @@ def test_retry_after_is_honoured(on: StandIn, until) -> None:
     assert time.monotonic() - asked > 1.5
 
 
-def test_without_a_dsn_alerts_go_out(stand_in: StandIn) -> None:
-    monitoring.init("tested", MonitoringSettings(gateway_url=stand_in.url, gateway_token="t"))
+def test_without_a_dsn_alerts_go_out(fake_server: FakeServer) -> None:
+    monitoring.init("tested", MonitoringSettings(gateway_url=fake_server.url, gateway_token="t"))
     assert report() is None
     monitoring.flush(5)
-    assert stand_in.events == []
-    assert stand_in.signals[0]["event_id"] is None
+    assert fake_server.events == []
+    assert fake_server.signals[0]["event_id"] is None
 
 
-def test_without_a_gateway_events_are_collected(stand_in: StandIn) -> None:
-    monitoring.init("tested", MonitoringSettings(sentry_dsn=stand_in.dsn))
+def test_without_a_gateway_events_are_collected(fake_server: FakeServer) -> None:
+    monitoring.init("tested", MonitoringSettings(sentry_dsn=fake_server.dsn))
     assert report() is not None
     monitoring.flush(5)
-    assert len(stand_in.events) == 1
-    assert stand_in.signals == []
+    assert len(fake_server.events) == 1
+    assert fake_server.signals == []
 
 
-def test_the_gateway_takes_its_own_signals_without_http_and_again_after_a_failure(stand_in: StandIn, until) -> None:
+def test_the_gateway_takes_its_own_signals_without_http_and_again_after_a_failure(
+    fake_server: FakeServer, until
+) -> None:
     taken: list[str] = []
     failures = iter([RuntimeError("database is locked")])
 
@@ -293,12 +297,12 @@ def test_the_gateway_takes_its_own_signals_without_http_and_again_after_a_failur
             raise failure
         taken.extend(signal.monitoring_point for signal in signals)
 
-    monitoring.init("gateway", MonitoringSettings(sentry_dsn=stand_in.dsn), signal_sink=sink)
+    monitoring.init("gateway", MonitoringSettings(sentry_dsn=fake_server.dsn), signal_sink=sink)
     monitoring.report("weixin.send_message_failed", errcode=81013)
     until(lambda: taken == ["weixin.send_message_failed"])
 
 
-def test_exceptions_that_are_logged_make_no_events_of_their_own(on: StandIn) -> None:
+def test_exceptions_that_are_logged_make_no_events_of_their_own(on: FakeServer) -> None:
     try:
         int("x")
     except ValueError as error:
@@ -309,17 +313,17 @@ def test_exceptions_that_are_logged_make_no_events_of_their_own(on: StandIn) -> 
 
 
 def test_other_events_of_the_sdk_carry_the_service_and_are_redacted(
-    settings: MonitoringSettings, stand_in: StandIn
+    settings: MonitoringSettings, fake_server: FakeServer
 ) -> None:
     monitoring.init("tested", settings, secrets=["configured-canary"])
     sentry_sdk.capture_message("made elsewhere with configured-canary")
     monitoring.flush(5)
-    (event,) = stand_in.events
+    (event,) = fake_server.events
     assert event["tags"] == {"service": "tested"}
-    assert b"configured-canary" not in b"".join(stand_in.bodies)
+    assert b"configured-canary" not in b"".join(fake_server.bodies)
 
 
-def test_an_event_too_large_for_a_collector_loses_its_local_variables_only(on: StandIn) -> None:
+def test_an_event_too_large_for_a_collector_loses_its_local_variables_only(on: FakeServer) -> None:
     def fail(depth: int) -> None:
         large = ["x" * 4000] * 10
         if depth and large:
@@ -338,17 +342,17 @@ def test_an_event_too_large_for_a_collector_loses_its_local_variables_only(on: S
     assert all("vars" not in frame and frame["context_line"] for frame in frames)
 
 
-def test_tracing_does_not_stand_in_the_way_of_events(settings: MonitoringSettings, stand_in: StandIn) -> None:
+def test_tracing_does_not_stand_in_the_way_of_events(settings: MonitoringSettings, fake_server: FakeServer) -> None:
     monitoring.init("tested", settings.model_copy(update={"sentry_traces_sample_rate": 1.0}))
     assert sentry_sdk.get_client().options["enable_backpressure_handling"] is False
     assert sentry_sdk.get_client().integrations == {}
     report()
     monitoring.flush(5)
-    assert len(stand_in.events) == 1
+    assert len(fake_server.events) == 1
 
 
 def test_one_occurrence_reported_by_two_processes_is_one_event_and_one_signal(
-    on: StandIn, settings: MonitoringSettings
+    on: FakeServer, settings: MonitoringSettings
 ) -> None:
     def seen(occurrence: str) -> str | None:
         return monitoring.report(

@@ -17,7 +17,7 @@ from monitoring.outbox.outbox import Outbox
 from monitoring.redaction import Redactor
 from monitoring.reports import Observation, Span, compose
 from monitoring.store import MemoryStore
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 SECRETS = ["crumb-canary", "data-canary", "tag-canary", "context-canary", "cause-canary", "error-canary", "part-canary"]
 
@@ -74,7 +74,7 @@ class Vicious:
         raise SystemExit("no")
 
 
-def test_a_local_variable_that_exits_the_program_does_not(on: StandIn, until) -> None:
+def test_a_local_variable_that_exits_the_program_does_not(on: FakeServer, until) -> None:
     def fail() -> None:
         vicious = Vicious()
         raise ValueError("broken", id(vicious))
@@ -86,9 +86,9 @@ def test_a_local_variable_that_exits_the_program_does_not(on: StandIn, until) ->
     until(lambda: len(on.events) == 2)
 
 
-def test_the_outline_goes_when_the_sdk_does_not_make_the_event(stand_in: StandIn) -> None:
+def test_the_outline_goes_when_the_sdk_does_not_make_the_event(fake_server: FakeServer) -> None:
     client = sentry_sdk.Client(
-        dsn=stand_in.dsn, transport=CollectorTransport, before_send=lambda *_: None, default_integrations=False
+        dsn=fake_server.dsn, transport=CollectorTransport, before_send=lambda *_: None, default_integrations=False
     )
     outbox = Outbox("events", MemoryStore(), client.transport.deliver, Counters())
     path = CollectorPath(client, client.transport, outbox, Origin.of("test", "recsys@1"), Redactor())
@@ -102,13 +102,13 @@ def test_the_outline_goes_when_the_sdk_does_not_make_the_event(stand_in: StandIn
     path.write_ahead(report)
     path.send(report)
     path.close(5)
-    (event,) = stand_in.events
+    (event,) = fake_server.events
     assert event["event_id"] == report.event_id
     assert event["exception"]["values"][-1]["type"] == "ConnectionError"
     assert "vars" not in event["exception"]["values"][-1]["stacktrace"]["frames"][-1]
 
 
-def test_another_initialisation_of_the_sdk_takes_nothing_away(on: StandIn, until) -> None:
+def test_another_initialisation_of_the_sdk_takes_nothing_away(on: FakeServer, until) -> None:
     sentry_sdk.init(dsn="", default_integrations=False, auto_enabling_integrations=False)
     monitoring.report("redis.connection_failed", error=ConnectionError())
     until(lambda: len(on.events) == 1)

@@ -8,10 +8,10 @@ import monitoring
 from monitoring.coalescing import Coalescer
 from monitoring.metrics import Counters
 from monitoring.prometheus import MonitoringCollector
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 
-def test_the_counters_are_exported(on: StandIn) -> None:
+def test_the_counters_are_exported(on: FakeServer) -> None:
     registry = CollectorRegistry()
     registry.register(MonitoringCollector())
     for _ in range(3):
@@ -25,7 +25,7 @@ def test_the_counters_are_exported(on: StandIn) -> None:
     assert "monitoring_events_dropped_total 0.0" in lines
 
 
-def test_what_waits_for_a_collector_that_is_down_is_exported(on: StandIn) -> None:
+def test_what_waits_for_a_collector_that_is_down_is_exported(on: FakeServer) -> None:
     registry = CollectorRegistry()
     registry.register(MonitoringCollector())
     on.mode = "down"

@@ -8,7 +8,7 @@ import pytest
 import monitoring
 from monitoring import MonitoringSettings
 from monitoring.redaction import MARK, MAX_SEARCHED, MAX_TEXT, Redactor
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 # Module globals are not in events, so that only the ways in question can carry them.
 CONFIGURED = [f"canary{number:02d}xK7q" for number in range(20)]
@@ -125,7 +125,7 @@ def outer() -> None:
         raise ConnectionError(f"redis://:{PATTERNED[4]}@h AUTH {CONFIGURED[19]}") from error
 
 
-def test_no_canary_reaches_collector_or_gateway(stand_in: StandIn, settings: MonitoringSettings) -> None:
+def test_no_canary_reaches_collector_or_gateway(fake_server: FakeServer, settings: MonitoringSettings) -> None:
     """Secrets in messages, chains, locals, breadcrumbs, tags, contexts, facts, keys and URLs."""
     monitoring.init("tested", settings, secrets=[*CONFIGURED[:-1], f"redis://u:{CONFIGURED[19]}@h/0"])
 
@@ -151,15 +151,15 @@ def test_no_canary_reaches_collector_or_gateway(stand_in: StandIn, settings: Mon
                     )
     monitoring.recovered("pipeline.step_failed", step_name=f"step {CONFIGURED[10]}")
     monitoring.flush(10)
-    assert len(stand_in.events) == 4
-    assert len(stand_in.signals) >= 5
-    sent = b"".join(stand_in.bodies).decode()
+    assert len(fake_server.events) == 4
+    assert len(fake_server.signals) >= 5
+    sent = b"".join(fake_server.bodies).decode()
     assert {canary for canary in CONFIGURED + PATTERNED if canary in sent} == set()
     assert "/x?access_token=[redacted]" in sent
-    assert stand_in.dsn.split("//")[1].split("@")[0] not in sent
+    assert fake_server.dsn.split("//")[1].split("@")[0] not in sent
 
 
-def test_no_canary_reaches_a_log_line(stand_in: StandIn, settings: MonitoringSettings) -> None:
+def test_no_canary_reaches_a_log_line(fake_server: FakeServer, settings: MonitoringSettings) -> None:
     monitoring.init("tested", settings, secrets=["configured-canary"])
     lines = io.StringIO()
     handler = logging.StreamHandler(lines)

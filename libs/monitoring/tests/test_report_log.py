@@ -9,7 +9,7 @@ import pytest
 import monitoring
 from monitoring import MonitoringSettings
 from servicekit.logs import JsonFormatter
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_fault_that_was_foreseen_is_said_without_a_stack(caplog: pytest.LogCap
     assert [line.exc_text for line in lines(caplog)] == [None]
 
 
-def test_with_a_collector_it_is_the_same(on: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+def test_with_a_collector_it_is_the_same(on: FakeServer, caplog: pytest.LogCaptureFixture) -> None:
     fail("here too")
     monitoring.flush()
     assert len(on.events) == len(lines(caplog)) == 1
@@ -101,7 +101,7 @@ def test_a_service_writes_it_as_one_json_line(caplog: pytest.LogCaptureFixture) 
     assert line["exception"].startswith("Traceback (most recent call last)")
 
 
-def test_a_handler_that_fails_takes_no_report_with_it(on: StandIn) -> None:
+def test_a_handler_that_fails_takes_no_report_with_it(on: FakeServer) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             raise OSError("the disk is full")

@@ -9,7 +9,7 @@ import monitoring
 from monitoring import catalogue
 from monitoring.catalogue import Point
 from monitoring.testing import captured
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 POINTS = [*catalogue.load_reported()]
 
@@ -133,7 +133,7 @@ def test_captured_keeps_every_repeat_and_the_recoveries() -> None:
 
 
 def test_in_production_a_missing_part_is_unknown_and_logged_once(
-    on: StandIn, until, caplog: pytest.LogCaptureFixture
+    on: FakeServer, until, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
         monitoring.report("pipeline.database", error=raised(), database="business")
@@ -146,7 +146,7 @@ def test_in_production_a_missing_part_is_unknown_and_logged_once(
 
 
 def test_in_production_an_unknown_point_is_logged_and_nothing_raises(
-    on: StandIn, caplog: pytest.LogCaptureFixture
+    on: FakeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert monitoring.report("redis.exploded") is None
     monitoring.recovered("redis.exploded")
@@ -160,7 +160,7 @@ class Unprintable:
     __repr__ = __str__
 
 
-def test_report_sends_what_it_can_of_things_that_cannot_be_shown(on: StandIn) -> None:
+def test_report_sends_what_it_can_of_things_that_cannot_be_shown(on: FakeServer) -> None:
     odd = Unprintable()
     assert monitoring.report(
         "pipeline.database", error=ValueError(odd), operation=odd, database=odd, details={odd: odd}
@@ -178,7 +178,7 @@ class Hostile(str):
     __hash__ = None
 
 
-def test_report_never_raises_whatever_it_is_given(on: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+def test_report_never_raises_whatever_it_is_given(on: FakeServer, caplog: pytest.LogCaptureFixture) -> None:
     assert monitoring.report(Hostile("redis.connection_failed")) is None
     monitoring.recovered(Hostile("redis.connection_failed"))
     assert "monitoring failed to report redis.connection_failed" in caplog.text

@@ -12,7 +12,7 @@ import pytest
 import monitoring
 from monitoring import MonitoringSettings
 from monitoring.process import counters
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 REPORTER = """
 import os, sys, monitoring
@@ -48,9 +48,9 @@ def report(number: int) -> str | None:
 
 @pytest.mark.parametrize("mode", ["down", "hang", "500"])
 def test_every_error_of_a_killed_process_arrives_once_from_another(
-    stand_in: StandIn, spooling: MonitoringSettings, until, mode: str
+    fake_server: FakeServer, spooling: MonitoringSettings, until, mode: str
 ) -> None:
-    stand_in.mode = stand_in.gateway_mode = mode
+    fake_server.mode = fake_server.gateway_mode = mode
     acknowledged = []
     with subprocess.Popen(
         [sys.executable, "-c", REPORTER], env=environment_of(spooling), stdout=subprocess.PIPE, text=True
@@ -61,14 +61,14 @@ def test_every_error_of_a_killed_process_arrives_once_from_another(
             if len(acknowledged) == 300:
                 process.send_signal(signal.SIGKILL)
                 break
-    stand_in.released.set()
-    stand_in.mode = stand_in.gateway_mode = "ok"
+    fake_server.released.set()
+    fake_server.mode = fake_server.gateway_mode = "ok"
     monitoring.init("survivor", spooling)
-    until(lambda: {event["event_id"] for event in stand_in.events} >= {*acknowledged}, within=30)
-    until(lambda: {each["event_id"] for each in stand_in.signals} >= {*acknowledged}, within=30)
-    sent = Counter(event["event_id"] for event in stand_in.events)
+    until(lambda: {event["event_id"] for event in fake_server.events} >= {*acknowledged}, within=30)
+    until(lambda: {each["event_id"] for each in fake_server.signals} >= {*acknowledged}, within=30)
+    sent = Counter(event["event_id"] for event in fake_server.events)
     assert set(sent.values()) == {1}
-    for event in stand_in.events:
+    for event in fake_server.events:
         assert event["tags"]["service"] == "killed"
         assert event["fingerprint"][0] == "database"
         assert event["exception"]["values"][-1]["type"] == "ConnectionError"
@@ -76,39 +76,39 @@ def test_every_error_of_a_killed_process_arrives_once_from_another(
 
 
 def test_after_an_outage_every_event_arrives_once_with_its_id(
-    stand_in: StandIn, spooling: MonitoringSettings, until
+    fake_server: FakeServer, spooling: MonitoringSettings, until
 ) -> None:
-    stand_in.mode = "down"
+    fake_server.mode = "down"
     monitoring.init("tested", spooling)
     ids = [report(number) for number in range(2000)]
     until(lambda: counters()["events_spooled"])
-    stand_in.mode = "ok"
-    until(lambda: len(stand_in.events) >= 2000, within=60)
-    assert Counter(event["event_id"] for event in stand_in.events) == Counter(ids)
+    fake_server.mode = "ok"
+    until(lambda: len(fake_server.events) >= 2000, within=60)
+    assert Counter(event["event_id"] for event in fake_server.events) == Counter(ids)
     until(lambda: counters()["events_delivered"] == 2000)
     assert [path for path in Path(spooling.spool_dir or "").rglob("*-*/*-*") if path.is_file()] == []
 
 
-def test_what_waits_survives_a_restart(stand_in: StandIn, spooling: MonitoringSettings, until) -> None:
-    stand_in.mode = stand_in.gateway_mode = "down"
+def test_what_waits_survives_a_restart(fake_server: FakeServer, spooling: MonitoringSettings, until) -> None:
+    fake_server.mode = fake_server.gateway_mode = "down"
     monitoring.init("tested", spooling)
     event_id = report(1)
     monitoring.recovered("pipeline.database", operation="1", database="business")
     monitoring.shutdown()
-    stand_in.mode = stand_in.gateway_mode = "ok"
+    fake_server.mode = fake_server.gateway_mode = "ok"
     monitoring.init("tested", spooling)
-    until(lambda: len(stand_in.events) == 1 and len(stand_in.signals) == 2)
-    assert stand_in.events[0]["event_id"] == event_id
-    assert [each["kind"] for each in stand_in.signals] == ["fired", "recovered"]
+    until(lambda: len(fake_server.events) == 1 and len(fake_server.signals) == 2)
+    assert fake_server.events[0]["event_id"] == event_id
+    assert [each["kind"] for each in fake_server.signals] == ["fired", "recovered"]
     assert counters()["events_resent"] == 1
 
 
 def test_shutdown_does_not_wait_for_a_dead_collector_when_all_is_on_disk(
-    stand_in: StandIn, spooling: MonitoringSettings
+    fake_server: FakeServer, spooling: MonitoringSettings
 ) -> None:
     import time
 
-    stand_in.mode = stand_in.gateway_mode = "500"
+    fake_server.mode = fake_server.gateway_mode = "500"
     monitoring.init("tested", spooling)
     report(1)
     started = time.monotonic()
@@ -116,8 +116,8 @@ def test_shutdown_does_not_wait_for_a_dead_collector_when_all_is_on_disk(
     assert time.monotonic() - started < 1.5
 
 
-def test_what_the_bound_drops_is_itself_reported(stand_in: StandIn, spooling: MonitoringSettings, until) -> None:
-    stand_in.mode = "down"
+def test_what_the_bound_drops_is_itself_reported(fake_server: FakeServer, spooling: MonitoringSettings, until) -> None:
+    fake_server.mode = "down"
     monitoring.init("tested", spooling.model_copy(update={"spool_max_mb": 1}))
     for number in range(40):
         monitoring.report("model.source_not_found", error=ValueError("x" * 4000), model_name=f"m{number}")
@@ -126,28 +126,28 @@ def test_what_the_bound_drops_is_itself_reported(stand_in: StandIn, spooling: Mo
     for number in range(10):
         monitoring.report("pipeline.database", operation=str(number), database="b", exception="E", **ballast)
     until(lambda: counters()["events_dropped"])
-    stand_in.mode = "ok"
-    until(lambda: any(event["tags"]["monitoring_point"] == "monitoring.dropped" for event in stand_in.events))
-    until(lambda: "monitoring.dropped" in {each["monitoring_point"] for each in stand_in.signals})
+    fake_server.mode = "ok"
+    until(lambda: any(event["tags"]["monitoring_point"] == "monitoring.dropped" for event in fake_server.events))
+    until(lambda: "monitoring.dropped" in {each["monitoring_point"] for each in fake_server.signals})
     monitoring.flush(10)
-    arrived = [event for event in stand_in.events if event["tags"]["monitoring_point"] != "monitoring.dropped"]
+    arrived = [event for event in fake_server.events if event["tags"]["monitoring_point"] != "monitoring.dropped"]
     # The report of the loss may have been lost itself, and was made again.
     assert len(arrived) + counters()["events_dropped"] in (50, 51)
 
 
 def test_a_spool_that_cannot_be_written_turns_nothing_off(
-    stand_in: StandIn, settings: MonitoringSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    fake_server: FakeServer, settings: MonitoringSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
     monitoring.init("tested", settings.model_copy(update={"spool_dir": tmp_path / "file"}))
     assert "SPOOL_DIR cannot be written" in caplog.text
     report(1)
     monitoring.flush(5)
-    assert len(stand_in.events) == 1
+    assert len(fake_server.events) == 1
 
 
 def test_a_forked_child_reports_on_its_own_and_lets_the_parents_spool_go(
-    stand_in: StandIn, spooling: MonitoringSettings, until
+    fake_server: FakeServer, spooling: MonitoringSettings, until
 ) -> None:
     """Airflow forks its tasks from a process that has monitoring on."""
     code = (
@@ -164,13 +164,13 @@ def test_a_forked_child_reports_on_its_own_and_lets_the_parents_spool_go(
         "sys.exit(status)"
     )
     subprocess.run([sys.executable, "-c", code], env=environment_of(spooling), check=True)
-    points = Counter(event["tags"]["monitoring_point"] for event in stand_in.events)
+    points = Counter(event["tags"]["monitoring_point"] for event in fake_server.events)
     assert points == {"api.startup_failed": 1, "model.deployment_failed": 1}
-    assert len(stand_in.signals) == 2
+    assert len(fake_server.signals) == 2
 
 
 def test_a_forked_child_does_not_keep_its_dead_parents_spool_locked(
-    stand_in: StandIn, spooling: MonitoringSettings, until
+    fake_server: FakeServer, spooling: MonitoringSettings, until
 ) -> None:
     code = (
         "import os, signal, sys, time, monitoring\n"
@@ -183,14 +183,14 @@ def test_a_forked_child_does_not_keep_its_dead_parents_spool_locked(
         "    time.sleep(60)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    stand_in.mode = "down"
+    fake_server.mode = "down"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment_of(spooling), check=False, stdout=subprocess.PIPE, text=True
     )
     child = int(done.stdout)
     try:
-        stand_in.mode = "ok"
+        fake_server.mode = "ok"
         monitoring.init("survivor", spooling)
-        until(lambda: [event["tags"]["service"] for event in stand_in.events] == ["parent"])
+        until(lambda: [event["tags"]["service"] for event in fake_server.events] == ["parent"])
     finally:
         os.kill(child, signal.SIGKILL)

@@ -10,16 +10,16 @@ import sentry_relay
 import monitoring
 from monitoring import MonitoringSettings
 from monitoring.tracing import sampler
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 PARENT = "0123456789abcdef0123456789abcdef-0123456789abcdef"
 
 
 @pytest.fixture
-def traced(settings: MonitoringSettings, stand_in: StandIn) -> StandIn:
+def traced(settings: MonitoringSettings, fake_server: FakeServer) -> FakeServer:
     """Monitoring with every trace sampled."""
     monitoring.init("tested", settings.model_copy(update={"sentry_traces_sample_rate": 1.0}))
-    return stand_in
+    return fake_server
 
 
 def scope(path: str = "/similar/7", **headers: str) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def spans_of(transaction: dict[str, Any]) -> dict[str, str | None]:
     return {span["op"]: ops.get(span["parent_span_id"]) for span in transaction["spans"]}
 
 
-def test_a_request_is_one_transaction_with_a_span_for_each_stage(traced: StandIn) -> None:
+def test_a_request_is_one_transaction_with_a_span_for_each_stage(traced: FakeServer) -> None:
     with monitoring.facts(request_id="req_1"), monitoring.request_trace(scope()):
         monitoring.set_facts(endpoint="/similar", dataset_id=7)
         with monitoring.span("cache"):
@@ -58,7 +58,7 @@ def test_a_request_is_one_transaction_with_a_span_for_each_stage(traced: StandIn
     assert traced.events == []
 
 
-def test_a_transaction_is_named_by_its_route(traced: StandIn) -> None:
+def test_a_transaction_is_named_by_its_route(traced: FakeServer) -> None:
     class Route:
         path = "/models/{name}/active"
 
@@ -69,7 +69,7 @@ def test_a_transaction_is_named_by_its_route(traced: StandIn) -> None:
     assert traced.transactions[0]["transaction"] == "GET /models/{name}/active"
 
 
-def test_a_trace_goes_on_from_one_service_to_the_next(traced: StandIn) -> None:
+def test_a_trace_goes_on_from_one_service_to_the_next(traced: FakeServer) -> None:
     with monitoring.transaction("pipeline", "run"):
         carried = monitoring.trace_headers()
     assert monitoring.trace_headers() == {}
@@ -83,7 +83,7 @@ def test_a_trace_goes_on_from_one_service_to_the_next(traced: StandIn) -> None:
 
 @pytest.mark.parametrize(("decision", "sent"), [("1", 1), ("0", 0)])
 def test_a_trace_that_goes_on_is_sampled_as_it_began(
-    settings: MonitoringSettings, stand_in: StandIn, decision: str, sent: int
+    settings: MonitoringSettings, fake_server: FakeServer, decision: str, sent: int
 ) -> None:
     rate = 0.0 if decision == "1" else 1.0
     monitoring.init("tested", settings.model_copy(update={"sentry_traces_sample_rate": rate}))
@@ -91,7 +91,7 @@ def test_a_trace_that_goes_on_is_sampled_as_it_began(
         assert monitoring.trace_headers()["sentry-trace"].startswith(PARENT.partition("-")[0])
         assert monitoring.trace_headers()["sentry-trace"].endswith(f"-{decision}")
     monitoring.flush(5)
-    assert len(stand_in.transactions) == sent
+    assert len(fake_server.transactions) == sent
 
 
 def test_ignored_paths_are_never_traced_and_all_else_at_the_rate() -> None:
@@ -105,17 +105,19 @@ def test_ignored_paths_are_never_traced_and_all_else_at_the_rate() -> None:
     assert [asked("/similar/7", True), asked("/similar/7", False)] == [1, 0]
 
 
-def test_the_ignored_paths_and_the_rate_come_from_settings(settings: MonitoringSettings, stand_in: StandIn) -> None:
+def test_the_ignored_paths_and_the_rate_come_from_settings(
+    settings: MonitoringSettings, fake_server: FakeServer
+) -> None:
     changes = {"sentry_traces_sample_rate": 1.0, "sentry_traces_ignored": "/quiet, /silent"}
     monitoring.init("tested", settings.model_copy(update=changes))
     for path in ("/quiet", "/silent", "/health"):
         with monitoring.request_trace(scope(path)):
             pass
     monitoring.flush(5)
-    assert [each["transaction"] for each in stand_in.transactions] == ["GET /health"]
+    assert [each["transaction"] for each in fake_server.transactions] == ["GET /health"]
 
 
-def test_an_event_says_in_which_trace_it_happened(traced: StandIn) -> None:
+def test_an_event_says_in_which_trace_it_happened(traced: FakeServer) -> None:
     with monitoring.transaction("step", "train"):
         monitoring.report("pipeline.database", error=ValueError(), operation="read", database="b")
     monitoring.report("pipeline.database", error=ValueError(), operation="write", database="b")
@@ -126,7 +128,7 @@ def test_an_event_says_in_which_trace_it_happened(traced: StandIn) -> None:
     assert "trace" not in without["contexts"]
 
 
-def test_tasks_of_one_request_do_not_take_each_others_spans_for_parents(traced: StandIn) -> None:
+def test_tasks_of_one_request_do_not_take_each_others_spans_for_parents(traced: FakeServer) -> None:
     async def stage(op: str) -> None:
         with monitoring.span(op):
             await asyncio.sleep(0.01)
@@ -140,14 +142,14 @@ def test_tasks_of_one_request_do_not_take_each_others_spans_for_parents(traced: 
     assert spans_of(traced.transactions[0]) == {"recall": "http.server", "cache": "http.server"}
 
 
-def test_a_failing_block_is_marked_and_its_error_goes_on(traced: StandIn) -> None:
+def test_a_failing_block_is_marked_and_its_error_goes_on(traced: FakeServer) -> None:
     with pytest.raises(ZeroDivisionError), monitoring.transaction("step", "train"):
         raise ZeroDivisionError
     monitoring.flush(5)
     assert traced.transactions[0]["contexts"]["trace"]["status"] == "internal_error"
 
 
-def test_no_secret_is_in_a_transaction(settings: MonitoringSettings, stand_in: StandIn) -> None:
+def test_no_secret_is_in_a_transaction(settings: MonitoringSettings, fake_server: FakeServer) -> None:
     changed = settings.model_copy(update={"sentry_traces_sample_rate": 1.0})
     monitoring.init("tested", changed, secrets=["configured-canary"])
     with (
@@ -157,11 +159,11 @@ def test_no_secret_is_in_a_transaction(settings: MonitoringSettings, stand_in: S
     ):
         pass
     monitoring.flush(5)
-    assert len(stand_in.transactions) == 1
-    assert b"canary" not in b"".join(stand_in.bodies)
+    assert len(fake_server.transactions) == 1
+    assert b"canary" not in b"".join(fake_server.bodies)
 
 
-def test_sentrys_own_validation_finds_no_error_in_a_transaction(traced: StandIn) -> None:
+def test_sentrys_own_validation_finds_no_error_in_a_transaction(traced: FakeServer) -> None:
     normalizer = sentry_relay.StoreNormalizer(project_id=1, key_id="1")
     with monitoring.facts(request_id="req_1"), monitoring.request_trace(scope()), monitoring.span("recall"):
         pass
@@ -170,7 +172,7 @@ def test_sentrys_own_validation_finds_no_error_in_a_transaction(traced: StandIn)
     assert "_meta" not in normalized or "err" not in str(normalized["_meta"])
 
 
-def test_with_tracing_off_nothing_is_made_sent_or_carried(on: StandIn) -> None:
+def test_with_tracing_off_nothing_is_made_sent_or_carried(on: FakeServer) -> None:
     with (
         monitoring.request_trace(scope(sentry_trace=f"{PARENT}-1")),
         monitoring.transaction("step", "train"),
@@ -183,7 +185,7 @@ def test_with_tracing_off_nothing_is_made_sent_or_carried(on: StandIn) -> None:
     assert "trace" not in on.events[0]["contexts"]
 
 
-def test_with_tracing_off_a_span_costs_less_than_a_microsecond(on: StandIn) -> None:
+def test_with_tracing_off_a_span_costs_less_than_a_microsecond(on: FakeServer) -> None:
     def request() -> None:
         with monitoring.span("recall"):
             pass

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from monitoring.testing import captured
 from servicekit.app import base_app
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 _SERVICE = """
 import gc
@@ -46,14 +46,14 @@ sys.exit(run("sample", Settings, create_app))
 
 
 @pytest.fixture
-def collector() -> Iterator[StandIn]:
-    running = StandIn()
+def collector() -> Iterator[FakeServer]:
+    running = FakeServer()
     running.start()
     yield running
     running.stop()
 
 
-def _start(collector: StandIn, **variables: str) -> subprocess.CompletedProcess[str]:
+def _start(collector: FakeServer, **variables: str) -> subprocess.CompletedProcess[str]:
     given = {"PATH": os.environ["PATH"], "SENTRY_DSN": collector.dsn, **variables}
     return subprocess.run(
         [sys.executable, "-c", _SERVICE], env=given, capture_output=True, text=True, timeout=60, check=False
@@ -65,11 +65,11 @@ def _free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def _fingerprints(collector: StandIn) -> list[list[str]]:
+def _fingerprints(collector: FakeServer) -> list[list[str]]:
     return [event["fingerprint"] for event in collector.events]
 
 
-def test_unusable_settings_end_the_start_with_the_variables_name(collector: StandIn) -> None:
+def test_unusable_settings_end_the_start_with_the_variables_name(collector: FakeServer) -> None:
     ended = _start(collector, PORT="none", LOG_LEVEL="LOUD")
     assert ended.returncode == 2
     assert "PORT: " in ended.stderr
@@ -78,7 +78,7 @@ def test_unusable_settings_end_the_start_with_the_variables_name(collector: Stan
 
 
 @pytest.mark.parametrize("value", ["8_000", " 8000", "8000 ", "+8000", "８０００", "8e999", "0x1f", "nan"])
-def test_a_number_is_read_by_its_grammar_whoever_reads_it(collector: StandIn, value: str) -> None:
+def test_a_number_is_read_by_its_grammar_whoever_reads_it(collector: FakeServer, value: str) -> None:
     for name in ("PORT", "SPOOL_MAX_DAYS"):
         ended = _start(collector, **{name: value})
         assert ended.returncode == 2, ended.stderr
@@ -98,7 +98,7 @@ def test_a_number_is_read_by_its_grammar_whoever_reads_it(collector: StandIn, va
     ],
 )
 def test_what_no_header_and_no_address_can_hold_ends_the_start_and_is_not_printed(
-    collector: StandIn, name: str, value: str
+    collector: FakeServer, name: str, value: str
 ) -> None:
     ended = _start(collector, **{name: value})
     assert ended.returncode == 2, ended.stderr
@@ -107,7 +107,7 @@ def test_what_no_header_and_no_address_can_hold_ends_the_start_and_is_not_printe
     assert "Traceback" not in ended.stderr
 
 
-def test_a_refused_file_ends_the_start_with_its_line_and_no_traceback(collector: StandIn) -> None:
+def test_a_refused_file_ends_the_start_with_its_line_and_no_traceback(collector: FakeServer) -> None:
     ended = _start(collector, REFUSES="1", PORT=_free_port())
     assert ended.returncode == 2
     said, reported = map(json.loads, ended.stderr.splitlines())
@@ -116,14 +116,14 @@ def test_a_refused_file_ends_the_start_with_its_line_and_no_traceback(collector:
     assert _fingerprints(collector) == [["api", "startup_failed", "StartRefusedError"]]
 
 
-def test_production_refuses_a_default_secret_and_doesnt_print_it(collector: StandIn) -> None:
+def test_production_refuses_a_default_secret_and_doesnt_print_it(collector: FakeServer) -> None:
     ended = _start(collector, ENVIRONMENT="production")
     assert ended.returncode == 2
     assert "SAMPLE_TOKEN has its default value" in ended.stderr
     assert "insecure-development-secret" not in ended.stderr + json.dumps(collector.events)
 
 
-def test_a_taken_port_is_said_and_reported(collector: StandIn) -> None:
+def test_a_taken_port_is_said_and_reported(collector: FakeServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = _start(collector, PORT=str(taken.getsockname()[1]))
     assert ended.returncode == 1
@@ -131,13 +131,13 @@ def test_a_taken_port_is_said_and_reported(collector: StandIn) -> None:
     assert _fingerprints(collector) == [["api", "startup_failed", "OSError"]]
 
 
-def test_a_lifespan_that_fails_is_reported(collector: StandIn) -> None:
+def test_a_lifespan_that_fails_is_reported(collector: FakeServer) -> None:
     ended = _start(collector, FAILS="1", PORT=_free_port())
     assert ended.returncode != 0
     assert _fingerprints(collector) == [["api", "startup_failed", "RuntimeError"]]
 
 
-def test_garbage_collection_leaves_alone_what_was_imported(collector: StandIn) -> None:
+def test_garbage_collection_leaves_alone_what_was_imported(collector: FakeServer) -> None:
     ended = _start(collector, FAILS="1", PORT=_free_port())
     (line,) = (line for line in ended.stdout.splitlines() if line.startswith("left alone: "))
     assert int(line.rpartition(" ")[2]) > 10_000

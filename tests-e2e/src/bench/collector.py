@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 START_SECONDS = 30.0
 
@@ -20,7 +20,7 @@ class Collector:
         self._orders = orders
 
     def answer(self, mode: str) -> None:
-        """Answer in one of the ways of `StandIn` from now on."""
+        """Answer in one of the ways of `FakeServer` from now on."""
         self._orders.send(mode)
 
 
@@ -44,7 +44,7 @@ def collector() -> Iterator[Collector]:
 def _serve(orders: Connection) -> None:
     # On the load's core, and behind it.
     os.nice(19)
-    receiver = StandIn()
+    receiver = FakeServer()
     receiver.start()
     orders.send((receiver.dsn, receiver.url))
     try:

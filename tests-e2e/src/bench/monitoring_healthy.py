@@ -9,14 +9,14 @@ from bench.questions import new_questions
 from bench.results import Goal, Result
 from bench.rounds import compare
 from bench.servers import monitored_by, recommender, surroundings
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 CALLS = 20_000
 
 
 def measure(folder: Path) -> list[Result]:
     """Compare the recommender with a collector and gateway set to one without, on ranked requests."""
-    collector = StandIn()
+    collector = FakeServer()
     collector.start()
     questions = new_questions()
     try:

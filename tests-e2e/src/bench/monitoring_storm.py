@@ -14,7 +14,7 @@ from bench.load import ask_each
 from bench.questions import new_questions
 from bench.results import Goal, Result
 from bench.servers import Server, monitored_by, recommender, surroundings
-from testkit.stand_in import StandIn
+from testkit.fake_server import FakeServer
 
 PER_SECOND = 300
 SLICE_SECONDS = 5
@@ -31,7 +31,7 @@ def measure(folder: Path) -> list[Result]:
     What a request costs on a shared machine wanders by half from one second to the next, and so does for both. A
     disturbance that hits only one of them is left out by the median of the slices.
     """
-    receiver = StandIn()
+    receiver = FakeServer()
     receiver.start()
     questions = new_questions()
     try:
@@ -79,7 +79,7 @@ def most_in_a_window(times: Sequence[float]) -> int:
     return max(windows.values())
 
 
-def _sent_at(receiver: StandIn) -> dict[str, list[float]]:
+def _sent_at(receiver: FakeServer) -> dict[str, list[float]]:
     found: dict[str, list[float]] = defaultdict(list)
     for event, at in zip(receiver.events, receiver.arrivals, strict=True):
         found["/".join(event["fingerprint"])].append(at)

@@ -16,9 +16,9 @@ from bench.size import FULL_SIZE
 from localservers.ports import Ports
 from localservers.waiting import wait_until
 from ranking.testing import tiny_archive
+from testkit.fake_registry import FakeRegistry
 from testkit.processes import ServerProcess
 from testkit.redis_server import RedisServer
-from testkit.registry_stand_in import RegistryStandIn
 
 READY_SECONDS = 60
 # The service's budgets as it is shipped; most parts run it with long ones, beside a busy machine.
@@ -50,7 +50,7 @@ class Surroundings:
     """What every recommender-api of a run shares."""
 
     redis: RedisServer
-    registry: RegistryStandIn
+    registry: FakeRegistry
     folder: Path
 
 
@@ -70,7 +70,7 @@ class Receiver(Protocol):
 def surroundings(folder: Path) -> Iterator[Surroundings]:
     """Run a Redis with users and a registry with a bundle of `FULL_SIZE` deployed."""
     os.sched_setaffinity(0, {LOAD_CORE - 1})
-    registry = RegistryStandIn()
+    registry = FakeRegistry()
     registry.deploy(registry.push("1", tiny_archive(folder / "bundle.tar.gz", size=FULL_SIZE)))
     registry.start()
     try:

@@ -18,8 +18,8 @@ from bench.results import Goal, Result
 from bench.servers import LOAD_CORE, SHIPPED, Surroundings, recommender
 from localservers.waiting import wait_until
 from ranking.testing import FIRST_DATASET_ID
+from testkit.fake_registry import FakeRegistry
 from testkit.redis_server import RedisServer
-from testkit.registry_stand_in import RegistryStandIn
 
 DATASETS, USERS = 100_000, 1_000_000
 VERSIONS = "123"
@@ -44,7 +44,7 @@ class Change(NamedTuple):
 def measure(folder: Path) -> list[Result]:
     """Start one worker on a large model, put it under load, and deploy others of the same size."""
     os.sched_setaffinity(0, {LOAD_CORE - 1})
-    registry = RegistryStandIn()
+    registry = FakeRegistry()
     versions = [
         registry.push(version, large_archive(folder / f"{version}.tar.gz", DATASETS, version)) for version in VERSIONS
     ]

@@ -13,9 +13,9 @@ from localservers.waiting import wait_until
 from prove.services import SERVICES, RunningService, Service, running
 from ranking.testing import tiny_archive
 from testkit import fuzz_targets
+from testkit.fake_registry import FakeRegistry
 from testkit.fuzz import FuzzReport, Target, fuzz
 from testkit.redis_server import RedisServer
-from testkit.registry_stand_in import RegistryStandIn
 
 REQUESTS_PER_SERVICE = 5_000
 _TOKEN = "the-token-of-all-services"
@@ -72,7 +72,7 @@ def _shown(report: FuzzReport) -> list[str]:
 @contextmanager
 def _surroundings(folder: Path) -> Iterator[_Around]:
     archive = tiny_archive(folder / "bundle.tar.gz")
-    registry = RegistryStandIn()
+    registry = FakeRegistry()
     registry.deploy(registry.push("1", archive))
     registry.start()
     try:

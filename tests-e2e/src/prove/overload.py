@@ -22,8 +22,8 @@ from localservers.waiting import wait_until
 from prove.services import SERVICES, running
 from ranking.testing import FIRST_DATASET_ID, Size, tiny_archive
 from recommender_api.settings import Settings
+from testkit.fake_registry import FakeRegistry
 from testkit.redis_server import RedisServer
-from testkit.registry_stand_in import RegistryStandIn
 
 FEW, MANY = 12, 100
 _SIZE = Size(datasets=400)
@@ -51,7 +51,7 @@ def prove(folder: Path, seed: int) -> list[Result]:
     """Run both numbers of callers against one replica with its settings as they come."""
     chance = random.Random(seed)
     with ExitStack() as stack:
-        registry = RegistryStandIn()
+        registry = FakeRegistry()
         registry.deploy(registry.push("1", tiny_archive(folder / "bundle.tar.gz", size=_SIZE)))
         registry.start()
         stack.callback(registry.stop)

@@ -19,8 +19,8 @@ from bench.results import Goal, Result
 from localservers.waiting import wait_until
 from prove.services import SERVICES, running
 from ranking.testing import FIRST_DATASET_ID, Size, tiny_archive
+from testkit.fake_registry import FakeRegistry
 from testkit.redis_server import RedisServer
-from testkit.registry_stand_in import RegistryStandIn
 
 _SIZE = Size(datasets=400)
 _IDS = range(FIRST_DATASET_ID, FIRST_DATASET_ID + _SIZE.datasets)
@@ -73,7 +73,7 @@ def prove(folder: Path, seed: int) -> list[Result]:
     """Withdraw by the business database and by an operator, then ask in every state of Redis and of the replicas."""
     questions = _questions(random.Random(seed))
     with ExitStack() as stack:
-        registry = RegistryStandIn()
+        registry = FakeRegistry()
         registry.deploy(registry.push("1", tiny_archive(folder / "bundle.tar.gz", size=_SIZE)))
         registry.start()
         stack.callback(registry.stop)

@@ -17,11 +17,11 @@ from pydantic import ValidationError
 from monitoring import catalogue
 from verify.alerts import read_alerts
 from verify.collector import CollectorReader
+from verify.fault_lab import FaultLab
 from verify.faults import FAULTS, Fault, Raised
 from verify.settings import Settings
 from verify.table import table
 from verify.verdicts import Verdict, grouped, judge
-from verify.workshop import Workshop
 
 UNUSABLE, MISSED = 2, 1
 # Two cores have no more to give.
@@ -70,7 +70,7 @@ def _fire(faults: Sequence[Fault], folder: Path, run: str, settings: Settings) -
         home = folder / fault.name
         home.mkdir()
         try:
-            fault.fire(Workshop(home, run, settings))
+            fault.fire(FaultLab(home, run, settings))
         except Exception as error:  # noqa: BLE001 - the others go on; what was not raised is missed at the end
             _say(f"{fault.name}: {type(error).__name__}: {error}")
         else:

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from verify.collector import Arrived
-from verify.workshop import ENVIRONMENT
+from verify.fault_lab import ENVIRONMENT
 
 TIMEOUT_SECONDS = 10.0
 NOBODY = "suppressed"

@@ -51,7 +51,7 @@ def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]
 
 
 @pytest.fixture(scope="session")
-def watched_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis_topologies.Watched]:
+def watched_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis_topologies.SentinelSetup]:
     """A Redis behind sentinels; a test that kills its master has to bring it back."""
     with redis_topologies.behind_sentinels(tmp_path_factory.mktemp("redis-sentinels")) as watched:
         yield watched

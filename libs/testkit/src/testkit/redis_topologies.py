@@ -37,7 +37,7 @@ def with_tls(folder: Path) -> Iterator[RedisServer]:
         yield server
 
 
-class Watched(NamedTuple):
+class SentinelSetup(NamedTuple):
     """A master and its replica, and the ports of the sentinels that watch them."""
 
     servers: tuple[RedisServer, RedisServer]
@@ -57,7 +57,7 @@ class Watched(NamedTuple):
 
 
 @contextmanager
-def behind_sentinels(folder: Path) -> Iterator[Watched]:
+def behind_sentinels(folder: Path) -> Iterator[SentinelSetup]:
     """Run a master, a replica and three sentinels that take a master for dead after half a second."""
     with ExitStack() as stack:
         master = stack.enter_context(RedisServer(_made(folder / "master")))
@@ -69,7 +69,7 @@ def behind_sentinels(folder: Path) -> Iterator[Watched]:
         ports = [_sentinel(stack, _made(folder / f"sentinel{number}"), master.port) for number in range(_NODES)]
         for port in ports:
             _wait_for_sentinel(port)
-        yield Watched((master, replica), ports)
+        yield SentinelSetup((master, replica), ports)
 
 
 @contextmanager

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from verify.fault_lab import FaultLab, FaultNotFiredError
 from verify.faults.fault import Fault, Raised
-from verify.workshop import FaultNotFiredError, Workshop
 
 _DAG = Path(__file__).parent / "airflow_dag"
 _RAN = "verify: the run ended"
 
 
-def fire(shop: Workshop) -> None:
+def fire(shop: FaultLab) -> None:
     """See the module."""
     home = shop.folder / "airflow"
     variables = {
@@ -23,13 +23,13 @@ def fire(shop: Workshop) -> None:
     _fail_import(shop, variables)
 
 
-def _fail_task(shop: Workshop, variables: Mapping[str, str]) -> None:
+def _fail_task(shop: FaultLab, variables: Mapping[str, str]) -> None:
     said = shop.command([shop.airflow_python, _DAG / "failing_dag.py"], variables)
     if _RAN not in said:
         raise FaultNotFiredError(f"no task ran: {said}")
 
 
-def _fail_import(shop: Workshop, variables: Mapping[str, str]) -> None:
+def _fail_import(shop: FaultLab, variables: Mapping[str, str]) -> None:
     dags = shop.folder / "broken_dags"
     dags.mkdir()
     # Airflow reads files that name both words.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from verify.workshop import Workshop
+from verify.fault_lab import FaultLab
 
 
 @dataclass(frozen=True)
@@ -20,4 +20,4 @@ class Fault:
 
     name: str
     raises: Mapping[str, Raised]
-    fire: Callable[[Workshop], None]
+    fire: Callable[[FaultLab], None]

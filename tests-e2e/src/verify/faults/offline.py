@@ -4,8 +4,8 @@ import sqlite3
 import sys
 from contextlib import closing
 
+from verify.fault_lab import FaultLab, FaultNotFiredError, free_port
 from verify.faults.fault import Fault, Raised
-from verify.workshop import FaultNotFiredError, Workshop, free_port
 
 SMALL = ("--datasets", "100", "--users", "50", "--interactions", "1000")
 _POOR = (
@@ -17,7 +17,7 @@ _PIPELINE = (sys.executable, "-m", "pipeline")
 _BY_PIPELINE = Raised("pipeline")
 
 
-def fire(shop: Workshop) -> None:
+def fire(shop: FaultLab) -> None:
     """See the module."""
     business = shop.folder / "business.db"
     whole = {"BUSINESS_DATABASE_URL": f"sqlite:///{business}", "ARTIFACT_URL": str(shop.folder / "runs")}

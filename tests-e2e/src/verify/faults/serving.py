@@ -10,8 +10,8 @@ from contracts.checksums import sha256_of
 from localservers.waiting import wait_until
 from verify.broken_redis import LATE_SECONDS, BrokenRedis, broken_redis
 from verify.bundles import Bundles, damage
+from verify.fault_lab import TOKEN, FaultLab, FaultNotFiredError, SideService, free_port
 from verify.faults.fault import Fault, Raised
-from verify.workshop import TOKEN, FaultNotFiredError, Side, Workshop, free_port
 
 FOLLOW_SECONDS = 30.0
 MISSING_SOURCES = 3
@@ -20,7 +20,7 @@ _IN_REGISTRY = Raised("model-registry", in_request=True)
 _IN_API = Raised("recommender-api", in_request=True)
 
 
-def fire(shop: Workshop) -> None:
+def fire(shop: FaultLab) -> None:
     """See the module."""
     bundles = Bundles(shop.folder / "bundles")
     with broken_redis() as redis, _registry(shop) as registry:
@@ -39,7 +39,7 @@ def fire(shop: Workshop) -> None:
 
 
 class _Registry:
-    def __init__(self, side: Side, artifacts: Path) -> None:
+    def __init__(self, side: SideService, artifacts: Path) -> None:
         self.side = side
         self.artifacts = artifacts
 
@@ -65,7 +65,7 @@ class _Registry:
 
 
 @contextmanager
-def _registry(shop: Workshop) -> Iterator[_Registry]:
+def _registry(shop: FaultLab) -> Iterator[_Registry]:
     artifacts = shop.folder / "artifacts"
     variables = {
         "DATABASE_URL": f"sqlite:///{shop.folder}/registry.db",
@@ -77,7 +77,7 @@ def _registry(shop: Workshop) -> Iterator[_Registry]:
 
 
 @contextmanager
-def _recommender(shop: Workshop, registry: _Registry, redis: BrokenRedis) -> Iterator[Side]:
+def _recommender(shop: FaultLab, registry: _Registry, redis: BrokenRedis) -> Iterator[SideService]:
     variables = {
         "REDIS_URL": redis.url,
         "REGISTRY_URL": str(registry.side.http.base_url),
@@ -93,7 +93,7 @@ def _recommender(shop: Workshop, registry: _Registry, redis: BrokenRedis) -> Ite
         yield side
 
 
-def _serve_a_broken_model(api: Side, bundles: Bundles) -> None:
+def _serve_a_broken_model(api: SideService, bundles: Bundles) -> None:
     dataset = bundles.breaking_dataset
     wait_until(
         lambda: _experiment(api) == "control",
@@ -104,7 +104,7 @@ def _serve_a_broken_model(api: Side, bundles: Bundles) -> None:
     api.get(f"/recommend/detail/{dataset}?user_id=7")
 
 
-def _break_redis(api: Side, redis: BrokenRedis, bundles: Bundles) -> None:
+def _break_redis(api: SideService, redis: BrokenRedis, bundles: Bundles) -> None:
     dataset = bundles.dataset
     redis.mode = "late"
     api.get(f"/similar/{dataset}")
@@ -116,7 +116,7 @@ def _break_redis(api: Side, redis: BrokenRedis, bundles: Bundles) -> None:
     api.get(f"/similar/{bundles.cold_dataset}")
 
 
-def _damage_what_lies_on_disk(models: Path, registry: _Registry, api: Side, first: str) -> None:
+def _damage_what_lies_on_disk(models: Path, registry: _Registry, api: SideService, first: str) -> None:
     damage(models / "bundles" / registry.sha256(first) / "precomputed_items.npy")
     rolled_back = registry.side.http.post("/models/ranker/rollback", json={"reason": "verify"})
     _must(rolled_back.is_success, f"the rollback was answered {rolled_back.status_code}")
@@ -147,7 +147,7 @@ def _break_uploads(registry: _Registry, bundles: Bundles) -> None:
     registry.push(bundles.whole(), accepted=False)
 
 
-def _lose_the_model(shop: Workshop) -> None:
+def _lose_the_model(shop: FaultLab) -> None:
     """Start a replica that remembers what it served, without the bundle and without a registry."""
     models = shop.folder / "models-without-bundles"
     models.mkdir()
@@ -169,7 +169,7 @@ def _lose_the_model(shop: Workshop) -> None:
         _must(answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE, f"an answer without a model: {answer.status_code}")
 
 
-def _experiment(api: Side) -> str | None:
+def _experiment(api: SideService) -> str | None:
     variant: str | None = api.get("/recommend/user/7").json()["experiment_variant"]
     return variant
 

@@ -3,11 +3,11 @@
 import socket
 import sys
 
+from verify.fault_lab import FaultLab
 from verify.faults.fault import Fault, Raised
-from verify.workshop import Workshop
 
 
-def fire(shop: Workshop) -> None:
+def fire(shop: FaultLab) -> None:
     """See the module."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

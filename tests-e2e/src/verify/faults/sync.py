@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 
 from contracts.snapshot import write_snapshot
 from localservers.waiting import wait_until
+from verify.fault_lab import TOKEN, FaultLab, FaultNotFiredError, free_port
 from verify.faults.fault import Fault, Raised
-from verify.workshop import TOKEN, FaultNotFiredError, Workshop, free_port
 
 SYNC_SECONDS = 30.0
 USERS = 3
 
 
-def fire(shop: Workshop) -> None:
+def fire(shop: FaultLab) -> None:
     """See the module."""
     snapshot = shop.folder / "snapshot"
     write_snapshot(snapshot, shop.run, datetime.now(UTC), [(user, b"features") for user in range(1, USERS + 1)])

@@ -5,8 +5,8 @@ from contextlib import closing
 from pathlib import Path
 
 from localservers.waiting import wait_until
+from verify.fault_lab import TOKEN, FaultLab, SideService
 from verify.faults.fault import Fault, Raised
-from verify.workshop import TOKEN, Side, Workshop
 
 DELIVERY_SECONDS = 30.0
 LOOP_SECONDS = 30.0
@@ -15,7 +15,7 @@ _SYSTEM_BUSY = {"operation": "gettoken", "errcode": -1, "times": 1}
 _NO_PERMISSION = {"operation": "message/send", "errcode": 60011}
 
 
-def fire(shop: Workshop) -> None:
+def fire(shop: FaultLab) -> None:
     """See the module."""
     policy = shop.folder / "alerts.yaml"
     policy.write_text(_POLICY, encoding="utf-8")
@@ -59,15 +59,15 @@ def fire(shop: Workshop) -> None:
             )
 
 
-def _has_sent(weixin: Side) -> bool:
+def _has_sent(weixin: SideService) -> bool:
     return "message/send" in [call["operation"] for call in weixin.get("/_control/calls").json()]
 
 
-def _is_degraded(gateway: Side, check: str) -> bool:
+def _is_degraded(gateway: SideService, check: str) -> bool:
     return bool(gateway.get("/health").json()["checks"][check]["status"] == "degraded")
 
 
-def _has_incident(gateway: Side, point: str) -> bool:
+def _has_incident(gateway: SideService, point: str) -> bool:
     return point in gateway.get("/alerts").text
 
 

@@ -11,7 +11,7 @@ from typing import Any
 DSN_KEY = "0123456789abcdef0123456789abcdef"
 
 
-class StandIn(ThreadingHTTPServer):
+class FakeServer(ThreadingHTTPServer):
     """Takes envelopes and signals. `mode` is how it answers: ok, down, hang, slow, garbage, page, or an HTTP status."""
 
     daemon_threads = True
@@ -62,7 +62,7 @@ class StandIn(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: StandIn
+    server: FakeServer
 
     def do_POST(self) -> None:
         """Take an envelope or a batch of signals, or misbehave."""

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
-class HandoverStandIn(ThreadingHTTPServer):
+class FakeHandover(ThreadingHTTPServer):
     """Answers as CONTRACTS says; `calls` are method and path in order, `failures` the 503s still to give."""
 
     daemon_threads = True
@@ -18,7 +18,7 @@ class HandoverStandIn(ThreadingHTTPServer):
         self.failures = 0
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
-    def __enter__(self) -> "HandoverStandIn":
+    def __enter__(self) -> "FakeHandover":
         self._thread.start()
         return self
 
@@ -45,7 +45,7 @@ class HandoverStandIn(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: HandoverStandIn
+    server: FakeHandover
 
     def do_POST(self) -> None:
         self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))

@@ -1,4 +1,4 @@
-"""Side processes: the services' own code, on endpoints of their own, reporting as environment `verify`."""
+"""SideService processes: the services' own code, on endpoints of their own, reporting as environment `verify`."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ class FaultNotFiredError(Exception):
     """A side process did not do what the fault needs; the message says what it said last."""
 
 
-class Side:
+class SideService:
     """A running service; every request to it gets an id of its own."""
 
     def __init__(self, url: str, run: str) -> None:
@@ -52,7 +52,7 @@ class Side:
         request.headers["X-Request-ID"] = f"{self._run}.{next(self._numbers)}"
 
 
-class Workshop:
+class FaultLab:
     """`folder` is for everything that the side processes leave; `run` is the release of all their events."""
 
     def __init__(self, folder: Path, run: str, settings: Settings) -> None:
@@ -76,7 +76,7 @@ class Workshop:
             self._variables["GATEWAY_TOKEN"] = settings.gateway_token.get_secret_value()
 
     @contextmanager
-    def service(self, module: str, variables: Mapping[str, str], *, ready: str = "/health") -> Iterator[Side]:
+    def service(self, module: str, variables: Mapping[str, str], *, ready: str = "/health") -> Iterator[SideService]:
         """Run `python -m module` until the end of the block; `ready` answers once it is up."""
         port = free_port()
         log = self.folder / f"{module}.log"
@@ -89,7 +89,7 @@ class Workshop:
                 stdout=output,
                 stderr=output,
             )
-        side = Side(f"http://127.0.0.1:{port}", self.run)
+        side = SideService(f"http://127.0.0.1:{port}", self.run)
         try:
             self._await(side, process, ready, log)
             yield side
@@ -111,7 +111,7 @@ class Workshop:
         )
         return f"exit code {done.returncode}: {done.stdout[-1000:]}"
 
-    def _await(self, side: Side, process: subprocess.Popen[bytes], ready: str, log: Path) -> None:
+    def _await(self, side: SideService, process: subprocess.Popen[bytes], ready: str, log: Path) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not _answers(side, ready):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -126,7 +126,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _answers(side: Side, path: str) -> bool:
+def _answers(side: SideService, path: str) -> bool:
     try:
         return side.http.get(path).is_success
     except httpx.TransportError:

@@ -11,7 +11,7 @@ from typing import Any
 SINCE = "2026-01-01T00:00:00Z"
 
 
-class RegistryStandIn(ThreadingHTTPServer):
+class FakeRegistry(ThreadingHTTPServer):
     """Serves deployments of one model. `mode` is how it answers: ok, an HTTP status, or garbage."""
 
     daemon_threads = True
@@ -66,7 +66,7 @@ class RegistryStandIn(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: RegistryStandIn
+    server: FakeRegistry
 
     def do_GET(self) -> None:
         """Answer the active deployments or a bundle."""
