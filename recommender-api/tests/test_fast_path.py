@@ -134,11 +134,11 @@ def test_the_usual_questions_are_understood(client: RunningApp, recorder: Record
 
 def test_a_question_is_named_by_its_route_whichever_way_it_takes(recorder: Recorder) -> None:
     gate = Gate(Admission(1.0, lambda *_: None, time.perf_counter, time.thread_time), Metrics())
-    recognize = FastPath(recorder, gate)  # type: ignore[arg-type]  # as above
+    match_fast_route = FastPath(recorder, gate)  # type: ignore[arg-type]  # as above
     routes = endpoints.router(recorder).routes  # type: ignore[arg-type]  # as above
     for path in ("/similar/105", "/recommend/detail/105", "/recommend/user/7", "/hot/trending"):
         scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
         (route,) = [route for route in routes if route.matches(scope)[0] is Match.FULL]
-        shortcut = recognize(path, b"")
-        assert shortcut is not None
-        assert shortcut.path == route.path_format  # type: ignore[attr-defined]  # they are all of a path
+        fast_route = match_fast_route(path, b"")
+        assert fast_route is not None
+        assert fast_route.path == route.path_format  # type: ignore[attr-defined]  # they are all of a path

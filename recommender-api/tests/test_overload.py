@@ -51,12 +51,12 @@ class Loop:
 
     def admitted(self, asked: int) -> int:
         """Ask so often at once, and return how often the answer was yes."""
-        return sum(self.admission.enter() for _ in range(asked))
+        return sum(self.admission.acquire() for _ in range(asked))
 
     def run(self, finish: int, seconds: float, cpu: float | None = None) -> None:
         """Let a round of the loop take so long and finish so many."""
         for _ in range(finish):
-            self.admission.leave()
+            self.admission.release()
         self.now += seconds
         self.cpu += seconds if cpu is None else cpu
         tick, self.tick = self.tick, None
@@ -84,7 +84,7 @@ def overloaded(cost: float, refused: int = 10_000) -> Loop:
     loop = Loop()
     loop.admitted(1_000)
     for _ in range(60):
-        admitted = loop.admission.under_way
+        admitted = loop.admission.in_flight
         loop.run(admitted, LONGEST_WAIT + TICK_SECONDS, admitted * cost)
         loop.admitted(refused)
     return loop
@@ -93,12 +93,12 @@ def overloaded(cost: float, refused: int = 10_000) -> Loop:
 def test_while_the_loop_is_late_what_is_under_way_is_what_it_can_do_in_the_longest_wait() -> None:
     loop = overloaded(0.0005, refused=40)
     assert loop.admission.limit == pytest.approx(LONGEST_WAIT * SHARE / 0.0005, rel=0.15)
-    assert loop.admission.under_way == loop.admission.limit
+    assert loop.admission.in_flight == loop.admission.limit
 
 
 def test_while_the_loop_is_late_who_has_waited_too_long_for_its_turn_is_refused_even_alone() -> None:
     loop = overloaded(0.0005)
-    loop.run(loop.admission.under_way, TICK_SECONDS)
+    loop.run(loop.admission.in_flight, TICK_SECONDS)
     loop.now += LONGEST_WAIT * 1.01
     loop.cpu += LONGEST_WAIT * 1.01
     assert loop.admitted(1) == 0
@@ -111,7 +111,7 @@ def test_a_short_round_between_two_long_ones_does_not_make_the_loop_keep_up() ->
         loop.run(0, 5 * LONGEST_WAIT)
         loop.run(100, LONGEST_WAIT / 2)
         loop.admitted(100)
-    assert loop.admission.is_late
+    assert loop.admission.is_overloaded
 
 
 def test_a_few_callers_are_never_refused_however_short_of_cpu_the_process_is() -> None:
@@ -119,7 +119,7 @@ def test_a_few_callers_are_never_refused_however_short_of_cpu_the_process_is() -
     for _ in range(500):
         assert loop.admitted(LEAST) == LEAST
         for _ in range(LEAST):
-            loop.admission.leave()
+            loop.admission.release()
         loop.run(0, 30 * LONGEST_WAIT)
 
 
@@ -133,11 +133,11 @@ def test_a_slow_redis_is_no_overload() -> None:
 
 def test_once_the_loop_keeps_up_again_bursts_are_taken_in_again() -> None:
     loop = overloaded(0.0005)
-    assert loop.admission.is_late
-    loop.run(loop.admission.under_way, TICK_SECONDS)
+    assert loop.admission.is_overloaded
+    loop.run(loop.admission.in_flight, TICK_SECONDS)
     for _ in range(60):
         loop.run(0, TICK_SECONDS)
-    assert not loop.admission.is_late
+    assert not loop.admission.is_overloaded
     assert loop.admitted(300) == 300
 
 
@@ -156,7 +156,7 @@ def full_gate() -> tuple[Gate, Metrics]:
     metrics = Metrics()
     questions = Admission(60.0, lambda *_: None, time.perf_counter, time.thread_time)
     for _ in range(MOST):
-        assert questions.enter()
+        assert questions.acquire()
     return Gate(questions, metrics), metrics
 
 
@@ -184,7 +184,7 @@ def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is
 
     app.add_middleware(Shedding, gate=gate)
     app.add_middleware(RequestIdMiddleware)
-    app.state.shortcuts = FastPath(Empty(), gate)  # type: ignore[arg-type]  # all that it needs of a recommender
+    app.state.match_fast_route = FastPath(Empty(), gate)  # type: ignore[arg-type]  # all that it needs of a recommender
     with RunningApp(app, protocol) as client:
         paths = ["/similar/5", "/recommend/detail/5?user_id=1", "/recommend/user/7?tag=x", "/hot/trending"]
         for number, path in enumerate(paths):
@@ -202,7 +202,7 @@ def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is
             "/recommend/user": 1,
             "/hot/trending": 1,
         }
-        gate.questions.leave()
+        gate.questions.release()
         for _ in range(3):
             assert client.get("/similar/5").status_code == 200
 
@@ -412,7 +412,7 @@ class Simulated:
             for caller in came:
                 self._callers[caller] = math.inf
                 before = self.cpu
-                if self.admission.enter():
+                if self.admission.acquire():
                     reading.append((caller, before))
                 else:
                     self._work(self.REFUSAL_SECONDS)
@@ -422,7 +422,7 @@ class Simulated:
                 caller, before = ready.popleft()
                 self.waits.append((self.now, self.cpu - before))
                 self._work(cost * self._chance.uniform(0.8, 1.2))
-                self.admission.leave()
+                self.admission.release()
                 self._callers[caller] = self.now
             due = [tick for at, tick in self._ticks if at <= self.now]
             self._ticks = [(at, tick) for at, tick in self._ticks if at > self.now]
@@ -431,7 +431,7 @@ class Simulated:
             if not came and not ready and not reading:
                 self.now += 0.0002
         for _ in (*reading, *ready):
-            self.admission.leave()
+            self.admission.release()
         self._callers = [min(due, self.now) for due in self._callers]
 
 

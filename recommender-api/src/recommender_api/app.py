@@ -141,7 +141,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     metrics.gauge("breaker_open", "1 while Redis is not asked", lambda: float(breaker.is_open))
     metrics.gauge("event_journal_bytes", "Events that wait for Redis", lambda: float(journal.waiting_bytes))
-    metrics.gauge("questions_under_way", "Questions that are being answered", lambda: float(questions.under_way))
+    metrics.gauge("requests_in_flight", "Questions that are being answered", lambda: float(questions.in_flight))
     metrics.gauge(
         "questions_limit",
         "Questions under way past which new ones are refused while the process is late",
@@ -181,7 +181,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = base_app("recsys-recommender-api", "recommender-api", lifespan=lifespan, description=_DESCRIPTION)
     app.include_router(recommendations.router(recommender))
     gate = Gate(questions, metrics, availability)
-    app.state.shortcuts = FastPath(recommender, gate)
+    app.state.match_fast_route = FastPath(recommender, gate)
     # Innermost, behind the request ids.
     app.user_middleware.append(Middleware(Shedding, gate))
     app.include_router(events.router(intake, settings.events_token))

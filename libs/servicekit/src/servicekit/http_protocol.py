@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with one write to the socket where it makes two, and with shortcuts past ASGI."""
+"""uvicorn's HTTP protocol with one write to the socket where it makes two, and with fast routes past ASGI."""
 
 import asyncio
 import re
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from servicekit.fast_routes import FastRoute, MatchFastRoute, encode_headers, is_plain
 from servicekit.request_ids import answered
-from servicekit.shortcuts import Recognize, Shortcut, is_plain, lines
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -41,7 +41,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def __init__(self, config: "Config", server_state: "ServerState", app_state: dict[str, Any], **more: Any) -> None:
         super().__init__(config, server_state, app_state, **more)
-        self._recognize: Recognize | None = getattr(getattr(config.app, "state", None), "shortcuts", None)
+        self._match_fast_route: MatchFastRoute | None = getattr(
+            getattr(config.app, "state", None), "match_fast_route", None
+        )
         self._default_headers: list[tuple[bytes, bytes]] = []
         self._default_lines = b""
         # What followed the target of the last plain request, the end of its head included, and the headers in it.
@@ -49,7 +51,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._rest_headers: list[tuple[bytes, bytes]] = []
         self._received = b""
         self._between_requests = True
-        # When the last answer of a shortcut was complete, on the loop's clock.
+        # When the last answer of a fast route was complete, on the loop's clock.
         self._idle_since = 0.0
         self._lingers = False
         # The request that is coming in: whether its first read goes on, and the bytes of what is no body, and of its
@@ -161,28 +163,28 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _is_taken(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
         """Begin to answer a plain request past the application, if somebody recognizes it."""
-        recognize = self._recognize
-        if recognize is None:
+        match_fast_route = self._match_fast_route
+        if match_fast_route is None:
             return False
         if self.cycle is not None and not self.cycle.response_complete:
             return False  # sent before the last one was answered: uvicorn keeps their order
         target, _, query_string = url.partition(b"?")
         path = target.decode("latin-1")
         try:
-            shortcut = recognize(path, query_string)
+            fast_route = match_fast_route(path, query_string)
         except Exception:  # noqa: BLE001 - the application meets it too, and reports it
             return False
-        if shortcut is None:
+        if fast_route is None:
             return False
         self.cycle = exchange = _Exchange()  # type: ignore[assignment]  # all that uvicorn needs of a cycle
         scope: Scope = {"method": "GET", "path": path, "headers": headers}
-        exchange.task = self.loop.create_task(self._take(shortcut, exchange, scope))
+        exchange.task = self.loop.create_task(self._take(fast_route, exchange, scope))
         self.tasks.add(exchange.task)
         return True
 
-    async def _take(self, shortcut: Shortcut, exchange: "_Exchange", scope: "Scope") -> None:
+    async def _take(self, fast_route: FastRoute, exchange: "_Exchange", scope: "Scope") -> None:
         try:
-            reply, own = await answered(shortcut, scope)
+            reply, own = await answered(fast_route, scope)
             if self.flow.write_paused and not exchange.disconnected:
                 await self.flow.drain()
             if self.transport.is_closing():
@@ -230,7 +232,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Return the headers of every answer, which change every second."""
         if self.server_state.default_headers is not self._default_headers:
             self._default_headers = self.server_state.default_headers
-            self._default_lines = lines(self._default_headers)
+            self._default_lines = encode_headers(self._default_headers)
         return self._default_lines
 
 

@@ -9,8 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import monitoring
 from servicekit.bodies import LongBody
+from servicekit.fast_routes import FastRoute, Reply, encode_headers
 from servicekit.problem_document import problem, problem_headers
-from servicekit.shortcuts import Reply, Shortcut, lines
 
 _TAKEN = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _SCOPE_KEY = "recsys.request_id"
@@ -63,19 +63,19 @@ class RequestIdMiddleware:
                 await _send_500(scope, request_id, send_with_id)
 
 
-async def answered(shortcut: Shortcut, scope: Scope) -> tuple[Reply, bytes]:
-    """Do the same for a shortcut: return its reply, and the headers to go with it as whole lines."""
+async def answered(fast_route: FastRoute, scope: Scope) -> tuple[Reply, bytes]:
+    """Do the same for a fast route: return its reply, and the headers to go with it as whole lines."""
     started = time.perf_counter()
     request_id = _request_id(scope)
-    scope["route"] = shortcut
+    scope["route"] = fast_route
     with monitoring.facts(request_id=request_id), monitoring.request_trace(scope):
         try:
-            reply = await shortcut.answer(request_id)
+            reply = await fast_route.answer(request_id)
         except (Exception, CancelledError) as error:  # noqa: BLE001 - as above
             # Cancelled is what takes longer than a server that stops may wait: it is told so, and ends here.
             _report(scope, error)
             body = _crash_body(scope, request_id)
-            reply = Reply(500, lines(problem_headers(body)), body)
+            reply = Reply(500, encode_headers(problem_headers(body)), body)
     took = time.perf_counter() - started
     return reply, b"x-request-id: %b\r\nx-response-time: %.6f\r\n" % (request_id.encode(), took)
 

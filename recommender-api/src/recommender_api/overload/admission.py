@@ -34,14 +34,14 @@ class Admission:
         clock: Callable[[], float],
         cpu: Callable[[], float],
     ) -> None:
-        self.under_way = 0
-        self.is_late = False
+        self.in_flight = 0
+        self.is_overloaded = False
         self._longest_wait = longest_wait
         self._later = later
         self._clock = clock
         self._cpu = cpu
         self._cost = FIRST_COST
-        # When the loop came round last, and since when it is not what `is_late` says; inf while it is idle, or is.
+        # When the loop came round last, and since when it is not what `is_overloaded` says; inf while it is idle, or is.
         self._round = self._otherwise = inf
         # The thread's CPU time then: what a question finds done when it comes.
         self.work_done = 0.0
@@ -56,24 +56,24 @@ class Admission:
         """What may be under way while the loop is late: as much as it can do in `SHARE` of the longest wait."""
         return min(max(LEAST, int(self._longest_wait * SHARE / max(self._cost, MIN_COST))), MOST)
 
-    def enter(self) -> bool:
-        """Take one in, to be followed by `leave`, or say no."""
+    def acquire(self) -> bool:
+        """Take one in, to be followed by `release`, or say no."""
         now = self._clock()
         if self._round == inf:
             self._begin(now)
         # What enters now has waited since the loop came round.
         if now - self._round > TICK_SECONDS:
             self._behind += 1
-        if self.under_way >= MOST or ((self.is_late or self._behind > LEAST) and self._waits_too_long(now)):
+        if self.in_flight >= MOST or ((self.is_overloaded or self._behind > LEAST) and self._waits_too_long(now)):
             self._refused += 1
             return False
         self._entered += 1
-        self.under_way += 1
+        self.in_flight += 1
         return True
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Let one go."""
-        self.under_way -= 1
+        self.in_flight -= 1
         self._finished += 1
 
     def work_since(self, before: float) -> float:
@@ -82,16 +82,16 @@ class Admission:
 
     def _waits_too_long(self, now: float) -> bool:
         """Whether what was done since the loop came round, and what is under way, is more than a question waits for."""
-        patience = self._longest_wait if self.is_late else self._longest_wait * INTERVAL
+        patience = self._longest_wait if self.is_overloaded else self._longest_wait * INTERVAL
         # Asking for the CPU time costs more than the clock, and no more of it than of time has gone by.
         waited = now - self._round
         if waited > TICK_SECONDS:
             waited = self._cpu() - self.work_done
-        if not self.is_late:
+        if not self.is_overloaded:
             return waited > patience
-        if self.under_way < LEAST and waited <= patience / 2:
+        if self.in_flight < LEAST and waited <= patience / 2:
             return False
-        return waited + (self.under_way + 1) * self._cost > patience * SHARE
+        return waited + (self.in_flight + 1) * self._cost > patience * SHARE
 
     def _begin(self, now: float) -> None:
         self._round = now
@@ -109,16 +109,16 @@ class Admission:
             self._late_at = now
         # A loop that only reads between two long rounds has not caught up.
         late = now - self._late_at <= self._longest_wait
-        if late == self.is_late:
+        if late == self.is_overloaded:
             self._otherwise = inf
         elif self._otherwise == inf:
             self._otherwise = now
         elif now - self._otherwise > self._longest_wait * INTERVAL:
-            self.is_late, self._otherwise = late, inf
+            self.is_overloaded, self._otherwise = late, inf
         self._round, self.work_done = now, cpu
         if self._finished >= SAMPLE:
             self._learn()
-        if self._entered or self._refused or self.under_way or self.is_late:
+        if self._entered or self._refused or self.in_flight or self.is_overloaded:
             self._entered = self._refused = self._behind = 0
             self._later(TICK_SECONDS, self._tick)
         else:
@@ -132,7 +132,7 @@ class Admission:
         if used > self._longest_wait:
             return True
         has_time_left = elapsed <= 2 * TICK_SECONDS and used < elapsed / 2
-        return not has_time_left and (self._refused > 0 or self.under_way * self._cost > self._longest_wait)
+        return not has_time_left and (self._refused > 0 or self.in_flight * self._cost > self._longest_wait)
 
     def _learn(self) -> None:
         # With the refusals between them: who waits, waits for those too.

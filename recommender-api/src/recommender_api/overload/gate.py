@@ -30,10 +30,10 @@ class Gate:
         # From the start: the rate of a series that begins with its first refusal would miss it.
         self._refused = {endpoint: metrics.shed(endpoint) for endpoint in (*[each.value for each in Endpoint], EVENTS)}
 
-    def leave(self, work_before: float) -> None:
+    def release(self, work_before: float) -> None:
         """Let a question go that came when so much work was done."""
-        self.questions.leave()
-        if self.questions.is_late:
+        self.questions.release()
+        if self.questions.is_overloaded:
             self._metrics.queued.observe("question", self.questions.work_since(work_before))
 
     def refuse(self, endpoint: str, path: str, request_id: str) -> tuple[list[tuple[bytes, bytes]], bytes]:

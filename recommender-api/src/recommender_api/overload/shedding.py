@@ -31,14 +31,14 @@ class Shedding:
         endpoint = endpoint_of(path)
         if endpoint is not None:
             questions = self._gate.questions
-            if not questions.enter():
+            if not questions.acquire():
                 await self._refuse(endpoint, scope, send)
                 return
             before = questions.work_done
             try:
                 await self._answer(endpoint, scope, receive, send)
             finally:
-                self._gate.leave(before)
+                self._gate.release(before)
         elif path == EVENTS:
             if self._event_batches >= MOST_EVENT_BATCHES:
                 await self._refuse(EVENTS, scope, send)

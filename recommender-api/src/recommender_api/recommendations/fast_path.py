@@ -17,7 +17,7 @@ from recommender_api.overload import Gate
 from recommender_api.overload.gate import REFUSED
 from recommender_api.recommendations.schemas import MAX_EXCLUDED
 from recommender_api.recommendations.service import Recommender
-from servicekit.shortcuts import Reply, Shortcut, lines
+from servicekit.fast_routes import FastRoute, Reply, encode_headers
 
 _HEADERS = b"content-type: application/json\r\ncontent-length: %d\r\nx-fallback-level: %d\r\n"
 # One more may exceed an int64.
@@ -34,13 +34,13 @@ _NOBODY: tuple[int | None, str | None] = (None, None)
 
 
 class FastPath:
-    """Recognizes plain questions that have an answer; see `servicekit.shortcuts`."""
+    """Recognizes plain questions that have an answer; see `servicekit.fast_routes`."""
 
     def __init__(self, recommender: Recommender, gate: Gate) -> None:
         self._recommender = recommender
         self._gate = gate
 
-    def __call__(self, path: str, query_string: bytes) -> Shortcut | None:
+    def __call__(self, path: str, query_string: bytes) -> FastRoute | None:
         """Return who answers a question, None if the framework has to look at it."""
         read = parse_simple_query if len(path) + len(query_string) > _MOST_REMEMBERED_BYTES else _remembered_query
         query = read(path, query_string)
@@ -50,13 +50,13 @@ class FastPath:
             arm = self._recommender.arm(query)
         except UnanswerableError:
             return None
-        return Shortcut(_ROUTES[query.endpoint], partial(self._answer, query, arm, path))
+        return FastRoute(_ROUTES[query.endpoint], partial(self._answer, query, arm, path))
 
     async def _answer(self, query: Query, arm: Arm, path: str, request_id: str) -> Reply:
         questions = self._gate.questions
-        if not questions.enter():
+        if not questions.acquire():
             headers, body = self._gate.refuse(query.endpoint, path, request_id)
-            return Reply(REFUSED, lines(headers), body)
+            return Reply(REFUSED, encode_headers(headers), body)
         before = questions.work_done
         try:
             body, level = await self._recommender.answer(query, arm, request_id)
@@ -64,7 +64,7 @@ class FastPath:
             self._gate.outcomes.count(query.endpoint, 500)
             raise
         finally:
-            self._gate.leave(before)
+            self._gate.release(before)
         return Reply(200, _HEADERS % (len(body), level), body)
 
 

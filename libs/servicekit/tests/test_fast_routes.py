@@ -13,8 +13,8 @@ import pytest
 from fastapi import FastAPI
 
 import monitoring.testing
+from servicekit.fast_routes import FastRoute, Reply
 from servicekit.http_protocol import HttpProtocol
-from servicekit.shortcuts import Reply, Shortcut
 from testkit.serving import Served
 
 SLOW_SECONDS = 0.2
@@ -24,17 +24,17 @@ KEEP_ALIVE_SECONDS = 5
 
 @pytest.fixture(scope="module")
 def app(app: FastAPI) -> FastAPI:
-    """The same with a shortcut to `/short/{thing}`; some things have it their own way."""
+    """The same with a fast route to `/short/{thing}`; some things have it their own way."""
 
     @app.get("/short/{thing}")
     def long_way(thing: str, unusual: str = "") -> dict[str, str]:
         return {"long": thing}
 
-    app.state.shortcuts = _recognize
+    app.state.match_fast_route = _match_fast_route
     return app
 
 
-def _recognize(path: str, query_string: bytes) -> Shortcut | None:
+def _match_fast_route(path: str, query_string: bytes) -> FastRoute | None:
     thing = path.removeprefix("/short/")
     if thing == path or query_string == b"unusual":
         return None
@@ -51,7 +51,7 @@ def _recognize(path: str, query_string: bytes) -> Shortcut | None:
         body = f'{{"short":"{thing}","request_id":"{request_id}"}}'.encode()
         return Reply(200, b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body), body)
 
-    return Shortcut("/short", answer)
+    return FastRoute("/short", answer)
 
 
 def test_a_plain_question_is_answered_past_the_application(client: httpx.Client) -> None:

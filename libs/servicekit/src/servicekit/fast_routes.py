@@ -1,7 +1,7 @@
 """The way past ASGI for the questions that a service is asked most.
 
-ASGI and the framework behind it cost more than a good answer does. A service that puts a `Recognize` on its
-application's `state.shortcuts` answers what it recognizes as soon as it is read; all else goes the usual way.
+ASGI and the framework behind it cost more than a good answer does. A service that puts a `MatchFastRoute` on its
+application's `state.match_fast_route` answers what it recognizes as soon as it is read; all else goes the usual way.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -19,7 +19,7 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class Shortcut(NamedTuple):
+class FastRoute(NamedTuple):
     """What was recognized: the `path` of its route, as a crash and a trace name it, and who answers a request's id."""
 
     path: str
@@ -27,7 +27,7 @@ class Shortcut(NamedTuple):
 
 
 # Takes the path of a GET, as it was sent, and its query string; None sends it on to the application.
-Recognize = Callable[[str, bytes], Shortcut | None]
+MatchFastRoute = Callable[[str, bytes], FastRoute | None]
 
 
 def is_plain(headers: list[tuple[bytes, bytes]]) -> bool:
@@ -36,6 +36,6 @@ def is_plain(headers: list[tuple[bytes, bytes]]) -> bool:
     return not unusual or unusual == [(b"content-length", b"0")]
 
 
-def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def encode_headers(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return headers as whole lines."""
     return b"".join([b"%b: %b\r\n" % header for header in headers])
