@@ -129,7 +129,7 @@ class Case:
 
     async def ask(self, query: Query) -> Answer:
         """Ask as a request does, and let what it leaves to write be written."""
-        with monitoring.facts(request_id="r-1"):
+        with monitoring.bound_context(request_id="r-1"):
             body, level = await self.recommender.answer(query, self.recommender.arm(query), "r-1")
         await self.write_behind.drain()
         answer = Answer.model_validate_json(body, strict=True)

@@ -33,7 +33,7 @@ class Listener:
     def on_task_instance_running(self, task_instance: Any) -> None:
         """Switch monitoring on in the task's process, for the reports of its own code too: they say of which run."""
         self._start()
-        monitoring.set_facts(dag_id=task_instance.dag_id, task_id=task_instance.task_id, run_id=task_instance.run_id)
+        monitoring.bind_context(dag_id=task_instance.dag_id, task_id=task_instance.task_id, run_id=task_instance.run_id)
 
     @hookimpl
     def on_task_instance_failed(self, task_instance: Any, error: BaseException | str | None) -> None:
@@ -70,7 +70,7 @@ class Listener:
         self._report_unreported(dag_run)
         if dag_run.dag_id == PIPELINE_DAG:
             self._start()
-            with monitoring.facts(dag_id=dag_run.dag_id, run_id=dag_run.run_id):
+            with monitoring.bound_context(dag_id=dag_run.dag_id, run_id=dag_run.run_id):
                 monitoring.recovered("pipeline.no_recent_run")
 
     @hookimpl

@@ -133,7 +133,7 @@ def _execute(settings: Settings, chosen: Sequence[Step], *, expected: bool = Fal
     """Run the steps; `expected` says that it is such a run as the notification gateway waits for."""
     now = datetime.now(UTC)
     # What is reported says in which run, as in Airflow.
-    with monitoring.facts(run_id=run_name(now)), monitoring.transaction("pipeline", "run"):
+    with monitoring.bound_context(run_id=run_name(now)), monitoring.transaction("pipeline", "run"):
         run = new_run(settings, now)
         try:
             _run_steps(settings, chosen, run)

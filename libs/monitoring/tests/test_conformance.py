@@ -49,7 +49,9 @@ def test_no_event_of_any_point_is_objected_to(on: FakeServer, with_error: bool) 
     for number, point in enumerate(POINTS):
         fields = {name: awkward[(number + at) % len(awkward)] for at, name in enumerate(point.tags)}
         fields |= {name: f"part {number}" for name in point.open_parts if name != "exception"}
-        with monitoring.facts(request_id=f"req_{number}", user_id=7, dataset_id=9, endpoint="/similar/{dataset_id}"):
+        with monitoring.bound_context(
+            request_id=f"req_{number}", user_id=7, dataset_id=9, endpoint="/similar/{dataset_id}"
+        ):
             for crumb in point.breadcrumbs or ("something",):
                 monitoring.breadcrumb(crumb, category=point.category, level="nonsense", value=awkward)
             # The second is a repeat, which flush() sends with its count.

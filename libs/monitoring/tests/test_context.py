@@ -1,4 +1,4 @@
-"""Facts and breadcrumbs belong to one request, whatever runs beside it."""
+"""Context fields and breadcrumbs belong to one request, whatever runs beside it."""
 
 import asyncio
 import threading
@@ -6,11 +6,11 @@ import threading
 import pytest
 
 import monitoring
-from monitoring.context import MAX_BREADCRUMBS, known
+from monitoring.context import MAX_BREADCRUMBS, snapshot
 
 
 def _messages() -> list[str]:
-    return [crumb.message for crumb in known()[1]]
+    return [crumb.message for crumb in snapshot()[1]]
 
 
 @pytest.mark.anyio
@@ -21,13 +21,13 @@ async def test_concurrent_requests_keep_their_facts_and_breadcrumbs_apart() -> N
 
     async def request(number: int) -> None:
         name = f"req_{number}"
-        with monitoring.facts(request_id=name):
+        with monitoring.bound_context(request_id=name):
             monitoring.breadcrumb(f"{name} began", category="test")
             await barrier.wait()
-            monitoring.set_facts(dataset_id=number)
+            monitoring.bind_context(dataset_id=number)
             await asyncio.gather(recall(name), recall(name))
             await barrier.wait()
-            seen[name] = (_messages(), monitoring.current_facts())
+            seen[name] = (_messages(), monitoring.current_context())
 
     async def recall(name: str) -> None:
         await asyncio.sleep(0)
@@ -44,27 +44,27 @@ async def test_concurrent_requests_keep_their_facts_and_breadcrumbs_apart() -> N
 
 
 def test_a_block_inside_a_request_adds_facts_for_its_length_and_shares_the_breadcrumbs() -> None:
-    with monitoring.facts(request_id="req_1"):
-        with monitoring.facts(model_version="7"):
+    with monitoring.bound_context(request_id="req_1"):
+        with monitoring.bound_context(model_version="7"):
             monitoring.breadcrumb("inside", category="test")
-            assert monitoring.current_facts() == {"request_id": "req_1", "model_version": "7"}
-        assert monitoring.current_facts() == {"request_id": "req_1"}
+            assert monitoring.current_context() == {"request_id": "req_1", "model_version": "7"}
+        assert monitoring.current_context() == {"request_id": "req_1"}
         assert _messages() == ["inside"]
-    assert monitoring.current_facts() == {}
+    assert monitoring.current_context() == {}
 
 
 def test_a_request_that_begins_within_another_knows_nothing_of_it() -> None:
-    with monitoring.facts(request_id="req_1", user_id=7):
+    with monitoring.bound_context(request_id="req_1", user_id=7):
         monitoring.breadcrumb("in the first", category="test")
-        with monitoring.facts(request_id="req_2"):
-            assert monitoring.current_facts() == {"request_id": "req_2"}
+        with monitoring.bound_context(request_id="req_2"):
+            assert monitoring.current_context() == {"request_id": "req_2"}
             assert _messages() == []
-        assert monitoring.current_facts() == {"request_id": "req_1", "user_id": 7}
+        assert monitoring.current_context() == {"request_id": "req_1", "user_id": 7}
 
 
 def test_a_fact_that_is_none_is_not_known() -> None:
-    with monitoring.facts(request_id="req_1", user_id=None):
-        assert monitoring.current_facts() == {"request_id": "req_1"}
+    with monitoring.bound_context(request_id="req_1", user_id=None):
+        assert monitoring.current_context() == {"request_id": "req_1"}
 
 
 def test_threads_do_not_see_each_others_breadcrumbs() -> None:
@@ -83,7 +83,7 @@ def test_threads_do_not_see_each_others_breadcrumbs() -> None:
 
 
 def test_only_the_last_breadcrumbs_are_kept() -> None:
-    with monitoring.facts(request_id="req_1"):
+    with monitoring.bound_context(request_id="req_1"):
         for number in range(MAX_BREADCRUMBS + 5):
             monitoring.breadcrumb(str(number), category="test")
         assert _messages() == [str(number) for number in range(5, MAX_BREADCRUMBS + 5)]

@@ -26,7 +26,7 @@ def test_an_event_says_what_where_and_why(on: FakeServer) -> None:
     def divide(numerator: int) -> float:
         return numerator / 0
 
-    with monitoring.facts(request_id="req_1", user_id=7):
+    with monitoring.bound_context(request_id="req_1", user_id=7):
         monitoring.breadcrumb("query started", category="sql")
         try:
             divide(41)
@@ -56,7 +56,7 @@ def test_an_event_says_what_where_and_why(on: FakeServer) -> None:
 
 
 def test_a_signal_is_what_the_contract_says(on: FakeServer) -> None:
-    with monitoring.facts(request_id="req_1"):
+    with monitoring.bound_context(request_id="req_1"):
         event_id = report()
     monitoring.flush(5)
     (signal,) = map(AlertSignal.model_validate, on.signals)
@@ -80,7 +80,7 @@ def test_a_signal_is_what_the_contract_says(on: FakeServer) -> None:
 
 def test_repeats_are_one_event_and_one_signal_that_count_only_themselves(on: FakeServer) -> None:
     for number in range(12):
-        with monitoring.facts(request_id=f"req_{number}"):
+        with monitoring.bound_context(request_id=f"req_{number}"):
             sent = monitoring.report("redis.connection_failed", error=ConnectionError("refused"), redis_host="h")
         assert (sent is None) == (number > 0)
     monitoring.flush(5)

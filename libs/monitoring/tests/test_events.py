@@ -15,7 +15,7 @@ from monitoring.events import Origin, envelope_of, outline_of
 from monitoring.metrics import Counters
 from monitoring.outbox.outbox import Outbox
 from monitoring.redaction import Redactor
-from monitoring.reports import Observation, Span, compose
+from monitoring.reports import Observation, OccurrenceWindow, compose
 from monitoring.store import MemoryStore
 from testkit.fake_server import FakeServer
 
@@ -47,7 +47,7 @@ def outline() -> dict:
             "ConnectionError",
             error,
         )
-        report = compose(seen, Span(1, time.time(), time.time(), ()), service="tested", redactor=redactor)
+        report = compose(seen, OccurrenceWindow(1, time.time(), time.time(), ()), service="tested", redactor=redactor)
         event = outline_of(report, Origin.of("test", "recsys@1"), redactor)
     return json.loads(envelope_of(event).serialize().split(b"\n")[2])
 
@@ -98,7 +98,7 @@ def test_the_outline_goes_when_the_sdk_does_not_make_the_event(fake_server: Fake
     except ConnectionError as error:
         point = catalogue.load().by_id()["redis.unexpected_error"]
         seen = Observation(point, {}, {}, (), "ConnectionError", error)
-        report = compose(seen, Span(1, time.time(), time.time(), ()), service="tested", redactor=Redactor())
+        report = compose(seen, OccurrenceWindow(1, time.time(), time.time(), ()), service="tested", redactor=Redactor())
     path.write_ahead(report)
     path.send(report)
     path.close(5)

@@ -27,7 +27,7 @@ def test_every_point_is_stored_with_its_fingerprint_level_tags_and_breadcrumbs(
     monitoring.init("tested", settings)
     request_id = f"req_{uuid4().hex[:12]}"
     for point in catalogue.load():
-        with monitoring.facts(request_id=request_id):
+        with monitoring.bound_context(request_id=request_id):
             for crumb in point.breadcrumbs:
                 monitoring.breadcrumb(crumb, category=point.category)
             fields = {name: f"{name} value" for name in {*point.tags, *point.open_parts} - {"exception"}}

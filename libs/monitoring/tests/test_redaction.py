@@ -130,7 +130,7 @@ def test_no_canary_reaches_collector_or_gateway(fake_server: FakeServer, setting
     monitoring.init("tested", settings, secrets=[*CONFIGURED[:-1], f"redis://u:{CONFIGURED[19]}@h/0"])
 
     for point in ("pipeline.critical_step_failed", "pipeline.step_failed"):
-        with monitoring.facts(request_id=CONFIGURED[7], endpoint=f"/x?access_token={PATTERNED[5]}"):
+        with monitoring.bound_context(request_id=CONFIGURED[7], endpoint=f"/x?access_token={PATTERNED[5]}"):
             monitoring.breadcrumb(f"asked {CONFIGURED[8]}", category="http", url=f"https://h/send?key={PATTERNED[6]}")
             monitoring.breadcrumb("nested", category="http", data={"token": PATTERNED[7], "deep": [CONFIGURED[9]]})
             for _ in range(2):

@@ -40,7 +40,7 @@ def test_seven_500s_without_a_collector_are_a_line_at_once_and_one_with_the_coun
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for number in range(7):
-        with monitoring.facts(request_id=f"req_{number}"):
+        with monitoring.bound_context(request_id=f"req_{number}"):
             fail("of all things")
     (first,) = lines(caplog)
     assert (first.levelname, first.getMessage()) == (
@@ -93,7 +93,7 @@ def test_a_line_has_the_level_of_its_point(caplog: pytest.LogCaptureFixture) -> 
 
 @pytest.mark.usefixtures("alone")
 def test_a_service_writes_it_as_one_json_line(caplog: pytest.LogCaptureFixture) -> None:
-    with monitoring.facts(request_id="req_1"):
+    with monitoring.bound_context(request_id="req_1"):
         fail("half a surrogate \ud83d")
         (record,) = lines(caplog)
         line = json.loads(JsonFormatter("tested").format(record))

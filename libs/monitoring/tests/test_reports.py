@@ -70,7 +70,10 @@ def test_the_level_follows_the_field_that_the_catalogue_names(point_id: str, fie
 
 
 def test_facts_become_tags_and_fill_what_the_caller_left_out() -> None:
-    with captured() as reports, monitoring.facts(request_id="req_1", endpoint="/similar", dataset_id=7, user_id=None):
+    with (
+        captured() as reports,
+        monitoring.bound_context(request_id="req_1", endpoint="/similar", dataset_id=7, user_id=None),
+    ):
         monitoring.report("api.unhandled", error=raised(), method="GET")
     assert reports[0].tags == {
         "service": "test", "monitoring_point": "api.unhandled",
@@ -80,7 +83,7 @@ def test_facts_become_tags_and_fill_what_the_caller_left_out() -> None:
 
 
 def test_the_callers_fields_win_over_facts() -> None:
-    with captured() as reports, monitoring.facts(request_id="req_1", model_version="6"):
+    with captured() as reports, monitoring.bound_context(request_id="req_1", model_version="6"):
         monitoring.report("model.source_not_found", model_name="ranker", model_version="7", source="s3://b")
     assert reports[0].tags["model_version"] == "7"
 
@@ -92,7 +95,7 @@ def test_the_error_type_is_known_from_the_error() -> None:
 
 
 def test_breadcrumbs_of_the_request_go_along() -> None:
-    with captured() as reports, monitoring.facts(request_id="req_1"):
+    with captured() as reports, monitoring.bound_context(request_id="req_1"):
         monitoring.breadcrumb("Redis fallback failed", category="fallback", level="warning", key="last:1")
         monitoring.report("fallback.redis_failed", degrade_reason="redis_unavailable")
     (crumb,) = reports[0].breadcrumbs

@@ -35,8 +35,8 @@ def spans_of(transaction: dict[str, Any]) -> dict[str, str | None]:
 
 
 def test_a_request_is_one_transaction_with_a_span_for_each_stage(traced: FakeServer) -> None:
-    with monitoring.facts(request_id="req_1"), monitoring.request_trace(scope()):
-        monitoring.set_facts(endpoint="/similar", dataset_id=7)
+    with monitoring.bound_context(request_id="req_1"), monitoring.request_trace(scope()):
+        monitoring.bind_context(endpoint="/similar", dataset_id=7)
         with monitoring.span("cache"):
             pass
         with monitoring.span("recall"), monitoring.span("inner", "a part of recall"):
@@ -153,7 +153,7 @@ def test_no_secret_is_in_a_transaction(settings: MonitoringSettings, fake_server
     changed = settings.model_copy(update={"sentry_traces_sample_rate": 1.0})
     monitoring.init("tested", changed, secrets=["configured-canary"])
     with (
-        monitoring.facts(request_id="configured-canary"),
+        monitoring.bound_context(request_id="configured-canary"),
         monitoring.transaction("step", "x?token=pattern-canary"),
         monitoring.span("cache", "redis://:pattern-canary@h AUTH configured-canary"),
     ):
@@ -165,7 +165,7 @@ def test_no_secret_is_in_a_transaction(settings: MonitoringSettings, fake_server
 
 def test_sentrys_own_validation_finds_no_error_in_a_transaction(traced: FakeServer) -> None:
     normalizer = sentry_relay.StoreNormalizer(project_id=1, key_id="1")
-    with monitoring.facts(request_id="req_1"), monitoring.request_trace(scope()), monitoring.span("recall"):
+    with monitoring.bound_context(request_id="req_1"), monitoring.request_trace(scope()), monitoring.span("recall"):
         pass
     monitoring.flush(5)
     normalized = normalizer.normalize_event(traced.transactions[0])

@@ -48,8 +48,8 @@ def _calls_of_a_request() -> float:
     scope = {"type": "http", "method": "GET", "path": "/recommend/detail/1", "headers": []}
 
     def request() -> None:
-        with monitoring.facts(request_id="req_0123456789ab"), monitoring.request_trace(scope):
-            monitoring.set_facts(
+        with monitoring.bound_context(request_id="req_0123456789ab"), monitoring.request_trace(scope):
+            monitoring.bind_context(
                 endpoint="/recommend/detail",
                 dataset_id=1,
                 user_id=1,

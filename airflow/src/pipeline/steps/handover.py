@@ -21,7 +21,7 @@ def publish(settings: Settings, run: str) -> str:
     """`bundle/` → the registry, and `registry/` with the version it gave."""
     with reading(join(run, "bundle")) as folder:
         version = push(settings.registry_url, settings.registry_token, settings.model_name, folder / ARCHIVE)
-    monitoring.set_facts(model_name=settings.model_name, model_version=version)
+    monitoring.bind_context(model_name=settings.model_name, model_version=version)
     with writing(join(run, "registry")) as folder:
         (folder / "version.json").write_text(json.dumps({"version": version}), encoding="utf-8")
     _log.info("registered as %s version %s", settings.model_name, version)
@@ -32,9 +32,9 @@ def publish(settings: Settings, run: str) -> str:
 def deploy(settings: Settings, run: str) -> str:
     """The registered version becomes the primary one, if the registry's checks let it."""
     version = published_version(run)
-    monitoring.set_facts(model_name=settings.model_name, model_version=version)
+    monitoring.bind_context(model_name=settings.model_name, model_version=version)
     deployment = deploy_version(settings.registry_url, settings.registry_token, settings.model_name, version)
-    monitoring.set_facts(deployment_id=deployment)
+    monitoring.bind_context(deployment_id=deployment)
     _log.info("version %s is deployed (%s)", version, deployment)
     return run
 

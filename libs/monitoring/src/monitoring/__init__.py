@@ -1,7 +1,7 @@
 """The one way to report that something broke: catalogue, reports, and their delivery to collector and gateway."""
 
 from monitoring import testing
-from monitoring.context import Facts, breadcrumb, current_facts, facts, set_facts
+from monitoring.context import ContextFields, bind_context, bound_context, breadcrumb, current_context
 from monitoring.process import (
     counters,
     flush,
@@ -20,13 +20,14 @@ from monitoring.tracing import headers as trace_headers
 from monitoring.tracing import is_traced, span
 
 __all__ = [
-    "Facts",
+    "ContextFields",
     "MonitoringSettings",
     "Recoveries",
+    "bind_context",
+    "bound_context",
     "breadcrumb",
     "counters",
-    "current_facts",
-    "facts",
+    "current_context",
     "flush",
     "init",
     "is_traced",
@@ -35,7 +36,6 @@ __all__ = [
     "redacted",
     "report",
     "request_trace",
-    "set_facts",
     "shutdown",
     "span",
     "testing",

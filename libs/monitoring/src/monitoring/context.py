@@ -1,4 +1,4 @@
-"""Facts and breadcrumbs of the current request or job, in a context variable until an event is made."""
+"""ContextFields and breadcrumbs of the current request or job, in a context variable until an event is made."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ MAX_BREADCRUMBS = 20
 BREADCRUMB_LEVELS = frozenset({"debug", "info", "warning", "error", "fatal"})
 
 
-class Facts(TypedDict, total=False):
+class ContextFields(TypedDict, total=False):
     """What is known of a request, of a run of the pipeline or of a deployment; None means unknown."""
 
     request_id: str | None
@@ -48,15 +48,15 @@ class Breadcrumb:
 
 
 Trail = deque[Breadcrumb]
-_NO_FACTS: Mapping[str, Any] = MappingProxyType({})
+_NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 
 class _Scope:
-    __slots__ = ("_trail", "facts")
+    __slots__ = ("_trail", "fields")
 
-    def __init__(self, facts: Mapping[str, Any] = _NO_FACTS, trail: Trail | None = None) -> None:
+    def __init__(self, fields: Mapping[str, Any] = _NO_FIELDS, trail: Trail | None = None) -> None:
         # Replaced, never changed: who holds the mapping holds a snapshot.
-        self.facts = facts
+        self.fields = fields
         self._trail = trail
 
     @property
@@ -70,17 +70,17 @@ class _Scope:
 _current: ContextVar[_Scope | None] = ContextVar("monitoring_scope", default=None)
 
 
-class facts:  # noqa: N801 - reads as the statement that it is: `with facts(request_id=...)`
-    """Add facts for the length of a block.
+class bound_context:  # noqa: N801 - reads as the statement that it is: `with bound_context(request_id=...)`
+    """Add fields for the length of a block.
 
-    A block that names a `request_id` begins a request: its facts and breadcrumbs are its own, shared by the tasks that
+    A block that names a `request_id` begins a request: its fields and breadcrumbs are its own, shared by the tasks that
     it starts. It may stand within another's, where a client sends its questions in a row. Any other block adds to those
     of the block around it.
     """
 
     __slots__ = ("_known", "_outer")
 
-    def __init__(self, **known: Unpack[Facts]) -> None:
+    def __init__(self, **known: Unpack[ContextFields]) -> None:
         self._known = known
         self._outer: _Scope | None = None
 
@@ -89,7 +89,7 @@ class facts:  # noqa: N801 - reads as the statement that it is: `with facts(requ
         if outer is None or "request_id" in self._known:
             scope = _Scope(self._known)
         else:
-            scope = _Scope({**outer.facts, **self._known}, outer.trail)
+            scope = _Scope({**outer.fields, **self._known}, outer.trail)
         _current.set(scope)
 
     def __exit__(self, *_: object) -> None:
@@ -97,10 +97,10 @@ class facts:  # noqa: N801 - reads as the statement that it is: `with facts(requ
         _current.set(self._outer)
 
 
-def set_facts(**known: Unpack[Facts]) -> None:
-    """Add facts to the current block (or, outside of any, to the current task)."""
+def bind_context(**known: Unpack[ContextFields]) -> None:
+    """Add fields to the current block (or, outside of any, to the current task)."""
     scope = _own_scope()
-    scope.facts = {**scope.facts, **known}
+    scope.fields = {**scope.fields, **known}
 
 
 def breadcrumb(message: str, *, category: str, level: str = "info", **data: object) -> None:
@@ -110,21 +110,21 @@ def breadcrumb(message: str, *, category: str, level: str = "info", **data: obje
     _own_scope().trail.append(Breadcrumb(message, category, level, data, time()))
 
 
-def current_facts() -> dict[str, Any]:
+def current_context() -> dict[str, Any]:
     """Return what is known of the current request."""
-    return {name: value for name, value in known_facts().items() if value is not None}
+    return {name: value for name, value in context_fields().items() if value is not None}
 
 
-def known_facts() -> Mapping[str, Any]:
-    """Return a snapshot of the current facts, those that are None included."""
+def context_fields() -> Mapping[str, Any]:
+    """Return a snapshot of the current fields, those that are None included."""
     scope = _current.get()
-    return _NO_FACTS if scope is None else scope.facts
+    return _NO_FIELDS if scope is None else scope.fields
 
 
-def known() -> tuple[Mapping[str, Any], tuple[Breadcrumb, ...]]:
-    """Return snapshots of the current facts and of the current trail, oldest first."""
+def snapshot() -> tuple[Mapping[str, Any], tuple[Breadcrumb, ...]]:
+    """Return snapshots of the current fields and of the current trail, oldest first."""
     scope = _current.get()
-    return (_NO_FACTS, ()) if scope is None else (scope.facts, tuple(scope.trail))
+    return (_NO_FIELDS, ()) if scope is None else (scope.fields, tuple(scope.trail))
 
 
 def _own_scope() -> _Scope:

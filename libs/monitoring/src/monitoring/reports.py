@@ -29,7 +29,7 @@ class Observation(NamedTuple):
 
     point: Point
     fields: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    context: Mapping[str, Any]
     breadcrumbs: tuple[Breadcrumb, ...]
     error_type: str | None = None
     error: BaseException | None = None
@@ -39,10 +39,10 @@ class Observation(NamedTuple):
     occurrence: str | None = None
 
     def value(self, name: str) -> Any:
-        """Return a field, or the fact of that name, or what the error tells; None if nobody knows."""
+        """Return a field, or the context's of that name, or what the error tells; None if nobody knows."""
         value = self.fields.get(name)
         if value is None:
-            value = self.facts.get(name)
+            value = self.context.get(name)
         if value is None and name in {EXCEPTION_PART, "error_type"}:
             value = self.error_type
         return value
@@ -103,7 +103,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class OccurrenceWindow:
     """How often something was seen, and when: Unix seconds."""
 
     occurrences: int
@@ -112,13 +112,13 @@ class Span:
     request_ids: tuple[str, ...]
 
 
-def compose(seen: Observation, span: Span, *, service: str, redactor: Redactor) -> Report:
+def compose(seen: Observation, window: OccurrenceWindow, *, service: str, redactor: Redactor) -> Report:
     """Put together what is sent for an observation."""
     tags = _tags(seen, service, redactor)
     context = _plain({name: value for name, value in seen.fields.items() if name not in tags and value is not None})
-    request_ids = tuple(redactor.text(request_id) for request_id in span.request_ids)
-    if span.occurrences > 1:
-        context |= {"occurrences": span.occurrences, "request_ids": list(request_ids)}
+    request_ids = tuple(redactor.text(request_id) for request_id in window.request_ids)
+    if window.occurrences > 1:
+        context |= {"occurrences": window.occurrences, "request_ids": list(request_ids)}
     else:
         context |= {"occurrences": 1}
     return Report(
@@ -126,13 +126,13 @@ def compose(seen: Observation, span: Span, *, service: str, redactor: Redactor) 
         point=seen.point,
         level=seen.level(),
         fingerprint=tuple(redactor.text(part) for part in seen.fingerprint()),
-        message=_message(seen, span, redactor),
+        message=_message(seen, window, redactor),
         tags=tags,
         context=_scrubbed(context, redactor),
         breadcrumbs=tuple(_clean(crumb, redactor) for crumb in seen.breadcrumbs),
-        occurrences=span.occurrences,
-        first_seen=span.first_seen,
-        last_seen=span.last_seen,
+        occurrences=window.occurrences,
+        first_seen=window.first_seen,
+        last_seen=window.last_seen,
         request_ids=request_ids,
         user_id=tags.get("user_id"),
         trace=seen.trace,
@@ -141,7 +141,7 @@ def compose(seen: Observation, span: Span, *, service: str, redactor: Redactor) 
 
 
 def _tags(seen: Observation, service: str, redactor: Redactor) -> dict[str, str]:
-    known = {**seen.facts, **{name: seen.value(name) for name in seen.point.tags}}
+    known = {**seen.context, **{name: seen.value(name) for name in seen.point.tags}}
     tags = {"service": service, "monitoring_point": seen.point.id}
     for name, value in known.items():
         text = "" if value is None else _tag(value, redactor)
@@ -159,12 +159,12 @@ def _tag(value: object, redactor: Redactor) -> str:
     return cut(" ".join(redactor.text(text_of(value)).split()), MAX_TAG)
 
 
-def _message(seen: Observation, span: Span, redactor: Redactor) -> str:
+def _message(seen: Observation, window: OccurrenceWindow, redactor: Redactor) -> str:
     point = seen.point
     parts = [text_of(value) for name in point.open_parts if name != EXCEPTION_PART and (value := seen.value(name))]
     subject = f" [{' / '.join(parts)}]" if parts else ""
     text = redactor.text(f"{point.id}{subject}: {_detail(seen)}")
-    times = f" ({span.occurrences} more times)" if span.occurrences > 1 else ""
+    times = f" ({window.occurrences} more times)" if window.occurrences > 1 else ""
     return cut(text, MAX_MESSAGE - len(times)) + times
 
 

@@ -14,11 +14,11 @@ from monitoring import tracing
 from monitoring.catalogue import Point, open_part
 from monitoring.coalescing import Coalescer, Repeats
 from monitoring.collector import CollectorPath
-from monitoring.context import known, known_facts
+from monitoring.context import context_fields, snapshot
 from monitoring.metrics import Counters
 from monitoring.redaction import Redactor, text_of
 from monitoring.report_log import log_report
-from monitoring.reports import Key, Observation, Report, Span, compose
+from monitoring.reports import Key, Observation, OccurrenceWindow, Report, compose
 from monitoring.signals import SignalPath
 
 _log = logging.getLogger(__name__)
@@ -91,20 +91,20 @@ class Runtime:
         if occurrence is not None and self._known_occurrence(point_id, occurrence):
             return None
         # From here to the answer that this is a repeat, nothing is made that a repeat does not need.
-        facts, breadcrumbs = known()
+        fields_in_context, breadcrumbs = snapshot()
         error_type = None if error is None else type(error).__name__
         trace = tracing.context() if self.traces else None
-        seen = Observation(point, fields, facts, breadcrumbs, error_type, None, trace, occurrence)
+        seen = Observation(point, fields, fields_in_context, breadcrumbs, error_type, None, trace, occurrence)
         key = self._keys.get(point_id) or (point_id, seen.level(), seen.fingerprint())
-        request_id = facts.get("request_id")
+        request_id = fields_in_context.get("request_id")
         if not self._coalescer.observe(key, seen, request_id):
             return None
         for name in seen.missing_parts():
             self._complain(f"{point_id} was reported without {name}, which its fingerprint needs")
         self._remember(key)
         at = self._now()
-        span = Span(1, at, at, () if request_id is None else (request_id,))
-        return self._emit(seen._replace(error=error), span)
+        window = OccurrenceWindow(1, at, at, () if request_id is None else (request_id,))
+        return self._emit(seen._replace(error=error), window)
 
     def recovered(self, point_id: str, fields: Mapping[str, Any]) -> None:
         """End the incidents of a point: their windows close, and a signal says that they are over."""
@@ -112,7 +112,7 @@ class Runtime:
         if point is None:
             self._complain(f"{point_id!r} is no monitoring point of the catalogue; nothing recovers")
             return
-        seen = Observation(point, fields, known_facts(), ())
+        seen = Observation(point, fields, context_fields(), ())
         wanted = tuple(_wanted(seen, part) for part in point.fingerprint)
 
         def over(key: Key) -> bool:
@@ -126,7 +126,7 @@ class Runtime:
         if self._signals is None:
             return
         at = self._now()
-        composed = compose(seen, Span(1, at, at, ()), service=self._service, redactor=self.redactor)
+        composed = compose(seen, OccurrenceWindow(1, at, at, ()), service=self._service, redactor=self.redactor)
         # Also what another process fired: the same step of another run, another replica.
         fingerprint = tuple(ANY if part is None else self.redactor.text(part) for part in wanted)
         self._signals.recovered(replace(composed, fingerprint=fingerprint, message=f"{point_id}: recovered"))
@@ -170,8 +170,8 @@ class Runtime:
         total = self.counters.snapshot()[f"{kind}_dropped"]
         self.report("monitoring.dropped", None, {"kind": kind, "dropped_total": total})
 
-    def _emit(self, seen: Observation, span: Span) -> str | None:
-        report = compose(seen, span, service=self._service, redactor=self.redactor)
+    def _emit(self, seen: Observation, window: OccurrenceWindow) -> str | None:
+        report = compose(seen, window, service=self._service, redactor=self.redactor)
         try:
             log_report(report, self.redactor)
         finally:
@@ -210,7 +210,7 @@ class Runtime:
                 first, last = taken.first_seen + offset, taken.last_seen + offset
                 # A sum is no single occurrence: with the id of one, the collector would take it for a duplicate.
                 summed = taken.last if taken.occurrences == 1 else taken.last._replace(occurrence=None)
-                self._emit(summed, Span(taken.occurrences, first, last, taken.request_ids))
+                self._emit(summed, OccurrenceWindow(taken.occurrences, first, last, taken.request_ids))
 
     def _run(self) -> None:
         while True:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from monitoring import catalogue, process
-from monitoring.context import known, known_facts
-from monitoring.reports import Observation, Report, Span, compose
+from monitoring.context import context_fields, snapshot
+from monitoring.reports import Observation, OccurrenceWindow, Report, compose
 
 
 class Captured(list[Report]):
@@ -42,7 +42,7 @@ class ReportCapture:
         if point is None:
             return None
         error_type = None if error is None else type(error).__name__
-        seen = Observation(point, fields, *known(), error_type, error, occurrence=occurrence)
+        seen = Observation(point, fields, *snapshot(), error_type, error, occurrence=occurrence)
         self._captured.mistakes += [
             f"{point_id} was reported without {name}, which its fingerprint needs" for name in seen.missing_parts()
         ]
@@ -54,7 +54,7 @@ class ReportCapture:
         """Keep a recovery."""
         point = self._point(point_id)
         if point is not None:
-            self._captured.recovered.append(_compose(Observation(point, fields, known_facts(), ())))
+            self._captured.recovered.append(_compose(Observation(point, fields, context_fields(), ())))
 
     def _point(self, point_id: str) -> catalogue.Point | None:
         point = catalogue.load_reported().by_id().get(point_id)
@@ -74,7 +74,7 @@ def captured() -> Iterator[Captured]:
 
 
 def _compose(seen: Observation) -> Report:
-    request_id = seen.facts.get("request_id")
+    request_id = seen.context.get("request_id")
     at = time.time()
-    span = Span(1, at, at, () if request_id is None else (request_id,))
-    return compose(seen, span, service="test", redactor=process.redactor())
+    window = OccurrenceWindow(1, at, at, () if request_id is None else (request_id,))
+    return compose(seen, window, service="test", redactor=process.redactor())

@@ -9,7 +9,7 @@ import sentry_sdk
 from sentry_sdk.consts import SPANSTATUS
 from sentry_sdk.tracing import BAGGAGE_HEADER_NAME, SENTRY_TRACE_HEADER_NAME, Span, Transaction
 
-from monitoring.context import current_facts
+from monitoring.context import current_context
 
 _CARRIERS = frozenset({SENTRY_TRACE_HEADER_NAME, BAGGAGE_HEADER_NAME})
 _NOTHING: AbstractContextManager[None] = nullcontext()
@@ -84,7 +84,7 @@ def _transaction(op: str, name: str, headers: Mapping[str, str]) -> Iterator[Tra
         with _entered(begun):
             yield begun
     finally:
-        for fact, value in current_facts().items():
+        for fact, value in current_context().items():
             begun.set_tag(fact, str(value))
         begun.finish(scope)
 
@@ -100,7 +100,7 @@ def _request(scope: MutableMapping[str, Any]) -> Iterator[None]:
             # Known only now: the route, or the endpoint that a service without routes says it is.
             route = scope.get("route")
             named = getattr(route, "path_format", None) or getattr(route, "path", None)
-            path = named or current_facts().get("endpoint") or scope["path"]
+            path = named or current_context().get("endpoint") or scope["path"]
             if begun is not None:
                 begun.name = f"{scope['method']} {path}"
 

@@ -28,7 +28,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= monitoring.current_facts()
+        line |= monitoring.current_context()
         line |= {name: value for name, value in record.__dict__.items() if name not in self._STANDARD}
         if record.exc_text or record.exc_info:
             # The redaction filter has put its text there; formatting it again would bring the secrets back.

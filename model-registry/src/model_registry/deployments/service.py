@@ -94,7 +94,7 @@ class Deployments:
             raise
         self._metrics.deployments.labels(model, wanted.mode, "active").inc()
         monitoring.breadcrumb("deployment completed", category="model", **crumb)
-        with monitoring.facts(deployment_id=deployed.id):
+        with monitoring.bound_context(deployment_id=deployed.id):
             for point in ("model.deployment_failed", "model.source_not_found"):
                 monitoring.recovered(point, model_name=model, model_version=wanted.version)
         return deployed

@@ -19,7 +19,7 @@ class DeploymentReports:
         """Report that a deployed version can't be served."""
         deployment = error.deployment
         source = self._registry.source(deployment)
-        with monitoring.facts(deployment_id=deployment.deployment_id):
+        with monitoring.bound_context(deployment_id=deployment.deployment_id):
             if isinstance(error.__cause__, BundleNotFoundError):
                 monitoring.report(
                     "model.source_not_found",
@@ -42,7 +42,7 @@ class DeploymentReports:
     def report_recovery(self, deployment: Deployment | None) -> None:
         """Report that what is deployed is in service again; None if that is nothing."""
         version = None if deployment is None else deployment.version
-        with monitoring.facts(deployment_id=None if deployment is None else deployment.deployment_id):
+        with monitoring.bound_context(deployment_id=None if deployment is None else deployment.deployment_id):
             for point in ("model.deployment_failed", "model.source_not_found"):
                 monitoring.recovered(point, model_name=self._model_name, model_version=version)
 

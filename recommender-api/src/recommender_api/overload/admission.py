@@ -41,7 +41,7 @@ class Admission:
         self._clock = clock
         self._cpu = cpu
         self._cost = FIRST_COST
-        # When the loop came round last, and since when it is not what `is_overloaded` says; inf while it is idle, or is.
+        # When the loop came round last, and since when it is not what `is_overloaded` says; inf: idle, or it is that.
         self._round = self._otherwise = inf
         # The thread's CPU time then: what a question finds done when it comes.
         self.work_done = 0.0

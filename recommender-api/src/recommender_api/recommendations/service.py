@@ -85,7 +85,7 @@ class Recommender:
     async def answer(self, query: Query, arm: Arm, request_id: str) -> tuple[bytes, int]:
         """Return the body of an answer by the arm that `arm` gave, and its fallback level."""
         budget = Budget(self._clock, self._budget_seconds)
-        monitoring.set_facts(
+        monitoring.bind_context(
             endpoint=query.endpoint,
             dataset_id=query.dataset_id,
             user_id=query.user_id,
@@ -104,7 +104,7 @@ class Recommender:
                 self._metrics.cached.add()
         except (StoreError, MainPathError) as error:
             reason = _reason(error)
-            monitoring.set_facts(degrade_reason=reason)
+            monitoring.bind_context(degrade_reason=reason)
             _report(query.endpoint, error)
             fallback = await self._fallback.answer(query, arm, reason, error)
             answer, level = fallback.answer, fallback.level

@@ -95,7 +95,7 @@ class WriteBehind:
             self._drop(batch)
             report_failure("cache writes", error)
             return
-        with monitoring.facts(request_id=batch[-1].request_id):
+        with monitoring.bound_context(request_id=batch[-1].request_id):
             try:
                 await self._store.write(puts, shown)
             except StoreError:

@@ -111,7 +111,7 @@ class Mirror:
         arm = Arm(mirrored.arm.name, shadow, "shadow")
         # However slow it is: that is measured.
         budget = Budget(self._clock, math.inf)
-        with monitoring.facts(
+        with monitoring.bound_context(
             request_id=mirrored.request_id,
             endpoint=query.endpoint.value,
             dataset_id=query.dataset_id,
