@@ -115,7 +115,7 @@ class SteppedGateway:
 
     def rows(self, table: Table) -> list[dict[str, Any]]:
         """Return all rows of a table."""
-        with self.gateway.storage.reading() as connection:
+        with self.gateway.storage.read() as connection:
             return [
                 dict(row) for row in connection.execute(select(table).order_by(*table.primary_key.columns)).mappings()
             ]

@@ -52,7 +52,7 @@ def loop_over(
 
 def put(stepped: SteppedGateway, key: str, kind: Kind = "notify", incident_id: int | None = None) -> None:
     new = NewNotification(key, kind, "weixin", Notice(title=key, reference=key), stepped.watch.now, incident_id)
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         outbox.put(connection, new, stepped.watch.now)
 
 
@@ -145,7 +145,7 @@ def test_a_rejected_one_waits_and_is_tried_again(stepped: SteppedGateway) -> Non
 def test_what_a_dead_process_held_is_sent_when_its_lease_ends(stepped: SteppedGateway) -> None:
     loop, _ = loop_over(stepped, FakeChannel())
     put(stepped, "a")
-    with stepped.gateway.storage.alone("weixin") as connection:
+    with stepped.gateway.storage.exclusive("weixin") as connection:
         assert outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=5)
     stepped.watch.forward(seconds=19)
     assert deliver(loop) == 0
@@ -170,12 +170,12 @@ def test_two_processes_never_hold_the_same(stepped: SteppedGateway) -> None:
 
 def test_a_process_that_lost_its_lease_does_not_overwrite_what_the_next_one_did(stepped: SteppedGateway) -> None:
     put(stepped, "a")
-    with stepped.gateway.storage.alone("weixin") as connection:
+    with stepped.gateway.storage.exclusive("weixin") as connection:
         (mine,) = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1)
     stepped.watch.forward(seconds=20)
     loop, _ = loop_over(stepped, FakeChannel())
     deliver(loop)
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         outbox.mark_failed(connection, mine, "too late")
         outbox.mark_waiting(connection, mine, stepped.watch.now, "too late")
     assert states(stepped) == [("weixin", "sent", 2)]
@@ -198,7 +198,7 @@ def test_a_new_alert_goes_before_summaries_and_notices(stepped: SteppedGateway) 
     kinds: Sequence[Kind] = ("summary", "notify", "opened")
     for kind in kinds:
         put(stepped, kind, kind)
-    with stepped.gateway.storage.alone("weixin") as connection:
+    with stepped.gateway.storage.exclusive("weixin") as connection:
         claimed = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1)
     assert [each.kind for each in claimed] == ["opened"]
 
@@ -331,7 +331,7 @@ class TestStorm:
 def test_a_notification_that_cannot_be_read_is_given_up_alone(stepped: SteppedGateway, stored: str) -> None:
     for key in ("bad", "good"):
         put(stepped, key)
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         connection.execute(
             update(notifications)
             .where(notifications.c.dedupe_key == "bad")

@@ -28,7 +28,7 @@ def email_failed(**fields: Any) -> AlertSignal:
 
 def put_email(stepped: SteppedGateway, key: str = "a") -> None:
     new = NewNotification(key, "notify", "email", Notice(title=key, reference=key), stepped.watch.now)
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         outbox.put(connection, new, stepped.watch.now)
 
 

@@ -21,7 +21,7 @@ def fail(stepped: SteppedGateway, run_id: str, **fields: object) -> None:
 
 
 def mark_sent(stepped: SteppedGateway) -> None:
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         connection.execute(notifications.update().values(state="sent"))
 
 
@@ -104,7 +104,7 @@ def test_what_is_silenced_is_not_reminded_of(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     mark_sent(stepped)
     now = stepped.watch.now
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         silences.add(
             connection,
             Matcher(service="model-registry"),

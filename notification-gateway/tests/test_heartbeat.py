@@ -93,7 +93,7 @@ def test_what_nobody_must_hear_of_any_more_does_not_stop_it(
     stepped.deliver()
     if "acknowledged_at" in change:
         change = change | {"acknowledged_at": stepped.watch.now}
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         connection.execute(update(incidents).values(**change))
     stepped.watch.forward(minutes=3)
     stepped.beat()
@@ -104,7 +104,7 @@ def test_a_message_that_waits_on_purpose_does_not_stop_it(receiver: Receiver, st
     stepped = beating(step_with, receiver)
     stepped.fire(signal())
     morning = stepped.watch.now + timedelta(hours=8)
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         connection.execute(update(notifications).values(next_attempt_at=morning))
     stepped.watch.forward(hours=8, minutes=1)
     stepped.beat()
@@ -117,7 +117,7 @@ def test_a_message_that_waits_on_purpose_does_not_stop_it(receiver: Receiver, st
 def test_an_undelivered_message_that_is_no_p0s_does_not_stop_it(receiver: Receiver, step_with: Make) -> None:
     stepped = beating(step_with, receiver)
     new = NewNotification("a", "notify", "weixin", Notice(title="a", reference="a"), stepped.watch.now)
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         outbox.put(connection, new, stepped.watch.now)
     stepped.watch.forward(minutes=5)
     stepped.beat()
@@ -126,7 +126,7 @@ def test_an_undelivered_message_that_is_no_p0s_does_not_stop_it(receiver: Receiv
 
 def test_a_database_that_takes_no_writes_stops_it(receiver: Receiver, step_with: Make) -> None:
     stepped = beating(step_with, receiver)
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         heartbeats.drop(connection)
     stepped.beat()
     assert receiver.calls == []

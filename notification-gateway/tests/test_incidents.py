@@ -249,7 +249,7 @@ class TestSilences:
     @staticmethod
     def silence(stepped: SteppedGateway, minutes: int = 10, **matcher: object) -> int:
         now = stepped.watch.now
-        with stepped.gateway.storage.writing() as connection:
+        with stepped.gateway.storage.transaction() as connection:
             return silences.add(
                 connection,
                 Matcher.model_validate(matcher),

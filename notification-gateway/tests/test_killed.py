@@ -70,7 +70,7 @@ class MortalLoop(DeliveryLoop):
     def _claim_now(self, limit: int) -> list[Claim]:
         if self.dies_at != "claiming":
             return super()._claim_now(limit)
-        with self._storage.alone(self.name) as connection:
+        with self._storage.exclusive(self.name) as connection:
             now = self._clock()
             claimed = outbox.claim(connection, self.name, now, LEASE, limit=limit)
             if any(each.dedupe_key == self.victim for each in claimed):
@@ -117,7 +117,7 @@ def test_nothing_is_lost_and_a_kill_repeats_at_most_the_message_in_flight(
     victims = {}
     for number in range(100):
         keys = [f"{number}-{place}" for place in range(PER_ROUND)]
-        with storage.writing() as connection:
+        with storage.transaction() as connection:
             for key in keys:
                 new = NewNotification(key, "notify", "weixin", Notice(title=key, reference=key), watch.now)
                 outbox.put(connection, new, watch.now)
@@ -132,6 +132,6 @@ def test_nothing_is_lost_and_a_kill_repeats_at_most_the_message_in_flight(
     twice = {key for key, count in arrived.items() if count > 1}
     assert max(arrived.values()) == 2
     assert twice == {key for key, step in victims.items() if step in ("sent", "marking")}
-    with storage.reading() as connection:
+    with storage.read() as connection:
         assert {row.state for row in connection.execute(notifications.select())} == {"sent"}
     storage.close()

@@ -207,7 +207,7 @@ def test_a_summary_of_an_older_release_is_listed_without_numbers(both: tuple[Ste
     stepped, running = both
     fire(stepped, 3)
     stepped.pass_time(hours=1)
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         connection.execute(digests.update().values(content=None, since=None))
     (made,) = running.ask("/summaries")["summaries"]
     assert (made["occurrences"], made["since"]) == (None, made["period_start"])

@@ -45,7 +45,7 @@ def running(database_url: str, watch: Watch) -> Iterator[RunningApp]:
 
 def overwrite(storage: Storage, table: str, column: str, value: Any) -> None:
     """Store what this release wouldn't, past its types: JSON as it is written with ASCII escapes."""
-    with storage.writing() as connection:
+    with storage.transaction() as connection:
         schema = "" if connection.dialect.name == "sqlite" else "gateway."
         cast = ":value" if connection.dialect.name == "sqlite" or isinstance(value, str) else "CAST(:value AS json)"
         stored = value if isinstance(value, str) else json.dumps(value)
@@ -53,7 +53,7 @@ def overwrite(storage: Storage, table: str, column: str, value: Any) -> None:
 
 
 def silence(storage: Storage, watch: Watch) -> int:
-    with storage.writing() as connection:
+    with storage.transaction() as connection:
         return silences.add(
             connection,
             Matcher(service="x"),
@@ -96,7 +96,7 @@ def test_a_silence_that_cannot_be_read_silences_nothing_is_reported_and_can_be_e
     with captured() as reports:
         assert get_silences(running) == []
         assert running.http.get("/dashboard/silences").status_code == 200
-        with storage.reading() as connection:
+        with storage.read() as connection:
             assert silences.active(connection, watch.now).covering(signal(), watch.now) is None
     assert {each.fingerprint for each in reports.of(POINT)} == {("gateway", "unreadable_alert", "stored silences")}
     assert f"row {silence_id} of the table silences" in reports[0].message
@@ -165,7 +165,7 @@ def test_sqlite_may_hold_no_json_at_all(sqlite_url: str, watch: Watch) -> None:
     storage.migrate()
     silence(storage, watch)
     overwrite(storage, "silences", "matcher", "{not json")
-    with captured() as reports, storage.reading() as connection:
+    with captured() as reports, storage.read() as connection:
         assert silences.listed(connection, watch.now) == []
     assert len(reports) == 1
     storage.close()
@@ -177,7 +177,7 @@ def test_a_message_that_cannot_be_read_is_given_up_and_holds_up_no_other(
     stepped = step_with(**mail_to(mail.port))
     storage, now = stepped.gateway.storage, stepped.watch.now
     for number in range(8):
-        with storage.writing() as connection:
+        with storage.transaction() as connection:
             notice = Notice(title=f"n{number}", reference=f"#{number}")
             outbox.put(connection, NewNotification(f"k{number}", "notify", "email", notice, due=now), now)
         if number == 0:
@@ -192,7 +192,7 @@ def test_a_message_that_cannot_be_read_is_given_up_and_holds_up_no_other(
 def test_a_message_with_half_a_surrogate_goes_out_escaped(step_with: Callable[..., SteppedGateway], mail: Any) -> None:
     stepped = step_with(**mail_to(mail.port))
     now = stepped.watch.now
-    with stepped.gateway.storage.writing() as connection:
+    with stepped.gateway.storage.transaction() as connection:
         notice = Notice(title="n", reference="#1")
         outbox.put(connection, NewNotification("k", "notify", "email", notice, due=now), now)
     overwrite(stepped.gateway.storage, "notifications", "notice", {"title": "half \ud83d", "reference": "#1"})
@@ -201,5 +201,5 @@ def test_a_message_with_half_a_surrogate_goes_out_escaped(step_with: Callable[..
 
 
 def test_what_no_column_holds_is_told_from_a_database_that_fails(storage: Storage) -> None:
-    with pytest.raises(UnstorableError), storage.reading() as connection:
+    with pytest.raises(UnstorableError), storage.read() as connection:
         connection.execute(signals.select().where(signals.c.signal_id == "x\ud83d")).all()

@@ -74,7 +74,7 @@ def test_an_open_incident_goes_on_after_the_upgrade(database_url: str) -> None:
 def test_the_migrations_make_the_tables_of_the_code(tmp_path: Path) -> None:
     storage = Storage(f"sqlite:///{tmp_path}/recsys.db")
     storage.migrate()
-    with storage.reading() as connection:
+    with storage.read() as connection:
         for table in incidents.metadata.sorted_tables:
             rows = connection.execute(text(f"PRAGMA table_info({table.name})")).all()
             assert {row[1] for row in rows} == set(table.columns.keys()), table.name

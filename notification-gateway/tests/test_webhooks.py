@@ -253,7 +253,7 @@ def test_a_hook_is_remembered_for_as_long_as_signals_are(step_with: Callable[...
     storage, kept = stepped.gateway.storage, timedelta(days=30)
 
     def take(at: datetime) -> None:
-        with storage.writing() as connection:
+        with storage.transaction() as connection:
             once("a-signature", at)(connection)
 
     take(stepped.watch.now)

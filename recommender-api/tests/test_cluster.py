@@ -7,13 +7,13 @@ import pytest
 import uvloop
 from redis.exceptions import ClusterDownError, MovedError, SlotNotCoveredError
 
-from recommender_api.redis_store.cluster import _told
+from recommender_api.redis_store.cluster import _translate_errors
 from recommender_api.redis_store.port import StoreError, StoreRefusedError, StoreUnavailableError
 
 
 async def _raised(error: Exception) -> StoreError:
     with pytest.raises(StoreError) as caught:
-        async with _told(1.0):
+        async with _translate_errors(1.0):
             raise error
     return caught.value
 
@@ -41,7 +41,7 @@ def test_so_is_a_write_to_a_connection_that_uvloop_has_lost() -> None:
             transport.abort()
             await asyncio.sleep(0.01)
             with pytest.raises(StoreError) as caught:
-                async with _told(1.0):
+                async with _translate_errors(1.0):
                     transport.writelines([b"PING"])
         return caught.value
 
@@ -52,5 +52,5 @@ def test_so_is_a_write_to_a_connection_that_uvloop_has_lost() -> None:
 @pytest.mark.anyio
 async def test_a_fault_of_our_own_is_none_of_the_store() -> None:
     with pytest.raises(RuntimeError, match="no luck"):
-        async with _told(1.0):
+        async with _translate_errors(1.0):
             raise RuntimeError("no luck")

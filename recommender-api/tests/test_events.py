@@ -122,7 +122,9 @@ def test_text_ids_travel_as_their_numbers(api: RunningApp, redis_client: redis.R
 async def test_an_event_may_be_five_minutes_ahead_of_the_clock(journal: Journal) -> None:
     memory = MemoryStore()
     store = GuardedStore(memory, Breaker(memory.probe, on_close=lambda: None), Address("localhost", 6379, 0))
-    intake = EventIntake(store, store.quietly(), journal, Metrics(), now=lambda: datetime(2026, 1, 1, 12, tzinfo=UTC))
+    intake = EventIntake(
+        store, store.without_reporting(), journal, Metrics(), now=lambda: datetime(2026, 1, 1, 12, tzinfo=UTC)
+    )
     moments = ["2026-01-01T12:05:00Z", "2026-01-01T12:05:01Z", "2026-01-01T20:00:00Z"]
     taken = await intake.take([BehaviorEvent.model_validate(event(n, ts=ts)) for n, ts in enumerate(moments)])
     assert taken.receipt.accepted == 1
@@ -177,7 +179,7 @@ def test_an_outage_is_reported_with_the_requests_id(api: RunningApp, held_redis:
 async def test_while_older_events_wait_newer_ones_queue_behind_them(journal: Journal) -> None:
     memory = MemoryStore()
     store = GuardedStore(memory, Breaker(memory.probe, on_close=lambda: None), Address("localhost", 6379, 0))
-    intake = EventIntake(store, store.quietly(), journal, Metrics())
+    intake = EventIntake(store, store.without_reporting(), journal, Metrics())
     memory.error = StoreUnavailableError("down", "ConnectionError")
     await intake.take([BehaviorEvent.model_validate(event(1))])
     memory.error = None

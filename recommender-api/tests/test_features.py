@@ -81,7 +81,7 @@ class Watched:
     def __init__(self) -> None:
         self.redis = MemoryStore()
         breaker = Breaker(self.redis.probe, on_close=lambda: None)
-        self.watch = SnapshotWatch(GuardedStore(self.redis, breaker, Address("localhost", 6379, 0)).quietly())
+        self.watch = SnapshotWatch(GuardedStore(self.redis, breaker, Address("localhost", 6379, 0)).without_reporting())
 
     def point(self, version: str, schema: str) -> None:
         self.redis.values[redis_keys.SNAPSHOT_POINTER] = version.encode()

@@ -46,7 +46,7 @@ class ExpectedRuns:
         if self._within is None:
             return
         now = self._clock()
-        with self._storage.alone(POINT) as connection:
+        with self._storage.exclusive(POINT) as connection:
             _add(connection, self._environment, now)
             of_environment = pipeline_runs.c.environment == self._environment
             row = connection.execute(select(pipeline_runs).where(of_environment)).one()

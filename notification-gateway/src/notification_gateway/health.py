@@ -42,7 +42,7 @@ def router(checks: Callable[[], dict[str, Check]], registry: CollectorRegistry) 
 def check_database(storage: Storage, now: datetime) -> Check:
     """Return the check `database`: it answers, and nothing in the outbox waits for too long."""
     try:
-        with storage.reading() as connection:
+        with storage.read() as connection:
             oldest = outbox.oldest_due(connection, now)
     except SQLAlchemyError as error:
         return Check(status="unhealthy", detail=type(error).__name__)

@@ -24,7 +24,7 @@ MINUTES_KEPT = timedelta(days=8)
 def remove_old(storage: Storage, now: datetime, kept: timedelta) -> None:
     """Remove signals, hooks, closed incidents with all that belongs to them, digests, silences and counts."""
     before = now - kept
-    with storage.writing() as connection:
+    with storage.transaction() as connection:
         connection.execute(delete(signals).where(signals.c.received_at < before))
         connection.execute(delete(stack_changes).where(stack_changes.c.at < before))
         connection.execute(delete(hooks).where(hooks.c.received_at < before))

@@ -40,13 +40,13 @@ class Storage:
         self.engine.dispose()
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def read(self) -> Iterator[Connection]:
         """Give a connection for a consistent look."""
         with _telling_data_faults(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """Give a connection in a transaction that commits at the end of the block."""
         with _telling_data_faults(), self.engine.begin() as connection:
             if connection.dialect.name == "sqlite":
@@ -55,9 +55,9 @@ class Storage:
             yield connection
 
     @contextmanager
-    def alone(self, name: str) -> Iterator[Connection]:
+    def exclusive(self, name: str) -> Iterator[Connection]:
         """Give a writing connection while no other process or thread is in a block of that name."""
-        with self.writing() as connection:
+        with self.transaction() as connection:
             if connection.dialect.name != "sqlite":
                 lock = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
                 connection.execute(lock, {"name": f"recsys.{SCHEMA}.{name}"})

@@ -58,8 +58,8 @@ def create_app(settings: Settings) -> FastAPI:
     redis = open_store(settings.redis_url, budget=settings.redis_budget_ms / 1000)
     breaker = Breaker(redis.probe, on_close=report_recovery)
     store = GuardedStore(redis, breaker, redis.address)
-    snapshots = SnapshotWatch(store.quietly())
-    withdrawn = WithdrawnWatch(store.quietly(), WithdrawnFile(settings.model_cache_dir))
+    snapshots = SnapshotWatch(store.without_reporting())
+    withdrawn = WithdrawnWatch(store.without_reporting(), WithdrawnFile(settings.model_cache_dir))
 
     http = httpx.AsyncClient()
     models = Models()
@@ -67,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     cache = BundleCache(settings.model_cache_dir)
 
     # Its stages are nobody's wait: they are measured, but not shown.
-    mirrored = RankedPath(store.quietly(), snapshots, withdrawn, Metrics().stages)
+    mirrored = RankedPath(store.without_reporting(), snapshots, withdrawn, Metrics().stages)
     mirror = Mirror(
         models,
         mirrored,
@@ -130,7 +130,7 @@ def create_app(settings: Settings) -> FastAPI:
         why_no_model=availability.explain,
     )
     journal = Journal(settings.event_journal_dir, max_bytes=settings.event_journal_max_mb * 2**20)
-    intake = EventIntake(store, store.quietly(), journal, metrics, knows_dataset=models.knows_dataset)
+    intake = EventIntake(store, store.without_reporting(), journal, metrics, knows_dataset=models.knows_dataset)
 
     questions = Admission(
         settings.queue_budget_ms / 1000,

@@ -105,7 +105,7 @@ class _Days:
                 self._act(each.person, each.fault)
 
     def _act(self, person: str, fault: Fault) -> None:
-        with self._gateway.storage.reading() as connection:
+        with self._gateway.storage.read() as connection:
             wanted = select(incidents.c.id).where(incidents.c.message == fault.name, incidents.c.state == "open")
             found = list(connection.execute(wanted).scalars())
         for incident_id in found:
@@ -122,7 +122,7 @@ class _Days:
         self._gateway.alerts.summaries.close_due()
 
     async def _deliver(self) -> None:
-        with self._gateway.storage.reading() as connection:
+        with self._gateway.storage.read() as connection:
             if outbox.oldest_due(connection, self.now) is None:
                 return
         for loop in self._loops:
@@ -130,7 +130,7 @@ class _Days:
                 pass
 
     def _judge(self) -> _Tally:
-        with self._gateway.storage.reading() as connection:
+        with self._gateway.storage.read() as connection:
             rows = [dict(row) for row in connection.execute(select(incidents)).mappings()]
             sent = [dict(row) for row in connection.execute(select(notifications)).mappings()]
             summaries = [dict(row) for row in connection.execute(select(digests)).mappings()]

@@ -151,7 +151,7 @@ class _Script:
         self._gateway.alerts.intake.accept([AlertSignal.model_validate(common | each) for each in (urgent, later)])
 
     def _close(self) -> None:
-        with self._gateway.storage.reading() as connection:
+        with self._gateway.storage.read() as connection:
             mine = select(incidents.c.id).where(incidents.c.service == self._given.service, incidents.c.state == "open")
             found = list(connection.execute(mine).scalars())
         for incident_id in found:
@@ -234,7 +234,7 @@ def _compare(folder: Path, kills: int) -> tuple[Counter[str], dict[int, Counter[
     found: dict[int, Counter[str]] = {number: Counter() for number in range(kills + 1)}
     undelivered = 0
     arrived = set((folder / "received").read_text("utf-8").split())
-    with gateway.storage.reading() as connection:
+    with gateway.storage.read() as connection:
         services = {
             row.id: int(row.service.rpartition("-")[2])
             for row in connection.execute(select(incidents.c.id, incidents.c.service))

@@ -46,7 +46,7 @@ class IncidentActions:
 
     def get(self, incident_id: int) -> Incident:
         """Return an incident; raises `IncidentNotFoundError`."""
-        with self._storage.reading() as connection:
+        with self._storage.read() as connection:
             return _load(connection, incident_id)
 
     def acknowledge(self, incident_id: int, by: str, comment: str = "", before: Before = nothing_before) -> Incident:
@@ -135,7 +135,7 @@ class IncidentActions:
     def _changing(
         self, incident_id: int, by: str, comment: str = "", before: Before = nothing_before
     ) -> Iterator[tuple[Connection, Incident]]:
-        with self._storage.alone(INCIDENTS) as connection:
+        with self._storage.exclusive(INCIDENTS) as connection:
             before(connection)
             incident = _load(connection, incident_id)
             if comment:

@@ -147,7 +147,7 @@ def router(storage: Storage) -> ApiRouter:
                 statement = statement.where(incidents.c[name] == value)
         if before is not None:
             statement = statement.where(incidents.c.id < before)
-        with storage.reading() as connection:
+        with storage.read() as connection:
             found = [of_row(row) for row in connection.execute(statement).mappings()]
             told = notifications_of(connection, [incident.id for incident in found[:limit]])
         alerts = [alert for each in found[:limit] if (alert := _alert(each, told.get(each.id, []))) is not None]
@@ -158,7 +158,7 @@ def router(storage: Storage) -> ApiRouter:
 
 def detail_of(storage: Storage, incident_id: int) -> AlertDetail:
     """Return an incident with its timeline; raises `ProblemError`."""
-    with storage.reading() as connection:
+    with storage.read() as connection:
         incident = queries.by_id(connection, incident_id)
         if incident is None:
             raise ProblemError(404, f"There is no incident {incident_id}.")

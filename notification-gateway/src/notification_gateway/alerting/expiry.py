@@ -23,7 +23,7 @@ class IncidentExpiry:
     def resolve(self) -> int:
         """End what has been quiet or was abandoned; returns how many incidents that were."""
         now = self._clock()
-        with self._storage.alone(INCIDENTS) as connection:
+        with self._storage.exclusive(INCIDENTS) as connection:
             loud = points_that_never_go_quiet()
             quiet = [each for each in queries.quiet_since(connection, now, loud) if ending_of(each) == "by_quiet"]
             self._end(connection, quiet, "quiet", now)

@@ -11,5 +11,5 @@ def refresh_policy(policy_file: PolicyFile, storage: Storage, now: datetime) -> 
     """Read the file again if it has changed; what has become of the edit is stored."""
     edit = policy_file.refresh()
     if edit is not None:
-        with storage.writing() as connection:
+        with storage.transaction() as connection:
             add_stack_changes(connection, EVERY_ENVIRONMENT, [StackChange(now, "policy", policy_file.name, edit)])

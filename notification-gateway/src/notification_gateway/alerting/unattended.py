@@ -38,7 +38,7 @@ class UnattendedIncidents:
     def notify(self, chore: str, find: Find, notify: Notify) -> int:
         """Notify of each incident found, and store it; returns how many incidents that were."""
         now, policy = self._clock(), self._policy()
-        with self._storage.alone(INCIDENTS) as connection:
+        with self._storage.exclusive(INCIDENTS) as connection:
             silenced = silences.active(connection, now)
             waiting = [
                 incident

@@ -89,13 +89,13 @@ def router(
     def post_silence(form: Annotated[SilenceForm, Form()]) -> Response:
         matcher, now = form.matcher(), clock()
         ends_at = now + timedelta(minutes=form.minutes)
-        with storage.writing() as connection:
+        with storage.transaction() as connection:
             silences.add(connection, matcher, now, ends_at, reason=form.reason, created_by=form.by, now=now)
         return _back("silences")
 
     @routes.post("/silences/{silence_id}/end", dependencies=guard, max_body_size=MAX_FORM_BYTES)
     def post_end(silence_id: Annotated[int, WholeNumber(1)]) -> Response:
-        with storage.writing() as connection:
+        with storage.transaction() as connection:
             silences.remove(connection, silence_id)
         return _back("silences")
 

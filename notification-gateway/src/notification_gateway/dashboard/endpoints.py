@@ -47,7 +47,7 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
         now = clock()
         shown = language.choose(lang, request.cookies.get(language.COOKIE), request.headers.get("Accept-Language", ""))
         may_change = sessions.is_open(request.cookies.get(session.COOKIE), now)
-        with storage.reading() as connection:
+        with storage.read() as connection:
             content = render(shown, connection, now, may_change=may_change)
         response = HTMLResponse(content, headers=PAGE_HEADERS)
         if lang:

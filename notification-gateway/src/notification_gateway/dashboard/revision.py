@@ -54,7 +54,7 @@ class Revisions:
         self._looked = None
 
     def _read(self) -> str:
-        with self._storage.reading() as connection:
+        with self._storage.read() as connection:
             row = connection.execute(
                 select(
                     select(func.sum(incidents.c.signals)).scalar_subquery(),

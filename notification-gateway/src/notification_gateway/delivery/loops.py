@@ -91,7 +91,7 @@ class DeliveryLoops:
     def move_orphans(self) -> None:
         """Send through another channel what waits for one that was taken out of APPRISE_URLS."""
         heir = next(iter(self._configured), "weixin")
-        with self._storage.writing() as connection:
+        with self._storage.transaction() as connection:
             moved = outbox.move_orphans(connection, list(self.channels), heir)
         if moved:
             _log.warning("%d messages for channels that are no longer configured go through %s", moved, heir)

@@ -116,13 +116,13 @@ class DeliveryLoop:
 
     def _give_up_unreadable(self, error: outbox.UnreadableNoticeError) -> None:
         report_failure(self._loop_name, error)
-        with self._storage.writing() as connection:
+        with self._storage.transaction() as connection:
             outbox.mark_unreadable(connection, error.notification_id, str(error))
 
     def _claim_due(self, limit: int) -> list[Claim]:
         # Alone, because the rate is counted over all replicas.
         now = self._clock()
-        with self._storage.alone(self.name) as connection:
+        with self._storage.exclusive(self.name) as connection:
             sent = outbox.attempts(connection, self.name, now)
             allowed = allowance(self._channel.per_minute, limit, sent, now)
             if self._group is not None and allowed.messages:
@@ -177,7 +177,7 @@ class DeliveryLoop:
 
     def _mark(self, claimed: Claim, step: Step) -> None:
         now = self._clock()
-        with self._storage.writing() as connection:
+        with self._storage.transaction() as connection:
             match step:
                 case Done(detail):
                     outbox.mark_sent(connection, claimed, now, _storable(detail))

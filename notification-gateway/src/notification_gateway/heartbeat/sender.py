@@ -93,7 +93,7 @@ class Heartbeat:
             return fault
         now = self._clock()
         try:
-            with self._storage.writing() as connection:
+            with self._storage.transaction() as connection:
                 queries.note_beat(connection, now)
                 undelivered = queries.undelivered_p0(connection, now)
         except SQLAlchemyError as error:

@@ -59,7 +59,7 @@ def router(
             paragraphs=(request.text,) if request.text else (),
             reference=key[:32],
         )
-        with storage.writing() as connection:
+        with storage.transaction() as connection:
             new = NewNotification(f"notify:{request.channel}:{key}", "notify", request.channel, notice, due=now)
             stored = outbox.put(connection, new, now)
         on_stored()

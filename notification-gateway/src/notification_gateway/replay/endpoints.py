@@ -47,7 +47,7 @@ def router(storage: Storage, token: SecretStr) -> ApiRouter:
         limit: Annotated[int, WholeNumber(1, MAX_PAGE), Query(description="How many")] = 500,
     ) -> SignalPage:
         """List the stored signals, oldest first."""
-        with storage.reading() as connection:
+        with storage.read() as connection:
             page = read_page(connection, since, None if after is None else Position.parse(after), limit)
         next_after = None if page.next_after is None else str(page.next_after)
         return SignalPage(signals=page.signals, unreadable=page.unreadable, next_after=next_after)

@@ -74,7 +74,7 @@ def read_all(storage: Storage, since: datetime) -> Iterator[StoredSignal]:
     """Yield all signals that came since a time; what can't be read is left out."""
     after: Position | None = None
     while True:
-        with storage.reading() as connection:
+        with storage.read() as connection:
             page = read_page(connection, since, after, PAGE)
         yield from page.signals
         if page.next_after is None:

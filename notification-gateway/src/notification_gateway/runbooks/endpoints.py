@@ -32,7 +32,7 @@ def router(storage: Storage, page: RunbookPage) -> LenientRouter:
         if known is None:
             raise ProblemError(404, f"There is no monitoring point {point[:MAX_SHOWN_CHARS]!r}.")
         shown = language.choose(lang, request.cookies.get(language.COOKIE), request.headers.get("Accept-Language", ""))
-        with storage.reading() as connection:
+        with storage.read() as connection:
             closed = last_closed(connection, known.id)
         return HTMLResponse(page.render(known, shown, closed), headers=PAGE_HEADERS)
 

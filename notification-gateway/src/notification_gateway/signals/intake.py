@@ -88,7 +88,7 @@ class Intake:
     def _store(
         self, signals: Sequence[AlertSignal], now: datetime, first: Callable[[Connection], None]
     ) -> SignalReceipt:
-        with self._storage.alone(INCIDENTS) as connection:
+        with self._storage.exclusive(INCIDENTS) as connection:
             first(connection)
             fresh = [_in_reach(signal, now) for signal in _unknown(connection, signals)]
             if fresh:

@@ -57,7 +57,7 @@ def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) ->
         ends_at = starts_at + timedelta(minutes=new.minutes)
         if ends_at <= now:
             raise ProblemError(422, "starts_at: the silence must end in the future")
-        with storage.writing() as connection:
+        with storage.transaction() as connection:
             return queries.add(
                 connection,
                 new.matcher,
@@ -71,13 +71,13 @@ def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) ->
     @routes.get("")
     def get_silences() -> SilenceList:
         """List the silences that hold now or later."""
-        with storage.reading() as connection:
+        with storage.read() as connection:
             return SilenceList(silences=queries.listed(connection, clock()))
 
     @routes.delete("/{silence_id}", status_code=204, responses=problem_responses(404))
     def delete_silence(silence_id: Annotated[int, WholeNumber(1), Path(description="The silence's id")]) -> None:
         """End a silence; an incident that goes on is told of with its next signal."""
-        with storage.writing() as connection:
+        with storage.transaction() as connection:
             if not queries.remove(connection, silence_id):
                 raise ProblemError(404, f"There is no silence {silence_id}.")
 

@@ -40,7 +40,7 @@ class Summaries:
     def close_due(self) -> int:
         """Close the periods that are over; returns how many."""
         now = self._clock()
-        with self._storage.alone(INCIDENTS) as connection:
+        with self._storage.exclusive(INCIDENTS) as connection:
             due = [period for period in queries.periods(connection) if self._periods.end(period[0], period[2]) <= now]
             for period in due:
                 with isolated(connection, "summaries"):
@@ -59,7 +59,7 @@ class Summaries:
     def send_now(self, kind: Alert) -> list[int]:
         """Send what the running period's summary says so far; returns the ids of the summaries, of each channel one."""
         now = self._clock()
-        with self._storage.alone(INCIDENTS) as connection:
+        with self._storage.exclusive(INCIDENTS) as connection:
             made = [
                 self._make(connection, period, now, now, is_manual=True)
                 for period in queries.periods(connection)

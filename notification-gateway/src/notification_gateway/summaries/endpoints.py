@@ -28,7 +28,7 @@ def router(storage: Storage, summaries: Summaries, token: SecretStr) -> ApiRoute
         limit: Annotated[int, WholeNumber(1, 200), Query(description="How many")] = 50,
     ) -> SummaryPage:
         """List the summaries that were made, newest first, and what those of the running periods would say now."""
-        with storage.reading() as connection:
+        with storage.read() as connection:
             made, next_before = queries.made(connection, kind=kind, before=before, limit=limit)
             running = summaries.running(connection)
         return SummaryPage(
@@ -42,7 +42,7 @@ def router(storage: Storage, summaries: Summaries, token: SecretStr) -> ApiRoute
         summary_id: Annotated[int, WholeNumber(1), Path(description="The summary's id")],
     ) -> SummaryDetail:
         """Show a summary with all that it says."""
-        with storage.reading() as connection:
+        with storage.read() as connection:
             made = queries.by_id(connection, summary_id)
         if made is None:
             raise ProblemError(404, f"There is no summary {summary_id} that can be read.")
@@ -52,7 +52,7 @@ def router(storage: Storage, summaries: Summaries, token: SecretStr) -> ApiRoute
     def post_send_now(wanted: SendNow) -> SentNow:
         """Send what the running period's summary says so far. The one at its end says only what comes after."""
         sent = summaries.send_now(wanted.kind)
-        with storage.reading() as connection:
+        with storage.read() as connection:
             made = [queries.by_id(connection, each) for each in sent]
         return SentNow(summaries=[Summary.of(each) for each in made if each is not None])
 

@@ -12,7 +12,7 @@ from recommender_api.redis_store.commands import (
     Address,
     parse_counts,
 )
-from recommender_api.redis_store.link import Command, Endpoint, Link, always
+from recommender_api.redis_store.multiplexed_connection import Command, Endpoint, MultiplexedConnection, static_address
 from recommender_api.redis_store.port import SEEN_EVENT_SECONDS, NewEvent, Put, StoreRefusedError
 from recommender_api.redis_store.sentinels import Sentinels
 from servicekit.redis_urls import RedisTarget
@@ -32,10 +32,10 @@ class RedisStore:
         if self._moves:
             find = Sentinels(target, timeout=timeout).master
         else:
-            find = always(Endpoint(*target.nodes[0], target.ssl_context()))
-        self._reads = Link(find, greeting, connect_timeout=timeout)
+            find = static_address(Endpoint(*target.nodes[0], target.ssl_context()))
+        self._reads = MultiplexedConnection(find, greeting, connect_timeout=timeout)
         # Of their own, so that no read waits behind a thousand events.
-        self._writes = Link(find, greeting, connect_timeout=timeout)
+        self._writes = MultiplexedConnection(find, greeting, connect_timeout=timeout)
 
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """See `Store`."""

@@ -18,7 +18,7 @@ from recommender_api.redis_store.commands import (
     Address,
     parse_counts,
 )
-from recommender_api.redis_store.deadline import late
+from recommender_api.redis_store.deadline import timeout_error
 from recommender_api.redis_store.port import (
     SEEN_EVENT_SECONDS,
     NewEvent,
@@ -54,19 +54,19 @@ class ClusterStore:
 
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """See `Store`."""
-        async with _told(self._budget):
+        async with _translate_errors(self._budget):
             found: list[bytes | None] = await self._client.mget_nonatomic(list(keys))
             return found
 
     async def read_head(self, key: str, size: int) -> bytes:
         """See `Store`."""
-        async with _told(self._budget):
+        async with _translate_errors(self._budget):
             head: Any = await self._client.getrange(key, 0, size - 1)
             return bytes(head)
 
     async def top(self, key: str, count: int) -> list[tuple[int, float]]:
         """See `Store`."""
-        async with _told(self._budget):
+        async with _translate_errors(self._budget):
             found: list[tuple[bytes, float]]
             found = await self._client.zrange(  # type: ignore[assignment]  # with scores these are pairs
                 key, 0, count - 1, desc=True, withscores=True
@@ -75,7 +75,7 @@ class ClusterStore:
 
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
         """See `Store`."""
-        async with _told(WRITE_BUDGET_SECONDS):
+        async with _translate_errors(WRITE_BUDGET_SECONDS):
             pipeline = self._client.pipeline()
             for value, lives in puts:
                 for key, seconds in lives.items():
@@ -88,12 +88,12 @@ class ClusterStore:
         """See `Store`."""
         keys = [redis_keys.EVENT_STREAM, *(redis_keys.seen_event(event.event_id) for event in events)]
         arguments: list[Any] = [SEEN_EVENT_SECONDS, *(event.body for event in events)]
-        async with _told(WRITE_BUDGET_SECONDS):
+        async with _translate_errors(WRITE_BUDGET_SECONDS):
             return int(await self._client.eval(ADD_EVENTS, len(keys), *keys, *arguments))
 
     async def probe(self) -> None:
         """Find the nodes anew, and ask whether every master is there."""
-        async with _told(PROBE_SECONDS):
+        async with _translate_errors(PROBE_SECONDS):
             await self._client.aclose()
             await self._client.initialize()
             await self._client.ping(target_nodes=RedisCluster.PRIMARIES)
@@ -104,13 +104,13 @@ class ClusterStore:
 
 
 @asynccontextmanager
-async def _told(budget: float) -> AsyncIterator[None]:
+async def _translate_errors(budget: float) -> AsyncIterator[None]:
     """Bound a call, and say what became of it in `Store`'s terms."""
     try:
         async with asyncio.timeout(budget):
             yield
     except TimeoutError as error:
-        raise late(budget) from error
+        raise timeout_error(budget) from error
     except ResponseError as error:
         told = StoreUnavailableError if isinstance(error, ClusterDownError) else StoreRefusedError
         raise told(str(error), type(error).__name__) from error

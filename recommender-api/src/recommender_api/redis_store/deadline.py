@@ -11,12 +11,12 @@ T = TypeVar("T")
 LATE_SECONDS = 0.002
 
 
-def late(budget: float) -> StoreUnavailableError:
+def timeout_error(budget: float) -> StoreUnavailableError:
     """Return what says that a wait of `budget` (s) was in vain."""
     return StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError")
 
 
-async def within(budget: float, awaited: asyncio.Future[T]) -> T:
+async def wait_within(budget: float, awaited: asyncio.Future[T]) -> T:
     """Return what `awaited` gets within `budget` (s); raises `StoreUnavailableError`.
 
     The loop's timers come before what it reads. So one that fires late is given another round: an overload of this
@@ -32,7 +32,7 @@ async def within(budget: float, awaited: asyncio.Future[T]) -> T:
             due = float("inf")
             timer = loop.call_later(LATE_SECONDS, expire)
         elif not awaited.done():
-            awaited.set_exception(late(budget))
+            awaited.set_exception(timeout_error(budget))
 
     timer = loop.call_later(budget, expire)
     try:

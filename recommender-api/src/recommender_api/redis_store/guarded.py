@@ -34,7 +34,7 @@ class GuardedStore:
         # Shared by all views of one store.
         self._recoveries = RedisRecoveries()
 
-    def quietly(self) -> "GuardedStore":
+    def without_reporting(self) -> "GuardedStore":
         """Return the same store for background work."""
         quiet = GuardedStore(self._store, self.breaker, self.address, quiet=True)
         quiet._recoveries = self._recoveries

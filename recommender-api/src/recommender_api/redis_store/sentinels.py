@@ -2,7 +2,7 @@
 
 import asyncio
 
-from recommender_api.redis_store.link import Endpoint, Link, always
+from recommender_api.redis_store.multiplexed_connection import Endpoint, MultiplexedConnection, static_address
 from recommender_api.redis_store.port import StoreError, StoreUnavailableError
 from servicekit.redis_urls import RedisTarget
 
@@ -21,7 +21,7 @@ class Sentinels:
         credentials = target.sentinel_credentials
         greeting = [("AUTH", *credentials.values())] if credentials else []
         self._links = [
-            Link(always(Endpoint(host, port, self._ssl)), greeting, connect_timeout=timeout)
+            MultiplexedConnection(static_address(Endpoint(host, port, self._ssl)), greeting, connect_timeout=timeout)
             for host, port in target.nodes
         ]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import hiredis
 
-from recommender_api.redis_store.deadline import LATE_SECONDS, late, within
+from recommender_api.redis_store.deadline import LATE_SECONDS, timeout_error, wait_within
 from recommender_api.redis_store.port import StoreError, StoreRefusedError, StoreUnavailableError
 
 Command = tuple[Any, ...]  # of str, bytes and int
@@ -36,7 +36,7 @@ class Endpoint(NamedTuple):
     ssl: SSLContext | None = None
 
 
-def always(endpoint: Endpoint) -> Callable[[], Awaitable[Endpoint]]:
+def static_address(endpoint: Endpoint) -> Callable[[], Awaitable[Endpoint]]:
     """Return what finds a server that doesn't move."""
 
     async def find() -> Endpoint:
@@ -45,7 +45,7 @@ def always(endpoint: Endpoint) -> Callable[[], Awaitable[Endpoint]]:
     return find
 
 
-class Link:
+class MultiplexedConnection:
     """Connects when it is first needed, and again after the connection is lost or reset."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Link:
         # Shielded: a caller that gives up does not take the others' connection along.
         connecting = self._connection()
         try:
-            wire = await within(budget, asyncio.shield(connecting))
+            wire = await wait_within(budget, asyncio.shield(connecting))
         except asyncio.CancelledError as error:
             if not connecting.cancelled():
                 raise
@@ -236,7 +236,7 @@ class _Wire(asyncio.Protocol):
             if waiting.future.done():
                 continue
             if waiting.deadline <= now:
-                waiting.future.set_exception(late(waiting.budget))
+                waiting.future.set_exception(timeout_error(waiting.budget))
             else:
                 self._wake_by(waiting.deadline)
 

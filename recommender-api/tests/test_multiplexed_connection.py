@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from recommender_api.redis_store.link import Endpoint, Link
+from recommender_api.redis_store.multiplexed_connection import Endpoint, MultiplexedConnection
 from recommender_api.redis_store.port import StoreUnavailableError
 
 pytestmark = pytest.mark.anyio
@@ -18,7 +18,7 @@ async def test_a_connection_that_is_given_up_while_calls_wait_for_it_is_a_store_
         await asyncio.sleep(30)
         raise AssertionError
 
-    link = Link(never, (), connect_timeout=30)
+    link = MultiplexedConnection(never, (), connect_timeout=30)
     calls = [asyncio.ensure_future(link.call([("PING",)], 30)) for _ in range(2)]
     await asked.wait()
     link.reset()
@@ -34,7 +34,7 @@ async def test_a_caller_that_gives_up_is_cancelled_and_takes_nobody_along() -> N
         await found.wait()
         raise ConnectionRefusedError
 
-    link = Link(find, (), connect_timeout=30)
+    link = MultiplexedConnection(find, (), connect_timeout=30)
     one, other = (asyncio.ensure_future(link.call([("PING",)], 30)) for _ in range(2))
     await asyncio.sleep(0)
     one.cancel()
