@@ -24,7 +24,7 @@ FINAL = Rejected("no such user", retryable=False)
 
 
 class Recorder:
-    """A witness that remembers."""
+    """A observer that remembers."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []

@@ -33,7 +33,7 @@ class Receiver:
     """The other side: a file that each message is appended to; without any check for duplicates."""
 
     per_minute = None
-    at_once = 1
+    max_concurrent_sends = 1
 
     def __init__(self, path: Path, dies_at: str, victim: str) -> None:
         self._path = path
@@ -53,7 +53,7 @@ class Receiver:
         """Nothing is open."""
 
 
-class NoWitness:
+class NoObserver:
     def delivered(self, claimed: Claim, seconds: float) -> None:
         pass
 
@@ -87,7 +87,7 @@ class MortalLoop(DeliveryLoop):
 
 def deliver(url: str, watch: Watch, received: Path, dies_at: str, victim: str) -> None:
     storage = Storage(url)
-    loop = MortalLoop("weixin", Receiver(received, dies_at, victim), storage, watch, NoWitness(), lease=LEASE)
+    loop = MortalLoop("weixin", Receiver(received, dies_at, victim), storage, watch, NoObserver(), lease=LEASE)
     loop.dies_at, loop.victim = dies_at, victim
 
     async def all_of_it() -> None:

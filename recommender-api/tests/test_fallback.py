@@ -56,7 +56,7 @@ class Faulty(Engine):
         self.on_recall: Callable[[], None] = lambda: None
         self.on_rank: Callable[[], None] = lambda: None
 
-    def at_once(self, *_: Any, **__: Any) -> None:
+    def rank_fused(self, *_: Any, **__: Any) -> None:
         error = self.recall_error or self.rank_error
         if error is not None:
             raise error
@@ -77,7 +77,7 @@ class Faulty(Engine):
 class KnowsEverything(Engine):
     """An engine for a user who has seen every dataset."""
 
-    def at_once(self, *_: Any, **__: Any) -> None:
+    def rank_fused(self, *_: Any, **__: Any) -> None:
         return None
 
     def user(self, *_: Any) -> User:

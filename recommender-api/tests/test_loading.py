@@ -55,7 +55,7 @@ def test_no_answer_of_a_loaded_model_waits_for_a_compiler(
     monkeypatch.setattr(json_items, "_written", loop)
     loaded = load_model(tiny_bundle(tmp_path / "bundle"), model.deployment, None)
     (made,) = loop.signatures
-    done = loaded.engine.at_once(None, PackedHistory(), PackedHistory(), anchor=1, limit=5)
+    done = loaded.engine.rank_fused(None, PackedHistory(), PackedHistory(), anchor=1, limit=5)
     assert done is not None
     for _ in range(2):  # without its datasets' cards, and with them
         answer = answer_of_best(loaded, Served("ranker", "1", "primary"), done.best, sequence=0, snapshot=None)

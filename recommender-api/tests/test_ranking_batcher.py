@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ranking.engine import AtOnce, Best
+from ranking.engine import Best, FusedResult
 from recommender_api.answers.budget import Budget
 from recommender_api.answers.main_path import RankedPath
 from recommender_api.answers.query import Endpoint, Query
@@ -24,10 +24,10 @@ from recommender_api.withdrawal import WithdrawnFile, WithdrawnWatch
 
 pytestmark = pytest.mark.anyio
 
-DONE = AtOnce(Best(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32)), 0.0, 0.0)
+DONE = FusedResult(Best(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32)), 0.0, 0.0)
 
 
-def failing() -> AtOnce:
+def failing() -> FusedResult:
     raise ZeroDivisionError
 
 
@@ -42,8 +42,8 @@ async def test_each_gets_its_own_result_and_a_failure_is_nobody_elses() -> None:
 async def test_other_work_goes_on_between_so_many_questions() -> None:
     batcher, ranked = RankingBatcher(), list[int]()
 
-    def rank(number: int) -> Callable[[], AtOnce]:
-        def note() -> AtOnce:
+    def rank(number: int) -> Callable[[], FusedResult]:
+        def note() -> FusedResult:
             ranked.append(number)
             return DONE
 

@@ -167,7 +167,7 @@ def test_a_shadow_that_becomes_primary_is_not_fetched_again(
 class Broken(Engine):
     """An engine whose ranking fails."""
 
-    def at_once(self, *_: Any, **__: Any) -> None:
+    def rank_fused(self, *_: Any, **__: Any) -> None:
         return None
 
     def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:

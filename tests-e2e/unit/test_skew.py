@@ -34,7 +34,7 @@ from pipeline.snapshot import user_blobs
 from pipeline.train import TrainSettings, train_on, training_past
 from pipeline.train.questions import Knowledge, consider, user_at
 from ranking.bundle import BundleContents
-from ranking.engine import AtOnce, Best, Engine, Question, Ranked
+from ranking.engine import Best, Engine, FusedResult, Question, Ranked
 from ranking.item_stats import ItemStats
 from ranking.recall import Candidates, Neighbours, RecallSettings
 from recommender_api.answers.budget import Budget
@@ -67,8 +67,8 @@ class Watched(Engine):
     best: Best
     ranked: Ranked
 
-    def at_once(self, *user: Any, **question: Any) -> AtOnce | None:
-        done = None if self.by_steps else super().at_once(*user, **question)
+    def rank_fused(self, *user: Any, **question: Any) -> FusedResult | None:
+        done = None if self.by_steps else super().rank_fused(*user, **question)
         if done is not None:
             self.best = done.best
         return done
@@ -225,8 +225,8 @@ async def test_training_features_are_the_served_ones_bit_for_bit(
             ranked = engine.ranked
             np.testing.assert_array_equal(ranked.items, candidates.items[ranked.rows])
             np.testing.assert_array_equal(_bits(ranked.considered), _bits(matrix))
-            for at_once, step_by_step in zip(engine.best, ranked.best, strict=True):
-                np.testing.assert_array_equal(at_once, step_by_step)
+            for rank_fused, step_by_step in zip(engine.best, ranked.best, strict=True):
+                np.testing.assert_array_equal(rank_fused, step_by_step)
             asked += 1
         with_news += len(now.seen) != len(before.seen)
     assert asked == 3 * USERS

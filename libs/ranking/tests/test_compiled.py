@@ -27,7 +27,7 @@ def compiled():
 engine = Engine(load(tiny_bundle(Path(sys.argv[1]))))
 assert verify(engine)
 json_items.compile_json_items()
-before, behind = json_items.Parts(len(engine.contents.catalogue)), json_items.Parts(32)
+before, behind = json_items.BytesTable(len(engine.contents.catalogue)), json_items.BytesTable(32)
 after_loading = compiled()
 
 ids = engine.contents.catalogue.ids[:5].copy()
@@ -36,7 +36,7 @@ known, long_term = UserBlob.opened(UserBlob(np.ones(3, np.float32), history).pac
 _, live = LiveHistory.opened(LiveHistory(1, history).pack())
 for asker in ((None, PackedHistory(), PackedHistory()), (known, long_term, PackedHistory()), (known, long_term, live)):
     for anchor in (None, 1):
-        done = engine.at_once(*asker, anchor=anchor, limit=10)
+        done = engine.rank_fused(*asker, anchor=anchor, limit=10)
         assert done is not None
         json_items.json_items(done.best.items, done.best.codes, done.best.scores, before, behind)
         question = Question(anchor, engine.user(*asker))

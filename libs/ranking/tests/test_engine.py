@@ -85,42 +85,42 @@ def test_what_is_done_at_once_is_what_is_done_step_by_step(engine: Engine) -> No
             for part in (slice(2, None), slice(0, 4))
         )
         features = np.array([2.0, 0.25, 4.0], np.float32) if anchor else None
-        at_once = engine.at_once(features, long_term, live, anchor=anchor, limit=20)
-        assert at_once is not None
-        assert 0 < at_once.recall_seconds < 1
-        assert 0 < at_once.rank_seconds < 1
+        rank_fused = engine.rank_fused(features, long_term, live, anchor=anchor, limit=20)
+        assert rank_fused is not None
+        assert 0 < rank_fused.recall_seconds < 1
+        assert 0 < rank_fused.rank_seconds < 1
         for steps in (engine, by_booster):
             question = Question(anchor, steps.user(features, long_term, live))
             ranked = steps.rank(question, steps.recall(question), 20)
-            for one, other in zip(at_once.best, ranked.best, strict=True):
+            for one, other in zip(rank_fused.best, ranked.best, strict=True):
                 np.testing.assert_array_equal(one, other)
 
 
 def test_what_is_hidden_is_left_out_as_by_a_filter_and_others_take_its_place(engine: Engine) -> None:
     for anchor in range(0, 200, 20):
         user = (None, PackedHistory(), PackedHistory())
-        shown = engine.at_once(*user, anchor=anchor, limit=20)
+        shown = engine.rank_fused(*user, anchor=anchor, limit=20)
         assert shown is not None
         hidden = np.sort(shown.best.items[::2])
-        rest = engine.at_once(*user, anchor=anchor, limit=20, hidden=hidden)
+        rest = engine.rank_fused(*user, anchor=anchor, limit=20, hidden=hidden)
         assert rest is not None
         assert len(rest.best.items) == 20
         question = Question(anchor, engine.user(*user), lambda items, hidden=hidden: ~np.isin(items, hidden))  # type: ignore[misc]
         by_steps = engine.rank(question, engine.recall(question, at_least=20), 20)
         for one, other in zip(rest.best, by_steps.best, strict=True):
             np.testing.assert_array_equal(one, other)
-        again = engine.at_once(*user, anchor=anchor, limit=20)
+        again = engine.rank_fused(*user, anchor=anchor, limit=20)
         assert again is not None
         np.testing.assert_array_equal(again.best.items, shown.best.items)
 
 
 def test_what_needs_steps_is_not_done_at_once(engine: Engine) -> None:
     nothing = (None, PackedHistory(), PackedHistory())
-    assert engine.at_once(*nothing, anchor=5, limit=20) is not None
-    assert engine.at_once(*nothing, anchor=5, limit=200) is None, "recall proposes fewer"
+    assert engine.rank_fused(*nothing, anchor=5, limit=20) is not None
+    assert engine.rank_fused(*nothing, anchor=5, limit=200) is None, "recall proposes fewer"
     by_booster = Engine(engine.contents)
     by_booster.ranker.forest = None
-    assert by_booster.at_once(*nothing, anchor=5, limit=20) is None
+    assert by_booster.rank_fused(*nothing, anchor=5, limit=20) is None
 
 
 def test_every_feature_stands_in_its_column(engine: Engine) -> None:

@@ -5,36 +5,40 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from ranking.json_items import SMALLEST, Parts, json_items
+from ranking.json_items import SMALLEST, BytesTable, json_items
 
 POSITIONS, CODES = 300, 4
 
 
 @pytest.fixture(scope="module")
-def before() -> Parts:
-    parts = Parts(POSITIONS)
+def before() -> BytesTable:
+    parts = BytesTable(POSITIONS)
     for position in reversed(range(POSITIONS)):
         parts[position] = b',{"title":%b,"score":' % orjson.dumps("数据 " * (position % 7))
     return parts
 
 
 @pytest.fixture(scope="module")
-def behind() -> Parts:
-    parts = Parts(CODES)
+def behind() -> BytesTable:
+    parts = BytesTable(CODES)
     for code in range(CODES):
         parts[code] = b',"reasons":%b}' % orjson.dumps(["vector"] * code)
     return parts
 
 
 def expected(
-    positions: NDArray[np.int32], codes: NDArray[np.int64], scores: NDArray[np.float32], before: Parts, behind: Parts
+    positions: NDArray[np.int32],
+    codes: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    before: BytesTable,
+    behind: BytesTable,
 ) -> bytes:
     texts = orjson.dumps(scores, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
     rows = zip(before.texts(positions), texts, behind.texts(codes), strict=True)
     return b"[%b]" % b"".join(first + score + last for first, score, last in rows)[1:]
 
 
-def test_items_and_scores_are_those_of_a_json_library(before: Parts, behind: Parts) -> None:
+def test_items_and_scores_are_those_of_a_json_library(before: BytesTable, behind: BytesTable) -> None:
     rng = np.random.default_rng(0)
     edges = np.array([0.0, 1.0, SMALLEST, 0.5, 0.1, np.nextafter(np.float32(1), np.float32(0))], np.float32)
     for _ in range(300):
@@ -48,14 +52,14 @@ def test_items_and_scores_are_those_of_a_json_library(before: Parts, behind: Par
 
 
 @pytest.mark.parametrize("score", [np.nextafter(SMALLEST, np.float32(0)), 1e-9, 1.5, -0.25, np.nan, np.inf])
-def test_other_scores_are_left_to_one(before: Parts, behind: Parts, score: float) -> None:
+def test_other_scores_are_left_to_one(before: BytesTable, behind: BytesTable, score: float) -> None:
     row = np.zeros(2, np.int32)
     scores = np.array([0.5, score], np.float32)
     assert json_items(row, row.astype(np.int64), scores, before, behind) is None
 
 
-def test_so_is_what_has_no_text_yet(behind: Parts) -> None:
-    before = Parts(2)
+def test_so_is_what_has_no_text_yet(behind: BytesTable) -> None:
+    before = BytesTable(2)
     before[1] = b',{"score":'
     one, scores = np.zeros(1, np.int64), np.array([0.25], np.float32)
     assert json_items(np.array([0], np.int32), one, scores, before, behind) is None
@@ -63,13 +67,13 @@ def test_so_is_what_has_no_text_yet(behind: Parts) -> None:
     assert before.texts([0]) == [b""]
 
 
-def test_of_nothing_an_empty_list_is_written(before: Parts, behind: Parts) -> None:
+def test_of_nothing_an_empty_list_is_written(before: BytesTable, behind: BytesTable) -> None:
     none = np.empty(0, np.int32)
     assert json_items(none, none.astype(np.int64), none.astype(np.float32), before, behind) == b"[]"
 
 
 def test_parts_hold_more_than_they_began_with() -> None:
-    parts = Parts(50)
+    parts = BytesTable(50)
     texts = [bytes([number]) * (number * 40) for number in range(50)]
     for number, text in enumerate(texts):
         parts[number] = text
@@ -77,7 +81,7 @@ def test_parts_hold_more_than_they_began_with() -> None:
 
 
 def test_what_there_is_room_for_is_put_in_without_a_copy() -> None:
-    parts = Parts(2, room=10)
+    parts = BytesTable(2, room=10)
     text, _ = parts.arrays
     parts[1] = b"0123456789"
     assert parts.arrays[0] is text

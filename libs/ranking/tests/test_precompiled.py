@@ -10,10 +10,10 @@ import pytest
 
 from ranking import cpus
 from ranking.cpus import LEVELS, Cpu, host
-from ranking.shipped import take_shipped
+from ranking.prebuilt_cache import install_prebuilt_cache
 from ranking.testing import tiny_bundle
 
-# Takes what is shipped, loads a bundle, and prints how often a loop was found compiled, and how often it was not.
+# Takes what is prebuilt, loads a bundle, and prints how often a loop was found compiled, and how often it was not.
 _SERVICE = """
 import os, sys
 from pathlib import Path
@@ -21,10 +21,10 @@ from ranking.bundle import load
 from ranking.engine import Engine
 from ranking.json_items import compile_json_items
 from ranking.precompiled import loops
-from ranking.shipped import take_shipped
+from ranking.prebuilt_cache import install_prebuilt_cache
 from ranking.verification import verify
 
-take_shipped(Path(os.environ["NUMBA_CACHE_DIR"]), Path(sys.argv[1]))
+install_prebuilt_cache(Path(os.environ["NUMBA_CACHE_DIR"]), Path(sys.argv[1]))
 verify(Engine(load(Path(sys.argv[2]))))
 compile_json_items()
 stats = [loop.stats for loop in loops().values()]
@@ -46,22 +46,22 @@ def run(*command: object, settings: Mapping[str, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as an image's build leaves it."""
-    folder = tmp_path_factory.mktemp("shipped")
+    folder = tmp_path_factory.mktemp("prebuilt")
     run("-m", "ranking.precompiled", settings={"NUMBA_CACHE_DIR": str(folder)})
     return folder
 
 
 @pytest.mark.parametrize("level", [level for level in LEVELS if host() in LEVELS[: LEVELS.index(level) + 1]])
-def test_a_service_that_takes_what_its_image_ships_compiles_nothing(shipped: Path, level: Cpu, tmp_path: Path) -> None:
+def test_a_service_that_takes_what_its_image_ships_compiles_nothing(prebuilt: Path, level: Cpu, tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle")
     settings = {
         "NUMBA_CPU_NAME": level.name,
         "NUMBA_CPU_FEATURES": level.features,
         "NUMBA_CACHE_DIR": str(tmp_path / "kept"),
     }
-    found, compiled = map(int, run("-c", _SERVICE, shipped, bundle, settings=settings).split())
+    found, compiled = map(int, run("-c", _SERVICE, prebuilt, bundle, settings=settings).split())
     assert found > 0
     assert compiled == 0
 
@@ -73,21 +73,21 @@ def ship(folder: Path, content: bytes) -> None:
 
 
 def test_what_is_shipped_is_taken_once_and_again_when_another_image_ships_it(tmp_path: Path) -> None:
-    shipped, kept = tmp_path / "shipped", tmp_path / "kept"
-    take_shipped(kept, shipped)
+    prebuilt, kept = tmp_path / "prebuilt", tmp_path / "kept"
+    install_prebuilt_cache(kept, prebuilt)
     assert not kept.exists()
 
-    ship(shipped, b"first")
-    take_shipped(kept, shipped)
+    ship(prebuilt, b"first")
+    install_prebuilt_cache(kept, prebuilt)
     index = kept / "ranking_1" / "loop.nbi"
     assert index.read_bytes() == (kept / "ranking_1" / "loop.1.nbc").read_bytes() == b"first"
     # Something that is compiled later is not lost by a new start.
     index.write_bytes(b"more")
-    take_shipped(kept, shipped)
+    install_prebuilt_cache(kept, prebuilt)
     assert index.read_bytes() == b"more"
 
-    ship(shipped, b"second")
-    take_shipped(kept, shipped)
+    ship(prebuilt, b"second")
+    install_prebuilt_cache(kept, prebuilt)
     assert index.read_bytes() == b"second"
     assert sorted(path.name for path in kept.rglob("*")) == ["loop.1.nbc", "loop.nbi", "ranking_1", "taken"]
 
@@ -95,10 +95,10 @@ def test_what_is_shipped_is_taken_once_and_again_when_another_image_ships_it(tmp
 def test_a_folder_that_can_not_be_written_is_told_and_keeps_nobody_from_starting(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ship(tmp_path / "shipped", b"code")
+    ship(tmp_path / "prebuilt", b"code")
     kept = tmp_path / "kept"
     kept.write_text("no folder")
-    take_shipped(kept, tmp_path / "shipped")
+    install_prebuilt_cache(kept, tmp_path / "prebuilt")
     assert f"can't be kept in {kept}" in caplog.text
 
 

@@ -72,7 +72,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.include_router(dashboard_changes.router(storage, sessions, alerts.actions, alerts.summaries, clock))
     app.include_router(dashboard.router(storage, gateway.dashboard.page, sessions, clock))
     app.include_router(
-        ping.router(delivery.channels, delivery.witnesses, settings.admin_token, settings.alert_language, clock)
+        ping.router(delivery.channels, delivery.observers, settings.admin_token, settings.alert_language, clock)
     )
     app.include_router(runbooks.router(storage, RunbookPage(ZoneInfo(settings.alert_timezone))))
     app.include_router(health.router(gateway.checks, metrics.registry))

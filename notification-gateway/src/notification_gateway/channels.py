@@ -34,9 +34,9 @@ class SimulatedChannel:
         return self._channel.per_minute
 
     @property
-    def at_once(self) -> int:
+    def max_concurrent_sends(self) -> int:
         """See `Channel`."""
-        return self._channel.at_once
+        return self._channel.max_concurrent_sends
 
     async def send(self, notice: Notice, key: str) -> Outcome:
         """Send to the simulator."""

@@ -14,14 +14,14 @@ def main() -> int:
     # A thread that loads a model gives way to answers after so long (s), and not after fifty times that: an answer
     # lets go of the interpreter, and has to get it back, about ten times.
     sys.setswitchinterval(0.0001)
-    from ranking.shipped import take_shipped
+    from ranking.prebuilt_cache import install_prebuilt_cache
     from recommender_api.app import create_app
     from recommender_api.models.malloc import configure_malloc
     from recommender_api.settings import Settings
     from servicekit.run import run
 
     if compiled_code := os.environ.get("NUMBA_CACHE_DIR"):
-        take_shipped(Path(compiled_code))
+        install_prebuilt_cache(Path(compiled_code))
     configure_malloc()
     return run("recommender-api", Settings, create_app)
 

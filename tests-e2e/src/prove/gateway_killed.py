@@ -74,7 +74,7 @@ class _Receiver:
     """The other side: a file that each message is appended to, without any check for duplicates."""
 
     per_minute = None
-    at_once = 1
+    max_concurrent_sends = 1
 
     def __init__(self, path: Path, countdown: _Countdown) -> None:
         self._path = path

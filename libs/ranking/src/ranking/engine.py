@@ -39,7 +39,7 @@ class Best(NamedTuple):
     scores: NDArray[np.float32]
 
 
-class AtOnce(NamedTuple):
+class FusedResult(NamedTuple):
     """The best, and how long (s) it took to recall and to rank the candidates."""
 
     best: Best
@@ -98,7 +98,7 @@ class Engine:
         ids, half_life_days, limit = self._interest
         return make_user(features, long_term, live, ids, half_life_days=half_life_days, limit=limit)
 
-    def at_once(
+    def rank_fused(
         self,
         features: NDArray[np.float32] | None,
         long_term: PackedHistory,
@@ -107,7 +107,7 @@ class Engine:
         anchor: int | None,
         limit: int,
         hidden: NDArray[np.int32] = NOTHING_HIDDEN,
-    ) -> AtOnce | None:
+    ) -> FusedResult | None:
         """Do what `user`, `recall` and `rank` do without a filter but for the positions that are `hidden`.
 
         None where it has to be done step by step: there are too few candidates, or LightGBM is asked for their scores.
@@ -129,7 +129,7 @@ class Engine:
             self._diversity,
             forest.arrays,
         )
-        return AtOnce(Best(*best), recall_seconds, rank_seconds) if enough else None
+        return FusedResult(Best(*best), recall_seconds, rank_seconds) if enough else None
 
     def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
         """Return the candidates without the anchor, what the user has seen and what the filter refuses.
@@ -232,7 +232,7 @@ def _answered(
     diversity: tuple[float, float, int],
     trees: tuple[Any, ...],
 ) -> tuple[Any, ...]:
-    """Do what `Engine.at_once` does: to hand arrays over costs as much as some of its steps."""
+    """Do what `Engine.rank_fused` does: to hand arrays over costs as much as some of its steps."""
     began = seconds()
     history, weights, seen = interest(
         long_term, long_term_start, long_term_count, live, live_start, live_count, *catalogue

@@ -15,7 +15,7 @@ SMALLEST = np.float32(1e-4)
 _NOUGHT, _POINT, _OPEN, _CLOSE = b"0.[]"
 
 
-class Parts:
+class BytesTable:
     """Texts by number, end to end in one array; those of `count` numbers that were not put in are empty.
 
     There is room for so many bytes, which take no memory before they are written. What is more has to be copied to a
@@ -51,7 +51,11 @@ class Parts:
 
 
 def json_items(
-    positions: NDArray[np.int32], codes: NDArray[np.int64], scores: NDArray[np.float32], before: Parts, behind: Parts
+    positions: NDArray[np.int32],
+    codes: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    before: BytesTable,
+    behind: BytesTable,
 ) -> bytes | None:
     """Return a JSON array whose items are what stands before the score of each position, the score, and what follows.
 
@@ -64,7 +68,7 @@ def json_items(
 
 def compile_json_items() -> None:
     """Compile now what the first answer would wait for."""
-    json_items(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32), Parts(0), Parts(0))
+    json_items(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32), BytesTable(0), BytesTable(0))
 
 
 @compiled

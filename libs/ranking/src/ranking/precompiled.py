@@ -1,7 +1,7 @@
 """`python -m ranking.precompiled`: compile all that a loaded bundle runs, for each level of CPU, where Numba keeps it.
 
-An image does so when it is built, with NUMBA_CACHE_DIR set to `ranking.shipped.SHIPPED`. Its containers then compile
-nothing, which would take each of them 15 s and 270 MB when it starts.
+An image does so when it is built, with NUMBA_CACHE_DIR set to `ranking.prebuilt_cache.PREBUILT`. Its containers then
+compile nothing, which would take each of them 15 s and 270 MB when it starts.
 """
 
 import os

@@ -26,7 +26,7 @@ def answer(engine: Engine, request: GoldenRequest, limit: int) -> tuple[list[int
     question = Question(anchor, engine.user(features, history))
     ranked = engine.rank(question, engine.recall(question), limit)
     positions, scores = ranked.items.tolist(), ranked.scores.tolist()
-    done = engine.at_once(features, history, PackedHistory(), anchor=anchor, limit=limit)
+    done = engine.rank_fused(features, history, PackedHistory(), anchor=anchor, limit=limit)
     if done is not None and (done.best.items.tolist(), done.best.scores.tolist()) != (positions, scores):
         raise GoldenMismatchError("a golden request has one answer at once and another step by step")
     return engine.contents.catalogue.ids[positions].tolist(), scores

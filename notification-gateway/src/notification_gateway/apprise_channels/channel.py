@@ -107,7 +107,7 @@ class AppriseChannel:
 
     per_minute = PER_MINUTE
     # A second try would be a second message.
-    at_once = 1
+    max_concurrent_sends = 1
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._services = [AppriseService(url) for url in urls]

@@ -46,7 +46,7 @@ class Channel(Protocol):
         ...
 
     @property
-    def at_once(self) -> int:
+    def max_concurrent_sends(self) -> int:
         """How many may be on their way together: one, where a second try of the same would arrive as another message.
 
         So a process that is killed leaves at most one message of which nobody knows.
@@ -66,7 +66,7 @@ class UnconfiguredChannel:
     """Stands where nothing is configured."""
 
     per_minute = None
-    at_once = 1
+    max_concurrent_sends = 1
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
@@ -96,7 +96,7 @@ class FakeChannel:
     outcomes: list[Outcome] = field(default_factory=list)
     sent: list[tuple[str, Notice]] = field(default_factory=list)
     per_minute: int | None = None
-    at_once: int = 8
+    max_concurrent_sends: int = 8
 
     async def send(self, notice: Notice, key: str) -> Outcome:
         """Take a notice."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from notification_gateway.chores import add_chore
 from notification_gateway.delivery.channel import ConfiguredChannel
 from notification_gateway.delivery.grouping import Group
-from notification_gateway.delivery.witness import DeliveryWitness
+from notification_gateway.delivery.observers import ChannelObserver
 from notification_gateway.delivery.worker import DeliveryLoop
 from notification_gateway.metrics import Metrics
 from notification_gateway.outbox import queries as outbox
@@ -26,7 +26,7 @@ MAX_BACKOFF_SECONDS = 5.0
 
 
 class DeliveryLoops:
-    """One loop for each channel, and one witness of what becomes of its messages.
+    """One loop for each channel, and one observer of what becomes of its messages.
 
     A message that one channel can't deliver fails over to the next configured one. `group` writes a storm's message.
     """
@@ -42,7 +42,7 @@ class DeliveryLoops:
         group: Group,
     ) -> None:
         self.channels = channels
-        self.witnesses = {name: DeliveryWitness(name, metrics, each.kind) for name, each in channels.items()}
+        self.observers = {name: ChannelObserver(name, metrics, each.kind) for name, each in channels.items()}
         self._storage = storage
         self._configured = [name for name, each in channels.items() if each.configured]
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -52,7 +52,7 @@ class DeliveryLoops:
                 each.channel,
                 storage,
                 clock,
-                self.witnesses[name],
+                self.observers[name],
                 lease=lease,
                 group=group,
                 failover=[other for other in self._configured if other != name],
@@ -100,7 +100,7 @@ class DeliveryLoops:
     def checks(self) -> dict[str, Check]:
         """Return the check of each channel for `/health`."""
         return {
-            name if name in BUILT_IN_CHANNELS else f"channel {name}": _check(each, self.witnesses[name].last_failure)
+            name if name in BUILT_IN_CHANNELS else f"channel {name}": _check(each, self.observers[name].last_failure)
             for name, each in self.channels.items()
         }
 

@@ -27,7 +27,7 @@ MAX_SEND_SECONDS = 10.0
 MAX_UNREADABLE = 100
 
 
-class Witness(Protocol):
+class DeliveryObserver(Protocol):
     """Hears what became of notifications, for monitoring and metrics."""
 
     def delivered(self, claimed: Claim, seconds: float) -> None:
@@ -52,7 +52,7 @@ class DeliveryLoop:
         channel: Channel,
         storage: Storage,
         clock: Callable[[], datetime],
-        witness: Witness,
+        observer: DeliveryObserver,
         *,
         lease: timedelta,
         group: Group | None = None,
@@ -64,7 +64,7 @@ class DeliveryLoop:
         self._channel = channel
         self._storage = storage
         self._clock = clock
-        self._witness = witness
+        self._observer = observer
         self._lease = lease
         # Well within the lease, so that nobody sends the same beside us.
         self._send_seconds = min(MAX_SEND_SECONDS, lease.total_seconds() / 2)
@@ -101,7 +101,7 @@ class DeliveryLoop:
         return len(claimed)
 
     async def _claim(self) -> list[Claim]:
-        free = self._channel.at_once - len(self._sending)
+        free = self._channel.max_concurrent_sends - len(self._sending)
         if free <= 0:
             return []
         return await asyncio.to_thread(self._claim_now, free)
@@ -150,12 +150,12 @@ class DeliveryLoop:
         if isinstance(outcome, Delivered):
             seconds = (self._clock() - claimed.created_at).total_seconds()
             if outcome.detail:
-                self._witness.partly_delivered(claimed, outcome, seconds)
+                self._observer.partly_delivered(claimed, outcome, seconds)
             else:
-                self._witness.delivered(claimed, seconds)
+                self._observer.delivered(claimed, seconds)
         elif isinstance(step, GiveUp) or (isinstance(step, TryAgain) and step.troubled):
             _log.warning("%s %s through %s: %s", claimed.kind, claimed.id, self.name, step.detail)
-            self._witness.given_up(claimed, outcome)
+            self._observer.given_up(claimed, outcome)
         if isinstance(step, GiveUp) and step.failover and self._on_failover is not None:
             self._on_failover()
 

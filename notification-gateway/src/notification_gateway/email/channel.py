@@ -21,7 +21,7 @@ class EmailChannel:
     """One message to all recipients, as text and HTML."""
 
     per_minute = None
-    at_once = 1
+    max_concurrent_sends = 1
 
     def __init__(self, server: SmtpServer, sender: str, recipients: Sequence[str]) -> None:
         self._server = server

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from contracts.text import TypedText
 from notification_gateway.delivery.channel import ConfiguredChannel, Delivered, Outcome, Rejected
-from notification_gateway.delivery.witness import DeliveryWitness
+from notification_gateway.delivery.observers import ChannelObserver
 from notification_gateway.language import Language, Phrase
 from notification_gateway.outbox.notice import Line, Notice
 from servicekit.background import report_failure
@@ -34,7 +34,7 @@ class PingResult(BaseModel):
 
 def router(
     channels: Mapping[str, ConfiguredChannel],
-    witnesses: Mapping[str, DeliveryWitness],
+    observers: Mapping[str, ChannelObserver],
     token: SecretStr,
     language: Language,
     clock: Callable[[], datetime],
@@ -50,7 +50,7 @@ def router(
             raise ProblemError(404, f"there is no channel {name!r}; there are {', '.join(channels)}")
         started = time.monotonic()
         outcome = await _send(configured, _notice(name, language, clock()))
-        witnesses[name].pinged(outcome)
+        observers[name].pinged(outcome)
         return PingResult(
             channel=name,
             delivered=isinstance(outcome, Delivered),

@@ -30,7 +30,7 @@ class AppChannel:
 
     per_minute = APP_PER_MINUTE
     # It checks for duplicates, and one that hangs must not hold up the others.
-    at_once = 8
+    max_concurrent_sends = 8
 
     def __init__(
         self, client: WeixinClient, tokens: TokenCache, agent_id: int, to_user: str, form: WeixinMessageType = "text"
@@ -102,7 +102,7 @@ class RobotChannel:
     """Markdown messages of a group robot."""
 
     per_minute = ROBOT_PER_MINUTE
-    at_once = 1
+    max_concurrent_sends = 1
 
     def __init__(self, client: WeixinClient, key: str) -> None:
         self._client = client

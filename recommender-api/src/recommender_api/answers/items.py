@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contracts.features import CHANNELS
 from ranking.engine import Best
-from ranking.json_items import Parts, json_items
+from ranking.json_items import BytesTable, json_items
 from ranking.recall import channels_of
 from recommender_api.answers.stored import Served, StoredAnswer
 from recommender_api.models.serving import LoadedModel
@@ -67,6 +67,6 @@ def explained(reasons: tuple[str, ...], explanation: Explanation) -> bytes:
 
 
 # The end of an unexplained item, by the code of the channels that proposed it.
-BY_CHANNELS = Parts(2 ** len(CHANNELS))
+BY_CHANNELS = BytesTable(2 ** len(CHANNELS))
 for _code, _channels in enumerate(channels_of(range(2 ** len(CHANNELS)))):
     BY_CHANNELS[_code] = unexplained(_channels)

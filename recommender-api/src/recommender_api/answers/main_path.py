@@ -10,7 +10,7 @@ import monitoring
 from contracts import redis_keys
 from contracts.features import CHANNELS, FEATURES
 from contracts.user_blob import PackedHistory
-from ranking.engine import AtOnce, Best, Engine, Question, Ranked
+from ranking.engine import Best, Engine, FusedResult, Question, Ranked
 from ranking.recall import Candidates
 from recommender_api.answers.budget import Budget, StageHistogram
 from recommender_api.answers.errors import NoCandidatesError, RankFailedError, RecallFailedError
@@ -64,9 +64,9 @@ class _RankingRequest(NamedTuple):
         dataset_id = self.query.dataset_id
         return None if dataset_id is None else self.engine.contents.catalogue.position(dataset_id)
 
-    def at_once(self) -> AtOnce | None:
+    def rank_fused(self) -> FusedResult | None:
         """Return the answer, if it needs no steps."""
-        return self.engine.at_once(
+        return self.engine.rank_fused(
             self.features,
             self.long_term,
             self.live,
@@ -135,7 +135,7 @@ class RankedPath:
         query = request.query
         if query.explain or not query.filters.refuse_nothing or monitoring.is_traced():
             return None
-        done = await self._batcher.rank(request.at_once)
+        done = await self._batcher.rank(request.rank_fused)
         took = budget.end_stage()
         if done is None:
             return None

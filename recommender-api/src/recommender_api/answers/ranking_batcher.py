@@ -8,24 +8,24 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from ranking.engine import AtOnce
+from ranking.engine import FusedResult
 
 # So few that the first of them does not wait for the last longer than its caller notices.
 MOST = 8
 
-_Rank = Callable[[], AtOnce | None]
+_Rank = Callable[[], FusedResult | None]
 
 
 class RankingBatcher:
     """Collects the questions of one turn of the event loop."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[_Rank, asyncio.Future[AtOnce | None]]] = deque()
+        self._waiting: deque[tuple[_Rank, asyncio.Future[FusedResult | None]]] = deque()
 
-    def rank(self, rank: _Rank) -> asyncio.Future[AtOnce | None]:
+    def rank(self, rank: _Rank) -> asyncio.Future[FusedResult | None]:
         """Return what will have the result; None if it takes steps, or ranking at once has failed."""
         loop = asyncio.get_running_loop()
-        ranked: asyncio.Future[AtOnce | None] = loop.create_future()
+        ranked: asyncio.Future[FusedResult | None] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._next)
         self._waiting.append((rank, ranked))

@@ -8,8 +8,8 @@ from typing import Literal
 
 from contracts.bundle import BundleManifest
 from ranking.engine import Engine
-from recommender_api.models.cards import Cards
 from recommender_api.models.deployments import Deployment
+from recommender_api.models.item_json_cache import ItemJsonCache
 
 Variant = Literal["primary", "canary", "shadow"]
 
@@ -23,9 +23,9 @@ class LoadedModel:
     engine: Engine
 
     @cached_property
-    def cards(self) -> Cards:
+    def cards(self) -> ItemJsonCache:
         """Its datasets as answers show them."""
-        return Cards(self.engine.contents.catalogue)
+        return ItemJsonCache(self.engine.contents.catalogue)
 
 
 @dataclass(frozen=True)

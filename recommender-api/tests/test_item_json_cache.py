@@ -1,4 +1,4 @@
-"""Cards are written once, and no answer waits for those that others have written."""
+"""ItemJsonCache are written once, and no answer waits for those that others have written."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from ranking.catalogue import Catalogue
-from recommender_api.models.cards import Cards
+from recommender_api.models.item_json_cache import ItemJsonCache
 
 COUNT = 300
 
@@ -31,7 +31,7 @@ def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Catalogue:
 
 
 def test_there_is_room_for_all_cards_from_the_start(catalogue: Catalogue) -> None:
-    cards = Cards(catalogue)
+    cards = ItemJsonCache(catalogue)
     text, _ = cards.written.arrays
     written = cards.up_to_score(np.arange(COUNT, dtype=np.int32))
     assert cards.written.arrays[0] is text

@@ -11,8 +11,8 @@ WEIXIN_POINT = "weixin.send_message_failed"
 NO_SMTP_CODE = "none"
 
 
-class DeliveryWitness:
-    """The witness of one channel's loop; the channel's failures are a monitoring point."""
+class ChannelObserver:
+    """The observer of one channel's loop; the channel's failures are a monitoring point."""
 
     def __init__(self, channel: Channel, metrics: Metrics, recipient_kind: str) -> None:
         self._channel = channel

@@ -7,7 +7,7 @@ import orjson
 from numpy.typing import NDArray
 
 from ranking.catalogue import Catalogue, Column
-from ranking.json_items import Parts
+from ranking.json_items import BytesTable
 
 # The names of a card's members, its dataset's id and its price.
 _BESIDE_TEXTS = 128
@@ -15,14 +15,14 @@ _BESIDE_TEXTS = 128
 _BESIDE_EXTERNAL_ID = 17
 
 
-class Cards:
+class ItemJsonCache:
     """The part of an answer's item that is the same in every answer; written when it is first shown.
 
     `written` has, for each position that was, a comma and the JSON object of its dataset, open where the score belongs.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self.written = Parts(len(catalogue), _room(catalogue))
+        self.written = BytesTable(len(catalogue), _room(catalogue))
         self._catalogue = catalogue
 
     def up_to_score(self, positions: NDArray[np.int32]) -> list[bytes]:
