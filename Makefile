@@ -55,10 +55,11 @@ verify: ## fire every monitoring point for real beside the stack and find it in 
 
 .PHONY: test lint unit dags e2e test-compose
 test: lint unit dags e2e ## everything: lint, types, unit, contract, integration and end-to-end tests
-lint: .venvs/dev/.stamp ## formatting, lint, types, generated pages
+lint: .venvs/dev/.stamp ## formatting, lint, types, import rules, generated pages
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy $(foreach package,$(dev_PACKAGES),$(package)/src)
+	.venvs/dev/bin/lint-imports --no-cache --no-logo
 	$(PY) docs/generator --check
 unit: .venvs/dev/.stamp .venvs/collector/.stamp ## unit, contract and integration tests
 	$(PY) -m native prerequisites
