@@ -97,7 +97,7 @@ def test_traces_go_through_the_whole_stack(
             assert trace_of(fetched) == trace_of(followed)
             api.get("/similar/101")
             (answer,) = found("recommender-api", "GET /similar")
-            assert spans_of(answer) == {"cache", "recall", "rank"}
+            assert spans_of(answer) == {"read", "recall", "rank"}
             assert answer["tags"]["request_id"].startswith("1.")
     assert not [each for each in collector.transactions if "health" in each["transaction"]]
     assert collector.events == []

@@ -15,6 +15,7 @@ from prometheus_client.utils import floatToGoString
 
 from contracts.events import REFUSAL_REASONS
 from monitoring.prometheus import MonitoringCollector
+from recommender_api.answers.budget import Stage
 from recommender_api.answers.errors import DegradeReason
 from recommender_api.answers.query import Endpoint
 
@@ -23,7 +24,6 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 1.0
 
 _LEVELS = ("0", "1", "2", "3")
 _VERSION = 3  # where among the labels
-STAGES = ("read", "recall", "rank")
 EVENTS = "/events"
 _QUESTIONS = tuple(endpoint.value for endpoint in Endpoint)
 _DEGRADE_REASONS: tuple[str, ...] = get_args(DegradeReason)
@@ -149,7 +149,9 @@ class Metrics:
             known=_known_responses(),
         )
         self._seconds = Times("recommender_request_seconds", "Time from question to answer", "endpoint", _QUESTIONS)
-        self.stages = Times("recommender_stage_seconds", "Time of one stage of the main path", "stage", STAGES)
+        self.stages = Times(
+            "recommender_stage_seconds", "Time of one stage of the main path", "stage", [each.value for each in Stage]
+        )
         self.queued = Times(
             "recommender_queue_work_seconds",
             "While the process is overloaded: CPU time of the work of others that a question waited for",

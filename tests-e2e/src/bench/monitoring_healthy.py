@@ -58,7 +58,7 @@ def _calls_of_a_request() -> float:
                 experiment_variant=None,
                 degrade_reason=None,
             )
-            for stage in ("cache", "recall", "rank"):
+            for stage in ("read", "recall", "rank"):
                 with monitoring.span(stage):
                     pass
 

@@ -1,19 +1,29 @@
 """The time a request may take on its main path."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Protocol
 
 from recommender_api.answers.errors import BudgetExceededError
 
-# By which share of the budget a stage must have ended, so that those after it have theirs; others have all of it. One
-# that would end too late is not begun: its result would be thrown away, and the fallback would be later still.
-SHARES = {"reading Redis": 0.6, "recall": 0.8}
+
+class Stage(StrEnum):
+    """The stages of the main path, as spans, metrics and errors name them."""
+
+    READ = "read"
+    RECALL = "recall"
+    RANK = "rank"
+
+
+# By which share of the budget a stage must have ended, so that those after it have theirs. One that would end too late
+# is not begun: its result would be thrown away, and the fallback would be later still.
+SHARES: Mapping[Stage, float] = {Stage.READ: 0.6, Stage.RECALL: 0.8, Stage.RANK: 1.0}
 
 
 class StageHistogram(Protocol):
     """Where the main path's stages put how long they took; metrics have one."""
 
-    def observe(self, stage: str, seconds: float, /) -> None:
+    def observe(self, stage: Stage, seconds: float, /) -> None:
         """Count a duration."""
         ...
 
@@ -44,9 +54,9 @@ class Budget:
         before, self.spent = self.spent, self._clock() - self._started
         return self.spent - before
 
-    def check(self, stage: str) -> None:
+    def check(self, stage: Stage) -> None:
         """Raise `BudgetExceededError` if `stage`, which ended last, took the time of those after it."""
-        allowed = self._seconds * SHARES.get(stage, 1.0)
+        allowed = self._seconds * SHARES[stage]
         if self.spent > allowed:
             raise BudgetExceededError(
                 f"{stage} ended after {self.spent * 1000:.0f} ms, its part of the budget is {allowed * 1000:.0f} ms"

@@ -12,7 +12,7 @@ from contracts.features import CHANNELS, FEATURES
 from contracts.user_blob import PackedHistory
 from ranking.engine import Best, Engine, FusedResult, Question, Ranked
 from ranking.recall import Candidates
-from recommender_api.answers.budget import Budget, StageHistogram
+from recommender_api.answers.budget import Budget, Stage, StageHistogram
 from recommender_api.answers.errors import NoCandidatesError, RankFailedError, RecallFailedError
 from recommender_api.answers.items import answer_of, answer_of_best, explained
 from recommender_api.answers.query import Query
@@ -100,9 +100,9 @@ class RankedPath:
         result_key = redis_keys.result(f"{query.digest()}-{served.digest()}")
         snapshot = None if query.user_id is None else self._snapshots.active
         blobs = None if query.user_id is None else UserBlobs(query.user_id, snapshot, self._store.undecodable)
-        with monitoring.span("cache"):
+        with monitoring.span(Stage.READ):
             cached, *values = await self._store.read([result_key] if blobs is None else [result_key, *blobs.keys])
-        self._stages.observe("read", budget.end_stage())
+        self._stages.observe(Stage.READ, budget.end_stage())
 
         sequence, live = (0, PackedHistory()) if blobs is None else blobs.live(values)
         version = None if snapshot is None else snapshot.version
@@ -114,7 +114,7 @@ class RankedPath:
                 return MainPathResult(kept, fresh=False)
 
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
-        budget.check("reading Redis")
+        budget.check(Stage.READ)
         request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn)
         found = await self._at_once(request, budget)
         if found is None:
@@ -122,7 +122,7 @@ class RankedPath:
             if not len(candidates.items):
                 return MainPathResult(_nothing(request.engine, question, served), fresh=False)
             found = self._ranked(request, question, candidates, budget)
-        budget.check("ranking")
+        budget.check(Stage.RANK)
         best, ends = found
         if ends is None:
             answer = answer_of_best(arm.model, served, best, sequence=sequence, snapshot=version)
@@ -141,33 +141,33 @@ class RankedPath:
             return None
         best, recall_seconds, rank_seconds = done
         budget.waited = took - recall_seconds - rank_seconds
-        self._stages.observe("recall", recall_seconds)
-        self._stages.observe("rank", rank_seconds)
+        self._stages.observe(Stage.RECALL, recall_seconds)
+        self._stages.observe(Stage.RANK, rank_seconds)
         return best, None
 
     def _recalled(self, request: _RankingRequest, budget: Budget) -> tuple[Question, Candidates]:
         query, engine, features, long_term, live, withdrawn = request
         try:
             keep = withdrawn.keep(engine.contents.catalogue, query.filters.over(engine.contents.catalogue))
-            with monitoring.span("recall"):
+            with monitoring.span(Stage.RECALL):
                 question = Question(request.anchor, engine.user(features, long_term, live), keep)
                 candidates = engine.recall(question, at_least=query.limit)
         except Exception as error:  # a fault in the model must cost no answer
             raise RecallFailedError(str(error)) from error
-        self._stages.observe("recall", budget.end_stage())
-        budget.check("recall")
+        self._stages.observe(Stage.RECALL, budget.end_stage())
+        budget.check(Stage.RECALL)
         return question, candidates
 
     def _ranked(
         self, request: _RankingRequest, question: Question, candidates: Candidates, budget: Budget
     ) -> _RankedItems:
         try:
-            with monitoring.span("rank"):
+            with monitoring.span(Stage.RANK):
                 ranked = request.engine.rank(question, candidates, request.query.limit)
             ends = _explained(request.engine, ranked) if request.query.explain else None
         except Exception as error:  # a fault in the model must cost no answer
             raise RankFailedError(str(error)) from error
-        self._stages.observe("rank", budget.end_stage())
+        self._stages.observe(Stage.RANK, budget.end_stage())
         return ranked.best, ends
 
     def _cached(self, data: bytes, key: str) -> StoredAnswer | None:

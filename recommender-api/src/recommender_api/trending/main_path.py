@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from contracts import redis_keys
 from ranking.bundle import BundleContents
 from ranking.engine import Keep
-from recommender_api.answers.budget import Budget, StageHistogram
+from recommender_api.answers.budget import Budget, Stage, StageHistogram
 from recommender_api.answers.items import answer_of, explained, unexplained
 from recommender_api.answers.main_path import MainPathResult, served_by
 from recommender_api.answers.query import Query
@@ -32,8 +32,8 @@ class TrendingPath:
         """See `MainPath`."""
         timeframe = query.timeframe or "24h"
         counts = await self._store.top(redis_keys.hot(timeframe), REACH)
-        self._stages.observe("read", budget.end_stage())
-        budget.check("reading Redis")
+        self._stages.observe(Stage.READ, budget.end_stage())
+        budget.check(Stage.READ)
         contents = arm.model.engine.contents
         keep = self._withdrawn.current.keep(contents.catalogue, query.filters.over(contents.catalogue))
         hot, live_scores = _hot(contents, counts, keep)
