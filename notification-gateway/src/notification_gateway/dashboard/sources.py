@@ -20,7 +20,11 @@ Points = Sequence[tuple[float, float]]
 
 
 class SourceError(Exception):
-    """The source gave nothing usable: the panel says so, and the rest of the page stands."""
+    """The source gave nothing usable: the panel says so, and the rest of the page stands; `status` is HTTP's."""
+
+    def __init__(self, problem: str, status: int | None = None) -> None:
+        super().__init__(problem)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Source:
             self._asked_again = self._clock() + PAUSE
             raise SourceError(type(error).__name__) from error
         if not httpx.codes.is_success(response.status):
-            raise SourceError(f"HTTP {response.status}")
+            raise SourceError(f"HTTP {response.status}", response.status)
         try:
             return json.loads(response.content)
         except (ValueError, RecursionError) as error:
@@ -140,7 +144,7 @@ class Registry:
         try:
             listed = self._source.get(f"/models/{self._model}")["versions"][:most]
         except SourceError as error:
-            if str(error) == "HTTP 404":
+            if error.status == httpx.codes.NOT_FOUND:
                 return []
             raise
         return [self._version(each) for each in reversed(listed)]
