@@ -18,7 +18,7 @@ import recommender_api.settings
 from provisioning.containers import NO_DEMO
 from provisioning.demo import OWN
 from provisioning.variables import READ_BY
-from ranking.shipped import SHIPPED
+from ranking.prebuilt_cache import PREBUILT
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -37,7 +37,7 @@ INSIDE = {"HOST", "PORT", "REPLICA_ID", "CONSUMER_NAME"}
 
 def test_the_recommenders_image_brings_compiled_code_to_where_its_service_takes_it_from() -> None:
     dockerfile = (CHECKOUT / "recommender-api/Dockerfile").read_text(encoding="utf-8")
-    shipped = SHIPPED.relative_to(Path(str(ranking.__file__)).parents[1])
+    shipped = PREBUILT.relative_to(Path(str(ranking.__file__)).parents[1])
     assert f"RUN NUMBA_CACHE_DIR=/opt/app/{shipped} python -m ranking.precompiled\n" in dockerfile
 
 

@@ -116,7 +116,7 @@ class RankedPath:
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
         budget.check(Stage.READ)
         request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn)
-        found = await self._at_once(request, budget)
+        found = await self._rank_fused(request, budget)
         if found is None:
             question, candidates = self._recalled(request, budget)
             if not len(candidates.items):
@@ -130,7 +130,7 @@ class RankedPath:
             answer = answer_of(arm.model, served, best.items, best.scores, ends, sequence=sequence, snapshot=version)
         return MainPathResult(answer, result_key=result_key)
 
-    async def _at_once(self, request: _RankingRequest, budget: Budget) -> _RankedItems | None:
+    async def _rank_fused(self, request: _RankingRequest, budget: Budget) -> _RankedItems | None:
         """Return what most questions find: for them, to go from step to step costs as much as some of the steps."""
         query = request.query
         if query.explain or not query.filters.refuse_nothing or monitoring.is_traced():
