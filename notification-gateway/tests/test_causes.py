@@ -69,6 +69,18 @@ def test_a_symptom_that_outlives_its_cause_is_told(stepped: SteppedGateway) -> N
     assert ("opened", 2) in messages(stepped)
 
 
+def test_what_was_there_before_a_cause_is_not_explained_by_it(stepped: SteppedGateway) -> None:
+    page_for_everything(stepped)
+    stepped.fire(signal(FALLBACK))
+    for _ in range(6):
+        stepped.pass_time(minutes=10)
+        stepped.fire(signal(FALLBACK, at=stepped.watch.now))
+    stepped.fire(signal(REDIS, at=stepped.watch.now))
+    stepped.pass_time(minutes=1)
+    stepped.fire(signal(FALLBACK, at=stepped.watch.now))
+    assert parents(stepped) == {"fallback.redis_failed": None, "redis.connection_failed": None}
+
+
 def test_a_cause_that_is_less_urgent_hides_nothing(stepped: SteppedGateway) -> None:
     stepped.fire(signal(REDIS, level="warning"))
     page_for_everything(stepped, "P0")

@@ -5,8 +5,13 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from harness import CHECKOUT, RunningStack
 from monitoring import catalogue
+
+VERIFY_SECONDS = 240
+pytestmark = pytest.mark.timeout(VERIFY_SECONDS + 60)
 
 
 def verify(stack: RunningStack, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -16,7 +21,7 @@ def verify(stack: RunningStack, *arguments: str, **variables: str) -> subprocess
         env={**os.environ, **stack.env, "AIRFLOW_PYTHON": f"{CHECKOUT}/.venvs/airflow/bin/python", **variables},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=VERIFY_SECONDS,
         check=False,
     )
 

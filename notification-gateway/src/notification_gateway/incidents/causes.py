@@ -45,12 +45,14 @@ def symptom_points(cause: str) -> frozenset[str]:
 def explains(cause: Incident, symptom: Incident, now: datetime) -> bool:
     """Say whether `cause` goes on, or just ended, and explains `symptom`.
 
-    A less urgent incident never hides a more urgent one. What belongs to a run is explained by the same run only.
+    A less urgent incident never hides a more urgent one. What was there before its cause has another one. What belongs
+    to a run is explained by the same run only.
     """
     return (
         cause.id != symptom.id
         and cause.parent_id is None
         and cause.environment == symptom.environment
+        and symptom.opened_at >= cause.opened_at - BEFORE
         and cause.priority <= symptom.priority
         and cause.silence_id is None
         and cause.monitoring_point in causes_of_symptom(symptom_name(symptom))
@@ -67,14 +69,7 @@ def find_cause(symptom: Incident, known: Iterable[Incident], now: datetime) -> I
 
 def find_symptoms(cause: Incident, known: Iterable[Incident], now: datetime) -> list[Incident]:
     """Return the open incidents that came shortly before the cause that explains them."""
-    return [
-        each
-        for each in known
-        if each.state == "open"
-        and each.parent_id is None
-        and each.opened_at >= cause.opened_at - BEFORE
-        and explains(cause, each, now)
-    ]
+    return [each for each in known if each.state == "open" and each.parent_id is None and explains(cause, each, now)]
 
 
 def released_at(cause: Incident, symptom: Incident) -> datetime | None:
