@@ -54,11 +54,11 @@ def test_episodes_that_come_faster_than_messages_go_out_are_one_message(stepped:
 
 
 def test_an_earlier_episode_of_alertmanager_that_comes_late_is_no_new_one(stepped: SteppedGateway) -> None:
-    def fire(starts_at: str, kind: str = "fired") -> None:
+    def fire(starts_at: str, kind: str = "fired", ended: timedelta = timedelta(0)) -> None:
         stepped.fire(
             signal(
                 ("alertmanager", "DiskFull", "f1"),
-                stepped.watch.now,
+                stepped.watch.now - ended,
                 monitoring_point="alertmanager.alert",
                 kind=kind,
                 tags={"starts_at": starts_at},
@@ -70,7 +70,7 @@ def test_an_earlier_episode_of_alertmanager_that_comes_late_is_no_new_one(steppe
     fire("2026-01-05T08:00:00+00:00")
     fire("2026-01-05T11:00:00+00:00")
     fire("2026-01-05T08:00:00+00:00")
-    fire("2026-01-05T08:00:00+00:00", kind="recovered")
+    fire("2026-01-05T08:00:00+00:00", kind="recovered", ended=timedelta(hours=2))
     (incident,) = stepped.rows(incidents)
     assert (incident["episode"], incident["state"]) == ("2026-01-05T11:00:00+00:00", "open")
     fire("2026-01-05T11:00:00+00:00", kind="recovered")

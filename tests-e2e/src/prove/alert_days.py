@@ -238,11 +238,14 @@ class _Verdict:
         attended = min(fault.acknowledged_at or ends_at, ends_at)
         if first["priority"] != "P0" or first["parent_id"] is not None:
             return
-        kinds = {each["kind"] for each in self._sent.get(first["id"], [])}
+        sent = self._sent.get(first["id"], [])
+        kinds = {each["kind"] for each in sent}
         if attended - fault.begins > ESCALATED_AFTER + TOLERANCE and "escalated" not in kinds:
             self._tally.not_escalated.append(fault.name)
-        quiet = attended - fault.begins if len(fault.episodes) == 1 else timedelta(0)
-        if quiet > ESCALATED_AFTER + REMINDED_AFTER + TOLERANCE and "reminded" not in kinds:
+        # While a cause explained it, that one was escalated.
+        notified_at = max((each["sent_at"] for each in sent if each["kind"] in _ALARMS), default=fault.begins)
+        quiet = attended - notified_at if len(fault.episodes) == 1 else timedelta(0)
+        if quiet > REMINDED_AFTER + TOLERANCE:
             self._tally.not_escalated.append(f"{fault.name}: no reminder")
 
     def _check_messages(self) -> None:
