@@ -27,7 +27,11 @@ def report_row(table: str, row_id: int | str, error: ValidationError) -> None:
 
 def first_problem(error: ValidationError) -> str:
     """Return the first field and problem in one line; no value is repeated."""
-    first: Mapping[str, Any] = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    message = str(first["msg"]).removeprefix("Value error, ")
+    return describe_problem(error.errors(include_url=False, include_context=False, include_input=False)[0])
+
+
+def describe_problem(found: Mapping[str, Any]) -> str:
+    """Return the field and the problem of one of pydantic's errors in one line."""
+    field = ".".join(str(part) for part in found["loc"])
+    message = str(found["msg"]).removeprefix("Value error, ")
     return f"{field}: {message}" if field else message

@@ -76,7 +76,7 @@ def released_at(cause: Incident, symptom: Incident) -> datetime | None:
     """Return when a symptom that still goes on stands for itself again; None while its cause is open."""
     if cause.resolved_at is None:
         return None
-    return cause.resolved_at + (ALERTS_AFTER if _is_alert(symptom) else AFTER)
+    return cause.resolved_at + _explained_for(symptom)
 
 
 def regroup(firing: Firing, known: Iterable[Incident], now: datetime) -> list[Incident]:
@@ -107,10 +107,14 @@ def _is_same_run(cause: Incident, symptom: Incident) -> bool:
 def _goes_on(cause: Incident, symptom: Incident, now: datetime) -> bool:
     if cause.state == "open":
         return now - cause.last_signal_at <= ACTIVE
-    after = ALERTS_AFTER if _is_alert(symptom) else AFTER
     # What a person closed explains nothing that comes later.
     ended_by_itself = cause.resolution in ("recovered", "quiet")
-    return ended_by_itself and cause.resolved_at is not None and now - cause.resolved_at <= after
+    return ended_by_itself and cause.resolved_at is not None and now - cause.resolved_at <= _explained_for(symptom)
+
+
+def _explained_for(symptom: Incident) -> timedelta:
+    """Return how long after its end a cause explains a symptom."""
+    return ALERTS_AFTER if _is_alert(symptom) else AFTER
 
 
 def _is_alert(incident: Incident) -> bool:

@@ -5,10 +5,9 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, case, exists, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_, select, update
 
-from notification_gateway.incidents.causes import AFTER, ALERTS_AFTER
-from notification_gateway.incidents.endings import ALERTMANAGER_POINT
+from notification_gateway.incidents.causes import ALERTS_AFTER, released_at
 from notification_gateway.incidents.model import ABANDONED, QUIET, History, Incident
 from notification_gateway.incidents.timeline import store_changes
 from notification_gateway.stored import tags_of, texts_of
@@ -86,19 +85,18 @@ def unattended(connection: Connection, priorities: Sequence[str], notified_befor
 
 def orphaned(connection: Connection, now: datetime) -> list[Incident]:
     """Return the open incidents whose cause ended for longer than it explains anything, or is deleted."""
-    cause = incidents.alias("cause")
-    ended_by = case(
-        (incidents.c.monitoring_point == ALERTMANAGER_POINT, literal(now - ALERTS_AFTER, incidents.c.resolved_at.type)),
-        else_=literal(now - AFTER, incidents.c.resolved_at.type),
-    )
-    return _where(
-        connection,
-        incidents.c.state == "open",
-        incidents.c.parent_id.is_not(None),
-        ~exists().where(
-            cause.c.id == incidents.c.parent_id, or_(cause.c.state == "open", cause.c.resolved_at >= ended_by)
-        ),
-    )
+    symptoms = _where(connection, incidents.c.state == "open", incidents.c.parent_id.is_not(None))
+    wanted = {each.parent_id for each in symptoms}
+    causes = {each.id: each for each in _where(connection, incidents.c.id.in_(wanted))} if wanted else {}
+
+    def is_orphan(symptom: Incident) -> bool:
+        cause = causes.get(symptom.parent_id or 0)
+        if cause is None:
+            return True
+        until = released_at(cause, symptom)
+        return until is not None and until < now
+
+    return [each for each in symptoms if is_orphan(each)]
 
 
 def children(connection: Connection, incident_id: int) -> list[Incident]:

@@ -139,7 +139,7 @@ class Replay:
                 self._symptoms.discard(incident_id)
                 continue
             due = released_at(self._incidents[incident.parent_id - 1], incident)
-            if due is None or due > now:
+            if due is None or due >= now:
                 continue
             self._symptoms.discard(incident_id)
             incident.ungroup(due)

@@ -13,7 +13,7 @@ from contracts.signals import AlertSignal, SignalReceipt
 from contracts.text import repair_text
 from notification_gateway.metrics import UNSTORABLE, Metrics
 from notification_gateway.signals.intake import Intake
-from notification_gateway.unreadable import report_unreadable
+from notification_gateway.unreadable import describe_problem, report_unreadable
 from notification_gateway.webhooks.managed_alerts import ManagedAlert, UnreadableAlert, read_alerts
 from notification_gateway.webhooks.receipts import AlertmanagerReceipt
 from servicekit.bearer import bearer_guard
@@ -96,7 +96,10 @@ def _reporting_route(metrics: Metrics) -> type[LenientRoute]:
                 try:
                     return await handle(request)
                 except (RequestValidationError, HTTPException) as error:
-                    problem = _problem_of(error)
+                    if isinstance(error, RequestValidationError):
+                        problem = describe_problem(error.errors()[0])
+                    else:
+                        problem = str(error.detail)
                     metrics.rejected.labels(SOURCE, "body").inc()
                     report_unreadable(SOURCE, f"a whole webhook can't be read: {problem}")
                     raise
@@ -104,13 +107,6 @@ def _reporting_route(metrics: Metrics) -> type[LenientRoute]:
             return report_rejected
 
     return ReportingRoute
-
-
-def _problem_of(error: RequestValidationError | HTTPException) -> str:
-    if isinstance(error, HTTPException):
-        return str(error.detail)
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 def _count(metrics: Metrics, unreadable: Sequence[UnreadableAlert], receipt: SignalReceipt, truncated: int) -> None:
