@@ -10,6 +10,7 @@ import pytest
 
 from ranking.engine import Best, FusedResult
 from recommender_api.answers.budget import Budget
+from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.main_path import RankedPath
 from recommender_api.answers.query import Endpoint, Query
 from recommender_api.answers.ranking_batcher import MOST, RankingBatcher
@@ -31,12 +32,12 @@ def failing() -> FusedResult:
     raise ZeroDivisionError
 
 
-async def test_each_gets_its_own_result_and_a_failure_is_nobody_elses() -> None:
+async def test_each_gets_its_own_result_or_exception() -> None:
     batcher = RankingBatcher()
-    results = await asyncio.gather(
-        *(batcher.rank(rank) for rank in (lambda: DONE, failing, lambda: None, lambda: DONE))
-    )
-    assert results == [DONE, None, None, DONE]
+    ranks = (lambda: DONE, failing, lambda: None, lambda: DONE)
+    first, second, *others = await asyncio.gather(*map(batcher.rank, ranks), return_exceptions=True)
+    assert isinstance(second, ZeroDivisionError)
+    assert [first, *others] == [DONE, None, DONE]
 
 
 async def test_other_work_goes_on_between_so_many_questions() -> None:
@@ -68,9 +69,10 @@ async def test_a_question_that_was_given_up_is_not_ranked() -> None:
 async def test_waiting_for_the_others_is_no_work_on_a_question(model: LoadedModel) -> None:
     redis = MemoryStore()
     store = GuardedStore(redis, Breaker(redis.probe, on_close=lambda: None), Address("cache.example.com", 6379, 0))
-    path = RankedPath(
-        store, SnapshotWatch(store), WithdrawnWatch(store, WithdrawnFile(Path("unused"))), Metrics().stages
-    )
+    metrics = Metrics()
+    withdrawn = WithdrawnWatch(store, WithdrawnFile(Path("unused")))
+    errors = FastPathErrors(metrics.fast_path_failed)
+    path = RankedPath(store, SnapshotWatch(store), withdrawn, metrics.stages, errors)
     budgets = [Budget(time.perf_counter, 60) for _ in range(MOST)]
     questions = [Query(Endpoint.SIMILAR, 10, dataset_id=101 + number) for number in range(MOST)]
     arm = Arm("ranker", model)

@@ -170,10 +170,7 @@ class HttpProtocol(HttpToolsProtocol):
             return False  # sent before the last one was answered: uvicorn keeps their order
         target, _, query_string = url.partition(b"?")
         path = target.decode("latin-1")
-        try:
-            fast_route = match_fast_route(path, query_string)
-        except Exception:  # noqa: BLE001 - the application meets it too, and reports it
-            return False
+        fast_route = match_fast_route(path, query_string)
         if fast_route is None:
             return False
         self.cycle = exchange = _Exchange()  # type: ignore[assignment]  # all that uvicorn needs of a cycle

@@ -23,7 +23,7 @@ class RankingBatcher:
         self._waiting: deque[tuple[_Rank, asyncio.Future[FusedResult | None]]] = deque()
 
     def rank(self, rank: _Rank) -> asyncio.Future[FusedResult | None]:
-        """Return what will have the result; None if it takes steps, or ranking at once has failed."""
+        """Return what will have the result or the exception; the result is None if it takes steps."""
         loop = asyncio.get_running_loop()
         ranked: asyncio.Future[FusedResult | None] = loop.create_future()
         if not self._waiting:
@@ -38,7 +38,7 @@ class RankingBatcher:
                 continue
             try:
                 ranked.set_result(rank())
-            except Exception:  # noqa: BLE001 - step by step it is met again, and told which step it is
-                ranked.set_result(None)
+            except Exception as error:  # noqa: BLE001 - its caller gets it
+                ranked.set_exception(error)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._next)
