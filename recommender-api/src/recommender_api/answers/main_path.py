@@ -17,7 +17,6 @@ from recommender_api.answers.errors import NoCandidatesError, RankFailedError, R
 from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.items import answer_of, answer_of_best, explained
 from recommender_api.answers.query import Query
-from recommender_api.answers.ranking_batcher import RankingBatcher
 from recommender_api.answers.stored import MalformedAnswerError, Served, StoredAnswer
 from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.models.serving import Arm
@@ -98,7 +97,6 @@ class RankedPath:
         self._withdrawn = withdrawn
         self._stages = stages
         self._errors = errors
-        self._batcher = RankingBatcher()
 
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> MainPathResult:
         """See `MainPath`."""
@@ -123,7 +121,7 @@ class RankedPath:
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
         budget.check(Stage.READ)
         request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn)
-        found, error = await self._rank_fused(request, budget)
+        found, error = self._rank_fused(request, budget)
         if found is None:
             question, candidates = self._recalled(request, budget)
             if not len(candidates.items):
@@ -140,9 +138,7 @@ class RankedPath:
             answer = answer_of(arm.model, served, best.items, best.scores, ends, sequence=sequence, snapshot=version)
         return MainPathResult(answer, result_key=result_key)
 
-    async def _rank_fused(
-        self, request: _RankingRequest, budget: Budget
-    ) -> tuple[_RankedItems | None, Exception | None]:
+    def _rank_fused(self, request: _RankingRequest, budget: Budget) -> tuple[_RankedItems | None, Exception | None]:
         """Return what most questions find: for them, to go from step to step costs as much as some of the steps.
 
         Else return None, and what it raised.
@@ -151,14 +147,13 @@ class RankedPath:
         if query.explain or not query.filters.refuse_nothing or monitoring.is_traced():
             return None, None
         try:
-            done = await self._batcher.rank(request.rank_fused)
+            done = request.rank_fused()
         except Exception as error:  # noqa: BLE001 - a fault in the model must cost no answer
             return None, error
-        took = budget.end_stage()
+        budget.end_stage()
         if done is None:
             return None, None
         best, recall_seconds, rank_seconds = done
-        budget.waited = took - recall_seconds - rank_seconds
         self._stages.observe(Stage.RECALL, recall_seconds)
         self._stages.observe(Stage.RANK, rank_seconds)
         return (best, None), None
