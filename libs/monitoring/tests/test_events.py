@@ -9,6 +9,7 @@ import sentry_sdk
 
 import monitoring
 from monitoring import catalogue
+from monitoring.before_send import BeforeSend
 from monitoring.collector import CollectorPath, CollectorTransport
 from monitoring.context import Breadcrumb
 from monitoring.events import Origin, envelope_of, outline_of
@@ -90,8 +91,9 @@ def test_the_outline_goes_when_the_sdk_does_not_make_the_event(fake_server: Fake
     client = sentry_sdk.Client(
         dsn=fake_server.dsn, transport=CollectorTransport, before_send=lambda *_: None, default_integrations=False
     )
+    unhooked = BeforeSend(Redactor(), Counters())
     outbox = Outbox("events", MemoryStore(), client.transport.deliver, Counters())
-    path = CollectorPath(client, client.transport, outbox, Origin.of("test", "recsys@1"), Redactor())
+    path = CollectorPath(client, client.transport, outbox, Origin.of("test", "recsys@1"), Redactor(), unhooked)
     path.start(lambda: None)
     try:
         outer()

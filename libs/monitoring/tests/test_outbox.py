@@ -76,17 +76,28 @@ def test_payloads_are_delivered_in_order_and_in_batches(bench: Bench) -> None:
     assert bench.outbox.waiting() == 0
 
 
-def test_what_is_held_waits_for_its_release_or_its_replacement(bench: Bench) -> None:
+def test_what_is_written_ahead_waits_for_its_commit_or_its_replacement(bench: Bench) -> None:
     bench.start()
-    bench.outbox.hold("a", b"outline a")
-    bench.outbox.hold("b", b"outline b")
+    bench.outbox.write_ahead("a", b"outline a")
+    bench.outbox.write_ahead("b", b"outline b")
     assert bench.outbox.flush(0.05)
     assert bench.receiver.taken == []
     bench.outbox.put("a", b"whole a")
-    bench.outbox.release("a")
-    bench.outbox.release("b")
+    bench.outbox.commit("a")
+    bench.outbox.commit("b")
     assert bench.outbox.flush(5)
     assert bench.receiver.taken == [b"whole a", b"outline b"]
+    assert bench.outbox.waiting() == 0
+
+
+def test_what_is_written_ahead_and_discarded_is_never_sent(bench: Bench) -> None:
+    bench.start()
+    bench.outbox.write_ahead("a", b"outline a")
+    bench.outbox.discard("a")
+    bench.outbox.discard("a")
+    bench.outbox.commit("a")
+    assert bench.outbox.flush(5)
+    assert bench.receiver.taken == []
     assert bench.outbox.waiting() == 0
 
 

@@ -77,6 +77,24 @@ def test_unusable_settings_end_the_start_with_the_variables_name(collector: Fake
     assert _fingerprints(collector) == [["api", "startup_failed", "ValidationError"]]
 
 
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("no_such_module.before_send", "no_such_module cannot be imported"),
+        ("json.no_such_function", "json has no attribute no_such_function"),
+        ("json.__name__", "json.__name__ is not a plain function"),
+    ],
+)
+def test_a_hook_that_cannot_be_loaded_ends_the_start_with_the_settings_name(
+    collector: FakeServer, path: str, reason: str
+) -> None:
+    ended = _start(collector, SENTRY_BEFORE_SEND=path)
+    assert ended.returncode == 2
+    assert "sample: unusable settings:" in ended.stderr
+    assert f"  SENTRY_BEFORE_SEND: Value error, {reason}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("value", ["8_000", " 8000", "8000 ", "+8000", "８０００", "8e999", "0x1f", "nan"])
 def test_a_number_is_read_by_its_grammar_whoever_reads_it(collector: FakeServer, value: str) -> None:
     for name in ("PORT", "SPOOL_MAX_DAYS"):

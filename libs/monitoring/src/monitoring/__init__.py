@@ -1,7 +1,7 @@
 """The one way to report that something broke: catalogue, reports, and their delivery to collector and gateway."""
 
 from monitoring import testing
-from monitoring.context import ContextFields, bind_context, bound_context, breadcrumb, current_context
+from monitoring.context import ContextFields, bind_context, bound_context, bound_request, breadcrumb, current_context
 from monitoring.process import (
     counters,
     flush,
@@ -25,6 +25,7 @@ __all__ = [
     "Recoveries",
     "bind_context",
     "bound_context",
+    "bound_request",
     "breadcrumb",
     "counters",
     "current_context",

@@ -4,6 +4,7 @@ import logging
 from importlib.metadata import version
 
 from monitoring import catalogue, tracing
+from monitoring.before_send import BeforeSend, load_hook
 from monitoring.coalescing import Coalescer
 from monitoring.collector import CollectorPath, EventFilter, start_sdk
 from monitoring.events import Origin
@@ -53,10 +54,12 @@ def _collector(
     dsn = settings.sentry_dsn.get_secret_value()
     rate = settings.sentry_traces_sample_rate
     traces_sampler = None if rate is None else tracing.sampler(rate, listed(settings.sentry_traces_ignored))
-    client, transport = start_sdk(dsn, service, origin, redactor, traces_sampler)
+    hook = None if settings.sentry_before_send is None else load_hook(settings.sentry_before_send)
+    before_send = BeforeSend(redactor, counters, hook)
+    client, transport = start_sdk(dsn, service, origin, redactor, before_send, traces_sampler)
     outbox = _outbox("events", settings, counters, transport.deliver)
     events = EventFilter(listed(settings.sentry_ignored_points), settings.sentry_sample_rate)
-    return CollectorPath(client, transport, outbox, origin, redactor, events, traces=rate is not None)
+    return CollectorPath(client, transport, outbox, origin, redactor, before_send, events, traces=rate is not None)
 
 
 def _signals(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import sentry_sdk
@@ -16,10 +17,11 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import HttpTransport, _parse_rate_limits
 from sentry_sdk.utils import event_from_exception, json_dumps
 
+from monitoring.before_send import ON_DROPPED, BeforeSend
 from monitoring.context import MAX_BREADCRUMBS
 from monitoring.events import Origin, envelope_of, event_of, outline_of
 from monitoring.outbox.outbox import Outbox
-from monitoring.outbox.outcomes import Delivered, Failed, Outcome, Rejected, Unavailable
+from monitoring.outbox.outcomes import Delivered, Failed, Outcome, Rejected, Unavailable, Withheld
 from monitoring.redaction import MAX_SEARCHED, Redactor
 from monitoring.reports import Report
 
@@ -34,6 +36,9 @@ _FINAL = frozenset({400, 413, 422})
 _BROKE = 500
 _OVERLOADED = 429
 _COMPRESSION = 3
+# In the header of an outline's envelope, while it waits. The hook runs only when the outline is sent, so never on the
+# thread of a request.
+_OUTLINE = "monitoring_outline"
 
 
 class CollectorTransport(HttpTransport):
@@ -43,10 +48,12 @@ class CollectorTransport(HttpTransport):
     """
 
     _outbox: Outbox | None = None
+    _before_send: BeforeSend | None = None
 
-    def use(self, outbox: Outbox) -> None:
-        """Take the outbox that events are put into."""
+    def use(self, outbox: Outbox, before_send: BeforeSend) -> None:
+        """Set the outbox that events are put into, and what outlines pass before they are sent."""
         self._outbox = outbox
+        self._before_send = before_send
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """Put an event into the outbox; anything else goes straight to the collector."""
@@ -58,10 +65,12 @@ class CollectorTransport(HttpTransport):
 
     def deliver(self, payloads: Sequence[bytes]) -> Outcome:
         """Send one envelope (collectors take one event an envelope)."""
-        (payload,) = payloads
+        payload = self._final(*payloads)
+        if payload is None:
+            return Withheld()
         headers = {"Content-Type": "application/x-sentry-envelope", "Content-Encoding": "gzip"}
         self._update_headers(headers)
-        body = gzip.compress(_stamped(payload), _COMPRESSION)
+        body = gzip.compress(payload, _COMPRESSION)
         try:
             response = self._request("POST", EndpointType.ENVELOPE, body, headers)
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -70,6 +79,18 @@ class CollectorTransport(HttpTransport):
             return self._outcome_of(response)
         finally:
             response.close()
+
+    def _final(self, payload: bytes) -> bytes | None:
+        """Return what is sent for a stored envelope; None if the hook drops its outline."""
+        head, _, rest = payload.partition(b"\n")
+        header = json.loads(head)
+        # Sentry corrects a client's clock by it.
+        header["sent_at"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        if header.pop(_OUTLINE, False) and self._before_send is not None:
+            outline = json.loads(rest.split(b"\n")[1])
+            event = self._before_send(outline, {})
+            return None if event is None else envelope_of(event, header).serialize()
+        return json_dumps(header) + b"\n" + rest
 
     def _request(
         self, method: str, endpoint_type: EndpointType, body: Any, headers: Mapping[str, str]
@@ -139,18 +160,19 @@ class CollectorPath:
         outbox: Outbox,
         origin: Origin,
         redactor: Redactor,
+        before_send: BeforeSend,
         events: EventFilter = EventFilter(),
         *,
         traces: bool = False,
     ) -> None:
-        # Our own: whoever initialises the SDK once more replaces the global one.
+        # Our own: a second `sentry_sdk.init` replaces the global one.
         self._client = client
         self._outbox = outbox
         self._origin = origin
         self._redactor = redactor
         self._events = events
         self.traces = traces
-        transport.use(outbox)
+        transport.use(outbox, before_send)
 
     def wants(self, report: Report) -> bool:
         """Say whether this report is sent here."""
@@ -158,8 +180,8 @@ class CollectorPath:
 
     def write_ahead(self, report: Report) -> None:
         """Store an outline of the event, so that not even `kill -9` loses it."""
-        outline = envelope_of(outline_of(report, self._origin, self._redactor))
-        self._outbox.hold(report.event_id, outline.serialize())
+        outline = envelope_of(outline_of(report, self._origin, self._redactor), {_OUTLINE: True})
+        self._outbox.write_ahead(report.event_id, outline.serialize())
 
     def send(self, report: Report) -> None:
         """Hand the whole event to the SDK; the outline goes instead if the SDK cannot make it."""
@@ -171,13 +193,14 @@ class CollectorPath:
                     report.error, self._client.options, mechanism={"type": "monitoring", "handled": True}
                 )
                 event["exception"] = made["exception"]
+            hint[ON_DROPPED] = partial(self._outbox.discard, report.event_id)
             self._client.capture_event(event, hint)
         finally:
-            self._outbox.release(report.event_id)
+            self._outbox.commit(report.event_id)
 
-    def release(self, report: Report) -> None:
-        """Let the outline go as the event."""
-        self._outbox.release(report.event_id)
+    def commit(self, report: Report) -> None:
+        """Send the outline as the event."""
+        self._outbox.commit(report.event_id)
 
     def start(self, on_dropped: Callable[[], None]) -> None:
         """Start delivering."""
@@ -204,11 +227,16 @@ class CollectorPath:
 
 
 def start_sdk(
-    dsn: str, service: str, origin: Origin, redactor: Redactor, traces_sampler: Callable[[dict[str, Any]], float] | None
+    dsn: str,
+    service: str,
+    origin: Origin,
+    redactor: Redactor,
+    before_send: BeforeSend,
+    traces_sampler: Callable[[dict[str, Any]], float] | None,
 ) -> tuple[BaseClient, CollectorTransport]:
     """Initialise the SDK without integrations, which cost more than a whole request here."""
 
-    def redacted(event: Any, _hint: dict[str, Any]) -> Any:
+    def redact_transaction(event: Any, _hint: dict[str, Any]) -> Any:
         return redactor.scrub(event)
 
     sentry_sdk.init(
@@ -222,8 +250,8 @@ def start_sdk(
         max_breadcrumbs=MAX_BREADCRUMBS,
         # Only a guard of the memory: the text is cut after redaction.
         max_value_length=MAX_SEARCHED,
-        before_send=redacted,
-        before_send_transaction=redacted,
+        before_send=before_send,
+        before_send_transaction=redact_transaction,
         traces_sampler=traces_sampler,
         # Halves sampling when the collector refuses transactions.
         enable_backpressure_handling=False,
@@ -246,14 +274,6 @@ def _fitting(envelope: Envelope, event: Any) -> bytes:
             for name in ("vars", "pre_context", "post_context"):
                 frame.pop(name, None)
     return envelope_of(event).serialize()
-
-
-def _stamped(payload: bytes) -> bytes:
-    """Return the envelope with the time of sending in its header, which Sentry corrects a client's clock by."""
-    head, _, rest = payload.partition(b"\n")
-    header = json.loads(head)
-    header["sent_at"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return json_dumps(header) + b"\n" + rest
 
 
 def _is_json(body: bytes) -> bool:

@@ -1,13 +1,16 @@
-"""ContextFields and breadcrumbs of the current request or job, in a context variable until an event is made."""
+"""Fields and breadcrumbs of the current request or job, in a context variable until an event is made."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
 from types import MappingProxyType
 from typing import Any, TypedDict, Unpack
+
+from monitoring.requests import RequestSnapshot, snapshot_request
+from monitoring.sdk_scopes import OuterScopes, enter_request, leave_request
 
 MAX_BREADCRUMBS = 20
 BREADCRUMB_LEVELS = frozenset({"debug", "info", "warning", "error", "fatal"})
@@ -40,6 +43,7 @@ class Breadcrumb:
     level: str
     data: Mapping[str, object]
     at: float
+    type: str = "default"
 
     @property
     def timestamp(self) -> str:
@@ -48,20 +52,27 @@ class Breadcrumb:
 
 
 Trail = deque[Breadcrumb]
+AsgiScope = MutableMapping[str, Any]
 _NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 
 class _Scope:
-    __slots__ = ("_trail", "fields")
+    __slots__ = ("_trail", "fields", "request")
 
-    def __init__(self, fields: Mapping[str, Any] = _NO_FIELDS, trail: Trail | None = None) -> None:
-        # Replaced, never changed: who holds the mapping holds a snapshot.
+    def __init__(
+        self,
+        fields: Mapping[str, Any] = _NO_FIELDS,
+        trail: Trail | None = None,
+        request: AsgiScope | None = None,
+    ) -> None:
+        # Replaced, never changed: a reference to the mapping is a snapshot.
         self.fields = fields
         self._trail = trail
+        self.request = request
 
     @property
     def trail(self) -> Trail:
-        # Made when it is first needed: a request that nothing happens to leaves none.
+        # Made when it is first needed: most requests leave no breadcrumb.
         if self._trail is None:
             self._trail = deque(maxlen=MAX_BREADCRUMBS)
         return self._trail
@@ -73,38 +84,55 @@ _current: ContextVar[_Scope | None] = ContextVar("monitoring_scope", default=Non
 class bound_context:  # noqa: N801 - reads as the statement that it is: `with bound_context(request_id=...)`
     """Add fields for the length of a block.
 
-    A block that names a `request_id` begins a request: its fields and breadcrumbs are its own, shared by the tasks that
-    it starts. It may stand within another's, where a client sends its questions in a row. Any other block adds to those
-    of the block around it.
+    A block that names a `request_id` begins a request. Its fields, breadcrumbs and SDK scopes are its own, and are
+    shared by the tasks that it starts. It may be inside another request's block, where a client sends several requests.
+    Any other block adds to the fields of the block around it.
     """
 
-    __slots__ = ("_known", "_outer")
+    __slots__ = ("_fields", "_outer", "_outer_scopes", "_request")
 
-    def __init__(self, **known: Unpack[ContextFields]) -> None:
-        self._known = known
+    def __init__(self, **fields: Unpack[ContextFields]) -> None:
+        self._fields = fields
+        self._request: AsgiScope | None = None
         self._outer: _Scope | None = None
+        self._outer_scopes: OuterScopes | None = None
 
     def __enter__(self) -> None:
         self._outer = outer = _current.get()
-        if outer is None or "request_id" in self._known:
-            scope = _Scope(self._known)
+        if "request_id" in self._fields:
+            self._outer_scopes = enter_request()
+            scope = _Scope(self._fields, request=self._request)
+        elif outer is None:
+            scope = _Scope(self._fields)
         else:
-            scope = _Scope({**outer.fields, **self._known}, outer.trail)
+            scope = _Scope({**outer.fields, **self._fields}, outer.trail, outer.request)
         _current.set(scope)
 
     def __exit__(self, *_: object) -> None:
         # Not a token: a generator may be closed in another context than the one it was started in.
         _current.set(self._outer)
+        if self._outer_scopes is not None:
+            leave_request(self._outer_scopes)
 
 
-def bind_context(**known: Unpack[ContextFields]) -> None:
+class bound_request(bound_context):  # noqa: N801 - as above
+    """Begin the handling of an ASGI request: its events also carry its method, path, route and headers."""
+
+    __slots__ = ()
+
+    def __init__(self, request: AsgiScope, request_id: str) -> None:
+        super().__init__(request_id=request_id)
+        self._request = request
+
+
+def bind_context(**fields: Unpack[ContextFields]) -> None:
     """Add fields to the current block (or, outside of any, to the current task)."""
     scope = _own_scope()
-    scope.fields = {**scope.fields, **known}
+    scope.fields = {**scope.fields, **fields}
 
 
 def breadcrumb(message: str, *, category: str, level: str = "info", **data: object) -> None:
-    """Leave a breadcrumb that goes along with the events of the current block; the last 20 are kept."""
+    """Leave a breadcrumb for the events of the current block, which carry the last 20."""
     if level not in BREADCRUMB_LEVELS:
         level = "info"
     _own_scope().trail.append(Breadcrumb(message, category, level, data, time()))
@@ -119,6 +147,12 @@ def context_fields() -> Mapping[str, Any]:
     """Return a snapshot of the current fields, those that are None included."""
     scope = _current.get()
     return _NO_FIELDS if scope is None else scope.fields
+
+
+def request_snapshot() -> RequestSnapshot | None:
+    """Return a snapshot of the current ASGI request, or None outside of one."""
+    scope = _current.get()
+    return None if scope is None or scope.request is None else snapshot_request(scope.request)
 
 
 def snapshot() -> tuple[Mapping[str, Any], tuple[Breadcrumb, ...]]:

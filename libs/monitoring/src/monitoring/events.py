@@ -1,16 +1,17 @@
 """From a report to a Sentry event: the outline that is written ahead, and the whole one with local variables."""
 
-import platform
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from sentry_sdk.consts import VERSION
 from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
+from monitoring.context import Breadcrumb
+from monitoring.platforms import add_platform
 from monitoring.redaction import MAX_TEXT, Redactor, cut, text_of
 from monitoring.reports import Report
 
@@ -35,7 +36,7 @@ class Origin:
 
 
 def event_of(report: Report, origin: Origin) -> Event:
-    """Return the event without its exception."""
+    """Return the event without its exception. What the catalogue promises comes before what users set in the SDK."""
     event: Event = {
         "event_id": report.event_id,
         "timestamp": _iso(report.last_seen),
@@ -49,33 +50,48 @@ def event_of(report: Report, origin: Origin) -> Event:
         "environment": origin.environment,
         "release": origin.release,
         "server_name": origin.server_name,
-        "tags": dict(report.tags),
-        "contexts": {
-            report.point.component: {
-                **report.context,
-                "first_seen": _iso(report.first_seen),
-                "last_seen": _iso(report.last_seen),
-            },
-            "runtime": {"name": platform.python_implementation(), "version": platform.python_version()},
-        },
-        "breadcrumbs": {
-            "values": [
-                {
-                    "timestamp": crumb.timestamp,
-                    "category": crumb.category,
-                    "level": crumb.level,
-                    "message": crumb.message,
-                    "data": dict(crumb.data),
-                }
-                for crumb in report.breadcrumbs
-            ]
+        "tags": {**report.sdk.tags, **report.tags},
+        "contexts": _contexts(report),
+        "breadcrumbs": {"values": [_crumb(crumb) for crumb in report.breadcrumbs]},
+    }
+    if report.request is not None:
+        event["request"] = dict(report.request)
+    if report.sdk.extra:
+        event["extra"] = dict(report.sdk.extra)
+    user = dict(report.sdk.user or {})
+    if report.user_id is not None:
+        user["id"] = report.user_id
+    if user:
+        event["user"] = user
+    add_platform(event)
+    return event
+
+
+def _contexts(report: Report) -> Event:
+    own: dict[str, Mapping[str, Any]] = {
+        report.point.component: {
+            **report.context,
+            "first_seen": _iso(report.first_seen),
+            "last_seen": _iso(report.last_seen),
         },
     }
+    if report.route is not None:
+        own["http"] = {"route": report.route}
     if report.trace is not None:
-        event["contexts"]["trace"] = dict(report.trace)
-    if report.user_id is not None:
-        event["user"] = {"id": report.user_id}
-    return event
+        own["trace"] = report.trace
+    users = report.sdk.contexts
+    return {**users, **{name: {**users.get(name, {}), **context} for name, context in own.items()}}
+
+
+def _crumb(crumb: Breadcrumb) -> Event:
+    return {
+        "timestamp": crumb.timestamp,
+        "type": crumb.type,
+        "category": crumb.category,
+        "level": crumb.level,
+        "message": crumb.message,
+        "data": dict(crumb.data),
+    }
 
 
 def outline_of(report: Report, origin: Origin, redactor: Redactor) -> Event:
@@ -89,10 +105,10 @@ def outline_of(report: Report, origin: Origin, redactor: Redactor) -> Event:
     return event
 
 
-def envelope_of(event: Event) -> Envelope:
+def envelope_of(event: Event, headers: Mapping[str, Any] = MappingProxyType({})) -> Envelope:
     """Return the envelope that carries one event."""
     item = Item(payload=PayloadRef(json=event), type="event")
-    return Envelope(headers={"event_id": event["event_id"]}, items=[item])
+    return Envelope(headers={"event_id": event["event_id"], **headers}, items=[item])
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -14,6 +14,7 @@ class Counters:
     events_rejected: int = 0
     events_dropped: int = 0
     events_filtered: int = 0
+    before_send_failures: int = 0
     signals_delivered: int = 0
     signals_spooled: int = 0
     signals_resent: int = 0

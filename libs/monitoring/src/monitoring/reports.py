@@ -1,20 +1,20 @@
 """A report: one occurrence (or the summed repeats) of a monitoring point, redacted and ready for both paths."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from monitoring.catalogue import EXCEPTION_PART, Level, Point, open_part
-from monitoring.context import Breadcrumb
+from monitoring.context import MAX_BREADCRUMBS, Breadcrumb
+from monitoring.plain_data import plain_data, tag_text
 from monitoring.redaction import Redactor, cut, text_of
+from monitoring.requests import RequestSnapshot, describe_request
+from monitoring.sdk_scopes import NO_VALUES, SdkValues, merge_values, process_values
+from monitoring.sdk_values import breadcrumb_of, clean_values
 
-MAX_TAG = 200
 MAX_MESSAGE = 2000
 MAX_PART = 200
-MAX_DEPTH = 4
-MAX_ITEMS = 50
 UNKNOWN = "unknown"
 
 Key = tuple[str, Level, tuple[str, ...]]
@@ -37,6 +37,8 @@ class Observation(NamedTuple):
     trace: Mapping[str, str] | None = None
     # Names the one thing that happened, for reports of it from several processes.
     occurrence: str | None = None
+    request: RequestSnapshot | None = None
+    sdk: SdkValues = NO_VALUES
 
     def value(self, name: str) -> Any:
         """Return a field, or the context's of that name, or what the error tells; None if nobody knows."""
@@ -94,6 +96,9 @@ class Report:
     request_ids: tuple[str, ...]
     user_id: str | None = None
     trace: Mapping[str, str] | None = None
+    request: Mapping[str, Any] | None = None
+    route: str | None = None
+    sdk: SdkValues = NO_VALUES
     error: BaseException | None = field(default=None, repr=False)
 
     @property
@@ -113,14 +118,14 @@ class OccurrenceWindow:
 
 
 def compose(seen: Observation, window: OccurrenceWindow, *, service: str, redactor: Redactor) -> Report:
-    """Put together what is sent for an observation."""
+    """Return what is sent for an observation."""
     tags = _tags(seen, service, redactor)
-    context = _plain({name: value for name, value in seen.fields.items() if name not in tags and value is not None})
+    fields = {name: value for name, value in seen.fields.items() if name not in tags and value is not None}
     request_ids = tuple(redactor.text(request_id) for request_id in window.request_ids)
+    counted: dict[str, Any] = {"occurrences": window.occurrences}
     if window.occurrences > 1:
-        context |= {"occurrences": window.occurrences, "request_ids": list(request_ids)}
-    else:
-        context |= {"occurrences": 1}
+        counted["request_ids"] = list(request_ids)
+    sdk = merge_values(process_values(), seen.sdk)
     return Report(
         event_id=seen.event_id(),
         point=seen.point,
@@ -128,14 +133,17 @@ def compose(seen: Observation, window: OccurrenceWindow, *, service: str, redact
         fingerprint=tuple(redactor.text(part) for part in seen.fingerprint()),
         message=_message(seen, window, redactor),
         tags=tags,
-        context=_scrubbed(context, redactor),
-        breadcrumbs=tuple(_clean(crumb, redactor) for crumb in seen.breadcrumbs),
+        context=plain_data(fields, redactor) | counted,
+        breadcrumbs=_breadcrumbs(seen, sdk, window, redactor),
         occurrences=window.occurrences,
         first_seen=window.first_seen,
         last_seen=window.last_seen,
         request_ids=request_ids,
         user_id=tags.get("user_id"),
         trace=seen.trace,
+        request=None if seen.request is None else describe_request(seen.request, redactor),
+        route=None if seen.request is None else seen.request.route,
+        sdk=clean_values(sdk, redactor),
         error=seen.error,
     )
 
@@ -144,19 +152,10 @@ def _tags(seen: Observation, service: str, redactor: Redactor) -> dict[str, str]
     known = {**seen.context, **{name: seen.value(name) for name in seen.point.tags}}
     tags = {"service": service, "monitoring_point": seen.point.id}
     for name, value in known.items():
-        text = "" if value is None else _tag(value, redactor)
+        text = "" if value is None else tag_text(value, redactor)
         if text:
             tags[name] = text
     return tags
-
-
-def _tag(value: object, redactor: Redactor) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    # Relay refuses tags with line breaks.
-    return cut(" ".join(redactor.text(text_of(value)).split()), MAX_TAG)
 
 
 def _message(seen: Observation, window: OccurrenceWindow, redactor: Redactor) -> str:
@@ -179,33 +178,18 @@ def _detail(seen: Observation) -> str:
     return seen.error_type or seen.point.when
 
 
-def _clean(crumb: Breadcrumb, redactor: Redactor) -> Breadcrumb:
-    return Breadcrumb(
-        cut(redactor.text(crumb.message)),
-        crumb.category,
-        crumb.level,
-        _scrubbed(_plain(crumb.data), redactor),
-        crumb.at,
+def _breadcrumbs(
+    seen: Observation, sdk: SdkValues, window: OccurrenceWindow, redactor: Redactor
+) -> tuple[Breadcrumb, ...]:
+    """Return the last breadcrumbs of both kinds, oldest first."""
+    crumbs = [*seen.breadcrumbs, *(breadcrumb_of(crumb, window.last_seen) for crumb in sdk.breadcrumbs)]
+    newest = sorted(crumbs, key=lambda crumb: crumb.at)[-MAX_BREADCRUMBS:]
+    return tuple(
+        replace(
+            crumb,
+            message=cut(redactor.text(crumb.message)),
+            category=redactor.text(crumb.category),
+            data=plain_data(crumb.data, redactor),
+        )
+        for crumb in newest
     )
-
-
-def _scrubbed(data: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
-    scrubbed = redactor.scrub(data)
-    assert isinstance(scrubbed, dict)  # noqa: S101 - scrub keeps the kind of what it is given
-    return scrubbed
-
-
-def _plain(data: Mapping[str, object]) -> dict[str, Any]:
-    return {text_of(name): _plain_value(value, MAX_DEPTH) for name, value in list(data.items())[:MAX_ITEMS]}
-
-
-def _plain_value(value: object, depth: int) -> object:
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if depth and isinstance(value, Mapping):
-        return {text_of(name): _plain_value(held, depth - 1) for name, held in list(value.items())[:MAX_ITEMS]}
-    if depth and isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain_value(item, depth - 1) for item in list(value)[:MAX_ITEMS]]
-    return text_of(value)

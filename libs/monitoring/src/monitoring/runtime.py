@@ -14,11 +14,12 @@ from monitoring import tracing
 from monitoring.catalogue import Point, open_part
 from monitoring.coalescing import Coalescer, Repeats
 from monitoring.collector import CollectorPath
-from monitoring.context import context_fields, snapshot
+from monitoring.context import context_fields, request_snapshot, snapshot
 from monitoring.metrics import Counters
 from monitoring.redaction import Redactor, text_of
 from monitoring.report_log import log_report
 from monitoring.reports import Key, Observation, OccurrenceWindow, Report, compose
+from monitoring.sdk_scopes import task_values
 from monitoring.signals import SignalPath
 
 _log = logging.getLogger(__name__)
@@ -94,7 +95,18 @@ class Runtime:
         fields_in_context, breadcrumbs = snapshot()
         error_type = None if error is None else type(error).__name__
         trace = tracing.context() if self.traces else None
-        seen = Observation(point, fields, fields_in_context, breadcrumbs, error_type, None, trace, occurrence)
+        seen = Observation(
+            point,
+            fields,
+            fields_in_context,
+            breadcrumbs,
+            error_type,
+            None,
+            trace,
+            occurrence,
+            request_snapshot(),
+            task_values(),
+        )
         key = self._keys.get(point_id) or (point_id, seen.level(), seen.fingerprint())
         request_id = fields_in_context.get("request_id")
         if not self._coalescer.observe(key, seen, request_id):
@@ -198,7 +210,7 @@ class Runtime:
                     # Wakes the thread, which looks after the window that has begun.
                     self._jobs.put(_nothing)
                 elif overloaded:
-                    collector.release(report)
+                    collector.commit(report)
                 else:
                     self._jobs.put(partial(collector.send, report))
         return event_id

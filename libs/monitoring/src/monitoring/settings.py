@@ -10,6 +10,7 @@ from sentry_sdk.utils import BadDsn, Dsn
 from contracts.access import HttpUrl, SecretLine, Token
 from contracts.setting_values import check_number
 from monitoring import catalogue
+from monitoring.before_send import load_hook
 
 
 def listed(value: str) -> frozenset[str]:
@@ -36,6 +37,10 @@ class MonitoringSettings(BaseSettings):
     sentry_ignored_points: Annotated[
         str, Field(description="Monitoring points, separated by commas, that send signals but no events")
     ] = ""
+    sentry_before_send: Annotated[
+        str | None,
+        Field(description="Dotted path of a function that changes or drops events, my_package.events.before_send"),
+    ] = None
     sentry_traces_sample_rate: Annotated[
         float | None, Field(ge=0, le=1, description="Share of requests traced; empty: tracing off")
     ] = None
@@ -73,6 +78,13 @@ class MonitoringSettings(BaseSettings):
     def _are_points(cls, value: str) -> str:
         if unknown := listed(value) - catalogue.load_reported().by_id().keys():
             raise ValueError(f"no monitoring point of the catalogue: {', '.join(sorted(unknown))}")
+        return value
+
+    @field_validator("sentry_before_send")
+    @classmethod
+    def _is_a_hook(cls, value: str | None) -> str | None:
+        if value is not None:
+            load_hook(value)
         return value
 
     def secrets(self) -> list[str]:

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from monitoring import catalogue, process
-from monitoring.context import context_fields, snapshot
+from monitoring.context import context_fields, request_snapshot, snapshot
 from monitoring.reports import Observation, OccurrenceWindow, Report, compose
+from monitoring.sdk_scopes import task_values
 
 
 class Captured(list[Report]):
@@ -42,7 +43,16 @@ class ReportCapture:
         if point is None:
             return None
         error_type = None if error is None else type(error).__name__
-        seen = Observation(point, fields, *snapshot(), error_type, error, occurrence=occurrence)
+        seen = Observation(
+            point,
+            fields,
+            *snapshot(),
+            error_type,
+            error,
+            occurrence=occurrence,
+            request=request_snapshot(),
+            sdk=task_values(),
+        )
         self._captured.mistakes += [
             f"{point_id} was reported without {name}, which its fingerprint needs" for name in seen.missing_parts()
         ]

@@ -167,7 +167,7 @@ class HttpProtocol(HttpToolsProtocol):
         if fast_route is None:
             return False
         self.cycle = exchange = _Exchange()  # type: ignore[assignment]  # all that uvicorn needs of a cycle
-        scope: Scope = {"method": "GET", "path": path, "headers": headers}
+        scope: Scope = {"method": "GET", "path": path, "query_string": query_string, "headers": headers}
         exchange.task = self.loop.create_task(self._take(fast_route, exchange, scope))
         self.tasks.add(exchange.task)
         return True

@@ -53,7 +53,7 @@ class RequestIdMiddleware:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
-        with monitoring.bound_context(request_id=request_id), monitoring.request_trace(scope):
+        with monitoring.bound_request(scope, request_id), monitoring.request_trace(scope):
             try:
                 await self._app(scope, receive if body is None else body.receive, send_with_id)
             except Exception as error:
@@ -68,7 +68,7 @@ async def answered(fast_route: FastRoute, scope: Scope) -> tuple[Reply, bytes]:
     started = time.perf_counter()
     request_id = _request_id(scope)
     scope["route"] = fast_route
-    with monitoring.bound_context(request_id=request_id), monitoring.request_trace(scope):
+    with monitoring.bound_request(scope, request_id), monitoring.request_trace(scope):
         try:
             reply = await fast_route.answer(request_id)
         except (Exception, CancelledError) as error:  # noqa: BLE001 - as above

@@ -5,7 +5,7 @@ import logging
 from monitoring.metrics import Counters
 from monitoring.outbox.backoff import Backoff
 from monitoring.outbox.delivery_queue import DeliveryQueue, Entry
-from monitoring.outbox.outcomes import Deliver, Delivered, Failed, Outcome, Rejected, Unavailable
+from monitoring.outbox.outcomes import Deliver, Delivered, Failed, Outcome, Rejected, Unavailable, Withheld
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +70,9 @@ class BatchSender:
                 self._rejected(present[0], reason)
             case Rejected():
                 return self._send_halves(present)
+            case Withheld():
+                for entry in present:
+                    self._queue.remove(entry)
             case Unavailable(reason, retry_after):
                 self._failed(present, reason, retry_after)
                 return False

@@ -1,4 +1,4 @@
-"""What waits for delivery: stored, in order, held or ready, and bounded by bytes and age."""
+"""What waits for delivery: stored, in order, written ahead or ready, and bounded by bytes and age."""
 
 import logging
 import threading
@@ -53,38 +53,48 @@ class DeliveryQueue:
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._now = now
-        # Held ones are stored, but not to be sent yet.
-        self._held: OrderedDict[str, Entry] = OrderedDict()
+        # Stored, but not to be sent before they are committed.
+        self._written_ahead: OrderedDict[str, Entry] = OrderedDict()
         self._ready: OrderedDict[str, Entry] = OrderedDict()
         self._bytes = 0
         self._stamp = 0
 
-    def hold(self, key: str, payload: bytes) -> None:
-        """Store a payload that is not to be sent yet."""
-        entry = self._stored(key, payload)
+    def write_ahead(self, key: str, payload: bytes) -> None:
+        """Store a payload that is not to be sent before `commit` or `put`."""
+        entry = self._store_payload(key, payload)
         with self.changed:
-            self._held[key] = entry
+            self._written_ahead[key] = entry
             self._bytes += entry.item.size
 
     def put(self, key: str, payload: bytes) -> None:
         """Store a payload that is to be sent, in place of one of that key."""
         with self.changed:
-            held = self._held.get(key)
-        entry = self._stored(key, payload, held)
+            ahead = self._written_ahead.get(key)
+        entry = self._store_payload(key, payload, ahead)
         with self.changed:
-            for before in (self._held.pop(key, None), self._ready.pop(key, None)):
+            for before in (self._written_ahead.pop(key, None), self._ready.pop(key, None)):
                 self._bytes -= 0 if before is None else before.item.size
             self._ready[key] = entry
             self._bytes += entry.item.size
             self.changed.notify_all()
 
-    def release(self, key: str) -> None:
-        """Let a held payload be sent as it is; nothing happens if there is none."""
+    def commit(self, key: str) -> None:
+        """Have a payload that was written ahead sent as it is; nothing happens if there is none."""
         with self.changed:
-            held = self._held.pop(key, None)
-            if held is not None:
-                self._ready[key] = held
+            ahead = self._written_ahead.pop(key, None)
+            if ahead is not None:
+                self._ready[key] = ahead
                 self.changed.notify_all()
+
+    def discard(self, key: str) -> None:
+        """Delete a payload that was written ahead; nothing happens if there is none."""
+        with self.changed:
+            ahead = self._written_ahead.pop(key, None)
+            if ahead is None:
+                return
+            self._bytes -= ahead.item.size
+            self.changed.notify_all()
+        ahead.store.remove(ahead.item.name)
 
     def adopt(self) -> None:
         """Take up what dead processes left, as the oldest."""
@@ -164,15 +174,15 @@ class DeliveryQueue:
 
     @property
     def waiting(self) -> int:
-        """How many there are, the held ones included."""
+        """How many there are, those written ahead included."""
         with self.changed:
-            return len(self._held) + len(self._ready)
+            return len(self._written_ahead) + len(self._ready)
 
     @property
     def volatile(self) -> int:
         """How many would be lost with this process."""
         with self.changed:
-            return sum(not entry.store.durable for entry in (*self._held.values(), *self._ready.values()))
+            return sum(not entry.store.durable for entry in (*self._written_ahead.values(), *self._ready.values()))
 
     @property
     def is_durable(self) -> bool:
@@ -193,8 +203,8 @@ class DeliveryQueue:
             self._stamp = max(self._stamp + 1, int(self._now() * 1e6))
             return self._stamp
 
-    def _stored(self, key: str, payload: bytes, held: Entry | None = None) -> Entry:
-        name = held.item.name if held is not None else f"{self._next_stamp():0{STAMP_DIGITS}d}-{key}"
+    def _store_payload(self, key: str, payload: bytes, ahead: Entry | None = None) -> Entry:
+        name = ahead.item.name if ahead is not None else f"{self._next_stamp():0{STAMP_DIGITS}d}-{key}"
         try:
             self._store.write(name, payload)
         except OSError as error:

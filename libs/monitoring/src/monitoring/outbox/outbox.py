@@ -55,19 +55,23 @@ class Outbox:
         self._thread = threading.Thread(target=self._run, name=f"monitoring-{self._name}", daemon=True)
         self._thread.start()
 
-    def hold(self, key: str, payload: bytes) -> None:
-        """Store a payload ahead of its delivery; `put` or `release` with the same key lets it go."""
-        self._queue.hold(key, payload)
+    def write_ahead(self, key: str, payload: bytes) -> None:
+        """Store a payload that is sent only after `put` or `commit` with the same key."""
+        self._queue.write_ahead(key, payload)
         self._enforce_bounds()
 
     def put(self, key: str, payload: bytes) -> None:
-        """Store a payload (in place of a held one of that key) and have it delivered."""
+        """Store a payload (in place of one that was written ahead with that key) and have it delivered."""
         self._queue.put(key, payload)
         self._enforce_bounds()
 
-    def release(self, key: str) -> None:
-        """Have a held payload delivered as it is; nothing happens if there is none."""
-        self._queue.release(key)
+    def commit(self, key: str) -> None:
+        """Have a payload that was written ahead delivered as it is; nothing happens if there is none."""
+        self._queue.commit(key)
+
+    def discard(self, key: str) -> None:
+        """Delete a payload that was written ahead; nothing happens if there is none."""
+        self._queue.discard(key)
 
     def waiting(self) -> int:
         """Return how many payloads wait for delivery."""

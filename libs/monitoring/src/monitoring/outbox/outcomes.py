@@ -20,6 +20,11 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """Our own side decided not to send it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unavailable:
     """Not now; `retry_after` (s) is what the other side asked for."""
 
@@ -34,7 +39,7 @@ class Failed:
     reason: str
 
 
-Outcome = Delivered | Rejected | Unavailable | Failed
+Outcome = Delivered | Rejected | Withheld | Unavailable | Failed
 
 
 class Deliver(Protocol):
