@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import subprocess
+import sys
 from typing import Any, NoReturn
 
 import pytest
@@ -197,3 +199,35 @@ def test_database() -> None:
     assert report.fingerprint == ("database", "business", "extract_users", "TimeoutError")
     assert report.error is error
     assert report.context["query_info"] == {"rows": 0}
+
+
+_UNSTARTED = """
+from pipeline.sentry_utils import *
+
+@monitor_pipeline_step("sample")
+def step():
+    return "done"
+
+track_data_quality_issue("check", "warning", "details")
+track_data_quality_ok("check")
+print(step(), step())
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "warnings"), [("", 1), ("import monitoring\nmonitoring.init('s', monitoring.MonitoringSettings())", 0)]
+)
+def test_trackers_without_init_warn_exactly_once_and_do_their_job(before: str, warnings: int) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", before + _UNSTARTED], capture_output=True, text=True, timeout=60, check=True, env={}
+    )
+    assert ran.stdout == "done done\n"
+    expected = "track_data_quality_issue reports nothing: monitoring.init() was not called in this process\n"
+    assert ran.stderr.count(expected) == warnings
+    assert ran.stderr.count("monitoring.init()") == warnings
+
+
+def test_a_tracker_inside_a_capture_does_not_warn(caplog: pytest.LogCaptureFixture) -> None:
+    with captured():
+        track_data_quality_issue("check", "warning", "details")
+    assert "monitoring.init()" not in caplog.text

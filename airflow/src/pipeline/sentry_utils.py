@@ -1,7 +1,8 @@
 """Monitoring of the offline pipeline: a decorator for steps, and two functions per kind of issue.
 
 `track_…_issue` reports that something is wrong, and `track_…_ok` that the same thing is right again, which ends the
-incident. Whoever calls the one with a fault calls the other without.
+incident. Code that calls the one with a fault calls the other without. Without `monitoring.init()` both do nothing but
+log one warning.
 """
 
 import inspect
@@ -95,6 +96,7 @@ def track_data_quality_issue(
     Other words for them are taken (`CRITICAL`, `fatal`, `high`, `warn`, `notice`). One that nobody knows counts as
     critical.
     """
+    monitoring.warn_without_init("track_data_quality_issue")
     monitoring.report(
         "pipeline.data_quality",
         check_name=check_name,
@@ -107,6 +109,7 @@ def track_data_quality_issue(
 
 def track_data_quality_ok(check_name: str) -> None:
     """Report that a check found the data inside its bounds."""
+    monitoring.warn_without_init("track_data_quality_ok")
     monitoring.recovered("pipeline.data_quality", check_name=check_name)
 
 
@@ -114,6 +117,7 @@ def track_model_training_issue(
     model_name: str, issue_type: str, details: Details, metrics: Mapping[str, float] | None = None
 ) -> None:
     """Report a training that went wrong; issue_type `training_failed`, in any spelling, is an error."""
+    monitoring.warn_without_init("track_model_training_issue")
     monitoring.report(
         "pipeline.model_training",
         model_name=model_name,
@@ -125,6 +129,7 @@ def track_model_training_issue(
 
 def track_model_training_ok(model_name: str, issue_type: str) -> None:
     """Report that a training went without this issue."""
+    monitoring.warn_without_init("track_model_training_ok")
     monitoring.recovered("pipeline.model_training", model_name=model_name, issue_type=issue_type)
 
 
@@ -132,6 +137,7 @@ def track_feature_store_sync_issue(
     operation: str, error: BaseException, affected_count: int, total_count: int | None = None
 ) -> None:
     """Report that `affected_count` of `total_count` features did not reach the feature store."""
+    monitoring.warn_without_init("track_feature_store_sync_issue")
     monitoring.report(
         "pipeline.feature_store_sync",
         error=error,
@@ -144,6 +150,7 @@ def track_feature_store_sync_issue(
 
 def track_feature_store_sync_ok(operation: str) -> None:
     """Report that the features of an operation reached the feature store."""
+    monitoring.warn_without_init("track_feature_store_sync_ok")
     monitoring.recovered("pipeline.feature_store_sync", operation=operation)
 
 
@@ -151,11 +158,13 @@ def track_database_issue(
     operation: str, database: str, error: BaseException, query_info: Details | None = None
 ) -> None:
     """Report that a database refused an operation or could not be reached."""
+    monitoring.warn_without_init("track_database_issue")
     monitoring.report("pipeline.database", error=error, operation=operation, database=database, query_info=query_info)
 
 
 def track_database_ok(operation: str, database: str) -> None:
     """Report that a database did an operation."""
+    monitoring.warn_without_init("track_database_ok")
     monitoring.recovered("pipeline.database", operation=operation, database=database)
 
 
@@ -176,6 +185,7 @@ def _issue_type(text: str) -> str:
 @contextmanager
 def _monitored(step_name: str, *, critical: bool) -> Iterator[None]:
     point = "pipeline.critical_step_failed" if critical else "pipeline.step_failed"
+    monitoring.warn_without_init(f"monitor_pipeline_step({step_name!r})")
     monitoring.breadcrumb("step started", category="pipeline", step_name=step_name)
     started = time.perf_counter()
     try:

@@ -13,6 +13,7 @@ from monitoring.process import (
     request_trace,
     shutdown,
     transaction,
+    warn_without_init,
 )
 from monitoring.recoveries import Recoveries
 from monitoring.settings import MonitoringSettings
@@ -42,4 +43,5 @@ __all__ = [
     "testing",
     "trace_headers",
     "transaction",
+    "warn_without_init",
 ]

@@ -45,6 +45,8 @@ class _State:
     substitute: Reporter | None = None
     redactor: Redactor = field(default_factory=Redactor)
     failed_once: bool = False
+    # Whether `init()` was called, or its absence was logged.
+    init_is_settled: bool = False
     hooked: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -68,6 +70,7 @@ def init(
     shutdown()
     with _state.lock:
         _state.failed_once = False
+        _state.init_is_settled = True
         _state.redactor = Redactor([*settings.secrets(), *secrets])
         _state.runtime = assembly.build(service, settings, _state.redactor, signal_sink)
         _state.restart = partial(init, service, settings, secrets=secrets, signal_sink=signal_sink)
@@ -102,6 +105,16 @@ def recovered(point_id: str, **fields: object) -> None:
             reporter.recovered(point_id, fields)
     except Exception:  # noqa: BLE001 - as above
         _failed(point_id)
+
+
+def warn_without_init(caller: str) -> None:
+    """Log a warning, once per process, if `init()` was not called: what `caller` reports goes nowhere."""
+    if _state.init_is_settled or _state.substitute is not None:
+        return
+    with _state.lock:
+        if not _state.init_is_settled:
+            _state.init_is_settled = True
+            _log.warning("%s reports nothing: monitoring.init() was not called in this process", caller)
 
 
 def transaction(op: str, name: str, headers: Mapping[str, str] | None = None) -> AbstractContextManager[object]:
