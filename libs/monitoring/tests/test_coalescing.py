@@ -54,7 +54,7 @@ def test_occurrences_of_firsts_and_repeats_sum_to_the_number_of_reports(steps: l
     take(coalescer.drain())
     assert counted == reported
     for times in firsts_at.values():
-        # Firsts of one fault are at least a window apart.
+        # Between two first reports of one fault there is at least a window.
         assert all(later - earlier >= WINDOW_SECONDS for earlier, later in pairwise(times))
 
 

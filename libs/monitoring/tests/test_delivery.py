@@ -1,4 +1,4 @@
-"""Events reach the collector and signals the gateway, each whatever happens to the other."""
+"""Events reach the collector and signals the gateway, each independently of the other."""
 
 import json
 import logging
@@ -195,7 +195,7 @@ def _iso(seconds: float) -> str:
 def test_a_signal_that_the_gateway_rejects_is_counted_logged_and_holds_up_no_other(
     on: FakeServer, until, caplog: pytest.LogCaptureFixture, as_a_batch: bool
 ) -> None:
-    """Also by a gateway of an older release, which refuses the whole batch."""
+    """Also by a gateway of an older release, which rejects the whole batch."""
     on.refused_parts, on.refuses_batches = frozenset({"3", "7"}), as_a_batch
     on.gateway_mode = "503"
     for number in range(10):
@@ -251,7 +251,7 @@ def test_a_retry_after_that_is_no_number_of_seconds_is_ignored(
 
 def test_what_the_collector_refuses_for_good_does_not_block_the_rest(on: FakeServer, until) -> None:
     on.mode = "400"
-    report("refused")
+    report("rejected")
     until(lambda: counters()["events_rejected"] == 1)
     on.mode = "ok"
     report("taken")

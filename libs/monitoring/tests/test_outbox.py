@@ -13,11 +13,11 @@ from monitoring.store import MemoryStore
 
 
 class Receiver:
-    """Takes payloads or answers with `outcome`; `refuses` is a payload that it never takes."""
+    """Takes payloads or answers with `outcome`; it never accepts the payload `rejects`."""
 
     def __init__(self) -> None:
         self.outcome: Outcome = Delivered()
-        self.refuses = b"never"
+        self.rejects = b"never"
         self.taken: list[bytes] = []
         self.batches: list[int] = []
         self.called = threading.Event()
@@ -25,7 +25,7 @@ class Receiver:
     def __call__(self, payloads: Sequence[bytes], /) -> Outcome:
         self.batches.append(len(payloads))
         self.called.set()
-        if self.refuses in payloads:
+        if self.rejects in payloads:
             return Rejected("no")
         if isinstance(self.outcome, Delivered):
             self.taken += payloads
@@ -101,7 +101,7 @@ def test_what_is_written_ahead_and_discarded_is_never_sent(bench: Bench) -> None
     assert bench.outbox.waiting() == 0
 
 
-def test_one_refused_payload_does_not_take_its_batch_with_it(bench: Bench) -> None:
+def test_one_rejected_payload_does_not_take_its_batch_with_it(bench: Bench) -> None:
     for payload in (b"0", b"never", b"2"):
         bench.outbox.put(payload.decode(), payload)
     bench.start()
@@ -110,7 +110,7 @@ def test_one_refused_payload_does_not_take_its_batch_with_it(bench: Bench) -> No
     assert (bench.counters.events_delivered, bench.counters.events_rejected) == (2, 1)
 
 
-def test_payloads_that_are_refused_are_found_by_halving() -> None:
+def test_payloads_that_are_rejected_are_found_by_halving() -> None:
     bench = Bench(batch=64)
     for number in range(64):
         bench.outbox.put(f"k{number}", b"never" if number == 40 else b"%d" % number)
@@ -182,8 +182,8 @@ def test_past_its_size_the_oldest_are_dropped_counted_and_told() -> None:
     bench.receiver.outcome = Delivered()
     assert bench.outbox.flush(5)
     # The very first may have been on its way while the others pushed.
-    kept = [int(payload[:3]) for payload in bench.receiver.taken if not payload.startswith(b"000")]
-    assert kept == list(range(25 - len(kept), 25))
+    delivered = [int(payload[:3]) for payload in bench.receiver.taken if not payload.startswith(b"000")]
+    assert delivered == list(range(25 - len(delivered), 25))
     assert bench.counters.events_dropped + bench.counters.events_delivered == 25
     assert bench.dropped >= 1
     bench.outbox.close(0)
@@ -243,7 +243,7 @@ def test_a_payload_that_the_other_side_breaks_over_stops_no_other_and_is_given_u
     # Each flush tries again at once.
     until(lambda: outbox.flush(0.05) or len(taken) == 10)
     for number in range(4):
-        # Traffic goes on: that others are taken is what tells that it is this one's fault.
+        # Traffic goes on: others are accepted, so this payload is at fault.
         outbox.put(f"c{number}", b"c")
         until(lambda number=number: outbox.flush(0.05) or len(taken) == 11 + number)
     until(lambda: outbox.flush(0.05) or counters.events_rejected == 1)

@@ -16,7 +16,7 @@ def settings(collector: CollectorProcess, tmp_path) -> MonitoringSettings:
 
 
 def events_with(collector: CollectorProcess, **tags: str) -> list[dict[str, Any]]:
-    """The collector's API knows no search by tag, its pages do: so all events, and those with these tags."""
+    """Return the events with these tags. The collector's API cannot search by tag, so this reads all events."""
     every = [normal(event) for issue in collector.issues() for event in collector.events(issue["id"])]
     return [event for event in every if tags.items() <= event["tags"].items()]
 

@@ -10,7 +10,7 @@ from monitoring import MonitoringSettings
 from monitoring.redaction import MARK, MAX_SEARCHED, MAX_TEXT, Redactor
 from testkit.fake_server import FakeServer
 
-# Module globals are not in events, so that only the ways in question can carry them.
+# Module globals are not in events, so only the tested ways can carry them.
 CONFIGURED = [f"canary{number:02d}xK7q" for number in range(20)]
 PATTERNED = [f"canary{number:02d}xK7q" for number in range(20, 30)]
 

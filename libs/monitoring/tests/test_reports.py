@@ -38,7 +38,7 @@ def fields_of(point: Point) -> dict[str, object]:
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.id)
 def test_every_point_carries_its_fingerprint_level_tags_and_message(point: Point) -> None:
     with captured() as reports:
-        monitoring.report(point.id, error=raised(), extra="kept", **fields_of(point))
+        monitoring.report(point.id, error=raised(), extra="context", **fields_of(point))
     (report,) = reports
     expected = [
         "PlannedError" if part == "<exception>" else f"{part[1:-1]} value" if part[0] == "<" else part
@@ -50,7 +50,7 @@ def test_every_point_carries_its_fingerprint_level_tags_and_message(point: Point
     assert report.tags == {"service": "test", "monitoring_point": point.id} | tags
     assert report.message.startswith(point.id)
     assert "PlannedError: it broke" in report.message
-    assert report.context["extra"] == "kept"
+    assert report.context["extra"] == "context"
 
 
 @pytest.mark.parametrize(

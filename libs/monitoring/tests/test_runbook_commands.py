@@ -1,4 +1,4 @@
-"""What a runbook tells people to type exists, in each way of running the stack."""
+"""The commands of the runbooks exist, in each way of running the stack."""
 
 import re
 import shlex
@@ -34,7 +34,7 @@ CHART_LABELS = {"component=scheduler", "component=dag-processor"}
 
 
 def runs(command: list[str]) -> bool:
-    """Say whether a tool of ours knows a subcommand."""
+    """Return whether a tool of ours has a subcommand."""
     tool = {"registryctl": registryctl, "alertctl": alertctl}[Path(command[0]).name]
     with pytest.raises(SystemExit) as ended:
         tool([command[1], "--help"])

@@ -1,4 +1,4 @@
-"""The one way to report that something broke: catalogue, reports, and their delivery to collector and gateway."""
+"""The one way to report a fault: the catalogue of points, reports, and their delivery to collector and gateway."""
 
 from monitoring import testing
 from monitoring.context import ContextFields, bind_context, bound_context, bound_request, breadcrumb, current_context

@@ -1,4 +1,4 @@
-"""Puts the parts of monitoring together for one process."""
+"""Builds the parts of monitoring for one process."""
 
 import logging
 from importlib.metadata import version
@@ -13,19 +13,19 @@ from monitoring.outbox.outbox import Outbox
 from monitoring.outbox.outcomes import Deliver
 from monitoring.redaction import Redactor
 from monitoring.runtime import Runtime
-from monitoring.settings import MonitoringSettings, listed
+from monitoring.settings import MonitoringSettings, split_list
 from monitoring.signals import BATCH, GatewaySink, LocalSink, SignalPath, SignalSink
 from monitoring.spool import DiskStore
 from monitoring.store import MemoryStore, Store
 
 _log = logging.getLogger(__name__)
 
-# Without a spool, what is undelivered takes this much memory at most.
+# Bound of the memory for undelivered events and signals without a spool.
 MEMORY_BYTES = 8 * 2**20
 
 
 def build(service: str, settings: MonitoringSettings, redactor: Redactor, signal_sink: SignalSink | None) -> Runtime:
-    """Return the started runtime; with nowhere to send anything, reports go to the log alone."""
+    """Return the started runtime. Without collector and gateway, reports go to the log only."""
     counters = Counters()
     collector = _collector(service, settings, redactor, counters)
     signals = _signals(service, settings, counters, signal_sink)
@@ -53,12 +53,12 @@ def _collector(
     origin = Origin.of(settings.sentry_environment, release)
     dsn = settings.sentry_dsn.get_secret_value()
     rate = settings.sentry_traces_sample_rate
-    traces_sampler = None if rate is None else tracing.sampler(rate, listed(settings.sentry_traces_ignored))
+    traces_sampler = None if rate is None else tracing.sampler(rate, split_list(settings.sentry_traces_ignored))
     hook = None if settings.sentry_before_send is None else load_hook(settings.sentry_before_send)
     before_send = BeforeSend(redactor, counters, hook)
     client, transport = start_sdk(dsn, service, origin, redactor, before_send, traces_sampler)
     outbox = _outbox("events", settings, counters, transport.deliver)
-    events = EventFilter(listed(settings.sentry_ignored_points), settings.sentry_sample_rate)
+    events = EventFilter(split_list(settings.sentry_ignored_points), settings.sentry_sample_rate)
     return CollectorPath(client, transport, outbox, origin, redactor, before_send, events, traces=rate is not None)
 
 

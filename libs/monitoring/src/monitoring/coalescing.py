@@ -1,4 +1,4 @@
-"""Repeats of one fault within a window are counted, so that an outage does not become a storm."""
+"""Counts the repeats of a fault within a window, so that an outage does not cause a flood of events."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, cast
 
 WINDOW_SECONDS = 60.0
 MAX_REQUEST_IDS = 10
-# A fingerprint with an unbounded part (a bug) must not eat the memory: past this, the oldest window closes early.
+# Bounds the memory if a fingerprint has an unbounded part (a bug): beyond it, the oldest window closes early.
 MAX_OPEN_WINDOWS = 10_000
 
 K = TypeVar("K", bound=Hashable)
@@ -50,26 +50,26 @@ class _Window(Generic[T]):
 
 
 class Coalescer(Generic[K, T]):
-    """Lets the first report of a key through at once and sums up the rest at the end of each window.
+    """Passes the first report of a key immediately and sums up its repeats at the end of each window.
 
-    While a fault goes on, its next window begins where the last one ended, so that there is one event per window;
-    after a window without repeats the next report is a first one again. Safe from any thread.
+    While a fault continues, its next window begins where the previous one ended, so there is one event per window.
+    After a window without repeats the next report is a first one again. May be called from any thread.
     """
 
     def __init__(self, window: float = WINDOW_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._window = window
         self.clock = clock
-        # How many reports there were of each kind.
+        # Numbers of reports.
         self.firsts = 0
         self.repeats = 0
         self._lock = threading.Lock()
-        # In the order of their ends, because all windows are of one length.
+        # Ordered by end, because all windows have the same length.
         self._open: dict[K, _Window[T]] = {}
         self._overflow: list[Repeats[K, T]] = []
 
     def observe(self, key: K, report: T, request_id: str | None = None) -> bool:
-        """Return True if the report is a first one and must be sent now; else it has been counted."""
-        # What a repeat costs is what an outage costs: all of it stands here, in one piece.
+        """Return True if the report is a first one and must be sent now. Otherwise it is counted."""
+        # The cost of a repeat is the cost of an outage, so nothing here is split into functions.
         with self._lock:
             now = self.clock()
             window = self._open.get(key)
@@ -116,7 +116,7 @@ class Coalescer(Generic[K, T]):
             return drained
 
     def end(self, matches: Callable[[K], bool]) -> list[Repeats[K, T]]:
-        """Forget the windows of matching keys (the fault is over) and return their repeats."""
+        """Close the windows of matching keys, because the fault has ended, and return their repeats."""
         with self._lock:
             ended = [key for key in self._open if matches(key)]
             repeats = list(self._taken(ended))

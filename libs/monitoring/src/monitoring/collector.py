@@ -1,4 +1,4 @@
-"""The way to the Sentry-compatible collector: the SDK makes the event, our transport keeps it until it is taken."""
+"""Delivery to the Sentry-compatible collector: the SDK makes the event, our transport stores it until delivery."""
 
 import gzip
 import json
@@ -31,7 +31,7 @@ CONNECT_TIMEOUT_SECONDS = 2.0
 READ_TIMEOUT_SECONDS = 5.0
 # Collectors refuse events above 1 MiB.
 MAX_EVENT_BYTES = 900_000
-# These say that the envelope itself is wrong. Everything else may pass: an unknown key, a proxy, an overload.
+# These mean that the envelope itself is wrong. All other faults may pass: an unknown key, a proxy, an overload.
 _FINAL = frozenset({400, 413, 422})
 _BROKE = 500
 _OVERLOADED = 429
@@ -42,9 +42,9 @@ _OUTLINE = "monitoring_outline"
 
 
 class CollectorTransport(HttpTransport):
-    """The SDK's transport with an outbox in place of its queue, which loses what the collector does not take at once.
+    """The SDK's transport with an outbox. Its own queue loses what the collector does not accept at the first try.
 
-    The SDK makes it; `use()` gives it the outbox. Transactions are samples and go the SDK's own way.
+    The SDK creates it; `use()` sets the outbox. Transactions are samples and use the SDK's own queue.
     """
 
     _outbox: Outbox | None = None
@@ -56,7 +56,7 @@ class CollectorTransport(HttpTransport):
         self._before_send = before_send
 
     def capture_envelope(self, envelope: Envelope) -> None:
-        """Put an event into the outbox; anything else goes straight to the collector."""
+        """Put an event into the outbox; pass everything else to the SDK's own queue."""
         event = envelope.get_event()
         if event is None or self._outbox is None:
             super().capture_envelope(envelope)
@@ -108,7 +108,7 @@ class CollectorTransport(HttpTransport):
         status = response.status
         limits = response.headers.get("X-Sentry-Rate-Limits")
         if limits:
-            # Keeps the SDK from sending what is refused (transactions, with Bugsink).
+            # Keeps the SDK from sending what the collector rejects (transactions, with Bugsink).
             self._disabled_until.update(_parse_rate_limits(limits))
         if status == _OVERLOADED:
             return Unavailable("HTTP 429", self._asked_pause(response))
@@ -137,21 +137,21 @@ class CollectorTransport(HttpTransport):
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which reports become events; what is left out is signalled all the same."""
+    """Decides which reports become events. Alert signals are sent for all reports."""
 
     ignored: frozenset[str] = frozenset()
-    # Of warnings and information; errors are never left to chance.
+    # Share of warning and info events; all error events are sent.
     rate: float = 1.0
 
     def wants(self, report: Report) -> bool:
-        """Say whether a report becomes an event; all processes that report one occurrence say the same."""
+        """Return whether a report becomes an event. All processes that report one occurrence decide the same."""
         if report.point_id in self.ignored:
             return False
         return report.level == "error" or int(report.event_id[:8], 16) < self.rate * 2**32
 
 
 class CollectorPath:
-    """Turns reports into events: an outline of an error first, on the caller's thread, then the whole event."""
+    """Turns reports into events: first an outline of an error, on the caller's thread, then the whole event."""
 
     def __init__(
         self,
@@ -175,16 +175,16 @@ class CollectorPath:
         transport.use(outbox, before_send)
 
     def wants(self, report: Report) -> bool:
-        """Say whether this report is sent here."""
+        """Return whether this report becomes an event."""
         return self._events.wants(report)
 
     def write_ahead(self, report: Report) -> None:
-        """Store an outline of the event, so that not even `kill -9` loses it."""
+        """Store an outline of the event, so that `kill -9` does not lose it."""
         outline = envelope_of(outline_of(report, self._origin, self._redactor), {_OUTLINE: True})
         self._outbox.write_ahead(report.event_id, outline.serialize())
 
     def send(self, report: Report) -> None:
-        """Hand the whole event to the SDK; the outline goes instead if the SDK cannot make it."""
+        """Send the whole event by the SDK, or the outline if the SDK cannot make the event."""
         event = event_of(report, self._origin)
         hint: dict[str, Any] = {}
         try:
@@ -207,11 +207,11 @@ class CollectorPath:
         self._outbox.start(on_dropped)
 
     def waiting(self) -> int:
-        """Return how much is not delivered yet."""
+        """Return how many events are not delivered yet."""
         return self._outbox.waiting()
 
     def abandon(self) -> None:
-        """In a forked child: let go of what belongs to the parent."""
+        """In a forked child: drop references to what belongs to the parent."""
         self._outbox.abandon()
 
     def flush(self, timeout: float) -> None:
@@ -221,7 +221,7 @@ class CollectorPath:
             self._client.flush(timeout)
 
     def close(self, timeout: float) -> None:
-        """Deliver what can be delivered and let the SDK go."""
+        """Deliver what can be delivered and close the SDK."""
         self._outbox.close(timeout)
         self._client.close(timeout=0)
 
@@ -234,7 +234,7 @@ def start_sdk(
     before_send: BeforeSend,
     traces_sampler: Callable[[dict[str, Any]], float] | None,
 ) -> tuple[BaseClient, CollectorTransport]:
-    """Initialise the SDK without integrations, which cost more than a whole request here."""
+    """Initialise the SDK without integrations, whose cost on each request is higher than that of the request."""
 
     def redact_transaction(event: Any, _hint: dict[str, Any]) -> Any:
         return redactor.scrub(event)
@@ -248,12 +248,12 @@ def start_sdk(
         default_integrations=False,
         auto_enabling_integrations=False,
         max_breadcrumbs=MAX_BREADCRUMBS,
-        # Only a guard of the memory: the text is cut after redaction.
+        # Only bounds the memory: the text is cut after redaction.
         max_value_length=MAX_SEARCHED,
         before_send=before_send,
         before_send_transaction=redact_transaction,
         traces_sampler=traces_sampler,
-        # Halves sampling when the collector refuses transactions.
+        # Backpressure handling halves sampling when the collector rejects transactions.
         enable_backpressure_handling=False,
         send_client_reports=False,
         auto_session_tracking=False,
@@ -265,7 +265,7 @@ def start_sdk(
 
 
 def _fitting(envelope: Envelope, event: Any) -> bytes:
-    """Return the envelope's bytes; local variables and source lines go when it is too large for a collector."""
+    """Return the envelope's bytes, without local variables and source lines if it is too large for a collector."""
     payload = envelope.serialize()
     if len(payload) <= MAX_EVENT_BYTES:
         return payload
@@ -277,7 +277,7 @@ def _fitting(envelope: Envelope, event: Any) -> bytes:
 
 
 def _is_json(body: bytes) -> bool:
-    """A collector answers with JSON or nothing; a page of a proxy in between must not pass for it."""
+    """Return whether an answer is a collector's, which is JSON or empty, and not a page of a proxy."""
     if not body.strip():
         return True
     try:

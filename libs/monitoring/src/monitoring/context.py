@@ -17,7 +17,7 @@ BREADCRUMB_LEVELS = frozenset({"debug", "info", "warning", "error", "fatal"})
 
 
 class ContextFields(TypedDict, total=False):
-    """What is known of a request, of a run of the pipeline or of a deployment; None means unknown."""
+    """Fields of a request, of a pipeline run or of a deployment; None means unknown."""
 
     request_id: str | None
     endpoint: str | None
@@ -36,7 +36,7 @@ class ContextFields(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Breadcrumb:
-    """Something that happened on the way to an event."""
+    """A step that led to an event."""
 
     message: str
     category: str
@@ -139,7 +139,7 @@ def breadcrumb(message: str, *, category: str, level: str = "info", **data: obje
 
 
 def current_context() -> dict[str, Any]:
-    """Return what is known of the current request."""
+    """Return the current fields that are not None."""
     return {name: value for name, value in context_fields().items() if value is not None}
 
 

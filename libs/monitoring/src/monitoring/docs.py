@@ -32,7 +32,7 @@ INTRODUCTION = """\
 
 Every fault that the stack reports is one of these points. An event carries the point's fingerprint (so one point, or
 one combination of its open parts, is one issue in the collector), its level, its tags, and always `service` and
-`monitoring_point`; inside a request also what is known of `request_id`, `endpoint`, `dataset_id`, `user_id`,
+`monitoring_point`; inside a request also, if known, `request_id`, `endpoint`, `dataset_id`, `user_id`,
 `model_version`, `model_variant`, `experiment_variant` and `degrade_reason`. All else is in the context named after the
 component, together with `occurrences`: repeats within 60 seconds come as one event that counts them.
 

@@ -1,4 +1,4 @@
-"""From a report to a Sentry event: the outline that is written ahead, and the whole one with local variables."""
+"""Makes a Sentry event of a report: the outline that is written ahead, and the whole event with local variables."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What is the same in every event of a process."""
+    """Fields that are the same in every event of a process."""
 
     environment: str
     release: str
@@ -43,7 +43,7 @@ def event_of(report: Report, origin: Origin) -> Event:
         "platform": "python",
         "level": report.level,
         "logger": "monitoring",
-        # Collectors title an error by its exception and show this beside it: so the list names the point either way.
+        # Collectors title an error by its exception and show this beside it, so the list always names the point.
         "transaction": report.point_id,
         "logentry": {"formatted": report.message},
         "fingerprint": list(report.fingerprint),
@@ -95,7 +95,7 @@ def _crumb(crumb: Breadcrumb) -> Event:
 
 
 def outline_of(report: Report, origin: Origin, redactor: Redactor) -> Event:
-    """Return the event with the exceptions' types, texts and places only: cheap, and complete enough to act on."""
+    """Return the event with the types, texts and places of the exceptions only."""
     event = event_of(report, origin)
     event["sdk"] = {"name": "sentry.python", "version": VERSION}
     if report.error is not None:

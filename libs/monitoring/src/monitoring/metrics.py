@@ -1,4 +1,4 @@
-"""Counters of both ways out, for a service's /metrics: plain integers, written from any thread."""
+"""Counters of events and signals, for a service's /metrics: plain integers, written from any thread."""
 
 import threading
 from dataclasses import dataclass, field, fields
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 @dataclass(slots=True)
 class Counters:
-    """What has become of events and signals since `init()`."""
+    """Numbers of events and signals by outcome since `init()`."""
 
     events_delivered: int = 0
     events_spooled: int = 0

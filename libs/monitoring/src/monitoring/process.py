@@ -24,29 +24,29 @@ EXIT_FLUSH_SECONDS = 2.0
 
 
 class Reporter(Protocol):
-    """Takes what is reported: the runtime, or in tests what `monitoring.testing` puts in its place."""
+    """Receives reports: the runtime, or in tests a substitute of `monitoring.testing`."""
 
     def report(
         self, point_id: str, error: BaseException | None, fields: Mapping[str, Any], occurrence: str | None
     ) -> str | None:
-        """Take a report; returns its event id if it is one of its own."""
+        """Receive a report; returns its event id if an event of its own is made."""
         ...
 
     def recovered(self, point_id: str, fields: Mapping[str, Any]) -> None:
-        """Take a recovery."""
+        """Receive a recovery."""
         ...
 
 
 @dataclass(slots=True)
 class _State:
     runtime: Runtime | None = None
-    # How to start again in a child that was forked with monitoring on: threads don't live through a fork.
+    # Starts monitoring again in a forked child: threads do not survive a fork.
     restart: Callable[[], None] | None = None
     substitute: Reporter | None = None
     redactor: Redactor = field(default_factory=Redactor)
     failed_once: bool = False
-    # Whether `init()` was called, or its absence was logged.
-    init_is_settled: bool = False
+    # Until `init()` is called, or its absence is logged.
+    needs_init_warning: bool = True
     hooked: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -63,14 +63,14 @@ def init(
 ) -> None:
     """Switch monitoring on, once per process and after any fork; a second call replaces the first.
 
-    `secrets` are values that must never leave. `signal_sink` takes the alert signals in place of the gateway; it is
-    called on a worker thread, and what it raises makes it called again later.
+    `secrets` are values that must never be sent or logged. `signal_sink` gets the alert signals in place of the
+    gateway. It is called on a worker thread, and again later if it raises.
     """
     secrets = tuple(secrets)
     shutdown()
     with _state.lock:
         _state.failed_once = False
-        _state.init_is_settled = True
+        _state.needs_init_warning = False
         _state.redactor = Redactor([*settings.secrets(), *secrets])
         _state.runtime = assembly.build(service, settings, _state.redactor, signal_sink)
         _state.restart = partial(init, service, settings, secrets=secrets, signal_sink=signal_sink)
@@ -85,20 +85,20 @@ def report(
 ) -> str | None:
     """Report that a monitoring point's fault happened; see docs/MONITORING_POINTS.md for the points and their fields.
 
-    Where several processes may see the same thing happen, `occurrence` names it uniquely: all reports of one occurrence
-    get the same event and signal ids, so that collector and gateway keep one.
+    If several processes may see the same fault, `occurrence` names it uniquely. All reports of one occurrence get the
+    same event and signal ids, so that collector and gateway store one.
     Returns the event's id, or None when it was counted as a repeat or no collector is set. Never raises.
     """
     try:
         reporter = _state.substitute or _runtime()
         return None if reporter is None else reporter.report(point_id, error, fields, occurrence)
-    except Exception:  # noqa: BLE001 - a report stands in error paths, where a second error would hide the first
+    except Exception:  # noqa: BLE001 - reports are made in error paths, where a second error would hide the first
         _failed(point_id)
         return None
 
 
 def recovered(point_id: str, **fields: object) -> None:
-    """Tell that the incidents of a point are over; fields that are left out match any value. Never raises."""
+    """Report that a point's fault has ended, which ends its incidents; omitted fields match any value. Never raises."""
     try:
         reporter = _state.substitute or _runtime()
         if reporter is not None:
@@ -109,18 +109,18 @@ def recovered(point_id: str, **fields: object) -> None:
 
 def warn_without_init(caller: str) -> None:
     """Log a warning, once per process, if `init()` was not called: what `caller` reports goes nowhere."""
-    if _state.init_is_settled or _state.substitute is not None:
+    if not _state.needs_init_warning or _state.substitute is not None:
         return
     with _state.lock:
-        if not _state.init_is_settled:
-            _state.init_is_settled = True
+        if _state.needs_init_warning:
+            _state.needs_init_warning = False
             _log.warning("%s reports nothing: monitoring.init() was not called in this process", caller)
 
 
 def transaction(op: str, name: str, headers: Mapping[str, str] | None = None) -> AbstractContextManager[object]:
     """Time a block as a trace of its own, or as a part of the one around it; `headers` may carry one from elsewhere.
 
-    For work that no request is behind. With tracing off it does nothing.
+    For work outside of requests. With tracing off it does nothing.
     """
     runtime = _state.runtime
     return tracing.transaction(op, name, headers, on=runtime is not None and runtime.traces)
@@ -148,17 +148,17 @@ def shutdown() -> None:
 
 
 def log_redaction() -> logging.Filter:
-    """Return a filter for a log handler that redacts what `init()` was told is secret."""
+    """Return a filter for a log handler that redacts the secrets given to `init()`."""
     return RedactingFilter(_state.redactor)
 
 
 def redactor() -> Redactor:
-    """Return the redactor of what `init()` was told is secret."""
+    """Return the redactor of the secrets given to `init()`."""
     return _state.redactor
 
 
 def redacted(text: str) -> str:
-    """Return a text without secrets, for what is told to callers."""
+    """Return a text without secrets, for answers to callers."""
     return _state.redactor.text(text)
 
 
@@ -195,7 +195,8 @@ def _runtime() -> Runtime | None:
 
 
 def _forked() -> None:
-    # Runs in the child with whatever locks the parent's threads held: new ones, and nothing else but letting go.
+    # Runs in the child, where threads of the parent may have locked anything. So it only makes a new lock and abandons
+    # the runtime.
     _state.lock = threading.RLock()
     runtime, _state.runtime = _state.runtime, None
     if runtime is not None:

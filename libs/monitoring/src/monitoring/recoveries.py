@@ -1,4 +1,4 @@
-"""When a fault that is watched with every call is over, without a signal for every call that works."""
+"""Recoveries of faults that are checked at every call, without a signal for every successful call."""
 
 from monitoring.process import recovered
 
@@ -8,7 +8,7 @@ _Fields = tuple[tuple[str, object], ...]
 class Recoveries:
     """Sends the recoveries of a point: at the first success of this process, and at the first after each failure.
 
-    What an earlier process has reported, this one can't know, so its first success counts as a recovery.
+    An earlier process may have reported a failure, so the first success counts as a recovery.
     """
 
     def __init__(self, point_id: str) -> None:
@@ -16,11 +16,11 @@ class Recoveries:
         self._healthy: set[_Fields] = set()
 
     def note_failure(self, **fields: object) -> None:
-        """Remember that what these fields name is broken."""
+        """Note that what these fields name is broken."""
         self._healthy.discard(tuple(sorted(fields.items())))
 
     def note_success(self, **fields: object) -> None:
-        """Send the recovery of what these fields name, unless it is known to be healthy."""
+        """Send the recovery of what these fields name, unless it was healthy before."""
         key = tuple(sorted(fields.items()))
         if key not in self._healthy:
             self._healthy.add(key)

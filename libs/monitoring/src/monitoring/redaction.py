@@ -1,4 +1,4 @@
-"""No secret leaves: redaction by value and by pattern, over text, whole events and log records."""
+"""Redacts secrets by value and by pattern, in text, whole events and log records."""
 
 import json
 import logging
@@ -8,28 +8,28 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 MARK = "[redacted]"
 MAX_TEXT = 4096
-# What is longer is cut before it is searched, and by a margin after: a secret on the edge must not survive as a half.
+# Longer text is cut before the search and by a margin after it, so that no half of a secret is left at the edge.
 MAX_SEARCHED = 100_000
 _MARGIN = 2_000
-# Shorter values are words ("test", "admin"): to blank them everywhere would blank the event.
+# Shorter values are words ("test", "admin"); without them an event would be unreadable.
 MIN_SECRET_LENGTH = 5
 
-_TELLING_NAMES = (
+_SENSITIVE_NAMES = (
     r"[\w-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?)"
     r"|pwd|sentry_key|(?:proxy-)?authorization|x-sentry-auth|(?:set-)?cookie|dsn|sentry_dsn"
 )
-_TELLING_NAME = re.compile(rf"(?:{_TELLING_NAMES})", re.IGNORECASE)
+_SENSITIVE_NAME = re.compile(rf"(?:{_SENSITIVE_NAMES})", re.IGNORECASE)
 _ASSIGNED = r"""(?:"[^"]*"|'[^']*'|[^\s&'",;)}\]]+)"""
 
-# Between a header's name and its value, raw or in reprs of dicts, pairs and bytes. Atomic: it gives nothing back.
+# Between a header's name and its value, raw or in reprs of dicts, pairs and bytes. Atomic: no backtracking.
 _SEPARATOR = r"""((?>\\?["']?\s*[:=,]\s*(?:b(?=["'\\]))?\\?["']?))"""
 _HEADER_VALUE = r"""(?!\[redacted\])[^"'\r\n\\]+"""
 
-# Each: what must be in the (lower-case) text for the pattern to be tried, the pattern, what stands there afterwards.
+# Each: a text that must be in the (lower-case) input for the pattern to be tried, the pattern, the replacement.
 _PATTERNS = (
-    # The password may itself hold an @: everything up to the last one before the path.
+    # The password may contain an @: everything up to the last one before the path.
     ("://", re.compile(r"""(\b[a-z][a-z0-9+.-]*://)[^\s/?#'"<>]*@""", re.IGNORECASE), rf"\1{MARK}@"),
-    # A password with a slash that nobody escaped. The look-ahead leaves host:port/path@x alone.
+    # A password with an unescaped slash. The look-ahead skips host:port/path@x.
     (
         "://",
         re.compile(r"""(\b[a-z][a-z0-9+.-]*://)[^\s/:@'"<>]*:(?!\d{1,5}[/?#])[^\s@'"<>]*@""", re.IGNORECASE),
@@ -51,17 +51,19 @@ _PATTERNS = (
     # name=value, as in a query string, a form body, a libpq DSN or a command line.
     (
         "=",
-        re.compile(rf"""(?<![\w-])((?:{_TELLING_NAMES}|key)=)(?!\[redacted\]){_ASSIGNED}""", re.IGNORECASE),
+        re.compile(rf"""(?<![\w-])((?:{_SENSITIVE_NAMES}|key)=)(?!\[redacted\]){_ASSIGNED}""", re.IGNORECASE),
         rf"\1{MARK}",
     ),
     # "name": "value", as in JSON and in the repr of a dict; escaped quotes when that text was quoted once more.
     (
         ":",
-        re.compile(rf"""(\\?["'](?:{_TELLING_NAMES})\\?["']\s*:\s*b?)(\\?["'])(?!\[redacted\]).*?\2""", re.IGNORECASE),
+        re.compile(
+            rf"""(\\?["'](?:{_SENSITIVE_NAMES})\\?["']\s*:\s*b?)(\\?["'])(?!\[redacted\]).*?\2""", re.IGNORECASE
+        ),
         rf"\1\2{MARK}\2",
     ),
     ("secretstr(", re.compile(r"(SecretStr\()(?!['\"]\*)[^)]*\)", re.IGNORECASE), rf"\1{MARK})"),
-    # pydantic quotes what it refused, and what it refused may be a secret.
+    # pydantic quotes what it rejects, and that may be a secret.
     ("input_value=", re.compile(r"""(input_value=)(?!\[redacted\])(?:"[^"]*"|'[^']*'|[^,\]]*)"""), rf"\1{MARK}"),
 )
 
@@ -97,28 +99,28 @@ class Redactor:
         return value if value.isascii() and "\0" not in value else _storable(value)
 
     def scrub(self, value: object) -> object:
-        """Return a copy of JSON-like data without secrets: in keys, in values, and all of what a secret's name holds.
+        """Return a copy of JSON-like data without secrets in keys and values.
 
         Text is cut after redaction, never before, so that no half of a secret is left.
         """
         if isinstance(value, str):
             return cut(self.text(value))
         if isinstance(value, Mapping):
-            return {self.text(str(name)): self._held(str(name), held) for name, held in value.items()}
+            return {self.text(str(name)): self._scrub_value(str(name), inner) for name, inner in value.items()}
         if isinstance(value, (list, tuple)):
             if _is_secret_pair(value):
                 return [value[0], MARK]
             return [self.scrub(item) for item in value]
         return value
 
-    def _held(self, name: str, value: object) -> object:
+    def _scrub_value(self, name: str, value: object) -> object:
         if isinstance(value, (str, bytes)) and value and _names_secret(name):
             return MARK
         return self.scrub(value)
 
 
 def text_of(value: object) -> str:
-    """Return `str(value)`, or what kind of thing it is if it cannot say."""
+    """Return `str(value)`, or the name of its type if that raises."""
     try:
         return str(value)
     except Exception:  # noqa: BLE001 - foreign code, and its failure must not hide the fault that is reported
@@ -141,7 +143,7 @@ class RedactingFilter(logging.Filter):
         self._redactor = redactor
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Redact message, exception and extra fields in place; the record is always kept."""
+        """Redact message, exception and extra fields in place; no record is dropped."""
         record.msg = self._redactor.text(record.getMessage())
         record.args = None
         if record.exc_info and not record.exc_text:
@@ -156,17 +158,17 @@ class RedactingFilter(logging.Filter):
 
 
 def _storable(text: str) -> str:
-    """Neither JSON in UTF-8 takes half a surrogate pair nor PostgreSQL a NUL."""
+    """Return the text without lone surrogates, which UTF-8 cannot encode, and NUL, which PostgreSQL rejects."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _names_secret(name: object) -> bool:
     # In local variables, the names come quoted and headers as bytes.
-    return isinstance(name, str) and _TELLING_NAME.fullmatch(name.removeprefix("b").strip("'\"")) is not None
+    return isinstance(name, str) and _SENSITIVE_NAME.fullmatch(name.removeprefix("b").strip("'\"")) is not None
 
 
 def _is_secret_pair(value: Sequence[object]) -> bool:
-    """Headers come as pairs of name and value."""
+    """Return whether a pair is a header with a secret."""
     return len(value) == 2 and isinstance(value[1], (str, bytes)) and _names_secret(value[0])
 
 
@@ -184,7 +186,7 @@ def _values(secret: str) -> Iterator[str]:
     if password:
         yield password
     elif parts.scheme in ("http", "https"):
-        # A DSN's key stands where a user's name would, and that is no secret.
+        # A DSN's key has the place of a user's name; a user's name is not a secret.
         yield user
 
 

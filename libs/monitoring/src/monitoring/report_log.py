@@ -1,4 +1,4 @@
-"""A log line for every report: with a collector or without one, and as seldom as events go to it."""
+"""A log line for every first report and every sum of repeats, with and without a collector."""
 
 import logging
 import traceback
@@ -8,14 +8,14 @@ from monitoring.reports import Report
 
 _log = logging.getLogger("monitoring.reports")
 _LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
-# What no code expected: its place in the code is the first thing to look for. All others say what failed in a sentence.
+# Unexpected errors: their place in the code matters most. All others say what failed in a sentence.
 _WITH_STACK = frozenset({"api.unhandled", "api.background_failed"})
-# A deep recursion has a thousand frames; both ends tell what it is.
+# A deep recursion has a thousand frames; both ends are enough to recognise it.
 MAX_FRAMES = 50
 
 
 def log_report(report: Report, redactor: Redactor) -> None:
-    """Log a first report, or what its repeats within a window add up to; an unhandled exception has its stack with it.
+    """Log a first report, or the sum of its repeats within a window; an unhandled exception with its stack.
 
     The record's `point`, `request_id` or `request_ids`, and `occurrences` are fields of a structured log.
     """

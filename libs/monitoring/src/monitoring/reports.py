@@ -21,10 +21,10 @@ Key = tuple[str, Level, tuple[str, ...]]
 
 
 class Observation(NamedTuple):
-    """What the caller of `report()` said and what was known around it at that moment.
+    """The arguments of `report()` and the context of that moment.
 
-    A tuple, because each repeat of an outage makes one, and that is three times as fast as a frozen dataclass.
-    A repeat keeps the `error_type` only: an error holds its whole stack in memory.
+    A tuple, because each repeat of an outage creates one, and that is three times as fast as a frozen dataclass.
+    A repeat has the `error_type` only: an error keeps its whole stack in memory.
     """
 
     point: Point
@@ -33,15 +33,15 @@ class Observation(NamedTuple):
     breadcrumbs: tuple[Breadcrumb, ...]
     error_type: str | None = None
     error: BaseException | None = None
-    # Where in which trace it was seen.
+    # Trace and span of that moment.
     trace: Mapping[str, str] | None = None
-    # Names the one thing that happened, for reports of it from several processes.
+    # Names the fault uniquely, for reports of it from several processes.
     occurrence: str | None = None
     request: RequestSnapshot | None = None
     sdk: SdkValues = NO_VALUES
 
     def value(self, name: str) -> Any:
-        """Return a field, or the context's of that name, or what the error tells; None if nobody knows."""
+        """Return the field of that name, or the context's, or the error's type; None if it is unknown."""
         value = self.fields.get(name)
         if value is None:
             value = self.context.get(name)
@@ -70,7 +70,7 @@ class Observation(NamedTuple):
         return tuple(part if (name := open_part(part)) is None else self._part(name) for part in point.fingerprint)
 
     def missing_parts(self) -> list[str]:
-        """Return the fingerprint's open parts that nobody filled: a mistake of the caller."""
+        """Return the fingerprint's open parts without a value: a mistake of the caller."""
         return [name for name in self.point.open_parts if self.value(name) is None]
 
     def _part(self, name: str) -> str:
@@ -109,7 +109,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class OccurrenceWindow:
-    """How often something was seen, and when: Unix seconds."""
+    """How often a fault occurred, and when: Unix seconds."""
 
     occurrences: int
     first_seen: float
@@ -149,9 +149,9 @@ def compose(seen: Observation, window: OccurrenceWindow, *, service: str, redact
 
 
 def _tags(seen: Observation, service: str, redactor: Redactor) -> dict[str, str]:
-    known = {**seen.context, **{name: seen.value(name) for name in seen.point.tags}}
+    values = {**seen.context, **{name: seen.value(name) for name in seen.point.tags}}
     tags = {"service": service, "monitoring_point": seen.point.id}
-    for name, value in known.items():
+    for name, value in values.items():
         text = "" if value is None else tag_text(value, redactor)
         if text:
             tags[name] = text

@@ -1,4 +1,4 @@
-"""What runs in a process once monitoring is on: coalescing on the caller's thread, the rest on a thread of its own."""
+"""What runs in a process while monitoring is on: coalescing on the caller's thread, the rest on its own thread."""
 
 import logging
 import queue
@@ -24,15 +24,15 @@ from monitoring.signals import SignalPath
 
 _log = logging.getLogger(__name__)
 
-# Reports that wait to become events hold stacks in memory; past this they go as outlines.
+# Reports that wait to become events keep stacks in memory; beyond this number their outlines are sent.
 MAX_QUEUED = 500
 MAX_REMEMBERED = 1000
-# Stands in a recovery's fingerprint for a part that nobody can know any more.
+# In a recovery's fingerprint: matches any value of this part.
 ANY = "*"
 
 
 class Runtime:
-    """Both ways out of a process, and its log. `now` is Unix time and stamps events."""
+    """Sends a process's reports to collector, gateway and log. `now` returns Unix time for the times of events."""
 
     def __init__(
         self,
@@ -60,17 +60,17 @@ class Runtime:
         self._signals = signals
         self._now = now
         self._coalescer = coalescer
-        # Held while repeats are taken and sent: what recovered must not overtake them.
+        # Locked while repeats are sent, so that a recovery does not overtake them.
         self._order = threading.Lock()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._fired: dict[Key, None] = {}
         self._occurrences: dict[tuple[str, str], None] = {}
-        self._complained: set[str] = set()
+        self._logged: set[str] = set()
         self.traces = collector is not None and collector.traces
         self._thread = threading.Thread(target=self._run, name="monitoring", daemon=True)
 
     def start(self) -> None:
-        """Start the threads: one makes events and closes windows, and each way out has one."""
+        """Start the threads: one that makes events and closes windows, and one for each destination."""
         if self._collector is not None:
             self._collector.start(partial(self._dropped, "events"))
         if self._signals is not None:
@@ -84,14 +84,14 @@ class Runtime:
         fields: Mapping[str, Any],
         occurrence: str | None = None,
     ) -> str | None:
-        """Count a repeat, or send a first report; returns its event id if it goes to the collector."""
+        """Count a repeat, or send a first report; returns its event id if an event is sent."""
         point = self._points.get(point_id)
         if point is None:
-            self._complain(f"{point_id!r} is no monitoring point of the catalogue; nothing is reported")
+            self._log_once(f"{point_id!r} is no monitoring point of the catalogue; nothing is reported")
             return None
-        if occurrence is not None and self._known_occurrence(point_id, occurrence):
+        if occurrence is not None and self._is_known_occurrence(point_id, occurrence):
             return None
-        # From here to the answer that this is a repeat, nothing is made that a repeat does not need.
+        # Until it is clear whether this is a repeat, only what a repeat needs is computed.
         fields_in_context, breadcrumbs = snapshot()
         error_type = None if error is None else type(error).__name__
         trace = tracing.context() if self.traces else None
@@ -112,39 +112,39 @@ class Runtime:
         if not self._coalescer.observe(key, seen, request_id):
             return None
         for name in seen.missing_parts():
-            self._complain(f"{point_id} was reported without {name}, which its fingerprint needs")
+            self._log_once(f"{point_id} was reported without {name}, which its fingerprint needs")
         self._remember(key)
         at = self._now()
         window = OccurrenceWindow(1, at, at, () if request_id is None else (request_id,))
         return self._emit(seen._replace(error=error), window)
 
     def recovered(self, point_id: str, fields: Mapping[str, Any]) -> None:
-        """End the incidents of a point: their windows close, and a signal says that they are over."""
+        """End the incidents of a point: close their windows and send a recovery signal."""
         point = self._points.get(point_id)
         if point is None:
-            self._complain(f"{point_id!r} is no monitoring point of the catalogue; nothing recovers")
+            self._log_once(f"{point_id!r} is no monitoring point of the catalogue; nothing recovers")
             return
         seen = Observation(point, fields, context_fields(), ())
         wanted = tuple(_wanted(seen, part) for part in point.fingerprint)
 
-        def over(key: Key) -> bool:
+        def has_ended(key: Key) -> bool:
             return key[0] == point_id and all(
                 want is None or want == part for want, part in zip(wanted, key[2], strict=True)
             )
 
-        self._emit_repeats(partial(self._coalescer.end, over))
-        for key in [key for key in list(self._fired) if over(key)]:
+        self._emit_repeats(partial(self._coalescer.end, has_ended))
+        for key in [key for key in list(self._fired) if has_ended(key)]:
             self._fired.pop(key, None)
         if self._signals is None:
             return
         at = self._now()
         composed = compose(seen, OccurrenceWindow(1, at, at, ()), service=self._service, redactor=self.redactor)
-        # Also what another process fired: the same step of another run, another replica.
+        # Also for what another process reported: the same step of another run, another replica.
         fingerprint = tuple(ANY if part is None else self.redactor.text(part) for part in wanted)
         self._signals.recovered(replace(composed, fingerprint=fingerprint, message=f"{point_id}: recovered"))
 
     def counts(self) -> dict[str, int]:
-        """Return what has become of reports, events and signals."""
+        """Return the numbers of reports, events and signals by outcome."""
         return counted(self._coalescer, self.counters)
 
     def waiting(self) -> dict[str, int]:
@@ -164,7 +164,7 @@ class Runtime:
                 path.flush(max(0.0, deadline - time.monotonic()))
 
     def close(self, timeout: float) -> None:
-        """Flush and stop; what is not delivered stays in the spool."""
+        """Flush and stop; undelivered events and signals stay in the spool."""
         self.flush(timeout)
         self._jobs.put(None)
         self._thread.join(timeout=1.0)
@@ -173,7 +173,7 @@ class Runtime:
                 path.close(0.0)
 
     def abandon(self) -> None:
-        """In a forked child: let go of what belongs to the parent."""
+        """In a forked child: drop references to what belongs to the parent."""
         for path in (self._signals, self._collector):
             if path is not None:
                 path.abandon()
@@ -201,13 +201,13 @@ class Runtime:
             if collector is not None and (report.level == "error" or overloaded):
                 collector.write_ahead(report)
         finally:
-            # Whatever becomes of one way out, the other is not affected.
+            # A failure of one destination does not affect the other.
             try:
                 if self._signals is not None:
                     self._signals.fired(report, event_id)
             finally:
                 if collector is None:
-                    # Wakes the thread, which looks after the window that has begun.
+                    # Wakes the thread, which waits for the end of the new window.
                     self._jobs.put(_nothing)
                 elif overloaded:
                     collector.commit(report)
@@ -220,7 +220,7 @@ class Runtime:
             offset = self._now() - self._coalescer.clock()
             for taken in take():
                 first, last = taken.first_seen + offset, taken.last_seen + offset
-                # A sum is no single occurrence: with the id of one, the collector would take it for a duplicate.
+                # A sum is not a single occurrence: with the id of one, the collector would discard it as a duplicate.
                 summed = taken.last if taken.occurrences == 1 else taken.last._replace(occurrence=None)
                 self._emit(summed, OccurrenceWindow(taken.occurrences, first, last, taken.request_ids))
 
@@ -234,7 +234,7 @@ class Runtime:
             try:
                 job()
                 self._emit_repeats(self._coalescer.due)
-            except BaseException:  # noqa: BLE001 - the thread must survive whatever a report holds
+            except BaseException:  # noqa: BLE001 - the thread must survive any content of a report
                 _log.exception("monitoring could not handle a report")
 
     def _remember(self, key: Key) -> None:
@@ -242,16 +242,16 @@ class Runtime:
         if len(self._fired) > MAX_REMEMBERED:
             self._fired.pop(next(iter(self._fired)), None)
 
-    def _known_occurrence(self, point_id: str, occurrence: str) -> bool:
-        known = (point_id, occurrence) in self._occurrences
+    def _is_known_occurrence(self, point_id: str, occurrence: str) -> bool:
+        is_known = (point_id, occurrence) in self._occurrences
         self._occurrences[point_id, occurrence] = None
         if len(self._occurrences) > MAX_REMEMBERED:
             self._occurrences.pop(next(iter(self._occurrences)), None)
-        return known
+        return is_known
 
-    def _complain(self, text: str) -> None:
-        if text not in self._complained:
-            self._complained.add(text)
+    def _log_once(self, text: str) -> None:
+        if text not in self._logged:
+            self._logged.add(text)
             _log.error("%s", text)
 
 
@@ -262,7 +262,7 @@ def counted(coalescer: Coalescer[Any, Any], counters: Counters) -> dict[str, int
 
 
 def _nothing() -> None:
-    """The job when only a window has ended."""
+    """Do nothing: the job when only a window has ended."""
 
 
 def _wanted(seen: Observation, part: str) -> str | None:

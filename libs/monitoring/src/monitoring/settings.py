@@ -1,4 +1,4 @@
-"""What monitoring reads from the environment."""
+"""The settings of monitoring, read from the environment."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from monitoring import catalogue
 from monitoring.before_send import load_hook
 
 
-def listed(value: str) -> frozenset[str]:
+def split_list(value: str) -> frozenset[str]:
     """Return the parts of a setting that are separated by commas."""
     return frozenset(part.strip() for part in value.split(",") if part.strip())
 
@@ -76,7 +76,7 @@ class MonitoringSettings(BaseSettings):
     @field_validator("sentry_ignored_points")
     @classmethod
     def _are_points(cls, value: str) -> str:
-        if unknown := listed(value) - catalogue.load_reported().by_id().keys():
+        if unknown := split_list(value) - catalogue.load_reported().by_id().keys():
             raise ValueError(f"no monitoring point of the catalogue: {', '.join(sorted(unknown))}")
         return value
 

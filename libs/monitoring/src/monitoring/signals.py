@@ -1,4 +1,4 @@
-"""The way to the notification gateway: every report and every recovery becomes an alert signal."""
+"""Delivery to the notification gateway: every report and every recovery becomes an alert signal."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ CONNECT_TIMEOUT_SECONDS = 2.0
 READ_TIMEOUT_SECONDS = 5.0
 BATCH = 100
 
-# Takes signals in place of the gateway; what it returns says which of them it will never take.
+# Receives signals in place of the gateway; returns which of them it rejects for good.
 SignalSink = Callable[[Sequence[AlertSignal]], SignalReceipt | None]
-# Eleven days; the outbox waits for minutes at most.
+# Longer values (over eleven days) are ignored; the outbox waits for minutes at most.
 MAX_RETRY_AFTER_DIGITS = 6
 _TAKEN = range(200, 300)
 _FINAL = frozenset({400, 413, 422})
@@ -55,13 +55,13 @@ class GatewaySink:
 
 
 class LocalSink:
-    """Hands signals to a function of this process: the gateway's own way to itself."""
+    """Passes signals to a function of this process. The gateway uses it for its own signals."""
 
     def __init__(self, sink: SignalSink) -> None:
         self._sink = sink
 
     def deliver(self, payloads: Sequence[bytes]) -> Outcome:
-        """Pass the signals on; if the function raises, they are passed again later."""
+        """Pass the signals; if the function raises, they are passed again later."""
         read = [_read(payload) for payload in payloads]
         unreadable = {at: each.reason for at, each in enumerate(read) if isinstance(each, UnreadableSignal)}
         signals = [each for each in read if isinstance(each, AlertSignal)]
@@ -73,7 +73,7 @@ def _delivered(answer: bytes, payloads: Sequence[bytes]) -> Outcome:
     try:
         receipt = SignalReceipt.model_validate_json(answer)
     except ValidationError:
-        # A login page, or a proxy that answers for itself.
+        # A login page, or a proxy's own answer.
         return Unavailable("the answer is not a gateway's")
     return Delivered(_rejected(receipt, payloads))
 
@@ -115,7 +115,7 @@ class SignalPath:
         """Send a signal for a report; `event_id` is its event in the collector, if there is one."""
         self._put(
             AlertSignal(
-                # One report, one signal: what the collector would take for the same event is the same signal too.
+                # One report is one signal: reports with the same event id have the same signal id.
                 signal_id=uuid5(NAMESPACE_OID, report.event_id).hex,
                 event_id=event_id,
                 kind="fired",
@@ -135,7 +135,7 @@ class SignalPath:
         )
 
     def recovered(self, report: Report) -> None:
-        """Send a signal that the incident of this fingerprint is over."""
+        """Send a signal that ends the incident of this fingerprint."""
         self._put(
             AlertSignal(
                 signal_id=uuid4().hex,
@@ -158,11 +158,11 @@ class SignalPath:
         self._outbox.start(on_dropped)
 
     def waiting(self) -> int:
-        """Return how much is not delivered yet."""
+        """Return how many signals are not delivered yet."""
         return self._outbox.waiting()
 
     def abandon(self) -> None:
-        """In a forked child: let go of what belongs to the parent."""
+        """In a forked child: drop references to what belongs to the parent."""
         self._outbox.abandon()
 
     def flush(self, timeout: float) -> None:

@@ -1,10 +1,10 @@
-"""The durable store: one folder per process, locked while it lives; the living take over what the dead left.
+"""The durable store: one folder per process, locked while the process runs. Other processes adopt what it left.
 
-    <folder>/<process id>-<random>/.lock             held by flock as long as the process lives
+    <folder>/<process id>-<random>/.lock             locked by flock while the process runs
     <folder>/<process id>-<random>/<name>            one payload
     <folder>/<process id>-<random>/.<name>.tmp       a payload that is about to replace another
 
-A process that is killed leaves no payload in two places, and at worst an empty one that nobody was promised yet.
+A killed process leaves no payload in two places. At worst it leaves an empty file, whose write had not returned.
 """
 
 import errno
@@ -18,12 +18,12 @@ from secrets import token_hex
 from monitoring.store import Item
 
 _LOCK = ".lock"
-# A folder is made under a name with a dot and renamed once it is locked. One that is still so after this time is dead.
-_UNBORN_SECONDS = 60.0
+# A folder is created under a name with a dot and renamed once it is locked. After this time without it is abandoned.
+_UNLOCKED_SECONDS = 60.0
 
 
 class DiskStore:
-    """Payloads as files, readable by this user only. They survive the process, not the machine's power loss."""
+    """Payloads as files, readable by this user only. They survive the process, but not a power loss."""
 
     durable = True
 
@@ -31,11 +31,11 @@ class DiskStore:
         """Make the process's folder; raises `OSError` if it cannot be written."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{os.getpid()}-{token_hex(4)}"
-        unborn = folder / f".{name}"
-        unborn.mkdir(mode=0o700)
-        self._lock: int | None = os.open(unborn / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        unlocked = folder / f".{name}"
+        unlocked.mkdir(mode=0o700)
+        self._lock: int | None = os.open(unlocked / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self._own = unborn.rename(folder / name)
+        self._own = unlocked.rename(folder / name)
         self._folder = folder
 
     def write(self, name: str, payload: bytes) -> None:
@@ -46,7 +46,7 @@ class DiskStore:
         except FileExistsError:
             unfinished = f"{self._own}/.{name}.tmp"
             _write(unfinished, payload)
-            os.rename(unfinished, path)  # noqa: PTH104 - on the caller's way, and twice as fast as a Path
+            os.rename(unfinished, path)  # noqa: PTH104 - on the caller's thread, and twice as fast as a Path
 
     def read(self, name: str) -> bytes | None:
         """Return the payload, or None if it is gone."""
@@ -66,7 +66,7 @@ class DiskStore:
         return sorted(adopted, key=lambda item: item.name)
 
     def close(self) -> None:
-        """Unlock, so that others take over what is left; an empty folder goes."""
+        """Unlock, so that others adopt what is left; remove an empty folder."""
         with suppress(OSError):
             if next((path for path in self._own.iterdir() if path.name != _LOCK), None) is None:
                 (self._own / _LOCK).unlink()
@@ -74,21 +74,21 @@ class DiskStore:
         self.abandon()
 
     def abandon(self) -> None:
-        """In a forked child: leave everything to the parent, whose lock this descriptor would keep alive."""
+        """In a forked child: leave everything to the parent. This descriptor would keep its lock after its end."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def _take_over(self, folder: Path) -> list[Item]:
         try:
-            if folder.name.startswith(".") and time.time() - folder.stat().st_mtime < _UNBORN_SECONDS:
+            if folder.name.startswith(".") and time.time() - folder.stat().st_mtime < _UNLOCKED_SECONDS:
                 return []
             lock = os.open(folder / _LOCK, os.O_RDWR)
         except OSError:
-            # Being taken over by another process at this moment, or no folder of ours.
+            # Another process adopts it at this moment, or it is not a folder of a store.
             return []
         moved: list[Item] = []
-        # Its owner lives and holds the lock, or a file cannot be moved: the rest waits for the next time.
+        # If its owner runs and has the lock, or a file cannot be moved, the rest waits for the next time.
         with suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for path in sorted(folder.iterdir()):
@@ -105,7 +105,7 @@ class DiskStore:
 
 
 def _write(path: str, payload: bytes) -> None:
-    # In as few calls as possible: a report may stand on an event loop.
+    # In as few calls as possible: a report may run on an event loop.
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         written = os.write(file, payload)

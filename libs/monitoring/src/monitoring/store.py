@@ -13,7 +13,7 @@ class Item:
 
 
 class Store(Protocol):
-    """Keeps payloads by name. Every method may be called from any thread."""
+    """Stores payloads by name. Every method may be called from any thread."""
 
     durable: bool
 
@@ -30,11 +30,11 @@ class Store(Protocol):
         ...
 
     def adopt(self) -> list[Item]:
-        """Take over what other processes left behind, oldest first; raises `OSError`."""
+        """Adopt what dead processes left, oldest first; raises `OSError`."""
         ...
 
     def close(self) -> None:
-        """Let go of what is left, so that others may adopt it."""
+        """Unlock what is left, so that others may adopt it."""
         ...
 
     def abandon(self) -> None:
@@ -68,12 +68,12 @@ class MemoryStore:
         self._payloads.pop(name, None)
 
     def adopt(self) -> list[Item]:
-        """Nobody else sees this memory."""
+        """Return nothing: no other process uses this memory."""
         return []
 
     def close(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         self._payloads.clear()
 
     def abandon(self) -> None:
-        """The parent has a memory of its own."""
+        """Do nothing: the parent has its own memory."""

@@ -1,4 +1,4 @@
-"""For the tests of services: what was reported, without network, windows or threads."""
+"""For the tests of services: captures reports without network, windows or threads."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from monitoring.sdk_scopes import task_values
 
 
 class Captured(list[Report]):
-    """The reports of a block, in order, every one of them; `recovered` holds the recoveries."""
+    """All reports of a block, in order; `recovered` has the recoveries."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Captured(list[Report]):
 
 
 class ReportCapture:
-    """Composes each report as the runtime does, keeps it, and notes what the catalogue would not have."""
+    """Composes each report as the runtime does, stores it, and notes what differs from the catalogue."""
 
     def __init__(self, captured: Captured) -> None:
         self._captured = captured
@@ -38,7 +38,7 @@ class ReportCapture:
     def report(
         self, point_id: str, error: BaseException | None, fields: Mapping[str, Any], occurrence: str | None
     ) -> str | None:
-        """Keep a report; returns its event id."""
+        """Store a report; returns its event id."""
         point = self._point(point_id)
         if point is None:
             return None
@@ -61,7 +61,7 @@ class ReportCapture:
         return composed.event_id
 
     def recovered(self, point_id: str, fields: Mapping[str, Any]) -> None:
-        """Keep a recovery."""
+        """Store a recovery."""
         point = self._point(point_id)
         if point is not None:
             self._captured.recovered.append(_compose(Observation(point, fields, context_fields(), ())))

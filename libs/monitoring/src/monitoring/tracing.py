@@ -1,4 +1,4 @@
-"""Spans of our own around what takes time, sent as transactions; with tracing off, nothing but a look at a variable."""
+"""Our own spans around what takes time, sent as transactions. With tracing off, they only read a variable."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,7 +13,7 @@ from monitoring.context import current_context
 
 _CARRIERS = frozenset({SENTRY_TRACE_HEADER_NAME, BAGGAGE_HEADER_NAME})
 _NOTHING: AbstractContextManager[None] = nullcontext()
-# Of the trace that the current task works in, sampled or not: what is not sampled here is not sampled further on.
+# The span of the current task, sampled or not: a trace that is not sampled here is not sampled in other services.
 _current: ContextVar[Span | None] = ContextVar("monitoring_span", default=None)
 
 
@@ -31,7 +31,7 @@ def sampler(rate: float, ignored: Iterable[str]) -> Callable[[dict[str, Any]], f
 
 
 def span(op: str, name: str | None = None) -> AbstractContextManager[None]:
-    """Time a block as a part of the current trace; outside of one, or when that is not sampled, do nothing."""
+    """Time a block as a part of the current trace; do nothing outside of a sampled trace."""
     parent = _sampled()
     return _NOTHING if parent is None else _child(parent, op, name)
 
@@ -61,13 +61,13 @@ def request(scope: MutableMapping[str, Any], *, on: bool) -> AbstractContextMana
 
 
 def headers() -> dict[str, str]:
-    """Return what carries the current trace to another service: headers of a request, none outside of a trace."""
+    """Return the headers that continue the current trace in another service; none outside of a trace."""
     current = _current.get()
     return {} if current is None else dict(current.iter_headers())
 
 
 def context() -> Mapping[str, str] | None:
-    """Return where in which trace the current task is, as an event says it."""
+    """Return the ids of the current trace and span, as an event names them."""
     current = _current.get()
     return None if current is None else {"trace_id": current.trace_id, "span_id": current.span_id}
 
@@ -77,15 +77,15 @@ def _transaction(op: str, name: str, headers: Mapping[str, str]) -> Iterator[Tra
     scope = sentry_sdk.Scope()
     begun = scope.start_transaction(scope.continue_trace(dict(headers), op=op, name=name, source="custom"))
     if not isinstance(begun, Transaction):
-        # Somebody has given the SDK other settings than ours.
+        # The SDK was initialised again with other settings.
         yield None
         return
     try:
         with _entered(begun):
             yield begun
     finally:
-        for fact, value in current_context().items():
-            begun.set_tag(fact, str(value))
+        for field, value in current_context().items():
+            begun.set_tag(field, str(value))
         begun.finish(scope)
 
 
@@ -97,7 +97,7 @@ def _request(scope: MutableMapping[str, Any]) -> Iterator[None]:
         try:
             yield
         finally:
-            # Known only now: the route, or the endpoint that a service without routes says it is.
+            # The route is known only now; a service without routes binds an `endpoint`.
             route = scope.get("route")
             named = getattr(route, "path_format", None) or getattr(route, "path", None)
             path = named or current_context().get("endpoint") or scope["path"]

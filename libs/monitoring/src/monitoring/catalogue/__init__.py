@@ -1,7 +1,7 @@
 """The catalogue of monitoring points: the files beside this one, read and checked.
 
-`points.yaml` holds the 24 that the product promises, `joined_points.yaml` what has joined them since, and
-`own_points.yaml` what monitoring reports about itself; `points.zh.yaml` holds the Chinese names of all, and
+`points.yaml` holds the 24 that the product promises, `joined_points.yaml` those that were added later, and
+`own_points.yaml` those that monitoring reports about itself. `points.zh.yaml` holds the Chinese names of all points,
 `runbooks.zh.yaml` their runbooks in Chinese.
 """
 
@@ -17,14 +17,14 @@ Level = Literal["error", "warning", "info"]
 Component = Literal["redis", "model", "fallback", "pipeline", "weixin", "api", "airflow", "gateway", "monitoring"]
 
 EXCEPTION_PART = "exception"
-# How an incident ends: its service says that it works again; nothing for a quarter of an hour; its source says so.
+# How an incident ends: its service reports that it works again; no signal for 15 minutes; its source reports the end.
 Ending = Literal["by_recovery", "by_quiet", "by_source"]
 # An alert of Alertmanager that a point explains is named by this and its alertname.
 ALERT_PREFIX = "alertmanager/"
 
 
 class Runbook(BaseModel):
-    """What whoever gets the alert needs: what it means, where to look, what to do."""
+    """What a person who gets the alert needs: what it means, where to look, what to do."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +54,7 @@ class Point(BaseModel):
     fingerprint: Annotated[tuple[str, ...], Field(min_length=2)]
     category: Annotated[str, Field(min_length=1, max_length=64)]
     ends: Ending
-    # Tags that name a run, a deployment or another episode: an open incident is told again for a new one.
+    # Tags that name a run, a deployment or another episode: an open incident is notified again for a new one.
     episode: tuple[str, ...] = ()
     # Points that are symptoms of this one, and alerts of Alertmanager (`alertmanager/<alertname>`).
     explains: tuple[str, ...] = ()
@@ -71,12 +71,12 @@ class Point(BaseModel):
 
     @cached_property
     def open_parts(self) -> tuple[str, ...]:
-        """The names of the fingerprint's parts that are filled at run time, in order."""
+        """The names of the fingerprint's parts that are filled when a report is made, in order."""
         return tuple(name for part in self.fingerprint if (name := open_part(part)) is not None)
 
 
 def open_part(part: str) -> str | None:
-    """Return the name inside `<name>`, or None for a part that stands as it is."""
+    """Return the name inside `<name>`, or None for a fixed part."""
     return part[1:-1] if part.startswith("<") and part.endswith(">") else None
 
 
@@ -149,7 +149,7 @@ def load_reported() -> Catalogue:
 
 @cache
 def load_all() -> Catalogue:
-    """Return every point there is."""
+    """Return all points."""
     return Catalogue(points=(*load_reported(), *load_own()))
 
 

@@ -53,5 +53,5 @@ def load_commands() -> CommandFile:
 
 def commands_of(point: Point) -> Commands:
     """Return the first three commands for a point."""
-    known = load_commands()
-    return known.points.get(point.id) or known.components[point.component]
+    commands = load_commands()
+    return commands.points.get(point.id) or commands.components[point.component]

@@ -1,17 +1,17 @@
-"""When the other side is tried again while it is down."""
+"""The pauses between tries while the receiver is down."""
 
 import time
 
 FIRST_RETRY_SECONDS = 0.5
-# Short enough that a collector which is back is found at once, long enough to be no load.
+# Short enough to find a recovered collector soon, long enough to cause no load.
 MAX_RETRY_SECONDS = 10.0
 MAX_RETRY_AFTER_SECONDS = 300.0
 
 
 class Backoff:
-    """Pauses that double with each failure in a row; not locked, its user does that.
+    """Pauses that double with each failure in a row. The caller locks it.
 
-    `retry_at` is of the monotonic clock, `failures` only grows.
+    `retry_at` is a time of the monotonic clock, `failures` only grows.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Backoff:
         return self._delay > 0
 
     def note_failure(self, retry_after: float | None) -> None:
-        """Put the next try off, for as long as the other side asked for if it did (s)."""
+        """Delay the next try, by `retry_after` (s) if the receiver asked for a pause."""
         self._delay = min(MAX_RETRY_SECONDS, self._delay * 2 or FIRST_RETRY_SECONDS)
         pause = self._delay if retry_after is None else min(retry_after, MAX_RETRY_AFTER_SECONDS)
         self.retry_at = time.monotonic() + pause
@@ -36,5 +36,5 @@ class Backoff:
         self._delay = self.retry_at = 0.0
 
     def retry_now(self) -> None:
-        """Let the next try be at once."""
+        """Allow the next try immediately."""
         self.retry_at = 0.0

@@ -1,4 +1,4 @@
-"""Sends batches, and isolates by halving what the other side rejects or breaks over."""
+"""Sends batches, and isolates by halving the payloads that the receiver rejects or fails on."""
 
 import logging
 
@@ -9,11 +9,11 @@ from monitoring.outbox.outcomes import Deliver, Delivered, Failed, Outcome, Reje
 
 _log = logging.getLogger(__name__)
 
-# A payload that fails alone is given up when so many deliveries of others lie between its failures.
+# A payload that fails alone is dropped after this many failures with deliveries of others between them.
 MAX_FAILURES_ALONE = 3
-# An outage must not change the order of what waits: others go first after so many tries (15 s).
+# Tries before other payloads go first (15 s), so that an outage does not change the order.
 TRIES_IN_ORDER = 5
-# When so many tries of one round have failed and none was taken, the other side is broken altogether.
+# After this many failed tries of one round without a delivery, the receiver itself is broken.
 MAX_MISSES = 16
 
 
@@ -40,12 +40,12 @@ class BatchSender:
         self._misses = 0
 
     def send(self, batch: list[Entry]) -> None:
-        """Send claimed entries: they leave the queue, or wait on with the next try put off."""
+        """Send claimed entries: they leave the queue, or wait for the next try."""
         self._misses = 0
         self._send(batch)
 
     def _send(self, batch: list[Entry]) -> bool:
-        """Send, and isolate by halving what the other side rejects; False when it is unavailable."""
+        """Send, and isolate by halving what the receiver rejects; False when it is unavailable."""
         loaded = [(entry, entry.read()) for entry in batch]
         for entry, payload in loaded:
             if payload is None:
@@ -77,18 +77,18 @@ class BatchSender:
                 self._failed(present, reason, retry_after)
                 return False
             case Failed(reason):
-                self._broke(present, reason)
+                self._receiver_failed(present, reason)
         return True
 
     def _send_halves(self, batch: list[Entry]) -> bool:
-        # One bad payload must not take the others of its batch with it.
+        # One bad payload must not cause the loss of the others of its batch.
         middle = len(batch) // 2
         if not self._send(batch[:middle]):
             self._queue.unclaim(batch[middle:])
             return False
         return self._send(batch[middle:])
 
-    def _broke(self, batch: list[Entry], reason: str) -> None:
+    def _receiver_failed(self, batch: list[Entry], reason: str) -> None:
         self._misses += 1
         head = batch[0]
         head.tries += 1
@@ -98,7 +98,7 @@ class BatchSender:
             self._isolate(batch, reason)
 
     def _isolate(self, batch: list[Entry], reason: str) -> None:
-        """Send halves of a batch that the other side broke over, until one that fails alone is found."""
+        """Send halves of a batch that the receiver failed on, until one payload fails alone."""
         if len(batch) == 1:
             self._failed_alone(batch[0], reason)
         elif self._misses >= MAX_MISSES:
@@ -113,11 +113,11 @@ class BatchSender:
             entry.failures += 1
         entry.delivered_at_failure = self._delivered
         if entry.failures >= MAX_FAILURES_ALONE:
-            _log.warning("one of the %s is given up, others are taken: %s", self._name, reason)
+            _log.warning("one of the %s is dropped, because only this one fails: %s", self._name, reason)
             self._queue.remove(entry)
             self._counters.add(f"{self._name}_rejected")
             return
-        # Others go first from now on; in batches they are sent beside it.
+        # Others go first from now on. Batches contain others anyway.
         if not self._in_batches:
             self._queue.move_to_end(entry)
         self._failed([entry], reason, None)

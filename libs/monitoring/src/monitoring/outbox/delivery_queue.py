@@ -97,7 +97,7 @@ class DeliveryQueue:
         ahead.store.remove(ahead.item.name)
 
     def adopt(self) -> None:
-        """Take up what dead processes left, as the oldest."""
+        """Adopt what dead processes left, as the oldest entries."""
         try:
             adopted = self._store.adopt()
         except OSError as error:
@@ -120,13 +120,13 @@ class DeliveryQueue:
             return claimed
 
     def unclaim(self, entries: Iterable[Entry]) -> None:
-        """Take entries for in flight no longer."""
+        """Mark entries as no longer in flight."""
         with self.changed:
             for entry in entries:
                 entry.in_flight = False
 
     def remove(self, entry: Entry) -> None:
-        """Forget an entry that is done with."""
+        """Delete an entry that is delivered or given up."""
         entry.store.remove(entry.item.name)
         with self.changed:
             if self._ready.pop(entry.key, None) is not None:
@@ -134,17 +134,17 @@ class DeliveryQueue:
             self.changed.notify_all()
 
     def move_to_end(self, entry: Entry) -> None:
-        """Let all others go first."""
+        """Move an entry behind all others."""
         with self.changed:
             if entry.key in self._ready:
                 self._ready.move_to_end(entry.key)
 
     def drop_excess(self) -> int:
-        """Drop the oldest past either bound; returns how many."""
+        """Drop the oldest beyond either bound; returns how many."""
         oldest_allowed = self._now() - self._max_age
         dropped = []
         with self.changed:
-            # What is being sent just now is as good as delivered, and the sender forgets it itself.
+            # Entries in flight are not dropped: the sender removes them itself.
             droppable = (entry for entry in self._ready.values() if not entry.in_flight)
             for entry in droppable:
                 if self._bytes <= self._max_bytes and entry.created >= oldest_allowed:
@@ -186,19 +186,19 @@ class DeliveryQueue:
 
     @property
     def is_durable(self) -> bool:
-        """Whether all that waits outlives this process."""
+        """Whether everything that waits survives this process."""
         return self._store.durable and self._memory.empty
 
     def close(self) -> None:
-        """Let the store go: what is durable may be adopted by another process."""
+        """Close the store: another process may adopt what is durable."""
         self._store.close()
 
     def abandon(self) -> None:
-        """In a forked child: let go of what belongs to the parent."""
+        """In a forked child: drop references to what belongs to the parent."""
         self._store.abandon()
 
     def _next_stamp(self) -> int:
-        # Names sort by age, and no two are of one age: order outlives the process.
+        # Names sort by age, and no two are equal, so the order survives the process.
         with self.changed:
             self._stamp = max(self._stamp + 1, int(self._now() * 1e6))
             return self._stamp
@@ -208,7 +208,7 @@ class DeliveryQueue:
         try:
             self._store.write(name, payload)
         except OSError as error:
-            # A full or broken disk must not stop the delivery: memory is the next best.
+            # A full or broken disk must not stop the delivery, so the payload stays in memory.
             _log.warning("%s cannot be spooled (%s); they wait in memory", self._name, error)
             self._memory.write(name, payload)
             return Entry(key, Item(name, len(payload)), self._memory)

@@ -19,7 +19,7 @@ HOUSEKEEPING_SECONDS = 15.0
 
 
 class Outbox:
-    """Bounded by bytes and age: past either the oldest are dropped, counted and told to the callback of `start()`.
+    """Bounded by bytes and age. Beyond either bound the oldest are dropped and counted, and `on_dropped` is called.
 
     `name` is the prefix of the counters and of the thread. Times are wall-clock seconds, because what waits may be
     older than this process.
@@ -50,7 +50,7 @@ class Outbox:
         self._thread: threading.Thread | None = None
 
     def start(self, on_dropped: Callable[[], None] | None = None) -> None:
-        """Start the worker; what dead processes left is taken up first. `on_dropped` hears of every loss."""
+        """Start the worker, which first adopts what dead processes left. `on_dropped` is called at every loss."""
         self._on_dropped = on_dropped
         self._thread = threading.Thread(target=self._run, name=f"monitoring-{self._name}", daemon=True)
         self._thread.start()
@@ -78,7 +78,7 @@ class Outbox:
         return self._queue.waiting
 
     def flush(self, timeout: float) -> bool:
-        """Try at once and wait until all is delivered; False after `timeout` (s), or when the rest is safe on disk."""
+        """Try immediately and wait until all is delivered; False after `timeout` (s), or when the rest is on disk."""
         deadline = time.monotonic() + timeout
         with self._queue.changed:
             failures = self._backoff.failures
@@ -92,7 +92,7 @@ class Outbox:
             return True
 
     def close(self, timeout: float) -> None:
-        """Flush, stop the worker and let the store go; what is durable is delivered by another process."""
+        """Flush, stop the worker and close the store; another process delivers what is durable."""
         self.flush(timeout)
         with self._queue.changed:
             self._closing = True
@@ -105,7 +105,7 @@ class Outbox:
         self._queue.close()
 
     def abandon(self) -> None:
-        """In a forked child: let go of what belongs to the parent."""
+        """In a forked child: drop references to what belongs to the parent."""
         self._queue.abandon()
 
     def _run(self) -> None:
@@ -113,7 +113,7 @@ class Outbox:
             try:
                 self._step()
             except Exception:  # noqa: BLE001 - without its thread, nothing would be delivered any more
-                _log.exception("the delivery of %s broke off and goes on", self._name)
+                _log.exception("the delivery of %s failed and is tried again", self._name)
                 with self._queue.changed:
                     self._queue.changed.wait(FIRST_RETRY_SECONDS)
 

@@ -1,4 +1,4 @@
-"""What became of a delivery."""
+"""The outcomes of a delivery."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The other side has it, except the payloads whose positions are in `rejected`, each with its reason."""
+    """The receiver has all payloads except those whose positions are in `rejected`, each with its reason."""
 
     rejected: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The other side will never take it: sending again is no use."""
+    """The receiver will never accept it, so it is not sent again."""
 
     reason: str
 
@@ -26,7 +26,7 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Not now; `retry_after` (s) is what the other side asked for."""
+    """The receiver cannot accept it now; `retry_after` (s) is the pause that it asked for."""
 
     reason: str
     retry_after: float | None = None
@@ -34,7 +34,7 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The other side broke over it: it may be the payload's fault, or that side may be broken altogether."""
+    """The receiver failed: because of this payload, or because it is broken for all."""
 
     reason: str
 
@@ -43,8 +43,8 @@ Outcome = Delivered | Rejected | Withheld | Unavailable | Failed
 
 
 class Deliver(Protocol):
-    """Sends payloads in one go; returns what the other side or the network did."""
+    """Sends payloads in one request and returns the outcome."""
 
     def __call__(self, payloads: Sequence[bytes], /) -> Outcome:
-        """Return what happened."""
+        """Return the outcome."""
         ...
