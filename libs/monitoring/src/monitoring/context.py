@@ -1,7 +1,7 @@
 """Fields and breadcrumbs of the current request or job, in a context variable until an event is made."""
 
 from collections import deque
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from time import time
 from types import MappingProxyType
 from typing import Any, TypedDict, Unpack
 
-from monitoring.requests import RequestSnapshot, snapshot_request
+from monitoring.requests import AsgiScope
 from monitoring.sdk_scopes import OuterScopes, enter_request, leave_request
 
 MAX_BREADCRUMBS = 20
@@ -52,7 +52,6 @@ class Breadcrumb:
 
 
 Trail = deque[Breadcrumb]
-AsgiScope = MutableMapping[str, Any]
 _NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -121,8 +120,11 @@ class bound_request(bound_context):  # noqa: N801 - as above
     __slots__ = ()
 
     def __init__(self, request: AsgiScope, request_id: str) -> None:
-        super().__init__(request_id=request_id)
+        # Not by the base class: two calls less for every request.
+        self._fields = {"request_id": request_id}
         self._request = request
+        self._outer = None
+        self._outer_scopes = None
 
 
 def bind_context(**fields: Unpack[ContextFields]) -> None:
@@ -149,10 +151,10 @@ def context_fields() -> Mapping[str, Any]:
     return _NO_FIELDS if scope is None else scope.fields
 
 
-def request_snapshot() -> RequestSnapshot | None:
-    """Return a snapshot of the current ASGI request, or None outside of one."""
+def current_request() -> AsgiScope | None:
+    """Return the current ASGI request, or None outside of one."""
     scope = _current.get()
-    return None if scope is None or scope.request is None else snapshot_request(scope.request)
+    return None if scope is None else scope.request
 
 
 def snapshot() -> tuple[Mapping[str, Any], tuple[Breadcrumb, ...]]:

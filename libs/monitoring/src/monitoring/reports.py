@@ -9,7 +9,7 @@ from monitoring.catalogue import EXCEPTION_PART, Level, Point, open_part
 from monitoring.context import MAX_BREADCRUMBS, Breadcrumb
 from monitoring.plain_data import plain_data, tag_text
 from monitoring.redaction import Redactor, cut, text_of
-from monitoring.requests import RequestSnapshot, describe_request
+from monitoring.requests import AsgiScope, describe_request, route_of
 from monitoring.sdk_scopes import NO_VALUES, SdkValues, merge_values, process_values
 from monitoring.sdk_values import breadcrumb_of, clean_values
 
@@ -37,7 +37,7 @@ class Observation(NamedTuple):
     trace: Mapping[str, str] | None = None
     # Names the fault uniquely, for reports of it from several processes.
     occurrence: str | None = None
-    request: RequestSnapshot | None = None
+    request: AsgiScope | None = None
     sdk: SdkValues = NO_VALUES
 
     def value(self, name: str) -> Any:
@@ -142,7 +142,7 @@ def compose(seen: Observation, window: OccurrenceWindow, *, service: str, redact
         user_id=tags.get("user_id"),
         trace=seen.trace,
         request=None if seen.request is None else describe_request(seen.request, redactor),
-        route=None if seen.request is None else seen.request.route,
+        route=None if seen.request is None else route_of(seen.request),
         sdk=clean_values(sdk, redactor),
         error=seen.error,
     )

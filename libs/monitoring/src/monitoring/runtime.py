@@ -14,7 +14,7 @@ from monitoring import tracing
 from monitoring.catalogue import Point, open_part
 from monitoring.coalescing import Coalescer, Repeats
 from monitoring.collector import CollectorPath
-from monitoring.context import context_fields, request_snapshot, snapshot
+from monitoring.context import context_fields, current_request, snapshot
 from monitoring.metrics import Counters
 from monitoring.redaction import Redactor, text_of
 from monitoring.report_log import log_report
@@ -104,7 +104,7 @@ class Runtime:
             None,
             trace,
             occurrence,
-            request_snapshot(),
+            current_request(),
             task_values(),
         )
         key = self._keys.get(point_id) or (point_id, seen.level(), seen.fingerprint())

@@ -24,10 +24,11 @@ NO_VALUES = SdkValues()
 
 
 class RequestScope(Scope):
-    """The isolation scope of a request, which is filled when it is first used.
+    """A scope of a request, which is filled when it is first used.
 
-    Every thread and task of the request must see the same scope, so it exists from the request's beginning. To fill it
-    then would take 3 µs of every request (15 µs for a new scope); an empty one takes 0.3 µs.
+    Every thread and task of the request must see the same scope, so it exists from the request's beginning. To copy the
+    outer scope takes 3 µs, and a request has two: that is 6 % of the time of a cached answer. An unfilled one takes
+    0.4 µs.
     """
 
     __slots__ = ("source",)
@@ -59,36 +60,35 @@ class RequestScope(Scope):
         return made
 
 
-class OuterScopes(NamedTuple):
-    """The scopes around a request, to return to at its end."""
-
-    isolation: Scope | None
-    current: Scope | None
+# The isolation scope and the current scope around a request, to return to at its end.
+OuterScopes = tuple[Scope | None, Scope | None]
 
 
 def enter_request() -> OuterScopes:
     """Give the request that begins here scopes of its own; they begin with what is set around it."""
-    outer = OuterScopes(_isolation_scope.get(), _current_scope.get())
+    isolation, current = _isolation_scope.get(), _current_scope.get()
     scope = RequestScope.__new__(RequestScope)
-    scope.source = _empty_scope() if outer.isolation is None else outer.isolation
+    scope.source = _empty_scope() if isolation is None else isolation
     _isolation_scope.set(scope)
-    if outer.current is not None:
-        _current_scope.set(outer.current.fork())
-    return outer
+    if current is not None:
+        scope = RequestScope.__new__(RequestScope)
+        scope.source = current
+        _current_scope.set(scope)
+    return isolation, current
 
 
 def leave_request(outer: OuterScopes) -> None:
     """Return to the scopes around the request."""
-    _isolation_scope.set(outer.isolation)
-    _current_scope.set(outer.current)
+    isolation, current = outer
+    _isolation_scope.set(isolation)
+    _current_scope.set(current)
 
 
 def task_values() -> SdkValues:
     """Return what is set for the current task or request."""
-    isolation, current = _isolation_scope.get(), _current_scope.get()
-    while isinstance(isolation, RequestScope) and isolation.source is not None:
-        isolation = isolation.source
-    return _values_of(scope for scope in (isolation, current) if scope is not None and _is_used(scope))
+    found = (_filled(_isolation_scope.get()), _filled(_current_scope.get()))
+    scopes = [scope for scope in found if scope is not None and _is_used(scope)]
+    return _values_of(scopes) if scopes else NO_VALUES
 
 
 def process_values() -> SdkValues:
@@ -99,6 +99,13 @@ def process_values() -> SdkValues:
 @cache
 def _empty_scope() -> Scope:
     return Scope(ty=ScopeType.ISOLATION)
+
+
+def _filled(scope: Scope | None) -> Scope | None:
+    """Return the scope that has the values of an unfilled one."""
+    while isinstance(scope, RequestScope) and scope.source is not None:
+        scope = scope.source
+    return scope
 
 
 def _is_used(scope: Scope) -> bool:

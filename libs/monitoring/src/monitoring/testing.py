@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from monitoring import catalogue, process
-from monitoring.context import context_fields, request_snapshot, snapshot
+from monitoring.context import context_fields, current_request, snapshot
 from monitoring.reports import Observation, OccurrenceWindow, Report, compose
 from monitoring.sdk_scopes import task_values
 
@@ -50,7 +50,7 @@ class ReportCapture:
             error_type,
             error,
             occurrence=occurrence,
-            request=request_snapshot(),
+            request=current_request(),
             sdk=task_values(),
         )
         self._captured.mistakes += [
