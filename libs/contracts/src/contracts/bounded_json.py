@@ -1,7 +1,7 @@
 """JSON from outside: its size, depth and number length are checked before it is parsed.
 
-A parser recurses into what is nested, and Python refuses to convert numbers of thousands of digits with an error of its
-own kind. Both are refused here, in one way, by a look at the bytes that costs less than parsing them.
+A parser recurses into nested values, and Python raises an error of its own for numbers of thousands of digits. Both are
+rejected here in the same way. The check reads the bytes and costs less than parsing them.
 """
 
 import json
@@ -65,7 +65,7 @@ def _outside_strings(body: bytes) -> bytes:
 def _is_shallow(outside: bytes) -> bool:
     brackets = rest = outside.translate(None, _ALL_BUT_BRACKETS)
     for _ in range(MAX_DEPTH):
-        # Takes the innermost level away; the blank keeps apart what was around it, so that it is one level and no more.
+        # Removes the innermost level. The blank separates its neighbours, so that only one level is removed.
         rest = rest.replace(b"[]", b" ").replace(b"{}", b" ").replace(b" ", b"")
         if not rest:
             return True

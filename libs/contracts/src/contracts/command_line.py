@@ -40,7 +40,7 @@ def run_command(program: str, command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         complain(program, "interrupted")
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the boundary of the process: what nobody expected is said in one line
+    except Exception as error:  # noqa: BLE001 - the boundary of the process: an unexpected error is one line
         # Without its message: that may quote a token.
         complain(program, f"unexpected {type(error).__name__} at {_places(error.__traceback__)}; please report this")
         return FAULT

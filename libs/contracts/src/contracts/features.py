@@ -51,7 +51,7 @@ FEATURES = (
 
 
 def schema_hash() -> str:
-    """Return 16 hex digits over the ordered names, types and defaults; bundle and snapshot must agree on it."""
+    """Return a hash (16 hex digits) of the ordered names, types and defaults; bundle and snapshot must share it."""
     canonical = json.dumps([[asdict(f) for f in FEATURES], [asdict(f) for f in USER_FEATURES]], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

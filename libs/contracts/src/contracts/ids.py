@@ -131,11 +131,11 @@ def _dataset_text(text: str) -> str:
 
 
 _Number = Annotated[int, Field(ge=1, le=MAX_ID)]
-# In a model: either form is taken, the number is kept.
+# In a model: either form is accepted, and the value is the number.
 _USER_SCHEMA = _schema([7, "c2a1f0de-7c1b-4a52-9a51-1d3a0f5be0aa"])
 _DATASET_SCHEMA = _schema([13196, "SKU-77"])
 UserId = Annotated[_Number, BeforeValidator(_user_id), _USER_SCHEMA]
 DatasetId = Annotated[_Number, BeforeValidator(_dataset_id), _DATASET_SCHEMA]
-# In a path or a query: checked, and kept as it was written. `read_id` gives its number.
+# In a path or a query: checked, and the value is the text as it was sent. `read_id` returns its number.
 UserIdText = Annotated[str, AfterValidator(_user_text), _USER_SCHEMA]
 DatasetIdText = Annotated[str, AfterValidator(_dataset_text), _DATASET_SCHEMA]

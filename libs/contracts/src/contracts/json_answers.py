@@ -47,7 +47,7 @@ def read_answer(response: httpx.Response, model: type[AnswerT]) -> AnswerT:
 
 
 def problem_detail(response: httpx.Response) -> str:
-    """Return why a service refused: the `detail` of its problem document, or the beginning of what came instead."""
+    """Return why a service rejected a request: the `detail` of its problem, or the beginning of another body."""
     try:
         body = read_object(response)
     except UnusableAnswerError:

@@ -79,8 +79,8 @@ def has_zone(text: str) -> bool:
 def from_local(moment: datetime, zone: tzinfo) -> datetime:
     """Return the moment of a clock's time in `zone`, in UTC; raises `UnusableMomentError`.
 
-    Where clocks are put back, an hour comes twice: the first one is meant. Where they are put forward, an hour is
-    left out: a time of it is refused, because it comes from another zone.
+    When clocks are put back, an hour occurs twice: the first one is taken. When they are put forward, an hour does not
+    occur: a time in it is rejected, because it comes from another zone.
     """
     if zone is UTC:
         return moment.replace(tzinfo=UTC)
@@ -149,7 +149,7 @@ def _event_moment(value: object) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(parse_moment)]
-# For what another program reports and must not be lost: brought into the calendar instead of refused.
+# For reports of other programs that must not be lost: clamped to the calendar instead of rejected.
 ClampedMoment = Annotated[AwareDatetime, BeforeValidator(_clamped_moment)]
-# The bounds that no clock is needed for; whoever takes events compares with the clock.
+# The bounds that need no clock; the receiver of events compares with the clock.
 EventMoment = Annotated[AwareDatetime, BeforeValidator(_event_moment)]

@@ -1,6 +1,7 @@
 """Values of paths, queries, forms and headers, read by their grammar.
 
-What `int()` and `bool()` take besides is refused. Each goes into an annotation: `Annotated[int, WholeNumber(1, 50)]`.
+Other spellings that `int()` and `bool()` accept are rejected. Each is used in an annotation:
+`Annotated[int, WholeNumber(1, 50)]`.
 """
 
 import re

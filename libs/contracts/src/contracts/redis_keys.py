@@ -58,10 +58,10 @@ def dead_letter_marker(entry_id: str) -> str:
 
 
 def result(question_hash: str) -> str:
-    """A cached answer; the hash covers question, model version, experiment and the user's live sequence."""
+    """A cached answer; the hash covers query, model version, experiment and the user's live sequence."""
     return f"res:{question_hash}"
 
 
 def last_good(question_hash: str) -> str:
-    """The last good answer to a question, whatever model gave it."""
+    """The last good answer to a query, of any model."""
     return f"last:{question_hash}"

@@ -1,4 +1,4 @@
-"""Numbers that people type into settings, read by their grammar: what `int()` and `float()` take besides is refused."""
+"""Numbers of settings, read by their grammar: other spellings that `int()` and `float()` accept are rejected."""
 
 import math
 import re

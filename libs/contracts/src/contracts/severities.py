@@ -1,6 +1,6 @@
 """Severities as people and tools write them: Prometheus, Grafana, Sentry, syslog, Zabbix, PagerDuty, Opsgenie, clouds.
 
-A word that is not here is nobody's promise that nothing is wrong: the caller counts it as an error.
+An unknown word may mean that something is wrong, so the caller counts it as an error.
 """
 
 import re
@@ -40,7 +40,7 @@ MAX_WORD_CHARS = 64
 
 
 def parse_severity(text: str) -> Level | None:
-    """Return the level that a word stands for, whatever its case and spelling; None for a word that nobody knows."""
+    """Return the level that a word stands for, in any case and spelling; None for an unknown word."""
     if len(text) > MAX_WORD_CHARS:
         return None
     return _LEVELS.get(_BETWEEN.sub("", unicodedata.normalize("NFKC", text).casefold()))

@@ -1,4 +1,4 @@
-"""Text by where it comes from: a machine's is repaired, a person's is refused, what tells things apart is escaped."""
+"""Text by its source: text of machines is repaired, text of people is rejected, text that identifies is escaped."""
 
 import hashlib
 import re
@@ -78,7 +78,7 @@ class LabelText:
 
 @dataclass(frozen=True)
 class TypedText:
-    """In `Annotated[str, …]`: a text that a person typed; what can't be stored is refused."""
+    """In `Annotated[str, …]`: a text that a person typed; text that can't be stored is rejected."""
 
     max_chars: int
     min_chars: int = 0

@@ -172,7 +172,7 @@ def backoff(failures: int, most: float = MAX_BACKOFF_SECONDS) -> float:
 
 
 def report_failure(loop: str, error: BaseException) -> None:
-    """Report that background work failed as nobody foresaw."""
+    """Report an unexpected failure of background work."""
     monitoring.report("api.background_failed", error=error, loop=loop)
 
 

@@ -1,4 +1,4 @@
-"""The outermost layer: request ids, response time, and the last word on exceptions that nothing handled."""
+"""The outermost layer: request ids, response time, and the handling of exceptions that nothing else handled."""
 
 import re
 import time
@@ -22,7 +22,7 @@ def request_id_of(scope: Scope) -> str:
 
 
 class RequestIdMiddleware:
-    """Takes `X-Request-ID` or makes one, returns it with `X-Response-Time` (s), and makes it a fact of every event.
+    """Takes `X-Request-ID` or generates one, returns it with `X-Response-Time` (s), and adds it to every event.
 
     An exception that reaches this layer becomes `api.unhandled` and a 500 problem.
     """
@@ -72,7 +72,7 @@ async def answered(fast_route: FastRoute, scope: Scope) -> tuple[Reply, bytes]:
         try:
             reply = await fast_route.answer(request_id)
         except (Exception, CancelledError) as error:  # noqa: BLE001 - as above
-            # Cancelled is what takes longer than a server that stops may wait: it is told so, and ends here.
+            # A server that stops cancels the requests that take longer than it may wait. They end here.
             _report(scope, error)
             body = _crash_body(scope, request_id)
             reply = Reply(500, encode_headers(problem_headers(body)), body)

@@ -22,7 +22,7 @@ SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
 class StartRefusedError(Exception):
-    """A file that the service was given can't be used; the message says which line, and goes to the log as it is."""
+    """A file of the service can't be used; the message names the line and is logged as it is."""
 
 
 # Longer than any request's budget, shorter than a container's stop grace period.
@@ -37,7 +37,7 @@ def run(
     *,
     signal_sink: SignalSink | None = None,
 ) -> int:
-    """Run a service until it is told to stop; returns the exit code: 2 for bad settings or files, 1 for a failed start.
+    """Run a service until it is stopped; returns the exit code: 2 for bad settings or files, 1 for a failed start.
 
     `signal_sink` takes the process's own alert signals in place of the gateway.
     """
@@ -76,8 +76,8 @@ def run(
     server = uvicorn.Server(config)
     # For answers that have no end of their own: the server waits for them before it stops.
     app.state.is_stopping = lambda: server.should_exit
-    # What was imported and built so far stays: looking through it for garbage takes a tenth of a second, in which
-    # nobody is answered.
+    # What was imported and built so far stays. To search it for garbage takes a tenth of a second, in which no request
+    # is answered.
     gc.collect()
     gc.freeze()
     with listener:

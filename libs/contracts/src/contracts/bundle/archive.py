@@ -1,4 +1,4 @@
-"""Packing a bundle folder into a reproducible `.tar.gz`, and taking one from a stranger apart safely."""
+"""Packs a bundle folder into a reproducible `.tar.gz`, and unpacks an untrusted one safely."""
 
 import gzip
 import shutil
