@@ -9,11 +9,11 @@ import pytest
 import redis
 
 from contracts.bundle import read_manifest
+from contracts.deployments import ActiveDeployment
 from ranking.bundle import load
 from ranking.engine import Engine
 from ranking.testing import tiny_archive, tiny_bundle
 from recommender_api.app import create_app
-from recommender_api.models.deployments import Deployment
 from recommender_api.models.serving import LoadedModel
 from recommender_api.settings import Settings
 from servicekit.http_protocol import HttpProtocol
@@ -45,8 +45,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
 def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """The first bundle, loaded."""
     folder = tiny_bundle(tmp_path_factory.mktemp("bundle"))
-    deployment = Deployment(
-        deployment_id=1, version="1", bundle_url="/bundle", sha256="0" * 64, rollout=1.0, since=SINCE
+    deployment = ActiveDeployment(
+        deployment_id="1", version="1", bundle_url="/bundle", sha256="0" * 64, rollout=1.0, since=SINCE
     )
     return LoadedModel(deployment, read_manifest(folder), Engine(load(folder)))
 

@@ -7,11 +7,10 @@ import pytest
 from pydantic import SecretStr
 
 import monitoring.testing
-from contracts.deployments import DeploymentStage
+from contracts.deployments import ActiveDeployment, ActiveDeployments, DeploymentStage
 from recommender_api.models.activation import ActivationError
 from recommender_api.models.backoff import RETRY_SECONDS, Backoff
 from recommender_api.models.deployment_reports import DeploymentReports
-from recommender_api.models.deployments import ActiveDeployments, Deployment
 from recommender_api.models.follower import DeploymentFollower
 from recommender_api.models.registry import Registry
 from testkit.fake_registry import SINCE
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.anyio
 def active(version: str) -> ActiveDeployments:
     return ActiveDeployments(
         name="ranker",
-        primary=Deployment(deployment_id=version, version=version, bundle_url="b", sha256="0" * 64, since=SINCE),
+        primary=ActiveDeployment(deployment_id=version, version=version, bundle_url="b", sha256="0" * 64, since=SINCE),
     )
 
 
@@ -30,7 +29,7 @@ class PrimarySlot:
     """A slot whose activations fail at `broken`, if anywhere."""
 
     def __init__(self) -> None:
-        self.deployment: Deployment | None = None
+        self.deployment: ActiveDeployment | None = None
         self.broken: DeploymentStage | None = None
         self.attempts = 0
 

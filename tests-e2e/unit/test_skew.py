@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import SecretStr
 
 from contracts.bundle import unpack
+from contracts.deployments import ActiveDeployment
 from contracts.events import BehaviorEvent, InteractionType
 from contracts.snapshot import write_snapshot
 from feature_sync.connections import RedisFaults, open_redis
@@ -43,7 +44,6 @@ from recommender_api.answers.main_path import RankedPath
 from recommender_api.answers.query import Endpoint, Query
 from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
-from recommender_api.models.deployments import Deployment
 from recommender_api.models.loading import load_model
 from recommender_api.models.serving import Arm
 from recommender_api.redis_store import Breaker, GuardedStore, RedisStore
@@ -154,7 +154,9 @@ def arm(offline: Offline, tmp_path_factory: pytest.TempPathFactory) -> Arm:
         data_checks=[],
     )
     unpack(folder / "bundle.tar.gz", folder / "unpacked")
-    deployment = Deployment(deployment_id=1, version="1", bundle_url="/", sha256="0" * 64, rollout=1.0, since=END)
+    deployment = ActiveDeployment(
+        deployment_id="1", version="1", bundle_url="/", sha256="0" * 64, rollout=1.0, since=END
+    )
     model = load_model(folder / "unpacked", deployment)
     return Arm("ranker", replace(model, engine=Watched(model.engine.contents)))
 

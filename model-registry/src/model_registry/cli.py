@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 from pydantic import BaseModel
@@ -22,17 +22,15 @@ from pydantic import BaseModel
 from contracts.access import check_http_url, check_single_line, check_token
 from contracts.checksums import sha256_of
 from contracts.command_line import OK, REFUSED, UNREACHABLE, USAGE, CommandError, printable, run_command, say
+from contracts.deployments import DeploymentHistory, DeploymentMode, DeploymentReceipt, DeploymentRecord
 from contracts.json_answers import UnusableAnswerError, problem_detail, read_answer
+from contracts.model_versions import MODEL_NAME, MODEL_VERSION, VersionReceipt
 from contracts.person_names import check_name, encode_name
-from model_registry.deployments.schemas import Deployment, DeploymentReceipt, History
-from model_registry.versions.schemas import VersionReceipt
 
 # A deploy fetches, unpacks and asks a bundle before it answers.
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 _REFUSALS = frozenset({409, 422})
 _MAX_REASON = 1000
-_MODEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class Registry:
@@ -114,13 +112,13 @@ def _usable(option: str, check: Callable[[str], str], value: str) -> str:
 
 
 def _check_model(value: str) -> str:
-    if not _MODEL.fullmatch(value):
+    if not re.fullmatch(MODEL_NAME, value):
         raise ValueError("a model's name is a lower-case letter, then letters, digits, _ and -")
     return value
 
 
 def _check_version(value: str) -> str:
-    if not _VERSION.fullmatch(value):
+    if not re.fullmatch(MODEL_VERSION, value):
         raise ValueError("a version is a whole number, as `registryctl status` shows it")
     return value
 
@@ -179,20 +177,20 @@ def _roll_back(registry: Registry, given: argparse.Namespace) -> tuple[dict[str,
 
 
 def _status(registry: Registry, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    body = registry.call("GET", f"/models/{given.model}/deployments", History)
-    history = History.model_validate(body)
+    body = registry.call("GET", f"/models/{given.model}/deployments", DeploymentHistory)
+    history = DeploymentHistory.model_validate(body)
     lines = [_history_line(each) for each in history.deployments]
     lines += [f"replica {each.replica_id}: {each.version} {each.state}" for each in history.replicas]
     return body, "\n".join(lines) or f"nothing of {given.model} was ever deployed"
 
 
-def _history_line(line: Deployment) -> str:
+def _history_line(line: DeploymentRecord) -> str:
     at = f"{line.created_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     author = line.deployed_by or "-"
     return f"{at}  {line.version:>5}  {line.mode:<8} {line.state:<12} {author:<16} {_one_line(line)}".rstrip()
 
 
-def _one_line(line: Deployment) -> str:
+def _one_line(line: DeploymentRecord) -> str:
     return " ".join((line.detail or line.reason or "").split())
 
 
@@ -222,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("--force", action="store_true", help="override the quality gate")
     roll_back = add("rollback", _roll_back, "put the version before back into service, or end a canary or shadow")
     for each in (push, deploy, roll_back):
-        each.add_argument("--mode", choices=["primary", "shadow", "canary"], default="primary")
+        each.add_argument("--mode", choices=get_args(DeploymentMode), default="primary")
     add("status", _status, "list the deployments, newest first, and the replicas")
     for each in (push, deploy, roll_back):
         each.add_argument("--reason", help="why, for the history")

@@ -1,12 +1,14 @@
 """What `/metrics` tells of the registry."""
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
+from contracts.deployments import DeploymentMode
 from monitoring.prometheus import MonitoringCollector
 
 # The name that every part of the stack starts with.
 DEFAULT_MODEL = "ranker"
-MODES = ("primary", "canary", "shadow")
 # `active`, `rolled_back`, or the check that refused the deployment.
 OUTCOMES = ("active", "rolled_back", "source", "checksum", "manifest", "load", "golden", "gate", "activate")
 
@@ -29,7 +31,7 @@ class Metrics:
     def begin(self, model: str) -> None:
         """Show a 0 for everything that can be counted of a model: `increase()` misses a series' first sample."""
         self.uploads.labels(model)
-        for mode in MODES:
+        for mode in get_args(DeploymentMode):
             for outcome in OUTCOMES:
                 self.deployments.labels(model, mode, outcome)
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts.bundle import BundleManifest, DataCheck, DataWindow, catalogue_sketch, pack, write_manifest
+from contracts.bundle import BundleManifest, DataWindow, catalogue_sketch, pack, write_manifest
+from contracts.data_checks import DataCheck
 from contracts.features import FEATURE_SCHEMA
 from pipeline.bundle.golden import golden_requests
 from pipeline.records import Records

@@ -1,9 +1,8 @@
 """What the checks of a run found."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-Severity = Literal["critical", "warning", "info", "ok"]
+from contracts.data_checks import DataCheckSeverity
 
 
 @dataclass(frozen=True)
@@ -11,7 +10,7 @@ class Finding:
     """What one check said: `value` against `threshold`, both shares in 0..1 or counts as `details` says."""
 
     check: str
-    severity: Severity
+    severity: DataCheckSeverity
     details: str
     value: float
     threshold: float
@@ -32,7 +31,7 @@ def share_finding(
     if not bad:
         return Finding(check, "ok", f"0 of {total:,} {what}", 0.0, critical_above)
     share = bad / total
-    severity: Severity = "critical" if share > critical_above else "warning"
+    severity: DataCheckSeverity = "critical" if share > critical_above else "warning"
     details = [f"{bad:,} of {total:,} {what}{f', such as {example}' if example else ''}"]
     details += [consequence] if severity == "warning" else []
     details += [advice] if advice else []

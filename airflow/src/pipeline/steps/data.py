@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 
-from contracts.bundle import DataCheck
+from contracts.data_checks import DataCheck
 from contracts.snapshot import write_snapshot
 from pipeline.arrays import load_array, save_arrays
 from pipeline.artifacts import folders_below, join, reading, writing

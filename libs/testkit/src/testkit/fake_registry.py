@@ -50,7 +50,7 @@ class FakeRegistry(ThreadingHTTPServer):
         self.bundles[version] = archive.read_bytes()
         self._deployments += 1
         return {
-            "deployment_id": self._deployments,
+            "deployment_id": str(self._deployments),
             "version": version,
             "bundle_url": f"/models/{self.name}/versions/{version}/bundle",
             "sha256": hashlib.sha256(self.bundles[version]).hexdigest(),

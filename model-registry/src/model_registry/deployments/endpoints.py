@@ -7,20 +7,20 @@ from fastapi import Header, Path, Response
 from pydantic import AfterValidator, SecretStr
 from sqlalchemy import Row
 
+from contracts.deployments import (
+    ActiveDeployment,
+    ActiveDeployments,
+    DeploymentHistory,
+    DeploymentReceipt,
+    DeploymentRecord,
+    DeploymentRequest,
+    ReplicaReport,
+    ReplicaStatus,
+    RollbackRequest,
+)
 from contracts.person_names import MAX_HEADER_LENGTH, MAX_LENGTH, decode_name
 from contracts.text import TypedText
 from model_registry.deployments.replicas import Replicas
-from model_registry.deployments.schemas import (
-    Active,
-    ActiveDeployment,
-    Deployment,
-    DeploymentReceipt,
-    DeploymentRequest,
-    History,
-    Replica,
-    ReplicaReport,
-    RollbackRequest,
-)
 from model_registry.deployments.service import Author, Deployments
 from model_registry.versions.endpoints import ModelName
 from servicekit.bearer import bearer_guard
@@ -70,16 +70,16 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
         return _receipt(deployments.withdraw(name, wanted.mode, author))
 
     @made.get("/models/{name}/deployments", responses=problem_responses(503))
-    def history(name: ModelName) -> History:
+    def history(name: ModelName) -> DeploymentHistory:
         """Return what was deployed, when, by whom and why, and which replicas run what."""
-        return History(
+        return DeploymentHistory(
             deployments=[_line(row) for row in deployments.history(name)],
-            replicas=[Replica.model_validate(row, from_attributes=True) for row in replicas.of(name)],
+            replicas=[ReplicaStatus.model_validate(row, from_attributes=True) for row in replicas.of(name)],
         )
 
     @made.get(
         "/models/{name}/active",
-        response_model=Active,
+        response_model=ActiveDeployments,
         responses={304: {"description": "Nothing changed"}, **problem_responses(404, 503)},
     )
     def active(
@@ -90,7 +90,7 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
         found = deployments.active(name)
         primary = _active(name, found["primary"])
         body = {"name": name, "primary": primary, "canary": _active(name, found["canary"])}
-        content = Active.model_validate({**body, "shadow": _active(name, found["shadow"])}).model_dump_json()
+        content = ActiveDeployments.model_validate({**body, "shadow": _active(name, found["shadow"])}).model_dump_json()
         etag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
         if if_none_match == etag:
             return Response(status_code=304, headers={"ETag": etag})
@@ -119,8 +119,8 @@ def _receipt(row: Row[Any]) -> DeploymentReceipt:
     )
 
 
-def _line(row: Row[Any]) -> Deployment:
-    return Deployment(
+def _line(row: Row[Any]) -> DeploymentRecord:
+    return DeploymentRecord(
         **_receipt(row).model_dump(),
         rollout=row.rollout,
         failed_stage=row.failed_stage,

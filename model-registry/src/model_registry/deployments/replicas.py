@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Row, delete, insert, select
 
+from contracts.deployments import ReplicaReport
 from model_registry.database import Database, lock_model
-from model_registry.deployments.schemas import ReplicaReport
 from model_registry.tables import replicas
 
 # A replica reports every few seconds; one that is silent for this long is gone.

@@ -7,12 +7,11 @@ from sqlalchemy import Connection, Row
 
 import monitoring
 from contracts.bundle import BundleManifest
-from contracts.deployments import DeploymentStage
+from contracts.deployments import DeploymentMode, DeploymentRequest, DeploymentStage
 from model_registry.artifacts import ArtifactStore
 from model_registry.database import Database, lock_model
 from model_registry.deployments import queries
 from model_registry.deployments.checks import Gate, check_bundle
-from model_registry.deployments.schemas import DeploymentRequest, Mode
 from model_registry.errors import DeploymentRefusedError, NotFoundError, NothingToRollBackError, UnavailableError
 from model_registry.metrics import Metrics
 from model_registry.versions import queries as version_queries
@@ -51,7 +50,7 @@ class Deployments:
         wanted = DeploymentRequest(version=str(previous.version), force=True)
         return self._deploy(model, wanted, author, restores=previous.id)
 
-    def withdraw(self, model: str, mode: Mode, author: Author) -> Row[Any]:
+    def withdraw(self, model: str, mode: DeploymentMode, author: Author) -> Row[Any]:
         """Take the canary or shadow out of service and return its deployment; raises `NothingToRollBackError`."""
         with self._database.transaction("withdraw") as connection:
             lock_model(connection, model)

@@ -1,6 +1,5 @@
 """HTTP of the versions."""
 
-import re
 from typing import IO, Annotated, Any, cast
 
 from fastapi import File, Form, Path, Response, UploadFile
@@ -8,19 +7,18 @@ from pydantic import SecretStr
 from sqlalchemy import Row
 from starlette.responses import StreamingResponse
 
+from contracts.model_versions import MODEL_NAME, MODEL_VERSION, ModelSummary, VersionDetail, VersionReceipt
 from model_registry.artifacts import ArtifactStore, MissingArtifactError
 from model_registry.errors import NotFoundError
 from model_registry.metrics import Metrics
-from model_registry.versions.schemas import ModelSummary, VersionDetail, VersionReceipt
 from model_registry.versions.service import Versions
 from servicekit.bearer import bearer_guard
 from servicekit.bodies import MIB
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
-NAME = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
-ModelName = Annotated[str, Path(pattern=NAME.pattern, description="Model", examples=["ranker"])]
-Version = Annotated[str, Path(pattern="^[1-9][0-9]{0,8}$", description="Version number", examples=["12"])]
+ModelName = Annotated[str, Path(pattern=MODEL_NAME, description="Model", examples=["ranker"])]
+Version = Annotated[str, Path(pattern=MODEL_VERSION, description="Version number", examples=["12"])]
 _BLOCK = 2**20
 # What a form adds to the bundle in it.
 _FORM_BYTES = MIB

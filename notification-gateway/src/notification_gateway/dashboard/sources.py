@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from contracts.data_checks import DataCheck
 from notification_gateway.outbound.http import call, client
 
 TIMEOUT = httpx.Timeout(2.0)
@@ -101,16 +102,6 @@ class Prometheus:
 
 
 @dataclass(frozen=True)
-class DataCheck:
-    """What one check of the data said when a version was made; `severity` is ok where it passed."""
-
-    check: str
-    severity: str
-    value: float
-    threshold: float
-
-
-@dataclass(frozen=True)
 class Version:
     """A model version, what it was measured at, and what the checks of its data said."""
 
@@ -155,10 +146,7 @@ class Registry:
             listed["version"],
             datetime.fromisoformat(listed["created_at"]),
             manifest.get("metrics", {}),
-            [
-                DataCheck(str(each["check"]), str(each["severity"]), float(each["value"]), float(each["threshold"]))
-                for each in manifest.get("data_checks", [])
-            ],
+            [DataCheck.model_validate(each) for each in manifest.get("data_checks", [])],
         )
 
     def _manifest(self, version: str) -> Mapping[str, Any]:

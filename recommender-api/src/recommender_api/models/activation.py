@@ -5,7 +5,7 @@ from pathlib import Path
 
 from contracts.bundle import MalformedBundleError, MalformedManifestError
 from contracts.checksums import ChecksumError
-from contracts.deployments import DeploymentStage
+from contracts.deployments import ActiveDeployment, DeploymentStage
 from recommender_api.models.bundle_check import check_bundle
 from recommender_api.models.bundle_fetch import (
     BundleNotFoundError,
@@ -13,7 +13,6 @@ from recommender_api.models.bundle_fetch import (
     RegistryUnreachableError,
 )
 from recommender_api.models.cache import BundleCache
-from recommender_api.models.deployments import Deployment
 from recommender_api.models.loading import UnusableModelError, load_model
 from recommender_api.models.low_priority_thread import LowPriorityThread
 from recommender_api.models.registry import Registry
@@ -24,7 +23,7 @@ from recommender_api.models.subprocess_runner import run_in_subprocess
 class ActivationError(Exception):
     """A deployed version can't be served by this replica; `stage` says at which step it failed."""
 
-    def __init__(self, deployment: Deployment, stage: DeploymentStage, message: str) -> None:
+    def __init__(self, deployment: ActiveDeployment, stage: DeploymentStage, message: str) -> None:
         super().__init__(f"version {deployment.version}: {stage}: {message}")
         self.deployment = deployment
         self.stage = stage
@@ -39,7 +38,7 @@ class Activator:
         self._cache = cache
         self._thread = thread
 
-    async def activate(self, deployment: Deployment) -> LoadedModel:
+    async def activate(self, deployment: ActiveDeployment) -> LoadedModel:
         """Return the deployment's model, that of memory or of the disk if it is there; raises `ActivationError`."""
         loaded = self._models.loaded(deployment.sha256)
         if loaded is not None:
@@ -71,7 +70,7 @@ class Activator:
         except (MalformedManifestError, ChecksumError) as error:
             raise UnusableModelError(DeploymentStage.LOAD, str(error)) from error
 
-    async def _fetch(self, deployment: Deployment) -> None:
+    async def _fetch(self, deployment: ActiveDeployment) -> None:
         """Bring a bundle to the disk, every file of it checked."""
         scratch = await asyncio.to_thread(self._cache.scratch)
         try:

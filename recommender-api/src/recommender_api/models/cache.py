@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from recommender_api.models.deployments import ActiveDeployments
+from contracts.deployments import ActiveDeployments
 from recommender_api.models.registry import parse
 
 _log = logging.getLogger(__name__)

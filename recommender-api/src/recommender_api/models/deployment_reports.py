@@ -1,9 +1,9 @@
 """What this replica reports of deployments: those that it can't read, those that fail, and those that work again."""
 
 import monitoring
+from contracts.deployments import ActiveDeployment
 from recommender_api.models.activation import ActivationError
 from recommender_api.models.bundle_fetch import BundleNotFoundError
-from recommender_api.models.deployments import Deployment
 from recommender_api.models.registry import Registry
 
 
@@ -39,7 +39,7 @@ class DeploymentReports:
                 stage=error.stage,
             )
 
-    def report_recovery(self, deployment: Deployment | None) -> None:
+    def report_recovery(self, deployment: ActiveDeployment | None) -> None:
         """Report that what is deployed is in service again; None if that is nothing."""
         version = None if deployment is None else deployment.version
         with monitoring.bound_context(deployment_id=None if deployment is None else deployment.deployment_id):

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Awaitable, Callable
 
+from contracts.deployments import ActiveDeployments
 from recommender_api.models.activation import ActivationError
 from recommender_api.models.backoff import Backoff
 from recommender_api.models.deployment_reports import DeploymentReports
-from recommender_api.models.deployments import ActiveDeployments
 from recommender_api.models.slots import ModelSlot
 
 _log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import numpy as np
 import monitoring
 from contracts.bundle import MalformedManifestError, read_manifest
 from contracts.checksums import ChecksumError
-from contracts.deployments import DeploymentStage
+from contracts.deployments import ActiveDeployment, DeploymentStage
 from contracts.features import FEATURE_SCHEMA
 from ranking.bundle import BundleContents, UnusableBundleError, load
 from ranking.engine import Engine
@@ -20,7 +20,6 @@ from ranking.ranker import UnusableRankerError
 from ranking.recall import Neighbours
 from ranking.verification import GoldenMismatchError, verify
 from recommender_api.models.bundle_check import PRECOMPUTED
-from recommender_api.models.deployments import Deployment
 from recommender_api.models.serving import LoadedModel
 
 
@@ -45,7 +44,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 @_no_garbage_collection()
-def load_model(folder: Path, deployment: Deployment, damage: ChecksumError | None = None) -> LoadedModel:
+def load_model(folder: Path, deployment: ActiveDeployment, damage: ChecksumError | None = None) -> LoadedModel:
     """Load an unpacked bundle whose checksums hold and ask its golden requests, which also warms it up.
 
     `damage` is that of its precomputed lists, which costs only themselves: it is reported, and the rest serves.

@@ -10,8 +10,8 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 import monitoring
+from contracts.deployments import ActiveDeployment, ActiveDeployments
 from recommender_api.models.bundle_fetch import RegistryError, RegistryUnreachableError, fetch_bundle
-from recommender_api.models.deployments import ActiveDeployments, Deployment
 from recommender_api.models.subprocess_runner import run_in_subprocess
 
 # Polling waits for nobody; a bundle of hundreds of megabytes takes its time.
@@ -58,7 +58,7 @@ class Registry:
             raise RegistryUnreachableError(f"{self.url}: HTTP {response.status_code}")
         return Active(parse(response.content), response.headers.get("ETag"))
 
-    async def fetch(self, deployment: Deployment, folder: Path, *, in_subprocess: bool) -> None:
+    async def fetch(self, deployment: ActiveDeployment, folder: Path, *, in_subprocess: bool) -> None:
         """Bring the deployment's bundle to `folder`: see `fetch_bundle`; in a subprocess it holds up no answer."""
         url = self.source(deployment)
         run = run_in_subprocess if in_subprocess else asyncio.to_thread
@@ -74,7 +74,7 @@ class Registry:
         except httpx.HTTPError as error:
             raise RegistryUnreachableError(f"{url}: {error or type(error).__name__}") from error
 
-    def source(self, deployment: Deployment) -> str:
+    def source(self, deployment: ActiveDeployment) -> str:
         """Return the absolute URL of a deployment's bundle."""
         return urljoin(self._base, deployment.bundle_url)
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from contracts.deployments import ActiveDeployments
 from recommender_api.models.activation import ActivationError, Activator
 from recommender_api.models.bundle_fetch import RegistryError
 from recommender_api.models.cache import BundleCache
 from recommender_api.models.deployment_reports import DeploymentReports
-from recommender_api.models.deployments import ActiveDeployments
 from recommender_api.models.follower import DeploymentFollower
 from recommender_api.models.heartbeat import ReplicaHeartbeat
 from recommender_api.models.low_priority_thread import LowPriorityThread

@@ -4,21 +4,18 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
 
 from contracts.bundle import BundleManifest
+from contracts.deployments import ActiveDeployment, DeploymentMode
 from ranking.engine import Engine
-from recommender_api.models.deployments import Deployment
 from recommender_api.models.item_json_cache import ItemJsonCache
-
-Variant = Literal["primary", "canary", "shadow"]
 
 
 @dataclass(frozen=True)
 class LoadedModel:
     """A deployed bundle in memory."""
 
-    deployment: Deployment
+    deployment: ActiveDeployment
     manifest: BundleManifest
     engine: Engine
 
@@ -34,7 +31,7 @@ class Arm:
 
     name: str
     model: LoadedModel
-    variant: Variant = "primary"
+    variant: DeploymentMode = "primary"
     experiment: str | None = None
 
     @cached_property

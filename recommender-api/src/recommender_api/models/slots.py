@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Protocol
 
 import monitoring
+from contracts.deployments import ActiveDeployment, ActiveDeployments
 from recommender_api.models.activation import ActivationError, Activator
-from recommender_api.models.deployments import ActiveDeployments, Deployment
 from recommender_api.models.low_priority_thread import LowPriorityThread
 from recommender_api.models.serving import LoadedModel, Models, Serving
 
@@ -19,7 +19,7 @@ class ModelSlot(Protocol):
     """What a `DeploymentFollower` keeps in step with the active deployments."""
 
     @property
-    def deployment(self) -> Deployment | None:
+    def deployment(self) -> ActiveDeployment | None:
         """The deployment in the slot, None while it is empty."""
         ...
 
@@ -66,7 +66,7 @@ class ServingSlot:
         self._now = now
 
     @property
-    def deployment(self) -> Deployment | None:
+    def deployment(self) -> ActiveDeployment | None:
         """The primary's."""
         serving = self._models.serving
         return None if serving is None else serving.primary.deployment
@@ -111,7 +111,7 @@ class ShadowSlot:
         self._on_change = on_change
 
     @property
-    def deployment(self) -> Deployment | None:
+    def deployment(self) -> ActiveDeployment | None:
         """See `ModelSlot`."""
         return None if self._models.shadow is None else self._models.shadow.deployment
 

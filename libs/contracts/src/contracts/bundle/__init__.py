@@ -3,7 +3,6 @@
 from contracts.bundle.archive import MalformedBundleError, pack, unpack
 from contracts.bundle.manifest import (
     BundleManifest,
-    DataCheck,
     DataWindow,
     FeatureSpec,
     MalformedManifestError,
@@ -14,7 +13,6 @@ from contracts.bundle.sketch import catalogue_sketch, overlap
 
 __all__ = [
     "BundleManifest",
-    "DataCheck",
     "DataWindow",
     "FeatureSpec",
     "MalformedBundleError",

@@ -1,12 +1,14 @@
 """`manifest.json` of a bundle: what it is, what it was made from, and the checksum of every file."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.checksums import files_below, sha256_of
+from contracts.data_checks import DataCheck
 from contracts.features import FEATURES
+from contracts.model_versions import MODEL_NAME, SHA256
 
 MANIFEST = "manifest.json"
 # One of a thousand files has 100 kB.
@@ -36,22 +38,13 @@ class DataWindow(BaseModel):
     datasets: Annotated[int, Field(ge=0)]
 
 
-class DataCheck(BaseModel):
-    """What one check of the data said when the bundle was made: `value` against `threshold`."""
-
-    check: str
-    severity: Literal["ok", "info", "warning", "critical"]
-    value: float
-    threshold: float
-
-
 class BundleManifest(BaseModel):
     """Schema of `manifest.json`; `version` is what the pipeline called the run, the registry gives its own."""
 
     model_config = ConfigDict(extra="forbid")
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)] = FORMAT
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+    name: Annotated[str, Field(pattern=MODEL_NAME)]
     version: Annotated[str, Field(min_length=1, max_length=64)]
     created_at: AwareDatetime
     git_commit: str | None
@@ -61,7 +54,7 @@ class BundleManifest(BaseModel):
     catalogue_sketch: list[str] = []
     data_checks: list[DataCheck] = []
     metrics: dict[str, float]
-    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = {}
+    files: dict[str, Annotated[str, Field(pattern=SHA256)]] = {}
 
 
 def read_manifest(folder: Path) -> BundleManifest:

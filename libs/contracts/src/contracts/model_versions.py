@@ -1,10 +1,15 @@
-"""Bodies of the version endpoints."""
+"""Bodies of model-registry's endpoints about versions, and how models and versions are named."""
 
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
+
+MODEL_NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+# The number that the registry gives, as text.
+MODEL_VERSION = "^[1-9][0-9]{0,8}$"
+SHA256 = "^[0-9a-f]{64}$"
 
 _EXAMPLE: JsonDict = {
     "name": "ranker",
