@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from email.parser import BytesParser
 from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +16,36 @@ from pipeline.errors import PipelineError
 from pipeline.publish import deploy, push, sync_snapshot
 from pipeline.publish.http import RefusedError, UnreachableError, UnusableAnswerError
 from ranking.testing import Size, tiny_archive
+from testkit.threaded_server import SilentHandler, ThreadedServer
 
 TOKEN = SecretStr("registry-secret")
+VERSION = {"name": "ranker", "version": "12", "sha256": "a" * 64, "created_at": "2026-11-24T03:10:00Z"}
+DEPLOYMENT = {
+    "deployment_id": "d-3",
+    "mode": "primary",
+    "version": "12",
+    "state": "active",
+    "previous_version": None,
+}
 
 
-class Service(ThreadingHTTPServer):
+class Service(ThreadedServer):
     """Answers each call with the next of its prepared answers, and keeps what was asked."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        super().__init__(_Handler)
         self.answers: dict[str, list[tuple[int, Any]]] = {}
         self.asked: list[tuple[str, dict[str, str], bytes]] = []
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(SilentHandler):
     server: Service
 
     def do_POST(self) -> None:
-        self._reply(self.rfile.read(int(self.headers["Content-Length"])))
+        self._reply(self.read_body())
 
     def do_GET(self) -> None:
         self._reply(b"")
-
-    def log_message(self, *_: object) -> None:
-        """Nothing to the test's output."""
 
     def _reply(self, body: bytes) -> None:
         call = f"{self.command} {self.path}"
@@ -52,25 +53,18 @@ class _Handler(BaseHTTPRequestHandler):
         prepared = self.server.answers[call]
         status, answer = prepared.pop(0) if len(prepared) > 1 else prepared[0]
         content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self.send_body(status, content)
 
 
 @pytest.fixture
 def service() -> Iterator[Service]:
     """A service on loopback."""
     with Service() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def test_a_bundle_is_pushed_with_its_checksum_and_the_token(service: Service, tmp_path: Path) -> None:
-    service.answers["POST /models/ranker/versions"] = [(201, {"name": "ranker", "version": "12"})]
+    service.answers["POST /models/ranker/versions"] = [(201, VERSION)]
     archive = tiny_archive(tmp_path / "bundle.tar.gz", size=Size(60))
     assert push(service.url, TOKEN, "ranker", archive) == "12"
     _, headers, body = service.asked[0]
@@ -83,7 +77,7 @@ def test_a_bundle_is_pushed_with_its_checksum_and_the_token(service: Service, tm
 
 
 def test_a_version_is_deployed_as_the_primary_one(service: Service) -> None:
-    service.answers["POST /models/ranker/deployments"] = [(201, {"deployment_id": "d-3", "state": "active"})]
+    service.answers["POST /models/ranker/deployments"] = [(201, DEPLOYMENT)]
     assert deploy(service.url, TOKEN, "ranker", "12") == "d-3"
     assert json.loads(service.asked[0][2]) == {"version": "12", "mode": "primary"}
 

@@ -276,8 +276,8 @@ class Receiver(_InThreads):
                         self.wfile.write(bytes([byte]))
                         time.sleep(outer.drip_seconds)
 
-            do_GET = _respond  # noqa: N815 - the base class's name
-            do_POST = _respond  # noqa: N815
+            do_GET = _respond
+            do_POST = _respond
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

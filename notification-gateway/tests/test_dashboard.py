@@ -49,14 +49,11 @@ class Surroundings(ThreadingHTTPServer):
                 )
             ]
             metrics = {"ndcg@10": 0.16 + better, "ndcg@10.ease": 0.094, "recall@10": 0.2 + better}
-            return {"manifest": {"metrics": metrics, "data_checks": checks}}
+            manifest = {"metrics": metrics, "data_checks": checks}
+            return self._receipt(int(version[1])) | {"size": 1, "manifest": manifest}
         at = self.watch.now
         if path == "/models/ranker":
-            versions = [
-                {"version": str(number), "created_at": (at - timedelta(days=8 - number)).isoformat()}
-                for number in range(7, 0, -1)
-            ]
-            return {"name": "ranker", "versions": versions}
+            return {"name": "ranker", "versions": [self._receipt(number) for number in range(7, 0, -1)]}
         modes = [
             ("7", "shadow", "active"),
             ("6", "primary", "active"),
@@ -73,11 +70,19 @@ class Surroundings(ThreadingHTTPServer):
                     "deployed_by": "ci@main",
                     "reason": "nightly training",
                     "detail": None,
+                    "previous_version": None,
+                    "rollout": 1.0,
+                    "failed_stage": None,
                     "created_at": (at - timedelta(hours=9 * number + 1)).isoformat(),
                 }
                 for number, (version, mode, state) in enumerate(modes)
-            ]
+            ],
+            "replicas": [],
         }
+
+    def _receipt(self, number: int) -> dict[str, Any]:
+        made = self.watch.now - timedelta(days=8 - number)
+        return {"name": "ranker", "version": str(number), "sha256": "a" * 64, "created_at": made.isoformat()}
 
     def _samples(self, query: dict[str, list[str]], *, ranged: bool) -> Iterator[dict[str, Any]]:
         asked = query["query"][0]

@@ -161,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, AssertionError) as error:
             self._answer(400, {"detail": str(error)})
 
-    do_PUT = do_POST  # noqa: N815 - named so in the base class
+    do_PUT = do_POST
 
     def _answer(self, status: int, body: Any) -> None:
         content = json.dumps(body).encode()

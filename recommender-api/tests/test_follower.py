@@ -12,7 +12,7 @@ from recommender_api.models.activation import ActivationError
 from recommender_api.models.backoff import RETRY_SECONDS, Backoff
 from recommender_api.models.deployment_reports import DeploymentReports
 from recommender_api.models.follower import DeploymentFollower
-from recommender_api.models.registry import Registry
+from recommender_api.models.registry import ReplicaRegistry
 from testkit.fake_registry import SINCE
 
 pytestmark = pytest.mark.anyio
@@ -57,7 +57,7 @@ class Case:
         self.slot = PrimarySlot()
         self.is_incident_open = False
         self.activated: list[str] = []
-        registry = Registry(httpx.AsyncClient(), "http://registry", SecretStr("token"), "ranker")
+        registry = ReplicaRegistry(httpx.AsyncClient(), "http://registry", SecretStr("token"), "ranker")
         self.follower = DeploymentFollower(
             self.slot,
             DeploymentReports(registry, model_name="ranker", replica_id="r"),

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from recommender_api.models.heartbeat import HEARTBEAT_SECONDS, ReplicaHeartbeat
-from recommender_api.models.registry import Registry
+from recommender_api.models.registry import ReplicaRegistry
 from recommender_api.models.serving import LoadedModel, Models, Serving
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +25,7 @@ class Case:
         self.is_down = False
         self.models = Models()
         client = httpx.AsyncClient(transport=httpx.MockTransport(self._take))
-        registry = Registry(client, "http://registry", SecretStr("token"), "ranker")
+        registry = ReplicaRegistry(client, "http://registry", SecretStr("token"), "ranker")
         self.heartbeat = ReplicaHeartbeat(self.models, registry, "r", lambda: self.now)
 
     def _take(self, request: httpx.Request) -> httpx.Response:

@@ -21,7 +21,7 @@ from ranking.testing import Size, tiny_bundle
 from recommender_api.models.cache import BundleCache
 from recommender_api.models.loading import load_model
 from recommender_api.models.low_priority_thread import NICENESS
-from recommender_api.models.registry import Registry
+from recommender_api.models.registry import ReplicaRegistry
 from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import LoadedModel, Models, Serving
 from testkit.fake_registry import SINCE, FakeRegistry
@@ -435,7 +435,7 @@ async def test_a_failed_activation_is_tried_again_ever_more_seldom_and_reported_
     now = 0.0
     attempts = []
     async with httpx.AsyncClient() as client:
-        source = Registry(client, registry.url, SecretStr("token"), "ranker")
+        source = ReplicaRegistry(client, registry.url, SecretStr("token"), "ranker")
         poller = RegistryPoller(
             Models(), source, BundleCache(tmp_path), model_name="ranker", replica_id="r", clock=lambda: now
         )

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from recommender_api.models.bundle_fetch import RegistryUnreachableError, fetch_bundle
+from contracts.registry import RegistryUnreachableError
+from recommender_api.models.bundle_fetch import fetch_bundle
 from recommender_api.models.subprocess_runner import NICENESS, run_in_subprocess
 
 pytestmark = pytest.mark.anyio

@@ -16,6 +16,7 @@ import psycopg2
 
 from contracts.bundle import pack, unpack, write_manifest
 from contracts.checksums import sha256_of
+from contracts.registry import RegistryClient
 from localservers.waiting import wait_until
 from testkit.collector import CollectorClient
 
@@ -97,6 +98,7 @@ class RunningStack:
             headers={"Authorization": f"Bearer {self.env['REGISTRY_TOKEN']}"},
             timeout=60,
         )
+        self.models = RegistryClient(self.registry.request, "ranker")
         self.airflow = httpx.Client(base_url=self.env["AIRFLOW_URL"], timeout=TIMEOUT_SECONDS)
         self.collector = CollectorClient(self.env["COLLECTOR_URL"], self.env["COLLECTOR_TOKEN"])
         self.wechat = WechatInbox(self.env["WECHAT_SIMULATOR_URL"])
@@ -145,7 +147,9 @@ class RunningStack:
 
     def active_version(self) -> str:
         """Return the version that the registry has in service."""
-        return str(self.registry.get("/models/ranker/active").json()["primary"]["version"])
+        active = self.models.active()
+        assert active is not None
+        return active.primary.version
 
     def served_version(self) -> str:
         """Return the version that answers."""
@@ -162,18 +166,11 @@ class RunningStack:
             manifest = unpack(received, contents)
             write_manifest(contents, manifest.model_copy(update={"created_at": datetime.now(UTC)}))
             pack(contents, made)
-            with made.open("rb") as bundle:
-                uploaded = self.registry.post(
-                    "/models/ranker/versions",
-                    files={"bundle": ("bundle.tar.gz", bundle, "application/gzip")},
-                    data={"sha256": sha256_of(made)},
-                )
-        assert uploaded.status_code == 201, uploaded.text
-        return str(uploaded.json()["version"])
+            return self.models.push(made).version
 
     def damage_stored_bundle(self, version: str) -> None:
         """Flip a byte of a version's bundle in the artifact store."""
-        wanted = self.registry.get(f"/models/ranker/versions/{version}").json()["sha256"]
+        wanted = self.models.version(version).sha256
         stored = [path for path in self.programs.artifacts.rglob("*") if path.is_file() and sha256_of(path) == wanted]
         assert len(stored) == 1, stored
         content = bytearray(stored[0].read_bytes())

@@ -2,6 +2,7 @@
 
 import time
 
+from contracts.deployments import DeploymentRequest, RollbackRequest
 from harness import RunningStack
 
 
@@ -37,20 +38,17 @@ def test_a_new_version_is_served_without_a_restart_and_can_be_rolled_back(stack:
     serving = stack.active_version()
     process = stack.programs.main_process("recommender-api")
     version = stack.push_another_version()
-    deployed = stack.registry.post("/models/ranker/deployments", json={"version": version, "mode": "primary"})
-    assert (deployed.status_code, deployed.json()["previous_version"]) == (201, serving)
+    assert stack.models.deploy(DeploymentRequest(version=version)).previous_version == serving
     stack.wait_until(lambda: stack.served_version() == version, within=15, what="the API serves the new version")
 
-    rolled_back = stack.registry.post("/models/ranker/rollback", json={"reason": "end-to-end test"})
-    assert rolled_back.status_code in (200, 201)
+    stack.models.roll_back(RollbackRequest(reason="end-to-end test"))
     stack.wait_until(lambda: stack.served_version() == serving, within=15, what="the API serves the old version again")
     assert stack.programs.main_process("recommender-api") == process
 
 
 def test_a_shadow_is_compared_on_live_traffic_and_taken_back(stack: RunningStack) -> None:
     serving, version = stack.active_version(), stack.push_another_version()
-    deployed = stack.registry.post("/models/ranker/deployments", json={"version": version, "mode": "shadow"})
-    assert deployed.status_code == 201
+    stack.models.deploy(DeploymentRequest(version=version, mode="shadow"))
     datasets = iter(list(stack.titles) * 10)
 
     def compared() -> bool:
@@ -65,7 +63,7 @@ def test_a_shadow_is_compared_on_live_traffic_and_taken_back(stack: RunningStack
     # It is the same model under another version.
     assert (report["overlap_at_10"], report["score_difference"]) == (1.0, 0.0)
 
-    assert stack.registry.post("/models/ranker/rollback", json={"mode": "shadow"}).status_code == 201
+    stack.models.roll_back(RollbackRequest(mode="shadow"))
     stack.wait_until(
         lambda: stack.api.get("/models/shadow").status_code == 404, within=15, what="the shadow has left the API"
     )

@@ -98,7 +98,7 @@ def test_a_run_deploys_a_model_and_syncs_its_features(dag: Any, marketplace: str
     assert services.calls == HANDOVER
     upload, deployment, sync = services.bodies
     assert b'name="bundle"' in upload
-    assert json.loads(deployment) == {"version": "7", "mode": "primary"}
+    assert json.loads(deployment) == {"version": "1", "mode": "primary"}
     assert Path(json.loads(sync)["snapshot"], "manifest.json").is_file()
     assert captured.of("airflow.task_failed") == []
 
@@ -124,7 +124,7 @@ def test_the_deployed_version_and_its_metric_stand_on_the_models_asset(dag: Any,
     with create_session() as session:
         (event,) = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id)).all()
         assert (event.asset.uri, event.source_task_id) == ("model://ranker/", "deploy")
-        assert event.extra["version"] == "7"
+        assert event.extra["version"] == "1"
         assert 0 <= event.extra["ndcg"] <= 1
 
 

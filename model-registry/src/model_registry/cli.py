@@ -10,65 +10,25 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any, get_args
 
 import httpx
-from pydantic import BaseModel
 
 from contracts.access import check_http_url, check_single_line, check_token
-from contracts.checksums import sha256_of
 from contracts.command_line import OK, REFUSED, UNREACHABLE, USAGE, CommandError, printable, run_command, say
-from contracts.deployments import DeploymentHistory, DeploymentMode, DeploymentReceipt, DeploymentRecord
-from contracts.json_answers import UnusableAnswerError, problem_detail, read_answer
-from contracts.model_versions import MODEL_NAME, MODEL_VERSION, VersionReceipt
+from contracts.deployments import DeploymentMode, DeploymentRecord, DeploymentRequest, RollbackRequest
+from contracts.model_versions import MODEL_NAME, MODEL_VERSION
 from contracts.person_names import check_name, encode_name
+from contracts.registry import RegistryAnswerError, RegistryClient, RegistryRejectedError, RegistryUnreachableError
 
 # A deploy fetches, unpacks and asks a bundle before it answers.
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 _REFUSALS = frozenset({409, 422})
 _MAX_REASON = 1000
-
-
-class Registry:
-    """Calls to the registry as the commands need them; raises `CommandError` when its address can't be used."""
-
-    def __init__(self, url: str, token: str, author: str | None) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        headers |= {"X-Deployed-By": encode_name(author)} if author else {}
-        self._url = url
-        try:
-            self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT)
-        except (httpx.InvalidURL, ValueError, OSError) as error:
-            # Not of `url`, which was checked: httpx reads these as well.
-            message = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE of the environment can't be used"
-            raise CommandError(USAGE, message) from error
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-    def call(self, method: str, path: str, answer: type[BaseModel], **request: Any) -> dict[str, Any]:
-        """Return the answer's body, which can be read as `answer`; raises `CommandError`."""
-        try:
-            response = self._http.request(method, path, **request)
-        except httpx.RequestError as error:
-            raise CommandError(UNREACHABLE, f"{self._url} can't be reached: {error or type(error).__name__}") from error
-        except (httpx.InvalidURL, UnicodeError) as error:
-            raise CommandError(USAGE, "--url (REGISTRY_URL) can't be used as a URL") from error
-        if not response.is_success:
-            status = response.status_code
-            code = REFUSED if status in _REFUSALS else UNREACHABLE if response.is_server_error else USAGE
-            raise CommandError(code, f"{status}: {problem_detail(response)}")
-        try:
-            read_answer(response, answer)
-        except UnusableAnswerError as error:
-            raise CommandError(UNREACHABLE, str(error)) from error
-        body: dict[str, Any] = response.json()
-        return body
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,16 +38,46 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     given = _parser().parse_args(arguments)
-    run: Callable[[Registry, argparse.Namespace], tuple[dict[str, Any], str]] = given.run
+    run: Callable[[RegistryClient, argparse.Namespace], tuple[dict[str, Any], str]] = given.run
     try:
         _check(given)
-        with closing(Registry(given.url, given.token, given.by)) as registry:
+        with _registry(given.url, given.token, given.by, given.model) as registry:
             body, text = run(registry, given)
     except CommandError as error:
         # A proxy's page may repeat the request's headers.
         raise CommandError(error.code, printable(str(error), given.token)) from error
     say(printable(json.dumps(body, indent=2) if given.json else text, given.token))
     return OK
+
+
+@contextmanager
+def _registry(url: str, token: str, author: str | None, model: str) -> Iterator[RegistryClient]:
+    """Give a client of the registry; what it raises becomes a `CommandError` with the exit code."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers |= {"X-Deployed-By": encode_name(author)} if author else {}
+    try:
+        http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT)
+    except (httpx.InvalidURL, ValueError, OSError) as error:
+        # Not of `url`, which was checked: httpx reads these as well.
+        message = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE of the environment can't be used"
+        raise CommandError(USAGE, message) from error
+    try:
+        with http:
+            yield RegistryClient(http.request, model)
+    except RegistryUnreachableError as error:
+        raise CommandError(UNREACHABLE, f"{url} can't be reached: {error.reason}") from error
+    except RegistryRejectedError as error:
+        raise CommandError(_code(error.status), f"{error.status}: {error.detail}") from error
+    except RegistryAnswerError as error:
+        raise CommandError(UNREACHABLE, str(error)) from error
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise CommandError(USAGE, "--url (REGISTRY_URL) can't be used as a URL") from error
+
+
+def _code(status: int) -> int:
+    if status in _REFUSALS:
+        return REFUSED
+    return UNREACHABLE if httpx.codes.is_server_error(status) else USAGE
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -129,59 +119,46 @@ def _check_reason(value: str) -> str:
     return check_single_line(value)
 
 
-def _push(registry: Registry, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def _push(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
     try:
         if not given.bundle.is_file():
             raise CommandError(USAGE, f"{given.bundle}: no such file")
-        checksum = sha256_of(given.bundle)
-        with given.bundle.open("rb") as content:
-            pushed = registry.call(
-                "POST",
-                f"/models/{given.model}/versions",
-                VersionReceipt,
-                # Not the file's own name: it may hold what a header can't.
-                files={"bundle": ("bundle.tar.gz", content, "application/gzip")},
-                data={"sha256": checksum},
-            )
+        pushed = registry.push(given.bundle)
     except OSError as error:
         raise CommandError(USAGE, f"{given.bundle}: {error.strerror}") from error
-    text = f"{given.model} {pushed['version']} pushed"
+    body, text = pushed.model_dump(mode="json"), f"{given.model} {pushed.version} pushed"
     if not given.deploy:
-        return pushed, text
-    deployed, deploy_text = _put_into_service(registry, given, pushed["version"])
-    return {**pushed, "deployment": deployed}, f"{text}\n{deploy_text}"
+        return body, text
+    deployed, deploy_text = _put_into_service(registry, given, pushed.version)
+    return {**body, "deployment": deployed}, f"{text}\n{deploy_text}"
 
 
-def _deploy(registry: Registry, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def _deploy(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return _put_into_service(registry, given, given.version)
 
 
-def _put_into_service(registry: Registry, given: argparse.Namespace, version: str) -> tuple[dict[str, Any], str]:
-    wanted = {
-        "version": version,
-        "mode": given.mode,
-        "rollout": given.rollout,
-        "force": given.force,
-        "reason": given.reason,
-    }
-    deployed = registry.call("POST", f"/models/{given.model}/deployments", DeploymentReceipt, json=wanted)
-    return deployed, f"{given.model} {version} is in service as {deployed['mode']}"
+def _put_into_service(registry: RegistryClient, given: argparse.Namespace, version: str) -> tuple[dict[str, Any], str]:
+    deployed = registry.deploy(
+        DeploymentRequest(
+            version=version, mode=given.mode, rollout=given.rollout, force=given.force, reason=given.reason
+        )
+    )
+    return deployed.model_dump(mode="json"), f"{given.model} {version} is in service as {deployed.mode}"
 
 
-def _roll_back(registry: Registry, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    wanted = {"mode": given.mode, "reason": given.reason}
-    body = registry.call("POST", f"/models/{given.model}/rollback", DeploymentReceipt, json=wanted)
+def _roll_back(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    receipt = registry.roll_back(RollbackRequest(mode=given.mode, reason=given.reason))
+    body = receipt.model_dump(mode="json")
     if given.mode != "primary":
-        return body, f"{given.model} {body['version']} is no {given.mode} any more"
-    return body, f"{given.model} is back at {body['version']} (was {body['previous_version']})"
+        return body, f"{given.model} {receipt.version} is no {given.mode} any more"
+    return body, f"{given.model} is back at {receipt.version} (was {receipt.previous_version})"
 
 
-def _status(registry: Registry, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    body = registry.call("GET", f"/models/{given.model}/deployments", DeploymentHistory)
-    history = DeploymentHistory.model_validate(body)
+def _status(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    history = registry.history()
     lines = [_history_line(each) for each in history.deployments]
     lines += [f"replica {each.replica_id}: {each.version} {each.state}" for each in history.replicas]
-    return body, "\n".join(lines) or f"nothing of {given.model} was ever deployed"
+    return history.model_dump(mode="json"), "\n".join(lines) or f"nothing of {given.model} was ever deployed"
 
 
 def _history_line(line: DeploymentRecord) -> str:

@@ -22,7 +22,7 @@ from recommender_api.features import SnapshotWatch
 from recommender_api.metrics import Metrics
 from recommender_api.models import endpoints as models_endpoints
 from recommender_api.models.cache import BundleCache
-from recommender_api.models.registry import Registry
+from recommender_api.models.registry import ReplicaRegistry
 from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import Models, Serving
 from recommender_api.overload import Admission, Gate, Shedding
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     http = httpx.AsyncClient()
     models = Models()
-    registry = Registry(http, settings.registry_url, settings.registry_token, settings.model_name)
+    registry = ReplicaRegistry(http, settings.registry_url, settings.registry_token, settings.model_name)
     cache = BundleCache(settings.model_cache_dir)
 
     errors = FastPathErrors(metrics.fast_path_failed)

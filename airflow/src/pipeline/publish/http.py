@@ -14,6 +14,7 @@ from pipeline.errors import PipelineError
 
 # A deployment checks the whole bundle before it answers.
 _TIMEOUT = httpx.Timeout(120, connect=5)
+SHOWN_CHARS = 100
 
 
 class RefusedError(PipelineError):
@@ -56,13 +57,18 @@ def answer_of(service: str, response: httpx.Response, *fields: str) -> dict[str,
             lacks = answers.UnusableAnswerError(response, f"{', '.join(missing)} missing")
             raise UnusableAnswerError(f"{service}: {lacks}")
         return body
-    kind = UnreachableError if response.is_server_error else RefusedError
-    raise kind(f"{service} answered {response.status_code}: {printable(problem_detail(response), _token(response))}")
+    raise refusal(service, response.status_code, printable(problem_detail(response), _token(response)))
+
+
+def refusal(service: str, status: int, detail: str) -> PipelineError:
+    """Return the error of an answer that is no success: see `answer_of`."""
+    kind = UnreachableError if httpx.codes.is_server_error(status) else RefusedError
+    return kind(f"{service} answered {status}: {detail}")
 
 
 def _beginning(response: httpx.Response) -> str:
     # A proxy's page may repeat the request's headers.
-    return printable(response.text, _token(response))[:100]
+    return printable(response.text, _token(response))[:SHOWN_CHARS]
 
 
 def _token(response: httpx.Response) -> str:

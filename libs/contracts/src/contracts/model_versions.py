@@ -1,9 +1,9 @@
 """Bodies of model-registry's endpoints about versions, and how models and versions are named."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 MODEL_NAME = r"^[a-z][a-z0-9_-]{0,62}$"
@@ -25,7 +25,7 @@ class VersionReceipt(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     name: str
-    version: str
+    version: Annotated[str, Field(pattern=MODEL_VERSION)]
     sha256: str
     created_at: datetime
 

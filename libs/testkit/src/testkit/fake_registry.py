@@ -1,61 +1,63 @@
-"""The model registry's side of its contract with a replica, on loopback, for tests of those that poll it."""
+"""The model registry in memory, on loopback, for tests of those that call it.
+
+`model-registry/tests/test_registry_contract.py` runs over this one and the real one.
+"""
 
 import hashlib
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import tarfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.parser import BytesParser
+from email.policy import HTTP
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+from testkit.threaded_server import SilentHandler, ThreadedServer
 
 SINCE = "2026-01-01T00:00:00Z"
 
 
-class FakeRegistry(ThreadingHTTPServer):
-    """Serves deployments of one model. `mode` is how it answers: ok, an HTTP status, or garbage."""
+class FakeRegistry(ThreadedServer):
+    """Serves one model. `mode` is how it answers: ok, an HTTP status, or garbage. Changes need the `token`, if any."""
 
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, name: str = "ranker") -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(
+        self,
+        name: str = "ranker",
+        *,
+        token: str | None = None,
+        handler: "type[RegistryHandler] | None" = None,
+    ) -> None:
+        super().__init__(handler or RegistryHandler)
         self.name = name
+        self.token = token
         self.mode = "ok"
         self.bundles: dict[str, bytes] = {}
         self.active: dict[str, Any] | None = None
+        self.history: list[dict[str, Any]] = []
         self.replicas: dict[str, dict[str, Any]] = {}
         self.authorizations: list[str | None] = []
         self.downloads = 0
         self.not_modified = 0
         self._deployments = 0
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    def start(self) -> None:
-        """Listen."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop listening."""
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.server_port}"
 
     def push(self, version: str, archive: Path) -> dict[str, Any]:
         """Store a bundle and return a deployment of it, not active yet."""
         self.bundles[version] = archive.read_bytes()
+        return self.deployment(version, since=SINCE)
+
+    def deployment(self, version: str, *, since: str, rollout: float = 1.0) -> dict[str, Any]:
+        """Return a deployment of a stored version, not active yet."""
         self._deployments += 1
         return {
             "deployment_id": str(self._deployments),
             "version": version,
             "bundle_url": f"/models/{self.name}/versions/{version}/bundle",
-            "sha256": hashlib.sha256(self.bundles[version]).hexdigest(),
-            "rollout": 1.0,
-            "since": SINCE,
+            "sha256": self.sha256(version),
+            "rollout": rollout,
+            "since": since,
         }
 
     def deploy(
@@ -64,52 +66,193 @@ class FakeRegistry(ThreadingHTTPServer):
         """Make deployments active."""
         self.active = {"name": self.name, "primary": primary, "canary": canary, "shadow": shadow}
 
+    def sha256(self, version: str) -> str:
+        """Return the checksum of a stored bundle."""
+        return hashlib.sha256(self.bundles[version]).hexdigest()
 
-class _Handler(BaseHTTPRequestHandler):
+
+class _RejectedError(Exception):
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class RegistryHandler(SilentHandler):
+    """Answers as the registry does; what is asked beside it is answered by a subclass's `handle_call`."""
+
     server: FakeRegistry
 
     def do_GET(self) -> None:
-        """Answer the active deployments or a bundle."""
+        """Answer what is asked of the model, or a bundle."""
         self.server.authorizations.append(self.headers.get("Authorization"))
-        if self.server.mode.isdigit():
-            self._answer(int(self.server.mode), b"{}")
-        elif bundle := re.fullmatch(rf"/models/{self.server.name}/versions/([^/]+)/bundle", self.path):
-            self.server.downloads += 1
-            content = self.server.bundles.get(bundle[1])
-            self._answer(404, b"{}") if content is None else self._answer(200, content)
-        elif self.path == f"/models/{self.server.name}/active":
-            self._active()
-        else:
-            self._answer(404, b"{}")
+        self.handle_call(b"")
 
     def do_PUT(self) -> None:
         """Take a replica's state."""
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.replicas[self.path.rsplit("/", 1)[-1]] = body
-        self._answer(200, b"{}")
+        self.handle_call(self.read_body())
 
-    def _active(self) -> None:
+    def do_POST(self) -> None:
+        """Take a bundle, a deployment or a rollback."""
+        self.handle_call(self.read_body())
+
+    def handle_call(self, body: bytes) -> None:
+        """Answer."""
+        if self.server.mode.isdigit():
+            self.send_body(int(self.server.mode), b"{}")
+            return
+        try:
+            if self.command == "GET":
+                self._get()
+            else:
+                self._check_token()
+                self._change(body)
+        except _RejectedError as error:
+            self.send_json(error.status, {"status": error.status, "detail": str(error)})
+
+    def _get(self) -> None:
+        root = f"/models/{self.server.name}"
+        bundle = re.fullmatch(rf"{root}/versions/([^/]+)/bundle", self.path)
+        version = re.fullmatch(rf"{root}/versions/([^/]+)", self.path)
+        if bundle:
+            self.server.downloads += 1
+            self._stored(bundle[1])
+            self.send_body(200, self.server.bundles[bundle[1]])
+        elif version:
+            self._stored(version[1])
+            self.send_json(200, _receipt(self.server, version[1]) | _detail(self.server.bundles[version[1]]))
+        elif self.path == f"{root}/active":
+            self._get_active()
+        elif self.path == f"{root}/deployments":
+            replicas = [
+                {"replica_id": name} | report | {"reported_at": _now()} for name, report in self.server.replicas.items()
+            ]
+            self.send_json(200, {"deployments": self.server.history, "replicas": replicas})
+        elif self.path == root and self.server.bundles:
+            newest_first = [_receipt(self.server, each) for each in reversed(self.server.bundles)]
+            self.send_json(200, {"name": self.server.name, "versions": newest_first})
+        else:
+            raise _RejectedError(404, f"nothing at {self.path}")
+
+    def _get_active(self) -> None:
         if self.server.mode == "garbage":
-            self._answer(200, b'{"name": "ranker", "primary": 7}')
+            self.send_body(200, b'{"name": "ranker", "primary": 7}')
             return
         if self.server.active is None:
-            self._answer(404, b"{}")
-            return
+            raise _RejectedError(404, f"nothing of {self.server.name!r} is in service")
         body = json.dumps(self.server.active).encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
         if self.headers.get("If-None-Match") == etag:
             self.server.not_modified += 1
-            self._answer(304, b"", etag)
+            self.send_body(304, b"", {"ETag": etag})
             return
-        self._answer(200, body, etag)
+        self.send_body(200, body, {"ETag": etag})
 
-    def _answer(self, status: int, body: bytes, etag: str | None = None) -> None:
-        self.send_response(status)
-        if etag is not None:
-            self.send_header("ETag", etag)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    def _change(self, body: bytes) -> None:
+        root = f"/models/{self.server.name}"
+        call = f"{self.command} {self.path}"
+        if call == f"POST {root}/versions":
+            self._take_bundle(body)
+        elif call == f"POST {root}/deployments":
+            self.send_json(201, _deploy(self.server, json.loads(body)))
+        elif call == f"POST {root}/rollback":
+            self.send_json(201, _roll_back(self.server, json.loads(body)))
+        elif call.startswith(f"PUT {root}/replicas/"):
+            self.server.replicas[self.path.rsplit("/", 1)[-1]] = json.loads(body)
+            self.send_response(204)
+            self.end_headers()
+        else:
+            raise _RejectedError(404, f"nothing at {self.path}")
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named so in the base class
-        """Silence."""
+    def _take_bundle(self, body: bytes) -> None:
+        bundle, wanted = _form(self.headers["Content-Type"], body)
+        if hashlib.sha256(bundle).hexdigest() != wanted.decode():
+            raise _RejectedError(422, "sha256: the upload's is another")
+        known = [version for version, content in self.server.bundles.items() if content == bundle]
+        version = known[0] if known else str(max(map(int, self.server.bundles), default=0) + 1)
+        self.server.bundles[version] = bundle
+        self.send_json(200 if known else 201, _receipt(self.server, version))
+
+    def _stored(self, version: str) -> None:
+        if version not in self.server.bundles:
+            raise _RejectedError(404, f"there is no version {version}")
+
+    def _check_token(self) -> None:
+        if self.server.token and self.headers.get("Authorization") != f"Bearer {self.server.token}":
+            raise _RejectedError(401, "a token is needed")
+
+
+def _deploy(server: FakeRegistry, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    version, mode = wanted["version"], wanted.get("mode", "primary")
+    if version not in server.bundles:
+        raise _RejectedError(404, f"there is no version {version}")
+    if mode != "primary" and server.active is None:
+        raise _RejectedError(409, f"activate: a {mode} needs a primary version beside it")
+    made = server.deployment(version, since=_now(), rollout=wanted.get("rollout", 1.0))
+    before = {} if server.active is None else dict(server.active)
+    previous = before.get(mode)
+    for ended in (mode,) if mode != "primary" else ("primary", "canary", "shadow"):
+        _end(server, before.pop(ended, None), "replaced")
+    deployments = {"primary": None, "canary": None, "shadow": None} | before | {mode: made}
+    deployments.pop("name", None)
+    server.deploy(**deployments)
+    record = {
+        "deployment_id": made["deployment_id"],
+        "mode": mode,
+        "version": version,
+        "state": "active",
+        "previous_version": None if previous is None else previous["version"],
+    }
+    more = {name: wanted.get(name) for name in ("reason",)} | {"rollout": made["rollout"], "created_at": made["since"]}
+    server.history.insert(0, record | more | {"failed_stage": None, "detail": None, "deployed_by": None})
+    return record
+
+
+def _roll_back(server: FakeRegistry, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    mode = wanted.get("mode", "primary")
+    if mode != "primary":
+        if server.active is None or server.active[mode] is None:
+            raise _RejectedError(409, f"no {mode} of {server.name!r} is in service")
+        server.active, ended = server.active | {mode: None}, server.active[mode]
+        return _end(server, ended, "rolled_back")
+    if server.active is None:
+        raise _RejectedError(404, f"nothing of {server.name!r} is in service")
+    served = server.active["primary"]["version"]
+    earlier = [each for each in server.history if each["mode"] == "primary" and each["version"] != served]
+    if not earlier:
+        raise _RejectedError(409, f"{server.name} {served} is the only version that ever served")
+    return _deploy(server, {"version": earlier[0]["version"], "reason": wanted.get("reason")})
+
+
+def _end(server: FakeRegistry, deployment: Mapping[str, Any] | None, state: str) -> dict[str, Any]:
+    """Give a deployment that was in service its last state, and return its receipt."""
+    for record in server.history:
+        if deployment is not None and record["deployment_id"] == deployment["deployment_id"]:
+            record["state"] = state
+            return {name: record[name] for name in ("deployment_id", "mode", "version", "state", "previous_version")}
+    return {}
+
+
+def _form(content_type: str, body: bytes) -> tuple[bytes, bytes]:
+    """Return the fields `bundle` and `sha256` of an upload."""
+    message = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    fields = {}
+    for part in message.iter_parts():
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        fields[part.get_param("name", header="content-disposition")] = content
+    return fields["bundle"], fields["sha256"]
+
+
+def _receipt(server: FakeRegistry, version: str) -> dict[str, Any]:
+    return {"name": server.name, "version": version, "sha256": server.sha256(version), "created_at": SINCE}
+
+
+def _detail(bundle: bytes) -> dict[str, Any]:
+    with tarfile.open(fileobj=BytesIO(bundle)) as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None
+        return {"size": len(bundle), "manifest": json.load(manifest)}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

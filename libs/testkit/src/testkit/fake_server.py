@@ -5,20 +5,18 @@ import json
 import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from testkit.threaded_server import SilentHandler, ThreadedServer
 
 DSN_KEY = "0123456789abcdef0123456789abcdef"
 
 
-class FakeServer(ThreadingHTTPServer):
+class FakeServer(ThreadedServer):
     """Takes envelopes and signals. `mode` is how it answers: ok, down, hang, slow, garbage, page, or an HTTP status."""
 
-    daemon_threads = True
-    block_on_close = False
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.mode = "ok"
         self.gateway_mode = "ok"
         # Signals with such a fingerprint part are rejected: alone, or with their batch as by an older gateway.
@@ -34,39 +32,27 @@ class FakeServer(ThreadingHTTPServer):
         self.authorizations: list[str | None] = []
         self.requests = 0
         self.released = threading.Event()
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    def start(self) -> None:
-        """Listen."""
-        self._thread.start()
 
     def stop(self) -> None:
         """Let go of hanging clients and stop."""
         self.released.set()
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
+        super().stop()
 
     @property
     def dsn(self) -> str:
         """The DSN of its project."""
         return f"http://{DSN_KEY}@127.0.0.1:{self.server_port}/1"
 
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.server_port}"
-
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that gave up is no error here."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(SilentHandler):
     server: FakeServer
 
     def do_POST(self) -> None:
         """Take an envelope or a batch of signals, or misbehave."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.read_body()
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         signals = self.path == "/signals"
@@ -117,12 +103,4 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(202, json.dumps(receipt).encode())
 
     def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        for name, value in self.server.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named so in the base class
-        """Silence."""
+        self.send_body(status, body, self.server.headers)

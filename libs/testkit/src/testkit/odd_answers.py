@@ -1,19 +1,15 @@
 """An HTTP server on loopback that answers every request with what a test gives it: a proxy's page, half a document."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from testkit.threaded_server import SilentHandler, ThreadedServer
 
 
-class OddServer(ThreadingHTTPServer):
+class OddServer(ThreadedServer):
     """Answers with `status`, `content_type`, `body` and `more` headers; remembers the headers of each request."""
 
-    daemon_threads = True
-    block_on_close = False
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.status = 200
         self.content_type = "application/json"
         self.body = b"{}"
@@ -23,21 +19,6 @@ class OddServer(ThreadingHTTPServer):
         # Keep the connection open after the body, until the client goes.
         self.held = False
         self.requests: list[dict[str, str]] = []
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.server_port}"
 
     def will_answer(
         self, body: bytes, content_type: str = "application/json", *, status: int = 200, **more: str
@@ -50,12 +31,12 @@ class OddServer(ThreadingHTTPServer):
         """A client that gave up is no error here."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(SilentHandler):
     server: OddServer
 
     def do_GET(self) -> None:
         """Answer."""
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.read_body()
         self.server.requests.append(dict(self.headers))
         self.send_response(self.server.status)
         for name, value in self.server.more.items():
@@ -70,6 +51,3 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer."""
         self.do_GET()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named so in the base class
-        """Silence."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from contracts.deployments import DeploymentRecord
 from notification_gateway.dashboard import queries, shadow
 from notification_gateway.dashboard.charts import Chart, Colour, Series
 from notification_gateway.dashboard.sources import Prometheus, Registry, Sample, SourceError, Version
@@ -137,9 +138,9 @@ class Panels:
             "others": [each for each in checks if ".null_" not in each.check],
         }
 
-    def _serving(self) -> dict[str, Any] | None:
+    def _serving(self) -> DeploymentRecord | None:
         return next(
-            (each for each in self._registry.deployments() if each["mode"] == "primary" and each["state"] == "active"),
+            (each for each in self._registry.deployments() if each.mode == "primary" and each.state == "active"),
             None,
         )
 
@@ -234,13 +235,13 @@ def _metrics(versions: Sequence[Version]) -> Chart:
     return Chart("lines", range(len(versions)), series, names=[f"v{version.version}" for version in versions])
 
 
-def _comparison(versions: Sequence[Version], deployments: Sequence[Mapping[str, Any]]) -> dict[str, Version]:
+def _comparison(versions: Sequence[Version], deployments: Sequence[DeploymentRecord]) -> dict[str, Version]:
     """Return what is in service by its mode, where more than the primary one is."""
     known = {version.version: version for version in versions}
     found: dict[str, Version] = {}
     for each in deployments:
-        if each["state"] == "active" and each["mode"] not in found and str(each["version"]) in known:
-            found[each["mode"]] = known[str(each["version"])]
+        if each.state == "active" and each.mode not in found and each.version in known:
+            found[each.mode] = known[each.version]
     return found if len(found) > 1 else {}
 
 

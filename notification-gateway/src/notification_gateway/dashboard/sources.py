@@ -2,14 +2,19 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+from pydantic import ValidationError
 
 from contracts.data_checks import DataCheck
+from contracts.deployments import DeploymentRecord
+from contracts.model_versions import VersionReceipt
+from contracts.registry import RegistryAnswerError, RegistryClient, RegistryRejectedError
 from notification_gateway.outbound.http import call, client
 
 TIMEOUT = httpx.Timeout(2.0)
@@ -21,11 +26,7 @@ Points = Sequence[tuple[float, float]]
 
 
 class SourceError(Exception):
-    """The source gave nothing usable: the panel says so, and the rest of the page stands; `status` is HTTP's."""
-
-    def __init__(self, problem: str, status: int | None = None) -> None:
-        super().__init__(problem)
-        self.status = status
+    """The source gave nothing usable: the panel says so, and the rest of the page stands."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Sample:
 
 
 class Source:
-    """GETs JSON; redirects are not followed: only the address that is set is asked."""
+    """Asks over HTTP; redirects are not followed: only the address that is set is asked."""
 
     def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
         self.configured = bool(url)
@@ -46,22 +47,27 @@ class Source:
         self._asked_again = clock()
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """Return the answer; raises `SourceError`."""
+        """Return the JSON of an answer; raises `SourceError`."""
+        response = self.request("GET", path, params=parameters)
+        if not response.is_success:
+            raise SourceError(f"HTTP {response.status_code}")
+        try:
+            return json.loads(response.content)
+        except (ValueError, RecursionError) as error:
+            raise SourceError("no JSON") from error
+
+    def request(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """Return an answer of any status; raises `SourceError`."""
         if self._http is None:
             raise SourceError("not configured")
         if self._clock() < self._asked_again:
             raise SourceError("it did not answer a moment ago")
         try:
-            response = call(self._http, "GET", path, params=parameters)
+            response = call(self._http, method, path, **content)
         except httpx.HTTPError as error:
             self._asked_again = self._clock() + PAUSE
             raise SourceError(type(error).__name__) from error
-        if not httpx.codes.is_success(response.status):
-            raise SourceError(f"HTTP {response.status}", response.status)
-        try:
-            return json.loads(response.content)
-        except (ValueError, RecursionError) as error:
-            raise SourceError("no JSON") from error
+        return httpx.Response(response.status, content=response.content, request=httpx.Request(method, path))
 
     def close(self) -> None:
         """Close the connections."""
@@ -116,7 +122,7 @@ class Registry:
 
     def __init__(self, source: Source, model: str) -> None:
         self._source = source
-        self._model = model
+        self._client = RegistryClient(source.request, model)
         self._manifests: dict[str, Mapping[str, Any]] = {}
 
     @property
@@ -124,35 +130,44 @@ class Registry:
         """Whether an address is set."""
         return self._source.configured
 
-    def deployments(self) -> list[dict[str, Any]]:
+    def deployments(self) -> list[DeploymentRecord]:
         """Return the history, newest first; raises `SourceError`."""
-        found = self._source.get(f"/models/{self._model}/deployments")
-        deployments: list[dict[str, Any]] = found["deployments"]
-        return [each | {"created_at": datetime.fromisoformat(each["created_at"])} for each in deployments]
+        with _source_errors():
+            return self._client.history().deployments
 
     def versions(self, most: int = VERSIONS_SHOWN) -> list[Version]:
         """Return the newest versions, oldest first; raises `SourceError`."""
+        with _source_errors():
+            return [self._version(each) for each in reversed(self._listed()[:most])]
+
+    def _listed(self) -> list[VersionReceipt]:
         try:
-            listed = self._source.get(f"/models/{self._model}")["versions"][:most]
-        except SourceError as error:
+            return self._client.versions().versions
+        except RegistryRejectedError as error:
             if error.status == httpx.codes.NOT_FOUND:
                 return []
             raise
-        return [self._version(each) for each in reversed(listed)]
 
-    def _version(self, listed: Mapping[str, Any]) -> Version:
-        manifest = self._manifest(listed["version"])
-        return Version(
-            listed["version"],
-            datetime.fromisoformat(listed["created_at"]),
-            manifest.get("metrics", {}),
-            [DataCheck.model_validate(each) for each in manifest.get("data_checks", [])],
-        )
+    def _version(self, listed: VersionReceipt) -> Version:
+        manifest = self._manifest(listed.version)
+        checks = [DataCheck.model_validate(each) for each in manifest.get("data_checks", [])]
+        return Version(listed.version, listed.created_at, manifest.get("metrics", {}), checks)
 
     def _manifest(self, version: str) -> Mapping[str, Any]:
         if version not in self._manifests:
-            self._manifests[version] = self._source.get(f"/models/{self._model}/versions/{version}")["manifest"]
+            self._manifests[version] = self._client.version(version).manifest
         return self._manifests[version]
+
+
+@contextmanager
+def _source_errors() -> Iterator[None]:
+    """Let errors of the registry's client be those of a source."""
+    try:
+        yield
+    except RegistryRejectedError as error:
+        raise SourceError(f"HTTP {error.status}") from error
+    except (RegistryAnswerError, ValidationError) as error:
+        raise SourceError("not the registry's answer") from error
 
 
 def _point(pair: Sequence[Any]) -> tuple[float, float]:

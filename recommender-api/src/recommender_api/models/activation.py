@@ -6,16 +6,13 @@ from pathlib import Path
 from contracts.bundle import MalformedBundleError, MalformedManifestError
 from contracts.checksums import ChecksumError
 from contracts.deployments import ActiveDeployment, DeploymentStage
+from contracts.registry import RegistryUnreachableError
 from recommender_api.models.bundle_check import check_bundle
-from recommender_api.models.bundle_fetch import (
-    BundleNotFoundError,
-    ChecksumMismatchError,
-    RegistryUnreachableError,
-)
+from recommender_api.models.bundle_fetch import BundleNotFoundError, ChecksumMismatchError
 from recommender_api.models.cache import BundleCache
 from recommender_api.models.loading import UnusableModelError, load_model
 from recommender_api.models.low_priority_thread import LowPriorityThread
-from recommender_api.models.registry import Registry
+from recommender_api.models.registry import ReplicaRegistry
 from recommender_api.models.serving import LoadedModel, Models
 from recommender_api.models.subprocess_runner import run_in_subprocess
 
@@ -32,7 +29,9 @@ class ActivationError(Exception):
 class Activator:
     """Makes models from deployments; while `models` answers, all of it gives way to answers."""
 
-    def __init__(self, models: Models, registry: Registry, cache: BundleCache, thread: LowPriorityThread) -> None:
+    def __init__(
+        self, models: Models, registry: ReplicaRegistry, cache: BundleCache, thread: LowPriorityThread
+    ) -> None:
         self._models = models
         self._registry = registry
         self._cache = cache

@@ -9,17 +9,10 @@ from pathlib import Path
 import httpx
 
 from contracts.bundle import unpack
+from contracts.registry import RegistryError, RegistryUnreachableError
 
 DOWNLOAD_TIMEOUT = httpx.Timeout(30.0, connect=2.0)
 _PIECE = 2**15  # a core's cache holds it
-
-
-class RegistryError(Exception):
-    """The registry did not give what was asked; what is active stays active."""
-
-
-class RegistryUnreachableError(RegistryError):
-    """No usable HTTP answer: try again later."""
 
 
 class BundleNotFoundError(RegistryError):
@@ -43,13 +36,13 @@ def fetch_bundle(url: str, headers: dict[str, str], sha256: str, folder: Path) -
             if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
                 raise BundleNotFoundError(f"{url}: HTTP {response.status_code}")
             if response.status_code != httpx.codes.OK:
-                raise RegistryUnreachableError(f"{url}: HTTP {response.status_code}")
+                raise RegistryUnreachableError(url, f"HTTP {response.status_code}")
             with archive.open("wb") as file:
                 for block in response.iter_bytes(_PIECE):
                     digest.update(block)
                     file.write(block)
     except httpx.HTTPError as error:
-        raise RegistryUnreachableError(f"{url}: {error or type(error).__name__}") from error
+        raise RegistryUnreachableError(url, str(error) or type(error).__name__) from error
     if digest.hexdigest() != sha256:
         raise ChecksumMismatchError(f"{url}: sha256 is {digest.hexdigest()}, deployed was {sha256}")
     unpacked = folder / "unpacked"

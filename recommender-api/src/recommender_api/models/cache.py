@@ -6,12 +6,17 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from contracts.deployments import ActiveDeployments
-from recommender_api.models.registry import parse
 
 _log = logging.getLogger(__name__)
 
 SPARE_BUNDLES = 1
+
+
+class UnreadableCacheError(Exception):
+    """What was active last can't be read from the disk; the message names the field."""
 
 
 class BundleCache:
@@ -22,11 +27,15 @@ class BundleCache:
         self.saved_path = root / "active.json"
 
     def saved(self) -> ActiveDeployments | None:
-        """Return what was active last, None if nothing was; raises `MalformedDeploymentError` or `OSError`."""
+        """Return what was active last, None if nothing was; raises `UnreadableCacheError` or `OSError`."""
         try:
-            return parse(self.saved_path.read_bytes())
+            return ActiveDeployments.model_validate_json(self.saved_path.read_bytes())
         except FileNotFoundError:
             return None
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise UnreadableCacheError(f"{field or 'document'}: {first['msg']}") from error
 
     def save(self, active: ActiveDeployments) -> None:
         """Remember what is active now; raises `OSError`."""

@@ -4,13 +4,13 @@ import monitoring
 from contracts.deployments import ActiveDeployment
 from recommender_api.models.activation import ActivationError
 from recommender_api.models.bundle_fetch import BundleNotFoundError
-from recommender_api.models.registry import Registry
+from recommender_api.models.registry import ReplicaRegistry
 
 
 class DeploymentReports:
     """The monitoring points of one model on one replica."""
 
-    def __init__(self, registry: Registry, *, model_name: str, replica_id: str) -> None:
+    def __init__(self, registry: ReplicaRegistry, *, model_name: str, replica_id: str) -> None:
         self._registry = registry
         self._model_name = model_name
         self._replica_id = replica_id

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from recommender_api.models.bundle_fetch import RegistryUnreachableError
-from recommender_api.models.registry import Registry
+from contracts.deployments import ReplicaReport
+from contracts.registry import AsyncRegistryClient, RegistryError
 from recommender_api.models.serving import Models
 
 _log = logging.getLogger(__name__)
@@ -16,7 +16,9 @@ HEARTBEAT_SECONDS = 30.0
 class ReplicaHeartbeat:
     """Reports what is in service when it changes, and every `HEARTBEAT_SECONDS` of `clock`."""
 
-    def __init__(self, models: Models, registry: Registry, replica_id: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, models: Models, registry: AsyncRegistryClient, replica_id: str, clock: Callable[[], float]
+    ) -> None:
         self._models = models
         self._registry = registry
         self._replica_id = replica_id
@@ -35,8 +37,9 @@ class ReplicaHeartbeat:
             return
         version, since = state
         try:
-            await self._registry.report_replica(self._replica_id, version, "serving", since)
-        except RegistryUnreachableError as error:
+            report = ReplicaReport(version=version, state="serving", since=since)
+            await self._registry.report_replica(self._replica_id, report)
+        except RegistryError as error:
             _log.debug("replica state not reported: %s", error)
         else:
             self._reported, self._reported_at = state, self._clock()

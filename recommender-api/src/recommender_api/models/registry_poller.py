@@ -7,15 +7,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from contracts.deployments import ActiveDeployments
+from contracts.registry import RegistryAnswerError, RegistryError
 from recommender_api.models.activation import ActivationError, Activator
-from recommender_api.models.bundle_fetch import RegistryError
-from recommender_api.models.cache import BundleCache
+from recommender_api.models.cache import BundleCache, UnreadableCacheError
 from recommender_api.models.deployment_reports import DeploymentReports
 from recommender_api.models.follower import DeploymentFollower
 from recommender_api.models.heartbeat import ReplicaHeartbeat
 from recommender_api.models.low_priority_thread import LowPriorityThread
 from recommender_api.models.malloc import trim_heap
-from recommender_api.models.registry import MalformedDeploymentError, Registry
+from recommender_api.models.registry import ReplicaRegistry
 from recommender_api.models.serving import Models, Serving
 from recommender_api.models.slots import ServingSlot, ShadowSlot
 
@@ -31,7 +31,7 @@ class RegistryPoller:
     def __init__(
         self,
         models: Models,
-        registry: Registry,
+        registry: ReplicaRegistry,
         cache: BundleCache,
         *,
         model_name: str,
@@ -92,7 +92,7 @@ class RegistryPoller:
         """Serve what was active last, if it lies on the disk: a replica must start while the registry is down."""
         try:
             saved = await asyncio.to_thread(self._cache.saved)
-        except (MalformedDeploymentError, OSError) as error:
+        except (UnreadableCacheError, OSError) as error:
             self.had_model = True
             self._reports.report_unreadable(error, str(self._cache.saved_path.name))
             return
@@ -134,7 +134,7 @@ class RegistryPoller:
     def _registry_failed(self, error: RegistryError) -> None:
         first = type(self.registry_error) is not type(error)
         self.registry_error = error
-        if isinstance(error, MalformedDeploymentError):
-            self._reports.report_unreadable(error, self._registry.url)
+        if isinstance(error, RegistryAnswerError):
+            self._reports.report_unreadable(error, self._registry.active_url)
         elif first:
             _log.warning("registry not reachable, serving on: %s", error)

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
-from contracts.checksums import sha256_of
+from contracts.deployments import DeploymentMode, DeploymentRequest, RollbackRequest
+from contracts.registry import RegistryClient, RegistryError, RegistryRejectedError
 from localservers.waiting import wait_until
 from verify.broken_redis import LATE_SECONDS, BrokenRedis, broken_redis
 from verify.bundles import Bundles, damage
@@ -15,7 +16,6 @@ from verify.faults.fault import Fault, Raised
 
 FOLLOW_SECONDS = 30.0
 MISSING_SOURCES = 3
-_VERSIONS = "/models/ranker/versions"
 _IN_REGISTRY = Raised("model-registry", in_request=True)
 _IN_API = Raised("recommender-api", in_request=True)
 
@@ -38,34 +38,60 @@ def fire(shop: FaultLab) -> None:
     _lose_the_model(shop)
 
 
-class _Registry:
+class _LabRegistry:
+    """A registry of its own; what it must not take is rejected, or the fault did not fire."""
+
     def __init__(self, side: SideService, artifacts: Path) -> None:
         self.side = side
+        self.client = RegistryClient(side.http.request, "ranker")
         self.artifacts = artifacts
 
-    def push(self, archive: Path, *, accepted: bool = True) -> str:
-        with archive.open("rb") as content:
-            answer = self.side.http.post(
-                _VERSIONS,
-                files={"bundle": ("bundle.tar.gz", content, "application/gzip")},
-                data={"sha256": sha256_of(archive)},
-            )
-        _must(answer.is_success == accepted, f"the upload of {archive.name} was answered {answer.status_code}")
-        return str(answer.json().get("version"))
+    def push(self, archive: Path) -> str:
+        with _accepted(f"the upload of {archive.name}"):
+            return self.client.push(archive).version
 
-    def deploy(self, version: str, *, accepted: bool = True, **how: object) -> None:
-        answer = self.side.http.post("/models/ranker/deployments", json={"version": version, **how})
-        _must(answer.is_success == accepted, f"the deploy of {version} was answered {answer.status_code}")
+    def deploy(self, version: str, mode: DeploymentMode = "primary", rollout: float = 1.0) -> None:
+        with _accepted(f"the deploy of {version}"):
+            self.client.deploy(DeploymentRequest(version=version, mode=mode, rollout=rollout))
+
+    def fail_to_push(self, archive: Path) -> None:
+        with _rejected(f"the upload of {archive.name}"):
+            self.client.push(archive)
+
+    def fail_to_deploy(self, version: str) -> None:
+        with _rejected(f"the deploy of {version}"):
+            self.client.deploy(DeploymentRequest(version=version))
+
+    def roll_back(self) -> None:
+        with _accepted("the rollback"):
+            self.client.roll_back(RollbackRequest(reason="verify"))
 
     def stored(self, version: str) -> Path:
         return self.artifacts / "models" / "ranker" / f"{self.sha256(version)}.tar.gz"
 
     def sha256(self, version: str) -> str:
-        return str(self.side.get(f"{_VERSIONS}/{version}").json()["sha256"])
+        return self.client.version(version).sha256
 
 
 @contextmanager
-def _registry(shop: FaultLab) -> Iterator[_Registry]:
+def _accepted(what: str) -> Iterator[None]:
+    try:
+        yield
+    except RegistryError as error:
+        raise FaultNotFiredError(f"{what} failed: {error}") from error
+
+
+@contextmanager
+def _rejected(what: str) -> Iterator[None]:
+    try:
+        yield
+    except RegistryRejectedError:
+        return
+    raise FaultNotFiredError(f"{what} was accepted")
+
+
+@contextmanager
+def _registry(shop: FaultLab) -> Iterator[_LabRegistry]:
     artifacts = shop.folder / "artifacts"
     variables = {
         "DATABASE_URL": f"sqlite:///{shop.folder}/registry.db",
@@ -73,11 +99,11 @@ def _registry(shop: FaultLab) -> Iterator[_Registry]:
         "REGISTRY_TOKEN": TOKEN,
     }
     with shop.service("model_registry", variables) as side:
-        yield _Registry(side, artifacts)
+        yield _LabRegistry(side, artifacts)
 
 
 @contextmanager
-def _recommender(shop: FaultLab, registry: _Registry, redis: BrokenRedis) -> Iterator[SideService]:
+def _recommender(shop: FaultLab, registry: _LabRegistry, redis: BrokenRedis) -> Iterator[SideService]:
     variables = {
         "REDIS_URL": redis.url,
         "REGISTRY_URL": str(registry.side.http.base_url),
@@ -116,10 +142,9 @@ def _break_redis(api: SideService, redis: BrokenRedis, bundles: Bundles) -> None
     api.get(f"/similar/{bundles.cold_dataset}")
 
 
-def _damage_what_lies_on_disk(models: Path, registry: _Registry, api: SideService, first: str) -> None:
+def _damage_what_lies_on_disk(models: Path, registry: _LabRegistry, api: SideService, first: str) -> None:
     damage(models / "bundles" / registry.sha256(first) / "precomputed_items.npy")
-    rolled_back = registry.side.http.post("/models/ranker/rollback", json={"reason": "verify"})
-    _must(rolled_back.is_success, f"the rollback was answered {rolled_back.status_code}")
+    registry.roll_back()
     wait_until(
         lambda: api.get("/hot/trending").json()["model_version"] == first,
         within=FOLLOW_SECONDS,
@@ -127,24 +152,24 @@ def _damage_what_lies_on_disk(models: Path, registry: _Registry, api: SideServic
     )
 
 
-def _break_deploys(registry: _Registry, bundles: Bundles, good: str) -> None:
+def _break_deploys(registry: _LabRegistry, bundles: Bundles, good: str) -> None:
     for _ in range(MISSING_SOURCES):
         version = registry.push(bundles.whole())
         registry.stored(version).unlink()
-        registry.deploy(version, accepted=False)
+        registry.fail_to_deploy(version)
         # Ends the incident, so that the next one is an event of its own, and not a repeat.
         registry.deploy(good)
     version = registry.push(bundles.whole())
     damage(registry.stored(version))
-    registry.deploy(version, accepted=False)
+    registry.fail_to_deploy(version)
 
 
-def _break_uploads(registry: _Registry, bundles: Bundles) -> None:
-    registry.push(bundles.malformed(), accepted=False)
+def _break_uploads(registry: _LabRegistry, bundles: Bundles) -> None:
+    registry.fail_to_push(bundles.malformed())
     # The store is gone, and what stands in its place cannot hold anything.
     shutil.rmtree(registry.artifacts)
     registry.artifacts.touch()
-    registry.push(bundles.whole(), accepted=False)
+    registry.fail_to_push(bundles.whole())
 
 
 def _lose_the_model(shop: FaultLab) -> None:

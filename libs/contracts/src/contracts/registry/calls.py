@@ -1,0 +1,133 @@
+"""Requests to the registry and its answers, without the sending: both clients are made of these."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import IO, Any, Generic
+
+import httpx
+
+from contracts.deployments import (
+    ActiveDeployments,
+    DeploymentHistory,
+    DeploymentReceipt,
+    DeploymentRequest,
+    ReplicaReport,
+    RollbackRequest,
+)
+from contracts.json_answers import AnswerT, UnusableAnswerError, problem_detail, read_answer
+from contracts.model_versions import ModelSummary, VersionDetail, VersionReceipt
+from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent: method, path, and what else httpx is to be given."""
+
+    method: str
+    path: str
+    content: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Call(Request, Generic[AnswerT]):
+    """A request whose answer is read as `answer`."""
+
+    answer: type[AnswerT] = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class ActiveAnswer:
+    """The deployments in service, None while nothing is deployed, and the tag to ask for changes with."""
+
+    deployments: ActiveDeployments | None
+    etag: str | None
+
+
+def push(model: str, bundle: IO[bytes], sha256: str) -> Call[VersionReceipt]:
+    """Upload a bundle."""
+    # Not the file's own name: it may hold what a header can't.
+    files = {"bundle": ("bundle.tar.gz", bundle, "application/gzip")}
+    content = {"files": files, "data": {"sha256": sha256}}
+    return Call("POST", f"/models/{model}/versions", content, answer=VersionReceipt)
+
+
+def deploy(model: str, wanted: DeploymentRequest) -> Call[DeploymentReceipt]:
+    """Put a version into service; only the fields that were set are sent."""
+    content = {"json": wanted.model_dump(mode="json", exclude_unset=True)}
+    return Call("POST", f"/models/{model}/deployments", content, answer=DeploymentReceipt)
+
+
+def roll_back(model: str, wanted: RollbackRequest) -> Call[DeploymentReceipt]:
+    """Take a deployment back; only the fields that were set are sent."""
+    content = {"json": wanted.model_dump(mode="json", exclude_unset=True)}
+    return Call("POST", f"/models/{model}/rollback", content, answer=DeploymentReceipt)
+
+
+def get_history(model: str) -> Call[DeploymentHistory]:
+    """Ask for the deployments and the replicas."""
+    return Call("GET", f"/models/{model}/deployments", answer=DeploymentHistory)
+
+
+def get_model(model: str) -> Call[ModelSummary]:
+    """Ask for the versions."""
+    return Call("GET", f"/models/{model}", answer=ModelSummary)
+
+
+def get_version(model: str, version: str) -> Call[VersionDetail]:
+    """Ask for a version with its manifest."""
+    return Call("GET", f"/models/{model}/versions/{version}", answer=VersionDetail)
+
+
+def get_active(model: str, etag: str | None) -> Request:
+    """Ask for what is in service, if that isn't what `etag` stands for."""
+    headers = {"If-None-Match": etag} if etag else {}
+    return Request("GET", active_path(model), {"headers": headers})
+
+
+def active_path(model: str) -> str:
+    """Return the path that replicas poll."""
+    return f"/models/{model}/active"
+
+
+def put_replica(model: str, replica_id: str, report: ReplicaReport) -> Request:
+    """Report what a replica serves."""
+    return Request("PUT", f"/models/{model}/replicas/{replica_id}", {"json": report.model_dump(mode="json")})
+
+
+def read(call: Call[AnswerT], response: httpx.Response) -> AnswerT:
+    """Return the answer of a call; raises `RegistryRejectedError` or `RegistryAnswerError`."""
+    check_success(response)
+    return _read_as(response, call.answer)
+
+
+def read_active(response: httpx.Response) -> ActiveAnswer | None:
+    """Return the answer to `get_active`, None if nothing has changed; raises as `read`."""
+    if response.status_code == HTTPStatus.NOT_MODIFIED:
+        return None
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        return ActiveAnswer(None, None)
+    check_success(response)
+    return ActiveAnswer(_read_as(response, ActiveDeployments), response.headers.get("ETag"))
+
+
+def check_success(response: httpx.Response) -> None:
+    """Raise `RegistryRejectedError` for every other status."""
+    if not response.is_success:
+        raise RegistryRejectedError(str(response.request.url), response.status_code, problem_detail(response))
+
+
+def unreachable(request: Request, error: httpx.HTTPError) -> RegistryUnreachableError:
+    """Return what an error of httpx means."""
+    try:
+        url = str(error.request.url)
+    except RuntimeError:
+        url = request.path
+    return RegistryUnreachableError(url, str(error) or type(error).__name__)
+
+
+def _read_as(response: httpx.Response, answer: type[AnswerT]) -> AnswerT:
+    try:
+        return read_answer(response, answer)
+    except UnusableAnswerError as error:
+        raise RegistryAnswerError(str(error), response.text) from error

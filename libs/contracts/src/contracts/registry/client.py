@@ -1,0 +1,94 @@
+"""Two clients for one model of one registry.
+
+`send` is the `request` method of an httpx client, which brings address, token and timeouts, or something like it. All
+methods raise `RegistryError`.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+
+from contracts.checksums import sha256_of
+from contracts.deployments import (
+    ActiveDeployments,
+    DeploymentHistory,
+    DeploymentReceipt,
+    DeploymentRequest,
+    ReplicaReport,
+    RollbackRequest,
+)
+from contracts.json_answers import AnswerT
+from contracts.model_versions import ModelSummary, VersionDetail, VersionReceipt
+from contracts.registry import calls
+from contracts.registry.calls import ActiveAnswer, Call, Request
+
+
+class RegistryClient:
+    """Blocks: for commands, pipeline steps and threads."""
+
+    def __init__(self, send: Callable[..., httpx.Response], model: str) -> None:
+        self._send = send
+        self._model = model
+
+    def push(self, archive: Path) -> VersionReceipt:
+        """Upload a bundle as the next version; the same bytes again have the same version. `OSError` of the file."""
+        checksum = sha256_of(archive)
+        with archive.open("rb") as bundle:
+            return self._call(calls.push(self._model, bundle, checksum))
+
+    def deploy(self, wanted: DeploymentRequest) -> DeploymentReceipt:
+        """Put a version into service."""
+        return self._call(calls.deploy(self._model, wanted))
+
+    def roll_back(self, wanted: RollbackRequest) -> DeploymentReceipt:
+        """Put the version before back into service, or end a canary or shadow."""
+        return self._call(calls.roll_back(self._model, wanted))
+
+    def active(self) -> ActiveDeployments | None:
+        """Return what is in service, None while nothing is deployed."""
+        answer = calls.read_active(self._request(calls.get_active(self._model, None)))
+        return None if answer is None else answer.deployments
+
+    def history(self) -> DeploymentHistory:
+        """Return the deployments, newest first, and the replicas."""
+        return self._call(calls.get_history(self._model))
+
+    def versions(self) -> ModelSummary:
+        """Return the versions, newest first; a model that nobody has registered is a status of 404."""
+        return self._call(calls.get_model(self._model))
+
+    def version(self, version: str) -> VersionDetail:
+        """Return a version with its manifest."""
+        return self._call(calls.get_version(self._model, version))
+
+    def _call(self, call: Call[AnswerT]) -> AnswerT:
+        return calls.read(call, self._request(call))
+
+    def _request(self, request: Request) -> httpx.Response:
+        try:
+            return self._send(request.method, request.path, **request.content)
+        except httpx.HTTPError as error:
+            raise calls.unreachable(request, error) from error
+
+
+class AsyncRegistryClient:
+    """Waits in the event loop: for replicas."""
+
+    def __init__(self, send: Callable[..., Awaitable[httpx.Response]], model: str) -> None:
+        self.model = model
+        self._send = send
+
+    async def active(self, etag: str | None) -> ActiveAnswer | None:
+        """Return what is in service, None if that hasn't changed since `etag`."""
+        return calls.read_active(await self._request(calls.get_active(self.model, etag)))
+
+    async def report_replica(self, replica_id: str, report: ReplicaReport) -> None:
+        """Report what a replica serves."""
+        calls.check_success(await self._request(calls.put_replica(self.model, replica_id, report)))
+
+    async def _request(self, request: Request) -> httpx.Response:
+        try:
+            return await self._send(request.method, request.path, **request.content)
+        except httpx.HTTPError as error:
+            raise calls.unreachable(request, error) from error
