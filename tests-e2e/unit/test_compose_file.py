@@ -1,5 +1,6 @@
 """What docker-compose.yml promises of every container, and that it passes on every setting there is."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from provisioning.containers import NO_DEMO
 from provisioning.demo import OWN
 from provisioning.variables import READ_BY
 from ranking.prebuilt_cache import PREBUILT
+from testkit.dockerfiles import image_lines
 
 CHECKOUT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+BUILDS: dict[str, dict[str, Any]] = {name: found["build"] for name, found in SERVICES.items() if "build" in found}
 ONE_SHOTS = {"setup", "setup-demo", "airflow-init"}
 SETTINGS: dict[str, type[BaseSettings]] = {
     "recommender-api": recommender_api.settings.Settings,
@@ -36,9 +39,9 @@ INSIDE = {"HOST", "PORT", "REPLICA_ID", "CONSUMER_NAME"}
 
 
 def test_the_recommenders_image_brings_compiled_code_to_where_its_service_takes_it_from() -> None:
-    dockerfile = (CHECKOUT / "recommender-api/Dockerfile").read_text(encoding="utf-8")
+    lines = image_lines(CHECKOUT, SERVICES["recommender-api"]["build"])
     shipped = PREBUILT.relative_to(Path(str(ranking.__file__)).parents[1])
-    assert f"RUN NUMBA_CACHE_DIR=/opt/app/{shipped} python -m ranking.precompiled\n" in dockerfile
+    assert f"RUN NUMBA_CACHE_DIR=/opt/app/{shipped} python -m ranking.precompiled" in lines
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -80,14 +83,46 @@ def test_every_setting_is_made_by_setup_or_passed_on(program: str) -> None:
     }
 
 
-def test_images_run_as_nobody_special() -> None:
-    dockerfiles = [path for path in CHECKOUT.glob("**/Dockerfile") if ".venvs" not in path.parts]
-    assert len(dockerfiles) == len(
-        {service["build"]["dockerfile"] for service in SERVICES.values() if "build" in service}
-    )
-    for path in dockerfiles:
-        users = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("USER ")]
-        assert users == ["USER recsys"], path
+def test_every_dockerfile_and_every_target_is_of_a_service() -> None:
+    dockerfiles = {path.relative_to(CHECKOUT) for path in CHECKOUT.glob("**/Dockerfile") if ".venvs" not in path.parts}
+    assert dockerfiles == {Path(build["dockerfile"]) for build in BUILDS.values()}
+    text = (CHECKOUT / "deploy/images/Dockerfile").read_text(encoding="utf-8")
+    finals = {name for name in re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE) if f"FROM {name} " not in text}
+    inner = {"dependencies", "packages", "plain", "openmp"}
+    assert finals - inner == {build["target"] for build in BUILDS.values() if "target" in build}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_an_image_runs_as_nobody_special(name: str) -> None:
+    users = [line for line in image_lines(CHECKOUT, BUILDS[name]) if line.startswith("USER ")]
+    assert users == ["USER recsys"]
+
+
+@pytest.mark.parametrize("name", [name for name, build in BUILDS.items() if "target" in build])
+def test_an_image_of_a_service_is_that_of_its_own_folder_and_port(name: str) -> None:
+    build = BUILDS[name]
+    lines = image_lines(CHECKOUT, build)
+    assert (build["target"], build["args"]["SERVICE"]) == (name, name)
+    assert f'CMD ["python", "-m", "{name.replace("-", "_")}"]' in lines
+    (port,) = re.findall(r"^ENV .*\bPORT=(\d+)", next(line for line in lines if re.search(r"[ ]PORT=", line)))
+    assert any(re.fullmatch(rf"EXPOSE {port}\b.*", line) for line in lines)
+    assert any(published.endswith(f":{port}") for published in SERVICES[name]["ports"])
+    for folder in build["args"].get("LIBS", "").split():
+        assert (CHECKOUT / folder / "pyproject.toml").is_file()
+
+
+@pytest.mark.parametrize("name", SETTINGS.keys() - {"airflow"})
+def test_an_image_holds_the_libraries_that_its_service_imports_and_no_other(name: str) -> None:
+    """Transitively: what they import counts as well."""
+    own = {path.parent.name for path in (CHECKOUT / "libs").glob("*/pyproject.toml")}
+    needed: set[str] = set()
+    folders = [CHECKOUT / name]
+    while folders:
+        text = "".join(path.read_text(encoding="utf-8") for path in folders.pop().glob("src/**/*.py"))
+        found = set(re.findall(r"^\s*(?:from|import) (\w+)", text, re.MULTILINE)) & own - needed
+        needed |= found
+        folders += [CHECKOUT / "libs" / each for each in found]
+    assert {Path(folder).name for folder in BUILDS[name]["args"]["LIBS"].split()} == needed
 
 
 def test_a_bare_up_starts_every_service() -> None:

@@ -23,6 +23,7 @@ import pipeline.settings
 import recommender_api.app
 import recommender_api.settings
 from provisioning.variables import READ_BY
+from testkit.dockerfiles import image_lines
 
 CHECKOUT = Path(__file__).parents[2]
 KUBERNETES = CHECKOUT / "deploy/kubernetes"
@@ -35,9 +36,8 @@ SERVICES = {
     "notification-gateway": (notification_gateway.settings.Settings, notification_gateway.app.create_app),
 }
 PROGRAMS = (*SERVICES, "sentry")
-DOCKERFILES = {name: CHECKOUT / name / "Dockerfile" for name in SERVICES} | {
-    "sentry": CHECKOUT / "deploy/sentry/Dockerfile"
-}
+COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8"))
+IMAGES = {name: "\n".join(image_lines(CHECKOUT, COMPOSE["services"][name]["build"])) for name in PROGRAMS}
 
 
 def rendered(folder: Path) -> list[dict[str, Any]]:
@@ -194,8 +194,7 @@ def test_no_secret_is_in_a_config_map(program: str) -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_image_and_port_are_the_dockerfiles(program: str) -> None:
-    dockerfile = DOCKERFILES[program].read_text(encoding="utf-8")
-    port = int(re.findall(r"^EXPOSE (\d+)$", dockerfile, re.MULTILINE)[0])
+    port = int(re.findall(r"^EXPOSE (\d+)$", IMAGES[program], re.MULTILINE)[0])
     (service,) = (found for found in BASE if found["kind"] == "Service" and found["metadata"]["name"] == program)
     (main, *_) = pod(program)["containers"]
     assert main["ports"] == [{"name": "http", "containerPort": port}]
@@ -210,9 +209,7 @@ def test_probes_ask_what_the_program_answers(program: str) -> None:
     assert {probe["port"] for probe in probes.values()} == {"http"}
     paths = {name: probe["path"] for name, probe in probes.items()}
     if program == "sentry":
-        assert all(
-            f"127.0.0.1:9000{path}'" in DOCKERFILES[program].read_text(encoding="utf-8") for path in paths.values()
-        )
+        assert all(f"127.0.0.1:9000{path}'" in IMAGES[program] for path in paths.values())
         return
     kind, create_app = SERVICES[program]
     documented = create_app(kind()).openapi()["paths"]
