@@ -197,7 +197,7 @@ def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is
             assert refused.json()["instance"] == path.partition("?")[0]
         for path in ("/health", "/ready", "/metrics", "/events", "/docs", "/"):
             assert client.get(path).status_code == 200
-        assert shed(metrics.render().decode()) == {
+        assert shed(metrics.exposition().decode()) == {
             "/similar": 1,
             "/recommend/detail": 1,
             "/recommend/user": 1,
@@ -232,7 +232,7 @@ async def test_events_have_a_bound_of_their_own() -> None:
     await asyncio.sleep(0)
     assert statuses.count(503) == 3
     assert len(passed) == MOST_EVENT_BATCHES + 1
-    assert shed(metrics.render().decode()) == {"/events": 3}
+    assert shed(metrics.exposition().decode()) == {"/events": 3}
     for future in waiting:
         future.set_result(None)
     await asyncio.gather(*tasks)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from prometheus_client import generate_latest
 from pydantic import SecretStr
 
 import feature_sync.metrics
@@ -166,10 +165,10 @@ def exported() -> dict[str, set[str]]:
     metrics.follow_arms([InService()])  # type: ignore[list-item]  # see there
     ShadowMetrics(metrics.registry).begin(Comparison("1", "2"))
     texts = (
-        metrics.render(),
+        metrics.exposition(),
         model_registry.metrics.Metrics().exposition(),
         feature_sync.metrics.Metrics().exposition(),
-        generate_latest(notification_gateway.metrics.Metrics().registry),
+        notification_gateway.metrics.Metrics().exposition(),
     )
     found: dict[str, set[str]] = {}
     for line in b"\n".join(texts).decode().splitlines():

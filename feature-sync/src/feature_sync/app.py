@@ -8,9 +8,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
 
-from feature_sync import errors
 from feature_sync.connections import LOST_ERRORS, RedisFaults, open_redis
 from feature_sync.events.consumer import EventConsumer
 from feature_sync.events.dead_letters import DeadLetters
@@ -25,10 +23,11 @@ from feature_sync.snapshots import endpoints
 from feature_sync.snapshots.jobs import SyncJobs
 from feature_sync.snapshots.switch import SnapshotSwitch
 from feature_sync.withdrawal import assembly as withdrawal
+from servicekit import operations
 from servicekit.app import base_app
 from servicekit.background import BackgroundLoops
 from servicekit.database import migrate, open_database
-from servicekit.health import Health
+from servicekit.health import Check
 from servicekit.redis_urls import disconnect
 
 SERVICE = "feature-sync"
@@ -48,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     consumer_name = settings.consumer_name or f"{socket.gethostname()}-{settings.port}"
     stream = EventStream(redis, consumer_name, settings.event_batch)
     dead_letters = DeadLetters(redis, settings.dead_letters_max)
-    consumer = EventConsumer(stream, LiveFeatures(redis, time.time), log, dead_letters, faults, metrics)
+    consumer = EventConsumer(stream, LiveFeatures(redis, time.time), log, dead_letters, faults=faults, metrics=metrics)
     windows = HotWindows(redis)
     withdrawals = withdrawal.assemble(settings, engine, redis, faults, metrics)
 
@@ -81,18 +80,11 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         description="Moves feature snapshots and live behaviour events into Redis, and events into PostgreSQL.",
     )
-    errors.install(app)
     app.include_router(endpoints.router(jobs, settings.admin_token))
     app.include_router(withdrawals.router)
 
-    @app.get("/health", tags=["operations"])
-    async def health() -> Health:
-        """Say how the worker and what it depends on are."""
-        return Health.of(SERVICE, app.version, await report.checks() | withdrawals.checks())
+    async def checks() -> dict[str, Check]:
+        return await report.checks() | withdrawals.checks()
 
-    @app.get("/metrics", tags=["operations"], response_class=Response)
-    async def expose() -> Response:
-        """Return the metrics for Prometheus."""
-        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
+    app.include_router(operations.router(SERVICE, checks, metrics))
     return app

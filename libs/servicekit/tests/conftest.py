@@ -10,6 +10,7 @@ from starlette.responses import StreamingResponse
 
 from servicekit.app import base_app
 from servicekit.bearer import bearer_guard
+from servicekit.errors import ServiceError
 from servicekit.http_protocol import HttpProtocol
 from servicekit.problems import ProblemError
 from testkit.serving import Served
@@ -17,6 +18,10 @@ from testkit.serving import Served
 
 class Body(BaseModel):
     amount: int
+
+
+class TakenError(ServiceError):
+    status = 409
 
 
 @asynccontextmanager
@@ -40,6 +45,10 @@ def app() -> FastAPI:
     @app.get("/known-error")
     def known_error() -> None:
         raise ProblemError(409, "it is taken", headers={"Retry-After": "7"})
+
+    @app.get("/service-error")
+    def service_error() -> None:
+        raise TakenError("the name is taken")
 
     @app.get("/crash/{thing}")
     def crash(thing: str) -> None:

@@ -29,6 +29,7 @@ def test_every_answer_says_how_long_it_took(client: httpx.Client) -> None:
         ("DELETE", "/fine", 405),
         ("GET", "/fine?limit=9", 422),
         ("GET", "/known-error", 409),
+        ("GET", "/service-error", 409),
         ("POST", "/body", 401),
         ("GET", "/crash/luck", 500),
     ],

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
 
-from model_registry import errors
 from model_registry.artifacts import ArtifactStore
 from model_registry.database import Database
 from model_registry.deployments import endpoints as deployment_endpoints
@@ -20,10 +18,11 @@ from model_registry.settings import Settings
 from model_registry.tables import SCHEMA
 from model_registry.versions import endpoints as version_endpoints
 from model_registry.versions.service import Versions
+from servicekit import operations
 from servicekit.app import base_app
 from servicekit.bodies import MIB
 from servicekit.database import migrate, open_database
-from servicekit.health import Check, Health
+from servicekit.health import Check
 
 SERVICE = "model-registry"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -49,7 +48,6 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         description="Model versions, bundles, deployments and rollback. Calls that change something need the token.",
     )
-    errors.install(app)
     app.include_router(
         version_endpoints.router(
             Versions(database, store, max_bundle_bytes), store, metrics, settings.registry_token, max_bundle_bytes
@@ -62,16 +60,13 @@ def create_app(settings: Settings) -> FastAPI:
         )
     )
 
-    @app.get("/health", tags=["operations"])
-    def health() -> Health:
-        """Say how the service and its database are."""
-        well = database.answers()
-        check = Check(status="healthy" if well else "unhealthy", detail="" if well else "the database doesn't answer")
-        return Health.of(SERVICE, app.version, {"database": check})
+    async def checks() -> dict[str, Check]:
+        well = await run_in_threadpool(database.answers)
+        return {
+            "database": Check(
+                status="healthy" if well else "unhealthy", detail="" if well else "the database doesn't answer"
+            )
+        }
 
-    @app.get("/metrics", tags=["operations"], response_class=Response)
-    def expose() -> Response:
-        """Return the metrics for Prometheus."""
-        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
+    app.include_router(operations.router(SERVICE, checks, metrics))
     return app

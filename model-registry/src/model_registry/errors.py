@@ -1,37 +1,28 @@
-"""What can be wrong with a call to the registry, and the one place that turns it into HTTP."""
-
-from fastapi import FastAPI, Request
-from starlette.responses import Response
+"""What can be wrong with a call to the registry."""
 
 from contracts.deployments import DeploymentStage
-from servicekit.problems import answer
+from servicekit.errors import ServiceError
 
 
-class RegistryError(Exception):
-    """Base of all; `status` is what a caller over HTTP sees."""
-
-    status = 500
-
-
-class NotFoundError(RegistryError):
+class NotFoundError(ServiceError):
     """There is no such model, version or deployment: check the name."""
 
     status = 404
 
 
-class UnusableUploadError(RegistryError):
+class UnusableUploadError(ServiceError):
     """The upload is not a bundle, or not the one that its checksum names: make it anew and push again."""
 
     status = 422
 
 
-class TooLargeError(RegistryError):
+class TooLargeError(ServiceError):
     """The upload is larger than `MAX_BUNDLE_MB`: raise the setting or shrink the bundle."""
 
     status = 413
 
 
-class DeploymentRefusedError(RegistryError):
+class DeploymentRefusedError(ServiceError):
     """A check refused the deployment, and nothing changed; `stage` is the check."""
 
     def __init__(self, stage: DeploymentStage, detail: str, *, status: int) -> None:
@@ -40,21 +31,13 @@ class DeploymentRefusedError(RegistryError):
         self.status = status
 
 
-class NothingToRollBackError(RegistryError):
+class NothingToRollBackError(ServiceError):
     """No earlier version was ever in service, or there is no such canary or shadow."""
 
     status = 409
 
 
-class UnavailableError(RegistryError):
+class UnavailableError(ServiceError):
     """The database or the artifact store can't be reached; it was reported, and the call may be repeated."""
 
     status = 503
-
-
-def install(app: FastAPI) -> None:
-    """Answer every error of the registry as a problem document."""
-
-    @app.exception_handler(RegistryError)
-    async def on_error(request: Request, error: RegistryError) -> Response:
-        return answer(request, error.status, str(error))

@@ -2,10 +2,10 @@
 
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import Counter
 
 from contracts.deployments import DeploymentMode
-from monitoring.prometheus import MonitoringCollector
+from servicekit.metrics import ServiceMetrics
 
 # The name that every part of the stack starts with.
 DEFAULT_MODEL = "ranker"
@@ -13,18 +13,17 @@ DEFAULT_MODEL = "ranker"
 OUTCOMES = ("active", "rolled_back", "source", "checksum", "manifest", "load", "golden", "gate", "activate")
 
 
-class Metrics:
+class Metrics(ServiceMetrics):
     """The registry's counters, and those of monitoring."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(MonitoringCollector())
-        self.uploads = Counter("registry_uploads_total", "Bundles taken in", ["model"], registry=self._registry)
+        super().__init__()
+        self.uploads = Counter("registry_uploads_total", "Bundles taken in", ["model"], registry=self.registry)
         self.deployments = Counter(
             "registry_deployments_total",
             "Deployments by how they ended: `active`, or the check that refused them",
             ["model", "mode", "outcome"],
-            registry=self._registry,
+            registry=self.registry,
         )
         self.begin(DEFAULT_MODEL)
 
@@ -34,7 +33,3 @@ class Metrics:
         for mode in get_args(DeploymentMode):
             for outcome in OUTCOMES:
                 self.deployments.labels(model, mode, outcome)
-
-    def exposition(self) -> bytes:
-        """Return the text that Prometheus scrapes."""
-        return generate_latest(self._registry)

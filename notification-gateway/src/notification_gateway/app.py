@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 from fastapi import FastAPI, Request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from notification_gateway import health
 from notification_gateway.actions import endpoints as actions
 from notification_gateway.actions import pages as action_pages
 from notification_gateway.actions.service import IncidentNotFoundError, IncidentStateError
@@ -31,9 +31,11 @@ from notification_gateway.silences import endpoints as silences
 from notification_gateway.storage import UnstorableError
 from notification_gateway.summaries import endpoints as summaries
 from notification_gateway.webhooks import alertmanager, sentry
+from servicekit import operations
 from servicekit.app import base_app
 from servicekit.problems import answer
 
+SERVICE = "notification-gateway"
 _log = logging.getLogger(__name__)
 
 DESCRIPTION = """Takes alert signals, judges them by the alert policy, and tells the right person: P0 at once by
@@ -75,7 +77,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
         ping.router(delivery.channels, delivery.observers, settings.admin_token, settings.alert_language, clock)
     )
     app.include_router(runbooks.router(storage, RunbookPage(ZoneInfo(settings.alert_timezone))))
-    app.include_router(health.router(gateway.checks, metrics.registry))
+    app.include_router(operations.router(SERVICE, lambda: run_in_threadpool(gateway.checks), metrics))
     return app
 
 

@@ -1,42 +1,15 @@
-"""GET /health and GET /metrics."""
+"""How the gateway's database is, for `GET /health`."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from importlib.metadata import version
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.responses import Response
 
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.storage import Storage
-from servicekit.health import Check, Health
-from servicekit.routing import ApiRouter
+from servicekit.health import Check
 
-SERVICE = "notification-gateway"
 # Past this, messages are not getting out.
 OVERDUE = timedelta(minutes=2)
-
-
-def router(checks: Callable[[], dict[str, Check]], registry: CollectorRegistry) -> ApiRouter:
-    """Return the routes."""
-    routes = ApiRouter(tags=["operation"])
-
-    @routes.get("/health")
-    def health() -> Health:
-        """Say how the process and each of its dependencies are; 200 as long as the process lives."""
-        return Health.of(SERVICE, version("recsys-notification-gateway"), checks())
-
-    @routes.get(
-        "/metrics",
-        response_class=Response,
-        responses={200: {"description": "Prometheus text", "content": {"text/plain": {"schema": {"type": "string"}}}}},
-    )
-    def metrics() -> Response:
-        """Give the metrics in Prometheus's text format."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-    return routes
 
 
 def check_database(storage: Storage, now: datetime) -> Check:

@@ -1,8 +1,8 @@
 """The gateway's own metrics, in a registry of each application's own."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import Counter, Histogram
 
-from monitoring.prometheus import MonitoringCollector
+from servicekit.metrics import ServiceMetrics
 
 # The field of what can be read and not be stored.
 UNSTORABLE = "unstorable"
@@ -10,12 +10,11 @@ UNSTORABLE = "unstorable"
 _REJECTED = (("signals", UNSTORABLE), ("alertmanager", UNSTORABLE), ("alertmanager", "truncatedAlerts"))
 
 
-class Metrics:
+class Metrics(ServiceMetrics):
     """Counters and histograms for `/metrics`."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.registry.register(MonitoringCollector())
+        super().__init__()
         self.signals = Counter("gateway_signals", "Alert signals by outcome", ["outcome"], registry=self.registry)
         self.rejected = Counter(
             "gateway_rejected",

@@ -36,6 +36,7 @@ from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.shadow import endpoints as shadow_endpoints
 from recommender_api.trending import TrendingPath
 from recommender_api.withdrawal import WithdrawnFile, WithdrawnWatch
+from servicekit import operations
 from servicekit.app import base_app
 from servicekit.background import BackgroundLoops
 
@@ -197,6 +198,15 @@ def create_app(settings: Settings) -> FastAPI:
             sample_rate=settings.shadow_sample_rate,
         )
     )
-    report = health.HealthReport(breaker, models, poller, snapshots, withdrawn, journal, loops)
-    app.include_router(health.router(report, models, availability, metrics))
+    report = health.HealthReport(
+        breaker=breaker,
+        models=models,
+        poller=poller,
+        snapshots=snapshots,
+        withdrawn=withdrawn,
+        journal=journal,
+        loops=loops,
+    )
+    app.include_router(operations.router(health.SERVICE, report.checks, metrics))
+    app.include_router(health.router(models, availability))
     return app

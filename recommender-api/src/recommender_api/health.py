@@ -1,20 +1,16 @@
-"""`GET /health`, `GET /ready` and `GET /metrics`."""
+"""How the service's dependencies are, and `GET /ready`."""
 
-from importlib.metadata import version
-
-from fastapi import Response
 from pydantic import BaseModel
 
 from recommender_api.availability import AvailabilityWatch
 from recommender_api.events import Journal
 from recommender_api.features import SnapshotWatch
-from recommender_api.metrics import Metrics
 from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import Models
 from recommender_api.redis_store import Breaker
 from recommender_api.withdrawal import WithdrawnWatch
 from servicekit.background import BackgroundLoops
-from servicekit.health import Check, Health
+from servicekit.health import Check
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
 
@@ -32,6 +28,7 @@ class HealthReport:
 
     def __init__(
         self,
+        *,
         breaker: Breaker,
         models: Models,
         poller: RegistryPoller,
@@ -48,7 +45,7 @@ class HealthReport:
         self._journal = journal
         self._loops = loops
 
-    def checks(self) -> dict[str, Check]:
+    async def checks(self) -> dict[str, Check]:
         """Return the state of each dependency."""
         return {
             "redis": self._redis(),
@@ -95,13 +92,9 @@ class HealthReport:
         return Check(status="healthy")
 
 
-def router(report: HealthReport, models: Models, availability: AvailabilityWatch, metrics: Metrics) -> ApiRouter:
-    """Return the routes."""
+def router(models: Models, availability: AvailabilityWatch) -> ApiRouter:
+    """Return the route of readiness."""
     routes = ApiRouter(tags=["operations"])
-
-    @routes.get("/health", summary="How the process and its dependencies are")
-    async def health() -> Health:
-        return Health.of(SERVICE, version(f"recsys-{SERVICE}"), report.checks())
 
     @routes.get("/ready", summary="Whether questions can be answered", responses=problem_responses(503))
     async def ready() -> Ready:
@@ -110,14 +103,5 @@ def router(report: HealthReport, models: Models, availability: AvailabilityWatch
         if serving is None:
             raise ProblemError(503, availability.explain())
         return Ready(model_version=serving.primary.deployment.version)
-
-    @routes.get(
-        "/metrics",
-        summary="Metrics in the Prometheus text format",
-        response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-    )
-    async def show_metrics() -> Response:
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
 
     return routes

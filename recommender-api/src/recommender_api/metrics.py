@@ -7,18 +7,18 @@ from http import HTTPStatus
 from itertools import accumulate, product
 from typing import Literal, Protocol, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from contracts.events import REFUSAL_REASONS
-from monitoring.prometheus import MonitoringCollector
 from recommender_api.answers.budget import Stage
 from recommender_api.answers.errors import DegradeReason
 from recommender_api.answers.fast_path_errors import FastPathStep
 from recommender_api.answers.query import Endpoint
+from servicekit.metrics import ServiceMetrics
 
 # From a cached answer on a quiet machine to the time budget of a request.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 1.0)
@@ -132,11 +132,11 @@ class Counts(Collector):
         yield family
 
 
-class Metrics:
+class Metrics(ServiceMetrics):
     """Counters of one application."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__()
         self._requests = Counts(
             "recommender_requests_total",
             "Answers by endpoint, model variant, experiment, version in service, fallback level and degrade reason",
@@ -200,7 +200,6 @@ class Metrics:
         )
         for step in get_args(FastPathStep):
             self._fast_path_errors.labels(step)
-        self.registry.register(MonitoringCollector())
 
     def answered(self, endpoint: str, arm: ArmLabels, level: int, reason: str | None, seconds: float) -> None:
         """Count an answer by the arm that was asked."""
@@ -254,10 +253,6 @@ class Metrics:
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Show a value that is read when the metrics are."""
         Gauge(f"recommender_{name}", text, registry=self.registry).set_function(value)
-
-    def render(self) -> bytes:
-        """Return the Prometheus text format."""
-        return generate_latest(self.registry)
 
 
 def _known_responses() -> list[tuple[str, str, str]]:

@@ -9,12 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from servicekit.errors import ServiceError
 from servicekit.problem_document import MEDIA_TYPE, FieldError, Problem, problem
 from servicekit.request_ids import request_id_of
 
 
 class ProblemError(Exception):
-    """An error that is answered as it stands: raise it from the one mapper of a service's error tree."""
+    """An error that is answered as it stands, for endpoints; the domain raises a `ServiceError`."""
 
     def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -51,6 +52,7 @@ def unreadable_responses() -> dict[int | str, dict[str, Any]]:
 def install(app: FastAPI) -> None:
     """Answer every error of `app` as a problem."""
     app.exception_handler(ProblemError)(_on_problem)
+    app.exception_handler(ServiceError)(_on_service_error)
     app.exception_handler(RequestValidationError)(_on_invalid)
     app.exception_handler(HTTPException)(_on_http)
     app.exception_handler(ClientDisconnect)(_on_disconnect)
@@ -67,6 +69,10 @@ def answer(
 
 async def _on_problem(request: Request, error: ProblemError) -> Response:
     return answer(request, error.status, error.detail, headers=error.headers)
+
+
+async def _on_service_error(request: Request, error: ServiceError) -> Response:
+    return answer(request, error.status, str(error))
 
 
 async def _on_invalid(request: Request, error: RequestValidationError) -> Response:

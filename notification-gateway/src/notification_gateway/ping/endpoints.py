@@ -40,7 +40,7 @@ def router(
     clock: Callable[[], datetime],
 ) -> ApiRouter:
     """Return the route."""
-    routes = ApiRouter(tags=["operation"])
+    routes = ApiRouter(tags=["operations"])
 
     @routes.post("/channels/{name}/ping", dependencies=bearer_guard(token), responses=problem_responses(401, 404))
     async def ping(name: Annotated[str, TypedText(64)]) -> PingResult:

@@ -1,0 +1,7 @@
+"""The root of a service's tree of errors."""
+
+
+class ServiceError(Exception):
+    """An error that a caller is answered with: `status` is that of HTTP, its text the `detail` of the problem."""
+
+    status = 500
