@@ -48,7 +48,7 @@ def engine(records: Records, knowledge: Knowledge, past: Past) -> Engine:
             state.table,
             replace(knowledge.tables, popular=state.popular),
             RECALL,
-            train_on(records, past, knowledge.tables, state.table, RECALL, SMALL),
+            train_on(records, past, knowledge, SMALL),
             Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
             state.trending,
             [],
@@ -137,10 +137,7 @@ def test_all_three_kinds_of_questions_are_asked(records: Records, knowledge: Kno
 def test_training_repeats_to_the_bit_and_another_seed_gives_another_ranker(
     records: Records, knowledge: Knowledge, past: Past
 ) -> None:
-    texts = [
-        train_on(records, past, knowledge.tables, knowledge.items, RECALL, replace(SMALL, seed=seed))
-        for seed in (42, 42, 1)
-    ]
+    texts = [train_on(records, past, knowledge, replace(SMALL, seed=seed)) for seed in (42, 42, 1)]
     assert texts[0] == texts[1] != texts[2]
 
 
@@ -166,11 +163,11 @@ def test_without_an_answer_among_the_candidates_there_is_nothing_to_learn(
         TrainingError,
         match=r"no training question has its answer among the candidates: there are .* interactions .* training needs",
     ):
-        train_on(records, nothing, knowledge.tables, knowledge.items, RECALL, SMALL)
+        train_on(records, nothing, knowledge, SMALL)
     assert issubclass(TrainingError, PipelineError)
 
 
 def test_training_on_equal_times_names_the_time_column(records: Records, knowledge: Knowledge) -> None:
     equal = replace(records, ts=np.full_like(records.ts, 1_760_000_000))
     with pytest.raises(TrainingError, match=r"all [0-9,]+ interactions have the same `ts`, 2025-10-09T08:53:20Z"):
-        train_on(equal, training_past(equal, SMALL), knowledge.tables, knowledge.items, RECALL, SMALL)
+        train_on(equal, training_past(equal, SMALL), knowledge, SMALL)

@@ -46,8 +46,8 @@ def _consumer(redis: AsyncRedis, log: EventLog, redis_url: str, name: str = "one
         LiveFeatures(redis, NOW.timestamp),
         log,
         DeadLetters(redis, 10_000),
-        RedisFaults(redis_url),
-        Metrics(),
+        faults=RedisFaults(redis_url),
+        metrics=Metrics(),
         sleep=_no_sleep,
     )
 

@@ -82,9 +82,9 @@ class Case:
             self.live,
             log,
             self.letters,
-            RedisFaults(redis_url),
-            self.metrics,
-            Suspects(lambda: self.now),
+            faults=RedisFaults(redis_url),
+            metrics=self.metrics,
+            suspects=Suspects(lambda: self.now),
             sleep=self._sleep,
             idle_seconds=0.02,
         )

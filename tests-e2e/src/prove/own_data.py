@@ -56,7 +56,9 @@ def prove(folder: Path, seed: int) -> list[Result]:
         place = folder / name
         place.mkdir()
         with RedisServer(place) as redis:
-            results += _prove_source(name, source, marketplace, place, redis.url, Random(seed + 1))
+            results += _prove_source(
+                name, source, marketplace, folder=place, redis_url=redis.url, random=Random(seed + 1)
+            )
     return results
 
 
@@ -94,7 +96,7 @@ SOURCES: dict[str, Source] = {"csv": in_csv, "mariadb": in_mariadb, "postgresql-
 
 
 def _prove_source(
-    name: str, source: Source, marketplace: Marketplace, folder: Path, redis_url: str, random: Random
+    name: str, source: Source, marketplace: Marketplace, *, folder: Path, redis_url: str, random: Random
 ) -> list[Result]:
     recommender, registry, sync, _ = SERVICES
     artifacts = {"ARTIFACT_URL": str(folder / "artifacts")}

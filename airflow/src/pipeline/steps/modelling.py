@@ -18,6 +18,7 @@ from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_is
 from pipeline.settings import Settings
 from pipeline.steps.data import load_checks, load_items, load_records, version_of
 from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_past
+from pipeline.train.questions import Knowledge
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
 from ranking.engine import Engine
@@ -51,7 +52,8 @@ def train(settings: Settings, run: str) -> str:
     training = _training(settings)
     past = training_past(records, training)
     try:
-        text = train_on(records, past, _load_tables(run, "recall_heldout"), items.table, RecallSettings(), training)
+        heldout = Knowledge(_load_tables(run, "recall_heldout"), RecallSettings(), items.table)
+        text = train_on(records, past, heldout, training)
     except TrainingError as error:
         track_model_training_issue(settings.model_name, "training_failed", str(error))
         raise

@@ -42,6 +42,7 @@ class EventConsumer:
         live: LiveFeatures,
         log: EventLog,
         dead_letters: DeadLetters,
+        *,
         faults: RedisFaults,
         metrics: Metrics,
         suspects: Suspects | None = None,

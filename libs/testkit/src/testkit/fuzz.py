@@ -100,14 +100,15 @@ def fuzz(target: Target, requests: int, run_seed: int) -> FuzzReport:
     ]
     with httpx.Client(base_url=target.url, timeout=ANSWER_SECONDS) as client:
         for operation in operations:
-            _fuzz_operation(client, target, operation, max(1, requests // len(operations)), run_seed, report)
+            examples = max(1, requests // len(operations))
+            _fuzz_operation(client, target, operation, examples=examples, run_seed=run_seed, report=report)
             for page in target.pages:
                 _judge(target, f"GET {page}", client.get(page, headers=target.headers(f"GET {page}", b"")), report)
     return report
 
 
 def _fuzz_operation(
-    client: httpx.Client, target: Target, operation: Any, examples: int, run_seed: int, report: FuzzReport
+    client: httpx.Client, target: Target, operation: Any, *, examples: int, run_seed: int, report: FuzzReport
 ) -> None:
     @seed(run_seed)
     @settings(

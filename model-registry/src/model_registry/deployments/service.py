@@ -116,7 +116,9 @@ class Deployments:
                 # Beside itself it has nothing to prove any more.
                 for mode in ("canary", "shadow"):
                     queries.end_active(connection, model, mode, "replaced", version=int(wanted.version))
-            return _record(connection, model, wanted, author, "active", previous, restores=restores, detail=note)
+            return _record(
+                connection, model, wanted, author, state="active", previous=previous, restores=restores, detail=note
+            )
 
     def _failed(self, model: str, wanted: DeploymentRequest, author: Author, source: str, error: Exception) -> None:
         """Report and record a failure; a missing source has a point of its own, and is reported as nothing else."""
@@ -136,7 +138,9 @@ class Deployments:
             return
         with self._database.transaction("record_failure") as connection:
             previous = queries.active(connection, model, wanted.mode)
-            _record(connection, model, wanted, author, "failed", previous, stage=stage, detail=str(error))
+            _record(
+                connection, model, wanted, author, state="failed", previous=previous, stage=stage, detail=str(error)
+            )
 
 
 def _record(
@@ -144,9 +148,9 @@ def _record(
     model: str,
     wanted: DeploymentRequest,
     author: Author,
+    *,
     state: str,
     previous: Row[Any] | None,
-    *,
     restores: int | None = None,
     stage: DeploymentStage | None = None,
     detail: str | None = None,

@@ -114,17 +114,17 @@ def _precomputed(query: Query, arm: Arm, keep: Keep | None) -> StoredAnswer | No
     contents = arm.model.engine.contents
     if query.endpoint is Endpoint.TRENDING:
         listed = np.array(contents.trending.get(query.timeframe or "24h", []), np.int32)
-        return _listed(query, arm, keep, listed, _descending(len(listed)), "trending")
+        return _listed(query, arm, keep, listed, _descending(len(listed)), reason="trending")
     if query.dataset_id is None:
         return None
     anchor = contents.catalogue.position(query.dataset_id)
     row = contents.precomputed.items[anchor]
-    return _listed(query, arm, keep, row, contents.precomputed.scores[anchor].tolist(), "precomputed")
+    return _listed(query, arm, keep, row, contents.precomputed.scores[anchor].tolist(), reason="precomputed")
 
 
 def _popular(query: Query, arm: Arm, keep: Keep | None) -> StoredAnswer:
     popular = arm.model.engine.contents.recall.popular
-    return _listed(query, arm, keep, popular.items, popular.scores.tolist(), "popular")
+    return _listed(query, arm, keep, popular.items, popular.scores.tolist(), reason="popular")
 
 
 def _listed(
@@ -133,6 +133,7 @@ def _listed(
     keep: Keep | None,
     positions: NDArray[np.int32],
     scores: Sequence[float],
+    *,
     reason: str,
 ) -> StoredAnswer:
     """Return the head of a list (-1 pads) that `keep` allows, by score: lists are in the order of choice."""
