@@ -4,47 +4,32 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import httpx
 
 from testkit.recorded_webhooks import Outcome, RecordedWebhook
+from testkit.threaded_server import SilentHandler, ThreadedServer
 
 # Passed on; answered 503; cut off before the gateway sees it; cut off after the gateway has answered.
 Treatment = Literal["pass", "refuse", "cut before", "cut after"]
 FORWARD_SECONDS = 8
 
 
-class WebhookRecorder(ThreadingHTTPServer):
+class WebhookRecorder(ThreadedServer):
     """Passes webhooks on to `gateway_url`, treated as `treatment` says; `webhooks` are the attempts so far."""
 
-    daemon_threads = True
-    block_on_close = False
-
     def __init__(self, gateway_url: str, treatment: Callable[[], Treatment]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.treatment = treatment
         self.webhooks: list[RecordedWebhook] = []
         self.unheard = 0
         self._lock = threading.Lock()
         self._http = httpx.Client(base_url=gateway_url, timeout=FORWARD_SECONDS)
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
+    def stop(self) -> None:
+        """Stop listening, and close the connections to the gateway."""
+        super().stop()
         self._http.close()
 
     def pass_on(self, path: str, headers: dict[str, str], body: bytes, treatment: Treatment) -> int | None:
@@ -72,21 +57,16 @@ class WebhookRecorder(ThreadingHTTPServer):
             self.webhooks.append(RecordedWebhook(received, datetime.now(UTC), outcome, json.loads(body)))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(SilentHandler):
     server: WebhookRecorder
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         """Take a webhook."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.read_body()
         headers = {name: self.headers[name] for name in ("Authorization", "Content-Type")}
         status = self.server.pass_on(self.path, headers, body, self.server.treatment())
         if status is None:
             self.close_connection = True
             return
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
-        """Say nothing."""
+        self.send_body(status, b"")
