@@ -10,14 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.deployments import DeploymentRequest, ReplicaReport, RollbackRequest
-from contracts.registry import (
-    ActiveAnswer,
-    AsyncRegistryClient,
-    RegistryAnswerError,
-    RegistryClient,
-    RegistryRejectedError,
-    RegistryUnreachableError,
-)
+from contracts.registry.calls import ActiveAnswer
+from contracts.registry.client import AsyncRegistryClient, RegistryClient
+from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 from model_registry.app import create_app
 from model_registry.settings import Settings
 from ranking.testing import tiny_archive

@@ -174,7 +174,7 @@ async def test_an_exception_that_only_the_fused_ranking_raises_is_counted_and_re
         answer = await case.ask(SIMILAR)
     assert (answer.fallback_level, answer.items) == (0, usual.items)
     assert [report.fingerprint for report in reports] == [("api", "fast path: rank", "ZeroDivisionError")]
-    assert b'recommender_fast_path_errors_total{step="rank"} 1.0' in case.metrics.render()
+    assert b'recommender_fast_path_errors_total{step="rank"} 1.0' in case.metrics.exposition()
 
 
 async def test_an_exception_that_both_ways_of_ranking_raise_is_reported_once(case: Case) -> None:
@@ -182,7 +182,7 @@ async def test_an_exception_that_both_ways_of_ranking_raise_is_reported_once(cas
     with monitoring.testing.captured() as reports:
         await case.ask(SIMILAR)
     assert "api.unhandled" not in reports.point_ids
-    assert b'recommender_fast_path_errors_total{step="rank"} 0.0' in case.metrics.render()
+    assert b'recommender_fast_path_errors_total{step="rank"} 0.0' in case.metrics.exposition()
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_an_exception_of_the_match_leaves_the_request_to_the_framework_and_is_co
     with monitoring.testing.captured() as reports:
         assert fast_path(Broken(), metrics)("/similar/105", b"") is None
     assert [report.fingerprint for report in reports] == [("api", "fast path: match", "ZeroDivisionError")]
-    assert b'recommender_fast_path_errors_total{step="match"} 1.0' in metrics.render()
+    assert b'recommender_fast_path_errors_total{step="match"} 1.0' in metrics.exposition()
 
 
 def test_a_question_is_named_by_its_route_whichever_way_it_takes(recorder: Recorder) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.registry import RegistryUnreachableError
+from contracts.registry.errors import RegistryUnreachableError
 from recommender_api.models.bundle_fetch import fetch_bundle
 from recommender_api.models.subprocess_runner import NICENESS, run_in_subprocess
 

@@ -16,7 +16,7 @@ import psycopg2
 
 from contracts.bundle import pack, unpack, write_manifest
 from contracts.checksums import sha256_of
-from contracts.registry import RegistryClient
+from contracts.registry.client import RegistryClient
 from localservers.waiting import wait_until
 from testkit.collector import CollectorClient
 

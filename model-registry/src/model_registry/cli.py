@@ -23,7 +23,8 @@ from contracts.command_line import OK, REFUSED, UNREACHABLE, USAGE, CommandError
 from contracts.deployments import DeploymentMode, DeploymentRecord, DeploymentRequest, RollbackRequest
 from contracts.model_versions import MODEL_NAME, MODEL_VERSION
 from contracts.person_names import check_name, encode_name
-from contracts.registry import RegistryAnswerError, RegistryClient, RegistryRejectedError, RegistryUnreachableError
+from contracts.registry.client import RegistryClient
+from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 
 # A deploy fetches, unpacks and asks a bundle before it answers.
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)

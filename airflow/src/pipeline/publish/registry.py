@@ -8,7 +8,8 @@ from pydantic import SecretStr
 
 from contracts.command_line import printable
 from contracts.deployments import DeploymentRequest
-from contracts.registry import RegistryAnswerError, RegistryClient, RegistryRejectedError, RegistryUnreachableError
+from contracts.registry.client import RegistryClient
+from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 from pipeline.publish.http import SHOWN_CHARS, UnreachableError, UnusableAnswerError, client, refusal
 
 _SERVICE = "model-registry"

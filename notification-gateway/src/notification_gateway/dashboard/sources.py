@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from contracts.data_checks import DataCheck
 from contracts.deployments import DeploymentRecord
 from contracts.model_versions import VersionReceipt
-from contracts.registry import RegistryAnswerError, RegistryClient, RegistryRejectedError
+from contracts.registry.client import RegistryClient
+from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError
 from notification_gateway.outbound.http import call, client
 
 TIMEOUT = httpx.Timeout(2.0)

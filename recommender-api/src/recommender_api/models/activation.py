@@ -6,7 +6,7 @@ from pathlib import Path
 from contracts.bundle import MalformedBundleError, MalformedManifestError
 from contracts.checksums import ChecksumError
 from contracts.deployments import ActiveDeployment, DeploymentStage
-from contracts.registry import RegistryUnreachableError
+from contracts.registry.errors import RegistryUnreachableError
 from recommender_api.models.bundle_check import check_bundle
 from recommender_api.models.bundle_fetch import BundleNotFoundError, ChecksumMismatchError
 from recommender_api.models.cache import BundleCache

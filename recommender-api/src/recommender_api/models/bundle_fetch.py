@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from contracts.bundle import unpack
-from contracts.registry import RegistryError, RegistryUnreachableError
+from contracts.registry.errors import RegistryError, RegistryUnreachableError
 
 DOWNLOAD_TIMEOUT = httpx.Timeout(30.0, connect=2.0)
 _PIECE = 2**15  # a core's cache holds it

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from contracts.deployments import ReplicaReport
-from contracts.registry import AsyncRegistryClient, RegistryError
+from contracts.registry.client import AsyncRegistryClient
+from contracts.registry.errors import RegistryError
 from recommender_api.models.serving import Models
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 import monitoring
 from contracts.deployments import ActiveDeployment
-from contracts.registry import AsyncRegistryClient, calls
+from contracts.registry import calls
+from contracts.registry.client import AsyncRegistryClient
 from recommender_api.models.bundle_fetch import fetch_bundle
 from recommender_api.models.subprocess_runner import run_in_subprocess
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from contracts.deployments import ActiveDeployments
-from contracts.registry import RegistryAnswerError, RegistryError
+from contracts.registry.errors import RegistryAnswerError, RegistryError
 from recommender_api.models.activation import ActivationError, Activator
 from recommender_api.models.cache import BundleCache, UnreadableCacheError
 from recommender_api.models.deployment_reports import DeploymentReports

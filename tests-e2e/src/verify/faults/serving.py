@@ -7,7 +7,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 from contracts.deployments import DeploymentMode, DeploymentRequest, RollbackRequest
-from contracts.registry import RegistryClient, RegistryError, RegistryRejectedError
+from contracts.registry.client import RegistryClient
+from contracts.registry.errors import RegistryError, RegistryRejectedError
 from localservers.waiting import wait_until
 from verify.broken_redis import LATE_SECONDS, BrokenRedis, broken_redis
 from verify.bundles import Bundles, damage
