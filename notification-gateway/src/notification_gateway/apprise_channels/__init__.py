@@ -1,1 +1,1 @@
-"""Channels by Apprise: DingTalk, Feishu, Slack, Telegram and many more."""
+"""Channels by Apprise: DingTalk, Feishu, Slack, Telegram and many others."""

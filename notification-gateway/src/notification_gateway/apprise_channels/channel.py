@@ -1,4 +1,4 @@
-"""One named channel over one or more of Apprise's services."""
+"""A named channel of one or more Apprise services."""
 
 import asyncio
 import re
@@ -18,32 +18,32 @@ from notification_gateway.outbound.http import TOTAL_SECONDS
 from notification_gateway.outbound.secrets import secret_parts
 from notification_gateway.outbox.notice import Notice
 
-# Most services bear about one message a second in bursts; a storm is told of in few.
+# Most services accept about one message a second; a storm of incidents needs few messages.
 PER_MINUTE = 20
-# Together no more than a call to the outside may take.
+# Their sum is the time limit of an outbound call.
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 3.0
 MAX_REASON = 300
 _HTTP_ERROR = re.compile(r"\berror=(\d{3})\b")
-_TELLING = frozenset({"WARNING", "ERROR", "CRITICAL"})
-# What the same message may get past later.
-_PASSING = frozenset({408, 425, 429})
+_FAILURE_LEVELS = frozenset({"WARNING", "ERROR", "CRITICAL"})
+# Client errors that may pass: a later try may succeed.
+_RETRYABLE_STATUSES = frozenset({408, 425, 429})
 
 
 class UnusableUrlError(ValueError):
-    """Apprise can't read a URL, or lacks what its service needs: correct APPRISE_URLS."""
+    """Apprise can't use a URL: correct APPRISE_URLS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one service: an empty reason means that it took the message."""
+    """The outcome of one service; an empty reason means success."""
 
     reason: str = ""
     retryable: bool = True
 
 
 class AppriseService:
-    """One URL; a call that hangs is left behind, and no other is made beside it."""
+    """The service of one URL, with one call at a time; after a timeout it rejects calls until the hanging one ends."""
 
     def __init__(self, url: str) -> None:
         asset = apprise.AppriseAsset(async_mode=False, service_timeout=TOTAL_SECONDS, http_redirects=False)
@@ -51,7 +51,7 @@ class AppriseService:
         plugin = apprise.Apprise.instantiate(url, asset=asset)
         if plugin is None:
             raise UnusableUrlError("Apprise can't use the URL")
-        # Whatever the URL says of these.
+        # These override the URL's own options.
         plugin.socket_connect_timeout, plugin.socket_read_timeout = CONNECT_SECONDS, READ_SECONDS
         plugin.redirects = False
         self._redactor = Redactor(secret_parts(url))
@@ -62,7 +62,7 @@ class AppriseService:
         self.name = str(plugin.service_name or "service")
 
     async def send(self, title: str, body: str) -> Result:
-        """Try once; raises for nothing that the other side does."""
+        """Send once; returns failures of the service, never raises them."""
         if self._running is not None and not self._running.done():
             return Result(f"{self.name}: the last call still hangs")
         self._running = self._executor.submit(self._notify, title, body)
@@ -77,42 +77,42 @@ class AppriseService:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _notify(self, title: str, body: str) -> Result:
-        with guarded() as refusals:
+        with guarded() as blocked:
             outcome = self._service.notify(
                 body=body, title=title, body_format=apprise.NotifyFormat.TEXT, timeout=TOTAL_SECONDS
             )
-        # Of the attempts: a service that its URL calls optional is said to succeed whatever happens.
+        # Judged by the attempts: a service that its URL marks as optional always counts as successful.
         attempts = [attempt for service in outcome for attempt in service.attempts]
         if attempts and attempts[-1].status == apprise.AppriseResultStatus.SUCCESS:
             return Result()
-        told = [entry.message for attempt in attempts for entry in attempt.logs if entry.level in _TELLING]
-        reason = " ".join((told[-1] if told else "not taken").split())
+        failures = [entry.message for attempt in attempts for entry in attempt.logs if entry.level in _FAILURE_LEVELS]
+        reason = " ".join((failures[-1] if failures else "rejected without a reason").split())
         code = _HTTP_ERROR.search(reason)
-        final = code is not None and code[1].startswith("4") and int(code[1]) not in _PASSING
-        if refusals:
-            reason, final = refusals[0], True
+        final = code is not None and code[1].startswith("4") and int(code[1]) not in _RETRYABLE_STATUSES
+        if blocked:
+            reason, final = blocked[0], True
         return Result(f"{self.name}: {self._redactor.text(reason)[:MAX_REASON]}", retryable=not final)
 
 
 @cache
 def _load_plugins() -> None:
     with warnings.catch_warnings():
-        # It asks whether the standard library still has `imghdr`.
+        # A plugin imports `imghdr`, which is deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
         apprise.Apprise.instantiate("json://localhost")
 
 
 class AppriseChannel:
-    """Sends to all services of a name; it is delivered where one of them takes it."""
+    """Sends to all services of a name; a message is delivered if one of them accepts it."""
 
     per_minute = PER_MINUTE
-    # A second try would be a second message.
+    # The services don't deduplicate: a retry may arrive as a second message.
     max_concurrent_sends = 1
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._services = [AppriseService(url) for url in urls]
 
-    async def send(self, notice: Notice, key: str) -> Outcome:  # noqa: ARG002 - services know no duplicates
+    async def send(self, notice: Notice, key: str) -> Outcome:  # noqa: ARG002 - services don't deduplicate
         """Try each service once."""
         body = plain(notice).removeprefix(notice.title).lstrip("\n")
         results = await asyncio.gather(*(each.send(notice.title, body) for each in self._services))

@@ -1,7 +1,7 @@
-"""Keeps the connections that Apprise's plugins make away from link-local addresses and metadata services.
+"""Blocks connections of Apprise's plugins to link-local addresses and metadata services.
 
-The plugins make their connections themselves. The interpreter's own audit event sees each of them, with the address
-that is really called, also after a redirect or another answer of the name server.
+The plugins open their connections themselves. The interpreter raises an audit event for each of them, with the resolved
+address, also after a redirect or a changed DNS answer.
 """
 
 import sys
@@ -12,20 +12,20 @@ from functools import cache
 
 from notification_gateway.outbound.addresses import ForbiddenAddressError, check_address
 
-# The refusals of the calls of this context; None outside of a block.
-_refusals: ContextVar[list[str] | None] = ContextVar("refusals", default=None)
+# The connections blocked in this context; None outside of a block.
+_blocked: ContextVar[list[str] | None] = ContextVar("blocked", default=None)
 
 
 @contextmanager
 def guarded() -> Iterator[list[str]]:
-    """Refuse such connections in a block, and give the list of what was refused."""
+    """Block such connections within a block; yields the list of reasons, one per blocked connection."""
     _install()
-    refusals: list[str] = []
-    token = _refusals.set(refusals)
+    blocked: list[str] = []
+    token = _blocked.set(blocked)
     try:
-        yield refusals
+        yield blocked
     finally:
-        _refusals.reset(token)
+        _blocked.reset(token)
 
 
 @cache
@@ -34,7 +34,7 @@ def _install() -> None:
 
 
 def _audit(event: str, arguments: tuple[object, ...]) -> None:
-    if event != "socket.connect" or (refusals := _refusals.get()) is None:
+    if event != "socket.connect" or (blocked := _blocked.get()) is None:
         return
     address = arguments[1]
     if not isinstance(address, tuple):
@@ -42,8 +42,8 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
     try:
         check_address(str(address[0]))
     except ForbiddenAddressError as error:
-        refusals.append(str(error))
-        # What libraries take for a connection that failed.
+        blocked.append(str(error))
+        # Libraries handle it as a failed connection.
         raise PermissionError(str(error)) from error
     except ValueError:
         return

@@ -1,1 +1,1 @@
-"""The dead man's switch: somebody else alarms when the gateway stops calling."""
+"""The dead man's switch: an outside service raises an alarm when the gateway stops calling it."""

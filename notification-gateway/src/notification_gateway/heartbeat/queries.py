@@ -1,4 +1,4 @@
-"""What the heartbeat asks the database."""
+"""The heartbeat's queries."""
 
 from datetime import datetime, timedelta
 
@@ -11,12 +11,12 @@ from notification_gateway.tables import heartbeats, incidents, notifications
 NAME = "gateway"
 # Longer than a failover takes.
 MAX_UNDELIVERED = timedelta(minutes=2)
-# Nobody must act on these.
+# Kinds of messages that need no action.
 _HARMLESS = ("resolved", "summary")
 
 
-def note_beat(connection: Connection, now: datetime) -> None:
-    """Write, so that a full disk or a database that only reads is found out."""
+def write_beat(connection: Connection, now: datetime) -> None:
+    """Write a row, which fails if the disk is full or the database is read-only."""
     beat = upsert(connection, heartbeats).values(name=NAME, written_at=now)
     connection.execute(
         beat.on_conflict_do_update(index_elements=[heartbeats.c.name], set_={"written_at": beat.excluded.written_at})
@@ -24,14 +24,14 @@ def note_beat(connection: Connection, now: datetime) -> None:
 
 
 def undelivered_p0(connection: Connection, now: datetime) -> int:
-    """Return how many open, unacknowledged P0 incidents have been due for two minutes and reached nobody."""
+    """Return the number of open, unacknowledged P0 incidents whose message has been undelivered for two minutes."""
     reached = notifications.alias("reached")
     due = and_(
         notifications.c.incident_id == incidents.c.id,
         notifications.c.kind.not_in(_HARMLESS),
         notifications.c.state.in_(("pending", "sending", "grouped", "failed")),
         notifications.c.created_at <= now - MAX_UNDELIVERED,
-        ~_waits_on_purpose(now),
+        ~_is_deferred(now),
         ~exists().where(
             reached.c.incident_id == notifications.c.incident_id,
             reached.c.kind == notifications.c.kind,
@@ -53,8 +53,8 @@ def undelivered_p0(connection: Connection, now: datetime) -> int:
     return int(count or 0)
 
 
-def _waits_on_purpose(now: datetime) -> ColumnElement[bool]:
-    """Quiet hours: its first try is yet to come, or was due a moment ago."""
+def _is_deferred(now: datetime) -> ColumnElement[bool]:
+    """Quiet hours defer it: its first attempt is in the future, or became due less than two minutes ago."""
     return and_(
         notifications.c.state == "pending",
         notifications.c.attempts == 0,

@@ -1,4 +1,4 @@
-"""Calls HEARTBEAT_URL as long as alerts get through."""
+"""Calls HEARTBEAT_URL once a minute while alerts are delivered."""
 
 import asyncio
 import logging
@@ -19,14 +19,14 @@ from servicekit.health import Check
 _log = logging.getLogger(__name__)
 
 SECONDS = 60.0
-# A step of a loop that takes longer hangs.
+# A loop whose step takes longer counts as hanging.
 MAX_STEP_SECONDS = 300.0
-# Without a call for so long, the heartbeat's own loop hangs.
+# Without a call for so long, the heartbeat's own loop counts as hanging.
 OVERDUE = timedelta(seconds=3 * SECONDS)
 
 
 class Heartbeat:
-    """Its own failure is a log line and a metric: whoever waits for the calls raises the alarm."""
+    """A failed call is only logged and counted: the service that waits for the calls raises the alarm."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Heartbeat:
             self._loops.add("heartbeat", self.beat, interval=SECONDS)
 
     async def beat(self) -> None:
-        """Call the URL once, unless alerts don't get through; never raises for what the other side does."""
+        """Call the URL once, unless alerts are not delivered; never raises for failures of the other side."""
         if self._http is None or self._url is None:
             return
         problem = await asyncio.to_thread(self._find_fault)
@@ -94,7 +94,7 @@ class Heartbeat:
         now = self._clock()
         try:
             with self._storage.transaction() as connection:
-                queries.note_beat(connection, now)
+                queries.write_beat(connection, now)
                 undelivered = queries.undelivered_p0(connection, now)
         except SQLAlchemyError as error:
             return f"the database takes no writes ({type(error).__name__})"

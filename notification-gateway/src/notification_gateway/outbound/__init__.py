@@ -1,1 +1,1 @@
-"""Calls to the outside: bounded in time and size, without redirects, and never to link-local addresses."""
+"""Outbound HTTP: bounded in time and size, without redirects, and never to link-local addresses."""

@@ -1,6 +1,6 @@
-"""Which addresses are never called: link-local ones and the metadata services of clouds, which hand out credentials.
+"""Rejects link-local addresses and the metadata services of clouds, which hand out credentials.
 
-Loopback and private addresses are allowed: relays and the parts of the stack are there.
+Loopback and private addresses are allowed, since relays and the stack's own services use them.
 """
 
 import socket
@@ -9,9 +9,9 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import httpx
 
-# Names that a proxy would resolve for us.
+# Names of metadata services, which a proxy would resolve.
 METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"})
-# Those that are not link-local: Alibaba, Azure, Oracle, Amazon, Google.
+# Metadata services with other addresses: Alibaba, Azure, Oracle, Amazon, Google.
 METADATA_ADDRESSES = frozenset(
     map(ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
 )
@@ -45,12 +45,12 @@ def is_address(host: str) -> bool:
 
 
 def check_name(host: str) -> None:
-    """Raise `ForbiddenAddressError` for what can be seen without resolving the name."""
+    """Raise `ForbiddenAddressError` if the name alone, without resolving it, is forbidden."""
     name = host.strip("[]").rstrip(".").lower()
     if name in METADATA_HOSTS:
         raise ForbiddenAddressError("the host is a metadata service")
     try:
-        # inet_aton reads what the system's resolver does: 2852039166, 0xa9fea9fe, 0251.0376.0251.0376.
+        # inet_aton accepts the same spellings as the system's resolver: 2852039166, 0xa9fea9fe, 0251.0376.0251.0376.
         address = str(IPv4Address(socket.inet_aton(name))) if ":" not in name else name
         check_address(address)
     except (OSError, ValueError):
@@ -58,7 +58,7 @@ def check_name(host: str) -> None:
 
 
 def check_address(text: str) -> None:
-    """Raise `ForbiddenAddressError` for an address that is never called, also inside an IPv6 address."""
+    """Raise `ForbiddenAddressError` for a forbidden address, also if it is embedded in an IPv6 address."""
     for address in _embedded(ip_address(text.partition("%")[0])):
         if address.is_link_local or address in METADATA_ADDRESSES:
             raise ForbiddenAddressError("the host is link-local or a metadata service")

@@ -1,4 +1,4 @@
-"""HTTP clients for the outside. Connections go to the address that was checked, whatever the name says next."""
+"""Outbound HTTP clients. They connect to the address that was checked, even if the DNS answer changes afterwards."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ import httpx
 
 from notification_gateway.outbound.addresses import check_name, is_address, resolve
 
-# Of one call, from the name's resolution to the last byte.
+# The limit of a whole call, from DNS to the last byte.
 TOTAL_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 MAX_BYTES = 8 * 2**20
@@ -23,21 +23,21 @@ Resolve = Callable[[str, int], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer that was read to its end."""
+    """A complete answer."""
 
     status: int
     content: bytes
 
 
 def async_client(base_url: str = "", timeout: httpx.Timeout = TIMEOUT) -> httpx.AsyncClient:
-    """Return a client for `call_async`; redirects are answers like others."""
+    """Return a client for `call_async`; redirects are returned, not followed."""
     if _is_proxied(base_url):
         return httpx.AsyncClient(base_url=base_url, timeout=timeout, event_hooks={"request": [_check_async]})
     return httpx.AsyncClient(base_url=base_url, timeout=timeout, transport=AddressCheckingAsyncTransport())
 
 
 def client(base_url: str = "", timeout: httpx.Timeout = TIMEOUT) -> httpx.Client:
-    """Return a client for `call`; redirects are answers like others."""
+    """Return a client for `call`; redirects are returned, not followed."""
     if _is_proxied(base_url):
         return httpx.Client(base_url=base_url, timeout=timeout, event_hooks={"request": [_check]})
     return httpx.Client(base_url=base_url, timeout=timeout, transport=AddressCheckingTransport())
@@ -59,7 +59,7 @@ async def call_async(http: httpx.AsyncClient, method: str, url: str, **request: 
 def call(
     http: httpx.Client, method: str, url: str, clock: Callable[[], float] = time.monotonic, **request: Any
 ) -> Response:
-    """Return the answer, of which no part comes after `TOTAL_SECONDS`; raises `httpx.HTTPError`."""
+    """Return the answer, read within about `TOTAL_SECONDS`; raises `httpx.HTTPError`."""
     content, deadline = bytearray(), clock() + TOTAL_SECONDS
     with http.stream(method, url, **request) as response:
         for chunk in response.iter_bytes():
@@ -71,7 +71,7 @@ def call(
 
 
 class AddressCheckingAsyncTransport(httpx.AsyncBaseTransport):
-    """Resolves and checks a host, then connects to the address that it has checked."""
+    """Resolves a host, checks its addresses, and connects to one of them."""
 
     def __init__(self, resolve: Resolve = resolve) -> None:
         self._resolve = resolve
@@ -81,7 +81,7 @@ class AddressCheckingAsyncTransport(httpx.AsyncBaseTransport):
         """Send a request; raises `httpx.HTTPError`."""
         try:
             if is_address(request.url.host):
-                # Nothing to ask a name server, so no thread.
+                # An IP address needs no DNS, so no thread.
                 addresses = self._resolve(request.url.host, _port(request.url))
             else:
                 addresses = await asyncio.to_thread(self._resolve, request.url.host, _port(request.url))
@@ -100,7 +100,7 @@ class AddressCheckingAsyncTransport(httpx.AsyncBaseTransport):
 
 
 class AddressCheckingTransport(httpx.BaseTransport):
-    """The same for calls that block."""
+    """The same for synchronous clients."""
 
     def __init__(self, resolve: Resolve = resolve) -> None:
         self._resolve = resolve
@@ -125,7 +125,7 @@ class AddressCheckingTransport(httpx.BaseTransport):
 
 
 def _pinned(request: httpx.Request, address: str) -> httpx.Request:
-    # The header `Host` and the certificate stay those of the name.
+    # The header `Host` and the certificate check still use the name.
     return httpx.Request(
         request.method,
         request.url.copy_with(host=address),
@@ -146,7 +146,7 @@ def _is_proxied(url: str) -> bool:
 
 
 def _check(request: httpx.Request) -> None:
-    # The proxy resolves the name, and may see another address than we would.
+    # The proxy resolves the name itself, so only the name can be checked.
     check_name(request.url.host)
 
 

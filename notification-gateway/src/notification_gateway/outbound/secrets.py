@@ -1,18 +1,18 @@
-"""The secrets in the URLs of channels: often there is no password, and the path itself is the token."""
+"""Finds the secrets in URLs of channels: a password, or a token in the path, the query or the host."""
 
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-# Shorter ones, and words without a digit, are names: to redact `services` would redact it everywhere.
+# Shorter texts, and shorter words without a digit, count as names: redacting `services` would affect every text.
 _MIN_TOKEN_LENGTH = 8
 _MIN_WORD_LENGTH = 16
 _TOKEN = re.compile(r"[^/?#&=\s]+")
 
 
 def secret_parts(url: str) -> Iterator[str]:
-    """Yield the whole URL, and what in it looks like a token: as it is written, and decoded."""
+    """Yield the whole URL, and its parts that look like tokens, both as written and decoded."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -20,7 +20,7 @@ def secret_parts(url: str) -> Iterator[str]:
         return
     if not parts.netloc:
         return
-    # Encoded, a URL with a password is one secret, of which the redaction knows the plain form too.
+    # Encoded: the redaction also covers the plain form of a secret.
     yield quote(url, safe="")
     user_info, _, host = parts.netloc.rpartition("@")
     user, _, password = user_info.partition(":")
@@ -41,7 +41,7 @@ def _is_host(text: str) -> bool:
     try:
         ip_address(name)
     except ValueError:
-        # A name without dots is a container's, unless it looks like a token.
+        # A name without dots is a host name of a container, unless it looks like a token.
         return not _is_token(name)
     return True
 

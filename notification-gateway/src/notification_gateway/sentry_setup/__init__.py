@@ -1,1 +1,1 @@
-"""Sets up a real Sentry server from the same policy: projects, keys, workflows that call the gateway, dashboards."""
+"""Sets up a Sentry server from the alert policy: projects, keys, workflows that call the gateway, dashboards."""

@@ -1,10 +1,10 @@
-"""`deploy/sentry/provision`: bring a Sentry organization in step with the alert policy; run it as often as you like.
+"""`deploy/sentry/provision`: set up a Sentry organization from the alert policy. It may be run again at any time.
 
-Make an internal integration in Sentry first (Settings, Custom Integrations): its webhook URL is the gateway's
+Create an internal integration in Sentry first (Settings, Custom Integrations): its webhook URL is the gateway's
 /webhooks/sentry, "Alert Rule Action" is on, and its client secret is the gateway's SENTRY_WEBHOOK_SECRET.
 
-Exit codes: 0 done; 1 Sentry refused it; 2 wrong call, address, token or policy; 3 Sentry can't be reached, or something
-else answers at its address; 70 a fault of this program; 130 interrupted.
+Exit codes: 0 success; 1 Sentry rejected a change; 2 wrong usage, address, token or policy; 3 Sentry can't be reached,
+or another program answers at its address; 70 a bug in this program; 130 interrupted.
 """
 
 import argparse
@@ -33,20 +33,20 @@ _WATCHED = frozenset({"error", "issue_stream"})
 
 
 class Sentry:
-    """Sentry's API as far as this needs it."""
+    """The part of Sentry's API that the setup needs."""
 
     def __init__(self, url: str, organization: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"}
         try:
             self._http = httpx.Client(base_url=f"{url.rstrip('/')}/api/0", headers=headers, timeout=TIMEOUT)
         except (httpx.InvalidURL, ValueError, OSError) as error:
-            # Not of `url`, which was checked: httpx reads these as well.
+            # `url` was checked, so the fault is in a variable that httpx reads itself.
             message = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE of the environment can't be used"
             raise CommandError(USAGE, message) from error
         self._organization = organization
 
-    def project(self, team: str, slug: str) -> tuple[str, str]:
-        """Make a project if it is not there; returns its id and its DSN."""
+    def ensure_project(self, team: str, slug: str) -> tuple[str, str]:
+        """Create a project if it doesn't exist; returns its id and its DSN."""
         body = {"name": slug, "slug": slug, "platform": "python"}
         self._call("POST", f"/teams/{self._organization}/{team}/projects/", body, allowed=CONFLICT)
         found = self._call("GET", f"/projects/{self._organization}/{slug}/")
@@ -56,25 +56,25 @@ class Sentry:
         )
         return str(found["id"]), str(key["dsn"]["public"])
 
-    def detectors(self, projects: Sequence[str]) -> list[str]:
-        """Return what watches the errors of projects."""
+    def find_detectors(self, projects: Sequence[str]) -> list[str]:
+        """Return the ids of the detectors of errors in projects."""
         found = self._call("GET", f"/organizations/{self._organization}/detectors/", project=list(projects))
         return [str(each["id"]) for each in found if each["type"] in _WATCHED]
 
-    def installation(self, slug: str) -> str:
-        """Return the installation of an integration; raises `CommandError` when there is none."""
+    def find_installation(self, slug: str) -> str:
+        """Return the installation's id of an integration; raises `CommandError` if there is none."""
         for each in self._call("GET", f"/organizations/{self._organization}/sentry-app-installations/"):
             if each["app"]["slug"] == slug:
                 return str(each["uuid"])
-        raise CommandError(REFUSED, f"there is no internal integration {slug!r}: make it first (see --help)")
+        raise CommandError(REFUSED, f"there is no internal integration {slug!r}: create it first (see --help)")
 
-    def put(self, kind: str, name: str, bodies: Sequence[dict[str, Any]]) -> None:
-        """Make or change what has the same `name` property."""
+    def create_or_update(self, kind: str, name: str, bodies: Sequence[dict[str, Any]]) -> None:
+        """Create each body, or update the existing object with the same value of the property `name`."""
         path = f"/organizations/{self._organization}/{kind}/"
-        known = {each[name]: each["id"] for each in self._call("GET", path, per_page=100)}
+        existing = {each[name]: each["id"] for each in self._call("GET", path, per_page=100)}
         for body in bodies:
-            if body[name] in known:
-                self._call("PUT", f"{path}{known[body[name]]}/", {"id": known[body[name]], **body})
+            if body[name] in existing:
+                self._call("PUT", f"{path}{existing[body[name]]}/", {"id": existing[body[name]], **body})
             else:
                 self._call("POST", path, body)
 
@@ -122,11 +122,11 @@ def _run(arguments: list[str] | None) -> int:
 def _set_up(given: argparse.Namespace) -> dict[str, str]:
     policy = load_policy(given.policy)
     sentry = Sentry(given.url, given.org, given.token)
-    installation = sentry.installation(given.integration)
-    projects = {slug: sentry.project(given.team, slug) for slug in PROJECTS}
-    detectors = sentry.detectors([project_id for project_id, _ in projects.values()])
-    sentry.put("workflows", "name", workflows(policy, installation, detectors))
-    sentry.put("dashboards", "title", dashboards())
+    installation = sentry.find_installation(given.integration)
+    projects = {slug: sentry.ensure_project(given.team, slug) for slug in PROJECTS}
+    detectors = sentry.find_detectors([project_id for project_id, _ in projects.values()])
+    sentry.create_or_update("workflows", "name", workflows(policy, installation, detectors))
+    sentry.create_or_update("dashboards", "title", dashboards())
     return {slug: dsn for slug, (_, dsn) in projects.items()}
 
 

@@ -1,4 +1,4 @@
-"""The three dashboards as Sentry shows them; pure."""
+"""The bodies of the three Sentry dashboards; pure."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ _COUNT = "count()"
 
 
 def dashboards() -> list[dict[str, Any]]:
-    """Return the bodies: live, data quality, models."""
+    """Return the bodies of the dashboards Live, Data quality and Models."""
     return [
         _dashboard(
             "Live",

@@ -1,8 +1,7 @@
-"""The alert policy as Sentry workflows (their API of 2025 and later); pure.
+"""Converts the alert policy into Sentry workflows (API of 2025 and later); pure.
 
-Sentry knows no globs over fingerprints, so a condition becomes the monitoring points that it can match: each event
-names its own in the tag `monitoring_point`. A rate counts the events of one issue there, and of the whole condition in
-the gateway.
+Sentry has no globs for fingerprints, so a condition becomes a filter per monitoring point that it can match, by the tag
+`monitoring_point` of events. In Sentry a rate counts the events of one issue; in the gateway, those of the condition.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,13 +15,13 @@ from notification_gateway.policy.model import Condition, Policy, Rule
 
 PREFIX = "recsys: "
 _LEVELS: dict[Level, int] = {"fatal": 50, "error": 40, "warning": 30, "info": 20, "debug": 10}
-# How many minutes Sentry stays quiet about one issue; it takes these values alone.
+# Minutes between two alerts about one issue; Sentry accepts certain values only.
 _FREQUENCIES = {"P0": 5, "P1": 60, "P2": 1440}
 _INTERVALS = {60: "1min", 3600: "1h", 86400: "1d"}
 
 
 def workflows(policy: Policy, installation: str, detectors: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the body of one workflow for each rule; `installation` is that of the integration to be called."""
+    """Return one workflow body per rule; `installation` is the id of the integration that it calls."""
     return [_workflow(rule, installation, detectors) for rule in policy.rules]
 
 
@@ -30,7 +29,7 @@ def _workflow(rule: Rule, installation: str, detectors: Sequence[str]) -> dict[s
     return {
         "name": f"{PREFIX}{rule.name}",
         "enabled": True,
-        # No triggers: each event that passes the filters counts. What is new, the gateway knows.
+        # No triggers: every event that passes the filters calls the gateway, which finds out what is new.
         "config": {"frequency": _FREQUENCIES[rule.priority]},
         "triggers": {"logicType": "any-short", "conditions": [], "actions": []},
         "actionFilters": [
@@ -57,13 +56,13 @@ def _filters(condition: Condition) -> Iterator[list[dict[str, Any]]]:
 
 
 def _points(condition: Condition) -> list[Point]:
-    """Return the points that a condition can match; those that it names go before those that it might mean."""
+    """Return the points that a condition names; if there are none, all that it can match."""
     possible = [point for point in catalogue.load_all() if _can_match(condition, point)]
     return [point for point in possible if _names(condition, point)] or possible
 
 
 def _names(condition: Condition, point: Point) -> bool:
-    """Say whether what is filled in at run time meets globs only: a step could be called `no_recent_run`, but isn't."""
+    """Say whether the variable parts of a point's fingerprint meet only globs of the condition, and no literal text."""
     pairs = zip(point.fingerprint, condition.fingerprint or (), strict=False)
     return all("*" in wanted or "?" in wanted for part, wanted in pairs if part.startswith("<"))
 
@@ -74,11 +73,11 @@ def _can_match(condition: Condition, point: Point) -> bool:
     pattern = condition.fingerprint
     if pattern is None:
         return True
-    # What is filled in at run time can be anything, so it is left to the pattern's own parts.
-    known = [
+    # A variable part can have any value, so it counts as equal to the pattern's part.
+    parts = [
         part if not part.startswith("<") else wanted for part, wanted in zip(point.fingerprint, pattern, strict=False)
     ]
-    return fingerprint_matches(pattern, [*known, *point.fingerprint[len(known) :]])
+    return fingerprint_matches(pattern, [*parts, *point.fingerprint[len(parts) :]])
 
 
 def _is(kind: str, comparison: object) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""WeChat Work: application messages and group robots, decided by errcode and never by errmsg."""
+"""WeChat Work: application messages and group robots. Decisions are made by errcode, never by errmsg."""

@@ -1,4 +1,4 @@
-"""WeChat Work as a channel: an application's messages, or a group robot's markdown."""
+"""The channels of WeChat Work: an application's messages, or a group robot's markdown."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -18,9 +18,9 @@ from notification_gateway.weixin.tokens import TokenCache
 POINT = "weixin.send_message_failed"
 TEXT_BYTES = 2048
 ROBOT_MARKDOWN_BYTES = 4096
-# Past 30 a minute to one member they vanish silently; their minute is not ours, so some are left over.
+# WeChat Work drops more than 30 a minute to one member silently. Less, since its minutes differ from ours.
 APP_PER_MINUTE = 25
-# Past 20 a minute a robot gets 45009.
+# More than 20 a minute are rejected with 45009.
 ROBOT_PER_MINUTE = 18
 DUPLICATE_INTERVAL_SECONDS = 1800
 
@@ -29,7 +29,7 @@ class AppChannel:
     """Messages of an application to named members."""
 
     per_minute = APP_PER_MINUTE
-    # It checks for duplicates, and one that hangs must not hold up the others.
+    # WeChat Work deduplicates, and a hanging send must not block the others.
     max_concurrent_sends = 8
 
     def __init__(
@@ -42,10 +42,10 @@ class AppChannel:
         self._form = form
 
     async def send(self, notice: Notice, key: str) -> Outcome:  # noqa: ARG002 - the text is the same for each try
-        """Send once; with a token that turns out to be over, once more with a new one."""
+        """Send once; if the token was rejected, once more with a new one."""
         outcome: Outcome = Rejected("message/send: not tried", retryable=True)
         for last in (False, True):
-            token = await self._tokens.get()
+            token = await self._tokens.get_token()
             if isinstance(token, Rejected):
                 return token
             answer = await self._client.post("message/send", {"access_token": token}, self._message(notice))
@@ -60,7 +60,7 @@ class AppChannel:
         await self._client.close()
 
     def _recipients(self, notice: Notice) -> list[str]:
-        """Return the members who get the message: those whom it mentions, too. An application can't find a phone."""
+        """Return the members who get the message, with the mentioned ones; phone numbers can't be used here."""
         users = list(dict.fromkeys([*self._users, *sort_mentions(notice.mention).users]))
         return [EVERYBODY] if EVERYBODY in users else users
 
@@ -69,7 +69,7 @@ class AppChannel:
             "touser": "|".join(self._recipients(notice)),
             "agentid": self._agent_id,
             **self._content(notice),
-            # A try whose answer was lost may have arrived. Each notice has its reference, so no two are alike.
+            # A send whose answer was lost may have arrived. Notices differ at least in their reference.
             "enable_duplicate_check": 1,
             "duplicate_check_interval": DUPLICATE_INTERVAL_SECONDS,
         }
@@ -124,7 +124,7 @@ class RobotChannel:
 
 
 def _robot_message(notice: Notice) -> Mapping[str, Any]:
-    """Return markdown, which can mention members; only text can mention phone numbers and everybody."""
+    """Return markdown, which can mention members, or text, which can also mention phone numbers and everybody."""
     users, phones = sort_mentions(notice.mention)
     if phones or EVERYBODY in users:
         content = cut_bytes(without_tags(plain(notice)), TEXT_BYTES)

@@ -1,4 +1,4 @@
-"""HTTP to WeChat Work: JSON answers with an errcode, or the reason why there was none."""
+"""The HTTP client of WeChat Work: returns JSON answers with an errcode, or `Rejected`."""
 
 import json
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ class Answer:
 
     @property
     def errmsg(self) -> object:
-        """Their words: not to be trusted, and not to be decided by."""
+        """The error text, which is untrusted; don't decide by it."""
         return self.body.get("errmsg")
 
 
 class WeixinClient:
-    """Calls operations below `/cgi-bin`; never raises for what the network or the other side does."""
+    """Calls operations below `/cgi-bin`; never raises for failures of the network or the other side."""
 
     def __init__(self, base_url: str) -> None:
         self._http = async_client(f"{base_url.rstrip('/')}/cgi-bin/")

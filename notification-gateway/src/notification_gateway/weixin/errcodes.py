@@ -1,4 +1,4 @@
-"""What the error codes of WeChat Work ask for.
+"""How to handle the error codes of WeChat Work.
 
 Source: developer.work.weixin.qq.com, "Global error codes"; measured behaviour in DESIGN §7.
 """
@@ -15,22 +15,22 @@ OK = 0
 BUSY = -1
 BAD_SECRET = 40001
 BAD_CORP_ID = 40013
-# Of a send: the token is missing, wrong or expired (42007, 42009: the code or token that a relay made it of); another
-# one is fetched, once.
+# Of a send: the token is missing, wrong or expired (42007, 42009: the code or token from which a relay made it). One
+# retry with a new token follows.
 BAD_TOKEN = frozenset({40001, 40014, 41001, 42001, 42007, 42009})
 UNTRUSTED_ADDRESS = 60020
-# Of gettoken: asking again with the same credentials is no use, and in time locks the corporation out.
+# Of gettoken: retries with the same credentials are useless, and many of them lock the corporation out.
 BAD_CREDENTIALS = frozenset({BAD_SECRET, BAD_CORP_ID})
 
 MINUTE = timedelta(minutes=1)
 _RETRYABLE = MappingProxyType(
     {
         BUSY: timedelta(0),
-        # Too often: counted by the minute.
+        # Rate limit per minute.
         45009: MINUTE,
-        # Too many at once.
+        # Too many concurrent calls.
         45033: timedelta(seconds=5),
-        # The gateway's address is not trusted: mended on their side, so it is worth trying again.
+        # The gateway's address is not trusted; retried, because an administrator can allow it in WeChat Work.
         UNTRUSTED_ADDRESS: timedelta(minutes=5),
     }
 )
@@ -45,7 +45,7 @@ _MEANINGS = MappingProxyType(
         40058: "a parameter is wrong",
         41001: "the token is missing",
         42001: "the token has expired",
-        42007: "the code behind the token has expired",
+        42007: "the code of the token has expired",
         42009: "the suite's token has expired",
         44004: "the message is empty",
         45009: "sent too often",
@@ -63,9 +63,9 @@ _ADDRESS = re.compile(r"(?<![A-Za-z])ip\W{1,4}?([0-9A-Fa-f:.]{2,45})(?![0-9A-Za-
 
 
 def rejected(errcode: int, what: str, errmsg: object = "") -> Rejected:
-    """Return what a refusal with `errcode` means for a message; a code that nobody knows is final.
+    """Return the rejection for an error code; unknown codes are not retryable.
 
-    Nothing of `errmsg` is taken over but the address that an administrator must allow.
+    From `errmsg` only the IP address is used that an administrator must allow.
     """
     wait = _RETRYABLE.get(errcode)
     meaning = _MEANINGS.get(errcode, "see WeChat Work's list of error codes")
@@ -76,13 +76,13 @@ def rejected(errcode: int, what: str, errmsg: object = "") -> Rejected:
         retryable=wait is not None,
         wait=wait or timedelta(0),
         errcode=errcode,
-        # Whatever they refuse, they do so with this status.
+        # WeChat Work answers every error with this status.
         http_status=HTTPStatus.OK,
     )
 
 
 def named_address(errmsg: object) -> str | None:
-    """Return the caller's IP address that `errmsg` names, or None where it names none that is one."""
+    """Return the caller's IP address in `errmsg`, or None without a valid one."""
     if not isinstance(errmsg, str):
         return None
     for found in _ADDRESS.findall(errmsg[:1000]):

@@ -1,14 +1,14 @@
-"""Who an application's message is for, and whom WeChat Work says that it did not reach."""
+"""Recipients of an application's message, and those that WeChat Work reports as not reached."""
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# Of an answer with errcode 0. Users without a licence of the interface (`unlicenseduser`) get nothing either.
+# Fields of an answer with errcode 0. Users without a licence (`unlicenseduser`) get no message either.
 _USER_FIELDS = ("invaliduser", "unlicenseduser")
 _GROUP_FIELDS = ("invalidparty", "invalidtag")
 _SEPARATOR = re.compile(r"[|,;\s]+")
-# A broken answer must not fill the table and the message with names.
+# A broken answer must not fill the database and the messages with names.
 _MAX_NAMED = 20
 _MAX_NAME = 64
 
@@ -19,7 +19,7 @@ def split_users(text: str) -> list[str]:
 
 
 class Unreached:
-    """Those of a message's recipients that an answer names; WeChat Work doesn't tell upper from lower case."""
+    """The recipients that an answer reports as not reached; their case doesn't matter."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self._by_field = {name: list(_names(body.get(name))) for name in (*_USER_FIELDS, *_GROUP_FIELDS)}
@@ -31,13 +31,13 @@ class Unreached:
         return "; ".join(f"{_listed(names)} ({field})" for field, names in self._by_field.items() if names)
 
     def covers(self, users: list[str]) -> bool:
-        """Say whether none of these users was reached."""
+        """Say whether all these users were not reached."""
         unreached = {name.lower() for field in _USER_FIELDS for name in self._by_field[field]}
         return bool(users) and unreached.issuperset(user.lower() for user in users)
 
 
 def _names(value: object) -> Iterator[str]:
-    """Yield the names of a field: text separated by `|`, and as a relay may write it, a number or a list."""
+    """Yield the names of a field: a text separated by `|`, or, from some relays, a number or a list."""
     if isinstance(value, list):
         for each in value:
             yield from _names(each)
@@ -48,6 +48,6 @@ def _names(value: object) -> Iterator[str]:
 
 
 def _listed(names: list[str]) -> str:
-    known = sorted({name.lower()[:_MAX_NAME] for name in names})
-    more = f" and {len(known) - _MAX_NAMED} more" if len(known) > _MAX_NAMED else ""
-    return ", ".join(known[:_MAX_NAMED]) + more
+    unique = sorted({name.lower()[:_MAX_NAME] for name in names})
+    more = f" and {len(unique) - _MAX_NAMED} more" if len(unique) > _MAX_NAMED else ""
+    return ", ".join(unique[:_MAX_NAMED]) + more

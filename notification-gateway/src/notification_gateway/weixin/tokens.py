@@ -1,4 +1,4 @@
-"""The access token: kept until shortly before its end, fetched once however many need it."""
+"""The access token: cached until shortly before it expires, and fetched once for concurrent senders."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from notification_gateway.weixin import errcodes
 from notification_gateway.weixin.client import WeixinClient
 
 POINT = "weixin.get_access_token_failed"
-# Fetched so long before its end, because a send under way still needs it.
+# Refreshed this long before it expires, because a running send still needs it.
 MARGIN = timedelta(seconds=300)
 STOPPED_WAIT = timedelta(minutes=5)
 
@@ -25,7 +25,7 @@ class Token:
 
 
 class TokenCache:
-    """Gives tokens; after a refusal of the credentials it asks no more, until the process starts with others."""
+    """Returns tokens. Once the credentials are rejected it makes no more calls, until the process is restarted."""
 
     def __init__(self, client: WeixinClient, corp_id: str, secret: str, clock: Callable[[], datetime]) -> None:
         self._client = client
@@ -34,10 +34,10 @@ class TokenCache:
         self._token: Token | None = None
         self._fetching: asyncio.Task[Token | Rejected] | None = None
         self._stopped: Rejected | None = None
-        # What an earlier process has reported, this one can't know: its first token ends that.
+        # An earlier process may have reported a failure: the first token reports the recovery.
         self._failing = True
 
-    async def get(self) -> str | Rejected:
+    async def get_token(self) -> str | Rejected:
         """Return a token, or why there is none."""
         if self._stopped is not None:
             return self._stopped
@@ -45,18 +45,18 @@ class TokenCache:
             return self._token.value
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch())
-        # Shielded: one sender that is cancelled must not take the token from the others.
+        # Shielded: the cancellation of one sender must not cancel the fetch for the others.
         fetched = await asyncio.shield(self._fetching)
         return fetched.value if isinstance(fetched, Token) else fetched
 
     def invalidate(self, value: str) -> None:
-        """Forget a token that was refused, unless there is a newer one already."""
+        """Drop a rejected token, unless it has been replaced already."""
         if self._token is not None and self._token.value == value:
             self._token = None
 
     async def _fetch(self) -> Token | Rejected:
         try:
-            fetched = await self._ask()
+            fetched = await self._request_token()
         finally:
             self._fetching = None
         if isinstance(fetched, Token):
@@ -69,20 +69,20 @@ class TokenCache:
         monitoring.report(POINT, errcode=fetched.errcode, http_status=fetched.http_status, detail=fetched.reason)
         return fetched
 
-    async def _ask(self) -> Token | Rejected:
+    async def _request_token(self) -> Token | Rejected:
         answer = await self._client.get("gettoken", self._parameters)
         if isinstance(answer, Rejected):
             return replace(answer, reported=True)
         if answer.errcode in errcodes.BAD_CREDENTIALS:
-            refused = errcodes.rejected(answer.errcode, "gettoken", answer.errmsg)
-            # Retryable, so that what waits is sent when the process starts with the right ones.
-            self._stopped = replace(refused, retryable=True, wait=STOPPED_WAIT, reported=True)
+            rejected = errcodes.rejected(answer.errcode, "gettoken", answer.errmsg)
+            # Retryable, so that waiting messages are sent after a restart with the right credentials.
+            self._stopped = replace(rejected, retryable=True, wait=STOPPED_WAIT, reported=True)
             return self._stopped
         if answer.errcode != errcodes.OK:
-            refused = errcodes.rejected(answer.errcode, "gettoken", answer.errmsg)
-            return replace(refused, retryable=True, reported=True)
+            rejected = errcodes.rejected(answer.errcode, "gettoken", answer.errmsg)
+            return replace(rejected, retryable=True, reported=True)
         value, seconds = answer.body.get("access_token"), answer.body.get("expires_in")
         if not isinstance(value, str) or not value or not isinstance(seconds, int):
             return Rejected("gettoken: the answer holds no token", retryable=True, reported=True)
-        life = timedelta(seconds=seconds)
-        return Token(value, self._clock() + max(life - MARGIN, life / 2))
+        ttl = timedelta(seconds=seconds)
+        return Token(value, self._clock() + max(ttl - MARGIN, ttl / 2))
