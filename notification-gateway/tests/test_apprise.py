@@ -206,7 +206,7 @@ def test_what_waits_for_a_channel_that_is_gone_goes_through_another(
     before = with_policy(step_with, tmp_path, json_url(receiver))
     before.fire(signal())
     after = step_with(**app_of(wechat.url))
-    after.gateway.delivery.move_orphans()
+    after.gateway.delivery.reassign_orphans()
     after.deliver()
     assert states(after) == [("weixin", "sent")]
     assert receiver.calls == []
@@ -310,7 +310,7 @@ def test_an_unusable_setting_is_refused_and_not_printed(text: str) -> None:
 @pytest.mark.parametrize("url", ["nope://hush-hush", "slack://hush", "tgram://hush-hush"])
 def test_a_url_that_apprise_cannot_use_is_refused_by_its_channel(url: str) -> None:
     with pytest.raises(channels.UnusableChannelError) as refused:
-        channels.named(settings("sqlite://", apprise_urls=SecretStr(f"ops={url}")))
+        channels.apprise_channels(settings("sqlite://", apprise_urls=SecretStr(f"ops={url}")))
     assert "ops" in str(refused.value)
     assert "hush" not in str(refused.value)
 

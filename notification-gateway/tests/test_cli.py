@@ -50,7 +50,7 @@ def test_each_mistake_has_its_own_line(tmp_path: Path, capsys: pytest.CaptureFix
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith(f"{path}:1: defaults.error")
     assert second.startswith(f"{path}:6: ")
-    assert "the dashboard tells nobody at once" in second
+    assert "the dashboard sends no immediate messages" in second
 
 
 @pytest.mark.parametrize("command", [["check", "nowhere.yaml"], ["test", "nowhere.json", "--policy", str(POLICY)]])

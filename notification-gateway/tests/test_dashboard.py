@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from localservers.executables import chromium
 from notification_gateway.app import create_app
-from notification_gateway.dashboard.language import choose
+from notification_gateway.dashboard.language import choose_language
 from running_gateway import ADMIN, TOKEN, Watch, settings, signal
 from testkit.running_app import RunningApp
 
@@ -391,4 +391,4 @@ def test_what_others_write_stays_text(running: RunningApp, page: Page, watch: Wa
     ],
 )
 def test_the_language_is_the_one_that_the_browser_prefers(accepted: str, language: str) -> None:
-    assert choose(None, None, accepted) == language
+    assert choose_language(None, None, accepted) == language

@@ -30,13 +30,13 @@ class Recorder:
         self.sent: list[str] = []
         self.lost: list[str] = []
 
-    def delivered(self, claimed: Claim, seconds: float) -> None:
+    def on_delivered(self, claimed: Claim, seconds: float) -> None:
         self.sent.append(claimed.dedupe_key)
 
-    def partly_delivered(self, claimed: Claim, outcome: Delivered, seconds: float) -> None:
+    def on_partly_delivered(self, claimed: Claim, outcome: Delivered, seconds: float) -> None:
         self.sent.append(f"{claimed.dedupe_key}: {outcome.detail}")
 
-    def given_up(self, claimed: Claim, outcome: Rejected) -> None:
+    def on_failed(self, claimed: Claim, outcome: Rejected) -> None:
         self.lost.append(claimed.dedupe_key)
 
 
@@ -53,7 +53,7 @@ def loop_over(
 def put(stepped: SteppedGateway, key: str, kind: Kind = "notify", incident_id: int | None = None) -> None:
     new = NewNotification(key, kind, "weixin", Notice(title=key, reference=key), stepped.watch.now, incident_id)
     with stepped.gateway.storage.transaction() as connection:
-        outbox.put(connection, new, stepped.watch.now)
+        outbox.enqueue(connection, new, stepped.watch.now)
 
 
 def deliver(loop: DeliveryLoop) -> int:
@@ -267,7 +267,7 @@ class TestStorm:
             stepped.watch,
             Recorder(),
             lease=LEASE,
-            group=gateway.composer.storm,
+            group=gateway.composer.compose_storm,
             failover=failover,
         )
 

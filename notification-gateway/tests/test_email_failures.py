@@ -29,7 +29,7 @@ def email_failed(**fields: Any) -> AlertSignal:
 def put_email(stepped: SteppedGateway, key: str = "a") -> None:
     new = NewNotification(key, "notify", "email", Notice(title=key, reference=key), stepped.watch.now)
     with stepped.gateway.storage.transaction() as connection:
-        outbox.put(connection, new, stepped.watch.now)
+        outbox.enqueue(connection, new, stepped.watch.now)
 
 
 def deliver(stepped: SteppedGateway, rounds: int = 1) -> None:
@@ -56,7 +56,7 @@ def test_a_server_that_does_not_answer_is_reported_with_every_tag(step_with: Mak
     ("refusals", "rounds", "shown"),
     [
         ({"MAIL": "550 never"}, 1, "SMTP answered 550"),
-        ({"RCPT": "550 no such user"}, 1, "SMTP refused every recipient (550)"),
+        ({"RCPT": "550 no such user"}, 1, "SMTP rejected every recipient (550)"),
         ({"DATA": "452 full"}, 4, "SMTP answered 452"),
     ],
 )
@@ -96,7 +96,7 @@ def test_recipients_that_are_refused_are_named_and_the_others_have_the_email(mai
         deliver(stepped)
     assert captured.point_ids == [POINT]
     assert (len(mail.mails), states(stepped)) == (1, [("email", "sent")])
-    assert stepped.health()["email"]["detail"] == "SMTP refused the recipients b@example.test (550)"
+    assert stepped.health()["email"]["detail"] == "SMTP rejected the recipients b@example.test (550)"
 
 
 @pytest.mark.parametrize("policy", ["shipped", "defaults: {error: P1, warning: P2, info: none}\nrules: []\n"])

@@ -105,7 +105,7 @@ def test_what_is_silenced_is_not_reminded_of(stepped: SteppedGateway) -> None:
     mark_sent(stepped)
     now = stepped.watch.now
     with stepped.gateway.storage.transaction() as connection:
-        silences.add(
+        silences.add_silence(
             connection,
             Matcher(service="model-registry"),
             now,

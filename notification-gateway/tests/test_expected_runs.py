@@ -1,4 +1,4 @@
-"""The gateway notices that no run of the pipeline has ended well for longer than expected."""
+"""The gateway notices that no run of the pipeline has succeeded for longer than expected."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -54,7 +54,7 @@ def test_after_26_hours_without_a_good_run_it_is_reported_once_a_day(gateway: St
     good_run(gateway, watch.now)
     assert reports_after(gateway, 26) == []
     (message,) = reports_after(gateway, 20)
-    assert "no run of the pipeline has ended well for 27.0 hours" in message
+    assert "no run of the pipeline has succeeded for 27.0 hours" in message
     assert len(reports_after(gateway, 72)) == 3
     good_run(gateway, watch.now)
     assert reports_after(gateway, 26) == []

@@ -118,7 +118,7 @@ def test_an_undelivered_message_that_is_no_p0s_does_not_stop_it(receiver: Receiv
     stepped = beating(step_with, receiver)
     new = NewNotification("a", "notify", "weixin", Notice(title="a", reference="a"), stepped.watch.now)
     with stepped.gateway.storage.transaction() as connection:
-        outbox.put(connection, new, stepped.watch.now)
+        outbox.enqueue(connection, new, stepped.watch.now)
     stepped.watch.forward(minutes=5)
     stepped.beat()
     assert len(receiver.calls) == 1

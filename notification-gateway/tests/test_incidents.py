@@ -250,7 +250,7 @@ class TestSilences:
     def silence(stepped: SteppedGateway, minutes: int = 10, **matcher: object) -> int:
         now = stepped.watch.now
         with stepped.gateway.storage.transaction() as connection:
-            return silences.add(
+            return silences.add_silence(
                 connection,
                 Matcher.model_validate(matcher),
                 now,

@@ -54,10 +54,10 @@ class Receiver:
 
 
 class NoObserver:
-    def delivered(self, claimed: Claim, seconds: float) -> None:
+    def on_delivered(self, claimed: Claim, seconds: float) -> None:
         pass
 
-    def given_up(self, claimed: Claim, outcome: object) -> None:
+    def on_failed(self, claimed: Claim, outcome: object) -> None:
         pass
 
 
@@ -120,7 +120,7 @@ def test_nothing_is_lost_and_a_kill_repeats_at_most_the_message_in_flight(
         with storage.transaction() as connection:
             for key in keys:
                 new = NewNotification(key, "notify", "weixin", Notice(title=key, reference=key), watch.now)
-                outbox.put(connection, new, watch.now)
+                outbox.enqueue(connection, new, watch.now)
         storage.close()
         dies_at, victim = STEPS[number % len(STEPS)], keys[number % PER_ROUND]
         victims[victim] = dies_at

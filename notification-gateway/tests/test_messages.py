@@ -58,8 +58,8 @@ def test_an_alert_says_all_that_one_needs_in_the_language_that_is_set(
 def test_the_longest_message_still_leads_to_the_acknowledgement_and_the_runbook(step_with: Make, point: str) -> None:
     stepped = step_with(gateway_public_url="https://alerts.recommendations.example.com")
     fired = signal(("airflow", "a", "b"), monitoring_point=point, message="断" * 500, event_id=EVENT)
-    incident = Incident.opened_by(fired, Decision("P0", "a rule", (), ""), stepped.watch.now)
-    notice = stepped.gateway.composer.opened(incident, History(3, 1_000_000), [], stepped.watch.now)
+    incident = Incident.open_from(fired, Decision("P0", "a rule", (), ""), stepped.watch.now)
+    notice = stepped.gateway.composer.compose_opened(incident, History(3, 1_000_000), [], stepped.watch.now)
     text = cut_bytes(plain(notice), TEXT_BYTES)
     assert "/acknowledge/0?until=" in text
     assert f"https://alerts.recommendations.example.com/runbook/{point}\n" in text

@@ -271,7 +271,7 @@ def test_actions_behind_an_alias_are_joined_once() -> None:
         (SEED.replace("immediate", "now"), 8, "rules.0.actions.0.alert"),
         (SEED.replace("      - channel: weixin\n", ""), 8, "rules.0.actions.0.channel: Field required"),
         (SEED.replace("      - alert: immediate\n", ""), 8, "rules.0.actions.0.alert: Field required"),
-        (SEED.replace("weixin", "dashboard"), 8, "the dashboard tells nobody at once"),
+        (SEED.replace("weixin", "dashboard"), 8, "the dashboard sends no immediate messages"),
         (SEED.replace('"airflow", "*", "*"', "airflow, *, *"), 5, "put globs in quotes"),
     ],
 )

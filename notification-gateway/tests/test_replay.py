@@ -186,7 +186,7 @@ def test_a_fault_that_nobody_hears_of_any_more_is_a_difference() -> None:
     assert lines[:3] == [
         "model / deployment_failed (model-registry, test)",
         "  - P0 'Critical Failures': opened by weixin ×1 (1 incident)",
-        "  + nobody",
+        "  + no notification",
     ]
     assert lines[-1].split()[-3:] == ["1", "0", "-1"]
 

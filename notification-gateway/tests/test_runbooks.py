@@ -100,7 +100,7 @@ def test_what_stands_in_backquotes_is_code_and_everything_is_escaped() -> None:
 
 def incident(point: str) -> Incident:
     taken = signal(("x", "y"), monitoring_point=point)
-    return Incident.opened_by(taken, Decision("P0", None, (), ""), taken.first_seen)
+    return Incident.open_from(taken, Decision("P0", None, (), ""), taken.first_seen)
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_the_page_previews_and_sends_now_for_whoever_has_signed_in(both: tuple[S
     assert running.http.post("/dashboard/summaries/send-now", data=form).headers["Location"] == "/dashboard/digests"
     after = running.http.get("/dashboard/digests", params={"lang": "en"}).text
     assert "sent before its end" in after
-    assert "Nothing to say so far." in after
+    assert "No entries so far." in after
 
 
 @pytest.fixture
@@ -160,8 +160,8 @@ def summary(
 def test_alertctl_previews_sends_now_lists_and_shows(
     both: tuple[SteppedGateway, RunningApp], summary: Callable[..., tuple[int, str]]
 ) -> None:
-    assert summary() == (OK, "nothing to say so far\n")
-    assert summary("--send-now") == (OK, "nothing to say so far: nothing was sent\n")
+    assert summary() == (OK, "no entries so far\n")
+    assert summary("--send-now") == (OK, "no entries so far: nothing was sent\n")
     fire(both[0], 3)
     code, text = summary("--preview")
     assert (code, "redis.connection_failed" in text) == (OK, True)

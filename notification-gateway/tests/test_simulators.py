@@ -55,7 +55,7 @@ def test_the_simulators_are_recognized_by_what_they_say_of_themselves(
 def test_production_refuses_what_its_settings_call_a_simulator(sqlite_url: str, flag: str) -> None:
     with pytest.raises(ValidationError) as refused:
         settings(sqlite_url, environment="production", **{flag: True})
-    assert "lead to a simulator, so nobody would get an alert" in str(refused.value)
+    assert "lead to a simulator, so no alert would arrive" in str(refused.value)
     assert settings(sqlite_url, environment="development", **{flag: True}).simulated != []
 
 

@@ -54,7 +54,7 @@ def overwrite(storage: Storage, table: str, column: str, value: Any) -> None:
 
 def silence(storage: Storage, watch: Watch) -> int:
     with storage.transaction() as connection:
-        return silences.add(
+        return silences.add_silence(
             connection,
             Matcher(service="x"),
             watch.now,
@@ -97,7 +97,7 @@ def test_a_silence_that_cannot_be_read_silences_nothing_is_reported_and_can_be_e
         assert get_silences(running) == []
         assert running.http.get("/dashboard/silences").status_code == 200
         with storage.read() as connection:
-            assert silences.active(connection, watch.now).covering(signal(), watch.now) is None
+            assert silences.active(connection, watch.now).find_covering(signal(), watch.now) is None
     assert {each.fingerprint for each in reports.of(POINT)} == {("gateway", "unreadable_alert", "stored silences")}
     assert f"row {silence_id} of the table silences" in reports[0].message
     ended = running.http.delete(f"/silences/{silence_id}", headers={"Authorization": f"Bearer {ADMIN}"})
@@ -166,7 +166,7 @@ def test_sqlite_may_hold_no_json_at_all(sqlite_url: str, watch: Watch) -> None:
     silence(storage, watch)
     overwrite(storage, "silences", "matcher", "{not json")
     with captured() as reports, storage.read() as connection:
-        assert silences.listed(connection, watch.now) == []
+        assert silences.list_unexpired(connection, watch.now) == []
     assert len(reports) == 1
     storage.close()
 
@@ -179,7 +179,7 @@ def test_a_message_that_cannot_be_read_is_given_up_and_holds_up_no_other(
     for number in range(8):
         with storage.transaction() as connection:
             notice = Notice(title=f"n{number}", reference=f"#{number}")
-            outbox.put(connection, NewNotification(f"k{number}", "notify", "email", notice, due=now), now)
+            outbox.enqueue(connection, NewNotification(f"k{number}", "notify", "email", notice, due=now), now)
         if number == 0:
             overwrite(storage, "notifications", "notice", {"later": 1})
     with captured() as reports:
@@ -194,7 +194,7 @@ def test_a_message_with_half_a_surrogate_goes_out_escaped(step_with: Callable[..
     now = stepped.watch.now
     with stepped.gateway.storage.transaction() as connection:
         notice = Notice(title="n", reference="#1")
-        outbox.put(connection, NewNotification("k", "notify", "email", notice, due=now), now)
+        outbox.enqueue(connection, NewNotification("k", "notify", "email", notice, due=now), now)
     overwrite(stepped.gateway.storage, "notifications", "notice", {"title": "half \ud83d", "reference": "#1"})
     assert stepped.deliver() == 1
     assert "half \\ud83d" in mail.mails[0]

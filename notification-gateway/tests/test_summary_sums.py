@@ -169,7 +169,7 @@ def test_title_lines_rows_and_chart_are_the_sum_of_the_signals(
         if dice.random() < 0.1 and (silenced_until is None or silenced_until <= watch.now):
             silenced_until = watch.now + timedelta(minutes=dice.choice([2, 30]))
             with stepped.gateway.storage.transaction() as connection:
-                silences.add(
+                silences.add_silence(
                     connection,
                     Matcher(service="sync"),
                     watch.now,
@@ -192,7 +192,7 @@ def test_title_lines_rows_and_chart_are_the_sum_of_the_signals(
     told: Counter[Period] = Counter()
     silenced_in: Counter[Period] = Counter()
     with stepped.gateway.storage.read() as connection:
-        for running in stepped.gateway.alerts.summaries.running(connection):
+        for running in stepped.gateway.alerts.summaries.preview_running(connection):
             told[running.kind, running.channel, running.period_start] += running.content.occurrences
             silenced_in[running.kind, running.channel, running.period_start] += running.content.silenced
             assert sum(running.content.by_time) == running.content.occurrences
@@ -276,7 +276,7 @@ def test_a_late_signal_counts_in_the_hour_in_which_it_comes_also_when_its_incide
 def test_what_is_silenced_is_said_as_a_number_and_alone_sends_nothing(stepped: SteppedGateway) -> None:
     with stepped.gateway.storage.transaction() as connection:
         now = stepped.watch.now
-        silences.add(
+        silences.add_silence(
             connection,
             Matcher(category="api"),
             now,

@@ -77,5 +77,5 @@ def test_the_migrations_make_the_tables_of_the_code(tmp_path: Path) -> None:
     with storage.read() as connection:
         for table in incidents.metadata.sorted_tables:
             rows = connection.execute(text(f"PRAGMA table_info({table.name})")).all()
-            assert {row[1] for row in rows} == set(table.columns.keys()), table.name
+            assert {row[1] for row in rows} == {column.name for column in table.columns}, table.name
     storage.close()

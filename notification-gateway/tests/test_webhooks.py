@@ -19,7 +19,7 @@ from monitoring.testing import captured
 from notification_gateway.app import create_app
 from notification_gateway.retention import remove_old
 from notification_gateway.tables import incidents
-from notification_gateway.webhooks.replays import ReplayedError, once
+from notification_gateway.webhooks.replays import ReplayedError, reject_replay
 from notification_gateway.webhooks.sentry_hooks import signal_of
 from running_gateway import HOOK_SECRET, TOKEN, SteppedGateway, Watch, app_of, settings, signal
 from servicekit.bodies import MAX_BODY_BYTES
@@ -254,7 +254,7 @@ def test_a_hook_is_remembered_for_as_long_as_signals_are(step_with: Callable[...
 
     def take(at: datetime) -> None:
         with storage.transaction() as connection:
-            once("a-signature", at)(connection)
+            reject_replay("a-signature", at)(connection)
 
     take(stepped.watch.now)
     remove_old(storage, stepped.watch.now + kept, kept)

@@ -1,1 +1,1 @@
-"""Turns alert signals into WeChat Work messages, emails and a dashboard."""
+"""notification-gateway: turns alert signals into WeChat Work messages, emails and a dashboard."""

@@ -1,4 +1,4 @@
-"""The alert pipeline: from signals, time and people's actions to incidents, summaries and what the outbox holds."""
+"""The alert pipeline: signals, timers and people's actions become incidents, summaries and messages in the outbox."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -58,7 +58,7 @@ class AlertPipeline:
         self.expected_runs = ExpectedRuns(storage, settings.sentry_environment, within, clock)
 
     def add_loops(self, loops: BackgroundLoops) -> None:
-        """Add the chores that depend on time and not on a signal."""
+        """Add the periodic chores."""
         add_chore(loops, "incident expiry", self.expiry.resolve, INTERVAL_SECONDS)
         add_chore(loops, "orphaned symptoms", self.orphans.release, INTERVAL_SECONDS)
         add_chore(loops, "reminders", self.reminders.remind, INTERVAL_SECONDS)

@@ -38,12 +38,12 @@ from servicekit.problems import answer
 SERVICE = "notification-gateway"
 _log = logging.getLogger(__name__)
 
-DESCRIPTION = """Takes alert signals, judges them by the alert policy, and tells the right person: P0 at once by
-WeChat Work, P1 in an hourly email, P2 on the daily dashboard. What is acknowledged is stored."""
+DESCRIPTION = """Takes alert signals, evaluates them by the alert policy, and notifies the right people: P0 at once by
+WeChat Work, P1 in an hourly email, P2 in the daily digest. Every accepted signal is stored before the answer."""
 
 
 def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock: Clock = utc_now) -> FastAPI:
-    """Return the application; it opens files, database and connections when it starts."""
+    """Return the application; its lifespan opens the policy file, the database and the connections."""
     gateway = Gateway(settings, own_signals or OwnSignals(), clock)
     storage, alerts, delivery, metrics = gateway.storage, gateway.alerts, gateway.delivery, gateway.metrics
 

@@ -1,4 +1,4 @@
-"""Which channels there are, by what is configured."""
+"""Builds the channels from the settings."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,11 +18,11 @@ _SIMULATED = (Phrase("模拟器", "Simulator"), Phrase("演示环境，没有人
 
 
 class UnusableChannelError(ValueError):
-    """A channel can't be made of its setting: correct the setting."""
+    """A channel can't be built from its setting: correct the setting."""
 
 
 class SimulatedChannel:
-    """A channel to a simulator: each message says so, that nobody takes it for one that somebody got."""
+    """A channel to a simulator; it marks each message as simulated."""
 
     def __init__(self, channel: Channel, language: Language) -> None:
         self._channel = channel
@@ -39,7 +39,7 @@ class SimulatedChannel:
         return self._channel.max_concurrent_sends
 
     async def send(self, notice: Notice, key: str) -> Outcome:
-        """Send to the simulator."""
+        """Send the marked message to the simulator."""
         marked = notice.model_copy(update={"lines": (self._line, *notice.lines)})
         outcome = await self._channel.send(marked, key)
         if isinstance(outcome, Delivered):
@@ -52,21 +52,21 @@ class SimulatedChannel:
 
 
 def build_channels(settings: Settings, clock: Callable[[], datetime]) -> dict[str, ConfiguredChannel]:
-    """Return all channels by their names, configured or not; raises `UnusableChannelError`."""
-    return {"weixin": weixin(settings, clock), "email": email(settings), **named(settings)}
+    """Return all channels by name, configured or not; raises `UnusableChannelError`."""
+    return {"weixin": weixin(settings, clock), "email": email(settings), **apprise_channels(settings)}
 
 
 def weixin(settings: Settings, clock: Callable[[], datetime]) -> ConfiguredChannel:
-    """Return the application where one is configured, else the robot."""
-    return _marked(_weixin(settings, clock), settings, is_simulated=settings.weixin_simulated)
+    """Return the channel of the application if one is configured, else of the robot."""
+    return _mark_simulated(_weixin(settings, clock), settings, is_simulated=settings.weixin_simulated)
 
 
 def email(settings: Settings) -> ConfiguredChannel:
     """Return the SMTP channel."""
-    return _marked(_email(settings), settings, is_simulated=settings.email_simulated)
+    return _mark_simulated(_email(settings), settings, is_simulated=settings.email_simulated)
 
 
-def _marked(configured: ConfiguredChannel, settings: Settings, *, is_simulated: bool) -> ConfiguredChannel:
+def _mark_simulated(configured: ConfiguredChannel, settings: Settings, *, is_simulated: bool) -> ConfiguredChannel:
     if not is_simulated or not configured.configured:
         return configured
     return replace(configured, channel=SimulatedChannel(configured.channel, settings.alert_language), is_simulated=True)
@@ -96,17 +96,17 @@ def _email(settings: Settings) -> ConfiguredChannel:
     return ConfiguredChannel(channel, "address", configured=True)
 
 
-def named(settings: Settings) -> dict[str, ConfiguredChannel]:
-    """Return the channels of APPRISE_URLS by their names; raises `UnusableChannelError`."""
+def apprise_channels(settings: Settings) -> dict[str, ConfiguredChannel]:
+    """Return the channels of APPRISE_URLS by name; raises `UnusableChannelError`."""
     if not settings.apprise_channels:
         return {}
-    # Here, because the library takes time and memory that a gateway without such channels doesn't need.
+    # Imported here: a gateway without such channels doesn't need the library's time and memory.
     from notification_gateway.apprise_channels.channel import AppriseChannel, UnusableUrlError
 
-    made = {}
+    built = {}
     for name, urls in settings.apprise_channels.items():
         try:
-            made[name] = ConfiguredChannel(AppriseChannel(urls), "service", configured=True)
+            built[name] = ConfiguredChannel(AppriseChannel(urls), "service", configured=True)
         except UnusableUrlError as error:
             raise UnusableChannelError(f"APPRISE_URLS: {name}: {error}") from error
-    return made
+    return built

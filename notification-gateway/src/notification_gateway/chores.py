@@ -1,4 +1,4 @@
-"""Chores: what a background loop does again and again, in a thread."""
+"""Chores: blocking functions that background loops run periodically in a thread."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,5 +8,5 @@ from servicekit.background import BackgroundLoops
 
 
 def add_chore(loops: BackgroundLoops, name: str, run: Callable[[], object], seconds: float) -> None:
-    """Add a loop that runs a chore, then waits for so long."""
+    """Add a loop that runs a chore, then waits `seconds`."""
     loops.add(name, partial(asyncio.to_thread, run), interval=seconds)

@@ -1,8 +1,8 @@
 """`alertctl`: the alert policy, the gateway's incidents, summaries and channels from a terminal or a CI job.
 
-Exit codes: 0 the policy is valid, the event goes where it should, the incident is shown or changed, the summary is
-shown or sent, the message arrived; 1 it isn't, or doesn't; 2 wrong call, token or address, or a file that can't be
-read; 3 the gateway or its database can't be reached or failed; 70 a fault of this program; 130 interrupted.
+Exit codes: 0 success; 1 the policy is invalid, the event has another priority than expected, the action was rejected,
+or the test message was not delivered; 2 wrong usage, token or address, or an unreadable file; 3 the gateway or its
+database failed or can't be reached; 70 a bug in this program; 130 interrupted.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from notification_gateway.apprise_urls import parse_urls
 from notification_gateway.gateway_client import DEFAULT_URL
 from notification_gateway.ping.client import ping_channel
 from notification_gateway.policy.categories import category_of
-from notification_gateway.policy.channel_names import known_channels
+from notification_gateway.policy.channel_names import allowed_channels
 from notification_gateway.policy.evaluation import Decision, decide
 from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.matching import Subject, mismatch
@@ -31,13 +31,13 @@ from notification_gateway.replay import command as replay
 from notification_gateway.summaries import command as summary
 
 FAILED = 1
-# More are no count of anything, and past 4,300 digits Python doesn't print them.
+# Far above any real count; Python doesn't print integers with more than 4,300 digits.
 _MAX_OCCURRENCES = 10**9
 _MAX_EVENT_BYTES = 2**20
 
 
 class SampleEvent(BaseModel):
-    """An alert signal, or an event as the collector shows it: what is missing is read from the tags."""
+    """An alert signal, or an event as the collector shows it; missing fields come from its tags."""
 
     fingerprint: Annotated[list[str], Field(min_length=1)]
     level: Level = "error"
@@ -47,13 +47,13 @@ class SampleEvent(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_tags(cls, event: Any) -> Any:
+    def _fill_from_tags(cls, event: Any) -> Any:
         if not isinstance(event, dict) or not isinstance(event.get("fingerprint"), list) or not event["fingerprint"]:
             raise ValueError("an event needs its fingerprint, a list of texts")
-        known = _tags(event.get("tags"))
-        point = event.get("monitoring_point") or known.get("monitoring_point")
+        tags = _tags(event.get("tags"))
+        point = event.get("monitoring_point") or tags.get("monitoring_point")
         category = category_of(point if isinstance(point, str) else None, event["fingerprint"])
-        return {"category": category, "service": known.get("service", "unknown"), **event}
+        return {"category": category, "service": tags.get("service", "unknown"), **event}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -90,7 +90,7 @@ def _test(given: argparse.Namespace) -> int:
         body = {"priority": decision.priority, "rule": decision.rule, "reason": decision.reason, "actions": actions}
         say(json.dumps(body | {"explanation": explanation}, indent=2))
     else:
-        ways = ", ".join(f"{action.alert} by {action.channel}" for action in decision.actions) or "nobody is told"
+        ways = ", ".join(f"{action.alert} by {action.channel}" for action in decision.actions) or "no notification"
         say(printable("\n".join([f"{decision.priority}: {ways}", decision.reason, "", *explanation])))
     if given.expect not in (None, decision.priority):
         complain("alertctl", f"expected {given.expect}, got {decision.priority}")
@@ -109,13 +109,13 @@ def _ping(given: argparse.Namespace) -> int:
 
 
 def _explain(policy: Policy, subject: Subject, decision: Decision, counted: int) -> Iterator[str]:
-    """Say of each condition, up to the one that decided, why it did or didn't match."""
+    """Yield for each condition, up to the one that decided, why it matched or not."""
     for rule in policy.rules:
         for number, condition in enumerate(rule.conditions, start=1):
             yield f"{rule.name}, condition {number}: {_verdict(condition, subject, counted)}"
         if rule.name == decision.rule:
             return
-    yield f"no rule matches: the default of level {subject.level} counts"
+    yield f"no rule matches: the default of level {subject.level} applies"
 
 
 def _verdict(condition: Condition, subject: Subject, counted: int) -> str:
@@ -126,7 +126,7 @@ def _verdict(condition: Condition, subject: Subject, counted: int) -> str:
             wanted, found = list(wanted), list(found)
         return f"no, {different} is {found!r} and not {wanted!r}"
     if condition.rate is not None and counted <= condition.rate.threshold:
-        return f"no, {counted} is not {condition.rate} (--earlier says how many came before)"
+        return f"no, {counted} is not {condition.rate} (--earlier sets how many came before)"
     return "yes"
 
 
@@ -135,18 +135,18 @@ def _policy(path: Path, channels: str) -> Policy:
         content = read_policy(path)
     except PolicyError as error:
         raise CommandError(USAGE, str(error)) from error
-    return parse_policy(content, str(path), _known_channels(channels))
+    return parse_policy(content, str(path), _allowed_channels(channels))
 
 
-def _known_channels(given: str) -> tuple[str, ...]:
-    """Return the channels that a policy may name: those given, or else those of APPRISE_URLS."""
+def _allowed_channels(given: str) -> tuple[str, ...]:
+    """Return the channels that a policy may name: those of --channels, or else those of APPRISE_URLS."""
     names = [name.strip() for name in given.split(",") if name.strip()]
     if not names and (urls := os.environ.get("APPRISE_URLS")):
         try:
             names = list(parse_urls(urls))
         except ValueError as error:
             raise CommandError(USAGE, f"APPRISE_URLS: {error}") from error
-    return known_channels(names)
+    return allowed_channels(names)
 
 
 def _event(path: Path) -> SampleEvent:
@@ -163,7 +163,7 @@ def _event(path: Path) -> SampleEvent:
 
 
 def _tags(tags: object) -> dict[str, object]:
-    """Return an event's tags, which are an object or a list of pairs."""
+    """Return an event's tags, given as an object or as a list of pairs."""
     if isinstance(tags, dict):
         return tags
     pairs = [pair for pair in tags or () if isinstance(pair, list) and len(pair) == 2] if isinstance(tags, list) else []
@@ -178,7 +178,10 @@ def _count(text: str) -> int:
 
 def _add_channels(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--channels", default="", metavar="NAMES", help="channels beside weixin and email, by commas (APPRISE_URLS)"
+        "--channels",
+        default="",
+        metavar="NAMES",
+        help="more channels than weixin and email, separated by commas (APPRISE_URLS)",
     )
 
 
@@ -187,18 +190,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="alertctl", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    check = commands.add_parser("check", help="say whether a policy file is valid; what is wrong, with its line")
+    check = commands.add_parser("check", help="check a policy file; prints each problem with its line")
     check.set_defaults(run=_check)
     check.add_argument("policy", type=Path, metavar="FILE")
     _add_channels(check)
-    test = commands.add_parser("test", help="say which rule takes an event, and why")
+    test = commands.add_parser("test", help="show which rule matches an event, and why")
     test.set_defaults(run=_test)
     test.add_argument("event", type=Path, metavar="EVENT.json", help="an alert signal, or an event of the collector")
-    shipped = Path(os.environ.get("ALERT_POLICY", "deploy/alerts.yaml"))
-    test.add_argument("--policy", type=Path, default=shipped, metavar="FILE", help="ALERT_POLICY")
+    default_policy = Path(os.environ.get("ALERT_POLICY", "deploy/alerts.yaml"))
+    test.add_argument("--policy", type=Path, default=default_policy, metavar="FILE", help="ALERT_POLICY")
     _add_channels(test)
     test.add_argument("--earlier", type=_count, default=0, metavar="N", help="occurrences already in a rate's window")
-    test.add_argument("--expect", choices=["P0", "P1", "P2", "none"], help="exit with 1 when it is another priority")
+    test.add_argument("--expect", choices=["P0", "P1", "P2", "none"], help="exit with 1 if the priority is another one")
     test.add_argument("--json", action="store_true", help="print the decision as JSON")
     incidents.add_to(commands)
     summary.add_to(commands)
@@ -207,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     ping.add_argument("channel", metavar="CHANNEL", help="weixin, email, or a name of APPRISE_URLS")
     ping.add_argument("--url", default=os.environ.get("GATEWAY_URL") or DEFAULT_URL, help="GATEWAY_URL")
     ping.add_argument("--token", default=os.environ.get("ADMIN_TOKEN", ""), help="ADMIN_TOKEN")
-    replay.add_parser(commands, shipped)
+    replay.add_parser(commands, default_policy)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Did the pipeline run well of late? Judged here and not by Airflow, which may be what is down."""
+"""Reports when no run of the pipeline has succeeded in time; done here, because Airflow itself may be down."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -11,12 +11,12 @@ from notification_gateway.storage import Storage, upsert
 from notification_gateway.tables import pipeline_runs
 
 POINT = "pipeline.no_recent_run"
-# Reminders of an open incident are the incident's own; this only opens it again when somebody closed it too early.
+# An open incident has its own reminders; this only reopens one that a person has closed too early.
 REPEAT = timedelta(hours=24)
 
 
-def note_good_runs(connection: Connection, signals: Sequence[AlertSignal]) -> None:
-    """Store when runs ended well: a run says so by the recovery of the point."""
+def record_successful_runs(connection: Connection, signals: Sequence[AlertSignal]) -> None:
+    """Store the end of each successful run, which a recovery of the point reports."""
     latest: dict[str, datetime] = {}
     for signal in signals:
         if signal.kind == "recovered" and signal.monitoring_point == POINT:
@@ -31,7 +31,7 @@ def note_good_runs(connection: Connection, signals: Sequence[AlertSignal]) -> No
 
 
 class ExpectedRuns:
-    """Reports, once a day, that no run of an environment has ended well for longer than `within`; None: never."""
+    """Reports, once a day, that no run of an environment has succeeded for longer than `within`; None: never."""
 
     def __init__(
         self, storage: Storage, environment: str, within: timedelta | None, clock: Callable[[], datetime]
@@ -42,7 +42,7 @@ class ExpectedRuns:
         self._clock = clock
 
     def check(self) -> None:
-        """Look once. Before any run the time counts from the first look at this database."""
+        """Check once. Before the first run the time counts from the first check with this database."""
         if self._within is None:
             return
         now = self._clock()
@@ -56,10 +56,10 @@ class ExpectedRuns:
                 return
             connection.execute(update(pipeline_runs).where(of_environment).values(reported_at=now))
             hours = (now - row.good_at) / timedelta(hours=1)
-            # Before the commit: killed in between, it is reported again, and the incident is the same.
+            # Before the commit: if the process dies in between, it is reported again, to the same incident.
             monitoring.report(
                 POINT,
-                details=f"no run of the pipeline has ended well for {hours:.1f} hours",
+                details=f"no run of the pipeline has succeeded for {hours:.1f} hours",
                 last_good_run=row.good_at.isoformat(),
             )
 

@@ -1,4 +1,4 @@
-"""The gateway without its HTTP side: its parts put together, opened and closed."""
+"""The gateway without HTTP: builds, opens and closes its parts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +18,7 @@ from notification_gateway.messages.composer import Composer
 from notification_gateway.messages.links import Links
 from notification_gateway.metrics import Metrics
 from notification_gateway.own_signals import OwnSignals
-from notification_gateway.policy.channel_names import known_channels
+from notification_gateway.policy.channel_names import allowed_channels
 from notification_gateway.policy.watching import PolicyFile
 from notification_gateway.retention import remove_old
 from notification_gateway.settings import Settings
@@ -33,12 +33,12 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """Return the time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class Gateway:
-    """Built without touching file, database or network; `running()` opens them."""
+    """Opens no file, database or connection before `running()`."""
 
     def __init__(self, settings: Settings, own_signals: OwnSignals, clock: Clock = utc_now) -> None:
         self._own_signals = own_signals
@@ -46,7 +46,7 @@ class Gateway:
         self.storage = Storage(settings.database_url.get_secret_value())
         self.metrics = Metrics()
         channels = build_channels(settings, clock)
-        self.policy_file = PolicyFile(settings.alert_policy, known_channels(channels))
+        self.policy_file = PolicyFile(settings.alert_policy, allowed_channels(channels))
         self.composer = _composer(settings)
         self.delivery = DeliveryLoops(
             channels,
@@ -54,7 +54,7 @@ class Gateway:
             self.metrics,
             clock,
             lease=timedelta(seconds=settings.delivery_lease_seconds),
-            group=self.composer.storm,
+            group=self.composer.compose_storm,
         )
         self.alerts = AlertPipeline(
             settings, self.storage, self.policy_file, self.composer, clock, on_stored=self.delivery.wake
@@ -66,7 +66,7 @@ class Gateway:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Open everything for the length of a block; raises `PolicyError` and `SQLAlchemyError`."""
+        """Open everything within a block; raises `PolicyError` and `SQLAlchemyError`."""
         self.policy_file.load()
         await asyncio.to_thread(self.storage.migrate)
         try:
@@ -82,7 +82,7 @@ class Gateway:
             self.storage.close()
 
     def checks(self) -> dict[str, Check]:
-        """Return how each dependency is, for `/health`."""
+        """Return the checks of `/health`."""
         return {
             "database": check_database(self.storage, self._clock()),
             "policy": self.policy_file.check(),
@@ -91,16 +91,16 @@ class Gateway:
             "heartbeat": self.heartbeat.check(),
         }
 
-    def _add_loops(self, kept: timedelta) -> None:
-        def policy() -> None:
+    def _add_loops(self, retention: timedelta) -> None:
+        def refresh() -> None:
             refresh_policy(self.policy_file, self.storage, self._clock())
 
-        def retention() -> None:
-            remove_old(self.storage, self._clock(), kept)
+        def remove() -> None:
+            remove_old(self.storage, self._clock(), retention)
 
-        add_chore(self.loops, "policy", policy, POLICY_SECONDS)
+        add_chore(self.loops, "policy", refresh, POLICY_SECONDS)
         self.alerts.add_loops(self.loops)
-        add_chore(self.loops, "retention", retention, RETENTION_SECONDS)
+        add_chore(self.loops, "retention", remove, RETENTION_SECONDS)
         self.heartbeat.add_loop()
         self.delivery.add_loops(self.loops)
 

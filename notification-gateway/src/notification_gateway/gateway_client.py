@@ -1,4 +1,4 @@
-"""A running gateway as `alertctl` calls it."""
+"""The client of a running gateway for `alertctl`."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from contracts.json_answers import UnusableAnswerError, problem_detail, read_ans
 
 DEFAULT_URL = "http://127.0.0.1:8003"
 TIMEOUT = httpx.Timeout(15.0, connect=5.0)
-_REFUSALS = frozenset({409, 422})
+_REJECTED_STATUSES = frozenset({409, 422})
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
@@ -28,20 +28,20 @@ class GatewayClient:
         try:
             self._http = httpx.Client(base_url=self._url, headers=headers, timeout=timeout)
         except (httpx.InvalidURL, ValueError, OSError) as error:
-            # Not of `url`, which was checked: httpx reads these as well.
+            # `url` was checked, so the fault is in a variable that httpx reads itself.
             message = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE of the environment can't be used"
             raise CommandError(USAGE, message) from error
 
     @classmethod
     def of_environment(cls) -> Self:
-        """Return a client of the gateway that the environment names."""
+        """Return a client for GATEWAY_URL and ADMIN_TOKEN of the environment."""
         return cls(os.environ.get("GATEWAY_URL") or DEFAULT_URL, os.environ.get("ADMIN_TOKEN", ""))
 
     @classmethod
     def with_token(
         cls, url: str, token: str, timeout: httpx.Timeout, names: str = "GATEWAY_URL or ADMIN_TOKEN"
     ) -> Self:
-        """Return a client for calls that need the token; `names` says where the two come from."""
+        """Return a client for calls that need the token; `names` names the options in error messages."""
         try:
             check_http_url(url)
             check_token(token)
@@ -69,10 +69,10 @@ class GatewayClient:
             raise self._error(UNREACHABLE, message)
         try:
             if response.is_client_error:
-                # The gateway says in JSON why; anything else (a login page) is not the gateway.
+                # The gateway answers errors in JSON; anything else, such as a login page, is not the gateway.
                 read_object(response)
             if not response.is_success:
-                code = REFUSED if response.status_code in _REFUSALS else USAGE
+                code = REFUSED if response.status_code in _REJECTED_STATUSES else USAGE
                 raise self._error(code, f"{response.status_code}: {problem_detail(response)}")
             return read_answer(response, answer)
         except UnusableAnswerError as error:
@@ -84,7 +84,7 @@ class GatewayClient:
 
 
 def as_json(body: BaseModel) -> str:
-    """Return a body as JSON that any terminal can show, and any program can read."""
+    """Return a body as indented ASCII JSON."""
     return json.dumps(body.model_dump(mode="json"), indent=2)
 
 

@@ -13,7 +13,7 @@ OVERDUE = timedelta(minutes=2)
 
 
 def check_database(storage: Storage, now: datetime) -> Check:
-    """Return the check `database`: it answers, and nothing in the outbox waits for too long."""
+    """Return the check `database`: it answers, and no due message has waited for two minutes."""
     try:
         with storage.read() as connection:
             oldest = outbox.oldest_due(connection, now)

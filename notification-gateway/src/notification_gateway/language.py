@@ -1,4 +1,4 @@
-"""The languages of whatever people read: Chinese, English, or each line in both."""
+"""The languages of messages and pages: Chinese, English, or both in each line."""
 
 from typing import Literal, NamedTuple
 
@@ -12,7 +12,7 @@ class Phrase(NamedTuple):
     en: str
 
     def to(self, language: Language) -> str:
-        """Return the text in a language; in both, the Chinese one goes first."""
+        """Return the text in a language; for `both` the Chinese text goes first."""
         if language == "zh":
             return self.zh
         if language == "en":

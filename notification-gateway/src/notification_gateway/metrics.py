@@ -1,12 +1,12 @@
-"""The gateway's own metrics, in a registry of each application's own."""
+"""The gateway's metrics, in a registry per application."""
 
 from prometheus_client import Counter, Histogram
 
 from servicekit.metrics import ServiceMetrics
 
-# The field of what can be read and not be stored.
+# The label `field` of signals that can be read but not stored.
 UNSTORABLE = "unstorable"
-# Other fields are the senders' own.
+# Series that exist from the start; other fields depend on the senders.
 _REJECTED = (("signals", UNSTORABLE), ("alertmanager", UNSTORABLE), ("alertmanager", "truncatedAlerts"))
 
 

@@ -1,4 +1,4 @@
-"""The gateway's own reports: their signals go straight into its intake, not over HTTP to itself."""
+"""Passes the gateway's own signals straight to its intake, without HTTP."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ Accept = Callable[[Sequence[AlertSignal]], SignalReceipt]
 
 
 class NotConnectedError(RuntimeError):
-    """There is no intake yet, or no longer: monitoring keeps the signals and comes again."""
+    """The intake is not open: monitoring stores the signals and retries."""
 
 
 class OwnSignals:
@@ -18,15 +18,15 @@ class OwnSignals:
         self._accept: Accept | None = None
 
     def connect(self, accept: Accept) -> None:
-        """Pass signals on from now."""
+        """Start passing signals on."""
         self._accept = accept
 
     def disconnect(self) -> None:
-        """Pass nothing on any more."""
+        """Stop passing signals on."""
         self._accept = None
 
     def __call__(self, signals: Sequence[AlertSignal]) -> SignalReceipt:
-        """Take signals and return their receipt; raises `NotConnectedError` while there is nobody to take them."""
+        """Take signals and return their receipt; raises `NotConnectedError` while the intake is not open."""
         if self._accept is None:
             raise NotConnectedError("the gateway's intake is not open")
         return self._accept(signals)

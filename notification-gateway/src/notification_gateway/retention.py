@@ -1,4 +1,4 @@
-"""Removes what is older than it is kept."""
+"""Deletes data that is older than its retention."""
 
 from datetime import datetime, timedelta
 
@@ -18,12 +18,12 @@ from notification_gateway.tables import (
 )
 
 # Rates look back a day at most.
-MINUTES_KEPT = timedelta(days=8)
+MINUTES_RETENTION = timedelta(days=8)
 
 
-def remove_old(storage: Storage, now: datetime, kept: timedelta) -> None:
-    """Remove signals, hooks, closed incidents with all that belongs to them, digests, silences and counts."""
-    before = now - kept
+def remove_old(storage: Storage, now: datetime, retention: timedelta) -> None:
+    """Delete old signals, hooks, closed incidents with their rows, digests, silences and counts."""
+    before = now - retention
     with storage.transaction() as connection:
         connection.execute(delete(signals).where(signals.c.received_at < before))
         connection.execute(delete(stack_changes).where(stack_changes.c.at < before))
@@ -38,5 +38,5 @@ def remove_old(storage: Storage, now: datetime, kept: timedelta) -> None:
         )
         connection.execute(delete(digests).where(digests.c.period_end < before))
         connection.execute(delete(silences).where(silences.c.ends_at < before))
-        connection.execute(delete(rate_misses).where(rate_misses.c.minute < now - MINUTES_KEPT))
-        connection.execute(delete(occurrence_minutes).where(occurrence_minutes.c.minute < now - MINUTES_KEPT))
+        connection.execute(delete(rate_misses).where(rate_misses.c.minute < now - MINUTES_RETENTION))
+        connection.execute(delete(occurrence_minutes).where(occurrence_minutes.c.minute < now - MINUTES_RETENTION))

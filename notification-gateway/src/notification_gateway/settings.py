@@ -1,4 +1,4 @@
-"""Everything that notification-gateway reads from its environment."""
+"""The settings of notification-gateway, from environment variables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,15 +26,15 @@ from servicekit.database_urls import DatabaseUrl
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
 
-def refusal(simulated: Sequence[str]) -> str:
-    """Return why simulators are refused in production, and what to do."""
+def simulator_problem(simulated: Sequence[str]) -> str:
+    """Return why production rejects simulators, and what to set instead."""
     return (
-        f"ENVIRONMENT is production, but {' and '.join(simulated)} lead to a simulator, so nobody would get an alert: "
+        f"ENVIRONMENT is production, but {' and '.join(simulated)} lead to a simulator, so no alert would arrive: "
         "set WeChat Work's and the mail server's own address and credentials, or another ENVIRONMENT"
     )
 
 
-# Of an application; a robot has no cards. Ordinary WeChat shows text and cards, but no markdown.
+# Formats of an application's messages; a robot has no cards. Ordinary WeChat doesn't show markdown.
 WeixinMessageType = Literal["text", "markdown", "textcard"]
 _APP_FIELDS = ("weixin_corp_id", "weixin_corp_secret", "weixin_agent_id", "weixin_to_user")
 
@@ -52,11 +52,11 @@ class Settings(ServiceSettings):
     )
 
     gateway_token: Annotated[
-        Token, Field(description="Bearer token that opens /signals, /notify and /webhooks/alertmanager")
+        Token, Field(description="Bearer token for /signals, /notify and /webhooks/alertmanager")
     ] = SecretStr(DEVELOPMENT_SECRET)
     admin_token: Annotated[
         Token,
-        Field(description="Bearer token that opens whatever changes state, and stored signals; signs links"),
+        Field(description="Bearer token for every change of state and for stored signals; also signs links"),
     ] = SecretStr(DEVELOPMENT_SECRET)
     sentry_webhook_secret: Annotated[
         SecretLine, Field(description="Client secret of the Sentry integration that calls /webhooks/sentry")
@@ -73,10 +73,10 @@ class Settings(ServiceSettings):
     ] = ""
     weixin_mention: Annotated[
         SingleLine,
-        Field(description="Whom immediate messages mention: user ids, phone numbers or @all, separated by |"),
+        Field(description="People that immediate messages mention: user ids, phone numbers or @all, separated by |"),
     ] = ""
     weixin_message_type: Annotated[
-        WeixinMessageType, Field(description="Form of an application's messages; ordinary WeChat shows no markdown")
+        WeixinMessageType, Field(description="Format of an application's messages; ordinary WeChat shows no markdown")
     ] = "text"
     weixin_robot_key: Annotated[
         Token | None, Field(description="Key of a group robot; used where no application is configured")
@@ -84,7 +84,7 @@ class Settings(ServiceSettings):
 
     weixin_simulated: Annotated[
         Flag,
-        Field(description="Whether WEIXIN_BASE_URL is the demo's simulator; set beside it, and refused in production"),
+        Field(description="Whether WEIXIN_BASE_URL is the demo's simulator; rejected in production"),
     ] = False
 
     smtp_url: Annotated[
@@ -92,7 +92,7 @@ class Settings(ServiceSettings):
         Field(description="smtp://user:password@host:587 (TLS where offered) or smtps://…:465; empty: no email"),
     ] = None
     email_simulated: Annotated[
-        Flag, Field(description="Whether SMTP_URL is the demo's mail catcher; set beside it, and refused in production")
+        Flag, Field(description="Whether SMTP_URL is the demo's mail catcher; rejected in production")
     ] = False
     alert_email_to: Annotated[SingleLine, Field(description="Who gets the emails: addresses separated by commas")] = ""
     alert_email_from: Annotated[SingleLine, Field(description="Sender of the emails")] = "alerts@localhost"
@@ -115,7 +115,7 @@ class Settings(ServiceSettings):
     collector_url: Annotated[HttpUrlOrEmpty, Field(description="Collector that messages link to; empty: no links")] = ""
     gateway_public_url: Annotated[
         HttpUrlOrEmpty,
-        Field(description="Where people reach this gateway, for links; empty: no such links"),
+        Field(description="Public address of this gateway, for links in messages; empty: no such links"),
     ] = "http://127.0.0.1:8003"
     registry_url: Annotated[
         HttpUrlOrEmpty, Field(description="Registry whose models the dashboard shows; empty: none")
@@ -123,13 +123,13 @@ class Settings(ServiceSettings):
     model_name: Annotated[str, Field(description="The model that the dashboard shows")] = "ranker"
     prometheus_url: Annotated[
         HttpUrlWithUserOrEmpty,
-        Field(description="Prometheus that the dashboard asks for latencies; empty: none"),
+        Field(description="Prometheus that the dashboard queries; empty: none"),
     ] = ""
     runbook_url: Annotated[
         SingleLine,
         Field(
-            description="Page of the monitoring points, to which messages add the point's anchor; empty: the gateway's "
-            "own `/runbook/<point>`"
+            description="Page of runbooks; messages add the anchor of the monitoring point. Empty: the gateway's own "
+            "`/runbook/<point>`"
         ),
     ] = ""
     sentry_environment: Annotated[
@@ -140,24 +140,26 @@ class Settings(ServiceSettings):
         Field(
             ge=0,
             le=8760,
-            description="A P0 when no run of the pipeline has ended well for so long; 0: runs are not expected",
+            description="Hours without a successful run of the pipeline until a P0 is raised; 0: never",
         ),
     ] = 26
     delivery_lease_seconds: Annotated[
         float,
-        Field(gt=0, description="After so long, a message whose sender died is sent again; twice a send's timeout"),
+        Field(gt=0, description="Seconds until a message whose sender died is sent again; twice a send's timeout"),
     ] = 20
     heartbeat_url: Annotated[
         SecretUrl | None,
         Field(
-            description="Called each minute while alerts get through (a dead man's switch such as Healthchecks); "
+            description="Called each minute while alerts are delivered (a dead man's switch such as Healthchecks); "
             "empty: not called"
         ),
     ] = None
-    retention_days: Annotated[int, Field(ge=1, description="How long signals and closed incidents are kept")] = 30
+    retention_days: Annotated[
+        int, Field(ge=1, description="Days after which signals and closed incidents are deleted")
+    ] = 30
 
     def secrets(self) -> list[str]:
-        """Return every secret value, and the parts of URLs that hold one."""
+        """Return every secret value, and the secret parts of URLs."""
         urls = [self.prometheus_url, *(url for urls in self.apprise_channels.values() for url in urls)]
         if self.heartbeat_url is not None:
             urls.append(self.heartbeat_url.get_secret_value())
@@ -211,9 +213,9 @@ class Settings(ServiceSettings):
         return self
 
     @model_validator(mode="after")
-    def _refuse_simulators(self) -> Self:
+    def _reject_simulators(self) -> Self:
         if self.environment == "production" and (simulated := self.simulated):
-            raise ValueError(refusal(simulated))
+            raise ValueError(simulator_problem(simulated))
         return self
 
     @property

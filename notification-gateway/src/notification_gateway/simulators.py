@@ -1,6 +1,6 @@
-"""Are WEIXIN_BASE_URL and SMTP_URL the demo's simulators? They are asked, beside what the settings say.
+"""Detects whether WEIXIN_BASE_URL and SMTP_URL are the demo's simulators, even if their flags are not set.
 
-A flag can be forgotten where an address is copied; the simulators say themselves what they are.
+A flag is easily forgotten when an address is copied. The simulators identify themselves when they are called.
 """
 
 import socket
@@ -10,7 +10,7 @@ import httpx
 from notification_gateway.email.server import SmtpServer
 from notification_gateway.settings import Settings
 
-# What tests-e2e/src/wechat_simulator says of itself.
+# How tests-e2e/src/wechat_simulator identifies itself.
 WEIXIN_SERVICE = "wechat-simulator"
 MAIL_IDENTITY = b"recsys mail catcher"
 TIMEOUT_SECONDS = 1.0
@@ -18,7 +18,7 @@ _MAX_GREETING_BYTES = 512
 
 
 def mark_simulators(settings: Settings) -> Settings:
-    """Return the settings with the flags of what turned out to be a simulator; what doesn't answer is none."""
+    """Return the settings with the flags of detected simulators; an address that doesn't answer isn't one."""
     found: dict[str, bool] = {}
     if not settings.weixin_simulated and is_weixin_simulator(settings.weixin_base_url):
         found["weixin_simulated"] = True
@@ -30,7 +30,7 @@ def mark_simulators(settings: Settings) -> Settings:
 
 
 def is_weixin_simulator(base_url: str) -> bool:
-    """Say whether the simulator answers there; WeChat Work's own address is not asked."""
+    """Say whether the simulator answers at an address; WeChat Work's own address is not called."""
     if base_url == Settings.model_fields["weixin_base_url"].default:
         return False
     try:
@@ -41,7 +41,7 @@ def is_weixin_simulator(base_url: str) -> bool:
 
 
 def is_mail_catcher(host: str, port: int) -> bool:
-    """Say whether the demo's mail catcher greets there."""
+    """Say whether the demo's mail catcher answers there."""
     try:
         with socket.create_connection((host, port), timeout=TIMEOUT_SECONDS) as connection:
             greeting = connection.recv(_MAX_GREETING_BYTES)

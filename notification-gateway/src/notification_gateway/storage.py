@@ -14,12 +14,12 @@ from servicekit.background import report_failure
 from servicekit.database import migrate, open_database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# Held while incidents are judged: signals of one incident must meet in order.
+# The lock for changes of incidents: signals of one incident must be processed in order.
 INCIDENTS = "incidents"
 
 
 class UnstorableError(ValueError):
-    """The fault lies in the data, not in the database: refuse the request, or this part of the batch."""
+    """The data can't be stored, and the database is healthy: reject the request, or this part of the batch."""
 
 
 class Storage:
@@ -41,22 +41,22 @@ class Storage:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection for a consistent look."""
-        with _telling_data_faults(), self.engine.connect() as connection:
+        """Yield a connection for reading."""
+        with _translate_data_errors(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Give a connection in a transaction that commits at the end of the block."""
-        with _telling_data_faults(), self.engine.begin() as connection:
+        """Yield a connection in a transaction that commits at the end of the block."""
+        with _translate_data_errors(), self.engine.begin() as connection:
             if connection.dialect.name == "sqlite":
-                # Otherwise a transaction that reads first cannot become a writer's beside another.
+                # Otherwise a transaction that reads first can't be upgraded to write while another one writes.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[Connection]:
-        """Give a writing connection while no other process or thread is in a block of that name."""
+        """Yield a connection in a transaction, under a lock of that name across all processes and threads."""
         with self.transaction() as connection:
             if connection.dialect.name != "sqlite":
                 lock = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
@@ -66,9 +66,9 @@ class Storage:
 
 @contextmanager
 def isolated(connection: Connection, loop: str) -> Iterator[None]:
-    """Undo a block that fails, report it and go on: one bad row must not stop the chore for all others.
+    """Roll back and report a block that fails, then continue: one bad row must not stop a chore.
 
-    What the database itself cannot do now fails the whole step.
+    An `OperationalError` of the database is raised.
     """
     try:
         with connection.begin_nested():
@@ -80,14 +80,14 @@ def isolated(connection: Connection, loop: str) -> Iterator[None]:
 
 
 @contextmanager
-def _telling_data_faults() -> Iterator[None]:
-    """Tell values that no column takes from a database that fails: drivers and SQLAlchemy mix them up."""
+def _translate_data_errors() -> Iterator[None]:
+    """Raise `UnstorableError` for values that no column accepts: drivers mix them up with failures of the database."""
     try:
         yield
     except (DataError, UnicodeError, OverflowError) as error:
         raise UnstorableError(_describe(error)) from error
     except StatementError as error:
-        # A value that fails on its way to the driver; everything that the driver says is a DBAPIError.
+        # A StatementError that isn't a DBAPIError: the value failed before it reached the driver.
         if isinstance(error, DBAPIError):
             raise
         raise UnstorableError(_describe(error)) from error
@@ -99,5 +99,5 @@ def _describe(error: Exception) -> str:
 
 
 def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """Return an INSERT of the connection's dialect that takes ON CONFLICT."""
+    """Return an INSERT of the connection's dialect, with ON CONFLICT."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)

@@ -1,7 +1,7 @@
-"""Columns of what strangers say: what is stored can be read again, and what an older release stored is mended.
+"""Column types for untrusted text and JSON: values are escaped when stored, and again when read.
 
-PostgreSQL takes no NUL, and no database takes half a surrogate pair as text. A JSON column takes both as escapes, which
-then break what is made of the value: a page, an answer, a message. Both become `\\uXXXX` text, on the way in and out.
+PostgreSQL rejects NUL, and every database rejects a lone surrogate as text. A JSON column accepts both as escapes, but
+the value then breaks pages, answers and messages. Both become `\\uXXXX` text, also in rows of older releases.
 """
 
 import json
@@ -17,7 +17,7 @@ MAX_TEXT_CHARS = 2**20
 
 
 class StoredText(TypeDecorator[str]):
-    """Text of a bounded length, escaped and cut as labels are: different texts stay different."""
+    """Text of a bounded length, escaped and cut so that different texts stay different."""
 
     impl = String
     cache_ok = True
@@ -28,7 +28,7 @@ class StoredText(TypeDecorator[str]):
         return None if value is None else escape_text(value, length or MAX_TEXT_CHARS)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - as above
-        """Return what was stored; SQLite takes characters that nothing else can hold."""
+        """Return the stored text, escaped: SQLite also stores characters that other systems reject."""
         return None if value is None else escape_text(value, MAX_TEXT_CHARS)
 
 
@@ -40,13 +40,13 @@ class StoredLongText(StoredText):
 
 
 class StoredJson(TypeDecorator[Any]):
-    """JSON whose texts can be stored and shown. None: SQLite, which takes any text for JSON, held something else."""
+    """JSON with escaped texts; reads as None if SQLite, which doesn't check JSON, holds something else."""
 
     impl = JSON
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the type of the column: SQLite has none for JSON."""
+        """Return the type of the column: text in SQLite, which has no JSON type."""
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSON())
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
@@ -60,8 +60,8 @@ class StoredJson(TypeDecorator[Any]):
 
 
 def parse_stored(value: Any) -> Any:
-    """Return the JSON that a column gives as text; None for what is no JSON."""
-    # SQLite gives numbers as such.
+    """Return the JSON of a column's text, or None if it isn't JSON."""
+    # SQLite returns numbers as numbers.
     if not isinstance(value, (str, bytes)):
         return storable_json(value)
     try:
@@ -71,7 +71,7 @@ def parse_stored(value: Any) -> Any:
 
 
 def storable_json(value: Any) -> Any:
-    """Return a JSON value whose texts are escaped as labels are, and whose numbers are finite."""
+    """Return a JSON value with escaped texts and finite numbers."""
     if isinstance(value, str):
         return escape_text(value, MAX_TEXT_CHARS)
     if isinstance(value, dict):
@@ -84,10 +84,10 @@ def storable_json(value: Any) -> Any:
 
 
 def texts_of(value: Any) -> list[str]:
-    """Return a stored list of texts, whatever was stored in its place."""
+    """Return a stored list of texts; empty if another type was stored."""
     return [item if isinstance(item, str) else str(item) for item in value] if isinstance(value, list) else []
 
 
 def tags_of(value: Any) -> dict[str, str]:
-    """Return stored tags, whatever was stored in their place."""
+    """Return stored tags; empty if another type was stored."""
     return {str(name): str(held) for name, held in value.items()} if isinstance(value, dict) else {}

@@ -21,7 +21,7 @@ from servicekit.database import UtcDateTime
 SCHEMA = "gateway"
 metadata = MetaData(schema=SCHEMA)
 
-# SQLite counts up by itself only what is declared INTEGER.
+# SQLite generates ids only for columns of the type INTEGER.
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
 incidents = Table(
@@ -51,13 +51,13 @@ incidents = Table(
     Column("request_ids", StoredJson, nullable=False),
     Column("tags", StoredJson, nullable=False),
     Column("event_id", String(32)),
-    Column("notified", StoredJson, nullable=False, comment="channels that were told at once"),
+    Column("notified", StoredJson, nullable=False, comment="channels that were notified at once"),
     Column("silence_id", _Id),
-    Column("told_at", UtcDateTime, comment="when somebody was told at once"),
+    Column("told_at", UtcDateTime, key="notified_at", comment="when people were first notified at once"),
     Column("acknowledged_at", UtcDateTime),
     Column("acknowledged_by", StoredText(128)),
     Column("escalated_at", UtcDateTime),
-    Column("last_notified_at", UtcDateTime, comment="when somebody was told last, at once or in a summary"),
+    Column("last_notified_at", UtcDateTime, comment="when people were notified last, at once or in a summary"),
     Column("episode", StoredText(256), nullable=False, server_default="", comment="the run, deployment or start"),
     Column("assignee", StoredText(128)),
     Column("parent_id", _Id, comment="the incident that explains this one"),
@@ -153,7 +153,7 @@ notifications = Table(
     Column("sent_at", UtcDateTime),
     Column("detail", StoredLongText, nullable=False, server_default="", comment="what the other side said last"),
     Column("latency_seconds", Float, comment="from creation to delivery"),
-    Column("group_id", _Id, comment="the notification that tells of this one too"),
+    Column("group_id", _Id, comment="the notification that carries this one, too"),
     Index("ix_notifications_due", "channel", "state", "next_attempt_at"),
     Index("ix_notifications_incident", "incident_id"),
     Index("ix_notifications_group", "group_id"),

@@ -1,4 +1,4 @@
-"""Says that something can't be read and was left out, so that somebody hears of it."""
+"""Reports data that can't be read and was left out, so that people are notified of it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ MAX_DETAIL_CHARS = 1500
 
 
 def report_unreadable(source: str, detail: str) -> None:
-    """Report what was left out; `source` names who sent it or where it is stored."""
+    """Report unreadable data; `source` names its sender or its table."""
     monitoring.report(POINT, source=escape_text(source, MAX_SOURCE_CHARS), detail=repair_text(detail, MAX_DETAIL_CHARS))
 
 
@@ -26,7 +26,7 @@ def report_row(table: str, row_id: int | str, error: ValidationError) -> None:
 
 
 def first_problem(error: ValidationError) -> str:
-    """Return the first field and problem in one line; no value is repeated."""
+    """Return the first invalid field and its problem in one line, without the value."""
     return describe_problem(error.errors(include_url=False, include_context=False, include_input=False)[0])
 
 

@@ -71,7 +71,7 @@ class _Days:
                 lambda: self.now,
                 SilentObserver(),
                 lease=MINUTE,
-                group=self._gateway.composer.storm,
+                group=self._gateway.composer.compose_storm,
             )
             for name in ("weixin", "email")
         ]

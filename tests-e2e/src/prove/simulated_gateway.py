@@ -25,11 +25,11 @@ def open_gateway(folder: Path, clock: Callable[[], datetime]) -> Gateway:
 class SilentObserver:
     """Takes the place of monitoring and metrics."""
 
-    def delivered(self, claimed: object, seconds: float) -> None:
+    def on_delivered(self, claimed: object, seconds: float) -> None:
         """Report nothing."""
 
-    def partly_delivered(self, claimed: object, outcome: object, seconds: float) -> None:
+    def on_partly_delivered(self, claimed: object, outcome: object, seconds: float) -> None:
         """Report nothing."""
 
-    def given_up(self, claimed: object, outcome: object) -> None:
+    def on_failed(self, claimed: object, outcome: object) -> None:
         """Report nothing."""

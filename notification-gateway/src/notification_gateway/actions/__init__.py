@@ -1,1 +1,1 @@
-"""What people do with an incident: acknowledge, assign, comment, close, reopen, put under another; by API or link."""
+"""Actions on an incident: acknowledge, assign, comment, close, reopen, group; by API, dashboard or signed link."""

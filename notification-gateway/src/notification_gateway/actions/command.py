@@ -20,25 +20,29 @@ _NO_PARENT = "none"
 
 def add_to(commands: Any) -> None:
     """Add the commands to a parser's commands."""
-    listing = commands.add_parser("list", help="list incidents, newest first", description="Asks GATEWAY_URL.")
+    listing = commands.add_parser(
+        "list", help="list incidents, newest first", description="Calls the gateway at GATEWAY_URL."
+    )
     listing.set_defaults(run=_list)
-    listing.add_argument("--state", choices=["open", "resolved"], help="only these")
+    listing.add_argument("--state", choices=["open", "resolved"], help="only incidents in this state")
     listing.add_argument("--priority", choices=get_args(Priority), help="only this priority")
     listing.add_argument("--before", type=_number, metavar="ID", help="only incidents with a lower id")
     listing.add_argument("--json", action="store_true", help="print the answer as JSON")
-    show = commands.add_parser("show", help="show an incident with its timeline", description="Asks GATEWAY_URL.")
+    show = commands.add_parser(
+        "show", help="show an incident with its timeline", description="Calls the gateway at GATEWAY_URL."
+    )
     show.set_defaults(run=_show)
     show.add_argument("incident", type=_number, metavar="ID")
     show.add_argument("--json", action="store_true", help="print the answer as JSON")
-    _action(commands, "ack", _acknowledge, "say that you take care of an incident")
-    close = _action(commands, "close", _close, "end an incident and those under it")
-    close.add_argument("--false-alarm", action="store_true", help="there was no fault")
-    _action(commands, "reopen", _reopen, "open an ended incident again")
-    assign = _action(commands, "assign", _assign, "say who is to take care of an incident")
+    _action(commands, "ack", _acknowledge, "acknowledge an incident: you take care of it")
+    close = _action(commands, "close", _close, "close an incident and those under it")
+    close.add_argument("--false-alarm", action="store_true", help="close it as a false alarm")
+    _action(commands, "reopen", _reopen, "reopen a closed incident")
+    assign = _action(commands, "assign", _assign, "assign an incident to a person")
     assign.add_argument("assignee", type=_text, metavar="ASSIGNEE")
     comment = _action(commands, "comment", _comment, "add a comment to the timeline", with_comment=False)
     comment.add_argument("text", type=_text, metavar="TEXT")
-    group = _action(commands, "group", _group, "put an incident under another one")
+    group = _action(commands, "group", _group, "put an incident under another one, or remove it from there")
     group.add_argument("parent", type=_parent, metavar=f"PARENT|{_NO_PARENT}", help="the other's id, or none")
 
 
@@ -48,7 +52,7 @@ def _action(commands: Any, name: str, run: Any, what: str, *, with_comment: bool
     command.add_argument("incident", type=_number, metavar="ID")
     command.add_argument("--by", type=_text, metavar="NAME", help="who does it (USER)")
     if with_comment:
-        command.add_argument("--comment", type=_text, default="", metavar="TEXT", help="goes into the timeline")
+        command.add_argument("--comment", type=_text, default="", metavar="TEXT", help="comment for the timeline")
     return command
 
 
@@ -119,7 +123,7 @@ def _by(given: argparse.Namespace) -> str:
     return by
 
 
-# argparse passes a `CommandError` on, so that it is one line like the others.
+# argparse doesn't catch a `CommandError`, so the message is one line like the others.
 def _number(text: str) -> int:
     try:
         number = parse_whole_number(text)

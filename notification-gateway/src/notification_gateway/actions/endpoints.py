@@ -1,4 +1,4 @@
-"""POST /alerts/{id}/…: what the admin token may do with an incident."""
+"""POST /alerts/{id}/…: actions on an incident, with the admin token."""
 
 from datetime import datetime
 from typing import Annotated
@@ -36,13 +36,13 @@ class _Action(BaseModel):
 
 
 class NewAcknowledgement(_Action):
-    """Who takes care of it."""
+    """The body of an acknowledgement."""
 
     comment: Comment = ""
 
 
 class Acknowledgement(BaseModel):
-    """Who takes care of an incident, and since when; the first one counts."""
+    """Who takes care of an incident, and since when; only the first acknowledgement counts."""
 
     incident_id: int
     acknowledged_by: str | None
@@ -50,20 +50,20 @@ class Acknowledgement(BaseModel):
 
 
 class Closing(_Action):
-    """Who closes it."""
+    """The body of a close."""
 
     false_alarm: Annotated[bool, Field(strict=True, description="There was no fault")] = False
     comment: Comment = ""
 
 
 class Reopening(_Action):
-    """Who opens it again."""
+    """The body of a reopen."""
 
     comment: Comment = ""
 
 
 class Assignment(_Action):
-    """Who is to take care of it."""
+    """The body of an assignment."""
 
     assignee: Name
     comment: Comment = ""
@@ -76,24 +76,24 @@ class NewComment(_Action):
 
 
 class Grouping(_Action):
-    """The incident that this one stands under; null: none."""
+    """The incident to put this one under; null removes it from its parent."""
 
     parent_id: Annotated[Annotated[int, Field(strict=True, ge=1, le=MAX_WHOLE_NUMBER)] | None, Field(examples=[12])]
     comment: Comment = ""
 
 
 def router(actions: IncidentActions, storage: Storage, token: SecretStr) -> ApiRouter:
-    """Return the routes."""
+    """Return the routes for actions."""
     routes = ApiRouter(prefix="/alerts/{incident_id}", tags=["alerts"])
     guard = bearer_guard(token)
-    refused = problem_responses(401, 404, 409, 503)
+    conflict_responses = problem_responses(401, 404, 409, 503)
 
-    def shown(incident: Incident) -> AlertDetail:
+    def show_detail(incident: Incident) -> AlertDetail:
         return detail_of(storage, incident.id)
 
     @routes.post("/acknowledgement", dependencies=guard, responses=problem_responses(401, 404, 503))
     def post_acknowledgement(incident_id: IncidentId, new: NewAcknowledgement) -> Acknowledgement:
-        """Say that somebody takes care of an incident: it is not escalated, and nobody is reminded of it."""
+        """Acknowledge an incident: it is not escalated, and reminders stop."""
         incident = actions.acknowledge(incident_id, new.by, new.comment)
         return Acknowledgement(
             incident_id=incident.id,
@@ -101,29 +101,29 @@ def router(actions: IncidentActions, storage: Storage, token: SecretStr) -> ApiR
             acknowledged_at=incident.acknowledged_at,
         )
 
-    @routes.post("/close", dependencies=guard, responses=refused)
+    @routes.post("/close", dependencies=guard, responses=conflict_responses)
     def post_close(incident_id: IncidentId, closing: Closing) -> AlertDetail:
-        """Close an open incident and those under it, as solved or as a false alarm."""
-        return shown(actions.close(incident_id, closing.by, closing.comment, false_alarm=closing.false_alarm))
+        """Close an open incident and its children, as solved or as a false alarm."""
+        return show_detail(actions.close(incident_id, closing.by, closing.comment, false_alarm=closing.false_alarm))
 
-    @routes.post("/reopen", dependencies=guard, responses=refused)
+    @routes.post("/reopen", dependencies=guard, responses=conflict_responses)
     def post_reopen(incident_id: IncidentId, reopening: Reopening) -> AlertDetail:
-        """Open an ended incident again: it needs somebody, and people are reminded of it."""
-        return shown(actions.reopen(incident_id, reopening.by, reopening.comment))
+        """Reopen an ended incident; its acknowledgement is removed, and reminders start again."""
+        return show_detail(actions.reopen(incident_id, reopening.by, reopening.comment))
 
     @routes.post("/assignment", dependencies=guard, responses=problem_responses(401, 404, 503))
     def post_assignment(incident_id: IncidentId, new: Assignment) -> AlertDetail:
-        """Say who is to take care of an incident."""
-        return shown(actions.assign(incident_id, new.assignee, new.by, new.comment))
+        """Assign an incident to a person."""
+        return show_detail(actions.assign(incident_id, new.assignee, new.by, new.comment))
 
     @routes.post("/comments", dependencies=guard, responses=problem_responses(401, 404, 503))
     def post_comment(incident_id: IncidentId, new: NewComment) -> AlertDetail:
         """Add a comment to the timeline of an incident."""
-        return shown(actions.comment(incident_id, new.text, new.by))
+        return show_detail(actions.comment(incident_id, new.text, new.by))
 
-    @routes.post("/parent", dependencies=guard, responses=refused)
+    @routes.post("/parent", dependencies=guard, responses=conflict_responses)
     def post_parent(incident_id: IncidentId, grouping: Grouping) -> AlertDetail:
-        """Put an incident under another one, or let it stand for itself."""
-        return shown(actions.group(incident_id, grouping.parent_id, grouping.by, grouping.comment))
+        """Put an incident under another one, or remove it from its parent."""
+        return show_detail(actions.group(incident_id, grouping.parent_id, grouping.by, grouping.comment))
 
     return routes

@@ -1,4 +1,4 @@
-"""The pages behind the signed links in messages: GET shows, POST acts, once."""
+"""The pages of the signed links in messages: GET shows a button, POST acts, once."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -14,15 +14,15 @@ from notification_gateway.actions.endpoints import MAX_COMMENT_CHARS, IncidentId
 from notification_gateway.actions.service import Before, IncidentActions
 from notification_gateway.incidents.model import Incident
 from notification_gateway.messages.links import Action, Links
-from notification_gateway.webhooks.replays import ReplayedError, once
+from notification_gateway.webhooks.replays import ReplayedError, reject_replay
 from servicekit.bodies import MAX_FORM_BYTES
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
 
-Until = Annotated[int, WholeNumber(0, 2**40), Query(description="When the link ends (Unix seconds)")]
-Signature = Annotated[str, Query(max_length=64, description="As it stands in the message")]
+Until = Annotated[int, WholeNumber(0, 2**40), Query(description="When the link expires (Unix seconds)")]
+Signature = Annotated[str, Query(max_length=64, description="The signature of the link")]
 Comment = Annotated[str, TypedText(MAX_COMMENT_CHARS)]
-# Nothing is loaded, and the address, which is a permission, goes nowhere.
+# The page loads nothing, and its address, which grants the action, is not passed on.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
     "Cache-Control": "no-store",
@@ -31,7 +31,7 @@ _HEADERS = {
 
 
 class _Button(NamedTuple):
-    """What the page's button says, and in which state of an incident it stands."""
+    """The text of the page's button, and the state of an incident in which it is shown."""
 
     text: str
     state: str
@@ -47,7 +47,7 @@ _Act = Callable[[int, str, str, Before], Incident]
 
 
 def router(actions: IncidentActions, links: Links, clock: Callable[[], datetime]) -> ApiRouter:
-    """Return the routes."""
+    """Return the routes of all actions."""
     routes = ApiRouter(tags=["alerts"])
     acts: Mapping[Action, _Act] = {
         "acknowledge": actions.acknowledge,
@@ -80,7 +80,7 @@ def _add(
         responses=problem_responses(403, 404, 503),
     )
     def show(incident_id: IncidentId, until: Until, signature: Signature) -> HTMLResponse:
-        """Show the button behind a link in a message; changes nothing."""
+        """Show the button of a signed link; changes nothing."""
         _check(links, action, incident_id, until, signature, clock())
         return HTMLResponse(_page(action, actions.get(incident_id)), headers=_HEADERS)
 
@@ -98,13 +98,13 @@ def _add(
         by: Annotated[Name, Form()] = "link",
         comment: Annotated[Comment, Form()] = "",
     ) -> HTMLResponse:
-        """Do what the link in a message says: once, and within a day of the message."""
+        """Do the action of a signed link: once, and within a day of the message."""
         now = clock()
         _check(links, action, incident_id, until, signature, now)
         try:
-            incident = act(incident_id, by, comment, once(f"{action} {signature}", now))
+            incident = act(incident_id, by, comment, reject_replay(f"{action} {signature}", now))
         except ReplayedError:
-            # Pressed twice: the page shows what has become of it.
+            # Pressed twice: the page shows the incident as it is now.
             return HTMLResponse(_page(action, actions.get(incident_id), used=True), headers=_HEADERS)
         return HTMLResponse(_page(action, incident), headers=_HEADERS)
 
@@ -117,8 +117,8 @@ def _check(links: Links, action: Action, incident_id: int, until: int, signature
 def _page(action: Action, incident: Incident, *, used: bool = False) -> str:
     button = _BUTTONS[action]
     is_possible = incident.state == button.state and (action != "acknowledge" or incident.acknowledged_at is None)
-    offered = is_possible and not used
-    # Somebody has undone what the link did.
+    show_button = is_possible and not used
+    # The action is possible again, because a person has undone it.
     again = "<p>此链接已用过，这次没有改变任何内容 This link was used before; it changed nothing now.</p>"
     form = (
         '<form method="post"><label>姓名 Your name <input name="by" maxlength="128" required></label>'
@@ -132,7 +132,7 @@ def _page(action: Action, incident: Incident, *, used: bool = False) -> str:
         "width:100%;box-sizing:border-box}</style></head><body>"
         f"<h1>#{incident.id} {escape(incident.priority)}</h1><p><b>{escape(incident.monitoring_point)}</b> · "
         f"{escape(incident.service)}</p><p>{escape(incident.message[:500])}</p>{_state(incident)}"
-        f"{form if offered else again if is_possible else ''}</body></html>"
+        f"{form if show_button else again if is_possible else ''}</body></html>"
     )
 
 

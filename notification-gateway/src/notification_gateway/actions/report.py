@@ -1,4 +1,4 @@
-"""Incidents as `alertctl` prints them; what others wrote stays on its line."""
+"""Incidents as `alertctl` prints them; a text of others can't break its line."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ def alert_line(alert: Alert) -> str:
 
 
 def detail_text(alert: AlertDetail) -> str:
-    """Return all of an incident."""
+    """Return an incident with its timeline, notifications and changes."""
     return "\n".join(_detail_lines(alert))
 
 
@@ -42,7 +42,7 @@ def moment(at: datetime) -> str:
 def _detail_lines(alert: AlertDetail) -> Iterator[str]:
     where = f"{alert.service} ({alert.environment})"
     yield "  ".join(map(_one_line, [f"#{alert.id}", alert.priority, _state(alert), alert.monitoring_point, where]))
-    facts = {
+    fields = {
         "message": alert.message,
         "fingerprint": " / ".join(alert.fingerprint),
         "occurred": f"{alert.occurrences} times, {moment(alert.first_seen)} to {moment(alert.last_seen)}",
@@ -54,7 +54,7 @@ def _detail_lines(alert: AlertDetail) -> Iterator[str]:
         "requests": ", ".join(alert.request_ids),
         "event": alert.event_id or "",
     }
-    for name, value in facts.items():
+    for name, value in fields.items():
         if value:
             yield f"  {name}: {_one_line(value)}"
     sections: dict[str, list[tuple[datetime, str, str, str, str] | tuple[datetime, str, str, str]]] = {

@@ -1,4 +1,4 @@
-"""Does with an incident what a person asks for, and writes it into the timeline."""
+"""Applies a person's action to an incident, and records it in the timeline."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,11 +26,11 @@ class IncidentNotFoundError(LookupError):
 
 
 class IncidentStateError(ValueError):
-    """The incident is not in a state in which that can be done; the message says what to do instead."""
+    """The action is not possible in the incident's state; the message says what to do instead."""
 
 
 class IncidentActions:
-    """`before` runs in the transaction of an action; what it raises keeps the action out."""
+    """`before` runs first in the transaction of an action; if it raises, the action is not done."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class IncidentActions:
             return _load(connection, incident_id)
 
     def acknowledge(self, incident_id: int, by: str, comment: str = "", before: Before = nothing_before) -> Incident:
-        """Note who takes care of an incident: it is not escalated and nobody is reminded of it."""
+        """Record who takes care of an incident; it is not escalated, and reminders stop."""
         with self._changing(incident_id, by, comment, before) as (_, incident):
             incident.acknowledge(by, self._clock())
         return incident
 
     def assign(self, incident_id: int, assignee: str, by: str, comment: str = "") -> Incident:
-        """Note who is to take care of an incident."""
+        """Record who is to take care of an incident."""
         with self._changing(incident_id, by, comment) as (_, incident):
             incident.assign(assignee, by, self._clock())
         return incident
@@ -76,24 +76,24 @@ class IncidentActions:
         false_alarm: bool = False,
         before: Before = nothing_before,
     ) -> Incident:
-        """End an incident and those under it; raises `IncidentStateError` if it has ended."""
+        """Close an incident and its children; raises `IncidentStateError` if it has ended."""
         now = self._clock()
         with self._changing(incident_id, by, comment, before) as (connection, incident):
             if incident.state != "open":
                 raise IncidentStateError(f"Incident {incident_id} has ended ({incident.resolution}).")
             resolution: Resolution = "false_alarm" if false_alarm else "closed"
             incident.resolve(resolution, now, now, by)
-            self._notifier.resolved(connection, incident, now)
+            self._notifier.notify_resolved(connection, incident, now)
             for child in queries.children(connection, incident_id):
                 if child.state == "open":
                     child.resolve(resolution, now, now, by, f"with #{incident_id}")
-                    self._notifier.resolved(connection, child, now)
-                    queries.save(connection, child)
+                    self._notifier.notify_resolved(connection, child, now)
+                    queries.update_incident(connection, child)
         self._on_stored()
         return incident
 
     def reopen(self, incident_id: int, by: str, comment: str = "", before: Before = nothing_before) -> Incident:
-        """Open an incident again; raises `IncidentStateError` if it is open, or its fault has a newer one."""
+        """Reopen an incident; raises `IncidentStateError` if it is open, or if the same fault has a newer incident."""
         with self._changing(incident_id, by, comment, before) as (connection, incident):
             if incident.state == "open":
                 raise IncidentStateError(f"Incident {incident_id} is open.")
@@ -104,12 +104,12 @@ class IncidentActions:
             if incident.parent_id is not None and _load(connection, incident.parent_id).state != "open":
                 incident.ungroup(now, by)
             incident.reopen(by, now)
-            self._notifier.reopened(connection, incident)
+            self._notifier.withdraw_resolved(connection, incident)
         self._on_stored()
         return incident
 
     def group(self, incident_id: int, parent_id: int | None, by: str, comment: str = "") -> Incident:
-        """Put an incident under another, or (None) let it stand for itself; raises `IncidentStateError`."""
+        """Put an incident under another, or (None) remove it from its parent; raises `IncidentStateError`."""
         now = self._clock()
         with self._changing(incident_id, by, comment) as (connection, incident):
             if parent_id is None:
@@ -126,9 +126,9 @@ class IncidentActions:
                 raise IncidentStateError(f"Incident {parent_id} is of the environment {parent.environment}.")
             for child in queries.children(connection, incident_id):
                 child.group_under(parent_id, now, by)
-                queries.save(connection, child)
+                queries.update_incident(connection, child)
             incident.group_under(parent_id, now, by)
-            self._notifier.grouped(connection, incident)
+            self._notifier.withdraw_opened(connection, incident)
         return incident
 
     @contextmanager
@@ -141,7 +141,7 @@ class IncidentActions:
             if comment:
                 incident.comment(comment, by, self._clock())
             yield connection, incident
-            queries.save(connection, incident)
+            queries.update_incident(connection, incident)
 
 
 def _load(connection: Connection, incident_id: int) -> Incident:

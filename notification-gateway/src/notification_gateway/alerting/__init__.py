@@ -1,1 +1,1 @@
-"""Alerting: who is notified of an incident, of its escalation, its reminders and its end, and GET /alerts."""
+"""Alerting: notifications of an incident (first message, escalation, reminders, end), and GET /alerts."""

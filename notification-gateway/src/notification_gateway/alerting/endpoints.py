@@ -25,7 +25,7 @@ _Name = Annotated[str, TypedText(128)]
 
 
 class AlertNotification(BaseModel):
-    """One message about an incident; `suppressed` is not for people (verify), `grouped` goes with others."""
+    """One message about an incident. `suppressed`: not sent (environment verify); `grouped`: part of another."""
 
     kind: str
     channel: str
@@ -37,7 +37,7 @@ class AlertNotification(BaseModel):
 
 
 class Alert(BaseModel):
-    """An incident: what happened, how often, and who was told."""
+    """An incident: what happened, how often, and who was notified."""
 
     id: int
     state: Literal["open", "resolved"]
@@ -65,9 +65,9 @@ class Alert(BaseModel):
     event_id: Annotated[str | None, Field(description="The latest event in the collector")]
     acknowledged_at: datetime | None
     acknowledged_by: Annotated[str | None, Field(description="Who takes care of it")]
-    escalated_at: Annotated[datetime | None, Field(description="When it was told of again, because nobody did")]
+    escalated_at: Annotated[datetime | None, Field(description="When it was escalated because no one acknowledged it")]
     assignee: Annotated[str | None, Field(description="Who is to take care of it")]
-    parent_id: Annotated[int | None, Field(description="The incident that explains it, or that it was put under")]
+    parent_id: Annotated[int | None, Field(description="The incident that explains it, or that a person put it under")]
     grouped_by: Annotated[str | None, Field(description="Who put it there; null: the catalogue's `explains`")]
     episode: Annotated[str, Field(description="The run, deployment or start that fired it last")]
     last_notified_at: Annotated[datetime | None, Field(description="When people were notified last")]
@@ -76,7 +76,7 @@ class Alert(BaseModel):
 
 
 class TimelineEntry(BaseModel):
-    """What happened to an incident; an empty `actor` is the gateway itself."""
+    """One change of an incident. An empty `actor` means the gateway itself."""
 
     at: datetime
     kind: Annotated[str, Field(examples=["acknowledged"])]
@@ -85,7 +85,7 @@ class TimelineEntry(BaseModel):
 
 
 class StackEntry(BaseModel):
-    """What changed in the stack in the hour before the incident."""
+    """One change of the stack in the hour before the incident."""
 
     at: datetime
     kind: Annotated[str, Field(description="deployment, run or policy")]
@@ -94,7 +94,7 @@ class StackEntry(BaseModel):
 
 
 class AlertDetail(Alert):
-    """An incident with its timeline, what stands under it, and what changed before it."""
+    """An incident with its timeline, its children, and the changes of the stack before it."""
 
     timeline: list[TimelineEntry]
     children: Annotated[list[int], Field(description="Ids of the incidents under this one")]
@@ -102,14 +102,14 @@ class AlertDetail(Alert):
 
 
 class AlertPage(BaseModel):
-    """Newest first; `next_before` asks for the next page."""
+    """Incidents, newest first. Pass `next_before` as `before` to get the next page."""
 
     alerts: list[Alert]
     next_before: int | None
 
 
 def router(storage: Storage) -> ApiRouter:
-    """Return the route."""
+    """Return the routes."""
     routes = ApiRouter(tags=["alerts"])
 
     @routes.get("/alerts/{incident_id}", responses=problem_responses(404, 503))
@@ -149,8 +149,8 @@ def router(storage: Storage) -> ApiRouter:
             statement = statement.where(incidents.c.id < before)
         with storage.read() as connection:
             found = [of_row(row) for row in connection.execute(statement).mappings()]
-            told = notifications_of(connection, [incident.id for incident in found[:limit]])
-        alerts = [alert for each in found[:limit] if (alert := _alert(each, told.get(each.id, []))) is not None]
+            sent = notifications_of(connection, [incident.id for incident in found[:limit]])
+        alerts = [alert for each in found[:limit] if (alert := _alert(each, sent.get(each.id, []))) is not None]
         return AlertPage(alerts=alerts, next_before=found[limit - 1].id if len(found) > limit else None)
 
     return routes
@@ -162,11 +162,11 @@ def detail_of(storage: Storage, incident_id: int) -> AlertDetail:
         incident = queries.by_id(connection, incident_id)
         if incident is None:
             raise ProblemError(404, f"There is no incident {incident_id}.")
-        told = notifications_of(connection, [incident_id]).get(incident_id, [])
+        sent = notifications_of(connection, [incident_id]).get(incident_id, [])
         changes = timeline.changes_of(connection, incident_id)
         before = timeline.stack_changes_before(connection, incident)
         children = [each.id for each in queries.children(connection, incident_id)]
-    alert = _alert(incident, told)
+    alert = _alert(incident, sent)
     if alert is None:
         raise ProblemError(404, f"Incident {incident_id} can't be read: see the log.")
     return AlertDetail(
@@ -180,25 +180,25 @@ def detail_of(storage: Storage, incident_id: int) -> AlertDetail:
 
 
 def notifications_of(connection: Connection, incident_ids: list[int]) -> dict[int, list[AlertNotification]]:
-    """Return what was sent, or is to be, about each incident."""
+    """Return the notifications of each incident, sent or waiting, by incident id."""
     rows = connection.execute(
         select(notifications).where(notifications.c.incident_id.in_(incident_ids)).order_by(notifications.c.id)
     ).mappings()
-    told: dict[int, list[AlertNotification]] = {}
+    by_incident: dict[int, list[AlertNotification]] = {}
     for row in rows:
         fields = {name: row[name] for name in AlertNotification.model_fields}
         try:
-            told.setdefault(row["incident_id"], []).append(AlertNotification.model_validate(fields))
+            by_incident.setdefault(row["incident_id"], []).append(AlertNotification.model_validate(fields))
         except ValidationError as error:
             report_row(notifications.name, row["id"], error)
-    return told
+    return by_incident
 
 
-def _alert(incident: Incident, told: list[AlertNotification]) -> Alert | None:
-    """Return an incident as it is shown, or None: one that can't be read doesn't take the list with it."""
+def _alert(incident: Incident, sent: list[AlertNotification]) -> Alert | None:
+    """Return an incident as the API shows it, or None if it can't be read: the list shows the others."""
     fields = {name: getattr(incident, name) for name in Alert.model_fields if name != "notifications"}
     try:
-        return Alert.model_validate(fields | {"notifications": told})
+        return Alert.model_validate(fields | {"notifications": sent})
     except ValidationError as error:
         report_row(incidents.name, incident.id, error)
         return None

@@ -1,4 +1,4 @@
-"""Ends incidents that end by themselves: quiet for a quarter of an hour, or abandoned for a month."""
+"""Closes incidents without new signals: after 15 minutes (ending by_quiet), or after 30 days (abandoned)."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -13,7 +13,7 @@ from notification_gateway.storage import INCIDENTS, Storage, isolated
 
 
 class IncidentExpiry:
-    """Looks for them whenever it is asked to."""
+    """`resolve` runs again and again."""
 
     def __init__(self, storage: Storage, notifier: IncidentNotifier, clock: Callable[[], datetime]) -> None:
         self._storage = storage
@@ -21,7 +21,7 @@ class IncidentExpiry:
         self._clock = clock
 
     def resolve(self) -> int:
-        """End what has been quiet or was abandoned; returns how many incidents that were."""
+        """Close the quiet and the abandoned incidents; returns their number."""
         now = self._clock()
         with self._storage.exclusive(INCIDENTS) as connection:
             loud = points_that_never_go_quiet()
@@ -37,5 +37,5 @@ class IncidentExpiry:
         for incident in incidents:
             with isolated(connection, "incident expiry"):
                 incident.resolve(resolution, now)
-                self._notifier.resolved(connection, incident, now)
-                queries.save(connection, incident)
+                self._notifier.notify_resolved(connection, incident, now)
+                queries.update_incident(connection, incident)

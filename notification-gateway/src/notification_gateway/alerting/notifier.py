@@ -1,11 +1,11 @@
-"""Who is notified of an incident: writes notifications and summary entries beside the change that causes them."""
+"""Writes the notifications and summary entries of an incident, in the transaction of the change that causes them."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from notification_gateway.delivery.routing import keep_off_broken, route
+from notification_gateway.delivery.routing import exclude_broken_channel, route
 from notification_gateway.incidents import queries as incidents
 from notification_gateway.incidents.book import Firing
 from notification_gateway.incidents.causes import GRACE, causes_of_symptom, symptom_name
@@ -24,25 +24,25 @@ DAY = timedelta(days=1)
 
 
 class IncidentNotifier:
-    """`period_start` says when the current period of a summary began; `mention` is who is mentioned by default."""
+    """`period_start` returns the start of a summary's current period; `mention` names whom to mention by default."""
 
     def __init__(self, composer: Composer, period_start: PeriodStart, mention: tuple[str, ...] = ()) -> None:
         self._mention = mention
         self._composer = composer
         self._period_start = period_start
 
-    def fired(self, connection: Connection, firing: Firing, decision: Decision, now: datetime) -> None:
-        """Notify of a signal as its actions say, unless silenced; `summaries.counting` counts it into summaries.
+    def notify_fired(self, connection: Connection, firing: Firing, decision: Decision, now: datetime) -> None:
+        """Notify of a fired signal as its actions say, unless silenced; `summaries.counting` counts it into summaries.
 
-        At once only when nobody was notified of the incident yet, or when another run, deployment or episode began.
-        What another incident explains goes into summaries only.
+        An immediate message goes out for the first signal of an incident, and when a new run, deployment or episode
+        begins. An incident that another one explains goes into summaries only.
         """
         incident = firing.incident
         if incident.state != "open" or incident.silence_id is not None:
             return
         due = _due(decision.quiet_hours, now)
         if firing.new_episode and incident.parent_id is None:
-            self._repeat(connection, incident, due, now)
+            self._notify_repeated(connection, incident, due, now)
         for action in decision.actions:
             alert, channel = route(incident, action.alert, action.channel)
             if alert != "immediate":
@@ -50,21 +50,25 @@ class IncidentNotifier:
             elif incident.parent_id is None:
                 self._notify_at_once(connection, incident, channel, action.mention or self._mention, due, now)
 
-    def escalated(self, connection: Connection, incident: Incident, channels: Sequence[Channel], now: datetime) -> None:
-        """Notify of an incident that nobody has acknowledged."""
+    def notify_escalated(
+        self, connection: Connection, incident: Incident, channels: Sequence[Channel], now: datetime
+    ) -> None:
+        """Notify once more of an incident without an acknowledgement."""
         for wanted in dict.fromkeys(route(incident, "immediate", each)[1] for each in channels):
-            notice = self._composer.escalated(incident).model_copy(update={"mention": self._mention})
-            self._put(connection, incident, "escalated", wanted, notice, now)
+            notice = self._composer.compose_escalated(incident).model_copy(update={"mention": self._mention})
+            self._enqueue(connection, incident, "escalated", wanted, notice, now)
             if wanted not in incident.notified:
                 incident.notified = [*incident.notified, wanted]
         incident.escalated_at = incident.last_notified_at = now
         incident.record("escalated", now, ", ".join(channels))
 
-    def reminded(self, connection: Connection, incident: Incident, actions: Sequence[Action], now: datetime) -> None:
-        """Notify that an incident is still open: the channels that know of it, or its summaries."""
+    def notify_reminded(
+        self, connection: Connection, incident: Incident, actions: Sequence[Action], now: datetime
+    ) -> None:
+        """Notify that an incident is still open, by the channels that have announced it, or else in its summaries."""
         for channel in incident.notified:
-            notice = self._composer.reminded(incident, now)
-            self._put(connection, incident, "reminded", channel, notice, now)
+            notice = self._composer.compose_reminded(incident, now)
+            self._enqueue(connection, incident, "reminded", channel, notice, now)
         for action in actions:
             alert, channel = route(incident, action.alert, action.channel)
             if not incident.notified and alert != "immediate":
@@ -72,27 +76,29 @@ class IncidentNotifier:
         incident.last_notified_at = now
         incident.record("reminded", now)
 
-    def resolved(self, connection: Connection, incident: Incident, now: datetime) -> None:
-        """Notify those who know of the incident that it is over, unless it soon begins again."""
+    def notify_resolved(self, connection: Connection, incident: Incident, now: datetime) -> None:
+        """Notify that an incident has ended, by the channels that have announced it; delayed, in case it reopens."""
         for channel in incident.notified:
-            notice = self._composer.resolved(incident, now)
-            self._put(connection, incident, "resolved", channel, notice, now, hold=incident.resolved_hold)
+            notice = self._composer.compose_resolved(incident, now)
+            self._enqueue(connection, incident, "resolved", channel, notice, now, hold=incident.resolved_hold)
         if incident.resolution == "abandoned":
             self._remind_in_summary(connection, incident, "daily_digest", "dashboard", now)
 
-    def reopened(self, connection: Connection, incident: Incident) -> None:
-        """Withdraw the message of an end that was none."""
+    def withdraw_resolved(self, connection: Connection, incident: Incident) -> None:
+        """Withdraw the unsent messages about the end of an incident that has reopened."""
         outbox.withdraw_pending(connection, incident.id, "resolved")
 
-    def grouped(self, connection: Connection, incident: Incident) -> None:
-        """Withdraw the messages of an incident that another one explains, where they are not sent yet."""
+    def withdraw_opened(self, connection: Connection, incident: Incident) -> None:
+        """Withdraw the unsent messages of an incident that now stands under another one."""
         for channel in outbox.withdraw_pending(connection, incident.id, "opened"):
             incident.notified = [each for each in incident.notified if each != channel]
         if not incident.notified:
-            incident.told_at = None
+            incident.notified_at = None
 
-    def released(self, connection: Connection, incident: Incident, actions: Sequence[Action], now: datetime) -> None:
-        """Notify of an incident that its cause hid until now; summaries have counted it all the time."""
+    def notify_released(
+        self, connection: Connection, incident: Incident, actions: Sequence[Action], now: datetime
+    ) -> None:
+        """Notify of an incident that its cause has suppressed until now. Summaries have counted it all along."""
         for action in actions:
             alert, channel = route(incident, action.alert, action.channel)
             if alert == "immediate":
@@ -115,27 +121,27 @@ class IncidentNotifier:
             return
         history = incidents.history(connection, incident.key, now - DAY)
         symptoms = incidents.children(connection, incident.id)
-        notice = self._composer.opened(incident, history, symptoms, now).model_copy(update={"mention": mention})
+        notice = self._composer.compose_opened(incident, history, symptoms, now).model_copy(update={"mention": mention})
         if is_known:
-            # What waits for the end of quiet hours has become what has none, such as a P0.
-            outbox.release_held(connection, incident.id, channel, keep_off_broken(incident, notice), now)
-            incident.told_at = incident.last_notified_at = now
+            # The message waits for the end of quiet hours, but the incident has become one without them, such as a P0.
+            outbox.release_held(connection, incident.id, channel, exclude_broken_channel(incident, notice), now)
+            incident.notified_at = incident.last_notified_at = now
             return
-        # A symptom waits for its cause, which may come a moment later; a P0 waits for nothing.
+        # A symptom's message waits for its cause, which may come a moment later. A P0 doesn't wait.
         may_be_explained = incident.priority != "P0" and causes_of_symptom(symptom_name(incident))
         hold = max(GRACE if may_be_explained else timedelta(0), due - now)
-        self._put(connection, incident, "opened", channel, notice, now, hold=hold)
+        self._enqueue(connection, incident, "opened", channel, notice, now, hold=hold)
         incident.notified = [*incident.notified, channel]
-        # Escalation and reminders count from here: nobody could acknowledge what still waits.
-        incident.told_at = min(incident.told_at or due, due)
+        # Escalation and reminders count from the time of sending: an unsent message can't be acknowledged.
+        incident.notified_at = min(incident.notified_at or due, due)
         incident.last_notified_at = due
 
-    def _repeat(self, connection: Connection, incident: Incident, due: datetime, now: datetime) -> None:
+    def _notify_repeated(self, connection: Connection, incident: Incident, due: datetime, now: datetime) -> None:
         for channel in incident.notified:
-            # One that still waits says it.
+            # A message that still waits covers the new episode, too.
             if not outbox.is_waiting(connection, incident.id, channel, ("opened", "repeated")):
-                notice = self._composer.repeated(incident, now).model_copy(update={"mention": self._mention})
-                self._put(connection, incident, "repeated", channel, notice, now, hold=due - now)
+                notice = self._composer.compose_repeated(incident, now).model_copy(update={"mention": self._mention})
+                self._enqueue(connection, incident, "repeated", channel, notice, now, hold=due - now)
         incident.last_notified_at = due
 
     def _remind_in_summary(
@@ -146,7 +152,7 @@ class IncidentNotifier:
             add_reminder(connection, alert, channel, start, incident.id, now)
             incident.last_notified_at = now
 
-    def _put(
+    def _enqueue(
         self,
         connection: Connection,
         incident: Incident,
@@ -157,18 +163,18 @@ class IncidentNotifier:
         *,
         hold: timedelta = timedelta(0),
     ) -> None:
-        # An incident begins once. All else may happen again, also an escalation: after somebody has reopened it.
+        # An incident opens once. Everything else may repeat, even an escalation: after a person has reopened it.
         occasion = "" if kind == "opened" else f":{now:%Y%m%d%H%M%S%f}"
         new = NewNotification(
             dedupe_key=f"incident:{incident.id}:{kind}:{channel}{occasion}",
             kind=kind,
             channel=channel,
-            notice=keep_off_broken(incident, notice),
+            notice=exclude_broken_channel(incident, notice),
             due=now + hold,
             incident_id=incident.id,
             suppressed=incident.environment == VERIFY,
         )
-        outbox.put(connection, new, now)
+        outbox.enqueue(connection, new, now)
 
 
 def _due(quiet_hours: QuietHours | None, now: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""Lets a symptom that outlives its cause stand for itself again, and notifies of it."""
+"""Releases symptoms that outlive their cause: ungroups them and notifies of them."""
 
 from datetime import datetime
 
@@ -11,19 +11,19 @@ from notification_gateway.incidents.model import Incident
 
 
 class OrphanedSymptoms:
-    """Looks for such incidents whenever it is asked to; one that does not fire again is found all the same."""
+    """`release` runs again and again; it also finds symptoms that don't fire again."""
 
     def __init__(self, unattended: UnattendedIncidents, notifier: IncidentNotifier) -> None:
         self._unattended = unattended
         self._notifier = notifier
 
     def release(self) -> int:
-        """Notify of what its cause hid; returns how many incidents that were."""
+        """Ungroup the symptoms whose cause has ended, and notify of them; returns their number."""
         policy = self._unattended.policy
 
         def notify(connection: Connection, incident: Incident, now: datetime) -> None:
             incident.ungroup(now)
             actions = policy.actions_of(incident.rule, incident.priority)
-            self._notifier.released(connection, incident, actions, now)
+            self._notifier.notify_released(connection, incident, actions, now)
 
         return self._unattended.notify("orphaned symptoms", queries.orphaned, notify)

@@ -1,4 +1,4 @@
-"""Takes an edit of the alert policy over, and stores it as a change that incidents show in their timeline."""
+"""Reloads the alert policy after an edit, and stores the edit as a change of the stack, which incidents show."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from notification_gateway.storage import Storage
 
 
 def refresh_policy(policy_file: PolicyFile, storage: Storage, now: datetime) -> None:
-    """Read the file again if it has changed; what has become of the edit is stored."""
+    """Read the file again if it has changed, and store whether the edit was loaded or rejected."""
     edit = policy_file.refresh()
     if edit is not None:
         with storage.transaction() as connection:

@@ -1,4 +1,4 @@
-"""Notifies again of open incidents that nobody has acknowledged."""
+"""Reminds of open incidents without an acknowledgement."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -14,19 +14,19 @@ INTERVALS = {("P0",): timedelta(hours=4), ("P1", "P2"): timedelta(hours=24)}
 
 
 class Reminders:
-    """Looks for such incidents whenever it is asked to."""
+    """`remind` runs again and again."""
 
     def __init__(self, unattended: UnattendedIncidents, notifier: IncidentNotifier) -> None:
         self._unattended = unattended
         self._notifier = notifier
 
     def remind(self) -> int:
-        """Notify of what is still open; returns how many incidents that were."""
+        """Remind of the incidents whose last message is old enough; returns their number."""
         policy = self._unattended.policy
 
         def notify(connection: Connection, incident: Incident, now: datetime) -> None:
             actions = policy.actions_of(incident.rule, incident.priority)
-            self._notifier.reminded(connection, incident, actions, now)
+            self._notifier.notify_reminded(connection, incident, actions, now)
 
         return self._unattended.notify("reminders", _due, notify)
 

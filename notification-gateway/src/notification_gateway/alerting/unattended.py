@@ -1,4 +1,4 @@
-"""Goes through incidents that wait for somebody, but for what is silenced or in quiet hours; survives bad rows."""
+"""Notifies of unattended incidents, except silenced ones and those in quiet hours; a bad row doesn't stop the rest."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -36,19 +36,19 @@ class UnattendedIncidents:
         return self._policy()
 
     def notify(self, chore: str, find: Find, notify: Notify) -> int:
-        """Notify of each incident found, and store it; returns how many incidents that were."""
+        """Notify of each incident that `find` returns, and store it; returns their number."""
         now, policy = self._clock(), self._policy()
         with self._storage.exclusive(INCIDENTS) as connection:
             silenced = silences.active(connection, now)
             waiting = [
                 incident
                 for incident in find(connection, now)
-                if silenced.covering(incident, now) is None and policy.quiet_until(incident.rule, now) is None
+                if silenced.find_covering(incident, now) is None and policy.quiet_until(incident.rule, now) is None
             ]
             for incident in waiting:
                 with isolated(connection, chore):
                     notify(connection, incident, now)
-                    queries.save(connection, incident)
+                    queries.update_incident(connection, incident)
         if waiting:
             self._on_stored()
         return len(waiting)

@@ -1,1 +1,1 @@
-"""The dashboard: what is wrong now, what was sent about it, and the digests; one page, no assets from elsewhere."""
+"""The dashboard: open incidents, deliveries, digests and charts. All its assets come from the gateway."""

@@ -1,4 +1,4 @@
-"""The dashboard, put together: its page, and the sources that the page asks."""
+"""Builds the dashboard: its page and the sources that the page queries."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -13,7 +13,7 @@ from notification_gateway.summaries.closing import Summaries
 
 
 class Dashboard:
-    """Connects to Prometheus and the registry when the page is first asked for."""
+    """Connects to Prometheus and the registry at the first request for the page."""
 
     def __init__(self, settings: Settings, summaries: Summaries, links: Links, clock: Callable[[], datetime]) -> None:
         self._prometheus = Source(settings.prometheus_url, clock)

@@ -1,4 +1,4 @@
-"""What can be changed from the page: forms that an open session may send."""
+"""The forms of the dashboard, for open sessions: actions, silences, and sending a summary."""
 
 import re
 from collections.abc import Callable
@@ -31,14 +31,14 @@ _INCIDENT_PAGE = re.compile(r"incident/[1-9][0-9]{0,18}")
 _Who = Annotated[Name, Form()]
 _Comment = Annotated[Comment, Form()]
 _NewComment = Annotated[Annotated[str, TypedText(MAX_COMMENT_CHARS, min_chars=1)], Form()]
-# An empty field: none.
+# An empty field means no parent.
 _Parent = Annotated[Annotated[int, WholeNumber(1)] | None, Form()]
 _Page = Annotated[str, Form()]
 _By = Annotated[str, TypedText(128, min_chars=1)]
 
 
 class SilenceForm(BaseModel):
-    """What the page's form sends; what is empty is not asked for."""
+    """The form for a new silence; empty fields match anything."""
 
     fingerprint: _Text = ""
     service: _Text = ""
@@ -48,7 +48,7 @@ class SilenceForm(BaseModel):
     by: _By
 
     def matcher(self) -> NewMatcher:
-        """Return what is silenced; raises `ProblemError`."""
+        """Return the matcher of the form; raises `ProblemError`."""
         parts = [part.strip() for part in self.fingerprint.split("/") if part.strip()]
         named = {"fingerprint": parts or None, "service": self.service or None, "category": self.category or None}
         try:
@@ -64,7 +64,7 @@ def router(
     summaries: Summaries,
     clock: Callable[[], datetime],
 ) -> LenientRouter:
-    """Return the routes."""
+    """Return the routes of all forms."""
     routes = LenientRouter(prefix="/dashboard", include_in_schema=False)
     guard = [Depends(SessionGuard(sessions, clock))]
     _add_incident_changes(routes, guard, actions)
@@ -78,7 +78,7 @@ def router(
         response.set_cookie(
             session.COOKIE,
             cookie,
-            max_age=session.LIFE // timedelta(seconds=1),
+            max_age=session.SESSION_TTL // timedelta(seconds=1),
             httponly=True,
             samesite="strict",
             secure=request.url.scheme == "https",
@@ -90,13 +90,13 @@ def router(
         matcher, now = form.matcher(), clock()
         ends_at = now + timedelta(minutes=form.minutes)
         with storage.transaction() as connection:
-            silences.add(connection, matcher, now, ends_at, reason=form.reason, created_by=form.by, now=now)
+            silences.add_silence(connection, matcher, now, ends_at, reason=form.reason, created_by=form.by, now=now)
         return _back("silences")
 
     @routes.post("/silences/{silence_id}/end", dependencies=guard, max_body_size=MAX_FORM_BYTES)
     def post_end(silence_id: Annotated[int, WholeNumber(1)]) -> Response:
         with storage.transaction() as connection:
-            silences.remove(connection, silence_id)
+            silences.remove_silence(connection, silence_id)
         return _back("silences")
 
     @routes.post("/summaries/send-now", dependencies=guard, max_body_size=MAX_FORM_BYTES)
@@ -149,6 +149,6 @@ def _add_incident_changes(routes: LenientRouter, guard: list[params.Depends], ac
 
 
 def _back(page: str) -> RedirectResponse:
-    # Only to one of our own tabs, or to the page of an incident.
+    # Redirect only to a tab of the dashboard, or to the page of an incident.
     is_ours = page in TABS or _INCIDENT_PAGE.fullmatch(page)
     return RedirectResponse(f"/dashboard/{page}" if is_ours else "/dashboard", status_code=303)

@@ -1,4 +1,4 @@
-"""A chart as the page's script draws it."""
+"""The data of a chart, which the page's script draws."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """`x` are Unix seconds; bars of several series are stacked; `unit` stands behind each value."""
+    """`x` are Unix seconds, or indexes of `names`. Bars of several series are stacked. `unit` follows each value."""
 
     kind: Literal["bars", "lines"]
     x: Sequence[float]
@@ -28,5 +28,5 @@ class Chart:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to see."""
+        """Whether all values are zero or missing."""
         return not any(value for each in self.series for value in each.values)

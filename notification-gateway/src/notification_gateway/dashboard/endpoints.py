@@ -1,4 +1,4 @@
-"""GET /dashboard and its tabs, its news as server-sent events."""
+"""GET /dashboard, its tabs, and its updates as server-sent events."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
@@ -19,7 +19,7 @@ from notification_gateway.storage import Storage
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import LenientRouter
 
-# The page loads nothing from elsewhere; its charts set their sizes from the script.
+# The page loads assets from the gateway only; its script sets the sizes of charts.
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -27,7 +27,7 @@ PAGE_HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
-# A proxy before the gateway (nginx) would hold news back until its buffer is full.
+# Without this a proxy (nginx) would delay updates until its buffer is full.
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _Render = Callable[..., str]
 _ASSETS = {
@@ -39,37 +39,39 @@ _ASSETS = {
 
 
 def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[], datetime]) -> LenientRouter:
-    """Return the routes."""
+    """Return the routes of the pages."""
     routes = LenientRouter(tags=["dashboard"])
     revisions = Revisions(storage)
 
     def show(request: Request, lang: str | None, render: _Render) -> HTMLResponse:
         now = clock()
-        shown = language.choose(lang, request.cookies.get(language.COOKIE), request.headers.get("Accept-Language", ""))
+        page_language = language.choose_language(
+            lang, request.cookies.get(language.COOKIE), request.headers.get("Accept-Language", "")
+        )
         may_change = sessions.is_open(request.cookies.get(session.COOKIE), now)
         with storage.read() as connection:
-            content = render(shown, connection, now, may_change=may_change)
+            content = render(page_language, connection, now, may_change=may_change)
         response = HTMLResponse(content, headers=PAGE_HEADERS)
         if lang:
-            response.set_cookie(language.COOKIE, shown, max_age=31_536_000, samesite="lax", httponly=True)
+            response.set_cookie(language.COOKIE, page_language, max_age=31_536_000, samesite="lax", httponly=True)
         return response
 
     @routes.get("/dashboard", response_class=HTMLResponse, responses=problem_responses(503))
     def get_dashboard(request: Request, lang: Annotated[Literal["zh", "en"] | None, Query()] = None) -> HTMLResponse:
-        """Show what is wrong now as a page."""
+        """Show the overview: open incidents, errors of the last hour, and the state of deliveries."""
         return show(request, lang, partial(page.render, "overview"))
 
     @routes.get("/dashboard/stream", response_class=StreamingResponse, responses=problem_responses(503))
     async def get_stream(request: Request) -> StreamingResponse:
-        """Send an event whenever the page has something new to show (server-sent events)."""
-        is_over = getattr(request.app.state, "is_stopping", lambda: False)
-        news = revisions.changes(is_over)
+        """Send a server-sent event whenever the content of the page has changed."""
+        is_stopping = getattr(request.app.state, "is_stopping", lambda: False)
+        updates = revisions.changes(is_stopping)
         try:
-            await anext(news)
+            await anext(updates)
         except TooManyPagesError as error:
-            detail = f"{MAX_PAGES} pages are open already; this one shows news when it is loaded again."
+            detail = f"{MAX_PAGES} pages are open already; reload this one to see updates."
             raise ProblemError(503, detail) from error
-        return StreamingResponse(_events(news), media_type="text/event-stream", headers=_STREAM_HEADERS)
+        return StreamingResponse(_events(updates), media_type="text/event-stream", headers=_STREAM_HEADERS)
 
     @routes.get("/dashboard/assets/{name}", include_in_schema=False)
     def get_asset(name: str) -> Response:
@@ -82,7 +84,7 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
     def get_incident_page(
         request: Request, incident_id: IncidentId, lang: Annotated[Literal["zh", "en"] | None, Query()] = None
     ) -> HTMLResponse:
-        """Show an incident as a page: its state, its timeline, and what was sent about it."""
+        """Show the page of an incident: its state, its timeline and its notifications."""
         return show(request, lang, partial(page.render_incident, incident_id))
 
     @routes.get("/dashboard/{tab}", response_class=HTMLResponse, responses=problem_responses(503))
@@ -91,7 +93,8 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
         tab: Tab,
         lang: Annotated[Literal["zh", "en"] | None, Query()] = None,
         incident: Annotated[
-            Annotated[int, WholeNumber(1)] | None, Query(description="Of `incidents`: the one that is shown first")
+            Annotated[int, WholeNumber(1)] | None,
+            Query(description="On the tab `incidents`: the incident to show first"),
         ] = None,
     ) -> HTMLResponse:
         """Show one tab of the page."""
@@ -100,7 +103,7 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
     return routes
 
 
-async def _events(news: AsyncIterator[bool]) -> AsyncIterator[str]:
+async def _events(updates: AsyncIterator[bool]) -> AsyncIterator[str]:
     yield "retry: 2000\n\n"
-    async for _ in news:
+    async for _ in updates:
         yield "event: changed\ndata: {}\n\n"

@@ -1,4 +1,4 @@
-"""What the page of one incident shows."""
+"""The content of an incident's page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +28,7 @@ CHANGES: Mapping[ChangeKind, Phrase] = {
 
 
 def gather_incident(connection: Connection, incident_id: int) -> dict[str, Any]:
-    """Return what the template needs; raises `IncidentNotFoundError`."""
+    """Return the variables of the template; raises `IncidentNotFoundError`."""
     incident = queries.by_id(connection, incident_id)
     if incident is None:
         raise IncidentNotFoundError(incident_id)

@@ -1,23 +1,23 @@
-"""In which language the page is shown: as asked for, as last asked for, or as the browser prefers."""
+"""Chooses the page's language: the requested one, the one of the cookie, or the browser's preference."""
 
 import re
 from typing import Literal
 
-Shown = Literal["zh", "en"]
+PageLanguage = Literal["zh", "en"]
 MAX_HEADER_CHARS = 500
 _WEIGHT = re.compile(r"[01](\.[0-9]{0,3})?")
 COOKIE = "dashboard_language"
 
 
-def choose(asked: str | None, remembered: str | None, accepted: str) -> Shown:
-    """Return the language; without any wish it is Chinese."""
-    for wish in (asked, remembered):
-        if wish == "zh":
+def choose_language(requested: str | None, cookie: str | None, accept_language: str) -> PageLanguage:
+    """Return the language; Chinese is the default."""
+    for choice in (requested, cookie):
+        if choice == "zh":
             return "zh"
-        if wish == "en":
+        if choice == "en":
             return "en"
     weights = {"zh": 0.0, "en": 0.0}
-    for entry in accepted[:MAX_HEADER_CHARS].split(","):
+    for entry in accept_language[:MAX_HEADER_CHARS].split(","):
         tag, _, parameter = entry.strip().lower().partition(";")
         language = tag.partition("-")[0]
         if language in weights:
@@ -26,6 +26,6 @@ def choose(asked: str | None, remembered: str | None, accepted: str) -> Shown:
 
 
 def _weight(parameter: str) -> float:
-    """Return the `q` of RFC 9110; one that can't be read counts as none given."""
+    """Return the weight `q` of RFC 9110; 1 if it is missing or invalid."""
     name, _, value = parameter.strip().partition("=")
     return float(value) if name.strip() == "q" and _WEIGHT.fullmatch(value) else 1.0

@@ -1,4 +1,4 @@
-"""Renders the page; Jinja escapes everything that comes from outside."""
+"""Renders the pages; Jinja escapes every value."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from notification_gateway.dashboard.charts import Chart
 from notification_gateway.dashboard.incident import CHANGES, gather_incident
-from notification_gateway.dashboard.language import Shown
+from notification_gateway.dashboard.language import PageLanguage
 from notification_gateway.dashboard.panels import Panels
 from notification_gateway.incidents.model import Incident
 from notification_gateway.language import Phrase
@@ -32,7 +32,7 @@ TABS: dict[Tab, Phrase] = {
 
 
 class Page:
-    """Writes times in one zone, and links to the collector."""
+    """Renders tabs and incidents, with times in one zone."""
 
     def __init__(self, panels: Panels, zone: ZoneInfo, links: Links) -> None:
         self._panels = panels
@@ -45,53 +45,53 @@ class Page:
     def render(
         self,
         tab: Tab,
-        shown: Shown,
+        language: PageLanguage,
         connection: Connection,
         now: datetime,
         *,
         may_change: bool,
         incident_id: int | None = None,
     ) -> str:
-        """Return a tab as a page; `incident_id` is shown first where incidents are."""
+        """Return the page of a tab; the tab `incidents` shows `incident_id` first."""
         content = self._panels.gather(tab, connection, now, incident_id)
-        return self._fill(f"{tab}.html", content, tab, shown, now, may_change=may_change, back=tab)
+        return self._fill(f"{tab}.html", content, tab, language, now, may_change=may_change, back=tab)
 
     def render_incident(
-        self, incident_id: int, shown: Shown, connection: Connection, now: datetime, *, may_change: bool
+        self, incident_id: int, language: PageLanguage, connection: Connection, now: datetime, *, may_change: bool
     ) -> str:
         """Return the page of an incident; raises `IncidentNotFoundError`."""
         content = gather_incident(connection, incident_id)
         back = f"incident/{incident_id}"
-        return self._fill("incident.html", content, "incidents", shown, now, may_change=may_change, back=back)
+        return self._fill("incident.html", content, "incidents", language, now, may_change=may_change, back=back)
 
     def _fill(
         self,
         template: str,
         content: dict[str, Any],
         tab: Tab,
-        shown: Shown,
+        language: PageLanguage,
         now: datetime,
         *,
         may_change: bool,
         back: str,
     ) -> str:
         def t(zh: str, en: str) -> str:
-            return Phrase(zh, en).to(shown)
+            return Phrase(zh, en).to(language)
 
         return self._templates.get_template(template).render(
             content,
             tab=tab,
             back=back,
-            tabs={name: phrase.to(shown) for name, phrase in TABS.items()},
-            language=shown,
+            tabs={name: phrase.to(language) for name, phrase in TABS.items()},
+            language=language,
             may_change=may_change,
             t=t,
             now=now,
             time=self._time,
             ago=lambda at: _ago(now - at, t),
-            name=lambda incident: _name(incident, shown),
+            name=lambda incident: _name(incident, language),
             state_name=lambda state: t("进行中", "open") if state == "open" else t("已结束", "resolved"),
-            change_name=lambda kind: CHANGES[kind].to(shown) if kind in CHANGES else kind,
+            change_name=lambda kind: CHANGES[kind].to(language) if kind in CHANGES else kind,
             event_url=self._links.event,
             incident_url=self._links.incident,
             runbook_url=self._links.runbook,
@@ -106,11 +106,11 @@ def _chart_data(chart: Chart) -> str:
     return json.dumps(asdict(chart) | {"x": list(chart.x)}, ensure_ascii=False)
 
 
-def _name(incident: Incident, shown: Shown) -> str:
-    known = point_texts().get(incident.monitoring_point)
-    if known is None:
+def _name(incident: Incident, language: PageLanguage) -> str:
+    point = point_texts().get(incident.monitoring_point)
+    if point is None:
         return " / ".join(incident.fingerprint)
-    return known.name if shown == "zh" else incident.monitoring_point
+    return point.name if language == "zh" else incident.monitoring_point
 
 
 def _ago(span: timedelta, t: Callable[[str, str], str]) -> str:

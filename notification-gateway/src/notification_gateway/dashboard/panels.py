@@ -1,4 +1,4 @@
-"""What each tab shows: from the gateway's database, from Prometheus, and from the registry."""
+"""The content of each tab, from the gateway's database, Prometheus and the registry."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,15 +29,15 @@ _LEVELS: Sequence[tuple[str, str, Colour]] = (
 )
 _STAGES: Mapping[str, Colour] = {"read": "p2", "recall": "p1", "rank": "violet", "request": "soft"}
 _METRIC_COLOURS: Sequence[Colour] = ("p2", "ok", "p1", "violet")
-# The rest stands in the table of versions.
+# The table of versions shows the other metrics.
 _METRICS_CHARTED = 4
 _VERSIONS_RATED = 8
 DIGESTS_SHOWN = 30
 
 
 @dataclass(frozen=True)
-class Outside:
-    """A part that needs somebody else: its content, or why there is none."""
+class ExternalPanel:
+    """A panel with data of another service: its content, or why it is missing."""
 
     content: Any = None
     missing: str = ""
@@ -45,7 +45,7 @@ class Outside:
 
 
 class Panels:
-    """Gathers the content of a tab."""
+    """Collects the content of a tab."""
 
     def __init__(self, prometheus: Prometheus, registry: Registry, summaries: Summaries) -> None:
         self._prometheus = prometheus
@@ -53,14 +53,14 @@ class Panels:
         self._summaries = summaries
 
     def gather(self, tab: str, connection: Connection, now: datetime, incident_id: int | None = None) -> dict[str, Any]:
-        """Return what the tab's template needs; `incident_id` is shown first where incidents are."""
+        """Return the variables of the tab's template; the tab `incidents` shows `incident_id` first."""
         gatherers: dict[str, Callable[[Connection, datetime], dict[str, Any]]] = {
             "overview": self._overview,
             "live": self._live,
             "data": self._data,
             "models": self._models,
             "incidents": lambda connection, _now: _incidents(connection, incident_id),
-            "silences": lambda connection, now: {"silences": silences.listed(connection, now)},
+            "silences": lambda connection, now: {"silences": silences.list_unexpired(connection, now)},
             "digests": self._digests,
         }
         return gatherers[tab](connection, now)
@@ -72,8 +72,8 @@ class Panels:
             "resolved": queries.incidents_of(connection, "resolved", 5),
             "errors": _errors(connection, now),
             "failed": sum(row["state"] == "failed" for row in deliveries),
-            "active": self._ask(self._registry, self._serving),
-            "shares": self._ask(self._prometheus, lambda: self._fallback_now(now)),
+            "active": self._load(self._registry, self._serving),
+            "shares": self._load(self._prometheus, lambda: self._fallback_now(now)),
         }
 
     def _live(self, connection: Connection, now: datetime) -> dict[str, Any]:
@@ -82,25 +82,25 @@ class Panels:
             "errors": _errors(connection, now),
             "top": top,
             "most": max((each.occurrences for each in top), default=1),
-            "fallback": self._ask(self._prometheus, lambda: self._fallback(now)),
-            "latency": self._ask(self._prometheus, lambda: self._latency(now)),
+            "fallback": self._load(self._prometheus, lambda: self._fallback(now)),
+            "latency": self._load(self._prometheus, lambda: self._latency(now)),
         }
 
     def _data(self, connection: Connection, now: datetime) -> dict[str, Any]:
-        x, counts = queries.over_time(connection, now, RATE_STEP, int(WEEK / RATE_STEP), "data_quality")
+        x, counts = queries.occurrences_over_time(connection, now, RATE_STEP, int(WEEK / RATE_STEP), "data_quality")
         return {
             "checks": _by_level(x, counts),
-            "run": self._ask(self._registry, self._last_run),
+            "run": self._load(self._registry, self._last_run),
             "findings": queries.last_findings(connection, now - WEEK),
             "databases": queries.incidents_in(connection, ["database"], now - WEEK),
             "sync_failures": queries.incidents_in(connection, ["feature_store"], now - WEEK),
-            "syncs": self._ask(self._prometheus, lambda: self._syncs(now)),
+            "syncs": self._load(self._prometheus, lambda: self._syncs(now)),
         }
 
     def _models(self, connection: Connection, now: datetime) -> dict[str, Any]:
         failures = queries.incidents_in(connection, ["model_training", "model"], now - MONTH)
-        trained = self._ask(self._registry, self._registry.versions)
-        deployments = self._ask(self._registry, self._registry.deployments)
+        trained = self._load(self._registry, self._registry.versions)
+        deployments = self._load(self._registry, self._registry.deployments)
         versions: list[Version] = trained.content or []
         return {
             "trained": trained,
@@ -108,26 +108,26 @@ class Panels:
             "failures": failures,
             "metrics": _metrics(versions),
             "deployments": deployments,
-            "rates": self._ask(self._prometheus, lambda: self._rates(now)),
-            "mirrored": self._ask(self._prometheus, lambda: shadow.compare(self._prometheus, now)),
+            "rates": self._load(self._prometheus, lambda: self._rates(now)),
+            "mirrored": self._load(self._prometheus, lambda: shadow.compare(self._prometheus, now)),
             "comparison": _comparison(versions, deployments.content or []),
         }
 
     def _digests(self, connection: Connection, _now: datetime) -> dict[str, Any]:
-        made, _ = summary_queries.made(connection, limit=DIGESTS_SHOWN)
-        running = self._summaries.running(connection)
-        return {"made": made, "running": [(each, _by_time(each)) for each in running]}
+        digests, _ = summary_queries.list_summaries(connection, limit=DIGESTS_SHOWN)
+        running = self._summaries.preview_running(connection)
+        return {"digests": digests, "running": [(each, _by_time(each)) for each in running]}
 
-    def _ask(self, source: Prometheus | Registry, ask: Callable[[], Any]) -> Outside:
+    def _load(self, source: Prometheus | Registry, query: Callable[[], Any]) -> ExternalPanel:
         if not source.configured:
-            return Outside(configured=False)
+            return ExternalPanel(configured=False)
         try:
-            return Outside(ask())
+            return ExternalPanel(query())
         except (SourceError, KeyError, TypeError, ValueError) as error:
-            return Outside(missing=str(error))
+            return ExternalPanel(missing=str(error))
 
     def _last_run(self) -> dict[str, Any] | None:
-        """Return the newest version's checks, nulls and the rest."""
+        """Return the data checks of the newest version: those of nulls, and the others."""
         newest = self._registry.versions(1)
         if not newest or not newest[0].checks:
             return None
@@ -145,13 +145,13 @@ class Panels:
         )
 
     def _fallback_now(self, now: datetime) -> dict[str, float]:
-        found = self._prometheus.now(f"sum by (level) (increase({_REQUESTS}[1h]))", now)
+        found = self._prometheus.query(f"sum by (level) (increase({_REQUESTS}[1h]))", now)
         answers = {each.labels.get("level", ""): each.points[-1][1] for each in found}
         total = sum(answers.values())
         return {"total": total, "degraded": (total - answers.get("0", 0.0)) / total * 100 if total else 0.0}
 
     def _fallback(self, now: datetime) -> Chart:
-        by_level = self._prometheus.over_time(f"sum by (level) (rate({_REQUESTS}[5m]))", now - HOUR, now, STEP)
+        by_level = self._prometheus.query_range(f"sum by (level) (rate({_REQUESTS}[5m]))", now - HOUR, now, STEP)
         x, columns = _aligned(by_level, "level")
         totals = [sum(column[place] or 0.0 for column in columns.values()) for place in range(len(x))]
         series = [
@@ -168,8 +168,8 @@ class Panels:
         return Chart("bars", x, series, unit="%")
 
     def _latency(self, now: datetime) -> Chart:
-        stages = self._prometheus.over_time(_P99.format(by=", stage", what="stage"), now - HOUR, now, STEP)
-        whole = self._prometheus.over_time(_P99.format(by="", what="request"), now - HOUR, now, STEP)
+        stages = self._prometheus.query_range(_P99.format(by=", stage", what="stage"), now - HOUR, now, STEP)
+        whole = self._prometheus.query_range(_P99.format(by="", what="request"), now - HOUR, now, STEP)
         named = [*stages, *(Sample({"stage": "request"}, each.points) for each in whole)]
         x, columns = _aligned(named, "stage")
         series = [
@@ -180,23 +180,23 @@ class Panels:
         return Chart("lines", x, series, unit="ms")
 
     def _syncs(self, now: datetime) -> dict[str, float]:
-        found = self._prometheus.now("sum by (outcome) (increase(sync_snapshots_total[7d]))", now)
+        found = self._prometheus.query("sum by (outcome) (increase(sync_snapshots_total[7d]))", now)
         return {each.labels.get("outcome", "?"): round(each.points[-1][1]) for each in found}
 
     def _rates(self, now: datetime) -> list[tuple[str, float, float]]:
-        """Return version, answers and fallback rate (%) of the versions that answered most of late, newest first."""
-        found = self._prometheus.now(f"sum by (version, level) (increase({_REQUESTS}[7d]))", now)
+        """Return version, answers and fallback rate (%) of the versions with most answers in 7 days, newest first."""
+        found = self._prometheus.query(f"sum by (version, level) (increase({_REQUESTS}[7d]))", now)
         answers: dict[str, dict[str, float]] = {}
         for each in found:
             levels = answers.setdefault(each.labels.get("version", "?"), {})
             levels[each.labels.get("level", "")] = each.points[-1][1]
         totals = {version: sum(levels.values()) for version, levels in answers.items()}
-        shown = sorted((version for version in totals if totals[version] > 0), key=totals.__getitem__)[
+        busiest = sorted((version for version in totals if totals[version] > 0), key=totals.__getitem__)[
             -_VERSIONS_RATED:
         ]
         return [
             (version, totals[version], (totals[version] - answers[version].get("0", 0.0)) / totals[version] * 100)
-            for version in sorted(shown, key=shadow.version_order, reverse=True)
+            for version in sorted(busiest, key=shadow.version_order, reverse=True)
         ]
 
 
@@ -218,7 +218,7 @@ def _by_time(running: RunningSummary) -> Chart:
 
 
 def _errors(connection: Connection, now: datetime) -> Chart:
-    return _by_level(*queries.over_time(connection, now, STEP, 60))
+    return _by_level(*queries.occurrences_over_time(connection, now, STEP, 60))
 
 
 def _by_level(x: Sequence[float], counts: Mapping[str, Sequence[int]]) -> Chart:
@@ -246,7 +246,7 @@ def _comparison(versions: Sequence[Version], deployments: Sequence[DeploymentRec
 
 
 def _aligned(samples: Sequence[Sample], label: str) -> tuple[list[float], dict[str, list[float | None]]]:
-    """Return all moments, and by label the value at each."""
+    """Return all times, and the values at each of them by label."""
     x = sorted({at for each in samples for at, _ in each.points})
     columns: dict[str, list[float | None]] = {}
     for each in samples:

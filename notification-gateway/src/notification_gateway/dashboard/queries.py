@@ -1,4 +1,4 @@
-"""What the page reads from the gateway's own database; what `make verify` fired is left out."""
+"""Queries of the gateway's own database for the page; the environment `verify` is left out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _ERRORS = ("error", "fatal")
 
 @dataclass(frozen=True)
 class Frequent:
-    """A fingerprint and how often it occurred."""
+    """A fingerprint and its number of occurrences."""
 
     fingerprint: tuple[str, ...]
     service: str
@@ -37,7 +37,7 @@ class Frequent:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the data checks said last of one check."""
+    """The last result of one data check."""
 
     check: str
     value: str
@@ -66,7 +66,7 @@ def deliveries(connection: Connection) -> Sequence[Mapping[str, Any]]:
     return [{**row, "title": _title(row["notice"])} for row in rows]
 
 
-def over_time(
+def occurrences_over_time(
     connection: Connection, now: datetime, step: timedelta, parts: int, category: str | None = None
 ) -> tuple[list[float], Mapping[str, list[int]]]:
     """Return the starts of the last `parts` steps (Unix seconds) and the occurrences in each, by level."""
@@ -108,7 +108,7 @@ def most_frequent(connection: Connection, since: datetime) -> list[Frequent]:
 
 
 def last_findings(connection: Connection, since: datetime) -> list[Finding]:
-    """Return what the data checks said last, by check."""
+    """Return the last result of each data check."""
     rows = connection.execute(
         select(signals.c.signal_id, signals.c.body)
         .join(incidents, incidents.c.id == signals.c.incident_id)
@@ -116,19 +116,19 @@ def last_findings(connection: Connection, since: datetime) -> list[Finding]:
         .order_by(signals.c.received_at.desc())
         .limit(500)
     )
-    newest: dict[str, Finding] = {}
+    by_check: dict[str, Finding] = {}
     for row in rows:
         signal = _read(AlertSignal, signals.name, row.signal_id, row.body)
         if signal is None:
             continue
         check = signal.tags.get("check_name") or signal.fingerprint[-1]
-        if check not in newest or signal.last_seen > newest[check].at:
-            newest[check] = _finding(check, signal)
-    return list(newest.values())
+        if check not in by_check or signal.last_seen > by_check[check].at:
+            by_check[check] = _finding(check, signal)
+    return list(by_check.values())
 
 
 def _read(model: type[_Model], table: str, row_id: int | str, value: Any) -> _Model | None:
-    """Return what a row holds, or None: one row doesn't take the page with it."""
+    """Return the content of a row, or None if it can't be read, so that one row doesn't break the page."""
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Tells open pages that there is something new to show."""
+"""Notifies open pages that their content has changed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,52 +8,52 @@ from sqlalchemy import func, select
 from notification_gateway.storage import Storage
 from notification_gateway.tables import digests, incident_changes, incidents, notifications, silences
 
-LOOK_SECONDS = 1.0
-# What others measure goes on changing without us.
+POLL_SECONDS = 1.0
+# The metrics of other services change without a change in the database.
 REFRESH_SECONDS = 15.0
 MAX_PAGES = 100
 
 
 class TooManyPagesError(Exception):
-    """So many pages are open already: this one has to do without news."""
+    """The maximum number of pages is open: this one gets no updates."""
 
 
 class Revisions:
-    """Looks at the database once a second for all open pages together, and only while there is one."""
+    """Polls the database once a second for all open pages, while at least one is open."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._pages = 0
-        self._looked: asyncio.Task[str] | None = None
+        self._poll: asyncio.Task[str] | None = None
 
-    async def changes(self, is_over: Callable[[], bool]) -> AsyncIterator[bool]:
-        """Yield True for a change, False from time to time, until it is over."""
+    async def changes(self, is_stopping: Callable[[], bool]) -> AsyncIterator[bool]:
+        """Yield False at the start, then True for each change and at least every 15 s, until the service stops."""
         if self._pages >= MAX_PAGES:
             raise TooManyPagesError
         self._pages += 1
         try:
-            shown, waited = await self._look(), 0.0
+            sent, waited = await self._current(), 0.0
             yield False
-            while not is_over():
-                await asyncio.sleep(LOOK_SECONDS)
-                waited += LOOK_SECONDS
-                seen = await self._look()
-                if seen != shown or waited >= REFRESH_SECONDS:
-                    shown, waited = seen, 0.0
+            while not is_stopping():
+                await asyncio.sleep(POLL_SECONDS)
+                waited += POLL_SECONDS
+                current = await self._current()
+                if current != sent or waited >= REFRESH_SECONDS:
+                    sent, waited = current, 0.0
                     yield True
         finally:
             self._pages -= 1
 
-    async def _look(self) -> str:
-        if self._looked is None:
-            self._looked = asyncio.create_task(asyncio.to_thread(self._read))
-            self._looked.add_done_callback(self._forget)
-        return await asyncio.shield(self._looked)
+    async def _current(self) -> str:
+        if self._poll is None:
+            self._poll = asyncio.create_task(asyncio.to_thread(self._read_revision))
+            self._poll.add_done_callback(self._poll_done)
+        return await asyncio.shield(self._poll)
 
-    def _forget(self, _done: object) -> None:
-        self._looked = None
+    def _poll_done(self, _task: object) -> None:
+        self._poll = None
 
-    def _read(self) -> str:
+    def _read_revision(self) -> str:
         with self._storage.read() as connection:
             row = connection.execute(
                 select(

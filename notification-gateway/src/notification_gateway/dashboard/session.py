@@ -1,4 +1,4 @@
-"""Who may change something from the page: whoever has shown the admin token to this browser."""
+"""Sessions of the dashboard: a browser that has sent the admin token may change things."""
 
 import hashlib
 import hmac
@@ -14,11 +14,11 @@ from servicekit.guards import Guard
 from servicekit.problems import ProblemError
 
 COOKIE = "dashboard_session"
-LIFE = timedelta(hours=12)
+SESSION_TTL = timedelta(hours=12)
 
 
 class Sessions:
-    """Cookies that are signed with the admin token: another token ends them all."""
+    """Cookies that are signed with the admin token; a change of the token ends all sessions."""
 
     def __init__(self, token: SecretStr) -> None:
         self._token = token.get_secret_value().encode()
@@ -28,11 +28,11 @@ class Sessions:
         # A form may name an encoding that yields half a surrogate pair.
         if not hmac.compare_digest(token.encode(errors="surrogatepass"), self._token):
             return None
-        until = str(int((now + LIFE).timestamp()))
+        until = str(int((now + SESSION_TTL).timestamp()))
         return f"{until}.{self._sign(until)}"
 
     def is_open(self, cookie: str | None, now: datetime) -> bool:
-        """Say whether a cookie is one of ours, and not over."""
+        """Say whether a cookie has the right signature and has not expired."""
         until, _, signature = (cookie or "").partition(".")
         signed = hmac.compare_digest(signature.encode(), self._sign(until).encode())
         return signed and until.isdigit() and now.timestamp() < int(until)
@@ -54,5 +54,5 @@ class SessionGuard(Guard):
             raise ProblemError(401, "Sign in on the dashboard with the ADMIN_TOKEN first.")
 
     async def __call__(self, request: Request) -> None:
-        """Check once more, for routes of another kind."""
+        """Check again, for routes that don't run guards before the body is read."""
         self.check(request.scope)

@@ -1,4 +1,4 @@
-"""How the shadow's answers differ from the primary's, as recommender-api's replicas count it together."""
+"""Compares the shadow's answers with the primary's, by the metrics of all replicas of recommender-api."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,12 +6,12 @@ from datetime import datetime
 from notification_gateway.dashboard.sources import Prometheus
 
 WINDOW = "1h"
-_QUESTIONS = f"sum by (version, outcome) (increase(recommender_shadow_questions_total[{WINDOW}]))"
+_MIRRORED = f"sum by (version, outcome) (increase(recommender_shadow_questions_total[{WINDOW}]))"
 _MEAN = (
     "sum by (version) (increase(recommender_shadow_{name}_sum[{window}]))"
     " / (sum by (version) (increase(recommender_shadow_{name}_count[{window}])) > 0)"
 )
-# Not a number compares as false: a replica that has compared nothing yet says nothing.
+# A replica without comparisons reports NaN, and NaN >= 0 is false.
 _PSI = "max by (version) (recommender_shadow_score_psi >= 0)"
 _P99 = (
     f"1000 * histogram_quantile(0.99, sum by (le, version, model) (rate(recommender_shadow_seconds_bucket[{WINDOW}])))"
@@ -20,7 +20,7 @@ _P99 = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """A shadow version against the primary; None where nothing was compared."""
+    """A shadow version compared with the primary; None without data."""
 
     version: str
     compared: int
@@ -37,11 +37,11 @@ def compare(prometheus: Prometheus, now: datetime) -> list[Comparison]:
     """Return the comparison of every shadow version of the window; raises `SourceError`."""
 
     def by(query: str, *labels: str) -> dict[tuple[str, ...], float]:
-        found = prometheus.now(query, now)
+        found = prometheus.query(query, now)
         return {tuple(each.labels.get(label, "") for label in labels): each.points[-1][1] for each in found}
 
-    questions = by(_QUESTIONS, "version", "outcome")
-    versions = sorted({version for version, _ in questions}, key=version_order, reverse=True)
+    mirrored = by(_MIRRORED, "version", "outcome")
+    versions = sorted({version for version, _ in mirrored}, key=version_order, reverse=True)
     if not versions:
         return []
     overlaps = by(_MEAN.format(name="overlap_at_10", window=WINDOW), "version")
@@ -51,9 +51,9 @@ def compare(prometheus: Prometheus, now: datetime) -> list[Comparison]:
     return [
         Comparison(
             version,
-            compared=round(questions.get((version, "compared"), 0.0)),
-            dropped=round(questions.get((version, "dropped"), 0.0)),
-            failed=round(questions.get((version, "failed"), 0.0)),
+            compared=round(mirrored.get((version, "compared"), 0.0)),
+            dropped=round(mirrored.get((version, "dropped"), 0.0)),
+            failed=round(mirrored.get((version, "failed"), 0.0)),
             overlap=overlaps.get((version,)),
             difference=differences.get((version,)),
             psi=psi.get((version,)),
@@ -65,5 +65,5 @@ def compare(prometheus: Prometheus, now: datetime) -> list[Comparison]:
 
 
 def version_order(version: str) -> tuple[int, str]:
-    """Sort versions as numbers."""
+    """Return the sort key of a version: numbers sort as numbers."""
     return (int(version), version) if version.isdecimal() else (0, version)

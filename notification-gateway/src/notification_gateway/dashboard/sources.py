@@ -1,4 +1,4 @@
-"""What the page asks others for: Prometheus and the model registry, each within two seconds or not at all."""
+"""Clients of the page's sources, Prometheus and the model registry, with a timeout of two seconds."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError
 from notification_gateway.outbound.http import call, client
 
 TIMEOUT = httpx.Timeout(2.0)
-# A source that does not answer is not asked again with every view of the page.
+# How long a source that does not answer is not called again.
 PAUSE = timedelta(seconds=10)
 VERSIONS_SHOWN = 12
 
@@ -27,27 +27,27 @@ Points = Sequence[tuple[float, float]]
 
 
 class SourceError(Exception):
-    """The source gave nothing usable: the panel says so, and the rest of the page stands."""
+    """The source gave no usable answer: its panel says so, the others are shown."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Labels and values over time."""
+    """The labels of a time series and its points."""
 
     labels: Mapping[str, str]
     points: Points
 
 
 class Source:
-    """Asks over HTTP; redirects are not followed: only the address that is set is asked."""
+    """Calls the configured address over HTTP; redirects are not followed."""
 
     def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
         self.configured = bool(url)
         self._http = client(url.rstrip("/"), TIMEOUT) if url else None
         self._clock = clock
-        self._asked_again = clock()
+        self._paused_until = clock()
 
-    def get(self, path: str, **parameters: Any) -> Any:
+    def get_json(self, path: str, **parameters: Any) -> Any:
         """Return the JSON of an answer; raises `SourceError`."""
         response = self.request("GET", path, params=parameters)
         if not response.is_success:
@@ -61,12 +61,12 @@ class Source:
         """Return an answer of any status; raises `SourceError`."""
         if self._http is None:
             raise SourceError("not configured")
-        if self._clock() < self._asked_again:
+        if self._clock() < self._paused_until:
             raise SourceError("it did not answer a moment ago")
         try:
             response = call(self._http, method, path, **content)
         except httpx.HTTPError as error:
-            self._asked_again = self._clock() + PAUSE
+            self._paused_until = self._clock() + PAUSE
             raise SourceError(type(error).__name__) from error
         return httpx.Response(response.status, content=response.content, request=httpx.Request(method, path))
 
@@ -77,7 +77,7 @@ class Source:
 
 
 class Prometheus:
-    """PromQL."""
+    """Prometheus's HTTP API, queried in PromQL."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -87,21 +87,21 @@ class Prometheus:
         """Whether an address is set."""
         return self._source.configured
 
-    def over_time(self, query: str, start: datetime, end: datetime, step: timedelta) -> list[Sample]:
-        """Return the samples of a range; raises `SourceError`."""
+    def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> list[Sample]:
+        """Return the time series of a range; raises `SourceError`."""
         span = {"start": start.timestamp(), "end": end.timestamp(), "step": step.total_seconds()}
         return [
             Sample(each["metric"], [_point(point) for point in each["values"]])
             for each in self._result("/api/v1/query_range", query=query, **span)
         ]
 
-    def now(self, query: str, at: datetime) -> list[Sample]:
-        """Return the samples of one moment; raises `SourceError`."""
+    def query(self, query: str, at: datetime) -> list[Sample]:
+        """Return the time series at one moment, each with one point; raises `SourceError`."""
         found = self._result("/api/v1/query", query=query, time=at.timestamp())
         return [Sample(each["metric"], [_point(each["value"])]) for each in found]
 
     def _result(self, path: str, **parameters: Any) -> Any:
-        answer = self._source.get(path, **parameters)
+        answer = self._source.get_json(path, **parameters)
         try:
             return answer["data"]["result"]
         except (KeyError, TypeError) as error:
@@ -110,7 +110,7 @@ class Prometheus:
 
 @dataclass(frozen=True)
 class Version:
-    """A model version, what it was measured at, and what the checks of its data said."""
+    """A model version with its metrics and the results of its data checks."""
 
     version: str
     created_at: datetime
@@ -119,7 +119,7 @@ class Version:
 
 
 class Registry:
-    """Versions and deployments of one model; manifests never change, so each is asked for once."""
+    """Versions and deployments of one model. Manifests never change, so each is fetched once."""
 
     def __init__(self, source: Source, model: str) -> None:
         self._source = source

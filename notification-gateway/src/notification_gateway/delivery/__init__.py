@@ -1,1 +1,1 @@
-"""Delivery: claims what is due, sends it through its channel, and decides what an outcome means."""
+"""Delivery: claims due notifications, sends them through their channels, and retries or fails over."""

@@ -1,4 +1,4 @@
-"""The port to the outside: channels send and say what happened; only the worker decides to try again."""
+"""The port for channels: a channel sends once and returns the outcome; only the worker decides about retries."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,9 +9,9 @@ from notification_gateway.outbox.notice import Notice
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The other side has it; `detail` says for whom it was not. `reported` means that monitoring knows of that.
+    """The message was accepted; `detail` names recipients not reached; `reported`: monitoring has that report.
 
-    `by` names what took it in place of the real other side.
+    `by` names a stand-in that accepted it, such as a simulator.
     """
 
     detail: str = ""
@@ -21,9 +21,9 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The other side doesn't have it, or nobody knows.
+    """The message was rejected, or the outcome is unknown.
 
-    `wait` is how long to leave it alone at least. `reported` means that whoever rejected it has told monitoring.
+    `wait` is the minimum time until the next try. `reported`: monitoring has the report of this failure already.
     """
 
     reason: str
@@ -38,23 +38,23 @@ Outcome = Delivered | Rejected
 
 
 class Channel(Protocol):
-    """Sends notices to people."""
+    """Sends notices through one service."""
 
     @property
     def per_minute(self) -> int | None:
-        """How many attempts a minute the other side bears; None: any number."""
+        """The limit of attempts per minute; None: no limit."""
         ...
 
     @property
     def max_concurrent_sends(self) -> int:
-        """How many may be on their way together: one, where a second try of the same would arrive as another message.
+        """The limit of concurrent sends; 1 where the service doesn't deduplicate.
 
-        So a process that is killed leaves at most one message of which nobody knows.
+        Then a killed process leaves at most one message with an unknown outcome.
         """
         ...
 
     async def send(self, notice: Notice, key: str) -> Outcome:
-        """Try once; `key` is the same for each try of one notification. Never raises for what the other side does."""
+        """Send once; `key` is the same for each try of a notification. Failures of the service are returned."""
         ...
 
     async def close(self) -> None:
@@ -63,7 +63,7 @@ class Channel(Protocol):
 
 
 class UnconfiguredChannel:
-    """Stands where nothing is configured."""
+    """A channel without configuration; it rejects every message."""
 
     per_minute = None
     max_concurrent_sends = 1
@@ -72,7 +72,7 @@ class UnconfiguredChannel:
         self._reason = reason
 
     async def send(self, notice: Notice, key: str) -> Outcome:  # noqa: ARG002 - it sends nothing
-        """Refuse."""
+        """Reject the message."""
         return Rejected(self._reason, retryable=False, reported=True)
 
     async def close(self) -> None:
@@ -81,7 +81,7 @@ class UnconfiguredChannel:
 
 @dataclass(frozen=True)
 class ConfiguredChannel:
-    """A channel and how to speak of it."""
+    """A channel, the kind of its recipients, and whether it is configured."""
 
     channel: Channel
     kind: str
@@ -91,7 +91,7 @@ class ConfiguredChannel:
 
 @dataclass
 class FakeChannel:
-    """Keeps what it is given; answers with `outcomes` in turn, then with `Delivered`."""
+    """Records notices; returns `outcomes` in turn, then `Delivered`."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     sent: list[tuple[str, Notice]] = field(default_factory=list)
@@ -99,7 +99,7 @@ class FakeChannel:
     max_concurrent_sends: int = 8
 
     async def send(self, notice: Notice, key: str) -> Outcome:
-        """Take a notice."""
+        """Record a notice that is delivered."""
         outcome = self.outcomes.pop(0) if self.outcomes else Delivered()
         if isinstance(outcome, Delivered):
             self.sent.append((key, notice))

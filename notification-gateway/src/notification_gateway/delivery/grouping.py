@@ -1,4 +1,4 @@
-"""A storm of incidents is one message: what waits for the same channel at the same time is told of together."""
+"""Groups a storm of incidents: notifications that wait for the same channel become one message."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -12,20 +12,20 @@ from notification_gateway.outbox.notice import Notice
 from notification_gateway.policy.mentions import MAX_MENTIONED
 from notification_gateway.policy.model import Channel
 
-# Fewer are read better one by one, and each has its own links.
+# Fewer go one by one: they are easier to read, and each has its own links.
 STORM = 6
 MAX_MEMBERS = 500
 _KINDS: tuple[Kind, ...] = ("opened", "repeated", "reminded", "resolved")
 
-# Writes one notice for many of a kind.
+# Returns one notice for many notices of a kind.
 Group = Callable[[Kind, Sequence[Notice]], Notice]
 
 
-def join_storm(connection: Connection, channel: Channel, now: datetime, group: Group, *, scarce: bool) -> None:
-    """Put what is due into one notification, where it is a storm or messages are scarce; alone on the channel."""
+def group_storm(connection: Connection, channel: Channel, now: datetime, group: Group, *, scarce: bool) -> None:
+    """Group due notifications into one, in a storm or if messages are scarce; the caller holds the channel's lock."""
     for kind in _KINDS:
-        waiting = outbox.waiting_alike(connection, channel, kind, now, MAX_MEMBERS)
-        # One that not every channel may carry goes alone: the others may need that channel.
+        waiting = outbox.pending_of_kind(connection, channel, kind, now, MAX_MEMBERS)
+        # A notification that some channel must not carry is not grouped: the others may need that channel.
         rows = [row for row in waiting if not row[1].not_through]
         if len(rows) < (2 if scarce else STORM):
             continue
@@ -35,9 +35,9 @@ def join_storm(connection: Connection, channel: Channel, now: datetime, group: G
             update={"mention": _all("mention", members)[:MAX_MENTIONED], "tried": _all("tried", members)}
         )
         new = NewNotification(f"storm:{kind}:{channel}:{ids[0]}-{ids[-1]}:{len(ids)}", kind, channel, notice, due=now)
-        group_id = outbox.put(connection, new, now)
+        group_id = outbox.enqueue(connection, new, now)
         if group_id is not None:
-            outbox.put_into_group(connection, ids, group_id)
+            outbox.add_to_group(connection, ids, group_id)
 
 
 def _all(field: Literal["mention", "tried"], members: Sequence[Notice]) -> tuple[str, ...]:

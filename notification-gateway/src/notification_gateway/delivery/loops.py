@@ -21,14 +21,14 @@ from servicekit.health import Check
 _log = logging.getLogger(__name__)
 
 ORPHANS_SECONDS = 30.0
-# A database that is back must not wait for long for the messages that waited for it.
+# After an outage of the database, messages must go out again within seconds.
 MAX_BACKOFF_SECONDS = 5.0
 
 
 class DeliveryLoops:
-    """One loop for each channel, and one observer of what becomes of its messages.
+    """One delivery loop and one observer per channel.
 
-    A message that one channel can't deliver fails over to the next configured one. `group` writes a storm's message.
+    A message that one channel can't deliver fails over to the next configured one. `group` composes a storm's message.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class DeliveryLoops:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Have `wake` reach the loops for the length of a block; at its end all channels are closed."""
+        """Let `wake` reach the loops within a block; at its end, close all channels."""
         self._loop = asyncio.get_running_loop()
         try:
             yield
@@ -72,29 +72,29 @@ class DeliveryLoops:
             self._loop = None
 
     async def close(self) -> None:
-        """Let finish what is on its way, and close all channels."""
+        """Wait for running sends, then close all channels."""
         await asyncio.gather(*(each.drain() for each in self.loops))
         for configured in self.channels.values():
             await configured.channel.close()
 
     def add_loops(self, loops: BackgroundLoops) -> None:
-        """Add the loop of each channel, and one that looks for messages of channels that were taken away."""
-        add_chore(loops, "orphaned messages", self.move_orphans, ORPHANS_SECONDS)
+        """Add the loop of each channel, and one that moves messages of removed channels."""
+        add_chore(loops, "orphaned messages", self.reassign_orphans, ORPHANS_SECONDS)
         for each in self.loops:
             loops.add(f"delivery {each.name}", each.step, max_backoff=MAX_BACKOFF_SECONDS)
 
     def wake(self) -> None:
-        """Have the outbox looked into at once; from any thread."""
+        """Make the loops read the outbox at once; may be called from any thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake_all)
 
-    def move_orphans(self) -> None:
-        """Send through another channel what waits for one that was taken out of APPRISE_URLS."""
-        heir = next(iter(self._configured), "weixin")
+    def reassign_orphans(self) -> None:
+        """Move messages of channels that were removed from APPRISE_URLS to another channel."""
+        fallback = next(iter(self._configured), "weixin")
         with self._storage.transaction() as connection:
-            moved = outbox.move_orphans(connection, list(self.channels), heir)
+            moved = outbox.reassign_orphans(connection, list(self.channels), fallback)
         if moved:
-            _log.warning("%d messages for channels that are no longer configured go through %s", moved, heir)
+            _log.warning("%d messages for channels that are no longer configured go through %s", moved, fallback)
             self.wake()
 
     def checks(self) -> dict[str, Check]:

@@ -1,4 +1,4 @@
-"""Tells monitoring and metrics what became of notifications."""
+"""Reports the outcomes of deliveries to monitoring and metrics."""
 
 import monitoring
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
@@ -12,7 +12,7 @@ NO_SMTP_CODE = "none"
 
 
 class ChannelObserver:
-    """The observer of one channel's loop; the channel's failures are a monitoring point."""
+    """Observes one channel's loop; failures are reported by the channel's monitoring point."""
 
     def __init__(self, channel: Channel, metrics: Metrics, recipient_kind: str) -> None:
         self._channel = channel
@@ -22,25 +22,25 @@ class ChannelObserver:
         for outcome in ("sent", "failed"):
             metrics.deliveries.labels(channel, outcome)
         self._recipient_kind = recipient_kind
-        # What an earlier process reported ends with the first message that arrives.
+        # An earlier process may have reported a failure: the first delivered message reports the recovery.
         self._failing = True
         self.last_failure: str | None = None
 
-    def delivered(self, claimed: Claim, seconds: float) -> None:
-        """The other side has it."""
+    def on_delivered(self, claimed: Claim, seconds: float) -> None:
+        """Count a delivered message, and report the recovery."""
         self._count_sent(claimed, seconds)
         self._recover()
 
-    def partly_delivered(self, claimed: Claim, outcome: Delivered, seconds: float) -> None:
-        """The other side has it, but not for all recipients."""
+    def on_partly_delivered(self, claimed: Claim, outcome: Delivered, seconds: float) -> None:
+        """Count a message that did not reach all recipients, and report that."""
         self._count_sent(claimed, seconds)
         self.last_failure = outcome.detail
         self._failing = True
         if not outcome.reported:
             self._report(claimed, outcome.detail)
 
-    def given_up(self, claimed: Claim, outcome: Rejected) -> None:
-        """It is not, or not soon, delivered through this channel."""
+    def on_failed(self, claimed: Claim, outcome: Rejected) -> None:
+        """Count and report a message that this channel can't deliver, or not soon."""
         self._metrics.deliveries.labels(self._channel, "failed").inc()
         self.last_failure = outcome.reason
         if outcome.reported:
@@ -48,8 +48,8 @@ class ChannelObserver:
         self._failing = True
         self._report(claimed, outcome.reason, outcome.errcode, outcome.http_status)
 
-    def pinged(self, outcome: Outcome) -> None:
-        """A test message was sent: one that arrives ends the failure, one that doesn't is shown and not reported."""
+    def on_ping(self, outcome: Outcome) -> None:
+        """Record a test message: success reports the recovery; a failure is shown in `/health`, not reported."""
         if isinstance(outcome, Delivered) and not outcome.detail:
             self._recover()
         else:

@@ -1,4 +1,4 @@
-"""Ways around a broken channel: that it is broken is never said through itself."""
+"""Routes around a broken channel: its failure is never reported through the channel itself."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,7 +12,7 @@ CHANNEL_POINT = "gateway.channel_failed"
 
 
 class Described(Protocol):
-    """An incident."""
+    """The fields of an incident that routing reads."""
 
     @property
     def category(self) -> str: ...
@@ -23,7 +23,7 @@ class Described(Protocol):
 
 
 def broken_channel(incident: Described) -> Channel | None:
-    """Return the channel whose failure an incident is, or None."""
+    """Return the channel whose failure the incident reports, or None."""
     if incident.category == WEIXIN_CATEGORY:
         return "weixin"
     if incident.monitoring_point == CHANNEL_POINT:
@@ -32,16 +32,16 @@ def broken_channel(incident: Described) -> Channel | None:
 
 
 def route(incident: Described, alert: Alert, wanted: Channel) -> tuple[Alert, Channel]:
-    """Return when and how to notify of an incident whose action says `alert` and `wanted`.
+    """Return the alert type and channel for an incident whose action names `alert` and `wanted`.
 
-    Whoever waits for an hourly email must hear at once that no email comes.
+    A failure of email is sent at once by WeChat, even if the action is an hourly email.
     """
     if wanted != broken_channel(incident):
         return alert, wanted
     return (alert, "email") if wanted == "weixin" else ("immediate", "weixin")
 
 
-def keep_off_broken(incident: Described, notice: Notice) -> Notice:
-    """Return the notice so that no failover brings it to the channel whose failure it is about."""
+def exclude_broken_channel(incident: Described, notice: Notice) -> Notice:
+    """Return the notice, barred from the channel whose failure it reports."""
     broken = broken_channel(incident)
     return notice if broken is None else notice.model_copy(update={"not_through": (broken,)})

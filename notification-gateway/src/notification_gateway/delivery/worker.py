@@ -9,7 +9,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from notification_gateway.delivery.channel import Channel, Delivered, Outcome, Rejected
-from notification_gateway.delivery.grouping import Group, join_storm
+from notification_gateway.delivery.grouping import Group, group_storm
 from notification_gateway.delivery.steps import Done, GiveUp, Step, TryAgain, next_step
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import Claim, NewNotification
@@ -20,31 +20,31 @@ from servicekit.background import report_failure
 
 _log = logging.getLogger(__name__)
 
-# Retries, and what other replicas put into the outbox; what this process puts in wakes the loop at once.
+# Finds retries and messages of other replicas; messages of this process wake the loop at once.
 POLL_SECONDS = 0.5
 MAX_SEND_SECONDS = 10.0
-# So many unreadable notifications are given up in one step.
+# How many unreadable notifications one step gives up at most.
 MAX_UNREADABLE = 100
 
 
 class DeliveryObserver(Protocol):
-    """Hears what became of notifications, for monitoring and metrics."""
+    """Receives the outcomes of deliveries, for monitoring and metrics."""
 
-    def delivered(self, claimed: Claim, seconds: float) -> None:
-        """The other side has it, so many seconds after it was put into the outbox."""
+    def on_delivered(self, claimed: Claim, seconds: float) -> None:
+        """The message was delivered, `seconds` after it was enqueued."""
         ...
 
-    def partly_delivered(self, claimed: Claim, outcome: Delivered, seconds: float) -> None:
-        """The other side has it, but not for all recipients."""
+    def on_partly_delivered(self, claimed: Claim, outcome: Delivered, seconds: float) -> None:
+        """The message was delivered, but not to all recipients."""
         ...
 
-    def given_up(self, claimed: Claim, outcome: Rejected) -> None:
-        """It is not, or not soon, delivered through this channel."""
+    def on_failed(self, claimed: Claim, outcome: Rejected) -> None:
+        """This channel can't deliver the message, or not soon."""
         ...
 
 
 class DeliveryLoop:
-    """Claims, sends and marks; at least once, whatever dies in between. `step` is to be run again and again."""
+    """Claims, sends and marks notifications, at least once even if the process dies; run `step` in a loop."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class DeliveryLoop:
         self._clock = clock
         self._observer = observer
         self._lease = lease
-        # Well within the lease, so that nobody sends the same beside us.
+        # Less than the lease, so that no other process sends the same message meanwhile.
         self._send_seconds = min(MAX_SEND_SECONDS, lease.total_seconds() / 2)
         self._group = group
         self._failover = [failover] if isinstance(failover, str) else list(failover or ())
@@ -75,11 +75,11 @@ class DeliveryLoop:
         self._sending: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
-        """Look into the outbox at once."""
+        """Make the loop read the outbox at once."""
         self._wake.set()
 
     async def step(self) -> None:
-        """Start what is due, or wait for it."""
+        """Start due sends, or wait for one to become due."""
         self._wake.clear()
         claimed = await self._claim()
         for each in claimed:
@@ -90,12 +90,12 @@ class DeliveryLoop:
             await self._pause()
 
     async def drain(self) -> None:
-        """Let finish what is on its way: its timeout is short, and a cut connection would be sent twice."""
+        """Wait for running sends: the timeout is short, and a message whose connection is cut would be sent twice."""
         if self._sending:
             await asyncio.wait(self._sending, timeout=self._send_seconds / 2)
 
     async def deliver_due(self) -> int:
-        """Deliver what is due now and return how much that was; for tests, and for a last round."""
+        """Deliver the due messages and return their number; for tests."""
         claimed = await self._claim()
         await asyncio.gather(*map(self._deliver, claimed))
         return len(claimed)
@@ -120,13 +120,13 @@ class DeliveryLoop:
             outbox.mark_unreadable(connection, error.notification_id, str(error))
 
     def _claim_due(self, limit: int) -> list[Claim]:
-        # Alone, because the rate is counted over all replicas.
+        # Under the channel's lock, because all replicas share the rate limit.
         now = self._clock()
         with self._storage.exclusive(self.name) as connection:
-            sent = outbox.attempts(connection, self.name, now)
+            sent = outbox.recent_attempts(connection, self.name, now)
             allowed = allowance(self._channel.per_minute, limit, sent, now)
             if self._group is not None and allowed.messages:
-                join_storm(connection, self.name, now, self._group, scarce=allowed.scarce)
+                group_storm(connection, self.name, now, self._group, scarce=allowed.scarce)
             return outbox.claim(connection, self.name, now, self._lease, limit=allowed.messages)
 
     async def _pause(self) -> None:
@@ -140,7 +140,7 @@ class DeliveryLoop:
         self._sending.discard(task)
         self._wake.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            # The lease ends, and the message is tried again.
+            # The message is tried again when the lease expires.
             report_failure(self._loop_name, error)
 
     async def _deliver(self, claimed: Claim) -> None:
@@ -150,19 +150,19 @@ class DeliveryLoop:
         if isinstance(outcome, Delivered):
             seconds = (self._clock() - claimed.created_at).total_seconds()
             if outcome.detail:
-                self._observer.partly_delivered(claimed, outcome, seconds)
+                self._observer.on_partly_delivered(claimed, outcome, seconds)
             else:
-                self._observer.delivered(claimed, seconds)
-        elif isinstance(step, GiveUp) or (isinstance(step, TryAgain) and step.troubled):
+                self._observer.on_delivered(claimed, seconds)
+        elif isinstance(step, GiveUp) or (isinstance(step, TryAgain) and step.is_trouble):
             _log.warning("%s %s through %s: %s", claimed.kind, claimed.id, self.name, step.detail)
-            self._observer.given_up(claimed, outcome)
+            self._observer.on_failed(claimed, outcome)
         if isinstance(step, GiveUp) and step.failover and self._on_failover is not None:
             self._on_failover()
 
     def _next_channel(self, claimed: Claim) -> policy.Channel | None:
-        """Return the first channel that may carry the message and has not failed to."""
-        closed = {*claimed.notice.not_through, *claimed.notice.tried}
-        return next((each for each in self._failover if each not in closed), None)
+        """Return the first channel that may carry the message and has not tried it."""
+        excluded = {*claimed.notice.not_through, *claimed.notice.tried}
+        return next((each for each in self._failover if each not in excluded), None)
 
     async def _send(self, claimed: Claim) -> Outcome:
         try:
@@ -170,9 +170,9 @@ class DeliveryLoop:
                 return await self._channel.send(claimed.notice, claimed.dedupe_key)
         except TimeoutError:
             return Rejected(f"no answer within {self._send_seconds:g} s", retryable=True)
-        except Exception as error:  # noqa: BLE001 - one notice that a channel cannot form must not hold up the others
+        except Exception as error:  # noqa: BLE001 - one notice that a channel can't render must not block the others
             report_failure(self._loop_name, error)
-            # A channel raises for nothing that the other side does: trying the same again is no use.
+            # A channel never raises for faults of the service, so a retry would fail in the same way.
             return Rejected(f"{type(error).__name__}: {error}", retryable=isinstance(error, OSError), reported=True)
 
     def _mark(self, claimed: Claim, step: Step) -> None:
@@ -186,10 +186,10 @@ class DeliveryLoop:
                 case GiveUp(detail, failover):
                     other = self._next_channel(claimed) if failover else None
                     if other is not None:
-                        self._hand_over(connection, claimed, other, now)
+                        self._fail_over(connection, claimed, other, now)
                     outbox.mark_failed(connection, claimed, _storable(detail))
 
-    def _hand_over(self, connection: Connection, claimed: Claim, other: policy.Channel, now: datetime) -> None:
+    def _fail_over(self, connection: Connection, claimed: Claim, other: policy.Channel, now: datetime) -> None:
         tried = (*claimed.notice.tried, self.name)
         new = NewNotification(
             dedupe_key=f"{claimed.dedupe_key}:{other}",
@@ -199,11 +199,11 @@ class DeliveryLoop:
             due=now,
             incident_id=claimed.incident_id,
         )
-        taken_over_by = outbox.put(connection, new, now)
-        if taken_over_by is not None:
-            outbox.hand_group_over(connection, claimed, other, taken_over_by)
+        new_id = outbox.enqueue(connection, new, now)
+        if new_id is not None:
+            outbox.move_group(connection, claimed, other, new_id)
 
 
 def _storable(detail: str) -> str:
-    """What another side says may hold what the database doesn't take; then the message would be sent again for it."""
+    """Return a detail that the database can store: if marking failed for its text, the message would be sent again."""
     return detail.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

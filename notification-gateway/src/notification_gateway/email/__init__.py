@@ -1,1 +1,1 @@
-"""Email by SMTP: summaries, and urgent alerts when WeChat is down."""
+"""Email by SMTP: for summaries, and for urgent alerts while WeChat is down."""

@@ -1,4 +1,4 @@
-"""Where mail goes: an SMTP URL taken apart, and a session with that server."""
+"""Parses SMTP_URL, and opens sessions with the SMTP server."""
 
 import smtplib
 import ssl
@@ -19,7 +19,7 @@ class UnsafeLoginError(smtplib.SMTPException):
 
 @dataclass(frozen=True)
 class SmtpServer:
-    """`smtps` speaks TLS from the start; `smtp` changes to it where the server offers that."""
+    """`smtps` uses TLS from the start; `smtp` uses STARTTLS if the server offers it."""
 
     scheme: Literal["smtp", "smtps"]
     host: str

@@ -1,1 +1,1 @@
-"""Incidents: signals of one fingerprint, from the first to the recovery or a quarter of an hour of quiet."""
+"""Incidents: the signals of one fingerprint, from the first one to the recovery or to 15 minutes without one."""

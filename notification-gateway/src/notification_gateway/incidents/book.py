@@ -1,4 +1,4 @@
-"""The incidents that a batch of signals touches; knows no database."""
+"""The incidents that a batch of signals touches, in memory; no database access."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from notification_gateway.policy.evaluation import Decision
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """What a fired signal did to its incident: began it, opened it again, or began another episode of it."""
+    """The effect of a fired signal on its incident: opened it, reopened it, or began a new episode."""
 
     incident: Incident
     opened: bool = False
@@ -20,7 +20,7 @@ class Firing:
 
 
 class IncidentBook:
-    """The newest incident of each key; `changed` are those to be stored again, in order of their first change."""
+    """The newest incident of each key; `changed` lists those to store, in order of their first change."""
 
     def __init__(self, newest: dict[str, Incident]) -> None:
         self._newest = dict(newest)
@@ -42,25 +42,25 @@ class IncidentBook:
             self._newest.setdefault(incident.key, incident)
 
     def mark_changed(self, incident: Incident) -> None:
-        """Have an incident stored again."""
+        """Add an incident to those that are stored again."""
         self._changed[id(incident)] = incident
 
-    def fired(self, signal: AlertSignal, decision: Decision, now: datetime) -> Firing:
-        """Count a signal into its incident, or begin one."""
+    def apply_fired(self, signal: AlertSignal, decision: Decision, now: datetime) -> Firing:
+        """Add a fired signal to its incident, or open one."""
         key = incident_key(signal.environment, signal.service, signal.fingerprint)
         incident = self._newest.get(key)
-        if incident is None or not incident.takes(signal, now):
-            incident = self._newest[key] = Incident.opened_by(signal, decision, now)
+        if incident is None or not incident.accepts(signal, now):
+            incident = self._newest[key] = Incident.open_from(signal, decision, now)
             self.mark_changed(incident)
             return Firing(incident, opened=True)
         was_resolved = incident.state == "resolved"
-        new_episode = incident.add(signal, decision, now)
+        new_episode = incident.add_signal(signal, decision, now)
         self.mark_changed(incident)
         return Firing(incident, reopened=was_resolved and incident.state == "open", new_episode=new_episode)
 
-    def recovered(self, signal: AlertSignal, now: datetime) -> list[Incident]:
-        """End the open incidents that the recovery names, and return them."""
-        ended = [each for each in self._newest.values() if each.state == "open" and each.ended_by(signal)]
+    def apply_recovered(self, signal: AlertSignal, now: datetime) -> list[Incident]:
+        """Resolve the open incidents that a recovery ends, and return them."""
+        ended = [each for each in self._newest.values() if each.state == "open" and each.is_ended_by(signal)]
         for incident in ended:
             incident.recover(signal, now)
             self.mark_changed(incident)

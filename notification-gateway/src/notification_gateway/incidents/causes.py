@@ -1,4 +1,4 @@
-"""Which incident explains which, by the catalogue's `explains`; knows no database."""
+"""Decides which incident explains which, by the catalogue's `explains`; no database access."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -10,19 +10,19 @@ from notification_gateway.incidents.book import Firing
 from notification_gateway.incidents.endings import ALERTMANAGER_POINT, Identified
 from notification_gateway.incidents.model import Incident
 
-# A symptom's message waits so long for its cause.
+# How long a symptom's message waits for its cause.
 GRACE = timedelta(seconds=15)
-# A symptom that came so long before its cause still belongs to it.
+# How long before its cause a symptom may open.
 BEFORE = timedelta(minutes=1)
-# A cause that goes on says so once a minute.
+# An ongoing cause fires once a minute; without a signal for this long it no longer explains anything.
 ACTIVE = timedelta(seconds=150)
-# So long after its end a cause explains what comes; rules of Prometheus look back for minutes.
+# How long after its end a cause explains new symptoms; longer for alerts, since Prometheus's rules look back.
 AFTER = timedelta(minutes=2)
 ALERTS_AFTER = timedelta(minutes=10)
 
 
 def symptom_name(identified: Identified) -> str:
-    """Return what `explains` calls it: its point, or the alert's name."""
+    """Return the name that `explains` uses: the monitoring point, or `alert:` and the name of a Prometheus alert."""
     if identified.monitoring_point == ALERTMANAGER_POINT and len(identified.fingerprint) > 1:
         return f"{ALERT_PREFIX}{identified.fingerprint[1]}"
     return identified.monitoring_point
@@ -43,10 +43,10 @@ def symptom_points(cause: str) -> frozenset[str]:
 
 
 def explains(cause: Incident, symptom: Incident, now: datetime) -> bool:
-    """Say whether `cause` goes on, or just ended, and explains `symptom`.
+    """Say whether `cause` explains `symptom` now: it is ongoing, or ended a short time ago.
 
-    A less urgent incident never hides a more urgent one. What was there before its cause has another one. What belongs
-    to a run is explained by the same run only.
+    A less urgent incident never explains a more urgent one. An incident that opened well before has another cause.
+    A cause that belongs to a run explains only incidents of the same run.
     """
     return (
         cause.id != symptom.id
@@ -57,35 +57,37 @@ def explains(cause: Incident, symptom: Incident, now: datetime) -> bool:
         and cause.silence_id is None
         and cause.monitoring_point in causes_of_symptom(symptom_name(symptom))
         and _is_same_run(cause, symptom)
-        and _goes_on(cause, symptom, now)
+        and _is_active(cause, symptom, now)
     )
 
 
-def find_cause(symptom: Incident, known: Iterable[Incident], now: datetime) -> Incident | None:
-    """Return the most urgent and oldest incident that explains a symptom, or None."""
-    causes = [each for each in known if explains(each, symptom, now)]
+def find_cause(symptom: Incident, candidates: Iterable[Incident], now: datetime) -> Incident | None:
+    """Return the incident that explains a symptom, or None; of several the most urgent, then the oldest."""
+    causes = [each for each in candidates if explains(each, symptom, now)]
     return min(causes, key=lambda each: (each.priority, each.opened_at, each.id), default=None)
 
 
-def find_symptoms(cause: Incident, known: Iterable[Incident], now: datetime) -> list[Incident]:
-    """Return the open incidents that came shortly before the cause that explains them."""
-    return [each for each in known if each.state == "open" and each.parent_id is None and explains(cause, each, now)]
+def find_symptoms(cause: Incident, candidates: Iterable[Incident], now: datetime) -> list[Incident]:
+    """Return the open incidents that a new cause explains."""
+    return [
+        each for each in candidates if each.state == "open" and each.parent_id is None and explains(cause, each, now)
+    ]
 
 
-def released_at(cause: Incident, symptom: Incident) -> datetime | None:
-    """Return when a symptom that still goes on stands for itself again; None while its cause is open."""
+def explained_until(cause: Incident, symptom: Incident) -> datetime | None:
+    """Return until when a cause explains a symptom; None while the cause is open."""
     if cause.resolved_at is None:
         return None
-    return cause.resolved_at + _explained_for(symptom)
+    return cause.resolved_at + _time_after_end(symptom)
 
 
-def regroup(firing: Firing, known: Iterable[Incident], now: datetime) -> list[Incident]:
-    """Put a fired incident under its cause, and under a new cause the symptoms that came before it.
+def regroup(firing: Firing, candidates: Iterable[Incident], now: datetime) -> list[Incident]:
+    """Put a fired incident under its cause; put earlier symptoms under a new cause.
 
-    `known` holds the incident's parent, and all that may explain it or be explained by it. Returns the incidents that
-    stand under another one now; one whose cause explains it no longer stands for itself again.
+    `candidates` holds the incident's parent, its possible causes and its possible symptoms. Returns the incidents that
+    were grouped. An incident whose cause no longer explains it is ungrouped.
     """
-    incident, near = firing.incident, list(known)
+    incident, near = firing.incident, list(candidates)
     if incident.parent_id is not None and incident.grouped_by is None:
         cause = next((each for each in near if each.id == incident.parent_id), None)
         if cause is None or not explains(cause, incident, now):
@@ -104,15 +106,15 @@ def _is_same_run(cause: Incident, symptom: Incident) -> bool:
     return not has_runs or _is_alert(symptom) or cause.episode == symptom.episode
 
 
-def _goes_on(cause: Incident, symptom: Incident, now: datetime) -> bool:
+def _is_active(cause: Incident, symptom: Incident, now: datetime) -> bool:
     if cause.state == "open":
         return now - cause.last_signal_at <= ACTIVE
-    # What a person closed explains nothing that comes later.
+    # An incident that a person has closed explains no later ones.
     ended_by_itself = cause.resolution in ("recovered", "quiet")
-    return ended_by_itself and cause.resolved_at is not None and now - cause.resolved_at <= _explained_for(symptom)
+    return ended_by_itself and cause.resolved_at is not None and now - cause.resolved_at <= _time_after_end(symptom)
 
 
-def _explained_for(symptom: Incident) -> timedelta:
+def _time_after_end(symptom: Incident) -> timedelta:
     """Return how long after its end a cause explains a symptom."""
     return ALERTS_AFTER if _is_alert(symptom) else AFTER
 

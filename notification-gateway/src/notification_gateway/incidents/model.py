@@ -1,4 +1,4 @@
-"""An incident and how it grows; knows neither database nor clock."""
+"""An incident and its state changes; no database access, and the time is an argument."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ from notification_gateway.policy.model import Priority
 QUIET = timedelta(minutes=15)
 # An open incident without a signal for so long is abandoned.
 ABANDONED = timedelta(days=30)
-# "It is over" waits so long, and is not said when the fault comes back meanwhile: a flapping fault is one incident.
+# How long the message about the end waits. If the fault returns meanwhile, it is not sent: flapping is one incident.
 RESOLVED_HOLD = timedelta(seconds=30)
-# A recovery that another service saw waits until the one that failed would have said that it still fails.
+# Longer if another service reported the recovery: the one that failed may still report the fault.
 OTHERS_RESOLVED_HOLD = timedelta(seconds=90)
 MAX_REQUEST_IDS = 10
-# In a recovery's fingerprint: a part that the sender can't know any more.
+# In a recovery's fingerprint: matches any part, since the sender may not know it any more.
 ANY_PART = "*"
 VERIFY = "verify"
 
@@ -49,7 +49,7 @@ ChangeKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry of an incident's timeline; `actor` is empty for what the gateway did by itself."""
+    """One entry of an incident's timeline. An empty `actor` means the gateway itself."""
 
     at: datetime
     kind: ChangeKind
@@ -59,14 +59,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How often the same thing happened in some time."""
+    """The number of incidents of one key in some time, and of their occurrences."""
 
     incidents: int
     occurrences: int
 
 
 def incident_key(environment: str, service: str, fingerprint: Sequence[str]) -> str:
-    """Return what signals of one incident share."""
+    """Return the hash that all signals of one incident share."""
     return hashlib.sha256(json.dumps([environment, service, list(fingerprint)]).encode()).hexdigest()
 
 
@@ -74,10 +74,10 @@ def incident_key(environment: str, service: str, fingerprint: Sequence[str]) -> 
 class Incident:
     """The state of an incident; `id` is 0 until it is stored.
 
-    `last_seen` is by the clock of the sender, `last_signal_at` and `resolved_at` are by the gateway's.
-    `parent_id` is the incident that explains it, or that `grouped_by` put it under.
-    `closed_by` is the person who closed it, or the other service that saw the recovery.
-    `changes` are those that are not stored yet.
+    `last_seen` is by the sender's clock; `last_signal_at` and `resolved_at` are by the gateway's.
+    `parent_id` is the incident that explains it, or that the person `grouped_by` put it under.
+    `closed_by` is the person who closed it, or the other service that reported the recovery.
+    `notified_at` is the time of the first immediate message. `changes` are those that are not stored yet.
     """
 
     id: int
@@ -106,7 +106,7 @@ class Incident:
     event_id: str | None
     notified: list[str]
     silence_id: int | None
-    told_at: datetime | None = None
+    notified_at: datetime | None = None
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
     escalated_at: datetime | None = None
@@ -119,8 +119,8 @@ class Incident:
     changes: list[Change] = field(default_factory=list, compare=False)
 
     @classmethod
-    def opened_by(cls, signal: AlertSignal, decision: Decision, now: datetime) -> "Incident":
-        """Return the incident that a signal begins."""
+    def open_from(cls, signal: AlertSignal, decision: Decision, now: datetime) -> "Incident":
+        """Return the incident that a signal opens."""
         opened = cls(
             id=0,
             key=incident_key(signal.environment, signal.service, signal.fingerprint),
@@ -153,22 +153,22 @@ class Incident:
         opened._change(now, "opened", detail=signal.message)
         return opened
 
-    def takes(self, signal: AlertSignal, now: datetime) -> bool:
-        """Say whether a fired signal belongs to this incident, and not to a new one."""
+    def accepts(self, signal: AlertSignal, now: datetime) -> bool:
+        """Say whether a fired signal belongs to this incident. If not, it opens a new one."""
         if self.state == "open" or not self._is_newer(signal):
             return True
         return self.resolved_at is not None and now < self.resolved_at + self.resolved_hold
 
     @property
     def resolved_hold(self) -> timedelta:
-        """How long "it is over" waits for a contradiction."""
+        """How long the message about the end waits, in case the fault returns."""
         seen_by_another = self.resolution == "recovered" and self.closed_by is not None
         return OTHERS_RESOLVED_HOLD if seen_by_another else RESOLVED_HOLD
 
-    def add(self, signal: AlertSignal, decision: Decision, now: datetime) -> bool:
-        """Count a signal; one that is newer than the end of the incident opens it again.
+    def add_signal(self, signal: AlertSignal, decision: Decision, now: datetime) -> bool:
+        """Add a fired signal; one that is newer than the end of the incident reopens it.
 
-        Returns whether it begins another episode: a new run, deployment, or start of an alert.
+        Returns whether it begins a new episode: another run, deployment, or start of an alert.
         """
         if self.state == "resolved" and self._is_newer(signal):
             self._open_again()
@@ -194,12 +194,12 @@ class Incident:
         if decision.priority < self.priority:
             self._change(now, "raised", detail=f"{self.priority} to {decision.priority}: {decision.reason}")
             self.priority, self.rule, self.reason = decision.priority, decision.rule, decision.reason
-            # It was acknowledged as something less.
+            # The acknowledgement was for a lower priority.
             self.acknowledged_at, self.acknowledged_by = None, None
         return begins
 
-    def ended_by(self, signal: AlertSignal) -> bool:
-        """Say whether a recovery is this incident's, and not older than its last signal."""
+    def is_ended_by(self, signal: AlertSignal) -> bool:
+        """Say whether a recovery matches this incident and is not older than its last signal."""
         return (
             self.environment == signal.environment
             and len(self.fingerprint) == len(signal.fingerprint)
@@ -208,28 +208,28 @@ class Incident:
         )
 
     def recover(self, signal: AlertSignal, now: datetime) -> None:
-        """End the incident as a recovery says; another service's clock says nothing about this one's signals."""
+        """Resolve the incident by a recovery; only one of the same service, with the same clock, sets `last_seen`."""
         if signal.service == self.service:
             self.resolve("recovered", now, signal.last_seen)
         else:
             self.resolve("recovered", now, by=signal.service)
         if is_new_episode(self.monitoring_point, self.episode, episode := episode_of(signal)):
-            # It ended before anybody heard of its start.
+            # The end arrived before the start.
             self.episode = episode
 
     @property
-    def closed_by_person(self) -> bool:
-        """Whether somebody closed it, and not the fault itself."""
+    def is_closed_by_person(self) -> bool:
+        """Whether a person closed it."""
         return self.resolution in ("closed", "false_alarm")
 
     def acknowledge(self, by: str, now: datetime) -> None:
-        """Note who takes care of it; the first one counts."""
+        """Record who takes care of it; only the first acknowledgement counts."""
         if self.acknowledged_at is None:
             self.acknowledged_at, self.acknowledged_by = now, by
             self._change(now, "acknowledged", by)
 
     def assign(self, assignee: str, by: str, now: datetime) -> None:
-        """Note who is to take care of it."""
+        """Record who is to take care of it."""
         if assignee != self.assignee:
             self.assignee = assignee
             self._change(now, "assigned", by, assignee)
@@ -239,12 +239,12 @@ class Incident:
         self._change(now, "commented", by, text)
 
     def group_under(self, parent_id: int, now: datetime, by: str | None = None) -> None:
-        """Put it under another incident: because that explains it, or because a person says so."""
+        """Put it under another incident, which explains it (`by` is None) or which a person chose."""
         self.parent_id, self.grouped_by = parent_id, by
         self._change(now, "grouped", by or "", f"#{parent_id}")
 
     def ungroup(self, now: datetime, by: str | None = None) -> None:
-        """Let it stand for itself again."""
+        """Remove it from its parent incident."""
         if self.parent_id is not None:
             self._change(now, "ungrouped", by or "", f"#{self.parent_id}")
             self.parent_id, self.grouped_by = None, None
@@ -252,7 +252,7 @@ class Incident:
     def resolve(
         self, resolution: Resolution, now: datetime, seen: datetime | None = None, by: str = "", detail: str = ""
     ) -> None:
-        """End the incident; `seen` is when it was over by the sender's clock, `by` becomes `closed_by`."""
+        """End the incident. `seen` is the time of its end by the sender's clock; `by` becomes `closed_by`."""
         self.state, self.resolution, self.resolved_at = "resolved", resolution, now
         self.closed_by = by or None
         if seen is not None:
@@ -260,17 +260,17 @@ class Incident:
         self._change(now, "resolved", by, f"{resolution}: {detail}" if detail else resolution)
 
     def reopen(self, by: str, now: datetime) -> None:
-        """Open a resolved incident again: it needs somebody once more."""
+        """Reopen a resolved incident; its acknowledgement is removed."""
         self._open_again()
         self.last_signal_at = now
         self.acknowledged_at = self.acknowledged_by = self.escalated_at = None
-        # It is escalated, and people are reminded, as of now.
-        self.told_at = now if self.notified else None
+        # Escalation and reminders count from now.
+        self.notified_at = now if self.notified else None
         self.last_notified_at = now
         self._change(now, "reopened", by)
 
     def record(self, kind: ChangeKind, now: datetime, detail: str = "") -> None:
-        """Note in the timeline what the gateway did about it."""
+        """Record in the timeline what the gateway did."""
         self._change(now, kind, detail=detail)
 
     def _open_again(self) -> None:
@@ -280,10 +280,10 @@ class Incident:
         """Say whether a fired signal is newer than the end of the incident."""
         is_same_episode = bool(self.episode) and episode_of(signal) == self.episode
         if self.resolution == "false_alarm" and is_same_episode:
-            # Its source repeats what a person has looked at.
+            # Its source repeats an alert that a person has called false.
             return False
         if self.monitoring_point == ALERTMANAGER_POINT and is_same_episode and self.resolved_at:
-            # Alertmanager may send the end while the gateway still has an earlier webhook of it in hand.
+            # Alertmanager may send the end while the gateway still processes an earlier webhook.
             return signal.last_seen > self.resolved_at
         return signal.last_seen > self.last_seen
 
@@ -297,7 +297,7 @@ class Incident:
         return not is_ended_by_its_service(self.monitoring_point)
 
     def _last_start(self) -> datetime:
-        """Return when the present episode began, or what was heard of it last if its clock is ahead of ours."""
+        """Return the start of the current episode, or the last signal's time if the sender's clock is ahead."""
         return min(datetime.fromisoformat(self.episode), self.last_signal_at) if self.episode else self.opened_at
 
     def _change(self, at: datetime, kind: ChangeKind, actor: str = "", detail: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Incidents in the database."""
+"""Loads and stores incidents."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, or_, select, update
 
-from notification_gateway.incidents.causes import ALERTS_AFTER, released_at
+from notification_gateway.incidents.causes import ALERTS_AFTER, explained_until
 from notification_gateway.incidents.model import ABANDONED, QUIET, History, Incident
 from notification_gateway.incidents.timeline import store_changes
 from notification_gateway.stored import tags_of, texts_of
@@ -20,7 +20,7 @@ _COLUMNS = [incidents.c[name] for name in _STORED]
 def of_row(row: RowMapping) -> Incident:
     """Return the incident of a row whose columns include all of the table's.
 
-    It is never refused: an open incident that nobody could read would keep its successors out.
+    It never raises: an open incident that can't be read would block new ones of its key.
     """
     values = {name: row[name] for name in _STORED}
     lists = {name: texts_of(values[name]) for name in ("fingerprint", "request_ids", "notified")}
@@ -47,7 +47,7 @@ def open_of(connection: Connection, environment: str, points: Iterable[str]) -> 
 
 
 def related(connection: Connection, environment: str, points: Iterable[str], now: datetime) -> list[Incident]:
-    """Return the incidents of some points that are open or ended lately, newest first: causes and symptoms."""
+    """Return the incidents of some points that are open or ended a short time ago, newest first."""
     wanted = (
         or_(incidents.c.state == "open", incidents.c.resolved_at >= now - ALERTS_AFTER),
         incidents.c.environment == environment,
@@ -57,7 +57,7 @@ def related(connection: Connection, environment: str, points: Iterable[str], now
 
 
 def quiet_since(connection: Connection, now: datetime, besides: Sequence[str]) -> list[Incident]:
-    """Return the open incidents that have been quiet for long enough, except those of the points `besides`."""
+    """Return the open incidents without a signal for `QUIET`, except those of the points `besides`."""
     return _where(
         connection,
         incidents.c.state == "open",
@@ -67,12 +67,12 @@ def quiet_since(connection: Connection, now: datetime, besides: Sequence[str]) -
 
 
 def abandoned(connection: Connection, now: datetime) -> list[Incident]:
-    """Return the open incidents of which nothing was heard for a month."""
+    """Return the open incidents without a signal for `ABANDONED`."""
     return _where(connection, incidents.c.state == "open", incidents.c.last_signal_at <= now - ABANDONED)
 
 
 def unattended(connection: Connection, priorities: Sequence[str], notified_before: datetime) -> list[Incident]:
-    """Return the open incidents of some priorities that nobody acknowledged or was notified of since then."""
+    """Return the unacknowledged open incidents of some priorities, last notified before `notified_before`."""
     return _where(
         connection,
         incidents.c.state == "open",
@@ -84,7 +84,7 @@ def unattended(connection: Connection, priorities: Sequence[str], notified_befor
 
 
 def orphaned(connection: Connection, now: datetime) -> list[Incident]:
-    """Return the open incidents whose cause ended for longer than it explains anything, or is deleted."""
+    """Return the open incidents whose cause no longer explains them, or is deleted."""
     symptoms = _where(connection, incidents.c.state == "open", incidents.c.parent_id.is_not(None))
     wanted = {each.parent_id for each in symptoms}
     causes = {each.id: each for each in _where(connection, incidents.c.id.in_(wanted))} if wanted else {}
@@ -93,7 +93,7 @@ def orphaned(connection: Connection, now: datetime) -> list[Incident]:
         cause = causes.get(symptom.parent_id or 0)
         if cause is None:
             return True
-        until = released_at(cause, symptom)
+        until = explained_until(cause, symptom)
         return until is not None and until < now
 
     return [each for each in symptoms if is_orphan(each)]
@@ -104,13 +104,13 @@ def children(connection: Connection, incident_id: int) -> list[Incident]:
     return sorted(_where(connection, incidents.c.parent_id == incident_id), key=lambda each: each.id)
 
 
-def unacknowledged(connection: Connection, told_before: datetime) -> list[Incident]:
-    """Return the open P0 incidents of which people were told by then, that nobody acknowledged, not escalated yet."""
+def unacknowledged(connection: Connection, notified_before: datetime) -> list[Incident]:
+    """Return the open P0 incidents to escalate: first notified by then, not acknowledged, not escalated yet."""
     return _where(
         connection,
         incidents.c.state == "open",
         incidents.c.priority == "P0",
-        incidents.c.told_at <= told_before,
+        incidents.c.notified_at <= notified_before,
         incidents.c.acknowledged_at.is_(None),
         incidents.c.escalated_at.is_(None),
         incidents.c.parent_id.is_(None),
@@ -124,7 +124,7 @@ def by_id(connection: Connection, incident_id: int) -> Incident | None:
 
 
 def history(connection: Connection, key: str, since: datetime) -> History:
-    """Return how often the same has happened since then, what goes on now included."""
+    """Return how often incidents of a key occurred since then, the current one included."""
     row = connection.execute(
         select(func.count(), func.sum(incidents.c.occurrences)).where(
             incidents.c.key == key, incidents.c.last_seen > since
@@ -133,7 +133,7 @@ def history(connection: Connection, key: str, since: datetime) -> History:
     return History(incidents=row[0], occurrences=int(row[1] or 0))
 
 
-def add(connection: Connection, incident: Incident) -> None:
+def insert_incident(connection: Connection, incident: Incident) -> None:
     """Store a new incident and give it its id."""
     stored = connection.execute(insert(incidents).values(_values(incident))).inserted_primary_key
     assert stored is not None  # noqa: S101 - a single insert has a key
@@ -141,7 +141,7 @@ def add(connection: Connection, incident: Incident) -> None:
     store_changes(connection, incident)
 
 
-def save(connection: Connection, incident: Incident) -> None:
+def update_incident(connection: Connection, incident: Incident) -> None:
     """Store the changes of an incident."""
     connection.execute(update(incidents).where(incidents.c.id == incident.id).values(_values(incident)))
     store_changes(connection, incident)

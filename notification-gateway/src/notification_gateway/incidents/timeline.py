@@ -1,4 +1,4 @@
-"""What happened to an incident, and what changed in the stack around it."""
+"""The timeline of an incident, and the changes of the stack in the hour before it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ StackChangeKind = Literal["deployment", "run", "policy"]
 LOOK_BACK = timedelta(hours=1)
 MAX_STACK_CHANGES = 50
 MAX_SUBJECT_CHARS = 256
-# The alert policy belongs to all of them.
+# A change of the alert policy concerns every environment.
 EVERY_ENVIRONMENT = ""
 
 
@@ -66,7 +66,7 @@ def add_stack_changes(connection: Connection, environment: str, changes: Iterabl
 
 
 def stack_changes_before(connection: Connection, incident: Incident) -> Sequence[StackChange]:
-    """Return what changed in the stack in the hour before an incident, oldest first."""
+    """Return the changes of the stack in the hour before an incident, oldest first."""
     rows = connection.execute(
         select(stack_changes)
         .where(
@@ -81,7 +81,7 @@ def stack_changes_before(connection: Connection, incident: Incident) -> Sequence
 
 
 def stack_change_of(recovery: AlertSignal, now: datetime) -> StackChange | None:
-    """Return what a recovery says of the stack: a model was deployed, a task of a run passed; None: nothing."""
+    """Return the change of the stack that a recovery reports: a deployed model or a passed task; None: no change."""
     tags = recovery.tags
     if recovery.monitoring_point == "model.deployment_failed" and tags.get("model_version"):
         subject = f"{tags.get('model_name', 'model')} {tags['model_version']}"

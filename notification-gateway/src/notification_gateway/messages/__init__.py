@@ -1,1 +1,1 @@
-"""Messages: writes the notices of incidents and summaries, and gives a notice its form for each channel."""
+"""Messages: writes the notices of incidents and summaries, and renders a notice for each channel."""

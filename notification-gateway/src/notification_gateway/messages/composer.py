@@ -14,14 +14,14 @@ from notification_gateway.outbox.model import Kind
 from notification_gateway.outbox.notice import Chart, Line, Notice
 from notification_gateway.policy.model import Alert
 
-# WeChat takes 2048 bytes in all, and the advice below the message must still fit.
+# A WeChat message holds 2048 bytes, and the advice below this text must still fit.
 MAX_MESSAGE = 300
 MAX_MESSAGE_BYTES = 600
 MAX_REQUEST_IDS = 3
 MAX_SYMPTOMS = 5
-# Of a summary, which is an email or a page: different faults, not incidents.
+# Rows of a summary, which is an email or a page; a row is a fault, not an incident.
 MAX_ROWS = 100
-# Of a storm, so that a WeChat text still holds them.
+# Incidents that a storm's message names, so that it fits into a WeChat text.
 MAX_MEMBERS = 15
 
 _SUMMARY_TITLES: dict[Alert, Phrase] = {
@@ -36,7 +36,7 @@ _RESOLUTIONS = {
     "false_alarm": Phrase("误报", "a false alarm"),
     "abandoned": Phrase("30 天无人处理", "nobody attended to it for 30 days"),
 }
-# What a later release says.
+# For a resolution that only a later release knows.
 _ENDED = Phrase("已结束", "ended")
 _STORM_TITLES: dict[Kind, Phrase] = {
     "opened": Phrase("告警风暴", "Alert storm"),
@@ -44,7 +44,7 @@ _STORM_TITLES: dict[Kind, Phrase] = {
     "reminded": Phrase("仍未恢复", "Still open"),
     "resolved": Phrase("已恢复", "Resolved"),
 }
-# By the signed links in a message.
+# The actions that a message offers by signed links.
 _ACTIONS: tuple[tuple[Action, str, str], ...] = (
     ("acknowledge", "我来处理", "Acknowledge"),
     ("close", "关闭", "Close"),
@@ -54,43 +54,45 @@ _OPEN, _RESOLVED = Phrase("进行中", "open"), Phrase("已恢复", "resolved")
 
 
 class Composer:
-    """Writes in one language, and times in one zone."""
+    """Writes notices in one language, with times in one zone."""
 
     def __init__(self, zone: ZoneInfo, language: Language, links: Links) -> None:
         self._zone = zone
         self._language = language
         self.links = links
 
-    def opened(self, incident: Incident, history: History, symptoms: Sequence[Incident], now: datetime) -> Notice:
-        """Say that an incident began: what, since when, how often, where, what it explains, and what to do first."""
+    def compose_opened(
+        self, incident: Incident, history: History, symptoms: Sequence[Incident], now: datetime
+    ) -> Notice:
+        """Return the notice of a new incident: what, since when, how often, where, symptoms, first action."""
         title = f"【{incident.priority} {self._in('告警', 'Alert')}】{self._name(incident)}"
         return self._alert(title, incident, [self._how_often(incident, history), *self._symptoms(symptoms)], now)
 
-    def repeated(self, incident: Incident, now: datetime) -> Notice:
-        """Say that a new run, deployment or episode failed in the same way."""
+    def compose_repeated(self, incident: Incident, now: datetime) -> Notice:
+        """Return the notice of a new run, deployment or episode that failed in the same way."""
         title = f"【{incident.priority} {self._in('再次发生', 'Again')}】{self._name(incident)}"
         episode = [self._line("本次", "This time", incident.episode)] if incident.episode else []
         return self._alert(title, incident, [*episode, self._times(incident)], now, occasion=now)
 
-    def reminded(self, incident: Incident, now: datetime) -> Notice:
-        """Say that an incident is still open, and nobody has acknowledged it."""
+    def compose_reminded(self, incident: Incident, now: datetime) -> Notice:
+        """Return the reminder of an open incident without an acknowledgement."""
         title = f"【{incident.priority} {self._in('仍未恢复', 'Still open')}】{self._name(incident)}"
         open_for = self._line("已持续", "Open for", _duration(now - incident.opened_at))
         return self._alert(title, incident, [open_for, self._times(incident)], now, occasion=now)
 
-    def escalated(self, incident: Incident) -> Notice:
-        """Say that nobody has taken care of an incident."""
+    def compose_escalated(self, incident: Incident) -> Notice:
+        """Return the notice of an escalation."""
         title = f"【{incident.priority} {self._in('无人确认', 'Not acknowledged')}】{self._name(incident)}"
-        return self._alert(title, incident, [self._times(incident)], incident.told_at or incident.opened_at)
+        return self._alert(title, incident, [self._times(incident)], incident.notified_at or incident.opened_at)
 
-    def resolved(self, incident: Incident, now: datetime) -> Notice:
-        """Say that an incident is over, and how it ended."""
+    def compose_resolved(self, incident: Incident, now: datetime) -> Notice:
+        """Return the notice of an incident's end, and how it ended."""
         lasted = incident.last_seen - incident.first_seen
         until = f"{self._time(incident.last_seen)}（{_duration(lasted)}）"
         how = resolution_phrase(incident).to(self._language)
         if incident.closed_by:
             how += f" · {incident.closed_by}"
-        title = self._in("已关闭", "Closed") if incident.closed_by_person else self._in("已恢复", "Resolved")
+        title = self._in("已关闭", "Closed") if incident.is_closed_by_person else self._in("已恢复", "Resolved")
         lines = [
             self._service(incident),
             self._line("开始", "Since", self._time(incident.first_seen)),
@@ -98,7 +100,7 @@ class Composer:
             self._times(incident),
             self._line("原因", "How", how),
         ]
-        if incident.closed_by_person and (reopen := self.links.action("reopen", incident.id, now)):
+        if incident.is_closed_by_person and (reopen := self.links.action("reopen", incident.id, now)):
             lines.append(self._link("重新打开", "Reopen", reopen))
         return self._notice(
             f"【{title}】{self._name(incident)}",
@@ -107,8 +109,8 @@ class Composer:
             url=self.links.event(incident) or self.links.dashboard(),
         )
 
-    def storm(self, kind: Kind, notices: Sequence[Notice]) -> Notice:
-        """Say in one message what many would say."""
+    def compose_storm(self, kind: Kind, notices: Sequence[Notice]) -> Notice:
+        """Return one notice for many incidents."""
         title = _STORM_TITLES.get(kind, _STORM_TITLES["opened"]).to(self._language)
         rows = [f"{each.reference} {each.title}" for each in notices[:MAX_MEMBERS]]
         if len(notices) > MAX_MEMBERS:
@@ -122,8 +124,8 @@ class Composer:
             url=dashboard,
         )
 
-    def summary(self, counts: PeriodCounts) -> Notice:
-        """Say what happened in a period, most frequent first; all numbers are of the same counts."""
+    def compose_summary(self, counts: PeriodCounts) -> Notice:
+        """Return the notice of a summary, the most urgent and frequent faults first; all numbers come from `counts`."""
         start, end = counts.since, counts.end
         rows = [self._row(fault) for fault in counts.faults[:MAX_ROWS]]
         urls = [self.links.incident(fault.newest.id) for fault in counts.faults[:MAX_ROWS]]
@@ -131,7 +133,7 @@ class Composer:
             rows.append(self._more(sum(len(fault.entries) for fault in rest), sum(fault.occurrences for fault in rest)))
         lines = [
             self._line("时段", "Period", f"{self._time(start)} – {self._time(end)}"),
-            self._line("事件", "Incidents", str(len(counts.told))),
+            self._line("事件", "Incidents", str(len(counts.unsilenced))),
             self._line("次数", "Times", str(counts.occurrences)),
         ]
         if counts.earlier:
@@ -143,7 +145,7 @@ class Composer:
             lines.append(self._link("面板", "Dashboard", dashboard))
         labels = (f"{start.astimezone(self._zone):%H:%M}", f"{end.astimezone(self._zone):%H:%M}")
         return self._notice(
-            f"【{_SUMMARY_TITLES[counts.alert].to(self._language)}】{self._count(len(counts.told))}",
+            f"【{_SUMMARY_TITLES[counts.alert].to(self._language)}】{self._count(len(counts.unsilenced))}",
             tuple(lines),
             paragraphs=tuple(rows),
             paragraph_urls=tuple(urls),
@@ -161,9 +163,9 @@ class Composer:
             self._line("开始", "Since", self._time(incident.first_seen)),
             *more,
         ]
-        known = point_texts().get(incident.monitoring_point)
-        if known:
-            lines.append(self._line("先做", "Do first", Phrase(known.first_zh, known.first_en).to(self._language)))
+        point = point_texts().get(incident.monitoring_point)
+        if point:
+            lines.append(self._line("先做", "Do first", Phrase(point.first_zh, point.first_en).to(self._language)))
         actions = [(zh, en, self.links.action(action, incident.id, now)) for action, zh, en in _ACTIONS]
         links = [self._link(zh, en, url) for zh, en, url in actions if url]
         lines += [*links[:1], *self._places(incident), *links[1:]]
@@ -171,7 +173,7 @@ class Composer:
             lines.append(self._line("请求", "Requests", ", ".join(incident.request_ids[:MAX_REQUEST_IDS])))
         lines.append(self._line("规则", "Rule", incident.rule or incident.reason))
         url = self.links.action("acknowledge", incident.id, now) or self.links.event(incident)
-        # WeChat drops a message that is alike to one of the half hour before.
+        # WeChat drops a message that equals one of the last 30 minutes.
         reference = f"#{incident.id}" if occasion is None else f"#{incident.id} {self._time(occasion)}"
         return self._notice(title, tuple(lines), reference=reference, url=url)
 
@@ -240,10 +242,10 @@ class Composer:
         return Line(label=self._in(zh, en), value=url, url=url)
 
     def _name(self, incident: Incident) -> str:
-        known = point_texts().get(incident.monitoring_point)
-        if known is None:
+        point = point_texts().get(incident.monitoring_point)
+        if point is None:
             return " / ".join(incident.fingerprint)
-        return incident.monitoring_point if self._language == "en" else f"{known.name} {incident.monitoring_point}"
+        return incident.monitoring_point if self._language == "en" else f"{point.name} {incident.monitoring_point}"
 
     def _count(self, number: int) -> str:
         return f"{number} {self._in('个事件', 'incidents')}"

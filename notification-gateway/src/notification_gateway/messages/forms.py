@@ -1,4 +1,4 @@
-"""The forms of a notice: plain text, WeChat markdown, a WeChat card, HTML."""
+"""Renders a notice as plain text, WeChat markdown, a WeChat card, or HTML."""
 
 import re
 from html import escape
@@ -11,14 +11,14 @@ CUT_NOTE = "\n…（内容过长，已截断 / cut for length）"
 CARD_TITLE_BYTES = 128
 CARD_BYTES = 512
 CHART_HEIGHT = 64
-# What WeChat's markdown would take for a tag, a link or emphasis.
+# Characters that mean a tag, a link or emphasis in WeChat's markdown.
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>#])")
 _TAG = re.compile(r"<(?=[A-Za-z/!])")
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 class Card(NamedTuple):
-    """A WeChat card: all of it leads to `url`."""
+    """A WeChat card; a click anywhere opens `url`."""
 
     title: str
     description: str
@@ -27,7 +27,7 @@ class Card(NamedTuple):
 
 
 def without_tags(text: str) -> str:
-    """Return a text in which nothing is a tag: WeChat shows `<a href>` as a link, wherever its text comes from."""
+    """Return a text without HTML tags: WeChat would show an `<a href>` of any sender as a link."""
     return _TAG.sub("＜", text)
 
 
@@ -53,7 +53,7 @@ def markdown(notice: Notice) -> str:
 
 
 def card(notice: Notice) -> Card | None:
-    """Return the notice as a card, or None where it leads nowhere: WeChat refuses a card without an address."""
+    """Return the notice as a card, or None without an address: WeChat rejects a card without one."""
     if not notice.url:
         return None
     lines = [f"{line.label}: {line.value}" for line in notice.lines if not line.url]

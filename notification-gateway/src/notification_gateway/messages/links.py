@@ -1,4 +1,4 @@
-"""Where messages lead: the event in the collector, the runbook, the dashboard, and signed actions."""
+"""The links in messages: the event in the collector, the runbook, the dashboard, and signed actions."""
 
 import hashlib
 import hmac
@@ -15,12 +15,12 @@ from notification_gateway.messages.points import point_texts, runbook_anchor
 # What a signed link may do: one action on one incident.
 Action = Literal["acknowledge", "close", "false-alarm", "reopen"]
 LINK_TTL = timedelta(hours=24)
-# An older release stored what hooks said.
+# An older release stored ids of hooks unchecked.
 _EVENT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Links:
-    """`secret` signs actions: a link does one thing with one incident for a day, and nothing else."""
+    """`secret` signs actions: a link does one action on one incident, within a day."""
 
     def __init__(self, collector_url: str, runbook_url: str, public_url: str, secret: SecretStr) -> None:
         self._collector_url = collector_url.rstrip("/")
@@ -37,7 +37,7 @@ class Links:
         return f"{self._collector_url}/issues/event/{UUID(incident.event_id)}/"
 
     def runbook(self, incident: Incident) -> str:
-        """Return the address of what to do about it, or an empty text."""
+        """Return the address of the incident's runbook, or an empty text."""
         if incident.monitoring_point not in point_texts():
             return ""
         if self._runbook_url:
@@ -53,7 +53,7 @@ class Links:
         return f"{self._public_url}/dashboard/incident/{incident_id}" if self._public_url else ""
 
     def action(self, action: Action, incident_id: int, now: datetime) -> str:
-        """Return the address that does one thing with an incident without a password, or an empty text."""
+        """Return the signed address of an action, which needs no password, or an empty text."""
         if not self._public_url:
             return ""
         until = int((now + LINK_TTL).timestamp())
@@ -61,10 +61,10 @@ class Links:
         return f"{self._public_url}/{action}/{incident_id}?until={until}&signature={signature}"
 
     def is_signed(self, action: Action, incident_id: int, until: int, signature: str, now: datetime) -> bool:
-        """Say whether an action's address is one of ours, and not expired."""
+        """Say whether the signature of an action is right and has not expired."""
         expected = self._sign(action, incident_id, until)
         return hmac.compare_digest(expected.encode(), signature.encode()) and now.timestamp() < until
 
     def _sign(self, action: Action, incident_id: int, until: int) -> str:
-        said = f"{action} {incident_id} until {until}"
-        return hmac.new(self._secret.get_secret_value().encode(), said.encode(), hashlib.sha256).hexdigest()[:32]
+        content = f"{action} {incident_id} until {until}"
+        return hmac.new(self._secret.get_secret_value().encode(), content.encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What is known of a monitoring point: its name and first action, in Chinese and English, from the catalogue."""
+"""The name and the first action of each monitoring point, in Chinese and English, from the catalogue."""
 
 from dataclasses import dataclass
 from functools import cache

@@ -1,4 +1,4 @@
-"""What a summary says, as numbers: title, lines, rows and chart are all made of the same counts."""
+"""The counts of a summary; its title, lines, rows and chart are all made from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ PARTS = 24
 
 @dataclass(frozen=True)
 class SummaryEntry:
-    """What one incident did in a summary's period: occurrences by the minute, and those that a silence covered.
+    """The counts of one incident in a period: occurrences by the minute, and silenced ones.
 
-    One that is `is_reminder` is named even if it has not occurred.
+    With `is_reminder` the summary names the incident even if it has not occurred.
     """
 
     incident: Incident
@@ -54,7 +54,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class PeriodCounts:
-    """What is counted in a period from `since`, its start or the end of the part sent before, to `end`."""
+    """The counts from `since`, the period's start or the end of the part sent before, to `end`."""
 
     alert: Alert
     channel: Channel
@@ -64,14 +64,14 @@ class PeriodCounts:
     entries: Sequence[SummaryEntry]
 
     @cached_property
-    def told(self) -> list[SummaryEntry]:
-        """Return the entries of which people are told."""
+    def unsilenced(self) -> list[SummaryEntry]:
+        """Return the entries that the summary shows: those with unsilenced occurrences, and reminders."""
         return [entry for entry in self.entries if entry.occurrences or entry.is_reminder]
 
     @property
     def occurrences(self) -> int:
         """Return how often something occurred, without what was silenced."""
-        return sum(entry.occurrences for entry in self.told)
+        return sum(entry.occurrences for entry in self.unsilenced)
 
     @property
     def silenced(self) -> int:
@@ -85,29 +85,32 @@ class PeriodCounts:
 
     @property
     def earlier(self) -> int:
-        """Return how many of the occurrences were seen before the period: they came late, or a rate counts them."""
+        """Return the occurrences from before the period: late signals, and those that an exceeded rate adds."""
         return sum(
-            count for entry in self.told for minute, count in entry.by_minute.items() if minute < self.period_start
+            count
+            for entry in self.unsilenced
+            for minute, count in entry.by_minute.items()
+            if minute < self.period_start
         )
 
     @cached_property
     def faults(self) -> list[Fault]:
         """Return the faults, the most urgent and then the most frequent ones first.
 
-        One that came and went many times is one fault, so that it doesn't crowd out the others.
+        A fault with many incidents is one row, so that it doesn't crowd out the others.
         """
         by_key: dict[str, list[SummaryEntry]] = {}
-        for entry in self.told:
+        for entry in self.unsilenced:
             by_key.setdefault(entry.incident.key, []).append(entry)
         faults = [Fault(entries) for entries in by_key.values()]
         return sorted(faults, key=lambda fault: (fault.priority, -fault.occurrences, fault.newest.id))
 
     @property
     def by_time(self) -> list[int]:
-        """Return the occurrences of equal parts of the time; what was seen before it is in the first part."""
+        """Return the occurrences in `PARTS` equal parts of the time; the first part includes earlier ones."""
         counts = [0] * PARTS
         length = max(self.end - self.since, timedelta(seconds=1))
-        for entry in self.told:
+        for entry in self.unsilenced:
             for minute, count in entry.by_minute.items():
                 part = int((minute - self.since) / length * PARTS)
                 counts[min(max(part, 0), PARTS - 1)] += count

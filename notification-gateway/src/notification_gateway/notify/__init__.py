@@ -1,1 +1,1 @@
-"""Messages that a person or a script asks for, past the policy."""
+"""Messages that a person or a script sends directly, without the policy."""

@@ -18,7 +18,7 @@ from servicekit.routing import ApiRouter
 
 
 class NotifyRequest(BaseModel):
-    """A message; with an `idempotency_key` the same one is sent once."""
+    """A message to send; one with the same `idempotency_key` is sent once."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,7 +30,7 @@ class NotifyRequest(BaseModel):
 
 
 class NotifyReceipt(BaseModel):
-    """The message is stored and will be sent; null: its key was known."""
+    """The stored message, which will be sent; null: one with the same key was stored before."""
 
     notification_id: int | None
 
@@ -49,7 +49,7 @@ def router(
         "/notify", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(401, 422, 503)
     )
     def post_notify(request: NotifyRequest) -> NotifyReceipt:
-        """Send a message to the people behind a channel. It is stored when this answers."""
+        """Send a message through a channel. It is stored before the answer."""
         if request.channel not in channels:
             raise ProblemError(422, f"channel: there is no {request.channel!r}; there are {', '.join(channels)}")
         now, key = clock(), request.idempotency_key or uuid4().hex
@@ -61,7 +61,7 @@ def router(
         )
         with storage.transaction() as connection:
             new = NewNotification(f"notify:{request.channel}:{key}", "notify", request.channel, notice, due=now)
-            stored = outbox.put(connection, new, now)
+            stored = outbox.enqueue(connection, new, now)
         on_stored()
         return NotifyReceipt(notification_id=stored)
 

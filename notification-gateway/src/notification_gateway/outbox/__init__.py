@@ -1,1 +1,1 @@
-"""The outbox: what must be sent stands in the database before anything is acknowledged."""
+"""The outbox: every message is stored in the database before the request that causes it is answered."""

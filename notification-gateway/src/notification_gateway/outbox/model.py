@@ -1,4 +1,4 @@
-"""A notification: one notice on its way through one channel."""
+"""Notifications: one notice to be sent through one channel."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +22,7 @@ URGENCY: dict[Kind, int] = {
 
 @dataclass(frozen=True, slots=True)
 class NewNotification:
-    """What is put into the outbox; the same `dedupe_key` goes in once."""
+    """A notification to enqueue; one with the same `dedupe_key` is enqueued once."""
 
     dedupe_key: str
     kind: Kind
@@ -35,7 +35,7 @@ class NewNotification:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A notification that this process may send until its lease ends; `attempts` counts this one."""
+    """A notification that this process may send until its lease expires; `attempts` includes the current one."""
 
     id: int
     dedupe_key: str

@@ -1,4 +1,4 @@
-"""A notice: what is to be said, before any channel gives it its form."""
+"""A notice: the content of a message, before a channel renders it."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -6,7 +6,7 @@ from notification_gateway.language import Language, Phrase
 
 
 class Line(BaseModel):
-    """One labelled line; what its `value` links to is `url`."""
+    """One labelled line; `value` links to `url`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,13 +26,13 @@ class Chart(BaseModel):
 
 
 class Notice(BaseModel):
-    """Title, labelled lines, then free paragraphs; kept as it is across retries, so that they are the same message.
+    """Title, labelled lines, then free paragraphs. It is the same for each retry, so that channels can deduplicate.
 
-    `lines` are in order of importance: a channel that has to cut cuts at the end. `url` is where a card leads,
-    `paragraph_urls` where the paragraphs of the same place lead, as far as there are any.
-    `mention` names people (user ids, phone numbers, @all) to be called to it where a channel can.
-    `not_through` names the channels that must not carry it: those that it says are broken. `tried` names those that
-    have failed to.
+    `lines` are in order of importance: a channel with a limit cuts the end. `url` is the link of a card;
+    `paragraph_urls` are the links of the paragraphs, in the same order, and may be fewer.
+    `mention` names people (user ids, phone numbers, @all) to mention where the channel can.
+    `not_through` names channels that must not carry it, because it reports their failure. `tried` names those that
+    failed to send it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,5 +57,5 @@ class Notice(BaseModel):
 
     @property
     def reference_line(self) -> str:
-        """What to name when one speaks of it."""
+        """The line with the reference number of the message."""
         return f"{Phrase('编号', 'Ref').to(self.language)}: {self.reference}"

@@ -1,20 +1,20 @@
-"""How many messages may go now, where the other side bears only so many a minute; pure.
+"""How many messages may be sent now, for a channel with a limit per minute; pure.
 
-Most of a minute's may go at once; the rest is kept and spread, so that in a long storm the next alert waits seconds for
-its turn, together with what came meanwhile, and not for the minute to end.
+Most of a minute's messages may go in a burst. The rest is reserved and spread over the minute, so that in a long storm
+the next alert waits for seconds, grouped with others, and not until the minute ends.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 MINUTE = timedelta(minutes=1)
-# Past that share of a minute's messages the rest goes one by one.
+# The share of a minute's messages that may go in a burst.
 _FREELY = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """What all processes together have sent through a channel in the last minute."""
+    """The attempts of all processes through a channel in the last minute."""
 
     count: int
     newest: datetime | None
@@ -22,14 +22,14 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How many may go now; `scarce` when each of them should say as much as it can."""
+    """How many messages may go now; `scarce` if each should carry as many incidents as it can."""
 
     messages: int
     scarce: bool = False
 
 
 def allowance(per_minute: int | None, free: int, attempts: Attempts, now: datetime) -> Allowance:
-    """Return what may go now, `free` at most."""
+    """Return how many messages may go now, at most `free`."""
     if per_minute is None:
         return Allowance(free)
     freely = int(per_minute * _FREELY)

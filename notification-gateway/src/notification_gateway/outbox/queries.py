@@ -1,4 +1,4 @@
-"""The outbox in the database."""
+"""Queries of the outbox: enqueue, claim, mark, group."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -14,20 +14,20 @@ from notification_gateway.storage import upsert
 from notification_gateway.stored import parse_stored
 from notification_gateway.tables import notifications
 
-# As text: one that is no JSON must not stop the driver at all the rows around it.
+# Read as text: if one row isn't valid JSON, the driver must not fail for all rows.
 _NOTICE = cast(notifications.c.notice, Text).label("notice_text")
 
 
 class UnreadableNoticeError(ValueError):
-    """A stored notice cannot be read: mark it as failed, or it holds up all others."""
+    """A stored notice cannot be read: mark it as failed, or it blocks all others."""
 
     def __init__(self, notification_id: int) -> None:
         super().__init__(f"notification {notification_id} cannot be read")
         self.notification_id = notification_id
 
 
-def put(connection: Connection, new: NewNotification, now: datetime) -> int | None:
-    """Store a notification; returns its id, or None when its key is known."""
+def enqueue(connection: Connection, new: NewNotification, now: datetime) -> int | None:
+    """Store a notification; returns its id, or None if one with the same key exists."""
     statement = (
         upsert(connection, notifications)
         .values(
@@ -48,7 +48,7 @@ def put(connection: Connection, new: NewNotification, now: datetime) -> int | No
 
 
 def withdraw_pending(connection: Connection, incident_id: int, kind: Kind) -> list[str]:
-    """Take back what nobody has sent yet; returns its channels."""
+    """Delete an incident's unsent notifications of a kind; returns their channels."""
     withdrawn = connection.execute(
         delete(notifications)
         .where(
@@ -62,7 +62,7 @@ def withdraw_pending(connection: Connection, incident_id: int, kind: Kind) -> li
 
 
 def is_waiting(connection: Connection, incident_id: int, channel: str, kinds: Sequence[Kind]) -> bool:
-    """Say whether a message of one of these kinds is not sent yet."""
+    """Say whether a message of one of these kinds waits to be sent."""
     waiting = select(notifications.c.id).where(
         notifications.c.incident_id == incident_id,
         notifications.c.channel == channel,
@@ -73,13 +73,13 @@ def is_waiting(connection: Connection, incident_id: int, channel: str, kinds: Se
 
 
 def is_held(connection: Connection, incident_id: int, channel: Channel, now: datetime) -> bool:
-    """Say whether the message that an incident began waits for the end of quiet hours."""
+    """Say whether the first message of an incident waits for the end of quiet hours."""
     statement = select(notifications.c.id).where(_held(incident_id, channel, now)).limit(1)
     return connection.execute(statement).first() is not None
 
 
 def release_held(connection: Connection, incident_id: int, channel: Channel, notice: Notice, now: datetime) -> None:
-    """Have the message that waits for the end of quiet hours sent now, as it reads now."""
+    """Make the message that waits for the end of quiet hours due now, with a new notice."""
     connection.execute(
         update(notifications)
         .where(_held(incident_id, channel, now))
@@ -87,18 +87,18 @@ def release_held(connection: Connection, incident_id: int, channel: Channel, not
     )
 
 
-def move_orphans(connection: Connection, known: Collection[Channel], heir: Channel) -> int:
-    """Have another channel send what waits for one that is no longer configured; returns how many."""
+def reassign_orphans(connection: Connection, configured: Collection[Channel], fallback: Channel) -> int:
+    """Move the messages of channels that are no longer configured to `fallback`; returns their number."""
     moved = connection.execute(
         update(notifications)
-        .where(notifications.c.state.in_(("pending", "sending", "grouped")), notifications.c.channel.not_in(known))
-        .values(channel=heir)
+        .where(notifications.c.state.in_(("pending", "sending", "grouped")), notifications.c.channel.not_in(configured))
+        .values(channel=fallback)
     )
     return moved.rowcount
 
 
-def attempts(connection: Connection, channel: Channel, now: datetime) -> Attempts:
-    """Return what was sent through a channel in the last minute."""
+def recent_attempts(connection: Connection, channel: Channel, now: datetime) -> Attempts:
+    """Return the attempts through a channel in the last minute."""
     row = connection.execute(
         select(func.count(), func.max(notifications.c.last_attempt_at)).where(
             notifications.c.channel == channel, notifications.c.last_attempt_at > now - MINUTE
@@ -108,7 +108,7 @@ def attempts(connection: Connection, channel: Channel, now: datetime) -> Attempt
 
 
 def claim(connection: Connection, channel: Channel, now: datetime, lease: timedelta, *, limit: int) -> list[Claim]:
-    """Take up to `limit` due notifications, most urgent first, for as long as the lease.
+    """Claim up to `limit` due notifications for the time of the lease, most urgent first.
 
     Messages of one incident keep their order. Raises `UnreadableNoticeError`.
     """
@@ -149,10 +149,10 @@ def claim(connection: Connection, channel: Channel, now: datetime, lease: timede
     ]
 
 
-def waiting_alike(
+def pending_of_kind(
     connection: Connection, channel: Channel, kind: Kind, now: datetime, limit: int
 ) -> Sequence[tuple[int, Notice]]:
-    """Return the due notifications of incidents that nobody has tried to send yet, oldest first.
+    """Return the due notifications of a kind about incidents, without an attempt so far, oldest first.
 
     Raises `UnreadableNoticeError`.
     """
@@ -174,26 +174,26 @@ def waiting_alike(
     return [(row.id, _read_notice(row.id, row.notice_text)) for row in rows]
 
 
-def put_into_group(connection: Connection, ids: Sequence[int], group_id: int) -> None:
-    """Have one notification tell of others, too."""
+def add_to_group(connection: Connection, ids: Sequence[int], group_id: int) -> None:
+    """Mark notifications as members of a group: the notification `group_id` carries them."""
     connection.execute(
         update(notifications)
         .where(notifications.c.id.in_(ids))
-        .values(state="grouped", group_id=group_id, detail=f"told of in message {group_id}")
+        .values(state="grouped", group_id=group_id, detail=f"part of message {group_id}")
     )
 
 
-def hand_group_over(connection: Connection, claimed: Claim, channel: Channel, group_id: int) -> None:
-    """Have the members of a group told of by another notification, through another channel."""
+def move_group(connection: Connection, claimed: Claim, channel: Channel, group_id: int) -> None:
+    """Move the members of a group to another notification, of another channel."""
     connection.execute(
         update(notifications)
         .where(notifications.c.group_id == claimed.id)
-        .values(channel=channel, group_id=group_id, detail=f"told of in message {group_id}")
+        .values(channel=channel, group_id=group_id, detail=f"part of message {group_id}")
     )
 
 
 def mark_sent(connection: Connection, claimed: Claim, now: datetime, detail: str) -> None:
-    """Write down that the other side has it, and so of what it tells of besides."""
+    """Mark a notification and the members of its group as sent."""
     connection.execute(
         update(notifications).where(notifications.c.group_id == claimed.id).values(state="sent", sent_at=now)
     )
@@ -211,7 +211,7 @@ def mark_sent(connection: Connection, claimed: Claim, now: datetime, detail: str
 
 
 def mark_waiting(connection: Connection, claimed: Claim, until: datetime, detail: str) -> None:
-    """Write down that it is tried again later, unless another process holds it by now."""
+    """Schedule the next attempt, unless another process has claimed it since."""
     connection.execute(
         update(notifications)
         .where(_still_held(claimed))
@@ -220,7 +220,7 @@ def mark_waiting(connection: Connection, claimed: Claim, until: datetime, detail
 
 
 def mark_failed(connection: Connection, claimed: Claim, detail: str) -> None:
-    """Write down that it is given up, unless another process holds it by now."""
+    """Mark a notification and its group as failed, unless another process has claimed it since."""
     given_up = connection.execute(
         update(notifications).where(_still_held(claimed)).values(state="failed", lease_until=None, detail=detail)
     )
@@ -231,7 +231,7 @@ def mark_failed(connection: Connection, claimed: Claim, detail: str) -> None:
 
 
 def mark_unreadable(connection: Connection, notification_id: int, detail: str) -> None:
-    """Write down that a notification is given up because its notice cannot be read."""
+    """Mark a notification as failed because its notice cannot be read."""
     connection.execute(
         update(notifications)
         .where(notifications.c.id == notification_id)
@@ -239,18 +239,8 @@ def mark_unreadable(connection: Connection, notification_id: int, detail: str) -
     )
 
 
-def counts(connection: Connection) -> dict[tuple[str, str], int]:
-    """Return how many notifications there are by channel and state."""
-    rows = connection.execute(
-        select(notifications.c.channel, notifications.c.state, func.count()).group_by(
-            notifications.c.channel, notifications.c.state
-        )
-    )
-    return {(channel, state): count for channel, state, count in rows}
-
-
 def oldest_due(connection: Connection, now: datetime) -> datetime | None:
-    """Return since when the longest-waiting notification has been due, or None."""
+    """Return the creation time of the oldest due notification, or None."""
     statement = select(func.min(notifications.c.created_at)).where(
         notifications.c.state.in_(("pending", "sending")), notifications.c.next_attempt_at <= now
     )
@@ -279,7 +269,7 @@ def _held(incident_id: int, channel: Channel, now: datetime) -> ColumnElement[bo
 def _due(now: datetime) -> ColumnElement[bool]:
     return or_(
         and_(notifications.c.state == "pending", notifications.c.next_attempt_at <= now),
-        # Its sender died, or hangs past every timeout.
+        # The sender's lease has expired: it died, or hangs.
         and_(notifications.c.state == "sending", notifications.c.lease_until <= now),
     )
 

@@ -1,1 +1,1 @@
-"""A test message through one channel, past the outbox, and what came of it."""
+"""Sends a test message through one channel, without the outbox, and returns the outcome."""

@@ -1,4 +1,4 @@
-"""`alertctl ping`: the running gateway sends the message, since it has the channels and their secrets."""
+"""`alertctl ping`: asks the running gateway, which has the channels and their secrets, to send a test message."""
 
 from urllib.parse import quote
 
@@ -8,12 +8,12 @@ from pydantic import BaseModel
 from contracts.command_line import REFUSED, USAGE, CommandError
 from notification_gateway.gateway_client import GatewayClient
 
-# Longer than the gateway takes at most.
+# Longer than the gateway's own limit.
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 
 
 class PingAnswer(BaseModel):
-    """What the gateway says of a test message."""
+    """The gateway's answer about a test message."""
 
     channel: str
     delivered: bool
@@ -22,13 +22,13 @@ class PingAnswer(BaseModel):
 
 
 def ping_channel(channel: str, url: str, token: str) -> PingAnswer:
-    """Have a message sent; raises `CommandError`."""
+    """Send a test message; raises `CommandError`."""
     names = "--url (GATEWAY_URL) or --token (ADMIN_TOKEN)"
-    # No channel has a name that can't be encoded.
+    # A name that can't be encoded isn't a channel's name.
     path = f"/channels/{quote(channel, safe='', errors='replace')}/ping"
     with GatewayClient.with_token(url, token, TIMEOUT, names) as gateway:
         try:
             return gateway.call("POST", path, PingAnswer)
         except CommandError as error:
-            # REFUSED says here that the message wasn't delivered.
+            # For this command the exit code REFUSED means an undelivered message.
             raise CommandError(USAGE if error.code == REFUSED else error.code, str(error)) from error

@@ -19,16 +19,16 @@ from servicekit.bearer import bearer_guard
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
 
-# A token and a message at WeChat Work, or a mail server that is slow to greet.
+# Enough for a token and a message at WeChat Work, or for a slow mail server.
 MAX_SECONDS = 12.0
 
 
 class PingResult(BaseModel):
-    """What came of a test message."""
+    """The outcome of a test message."""
 
     channel: str
-    delivered: Annotated[bool, Field(description="The other side has it, for one recipient at least")]
-    detail: Annotated[str, Field(description="Why not, or for whom not")]
+    delivered: Annotated[bool, Field(description="Whether it was delivered to at least one recipient")]
+    detail: Annotated[str, Field(description="The reason of a failure, or the recipients that were not reached")]
     seconds: float
 
 
@@ -44,13 +44,13 @@ def router(
 
     @routes.post("/channels/{name}/ping", dependencies=bearer_guard(token), responses=problem_responses(401, 404))
     async def ping(name: Annotated[str, TypedText(64)]) -> PingResult:
-        """Send a test message through a channel, now and once, and say what came of it."""
+        """Send a test message through a channel, once, and return the outcome."""
         configured = channels.get(name)
         if configured is None:
             raise ProblemError(404, f"there is no channel {name!r}; there are {', '.join(channels)}")
         started = time.monotonic()
         outcome = await _send(configured, _notice(name, language, clock()))
-        observers[name].pinged(outcome)
+        observers[name].on_ping(outcome)
         return PingResult(
             channel=name,
             delivered=isinstance(outcome, Delivered),
@@ -67,7 +67,7 @@ async def _send(configured: ConfiguredChannel, notice: Notice) -> Outcome:
             return await configured.channel.send(notice, f"ping:{notice.reference}")
     except TimeoutError:
         return Rejected(f"no answer within {MAX_SECONDS:g} s", retryable=True)
-    except Exception as error:  # noqa: BLE001 - as in the delivery loop: whatever a channel can't form
+    except Exception as error:  # noqa: BLE001 - as in the delivery loop: a message that the channel can't render
         report_failure("ping", error)
         return Rejected(type(error).__name__, retryable=False)
 

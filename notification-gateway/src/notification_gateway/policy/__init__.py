@@ -1,1 +1,1 @@
-"""The alert policy: which signals matter how much, who hears of them, and when. Pure but for reading the file."""
+"""The alert policy: the priority of signals, who is notified, and when. Pure, except for reading the file."""

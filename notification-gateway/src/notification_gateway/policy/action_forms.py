@@ -1,6 +1,6 @@
-"""Actions written item by item, as in `- alert: immediate` and then `- channel: weixin`, are joined to whole ones.
+"""Joins actions that are written as separate items: `- alert: immediate`, then `- channel: weixin`.
 
-This is done in the nodes of the YAML, so that a mistake keeps the line it was written in.
+It changes the YAML nodes, so that a mistake is reported with its own line.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _PARTS = ("alert", "channel")
 
 
 def join_actions(root: yaml.Node) -> None:
-    """Join the parts of actions below `rules`, in place; what is no policy is left alone."""
+    """Join the parts of actions below `rules`, in place; other shapes are not changed."""
     for rules in _values(root, "rules"):
         for rule in rules.value if isinstance(rules, yaml.SequenceNode) else ():
             for actions in _values(rule, "actions"):
@@ -25,9 +25,9 @@ def _values(node: yaml.Node, name: str) -> Iterator[yaml.Node]:
 
 
 def _join(items: list[yaml.Node]) -> Iterator[yaml.Node]:
-    """Yield whole actions: a part belongs to the part before it, unless that has such a part already.
+    """Yield whole actions: a part is added to the action before it, unless that has such a part already.
 
-    One alert may be followed by several channels.
+    Several channels may follow one alert.
     """
     begun: yaml.MappingNode | None = None
     for item in items:

@@ -1,4 +1,4 @@
-"""The category of what names none: the catalogue's, of its monitoring point."""
+"""Finds the category of an event by its monitoring point in the catalogue."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from monitoring.catalogue import Point, open_part
 
 
 def category_of(monitoring_point: str | None, fingerprint: Sequence[object]) -> str:
-    """Return the category of a point; without one, of the point that has such a fingerprint.
+    """Return the category of a point; without a point, of the point that matches the fingerprint.
 
-    What the catalogue doesn't know goes by the first part of its name.
+    For unknown points it is the first part of the point's name or of the fingerprint.
     """
     point = _point(monitoring_point, fingerprint)
     if point is not None:

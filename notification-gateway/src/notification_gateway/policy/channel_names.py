@@ -1,4 +1,4 @@
-"""The names of channels: what a policy may say depends on what the gateway is configured with."""
+"""The names of channels. A policy may name the built-in ones and those that the gateway is configured with."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -6,21 +6,21 @@ from typing import Annotated
 from pydantic import AfterValidator, ValidationInfo
 
 DASHBOARD = "dashboard"
-# Always there, also while nothing is configured for them.
+# Always valid, even if they are not configured.
 BUILT_IN_CHANNELS = ("weixin", "email", DASHBOARD)
-# The key of what `parse_policy` passes to the validation.
+# The key of the channel names in pydantic's validation context.
 CONTEXT = "channels"
 
 
-def known_channels(more: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the names that a policy may use where the channels `more` are configured."""
+def allowed_channels(more: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the channel names that a policy may use; `more` are the configured ones."""
     return tuple(dict.fromkeys((*BUILT_IN_CHANNELS, *more)))
 
 
 def _check_channel(name: str, info: ValidationInfo) -> str:
-    known = (info.context or {}).get(CONTEXT, BUILT_IN_CHANNELS)
-    if name not in known:
-        raise ValueError(f"there is no channel {name[:64]!r}; there are {', '.join(known)}")
+    allowed = (info.context or {}).get(CONTEXT, BUILT_IN_CHANNELS)
+    if name not in allowed:
+        raise ValueError(f"there is no channel {name[:64]!r}; there are {', '.join(allowed)}")
     return name
 
 

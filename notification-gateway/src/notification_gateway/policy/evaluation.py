@@ -1,4 +1,4 @@
-"""What the policy decides about a signal, and why."""
+"""Evaluates the policy for a signal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from notification_gateway.policy.matching import Subject, matches
 from notification_gateway.policy.model import PRIORITY_ACTIONS, Action, Condition, Policy, Priority, Rate
 from notification_gateway.policy.quiet_hours import QuietHours
 
-# How many occurrences that match a condition there were within the window of its rate, this signal's included.
+# Returns the occurrences that match a condition within the window of its rate, including the current signal.
 CountOccurrences = Callable[[Condition, Rate], int]
 
 
@@ -28,7 +28,7 @@ class Decision:
 
 
 def decide(policy: Policy, subject: Subject, count: CountOccurrences) -> Decision:
-    """Return what the first matching rule says; what no rule matches goes by its level."""
+    """Return the decision of the first matching rule, or of the level's default."""
     missed: list[Condition] = []
     for rule in policy.rules:
         for number, condition in enumerate(rule.conditions, start=1):

@@ -1,4 +1,4 @@
-"""Reads a policy file; what is wrong with it is said with its line."""
+"""Reads and validates a policy file; each problem has its line."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from notification_gateway.policy.channel_names import BUILT_IN_CHANNELS, CONTEXT
 from notification_gateway.policy.model import Policy
 from notification_gateway.policy.yaml_text import UnreadableYamlError, read_yaml
 
-# The policy that ships has 2 KiB; reading a file of this size takes seconds.
+# The default policy has 2 KiB; a file of this size takes seconds to read.
 MAX_BYTES = 256 * 1024
-# More are read by nobody, and `/health` shows them.
+# `/health` shows them all, so their number is limited.
 MAX_PROBLEMS = 20
 Location = tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
 class PolicyProblem:
-    """One thing that is wrong; `line` counts from 1."""
+    """One problem; `line` counts from 1."""
 
     line: int
     message: str
 
 
 class PolicyError(ValueError):
-    """The file is no valid policy: correct the named lines. The policy in use stays."""
+    """The file is not a valid policy: correct the named lines. The current policy stays in use."""
 
     def __init__(self, source: str, problems: list[PolicyProblem]) -> None:
         super().__init__("; ".join(f"{source}:{problem.line}: {problem.message}" for problem in problems))
@@ -49,7 +49,7 @@ def read_policy(path: Path) -> bytes:
         if path.exists() and not path.is_file():
             raise PolicyError(str(path), [PolicyProblem(1, "cannot be read: not a file")])
         with path.open("rb") as file:
-            # One more, so that what is too large is seen.
+            # One byte more than allowed, to detect a larger file.
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise PolicyError(str(path), [PolicyProblem(1, f"cannot be read: {error.strerror}")]) from error
@@ -57,9 +57,9 @@ def read_policy(path: Path) -> bytes:
 
 
 def parse_policy(content: str | bytes, source: str, channels: Sequence[str] = BUILT_IN_CHANNELS) -> Policy:
-    """Read the content of a policy; `source` names it in the `PolicyError`, which is all that this raises.
+    """Parse the content of a policy file; raises only `PolicyError`, in which `source` names the file.
 
-    `channels` are the names that it may use.
+    `channels` are the names that the policy may use.
     """
     if len(content) > MAX_BYTES:
         raise PolicyError(source, [PolicyProblem(1, f"larger than {MAX_BYTES // 1024} KiB, which no policy is")])
@@ -98,7 +98,7 @@ def _lines(node: yaml.Node, location: Location) -> Iterator[tuple[Location, int]
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             yield from _lines(value, (*location, key.value))
-            # A key's own line is better than that of a value that begins below it.
+            # Use the key's line, not that of its value, which may begin on a later one.
             yield (*location, key.value), key.start_mark.line + 1
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
@@ -125,9 +125,9 @@ def _line_of(lines: dict[Location, int], location: Location) -> int:
 
 
 def _follows(found: Any, others: Sequence[Any]) -> bool:
-    """Say whether a mistake is only seen because of another.
+    """Say whether an error only follows from another one.
 
-    A list is called too short because its items are wrong, and a priority is missing because no action gives one.
+    A list is too short because its items are invalid; a priority is missing because the actions are invalid.
     """
     location = found["loc"]
     if found["type"] == "missing" and location[-1:] == ("priority",):

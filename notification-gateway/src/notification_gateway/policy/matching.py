@@ -1,4 +1,4 @@
-"""Does a condition match? Rates are not looked at here."""
+"""Matches conditions with signals and incidents; rates are evaluated elsewhere."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Property = Literal["fingerprint", "level", "category", "service"]
 
 
 class Described(Protocol):
-    """A signal or an incident."""
+    """The fields of a signal or an incident that conditions use."""
 
     @property
     def fingerprint(self) -> Sequence[str]: ...
@@ -28,7 +28,7 @@ class Described(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What conditions look at."""
+    """The fields that a condition matches."""
 
     fingerprint: tuple[str, ...]
     level: Level
@@ -42,7 +42,7 @@ class Subject:
 
 
 def fingerprint_matches(pattern: Sequence[str], fingerprint: Sequence[str]) -> bool:
-    """Match part by part with shell-style globs; a last part `**` matches any number of parts, none included."""
+    """Match part by part with shell-style globs; a final `**` matches any number of parts, even none."""
     if pattern and pattern[-1] == ANY_TAIL:
         pattern = pattern[:-1]
         fingerprint = fingerprint[: len(pattern)]

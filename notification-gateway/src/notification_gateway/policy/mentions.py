@@ -13,7 +13,7 @@ _USER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 
 
 class Mentioned(NamedTuple):
-    """The same people, by how they are named."""
+    """Mentioned people: user ids and phone numbers."""
 
     users: list[str]
     phones: list[str]
@@ -35,10 +35,10 @@ def split_mentions(text: str) -> tuple[str, ...]:
 
 
 def sort_mentions(names: Iterable[str]) -> Mentioned:
-    """Tell user ids (and @all) from phone numbers."""
-    known = list(dict.fromkeys(names))
-    phones = [name for name in known if _PHONE.fullmatch(name)]
-    return Mentioned([name for name in known if name not in phones], phones)
+    """Separate user ids (and @all) from phone numbers."""
+    unique = list(dict.fromkeys(names))
+    phones = [name for name in unique if _PHONE.fullmatch(name)]
+    return Mentioned([name for name in unique if name not in phones], phones)
 
 
 Mention = Annotated[str, AfterValidator(check_mention)]

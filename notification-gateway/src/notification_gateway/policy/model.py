@@ -1,4 +1,4 @@
-"""The policy file as data; `deploy/alerts.yaml` is the one that ships."""
+"""The schema of the policy file; the default policy is `deploy/alerts.yaml`."""
 
 import re
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def _rate(value: object) -> object:
 
 
 class Condition(_Part):
-    """Matches what has all of the named properties; `level: error` takes fatal signals too."""
+    """Matches a signal if all named properties match; `level: error` also matches fatal signals."""
 
     fingerprint: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None
     level: Level | None = None
@@ -64,16 +64,16 @@ class Condition(_Part):
 
 
 class Action(_Part):
-    """When somebody hears of it, and by what way."""
+    """One way to notify: when, by which channel, and whom to mention."""
 
     alert: Alert
     channel: ChannelName
     mention: Annotated[tuple[Mention, ...], Field(max_length=MAX_MENTIONED)] = ()
 
     @model_validator(mode="after")
-    def _reaches_somebody(self) -> Self:
+    def _check_channel_and_mentions(self) -> Self:
         if (self.alert, self.channel) == ("immediate", "dashboard"):
-            raise ValueError("the dashboard tells nobody at once: use weixin or email, or daily_digest")
+            raise ValueError("the dashboard sends no immediate messages: use weixin or email, or daily_digest")
         if self.mention and self.alert != "immediate":
             raise ValueError("only an immediate message mentions people")
         return self
@@ -90,9 +90,9 @@ PRIORITY_ACTIONS: Mapping[Priority, tuple[Action, ...]] = MappingProxyType(
 
 
 class Rule(_Part):
-    """What matches one of the conditions gets the priority and the actions.
+    """A signal that matches one of the conditions gets the priority and the actions.
 
-    A rule without a priority has that of its most urgent action.
+    A rule without a priority gets that of its most urgent action.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
@@ -103,11 +103,11 @@ class Rule(_Part):
 
     @field_validator("quiet_hours")
     @classmethod
-    def _hold_something_knowingly(cls, value: QuietHours | None, info: ValidationInfo) -> QuietHours | None:
+    def _check_quiet_hours(cls, value: QuietHours | None, info: ValidationInfo) -> QuietHours | None:
         if value is None:
             return value
         if info.data.get("priority") == "P0" and not value.hold_p0:
-            raise ValueError("a P0 would wait until they end: say `hold_p0: true` if you mean that")
+            raise ValueError("a P0 would wait until they end: set `hold_p0: true` to allow that")
         if all(action.alert != "immediate" for action in info.data.get("actions", ())):
             raise ValueError("they hold back immediate messages, and the rule has no such action")
         return value
@@ -125,19 +125,19 @@ class Rule(_Part):
 
 
 class Escalation(_Part):
-    """An open P0 that nobody has acknowledged after so many minutes is told of once more, by these channels."""
+    """An open P0 without an acknowledgement for so many minutes is sent once more, by these channels."""
 
     after_minutes: Annotated[int, Field(ge=1, le=24 * 60)]
     channels: Annotated[tuple[SendingChannelName, ...], Field(min_length=1)]
 
     @property
     def after(self) -> timedelta:
-        """How long an incident may wait for somebody."""
+        """How long an incident may wait for an acknowledgement."""
         return timedelta(minutes=self.after_minutes)
 
 
 class Policy(_Part):
-    """The rules in order, the first that matches counts; what none matches goes by its level."""
+    """The rules in order: the first matching one applies; without a match the level's default does."""
 
     defaults: Mapping[Literal["error", "warning", "info"], Priority]
     rules: tuple[Rule, ...] = ()
@@ -153,17 +153,17 @@ class Policy(_Part):
         return self
 
     def default_priority(self, level: Level) -> Priority:
-        """Return the priority of what no rule matches: fatal counts as error, debug is for nobody."""
+        """Return the priority without a matching rule: fatal counts as error, debug has none."""
         if level == "debug":
             return "none"
         return self.defaults.get("error" if level == "fatal" else level, "none")
 
     def actions_of(self, rule: str | None, priority: Priority) -> tuple[Action, ...]:
-        """Return the actions of a rule by its name; of none, or one that is gone, those of the priority."""
+        """Return the actions of a rule by its name; without such a rule those of the priority."""
         return next((each.actions for each in self.rules if each.name == rule), PRIORITY_ACTIONS[priority])
 
     def quiet_until(self, rule: str | None, at: datetime) -> datetime | None:
-        """Return when the quiet hours end in which a rule is, or None."""
+        """Return the end of a rule's quiet hours at a time, or None outside of them."""
         found = next((each.quiet_hours for each in self.rules if each.name == rule), None)
         return None if found is None else found.until(at)
 

@@ -1,4 +1,4 @@
-"""Hours in which a rule's immediate messages wait; pure."""
+"""Quiet hours: a rule's immediate messages wait until their end; pure."""
 
 import re
 from datetime import UTC, datetime, time, timedelta
@@ -32,7 +32,7 @@ TimeOfDay = Annotated[time, BeforeValidator(_time)]
 
 
 class QuietHours(BaseModel):
-    """From one time of day to another, of the next day where `to` is not after `from`; they begin on `days`."""
+    """From one time of day to another; if `to` is not after `from`, to the next day. They begin on `days`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +40,7 @@ class QuietHours(BaseModel):
     end: Annotated[TimeOfDay, Field(alias="to")]
     timezone: TimeZoneName
     days: Annotated[tuple[Annotated[Day, BeforeValidator(_lower)], ...], Field(min_length=1)] = DAYS
-    # A P0 that waits till morning must be somebody's decision, and not a slip.
+    # Delaying a P0 must be an explicit decision.
     hold_p0: bool = False
 
     @model_validator(mode="after")
@@ -50,14 +50,14 @@ class QuietHours(BaseModel):
         return self
 
     def until(self, at: datetime) -> datetime | None:
-        """Return when the quiet hours end that `at` is in, or None."""
+        """Return the end of the quiet hours that contain `at`, or None."""
         zone = ZoneInfo(self.timezone)
         today = at.astimezone(zone).date()
         for day in (today, today - timedelta(days=1)):
             if DAYS[day.weekday()] not in self.days:
                 continue
             last = day if self.end > self.begin else day + timedelta(days=1)
-            # In UTC: times of one zone are compared by the clock on the wall, which goes back once a year.
+            # Compared in UTC: Python compares times of one zone by local time, which is ambiguous when clocks go back.
             start = datetime.combine(day, self.begin, zone).astimezone(UTC)
             end = datetime.combine(last, self.end, zone).astimezone(UTC)
             if start <= at < end:

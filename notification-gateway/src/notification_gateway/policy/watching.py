@@ -1,4 +1,4 @@
-"""The policy in use: read again when the file changes; a bad edit keeps the old."""
+"""The policy in use, reloaded when its file changes; an invalid edit keeps the current policy."""
 
 import logging
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class PolicyFile:
-    """Holds the last valid policy of a file; `error` says what is wrong with the file as it is now."""
+    """Holds the last valid policy of a file; `error` describes the problem of its current content."""
 
     def __init__(self, path: Path, channels: Sequence[str] = BUILT_IN_CHANNELS) -> None:
         self._path = path
@@ -39,13 +39,13 @@ class PolicyFile:
         self._policy = policy
 
     def load(self) -> None:
-        """Read the file; raises `PolicyError`: without any policy the gateway must not start."""
+        """Read the file; raises `PolicyError`, so that the gateway doesn't start without a policy."""
         self._seen = read_policy(self._path)
         self.policy = parse_policy(self._seen, str(self._path), self._channels)
 
     def refresh(self) -> str | None:
-        """Read the file again if its content has changed; returns what has become of an edit, None without one."""
-        # Content and not its time: a config map is swapped by a link, and an editor may keep the time.
+        """Read the file again if its content has changed; returns the result of the edit, or None without one."""
+        # Compare the content, not the file's time: a config map is swapped by a link, and an editor may keep the time.
         try:
             content = read_policy(self._path)
         except PolicyError as error:
@@ -61,7 +61,7 @@ class PolicyFile:
         except PolicyError as error:
             return self._reject(error)
         except Exception as error:
-            # Reported once: the file is not read again before it changes. `/health` must go on saying so.
+            # Raised once, since the file isn't read again before it changes; `/health` shows it until then.
             self.error = f"{type(error).__name__}: {error}"
             raise
         self.error = None

@@ -1,4 +1,4 @@
-"""YAML as people write it: whatever a text can make the reader raise becomes one problem with its line."""
+"""Reads YAML safely: every error that a text can cause becomes one problem with its line."""
 
 import re
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from yaml.constructor import ConstructorError
 from yaml.reader import Reader, ReaderError
 
 MAX_DEPTH = 20
-# Counted with every alias written out, or a few lines of them stand for millions.
+# Counted with aliases expanded: a few lines of aliases can stand for millions of values.
 MAX_NODES = 50_000
 
 _STAR_ADVICE = 'a bare * is not YAML (it starts an alias): put globs in quotes, as in [airflow, "*", "*"]'
 _LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
-# What reaches a message's subject, a page or a database has none of these: C0, C1, separators, half surrogates.
+# Not allowed in subjects, pages and the database: C0 and C1 controls, line separators, lone surrogates.
 _UNACCEPTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-# YAML 1.1 reads 017 as 15, 1:30 as 90 and 1_5 as 15; nobody who writes them means that.
+# YAML 1.1 reads 017 as 15, 1:30 as 90 and 1_5 as 15, which is never intended here.
 _INT = re.compile(r"0|-?[1-9][0-9]*")
 _ODD_FLOAT = re.compile(r"[_:]")
 _TAG = "tag:yaml.org,2002:"
@@ -36,7 +36,7 @@ class UnreadableYamlError(ValueError):
 
 
 def read_yaml(text: str, rewrite: Callable[[yaml.Node], None]) -> tuple[yaml.Node | None, Any]:
-    """Return the nodes of a text, with their lines, and its data; raises `UnreadableYamlError`.
+    """Return the nodes of a text, which have lines, and its data; raises `UnreadableYamlError`.
 
     `rewrite` may change the nodes in place before their data is built.
     """
@@ -48,7 +48,7 @@ def read_yaml(text: str, rewrite: Callable[[yaml.Node], None]) -> tuple[yaml.Nod
             return None, None
         _Bounds().check(root, 1)
         rewrite(root)
-        # Composed anew: building the data merges `<<` into its nodes.
+        # Composed again, because building the data merges `<<` into the nodes.
         data = _build(text, rewrite)
     except yaml.MarkedYAMLError as error:
         raise _syntax_problem(error) from error
@@ -71,7 +71,7 @@ class _Loader(yaml.SafeLoader):
     """A safe loader that names the line of a value that isn't what its tag says (`2026-13-40`, `!!int x`)."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        """Return the value of a node; raises `ConstructorError` for all that can be wrong with it."""
+        """Return the value of a node; raises `ConstructorError` for any invalid value."""
         is_scalar = isinstance(node, yaml.ScalarNode)
         if (node.tag == f"{_TAG}int" and not (is_scalar and _INT.fullmatch(node.value))) or (
             node.tag == f"{_TAG}float" and not (is_scalar and not _ODD_FLOAT.search(node.value))
@@ -81,7 +81,7 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-            # int(), float(), datetime() and a dictionary's look-up, called with what was written.
+            # Raised by int(), float(), datetime() or a dictionary's look-up for the text in the file.
             kind = node.tag.removeprefix(_TAG)
             problem = f"this can't be read as {kind} (put a text in quotes)"
             raise ConstructorError(None, None, problem, node.start_mark) from error
@@ -94,7 +94,7 @@ class _Bounds:
         self._count = 0
 
     def check(self, node: yaml.Node, depth: int) -> None:
-        """Raise `UnreadableYamlError` for what is too deep, too much, or can't be shown to anybody."""
+        """Raise `UnreadableYamlError` for too much depth, too many values, or forbidden characters."""
         line = node.start_mark.line + 1
         self._count += 1
         if depth > MAX_DEPTH:
@@ -122,13 +122,13 @@ class _Bounds:
 def _check_characters(text: str) -> None:
     if found := Reader.NON_PRINTABLE.search(text):
         raise UnreadableYamlError(_line_at(text, found.start()), f"unacceptable character U+{ord(found[0]):04X}")
-    # Two files that were put together; the reader takes it for the beginning of a word.
+    # From joined files; the reader would treat it as part of a word.
     if (at := text.find(_BYTE_ORDER_MARK, 1)) > 0:
         raise UnreadableYamlError(_line_at(text, at), "unacceptable character U+FEFF (a byte order mark)")
 
 
 def _check_depth(text: str) -> None:
-    """Follow the parser, which doesn't nest its calls as the text nests; the composer does."""
+    """Check the depth by parser events, since the composer, unlike the parser, recurses as deep as the text nests."""
     loader = yaml.SafeLoader(text)
     try:
         line = _first_too_deep(loader)

@@ -1,1 +1,1 @@
-"""Tries a policy on the signals that the gateway has stored: who would have been notified of what."""
+"""Replays stored signals under another policy, and shows who would have been notified."""

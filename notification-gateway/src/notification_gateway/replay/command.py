@@ -21,7 +21,7 @@ from notification_gateway.replay.stored_signals import StoredSignal
 from notification_gateway.settings import Settings
 from notification_gateway.summaries.periods import Periods
 
-# Rates look back a day at most, and what goes on when the time begins has begun before it.
+# Rates look back a day at most, and incidents may already be open when the replayed time begins.
 WARM_UP = timedelta(days=1)
 MAX_SPAN = timedelta(days=366)
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([mhd])")
@@ -29,13 +29,13 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", policy: Path) -> None:
-    """Add the command; `policy` is the current policy unless told otherwise."""
+    """Add the command; `policy` is the default of `--policy`."""
     parser = commands.add_parser(
         "replay",
-        help="say who would have been notified of what by a new policy",
-        description="""Takes the stored signals once more, under the current policy and under another one, and shows
-        what differs. Signals come from GATEWAY_URL (with ADMIN_TOKEN) or, without it, from DATABASE_URL. What people
-        did (acknowledge, silence, close) is not taken into account, so neither are escalations and reminders.""",
+        help="show who would have been notified under a new policy",
+        description="""Replays the stored signals under the current policy and under a new one, and shows the
+        differences. Signals come from GATEWAY_URL (with ADMIN_TOKEN) or, without it, from DATABASE_URL. Actions of
+        people (acknowledge, silence, close) are ignored, and so are escalations and reminders.""",
     )
     parser.set_defaults(run=replay)
     parser.add_argument("new", type=Path, metavar="NEW.yaml", help="the policy to try")
@@ -65,7 +65,7 @@ def replay(given: argparse.Namespace) -> int:
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """Return the time that a span or a moment names; raises `CommandError`."""
+    """Return the time of a span or a moment; raises `CommandError`."""
     span = _SPAN.fullmatch(text)
     try:
         since = now - int(span[1]) * _UNITS[span[2]] if span else parse_moment(text)
@@ -88,7 +88,7 @@ def _stored(since: datetime) -> Iterable[StoredSignal]:
 
 
 def _default(setting: str) -> Any:
-    """Return the default of a setting of the gateway; where a day ends hardly matters here."""
+    """Return the default of a setting of the gateway, which is precise enough for a replay."""
     return Settings.model_fields[setting].default
 
 

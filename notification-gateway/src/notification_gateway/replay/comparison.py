@@ -1,4 +1,4 @@
-"""What changes between two policies: for each fault, who is notified how often, and by which rule."""
+"""Compares two policies: how often each fault is notified, by which rule and channel."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ MAX_SHOWN = 200
 
 
 class Way(NamedTuple):
-    """How somebody hears of a fault, and by which rule (None: the default of its level)."""
+    """How a fault is notified, and by which rule (None: the default of its level)."""
 
     priority: str
     rule: str | None
@@ -25,7 +25,7 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one policy makes of one fault."""
+    """The notifications of one fault under one policy."""
 
     incidents: int
     ways: Mapping[Way, int]
@@ -45,7 +45,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Difference:
-    """A fault, and what both policies make of it."""
+    """A fault, and its outcome under both policies."""
 
     fault: Fault
     current: Outcome
@@ -53,12 +53,12 @@ class Difference:
 
     @property
     def is_changed(self) -> bool:
-        """Whether somebody is notified otherwise."""
+        """Whether the notifications differ."""
         return self.current.ways != self.new.ways
 
 
 def compare(current: Iterable[ReplayedNotification], new: Iterable[ReplayedNotification]) -> list[Difference]:
-    """Return both outcomes of each fault that somebody is notified of under one of the policies."""
+    """Return both outcomes of each fault that at least one policy notifies of."""
     by_fault: dict[Fault, tuple[list[ReplayedNotification], list[ReplayedNotification]]] = {}
     for side, notifications in enumerate((current, new)):
         for each in notifications:
@@ -67,7 +67,7 @@ def compare(current: Iterable[ReplayedNotification], new: Iterable[ReplayedNotif
 
 
 def totals(differences: Iterable[Difference]) -> dict[Way, tuple[int, int]]:
-    """Return how often each way is taken under the current and the new policy."""
+    """Return how often each way is used under the current and the new policy."""
     current: Counter[Way] = Counter()
     new: Counter[Way] = Counter()
     for each in differences:
@@ -77,7 +77,7 @@ def totals(differences: Iterable[Difference]) -> dict[Way, tuple[int, int]]:
 
 
 def as_text(differences: list[Difference]) -> Iterator[str]:
-    """Yield lines for people: each fault that changes, then a table of all ways."""
+    """Yield the lines of the report: each changed fault, then a table of all ways."""
     changed = [each for each in differences if each.is_changed]
     for each in changed[:MAX_SHOWN]:
         fault = each.fault
@@ -118,7 +118,7 @@ def as_json(differences: list[Difference]) -> dict[str, Any]:
 
 def _describe(outcome: Outcome) -> str:
     if not outcome.ways:
-        return "nobody"
+        return "no notification"
     ways = ", ".join(f"{way} ×{count}" for way, count in _sorted(outcome.ways))
     return f"{ways} ({outcome.incidents} incident{'s' if outcome.incidents > 1 else ''})"
 

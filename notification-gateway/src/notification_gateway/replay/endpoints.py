@@ -27,10 +27,12 @@ _Position = Annotated[str, BeforeValidator(_check_position)]
 
 
 class SignalPage(BaseModel):
-    """Stored signals in the order in which they came; `next_after` asks for the next page."""
+    """Stored signals in the order of arrival. Pass `next_after` as `after` to get the next page."""
 
     signals: list[StoredSignal]
-    unreadable: Annotated[int, Field(ge=0, description="Stored signals that can't be read, and are left out")] = 0
+    unreadable: Annotated[
+        int, Field(ge=0, description="The number of stored signals that can't be read and are left out")
+    ] = 0
     next_after: Annotated[str | None, Field(description="null: there are no more")]
 
 
@@ -40,7 +42,7 @@ def router(storage: Storage, token: SecretStr) -> ApiRouter:
 
     @routes.get("/signals", dependencies=bearer_guard(token), responses=problem_responses(401, 503))
     def get_signals(
-        since: Annotated[Moment, Query(description="Only signals that the gateway took since then")],
+        since: Annotated[Moment, Query(description="Only signals that arrived since then")],
         after: Annotated[
             _Position | None, Query(max_length=MAX_POSITION_CHARS, description="`next_after` of the page before")
         ] = None,

@@ -1,4 +1,4 @@
-"""How often what happened, by the minute, in memory: what rate conditions look at."""
+"""Occurrences per minute, in memory, for rate conditions."""
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -11,14 +11,14 @@ Minutes = dict[datetime, int]
 
 
 class RecentOccurrences:
-    """Counts as `signals.occurrences` does in the database; `now` is when the latest signal came."""
+    """Counts in memory as `signals.occurrences` does in the database; `now` is the arrival of the latest signal."""
 
     def __init__(self, window: timedelta) -> None:
         self._window = window
         self._now = datetime.min.replace(tzinfo=UTC)
         self._counts: dict[str, dict[Subject, Minutes]] = defaultdict(lambda: defaultdict(dict))
 
-    def add(self, signal: AlertSignal, now: datetime) -> None:
+    def count_signal(self, signal: AlertSignal, now: datetime) -> None:
         """Count a fired signal at the minute in which it was last seen."""
         self._now = now
         minute = min(signal.last_seen, now).replace(second=0, microsecond=0)
@@ -27,8 +27,8 @@ class RecentOccurrences:
         for old in [each for each in minutes if each <= now - self._window]:
             del minutes[old]
 
-    def count(self, environment: str, condition: Condition, rate: Rate) -> int:
-        """Return how many occurrences of the window match the condition; the window is precise to a minute."""
+    def count_matching(self, environment: str, condition: Condition, rate: Rate) -> int:
+        """Return the occurrences in the window that match the condition; the window is precise to a minute."""
         since = self._now - rate.window
         return sum(
             occurrences

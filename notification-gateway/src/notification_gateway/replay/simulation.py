@@ -1,4 +1,4 @@
-"""Takes stored signals once more, in memory: the policy and the incidents are the gateway's own."""
+"""Replays stored signals in memory, with the gateway's own policy and incident code."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from notification_gateway.incidents.book import Firing, IncidentBook
 from notification_gateway.incidents.causes import (
     GRACE,
     causes_of_symptom,
+    explained_until,
     regroup,
-    released_at,
     symptom_name,
     symptom_points,
 )
-from notification_gateway.incidents.endings import ending_of, twin_points
+from notification_gateway.incidents.endings import ending_of, equivalent_points
 from notification_gateway.incidents.model import QUIET, VERIFY, Incident
 from notification_gateway.policy.evaluation import Decision, decide
 from notification_gateway.policy.matching import Subject
@@ -27,13 +27,13 @@ from notification_gateway.replay.occurrences import RecentOccurrences
 from notification_gateway.replay.stored_signals import StoredSignal
 from notification_gateway.summaries.periods import Periods
 
-# A signal older than the window would be forgotten as soon as it is counted.
+# With a shorter window a signal would be dropped as soon as it is counted.
 MIN_WINDOW = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """What incidents of one kind have in common."""
+    """The fields that incidents of one fault share."""
 
     environment: str
     service: str
@@ -43,7 +43,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class ReplayedNotification:
-    """One message, or one place in a summary, about a fault; `alert` is a summary's, or what a message says."""
+    """One message about a fault, or one entry in a summary; `alert` is the kind of the summary or of the message."""
 
     at: datetime
     fault: Fault
@@ -57,52 +57,52 @@ class ReplayedNotification:
 def simulate(
     policy: Policy, stored: Iterable[StoredSignal], since: datetime, until: datetime, periods: Periods
 ) -> list[ReplayedNotification]:
-    """Return who would have been notified of what; signals before `since` only prepare for it.
+    """Return the notifications since `since`; earlier signals only set the state.
 
-    What people do (acknowledge, silence, close) is not known here, so neither are escalations and reminders.
+    Actions of people (acknowledge, silence, close) are not replayed, so there are no escalations and reminders.
     """
     replay = Replay(policy, periods)
     for each in stored:
-        replay.take(each.signal, each.received_at)
+        replay.apply_signal(each.signal, each.received_at)
     replay.pass_time(until)
     return [each for each in replay.notifications if each.at >= since]
 
 
 class Replay:
-    """The incidents of one policy. Signals are taken in the order in which they came."""
+    """The incidents under one policy. Signals are applied in the order of arrival."""
 
     def __init__(self, policy: Policy, periods: Periods) -> None:
         self._policy = policy
         self._periods = periods
-        # A recovery of a point may end what its twins fired, and nothing else.
+        # A recovery ends only incidents of equivalent points, so they share a book.
         self._books: dict[tuple[str, ...], IncidentBook] = {}
         self._occurrences = RecentOccurrences(max(policy.longest_window(), MIN_WINDOW))
         self._incidents: list[Incident] = []
-        # When an incident may have been quiet for long enough; most are late by then, because it went on.
+        # When an incident may end by quiet; most entries are outdated by then, because it fired again.
         self._quiet_ends: list[tuple[datetime, int]] = []
-        # Those that another incident explains.
+        # Ids of incidents that another incident explains.
         self._symptoms: set[int] = set()
         self._messages: dict[int, list[ReplayedNotification]] = {}
         self._summarized: dict[tuple[object, ...], ReplayedNotification] = {}
 
     @property
     def notifications(self) -> Iterator[ReplayedNotification]:
-        """All messages and places in summaries."""
+        """All messages and entries in summaries."""
         yield from chain.from_iterable(self._messages.values())
         yield from self._summarized.values()
 
-    def take(self, signal: AlertSignal, now: datetime) -> None:
-        """Take a signal that came at a time."""
+    def apply_signal(self, signal: AlertSignal, now: datetime) -> None:
+        """Apply a signal that arrived at `now`."""
         self.pass_time(now)
         book = self._book(signal.monitoring_point)
         if signal.kind == "recovered":
-            for incident in book.recovered(signal, now):
+            for incident in book.apply_recovered(signal, now):
                 self._notify_resolved(incident, now)
             return
-        self._occurrences.add(signal, now)
-        count = partial(self._occurrences.count, signal.environment)
+        self._occurrences.count_signal(signal, now)
+        count = partial(self._occurrences.count_matching, signal.environment)
         decision = decide(self._policy, Subject.of(signal), count)
-        firing = book.fired(signal, decision, now)
+        firing = book.apply_fired(signal, decision, now)
         incident = firing.incident
         if firing.opened:
             self._incidents.append(incident)
@@ -115,7 +115,7 @@ class Replay:
             self._notify_fired(firing, decision, now)
 
     def pass_time(self, now: datetime) -> None:
-        """Do what time alone has brought by now."""
+        """Apply what is due by time alone: ends by quiet, and released symptoms."""
         self._end_quiet(now)
         self._release_symptoms(now)
 
@@ -132,13 +132,13 @@ class Replay:
                 self._notify_resolved(incident, end)
 
     def _release_symptoms(self, now: datetime) -> None:
-        """Let each symptom that outlives its cause stand for itself again."""
+        """Ungroup each symptom that outlives its cause, and notify of it."""
         for incident_id in sorted(self._symptoms):
             incident = self._incidents[incident_id - 1]
             if incident.state != "open" or incident.parent_id is None:
                 self._symptoms.discard(incident_id)
                 continue
-            due = released_at(self._incidents[incident.parent_id - 1], incident)
+            due = explained_until(self._incidents[incident.parent_id - 1], incident)
             if due is None or due >= now:
                 continue
             self._symptoms.discard(incident_id)
@@ -150,14 +150,14 @@ class Replay:
                     self._notify_opened(incident, channel, awake, awake)
 
     def _book(self, monitoring_point: str) -> IncidentBook:
-        return self._books.setdefault(twin_points(monitoring_point), IncidentBook({}))
+        return self._books.setdefault(equivalent_points(monitoring_point), IncidentBook({}))
 
     def _group(self, firing: Firing, now: datetime) -> None:
-        """Put a symptom under its cause, and under a new cause the symptoms that came before it."""
+        """Put a symptom under its cause, and earlier symptoms under a new cause."""
         incident = firing.incident
         near = causes_of_symptom(symptom_name(incident)) | symptom_points(incident.monitoring_point)
-        known = [each for point in sorted(near) for each in self._book(point).incidents]
-        for grouped in regroup(firing, known, now):
+        candidates = [each for point in sorted(near) for each in self._book(point).incidents]
+        for grouped in regroup(firing, candidates, now):
             self._withdraw_opened(grouped, now)
             self._symptoms.add(grouped.id)
 
@@ -182,11 +182,11 @@ class Replay:
                 self._notify_opened(incident, channel, awake, now)
 
     def _notify_opened(self, incident: Incident, channel: str, awake: datetime, now: datetime) -> None:
-        """Notify a channel that does not know of it yet; `awake` is when quiet hours end."""
+        """Notify a channel that has not announced the incident yet; `awake` is the end of quiet hours."""
         if channel in (*incident.notified, "dashboard"):
             return
         incident.notified = [*incident.notified, channel]
-        # A symptom waits for its cause, and what has quiet hours for their end.
+        # A symptom waits for its cause; in quiet hours a message waits for their end.
         may_be_explained = incident.priority != "P0" and causes_of_symptom(symptom_name(incident))
         self._send(incident, "opened", channel, max(now + GRACE if may_be_explained else now, awake))
 
@@ -203,7 +203,7 @@ class Replay:
         return [each for each in self._messages.get(incident.id, ()) if each.alert in kinds]
 
     def _withdraw(self, incident: Incident, kind: str, now: datetime) -> list[ReplayedNotification]:
-        """Take back the messages of a kind that are not sent yet, and return them."""
+        """Withdraw the unsent messages of a kind, and return them."""
         withdrawn = [each for each in self._sent_about(incident, (kind,)) if each.at > now]
         self._messages[incident.id] = [each for each in self._messages.get(incident.id, ()) if each not in withdrawn]
         return withdrawn

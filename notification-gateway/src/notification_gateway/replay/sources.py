@@ -1,4 +1,4 @@
-"""Where `alertctl replay` gets the signals from: a running gateway, or its database."""
+"""The sources of signals for `alertctl replay`: a running gateway, or its database."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,8 +24,8 @@ def from_gateway(url: str, token: str, since: datetime) -> Iterator[StoredSignal
     with GatewayClient.with_token(url, token, TIMEOUT) as gateway:
         after: str | None = None
         while True:
-            asked = {"since": since.isoformat(), "limit": str(MAX_PAGE)} | ({"after": after} if after else {})
-            page = gateway.call("GET", "/signals", SignalPage, params=asked)
+            parameters = {"since": since.isoformat(), "limit": str(MAX_PAGE)} | ({"after": after} if after else {})
+            page = gateway.call("GET", "/signals", SignalPage, params=parameters)
             yield from page.signals
             if page.next_after is None:
                 return
@@ -33,11 +33,11 @@ def from_gateway(url: str, token: str, since: datetime) -> Iterator[StoredSignal
 
 
 def from_database(url: str, since: datetime) -> Iterator[StoredSignal]:
-    """Yield the signals of a gateway's database, which is only read; raises `CommandError`."""
+    """Yield the signals of a gateway's database, read-only; raises `CommandError`."""
     try:
         target = make_url(url)
     except ArgumentError as error:
-        raise CommandError(USAGE, "DATABASE_URL is no address of a database") from error
+        raise CommandError(USAGE, "DATABASE_URL is not a database URL") from error
     if target.get_backend_name() == "sqlite" and not Path(f"{target.database}.{SCHEMA}").is_file():
         raise CommandError(USAGE, f"DATABASE_URL: there is no file {target.database}.{SCHEMA}")
     try:

@@ -1,4 +1,4 @@
-"""The signals that the gateway has stored, page by page in the order in which they came."""
+"""Reads stored signals page by page, in the order of arrival."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,14 +18,14 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class StoredSignal(BaseModel):
-    """A signal and when the gateway took it."""
+    """A signal and its time of arrival."""
 
     received_at: AwareDatetime
     signal: AlertSignal
 
 
 class Position(NamedTuple):
-    """The place of a signal in the order; as a text, it goes on from one page to the next."""
+    """The position of a signal in the order; its text form is the cursor between pages."""
 
     received_at: datetime
     signal_id: str
@@ -44,7 +44,7 @@ class Position(NamedTuple):
 
 
 class SignalRows(NamedTuple):
-    """The signals of a page that can be read, how many can't, and where the next page begins after."""
+    """The readable signals of a page, the number of unreadable ones, and the position before the next page."""
 
     signals: list[StoredSignal]
     unreadable: int
@@ -52,7 +52,7 @@ class SignalRows(NamedTuple):
 
 
 def read_page(connection: Connection, since: datetime, after: Position | None, limit: int) -> SignalRows:
-    """Return up to `limit` signals that came since a time, and after a position."""
+    """Return up to `limit` signals that arrived since a time, after a position."""
     statement = (
         select(signals.c.signal_id, signals.c.received_at, signals.c.body)
         .where(signals.c.received_at >= since)
@@ -71,7 +71,7 @@ def read_page(connection: Connection, since: datetime, after: Position | None, l
 
 
 def read_all(storage: Storage, since: datetime) -> Iterator[StoredSignal]:
-    """Yield all signals that came since a time; what can't be read is left out."""
+    """Yield all signals that arrived since a time; unreadable ones are left out."""
     after: Position | None = None
     while True:
         with storage.read() as connection:

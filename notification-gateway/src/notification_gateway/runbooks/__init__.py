@@ -1,1 +1,1 @@
-"""The runbook of each monitoring point as a page: what it means, what to do, and what closed it before."""
+"""The runbook page of each monitoring point: meaning, actions, commands, and how earlier incidents ended."""

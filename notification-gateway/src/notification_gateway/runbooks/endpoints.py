@@ -1,4 +1,4 @@
-"""GET /runbook/{point}, for whoever has the alert in hand: without a password."""
+"""GET /runbook/{point}, without a password."""
 
 from typing import Annotated, Literal
 
@@ -27,13 +27,15 @@ def router(storage: Storage, page: RunbookPage) -> LenientRouter:
         point: Annotated[str, Path(description="Id of a monitoring point", examples=["redis.connection_failed"])],
         lang: Annotated[Literal["zh", "en"] | None, Query()] = None,
     ) -> HTMLResponse:
-        """Show what a monitoring point means, what to do, the first commands, and what closed it before."""
-        known = catalogue.load_all().by_id().get(point)
-        if known is None:
+        """Show what a monitoring point means, what to do, the first commands, and how earlier incidents ended."""
+        found = catalogue.load_all().by_id().get(point)
+        if found is None:
             raise ProblemError(404, f"There is no monitoring point {point[:MAX_SHOWN_CHARS]!r}.")
-        shown = language.choose(lang, request.cookies.get(language.COOKIE), request.headers.get("Accept-Language", ""))
+        page_language = language.choose_language(
+            lang, request.cookies.get(language.COOKIE), request.headers.get("Accept-Language", "")
+        )
         with storage.read() as connection:
-            closed = last_closed(connection, known.id)
-        return HTMLResponse(page.render(known, shown, closed), headers=PAGE_HEADERS)
+            closed = last_closed(connection, found.id)
+        return HTMLResponse(page.render(found, page_language, closed), headers=PAGE_HEADERS)
 
     return routes

@@ -1,4 +1,4 @@
-"""What closed the incidents of a monitoring point before."""
+"""How earlier incidents of a monitoring point ended."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ MAX_INCIDENTS = 5
 
 @dataclass(frozen=True)
 class ClosedIncident:
-    """An incident that is over, and what people did and said."""
+    """A closed incident, and the changes that people made."""
 
     incident: Incident
     changes: list[Change]
 
 
 def last_closed(connection: Connection, monitoring_point: str) -> list[ClosedIncident]:
-    """Return the last closed incidents of a point, newest first, without those of verifications."""
+    """Return the last closed incidents of a point, newest first; the environment `verify` is left out."""
     rows = connection.execute(
         select(incidents)
         .where(

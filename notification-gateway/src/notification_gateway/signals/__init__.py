@@ -1,1 +1,1 @@
-"""Alert signals: taken once, judged by the policy, and turned into incidents and notifications in one transaction."""
+"""Alert signals: deduplicated, evaluated by the policy, and stored with their effects in one transaction."""

@@ -10,7 +10,7 @@ from servicekit.bodies import MIB
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
-# A thousand signals with the longest messages.
+# Enough for a thousand signals with messages of the maximum length.
 MAX_BODY_BYTES = 8 * MIB
 
 
@@ -26,9 +26,9 @@ def router(intake: Intake, token: SecretStr, metrics: Metrics) -> ApiRouter:
         max_body_size=MAX_BODY_BYTES,
     )
     def post_signals(batch: SignalBatch) -> SignalReceipt:
-        """Take alert signals. They are stored when this answers; the same signal_id counts once.
+        """Accept alert signals. They are stored before the answer; the same signal_id counts once.
 
-        Each is judged by itself: one that can't be read is rejected with its reason, and the others are taken.
+        Each signal is read by itself: an unreadable one is rejected with a reason, and the others are accepted.
         """
         read = [read_signal(each) for each in batch.signals]
         unreadable = [each for each in read if isinstance(each, UnreadableSignal)]

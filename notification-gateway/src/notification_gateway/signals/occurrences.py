@@ -1,4 +1,4 @@
-"""How often what happened, by the minute: what rate conditions look at."""
+"""Occurrences per minute in the database, for rate conditions."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Occurrences:
-    """Counts of one transaction: what is stored, read once per environment, and what this batch adds."""
+    """Counts of one transaction: the stored ones, read once per environment, and those that the batch adds."""
 
     def __init__(self, connection: Connection, now: datetime, window: timedelta) -> None:
         self._connection = connection
@@ -27,7 +27,7 @@ class Occurrences:
         self._known: dict[str, Counter[tuple[datetime, Subject]]] = {}
         self._new: Counter[tuple[str, datetime, Subject]] = Counter()
 
-    def add(self, signal: AlertSignal) -> None:
+    def count_signal(self, signal: AlertSignal) -> None:
         """Count a fired signal at the minute in which it was last seen."""
         at = min(signal.last_seen, self._now)
         minute = at.replace(second=0, microsecond=0)
@@ -35,8 +35,8 @@ class Occurrences:
         self._known_of(signal.environment)[minute, subject] += signal.occurrences
         self._new[signal.environment, minute, subject] += signal.occurrences
 
-    def count(self, environment: str, condition: Condition, rate: Rate) -> int:
-        """Return how many occurrences of the window match the condition; the window is precise to a minute."""
+    def count_matching(self, environment: str, condition: Condition, rate: Rate) -> int:
+        """Return the occurrences in the window that match the condition; the window is precise to a minute."""
         since = self._now - rate.window
         return sum(
             occurrences
@@ -45,7 +45,7 @@ class Occurrences:
         )
 
     def save(self) -> None:
-        """Store what was added."""
+        """Store the added counts."""
         for (environment, minute, subject), occurrences in sorted(self._new.items(), key=lambda item: item[0][:2]):
             statement = upsert(self._connection, occurrence_minutes).values(
                 environment=environment,

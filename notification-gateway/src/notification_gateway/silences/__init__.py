@@ -1,1 +1,1 @@
-"""Silences: for a time nobody is told of what matches; it is recorded all the same."""
+"""Silences: for a time matching signals send no notifications; they are still recorded."""

@@ -36,29 +36,29 @@ class NewSilence(BaseModel):
 
 
 class SilenceList(BaseModel):
-    """Silences that hold now or later, the next to end first."""
+    """Current and future silences, the next to end first."""
 
     silences: list[Silence]
 
 
 def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) -> ApiRouter:
-    """Return the routes."""
+    """Return the routes of /silences."""
     routes = ApiRouter(
         prefix="/silences", tags=["silences"], dependencies=bearer_guard(token), responses=problem_responses(401, 503)
     )
 
     @routes.post("", status_code=201)
     def post_silence(new: NewSilence) -> Silence:
-        """Tell nobody, for a time, of what matches. It is recorded all the same."""
+        """Silence matching signals for a time: no notifications are sent. They are still recorded."""
         now = clock()
         starts_at = new.starts_at or now
         if not now - MAX_LENGTH <= starts_at <= now + MAX_AHEAD:
-            raise ProblemError(422, "starts_at: a silence starts within a year, and must end in the future")
+            raise ProblemError(422, "starts_at: a silence must start within a year and end in the future")
         ends_at = starts_at + timedelta(minutes=new.minutes)
         if ends_at <= now:
             raise ProblemError(422, "starts_at: the silence must end in the future")
         with storage.transaction() as connection:
-            return queries.add(
+            return queries.add_silence(
                 connection,
                 new.matcher,
                 starts_at,
@@ -70,15 +70,15 @@ def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) ->
 
     @routes.get("")
     def get_silences() -> SilenceList:
-        """List the silences that hold now or later."""
+        """List the current and future silences."""
         with storage.read() as connection:
-            return SilenceList(silences=queries.listed(connection, clock()))
+            return SilenceList(silences=queries.list_unexpired(connection, clock()))
 
     @routes.delete("/{silence_id}", status_code=204, responses=problem_responses(404))
     def delete_silence(silence_id: Annotated[int, WholeNumber(1), Path(description="The silence's id")]) -> None:
-        """End a silence; an incident that goes on is told of with its next signal."""
+        """End a silence. An ongoing incident is notified with its next signal."""
         with storage.transaction() as connection:
-            if not queries.remove(connection, silence_id):
+            if not queries.remove_silence(connection, silence_id):
                 raise ProblemError(404, f"There is no silence {silence_id}.")
 
     return routes

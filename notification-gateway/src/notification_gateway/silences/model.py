@@ -1,4 +1,4 @@
-"""A silence and what it covers."""
+"""Silences and their matchers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from notification_gateway.unreadable import first_problem
 
 
 class Matcher(BaseModel):
-    """What is silenced, as it is stored; all named properties must match. `fingerprint` takes globs as in the policy.
+    """The stored matcher of a silence; all named properties must match. `fingerprint` may hold globs, as in the policy.
 
-    One with a property that this release doesn't know is not read: it would silence more than was asked for.
+    A matcher with an unknown property is invalid: without the property it would silence too much.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,7 +34,7 @@ class Matcher(BaseModel):
             raise ValueError("name at least one of fingerprint, level, category, service, environment")
         named = self._named()
         if named:
-            # Here and not when a signal is judged: what can't be a condition must not stop all signals.
+            # Checked here: an invalid condition must not fail the evaluation of signals.
             try:
                 Condition(**named)
             except ValidationError as error:
@@ -53,7 +53,7 @@ class Matcher(BaseModel):
 
 
 _Name = Annotated[str, TypedText(64, min_chars=1)]
-# As many as a fingerprint has at most, and "**" behind them.
+# The most parts of a fingerprint, and a final "**".
 _Parts = Annotated[
     tuple[Annotated[str, TypedText(MAX_FINGERPRINT_PART_CHARS)], ...],
     Field(min_length=1, max_length=MAX_FINGERPRINT_PARTS + 1, examples=[["airflow", "*", "*"]]),
@@ -61,7 +61,7 @@ _Parts = Annotated[
 
 
 class NewMatcher(Matcher):
-    """What is to be silenced; all named properties must match. `fingerprint` takes globs as in the policy."""
+    """The matcher of a new silence; all named properties must match. `fingerprint` may hold globs, as in the policy."""
 
     fingerprint: _Parts | None = None
     category: _Name | None = None
@@ -71,7 +71,7 @@ class NewMatcher(Matcher):
 
 @dataclass(frozen=True)
 class Silence:
-    """A matcher and its time."""
+    """A silence: a matcher with its period, reason and author."""
 
     id: int
     matcher: Matcher
@@ -84,11 +84,11 @@ class Silence:
 
 @dataclass(frozen=True)
 class Silences:
-    """Those that hold at some time."""
+    """The silences that are active at some time."""
 
     active: Sequence[Silence] = ()
 
-    def covering(self, described: Described, now: datetime) -> int | None:
+    def find_covering(self, described: Described, now: datetime) -> int | None:
         """Return the id of a silence that covers the signal or incident now, or None."""
         for silence in self.active:
             if silence.starts_at <= now < silence.ends_at and silence.matcher.covers(described):

@@ -1,4 +1,4 @@
-"""Silences in the database."""
+"""Queries of silences."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -12,18 +12,18 @@ from notification_gateway.unreadable import report_row
 
 
 def active(connection: Connection, now: datetime) -> Silences:
-    """Return the silences that hold now; one that can't be read silences nothing, and is reported."""
+    """Return the active silences; an unreadable one has no effect and is reported."""
     rows = connection.execute(select(silences).where(silences.c.starts_at <= now, silences.c.ends_at > now))
     return Silences([*_readable(rows)])
 
 
-def listed(connection: Connection, now: datetime) -> list[Silence]:
-    """Return the silences that hold now or will, the next to end first; one that can't be read is reported."""
+def list_unexpired(connection: Connection, now: datetime) -> list[Silence]:
+    """Return the current and future silences, the next to end first; unreadable ones are reported and left out."""
     rows = connection.execute(select(silences).where(silences.c.ends_at > now).order_by(silences.c.ends_at))
     return [*_readable(rows)]
 
 
-def add(
+def add_silence(
     connection: Connection,
     matcher: Matcher,
     starts_at: datetime,
@@ -49,8 +49,8 @@ def add(
     return _of_row(stored)
 
 
-def remove(connection: Connection, silence_id: int) -> bool:
-    """Remove a silence, readable or not; returns whether there was one."""
+def remove_silence(connection: Connection, silence_id: int) -> bool:
+    """Delete a silence, even an unreadable one; returns whether it existed."""
     return connection.execute(delete(silences).where(silences.c.id == silence_id)).rowcount == 1
 
 

@@ -1,1 +1,1 @@
-"""Summaries: what happened in an hour or a day, told once at its end."""
+"""Summaries: one message for each hour or day, at its end."""

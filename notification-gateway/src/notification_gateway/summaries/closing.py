@@ -1,4 +1,4 @@
-"""Makes summaries: of periods that are over, and of the running ones when somebody asks for it."""
+"""Creates summaries: of ended periods, and of running ones on request."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,9 +18,9 @@ from notification_gateway.summaries.periods import Periods
 
 
 class Summaries:
-    """Every period with entries is told of once, however late, also when the gateway was down at its end.
+    """Each period with entries has one summary, even a late one, if the gateway was down at the period's end.
 
-    What was sent before the end of a period is not said again at its end.
+    A summary that is sent before the end of its period isn't repeated: the one at the end holds only what came later.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Summaries:
         self._on_stored = on_stored
 
     def close_due(self) -> int:
-        """Close the periods that are over; returns how many."""
+        """Close the periods that have ended; returns their number."""
         now = self._clock()
         with self._storage.exclusive(INCIDENTS) as connection:
             due = [period for period in queries.periods(connection) if self._periods.end(period[0], period[2]) <= now]
@@ -47,8 +47,8 @@ class Summaries:
                     self._make(connection, period, self._periods.end(period[0], period[2]), now, is_manual=False)
         return len(due)
 
-    def running(self, connection: Connection) -> list[RunningSummary]:
-        """Return what the summaries of the running periods would say now; one without entries is left out."""
+    def preview_running(self, connection: Connection) -> list[RunningSummary]:
+        """Return a preview of the summary of each running period that has entries."""
         now = self._clock()
         return [
             self._preview(connection, period, now)
@@ -57,22 +57,22 @@ class Summaries:
         ]
 
     def send_now(self, kind: Alert) -> list[int]:
-        """Send what the running period's summary says so far; returns the ids of the summaries, of each channel one."""
+        """Send the running period's summary as it is now; returns the ids of the summaries, one per channel."""
         now = self._clock()
         with self._storage.exclusive(INCIDENTS) as connection:
-            made = [
+            summary_ids = [
                 self._make(connection, period, now, now, is_manual=True)
                 for period in queries.periods(connection)
                 if period[0] == kind and self._periods.end(kind, period[2]) > now
             ]
-        if made:
+        if summary_ids:
             self._on_stored()
-        return made
+        return summary_ids
 
     def _preview(self, connection: Connection, period: queries.Period, now: datetime) -> RunningSummary:
         alert, channel, start = period
         counts = self._counts(connection, period, queries.next_part(connection, period), now)
-        notice = self._composer.summary(counts)
+        notice = self._composer.compose_summary(counts)
         return RunningSummary(
             kind=alert,
             channel=channel,
@@ -90,12 +90,12 @@ class Summaries:
     ) -> int:
         part = queries.next_part(connection, period)
         counts = self._counts(connection, period, part, end)
-        notice = self._composer.summary(counts)
+        notice = self._composer.compose_summary(counts)
         notification_id = None
-        # Of what is silenced alone nobody is told.
-        if counts.channel != "dashboard" and counts.told:
+        # A summary with silenced occurrences only is not sent.
+        if counts.channel != "dashboard" and counts.unsilenced:
             new = NewNotification(_key(period, part), "summary", counts.channel, notice, due=now)
-            notification_id = outbox.put(connection, new, now)
+            notification_id = outbox.enqueue(connection, new, now)
         queries.remove_entries(connection, period)
         content = SummaryContent.of(counts, self._composer.links)
         return queries.add_summary(

@@ -1,4 +1,4 @@
-"""`alertctl summary`: what the running summaries would say, and those that were made."""
+"""`alertctl summary`: previews the running summaries, sends them, and lists past ones."""
 
 import argparse
 import json
@@ -12,50 +12,54 @@ from notification_gateway.gateway_client import GatewayClient, as_json
 from notification_gateway.summaries.schemas import Kind, SentNow, Summary, SummaryDetail, SummaryPage
 
 _LISTED = "20"
-_NOTHING = "nothing to say so far"
+_NOTHING = "no entries so far"
 
 
 def add_to(commands: Any) -> None:
     """Add the command to a parser's commands."""
     summary = commands.add_parser(
         "summary",
-        help="show the running summary (--preview), send it now (--send-now), or those that were made (list, an id)",
+        help="preview the running summary (--preview), send it now (--send-now), or show past ones (list, or an id)",
         description="Calls the gateway at GATEWAY_URL; --send-now needs ADMIN_TOKEN.",
     )
     summary.set_defaults(run=_run)
-    what = summary.add_mutually_exclusive_group()
-    what.add_argument("--preview", action="store_true", help="print what would be sent now (the default)")
-    what.add_argument("--send-now", action="store_true", help="send it; the summary at the end says what comes after")
-    what.add_argument("made", nargs="?", metavar="list|ID", help="list those that were made, or print one")
+    mode = summary.add_mutually_exclusive_group()
+    mode.add_argument("--preview", action="store_true", help="print what would be sent now (the default)")
+    mode.add_argument(
+        "--send-now",
+        action="store_true",
+        help="send it now; the summary at the period's end holds only what comes later",
+    )
+    mode.add_argument("past", nargs="?", metavar="list|ID", help="list past summaries, or print one")
     summary.add_argument(
         "--kind",
         choices=get_args(Kind),
-        help="only this one; --send-now sends the hourly_summary unless told otherwise",
+        help="only this kind (the default of --send-now: hourly_summary)",
     )
     summary.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 def _run(given: argparse.Namespace) -> int:
     with GatewayClient.of_environment() as gateway:
-        body, text = _ask(gateway, given)
+        body, text = _call(gateway, given)
     say(as_json(body) if given.json else printable(text))
     return OK
 
 
-def _ask(gateway: GatewayClient, given: argparse.Namespace) -> tuple[BaseModel, str]:
+def _call(gateway: GatewayClient, given: argparse.Namespace) -> tuple[BaseModel, str]:
     if given.send_now:
         sent = gateway.call("POST", "/summaries/send-now", SentNow, json={"kind": given.kind or "hourly_summary"})
         return sent, "\n".join(map(_line, sent.summaries)) or f"{_NOTHING}: nothing was sent"
-    if given.made is None:
+    if given.past is None:
         page = _page(gateway, given.kind, "1")
         return page, "\n\n".join(f"{each.kind} by {each.channel}:\n{each.text}" for each in page.running) or _NOTHING
-    if given.made == "list":
+    if given.past == "list":
         page = _page(gateway, given.kind, _LISTED)
-        return page, "\n".join(map(_line, page.summaries)) or "no summary was made yet"
+        return page, "\n".join(map(_line, page.summaries)) or "no summaries yet"
     try:
-        summary_id = parse_whole_number(given.made)
+        summary_id = parse_whole_number(given.past)
     except ValueError as error:
-        raise CommandError(USAGE, f"{json.dumps(given.made)}: write list, or the id of a summary") from error
+        raise CommandError(USAGE, f"{json.dumps(given.past)}: write list, or the id of a summary") from error
     found = gateway.call("GET", f"/summaries/{summary_id}", SummaryDetail)
     return found, found.text
 

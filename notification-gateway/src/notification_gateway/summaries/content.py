@@ -1,4 +1,4 @@
-"""What is kept of a summary besides its message: the same numbers, to be read by programs."""
+"""The stored content of a summary: the same numbers as in its message, for programs."""
 
 from datetime import datetime
 from typing import Annotated
@@ -28,19 +28,19 @@ class SummaryRow(BaseModel):
 
 
 class Remainder(BaseModel):
-    """What has no row of its own."""
+    """The sums of the faults without a row."""
 
     incidents: int = 0
     occurrences: int = 0
 
 
 class SummaryContent(BaseModel):
-    """`occurrences` is the sum of the rows and of what is more, and of the chart."""
+    """`occurrences` equals the sum of `rows` and `more`, and the sum of `by_time`."""
 
     incidents: int
     occurrences: int
-    silenced: Annotated[int, Field(description="Occurrences besides that a silence covered")]
-    earlier: Annotated[int, Field(description="Occurrences seen before the period: they came late, or a rate counts")]
+    silenced: Annotated[int, Field(description="Occurrences that a silence covered; not part of `occurrences`")]
+    earlier: Annotated[int, Field(description="Occurrences from before the period: late signals, or added by a rate")]
     rows: list[SummaryRow]
     more: Remainder
     by_time: Annotated[list[int], Field(description="Occurrences in equal parts of the time from since to period_end")]
@@ -50,7 +50,7 @@ class SummaryContent(BaseModel):
         """Return the content of a period."""
         rest = counts.faults[MAX_ROWS:]
         return cls(
-            incidents=len(counts.told),
+            incidents=len(counts.unsilenced),
             occurrences=counts.occurrences,
             silenced=counts.silenced,
             earlier=counts.earlier,
@@ -63,14 +63,14 @@ class SummaryContent(BaseModel):
 
 
 class RunningSummary(BaseModel):
-    """What the summary of the running period would say now."""
+    """A preview of the running period's summary."""
 
     kind: Alert
     channel: Channel
     period_start: datetime
     since: Annotated[datetime, Field(description="The period's start, or the end of the part that was sent before")]
     until: Annotated[datetime, Field(description="When this was counted")]
-    period_end: Annotated[datetime, Field(description="When it is sent by itself")]
+    period_end: Annotated[datetime, Field(description="When it is sent automatically")]
     title: str
     content: SummaryContent
     text: Annotated[str, Field(description="The message as plain text")]

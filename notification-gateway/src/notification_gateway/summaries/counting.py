@@ -1,7 +1,7 @@
 """Counts signals into the running summaries, in the transaction that stores them.
 
-A summary counts every occurrence that reaches the gateway in its period and that the policy routes to it. If a rate is
-exceeded, the occurrences that came before within its window count there, too: the fault did happen then.
+A summary counts every occurrence that reaches the gateway in its period and that the policy routes to it. When a rate
+is exceeded, the earlier occurrences within its window are added: they are part of the same fault.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from notification_gateway.tables import incidents, rate_misses, summary_entries
 
 @dataclass(frozen=True, slots=True, order=True)
 class Route:
-    """A summary and the way that it takes."""
+    """A kind of summary and its channel."""
 
     alert: Alert
     channel: Channel
@@ -36,7 +36,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """Occurrences of one minute that did not exceed the rates of `conditions` (hashes); `routes` count them already."""
+    """Occurrences of one minute that did not exceed the rates of `conditions` (hashes); `routes` have counted them."""
 
     incident_id: int
     minute: datetime
@@ -45,25 +45,25 @@ class Miss:
 
     @property
     def group_key(self) -> str:
-        """Return what separates it from others of its incident and minute."""
+        """Return the hash that distinguishes it from other misses of its incident and minute."""
         return hashlib.sha256(repr((self.conditions, self.routes)).encode()).hexdigest()
 
 
 @dataclass(slots=True)
 class Tally:
-    """Occurrences that people are told of, and those that a silence covers."""
+    """Numbers of unsilenced and silenced occurrences."""
 
     occurrences: int = 0
     silenced: int = 0
 
-    def add(self, other: "Tally") -> None:
-        """Count what another one counts."""
+    def add_tally(self, other: "Tally") -> None:
+        """Add the numbers of another tally."""
         self.occurrences += other.occurrences
         self.silenced += other.silenced
 
 
 class SummaryCounts:
-    """What one transaction adds. `period_start` says when the period of a summary that a moment is in began."""
+    """The counts that one transaction adds. `period_start` returns the start of a summary's period at a time."""
 
     def __init__(self, connection: Connection, now: datetime, period_start: PeriodStart) -> None:
         self._connection = connection
@@ -71,10 +71,10 @@ class SummaryCounts:
         self._period_start = period_start
         self._entries: dict[tuple[Route, int, datetime], Tally] = {}
         self._misses: dict[Miss, Tally] = {}
-        self._known: dict[str, RateMisses] = {}
+        self._misses_by_environment: dict[str, RateMisses] = {}
 
-    def add(self, incident: Incident, decision: Decision, signal: AlertSignal) -> None:
-        """Count a fired signal as its actions say; what only `make verify` fired is not counted."""
+    def count_signal(self, incident: Incident, decision: Decision, signal: AlertSignal) -> None:
+        """Count a fired signal as its actions say; signals of the environment `verify` are not counted."""
         if incident.environment == VERIFY:
             return
         routes = _routes(incident, decision)
@@ -88,10 +88,10 @@ class SummaryCounts:
         if decision.missed:
             conditions = tuple(sorted({_hash(condition) for condition in decision.missed}))
             miss = Miss(incident.id, minute, conditions, tuple(sorted(map(str, routes))))
-            self._misses_of(incident.environment).add(miss, tally)
+            self._misses_of(incident.environment).add_miss(miss, tally)
 
     def save(self) -> None:
-        """Store what was added."""
+        """Store the added counts."""
         for (route, incident_id, minute), tally in sorted(self._entries.items(), key=lambda item: item[0]):
             statement = upsert(self._connection, summary_entries).values(
                 alert=route.alert,
@@ -111,28 +111,28 @@ class SummaryCounts:
                     },
                 )
             )
-        for known in self._known.values():
-            known.save()
+        for misses in self._misses_by_environment.values():
+            misses.save()
 
     def _count(self, route: Route, incident_id: int, minute: datetime, tally: Tally) -> None:
-        self._entries.setdefault((route, incident_id, minute), Tally()).add(tally)
+        self._entries.setdefault((route, incident_id, minute), Tally()).add_tally(tally)
 
     def _count_missed(self, incident: Incident, exceeded: Condition, routes: Sequence[Route]) -> None:
         assert exceeded.rate is not None  # noqa: S101 - only a rate can be exceeded
         since = self._now - exceeded.rate.window
-        for miss, tally in self._misses_of(incident.environment).take(_hash(exceeded), since, routes):
+        for miss, tally in self._misses_of(incident.environment).take_misses(_hash(exceeded), since, routes):
             for route in routes:
                 if str(route) not in miss.routes:
                     self._count(route, miss.incident_id, miss.minute, tally)
 
     def _misses_of(self, environment: str) -> "RateMisses":
-        if environment not in self._known:
-            self._known[environment] = RateMisses(self._connection, environment)
-        return self._known[environment]
+        if environment not in self._misses_by_environment:
+            self._misses_by_environment[environment] = RateMisses(self._connection, environment)
+        return self._misses_by_environment[environment]
 
 
 class RateMisses:
-    """Occurrences of one environment that did not exceed a rate; what is stored is read when a rate is exceeded."""
+    """Occurrences of one environment that did not exceed a rate; the stored ones are read when a rate is exceeded."""
 
     def __init__(self, connection: Connection, environment: str) -> None:
         self._connection = connection
@@ -141,29 +141,29 @@ class RateMisses:
         self._stored: dict[Miss, Tally] | None = None
         self._outdated: set[Miss] = set()
 
-    def add(self, miss: Miss, tally: Tally) -> None:
-        """Add occurrences."""
-        self._new.setdefault(miss, Tally()).add(tally)
+    def add_miss(self, miss: Miss, tally: Tally) -> None:
+        """Add occurrences that did not exceed a rate."""
+        self._new.setdefault(miss, Tally()).add_tally(tally)
 
-    def take(self, condition: str, since: datetime, routes: Iterable[Route]) -> list[tuple[Miss, Tally]]:
-        """Return what did not exceed the condition since then; from now on `routes` count it."""
+    def take_misses(self, condition: str, since: datetime, routes: Iterable[Route]) -> list[tuple[Miss, Tally]]:
+        """Return the misses of a condition since then, and mark them as counted by `routes`."""
         if self._stored is None:
             self._stored = self._read()
         taken = []
-        for known in (self._stored, self._new):
-            for miss in [each for each in known if each.minute > since and condition in each.conditions]:
-                tally = known.pop(miss)
+        for misses in (self._stored, self._new):
+            for miss in [each for each in misses if each.minute > since and condition in each.conditions]:
+                tally = misses.pop(miss)
                 taken.append((miss, tally))
-                if known is self._stored:
+                if misses is self._stored:
                     self._outdated.add(miss)
-                left = tuple(each for each in miss.conditions if each != condition)
-                if left:
+                remaining = tuple(each for each in miss.conditions if each != condition)
+                if remaining:
                     counted = tuple(sorted({*miss.routes, *map(str, routes)}))
-                    self.add(replace(miss, conditions=left, routes=counted), tally)
+                    self.add_miss(replace(miss, conditions=remaining, routes=counted), tally)
         return taken
 
     def save(self) -> None:
-        """Store what was added, and remove what was taken."""
+        """Store the added misses, and delete the stored ones that were taken."""
         for miss in self._outdated:
             self._connection.execute(
                 delete(rate_misses).where(
@@ -207,7 +207,7 @@ class RateMisses:
 
 
 def _routes(incident: Incident, decision: Decision) -> list[Route]:
-    """Return the summaries that the actions name, each once."""
+    """Return the distinct routes to summaries that the actions name."""
     routes = [Route(*routing.route(incident, action.alert, action.channel)) for action in decision.actions]
     return list(dict.fromkeys(each for each in routes if each.alert != "immediate"))
 

@@ -21,19 +21,19 @@ def router(storage: Storage, summaries: Summaries, token: SecretStr) -> ApiRoute
 
     @routes.get("", responses=problem_responses(503))
     def get_summaries(
-        kind: Annotated[Kind | None, Query(description="Only these")] = None,
+        kind: Annotated[Kind | None, Query(description="Only summaries of this kind")] = None,
         before: Annotated[
             Annotated[int, WholeNumber(1)] | None, Query(description="Only summaries with a lower id")
         ] = None,
         limit: Annotated[int, WholeNumber(1, 200), Query(description="How many")] = 50,
     ) -> SummaryPage:
-        """List the summaries that were made, newest first, and what those of the running periods would say now."""
+        """List past summaries, newest first, and previews of those of the running periods."""
         with storage.read() as connection:
-            made, next_before = queries.made(connection, kind=kind, before=before, limit=limit)
-            running = summaries.running(connection)
+            stored, next_before = queries.list_summaries(connection, kind=kind, before=before, limit=limit)
+            running = summaries.preview_running(connection)
         return SummaryPage(
             running=[each for each in running if kind in (None, each.kind)],
-            summaries=[Summary.of(each) for each in made],
+            summaries=[Summary.of(each) for each in stored],
             next_before=next_before,
         )
 
@@ -41,19 +41,19 @@ def router(storage: Storage, summaries: Summaries, token: SecretStr) -> ApiRoute
     def get_summary(
         summary_id: Annotated[int, WholeNumber(1), Path(description="The summary's id")],
     ) -> SummaryDetail:
-        """Show a summary with all that it says."""
+        """Show a summary with its content and text."""
         with storage.read() as connection:
-            made = queries.by_id(connection, summary_id)
-        if made is None:
-            raise ProblemError(404, f"There is no summary {summary_id} that can be read.")
-        return SummaryDetail.of(made)
+            stored = queries.by_id(connection, summary_id)
+        if stored is None:
+            raise ProblemError(404, f"There is no readable summary {summary_id}.")
+        return SummaryDetail.of(stored)
 
     @routes.post("/send-now", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(401, 503))
-    def post_send_now(wanted: SendNow) -> SentNow:
-        """Send what the running period's summary says so far. The one at its end says only what comes after."""
-        sent = summaries.send_now(wanted.kind)
+    def post_send_now(request: SendNow) -> SentNow:
+        """Send the running period's summary now. The summary at the period's end then holds only what comes later."""
+        summary_ids = summaries.send_now(request.kind)
         with storage.read() as connection:
-            made = [queries.by_id(connection, each) for each in sent]
-        return SentNow(summaries=[Summary.of(each) for each in made if each is not None])
+            sent = [queries.by_id(connection, each) for each in summary_ids]
+        return SentNow(summaries=[Summary.of(each) for each in sent if each is not None])
 
     return routes

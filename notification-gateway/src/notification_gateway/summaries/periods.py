@@ -7,19 +7,19 @@ from zoneinfo import ZoneInfo
 from notification_gateway.policy.model import Alert
 
 HOUR = timedelta(hours=1)
-# Returns the start of the period of a summary that a moment falls into.
+# Returns the start of a summary's period that contains a time.
 PeriodStart = Callable[[Alert, datetime], datetime]
 
 
 class Periods:
-    """Days begin at `hour` o'clock in `zone`; with a change of daylight saving one has 23 or 25 hours."""
+    """Days begin at `hour` o'clock in `zone`; a day on which the clocks change has 23 or 25 hours."""
 
     def __init__(self, zone: ZoneInfo, hour: int) -> None:
         self._zone = zone
         self._hour = hour
 
     def start(self, alert: Alert, at: datetime) -> datetime:
-        """Return when the period that `at` is in began, in UTC."""
+        """Return the start of the period that contains `at`, in UTC."""
         if alert == "hourly_summary":
             return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         local = at.astimezone(self._zone)
@@ -29,7 +29,7 @@ class Periods:
         return boundary
 
     def end(self, alert: Alert, start: datetime) -> datetime:
-        """Return when the period that began at `start` ends, in UTC."""
+        """Return the end of the period that begins at `start`, in UTC."""
         if alert == "hourly_summary":
             return start + HOUR
         return self._boundary(start.astimezone(self._zone) + timedelta(days=1))

@@ -1,4 +1,4 @@
-"""Summary entries and the summaries that were made, in the database."""
+"""Queries of summary entries and of stored summaries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ Period = tuple[Alert, Channel, datetime]
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a period: how many came before it, and when the last of them ended."""
+    """A part of a period: the number of parts before it, and the end of the last one."""
 
     number: int
     since: datetime
 
 
 @dataclass(frozen=True)
-class MadeSummary:
-    """A summary that was made. `content` is None where a release before 0005 made it."""
+class StoredSummary:
+    """A stored summary; `content` is None if a release before migration 0005 stored it."""
 
     id: int
     kind: Alert
@@ -48,7 +48,7 @@ class MadeSummary:
 def add_reminder(
     connection: Connection, alert: Alert, channel: Channel, start: datetime, incident_id: int, now: datetime
 ) -> None:
-    """Have a summary name an incident that has not occurred again."""
+    """Add an entry without occurrences, so that the summary names an open incident."""
     statement = upsert(connection, summary_entries).values(
         alert=alert,
         channel=channel,
@@ -72,7 +72,7 @@ def periods(connection: Connection) -> Sequence[Period]:
 
 
 def entries_of(connection: Connection, period: Period) -> list[SummaryEntry]:
-    """Return what is counted in a period and was not sent yet."""
+    """Return the entries of a period that are in no summary yet."""
     rows = connection.execute(
         select(
             incidents,
@@ -84,30 +84,33 @@ def entries_of(connection: Connection, period: Period) -> list[SummaryEntry]:
         .where(_of(period))
         .order_by(incidents.c.id, summary_entries.c.minute)
     ).mappings()
-    known: dict[int, Incident] = {}
+    incident_by_id: dict[int, Incident] = {}
     by_minute: dict[int, dict[datetime, int]] = {}
     silenced: dict[int, int] = {}
     reminded: set[int] = set()
     for row in rows:
         incident_id = row["id"]
-        if incident_id not in known:
-            known[incident_id] = of_row(row)
+        if incident_id not in incident_by_id:
+            incident_by_id[incident_id] = of_row(row)
         minutes = by_minute.setdefault(incident_id, {})
         if row["in_minute"]:
             minutes[row["minute"]] = row["in_minute"]
         elif not row["silenced"]:
             reminded.add(incident_id)
         silenced[incident_id] = silenced.get(incident_id, 0) + row["silenced"]
-    return [SummaryEntry(known[each], by_minute[each], silenced[each], each in reminded) for each in known]
+    return [
+        SummaryEntry(incident, by_minute[incident_id], silenced[incident_id], incident_id in reminded)
+        for incident_id, incident in incident_by_id.items()
+    ]
 
 
 def remove_entries(connection: Connection, period: Period) -> None:
-    """Remove the entries of a period: they are in a summary now."""
+    """Delete the entries of a period, after its summary is stored."""
     connection.execute(delete(summary_entries).where(_of(period)))
 
 
 def next_part(connection: Connection, period: Period) -> Part:
-    """Return the part of a period that comes after those that were sent."""
+    """Return the part of a period after those that were sent."""
     alert, channel, start = period
     row = connection.execute(
         select(func.max(digests.c.part), func.max(digests.c.period_end)).where(
@@ -128,7 +131,7 @@ def add_summary(
     notification_id: int | None,
     is_manual: bool,
 ) -> int:
-    """Keep a summary; returns its id."""
+    """Store a summary; returns its id."""
     alert, channel, start = period
     stored = connection.execute(
         insert(digests)
@@ -149,11 +152,11 @@ def add_summary(
     return int(stored.scalar_one())
 
 
-def made(
+def list_summaries(
     connection: Connection, *, kind: Alert | None = None, before: int | None = None, limit: int
-) -> tuple[list[MadeSummary], int | None]:
-    """Return the newest summaries, and where the next page begins; one that can't be read is reported and left out."""
-    statement = _made().order_by(digests.c.id.desc()).limit(limit + 1)
+) -> tuple[list[StoredSummary], int | None]:
+    """Return the newest summaries, and `before` of the next page; unreadable ones are reported and left out."""
+    statement = _select_summaries().order_by(digests.c.id.desc()).limit(limit + 1)
     if kind is not None:
         statement = statement.where(digests.c.alert == kind)
     if before is not None:
@@ -163,9 +166,9 @@ def made(
     return readable, rows[limit - 1].id if len(rows) > limit else None
 
 
-def by_id(connection: Connection, summary_id: int) -> MadeSummary | None:
+def by_id(connection: Connection, summary_id: int) -> StoredSummary | None:
     """Return a summary, or None."""
-    row = connection.execute(_made().where(digests.c.id == summary_id)).first()
+    row = connection.execute(_select_summaries().where(digests.c.id == summary_id)).first()
     return None if row is None else _summary(row)
 
 
@@ -178,19 +181,19 @@ def _of(period: Period) -> ColumnElement[bool]:
     )
 
 
-def _made() -> Select[tuple[object, ...]]:
+def _select_summaries() -> Select[tuple[object, ...]]:
     joined = digests.outerjoin(notifications, notifications.c.id == digests.c.notification_id)
     return select(digests, notifications.c.state, notifications.c.sent_at).select_from(joined)
 
 
-def _summary(row: Row[tuple[object, ...]]) -> MadeSummary | None:
+def _summary(row: Row[tuple[object, ...]]) -> StoredSummary | None:
     try:
         notice = Notice.model_validate(row.notice)
         content = None if row.content is None else SummaryContent.model_validate(row.content)
     except ValidationError as error:
         report_row(digests.name, row.id, error)
         return None
-    return MadeSummary(
+    return StoredSummary(
         id=row.id,
         kind=row.alert,
         channel=row.channel,

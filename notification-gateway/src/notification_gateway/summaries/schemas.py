@@ -1,4 +1,4 @@
-"""What GET /summaries answers, and `alertctl summary` reads."""
+"""Schemas of GET /summaries, which `alertctl summary` reads, too."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -8,48 +8,48 @@ from pydantic import BaseModel, ConfigDict, Field
 from notification_gateway.messages.forms import plain
 from notification_gateway.policy.model import Channel
 from notification_gateway.summaries.content import RunningSummary, SummaryContent
-from notification_gateway.summaries.queries import MadeSummary
+from notification_gateway.summaries.queries import StoredSummary
 
 Kind = Literal["hourly_summary", "daily_digest"]
 
 
 class Summary(BaseModel):
-    """A summary that was made; its numbers are null where a release without them made it."""
+    """A summary; its numbers are null if an older release stored it without them."""
 
     id: int
     kind: str
     channel: Channel
     period_start: datetime
     since: Annotated[datetime, Field(description="The period's start, or the end of the part that was sent before")]
-    period_end: Annotated[datetime, Field(description="Of a part that was sent before the end: when that was")]
+    period_end: Annotated[datetime, Field(description="The period's end; if it was sent earlier, the time of that")]
     is_manual: Annotated[bool, Field(description="Whether it was sent before the end of its period")]
     title: str
     incidents: int | None
     occurrences: int | None
     silenced: int | None
-    state: Annotated[str | None, Field(description="Of its message; null: it is on the dashboard alone")]
+    state: Annotated[str | None, Field(description="State of its message; null: on the dashboard only")]
     sent_at: datetime | None
 
     @classmethod
-    def of(cls, made: MadeSummary) -> "Summary":
-        """Return a summary as a list shows it."""
-        return cls.model_validate(_fields(made))
+    def of(cls, stored: StoredSummary) -> "Summary":
+        """Return a summary for a list."""
+        return cls.model_validate(_fields(stored))
 
 
 class SummaryDetail(Summary):
-    """A summary with all that it says."""
+    """A summary with its content and text."""
 
     content: SummaryContent | None
     text: Annotated[str, Field(description="The message as plain text")]
 
     @classmethod
-    def of(cls, made: MadeSummary) -> "SummaryDetail":
-        """Return a summary with all that it says."""
-        return cls.model_validate(_fields(made) | {"content": made.content, "text": plain(made.notice)})
+    def of(cls, stored: StoredSummary) -> "SummaryDetail":
+        """Return a summary with its content and text."""
+        return cls.model_validate(_fields(stored) | {"content": stored.content, "text": plain(stored.notice)})
 
 
 class SummaryPage(BaseModel):
-    """Those that were made, newest first, and what the running ones would say; `next_before` asks for the next page."""
+    """Past summaries, newest first, and previews of running ones; `before=next_before` returns the next page."""
 
     running: list[RunningSummary]
     summaries: list[Summary]
@@ -57,7 +57,7 @@ class SummaryPage(BaseModel):
 
 
 class SendNow(BaseModel):
-    """Which summary is sent before its time."""
+    """The kind of the summary to send now."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,25 +65,25 @@ class SendNow(BaseModel):
 
 
 class SentNow(BaseModel):
-    """What was sent, by each channel one; empty where there was nothing to say."""
+    """The summaries that were sent, one per channel; empty if the period has no entries."""
 
     summaries: list[Summary]
 
 
-def _fields(made: MadeSummary) -> dict[str, object]:
-    content = made.content
+def _fields(stored: StoredSummary) -> dict[str, object]:
+    content = stored.content
     return {
-        "id": made.id,
-        "kind": made.kind,
-        "channel": made.channel,
-        "period_start": made.period_start,
-        "since": made.since,
-        "period_end": made.period_end,
-        "is_manual": made.is_manual,
-        "title": made.notice.title,
+        "id": stored.id,
+        "kind": stored.kind,
+        "channel": stored.channel,
+        "period_start": stored.period_start,
+        "since": stored.since,
+        "period_end": stored.period_end,
+        "is_manual": stored.is_manual,
+        "title": stored.notice.title,
         "incidents": content and content.incidents,
         "occurrences": content and content.occurrences,
         "silenced": content and content.silenced,
-        "state": made.state,
-        "sent_at": made.sent_at,
+        "state": stored.state,
+        "sent_at": stored.sent_at,
     }

@@ -1,1 +1,1 @@
-"""Alerts of others: Prometheus's Alertmanager and a Sentry server, made into alert signals."""
+"""Webhooks of Prometheus's Alertmanager and of Sentry, which become alert signals."""

@@ -1,4 +1,4 @@
-"""POST /webhooks/alertmanager: the payload of its webhook receiver, of version 4 or another that reads alike."""
+"""POST /webhooks/alertmanager: the payload of Alertmanager's webhook receiver (version 4, or a compatible one)."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -29,20 +29,23 @@ MAX_BODY_BYTES = 16 * MIB
 
 
 class AlertmanagerPayload(BaseModel):
-    """What Alertmanager posts; fields that are not named here are left alone.
+    """The body that Alertmanager posts; other fields are ignored.
 
-    It doesn't repeat what is refused, so any JSON object is taken: what of it can't be read is told to people.
+    Alertmanager doesn't repeat a rejected body, so any JSON object is accepted, and unreadable parts are reported.
     """
 
     alerts: Annotated[SkipValidation[list[ManagedAlert] | None], Field(description="Each is read by itself")] = None
     truncated_alerts: Annotated[
-        Any, Field(alias="truncatedAlerts", description="How many alerts are missing, past `max_alerts`")
+        Any,
+        Field(
+            alias="truncatedAlerts", description="How many alerts Alertmanager left out, by its setting `max_alerts`"
+        ),
     ] = 0
-    receiver: Annotated[Any, Field(description="Named in what people are told")] = ""
-    group_key: Annotated[Any, Field(alias="groupKey", description="Named in what people are told")] = ""
+    receiver: Annotated[Any, Field(description="Named in reports of unreadable alerts")] = ""
+    group_key: Annotated[Any, Field(alias="groupKey", description="Named in reports of unreadable alerts")] = ""
 
     def truncated(self) -> int:
-        """Return how many alerts are missing; a count that is none is at least one."""
+        """Return how many alerts were left out; an invalid count means at least one."""
         if isinstance(self.truncated_alerts, int):
             return min(max(int(self.truncated_alerts), 0), MAX_TRUNCATED)
         return 1 if self.truncated_alerts else 0
@@ -51,7 +54,7 @@ class AlertmanagerPayload(BaseModel):
 def router(
     intake: Intake, token: SecretStr, environment: str, clock: Callable[[], datetime], metrics: Metrics
 ) -> APIRouter:
-    """Return the route; `environment` is that of alerts without such a label."""
+    """Return the route; `environment` is the default of alerts without such a label."""
     routes = APIRouter(tags=["webhooks"], route_class=_reporting_route(metrics))
 
     @routes.post(
@@ -62,13 +65,13 @@ def router(
         max_body_size=MAX_BODY_BYTES,
     )
     def post_alertmanager(payload: AlertmanagerPayload) -> AlertmanagerReceipt:
-        """Take the alerts of a Prometheus Alertmanager (`webhook_configs`, with `http_config.authorization`).
+        """Accept the alerts of a Prometheus Alertmanager (`webhook_configs`, with `http_config.authorization`).
 
-        Any number of alerts is taken, each by itself. Those that can't be read, and those that Alertmanager left out,
-        become one alert of the point `gateway.unreadable_alert`.
+        Each alert is read by itself, and their number is not limited. Unreadable alerts, and those that Alertmanager
+        left out, become one alert of the point `gateway.unreadable_alert`.
         """
         values: object = payload.alerts
-        # A body without a list holds at least one alert that nobody could read.
+        # A body without a list counts as one unreadable alert.
         alerts = read_alerts(values if isinstance(values, list) else [values], environment, clock())
         unreadable = [each for each in alerts if isinstance(each, UnreadableAlert)]
         receipt = intake.accept([each for each in alerts if isinstance(each, AlertSignal)])
@@ -86,7 +89,7 @@ def router(
 
 
 def _reporting_route(metrics: Metrics) -> type[LenientRoute]:
-    """Return a route that reports a body that can't be read: Alertmanager does not send it again."""
+    """Return a route class that reports unreadable bodies, since Alertmanager does not send them again."""
 
     class ReportingRoute(LenientRoute):
         def get_route_handler(self) -> Handler:
@@ -122,16 +125,16 @@ def _describe(
     unreadable: Sequence[UnreadableAlert],
     receipt: SignalReceipt,
 ) -> str:
-    said = []
+    parts = []
     if unreadable or receipt.rejected:
         first = (
             f"alerts.{unreadable[0].position}: {unreadable[0].problem}" if unreadable else receipt.rejected[0].reason
         )
         lost = len(unreadable) + len(receipt.rejected)
-        said.append(f"{lost} of {len(alerts)} alerts can't be read (first: {first})")
+        parts.append(f"{lost} of {len(alerts)} alerts can't be read (first: {first})")
     if payload.truncated():
-        said.append(f"Alertmanager left out {payload.truncated()} (truncatedAlerts)")
-    return f"{'; '.join(said)}; receiver {_name(payload.receiver)}, group {_name(payload.group_key)}"
+        parts.append(f"Alertmanager left out {payload.truncated()} (truncatedAlerts)")
+    return f"{'; '.join(parts)}; receiver {_name(payload.receiver)}, group {_name(payload.group_key)}"
 
 
 def _name(value: object) -> str:

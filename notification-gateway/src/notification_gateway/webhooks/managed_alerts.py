@@ -1,4 +1,4 @@
-"""Alerts as Alertmanager posts them, read one by one; knows no HTTP and no database."""
+"""Parses Alertmanager's alerts one by one into signals; no HTTP, no database."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ from notification_gateway.unreadable import first_problem
 
 MAX_MESSAGE_CHARS = 2000
 MAX_NAME_CHARS = 64
-# What has no severity, or one that nobody knows, may be an outage.
+# An alert with a missing or unknown severity may be an outage.
 UNKNOWN_SEVERITY: Level = "error"
 
 
 def _as_text(value: object) -> str:
-    """Return a value that should be a text: whoever writes a relay forgets the quotes round a number."""
+    """Return a value as text: some relays send numbers without quotes."""
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value)
@@ -51,7 +51,7 @@ _Annotations = Annotated[
 
 
 class ManagedAlert(BaseModel):
-    """One alert of the payload; fields that are not named here are left alone."""
+    """One alert of the payload; other fields are ignored."""
 
     status: Annotated[Literal["firing", "resolved"], BeforeValidator(_as_lower_case)]
     labels: _Labels = {}
@@ -72,12 +72,12 @@ class UnreadableAlert:
 
 
 def read_alerts(values: Sequence[object], environment: str, now: datetime) -> list[AlertSignal | UnreadableAlert]:
-    """Return the signals of alerts, each judged by itself; `environment` is that of those without such a label."""
+    """Return the signal of each alert, or why it is unreadable; `environment` is the default."""
     return [_read_alert(position, value, environment, now) for position, value in enumerate(values)]
 
 
 def signal_of(alert: ManagedAlert, environment: str, now: datetime) -> AlertSignal:
-    """Return the signal of an alert; a reminder (the same alert, a minute or more later) is one of its own."""
+    """Return the signal of an alert; the same alert in a later minute (a reminder) gets another signal id."""
     name = alert.labels.get("alertname") or "unnamed"
     identity = alert.fingerprint or hashlib.sha256(repr(sorted(alert.labels.items())).encode()).hexdigest()[:16]
     started = "" if alert.starts_at is None else alert.starts_at.isoformat()

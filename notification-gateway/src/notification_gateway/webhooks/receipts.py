@@ -1,4 +1,4 @@
-"""What the senders of hooks are answered."""
+"""The answers to webhooks."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ class HookReceipt(BaseModel):
 
 
 class AlertmanagerReceipt(HookReceipt):
-    """The 202 answer to a batch of alerts: what was not read is told to people, and need not be sent again."""
+    """The 202 answer to a batch of alerts. Unreadable alerts are reported to people and need not be sent again."""
 
     unreadable: Annotated[int, Field(ge=0, description="Alerts that could not be read")]
-    truncated: Annotated[int, Field(ge=0, description="Alerts that Alertmanager left out, by its own account")]
+    truncated: Annotated[int, Field(ge=0, description="Alerts that Alertmanager left out, according to the body")]

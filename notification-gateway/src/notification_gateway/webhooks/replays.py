@@ -1,4 +1,4 @@
-"""Each hook is taken once, for as long as signals are kept."""
+"""Rejects replayed hooks, within the retention of signals."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -10,15 +10,15 @@ from notification_gateway.tables import hooks
 
 
 class ReplayedError(Exception):
-    """A hook with this signature was stored before: there is nothing left to do with it."""
+    """A hook with this signature was stored before: nothing needs to be done."""
 
 
-def once(signature: str, now: datetime) -> Callable[[Connection], None]:
-    """Return what, in the transaction that stores a hook, raises `ReplayedError` if it was stored before."""
+def reject_replay(signature: str, now: datetime) -> Callable[[Connection], None]:
+    """Return a check for the transaction that stores a hook; raises `ReplayedError` if it was stored before."""
 
-    def remember(connection: Connection) -> None:
+    def store_signature(connection: Connection) -> None:
         row = upsert(connection, hooks).values(signature=signature, received_at=now).on_conflict_do_nothing()
         if not connection.execute(row).rowcount:
             raise ReplayedError
 
-    return remember
+    return store_signature

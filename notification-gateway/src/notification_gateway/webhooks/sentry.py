@@ -1,4 +1,4 @@
-"""POST /webhooks/sentry: an internal integration of a Sentry server, signed with its client secret."""
+"""POST /webhooks/sentry: hooks of a Sentry server's internal integration, signed with its client secret."""
 
 import hashlib
 import hmac
@@ -18,7 +18,7 @@ from notification_gateway.metrics import UNSTORABLE, Metrics
 from notification_gateway.signals.intake import Intake
 from notification_gateway.unreadable import first_problem, report_unreadable
 from notification_gateway.webhooks.receipts import HookReceipt
-from notification_gateway.webhooks.replays import ReplayedError, once
+from notification_gateway.webhooks.replays import ReplayedError, reject_replay
 from notification_gateway.webhooks.sentry_hooks import UnknownResourceError, signal_of
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import LenientRouter
@@ -30,7 +30,7 @@ MAX_DETAIL_CHARS = 1000
 
 
 class UnreadableHookError(ValueError):
-    """A signed hook whose body is not what its resource says; `field` names the kind of mistake in the metrics."""
+    """A signed hook with an invalid body; `field` names the kind of error in the metrics."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(problem)
@@ -38,13 +38,13 @@ class UnreadableHookError(ValueError):
 
 
 def is_signed(secret: SecretStr, body: bytes, signature: str) -> bool:
-    """Say whether the body was signed with the secret: the hex HMAC-SHA256 of the bytes as they came."""
+    """Say whether the signature is the hex HMAC-SHA256 of the raw body with the secret."""
     expected = hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(expected.encode(), signature.encode())
 
 
 def is_recent(sent_at: str, now: datetime) -> bool:
-    """Say whether a timestamp in Unix seconds is about now."""
+    """Say whether a timestamp in Unix seconds is within `MAX_AGE` of now."""
     try:
         return abs(now.timestamp() - parse_whole_number(sent_at)) <= MAX_AGE.total_seconds()
     except ValueError:
@@ -54,15 +54,15 @@ def is_recent(sent_at: str, now: datetime) -> bool:
 def router(
     intake: Intake, secret: SecretStr, environment: str, clock: Callable[[], datetime], metrics: Metrics
 ) -> LenientRouter:
-    """Return the route; `environment` is that of hooks that name none."""
+    """Return the route; `environment` is the default of hooks that name none."""
     routes = LenientRouter(tags=["webhooks"])
 
-    def refuse(resource: str, field: str, problem: str) -> ProblemError:
-        leave_out(resource, field, problem)
+    def reject(resource: str, field: str, problem: str) -> ProblemError:
+        report_rejected(resource, field, problem)
         return ProblemError(422, repair_text(f"body: {problem}", MAX_DETAIL_CHARS))
 
-    def leave_out(resource: str, field: str, problem: str) -> None:
-        # Sentry doesn't send it again: whoever should hear of it is told that there was something.
+    def report_rejected(resource: str, field: str, problem: str) -> None:
+        # Sentry doesn't send it again, so people are notified that a hook was lost.
         metrics.rejected.labels(SOURCE, field).inc()
         report_unreadable(f"{SOURCE} {_name(resource)}", f"a hook can't be read: {problem}")
 
@@ -73,17 +73,20 @@ def router(
             str, Header(alias="Sentry-Hook-Signature", description="Hex HMAC-SHA256 of the body")
         ] = "",
         resource: Annotated[
-            str, Header(alias="Sentry-Hook-Resource", description="event_alert, issue, metric_alert; no other alerts")
+            str,
+            Header(
+                alias="Sentry-Hook-Resource", description="event_alert, issue or metric_alert; others are no alerts"
+            ),
         ] = "",
         sent_at: Annotated[
-            str, Header(alias="Sentry-Hook-Timestamp", description="Unix seconds; older than five minutes is refused")
+            str, Header(alias="Sentry-Hook-Timestamp", description="Unix seconds, at most five minutes from now")
         ] = "",
     ) -> HookReceipt:
-        """Take the hooks of a Sentry server's internal integration.
+        """Accept a hook of a Sentry server's internal integration.
 
-        Each is taken once: the same body again is refused with 409, whatever its timestamp, which Sentry does not sign.
-        A hook that could not be stored was not taken, and may be sent again; one whose answer was lost was.
-        A hook that can't be read, or whose resource is not known, becomes an alert of `gateway.unreadable_alert`.
+        Each hook is accepted once: the same body again is rejected with 409, whatever its unsigned timestamp.
+        If a hook could not be stored (503), it may be sent again.
+        An unreadable hook, or one of an unknown resource, becomes an alert of `gateway.unreadable_alert`.
         """
         body = await request.body()
         now = clock()
@@ -94,24 +97,26 @@ def router(
         try:
             signal, unknown = _read_hook(resource, body, environment, now)
         except UnreadableHookError as error:
-            # Sentry shows a refusal to its administrator.
-            raise refuse(resource, error.field, str(error)) from error
+            # Sentry shows the rejection to its administrator.
+            raise reject(resource, error.field, str(error)) from error
         try:
             signals = [] if signal is None else [signal]
-            receipt = await run_in_threadpool(intake.accept, signals, once(signature, now))
+            receipt = await run_in_threadpool(intake.accept, signals, reject_replay(signature, now))
         except ReplayedError as error:
-            raise ProblemError(409, "Sentry-Hook-Signature: this hook was taken before; it changes nothing.") from error
+            raise ProblemError(
+                409, "Sentry-Hook-Signature: this hook was accepted before; it changes nothing."
+            ) from error
         if unknown:
-            leave_out(resource, "resource", unknown)
+            report_rejected(resource, "resource", unknown)
         if receipt.rejected:
-            raise refuse(resource, UNSTORABLE, receipt.rejected[0].reason)
+            raise reject(resource, UNSTORABLE, receipt.rejected[0].reason)
         return HookReceipt(accepted=receipt.accepted, duplicates=receipt.duplicates)
 
     return routes
 
 
 def _read_hook(resource: str, body: bytes, environment: str, now: datetime) -> tuple[AlertSignal | None, str]:
-    """Return the signal of a hook, if it has one, and what is unknown about it."""
+    """Return the signal of a hook, or None, and the problem of an unknown resource, or an empty text."""
     try:
         return signal_of(resource, bounded_json.loads(body), body, environment, now), ""
     except UnknownResourceError as error:

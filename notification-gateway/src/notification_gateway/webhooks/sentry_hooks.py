@@ -1,4 +1,4 @@
-"""Hooks of a Sentry server, read into signals; knows no HTTP and no database."""
+"""Parses Sentry's hooks into signals; no HTTP, no database."""
 
 import hashlib
 from datetime import datetime
@@ -24,14 +24,14 @@ CATEGORY = "sentry"
 MAX_MESSAGE_CHARS = 2000
 MAX_NAME_CHARS = 64
 MAX_POINT_CHARS = 128
-# What has no level, or one that nobody knows, may be an outage.
+# An alert with a missing or unknown level may be an outage.
 UNKNOWN_LEVEL: Level = "error"
 _ENDED = frozenset({"resolved", "ignored", "archived"})
-# Nothing has happened to the issue itself.
-_UNHEARD_ISSUE_ACTIONS = frozenset({"assigned", "unassigned"})
-# Resources of Sentry that are about no alert: https://docs.sentry.io/organization/integrations/integration-platform/webhooks/
-_UNHEARD_RESOURCES = frozenset({"installation", "error", "comment", "seer", "preprod_artifact"})
-# What stands in a fingerprint for Sentry's own grouping.
+# Actions that don't change the state of the issue.
+_IGNORED_ISSUE_ACTIONS = frozenset({"assigned", "unassigned"})
+# Sentry's resources that are not alerts: https://docs.sentry.io/organization/integrations/integration-platform/webhooks/
+_IGNORED_RESOURCES = frozenset({"installation", "error", "comment", "seer", "preprod_artifact"})
+# The placeholder for Sentry's own grouping in a fingerprint.
 _DEFAULT = "{{ default }}"
 
 
@@ -40,7 +40,7 @@ def _as_id(value: object) -> object:
 
 
 def _as_text(value: object) -> str:
-    """Return the text of a field that says nothing about which alert it is: it never costs the alert."""
+    """Return the text of a descriptive field; an invalid value becomes empty, so that the alert is still accepted."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
@@ -63,14 +63,14 @@ def _as_slug(value: object) -> str:
 
 
 def _as_tags(value: object) -> dict[str, str]:
-    """Return tags that come as a mapping, as pairs or as `{"key", "value"}`; what is none is left out."""
+    """Return tags, given as a mapping, as pairs or as `{"key", "value"}`; anything else is left out."""
     if isinstance(value, dict):
         pairs: list[Any] = list(value.items())
     else:
         listed = value if isinstance(value, list) else []
         pairs = [(each.get("key"), each.get("value")) if isinstance(each, dict) else each for each in listed]
-    known = (pair for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2)
-    return {_as_text(name): _as_text(held) for name, held in known if _as_text(name)}
+    valid = (pair for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2)
+    return {_as_text(name): _as_text(held) for name, held in valid if _as_text(name)}
 
 
 _Id = Annotated[str, LabelText(MAX_FINGERPRINT_PART_CHARS, min_chars=1), BeforeValidator(_as_id)]
@@ -143,33 +143,33 @@ class _EventHook(BaseModel):
 
 
 class UnknownResourceError(ValueError):
-    """A hook of a resource that nobody knows, or of none: say so to people, it may have been an alert."""
+    """The hook's resource is unknown or missing: notify people, since it may have been an alert."""
 
 
 def signal_of(resource: str, payload: object, body: bytes, environment: str, now: datetime) -> AlertSignal | None:
-    """Return the signal of a hook, or None for one that alerts nobody.
+    """Return the signal of a hook, or None if it isn't an alert.
 
     Raises `ValidationError` and `UnknownResourceError`.
     """
     action = _Hook.model_validate(payload).action.casefold()
-    # The same hook sent again is the same signal.
+    # A hook that is sent again has the same signal id.
     signal_id = hashlib.sha256(body).hexdigest()
     match resource.casefold():
         case "event_alert":
             return _of_event(_EventHook.model_validate(payload).data, environment, now)
         case "metric_alert":
             return _of_metric(_MetricHook.model_validate(payload).data, action, signal_id, environment, now)
-        case "issue" if action in _UNHEARD_ISSUE_ACTIONS:
+        case "issue" if action in _IGNORED_ISSUE_ACTIONS:
             return None
         case "issue":
             return _of_issue(_IssueHook.model_validate(payload).data.issue, action, signal_id, environment, now)
-        case unheard if unheard in _UNHEARD_RESOURCES:
+        case ignored if ignored in _IGNORED_RESOURCES:
             return None
-    raise UnknownResourceError("not a resource that is known: nobody was told what it says")
+    raise UnknownResourceError("unknown resource: no signal was created from it")
 
 
 def _kind(action: str) -> Literal["fired", "recovered"]:
-    # All but its end is an alert, in whatever words.
+    # Any action except an end is an alert.
     return "recovered" if action in _ENDED else "fired"
 
 
@@ -212,7 +212,7 @@ def _of_event(data: _EventData, environment: str, now: datetime) -> AlertSignal:
         fingerprint = ["sentry", "event", event.issue_id or "unknown"]
     point = tags.get("monitoring_point")
     return _signal(
-        # What monitoring sends for the same event is the same signal.
+        # The same signal id as that of monitoring's own signal for the event.
         uuid5(NAMESPACE_OID, event.event_id).hex,
         now,
         event_id=event.event_id,
@@ -229,18 +229,18 @@ def _of_event(data: _EventData, environment: str, now: datetime) -> AlertSignal:
 
 
 def _signal(signal_id: str, now: datetime, **fields: Any) -> AlertSignal:
-    known = {
+    defaults = {
         "signal_id": signal_id,
         "monitoring_point": SENTRY_POINT,
         "category": CATEGORY,
         "first_seen": now,
         "last_seen": now,
     }
-    return AlertSignal.model_validate(known | fields)
+    return AlertSignal.model_validate(defaults | fields)
 
 
 def _bounded(parts: list[str]) -> list[str]:
-    """Return a fingerprint of as many parts as are taken; longer ones stay different."""
+    """Return a fingerprint of at most `MAX_FINGERPRINT_PARTS` parts: the rest is joined, so it stays unique."""
     if len(parts) <= MAX_FINGERPRINT_PARTS:
         return parts
     rest = escape_text(" / ".join(parts[MAX_FINGERPRINT_PARTS - 1 :]), MAX_FINGERPRINT_PART_CHARS)

@@ -1,4 +1,4 @@
-"""Acknowledgements, escalation, and storms told in one message.
+"""Acknowledgements, escalation, and one message for a storm of incidents.
 
 Revision ID: 0002
 """

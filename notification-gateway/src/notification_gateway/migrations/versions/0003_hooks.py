@@ -1,4 +1,4 @@
-"""Hooks of Sentry that were taken, so that none is taken twice.
+"""Signatures of Sentry's accepted hooks, so that none is accepted twice.
 
 Revision ID: 0003
 """

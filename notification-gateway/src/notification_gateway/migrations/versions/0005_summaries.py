@@ -25,7 +25,7 @@ def _table(name: str) -> str:
 
 
 def upgrade() -> None:
-    """Add the columns; what is counted in a running period stays counted, at the period's start."""
+    """Add the columns; counts of a running period move to the period's start."""
     op.create_table(
         "summary_entries_by_minute",
         sa.Column("alert", sa.String(length=16), nullable=False),
@@ -98,7 +98,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the columns; of a period with several parts only the first is kept."""
+    """Drop the columns; of a period with several parts only the first stays."""
     op.execute(f"DELETE FROM {_table('digests')} WHERE part > 0")  # noqa: S608 - a name of our own
     op.drop_index("uq_digests_part", table_name="digests", schema=_schema())
     for name in ("notification_id", "content", "is_manual", "since", "part"):

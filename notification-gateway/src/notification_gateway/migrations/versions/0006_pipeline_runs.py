@@ -1,4 +1,4 @@
-"""When the last run of the pipeline ended well, per environment.
+"""The end of the last successful run of the pipeline, per environment.
 
 Revision ID: 0006
 """

@@ -1,4 +1,4 @@
-"""When the gateway last wrote, so that its heartbeat shows that it can.
+"""The time of the heartbeat's last write to the database.
 
 Revision ID: 0007
 """
