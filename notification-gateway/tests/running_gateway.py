@@ -1,4 +1,4 @@
-"""A gateway under test: on a clock that the test moves, against a real simulator and a real mail server."""
+"""A gateway under test, with a clock that the test moves, a WeChat Work simulator and a real mail server."""
 
 import asyncio
 import contextlib
@@ -83,7 +83,7 @@ def mail_to(port: int) -> dict[str, Any]:
 
 
 class SteppedGateway:
-    """A gateway whose loops the test turns by hand."""
+    """A gateway whose loops the test runs step by step."""
 
     def __init__(self, configured: Settings, watch: Watch) -> None:
         self.watch = watch
@@ -100,12 +100,12 @@ class SteppedGateway:
         self.gateway.storage.close()
 
     def fire(self, *signals: AlertSignal) -> tuple[int, int]:
-        """Send signals; returns how many were accepted and how many known."""
+        """Send signals; returns how many were accepted and how many were duplicates."""
         receipt = self.gateway.alerts.intake.accept(signals)
         return receipt.accepted, receipt.duplicates
 
     def pass_time(self, **time: float) -> None:
-        """Move the clock and do what time brings."""
+        """Move the clock and run the chores."""
         self.watch.forward(**time)
         self.gateway.alerts.expiry.resolve()
         self.gateway.alerts.orphans.release()
@@ -125,11 +125,11 @@ class SteppedGateway:
         return {name: check.model_dump() for name, check in self.gateway.checks().items()}
 
     def beat(self) -> None:
-        """Do what a minute's heartbeat does."""
+        """Run the heartbeat once."""
         self._runner.run(self.gateway.heartbeat.beat())
 
     def deliver(self) -> int:
-        """Deliver what is due; returns how many attempts there were."""
+        """Deliver the due messages; returns the number of attempts."""
 
         async def all_channels() -> int:
             counts = [await each.deliver_due() for each in self.gateway.delivery.loops]
@@ -164,7 +164,7 @@ class Wechat:
         self.members(unknown=users)
 
     def members(self, **users: Sequence[str]) -> None:
-        """Say who doesn't exist (`unknown`) and who gets nothing for want of a licence (`unlicensed`)."""
+        """Set the members who don't exist (`unknown`) or have no licence (`unlicensed`)."""
         self._http.put("/users", json=users).raise_for_status()
 
     def trust(self, *addresses: str) -> None:
@@ -173,7 +173,7 @@ class Wechat:
 
     @property
     def contents(self) -> list[str]:
-        """What arrived, oldest first."""
+        """The texts of the received messages, oldest first."""
         return [message["content"] for message in self.messages]
 
     @property
@@ -227,7 +227,7 @@ class MailServer(_InThreads):
                 self._say("220 ready")
                 for line in self.rfile:
                     verb = line.split(b" ")[0].strip().upper().decode()
-                    refusal = next((told for name, told in outer.refusals.items() if _fits(name, verb, line)), None)
+                    refusal = next((answer for name, answer in outer.refusals.items() if _fits(name, verb, line)), None)
                     if refusal is not None:
                         self._say(refusal)
                     elif verb == "DATA":
@@ -251,7 +251,7 @@ class MailServer(_InThreads):
 
 
 class Receiver(_InThreads):
-    """A real HTTP server on loopback that notes its calls; `answer` is its status, headers and body from now on."""
+    """A real HTTP server on loopback that records its calls; `answer` is the status, headers and body it sends."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, bytes]] = []
@@ -294,7 +294,7 @@ def _fits(name: str, verb: str, line: bytes) -> bool:
 def signal(
     fingerprint: Sequence[str] = ("model", "deployment_failed"), at: datetime | None = None, **fields: Any
 ) -> AlertSignal:
-    """Return a signal, of an error that the shipped policy pages for unless told otherwise."""
+    """Return a signal; by default of an error that is a P0 in the default policy."""
     seen = at or datetime(2026, 1, 5, 12, 0, 30, tzinfo=UTC)
     return AlertSignal.model_validate(
         {

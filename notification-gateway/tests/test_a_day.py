@@ -1,6 +1,6 @@
 """The promised alert quality over a simulated day: 30 faults among realistic noise, a WeChat and a mail server.
 
-What each day's was is kept below .run/alert-quality.
+The results of each day are stored below .run/alert-quality.
 """
 
 import json
@@ -32,7 +32,7 @@ START = datetime(2026, 1, 5, 1, 0, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Fault:
-    """What breaks, when, for how long; while it lasts it is reported every minute, as coalescing does."""
+    """A fault with its start and length; it is reported every minute while it lasts, as coalescing does."""
 
     name: str
     priority: str
@@ -82,7 +82,7 @@ def faults(dice: random.Random) -> list[Fault]:
 
 
 def noise(dice: random.Random) -> Iterator[Timed]:
-    """Yield what a healthy day reports: blips that the fallback chain absorbs.
+    """Yield the reports of a healthy day: short faults that the fallback chain absorbs.
 
     404s, disconnects of clients and slow requests within the budget are no reports, so they make no signals at all.
     """
@@ -103,7 +103,7 @@ def noise(dice: random.Random) -> Iterator[Timed]:
 
 
 class Day:
-    """A day of the gateway, and what reached people of it."""
+    """A day of the gateway, and the messages that reached people."""
 
     def __init__(self, stepped: SteppedGateway, wechat: Wechat, scripted: list[Fault], noisy: list[Timed]) -> None:
         self.stepped = stepped
@@ -112,7 +112,7 @@ class Day:
         self.coming = deque(
             sorted([*noisy, *(each for fault in scripted for each in fault.signals())], key=lambda each: each[0])
         )
-        self.told: dict[str, datetime] = {}
+        self.notified: dict[str, datetime] = {}
         self._known = 0
 
     def run(self) -> None:
@@ -137,7 +137,7 @@ class Day:
         for content in contents[self._known :]:
             for fault in self.scripted:
                 if fault.name in content:
-                    self.told.setdefault(fault.name, self.stepped.watch.now)
+                    self.notified.setdefault(fault.name, self.stepped.watch.now)
         self._known = len(contents)
 
 
@@ -171,12 +171,12 @@ def day(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def longest_wait(day: Day) -> timedelta:
     urgent = [fault for fault in day.scripted if fault.priority == "P0"]
     assert len(urgent) == 10
-    assert {fault.name for fault in urgent} <= day.told.keys()
-    return max(day.told[fault.name] - (START + fault.at) for fault in urgent)
+    assert {fault.name for fault in urgent} <= day.notified.keys()
+    return max(day.notified[fault.name] - (START + fault.at) for fault in urgent)
 
 
 @pytest.mark.timeout(400)
-def test_every_p0_is_told_within_a_minute(day: tuple[Day, list[str]]) -> None:
+def test_every_p0_is_notified_within_a_minute(day: tuple[Day, list[str]]) -> None:
     assert longest_wait(day[0]) <= timedelta(seconds=60)
 
 

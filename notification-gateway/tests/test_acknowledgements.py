@@ -1,4 +1,4 @@
-"""A P0 that nobody takes care of is told of once more; who takes care says so by API or by the link in the message."""
+"""An unacknowledged P0 is escalated; people acknowledge by API or by the signed link in the message."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from running_gateway import ADMIN, TOKEN, SteppedGateway, Watch, settings, signa
 from testkit.running_app import RunningApp
 
 
-def told(stepped: SteppedGateway) -> list[tuple[str, str]]:
+def sent_kinds(stepped: SteppedGateway) -> list[tuple[str, str]]:
     return [(row["kind"], row["channel"]) for row in stepped.rows(notifications)]
 
 
@@ -22,20 +22,20 @@ def keep_alive(stepped: SteppedGateway, minutes: int) -> None:
         stepped.fire(signal(at=stepped.watch.now))
 
 
-def test_a_p0_that_nobody_acknowledges_is_escalated_once_by_both_channels(stepped: SteppedGateway) -> None:
+def test_an_unacknowledged_p0_is_escalated_once_by_both_channels(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     keep_alive(stepped, 14)
-    assert told(stepped) == [("opened", "weixin")]
+    assert sent_kinds(stepped) == [("opened", "weixin")]
     keep_alive(stepped, 30)
-    assert told(stepped) == [("opened", "weixin"), ("escalated", "weixin"), ("escalated", "email")]
+    assert sent_kinds(stepped) == [("opened", "weixin"), ("escalated", "weixin"), ("escalated", "email")]
 
 
-def test_an_acknowledged_one_is_not_escalated_and_the_first_name_counts(stepped: SteppedGateway) -> None:
+def test_an_acknowledged_incident_is_not_escalated_and_the_first_name_counts(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     for by in ("li.wei", "someone else"):
         stepped.gateway.alerts.actions.acknowledge(1, by)
     keep_alive(stepped, 20)
-    assert told(stepped) == [("opened", "weixin")]
+    assert sent_kinds(stepped) == [("opened", "weixin")]
     assert stepped.rows(incidents)[0]["acknowledged_by"] == "li.wei"
 
 
@@ -47,7 +47,7 @@ def test_p1_and_verify_are_not_escalated_to_people(stepped: SteppedGateway) -> N
     assert {row["state"] for row in stepped.rows(notifications)} == {"suppressed"}
 
 
-def test_what_gets_worse_needs_a_new_acknowledgement(stepped: SteppedGateway) -> None:
+def test_a_higher_priority_needs_a_new_acknowledgement(stepped: SteppedGateway) -> None:
     stepped.fire(signal(("airflow", "daily", "train"), level="warning"))
     stepped.gateway.alerts.actions.acknowledge(1, "li.wei")
     stepped.fire(signal(("airflow", "daily", "train"), stepped.watch.now))
@@ -74,7 +74,7 @@ class TestOverHttp:
         by: str | None = running.ask("/alerts")["alerts"][0]["acknowledged_by"]
         return by
 
-    def test_the_api_takes_it_with_the_admin_token_alone(self, running: RunningApp) -> None:
+    def test_the_api_acknowledges_only_with_the_admin_token(self, running: RunningApp) -> None:
         path, body = "/alerts/1/acknowledgement", {"by": "li.wei"}
         assert [running.post(path, body, token=token).status_code for token in (None, TOKEN)] == [401, 401]
         assert running.post(path, body, token=ADMIN).json()["acknowledged_by"] == "li.wei"
@@ -90,7 +90,7 @@ class TestOverHttp:
         assert self.by(running) == "<b>li</b>"
         assert "&lt;b&gt;li" in running.http.get(link).text
 
-    def test_a_forged_or_old_link_or_one_of_another_incident_is_refused(
+    def test_a_forged_or_expired_link_or_one_of_another_incident_is_rejected(
         self, running: RunningApp, watch: Watch
     ) -> None:
         link = self.link(watch)

@@ -1,4 +1,4 @@
-"""What people do with an incident, by API and by the signed links; each change is in the timeline."""
+"""Actions on incidents, by API and by signed links; each change is in the timeline."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -63,7 +63,7 @@ def test_every_change_is_in_the_timeline_with_who_did_it(running: RunningApp) ->
     ]
 
 
-def test_what_cannot_be_done_is_said_and_changes_nothing(running: RunningApp) -> None:
+def test_an_impossible_action_is_rejected_with_a_reason_and_changes_nothing(running: RunningApp) -> None:
     fire(running)
     act(running, "7/close", 404, by="li.wei")
     act(running, "1/reopen", 409, by="li.wei")
@@ -108,12 +108,12 @@ def test_a_name_is_one_line_that_can_be_read(running: RunningApp, name: str) -> 
     ("path", "odd"),
     [("1/parent", {"parent_id": True}), ("1/parent", {"parent_id": "1"}), ("1/close", {"false_alarm": "yes"})],
 )
-def test_a_value_of_another_type_is_no_guess(running: RunningApp, path: str, odd: dict[str, object]) -> None:
+def test_a_value_of_another_type_is_rejected(running: RunningApp, path: str, odd: dict[str, object]) -> None:
     fire(running)
     act(running, path, 422, by="li.wei", **odd)
 
 
-def test_a_close_is_told_unless_it_is_reopened_at_once(
+def test_a_close_is_notified_unless_the_incident_is_reopened_soon(
     stepped: SteppedGateway,
 ) -> None:
     stepped.fire(signal())
@@ -124,7 +124,7 @@ def test_a_close_is_told_unless_it_is_reopened_at_once(
     assert [row["kind"] for row in stepped.rows(notifications)] == ["opened"]
 
 
-def test_a_fault_that_goes_on_after_it_was_closed_is_a_new_incident(stepped: SteppedGateway) -> None:
+def test_a_fault_that_continues_after_a_close_is_a_new_incident(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     stepped.gateway.alerts.actions.close(1, "li.wei")
     stepped.watch.forward(minutes=2)
@@ -132,7 +132,7 @@ def test_a_fault_that_goes_on_after_it_was_closed_is_a_new_incident(stepped: Ste
     assert [row["state"] for row in stepped.rows(incidents)] == ["resolved", "open"]
 
 
-def test_a_reopened_incident_waits_for_somebody_again(stepped: SteppedGateway) -> None:
+def test_a_reopened_incident_is_unacknowledged_again(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     stepped.gateway.alerts.actions.acknowledge(1, "li.wei")
     stepped.gateway.alerts.actions.close(1, "li.wei")
@@ -191,7 +191,7 @@ class TestSignedLinks:
         assert "it changed nothing now" in again.text
         assert running.http.get("/alerts/1").json()["state"] == "open"
 
-    def test_a_link_that_failed_is_not_used_up(self, running: RunningApp, watch: Watch) -> None:
+    def test_a_link_whose_action_failed_can_be_used_again(self, running: RunningApp, watch: Watch) -> None:
         fire(running)
         reopen = link("reopen", watch)
         assert running.http.post(reopen, data={"by": "li.wei"}).status_code == 409
@@ -199,7 +199,7 @@ class TestSignedLinks:
         assert running.http.post(reopen, data={"by": "li.wei"}).status_code == 200
         assert running.http.get("/alerts/1").json()["state"] == "open"
 
-    def test_a_link_ends_after_a_day(self, running: RunningApp, watch: Watch) -> None:
+    def test_a_link_expires_after_a_day(self, running: RunningApp, watch: Watch) -> None:
         fire(running)
         close = link("close", watch)
         watch.now += timedelta(hours=24, seconds=1)
@@ -207,7 +207,7 @@ class TestSignedLinks:
         assert running.http.post(close, data={"by": "x"}).status_code == 403
 
 
-def test_the_timeline_shows_deploys_runs_and_policy_edits_of_the_hour_before(stepped: SteppedGateway) -> None:
+def test_an_incident_shows_deployments_runs_and_policy_edits_of_the_hour_before(stepped: SteppedGateway) -> None:
     def passed(point: str, **tags: str) -> None:
         name = tuple(point.split("."))
         stepped.fire(signal(name, stepped.watch.now, kind="recovered", monitoring_point=point, tags=tags))

@@ -1,4 +1,4 @@
-"""An alert of Alertmanager that changes is never taken for a repeat, however soon it changes."""
+"""A changed alert of Alertmanager is never treated as a repeat, however soon it changes."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -50,7 +50,7 @@ def test_the_same_episode_that_fires_ends_and_fires_again_within_a_minute_is_ope
 
 
 @pytest.mark.parametrize("start", ["2026-01-05T11:59:00Z", None])
-def test_an_end_after_the_known_start_ends_it_whenever_others_say_that_it_began(
+def test_an_end_after_the_known_start_resolves_it_even_if_start_times_differ(
     running: RunningApp, watch: Watch, start: str | None
 ) -> None:
     post(running, "firing")
@@ -73,7 +73,7 @@ def test_the_end_of_an_earlier_episode_that_comes_late_ends_nothing(running: Run
     assert states(running) == ["open"]
 
 
-def test_a_repeat_of_what_a_person_called_a_false_alarm_opens_nothing(running: RunningApp, watch: Watch) -> None:
+def test_a_repeat_of_a_false_alarm_does_not_reopen_it(running: RunningApp, watch: Watch) -> None:
     post(running, "firing")
     closing = {"by": "li.wei", "false_alarm": True}
     running.http.post("/alerts/1/close", json=closing, headers={"Authorization": f"Bearer {ADMIN}"}).raise_for_status()
@@ -86,7 +86,7 @@ def test_a_repeat_of_what_a_person_called_a_false_alarm_opens_nothing(running: R
     assert states(running) == ["open", "resolved"]
 
 
-def test_what_a_person_closed_stays_closed_when_the_same_webhook_is_repeated(running: RunningApp, watch: Watch) -> None:
+def test_a_closed_incident_stays_closed_when_the_same_webhook_is_repeated(running: RunningApp, watch: Watch) -> None:
     post(running, "firing")
     closed = running.http.post("/alerts/1/close", json={"by": "li.wei"}, headers={"Authorization": f"Bearer {ADMIN}"})
     assert closed.is_success
@@ -97,7 +97,7 @@ def test_what_a_person_closed_stays_closed_when_the_same_webhook_is_repeated(run
 
 @pytest.mark.parametrize("seconds", [15, 75], ids=["the same minute", "another minute"])
 @pytest.mark.parametrize("later", [0, 10], ids=["the same episode", "a later episode"])
-def test_a_webhook_that_the_next_one_overtakes_does_not_open_what_that_ended(
+def test_a_webhook_that_arrives_after_a_newer_end_does_not_reopen_the_incident(
     stepped: SteppedGateway, seconds: float, later: float
 ) -> None:
     began = stepped.watch.now

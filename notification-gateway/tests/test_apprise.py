@@ -1,4 +1,4 @@
-"""Channels of APPRISE_URLS: named in the policy, checked for what came of each message, and kept within bounds."""
+"""Channels of APPRISE_URLS: named in the policy, with checked outcomes, and within limits."""
 
 import asyncio
 import json
@@ -77,14 +77,14 @@ def test_a_message_arrives_as_it_is_written(receiver: Receiver) -> None:
     assert send(json_url(receiver)) == [Delivered()]
     ((method, path, body),) = receiver.calls
     assert (method, path) == ("POST", "/hook-1234567")
-    told = json.loads(body)
-    assert (told["title"], told["message"]) == (NOTICE.title, "x: <b> & *c*\n编号 Ref: #1")
+    message = json.loads(body)
+    assert (message["title"], message["message"]) == (NOTICE.title, "x: <b> & *c*\n编号 Ref: #1")
 
 
 @pytest.mark.parametrize(
     ("status", "retryable"), [(400, False), (401, False), (404, False), (429, True), (500, True), (503, True)]
 )
-def test_what_a_service_refuses_is_not_delivered(receiver: Receiver, status: int, retryable: bool) -> None:
+def test_a_message_that_a_service_rejects_is_not_delivered(receiver: Receiver, status: int, retryable: bool) -> None:
     receiver.answer = (status, {}, b"no")
     (outcome,) = send(json_url(receiver))
     assert isinstance(outcome, Rejected)
@@ -94,7 +94,7 @@ def test_what_a_service_refuses_is_not_delivered(receiver: Receiver, status: int
 
 
 @pytest.mark.parametrize("query", ["?optional=yes", "?retry=3", "?rto=60&cto=60"])
-def test_what_a_url_says_does_not_hide_a_failure(receiver: Receiver, query: str) -> None:
+def test_options_of_a_url_do_not_hide_a_failure(receiver: Receiver, query: str) -> None:
     receiver.answer = (500, {}, b"no")
     (outcome,) = send(json_url(receiver, query=query))
     assert isinstance(outcome, Rejected)
@@ -108,7 +108,7 @@ def test_a_redirect_is_not_followed_and_not_delivered(receiver: Receiver, query:
     assert [path for _, path, _ in receiver.calls] == ["/hook-1234567"]
 
 
-def test_nobody_listening_is_worth_another_try() -> None:
+def test_a_refused_connection_is_retryable() -> None:
     (outcome,) = send("json://127.0.0.1:9/")
     assert isinstance(outcome, Rejected)
     assert outcome.retryable
@@ -140,7 +140,7 @@ def test_a_service_that_hangs_ends_in_time_and_is_not_called_again_meanwhile(rec
     assert len(receiver.calls) <= 2
 
 
-def test_of_several_services_those_that_fail_are_named_and_one_is_enough(receiver: Receiver) -> None:
+def test_one_of_several_services_is_enough_and_the_failed_ones_are_named(receiver: Receiver) -> None:
     (outcome,) = send(json_url(receiver), "json://127.0.0.1:9/")
     assert isinstance(outcome, Delivered)
     assert outcome.detail.startswith("JSON: ")
@@ -154,7 +154,7 @@ def test_no_token_of_a_url_is_in_a_reason(receiver: Receiver) -> None:
     assert "1234567" not in repr(outcome)
 
 
-def test_the_policy_sends_through_it(receiver: Receiver, step_with: Make, tmp_path: Path) -> None:
+def test_the_policy_sends_through_a_named_channel(receiver: Receiver, step_with: Make, tmp_path: Path) -> None:
     stepped = with_policy(step_with, tmp_path, json_url(receiver))
     stepped.fire(signal())
     stepped.deliver()
@@ -166,7 +166,7 @@ def test_the_policy_sends_through_it(receiver: Receiver, step_with: Make, tmp_pa
     assert stepped.health()["channel ops"]["status"] == "healthy"
 
 
-def test_an_escalation_goes_through_it(receiver: Receiver, step_with: Make, tmp_path: Path) -> None:
+def test_an_escalation_goes_through_a_named_channel(receiver: Receiver, step_with: Make, tmp_path: Path) -> None:
     stepped = with_policy(step_with, tmp_path, json_url(receiver))
     stepped.fire(signal())
     stepped.deliver()
@@ -176,7 +176,7 @@ def test_an_escalation_goes_through_it(receiver: Receiver, step_with: Make, tmp_
     assert len(receiver.calls) == 2
 
 
-def test_a_message_goes_on_from_channel_to_channel_until_one_takes_it(
+def test_a_message_fails_over_from_channel_to_channel_until_one_accepts_it(
     receiver: Receiver, wechat: Wechat, mail: MailServer, step_with: Make
 ) -> None:
     stepped = step_with(**app_of(wechat.url), **mail_to(mail.port), apprise_urls=SecretStr(f"ops={json_url(receiver)}"))
@@ -189,7 +189,7 @@ def test_a_message_goes_on_from_channel_to_channel_until_one_takes_it(
     assert len(receiver.calls) == 1
 
 
-def test_where_all_fail_it_comes_back_to_none(receiver: Receiver, wechat: Wechat, step_with: Make) -> None:
+def test_when_all_channels_fail_none_is_tried_twice(receiver: Receiver, wechat: Wechat, step_with: Make) -> None:
     stepped = step_with(**app_of(wechat.url), apprise_urls=SecretStr(f"ops={json_url(receiver)}"))
     wechat.fault(operation="message/send", errcode=60011)
     receiver.answer = (404, {}, b"no")
@@ -200,7 +200,7 @@ def test_where_all_fail_it_comes_back_to_none(receiver: Receiver, wechat: Wechat
     assert states(stepped) == [("weixin", "failed"), ("ops", "failed")]
 
 
-def test_what_waits_for_a_channel_that_is_gone_goes_through_another(
+def test_messages_of_a_removed_channel_go_through_another_one(
     receiver: Receiver, wechat: Wechat, step_with: Make, tmp_path: Path
 ) -> None:
     before = with_policy(step_with, tmp_path, json_url(receiver))
@@ -212,7 +212,9 @@ def test_what_waits_for_a_channel_that_is_gone_goes_through_another(
     assert receiver.calls == []
 
 
-def test_its_failure_is_reported_until_a_message_arrives(receiver: Receiver, step_with: Make, tmp_path: Path) -> None:
+def test_a_failed_named_channel_is_reported_until_a_message_arrives(
+    receiver: Receiver, step_with: Make, tmp_path: Path
+) -> None:
     stepped = with_policy(step_with, tmp_path, json_url(receiver))
     receiver.answer = (404, {}, b"no")
     with monitoring.testing.captured() as captured:
@@ -227,7 +229,7 @@ def test_its_failure_is_reported_until_a_message_arrives(receiver: Receiver, ste
     assert [report.fingerprint for report in captured.recovered] == [("gateway", "channel_failed", "ops")]
 
 
-def test_its_failure_is_not_said_through_itself(
+def test_the_failure_of_a_named_channel_is_not_sent_through_itself(
     receiver: Receiver, wechat: Wechat, step_with: Make, tmp_path: Path
 ) -> None:
     path = tmp_path / "alerts.yaml"
@@ -241,7 +243,9 @@ def test_its_failure_is_not_said_through_itself(
     assert receiver.calls == []
 
 
-def test_notify_and_ping_know_it(receiver: Receiver, sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_notify_and_ping_accept_a_named_channel(
+    receiver: Receiver, sqlite_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = settings(sqlite_url, apprise_urls=SecretStr(f"ops={json_url(receiver)}"))
     with RunningApp(create_app(given)) as running:
         assert main(["ping", "ops", "--url", running.url, "--token", ADMIN]) == 0
@@ -252,11 +256,11 @@ def test_notify_and_ping_know_it(receiver: Receiver, sqlite_url: str, capsys: py
     assert capsys.readouterr().out.startswith("ops: delivered")
 
 
-def test_an_unknown_channel_in_the_policy_is_refused_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(PolicyError) as refused:
+def test_an_unknown_channel_in_the_policy_is_rejected_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError) as error:
         parse_policy(POLICY, "p.yaml", ("weixin", "email", "dashboard", "oncall"))
-    assert sorted(problem.line for problem in refused.value.problems) == [2, 8]
-    assert "there is no channel 'ops'; there are weixin, email, dashboard, oncall" in str(refused.value)
+    assert sorted(problem.line for problem in error.value.problems) == [2, 8]
+    assert "there is no channel 'ops'; there are weixin, email, dashboard, oncall" in str(error.value)
     with pytest.raises(PolicyError, match="the dashboard sends nothing"):
         parse_policy(POLICY.replace("[ops]", "[dashboard]"), "p.yaml", ("ops", "dashboard"))
     path = tmp_path / "alerts.yaml"
@@ -268,7 +272,7 @@ def test_an_unknown_channel_in_the_policy_is_refused_with_its_line(tmp_path: Pat
     assert held.error is None
 
 
-def test_alertctl_knows_the_channels_of_the_option_or_of_the_setting(
+def test_alertctl_accepts_the_channels_of_the_option_or_of_the_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "alerts.yaml"
@@ -300,19 +304,19 @@ def test_urls_are_read_with_their_commas_and_equals_signs() -> None:
         "=slack://hush-hush",
     ],
 )
-def test_an_unusable_setting_is_refused_and_not_printed(text: str) -> None:
-    with pytest.raises(ValidationError) as refused:
+def test_an_invalid_setting_is_rejected_and_not_printed(text: str) -> None:
+    with pytest.raises(ValidationError) as error:
         settings("sqlite://", apprise_urls=SecretStr(text))
-    assert "apprise_urls" in str(refused.value)
-    assert "hush-hush" not in str(refused.value)
+    assert "apprise_urls" in str(error.value)
+    assert "hush-hush" not in str(error.value)
 
 
 @pytest.mark.parametrize("url", ["nope://hush-hush", "slack://hush", "tgram://hush-hush"])
-def test_a_url_that_apprise_cannot_use_is_refused_by_its_channel(url: str) -> None:
-    with pytest.raises(channels.UnusableChannelError) as refused:
+def test_a_url_that_apprise_cannot_use_is_rejected_with_its_channel(url: str) -> None:
+    with pytest.raises(channels.UnusableChannelError) as error:
         channels.apprise_channels(settings("sqlite://", apprise_urls=SecretStr(f"ops={url}")))
-    assert "ops" in str(refused.value)
-    assert "hush" not in str(refused.value)
+    assert "ops" in str(error.value)
+    assert "hush" not in str(error.value)
 
 
 def test_the_urls_are_secrets_of_the_settings() -> None:

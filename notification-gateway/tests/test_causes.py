@@ -1,4 +1,4 @@
-"""A cause is told, and what it explains stands under it; nothing is hidden that is more urgent or of another run."""
+"""A cause is notified, and its symptoms are grouped under it, except more urgent ones and those of another run."""
 
 from notification_gateway.tables import incidents, notifications, summary_entries
 from running_gateway import SteppedGateway, signal
@@ -24,14 +24,14 @@ def parents(stepped: SteppedGateway) -> dict[str, int | None]:
     return {".".join(row["fingerprint"]): row["parent_id"] for row in stepped.rows(incidents)}
 
 
-def test_a_symptom_of_an_open_cause_stands_under_it_and_has_no_message(stepped: SteppedGateway) -> None:
+def test_a_symptom_of_an_open_cause_is_grouped_under_it_and_has_no_message(stepped: SteppedGateway) -> None:
     page_for_everything(stepped)
     stepped.fire(signal(REDIS), signal(FALLBACK, service="recommender-api"))
     assert parents(stepped) == {"redis.connection_failed": None, "fallback.redis_failed": 1}
     assert messages(stepped) == [("opened", 1)]
 
 
-def test_a_symptom_that_came_a_moment_earlier_is_taken_back_and_named_in_the_message(stepped: SteppedGateway) -> None:
+def test_the_message_of_a_slightly_earlier_symptom_is_withdrawn_and_the_cause_names_it(stepped: SteppedGateway) -> None:
     page_for_everything(stepped)
     stepped.fire(signal(FALLBACK, occurrences=12))
     assert stepped.deliver() == 0
@@ -43,7 +43,7 @@ def test_a_symptom_that_came_a_moment_earlier_is_taken_back_and_named_in_the_mes
     assert "×12" in str(stepped.rows(notifications)[0]["notice"])
 
 
-def test_a_symptom_without_its_cause_is_told_after_the_grace_period(stepped: SteppedGateway) -> None:
+def test_a_symptom_without_its_cause_is_notified_after_the_grace_period(stepped: SteppedGateway) -> None:
     page_for_everything(stepped)
     stepped.fire(signal(FALLBACK))
     assert messages(stepped) == [("opened", 1)]
@@ -51,13 +51,13 @@ def test_a_symptom_without_its_cause_is_told_after_the_grace_period(stepped: Ste
     assert 0 < (due - stepped.watch.now).total_seconds() <= 15
 
 
-def test_a_p0_waits_for_no_cause(stepped: SteppedGateway) -> None:
+def test_a_p0_does_not_wait_for_a_cause(stepped: SteppedGateway) -> None:
     page_for_everything(stepped, "P0")
     stepped.fire(signal(FALLBACK))
     assert stepped.rows(notifications)[0]["next_attempt_at"] == stepped.watch.now
 
 
-def test_a_symptom_that_outlives_its_cause_is_told(stepped: SteppedGateway) -> None:
+def test_a_symptom_that_outlives_its_cause_is_notified(stepped: SteppedGateway) -> None:
     page_for_everything(stepped)
     stepped.fire(signal(REDIS), signal(FALLBACK))
     stepped.watch.forward(minutes=1)
@@ -69,7 +69,7 @@ def test_a_symptom_that_outlives_its_cause_is_told(stepped: SteppedGateway) -> N
     assert ("opened", 2) in messages(stepped)
 
 
-def test_what_was_there_before_a_cause_is_not_explained_by_it(stepped: SteppedGateway) -> None:
+def test_an_incident_from_before_a_cause_is_not_explained_by_it(stepped: SteppedGateway) -> None:
     page_for_everything(stepped)
     stepped.fire(signal(FALLBACK))
     for _ in range(6):
@@ -81,7 +81,7 @@ def test_what_was_there_before_a_cause_is_not_explained_by_it(stepped: SteppedGa
     assert parents(stepped) == {"fallback.redis_failed": None, "redis.connection_failed": None}
 
 
-def test_a_cause_that_is_less_urgent_hides_nothing(stepped: SteppedGateway) -> None:
+def test_a_less_urgent_cause_explains_nothing(stepped: SteppedGateway) -> None:
     stepped.fire(signal(REDIS, level="warning"))
     page_for_everything(stepped, "P0")
     stepped.fire(signal(FALLBACK))
@@ -108,13 +108,13 @@ def test_an_alert_of_prometheus_is_explained_by_its_name(stepped: SteppedGateway
     assert [row["parent_id"] for row in stepped.rows(incidents)] == [None, 1, None]
 
 
-def test_symptoms_are_counted_in_summaries_all_the_same(stepped: SteppedGateway) -> None:
+def test_symptoms_are_still_counted_in_summaries(stepped: SteppedGateway) -> None:
     stepped.fire(signal(REDIS, level="warning"), signal(FALLBACK, level="warning", occurrences=20))
     assert {row["incident_id"]: row["occurrences"] for row in stepped.rows(summary_entries)} == {1: 1, 2: 20}
     assert parents(stepped)["fallback.redis_failed"] == 1
 
 
-def test_a_symptom_that_outlives_its_cause_is_told_although_it_does_not_fire_again(stepped: SteppedGateway) -> None:
+def test_a_symptom_that_outlives_its_cause_is_notified_even_if_it_does_not_fire_again(stepped: SteppedGateway) -> None:
     database = ("database", "business", "extract", "OperationalError")
     failed = ("airflow", "recommendation_pipeline", "extract")
     stepped.fire(signal(database, monitoring_point="pipeline.database", tags={"run_id": "monday"}))
@@ -132,7 +132,7 @@ def test_a_symptom_that_outlives_its_cause_is_told_although_it_does_not_fire_aga
     assert messages(stepped).count(("opened", 2)) == 1
 
 
-def test_what_a_person_put_under_another_is_told_once_that_has_ended(stepped: SteppedGateway) -> None:
+def test_an_incident_that_a_person_grouped_is_notified_after_its_parent_has_ended(stepped: SteppedGateway) -> None:
     page_for_everything(stepped, "P0")
     stepped.fire(signal(REDIS))
     stepped.fire(signal(("search", "failed")))

@@ -1,4 +1,4 @@
-"""`alertctl` for people and for CI: what is wrong with a policy, and where an event would go."""
+"""`alertctl check` and `alertctl test`: problems of a policy, and the decision about an event."""
 
 import json
 from pathlib import Path
@@ -24,12 +24,12 @@ def write(path: Path, **fields: object) -> str:
     return str(path)
 
 
-def test_the_shipped_policy_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_default_policy_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(POLICY)]) == 0
     assert capsys.readouterr().out == f"{POLICY}: valid, 3 rules\n"
 
 
-def test_a_bad_policy_is_refused_with_line_and_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_policy_is_rejected_with_line_and_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "alerts.yaml"
     path.write_text(POLICY.read_text(encoding="utf-8").replace('[airflow, "*", "*"]', "[airflow, *, *]"), "utf-8")
     assert main(["check", str(path)]) == 1
@@ -54,17 +54,17 @@ def test_each_mistake_has_its_own_line(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("command", [["check", "nowhere.yaml"], ["test", "nowhere.json", "--policy", str(POLICY)]])
-def test_a_missing_file_is_a_wrong_call(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_a_usage_error(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 2
     assert "nowhere" in capsys.readouterr().err
 
 
-def test_what_is_no_event_is_a_wrong_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_event_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", write(tmp_path / "e.json", level="error"), "--policy", str(POLICY)]) == 2
     assert "fingerprint" in capsys.readouterr().err
 
 
-def test_the_rule_that_takes_an_event_is_named_with_the_reasons(
+def test_the_rule_that_matches_an_event_is_named_with_the_reasons(
     event: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["test", str(event), "--policy", str(POLICY)]) == 0
@@ -91,7 +91,7 @@ def test_an_event_of_the_collector_is_read_by_its_tags(tmp_path: Path, capsys: p
 
 
 def category(fields: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return by which category an event is judged."""
+    """Return the category that an event is evaluated by."""
     policy = tmp_path / "p.yaml"
     known = ["data_quality", "pipeline", "api", "database", "get_similar", "ours", "sentry"]
     rules = "".join(
@@ -126,7 +126,7 @@ def test_an_event_is_judged_by_the_catalogues_category_of_its_point(
 
 
 @pytest.mark.parametrize(("expected", "code"), [("P0", 0), ("P1", 1)])
-def test_ci_can_pin_where_an_event_goes(event: Path, expected: str, code: int) -> None:
+def test_ci_can_check_the_priority_of_an_event(event: Path, expected: str, code: int) -> None:
     assert main(["test", str(event), "--policy", str(POLICY), "--expect", expected]) == code
 
 
@@ -151,7 +151,7 @@ def test_a_policy_that_yaml_cannot_read_is_named_with_its_line(
     assert ran.stderr.decode().startswith(f"{path}:{line}: {message}")
 
 
-def test_a_file_that_cannot_be_opened_is_a_wrong_call(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_a_usage_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent.yaml", Path("x" * 5000)):
         ran = run_module("notification_gateway.cli", ["check", str(path)])
         assert_civil(ran)
@@ -160,7 +160,7 @@ def test_a_file_that_cannot_be_opened_is_a_wrong_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tags", [[1], "text", [["a"]], [[[], 1]], {"service": None}, 7])
-def test_tags_of_another_shape_are_a_wrong_call_or_no_tags(tmp_path: Path, tags: object) -> None:
+def test_tags_of_another_shape_are_a_usage_error_or_ignored(tmp_path: Path, tags: object) -> None:
     event = write(tmp_path / "event.json", fingerprint=["model", "deployment_failed"], tags=tags)
     assert main(["test", event, "--policy", str(POLICY)]) in (0, 2)
 
@@ -184,7 +184,7 @@ _JSON = st.recursive(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(event=_JSON | st.binary(max_size=40), earlier=st.text(st.characters(exclude_categories=["Cs"]), max_size=5))
-def test_whatever_an_event_holds_ends_with_a_documented_code(tmp_path: Path, event: bytes, earlier: str) -> None:
+def test_any_event_ends_with_a_documented_exit_code(tmp_path: Path, event: bytes, earlier: str) -> None:
     path = tmp_path / "event.json"
     path.write_bytes(event)
     for arguments in ([], [f"--earlier={earlier}"]):
@@ -204,7 +204,7 @@ def test_whatever_an_event_holds_ends_with_a_documented_code(tmp_path: Path, eve
         max_size=4,
     ),
 )
-def test_whatever_is_typed_ends_with_a_documented_code(tmp_path: Path, policy: bytes, words: list[bytes]) -> None:
+def test_any_arguments_end_with_a_documented_exit_code(tmp_path: Path, policy: bytes, words: list[bytes]) -> None:
     (tmp_path / "alerts.yaml").write_bytes(policy)
     for arguments in (words, ["check", str(tmp_path / "alerts.yaml")]):
         assert_civil(run_module("notification_gateway.cli", arguments, {b"ALERT_POLICY": policy or b"x"}))

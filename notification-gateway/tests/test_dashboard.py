@@ -1,4 +1,4 @@
-"""The page in a real browser, with screenshots below .run/screenshots; and what it refuses."""
+"""The page in a real browser, with screenshots below .run/screenshots."""
 
 import json
 import re
@@ -24,7 +24,7 @@ TABS = ("", "/live", "/data", "/models", "/incidents", "/silences", "/digests")
 
 
 class Surroundings(ThreadingHTTPServer):
-    """Prometheus and the model registry, as far as the page asks them."""
+    """The parts of Prometheus and the model registry that the page queries."""
 
     daemon_threads = True
 
@@ -110,7 +110,7 @@ class Surroundings(ThreadingHTTPServer):
 
 
 def _shadow(asked: str) -> tuple[list[dict[str, str]], list[float]]:
-    """What the shadow's metrics answer."""
+    """Return the samples of the shadow's metrics."""
     version = {"version": "7"}
     if "questions" in asked:
         return [version | {"outcome": outcome} for outcome in ("compared", "dropped")], [4321.0, 12.0]
@@ -185,7 +185,7 @@ def send(running: RunningApp, *signals: Any) -> None:
 
 
 def busy_hour(running: RunningApp, watch: Watch) -> None:
-    """Fire what a bad hour fires."""
+    """Fire the signals of a bad hour."""
     event = "0123456789abcdef0123456789abcdef"
     now = watch.now
     for minute in range(0, 55, 2):
@@ -244,7 +244,7 @@ def busy_hour(running: RunningApp, watch: Watch) -> None:
     ("name", "scheme", "width"), [("light", "light", 1280), ("dark", "dark", 1280), ("phone", "light", 390)]
 )
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_every_tab_can_be_read_in_either_language_on_either_ground_also_on_a_phone(
+def test_every_tab_is_readable_in_both_languages_and_themes_also_on_a_phone(
     running: RunningApp, page: Page, watch: Watch, name: str, scheme: Any, width: int, language: str
 ) -> None:
     busy_hour(running, watch)
@@ -308,7 +308,7 @@ def test_the_models_tab_shows_fallback_by_version_and_the_live_shadow(running: R
     ]
 
 
-def test_news_reaches_an_open_page_by_itself(running: RunningApp, page: Page, watch: Watch) -> None:
+def test_an_open_page_is_updated_automatically(running: RunningApp, page: Page, watch: Watch) -> None:
     page.goto(f"{running.url}/dashboard?lang=en")
     expect(page.locator("#news.on")).to_be_visible()
     assert "Nothing is wrong." in page.locator("main").inner_text()
@@ -324,7 +324,9 @@ def test_the_theme_can_be_chosen_and_is_remembered(running: RunningApp, page: Pa
     assert page.locator("html").get_attribute("data-theme") == "dark"
 
 
-def test_who_signs_in_can_acknowledge_and_silence_from_the_page(running: RunningApp, page: Page, watch: Watch) -> None:
+def test_a_signed_in_person_can_acknowledge_and_silence_from_the_page(
+    running: RunningApp, page: Page, watch: Watch
+) -> None:
     send(running, signal(at=watch.now))
     page.goto(f"{running.url}/dashboard?lang=en")
     page.locator("footer summary").click()
@@ -352,7 +354,7 @@ def test_without_prometheus_and_registry_the_panels_say_how_to_get_them(sqlite_u
         page.goto("about:blank")
 
 
-def test_a_source_that_is_down_costs_its_panel_alone(sqlite_url: str, page: Page) -> None:
+def test_a_source_that_is_down_affects_only_its_panel(sqlite_url: str, page: Page) -> None:
     with RunningApp(create_app(settings(sqlite_url, prometheus_url="http://127.0.0.1:9"))) as running:
         page.goto(f"{running.url}/dashboard/live?lang=en")
         assert "Prometheus does not answer: ConnectError" in page.locator("main").inner_text()
@@ -370,7 +372,7 @@ def test_without_a_session_nothing_is_changed(running: RunningApp, watch: Watch)
     assert running.ask("/alerts")["alerts"][0]["acknowledged_by"] is None
 
 
-def test_what_others_write_stays_text(running: RunningApp, page: Page, watch: Watch) -> None:
+def test_text_of_others_is_escaped(running: RunningApp, page: Page, watch: Watch) -> None:
     send(running, signal(("x", "<img src=x onerror=alert(1)>"), watch.now, message="<script>alert(1)</script>"))
     page.goto(f"{running.url}/dashboard?lang=en")
     assert "<script>alert(1)</script>" in page.locator("main").inner_text()

@@ -1,4 +1,4 @@
-"""From the outbox to a channel: at least once, in order, within limits, and by another way when one fails."""
+"""Delivery from the outbox: at least once, in order, within limits, with failover."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ FINAL = Rejected("no such user", retryable=False)
 
 
 class Recorder:
-    """A observer that remembers."""
+    """An observer that records outcomes."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
@@ -65,7 +65,7 @@ def states(stepped: SteppedGateway) -> list[tuple[str, str, int]]:
 
 
 class TestSteps:
-    """What comes after an attempt."""
+    """The next step after an attempt."""
 
     @staticmethod
     def claim(watch: Watch, attempts: int = 1, kind: Kind = "opened", age: timedelta = timedelta(0)) -> Claim:
@@ -88,7 +88,7 @@ class TestSteps:
             (Rejected("limit", retryable=True, wait=timedelta(seconds=60)), 1, False, 60),
         ],
     )
-    def test_a_busy_side_is_tried_three_times_more_and_then_another_channel_is_taken(
+    def test_a_busy_channel_is_retried_three_times_before_failover(
         self, watch: Watch, outcome: Outcome, attempts: int, other: bool, expected: Step | int
     ) -> None:
         step = next_step(self.claim(watch, attempts), outcome, watch.now, has_other_channel=other)
@@ -98,7 +98,7 @@ class TestSteps:
         else:
             assert step == expected
 
-    def test_an_alert_reaches_its_other_channel_within_a_minute_even_when_each_try_hangs(self, watch: Watch) -> None:
+    def test_an_alert_fails_over_within_a_minute_even_if_each_try_hangs(self, watch: Watch) -> None:
         hang, waited, attempts = timedelta(seconds=10), timedelta(0), 0
         while True:
             attempts += 1
@@ -110,7 +110,7 @@ class TestSteps:
             waited += step.at - watch.now
         assert waited <= timedelta(seconds=60)
 
-    def test_without_another_channel_it_is_tried_for_a_day(self, watch: Watch) -> None:
+    def test_without_another_channel_a_message_is_retried_for_a_day(self, watch: Watch) -> None:
         young = next_step(self.claim(watch, 99, age=timedelta(hours=23)), BUSY, watch.now, has_other_channel=False)
         old = next_step(self.claim(watch, 99, age=timedelta(hours=24)), BUSY, watch.now, has_other_channel=False)
         assert isinstance(young, TryAgain)
@@ -127,7 +127,7 @@ def test_a_notification_is_sent_once(stepped: SteppedGateway) -> None:
     assert states(stepped) == [("weixin", "sent", 1)]
 
 
-def test_a_rejected_one_waits_and_is_tried_again(stepped: SteppedGateway) -> None:
+def test_a_rejected_notification_waits_and_is_retried(stepped: SteppedGateway) -> None:
     channel = FakeChannel([BUSY, BUSY])
     loop, recorder = loop_over(stepped, channel)
     put(stepped, "a")
@@ -142,7 +142,7 @@ def test_a_rejected_one_waits_and_is_tried_again(stepped: SteppedGateway) -> Non
     assert states(stepped) == [("weixin", "sent", 3)]
 
 
-def test_what_a_dead_process_held_is_sent_when_its_lease_ends(stepped: SteppedGateway) -> None:
+def test_a_notification_of_a_dead_process_is_sent_when_its_lease_expires(stepped: SteppedGateway) -> None:
     loop, _ = loop_over(stepped, FakeChannel())
     put(stepped, "a")
     with stepped.gateway.storage.exclusive("weixin") as connection:
@@ -154,7 +154,7 @@ def test_what_a_dead_process_held_is_sent_when_its_lease_ends(stepped: SteppedGa
     assert states(stepped) == [("weixin", "sent", 2)]
 
 
-def test_two_processes_never_hold_the_same(stepped: SteppedGateway) -> None:
+def test_two_processes_never_claim_the_same_notification(stepped: SteppedGateway) -> None:
     for number in range(20):
         put(stepped, str(number))
     one, _ = loop_over(stepped, first := FakeChannel())
@@ -168,7 +168,7 @@ def test_two_processes_never_hold_the_same(stepped: SteppedGateway) -> None:
     assert sorted(int(key) for key, _ in first.sent + second.sent) == list(range(20))
 
 
-def test_a_process_that_lost_its_lease_does_not_overwrite_what_the_next_one_did(stepped: SteppedGateway) -> None:
+def test_a_process_whose_lease_expired_does_not_overwrite_a_newer_result(stepped: SteppedGateway) -> None:
     put(stepped, "a")
     with stepped.gateway.storage.exclusive("weixin") as connection:
         (mine,) = outbox.claim(connection, "weixin", stepped.watch.now, LEASE, limit=1)
@@ -203,7 +203,7 @@ def test_a_new_alert_goes_before_summaries_and_notices(stepped: SteppedGateway) 
     assert [each.kind for each in claimed] == ["opened"]
 
 
-def test_no_more_attempts_a_minute_than_the_channel_bears_and_the_last_of_them_one_by_one(
+def test_attempts_per_minute_are_limited_and_the_last_ones_are_spread(
     stepped: SteppedGateway,
 ) -> None:
     channel = FakeChannel(per_minute=10)
@@ -220,7 +220,7 @@ def test_no_more_attempts_a_minute_than_the_channel_bears_and_the_last_of_them_o
     assert [key for key, _ in channel.sent] == [str(number) for number in range(16)]
 
 
-def test_an_alert_that_a_channel_refuses_goes_by_the_other_one_once(stepped: SteppedGateway) -> None:
+def test_an_alert_that_a_channel_rejects_fails_over_once(stepped: SteppedGateway) -> None:
     loop, recorder = loop_over(stepped, FakeChannel([FINAL]), failover="email")
     put(stepped, "a", "opened")
     deliver(loop)
@@ -229,14 +229,14 @@ def test_an_alert_that_a_channel_refuses_goes_by_the_other_one_once(stepped: Ste
     assert recorder.lost == ["a"]
 
 
-def test_a_summary_that_is_refused_goes_nowhere_else(stepped: SteppedGateway) -> None:
+def test_a_rejected_summary_does_not_fail_over(stepped: SteppedGateway) -> None:
     loop, _ = loop_over(stepped, FakeChannel([FINAL]), failover="email")
     put(stepped, "a", "summary")
     deliver(loop)
     assert states(stepped) == [("weixin", "failed", 1)]
 
 
-def test_a_hanging_channel_is_left_alone_before_the_lease_ends(stepped: SteppedGateway) -> None:
+def test_a_hanging_send_times_out_before_the_lease_expires(stepped: SteppedGateway) -> None:
     class Hanging(FakeChannel):
         async def send(self, notice: Notice, key: str) -> Outcome:
             await asyncio.sleep(60)
@@ -271,7 +271,7 @@ class TestStorm:
             failover=failover,
         )
 
-    def test_it_is_told_in_one_message_and_so_is_its_end(self, stepped: SteppedGateway) -> None:
+    def test_a_storm_and_its_end_are_one_message_each(self, stepped: SteppedGateway) -> None:
         loop = self.storm(stepped, channel := FakeChannel())
         stepped.fire(*(signal(each) for each in self.FINGERPRINTS))
         assert [deliver(loop), deliver(loop)] == [1, 0]
@@ -284,29 +284,27 @@ class TestStorm:
         assert len(first.paragraphs) == 16
         assert "已恢复" in last.title
 
-    def test_a_storm_that_lasts_uses_up_no_minute_and_each_incident_is_told_within_seconds(
-        self, stepped: SteppedGateway
-    ) -> None:
+    def test_in_a_long_storm_each_incident_is_notified_within_seconds(self, stepped: SteppedGateway) -> None:
         loop = self.storm(stepped, channel := FakeChannel(per_minute=25))
-        told: dict[str, float] = {}
+        delays: dict[str, float] = {}
         for second in range(180):
             stepped.fire(signal(("airflow", "daily", f"task_{second}"), stepped.watch.now))
             deliver(loop)
             for row in stepped.rows(notifications):
                 if row["state"] == "sent" and row["incident_id"]:
-                    told.setdefault(row["dedupe_key"], (row["sent_at"] - row["created_at"]).total_seconds())
+                    delays.setdefault(row["dedupe_key"], (row["sent_at"] - row["created_at"]).total_seconds())
             stepped.watch.forward(seconds=1)
         assert len(channel.sent) <= 25 * 3
-        assert max(told.values()) <= 15
-        assert len(told) >= 165
+        assert max(delays.values()) <= 15
+        assert len(delays) >= 165
 
-    def test_a_few_are_told_one_by_one(self, stepped: SteppedGateway) -> None:
+    def test_a_few_incidents_are_notified_one_by_one(self, stepped: SteppedGateway) -> None:
         loop = self.storm(stepped, channel := FakeChannel())
         stepped.fire(*(signal(each) for each in self.FINGERPRINTS[:5]))
         deliver(loop)
         assert len(channel.sent) == 5
 
-    def test_refused_it_goes_by_the_other_channel_with_all_its_incidents(self, stepped: SteppedGateway) -> None:
+    def test_a_rejected_storm_fails_over_with_all_its_incidents(self, stepped: SteppedGateway) -> None:
         loop = self.storm(stepped, FakeChannel([FINAL]), failover="email")
         stepped.fire(*(signal(each) for each in self.FINGERPRINTS))
         deliver(loop)
@@ -317,7 +315,7 @@ class TestStorm:
         ]
         assert {(row["channel"], row["state"]) for row in rows if row["incident_id"]} == {("email", "grouped")}
 
-    def test_the_end_of_an_incident_waits_for_the_storm_that_tells_of_it(self, stepped: SteppedGateway) -> None:
+    def test_the_end_of_an_incident_waits_for_the_storm_that_contains_it(self, stepped: SteppedGateway) -> None:
         loop = self.storm(stepped, channel := FakeChannel([BUSY]))
         stepped.fire(*(signal(each) for each in self.FINGERPRINTS))
         deliver(loop)
@@ -328,7 +326,7 @@ class TestStorm:
 
 
 @pytest.mark.parametrize("stored", ['{"title": 7}', "[]", '{"title": "a"}'])
-def test_a_notification_that_cannot_be_read_is_given_up_alone(stepped: SteppedGateway, stored: str) -> None:
+def test_only_an_unreadable_notification_is_given_up(stepped: SteppedGateway, stored: str) -> None:
     for key in ("bad", "good"):
         put(stepped, key)
     with stepped.gateway.storage.transaction() as connection:
@@ -353,7 +351,7 @@ def _json(connection: Connection, stored: str) -> str:
 @pytest.mark.parametrize(
     ("error", "state"), [(UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "no"), "failed"), (OSError("reset"), "pending")]
 )
-def test_a_channel_that_raises_at_one_notice_sends_the_others(
+def test_a_channel_that_raises_for_one_notice_sends_the_others(
     stepped: SteppedGateway, error: Exception, state: str
 ) -> None:
     class Raising(FakeChannel):
@@ -372,7 +370,7 @@ def test_a_channel_that_raises_at_one_notice_sends_the_others(
     assert reports.point_ids == ["api.background_failed"]
 
 
-def test_what_the_other_side_says_is_stored_even_if_the_database_would_not_take_it(stepped: SteppedGateway) -> None:
+def test_an_answer_with_characters_that_the_database_rejects_is_stored(stepped: SteppedGateway) -> None:
     put(stepped, "n")
     deliver(loop_over(stepped, FakeChannel([Rejected("half \ud83d and \0", retryable=False)]))[0])
     assert states(stepped) == [("weixin", "failed", 1)]

@@ -61,7 +61,7 @@ def test_a_second_try_has_the_same_message_id_and_another_notification_has_not(m
         ("EHLO", "421 going down", True),
     ],
 )
-def test_a_temporary_refusal_is_worth_another_try_and_a_permanent_one_is_not(
+def test_a_temporary_rejection_is_retryable_and_a_permanent_one_is_not(
     mail: MailServer, verb: str, answer: str, retryable: bool
 ) -> None:
     mail.refusals = {verb: answer, "HELO": answer}
@@ -71,7 +71,7 @@ def test_a_temporary_refusal_is_worth_another_try_and_a_permanent_one_is_not(
     assert mail.mails == []
 
 
-def test_nobody_listening_is_worth_another_try() -> None:
+def test_a_refused_connection_is_retryable() -> None:
     outcome = send(9)
     assert isinstance(outcome, Rejected)
     assert outcome.retryable
@@ -95,6 +95,6 @@ def test_a_password_is_not_sent_in_the_clear(mail: MailServer) -> None:
         ("smtp://mail.test:587", ("smtp", "mail.test", 587, "")),
     ],
 )
-def test_an_smtp_url_is_taken_apart(url: str, expected: tuple[str, str, int, str]) -> None:
+def test_an_smtp_url_is_parsed(url: str, expected: tuple[str, str, int, str]) -> None:
     server = SmtpServer.of(url)
     assert (server.scheme, server.host, server.port, server.user) == expected

@@ -1,4 +1,4 @@
-"""An email that doesn't arrive is said by WeChat, never by email, and is over when one arrives."""
+"""A failure of email is reported by WeChat, never by email, and ends when an email arrives."""
 
 from collections.abc import Callable
 from email import message_from_string
@@ -22,7 +22,7 @@ POINT = "gateway.email_failed"
 
 
 def email_failed(**fields: Any) -> AlertSignal:
-    """What monitoring makes of a report of the point."""
+    """Return the signal that monitoring sends for a report of the point."""
     return signal(("gateway", "email_failed"), service="notification-gateway", **fields)
 
 
@@ -88,7 +88,7 @@ def test_a_mail_server_that_is_gone_is_reported_after_the_fourth_try(step_with: 
     assert captured.point_ids == [POINT]
 
 
-def test_recipients_that_are_refused_are_named_and_the_others_have_the_email(mail: MailServer, step_with: Make) -> None:
+def test_rejected_recipients_are_named_and_the_others_get_the_email(mail: MailServer, step_with: Make) -> None:
     stepped = step_with(**(mail_to(mail.port) | {"alert_email_to": "a@example.test, b@example.test"}))
     mail.refusals = {"RCPT b@example.test": "550 no such user"}
     put_email(stepped)
@@ -99,12 +99,12 @@ def test_recipients_that_are_refused_are_named_and_the_others_have_the_email(mai
     assert stepped.health()["email"]["detail"] == "SMTP rejected the recipients b@example.test (550)"
 
 
-@pytest.mark.parametrize("policy", ["shipped", "defaults: {error: P1, warning: P2, info: none}\nrules: []\n"])
-def test_it_is_said_at_once_by_wechat_and_not_in_a_summary_by_email(
+@pytest.mark.parametrize("policy", ["default", "defaults: {error: P1, warning: P2, info: none}\nrules: []\n"])
+def test_a_failure_of_email_is_sent_at_once_by_wechat_and_not_in_an_email_summary(
     wechat: Wechat, step_with: Make, policy: str, tmp_path: Path
 ) -> None:
     more: dict[str, Any] = {}
-    if policy != "shipped":
+    if policy != "default":
         more["alert_policy"] = tmp_path / "alerts.yaml"
         more["alert_policy"].write_text(policy)
     stepped = step_with(**robot_of(wechat.url), **mail_to(9), **more)
@@ -116,7 +116,7 @@ def test_it_is_said_at_once_by_wechat_and_not_in_a_summary_by_email(
 
 
 @pytest.mark.parametrize("storm", [0, 8])
-def test_where_wechat_fails_too_it_does_not_come_back_to_email(
+def test_a_failure_of_email_does_not_fail_over_to_email(
     wechat: Wechat, mail: MailServer, step_with: Make, storm: int
 ) -> None:
     stepped = step_with(**app_of(wechat.url), **mail_to(mail.port))
@@ -129,7 +129,9 @@ def test_where_wechat_fails_too_it_does_not_come_back_to_email(
     assert len(mail.mails) == (1 if storm else 0)
 
 
-def test_its_escalation_does_not_go_by_email(wechat: Wechat, mail: MailServer, step_with: Make, tmp_path: Path) -> None:
+def test_the_escalation_of_an_email_failure_does_not_go_by_email(
+    wechat: Wechat, mail: MailServer, step_with: Make, tmp_path: Path
+) -> None:
     policy = tmp_path / "alerts.yaml"
     policy.write_text(
         "defaults: {error: P0, warning: P2, info: none}\n"

@@ -1,4 +1,4 @@
-"""What a client sends is taken or refused, on either database; it is never a fault of the gateway."""
+"""Every request is accepted or rejected, on both databases; none makes the gateway fail."""
 
 from collections.abc import Iterator
 
@@ -33,12 +33,12 @@ def test_numbers_are_read_by_their_grammar_and_bounds(running: RunningApp) -> No
 
 
 @pytest.mark.parametrize("parameter", ["service", "environment", "monitoring_point"])
-def test_texts_that_no_database_holds_are_refused(running: RunningApp, parameter: str) -> None:
+def test_texts_that_the_database_cannot_store_are_rejected(running: RunningApp, parameter: str) -> None:
     for text in ("%00", "a%00b", "%1B", "x" * 129, "%ff%fe"):
         assert running.http.get(f"/alerts?{parameter}={text}").status_code == 422
 
 
-def test_alerts_refuse_parameters_given_twice_or_unknown_and_pages_ignore_them(running: RunningApp) -> None:
+def test_alerts_reject_repeated_or_unknown_parameters_and_pages_ignore_them(running: RunningApp) -> None:
     twice = running.http.get("/alerts?state=open&state=resolved")
     assert twice.json()["errors"] == [{"field": "query.state", "message": "given twice"}]
     assert running.http.get("/alerts?stat=open").status_code == 422
@@ -54,18 +54,18 @@ def test_alerts_refuse_parameters_given_twice_or_unknown_and_pages_ignore_them(r
     assert running.http.post("/webhooks/alertmanager?x=1&x=2", headers=authorized, json=alerts).status_code == 202
 
 
-def test_a_form_is_refused_without_a_session_before_it_is_read(running: RunningApp) -> None:
+def test_a_form_without_a_session_is_rejected_before_it_is_read(running: RunningApp) -> None:
     for path in ("/dashboard/silences", "/dashboard/silences/1/end", "/dashboard/incidents/1/acknowledge"):
         for cookie in ("", "1.x", "\u00b2.\u00b2", "9" * 5000 + ".x"):
             headers = [(b"Cookie", f"dashboard_session={cookie}".encode("latin-1"))]
-            refused = running.http.post(path, content=b"{", headers=headers)
-            assert (refused.status_code, refused.json()["detail"]) == (
+            answer = running.http.post(path, content=b"{", headers=headers)
+            assert (answer.status_code, answer.json()["detail"]) == (
                 401,
                 "Sign in on the dashboard with the ADMIN_TOKEN first.",
             )
 
 
-def test_no_proxy_buffers_the_news_of_the_page(running: RunningApp) -> None:
+def test_proxies_do_not_buffer_the_updates_of_the_page(running: RunningApp) -> None:
     with running.http.stream("GET", "/dashboard/stream") as stream:
         assert stream.headers["X-Accel-Buffering"] == "no"
         assert next(stream.iter_text()).startswith("retry: ")

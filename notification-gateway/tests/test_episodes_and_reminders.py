@@ -1,4 +1,4 @@
-"""An open incident is told again: for a new run, deployment or episode, and while nobody acknowledges it."""
+"""An open incident is notified again: for a new run, deployment or episode, and until it is acknowledged."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ def mark_sent(stepped: SteppedGateway) -> None:
         connection.execute(notifications.update().values(state="sent"))
 
 
-def test_each_night_of_a_repeated_failure_is_told_also_once_acknowledged(stepped: SteppedGateway) -> None:
+def test_each_night_of_a_repeated_failure_is_notified_even_after_an_acknowledgement(stepped: SteppedGateway) -> None:
     fail(stepped, "monday")
     mark_sent(stepped)
     stepped.gateway.alerts.actions.acknowledge(1, "li.wei")
@@ -39,7 +39,7 @@ def test_each_night_of_a_repeated_failure_is_told_also_once_acknowledged(stepped
     assert "wednesday" in str(stepped.rows(notifications)[-1]["notice"])
 
 
-def test_the_same_run_is_told_once(stepped: SteppedGateway) -> None:
+def test_the_same_run_is_notified_once(stepped: SteppedGateway) -> None:
     for _ in range(3):
         fail(stepped, "monday")
         mark_sent(stepped)
@@ -47,13 +47,13 @@ def test_the_same_run_is_told_once(stepped: SteppedGateway) -> None:
     assert kinds(stepped) == ["opened"]
 
 
-def test_episodes_that_come_faster_than_messages_go_out_are_one_message(stepped: SteppedGateway) -> None:
+def test_episodes_that_arrive_faster_than_messages_are_sent_are_one_message(stepped: SteppedGateway) -> None:
     for number in range(5):
         fail(stepped, f"backfill-{number}")
     assert kinds(stepped) == ["opened"]
 
 
-def test_an_earlier_episode_of_alertmanager_that_comes_late_is_no_new_one(stepped: SteppedGateway) -> None:
+def test_a_late_earlier_episode_of_alertmanager_is_not_a_new_one(stepped: SteppedGateway) -> None:
     def fire(starts_at: str, kind: str = "fired", ended: timedelta = timedelta(0)) -> None:
         stepped.fire(
             signal(
@@ -77,7 +77,7 @@ def test_an_earlier_episode_of_alertmanager_that_comes_late_is_no_new_one(steppe
     assert stepped.rows(incidents)[0]["state"] == "resolved"
 
 
-def test_an_open_p0_is_told_again_every_four_hours_until_it_is_acknowledged(stepped: SteppedGateway) -> None:
+def test_an_open_p0_is_reminded_of_every_four_hours_until_it_is_acknowledged(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     mark_sent(stepped)
     stepped.pass_time(minutes=15)
@@ -100,7 +100,7 @@ def test_an_open_p1_is_in_a_summary_again_every_day(stepped: SteppedGateway) -> 
     assert [(row["alert"], row["occurrences"]) for row in stepped.rows(summary_entries)] == [("hourly_summary", 0)]
 
 
-def test_what_is_silenced_is_not_reminded_of(stepped: SteppedGateway) -> None:
+def test_silenced_incidents_are_not_reminded_of(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     mark_sent(stepped)
     now = stepped.watch.now
@@ -122,7 +122,7 @@ def test_what_is_silenced_is_not_reminded_of(stepped: SteppedGateway) -> None:
     assert kinds(stepped).count("reminded") == 2
 
 
-def test_an_incident_that_nobody_attends_to_closes_after_thirty_days_and_is_listed(stepped: SteppedGateway) -> None:
+def test_an_abandoned_incident_closes_after_thirty_days_and_is_listed(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     stepped.gateway.alerts.actions.acknowledge(1, "li.wei")
     stepped.pass_time(days=29, hours=23)
@@ -132,7 +132,7 @@ def test_an_incident_that_nobody_attends_to_closes_after_thirty_days_and_is_list
     assert [(row["alert"], row["channel"]) for row in stepped.rows(summary_entries)] == [("daily_digest", "dashboard")]
 
 
-def test_escalation_comes_for_what_no_silence_ends(stepped: SteppedGateway) -> None:
+def test_incidents_that_do_not_end_by_quiet_are_escalated(stepped: SteppedGateway) -> None:
     fail(stepped, "monday")
     stepped.pass_time(minutes=14)
     assert kinds(stepped) == ["opened"]

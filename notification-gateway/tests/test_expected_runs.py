@@ -35,7 +35,7 @@ def good_run(gateway: SteppedGateway, at: datetime, environment: str = "test") -
 
 
 def reports_after(gateway: SteppedGateway, hours: float, step: float = 1.0) -> list[str]:
-    """Let time pass, with a look each `step` hours, and return the messages."""
+    """Let time pass, with a check every `step` hours, and return the messages."""
     with captured() as reports:
         for _ in range(round(hours / step)):
             gateway.watch.forward(hours=step)
@@ -44,13 +44,15 @@ def reports_after(gateway: SteppedGateway, hours: float, step: float = 1.0) -> l
     return [report.message for report in reports]
 
 
-def test_while_a_run_ends_well_each_night_nothing_is_reported(gateway: SteppedGateway, watch: Watch) -> None:
+def test_while_a_run_succeeds_each_night_nothing_is_reported(gateway: SteppedGateway, watch: Watch) -> None:
     for _ in range(10):
         good_run(gateway, watch.now)
         assert reports_after(gateway, 24) == []
 
 
-def test_after_26_hours_without_a_good_run_it_is_reported_once_a_day(gateway: SteppedGateway, watch: Watch) -> None:
+def test_after_26_hours_without_a_successful_run_a_report_is_sent_once_a_day(
+    gateway: SteppedGateway, watch: Watch
+) -> None:
     good_run(gateway, watch.now)
     assert reports_after(gateway, 26) == []
     (message,) = reports_after(gateway, 20)
@@ -91,7 +93,7 @@ def test_a_run_of_another_environment_does_not_count(gateway: SteppedGateway, wa
     assert [row["environment"] for row in gateway.rows(pipeline_runs)] == ["staging", "test", "verify"]
 
 
-def test_a_recovery_that_comes_late_counts_for_when_the_run_ended(gateway: SteppedGateway, watch: Watch) -> None:
+def test_a_late_recovery_counts_from_the_end_of_the_run(gateway: SteppedGateway, watch: Watch) -> None:
     began = watch.now
     watch.forward(hours=30)
     good_run(gateway, watch.now)

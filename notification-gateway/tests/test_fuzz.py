@@ -1,4 +1,4 @@
-"""Nothing that a client can send makes the service fail, and what was stored on the way can be read."""
+"""No request makes the service fail, and everything that was stored can be read."""
 
 from notification_gateway.app import create_app
 from running_gateway import ADMIN, HOOK_SECRET, TOKEN, settings

@@ -28,7 +28,7 @@ def outcomes(stepped: SteppedGateway) -> dict[str, float]:
     return {each.labels["outcome"]: each.value for each in samples if each.name.endswith("_total")}
 
 
-def test_it_is_called_at_its_whole_address(receiver: Receiver, step_with: Make) -> None:
+def test_the_whole_heartbeat_url_is_called(receiver: Receiver, step_with: Make) -> None:
     stepped = beating(step_with, receiver)
     stepped.beat()
     assert receiver.calls == [("GET", PATH, b"")]
@@ -36,14 +36,14 @@ def test_it_is_called_at_its_whole_address(receiver: Receiver, step_with: Make) 
     assert outcomes(stepped) == {"sent": 1, "failed": 0, "withheld": 0}
 
 
-def test_a_gateway_without_it_says_so(step_with: Make) -> None:
+def test_health_says_when_no_heartbeat_url_is_set(step_with: Make) -> None:
     stepped = step_with()
     stepped.beat()
     assert stepped.health()["heartbeat"] == {"status": "healthy", "detail": "not configured"}
 
 
 @pytest.mark.parametrize("failover", [False, True])
-def test_a_p0_that_reaches_nobody_for_two_minutes_stops_it(
+def test_a_p0_that_is_undelivered_for_two_minutes_stops_the_heartbeat(
     receiver: Receiver, wechat: Wechat, step_with: Make, failover: bool
 ) -> None:
     stepped = beating(step_with, receiver, **app_of(wechat.url))
@@ -64,7 +64,7 @@ def test_a_p0_that_reaches_nobody_for_two_minutes_stops_it(
     assert outcomes(stepped)["withheld"] == 1
 
 
-def test_it_goes_on_once_the_p0_is_delivered(receiver: Receiver, wechat: Wechat, step_with: Make) -> None:
+def test_the_heartbeat_continues_after_the_p0_is_delivered(receiver: Receiver, wechat: Wechat, step_with: Make) -> None:
     stepped = beating(step_with, receiver, **robot_of(wechat.url))
     stepped.fire(signal())
     stepped.watch.forward(minutes=3)
@@ -85,7 +85,7 @@ def test_it_goes_on_once_the_p0_is_delivered(receiver: Receiver, wechat: Wechat,
         {"environment": "verify"},
     ],
 )
-def test_what_nobody_must_hear_of_any_more_does_not_stop_it(
+def test_incidents_that_need_no_action_do_not_stop_the_heartbeat(
     receiver: Receiver, step_with: Make, change: dict[str, object]
 ) -> None:
     stepped = beating(step_with, receiver)
@@ -100,7 +100,7 @@ def test_what_nobody_must_hear_of_any_more_does_not_stop_it(
     assert len(receiver.calls) == 1
 
 
-def test_a_message_that_waits_on_purpose_does_not_stop_it(receiver: Receiver, step_with: Make) -> None:
+def test_a_message_deferred_by_quiet_hours_does_not_stop_the_heartbeat(receiver: Receiver, step_with: Make) -> None:
     stepped = beating(step_with, receiver)
     stepped.fire(signal())
     morning = stepped.watch.now + timedelta(hours=8)
@@ -114,7 +114,7 @@ def test_a_message_that_waits_on_purpose_does_not_stop_it(receiver: Receiver, st
     assert len(receiver.calls) == 1
 
 
-def test_an_undelivered_message_that_is_no_p0s_does_not_stop_it(receiver: Receiver, step_with: Make) -> None:
+def test_an_undelivered_message_below_p0_does_not_stop_the_heartbeat(receiver: Receiver, step_with: Make) -> None:
     stepped = beating(step_with, receiver)
     new = NewNotification("a", "notify", "weixin", Notice(title="a", reference="a"), stepped.watch.now)
     with stepped.gateway.storage.transaction() as connection:
@@ -124,7 +124,7 @@ def test_an_undelivered_message_that_is_no_p0s_does_not_stop_it(receiver: Receiv
     assert len(receiver.calls) == 1
 
 
-def test_a_database_that_takes_no_writes_stops_it(receiver: Receiver, step_with: Make) -> None:
+def test_a_read_only_database_stops_the_heartbeat(receiver: Receiver, step_with: Make) -> None:
     stepped = beating(step_with, receiver)
     with stepped.gateway.storage.transaction() as connection:
         heartbeats.drop(connection)
@@ -134,7 +134,7 @@ def test_a_database_that_takes_no_writes_stops_it(receiver: Receiver, step_with:
     assert detail == "not called: the database takes no writes (OperationalError)"
 
 
-def test_a_loop_that_fails_or_hangs_stops_it(receiver: Receiver, step_with: Make) -> None:
+def test_a_failing_or_hanging_loop_stops_the_heartbeat(receiver: Receiver, step_with: Make) -> None:
     stepped = beating(step_with, receiver)
     state = stepped.gateway.loops.states()[0]
     state.consecutive_failures, state.last_error, state.failing_since = 3, "ValueError", 0.0
@@ -155,7 +155,7 @@ def test_a_loop_that_fails_or_hangs_stops_it(receiver: Receiver, step_with: Make
         ((302, {"Location": "/elsewhere"}, b""), "answered HTTP 302, and redirects are not followed"),
     ],
 )
-def test_its_own_failure_is_a_line_and_a_count_and_no_alert(
+def test_a_failed_heartbeat_is_logged_and_counted_but_sends_no_alert(
     receiver: Receiver,
     step_with: Make,
     caplog: pytest.LogCaptureFixture,
@@ -175,7 +175,7 @@ def test_its_own_failure_is_a_line_and_a_count_and_no_alert(
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/0123-secret", "http://169.254.169.254/0123-secret"])
-def test_an_address_that_does_not_answer_or_must_not_be_called_is_not_named(
+def test_a_heartbeat_url_that_fails_or_is_forbidden_is_not_logged(
     step_with: Make, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     stepped = step_with(heartbeat_url=SecretStr(url))

@@ -56,14 +56,14 @@ def test_incidents_are_listed_by_state_and_priority(running: RunningApp, alertct
     assert [each["id"] for each in json.loads(alertctl("list", "--before", "2", "--json")[1])["alerts"]] == [1]
 
 
-def test_what_does_not_fit_into_a_list_is_announced(running: RunningApp, alertctl: Alertctl) -> None:
+def test_a_list_names_the_next_page(running: RunningApp, alertctl: Alertctl) -> None:
     fire(running, *(("model", str(number)) for number in range(101)))
     lines = alertctl("list")[1].splitlines()
     assert (len(lines), lines[-1]) == (101, "There are older ones: --before 2")
     assert alertctl("list", "--before", "2")[1].startswith("#1 ")
 
 
-def test_each_action_is_done_by_who_is_named_or_by_the_user(running: RunningApp, alertctl: Alertctl) -> None:
+def test_each_action_is_done_by_the_named_person_or_by_user(running: RunningApp, alertctl: Alertctl) -> None:
     fire(running, ("model", "deployment_failed"), ("model", "b"))
     assert alertctl("ack", "1", "--by", "zhang.san", "--comment", "looking") == (
         OK,
@@ -92,7 +92,7 @@ def test_each_action_is_done_by_who_is_named_or_by_the_user(running: RunningApp,
     assert "\nnotifications:\n" in text
 
 
-def test_what_others_wrote_neither_moves_the_cursor_nor_forges_a_line(running: RunningApp, alertctl: Alertctl) -> None:
+def test_text_of_others_neither_moves_the_cursor_nor_forges_a_line(running: RunningApp, alertctl: Alertctl) -> None:
     fire(running, message="a\n#9  P0  open\r\N{RIGHT-TO-LEFT OVERRIDE}b")
     assert alertctl("comment", "1", "x\ntimeline:\n  never", "--by", "li.wei")[0] == OK
     for command in (["list"], ["show", "1"]):
@@ -131,7 +131,7 @@ def test_what_others_wrote_neither_moves_the_cursor_nor_forges_a_line(running: R
         (["close", "1"], {"GATEWAY_URL": "http://127.0.0.1:9"}, UNREACHABLE),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line_with_its_code(
+def test_an_impossible_action_is_one_line_with_its_exit_code(
     running: RunningApp,
     alertctl: Alertctl,
     monkeypatch: pytest.MonkeyPatch,
@@ -152,7 +152,7 @@ def test_what_cannot_be_done_is_said_in_one_line_with_its_code(
 
 
 @pytest.mark.parametrize("words", [[b"comment", b"1", b"\xff"], [b"ack", b"1", b"--by", b"\xff"], [b"show", b"\xff"]])
-def test_whatever_is_typed_ends_with_a_documented_code(words: list[bytes]) -> None:
+def test_any_arguments_end_with_a_documented_exit_code(words: list[bytes]) -> None:
     assert_civil(run_module("notification_gateway.cli", words))
 
 
@@ -171,7 +171,7 @@ class _LoginPage(BaseHTTPRequestHandler):
     "command",
     [["list"], ["show", "1"], ["ack", "1"], ["ping", "weixin"], ["replay", str(POLICY), "--policy", str(POLICY)]],
 )
-def test_an_address_at_which_something_else_answers_is_no_gateway(
+def test_an_address_where_another_program_answers_is_not_the_gateway(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _LoginPage)

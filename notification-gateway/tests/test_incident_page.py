@@ -1,4 +1,4 @@
-"""The page of one incident on the dashboard: what it shows, what its forms do, and where they lead back to."""
+"""The page of one incident on the dashboard: its content, its forms, and their redirects."""
 
 from collections.abc import Iterator
 
@@ -102,7 +102,7 @@ def test_each_form_acts_and_comes_back_to_the_page(running: RunningApp) -> None:
     assert {each["actor"] for each in alert["timeline"][1:]} == {"li.wei"}
 
 
-def test_only_what_can_be_done_is_offered_and_only_to_who_has_signed_in(running: RunningApp) -> None:
+def test_only_possible_actions_are_shown_and_only_when_signed_in(running: RunningApp) -> None:
     fire(running, ("model", "a"))
     assert "/dashboard/incidents/1/" not in shown(running)
     sign_in(running)
@@ -116,7 +116,7 @@ def test_only_what_can_be_done_is_offered_and_only_to_who_has_signed_in(running:
     assert offered == ["assign", "comment", "reopen", "parent"]
 
 
-def test_what_cannot_be_done_changes_nothing(running: RunningApp) -> None:
+def test_an_impossible_action_changes_nothing(running: RunningApp) -> None:
     fire(running, ("model", "a"))
     form = {"by": "x", "assignee": "x", "text": "x", "parent_id": ""}
     for cookie in ("", "9999999999.0000"):
@@ -172,7 +172,7 @@ def test_the_tabs_link_to_the_page(running: RunningApp) -> None:
         assert 'href="/dashboard/incident/1"' in running.http.get(f"/dashboard{tab}").text
 
 
-def test_on_a_phone_the_forms_act_and_what_others_wrote_stays_text(running: RunningApp) -> None:
+def test_on_a_phone_the_forms_work_and_text_of_others_is_escaped(running: RunningApp) -> None:
     fire(running, ("x", HOSTILE), message=HOSTILE)
     sign_in(running)
     act(running, "comment", text=HOSTILE, by=HOSTILE)

@@ -1,4 +1,4 @@
-"""Signals become incidents; one incident, one message, and then that it is over."""
+"""Signals become incidents; each incident has one message, and one about its end."""
 
 import threading
 from datetime import timedelta
@@ -41,12 +41,12 @@ def test_signals_of_one_fingerprint_are_one_incident_with_one_message(stepped: S
     assert kinds(stepped) == [("opened", "weixin", "pending")]
 
 
-def test_service_and_environment_tell_incidents_apart(stepped: SteppedGateway) -> None:
+def test_service_and_environment_distinguish_incidents(stepped: SteppedGateway) -> None:
     stepped.fire(signal(), signal(service="recommender-api"), signal(environment="staging"))
     assert len(stepped.rows(incidents)) == 3
 
 
-def test_a_recovery_ends_the_incident_and_says_so_once(stepped: SteppedGateway) -> None:
+def test_a_recovery_resolves_the_incident_and_is_notified_once(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     stepped.watch.forward(minutes=1)
     recovered(stepped)
@@ -102,7 +102,9 @@ def test_that_one_service_is_up_does_not_end_the_failed_start_of_another(stepped
     assert [row["state"] for row in stepped.rows(incidents)] == ["resolved"]
 
 
-def test_a_recovery_that_another_service_saw_is_told_only_when_nothing_contradicts_it(stepped: SteppedGateway) -> None:
+def test_a_recovery_reported_by_another_service_is_notified_only_without_a_contradiction(
+    stepped: SteppedGateway,
+) -> None:
     stepped.fire(signal(service="recommender-api"))
     stepped.watch.forward(minutes=1)
     recovered(stepped)
@@ -134,7 +136,7 @@ def test_fifteen_quiet_minutes_end_an_incident_of_a_point_that_ends_so(stepped: 
 
 
 @pytest.mark.parametrize("point", [point.id for point in catalogue.load_all() if point.ends == "by_recovery"])
-def test_silence_is_no_recovery(stepped: SteppedGateway, point: str) -> None:
+def test_quiet_does_not_resolve_other_points(stepped: SteppedGateway, point: str) -> None:
     stepped.fire(signal(tuple(point.split(".")), monitoring_point=point))
     stepped.pass_time(hours=23)
     assert [row["state"] for row in stepped.rows(incidents)] == ["open"]
@@ -159,7 +161,7 @@ def test_after_its_end_the_same_fault_is_a_new_incident_with_a_new_message(stepp
     assert [kind for kind, _, _ in kinds(stepped)] == ["opened", "resolved", "opened"]
 
 
-def test_a_fault_that_flaps_is_one_incident_and_nobody_is_told_that_it_is_over(stepped: SteppedGateway) -> None:
+def test_a_flapping_fault_is_one_incident_without_a_resolved_message(stepped: SteppedGateway) -> None:
     stepped.fire(signal())
     for _ in range(5):
         stepped.watch.forward(seconds=10)
@@ -181,7 +183,7 @@ def test_a_late_signal_from_before_the_end_counts_and_opens_nothing(stepped: Ste
     assert [kind for kind, _, _ in kinds(stepped)] == ["opened", "resolved"]
 
 
-def test_signals_of_verify_are_judged_but_never_for_people(stepped: SteppedGateway) -> None:
+def test_signals_of_verify_are_evaluated_but_never_sent(stepped: SteppedGateway) -> None:
     stepped.fire(signal(environment="verify"), signal(("redis", "connection_failed"), environment="verify"))
     stepped.watch.forward(minutes=1)
     recovered(stepped, environment="verify")
@@ -225,7 +227,7 @@ def test_rates_of_another_environment_do_not_add(stepped: SteppedGateway) -> Non
     assert {row["environment"]: row["priority"] for row in stepped.rows(incidents)} == {"verify": "P1", "test": "P2"}
 
 
-def test_an_incident_that_gets_worse_is_told_of_as_what_it_has_become(stepped: SteppedGateway) -> None:
+def test_an_incident_with_a_raised_priority_is_notified_as_such(stepped: SteppedGateway) -> None:
     stepped.fire(signal(("airflow", "daily", "train"), level="warning"))
     assert kinds(stepped) == []
     stepped.fire(signal(("airflow", "daily", "train"), stepped.watch.now))
@@ -233,7 +235,7 @@ def test_an_incident_that_gets_worse_is_told_of_as_what_it_has_become(stepped: S
     assert kinds(stepped) == [("opened", "weixin", "pending")]
 
 
-def test_that_wechat_is_broken_is_never_said_through_wechat(stepped: SteppedGateway) -> None:
+def test_a_failure_of_wechat_is_never_sent_through_wechat(stepped: SteppedGateway) -> None:
     rule = stepped.gateway.policy_file.policy.rules[0]
     everything = rule.model_copy(
         update={"conditions": (rule.conditions[1].model_copy(update={"fingerprint": ("**",)}),)}
@@ -244,7 +246,7 @@ def test_that_wechat_is_broken_is_never_said_through_wechat(stepped: SteppedGate
 
 
 class TestSilences:
-    """For a time nobody is told."""
+    """A silence suppresses notifications for a time."""
 
     @staticmethod
     def silence(stepped: SteppedGateway, minutes: int = 10, **matcher: object) -> int:
@@ -269,7 +271,9 @@ class TestSilences:
             {"environment": "test"},
         ],
     )
-    def test_what_matches_is_recorded_and_not_told(self, stepped: SteppedGateway, matcher: dict[str, object]) -> None:
+    def test_a_silenced_signal_is_recorded_and_not_notified(
+        self, stepped: SteppedGateway, matcher: dict[str, object]
+    ) -> None:
         silence_id = self.silence(stepped, **matcher)
         stepped.fire(
             signal(), signal(("redis", "connection_failed"), level="error", service="other", environment="other")
@@ -278,7 +282,9 @@ class TestSilences:
         by_service = {row["service"]: row["silence_id"] for row in stepped.rows(incidents)}
         assert by_service == {"model-registry": silence_id, "other": None}
 
-    def test_what_goes_on_past_the_silence_is_told_with_the_next_signal(self, stepped: SteppedGateway) -> None:
+    def test_an_incident_that_outlasts_its_silence_is_notified_with_the_next_signal(
+        self, stepped: SteppedGateway
+    ) -> None:
         self.silence(stepped, service="model-registry")
         stepped.fire(signal())
         stepped.watch.forward(minutes=10)
@@ -286,7 +292,7 @@ class TestSilences:
         assert kinds(stepped) == [("opened", "weixin", "pending")]
         assert [row["silence_id"] for row in stepped.rows(incidents)] == [None]
 
-    def test_nobody_hears_of_the_end_of_what_nobody_heard_of(self, stepped: SteppedGateway) -> None:
+    def test_the_end_of_a_silenced_incident_is_not_notified(self, stepped: SteppedGateway) -> None:
         self.silence(stepped, service="model-registry")
         stepped.fire(signal())
         stepped.watch.forward(minutes=1)
@@ -303,14 +309,14 @@ def test_text_that_postgresql_cannot_hold_is_stored_without_it(stepped: SteppedG
     assert incident["message"] == "nul \N{REPLACEMENT CHARACTER} here"
 
 
-def test_times_that_nobody_can_have_seen_are_brought_into_reach(stepped: SteppedGateway) -> None:
+def test_impossible_times_are_clamped(stepped: SteppedGateway) -> None:
     early, late = "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"
     assert stepped.fire(signal(first_seen=early, last_seen=late)) == (1, 0)
     (incident,) = stepped.rows(incidents)
     assert incident["last_seen"] == stepped.watch.now
 
 
-def test_batches_that_arrive_at_once_meet_in_one_incident_and_lose_no_count(stepped: SteppedGateway) -> None:
+def test_concurrent_batches_share_one_incident_and_lose_no_count(stepped: SteppedGateway) -> None:
     threads = [
         threading.Thread(target=lambda: [stepped.fire(*(signal() for _ in range(5))) for _ in range(5)])
         for _ in range(4)

@@ -30,7 +30,7 @@ def die() -> None:
 
 
 class Receiver:
-    """The other side: a file that each message is appended to; without any check for duplicates."""
+    """A service that appends each message to a file, without deduplication."""
 
     per_minute = None
     max_concurrent_sends = 1

@@ -1,4 +1,4 @@
-"""A body that nobody may send is refused before it is read."""
+"""A body past the limit is rejected before it is read."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_no_route_reads_a_large_body(sqlite_url: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/signals", "/notify", "/webhooks/alertmanager", "/silences"])
-def test_neither_may_who_has_the_token(sqlite_url: str, path: str) -> None:
+def test_a_large_body_is_rejected_even_with_the_token(sqlite_url: str, path: str) -> None:
     token = ADMIN if path == "/silences" else TOKEN
     with Served(create_app(settings(sqlite_url)), HttpProtocol) as served:
         for framing in ("content-length", "chunked"):

@@ -1,4 +1,4 @@
-"""Messages mention the right person: by user id or phone number, as each form of WeChat Work can."""
+"""Messages mention people by user id or phone number, as far as each format of WeChat Work allows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_a_cut_message_still_mentions(wechat: Wechat, step_with: Make, tmp_path:
     assert len(message["content"].encode()) <= 4096
 
 
-def test_a_text_of_others_mentions_nobody(wechat: Wechat, step_with: Make) -> None:
+def test_a_text_of_others_mentions_no_one(wechat: Wechat, step_with: Make) -> None:
     stepped = step_with(**robot_of(wechat.url))
     stepped.fire(signal(message="<@everyone> <@all>"))
     stepped.deliver()
@@ -69,7 +69,7 @@ def test_an_application_sends_to_the_mentioned_members_too(wechat: Wechat, step_
     assert wechat.messages[0]["recipients"] == ["alice", "zhangsan"]
 
 
-def test_the_default_is_used_where_an_action_names_nobody_and_not_for_the_end(
+def test_the_default_mention_is_used_without_one_of_the_action_and_not_for_the_end(
     wechat: Wechat, step_with: Make, tmp_path: Path
 ) -> None:
     stepped = with_mention(step_with, tmp_path, "[]", weixin_mention="wang | ", **robot_of(wechat.url))
@@ -81,7 +81,7 @@ def test_the_default_is_used_where_an_action_names_nobody_and_not_for_the_end(
     assert [message["mentioned"] for message in wechat.messages] == [["wang"], []]
 
 
-def test_a_storm_mentions_all_whom_its_members_mention(wechat: Wechat, step_with: Make, tmp_path: Path) -> None:
+def test_a_storm_mentions_everyone_whom_its_members_mention(wechat: Wechat, step_with: Make, tmp_path: Path) -> None:
     stepped = with_mention(step_with, tmp_path, "[zhangsan]", **robot_of(wechat.url))
     stepped.fire(*(signal(("airflow", "a", str(number))) for number in range(8)))
     stepped.deliver()
@@ -101,14 +101,14 @@ def test_a_storm_mentions_all_whom_its_members_mention(wechat: Wechat, step_with
         ("hourly_summary", "[zhangsan]", "only an immediate message mentions people"),
     ],
 )
-def test_a_wrong_mention_is_refused_with_its_line(alert: str, mention: str, advice: str) -> None:
-    with pytest.raises(PolicyError) as refused:
+def test_an_invalid_mention_is_rejected_with_its_line(alert: str, mention: str, advice: str) -> None:
+    with pytest.raises(PolicyError) as error:
         parse_policy(POLICY.format(alert=alert, mention=mention), "p.yaml")
-    assert {problem.line for problem in refused.value.problems} == {7}
-    assert advice in str(refused.value)
+    assert {problem.line for problem in error.value.problems} == {7}
+    assert advice in str(error.value)
 
 
 @pytest.mark.parametrize("value", ["a b", "<@x>", "|".join(f"u{number}" for number in range(21))])
-def test_a_wrong_default_is_refused(value: str) -> None:
+def test_an_invalid_default_mention_is_rejected(value: str) -> None:
     with pytest.raises(ValidationError, match="weixin_mention"):
         settings("sqlite://", weixin_mention=value)

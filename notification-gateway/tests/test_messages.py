@@ -1,4 +1,4 @@
-"""What people read: what broke, since when, how often, where, what to do first, and where to look."""
+"""The content of messages: what broke, since when, how often, where, what to do first, and links."""
 
 from collections.abc import Callable
 from email import message_from_string, policy
@@ -38,7 +38,7 @@ def notices(stepped: SteppedGateway) -> list[Notice]:
         ),
     ],
 )
-def test_an_alert_says_all_that_one_needs_in_the_language_that_is_set(
+def test_an_alert_has_all_fields_in_the_configured_language(
     step_with: Make, language: str, title: str, labels: list[str]
 ) -> None:
     stepped = step_with(alert_language=language)
@@ -65,7 +65,7 @@ def test_the_longest_message_still_leads_to_the_acknowledgement_and_the_runbook(
     assert f"https://alerts.recommendations.example.com/runbook/{point}\n" in text
 
 
-def test_a_fault_that_comes_back_says_how_often_it_has_come(stepped: SteppedGateway) -> None:
+def test_the_message_of_a_returning_fault_says_how_often_it_occurred(stepped: SteppedGateway) -> None:
     for _ in range(3):
         stepped.fire(signal(at=stepped.watch.now, occurrences=4))
         stepped.watch.forward(minutes=1)
@@ -105,6 +105,6 @@ def test_a_summary_shows_when_it_happened_as_text_and_in_html(step_with: Make, m
     assert page.get_content().count("vertical-align:bottom") == 24
 
 
-def test_html_of_others_stays_text(stepped: SteppedGateway) -> None:
+def test_html_of_others_is_escaped(stepped: SteppedGateway) -> None:
     stepped.fire(signal(message='<img src=x onerror="alert(1)">'))
     assert "<img" not in html(notices(stepped)[0])

@@ -58,13 +58,13 @@ def test_loopback_private_and_public_addresses_are_allowed(address: str) -> None
 @pytest.mark.parametrize(
     "host", ["2852039166", "0xa9fea9fe", "169.254.43518", "metadata.google.internal.", "METADATA.google.internal"]
 )
-def test_other_spellings_of_them_are_forbidden(host: str) -> None:
+def test_other_spellings_of_forbidden_addresses_are_forbidden(host: str) -> None:
     with pytest.raises(ForbiddenAddressError):
         resolve(host, 80)
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1"])
-def test_a_name_that_resolves_to_one_is_not_called(receiver: Receiver, address: str) -> None:
+def test_a_name_that_resolves_to_a_forbidden_address_is_not_called(receiver: Receiver, address: str) -> None:
     def rebound(host: str, port: int) -> list[str]:
         check_address(address)
         return [address]
@@ -91,7 +91,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_called_under_the_name(r
     assert [path for _, path, _ in receiver.calls] == ["/a?b=c"] * 2
 
 
-def test_the_next_address_is_tried_where_the_first_does_not_answer(receiver: Receiver) -> None:
+def test_the_next_address_is_tried_if_the_first_does_not_answer(receiver: Receiver) -> None:
     transport = AddressCheckingAsyncTransport(lambda _host, _port: ["127.0.0.2", "127.0.0.1"])
     assert get(httpx.AsyncClient(transport=transport), f"http://relay.test:{receiver.port}/").status == 200
 

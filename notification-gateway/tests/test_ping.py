@@ -1,4 +1,4 @@
-"""`alertctl ping` and its route: a test message through a channel of the running gateway, and what came of it."""
+"""`alertctl ping` and its route: a test message through a channel of the running gateway, and its outcome."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +27,7 @@ def alertctl(running: RunningApp, channel: str, token: str = ADMIN) -> int:
     return main(["ping", channel, "--url", running.url, "--token", token])
 
 
-def test_a_message_that_arrives_is_said_to_be_delivered(
+def test_a_ping_that_arrives_is_reported_as_delivered(
     running: RunningApp, wechat: Wechat, mail: MailServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert [alertctl(running, "weixin"), alertctl(running, "email")] == [0, 0]
@@ -37,7 +37,7 @@ def test_a_message_that_arrives_is_said_to_be_delivered(
     assert len(mail.mails) == 1
 
 
-def test_why_a_message_does_not_arrive_is_said(
+def test_a_ping_that_fails_names_the_reason(
     running: RunningApp, wechat: Wechat, mail: MailServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wechat.members(unlicensed=["alice"])
@@ -63,7 +63,7 @@ def test_a_channel_that_is_not_configured_says_what_to_set(sqlite_url: str, caps
 
 
 @pytest.mark.parametrize("channel", ["nope", "weixin ", "a/b", "\u6f22", "x" * 65, "\udcff", "x" * 70_000])
-def test_an_unknown_channel_is_a_wrong_call_and_the_known_ones_are_named(
+def test_an_unknown_channel_is_a_usage_error_that_names_the_known_ones(
     running: RunningApp, channel: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert alertctl(running, channel) == 2
@@ -79,7 +79,7 @@ def test_it_needs_the_admin_token(
     assert "wrong-token" not in capsys.readouterr().err
 
 
-def test_a_gateway_that_is_not_there_is_said_to_be_out_of_reach(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_gateway_is_reported_as_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ping", "weixin", "--url", "http://127.0.0.1:9", "--token", ADMIN]) == 3
     assert "http://127.0.0.1:9 can't be reached" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""What the policy file may say, and what it decides."""
+"""The policy file: its syntax, its decisions, and its reload."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -72,7 +72,7 @@ def test_as_many_stars_as_parts_match_any_fingerprint(fingerprint: list[str]) ->
         (["anything"], "debug", "none", None),
     ],
 )
-def test_the_shipped_policy_gives_each_point_its_priority(
+def test_the_default_policy_gives_each_point_its_priority(
     fingerprint: list[str], level: str, priority: str, rule: str | None
 ) -> None:
     decision = judge(*fingerprint, level=level)
@@ -84,7 +84,7 @@ def test_a_rate_rule_matches_only_past_its_threshold(counted: int, priority: str
     assert judge("fallback", "redis_failed", level="warning", counted=counted).priority == priority
 
 
-def test_priorities_bring_their_actions() -> None:
+def test_each_priority_has_its_actions() -> None:
     actions = {
         judge(*fingerprint, level=level).priority: judge(*fingerprint, level=level).actions
         for fingerprint, level in ((("x",), "error"), (("x",), "warning"), (("airflow", "a", "b"), "error"))
@@ -121,7 +121,7 @@ rules:
     assert rule("sync", "model", "info") == "both"
 
 
-def test_a_rate_is_read_from_words() -> None:
+def test_a_rate_is_parsed_from_text() -> None:
     condition = Condition.model_validate({"category": "x", "rate": "> 3 per minute"})
     assert condition.rate == Rate(threshold=3, window=timedelta(minutes=1))
     assert str(condition.rate) == "> 3 per minute"
@@ -289,7 +289,7 @@ def test_a_number_that_is_a_list_or_a_mapping_is_named_with_its_line(value: str)
 
 
 @pytest.mark.parametrize("key", ["1", "~", "true", "on", "1.5", "2026-01-01", "=", "!!int 3"])
-def test_a_key_that_is_no_text_is_named_with_its_line(key: str) -> None:
+def test_a_key_that_is_not_a_text_is_named_with_its_line(key: str) -> None:
     with pytest.raises(PolicyError) as caught:
         parse_policy(f"defaults: {{error: P1}}\n{key}: x\n", "alerts.yaml")
     assert [(problem.line, "is not a text" in problem.message) for problem in caught.value.problems] == [(2, True)]
@@ -305,7 +305,7 @@ def test_a_key_that_is_no_text_is_named_with_its_line(key: str) -> None:
         (b"#" * (MAX_BYTES + 1), 1),
     ],
 )
-def test_a_file_that_is_no_utf_8_is_refused_with_its_line(tmp_path: Path, content: bytes, line: int) -> None:
+def test_a_file_that_is_not_utf_8_is_rejected_with_its_line(tmp_path: Path, content: bytes, line: int) -> None:
     path = tmp_path / "alerts.yaml"
     path.write_bytes(content)
     with pytest.raises(PolicyError) as caught:
@@ -313,7 +313,7 @@ def test_a_file_that_is_no_utf_8_is_refused_with_its_line(tmp_path: Path, conten
     assert [problem.line for problem in caught.value.problems] == [line]
 
 
-def test_a_byte_order_mark_and_crlf_are_taken() -> None:
+def test_a_byte_order_mark_and_crlf_are_accepted() -> None:
     text = POLICY.read_text(encoding="utf-8").replace("\n", "\r\n")
     assert parse_policy(text.encode("utf-8-sig"), "alerts.yaml") == SHIPPED
 
@@ -341,7 +341,7 @@ PIECES = st.sampled_from(
 
 @settings(max_examples=1000, derandomize=True, deadline=None)
 @given(st.lists(PIECES, max_size=25).map("".join) | st.text(max_size=40) | st.binary(max_size=40))
-def test_whatever_a_file_holds_it_is_a_policy_or_a_policy_error_with_a_line(content: str | bytes) -> None:
+def test_any_content_is_a_policy_or_a_policy_error_with_a_line(content: str | bytes) -> None:
     try:
         parse_policy(content, "alerts.yaml")
     except PolicyError as error:
@@ -351,7 +351,7 @@ def test_whatever_a_file_holds_it_is_a_policy_or_a_policy_error_with_a_line(cont
             pytest.fail(f"{misplaced} of {lines} lines")
 
 
-def test_two_rules_of_one_name_are_refused() -> None:
+def test_two_rules_of_one_name_are_rejected() -> None:
     text = RULE.replace("{condition}", "{category: a}")
     with pytest.raises(PolicyError, match="two rules are named 'one'"):
         parse_policy(text + text.partition("rules:\n")[2], "alerts.yaml")
@@ -371,14 +371,14 @@ class TestReload:
         path.write_text(POLICY.read_text(encoding="utf-8"), encoding="utf-8")
         return path
 
-    def test_a_good_edit_is_taken(self, path: Path) -> None:
+    def test_a_valid_edit_is_loaded(self, path: Path) -> None:
         held = PolicyFile(path)
         held.load()
         path.write_text("defaults: {error: P0}\n", encoding="utf-8")
         held.refresh()
         assert (held.policy, held.error) == (Policy(defaults={"error": "P0"}), None)
 
-    def test_a_bad_edit_keeps_the_old_and_says_why_until_it_is_mended(self, path: Path) -> None:
+    def test_an_invalid_edit_keeps_the_old_policy_and_shows_the_error_until_it_is_corrected(self, path: Path) -> None:
         held = PolicyFile(path)
         held.load()
         path.write_text("defaults: {error: P7}\n", encoding="utf-8")
@@ -391,7 +391,9 @@ class TestReload:
         assert (held.policy, held.error) == (Policy(defaults={"error": "P1"}), None)
 
     @pytest.mark.parametrize("content", [b"# \x0b\n", b"\xff", b"[" * 10_000, b"defaults: {error: 2026-13-40}\n"])
-    def test_whatever_is_wrong_is_kept_as_the_error_and_the_old_policy_stays(self, path: Path, content: bytes) -> None:
+    def test_any_invalid_content_is_shown_as_the_error_and_the_old_policy_stays(
+        self, path: Path, content: bytes
+    ) -> None:
         held = PolicyFile(path)
         held.load()
         path.write_bytes(content)
@@ -400,7 +402,7 @@ class TestReload:
         assert held.error is not None
         assert held.error.startswith(f"{path}:1: ")
 
-    def test_a_folder_in_its_place_keeps_the_old(self, path: Path) -> None:
+    def test_a_folder_in_place_of_the_file_keeps_the_old_policy(self, path: Path) -> None:
         held = PolicyFile(path)
         held.load()
         path.unlink()
@@ -408,7 +410,7 @@ class TestReload:
         held.refresh()
         assert (held.policy, held.error) == (SHIPPED, f"{path}:1: cannot be read: not a file")
 
-    def test_a_deleted_file_keeps_the_old(self, path: Path) -> None:
+    def test_a_deleted_file_keeps_the_old_policy(self, path: Path) -> None:
         held = PolicyFile(path)
         held.load()
         path.unlink()

@@ -53,14 +53,14 @@ def test_a_message_waits_until_the_quiet_hours_end(wechat: Wechat, step_with: Ma
     assert len(wechat.contents) == 1
 
 
-def test_beyond_them_it_goes_at_once(wechat: Wechat, step_with: Make, tmp_path: Path) -> None:
+def test_outside_of_quiet_hours_a_message_goes_at_once(wechat: Wechat, step_with: Make, tmp_path: Path) -> None:
     stepped = with_policy(step_with, tmp_path, wechat, '{from: "21:00", to: "07:00", timezone: Asia/Shanghai}')
     stepped.fire(signal())
     stepped.deliver()
     assert len(wechat.contents) == 1
 
 
-def test_what_came_and_went_in_them_is_said_in_order_afterwards(
+def test_an_incident_that_opened_and_ended_in_quiet_hours_is_notified_in_order_afterwards(
     wechat: Wechat, step_with: Make, tmp_path: Path
 ) -> None:
     stepped = with_policy(step_with, tmp_path, wechat)
@@ -74,7 +74,7 @@ def test_what_came_and_went_in_them_is_said_in_order_afterwards(
     assert [("已恢复" in text) for text in wechat.contents] == [False, True]
 
 
-def test_what_becomes_more_urgent_in_them_goes_at_once_as_what_it_is_now(
+def test_an_incident_that_becomes_more_urgent_in_quiet_hours_is_notified_at_once(
     wechat: Wechat, step_with: Make, tmp_path: Path
 ) -> None:
     stepped = with_policy(step_with, tmp_path, wechat)
@@ -91,7 +91,7 @@ def test_what_becomes_more_urgent_in_them_goes_at_once_as_what_it_is_now(
     assert len(wechat.contents) == 1
 
 
-def test_an_escalation_counts_from_their_end(wechat: Wechat, step_with: Make, tmp_path: Path) -> None:
+def test_an_escalation_counts_from_the_end_of_quiet_hours(wechat: Wechat, step_with: Make, tmp_path: Path) -> None:
     quiet = QUIET.replace("}", ", hold_p0: true}")
     stepped = with_policy(step_with, tmp_path, wechat, quiet, "P0")
     stepped.fire(signal())
@@ -122,12 +122,12 @@ def hours(**fields: Any) -> QuietHours:
         ("2026-01-05T23:00:00", None),
     ],
 )
-def test_over_midnight_they_end_on_the_next_morning(at: str, until: str | None) -> None:
+def test_quiet_hours_past_midnight_end_the_next_morning(at: str, until: str | None) -> None:
     found = hours().until(datetime.fromisoformat(at).replace(tzinfo=UTC))
     assert found == (None if until is None else datetime.fromisoformat(until).replace(tzinfo=UTC))
 
 
-def test_the_days_are_those_on_which_they_begin() -> None:
+def test_days_are_the_days_on_which_quiet_hours_begin() -> None:
     quiet = hours(timezone="UTC", days=["Fri", "sat"])
     friday = datetime(2026, 1, 9, 23, tzinfo=UTC)
     assert [quiet.until(friday + timedelta(days=day)) is not None for day in (-1, 0, 1, 2)] == [
@@ -140,7 +140,7 @@ def test_the_days_are_those_on_which_they_begin() -> None:
     assert quiet.until(datetime(2026, 1, 11, 6, 59, tzinfo=UTC)) == datetime(2026, 1, 11, 7, tzinfo=UTC)
 
 
-def test_they_end_by_the_clock_on_the_wall_where_it_changes() -> None:
+def test_quiet_hours_end_by_local_time_when_clocks_change() -> None:
     quiet = hours(timezone="Europe/Berlin")
     # In the night to 2026-03-29 an hour is left out, in the night to 2026-10-25 one comes twice.
     assert quiet.until(datetime(2026, 3, 28, 22, tzinfo=UTC)) == datetime(2026, 3, 29, 5, tzinfo=UTC)
@@ -158,7 +158,7 @@ def test_they_end_by_the_clock_on_the_wall_where_it_changes() -> None:
     st.sampled_from(["UTC", "Asia/Shanghai", "America/St_Johns", "Australia/Lord_Howe"]),
     st.sets(st.sampled_from(DAYS), min_size=1),
 )
-def test_an_end_is_ahead_and_within_a_day_and_a_clock_change(
+def test_the_end_of_quiet_hours_is_in_the_future_and_within_a_day_and_a_clock_change(
     at: datetime, begin: int, end: int, zone: str, days: set[str]
 ) -> None:
     if begin == end:
@@ -187,14 +187,14 @@ def test_an_end_is_ahead_and_within_a_day_and_a_clock_change(
         ("22:00-07:00", "P1", "quiet_hours"),
     ],
 )
-def test_wrong_quiet_hours_are_refused_with_their_line(quiet: str, priority: str, advice: str) -> None:
-    with pytest.raises(PolicyError) as refused:
+def test_invalid_quiet_hours_are_rejected_with_their_line(quiet: str, priority: str, advice: str) -> None:
+    with pytest.raises(PolicyError) as error:
         parse_policy(POLICY.format(quiet=quiet, priority=priority), "p.yaml")
-    assert {problem.line for problem in refused.value.problems} == {12}
-    assert advice in str(refused.value)
+    assert {problem.line for problem in error.value.problems} == {12}
+    assert advice in str(error.value)
 
 
-def test_quiet_hours_of_a_rule_without_immediate_messages_are_refused() -> None:
+def test_quiet_hours_of_a_rule_without_immediate_messages_are_rejected() -> None:
     text = POLICY.format(quiet=QUIET, priority="P1").replace(
         "actions: [{alert: immediate, channel: weixin}]\n    quiet",
         "actions: [{alert: hourly_summary, channel: email}]\n    quiet",

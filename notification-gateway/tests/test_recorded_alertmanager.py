@@ -1,4 +1,4 @@
-"""What a real Alertmanager sent, through restarts and losses, is told once.
+"""Recorded webhooks of a real Alertmanager, with restarts and losses, are notified once.
 
 `data/alertmanager-webhooks.jsonl.gz` was recorded by `make prove ONLY=alertmanager`; `data/README.md` says how.
 """
@@ -30,7 +30,7 @@ rules:
     conditions: [{fingerprint: [alertmanager, "**"]}]
     actions: [{alert: immediate, channel: weixin}]
 """
-# Long enough for all ends to be told.
+# Long enough for the messages of all ends.
 AFTERWARDS = timedelta(minutes=5)
 STEP = timedelta(seconds=2)
 
@@ -71,13 +71,13 @@ def recorded() -> list[RecordedWebhook]:
 
 @pytest.fixture(scope="module")
 def webhooks(recorded: list[RecordedWebhook]) -> list[RecordedWebhook]:
-    """Those that the gateway took, as if it took no time."""
+    """The accepted webhooks, as if processing took no time."""
     return [replace(each, answered=each.received) for each in recorded if each.outcome == "accepted"]
 
 
 @pytest.fixture(scope="module")
 def replayed(webhooks: list[RecordedWebhook], tmp_path_factory: pytest.TempPathFactory) -> Iterator[SteppedGateway]:
-    """A gateway that has taken all of them."""
+    """A gateway that has processed all recorded webhooks."""
     folder = tmp_path_factory.mktemp("replayed")
     policy = folder / "alerts.yaml"
     policy.write_text(POLICY, encoding="utf-8")
@@ -115,7 +115,7 @@ def test_hundreds_of_webhooks_with_losses_restarts_and_reminders_are_recorded(
     assert any(each.contradicted for each in expected.ends)
 
 
-def test_each_episode_is_told_once_and_each_end_that_lasts(
+def test_each_episode_and_each_lasting_end_is_notified_once(
     webhooks: list[RecordedWebhook], replayed: SteppedGateway
 ) -> None:
     verdict = judge(webhooks, messages(replayed))

@@ -1,4 +1,4 @@
-"""`alertctl replay`: who would have been notified of what, had another policy been in use."""
+"""`alertctl replay`: who would have been notified under another policy."""
 
 import json
 from collections import Counter
@@ -64,7 +64,7 @@ def test_one_incident_is_one_message_and_its_recovery_another() -> None:
     assert ways(replayed(stored)) == {("opened", "weixin"): 1, ("resolved", "weixin"): 1}
 
 
-def test_an_incident_that_ends_by_quiet_begins_anew_after_a_quarter_of_an_hour() -> None:
+def test_an_incident_that_ends_by_quiet_is_a_new_one_after_15_minutes() -> None:
     paged = edited_policy_for_fallbacks()
     assert ways(replayed([degraded(0), degraded(14)], paged))["opened", "weixin"] == 1
     assert ways(replayed([degraded(0), degraded(16)], paged))["opened", "weixin"] == 2
@@ -84,7 +84,7 @@ def edited_policy_for_fallbacks() -> Policy:
     return Policy.model_validate({"defaults": {"error": "none"}, "rules": [rule]})
 
 
-def test_an_incident_that_ends_by_recovery_goes_on_over_the_night() -> None:
+def test_an_incident_that_ends_by_recovery_stays_open_overnight() -> None:
     assert ways(replayed([came(0), came(600)])) == {("opened", "weixin"): 1}
 
 
@@ -96,7 +96,7 @@ def test_rates_are_counted_at_the_time_of_the_signal() -> None:
     assert ("hourly_summary", "email") in ways(replayed([degraded(0, occurrences=11)]))
 
 
-def test_what_another_incident_explains_is_not_told_at_once() -> None:
+def test_an_explained_incident_is_not_notified_at_once() -> None:
     paged = Policy.model_validate(
         {
             "defaults": {"error": "none"},
@@ -119,7 +119,7 @@ def test_what_another_incident_explains_is_not_told_at_once() -> None:
     assert ways(replayed([degraded(0), degraded(0.2)], paged))["opened", "weixin"] == 1
 
 
-def test_another_run_is_told_of_again() -> None:
+def test_another_run_is_notified_again() -> None:
     stored = [
         came(minute, ("airflow", "daily", "train"), monitoring_point="airflow.task_failed", tags={"run_id": run})
         for minute, run in ((0, "a"), (1, "a"), (2, "b"))
@@ -127,13 +127,13 @@ def test_another_run_is_told_of_again() -> None:
     assert ways(replayed(stored)) == {("opened", "weixin"): 1, ("repeated", "weixin"): 1}
 
 
-def test_what_came_before_only_prepares() -> None:
+def test_signals_before_the_time_only_set_the_state() -> None:
     stored = [degraded(minute) for minute in range(11)]
     assert {each.alert for each in replayed(stored, since=9.5)} == {"hourly_summary"}
     assert replayed([came(0), came(30)], since=10) == []
 
 
-def test_signals_of_a_verification_and_of_broken_wechat_go_where_the_gateway_sends_them() -> None:
+def test_signals_of_verify_and_of_broken_wechat_are_routed_as_in_the_gateway() -> None:
     assert replayed([came(0, environment="verify")]) == []
     rule = {
         "name": "r",
@@ -144,7 +144,7 @@ def test_signals_of_a_verification_and_of_broken_wechat_go_where_the_gateway_sen
     assert ways(replayed([came(0, ("weixin", "send_message_failed"))], policy)) == {("opened", "email"): 1}
 
 
-def test_the_replay_of_the_policy_in_use_is_what_the_gateway_did(stepped: SteppedGateway) -> None:
+def test_a_replay_of_the_current_policy_equals_what_the_gateway_did(stepped: SteppedGateway) -> None:
     for minute in range(0, 300, 5):
         stepped.pass_time(minutes=5)
         fired = [
@@ -169,15 +169,15 @@ def test_the_replay_of_the_policy_in_use_is_what_the_gateway_did(stepped: Steppe
     ]
     stored.sort(key=lambda each: each.received_at)
     counted = ways(simulate(SHIPPED, stored, START, stepped.watch.now, PERIODS))
-    told = Counter(row["kind"] for row in stepped.rows(notifications))
+    by_kind = Counter(row["kind"] for row in stepped.rows(notifications))
     # The deployment, the database, and the task that the database explained until it was back.
-    assert counted["opened", "weixin"] == told["opened"] == 3
+    assert counted["opened", "weixin"] == by_kind["opened"] == 3
     entries = [row for row in stepped.rows(summary_entries) if row["alert"] == "daily_digest"]
     digest = {(row["period_start"], row["incident_id"]) for row in entries}
     assert counted["daily_digest", "dashboard"] == len(digest)
 
 
-def test_a_fault_that_nobody_hears_of_any_more_is_a_difference() -> None:
+def test_a_fault_that_is_no_longer_notified_is_a_difference() -> None:
     silent = Policy.model_validate({"defaults": {"error": "none"}})
     (difference,) = compare(replayed([came(0)]), replayed([came(0)], silent))
     assert isinstance(difference, Difference)
@@ -247,7 +247,7 @@ def test_stored_signals_are_listed_once_each_in_the_order_in_which_they_came(run
         ({"since": "2026-01-05T00:00:00Z", "limit": "1001"}, "limit"),
     ],
 )
-def test_a_wrong_question_for_signals_names_its_field(running: RunningApp, asked: dict[str, str], field: str) -> None:
+def test_an_invalid_query_for_signals_names_its_field(running: RunningApp, asked: dict[str, str], field: str) -> None:
     answer = running.http.get("/signals", params=asked, headers={"Authorization": f"Bearer {ADMIN}"})
     assert answer.status_code == 422
     assert field in answer.text
@@ -305,7 +305,7 @@ def test_the_command_shows_what_would_change(
         ([str(POLICY)], {"DATABASE_URL": "postgresql+psycopg2://u:hush-hush@127.0.0.1:1/x"}, 3, "can't be read"),
     ],
 )
-def test_a_wrong_call_ends_with_its_code_and_one_line(
+def test_a_usage_error_is_one_line_with_its_exit_code(
     arguments: list[str],
     environment: dict[str, str],
     code: int,

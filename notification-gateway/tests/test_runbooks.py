@@ -1,4 +1,4 @@
-"""The runbook of a point, for whoever gets the alert on a phone."""
+"""The runbook page of a point, which needs no password."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -68,7 +68,7 @@ def test_an_unknown_point_is_a_problem(running: RunningApp, point: str) -> None:
     assert len(answer.content) < 3000
 
 
-def test_the_page_says_what_closed_it_before(running: RunningApp, watch: Watch) -> None:
+def test_the_page_shows_how_earlier_incidents_ended(running: RunningApp, watch: Watch) -> None:
     assert "还没有结束过的事件" in running.get("/runbook/model.deployment_failed").text
     send(running, watch)
     send(running, watch, service="another")
@@ -93,7 +93,7 @@ def test_the_page_shows_who_closed_it_and_their_words_escaped(running: RunningAp
     assert "&lt;b&gt;pushed it again&lt;/b&gt;" in page
 
 
-def test_what_stands_in_backquotes_is_code_and_everything_is_escaped() -> None:
+def test_text_in_backquotes_is_code_and_everything_is_escaped() -> None:
     assert mark_code("run `a <b>` & `c`") == "run <code>a &lt;b&gt;</code> &amp; <code>c</code>"
     assert mark_code("no end `a") == "no end <code>a</code>"
 

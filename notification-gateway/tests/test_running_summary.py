@@ -1,4 +1,4 @@
-"""The summary of the running period: shown, sent before its time, never said twice, and kept."""
+"""The summary of the running period: previewed, sent early, never repeated, and stored."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,14 +24,14 @@ def fire(stepped: SteppedGateway, times: int, *, service: str = "api") -> None:
 
 @pytest.fixture
 def both(database_url: str, watch: Watch) -> Iterator[tuple[SteppedGateway, RunningApp]]:
-    """A gateway that the test steps, and its HTTP side over the same database."""
+    """A gateway that the test steps, and an HTTP application on the same database."""
     stepped = SteppedGateway(settings(database_url), watch)
     with RunningApp(create_app(settings(database_url), clock=watch)) as running:
         yield stepped, running
     stepped.close()
 
 
-def test_what_is_sent_now_is_not_said_again_at_the_end_of_the_hour(step_with: Make, mail: MailServer) -> None:
+def test_a_summary_sent_now_is_not_repeated_at_the_end_of_the_hour(step_with: Make, mail: MailServer) -> None:
     stepped = step_with(**mail_to(mail.port))
     fire(stepped, 3)
     stepped.pass_time(minutes=10)
@@ -123,7 +123,7 @@ def test_only_the_admin_token_sends_now(both: tuple[SteppedGateway, RunningApp])
     assert running.ask("/summaries")["running"] == []
 
 
-def test_the_page_previews_and_sends_now_for_whoever_has_signed_in(both: tuple[SteppedGateway, RunningApp]) -> None:
+def test_the_page_previews_and_sends_now_for_a_signed_in_person(both: tuple[SteppedGateway, RunningApp]) -> None:
     stepped, running = both
     fire(stepped, 3)
     page = running.http.get("/dashboard/digests", params={"lang": "en"}).text
@@ -187,7 +187,7 @@ def test_alertctl_previews_sends_now_lists_and_shows(
         (["list"], {"ADMIN_TOKEN": "密钥"}, USAGE),
     ],
 )
-def test_alertctl_says_in_one_line_what_is_wrong(
+def test_alertctl_prints_an_error_in_one_line(
     summary: Callable[..., tuple[int, str]],
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],

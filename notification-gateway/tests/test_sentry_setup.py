@@ -1,4 +1,4 @@
-"""What is sent to a real Sentry has the shapes of its API, says the same as the policy, and is safe to repeat."""
+"""The requests to Sentry match its API and the policy, and can be repeated."""
 
 import json
 import re
@@ -111,7 +111,7 @@ SHAPES: dict[str, type[Strict]] = {"workflows": Workflow, "dashboards": Dashboar
 
 
 class FakeSentry(ThreadingHTTPServer):
-    """Keeps what is made, refuses what is not of its shape."""
+    """Stores created objects, and rejects bodies of the wrong shape."""
 
     daemon_threads = True
 
@@ -232,7 +232,7 @@ def test_a_workflow_names_the_points_that_its_rule_can_match(sentry: FakeSentry)
     assert made["recsys: Critical Failures"]["detectorIds"] == ["0", "1"]
 
 
-def test_what_sentry_refuses_is_said(sentry: FakeSentry, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rejection_of_sentry_is_printed(sentry: FakeSentry, capsys: pytest.CaptureFixture[str]) -> None:
     assert provision(sentry, token="wrong") == 2
     assert "HTTP 401" in capsys.readouterr().err
     sentry.installed = False
@@ -251,7 +251,7 @@ def test_what_sentry_refuses_is_said(sentry: FakeSentry, capsys: pytest.CaptureF
         (("--url", "http://127.0.0.1:1"), {}, 3, "can't be reached"),
     ],
 )
-def test_what_cannot_be_used_is_named_and_not_printed(
+def test_an_invalid_option_is_named_and_its_value_not_printed(
     arguments: tuple[str, ...], environment: dict[str, str], code: int, message: str
 ) -> None:
     usual = ("--url", "http://127.0.0.1:1", "--org", "o", "--team", "t", "--policy", str(POLICY))
@@ -264,7 +264,7 @@ def test_what_cannot_be_used_is_named_and_not_printed(
 @pytest.mark.parametrize(
     "body", [b"<html>Bearer the-token</html>", b"[", b"[]", b"{}", b"[1]", b'[{"app": 1}]', b"null"]
 )
-def test_an_answer_that_is_not_sentrys_is_an_outage_or_a_refusal(
+def test_an_answer_that_is_not_sentrys_is_an_outage_or_a_rejection(
     body: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with OddServer() as odd:

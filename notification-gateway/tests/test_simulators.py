@@ -1,4 +1,4 @@
-"""Simulators are for the demo: the gateway says that they are some, and refuses them in production."""
+"""Simulators are for the demo: the gateway shows that they are simulators, and rejects them in production."""
 
 import json
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def caught_by(server: SimulatorServer) -> dict[str, Any]:
     return {"smtp_url": SecretStr(server.smtp_url), "alert_email_to": "oncall@example.test"}
 
 
-def test_the_simulators_are_recognized_by_what_they_say_of_themselves(
+def test_the_simulators_are_recognized_by_their_answers(
     server: SimulatorServer, sqlite_url: str, mail: MailServer
 ) -> None:
     found = mark_simulators(settings(sqlite_url, **app_of(server.url), **caught_by(server)))
@@ -52,16 +52,14 @@ def test_the_simulators_are_recognized_by_what_they_say_of_themselves(
 
 
 @pytest.mark.parametrize("flag", ["weixin_simulated", "email_simulated"])
-def test_production_refuses_what_its_settings_call_a_simulator(sqlite_url: str, flag: str) -> None:
-    with pytest.raises(ValidationError) as refused:
+def test_production_rejects_a_flagged_simulator(sqlite_url: str, flag: str) -> None:
+    with pytest.raises(ValidationError) as error:
         settings(sqlite_url, environment="production", **{flag: True})
-    assert "lead to a simulator, so no alert would arrive" in str(refused.value)
+    assert "lead to a simulator, so no alert would arrive" in str(error.value)
     assert settings(sqlite_url, environment="development", **{flag: True}).simulated != []
 
 
-def test_production_does_not_start_on_a_simulator_that_no_setting_names(
-    server: SimulatorServer, tmp_path: Path
-) -> None:
+def test_production_does_not_start_with_an_unflagged_simulator(server: SimulatorServer, tmp_path: Path) -> None:
     ran = run_module(
         "notification_gateway",
         [],

@@ -1,4 +1,4 @@
-"""What the gateway refuses to start with, as its log says it."""
+"""Faults that prevent the start, and their log messages."""
 
 import json
 from collections.abc import Callable
@@ -72,7 +72,7 @@ def test_a_running_gateway_with_a_bad_edit_is_degraded_and_names_the_line(
 def test_an_unusable_setting_is_named_and_not_printed(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     tried = MonitoringSettings if name in ("GATEWAY_URL", "GATEWAY_TOKEN") else Settings
-    with pytest.raises(ValidationError) as refused:
+    with pytest.raises(ValidationError) as error:
         tried()
-    assert name.lower() in {found["loc"][0] for found in refused.value.errors()}
-    assert "hush-hush" not in str(refused.value)
+    assert name.lower() in {found["loc"][0] for found in error.value.errors()}
+    assert "hush-hush" not in str(error.value)

@@ -1,4 +1,4 @@
-"""What an older or a later release stored breaks no page, no list, no delivery and no judgement of signals."""
+"""Rows of an older or later release break no page, list, delivery or evaluation of signals."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def running(database_url: str, watch: Watch) -> Iterator[RunningApp]:
 
 
 def overwrite(storage: Storage, table: str, column: str, value: Any) -> None:
-    """Store what this release wouldn't, past its types: JSON as it is written with ASCII escapes."""
+    """Store a value that this release wouldn't store, bypassing its types; JSON with ASCII escapes."""
     with storage.transaction() as connection:
         schema = "" if connection.dialect.name == "sqlite" else "gateway."
         cast = ":value" if connection.dialect.name == "sqlite" or isinstance(value, str) else "CAST(:value AS json)"
@@ -105,7 +105,7 @@ def test_a_silence_that_cannot_be_read_silences_nothing_is_reported_and_can_be_e
 
 
 @pytest.mark.parametrize("matcher", [{"service": "x\ud83d"}, {"fingerprint": ["\0"]}, {"fingerprint": ["**", "x"]}, {}])
-def test_a_silence_that_could_not_be_read_again_is_refused(running: RunningApp, matcher: dict[str, Any]) -> None:
+def test_a_silence_that_could_not_be_read_again_is_rejected(running: RunningApp, matcher: dict[str, Any]) -> None:
     body = {"matcher": matcher, "minutes": 5, "reason": "r", "created_by": "me"}
     headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": "application/json"}
     answer = running.http.post("/silences", content=json.dumps(body).encode(), headers=headers)
@@ -144,7 +144,7 @@ def test_a_silence_begins_within_a_year(running: RunningApp, watch: Watch, start
         ("occurrence_minutes", "fingerprint", 7),
     ],
 )
-def test_an_odd_row_breaks_no_page(
+def test_an_invalid_row_breaks_no_page(
     database_url: str, storage: Storage, watch: Watch, table: str, column: str, value: Any
 ) -> None:
     stepped = SteppedGateway(settings(database_url), watch)
@@ -171,7 +171,7 @@ def test_sqlite_may_hold_no_json_at_all(sqlite_url: str, watch: Watch) -> None:
     storage.close()
 
 
-def test_a_message_that_cannot_be_read_is_given_up_and_holds_up_no_other(
+def test_an_unreadable_message_is_given_up_and_blocks_no_other(
     step_with: Callable[..., SteppedGateway], mail: Any
 ) -> None:
     stepped = step_with(**mail_to(mail.port))
@@ -200,6 +200,6 @@ def test_a_message_with_half_a_surrogate_goes_out_escaped(step_with: Callable[..
     assert "half \\ud83d" in mail.mails[0]
 
 
-def test_what_no_column_holds_is_told_from_a_database_that_fails(storage: Storage) -> None:
+def test_values_that_cannot_be_stored_are_distinguished_from_a_failing_database(storage: Storage) -> None:
     with pytest.raises(UnstorableError), storage.read() as connection:
         connection.execute(signals.select().where(signals.c.signal_id == "x\ud83d")).all()

@@ -19,7 +19,7 @@ def warn(stepped: SteppedGateway, *fingerprint: str) -> None:
     stepped.fire(signal(fingerprint, stepped.watch.now, level="warning", occurrences=2))
 
 
-def test_p1_of_an_hour_comes_in_one_email_at_its_end(step_with: Make, mail: MailServer) -> None:
+def test_p1_incidents_of_an_hour_are_one_email_at_its_end(step_with: Make, mail: MailServer) -> None:
     stepped = step_with(**mail_to(mail.port))
     for minutes in (1, 20, 20):
         stepped.pass_time(minutes=minutes)
@@ -77,7 +77,7 @@ def test_a_fault_that_comes_and_goes_has_one_row_and_crowds_out_no_other(step_wi
     assert "2 次 times" in last
 
 
-def test_over_72_hours_every_hour_is_told_once_also_across_restarts(database_url: str) -> None:
+def test_in_72_hours_every_hour_has_one_summary_even_across_restarts(database_url: str) -> None:
     watch = Watch(datetime(2026, 3, 28, 0, 30, tzinfo=UTC))
     stepped = SteppedGateway(settings(database_url, alert_timezone="Europe/Berlin"), watch)
     for hour in range(72):

@@ -57,7 +57,7 @@ def in_process(url: str, watch: Watch, dies_at: str, *, at_the_end: bool) -> int
 
 
 @pytest.mark.timeout(300)
-def test_nothing_is_lost_and_nothing_said_twice(sqlite_url: str, tmp_path: Path) -> None:
+def test_no_occurrence_is_lost_or_counted_twice(sqlite_url: str, tmp_path: Path) -> None:
     watch = Watch()
     SteppedGateway(settings(sqlite_url), watch).close()
     for number in range(ROUNDS):

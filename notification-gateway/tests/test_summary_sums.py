@@ -1,4 +1,4 @@
-"""Summaries add up: whatever comes, when, silenced or not, what they say is the sum of the signals routed to them."""
+"""Summaries add up: their numbers are the sums of the signals routed to them, whatever arrives and when."""
 
 import random
 import re
@@ -53,7 +53,7 @@ Period = tuple[str, str, datetime]
 
 @dataclass
 class Counted:
-    """A signal, as the rule of one sentence sees it."""
+    """A signal and its routes, for the expected sums."""
 
     signal: AlertSignal
     minute: datetime
@@ -63,14 +63,14 @@ class Counted:
 
 
 class Expected:
-    """What each summary must say, by the rule and from the signals alone."""
+    """The expected sums of each summary, computed from the signals alone."""
 
     def __init__(self, policy: Policy, stepped: SteppedGateway) -> None:
         self.policy = policy
         # As the test sets them.
         self.periods = Periods(ZoneInfo("UTC"), 9)
         self.history: list[Counted] = []
-        self.told: Counter[Period] = Counter()
+        self.unsilenced: Counter[Period] = Counter()
         self.silenced: Counter[Period] = Counter()
 
     def add(self, given: AlertSignal, now: datetime, *, silenced: bool) -> None:
@@ -112,7 +112,7 @@ class Expected:
     def _count(self, counted: Counted, routes: set[Route], now: datetime) -> None:
         for alert, channel in routes - counted.routes:
             period = (alert, channel, self.periods.start(alert, now))  # type: ignore[arg-type]
-            (self.silenced if counted.silenced else self.told)[period] += counted.signal.occurrences
+            (self.silenced if counted.silenced else self.unsilenced)[period] += counted.signal.occurrences
         counted.routes |= routes
 
 
@@ -189,23 +189,23 @@ def test_title_lines_rows_and_chart_are_the_sum_of_the_signals(
         if dice.random() < 0.3:
             ended = dice.choice(batch)
             stepped.fire(signal(ended.fingerprint, watch.now, kind="recovered", service=ended.service))
-    told: Counter[Period] = Counter()
+    unsilenced: Counter[Period] = Counter()
     silenced_in: Counter[Period] = Counter()
     with stepped.gateway.storage.read() as connection:
         for running in stepped.gateway.alerts.summaries.preview_running(connection):
-            told[running.kind, running.channel, running.period_start] += running.content.occurrences
+            unsilenced[running.kind, running.channel, running.period_start] += running.content.occurrences
             silenced_in[running.kind, running.channel, running.period_start] += running.content.silenced
             assert sum(running.content.by_time) == running.content.occurrences
-    assert told
+    assert unsilenced
     stepped.pass_time(hours=30)
-    told.clear()
+    unsilenced.clear()
     silenced_in.clear()
     for row in stepped.rows(digests):
         check_adds_up(row["content"], Notice.model_validate(row["notice"]))
         period = (row["alert"], row["channel"], row["period_start"])
-        told[period] += row["content"]["occurrences"]
+        unsilenced[period] += row["content"]["occurrences"]
         silenced_in[period] += row["content"]["silenced"]
-    assert +told == +expected.told
+    assert +unsilenced == +expected.unsilenced
     assert +silenced_in == +expected.silenced
     assert sum(expected.silenced.values()) > 0
     # What GET /alerts shows is of the same signals.
@@ -222,7 +222,7 @@ def the_hour(stepped: SteppedGateway) -> dict[str, Any]:
     return content
 
 
-def test_what_came_before_a_rate_was_exceeded_counts_when_it_is(stepped: SteppedGateway) -> None:
+def test_occurrences_before_a_rate_was_exceeded_count_when_it_is(stepped: SteppedGateway) -> None:
     for _ in range(12):
         stepped.pass_time(minutes=1)
         stepped.fire(
@@ -233,7 +233,7 @@ def test_what_came_before_a_rate_was_exceeded_counts_when_it_is(stepped: Stepped
     assert [row["occurrences"] for row in stepped.rows(incidents)] == [12]
 
 
-def test_what_came_in_the_hour_before_is_named_as_earlier_and_no_older_than_the_window(
+def test_occurrences_of_the_hour_before_are_shown_as_earlier_and_limited_to_the_window(
     stepped: SteppedGateway,
 ) -> None:
     def warn(times: int) -> None:
@@ -258,7 +258,7 @@ def test_more_faults_than_rows_are_counted_in_the_last_row(stepped: SteppedGatew
     assert content["more"] == {"incidents": 30, "occurrences": 60}
 
 
-def test_a_late_signal_counts_in_the_hour_in_which_it_comes_also_when_its_incident_is_over(
+def test_a_late_signal_counts_in_the_hour_of_its_arrival_even_after_its_incident_ended(
     stepped: SteppedGateway,
 ) -> None:
     began = stepped.watch.now
@@ -273,7 +273,7 @@ def test_a_late_signal_counts_in_the_hour_in_which_it_comes_also_when_its_incide
     assert [row["occurrences"] for row in stepped.rows(incidents)] == [4]
 
 
-def test_what_is_silenced_is_said_as_a_number_and_alone_sends_nothing(stepped: SteppedGateway) -> None:
+def test_silenced_occurrences_are_a_number_and_alone_send_nothing(stepped: SteppedGateway) -> None:
     with stepped.gateway.storage.transaction() as connection:
         now = stepped.watch.now
         silences.add_silence(

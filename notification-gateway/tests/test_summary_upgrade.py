@@ -1,4 +1,4 @@
-"""An upgrade over a running hour: what an older release counted and made is neither lost nor said twice."""
+"""An upgrade within a running hour: counts and summaries of an older release are neither lost nor repeated."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -73,7 +73,7 @@ def store_as_0003(url: str) -> None:
     engine.dispose()
 
 
-def test_open_entries_and_made_summaries_of_an_older_release_are_kept(database_url: str) -> None:
+def test_open_entries_and_summaries_of_an_older_release_are_preserved(database_url: str) -> None:
     store_as_0003(database_url)
     stepped = SteppedGateway(settings(database_url), Watch(HOUR.replace(minute=30)))
     (entry,) = stepped.rows(summary_entries)

@@ -1,4 +1,4 @@
-"""Alertmanager's batches are taken alert by alert, and somebody hears of what can't be read."""
+"""Alertmanager's batches are read alert by alert, and unreadable alerts are reported."""
 
 import json
 from collections.abc import Iterator
@@ -53,13 +53,13 @@ def listed(running: RunningApp) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_thousand_and_one_alerts_are_taken(running: RunningApp) -> None:
+def test_a_thousand_and_one_alerts_are_accepted(running: RunningApp) -> None:
     running.http.timeout = httpx.Timeout(120)
     assert post(running, *map(alert, range(1001)))["accepted"] == 1001
     assert post(running, *map(alert, range(1001)))["duplicates"] == 1001
 
 
-def test_one_broken_of_a_hundred_costs_its_neighbours_nothing_and_is_told_once(running: RunningApp) -> None:
+def test_one_broken_alert_of_a_hundred_is_reported_once_and_the_others_are_accepted(running: RunningApp) -> None:
     with captured() as reports:
         receipt = post(running, *(alert(each, **({"startsAt": "soon"} if each == 50 else {})) for each in range(100)))
     assert receipt == {"accepted": 99, "duplicates": 0, "unreadable": 1, "truncated": 0}
@@ -105,7 +105,7 @@ def test_an_alert_that_cannot_be_read_is_counted_by_its_field(running: RunningAp
         {"later": {"unknown": 1}},
     ],
 )
-def test_what_is_merely_odd_is_read(running: RunningApp, odd: dict[str, Any]) -> None:
+def test_an_unusual_but_valid_alert_is_accepted(running: RunningApp, odd: dict[str, Any]) -> None:
     with captured() as reports:
         assert post(running, alert(1, **odd), alert(2), version="5")["accepted"] == 2
     assert reports == []
@@ -141,25 +141,25 @@ def test_labels_that_are_cut_or_escaped_stay_different(running: RunningApp) -> N
 
 
 @pytest.mark.parametrize(("said", "truncated"), [(500, 500), ("500", 1), (-3, 0), (10**30, 2**31), (None, 0)])
-def test_alerts_that_alertmanager_left_out_are_told_of(running: RunningApp, said: Any, truncated: int) -> None:
+def test_alerts_that_alertmanager_left_out_are_reported(running: RunningApp, said: Any, truncated: int) -> None:
     with captured() as reports:
         assert post(running, alert(1), truncatedAlerts=said)["truncated"] == truncated
     assert [f"left out {truncated} (truncatedAlerts)" in each.message for each in reports] == [True] * bool(truncated)
 
 
 @pytest.mark.parametrize("body", [{}, {"alerts": None}, {"alerts": {"a": 1}}, {"alerts": "x", "receiver": ["\ud83d"]}])
-def test_an_object_without_alerts_is_one_that_cannot_be_read(running: RunningApp, body: dict[str, Any]) -> None:
+def test_an_object_without_alerts_is_one_unreadable_alert(running: RunningApp, body: dict[str, Any]) -> None:
     with captured() as reports:
         answer = send(running, "/webhooks/alertmanager", body)
     assert (answer.status_code, answer.json()["unreadable"], len(reports.of(POINT))) == (202, 1, 1)
 
 
-def test_no_object_is_refused(running: RunningApp) -> None:
+def test_a_body_that_is_not_an_object_is_rejected(running: RunningApp) -> None:
     for body in ([], "x", 1, None):
         assert send(running, "/webhooks/alertmanager", body).status_code == 422
 
 
-def test_an_unreadable_alert_is_an_incident_of_the_gateways_own(database_url: str, until: Any) -> None:
+def test_an_unreadable_alert_becomes_an_incident_of_the_gateway(database_url: str, until: Any) -> None:
     own_signals = OwnSignals()
     with RunningApp(create_app(settings(database_url), own_signals)) as running:
         monitoring.init("notification-gateway", MonitoringSettings(sentry_environment="test"), signal_sink=own_signals)
@@ -174,7 +174,7 @@ def test_an_unreadable_alert_is_an_incident_of_the_gateways_own(database_url: st
 
 
 class TestSignals:
-    """POST /signals takes each signal by itself."""
+    """POST /signals reads each signal by itself."""
 
     @staticmethod
     def signal(name: str, **changes: Any) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class TestSignals:
             "last_seen": "2026-01-05T12:00:00Z",
         } | changes
 
-    def test_one_bad_signal_is_rejected_with_its_reason_and_the_others_are_taken(self, running: RunningApp) -> None:
+    def test_one_bad_signal_is_rejected_with_its_reason_and_the_others_are_accepted(self, running: RunningApp) -> None:
         odd = self.signal(
             "b", fingerprint=["api", "\ud83d"], tags={"\0": "\ud83d"}, request_ids=["\ud83d"], message="\ud83d"
         )
@@ -215,14 +215,14 @@ class TestSignals:
         assert (receipt["accepted"], [each["signal_id"] for each in receipt["rejected"]]) == (1, ["b"])
 
     @pytest.mark.parametrize("body", [[], {}, {"signals": None}, {"signals": {}}, {"signals": []}, "x"])
-    def test_no_list_of_signals_is_refused(self, running: RunningApp, body: Any) -> None:
+    def test_a_body_without_a_list_of_signals_is_rejected(self, running: RunningApp, body: Any) -> None:
         assert send(running, "/signals", body).status_code == 422
 
 
 @pytest.mark.parametrize(
     "body", [b"[]", b"{", b'{"alerts": [], "alerts": []}', b'{"alerts": [' + b"0," * 9_000_000 + b"0]}"]
 )
-def test_a_whole_webhook_that_cannot_be_read_is_counted_and_told(running: RunningApp, body: bytes) -> None:
+def test_an_unreadable_webhook_is_counted_and_reported(running: RunningApp, body: bytes) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     with captured() as reports:
         answer = running.http.post("/webhooks/alertmanager", content=body, headers=headers)
@@ -232,11 +232,11 @@ def test_a_whole_webhook_that_cannot_be_read_is_counted_and_told(running: Runnin
     assert 'gateway_rejected_total{field="body",source="alertmanager"} 1.0' in running.get("/metrics").text
 
 
-def test_who_has_no_token_raises_no_alert_by_what_it_sends(running: RunningApp) -> None:
+def test_an_unauthorized_body_raises_no_alert(running: RunningApp) -> None:
     with captured() as reports:
         assert running.http.post("/webhooks/alertmanager", content=b"[]").status_code == 401
     assert list(reports) == []
 
 
-def test_a_status_in_capitals_is_a_status(running: RunningApp) -> None:
+def test_a_status_in_capitals_is_accepted(running: RunningApp) -> None:
     assert post(running, alert(1, status="FIRING"))["accepted"] == 1

@@ -29,7 +29,7 @@ def at_revision(url: str, revision: str) -> None:
 
 
 def _insert_incident(connection: Connection) -> None:
-    """An open P0 of which people were told in the night, as the release before stored it."""
+    """Insert an open P0 whose message was sent in the night, as the release before stored it."""
     table = "incidents" if connection.dialect.name == "sqlite" else f"{SCHEMA}.incidents"
     times = dict.fromkeys(("opened_at", "first_seen", "last_seen", "last_signal_at", "told_at"), THEN)
     values = times | {
@@ -55,7 +55,7 @@ def _insert_incident(connection: Connection) -> None:
     connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), values)
 
 
-def test_an_open_incident_goes_on_after_the_upgrade(database_url: str) -> None:
+def test_an_open_incident_continues_after_the_upgrade(database_url: str) -> None:
     at_revision(database_url, "0003")
     watch = Watch(THEN + timedelta(hours=5))
     stepped = SteppedGateway(settings(database_url), watch)

@@ -1,4 +1,4 @@
-"""Hooks of others: only what is signed, fresh and new counts, and no address in them is ever asked."""
+"""Webhooks: only signed, recent and new ones are accepted, and no address in them is ever called."""
 
 import hashlib
 import hmac
@@ -103,7 +103,7 @@ def test_each_kind_of_sentry_hook_becomes_an_incident(
     assert (alert["fingerprint"], alert["service"]) == (fingerprint, service)
 
 
-def test_the_resolved_hook_ends_the_incident(running: RunningApp, watch: Watch) -> None:
+def test_a_resolved_hook_ends_the_incident(running: RunningApp, watch: Watch) -> None:
     hook(running, watch, ISSUE)
     watch.forward(minutes=1)
     hook(running, watch, ISSUE | {"action": "resolved"})
@@ -111,7 +111,7 @@ def test_the_resolved_hook_ends_the_incident(running: RunningApp, watch: Watch) 
 
 
 @pytest.mark.parametrize(("payload", "resource"), [(ISSUE, "issue"), (METRIC, "metric_alert")])
-def test_what_sentry_says_once_stays_open_until_it_says_that_it_is_over(
+def test_an_incident_of_sentry_stays_open_until_sentry_reports_its_end(
     stepped: SteppedGateway, payload: Any, resource: str
 ) -> None:
     def say(action: str) -> None:
@@ -127,7 +127,7 @@ def test_what_sentry_says_once_stays_open_until_it_says_that_it_is_over(
     assert [(row["state"], row["resolution"]) for row in stepped.rows(incidents)] == [("resolved", "recovered")]
 
 
-def test_an_event_alert_whose_end_sentry_never_says_ends_by_quiet(stepped: SteppedGateway) -> None:
+def test_an_event_alert_ends_by_quiet(stepped: SteppedGateway) -> None:
     taken = signal_of("event_alert", event(fingerprint=None, issue_id="42", tags=None), b"", "test", stepped.watch.now)
     assert taken is not None
     stepped.fire(taken)
@@ -136,7 +136,7 @@ def test_an_event_alert_whose_end_sentry_never_says_ends_by_quiet(stepped: Stepp
 
 
 @pytest.mark.parametrize("action", ["critical", "warning", "escalated", ""])
-def test_whatever_a_metric_alert_calls_it_all_but_its_end_is_an_alert(
+def test_every_action_of_a_metric_alert_except_its_end_is_an_alert(
     running: RunningApp, watch: Watch, action: str
 ) -> None:
     assert hook(running, watch, METRIC | {"action": action}, resource="metric_alert").json()["accepted"] == 1
@@ -144,7 +144,7 @@ def test_whatever_a_metric_alert_calls_it_all_but_its_end_is_an_alert(
 
 
 @pytest.mark.parametrize("action", ["escalating", "regressed", "Created", "unresolved", "a later word", ""])
-def test_an_issue_is_an_alert_by_whatever_action_but_its_end(running: RunningApp, watch: Watch, action: str) -> None:
+def test_every_action_of_an_issue_except_its_end_is_an_alert(running: RunningApp, watch: Watch, action: str) -> None:
     assert hook(running, watch, ISSUE | {"action": action}).json() == {"accepted": 1, "duplicates": 0}
     assert [alert["state"] for alert in alerts(running)] == ["open"]
 
@@ -152,16 +152,14 @@ def test_an_issue_is_an_alert_by_whatever_action_but_its_end(running: RunningApp
 @pytest.mark.parametrize(
     ("resource", "action"), [("issue", "assigned"), ("installation", "created"), ("comment", "created")]
 )
-def test_what_is_no_alert_alerts_nobody(running: RunningApp, watch: Watch, resource: str, action: str) -> None:
+def test_a_hook_that_is_not_an_alert_is_ignored(running: RunningApp, watch: Watch, resource: str, action: str) -> None:
     with captured() as reports:
         answer = hook(running, watch, ISSUE | {"action": action}, resource=resource)
     assert (answer.status_code, answer.json()["accepted"], reports) == (202, 0, [])
 
 
 @pytest.mark.parametrize("resource", ["", "uptime_alert", "issue alert", "\xff"])
-def test_a_hook_of_a_resource_that_nobody_knows_is_told_of_once(
-    running: RunningApp, watch: Watch, resource: str
-) -> None:
+def test_a_hook_of_an_unknown_resource_is_reported_once(running: RunningApp, watch: Watch, resource: str) -> None:
     with captured() as reports:
         answers = [hook(running, watch, METRIC, resource=resource).status_code for _ in range(2)]
     assert answers == [202, 409]
@@ -170,7 +168,7 @@ def test_a_hook_of_a_resource_that_nobody_knows_is_told_of_once(
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", {"action": "created", "data": {"issue": {"title": "x"}}}])
-def test_a_hook_that_cannot_be_read_is_told_of(running: RunningApp, watch: Watch, payload: Any) -> None:
+def test_an_unreadable_hook_is_reported(running: RunningApp, watch: Watch, payload: Any) -> None:
     with captured() as reports:
         assert hook(running, watch, payload).status_code == 422
     assert [report.fingerprint for report in reports] == [("gateway", "unreadable_alert", "sentry issue")]
@@ -202,12 +200,12 @@ def test_an_issue_of_an_unknown_level_is_never_less_than_an_error(
         {"Sentry-Hook-Timestamp": "nan"},
     ],
 )
-def test_a_forged_or_stale_hook_is_refused(running: RunningApp, watch: Watch, forgery: dict[str, Any]) -> None:
+def test_a_forged_or_stale_hook_is_rejected(running: RunningApp, watch: Watch, forgery: dict[str, Any]) -> None:
     assert hook(running, watch, ISSUE, **forgery).status_code == 401
     assert alerts(running) == []
 
 
-def test_a_changed_body_is_refused(running: RunningApp, watch: Watch) -> None:
+def test_a_changed_body_is_rejected(running: RunningApp, watch: Watch) -> None:
     body = json.dumps(ISSUE).encode()
     signature = hmac.new(HOOK_SECRET.encode(), body, hashlib.sha256).hexdigest()
     forged = body.replace(b'"42"', b'"43"')
@@ -221,7 +219,7 @@ UNHEARD = ISSUE | {"action": "assigned"}
     ("payload", "resource", "count"),
     [(ISSUE, "issue", 1), (METRIC, "metric_alert", 1), (EVENT, "event_alert", 1), (UNHEARD, "issue", 0)],
 )
-def test_a_replayed_hook_is_refused_even_with_a_new_timestamp(
+def test_a_replayed_hook_is_rejected_even_with_a_new_timestamp(
     running: RunningApp, watch: Watch, payload: Any, resource: str, count: int
 ) -> None:
     assert hook(running, watch, payload, resource=resource).status_code == 202
@@ -232,13 +230,13 @@ def test_a_replayed_hook_is_refused_even_with_a_new_timestamp(
     assert [alert["occurrences"] for alert in alerts(running)] == [1] * count
 
 
-def test_of_hooks_sent_at_the_same_time_one_is_taken(database_url: str, watch: Watch) -> None:
+def test_of_concurrent_identical_hooks_one_is_accepted(database_url: str, watch: Watch) -> None:
     with RunningApp(create_app(settings(database_url), clock=watch)) as running, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: hook(running, watch, ISSUE).status_code, range(8)))
     assert sorted(answers) == [202] + [409] * 7
 
 
-def test_a_hook_that_could_not_be_stored_is_taken_when_it_is_sent_again(
+def test_a_hook_that_could_not_be_stored_is_accepted_when_it_is_sent_again(
     running: RunningApp, watch: Watch, sqlite_url: str
 ) -> None:
     with sqlite3.connect(f"{sqlite_url.removeprefix('sqlite:///')}.gateway") as database:
@@ -250,46 +248,46 @@ def test_a_hook_that_could_not_be_stored_is_taken_when_it_is_sent_again(
 
 def test_a_hook_is_remembered_for_as_long_as_signals_are(step_with: Callable[..., SteppedGateway]) -> None:
     stepped = step_with(retention_days=30)
-    storage, kept = stepped.gateway.storage, timedelta(days=30)
+    storage, retention = stepped.gateway.storage, timedelta(days=30)
 
     def take(at: datetime) -> None:
         with storage.transaction() as connection:
             reject_replay("a-signature", at)(connection)
 
     take(stepped.watch.now)
-    remove_old(storage, stepped.watch.now + kept, kept)
+    remove_old(storage, stepped.watch.now + retention, retention)
     with pytest.raises(ReplayedError):
-        take(stepped.watch.now + kept)
-    remove_old(storage, stepped.watch.now + kept + timedelta(seconds=1), kept)
-    take(stepped.watch.now + kept)
+        take(stepped.watch.now + retention)
+    remove_old(storage, stepped.watch.now + retention + timedelta(seconds=1), retention)
+    take(stepped.watch.now + retention)
 
 
-def test_a_hook_about_what_monitoring_told_already_is_no_replay(running: RunningApp, watch: Watch) -> None:
-    told = signal(at=watch.now, signal_id=uuid5(NAMESPACE_OID, EVENT["data"]["event"]["event_id"]).hex)  # type: ignore[index]
-    assert running.post("/signals", {"signals": [told.model_dump(mode="json")]}, token=TOKEN).status_code == 202
+def test_a_hook_about_an_event_that_monitoring_reported_is_not_a_replay(running: RunningApp, watch: Watch) -> None:
+    reported = signal(at=watch.now, signal_id=uuid5(NAMESPACE_OID, EVENT["data"]["event"]["event_id"]).hex)  # type: ignore[index]
+    assert running.post("/signals", {"signals": [reported.model_dump(mode="json")]}, token=TOKEN).status_code == 202
     assert hook(running, watch, EVENT, resource="event_alert").json() == {"accepted": 0, "duplicates": 1}
 
 
 @pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b"\xff", b'{"data": {"issue": {}}, "action": "created"}'])
-def test_what_is_signed_but_no_hook_is_refused(running: RunningApp, watch: Watch, payload: bytes) -> None:
+def test_a_signed_body_that_is_not_a_hook_is_rejected(running: RunningApp, watch: Watch, payload: bytes) -> None:
     assert hook(running, watch, payload).status_code == 422
     assert alerts(running) == []
 
 
 @pytest.mark.parametrize("sent_at", [b"\xb2", b"9" * 5000, b"1_0", b"+1", b"", b"\xff"])
-def test_a_time_that_is_no_number_is_refused(running: RunningApp, sent_at: bytes) -> None:
+def test_a_timestamp_that_is_not_a_number_is_rejected(running: RunningApp, sent_at: bytes) -> None:
     signature = hmac.new(HOOK_SECRET.encode(), b"{}", hashlib.sha256).hexdigest().encode()
     headers = [(b"Sentry-Hook-Signature", signature), (b"Sentry-Hook-Timestamp", sent_at)]
     assert running.http.post("/webhooks/sentry", content=b"{}", headers=headers).status_code == 401
 
 
 @pytest.mark.parametrize("payload", [b"[" * 100_000, b'{"data": ' + b"9" * 5000 + b"}", b'{"data": "\xff"}'])
-def test_a_signed_body_that_no_parser_should_see_is_refused_with_the_reason(
+def test_a_signed_but_dangerous_body_is_rejected_with_the_reason(
     running: RunningApp, watch: Watch, payload: bytes
 ) -> None:
-    refused = hook(running, watch, payload)
-    assert refused.status_code == 422
-    assert refused.json()["detail"].startswith("body: ")
+    answer = hook(running, watch, payload)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("body: ")
 
 
 def issue(**changes: Any) -> dict[str, Any]:
@@ -309,7 +307,7 @@ def event(**changes: Any) -> dict[str, Any]:
         ({"action": "critical", "data": {"metric_alert": "x"}}, "metric_alert", "data.metric_alert"),
     ],
 )
-def test_a_hook_of_a_wrong_shape_is_refused_with_its_field(
+def test_a_hook_of_a_wrong_shape_is_rejected_with_its_field(
     running: RunningApp, watch: Watch, payload: Any, resource: str, field: str
 ) -> None:
     answer = hook(running, watch, payload, resource=resource)
@@ -334,7 +332,7 @@ def test_a_hook_of_a_wrong_shape_is_refused_with_its_field(
         ),
     ],
 )
-def test_a_hook_that_is_merely_odd_is_taken(database_url: str, watch: Watch, payload: Any, resource: str) -> None:
+def test_an_unusual_but_valid_hook_is_accepted(database_url: str, watch: Watch, payload: Any, resource: str) -> None:
     with RunningApp(create_app(settings(database_url), clock=watch)) as running:
         assert hook(running, watch, payload, resource=resource).json() == {"accepted": 1, "duplicates": 0}
         assert len(alerts(running)) == 1
@@ -348,13 +346,13 @@ def test_fingerprints_that_are_too_long_stay_different(running: RunningApp, watc
     assert len({tuple(each["fingerprint"]) for each in alerts(running)}) == 2
 
 
-def test_a_body_past_the_bound_is_refused_before_it_is_read_whole(running: RunningApp, watch: Watch) -> None:
+def test_a_body_past_the_limit_is_rejected_before_it_is_read_whole(running: RunningApp, watch: Watch) -> None:
     assert hook(running, watch, b" " * (MAX_BODY_BYTES + 1)).status_code == 413
 
 
 @pytest.mark.parametrize("token", [None, "wrong", HOOK_SECRET])
 @pytest.mark.parametrize("path", ["/signals", "/notify", "/webhooks/alertmanager"])
-def test_the_other_inputs_want_the_gateways_token(running: RunningApp, path: str, token: str | None) -> None:
+def test_the_other_inputs_require_the_gateways_token(running: RunningApp, path: str, token: str | None) -> None:
     assert running.post(path, {}, token=token).status_code == 401
 
 
@@ -376,7 +374,7 @@ TARGETS = [
 
 @pytest.fixture
 def trap() -> Iterator[socket.socket]:
-    """A listener that nobody should reach."""
+    """A listener that no one should reach."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.3)
         yield listener
@@ -391,7 +389,7 @@ def untouched(trap: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_an_address_in_a_hook_a_signal_or_a_notice_is_never_asked(
+def test_an_address_in_a_hook_a_signal_or_a_notice_is_never_called(
     running: RunningApp, watch: Watch, trap: socket.socket, target: str
 ) -> None:
     url = target.format(port=trap.getsockname()[1])
@@ -418,13 +416,13 @@ def test_an_address_in_a_hook_a_signal_or_a_notice_is_never_asked(
     "setting", ["weixin_base_url", "gateway_public_url", "registry_url", "prometheus_url", "smtp_url"]
 )
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "gopher://127.0.0.1/", "javascript:alert(1)", "//127.0.0.1"])
-def test_a_setting_takes_no_address_of_another_scheme(sqlite_url: str, setting: str, url: str) -> None:
+def test_a_setting_rejects_an_address_of_another_scheme(sqlite_url: str, setting: str, url: str) -> None:
     with pytest.raises(ValidationError):
         settings(sqlite_url, **{setting: url}, alert_email_to="a@example.test")
 
 
 @pytest.mark.parametrize("target", [each for each in TARGETS if each.startswith("http")])
-def test_a_redirect_of_somebody_we_ask_is_not_followed(
+def test_a_redirect_of_a_called_service_is_not_followed(
     sqlite_url: str, watch: Watch, trap: socket.socket, target: str
 ) -> None:
     from fastapi import FastAPI
@@ -452,7 +450,7 @@ def test_a_redirect_of_somebody_we_ask_is_not_followed(
     "changes",
     [{"project": None}, {"project": "api"}, {"title": None}, {"level": 50}, {"web_url": 7}, {"title": ["x"]}],
 )
-def test_a_field_beside_the_alert_never_costs_the_alert(
+def test_an_invalid_descriptive_field_does_not_lose_the_alert(
     running: RunningApp, watch: Watch, changes: dict[str, Any]
 ) -> None:
     issue = {**ISSUE["data"]["issue"], **changes}  # type: ignore[index]

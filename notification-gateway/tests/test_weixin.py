@@ -1,4 +1,4 @@
-"""Against a server with WeChat Work's error codes: the right reaction, and nothing marked sent that wasn't."""
+"""WeChat Work against a simulator with its error codes: the right outcome for each answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -64,7 +64,7 @@ def test_an_application_sends_the_form_that_is_set(wechat: Wechat, watch: Watch,
     assert [message["msgtype"] for message in wechat.messages] == [form]
 
 
-def test_a_card_that_would_lead_nowhere_is_sent_as_text(wechat: Wechat, watch: Watch) -> None:
+def test_a_card_without_an_address_is_sent_as_text(wechat: Wechat, watch: Watch) -> None:
     assert send(watch, **app_of(wechat.url), weixin_message_type="textcard") == [Delivered()]
     assert [message["msgtype"] for message in wechat.messages] == ["text"]
 
@@ -78,7 +78,7 @@ def test_a_hundred_concurrent_sends_fetch_one_token(wechat: Wechat, watch: Watch
     assert wechat.calls("gettoken") == [0]
 
 
-def test_the_token_is_fetched_anew_before_it_ends(wechat: Wechat, watch: Watch) -> None:
+def test_the_token_is_refreshed_before_it_expires(wechat: Wechat, watch: Watch) -> None:
     async def later() -> None:
         async with channel_of(watch, **app_of(wechat.url)) as channel:
             await channel.send(NOTICE, "1")
@@ -93,7 +93,7 @@ def test_the_token_is_fetched_anew_before_it_ends(wechat: Wechat, watch: Watch) 
 
 
 @pytest.mark.parametrize("errcode", [40001, 40014, 41001, 42001, 42007, 42009])
-def test_a_send_with_a_token_that_is_over_is_tried_once_more_with_a_new_one(
+def test_a_send_with_an_expired_token_is_retried_once_with_a_new_one(
     wechat: Wechat, watch: Watch, errcode: int
 ) -> None:
     wechat.fault(operation="message/send", errcode=errcode, times=1)
@@ -112,7 +112,7 @@ def test_a_hundred_concurrent_sends_with_an_expired_token_fetch_one_new_one(wech
     assert wechat.calls("gettoken") == [0, 0]
 
 
-def test_a_second_refusal_of_the_token_is_not_fought(wechat: Wechat, watch: Watch) -> None:
+def test_a_second_rejection_of_the_token_is_not_retried(wechat: Wechat, watch: Watch) -> None:
     wechat.fault(operation="message/send", errcode=42001)
     (outcome,) = send(watch, **app_of(wechat.url))
     assert isinstance(outcome, Rejected)
@@ -120,7 +120,7 @@ def test_a_second_refusal_of_the_token_is_not_fought(wechat: Wechat, watch: Watc
 
 
 @pytest.mark.parametrize(("errcode", "changed"), [(40001, "weixin_corp_secret"), (40013, "weixin_corp_id")])
-def test_refused_credentials_are_reported_and_never_tried_again(
+def test_rejected_credentials_are_reported_and_never_tried_again(
     wechat: Wechat, watch: Watch, errcode: int, changed: str
 ) -> None:
     with monitoring.testing.captured() as captured:
@@ -151,7 +151,7 @@ def test_refused_credentials_are_reported_and_never_tried_again(
     ],
 )
 @pytest.mark.parametrize("kind", ["app", "robot"])
-def test_each_answer_has_its_reaction(
+def test_each_error_code_is_handled_as_documented(
     wechat: Wechat, watch: Watch, fault: dict[str, object], retryable: bool, wait: int, kind: str
 ) -> None:
     if kind == "robot" and "errcode" not in fault and any("user" in name for name in fault):
@@ -167,20 +167,20 @@ def test_each_answer_has_its_reaction(
 @pytest.mark.parametrize(
     "fault", [{"errcode": -1}, {"errcode": 45009}, {"http_status": 500}, {"html": True}, {"reset": True}]
 )
-def test_a_token_that_cannot_be_had_now_is_reported_once_and_had_later(
+def test_a_failed_token_request_is_reported_once_and_retried_later(
     wechat: Wechat, watch: Watch, fault: dict[str, object]
 ) -> None:
     wechat.fault(operation="gettoken", times=1, **fault)
     with monitoring.testing.captured() as captured:
-        refused, delivered = send(watch, 2, **app_of(wechat.url))
-    assert isinstance(refused, Rejected)
-    assert refused.retryable
+        rejected, delivered = send(watch, 2, **app_of(wechat.url))
+    assert isinstance(rejected, Rejected)
+    assert rejected.retryable
     assert delivered == Delivered()
     assert captured.point_ids == ["weixin.get_access_token_failed"]
     assert [report.point_id for report in captured.recovered] == ["weixin.get_access_token_failed"]
 
 
-def test_a_hang_ends_with_the_send_timeout_and_is_tried_again(wechat: Wechat, step_with: Make) -> None:
+def test_a_hanging_send_times_out_and_is_retried(wechat: Wechat, step_with: Make) -> None:
     stepped = step_with(**app_of(wechat.url), delivery_lease_seconds=0.6)
     wechat.fault(operation="message/send", hang_seconds=30, times=1)
     stepped.fire(signal())
@@ -203,7 +203,7 @@ def test_a_lost_answer_does_not_make_the_message_arrive_twice(wechat: Wechat, st
     assert len(wechat.contents) == 1
 
 
-def test_busy_is_tried_three_times_more_and_then_the_alert_goes_by_email(
+def test_busy_is_retried_three_times_and_then_the_alert_goes_by_email(
     wechat: Wechat, mail: MailServer, step_with: Make
 ) -> None:
     stepped = step_with(**app_of(wechat.url), **mail_to(mail.port))
@@ -221,7 +221,7 @@ def test_busy_is_tried_three_times_more_and_then_the_alert_goes_by_email(
     assert captured.point_ids == ["weixin.send_message_failed"]
 
 
-def test_a_missing_token_is_reported_as_that_and_not_as_a_failed_send_too(
+def test_a_missing_token_is_not_also_reported_as_a_failed_send(
     wechat: Wechat, mail: MailServer, step_with: Make
 ) -> None:
     stepped = step_with(**(app_of(wechat.url) | {"weixin_corp_secret": "wrong"}), **mail_to(mail.port))
@@ -243,7 +243,7 @@ def test_when_messages_arrive_again_wechat_has_recovered(wechat: Wechat, step_wi
     assert [report.point_id for report in captured.recovered] == ["weixin.send_message_failed"]
 
 
-def test_some_unknown_users_are_reported_and_the_others_have_the_message(wechat: Wechat, watch: Watch) -> None:
+def test_unknown_users_are_reported_and_the_others_get_the_message(wechat: Wechat, watch: Watch) -> None:
     wechat.unknown("bob")
     with monitoring.testing.captured() as captured:
         (outcome,) = send(watch, **(app_of(wechat.url) | {"weixin_to_user": "alice|bob"}))
@@ -274,7 +274,7 @@ def test_members_without_a_licence_count_as_not_reached(
 
 
 @pytest.mark.parametrize("field", ["invalidparty", "invalidtag"])
-def test_groups_that_were_not_reached_are_named_and_the_members_have_the_message(
+def test_groups_that_were_not_reached_are_named_and_the_members_get_the_message(
     wechat: Wechat, watch: Watch, field: str
 ) -> None:
     wechat.fault(operation="message/send", times=1, **{field: "2|1"})
@@ -284,7 +284,9 @@ def test_groups_that_were_not_reached_are_named_and_the_members_have_the_message
     assert captured.point_ids == ["weixin.send_message_failed"]
 
 
-def test_what_reached_nobody_without_a_licence_goes_by_email(wechat: Wechat, mail: MailServer, step_with: Make) -> None:
+def test_a_message_that_reached_no_licensed_member_goes_by_email(
+    wechat: Wechat, mail: MailServer, step_with: Make
+) -> None:
     stepped = step_with(**app_of(wechat.url), **mail_to(mail.port))
     wechat.members(unlicensed=["alice"])
     stepped.fire(signal())
@@ -293,7 +295,7 @@ def test_what_reached_nobody_without_a_licence_goes_by_email(wechat: Wechat, mai
     assert len(mail.mails) == 1
 
 
-def test_reaching_everybody_again_ends_the_report_of_those_who_were_not(wechat: Wechat, step_with: Make) -> None:
+def test_reaching_all_members_again_reports_the_recovery(wechat: Wechat, step_with: Make) -> None:
     stepped = step_with(**(app_of(wechat.url) | {"weixin_to_user": "alice|bob"}))
     with monitoring.testing.captured() as captured:
         for users in (["bob"], []):
@@ -307,7 +309,7 @@ def test_reaching_everybody_again_ends_the_report_of_those_who_were_not(wechat: 
 
 
 @pytest.mark.parametrize("operation", ["gettoken", "message/send"])
-def test_an_untrusted_address_is_shown_where_people_look(
+def test_an_untrusted_address_is_shown_in_health_and_the_report(
     wechat: Wechat, mail: MailServer, step_with: Make, operation: str
 ) -> None:
     stepped = step_with(**app_of(wechat.url), **mail_to(mail.port))
@@ -343,7 +345,7 @@ def test_an_untrusted_address_is_shown_where_people_look(
         (["from ip: 203.0.113.9"], None),
     ],
 )
-def test_of_their_words_only_an_address_is_taken_over(errmsg: object, address: str | None) -> None:
+def test_only_an_ip_address_is_used_from_errmsg(errmsg: object, address: str | None) -> None:
     reason = rejected(60020, "message/send", errmsg).reason
     assert reason.partition(": allow ")[2] == (
         "" if address is None else f"{address} as a trusted IP of the application"
@@ -358,7 +360,7 @@ def test_no_secret_is_in_what_is_reported_or_stored(wechat: Wechat, watch: Watch
     assert "the-corp-secret" not in repr([(report.message, report.tags, report.context) for report in captured])
 
 
-def test_nobody_listening_is_worth_another_try(watch: Watch) -> None:
+def test_a_refused_connection_is_retryable(watch: Watch) -> None:
     (outcome,) = send(watch, **robot_of("http://127.0.0.1:9"))
     assert outcome == Rejected("webhook/send: no answer (ConnectError)", retryable=True)
 
@@ -387,14 +389,14 @@ def test_cutting_never_splits_a_character(length: int) -> None:
     assert cut_bytes("短", length) == "短"
 
 
-def test_markdown_of_others_stays_text() -> None:
+def test_markdown_of_others_is_escaped() -> None:
     notice = Notice(title="t", lines=(Line(label="x", value="[a](http://evil.test) <b> *c* _d_"),), reference="r")
     assert r"\[a\](http://evil.test) \<b\> \*c\* \_d\_" in markdown(notice)
     assert "[a](http://evil.test)" in plain(notice)
 
 
 @pytest.mark.parametrize("form", ["text", "textcard"])
-def test_nothing_in_a_message_is_a_link_that_somebody_else_wrote(wechat: Wechat, watch: Watch, form: str) -> None:
+def test_text_of_others_cannot_add_links_to_a_message(wechat: Wechat, watch: Watch, form: str) -> None:
     line = Line(label="x", value='<a href="http://evil.example">确认</a> 3 < 5')
     notice = NOTICE.model_copy(update={"lines": (line,), "url": "http://gateway.test/"})
 
