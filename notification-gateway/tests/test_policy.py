@@ -253,7 +253,7 @@ def test_an_action_may_be_written_item_by_item_and_gives_its_rule_the_priority(
     assert [(action.alert, action.channel) for action in rule.actions] == expected
 
 
-def test_a_priority_that_is_given_counts_whatever_the_actions() -> None:
+def test_an_explicit_priority_overrides_that_of_the_actions() -> None:
     (rule,) = parse_policy(SEED.replace("name: one", "name: one\n    priority: P2"), "alerts.yaml").rules
     assert rule.priority == "P2"
 

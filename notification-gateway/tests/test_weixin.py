@@ -352,7 +352,7 @@ def test_only_an_ip_address_is_used_from_errmsg(errmsg: object, address: str | N
     )
 
 
-def test_no_secret_is_in_what_is_reported_or_stored(wechat: Wechat, watch: Watch) -> None:
+def test_no_secret_is_reported_or_stored(wechat: Wechat, watch: Watch) -> None:
     wechat.fault(operation="gettoken", http_status=500, times=1)
     with monitoring.testing.captured() as captured:
         (outcome,) = send(watch, **app_of(wechat.url))

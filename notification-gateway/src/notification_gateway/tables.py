@@ -151,7 +151,9 @@ notifications = Table(
     Column("last_attempt_at", UtcDateTime),
     Column("lease_until", UtcDateTime),
     Column("sent_at", UtcDateTime),
-    Column("detail", StoredLongText, nullable=False, server_default="", comment="what the other side said last"),
+    Column(
+        "detail", StoredLongText, nullable=False, server_default="", comment="the last answer of the channel's service"
+    ),
     Column("latency_seconds", Float, comment="from creation to delivery"),
     Column("group_id", _Id, comment="the notification that carries this one, too"),
     Index("ix_notifications_due", "channel", "state", "next_attempt_at"),
@@ -168,7 +170,13 @@ summary_entries = Table(
     Column("incident_id", ForeignKey(incidents.c.id, ondelete="CASCADE"), primary_key=True),
     Column("minute", UtcDateTime, primary_key=True, comment="when it was last seen"),
     Column("occurrences", BigInteger, nullable=False),
-    Column("silenced", BigInteger, nullable=False, server_default="0", comment="occurrences besides, silenced"),
+    Column(
+        "silenced",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="silenced occurrences, not part of `occurrences`",
+    ),
 )
 
 rate_misses = Table(
@@ -195,7 +203,7 @@ digests = Table(
     Column("since", UtcDateTime, comment="when the part before it ended; null: the period's start"),
     Column("period_end", UtcDateTime, nullable=False),
     Column("is_manual", Boolean, nullable=False, server_default=false(), comment="sent before the period's end"),
-    Column("content", StoredJson, comment="counts and rows; null: made by a release before 0005"),
+    Column("content", StoredJson, comment="counts and rows; null: stored by a release before 0005"),
     Column("notice", StoredJson, nullable=False),
     Column("notification_id", _Id, comment="the message that went out; null: none did"),
     Index("uq_digests_part", "alert", "channel", "period_start", "part", unique=True),

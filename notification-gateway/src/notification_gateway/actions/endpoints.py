@@ -26,7 +26,7 @@ Name = Annotated[
     AfterValidator(check_name),
     Field(description="In one line", examples=["li.wei"]),
 ]
-Comment = Annotated[str, TypedText(MAX_COMMENT_CHARS), Field(description="Goes into the timeline")]
+Comment = Annotated[str, TypedText(MAX_COMMENT_CHARS), Field(description="Comment for the timeline")]
 
 
 class _Action(BaseModel):

@@ -33,7 +33,7 @@ class AlertNotification(BaseModel):
     attempts: int
     created_at: datetime
     sent_at: datetime | None
-    detail: Annotated[str, Field(description="What the other side said last")]
+    detail: Annotated[str, Field(description="The last answer of the channel's service")]
 
 
 class Alert(BaseModel):
@@ -43,7 +43,7 @@ class Alert(BaseModel):
     state: Literal["open", "resolved"]
     resolution: Annotated[Resolution | None, Field(description="How it ended")]
     closed_by: Annotated[
-        str | None, Field(description="The person who closed it, or the other service that saw the recovery")
+        str | None, Field(description="The person who closed it, or the other service that reported the recovery")
     ]
     priority: Priority
     rule: Annotated[str | None, Field(description="The policy's rule; null: the default of its level")]

@@ -89,7 +89,7 @@ class IncidentNotifier:
         outbox.withdraw_pending(connection, incident.id, "resolved")
 
     def withdraw_opened(self, connection: Connection, incident: Incident) -> None:
-        """Withdraw the unsent messages of an incident that now stands under another one."""
+        """Withdraw the unsent first messages of an incident that was put under another one."""
         for channel in outbox.withdraw_pending(connection, incident.id, "opened"):
             incident.notified = [each for each in incident.notified if each != channel]
         if not incident.notified:

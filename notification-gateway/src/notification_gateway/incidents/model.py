@@ -289,8 +289,8 @@ class Incident:
 
     def _is_current(self, signal: AlertSignal) -> bool:
         if self.monitoring_point == ALERTMANAGER_POINT:
-            # The end of an earlier episode may come after the start of this one. But two Prometheus may disagree about
-            # when the alert began, and a clock may be ahead.
+            # The end of an earlier episode may arrive after the start of this one, so times are compared. Two servers
+            # may give different start times for the same alert, and a clock may be ahead.
             return episode_of(signal) == self.episode or signal.last_seen >= self._last_start()
         if self.service == signal.service:
             return signal.last_seen >= self.last_seen

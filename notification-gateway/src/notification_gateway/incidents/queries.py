@@ -56,13 +56,13 @@ def related(connection: Connection, environment: str, points: Iterable[str], now
     return sorted(_where(connection, *wanted), key=lambda each: each.id, reverse=True)
 
 
-def quiet_since(connection: Connection, now: datetime, besides: Sequence[str]) -> list[Incident]:
-    """Return the open incidents without a signal for `QUIET`, except those of the points `besides`."""
+def quiet_since(connection: Connection, now: datetime, excluded_points: Sequence[str]) -> list[Incident]:
+    """Return the open incidents without a signal for `QUIET`, except those of `excluded_points`."""
     return _where(
         connection,
         incidents.c.state == "open",
         incidents.c.last_signal_at <= now - QUIET,
-        incidents.c.monitoring_point.not_in(besides),
+        incidents.c.monitoring_point.not_in(excluded_points),
     )
 
 
@@ -100,7 +100,7 @@ def orphaned(connection: Connection, now: datetime) -> list[Incident]:
 
 
 def children(connection: Connection, incident_id: int) -> list[Incident]:
-    """Return the incidents that stand under another one, oldest first."""
+    """Return the children of an incident, oldest first."""
     return sorted(_where(connection, incidents.c.parent_id == incident_id), key=lambda each: each.id)
 
 

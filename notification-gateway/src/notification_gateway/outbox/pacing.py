@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 MINUTE = timedelta(minutes=1)
 # The share of a minute's messages that may go in a burst.
-_FREELY = 0.8
+_BURST_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ def allowance(per_minute: int | None, free: int, attempts: Attempts, now: dateti
     """Return how many messages may go now, at most `free`."""
     if per_minute is None:
         return Allowance(free)
-    freely = int(per_minute * _FREELY)
-    if attempts.count < freely:
-        return Allowance(min(free, freely - attempts.count))
-    pause = MINUTE / (per_minute - freely)
-    rested = attempts.newest is None or now - attempts.newest >= pause
-    return Allowance(min(free, 1) if rested and attempts.count < per_minute else 0, scarce=True)
+    burst = int(per_minute * _BURST_SHARE)
+    if attempts.count < burst:
+        return Allowance(min(free, burst - attempts.count))
+    pause = MINUTE / (per_minute - burst)
+    has_paused = attempts.newest is None or now - attempts.newest >= pause
+    return Allowance(min(free, 1) if has_paused and attempts.count < per_minute else 0, scarce=True)

@@ -143,11 +143,11 @@ class Replay:
                 continue
             self._symptoms.discard(incident_id)
             incident.ungroup(due)
-            awake = self._policy.quiet_until(incident.rule, due) or due
+            quiet_until = self._policy.quiet_until(incident.rule, due) or due
             for action in self._policy.actions_of(incident.rule, incident.priority):
                 alert, channel = route(incident, action.alert, action.channel)
                 if alert == "immediate":
-                    self._notify_opened(incident, channel, awake, awake)
+                    self._notify_opened(incident, channel, quiet_until, quiet_until)
 
     def _book(self, monitoring_point: str) -> IncidentBook:
         return self._books.setdefault(equivalent_points(monitoring_point), IncidentBook({}))
@@ -178,17 +178,17 @@ class Replay:
                 entry = ReplayedNotification(now, _fault(incident), incident.id, *by, alert, channel)
                 self._summarized.setdefault(place, entry)
             elif incident.parent_id is None:
-                awake = (decision.quiet_hours.until(now) if decision.quiet_hours is not None else None) or now
-                self._notify_opened(incident, channel, awake, now)
+                quiet_until = (decision.quiet_hours.until(now) if decision.quiet_hours is not None else None) or now
+                self._notify_opened(incident, channel, quiet_until, now)
 
-    def _notify_opened(self, incident: Incident, channel: str, awake: datetime, now: datetime) -> None:
-        """Notify a channel that has not announced the incident yet; `awake` is the end of quiet hours."""
+    def _notify_opened(self, incident: Incident, channel: str, quiet_until: datetime, now: datetime) -> None:
+        """Notify a channel that has not announced the incident yet; `quiet_until` is the end of quiet hours."""
         if channel in (*incident.notified, "dashboard"):
             return
         incident.notified = [*incident.notified, channel]
         # A symptom waits for its cause; in quiet hours a message waits for their end.
         may_be_explained = incident.priority != "P0" and causes_of_symptom(symptom_name(incident))
-        self._send(incident, "opened", channel, max(now + GRACE if may_be_explained else now, awake))
+        self._send(incident, "opened", channel, max(now + GRACE if may_be_explained else now, quiet_until))
 
     def _notify_resolved(self, incident: Incident, now: datetime) -> None:
         for channel in incident.notified:

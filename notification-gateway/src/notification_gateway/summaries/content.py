@@ -22,9 +22,9 @@ class SummaryRow(BaseModel):
     fingerprint: list[str]
     service: str
     environment: str
-    state: Annotated[str, Field(description="Of the newest incident, when the summary was made")]
+    state: Annotated[str, Field(description="State of the newest incident at the time of the summary")]
     message: str
-    url: Annotated[str, Field(description="Where the newest incident is shown; empty without GATEWAY_PUBLIC_URL")]
+    url: Annotated[str, Field(description="Page of the newest incident; empty without GATEWAY_PUBLIC_URL")]
 
 
 class Remainder(BaseModel):

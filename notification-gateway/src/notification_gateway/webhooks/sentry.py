@@ -75,7 +75,7 @@ def router(
         resource: Annotated[
             str,
             Header(
-                alias="Sentry-Hook-Resource", description="event_alert, issue or metric_alert; others are no alerts"
+                alias="Sentry-Hook-Resource", description="event_alert, issue or metric_alert; others are not alerts"
             ),
         ] = "",
         sent_at: Annotated[
