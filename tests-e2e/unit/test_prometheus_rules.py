@@ -126,7 +126,7 @@ class Asked(Source):
         super().__init__("http://prometheus.test", lambda: datetime.now(UTC))
         self.queries: list[str] = []
 
-    def get(self, path: str, **parameters: Any) -> Any:  # noqa: ARG002 - as `Source` has it
+    def get_json(self, path: str, **parameters: Any) -> Any:  # noqa: ARG002 - as `Source` has it
         """See `Source`."""
         if "query" in parameters:
             self.queries.append(parameters["query"])
