@@ -13,8 +13,8 @@ from notification_gateway.incidents.timeline import store_changes
 from notification_gateway.stored import tags_of, texts_of
 from notification_gateway.tables import incidents
 
-_STORED = [each.name for each in fields(Incident) if each.name != "changes"]
-_COLUMNS = [incidents.c[name] for name in _STORED]
+# The columns by the fields that they store.
+_STORED = {each.name: incidents.c[each.name] for each in fields(Incident) if each.name != "changes"}
 
 
 def of_row(row: RowMapping) -> Incident:
@@ -22,7 +22,7 @@ def of_row(row: RowMapping) -> Incident:
 
     It never raises: an open incident that can't be read would block new ones of its key.
     """
-    values = {name: row[name] for name in _STORED}
+    values = {name: row[column] for name, column in _STORED.items()}
     lists = {name: texts_of(values[name]) for name in ("fingerprint", "request_ids", "notified")}
     return Incident(**values | lists | {"tags": tags_of(values["tags"])})
 
@@ -32,7 +32,7 @@ def newest_by_key(connection: Connection, keys: Iterable[str]) -> dict[str, Inci
     newest = (
         select(func.max(incidents.c.id)).where(incidents.c.key.in_(sorted(set(keys)))).group_by(incidents.c.key)
     ).scalar_subquery()
-    rows = connection.execute(select(*_COLUMNS).where(incidents.c.id.in_(newest)))
+    rows = connection.execute(select(*_STORED.values()).where(incidents.c.id.in_(newest)))
     return {incident.key: incident for incident in map(of_row, rows.mappings())}
 
 
@@ -119,7 +119,7 @@ def unacknowledged(connection: Connection, notified_before: datetime) -> list[In
 
 def by_id(connection: Connection, incident_id: int) -> Incident | None:
     """Return an incident, or None."""
-    row = connection.execute(select(*_COLUMNS).where(incidents.c.id == incident_id)).mappings().first()
+    row = connection.execute(select(*_STORED.values()).where(incidents.c.id == incident_id)).mappings().first()
     return None if row is None else of_row(row)
 
 
@@ -152,4 +152,4 @@ def _values(incident: Incident) -> dict[str, Any]:
 
 
 def _where(connection: Connection, *conditions: ColumnElement[bool]) -> list[Incident]:
-    return [of_row(row) for row in connection.execute(select(*_COLUMNS).where(*conditions)).mappings()]
+    return [of_row(row) for row in connection.execute(select(*_STORED.values()).where(*conditions)).mappings()]
