@@ -1,9 +1,10 @@
 """`GET /health`, `GET /ready` and `GET /metrics`."""
 
 from importlib.metadata import version
+from typing import Annotated
 
 from fastapi import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from recommender_api.availability import AvailabilityWatch
 from recommender_api.events import Journal
@@ -24,7 +25,7 @@ SERVICE = "recommender-api"
 class Ready(BaseModel):
     """The model that is ready to answer."""
 
-    model_version: str
+    model_version: Annotated[str, Field(description="Version that answers", examples=["12"])]
 
 
 class HealthReport:
@@ -103,7 +104,11 @@ def router(report: HealthReport, models: Models, availability: AvailabilityWatch
     async def health() -> Health:
         return Health.of(SERVICE, version(f"recsys-{SERVICE}"), report.checks())
 
-    @routes.get("/ready", summary="Whether questions can be answered", responses=problem_responses(503))
+    @routes.get(
+        "/ready",
+        summary="Whether questions can be answered",
+        responses=problem_responses(service_unavailable="No model is loaded; `detail` says why"),
+    )
     async def ready() -> Ready:
         """Redis may be down: answers are poorer then, but there are answers."""
         serving = models.serving

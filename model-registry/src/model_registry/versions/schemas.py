@@ -1,9 +1,9 @@
 """Bodies of the version endpoints."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 _EXAMPLE: JsonDict = {
@@ -19,21 +19,23 @@ class VersionReceipt(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
-    name: str
-    version: str
-    sha256: str
-    created_at: datetime
+    name: Annotated[str, Field(description="Name of the model")]
+    version: Annotated[str, Field(description="Number of the version, as a text")]
+    sha256: Annotated[str, Field(description="SHA-256 of the bundle")]
+    created_at: Annotated[datetime, Field(description="When it was pushed")]
 
 
 class VersionDetail(VersionReceipt):
     """A version with its bundle's manifest."""
 
-    size: int
-    manifest: dict[str, Any]
+    size: Annotated[int, Field(description="Bytes of the bundle", examples=[1843200])]
+    manifest: Annotated[
+        dict[str, Any], Field(description="`manifest.json` of the bundle", examples=[{"metrics": {"ndcg@10": 0.193}}])
+    ]
 
 
 class ModelSummary(BaseModel):
     """A model and its versions, newest first."""
 
-    name: str
-    versions: list[VersionReceipt]
+    name: Annotated[str, Field(description="Name of the model", examples=["ranker"])]
+    versions: Annotated[list[VersionReceipt], Field(description="Its versions, newest first")]
