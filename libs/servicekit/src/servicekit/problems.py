@@ -26,7 +26,6 @@ class ProblemError(Exception):
 _MEANINGS = {
     401: "The token is missing or wrong",
     408: "The body stopped coming for 30 s",
-    413: "The body is larger than the route takes",
     422: "A parameter or the body is invalid; `errors` names the fields",
     500: "An unexpected error; it was reported as `api.unhandled`",
     503: "The service cannot answer now; repeat the request later",

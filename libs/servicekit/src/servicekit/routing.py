@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from servicekit.bodies import MAX_BODY_BYTES, JsonRequest, bounded, check_length, invalid
+from servicekit.bodies import MAX_BODY_BYTES, JsonRequest, bounded, check_length, invalid, size_text
 from servicekit.guards import Guard
 from servicekit.problems import problem_responses, unreadable_responses
 
@@ -50,10 +50,14 @@ class BoundedRoute(APIRoute):
         takes_body = self.body_field is not None or "requestBody" in (self.openapi_extra or {})
         takes_input = takes_body or bool(get_flat_params(self.dependant))
         statuses = [401] if self.guards else []
+        too_long = {}
         if takes_body:
-            statuses += [408, 413]
+            statuses.append(408)
+            too_long = problem_responses(
+                request_entity_too_large=f"The body is larger than {size_text(self.max_body_bytes)}"
+            )
         if takes_input:
-            return unreadable_responses() | problem_responses(*statuses, 422)
+            return unreadable_responses() | too_long | problem_responses(*statuses, 422)
         if self._is_strict_about_query:
             return problem_responses(*statuses, unprocessable_entity="The route takes no query parameters")
         return problem_responses(*statuses)
