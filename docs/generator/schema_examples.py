@@ -8,7 +8,10 @@ _OWN = ("example", "const", "default")
 
 
 def example_of(schema: Schema, schemas: dict[str, Schema]) -> Any:
-    """Return an example of a schema; `schemas` are those that it may refer to."""
+    """Return an example of a schema; `schemas` are those that it may refer to.
+
+    Raises `ValueError` if a required field is missing in an example.
+    """
     if "examples" in schema:
         return _complete(schema["examples"][0], schema, schemas)
     for own in _OWN:
@@ -29,9 +32,8 @@ def example_of(schema: Schema, schemas: dict[str, Schema]) -> Any:
 
 def _example_of_union(parts: list[Schema], schemas: dict[str, Schema]) -> Any:
     """What may be null and has no example of its own is null most of the time; a part that has a table is shown."""
-    others = [part for part in parts if part.get("type") != "null"]
-    is_nullable = len(others) < len(parts)
-    return None if is_nullable and "$ref" not in others[0] else example_of(others[0], schemas)
+    first = next(part for part in parts if part.get("type") != "null")
+    return None if _is_nullable({"anyOf": parts}) and "$ref" not in first else example_of(first, schemas)
 
 
 def _complete(example: Any, schema: Schema, schemas: dict[str, Schema]) -> Any:
@@ -43,11 +45,18 @@ def _complete(example: Any, schema: Schema, schemas: dict[str, Schema]) -> Any:
     part = next((part for part in schema.get("anyOf", ()) if part.get("type") != "null"), schema)
     target = _target(part, schemas)
     properties, required = target.get("properties", {}), target.get("required", ())
+    missing = [name for name in required if name not in example and not _is_nullable(properties[name])]
+    if missing:
+        raise ValueError(f"the example of {target.get('title')} lacks {', '.join(missing)}")
     return {
         name: _complete(example.get(name), properties.get(name, {}), schemas)
         for name in (*properties, *(name for name in example if name not in properties))
         if name in example or name in required
     }
+
+
+def _is_nullable(schema: Schema) -> bool:
+    return any(part.get("type") == "null" for part in schema.get("anyOf", ()))
 
 
 def _target(schema: Schema, schemas: dict[str, Schema]) -> Schema:

@@ -28,6 +28,12 @@ class VersionReceipt(BaseModel):
 class VersionDetail(VersionReceipt):
     """A version with its bundle's manifest."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{**_EXAMPLE, "size": 1843200, "manifest": {"name": "ranker", "metrics": {"ndcg@10": 0.193}}}]
+        }
+    )
+
     size: Annotated[int, Field(description="Bytes of the bundle", examples=[1843200])]
     manifest: Annotated[
         dict[str, Any], Field(description="`manifest.json` of the bundle", examples=[{"metrics": {"ndcg@10": 0.193}}])
