@@ -15,6 +15,7 @@ from bench import (
     serving_size,
     shadow,
 )
+from bench.ablation import measure as ablation
 from bench.results import Result, table, write
 
 PARTS = {
@@ -26,6 +27,7 @@ PARTS = {
     "serving-size": serving_size.measure,
     "shadow": shadow.measure,
     "alerts": alerts.measure,
+    "ablation": ablation.measure,
 }
 
 
