@@ -64,7 +64,7 @@ lint: .venvs/dev/.stamp ## formatting, lint, types, import rules, generated page
 	$(PY) docs/generator --check
 unit: .venvs/dev/.stamp .venvs/collector/.stamp ## unit, contract and integration tests
 	$(PY) -m native prerequisites
-	$(PY) -m pytest libs deploy/provisioning deploy/native $(SERVICES) tests-e2e/unit airflow/tests --ignore airflow/tests/dags
+	$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile libs deploy/provisioning deploy/native $(SERVICES) tests-e2e/unit airflow/tests --ignore airflow/tests/dags
 test-compose: .venvs/dev/.stamp .venvs/services/.stamp .venvs/airflow/.stamp ## the end-to-end tests against containers (needs a Docker engine)
 	$(E2E) --stack compose
 dags: .venvs/airflow/.stamp ## the tests of the DAGs and the task listener, in Airflow's environment

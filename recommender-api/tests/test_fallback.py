@@ -16,6 +16,7 @@ from ranking.engine import Engine, Question, Ranked
 from ranking.recall import Candidates
 from ranking.testing import FIRST_DATASET_ID
 from ranking.user import User
+from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.main_path import RankedPath
 from recommender_api.answers.query import Endpoint, Filters, Query
 from recommender_api.answers.stored import Served, StoredAnswer
@@ -53,11 +54,12 @@ class Faulty(Engine):
         super().__init__(engine.contents)
         self.recall_error: Exception | None = None
         self.rank_error: Exception | None = None
+        self.fused_error: Exception | None = None
         self.on_recall: Callable[[], None] = lambda: None
         self.on_rank: Callable[[], None] = lambda: None
 
     def rank_fused(self, *_: Any, **__: Any) -> None:
-        error = self.recall_error or self.rank_error
+        error = self.fused_error or self.recall_error or self.rank_error
         if error is not None:
             raise error
 
@@ -103,14 +105,15 @@ class Case:
         self.now = 0.0
         self.redis = SlowStore()
         self.engine = Faulty(model.engine) if engine is None else engine
-        metrics = Metrics()
+        self.metrics = metrics = Metrics()
         breaker = Breaker(self.redis.probe, on_close=lambda: None, failures_to_open=10**9)
         store = GuardedStore(self.redis, breaker, Address("cache.example.com", 6379, 0))
         self.models = Models()
         loaded = LoadedModel(model.deployment, model.manifest, self.engine)
         self.models.serving = Serving("ranker", loaded, None, SINCE)
         self.withdrawn = WithdrawnWatch(store, WithdrawnFile(Path("unused")))
-        ranked = RankedPath(store, SnapshotWatch(store), self.withdrawn, metrics.stages)
+        errors = FastPathErrors(metrics.fast_path_failed)
+        ranked = RankedPath(store, SnapshotWatch(store), self.withdrawn, metrics.stages, errors)
         trending = TrendingPath(store, metrics.stages, self.withdrawn)
         paths: dict[Endpoint, Any] = dict.fromkeys(Endpoint, ranked) | {Endpoint.TRENDING: trending}
         self.write_behind = WriteBehind(store, metrics)
@@ -161,6 +164,25 @@ SIMILAR = Query(Endpoint.SIMILAR, 10, dataset_id=105)
 DETAIL = Query(Endpoint.DETAIL, 10, dataset_id=105, user_id=7)
 USER = Query(Endpoint.USER, 10, user_id=7)
 TRENDING = Query(Endpoint.TRENDING, 10, timeframe="1h")
+
+
+async def test_an_exception_that_only_the_fused_ranking_raises_is_counted_and_reported(case: Case) -> None:
+    usual = await case.ask(SIMILAR)
+    case.forget_results()
+    cast("Faulty", case.engine).fused_error = ZeroDivisionError()
+    with monitoring.testing.captured() as reports:
+        answer = await case.ask(SIMILAR)
+    assert (answer.fallback_level, answer.items) == (0, usual.items)
+    assert [report.fingerprint for report in reports] == [("api", "fast path: rank", "ZeroDivisionError")]
+    assert b'recommender_fast_path_errors_total{step="rank"} 1.0' in case.metrics.render()
+
+
+async def test_an_exception_that_both_ways_of_ranking_raise_is_reported_once(case: Case) -> None:
+    cast("Faulty", case.engine).rank_error = ZeroDivisionError()
+    with monitoring.testing.captured() as reports:
+        await case.ask(SIMILAR)
+    assert "api.unhandled" not in reports.point_ids
+    assert b'recommender_fast_path_errors_total{step="rank"} 0.0' in case.metrics.render()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.routing import Match
 
+import monitoring.testing
+from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.query import Query
 from recommender_api.metrics import Metrics
 from recommender_api.overload import Admission, Gate
@@ -132,9 +134,29 @@ def test_the_usual_questions_are_understood(client: RunningApp, recorder: Record
     assert parse_simple_query(urlsplit(url).path, urlsplit(url).query.encode()) == recorder.asked
 
 
+def fast_path(recommender: Any, metrics: Metrics) -> FastPath:
+    gate = Gate(Admission(1.0, lambda *_: None, time.perf_counter, time.thread_time), metrics)
+    return FastPath(recommender, gate, FastPathErrors(metrics.fast_path_failed))
+
+
+class Broken:
+    """Fails at every query."""
+
+    def arm(self, _query: Query) -> None:
+        """Fail."""
+        raise ZeroDivisionError
+
+
+def test_an_exception_of_the_match_leaves_the_request_to_the_framework_and_is_counted_and_reported() -> None:
+    metrics = Metrics()
+    with monitoring.testing.captured() as reports:
+        assert fast_path(Broken(), metrics)("/similar/105", b"") is None
+    assert [report.fingerprint for report in reports] == [("api", "fast path: match", "ZeroDivisionError")]
+    assert b'recommender_fast_path_errors_total{step="match"} 1.0' in metrics.render()
+
+
 def test_a_question_is_named_by_its_route_whichever_way_it_takes(recorder: Recorder) -> None:
-    gate = Gate(Admission(1.0, lambda *_: None, time.perf_counter, time.thread_time), Metrics())
-    match_fast_route = FastPath(recorder, gate)  # type: ignore[arg-type]  # as above
+    match_fast_route = fast_path(recorder, Metrics())
     routes = endpoints.router(recorder).routes  # type: ignore[arg-type]  # as above
     for path in ("/similar/105", "/recommend/detail/105", "/recommend/user/7", "/hot/trending"):
         scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from localservers.ports import Ports
 from localservers.waiting import wait_until
 from ranking.testing import FIRST_DATASET_ID
+from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.query import Query
 from recommender_api.metrics import Metrics
 from recommender_api.overload import Admission, Gate, Shedding
@@ -184,7 +185,7 @@ def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is
 
     app.add_middleware(Shedding, gate=gate)
     app.add_middleware(RequestIdMiddleware)
-    app.state.match_fast_route = FastPath(Empty(), gate)  # type: ignore[arg-type]  # all that it needs of a recommender
+    app.state.match_fast_route = FastPath(Empty(), gate, FastPathErrors(metrics.fast_path_failed))  # type: ignore[arg-type]  # all that it needs of a recommender
     with RunningApp(app, protocol) as client:
         paths = ["/similar/5", "/recommend/detail/5?user_id=1", "/recommend/user/7?tag=x", "/hot/trending"]
         for number, path in enumerate(paths):

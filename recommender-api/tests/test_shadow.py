@@ -15,6 +15,7 @@ from contracts import redis_keys
 from contracts.events import events_of
 from ranking.engine import Engine, Question, Ranked
 from ranking.recall import Candidates
+from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.main_path import MainPathResult, RankedPath
 from recommender_api.answers.query import Endpoint, Query
 from recommender_api.answers.stored import Served, StoredAnswer
@@ -193,9 +194,10 @@ class Case:
         self.models.serving = Serving("ranker", model, None, SINCE)
         deployment = model.deployment.model_copy(update={"version": "2", "deployment_id": 2})
         self.models.shadow = LoadedModel(deployment, model.manifest, shadow or model.engine)
-        self.path = RankedPath(
-            store, SnapshotWatch(store), WithdrawnWatch(store, WithdrawnFile(Path("unused"))), Metrics().stages
-        )
+        metrics = Metrics()
+        withdrawn = WithdrawnWatch(store, WithdrawnFile(Path("unused")))
+        errors = FastPathErrors(metrics.fast_path_failed)
+        self.path = RankedPath(store, SnapshotWatch(store), withdrawn, metrics.stages, errors)
         self.slept: list[float] = []
         self.mirror = Mirror(
             self.models,

@@ -38,6 +38,7 @@ from ranking.engine import Best, Engine, FusedResult, Question, Ranked
 from ranking.item_stats import ItemStats
 from ranking.recall import Candidates, Neighbours, RecallSettings
 from recommender_api.answers.budget import Budget
+from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.main_path import RankedPath
 from recommender_api.answers.query import Endpoint, Query
 from recommender_api.features import SnapshotWatch
@@ -176,7 +177,9 @@ async def path(redis_url: str, offline: Offline, everything: Records, tmp_path: 
     snapshots = SnapshotWatch(guarded)
     await snapshots.poll()
     assert snapshots.active is not None
-    yield RankedPath(guarded, snapshots, WithdrawnWatch(guarded, WithdrawnFile(tmp_path)), Metrics().stages)
+    metrics = Metrics()
+    withdrawn = WithdrawnWatch(guarded, WithdrawnFile(tmp_path))
+    yield RankedPath(guarded, snapshots, withdrawn, metrics.stages, FastPathErrors(metrics.fast_path_failed))
     await store.close()
 
 

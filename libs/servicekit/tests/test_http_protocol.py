@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from servicekit import http_protocol
-from servicekit.http_protocol import MAX_HEAD_BYTES, MOST_GATHERED_BYTES, HttpProtocol, _Gathering
+from servicekit.http_protocol import MAX_HEAD_BYTES, HttpProtocol
 
 
 class Recording(asyncio.Transport):
@@ -36,47 +36,6 @@ class Recording(asyncio.Transport):
 async def _answer(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
     await send({"type": "http.response.body", "body": b"hello"})
-
-
-def test_the_head_of_an_answer_comes_with_its_body() -> None:
-    async def ask() -> list[bytes]:
-        config = uvicorn.Config(_answer, log_config=None)
-        config.load()
-        transport = Recording()
-        protocol = HttpProtocol(config, ServerState(), {})
-        protocol.connection_made(transport)
-        protocol.data_received(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-        while not transport.written:  # noqa: ASYNC110 - as the event loop turns
-            await asyncio.sleep(0)
-        protocol.connection_lost(None)
-        return transport.written
-
-    (written,) = asyncio.run(ask())
-    assert written.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert written.endswith(b"\r\n\r\nhello")
-
-
-def test_what_is_written_at_once_goes_out_behind_what_was_written_before() -> None:
-    async def write() -> list[bytes]:
-        transport = Recording()
-        gathering = _Gathering(transport, asyncio.get_running_loop())
-        gathering.write(b"first")
-        gathering.write_now(b"second")
-        await asyncio.sleep(0)
-        return transport.written
-
-    assert asyncio.run(write()) == [b"first", b"second"]
-
-
-def test_what_is_much_goes_out_at_once() -> None:
-    async def write() -> list[int]:
-        transport = Recording()
-        gathering = _Gathering(transport, asyncio.get_running_loop())
-        for _ in range(3):
-            gathering.write(bytes(MOST_GATHERED_BYTES // 2))
-        return [len(written) for written in transport.written]
-
-    assert asyncio.run(write()) == [MOST_GATHERED_BYTES]
 
 
 @pytest.mark.parametrize("path", [b"/nowhere", b"/fine?limit=9"])

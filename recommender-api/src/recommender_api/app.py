@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from recommender_api import health
+from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.main_path import RankedPath
 from recommender_api.answers.query import Endpoint
 from recommender_api.availability import AvailabilityWatch, ModelState
@@ -66,8 +67,9 @@ def create_app(settings: Settings) -> FastAPI:
     registry = Registry(http, settings.registry_url, settings.registry_token, settings.model_name)
     cache = BundleCache(settings.model_cache_dir)
 
+    errors = FastPathErrors(metrics.fast_path_failed)
     # Its stages are nobody's wait: they are measured, but not shown.
-    mirrored = RankedPath(store.without_reporting(), snapshots, withdrawn, Metrics().stages)
+    mirrored = RankedPath(store.without_reporting(), snapshots, withdrawn, Metrics().stages, errors)
     mirror = Mirror(
         models,
         mirrored,
@@ -112,7 +114,7 @@ def create_app(settings: Settings) -> FastAPI:
     availability = AvailabilityWatch(model_state, metrics.successes, time.monotonic)
 
     write_behind = WriteBehind(store, metrics)
-    ranked = RankedPath(store, snapshots, withdrawn, metrics.stages)
+    ranked = RankedPath(store, snapshots, withdrawn, metrics.stages, errors)
     recommender = Recommender(
         models,
         {
@@ -181,7 +183,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = base_app("recsys-recommender-api", "recommender-api", lifespan=lifespan, description=_DESCRIPTION)
     app.include_router(recommendations.router(recommender))
     gate = Gate(questions, metrics, availability)
-    app.state.match_fast_route = FastPath(recommender, gate)
+    app.state.match_fast_route = FastPath(recommender, gate, errors)
     # Innermost, behind the request ids.
     app.user_middleware.append(Middleware(Shedding, gate))
     app.include_router(events.router(intake, settings.events_token))

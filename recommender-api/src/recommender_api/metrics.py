@@ -17,6 +17,7 @@ from contracts.events import REFUSAL_REASONS
 from monitoring.prometheus import MonitoringCollector
 from recommender_api.answers.budget import Stage
 from recommender_api.answers.errors import DegradeReason
+from recommender_api.answers.fast_path_errors import FastPathStep
 from recommender_api.answers.query import Endpoint
 
 # From a cached answer on a quiet machine to the time budget of a request.
@@ -191,6 +192,14 @@ class Metrics:
         self._shed = Counter(
             "recommender_shed_total", "Requests refused because of overload", ("endpoint",), registry=self.registry
         )
+        self._fast_path_errors = Counter(
+            "recommender_fast_path_errors_total",
+            "Exceptions that only the fast path raised, by step; the request was answered the usual way",
+            ("step",),
+            registry=self.registry,
+        )
+        for step in get_args(FastPathStep):
+            self._fast_path_errors.labels(step)
         self.registry.register(MonitoringCollector())
 
     def answered(self, endpoint: str, arm: ArmLabels, level: int, reason: str | None, seconds: float) -> None:
@@ -229,6 +238,10 @@ class Metrics:
     def unknown_datasets(self, count: int) -> None:
         """Count events about datasets that no model in service knows."""
         self._unknown_datasets.inc(count)
+
+    def fast_path_failed(self, step: FastPathStep) -> None:
+        """Count an exception that only the fast path raised."""
+        self._fast_path_errors.labels(step).inc()
 
     def dropped(self, kind: DroppedKind, count: int) -> None:
         """Count what was not written to Redis."""

@@ -26,7 +26,7 @@ class FastRoute(NamedTuple):
     answer: Callable[[str], Awaitable[Reply]]
 
 
-# Takes the path of a GET, as it was sent, and its query string; None sends it on to the application.
+# Takes the path of a GET, as it was sent, and its query string; None sends it on to the application. It raises nothing.
 MatchFastRoute = Callable[[str, bytes], FastRoute | None]
 
 

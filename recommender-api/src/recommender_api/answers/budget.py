@@ -29,21 +29,13 @@ class StageHistogram(Protocol):
 
 
 class Budget:
-    """Starts when it is made; `seconds` on `clock`. `spent` is what the stages that have ended took of it (s).
-
-    Of that, `waited` went by while others were ranked.
-    """
+    """Starts when it is made; `seconds` on `clock`. `spent` is what the stages that have ended took of it (s)."""
 
     def __init__(self, clock: Callable[[], float], seconds: float) -> None:
-        self.spent = self.waited = 0.0
+        self.spent = 0.0
         self._clock = clock
         self._seconds = seconds
         self._started = clock()
-
-    @property
-    def worked(self) -> float:
-        """What was spent on this request itself (s)."""
-        return self.spent - self.waited
 
     def elapsed(self) -> float:
         """Return the seconds since the start."""

@@ -14,9 +14,9 @@ from ranking.engine import Best, Engine, FusedResult, Question, Ranked
 from ranking.recall import Candidates
 from recommender_api.answers.budget import Budget, Stage, StageHistogram
 from recommender_api.answers.errors import NoCandidatesError, RankFailedError, RecallFailedError
+from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.items import answer_of, answer_of_best, explained
 from recommender_api.answers.query import Query
-from recommender_api.answers.ranking_batcher import RankingBatcher
 from recommender_api.answers.stored import MalformedAnswerError, Served, StoredAnswer
 from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.models.serving import Arm
@@ -85,13 +85,18 @@ class RankedPath:
     """One read from Redis, then recall and rank from the bundle in memory; or the cached result that the read found."""
 
     def __init__(
-        self, store: GuardedStore, snapshots: SnapshotWatch, withdrawn: WithdrawnWatch, stages: StageHistogram
+        self,
+        store: GuardedStore,
+        snapshots: SnapshotWatch,
+        withdrawn: WithdrawnWatch,
+        stages: StageHistogram,
+        errors: FastPathErrors,
     ) -> None:
         self._store = store
         self._snapshots = snapshots
         self._withdrawn = withdrawn
         self._stages = stages
-        self._batcher = RankingBatcher()
+        self._errors = errors
 
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> MainPathResult:
         """See `MainPath`."""
@@ -116,12 +121,15 @@ class RankedPath:
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
         budget.check(Stage.READ)
         request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn)
-        found = await self._rank_fused(request, budget)
+        found, error = self._rank_fused(request, budget)
         if found is None:
             question, candidates = self._recalled(request, budget)
             if not len(candidates.items):
                 return MainPathResult(_nothing(request.engine, question, served), fresh=False)
             found = self._ranked(request, question, candidates, budget)
+        if error is not None:
+            # Step by step it was not raised again.
+            self._errors.report("rank", error)
         budget.check(Stage.RANK)
         best, ends = found
         if ends is None:
@@ -130,20 +138,25 @@ class RankedPath:
             answer = answer_of(arm.model, served, best.items, best.scores, ends, sequence=sequence, snapshot=version)
         return MainPathResult(answer, result_key=result_key)
 
-    async def _rank_fused(self, request: _RankingRequest, budget: Budget) -> _RankedItems | None:
-        """Return what most questions find: for them, to go from step to step costs as much as some of the steps."""
+    def _rank_fused(self, request: _RankingRequest, budget: Budget) -> tuple[_RankedItems | None, Exception | None]:
+        """Return what most questions find: for them, to go from step to step costs as much as some of the steps.
+
+        Else return None, and what it raised.
+        """
         query = request.query
         if query.explain or not query.filters.refuse_nothing or monitoring.is_traced():
-            return None
-        done = await self._batcher.rank(request.rank_fused)
-        took = budget.end_stage()
+            return None, None
+        try:
+            done = request.rank_fused()
+        except Exception as error:  # noqa: BLE001 - a fault in the model must cost no answer
+            return None, error
+        budget.end_stage()
         if done is None:
-            return None
+            return None, None
         best, recall_seconds, rank_seconds = done
-        budget.waited = took - recall_seconds - rank_seconds
         self._stages.observe(Stage.RECALL, recall_seconds)
         self._stages.observe(Stage.RANK, rank_seconds)
-        return best, None
+        return (best, None), None
 
     def _recalled(self, request: _RankingRequest, budget: Budget) -> tuple[Question, Candidates]:
         query, engine, features, long_term, live, withdrawn = request

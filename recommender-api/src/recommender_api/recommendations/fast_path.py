@@ -11,6 +11,7 @@ from typing import Any
 
 from contracts.ids import MAX_ID_CHARS, EntityKind, UnusableIdError, read_id
 from recommender_api.answers.errors import UnanswerableError
+from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.query import MOST_REMEMBERED, Endpoint, Filters, Query
 from recommender_api.models.serving import Arm
 from recommender_api.overload import Gate
@@ -36,12 +37,20 @@ _NOBODY: tuple[int | None, str | None] = (None, None)
 class FastPath:
     """Recognizes plain questions that have an answer; see `servicekit.fast_routes`."""
 
-    def __init__(self, recommender: Recommender, gate: Gate) -> None:
+    def __init__(self, recommender: Recommender, gate: Gate, errors: FastPathErrors) -> None:
         self._recommender = recommender
         self._gate = gate
+        self._errors = errors
 
     def __call__(self, path: str, query_string: bytes) -> FastRoute | None:
         """Return who answers a question, None if the framework has to look at it."""
+        try:
+            return self._match(path, query_string)
+        except Exception as error:  # noqa: BLE001 - the framework answers
+            self._errors.report("match", error)
+            return None
+
+    def _match(self, path: str, query_string: bytes) -> FastRoute | None:
         read = parse_simple_query if len(path) + len(query_string) > _MOST_REMEMBERED_BYTES else _remembered_query
         query = read(path, query_string)
         if query is None:
