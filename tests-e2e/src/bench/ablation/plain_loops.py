@@ -4,7 +4,7 @@ import numpy as np
 
 from ranking.jit import compiled
 
-LANES, WORDS, ROWS, GROUPS = 16, 4, 256, 8
+LANES, WORDS = 16, 4
 
 
 @compiled
@@ -12,7 +12,7 @@ def tame(column, start, stop):  # type: ignore[no-untyped-def]  # as the step th
     """Make NaN 0; return the least and the greatest."""
     least, greatest = np.float32(np.inf), np.float32(-np.inf)
     for at in range(start, stop):
-        if column[at] != column[at]:  # noqa: PLR0124 - NaN
+        if np.isnan(column[at]):
             column[at] = np.float32(0)
         least = min(least, column[at])
         greatest = max(greatest, column[at])
@@ -40,12 +40,14 @@ def part(reach, node, tests, test, left, right):  # type: ignore[no-untyped-def]
 @compiled
 def number(reach, first, count, out, place):  # type: ignore[no-untyped-def]
     """Set out[place:][:ROWS] to the number of the group that holds each row's bit."""
-    for group in range(count):
-        for word in range(WORDS):
+    for word in range(WORDS):
+        numbers = out[place + 64 * word : place + 64 * (word + 1)]
+        numbers[:] = 0
+        for group in range(count):
             rows = reach[(first + group) * WORDS + word]
+            # Without a branch, so that LLVM takes many bits at once.
             for bit in range(64):
-                if rows >> np.uint64(bit) & np.uint64(1):
-                    out[place + 64 * word + bit] = group
+                numbers[bit] |= np.uint8(group) * np.uint8(rows >> np.uint64(bit) & np.uint64(1))
 
 
 @compiled

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import coredis
-import glide
+import coredis  # type: ignore[import-not-found]  # of the ablation's own environment
+import glide  # type: ignore[import-not-found]
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from recommender_api.redis_store.multiplexed_connection import Command, Endpoint
@@ -17,7 +17,7 @@ class _Client:
     """What all of them share: the server is found at the first call, and a call ends within its budget (s)."""
 
     def __init__(
-        self, find: Callable[[], Awaitable[Endpoint]], greeting: Sequence[Command], *, connect_timeout: float
+        self, find: Callable[[], Awaitable[Endpoint]], _greeting: Sequence[Command], *, connect_timeout: float
     ) -> None:
         self._find = find
         self._connect_timeout = connect_timeout

@@ -6,5 +6,5 @@ from bench.ablation.variants import VARIANTS
 from recommender_api.__main__ import main
 
 if __name__ == "__main__":
-    VARIANTS[sys.argv[1]]()
+    VARIANTS[sys.argv[1]].install()
     sys.exit(main())
