@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -64,6 +64,10 @@ class Receiver(Protocol):
     @property
     def url(self) -> str:
         """Where signals go."""
+
+
+# Starts a recommender, in a folder of this name, with more settings.
+StartRecommender = Callable[[Surroundings, str, Mapping[str, str]], AbstractContextManager[Server]]
 
 
 @contextmanager
