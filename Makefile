@@ -19,6 +19,7 @@ services_PACKAGES := $(LIBS) $(SERVICES) airflow libs/localservers tests-e2e
 airflow_PACKAGES := libs/contracts libs/business libs/ranking libs/monitoring libs/servicekit airflow libs/localservers libs/testkit
 collector_PACKAGES :=
 images/recommender-api_PACKAGES := $(filter-out libs/business,$(LIBS)) recommender-api
+ablation_PACKAGES := $(images/recommender-api_PACKAGES)
 dev_PACKAGES := $(services_PACKAGES) libs/testkit deploy/provisioning deploy/native
 # Locks that are installed beside an environment's own.
 airflow_LOCKS := requirements/airflow-tests.txt
@@ -72,7 +73,7 @@ e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of th
 	$(E2E)
 
 .PHONY: bench
-bench: .venvs/dev/.stamp .venvs/images/recommender-api/.stamp ## measure what the claims about cost rest on (ONLY=part), write .run/bench.json
+bench: .venvs/dev/.stamp .venvs/images/recommender-api/.stamp .venvs/ablation/.stamp ## measure what the claims about cost rest on (ONLY=part), write .run/bench.json
 	$(PY) -m native prerequisites
 	.venvs/images/recommender-api/bin/python -m ranking.precompiled
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY))
@@ -91,7 +92,7 @@ pictures: .venvs/dev/.stamp ## take the README's pictures on the running native 
 	$(PY) docs/pictures
 
 # Versions stay as they are locked, but for what an .in file now asks for; UPGRADE=1 takes the newest of everything.
-LOCKED := services airflow airflow-tests collector native dev \
+LOCKED := services airflow airflow-tests collector native dev ablation \
 	$(addprefix images/,airflow-kubernetes build feature-sync model-registry notification-gateway recommender-api wechat-simulator)
 .PHONY: lock
 lock: $(UV) ## lock the environments again after a change in requirements/*.in

@@ -15,6 +15,8 @@ from bench import (
     serving_size,
     shadow,
 )
+from bench.ablation import answers as ablation_answers
+from bench.ablation import loading as ablation_loading
 from bench.results import Result, table, write
 
 PARTS = {
@@ -26,7 +28,11 @@ PARTS = {
     "serving-size": serving_size.measure,
     "shadow": shadow.measure,
     "alerts": alerts.measure,
+    "ablation": ablation_answers.measure,
+    "ablation-loading": ablation_loading.measure,
 }
+# For decisions about the code, and too long to be measured with the rest.
+ONLY_BY_NAME = {"ablation", "ablation-loading"}
 
 
 def main() -> int:
@@ -36,7 +42,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(".run/bench.json"))
     given = parser.parse_args()
     results: list[Result] = []
-    for name in [given.only] if given.only else PARTS:
+    for name in [given.only] if given.only else [part for part in PARTS if part not in ONLY_BY_NAME]:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             results += PARTS[name](Path(folder))
     sys.stdout.write(table(results) + "\n")

@@ -15,13 +15,14 @@ from bench.large_bundle import large_archive
 from bench.observed_load import Answer, observe, p99
 from bench.own_process import own_process
 from bench.results import Goal, Result
-from bench.servers import LOAD_CORE, SHIPPED, Surroundings, recommender
+from bench.servers import LOAD_CORE, SHIPPED, StartRecommender, Surroundings, recommender
 from localservers.waiting import wait_until
 from ranking.testing import FIRST_DATASET_ID
 from testkit.fake_registry import FakeRegistry
 from testkit.redis_server import RedisServer
 
 DATASETS, USERS = 100_000, 1_000_000
+PART = "serving-size: "
 VERSIONS = "123"
 PER_SECOND = 200
 WARM_UP_SECONDS, BEFORE_SECONDS, PER_CHANGE_SECONDS = 3.0, 20.0, 20.0
@@ -41,7 +42,7 @@ class Change(NamedTuple):
     ended: float
 
 
-def measure(folder: Path) -> list[Result]:
+def measure(folder: Path, start_recommender: StartRecommender = recommender) -> list[Result]:
     """Start one worker on a large model, put it under load, and deploy others of the same size."""
     os.sched_setaffinity(0, {LOAD_CORE - 1})
     registry = FakeRegistry()
@@ -55,7 +56,7 @@ def measure(folder: Path) -> list[Result]:
         with RedisServer(folder, REDIS) as server, own_process() as process:
             population.many_users(server.url, USERS)
             began = time.perf_counter()
-            with recommender(Surroundings(server, registry, folder), "api", SHIPPED) as api:
+            with start_recommender(Surroundings(server, registry, folder), "api", SHIPPED) as api:
                 first_start = time.perf_counter() - began
                 process.submit(observe, api.port, _questions(WARM_UP_SECONDS), per_second=PER_SECOND).result()
                 resident = api.resident()
@@ -71,20 +72,19 @@ def measure(folder: Path) -> list[Result]:
                 answers = load.result()
                 after = api.resident()
             began = time.perf_counter()
-            with recommender(Surroundings(server, registry, folder), "api", SHIPPED):
+            with start_recommender(Surroundings(server, registry, folder), "api", SHIPPED):
                 start = time.perf_counter() - began
     finally:
         registry.stop()
-    part = "serving-size: "
     return [
-        Result(part + "resident memory", resident, "MB", Goal(most=600)),
-        Result(part + f"resident memory after {len(changes)} changes of model", after, "MB", Goal(most=600)),
-        Result(part + "start to ready, model to be downloaded", first_start, "s", Goal(most=10)),
-        Result(part + "start to ready, model on disk", start, "s", Goal(most=10)),
-        Result(part + "deployment to service", max(change.ended - change.began for change in changes), "s"),
-        Result(part + "failed requests", sum(each.level is None for each in answers), "", Goal(most=0)),
-        Result(part + "degraded answers", sum(each.level != 0 for each in answers) / len(answers) * 100, "%"),
-        *(replace(result, name=part + result.name) for result in latencies(answers, changes)),
+        Result(PART + "resident memory", resident, "MB", Goal(most=600)),
+        Result(PART + f"resident memory after {len(changes)} changes of model", after, "MB", Goal(most=600)),
+        Result(PART + "start to ready, model to be downloaded", first_start, "s", Goal(most=10)),
+        Result(PART + "start to ready, model on disk", start, "s", Goal(most=10)),
+        Result(PART + "deployment to service", max(change.ended - change.began for change in changes), "s"),
+        Result(PART + "failed requests", sum(each.level is None for each in answers), "", Goal(most=0)),
+        Result(PART + "degraded answers", sum(each.level != 0 for each in answers) / len(answers) * 100, "%"),
+        *(replace(result, name=PART + result.name) for result in latencies(answers, changes)),
     ]
 
 

@@ -1,0 +1,1 @@
+"""What each piece of special machinery buys: the recommender with it, and with the plain alternative in its place."""
