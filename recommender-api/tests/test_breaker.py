@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Time:
-    """A clock that stands still, and a sleep that ends when the test says so."""
+    """A clock that moves only when the test says so, and a sleep that ends then."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -56,7 +56,7 @@ class Case:
         self.closed += 1
 
     def begin(self, calls: int, *, apart: float) -> list[float]:
-        """Begin calls so many seconds apart; return when each began."""
+        """Begin calls so many seconds from each other; return when each began."""
         began = []
         for _ in range(calls):
             began.append(self.breaker.begin())
@@ -85,7 +85,7 @@ async def test_it_opens_after_three_failures_in_a_row_and_not_before() -> None:
     await case.breaker.close()
 
 
-async def test_calls_that_were_late_together_count_as_one_failure() -> None:
+async def test_calls_that_were_late_at_the_same_time_count_as_one_failure() -> None:
     case = Case()
     began = case.begin(8, apart=0.0)
     case.time.now += 0.030
@@ -94,7 +94,7 @@ async def test_calls_that_were_late_together_count_as_one_failure() -> None:
     assert not case.breaker.is_open
 
 
-async def test_calls_that_began_apart_count_each_though_they_wait_at_the_same_time() -> None:
+async def test_calls_that_began_at_different_times_count_each_though_they_wait_at_the_same_time() -> None:
     case = Case()
     began = case.begin(3, apart=0.011)
     case.time.now = 0.025
@@ -139,7 +139,7 @@ async def test_after_closing_it_takes_three_failures_again() -> None:
     await case.breaker.close()
 
 
-async def test_a_probe_that_fails_as_nobody_foresaw_is_reported_and_probing_goes_on() -> None:
+async def test_an_unexpected_error_of_a_probe_is_reported_and_probing_goes_on() -> None:
     case = Case()
     case.redis.error = RuntimeError("of all things")
     await case.fail(3)

@@ -19,7 +19,7 @@ from recommender_api.models.serving import Arm
 from recommender_api.redis_store import GuardedStore, StoreError, StoreUnavailableError
 from recommender_api.withdrawal import WithdrawnWatch
 
-# Enough to have the code, and the pages of the lists, at hand.
+# Enough to load the code, and the pages of the lists, into memory.
 _PREPARED_ANCHORS = 64
 _PREPARED_ITEMS = 50
 
@@ -33,14 +33,14 @@ class FallbackAnswer:
 
 
 class FallbackChain:
-    """Always answers, if only with an empty list: filters that allow nothing hold at every level."""
+    """Always answers. The answer is empty only if the filters allow nothing: they apply at every level."""
 
     def __init__(self, store: GuardedStore, withdrawn: WithdrawnWatch) -> None:
         self._store = store
         self._withdrawn = withdrawn
 
     async def answer(self, query: Query, arm: Arm, reason: DegradeReason, cause: Exception) -> FallbackAnswer:
-        """Return the first level's answer that there is; `cause` is what the main path failed of."""
+        """Return the answer of the first level that has one; `cause` is the failure of the main path."""
         last = await self._last_good(query, reason, cause)
         if last is not None:
             return FallbackAnswer(last, 1)
@@ -65,13 +65,13 @@ class FallbackChain:
         return FallbackAnswer(popular, 3)
 
     def prepare(self, arm: Arm) -> None:
-        """Ask the levels below Redis once: nobody shall wait for what they need first when it is gone."""
+        """Use the levels that don't need Redis once, so that their code and pages are loaded before Redis fails."""
         catalogue = arm.model.engine.contents.catalogue
         anchors = catalogue.ids[:: max(len(catalogue) // _PREPARED_ANCHORS, 1)][:_PREPARED_ANCHORS].tolist()
         queries = [Query(Endpoint.TRENDING, _PREPARED_ITEMS, timeframe=timeframe) for timeframe in ("1h", "24h")]
         queries += [Query(Endpoint.SIMILAR, _PREPARED_ITEMS, dataset_id=int(anchor)) for anchor in anchors]
         for query in queries:
-            # What a fault of the bundle costs is its level, when it is needed, and not the whole model now.
+            # A damaged list costs its level when it is needed. It must not prevent the model from being loaded.
             with suppress(Exception):
                 self._prepare_answer(query, arm)
 
@@ -83,7 +83,7 @@ class FallbackChain:
 
     async def _last_good(self, query: Query, reason: DegradeReason, cause: Exception) -> StoredAnswer | None:
         if isinstance(cause, StoreUnavailableError):
-            # It was asked just now; asking once more would only wait once more.
+            # Redis has just been called and failed; another call would only wait again.
             self._unreadable(query, reason, cause)
             return None
         key = redis_keys.last_good(query.digest())
@@ -98,7 +98,7 @@ class FallbackChain:
         return None
 
     def _shown(self, last: StoredAnswer) -> StoredAnswer | None:
-        """Return what of the last good answer may still be shown, None if that is nothing."""
+        """Return the part of the last good answer that may still be shown, None if nothing is left."""
         withdrawn = self._withdrawn.current
         if not withdrawn.is_in(last.ids):
             return last
@@ -136,7 +136,7 @@ def _listed(
     *,
     reason: str,
 ) -> StoredAnswer:
-    """Return the head of a list (-1 pads) that `keep` allows, by score: lists are in the order of choice."""
+    """Return the first items of a list (-1 pads) that `keep` allows, by score; the list is in the order of choice."""
     catalogue = arm.model.engine.contents.catalogue
     allowed = positions >= 0
     if query.dataset_id is not None:

@@ -1,4 +1,4 @@
-"""The four questions over HTTP."""
+"""The four recommendation endpoints."""
 
 from typing import Annotated, Any
 
@@ -21,23 +21,25 @@ _OK: dict[int | str, dict[str, Any]] = {
         "model": Answer,
         "headers": {
             "X-Fallback-Level": {
-                "description": "The level that answered",
+                "description": "Fallback level of the answer",
                 "schema": {"type": "string", "enum": _LEVELS},
             },
             "X-Request-ID": {"description": "The request's id, as in the body", "schema": {"type": "string"}},
-            "X-Response-Time": {"description": "Seconds in the server", "schema": {"type": "string"}},
+            "X-Response-Time": {"description": "Processing time in seconds", "schema": {"type": "string"}},
         },
     }
 }
 _ENCODED = "A text id is percent-encoded in UTF-8 (`a/b` is `a%2Fb`)"
 _HEADERS = [{"X-Fallback-Level": level} for level in _LEVELS]
 
-AskedDataset = Annotated[DatasetIdText, Path(description=f"The dataset asked about. {_ENCODED}")]
-AskingUser = Annotated[UserIdText, Path(description=f"Who asks; an unknown user is a cold one. {_ENCODED}")]
+AskedDataset = Annotated[DatasetIdText, Path(description=f"The dataset. {_ENCODED}")]
+AskingUser = Annotated[
+    UserIdText, Path(description=f"The user; an unknown user gets the answer of a new one. {_ENCODED}")
+]
 
 
 class IdConvertor(Convertor[str]):
-    """The rest of a path, whatever it is: a text id may hold a slash. What is no id is refused by its type."""
+    """The rest of a path, with its slashes: a text id may contain them. The parameter's type rejects invalid ids."""
 
     regex = "(?s:.+)"
 
@@ -68,7 +70,7 @@ def router(recommender: Recommender) -> ApiRouter:
 
     @routes.get(
         "/similar/{dataset_id:id}",
-        summary="Datasets similar to one",
+        summary="Datasets similar to a dataset",
         response_model=None,
         responses=_OK | problem_responses(404, 503),
     )
@@ -88,7 +90,7 @@ def router(recommender: Recommender) -> ApiRouter:
 
     @routes.get(
         "/recommend/detail/{dataset_id:id}",
-        summary="What to show on a dataset's page",
+        summary="Recommendations for a dataset's page",
         response_model=None,
         responses=_OK | problem_responses(404, 503),
     )
@@ -111,7 +113,7 @@ def router(recommender: Recommender) -> ApiRouter:
 
     @routes.get(
         "/recommend/user/{user_id:id}",
-        summary="What to show a user",
+        summary="Recommendations for a user",
         response_model=None,
         responses=_OK | problem_responses(503),
     )
@@ -129,7 +131,7 @@ def router(recommender: Recommender) -> ApiRouter:
 
     @routes.get(
         "/hot/trending",
-        summary="What is hot right now",
+        summary="Trending datasets",
         response_model=None,
         responses=_OK | problem_responses(503),
     )

@@ -1,4 +1,4 @@
-"""`GET /models/shadow`: how the shadow's answers differ from the primary's."""
+"""`GET /models/shadow`: the comparison of the shadow's answers with the primary's."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,14 +10,14 @@ from servicekit.routing import ApiRouter
 
 
 class Latency(BaseModel):
-    """How long an answer's ranking took, reading Redis included."""
+    """How long ranking an answer took, including the read from Redis."""
 
     p50_ms: float
     p99_ms: float
 
 
 class ShadowReport(BaseModel):
-    """One replica's comparison of primary and shadow; null where nothing was compared yet."""
+    """One replica's comparison of primary and shadow; null where nothing has been compared yet."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -47,15 +47,17 @@ class ShadowReport(BaseModel):
     primary_version: str
     shadow_version: str
     sample_rate: float = Field(description="Share of the ranked answers that is mirrored")
-    compared: int = Field(description="Mirrored questions that both models answered")
-    dropped: int = Field(description="Mirrored questions that the shadow was too far behind for, or Redis was away")
-    failed: int = Field(description="Mirrored questions that the shadow could not answer")
-    window: int = Field(description=f"How many of the latest comparisons the figures are of, at most {WINDOW}")
+    compared: int = Field(description="Mirrored queries that both models answered")
+    dropped: int = Field(
+        description="Mirrored queries that were dropped: the shadow was too slow, or Redis unavailable"
+    )
+    failed: int = Field(description="Mirrored queries that the shadow could not answer")
+    window: int = Field(description=f"Number of latest comparisons in the figures, at most {WINDOW}")
     overlap_at_10: float | None = Field(description="Mean share of the first ten datasets that both show, 0 to 1")
     score_difference: float | None = Field(description="Mean absolute difference of the scores of datasets in both")
     score_psi: float | None = Field(
         description="Population stability index of the shadow's scores over the deciles of the primary's: below 0.1 no "
-        "shift worth a look, above 0.25 a large one"
+        "relevant shift, above 0.25 a large one"
     )
     primary_latency: Latency | None
     shadow_latency: Latency | None
