@@ -119,8 +119,8 @@ def test_each_episode_is_told_once_and_each_end_that_lasts(
     webhooks: list[RecordedWebhook], replayed: SteppedGateway
 ) -> None:
     verdict = judge(webhooks, messages(replayed))
-    assert (verdict.untold, verdict.ends_untold, verdict.unfounded) == ([], [], [])
-    assert verdict.told > verdict.with_pending
+    assert (verdict.not_notified, verdict.ends_not_notified, verdict.unfounded) == ([], [], [])
+    assert verdict.notified > verdict.with_pending
     assert {row["state"] for row in replayed.rows(notifications)} == {"sent"}
 
 

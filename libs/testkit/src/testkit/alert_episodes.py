@@ -87,11 +87,11 @@ class Expected:
 class Verdict:
     """What people were told beside what they should have been; the lists should be empty."""
 
-    told: int = 0
+    notified: int = 0
     with_pending: int = 0
-    ends_told: int = 0
-    untold: list[Episode] = field(default_factory=list)
-    ends_untold: list[End] = field(default_factory=list)
+    ends_notified: int = 0
+    not_notified: list[Episode] = field(default_factory=list)
+    ends_not_notified: list[End] = field(default_factory=list)
     unfounded: list[Message] = field(default_factory=list)
 
 
@@ -124,18 +124,18 @@ def judge(webhooks: Sequence[RecordedWebhook], messages: Sequence[Message]) -> V
     everything = {fingerprint: list(each) for fingerprint, each in waiting.items()}
     for episode in expected.episodes:
         if _take(waiting[episode.fingerprint], BEGINNINGS, episode.began):
-            verdict.told += 1
+            verdict.notified += 1
         elif _is_pending(everything.get(episode.fingerprint, []), episode.began):
             verdict.with_pending += 1
         elif not episode.optional:
-            verdict.untold.append(episode)
+            verdict.not_notified.append(episode)
     for end in expected.ends:
         if end.contradicted and not end.optional:
             continue
         if _take(waiting[end.fingerprint], ("resolved",), end.ended):
-            verdict.ends_told += 1
+            verdict.ends_notified += 1
         elif not end.optional:
-            verdict.ends_untold.append(end)
+            verdict.ends_not_notified.append(end)
     verdict.unfounded = [
         message
         for left in waiting.values()
