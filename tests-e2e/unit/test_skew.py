@@ -32,8 +32,8 @@ from pipeline.quality import clean
 from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
 from pipeline.records import Records
 from pipeline.snapshot import user_blobs
-from pipeline.train import TrainSettings, train_on, training_past
-from pipeline.train.questions import Knowledge, consider, user_at
+from pipeline.train import TrainSettings, train_on, training_queries
+from pipeline.train.queries import Knowledge, candidate_features, user_at
 from ranking.bundle import BundleContents
 from ranking.engine import Best, Engine, FusedResult, Question, Ranked
 from ranking.item_stats import ItemStats
@@ -223,7 +223,7 @@ async def test_training_features_equal_the_served_ones_bit_for_bit(
             (Query(Endpoint.DETAIL, 10, dataset_id, user_id), Question(user, asking)),
             (Query(Endpoint.USER, 10, user_id=user_id), Question(None, asking)),
         ):
-            candidates, matrix = consider(question, knowledge, offline.stats, offline.records.end)
+            candidates, matrix = candidate_features(question, knowledge, offline.stats, offline.records.end)
             for by_steps in (False, True):
                 engine.by_steps = by_steps
                 await path.answer(query, arm, Budget(time.perf_counter, PATIENCE_SECONDS))

@@ -18,7 +18,7 @@ def join(uri: str, *names: str) -> str:
 
 @contextmanager
 def reading(uri: str) -> Iterator[Path]:
-    """Give the folder at `uri` as a local one; raises `PipelineError` when it isn't there."""
+    """Yield the folder at `uri` as a local one; raises `PipelineError` if it doesn't exist."""
     location = _located(uri)
     if not location.files.isdir(location.path):
         raise PipelineError(f"{uri}: no such folder; has the step that writes it run?")
@@ -32,7 +32,7 @@ def reading(uri: str) -> Iterator[Path]:
 
 @contextmanager
 def writing(uri: str) -> Iterator[Path]:
-    """Give an empty local folder that becomes `uri` when the block ends well; until then `uri` stays as it is."""
+    """Yield an empty local folder that becomes `uri` if the block succeeds; until then `uri` is unchanged."""
     files, path = location = _located(uri)
     if (target := location.local_path) is not None:
         target.parent.mkdir(parents=True, exist_ok=True)

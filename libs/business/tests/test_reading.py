@@ -203,6 +203,6 @@ def test_a_file_of_sql_is_utf_8_with_a_byte_order_mark_or_without(tmp_path: Path
     assert found["users"].source == "table users"
 
 
-def test_a_folder_without_sql_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_sql_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserSqlError, match=r"EXTRACTION_SQL: .* holds none of users\.sql, datasets\.sql"):
         statements(tmp_path)
