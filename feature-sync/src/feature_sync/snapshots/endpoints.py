@@ -1,4 +1,4 @@
-"""HTTP of the snapshot syncs."""
+"""HTTP API of the snapshot syncs."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from servicekit.routing import ApiRouter
 
 
 class SyncRequest(BaseModel):
-    """Which snapshot to move into Redis."""
+    """The snapshot to move into Redis."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,12 +32,12 @@ def router(jobs: SyncJobs, token: SecretStr) -> ApiRouter:
 
     @made.post("/sync", status_code=202, responses=problem_responses(401), dependencies=bearer_guard(token))
     async def sync(request: SyncRequest) -> SyncJob:
-        """Queue a sync; ask `GET /sync/{job}` what became of it."""
+        """Queue a sync; `GET /sync/{job}` returns its result."""
         return jobs.submit(request.snapshot)
 
     @made.get("/sync/{job}", responses=problem_responses(404))
     async def get_job(job: str) -> SyncJob:
-        """Return a job's state; the version before serves until it is `done`."""
+        """Return a job's state; until it is `done` the previous version stays active."""
         return jobs.get(job)
 
     return made

@@ -1,4 +1,4 @@
-"""Sync jobs: one at a time, in the order they were asked for; the last ones are remembered."""
+"""Sync jobs: one at a time, in the order of their requests; the last ones are stored."""
 
 import asyncio
 import logging
@@ -28,10 +28,10 @@ _FAILURES = (UnusableSnapshotError, MalformedSnapshotError, IncompleteSnapshotEr
 
 
 class SyncJob(BaseModel):
-    """What became of a `POST /sync`."""
+    """The state of a `POST /sync`."""
 
     job: str
-    snapshot: Annotated[str, Field(description="The folder that was asked for")]
+    snapshot: Annotated[str, Field(description="The requested folder")]
     state: Literal["queued", "running", "done", "failed"] = "queued"
     version: str | None = None
     users: Annotated[int, Field(description="Users written")] = 0
@@ -42,7 +42,7 @@ class SyncJob(BaseModel):
 
 
 class SyncJobs:
-    """Takes sync jobs; `step` is to be run again and again."""
+    """Runs sync jobs; `step` has to be called repeatedly."""
 
     def __init__(
         self,
@@ -56,12 +56,12 @@ class SyncJobs:
         self._metrics = metrics
         self._clock = clock
         self._jobs: OrderedDict[str, SyncJob] = OrderedDict()
-        # Each with its address and the trace of the request that asked for it.
+        # Each with its address and the trace of its request.
         self._queue: asyncio.Queue[tuple[SyncJob, str, dict[str, str]]] = asyncio.Queue()
 
     def submit(self, snapshot: str) -> SyncJob:
         """Queue a sync and return its job."""
-        # Anybody may ask what became of a job; an address may hold a password.
+        # Any caller may read a job, and an address may contain a password.
         job = SyncJob(job=uuid4().hex, snapshot=monitoring.redacted(snapshot), created_at=datetime.now(UTC))
         self._jobs[job.job] = job
         while len(self._jobs) > REMEMBERED:
@@ -74,10 +74,10 @@ class SyncJobs:
         try:
             return self._jobs[job]
         except KeyError as error:
-            raise UnknownJobError(f"there is no job {job!r}; the last {REMEMBERED} are remembered") from error
+            raise UnknownJobError(f"there is no job {job!r}; the last {REMEMBERED} are available") from error
 
     async def step(self) -> None:
-        """Wait for a job and run it. What nobody foresaw fails the job as well, and is raised."""
+        """Wait for a job and run it. An unexpected error fails the job, and is raised."""
         job, address, trace = await self._queue.get()
         job.state = "running"
         began = self._clock()

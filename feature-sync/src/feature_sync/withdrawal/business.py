@@ -1,4 +1,4 @@
-"""The business database, asked for what is deleted: one connection at a time, none kept, only read."""
+"""Reads the deleted datasets from the business database: one connection at a time, closed afterwards, read-only."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +24,7 @@ QUERY_FILE = "withdrawn.sql"
 _SETTING = "BUSINESS_DATABASE_URL"
 _TABLE = "datasets"
 _OURS = Statement(f"SELECT id FROM {_TABLE} WHERE is_deleted", f"table {_TABLE}")  # noqa: S608 - our own name
-# A light query: what takes longer is in trouble, and asked again a minute later.
+# A light query: if it takes longer, the database is in trouble, and the next read is a minute later.
 _TIMEOUTS = Timeouts(connect=5, statement=15, lock=5)
 _FILES = ("sqlite", "duckdb")
 

@@ -1,4 +1,4 @@
-"""Taking an upload in: checked whole before anything is stored, and stored before it is known."""
+"""Uploads: checked completely before anything is stored, and stored before the version is visible."""
 
 import tempfile
 from pathlib import Path
@@ -26,7 +26,7 @@ class Versions:
         self._max_bytes = max_bundle_bytes
 
     def upload(self, model: str, content: IO[bytes], sha256: str) -> tuple[Row[Any], bool]:
-        """Store a bundle as the next version, and say whether it is new: the same content keeps its version.
+        """Store a bundle as the next version, and return whether it is new: the same content keeps its version.
 
         Raises `UnusableUploadError` or `TooLargeError`; then nothing is stored.
         """
