@@ -182,7 +182,7 @@ class EventConsumer:
             await self._apply(entries)
         except REDIS_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - nobody knows what it is, but it must not hold up the log
+        except Exception as error:  # noqa: BLE001 - it may be any error, but it must not hold up the log
             self._suspects.postpone(entries)
             report_failure("live features", error)
 

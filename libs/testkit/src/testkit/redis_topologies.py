@@ -1,4 +1,4 @@
-"""Real Redis as others run it: with TLS, behind sentinels, as a cluster."""
+"""Real Redis in other topologies: with TLS, behind sentinels, as a cluster."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +23,7 @@ _SLOTS = 16384
 
 @contextmanager
 def with_tls(folder: Path) -> Iterator[RedisServer]:
-    """Run a server that speaks TLS alone, with a certificate whose authority its URL names."""
+    """Run a server that only accepts TLS; its URL names the authority of its certificate."""
     authority, certificate = _certificates(folder)
     options = {
         "port": "0",
@@ -49,7 +49,7 @@ class SentinelSetup(NamedTuple):
         return "redis+sentinel://" + ",".join(f"127.0.0.1:{port}" for port in self.sentinels) + f"/{SERVICE}"
 
     def master(self) -> RedisServer:
-        """Return the server that the sentinels take for the master now."""
+        """Return the current master according to the sentinels."""
         with _client(self.sentinels[0]) as client:
             _, port = client.sentinel_get_master_addr_by_name(SERVICE)
         (found,) = [server for server in self.servers if server.port == port]
@@ -58,7 +58,7 @@ class SentinelSetup(NamedTuple):
 
 @contextmanager
 def behind_sentinels(folder: Path) -> Iterator[SentinelSetup]:
-    """Run a master, a replica and three sentinels that take a master for dead after half a second."""
+    """Run a master, a replica and three sentinels that declare a master dead after half a second."""
     with ExitStack() as stack:
         master = stack.enter_context(RedisServer(_made(folder / "master")))
         replica = stack.enter_context(
@@ -88,7 +88,9 @@ def as_cluster(folder: Path) -> Iterator[list[RedisServer]]:
                 client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
                 for other, bus in nodes[:number]:
                     client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
-        wait_until(lambda: all(_joined(node.port) for node, _ in nodes), within=20, every=0.05, what="a whole cluster")
+        wait_until(
+            lambda: all(_joined(node.port) for node, _ in nodes), within=20, every=0.05, what="a complete cluster"
+        )
         yield [node for node, _ in nodes]
 
 
@@ -109,7 +111,7 @@ def _sentinel(stack: ExitStack, folder: Path, master: int) -> int:
         raise MissingProgramError("redis-server is missing: apt-get install redis-server")
     port = Ports.free().redis
     settings = folder / "sentinel.conf"
-    # It keeps what it learns in there.
+    # It stores its state there.
     settings.write_text(
         f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
         f"sentinel monitor {SERVICE} 127.0.0.1 {master} 2\n"
@@ -144,7 +146,7 @@ def _made(folder: Path) -> Path:
 
 
 def _certificates(folder: Path) -> tuple[Path, Path]:
-    """Make an authority, and a certificate of it for 127.0.0.1 together with its key."""
+    """Create an authority, and a certificate of it for 127.0.0.1 with its key."""
     authority = trustme.CA()
     made = authority.issue_cert("127.0.0.1")
     authority.cert_pem.write_to_path(folder / "ca.pem")
