@@ -19,7 +19,7 @@ from testkit.running_app import RunningApp
 
 Until = Callable[..., None]
 
-QUESTIONS = [
+PATHS = [
     "/similar/105",
     "/recommend/detail/105",
     "/recommend/detail/105?user_id=7",
@@ -41,11 +41,11 @@ def ids(answer: dict[str, Any]) -> list[int]:
     return [item["dataset_id"] for item in answer["items"]]
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("explain", [False, True])
-def test_every_answer_matches_the_openapi_document(api: RunningApp, question: str, explain: bool) -> None:
+def test_every_answer_matches_the_openapi_document(api: RunningApp, path: str, explain: bool) -> None:
     with monitoring.testing.captured() as reports:
-        response = api.http.get(f"{question}{'&' if '?' in question else '?'}explain={explain}")
+        response = api.http.get(f"{path}{'&' if '?' in path else '?'}explain={explain}")
     answer = Answer.model_validate_json(response.content, strict=True)
     assert set(response.json()) - {"dataset_id", "user_id", "timeframe"} == {
         name for name, field in Answer.model_fields.items() if field.is_required()
@@ -70,11 +70,11 @@ def test_contributions_add_up_to_the_score(api: RunningApp) -> None:
         assert set(explanation["channels"]) <= set(item["reasons"])
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_filters_hold(api: RunningApp, model: LoadedModel, question: str) -> None:
-    path = f"{question}{'&' if '?' in question else '?'}limit=20"
-    first, second, *_ = ids(api.http.get(path).json())
-    answer = api.http.get(f"{path}&exclude={first},{second}&exclude=105&max_price=250&tag=WEATHER").json()
+@pytest.mark.parametrize("path", PATHS)
+def test_filters_hold(api: RunningApp, model: LoadedModel, path: str) -> None:
+    url = f"{path}{'&' if '?' in path else '?'}limit=20"
+    first, second, *_ = ids(api.http.get(url).json())
+    answer = api.http.get(f"{url}&exclude={first},{second}&exclude=105&max_price=250&tag=WEATHER").json()
     assert answer["items"]
     catalogue = model.engine.contents.catalogue
     for item in answer["items"]:

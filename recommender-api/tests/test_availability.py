@@ -22,7 +22,7 @@ FIRST_START = ModelState(is_serving=False, had_model=False, registry_answered=Tr
 SERVING = replace(FIRST_START, is_serving=True)
 HAD_MODEL = replace(FIRST_START, had_model=True)
 NOT_LOADED = replace(FIRST_START, is_deployed=True, activation_error="version 2: checksum", activation_retried=True)
-QUESTIONS = ("/similar/105", "/recommend/detail/105?user_id=7", "/recommend/user/7", "/hot/trending?limit=3")
+PATHS = ("/similar/105", "/recommend/detail/105?user_id=7", "/recommend/user/7", "/hot/trending?limit=3")
 
 
 class Watched:
@@ -147,7 +147,7 @@ def test_without_any_model_the_503_names_the_two_commands_that_help(
     registry.active = None
     api = start(ready=False)
     until(lambda: "make" in api.get("/ready").json()["detail"])
-    for path in (*QUESTIONS, "/ready"):
+    for path in (*PATHS, "/ready"):
         answer = api.http.get(path)
         assert answer.status_code == 503
         assert "`make import SOURCE=csv DIR=<folder>`" in answer.json()["detail"]
@@ -162,7 +162,7 @@ def test_a_deployed_bundle_that_cannot_be_loaded_is_an_outage_and_a_good_one_end
     with monitoring.testing.captured() as reports:
         api = start(ready=False)
         until(lambda: reports.of(POINT))
-        answers = [api.http.get(path, headers={"X-Request-ID": f"r-{path[1:4]}"}) for path in QUESTIONS]
+        answers = [api.http.get(path, headers={"X-Request-ID": f"r-{path[1:4]}"}) for path in PATHS]
         assert {answer.status_code for answer in answers} == {503}
         assert "can't be loaded" in answers[0].json()["detail"]
         registry.bundles["1"] = whole

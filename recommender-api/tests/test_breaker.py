@@ -55,12 +55,12 @@ class Case:
     def _closed(self) -> None:
         self.closed += 1
 
-    def begin(self, calls: int, *, apart: float) -> list[float]:
+    def begin(self, calls: int, *, interval: float) -> list[float]:
         """Begin calls so many seconds from each other; return when each began."""
         began = []
         for _ in range(calls):
             began.append(self.breaker.begin())
-            self.time.now += apart
+            self.time.now += interval
         return began
 
     async def fail(self, times: int = 1) -> None:
@@ -87,7 +87,7 @@ async def test_it_opens_after_three_failures_in_a_row_and_not_before() -> None:
 
 async def test_calls_that_were_late_at_the_same_time_count_as_one_failure() -> None:
     case = Case()
-    began = case.begin(8, apart=0.0)
+    began = case.begin(8, interval=0.0)
     case.time.now += 0.030
     for start in began:
         case.breaker.failed(start, "TimeoutError")
@@ -96,7 +96,7 @@ async def test_calls_that_were_late_at_the_same_time_count_as_one_failure() -> N
 
 async def test_calls_that_began_at_different_times_count_each_though_they_wait_at_the_same_time() -> None:
     case = Case()
-    began = case.begin(3, apart=0.011)
+    began = case.begin(3, interval=0.011)
     case.time.now = 0.025
     case.breaker.failed(began[0], "TimeoutError")
     case.breaker.failed(began[1], "TimeoutError")
@@ -108,7 +108,7 @@ async def test_calls_that_began_at_different_times_count_each_though_they_wait_a
 
 async def test_calls_that_began_one_after_the_other_within_a_stall_do_not_open_it() -> None:
     case = Case()
-    began = case.begin(10, apart=0.0019)
+    began = case.begin(10, interval=0.0019)
     case.time.now += 0.025
     for start in began:
         case.breaker.failed(start, "TimeoutError")

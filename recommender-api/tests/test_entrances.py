@@ -6,7 +6,7 @@ from testkit.running_app import RunningApp
 
 
 @pytest.mark.parametrize(
-    ("question", "field"),
+    ("path", "field"),
     [
         ("/similar/105?tag=health&tag=finance", "tag"),
         ("/similar/105?max_price=abc&max_price=5", "max_price"),
@@ -17,17 +17,17 @@ from testkit.running_app import RunningApp
         ("/recommend/user/7?explain=true&explain=true", "explain"),
     ],
 )
-def test_a_repeated_parameter_is_rejected(api: RunningApp, question: str, field: str) -> None:
-    refused = api.http.get(question)
-    assert refused.status_code == 422
-    assert refused.json()["errors"] == [{"field": f"query.{field}", "message": "given twice"}]
+def test_a_repeated_parameter_is_rejected(api: RunningApp, path: str, field: str) -> None:
+    rejected = api.http.get(path)
+    assert rejected.status_code == 422
+    assert rejected.json()["errors"] == [{"field": f"query.{field}", "message": "given twice"}]
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/models/shadow", "/similar/105", "/hot/trending"])
 def test_an_unknown_parameter_is_named(api: RunningApp, path: str) -> None:
-    refused = api.http.get(f"{path}?limti=3")
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["message"].startswith("unknown; ")
+    rejected = api.http.get(f"{path}?limti=3")
+    assert rejected.status_code == 422
+    assert rejected.json()["errors"][0]["message"].startswith("unknown; ")
 
 
 def test_metrics_ignore_unknown_parameters(api: RunningApp) -> None:

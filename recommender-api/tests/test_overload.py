@@ -304,11 +304,11 @@ async def test_far_above_its_capacity_the_service_answers_some_requests_in_time_
     server: int,
 ) -> None:
     # The most expensive query, so that generating the load costs little in comparison.
-    questions = [
+    paths = [
         f"/recommend/detail/{FIRST_DATASET_ID + number % 190}?user_id={number + 1}&explain=true"
         for number in range(100_000)
     ]
-    left = iter(questions)
+    left = iter(paths)
     stop = time.perf_counter() + 4
     others: list[Reply] = []
     replies: list[Reply] = []

@@ -38,7 +38,7 @@ def test_when_sentinels_make_another_server_master_it_is_found(
     master = watched_redis.master()
     master.kill()
     try:
-        assert any(levels_until_normal(api, FAIL_OVER_SECONDS)), "nobody noticed"
+        assert any(levels_until_normal(api, FAIL_OVER_SECONDS)), "no request noticed it"
         assert watched_redis.master() is not master
         until(lambda: api.ask("/health")["checks"]["redis"]["status"] == "healthy")
         assert take_event(api, "e-2") == 1

@@ -64,9 +64,9 @@ def test_a_dataset_is_requested_by_its_text_or_by_the_number_of_the_text(api: Ru
 
 
 def test_every_item_with_a_text_id_names_it_beside_the_number(api: RunningApp) -> None:
-    for question in (f"/similar/{path_of(SKU)}", f"/recommend/user/{USER}", "/hot/trending", "/similar/101"):
+    for path in (f"/similar/{path_of(SKU)}", f"/recommend/user/{USER}", "/hot/trending", "/similar/101"):
         for explain in ("", "&explain=true"):
-            items = ask(api, f"{question}?limit=50{explain}")["items"]
+            items = ask(api, f"{path}?limit=50{explain}")["items"]
             assert items
             for item in items:
                 assert next(iter(item)) == "dataset_id"

@@ -20,7 +20,7 @@ from recommender_api.withdrawal import Withdrawn, WithdrawnFile, WithdrawnWatch
 from testkit.redis_server import RedisServer
 from testkit.running_app import RunningApp
 
-QUESTIONS = (
+PATHS = (
     "/similar/105",
     "/similar/105?limit=50",
     "/similar/105?explain=true",
@@ -57,7 +57,7 @@ def _ids(api: RunningApp, path: str) -> list[int]:
 
 
 def _all_ids(api: RunningApp) -> set[int]:
-    return {id_ for path in QUESTIONS for id_ in _ids(api, path)}
+    return {id_ for path in PATHS for id_ in _ids(api, path)}
 
 
 def _known(api: RunningApp) -> int:
@@ -84,7 +84,7 @@ def withdraw(lists: Lists, until: Until) -> Callable[[RunningApp, list[int]], No
 Withdraw = Callable[[RunningApp, list[int]], None]
 
 
-@pytest.mark.parametrize("path", QUESTIONS)
+@pytest.mark.parametrize("path", PATHS)
 def test_it_is_in_no_answer_and_another_takes_its_place(api: RunningApp, path: str, withdraw: Withdraw) -> None:
     before = _ids(api, path)
     withdrawn = before[:5:2]
@@ -139,7 +139,7 @@ def test_with_redis_killed_it_is_in_no_answer_of_any_level(
     withdraw(api, shown[::2])
     held_redis.kill()
     levels = set()
-    for path in QUESTIONS:
+    for path in PATHS:
         answer = api.get(path)
         if answer.status_code == 404:
             assert 105 in shown[::2]

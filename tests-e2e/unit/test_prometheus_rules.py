@@ -72,7 +72,7 @@ def unexpected(document: Mapping[str, Any], folder: Path) -> set[str]:
 
 
 def rules() -> list[dict[str, Any]]:
-    """Return the groups of the shipped rules."""
+    """Return the groups of deploy/prometheus/rules.yml."""
     groups: list[dict[str, Any]] = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     return groups
 
@@ -150,7 +150,7 @@ def dashboard_queries() -> list[str]:
     now = datetime(2026, 1, 5, tzinfo=UTC)
     gateway = Gateway(Settings(database_url=SecretStr("sqlite://")), OwnSignals())
     panels = Panels(Prometheus(asked), Registry(Source("", lambda: now), "ranker"), gateway.alerts.summaries)
-    panels._fallback_now(now)  # noqa: SLF001 - each panel's own question; the tabs need a database besides
+    panels._fallback_now(now)  # noqa: SLF001 - each panel's own query; the tabs need a database besides
     panels._fallback(now)  # noqa: SLF001
     panels._latency(now)  # noqa: SLF001
     panels._syncs(now)  # noqa: SLF001

@@ -75,7 +75,7 @@ class Listener:
 
     @hookimpl
     def on_starting(self, component: Any) -> None:
-        """Watch the import errors of DAG files, in the DAG processor; the hook can't tell which job this is."""
+        """Watch the import errors of DAG files, in the DAG processor; the hook doesn't know which job this is."""
         self._job = component
         self._import_errors = watch_database(partial(self._is_dag_processor, component))
         self._import_errors.start()

@@ -1,4 +1,4 @@
-"""The cost and the events of monitoring while Redis is dead and every request fails over."""
+"""The cost and the events of monitoring while Redis is dead and requests keep coming."""
 
 import statistics
 from collections import Counter, defaultdict

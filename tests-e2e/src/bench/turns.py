@@ -91,9 +91,9 @@ def _in_turns(targets: Mapping[str, tuple[int, int]], paths: Sequence[str], turn
 
 
 def _latency(connection: socket.socket, path: str) -> float:
-    question = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
     began = time.perf_counter()
-    connection.sendall(question)
+    connection.sendall(request)
     answer = connection.recv(RECEIVED_AT_ONCE)
     while not _is_whole(answer):
         more = connection.recv(RECEIVED_AT_ONCE)

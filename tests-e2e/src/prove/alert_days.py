@@ -183,16 +183,16 @@ class _Verdict:
         if first["priority"] == "none":
             return True
         if first["priority"] == "P0":
-            told_of = first if first["parent_id"] is None else self._by_id[first["parent_id"]]
-            opened = [each for each in self._sent.get(told_of["id"], []) if each["kind"] == "opened"]
+            notified = first if first["parent_id"] is None else self._by_id[first["parent_id"]]
+            opened = [each for each in self._sent.get(notified["id"], []) if each["kind"] == "opened"]
             if not opened:
                 return False
             waited: float = (min(each["sent_at"] for each in opened) - fault.begins).total_seconds()
             self._tally.longest_p0 = max(self._tally.longest_p0, waited)
             return waited <= P0_SECONDS
         # Faults of the summaries themselves, such as undeliverable email, are notified at once.
-        at_once = any(each["kind"] == "opened" for each in self._sent.get(first["id"], []))
-        return at_once or self._is_in_summary(fault, fault.begins)
+        was_notified = any(each["kind"] == "opened" for each in self._sent.get(first["id"], []))
+        return was_notified or self._is_in_summary(fault, fault.begins)
 
     def _is_in_summary(self, fault: Fault, at: datetime) -> bool:
         return any(

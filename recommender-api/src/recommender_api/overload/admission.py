@@ -10,8 +10,8 @@ from collections.abc import Callable
 from math import inf
 
 TICK_SECONDS = 0.002  # how often the loop is checked, if its rounds are not longer
-# In multiples of the longest wait: an overload that lasts longer is not a burst, and it has not ended before it was
-# over for as long. A burst delays no caller longer than this.
+# In multiples of the longest wait: an overload begins, and ends, only after the state has lasted this long. A shorter
+# one is a burst, which delays no caller longer than this.
 INTERVAL = 10
 # At most: requests that wait for a slow Redis cost memory but no CPU time. At least: so few requests are not a queue,
 # however long they have waited.

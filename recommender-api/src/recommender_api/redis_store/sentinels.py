@@ -27,8 +27,8 @@ class Sentinels:
 
     async def master(self) -> Endpoint:
         """Return the address of the master; raises `StoreUnavailableError`."""
-        question = [("SENTINEL", "get-master-addr-by-name", self._service)]
-        asking = [asyncio.ensure_future(link.call(question, self._timeout)) for link in self._links]
+        command = [("SENTINEL", "get-master-addr-by-name", self._service)]
+        asking = [asyncio.ensure_future(link.call(command, self._timeout)) for link in self._links]
         try:
             for answered in asyncio.as_completed(asking):
                 try:
