@@ -78,7 +78,7 @@ async def test_events_of_the_stream_are_processed_and_counted_once(redis: AnyRed
     assert await live.apply(_events(decoded)) == 100
     assert await live.apply(_events(decode(await stream.pending()))) == 0, "delivered again"
     await stream.done([entry.id for entry in (*decoded.entries, *decoded.unreadable)])
-    await letters.acknowledged(decoded.unreadable)
+    await letters.drop_markers(decoded.unreadable)
     assert await stream.length() == 0
     await windows.refresh()
     assert await redis.zcard(redis_keys.hot("1h")) == 100

@@ -68,7 +68,7 @@ class Case:
         for _ in range(times):
             began = self.breaker.begin()
             self.time.now += 0.025
-            self.breaker.failed(began, "TimeoutError")
+            self.breaker.record_failure(began, "TimeoutError")
         await asyncio.sleep(0)
 
 
@@ -76,7 +76,7 @@ async def test_it_opens_after_three_failures_in_a_row_and_not_before() -> None:
     case = Case()
     await case.fail(2)
     assert not case.breaker.is_open
-    case.breaker.succeeded()
+    case.breaker.record_success()
     await case.fail(2)
     assert not case.breaker.is_open
     await case.fail()
@@ -90,7 +90,7 @@ async def test_calls_that_were_late_at_the_same_time_count_as_one_failure() -> N
     began = case.begin(8, interval=0.0)
     case.time.now += 0.030
     for start in began:
-        case.breaker.failed(start, "TimeoutError")
+        case.breaker.record_failure(start, "TimeoutError")
     assert not case.breaker.is_open
 
 
@@ -98,10 +98,10 @@ async def test_calls_that_began_at_different_times_count_each_though_they_wait_a
     case = Case()
     began = case.begin(3, interval=0.011)
     case.time.now = 0.025
-    case.breaker.failed(began[0], "TimeoutError")
-    case.breaker.failed(began[1], "TimeoutError")
+    case.breaker.record_failure(began[0], "TimeoutError")
+    case.breaker.record_failure(began[1], "TimeoutError")
     assert not case.breaker.is_open
-    case.breaker.failed(began[2], "TimeoutError")
+    case.breaker.record_failure(began[2], "TimeoutError")
     assert case.breaker.is_open
     await case.breaker.close()
 
@@ -111,7 +111,7 @@ async def test_calls_that_began_one_after_the_other_within_a_stall_do_not_open_i
     began = case.begin(10, interval=0.0019)
     case.time.now += 0.025
     for start in began:
-        case.breaker.failed(start, "TimeoutError")
+        case.breaker.record_failure(start, "TimeoutError")
     assert not case.breaker.is_open
 
 

@@ -216,11 +216,11 @@ def test_a_journal_returns_its_events_in_order_and_block_by_block(journal: Journ
     journal.append(new(3))
     first, offset = journal.next(30)
     assert first == new(1, 2)
-    journal.replayed(offset)
+    journal.mark_replayed(offset)
     journal.append(new(4))
     rest, offset = journal.next(10_000)
     assert rest == new(3, 4)
-    journal.replayed(offset)
+    journal.mark_replayed(offset)
     assert journal.waiting_bytes == 0
     assert journal.append(new(1)) == 1
 
@@ -289,7 +289,7 @@ def test_a_line_that_is_not_an_event_or_longer_than_a_block_does_not_block_the_r
     for _ in range(5):
         events, offset = journal.next(20)
         replayed += [event.event_id for event in events]
-        journal.replayed(offset)
+        journal.mark_replayed(offset)
     assert [event_id for event_id in replayed if event_id != "e-9"] == ["e-1", "e-2"]
     assert journal.waiting_bytes == 0
     journal.close()
@@ -299,5 +299,5 @@ def test_a_journal_that_another_process_truncated_is_finished(journal: Journal, 
     journal.append(new(1, 2))
     journal._path.write_bytes(b"")
     events, offset = journal.next(1000)
-    journal.replayed(offset)
+    journal.mark_replayed(offset)
     assert (events, journal.waiting_bytes) == ([], 0)

@@ -14,7 +14,8 @@ from airflow_monitoring.unreported import mark_reported, unreported
 
 hookimpl = HookimplMarker("airflow")
 
-# A task's process ends without exit handlers, so it delivers before; with a collector that is down this takes so long.
+# A task's process ends without exit handlers, so it delivers before its end; with a collector that is down it waits at
+# most this time (s).
 FLUSH_SECONDS = 3.0
 PIPELINE_DAG = "recommendation_pipeline"
 DAG_PROCESSOR = "DagProcessorJob"
@@ -42,7 +43,7 @@ class Listener:
             return
         self._start()
         task_try = TaskTry.of(task_instance)
-        task_try.failed(error)
+        task_try.report_failure(error)
         if not hasattr(task_instance, "dag_run"):
             monitoring.flush(FLUSH_SECONDS)
             mark_reported(task_instance, task_try)
@@ -52,7 +53,7 @@ class Listener:
         """End the incident of an earlier failure, if this try counts."""
         self._start()
         if is_current_success(task_instance):
-            TaskTry.of(task_instance).passed()
+            TaskTry.of(task_instance).report_success()
         if not hasattr(task_instance, "dag_run"):
             monitoring.flush(FLUSH_SECONDS)
 
@@ -97,7 +98,7 @@ class Listener:
     def _report_unreported(self, dag_run: Any) -> None:
         for task_try in unreported(dag_run):
             self._start()
-            task_try.failed(DIED)
+            task_try.report_failure(DIED)
 
     def _start(self) -> None:
         # Once: a process forked from here starts monitoring itself.

@@ -40,7 +40,7 @@ class TaskTry:
             try_number=task_instance.try_number,
         )
 
-    def failed(self, error: BaseException | str | None) -> None:
+    def report_failure(self, error: BaseException | str | None) -> None:
         """Report that the task failed finally with this try; repeated reports, even by two processes, count once."""
         raised = error if isinstance(error, BaseException) else None
         monitoring.report(
@@ -56,7 +56,7 @@ class TaskTry:
             details=None if raised else error,
         )
 
-    def passed(self) -> None:
+    def report_success(self) -> None:
         """Report that the task passed, which ends the incident of an earlier failure."""
         monitoring.recovered(
             POINT, dag_id=self.dag_id, task_id=self.task_id, run_id=self.run_id, try_number=self.try_number

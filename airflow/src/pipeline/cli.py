@@ -79,7 +79,7 @@ def _demo(settings: Settings, options: argparse.Namespace) -> None:
     size = DemoSize(options.datasets, options.users, options.interactions)
     content = generate(size, options.seed, datetime.now(UTC))
     replace_content(engine, content)
-    _say_loaded(content)
+    _print_loaded(content)
 
 
 def _import(settings: Settings, options: argparse.Namespace) -> None:
@@ -88,25 +88,25 @@ def _import(settings: Settings, options: argparse.Namespace) -> None:
     elif options.dir is None:
         raise InputError(f"--source {options.source} needs --dir DIR")
     else:
-        content = _read(settings, options.source, options.dir).content
+        content = _read_source(settings, options.source, options.dir).content
     engine = open_engine(settings.business_database_url.get_secret_value(), "BUSINESS_DATABASE_URL")
     replace_content(engine, content)
-    _say_loaded(content)
+    _print_loaded(content)
 
 
 def _check(settings: Settings, options: argparse.Namespace) -> None:
-    _read(settings, options.source or find_source(options.dir), options.dir)
+    _read_source(settings, options.source or find_source(options.dir), options.dir)
     _say("no bad rows; nothing was loaded")
 
 
-def _read(settings: Settings, source: str, folder: Path) -> Imported:
+def _read_source(settings: Settings, source: str, folder: Path) -> Imported:
     imported = read_source(source, folder, ImportOptions(datetime.now(UTC), settings.encoding, settings.zone))
     for line in Summary(imported, settings.zone).lines():
         _say(line)
     return imported
 
 
-def _say_loaded(content: Content) -> None:
+def _print_loaded(content: Content) -> None:
     counts = (len(content.datasets), len(content.users), len(content.interactions))
     _say("loaded {:,} datasets, {:,} users, {:,} interactions into the business database".format(*counts))
 

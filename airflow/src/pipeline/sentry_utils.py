@@ -68,14 +68,14 @@ def monitor_pipeline_step(step_name: str, critical: bool = True) -> Callable[[Ca
 
             @wraps(step)
             async def monitored_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with _monitored(step_name, critical=critical):
+                with _monitor_step(step_name, critical=critical):
                     return await run(*args, **kwargs)
 
             return cast("Callable[P, R]", monitored_coroutine)
 
         @wraps(step)
         def monitored(*args: P.args, **kwargs: P.kwargs) -> R:
-            with _monitored(step_name, critical=critical):
+            with _monitor_step(step_name, critical=critical):
                 return step(*args, **kwargs)
 
         return monitored
@@ -181,7 +181,7 @@ def _issue_type(text: str) -> str:
 
 
 @contextmanager
-def _monitored(step_name: str, *, critical: bool) -> Iterator[None]:
+def _monitor_step(step_name: str, *, critical: bool) -> Iterator[None]:
     point = "pipeline.critical_step_failed" if critical else "pipeline.step_failed"
     monitoring.warn_without_init(f"monitor_pipeline_step({step_name!r})")
     monitoring.breadcrumb("step started", category="pipeline", step_name=step_name)

@@ -66,4 +66,4 @@ def test_production_has_no_simulators(config: StackConfig) -> None:
 def test_free_ports_are_all_different() -> None:
     ports = Ports.free()
     assert len(set(vars(ports).values())) == len(vars(ports))
-    assert ports.taken() == []
+    assert ports.in_use() == []

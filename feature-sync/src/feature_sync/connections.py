@@ -62,7 +62,7 @@ class RedisFaults:
         self._broken = True
 
     @contextmanager
-    def reported(self) -> Iterator[None]:
+    def report_faults(self) -> Iterator[None]:
         """Report a Redis error that leaves the block, and raise it again; a block that succeeds ends the incident."""
         try:
             yield

@@ -38,7 +38,7 @@ class HealthReport:
         try:
             detail = f"snapshot {await self._switch.active()}, {await self._stream.length()} events waiting"
             checks["redis"] = Check(status="healthy", detail=detail)
-            checks["dead_letters"] = await self._rejected()
+            checks["dead_letters"] = await self._check_dead_letters()
         except REDIS_ERRORS as error:
             checks["redis"] = Check(status="unhealthy", detail=type(error).__name__)
         return checks
@@ -54,7 +54,7 @@ class HealthReport:
             answers = False
         return Check(status="healthy") if answers else Check(status="unhealthy", detail="the database doesn't answer")
 
-    async def _rejected(self) -> Check:
+    async def _check_dead_letters(self) -> Check:
         # A person has to look at them, but the worker is healthy and continues.
         counts = await self._dead_letters.counts()
         detail = f"{counts.count}, the last: {counts.last_reason}" if counts.count else "none"

@@ -18,13 +18,13 @@ class Outcomes:
         if status == HTTPStatus.OK and endpoint != EVENTS:
             return  # `Metrics.answered` counts it, with its level and reason
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            self._failed(endpoint, status, JOURNAL_FULL if endpoint == EVENTS else NO_MODEL)
+            self._count_failure(endpoint, status, JOURNAL_FULL if endpoint == EVENTS else NO_MODEL)
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._failed(endpoint, status, UNHANDLED)
+            self._count_failure(endpoint, status, UNHANDLED)
         else:
             self._metrics.count_response(endpoint, status)
 
-    def _failed(self, endpoint: str, status: int, reason: str) -> None:
+    def _count_failure(self, endpoint: str, status: int, reason: str) -> None:
         self._metrics.count_response(endpoint, status, reason)
         if self._availability is None:
             return

@@ -34,7 +34,7 @@ def measure(folder: Path) -> list[Result]:
     """
     paths = new_queries()
     with surroundings(folder) as around, asker() as asking:
-        return [result for mode in MODES for result in _compared(around, mode, asking, paths)]
+        return [result for mode in MODES for result in _compare(around, mode, asking, paths)]
 
 
 def ratio_of_p99(tried: NDArray[np.float64], plain: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -52,7 +52,7 @@ def ratio_of_p99(tried: NDArray[np.float64], plain: NDArray[np.float64]) -> tupl
     return _p99(tried) / _p99(plain), float(least), float(most)
 
 
-def _compared(around: Surroundings, mode: str, asking: Asker, paths: Iterator[str]) -> list[Result]:
+def _compare(around: Surroundings, mode: str, asking: Asker, paths: Iterator[str]) -> list[Result]:
     with (
         collector() as healthy,
         collector() as faulty,

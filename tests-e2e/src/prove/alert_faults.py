@@ -81,7 +81,7 @@ class Script:
         at = morning + timedelta(seconds=self._dice.randrange(86_000))
         name = self._name(point.id)
         token = name if point.open_parts != (EXCEPTION_PART,) else "fixed"
-        fingerprint = tuple(_filled(part, token) for part in point.fingerprint)
+        fingerprint = tuple(_fill_part(part, token) for part in point.fingerprint)
         identity = (point.id,) if token == "fixed" or not point.open_parts else fingerprint
         if self._free.get(identity, at) > at:
             return
@@ -185,7 +185,7 @@ class Script:
             for _ in range(self._dice.randrange(1, 5)):
                 self._fire(at, "noise", _values(blip, blip.fingerprint))
             for point in self._dice.sample(list(catalogue.load_all()), 2):
-                fingerprint = tuple(_filled(part, "healthy") for part in point.fingerprint)
+                fingerprint = tuple(_fill_part(part, "healthy") for part in point.fingerprint)
                 if point.open_parts and point.open_parts != (EXCEPTION_PART,):
                     self._fire(at, "noise", _values(point, fingerprint), kind="recovered")
                 self._fire(at, "noise", _values(point, fingerprint), environment="verify")
@@ -224,7 +224,7 @@ def _episode_tag(point: Point) -> str:
     return point.episode[0] if point.episode else ""
 
 
-def _filled(part: str, token: str) -> str:
+def _fill_part(part: str, token: str) -> str:
     name = open_part(part)
     if name is None:
         return part

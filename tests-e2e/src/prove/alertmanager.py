@@ -81,9 +81,9 @@ def prove(folder: Path, seed: int) -> list[Result]:
         arrived = httpx.get(f"{simulator.url}/_control/messages", timeout=10).json()["messages"]
     verdict = judge(webhooks, messages_of(incidents))
     return [
-        *_recorded(webhooks, recorder.unanswered, posted),
-        *_told(webhooks, verdict, [message["content"] for message in arrived]),
-        *_ended(webhooks, incidents, by_hand),
+        *_webhook_results(webhooks, recorder.unanswered, posted),
+        *_notification_results(webhooks, verdict, [message["content"] for message in arrived]),
+        *_end_results(webhooks, incidents, by_hand),
     ]
 
 
@@ -102,7 +102,7 @@ def messages_of(incidents: Sequence[dict[str, Any]]) -> list[Message]:
     ]
 
 
-def _recorded(webhooks: Sequence[RecordedWebhook], unanswered: int, posted: Sequence[Story]) -> list[Result]:
+def _webhook_results(webhooks: Sequence[RecordedWebhook], unanswered: int, posted: Sequence[Story]) -> list[Result]:
     outcomes = [each.outcome for each in webhooks]
     return [
         Result("alertmanager: posted episodes", sum(len(each.episodes) for each in posted), ""),
@@ -114,7 +114,9 @@ def _recorded(webhooks: Sequence[RecordedWebhook], unanswered: int, posted: Sequ
     ]
 
 
-def _told(webhooks: Sequence[RecordedWebhook], verdict: Verdict, arrived: Sequence[str]) -> list[Result]:
+def _notification_results(
+    webhooks: Sequence[RecordedWebhook], verdict: Verdict, arrived: Sequence[str]
+) -> list[Result]:
     expected = expect(webhooks)
     for each in (*verdict.not_notified, *verdict.ends_not_notified, *verdict.unfounded):
         sys.stderr.write(f"{each}\n")
@@ -136,7 +138,9 @@ def _told(webhooks: Sequence[RecordedWebhook], verdict: Verdict, arrived: Sequen
     ]
 
 
-def _ended(webhooks: Sequence[RecordedWebhook], incidents: Sequence[dict[str, Any]], by_hand: int) -> list[Result]:
+def _end_results(
+    webhooks: Sequence[RecordedWebhook], incidents: Sequence[dict[str, Any]], by_hand: int
+) -> list[Result]:
     expected = expect(webhooks)
     newest: dict[str, int] = {}
     for incident in incidents:

@@ -58,12 +58,12 @@ def _fuzz(service: Service, process: RunningService, target: Target, seed: int) 
     growth = _resident_mb(process) - resident
     return [
         Result(f"{service.name}: requests per round", first.requests, "", Goal(least=REQUESTS_PER_SERVICE)),
-        Result(f"{service.name}: failed requests", len(_shown(first) + _shown(second)), "", Goal(most=0)),
+        Result(f"{service.name}: failed requests", len(_print_faults(first) + _print_faults(second)), "", Goal(most=0)),
         Result(f"{service.name}: growth of memory in the second round", growth, "MB", Goal(most=_MOST_GROWTH_MB)),
     ]
 
 
-def _shown(report: FuzzReport) -> list[str]:
+def _print_faults(report: FuzzReport) -> list[str]:
     for fault in report.faults[:20]:
         print(fault)  # noqa: T201 - the request is needed to find the fault
     return report.faults

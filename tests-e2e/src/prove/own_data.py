@@ -140,7 +140,7 @@ def _post_events(name: str, api: httpx.Client, marketplace: Marketplace, random:
     """Post the events of a new user, and wait for an answer that reflects them."""
     user, topic = _uuid(random), _TOPICS[0]
     seen = random.sample(marketplace.about(topic), 5)
-    before = _share_of(topic, _shown(api, user), marketplace)
+    before = _share_of(topic, _shown_items(api, user), marketplace)
     events = [
         {"event_id": f"proof-{number}", "type": "purchase", "user_id": user, "dataset_id": dataset, "ts": _now()}
         for number, dataset in enumerate(seen)
@@ -150,12 +150,12 @@ def _post_events(name: str, api: httpx.Client, marketplace: Marketplace, random:
         "/events", json={"events": events}, headers={"Authorization": f"Bearer {_TOKENS['EVENTS_TOKEN']}"}
     ).raise_for_status()
     wait_until(
-        lambda: not set(seen) & set(shown := _shown(api, user)) and _share_of(topic, shown, marketplace) > before,
+        lambda: not set(seen) & set(shown := _shown_items(api, user)) and _share_of(topic, shown, marketplace) > before,
         within=_LIVE_SECONDS,
         what="the answer reflects the user's events",
     )
     took = time.monotonic() - began
-    shown = _shown(api, user)
+    shown = _shown_items(api, user)
     return [
         Result(f"{name}: events accepted", receipt.json()["accepted"], "", Goal(least=len(events))),
         Result(f"{name}: time until the answer reflects them", took, "s", Goal(most=5)),
@@ -169,7 +169,7 @@ def _post_events(name: str, api: httpx.Client, marketplace: Marketplace, random:
     ]
 
 
-def _shown(api: httpx.Client, user: str) -> list[str]:
+def _shown_items(api: httpx.Client, user: str) -> list[str]:
     answer = api.get(f"/recommend/user/{user}").raise_for_status().json()
     if answer["external_id"] != user:
         raise ValueError(f"an answer to {user} names {answer['external_id']}")

@@ -82,7 +82,7 @@ def prove(folder: Path, seed: int) -> list[Result]:
         worker = stack.enter_context(_worker(folder, cache, business))
         shared = {"REDIS_URL": cache.url, "REGISTRY_URL": registry.url, "EVENTS_TOKEN": _TOKEN}
         with _replica(folder / "first", shared) as client, _replica(folder / "late", shared | _LATE) as late:
-            before = _asked([client], paths, _WARM_UP)
+            before = _count_answers([client], paths, _WARM_UP)
             withdrawn = [dataset_id for dataset_id, _ in before.shown.most_common(_DELETED + _BY_OPERATOR)]
             _make_hot(client, withdrawn)
             seconds = _withdraw(client, late, worker, business, withdrawn)
@@ -123,7 +123,7 @@ def _results(before: _Tally, tally: _Tally, seconds: float) -> list[Result]:
     ]
 
 
-def _asked(clients: list[httpx.Client], paths: Iterator[str], count: int) -> _Tally:
+def _count_answers(clients: list[httpx.Client], paths: Iterator[str], count: int) -> _Tally:
     tally = _Tally()
     _ask(tally, clients, paths, count)
     return tally

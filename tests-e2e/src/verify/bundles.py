@@ -33,7 +33,7 @@ class Bundles:
 
     def whole(self) -> Path:
         """Return a bundle that passes every check and answers."""
-        return self._packed(self._contents)
+        return self._pack(self._contents)
 
     def breaking(self) -> Path:
         """Return a bundle that passes every check, but whose neighbours of one dataset have no scores."""
@@ -43,7 +43,7 @@ class Bundles:
         scores = np.load(path)
         scores[self.breaking_dataset - FIRST_DATASET_ID] = np.nan
         np.save(path, scores)
-        return self._packed(contents)
+        return self._pack(contents)
 
     def malformed(self) -> Path:
         """Return an archive whose manifest is not JSON."""
@@ -55,7 +55,7 @@ class Bundles:
             tar.addfile(entry, io.BytesIO(manifest))
         return archive
 
-    def _packed(self, contents: Path) -> Path:
+    def _pack(self, contents: Path) -> Path:
         self._made += 1
         manifest = read_manifest(contents)
         write_manifest(

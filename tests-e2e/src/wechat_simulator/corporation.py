@@ -147,7 +147,7 @@ class Corporation:
         now = self._clock()
         if not self._robots.allows(key, now):
             raise ApiError(errcodes.TOO_OFTEN)
-        mentioned = _mentioned(message[msgtype], msgtype)
+        mentioned = _find_mentions(message[msgtype], msgtype)
         self.messages.append(Message(uuid4().hex, now, "robot", msgtype, content, ["group"], mentioned=mentioned))
         return errcodes.answer()
 
@@ -227,7 +227,7 @@ def _names(value: object) -> list[str]:
     return [name for name in str(value or "").split("|") if name]
 
 
-def _mentioned(part: dict[str, Any], msgtype: str) -> list[str]:
+def _find_mentions(part: dict[str, Any], msgtype: str) -> list[str]:
     """Return the members that a robot's message mentions: text by two lists, markdown by `<@userid>`."""
     if msgtype != "text":
         return _MENTION.findall(str(part.get("content")))

@@ -43,7 +43,7 @@ class Mailbox:
     def add(self, sender: str, recipients: Sequence[str], content: bytes) -> Mail:
         """Store a mail, and delete the oldest ones above the limits."""
         self._count += 1
-        subject, text, html = _read(content)
+        subject, text, html = _parse_mail(content)
         mail = Mail(
             self._count,
             self._clock(),
@@ -68,7 +68,7 @@ class Mailbox:
         self._mails.clear()
 
 
-def _read(content: bytes) -> tuple[str, str, str]:
+def _parse_mail(content: bytes) -> tuple[str, str, str]:
     """Return subject, text and HTML of any input."""
     try:
         message = message_from_bytes(content, policy=policy.default)

@@ -28,7 +28,7 @@ def golden_requests(engine: Engine, records: Records, seed: int) -> list[GoldenR
         ),
         {},
     ]
-    return [_answered(engine, fields) for fields in requests]
+    return [_record_answer(engine, fields) for fields in requests]
 
 
 def _user(records: Records, user: int) -> dict[str, object]:
@@ -43,7 +43,7 @@ def _user(records: Records, user: int) -> dict[str, object]:
     }
 
 
-def _answered(engine: Engine, fields: dict[str, object]) -> GoldenRequest:
+def _record_answer(engine: Engine, fields: dict[str, object]) -> GoldenRequest:
     request = GoldenRequest.model_validate({**fields, "expected_ids": [], "expected_scores": []})
     ids, scores = answer(engine, request, _ANSWERS)
     return request.model_copy(update={"expected_ids": ids, "expected_scores": scores})

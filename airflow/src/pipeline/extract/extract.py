@@ -100,7 +100,7 @@ class _Converter:
             raise InputError(
                 f"{statement.source}: the result lacks {', '.join(missing)}; it has {', '.join(result.columns)}"
             )
-        if repeated := sorted(_repeated(result.columns) & {*SCHEMAS[name].names}):
+        if repeated := sorted(_find_repeated(result.columns) & {*SCHEMAS[name].names}):
             raise InputError(f"{statement.source}: the result has {', '.join(repeated)} more than once; keep one")
         for rows in result:
             yield self._batch(name, statement, result.columns, rows, zone)
@@ -132,7 +132,7 @@ class _Converter:
         self.outside_calendar.setdefault(f"{column}.{'last' if is_late else 'first'}", text)
 
 
-def _repeated(columns: list[str]) -> set[str]:
+def _find_repeated(columns: list[str]) -> set[str]:
     # The names in a subquery of PostgreSQL, and of SQLite (`id`, `id:1`). MySQL rejects repeated names itself.
     counts = Counter(re.sub(r":[0-9]+$", "", column) for column in columns)
     return {name for name, times in counts.items() if times > 1}

@@ -40,7 +40,7 @@ def item_state(records: Records, seed: int) -> ItemState:
             log_prices(records.catalogue.prices),
         ),
         stats.rows(np.arange(n, dtype=np.int32), records.end),
-        _filled(popular, n),
+        _fill_up(popular, n),
         {name: _trending(records, seconds, popular) for name, seconds in _TIMEFRAMES.items()},
     )
 
@@ -53,7 +53,7 @@ def provider_codes(providers: Sequence[str | None]) -> NDArray[np.int32]:
     )
 
 
-def _filled(popular: Popular, n: int) -> Popular:
+def _fill_up(popular: Popular, n: int) -> Popular:
     """Append datasets without interactions while the list is short: it is the last fallback."""
     missing = min(POPULAR_SIZE, n) - len(popular.items)
     others = np.setdiff1d(np.arange(n, dtype=np.int32), popular.items)[:missing]

@@ -95,7 +95,7 @@ class Summary:
             ("user_id", self.imported.user_ids, self._user),
             ("dataset_id", self.imported.dataset_ids, self._dataset),
         ):
-            long, rounded = _rounded(ids)
+            long, rounded = _find_rounded(ids)
             count = int(rounded.sum())
             if count and count * 2 > int(long.sum()):
                 example = ids.texts[int(rounded.argmax())]
@@ -141,7 +141,7 @@ class Summary:
         return show_value(self.imported.user_ids.texts[largest]), float(counts[largest] / len(self._user))
 
 
-def _rounded(ids: IdTable) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _find_rounded(ids: IdTable) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return masks of the ids that are numbers longer than a spreadsheet stores, and of those that it has rounded."""
     long = np.array([len(text) > _SPREADSHEET_DIGITS and text.isdecimal() for text in ids.texts], np.bool_)
     rounded = [

@@ -53,7 +53,7 @@ class Stack:
         config, environment = self.config, self.environment
         wanted = programs.of_stack(config, environment)
         if not self.supervisor.runs():
-            if taken := config.ports.taken():
+            if taken := config.ports.in_use():
                 raise StartError(f"these ports are in use by something else: {', '.join(taken)}")
             self._make_folders()
             environment.write()

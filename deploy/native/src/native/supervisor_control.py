@@ -133,10 +133,10 @@ serverurl=unix://{self._socket}
         return head + "".join(self._section(program) for program in programs)
 
     def _section(self, program: Program) -> str:
-        environment = ",".join(f'{name}="{_escaped(value)}"' for name, value in program.environment.items())
+        environment = ",".join(f'{name}="{_escape(value)}"' for name, value in program.environment.items())
         lines = [
             f"[program:{program.name}]",
-            f"command={_escaped(' '.join(program.command))}",
+            f"command={_escape(' '.join(program.command))}",
             f"directory={'/' if program.user else self._config.root}",
             f"environment={environment}",
             f"user={program.user}" if program.user else "",
@@ -156,5 +156,5 @@ serverurl=unix://{self._socket}
         return "\n" + "\n".join(line for line in lines if line) + "\n"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("%", "%%")

@@ -82,7 +82,7 @@ class EventConsumer:
     async def _survives(self, step: Callable[[], Awaitable[None]]) -> bool:
         """Run a step; after a fault of Redis or the database, wait a little. Return whether there was no fault."""
         try:
-            with self._faults.reported():
+            with self._faults.report_faults():
                 await step()
         except ResponseError as error:
             if str(error).startswith("NOGROUP"):
@@ -168,7 +168,7 @@ class EventConsumer:
             # Written only once they are applied, so that a dead letter is in no other store.
             await self._apply_again(not_applied)
             due = [entry for entry in due if entry not in not_applied]
-        with self._database_reported():
+        with self._report_database_faults():
             written = await isolate(due, self._write, fault_of=_fault_of_log, takes_others=self._log_takes_others)
         done = [entry.id for entry in written.done]
         await self._stream.done(done)
@@ -196,7 +196,7 @@ class EventConsumer:
         return await asyncio.to_thread(self._log.takes_events)
 
     @contextmanager
-    def _database_reported(self) -> Iterator[None]:
+    def _report_database_faults(self) -> Iterator[None]:
         try:
             yield
         except (LogUnavailableError, EventsNotTakenError) as error:
@@ -214,7 +214,7 @@ class EventConsumer:
         pushed_out = await self._dead_letters.add(letters)
         ids = [letter.id for letter in letters]
         await self._stream.done(ids)
-        await self._dead_letters.acknowledged(letters)
+        await self._dead_letters.drop_markers(letters)
         self._suspects.clear(ids)
         self._metrics.events.labels("rejected").inc(len(letters))
         self._findings.found(UNREADABLE, letters[0].reason, len(letters))

@@ -66,7 +66,7 @@ class DeadLetters:
             pushed_out += int(await self._redis.eval(_ADD, 2, *keys, MARKER_SECONDS, self._most, *pairs))
         return pushed_out
 
-    async def acknowledged(self, letters: Sequence[DeadLetter]) -> None:
+    async def drop_markers(self, letters: Sequence[DeadLetter]) -> None:
         """Delete the markers of entries that can't be delivered again."""
         if letters:
             await self._redis.unlink(*(redis_keys.dead_letter_marker(letter.id.decode()) for letter in letters))

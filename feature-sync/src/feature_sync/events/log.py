@@ -73,7 +73,7 @@ class EventLog:
         # A value that cannot be bound is a StatementError before the driver sees it, and the driver's own ValueError (a
         # NUL, half a surrogate) or OverflowError after that.
         except (StatementError, PoolTimeoutError, ValueError, OverflowError) as error:
-            raise _translated(error) from error
+            raise _translate(error) from error
 
     def takes_events(self) -> bool:
         """Return whether a valid event would be accepted now; the test event is not stored."""
@@ -104,7 +104,7 @@ class EventLog:
         return True
 
 
-def _translated(error: Exception) -> LogUnavailableError | EventsNotTakenError:
+def _translate(error: Exception) -> LogUnavailableError | EventsNotTakenError:
     original = error.orig if isinstance(error, StatementError) else None
     text = str(original or error)
     if isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and _is_unavailable(error)):

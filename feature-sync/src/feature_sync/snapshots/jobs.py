@@ -17,7 +17,7 @@ from contracts.snapshot import MalformedSnapshotError, iter_users
 from feature_sync.connections import REDIS_ERRORS, RedisFaults
 from feature_sync.errors import UnknownJobError, UnusableSnapshotError
 from feature_sync.metrics import Metrics
-from feature_sync.snapshots.source import fetched
+from feature_sync.snapshots.source import fetch_snapshot
 from feature_sync.snapshots.switch import IncompleteSnapshotError, Progress, SnapshotSwitch
 
 _log = logging.getLogger(__name__)
@@ -104,12 +104,12 @@ class SyncJobs:
             _log.info("sync of %s: %s, %d users in %.1f s", job.snapshot, job.state, job.users, job.seconds)
 
     async def _sync(self, job: SyncJob, address: str, progress: Progress) -> None:
-        fetching = fetched(address)
+        fetching = fetch_snapshot(address)
         folder, manifest = await run_in_threadpool(fetching.__enter__)
         try:
             job.version, job.total = manifest.version, manifest.rows
             progress.total = manifest.rows
-            with self._faults.reported():
+            with self._faults.report_faults():
                 batches = iter_users(folder, manifest)
                 await self._switch.write(manifest.version, manifest.feature_schema, batches, progress)
                 await self._switch.activate(manifest.version)

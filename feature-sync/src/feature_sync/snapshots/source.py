@@ -13,7 +13,7 @@ from feature_sync.errors import UnusableSnapshotError
 
 
 @contextmanager
-def fetched(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
+def fetch_snapshot(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
     """Copy a snapshot folder (path or fsspec URL) to a local one for a block; raises `UnusableSnapshotError`."""
     with tempfile.TemporaryDirectory(prefix="snapshot-") as temporary:
         folder = Path(temporary, "snapshot")

@@ -59,7 +59,7 @@ def _read(database: BusinessDatabase, statement: Statement) -> Deleted:
     if "id" not in rows.columns:
         raise statement.error(f"the result lacks id; it has {', '.join(rows.columns)}")
     place = rows.columns.index("id")
-    return _deleted(row[place] for batch in rows for row in batch)
+    return _parse_deleted(row[place] for batch in rows for row in batch)
 
 
 def _is_missing_file(url: str) -> bool:
@@ -70,7 +70,7 @@ def _is_missing_file(url: str) -> bool:
     return target.get_backend_name() in _FILES and bool(target.database) and not Path(target.database or "").exists()
 
 
-def _deleted(values: Iterable[object]) -> Deleted:
+def _parse_deleted(values: Iterable[object]) -> Deleted:
     ids: dict[int, str | None] = {}
     unusable = 0
     for value in values:

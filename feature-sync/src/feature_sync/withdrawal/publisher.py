@@ -49,7 +49,7 @@ class WithdrawnPublisher:
         """Make the list in Redis equal to the table; raises `WithdrawalsUnavailableError` or a Redis error."""
         async with self._lock:
             try:
-                with self._faults.reported():
+                with self._faults.report_faults():
                     self.published = await self._publish()
             except (WithdrawalsUnavailableError, *REDIS_ERRORS):
                 self.published = None

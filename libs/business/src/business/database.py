@@ -64,7 +64,7 @@ class BusinessDatabase(ABC):
 
         The rows raise `UserSqlError` and `DatabaseUnavailableError` too.
         """
-        wrapped = statement.wrapped(self.syntax, columns, where)
+        wrapped = statement.wrap(self.syntax, columns, where)
         with self._translated(wrapped):
             names, batches = self._stream(wrapped, batch_rows)
         return RowBatches(names, self._translate_batches(wrapped, batches))

@@ -50,13 +50,13 @@ class SqliteDatabase(BusinessDatabase):
         self._connection.execute("BEGIN")
 
     def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[str], Iterator[Rows]]:
-        with self._timed():
+        with self._time_limit():
             cursor = self._connection.execute(statement.sql)
         return [column[0] for column in cursor.description or ()], self._fetch(cursor, batch_rows)
 
     def _fetch(self, cursor: sqlite3.Cursor, batch_rows: int) -> Iterator[Rows]:
         while True:
-            with self._timed():
+            with self._time_limit():
                 rows = cursor.fetchmany(batch_rows)
             if not rows:
                 break
@@ -64,7 +64,7 @@ class SqliteDatabase(BusinessDatabase):
         cursor.close()
 
     @contextmanager
-    def _timed(self) -> Iterator[None]:
+    def _time_limit(self) -> Iterator[None]:
         """Limit the time of SQLite's work in this block; SQLite has no timeout of its own for that."""
         self._due = time.monotonic() + self._timeouts.statement
         try:
@@ -97,7 +97,7 @@ class SqliteDatabase(BusinessDatabase):
             end = token.start + len(token.text)
             changed = Statement(f"{statement.sql[: token.start]}{_PROBE}{statement.sql[end:]}", statement.source)
             try:
-                self._connection.execute(f"EXPLAIN {changed.wrapped(self.syntax).sql}")
+                self._connection.execute(f"EXPLAIN {changed.wrap(self.syntax).sql}")
             except sqlite3.Error as probed:
                 if _PROBE in str(probed):
                     return token.start

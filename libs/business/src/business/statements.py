@@ -36,7 +36,7 @@ class Statement:
             raise statement.error("holds the character NUL", place)
         return statement
 
-    def wrapped(self, syntax: Syntax, columns: Sequence[str] = (), where: str = "") -> "WrappedStatement":
+    def wrap(self, syntax: Syntax, columns: Sequence[str] = (), where: str = "") -> "WrappedStatement":
         """Return a SELECT of the columns (all if none) over this one; raises `UserSqlError` if it isn't one SELECT.
 
         `columns` and `where` are our own code.

@@ -32,7 +32,7 @@ class Ports:
             numbers = [int(each.getsockname()[1]) for each in sockets]
         return cls(*numbers)
 
-    def taken(self) -> list[str]:
+    def in_use(self) -> list[str]:
         """Return the ports that are in use, as `name (port)`."""
         found = []
         for name, port in asdict(self).items():

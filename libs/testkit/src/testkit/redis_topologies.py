@@ -60,13 +60,14 @@ class SentinelSetup(NamedTuple):
 def behind_sentinels(folder: Path) -> Iterator[SentinelSetup]:
     """Run a master, a replica and three sentinels that declare a master dead after half a second."""
     with ExitStack() as stack:
-        master = stack.enter_context(RedisServer(_made(folder / "master")))
+        master = stack.enter_context(RedisServer(_make_folder(folder / "master")))
         replica = stack.enter_context(
             RedisServer(
-                _made(folder / "replica"), {"replicaof": f"127.0.0.1 {master.port}", "repl-ping-replica-period": "1"}
+                _make_folder(folder / "replica"),
+                {"replicaof": f"127.0.0.1 {master.port}", "repl-ping-replica-period": "1"},
             )
         )
-        ports = [_sentinel(stack, _made(folder / f"sentinel{number}"), master.port) for number in range(_NODES)]
+        ports = [_sentinel(stack, _make_folder(folder / f"sentinel{number}"), master.port) for number in range(_NODES)]
         for port in ports:
             _wait_for_sentinel(port)
         yield SentinelSetup((master, replica), ports)
@@ -80,7 +81,7 @@ def as_cluster(folder: Path) -> Iterator[list[RedisServer]]:
         for number in range(_NODES):
             bus = Ports.free().redis
             options = {"cluster-enabled": "yes", "cluster-port": str(bus), "cluster-node-timeout": "1000"}
-            nodes.append((stack.enter_context(RedisServer(_made(folder / f"node{number}"), options)), bus))
+            nodes.append((stack.enter_context(RedisServer(_make_folder(folder / f"node{number}"), options)), bus))
         bounds = [_SLOTS * number // _NODES for number in range(_NODES + 1)]
         for number, (node, _) in enumerate(nodes):
             with _client(node.port) as client:
@@ -89,7 +90,7 @@ def as_cluster(folder: Path) -> Iterator[list[RedisServer]]:
                 for other, bus in nodes[:number]:
                     client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
         wait_until(
-            lambda: all(_joined(node.port) for node, _ in nodes), within=20, every=0.05, what="a complete cluster"
+            lambda: all(_has_joined(node.port) for node, _ in nodes), within=20, every=0.05, what="a complete cluster"
         )
         yield [node for node, _ in nodes]
 
@@ -99,7 +100,7 @@ def cluster_url(nodes: list[RedisServer]) -> str:
     return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
 
 
-def _joined(port: int) -> bool:
+def _has_joined(port: int) -> bool:
     with _client(port) as client:
         info: bytes = client.execute_command("CLUSTER", "INFO")
     return b"cluster_state:ok" in info and b"cluster_known_nodes:%d\r" % _NODES in info
@@ -140,7 +141,7 @@ def _client(port: int) -> redis.Redis:
     return redis.Redis(port=port, socket_timeout=_TIMEOUT_SECONDS)
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir(parents=True)
     return folder
 

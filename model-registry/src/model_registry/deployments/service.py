@@ -89,7 +89,7 @@ class Deployments:
                 manifest = check_bundle(self._store, model, version.sha256)
                 deployed = self._activate(model, wanted, author, manifest, restores)
         except (DeploymentRefusedError, UnavailableError) as error:
-            self._failed(model, wanted, author, source, error)
+            self._record_failure(model, wanted, author, source, error)
             raise
         self._metrics.deployments.labels(model, wanted.mode, "active").inc()
         monitoring.breadcrumb("deployment completed", category="model", **crumb)
@@ -120,7 +120,9 @@ class Deployments:
                 connection, model, wanted, author, state="active", previous=previous, restores=restores, detail=note
             )
 
-    def _failed(self, model: str, wanted: DeploymentRequest, author: Author, source: str, error: Exception) -> None:
+    def _record_failure(
+        self, model: str, wanted: DeploymentRequest, author: Author, source: str, error: Exception
+    ) -> None:
         """Report and record a failure; a missing source has its own monitoring point, and only that one is reported."""
         stage = error.stage if isinstance(error, DeploymentRefusedError) else DeploymentStage.ACTIVATE
         point = "model.source_not_found" if stage is DeploymentStage.SOURCE else "model.deployment_failed"

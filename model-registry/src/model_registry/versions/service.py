@@ -40,7 +40,7 @@ class Versions:
                 known = queries.by_checksum(connection, model, actual)
             if known is not None and self._store.exists(model, actual):
                 return known, False
-            manifest = _checked(model, bundle, Path(folder, "contents"))
+            manifest = _check_upload(model, bundle, Path(folder, "contents"))
             size = bundle.stat().st_size
             self._store.put(bundle, model)
         with self._database.transaction("add_version") as connection:
@@ -75,7 +75,7 @@ class Versions:
                 copy.write(block)
 
 
-def _checked(model: str, bundle: Path, folder: Path) -> BundleManifest:
+def _check_upload(model: str, bundle: Path, folder: Path) -> BundleManifest:
     folder.mkdir()
     try:
         manifest = unpack(bundle, folder)

@@ -98,7 +98,7 @@ class EventIntake:
                 except StoreError:
                     return
             async with self._lock:
-                await asyncio.to_thread(self._journal.replayed, offset)
+                await asyncio.to_thread(self._journal.mark_replayed, offset)
             self._metrics.events("replayed", len(events))
 
     async def _add(self, events: list[NewEvent]) -> int:

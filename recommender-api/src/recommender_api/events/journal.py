@@ -89,7 +89,7 @@ class Journal:
         return len(fresh)
 
     def next(self, max_bytes: int) -> tuple[list[NewEvent], int]:
-        """Return the oldest waiting events, and the offset after them for `replayed`; raises `OSError`.
+        """Return the oldest waiting events, and the offset after them for `mark_replayed`; raises `OSError`.
 
         Lines that are not events are skipped, and a line longer than `max_bytes` is read whole: neither blocks the
         others.
@@ -106,7 +106,7 @@ class Journal:
         # Without a newline, another process has truncated the file: nothing more is in it.
         return _events(block[:whole]), self._replayed + whole if whole else self._size
 
-    def replayed(self, offset: int) -> None:
+    def mark_replayed(self, offset: int) -> None:
         """Record that everything before `offset` is in Redis; an empty journal is truncated."""
         self._replayed = offset
         if offset >= self._size:

@@ -89,7 +89,7 @@ class FallbackChain:
         key = redis_keys.last_good(query.digest())
         try:
             (data,) = await self._store.read([key])
-            return None if data is None else self._shown(StoredAnswer.unpack(data))
+            return None if data is None else self._remove_withdrawn(StoredAnswer.unpack(data))
         except StoreError as error:
             self._unreadable(query, reason, error)
         except MalformedAnswerError as error:
@@ -97,7 +97,7 @@ class FallbackChain:
             self._unreadable(query, reason, error)
         return None
 
-    def _shown(self, last: StoredAnswer) -> StoredAnswer | None:
+    def _remove_withdrawn(self, last: StoredAnswer) -> StoredAnswer | None:
         """Return the part of the last good answer that may still be shown, None if nothing is left."""
         withdrawn = self._withdrawn.current
         if not withdrawn.is_in(last.ids):
@@ -127,7 +127,7 @@ def _popular(query: Query, arm: Arm, keep: Keep | None) -> StoredAnswer:
     return _listed(query, arm, keep, popular.items, popular.scores.tolist(), reason="popular")
 
 
-def _listed(
+def _take_head(
     query: Query,
     arm: Arm,
     keep: Keep | None,

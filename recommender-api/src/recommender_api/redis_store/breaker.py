@@ -47,14 +47,14 @@ class Breaker:
         return self._probing is not None
 
     def begin(self) -> float:
-        """Return the moment at which a call starts, for `failed`."""
+        """Return the moment at which a call starts, for `record_failure`."""
         return self._clock()
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """Count a call that got an answer, even if the answer is an error."""
         self._failures = 0
 
-    def failed(self, began: float, cause: str) -> None:
+    def record_failure(self, began: float, cause: str) -> None:
         """Count a call that got no answer, and store its cause.
 
         Calls that began at the same time and were in flight when one failed count as one failure: a single stall of

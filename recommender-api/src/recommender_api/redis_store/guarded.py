@@ -75,15 +75,15 @@ class GuardedStore:
         try:
             result = await call(*args, **more)
         except StoreUnavailableError as error:
-            self.breaker.failed(began, error.error_type)
+            self.breaker.record_failure(began, error.error_type)
             self._unavailable(error, operation)
             raise
         except StoreRefusedError as error:
-            self.breaker.succeeded()
+            self.breaker.record_success()
             self._recoveries.note_refusal(operation)
             self._report("redis.unexpected_error", error, error.error_type, operation=operation)
             raise
-        self.breaker.succeeded()
+        self.breaker.record_success()
         if self._recoveries.open and not self.breaker.is_open:
             self._recoveries.note_success(operation, began)
         return result

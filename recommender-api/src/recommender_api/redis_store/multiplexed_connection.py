@@ -91,15 +91,15 @@ class MultiplexedConnection:
         wire = self._wire
         self.reset()
         if wire is not None:
-            await wire.closed()
+            await wire.wait_closed()
 
     def _connection(self) -> asyncio.Task["_Wire"]:
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect(), name="redis-connect")
-            self._connecting.add_done_callback(self._connected)
+            self._connecting.add_done_callback(self._on_connected)
         return self._connecting
 
-    def _connected(self, task: asyncio.Task["_Wire"]) -> None:
+    def _on_connected(self, task: asyncio.Task["_Wire"]) -> None:
         if task is self._connecting:
             self._connecting = None
         if not task.cancelled():
@@ -157,7 +157,7 @@ class _Wire(asyncio.Protocol):
         self.is_open = False
         self._transport.abort()
 
-    async def closed(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait until the connection is closed."""
         await self._lost.wait()
 
@@ -172,7 +172,7 @@ class _Wire(asyncio.Protocol):
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not False:
-                self._answered(answer)
+                self._on_answer(answer)
         except hiredis.HiredisError as error:
             self._fail(StoreUnavailableError(str(error), "InvalidResponse"))
             self.close()
@@ -183,7 +183,7 @@ class _Wire(asyncio.Protocol):
         self._lost.set()
         self._fail(StoreUnavailableError(str(exc or "connection closed by server"), "ConnectionError"))
 
-    def _answered(self, answer: object) -> None:
+    def _on_answer(self, answer: object) -> None:
         first = self._waiting[0]
         first.answers.append(answer)
         if len(first.answers) < first.expected:

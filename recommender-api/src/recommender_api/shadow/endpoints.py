@@ -89,9 +89,9 @@ def router(
             dropped=comparison.outcomes["dropped"],
             failed=comparison.outcomes["failed"],
             window=summary.pairs,
-            overlap_at_10=_rounded(summary.overlap),
-            score_difference=_rounded(summary.score_difference),
-            score_psi=_rounded(summary.score_psi),
+            overlap_at_10=_round(summary.overlap),
+            score_difference=_round(summary.score_difference),
+            score_psi=_round(summary.score_psi),
             primary_latency=_latency(summary.primary_seconds),
             shadow_latency=_latency(summary.shadow_seconds),
         )
@@ -99,7 +99,7 @@ def router(
     return routes
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
