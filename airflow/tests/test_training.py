@@ -170,4 +170,4 @@ def test_without_a_target_among_the_candidates_there_is_nothing_to_learn(
 def test_training_on_equal_times_names_the_time_column(records: Records, knowledge: Knowledge) -> None:
     equal = replace(records, ts=np.full_like(records.ts, 1_760_000_000))
     with pytest.raises(TrainingError, match=r"all [0-9,]+ interactions have the same `ts`, 2025-10-09T08:53:20Z"):
-        train_on(equal, training_past(equal, SMALL), knowledge, SMALL)
+        train_on(equal, training_queries(equal, SMALL), knowledge, SMALL)

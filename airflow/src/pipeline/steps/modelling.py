@@ -17,7 +17,7 @@ from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
 from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_issue, track_model_training_ok
 from pipeline.settings import Settings
 from pipeline.steps.data import load_checks, load_items, load_records, version_of
-from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_past
+from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_queries
 from pipeline.train.questions import Knowledge
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings

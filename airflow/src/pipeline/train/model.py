@@ -30,7 +30,7 @@ def train_model(
     records: Records, content: Neighbours, items: ItemTable, recall: RecallSettings, settings: TrainSettings
 ) -> Model:
     """Train a ranker, and build the tables that it will rank from."""
-    past = training_past(records, settings)
+    past = training_queries(records, settings)
     heldout = Knowledge(heldout_tables(records, past, content, settings.seed), recall, items)
     ranker = train_on(records, past, heldout, settings)
     return Model(build_tables(records, content, settings.seed), ranker)
@@ -49,10 +49,10 @@ def heldout_tables(records: Records, past: PastQueries, content: Neighbours, see
     return build_tables(records.only(~of_pairs(records, past.rows)), content, seed)
 
 
-def train_on(records: Records, past: Past, knowledge: Knowledge, settings: TrainSettings) -> str:
+def train_on(records: Records, past: PastQueries, knowledge: Knowledge, settings: TrainSettings) -> str:
     """Train the ranker on the questions and return its text; raises `TrainingError` that says what is missing."""
     try:
-        return train_ranker(ask(records, records, knowledge, past), settings)
+        return train_ranker(replay_queries(records, records, knowledge, past), settings)
     except TrainingError as error:
         reason = describe_shortage(records.user.astype(np.int64), records.item.astype(np.int64), records.ts)
         raise TrainingError(f"{error}: {reason}") from error

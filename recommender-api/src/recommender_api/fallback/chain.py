@@ -114,17 +114,17 @@ def _precomputed(query: Query, arm: Arm, keep: Keep | None) -> StoredAnswer | No
     contents = arm.model.engine.contents
     if query.endpoint is Endpoint.TRENDING:
         listed = np.array(contents.trending.get(query.timeframe or "24h", []), np.int32)
-        return _listed(query, arm, keep, listed, _descending(len(listed)), reason="trending")
+        return _take_head(query, arm, keep, listed, _descending(len(listed)), reason="trending")
     if query.dataset_id is None:
         return None
     anchor = contents.catalogue.position(query.dataset_id)
     row = contents.precomputed.items[anchor]
-    return _listed(query, arm, keep, row, contents.precomputed.scores[anchor].tolist(), reason="precomputed")
+    return _take_head(query, arm, keep, row, contents.precomputed.scores[anchor].tolist(), reason="precomputed")
 
 
 def _popular(query: Query, arm: Arm, keep: Keep | None) -> StoredAnswer:
     popular = arm.model.engine.contents.recall.popular
-    return _listed(query, arm, keep, popular.items, popular.scores.tolist(), reason="popular")
+    return _take_head(query, arm, keep, popular.items, popular.scores.tolist(), reason="popular")
 
 
 def _take_head(
