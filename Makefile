@@ -86,6 +86,10 @@ prove: .venvs/dev/.stamp ## check the claims that take longer than a test (ONLY=
 docs: .venvs/dev/.stamp ## generate the reference pages from the code
 	$(PY) docs/generator
 
+.PHONY: pictures
+pictures: .venvs/dev/.stamp ## take the README's pictures on the running native stack
+	$(PY) docs/pictures
+
 # Locked versions stay, except for changes in an .in file; UPGRADE=1 takes the newest version of everything.
 LOCKED := services airflow airflow-tests collector native dev \
 	$(addprefix images/,airflow-kubernetes build feature-sync model-registry notification-gateway recommender-api wechat-simulator)

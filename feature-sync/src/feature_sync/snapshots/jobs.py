@@ -30,15 +30,21 @@ _FAILURES = (UnusableSnapshotError, MalformedSnapshotError, IncompleteSnapshotEr
 class SyncJob(BaseModel):
     """The state of a `POST /sync`."""
 
-    job: str
-    snapshot: Annotated[str, Field(description="The requested folder")]
-    state: Literal["queued", "running", "done", "failed"] = "queued"
-    version: str | None = None
-    users: Annotated[int, Field(description="Users written")] = 0
-    total: Annotated[int, Field(description="Users in the snapshot")] = 0
-    seconds: float | None = None
-    error: str | None = None
-    created_at: datetime
+    job: Annotated[str, Field(description="Id of the job", examples=["5c1f0e6a9b3d"])]
+    snapshot: Annotated[
+        str, Field(description="The requested folder", examples=["s3://recsys/snapshots/20261124T0300"])
+    ]
+    state: Annotated[Literal["queued", "running", "done", "failed"], Field(description="State of the job")] = "queued"
+    version: Annotated[
+        str | None, Field(description="Version of the snapshot; null until it is read", examples=["20261124T0300"])
+    ] = None
+    users: Annotated[int, Field(description="Users written", examples=[120000])] = 0
+    total: Annotated[int, Field(description="Users in the snapshot", examples=[120000])] = 0
+    seconds: Annotated[float | None, Field(description="Duration; null until the job ends", examples=[1.4])] = (
+        None
+    )
+    error: Annotated[str | None, Field(description="Reason of the failure; null without one")] = None
+    created_at: Annotated[datetime, Field(description="Time at which it was queued", examples=["2026-11-24T03:10:00Z"])]
 
 
 class SyncJobs:

@@ -44,9 +44,9 @@ class NewAcknowledgement(_Action):
 class Acknowledgement(BaseModel):
     """Who takes care of an incident, and since when; the first one counts."""
 
-    incident_id: int
-    acknowledged_by: str | None
-    acknowledged_at: datetime | None
+    incident_id: Annotated[int, Field(description="Id of the incident", examples=[42])]
+    acknowledged_by: Annotated[str | None, Field(description="Who acknowledged it first", examples=["li.wei"])]
+    acknowledged_at: Annotated[datetime | None, Field(description="When that was", examples=["2026-11-24T03:10:00Z"])]
 
 
 class Closing(_Action):
@@ -72,13 +72,20 @@ class Assignment(_Action):
 class NewComment(_Action):
     """A comment for the timeline."""
 
-    text: Annotated[str, TypedText(MAX_COMMENT_CHARS, min_chars=1)]
+    text: Annotated[
+        str,
+        TypedText(MAX_COMMENT_CHARS, min_chars=1),
+        Field(description="The comment", examples=["The disk is being replaced."]),
+    ]
 
 
 class Grouping(_Action):
     """The incident that this one stands under; null: none."""
 
-    parent_id: Annotated[Annotated[int, Field(strict=True, ge=1, le=MAX_WHOLE_NUMBER)] | None, Field(examples=[12])]
+    parent_id: Annotated[
+        Annotated[int, Field(strict=True, ge=1, le=MAX_WHOLE_NUMBER)] | None,
+        Field(examples=[12], description="Id of the other incident; null: none"),
+    ]
     comment: Comment = ""
 
 
@@ -86,12 +93,12 @@ def router(actions: IncidentActions, storage: Storage, token: SecretStr) -> ApiR
     """Return the routes."""
     routes = ApiRouter(prefix="/alerts/{incident_id}", tags=["alerts"])
     guard = bearer_guard(token)
-    refused = problem_responses(401, 404, 409, 503)
+    unknown = problem_responses(503, not_found="There is no such incident")
 
     def shown(incident: Incident) -> AlertDetail:
         return detail_of(storage, incident.id)
 
-    @routes.post("/acknowledgement", dependencies=guard, responses=problem_responses(401, 404, 503))
+    @routes.post("/acknowledgement", dependencies=guard, responses=unknown)
     def post_acknowledgement(incident_id: IncidentId, new: NewAcknowledgement) -> Acknowledgement:
         """Say that somebody takes care of an incident: it is not escalated, and nobody is reminded of it."""
         incident = actions.acknowledge(incident_id, new.by, new.comment)
@@ -101,27 +108,35 @@ def router(actions: IncidentActions, storage: Storage, token: SecretStr) -> ApiR
             acknowledged_at=incident.acknowledged_at,
         )
 
-    @routes.post("/close", dependencies=guard, responses=refused)
+    @routes.post("/close", dependencies=guard, responses=unknown | problem_responses(conflict="The incident has ended"))
     def post_close(incident_id: IncidentId, closing: Closing) -> AlertDetail:
         """Close an open incident and those under it, as solved or as a false alarm."""
         return shown(actions.close(incident_id, closing.by, closing.comment, false_alarm=closing.false_alarm))
 
-    @routes.post("/reopen", dependencies=guard, responses=refused)
+    @routes.post(
+        "/reopen",
+        dependencies=guard,
+        responses=unknown | problem_responses(conflict="The incident is open, or the same fault has a newer one"),
+    )
     def post_reopen(incident_id: IncidentId, reopening: Reopening) -> AlertDetail:
         """Open an ended incident again: it needs somebody, and people are reminded of it."""
         return shown(actions.reopen(incident_id, reopening.by, reopening.comment))
 
-    @routes.post("/assignment", dependencies=guard, responses=problem_responses(401, 404, 503))
+    @routes.post("/assignment", dependencies=guard, responses=unknown)
     def post_assignment(incident_id: IncidentId, new: Assignment) -> AlertDetail:
         """Say who is to take care of an incident."""
         return shown(actions.assign(incident_id, new.assignee, new.by, new.comment))
 
-    @routes.post("/comments", dependencies=guard, responses=problem_responses(401, 404, 503))
+    @routes.post("/comments", dependencies=guard, responses=unknown)
     def post_comment(incident_id: IncidentId, new: NewComment) -> AlertDetail:
         """Add a comment to the timeline of an incident."""
         return shown(actions.comment(incident_id, new.text, new.by))
 
-    @routes.post("/parent", dependencies=guard, responses=refused)
+    @routes.post(
+        "/parent",
+        dependencies=guard,
+        responses=unknown | problem_responses(conflict="The incident cannot stand under that one; `detail` says why"),
+    )
     def post_parent(incident_id: IncidentId, grouping: Grouping) -> AlertDetail:
         """Put an incident under another one, or let it stand for itself."""
         return shown(actions.group(incident_id, grouping.parent_id, grouping.by, grouping.comment))

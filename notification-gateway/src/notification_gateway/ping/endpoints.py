@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import uuid4
 
+from fastapi import Path
 from pydantic import BaseModel, Field, SecretStr
 
 from contracts.text import TypedText
@@ -26,10 +27,10 @@ MAX_SECONDS = 12.0
 class PingResult(BaseModel):
     """What came of a test message."""
 
-    channel: str
+    channel: Annotated[str, Field(description="Channel that was tried", examples=["weixin"])]
     delivered: Annotated[bool, Field(description="The other side has it, for one recipient at least")]
-    detail: Annotated[str, Field(description="Why not, or for whom not")]
-    seconds: float
+    detail: Annotated[str, Field(description="Why not, or for whom not", examples=[""])]
+    seconds: Annotated[float, Field(description="How long it took", examples=[0.21])]
 
 
 def router(
@@ -42,8 +43,12 @@ def router(
     """Return the route."""
     routes = ApiRouter(tags=["operations"])
 
-    @routes.post("/channels/{name}/ping", dependencies=bearer_guard(token), responses=problem_responses(401, 404))
-    async def ping(name: Annotated[str, TypedText(64)]) -> PingResult:
+    @routes.post(
+        "/channels/{name}/ping",
+        dependencies=bearer_guard(token),
+        responses=problem_responses(not_found="There is no such channel"),
+    )
+    async def ping(name: Annotated[str, TypedText(64), Path(description="The channel")]) -> PingResult:
         """Send a test message through a channel, now and once, and say what came of it."""
         configured = channels.get(name)
         if configured is None:

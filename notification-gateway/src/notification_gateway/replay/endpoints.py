@@ -29,7 +29,7 @@ _Position = Annotated[str, BeforeValidator(_check_position)]
 class SignalPage(BaseModel):
     """Stored signals in the order in which they came; `next_after` asks for the next page."""
 
-    signals: list[StoredSignal]
+    signals: Annotated[list[StoredSignal], Field(description="One page of signals")]
     unreadable: Annotated[int, Field(ge=0, description="Stored signals that can't be read, and are left out")] = 0
     next_after: Annotated[str | None, Field(description="null: there are no more")]
 
@@ -38,7 +38,7 @@ def router(storage: Storage, token: SecretStr) -> ApiRouter:
     """Return the route."""
     routes = ApiRouter(tags=["signals"])
 
-    @routes.get("/signals", dependencies=bearer_guard(token), responses=problem_responses(401, 503))
+    @routes.get("/signals", dependencies=bearer_guard(token), responses=problem_responses(503))
     def get_signals(
         since: Annotated[Moment, Query(description="Only signals that the gateway took since then")],
         after: Annotated[
