@@ -18,7 +18,7 @@ from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_is
 from pipeline.settings import Settings
 from pipeline.steps.data import load_checks, load_items, load_records, version_of
 from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_queries
-from pipeline.train.questions import Knowledge
+from pipeline.train.queries import Knowledge
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
 from ranking.engine import Engine
