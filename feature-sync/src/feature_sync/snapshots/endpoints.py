@@ -37,7 +37,9 @@ def router(jobs: SyncJobs, token: SecretStr) -> ApiRouter:
         return jobs.submit(request.snapshot)
 
     @made.get("/sync/{job}", responses=problem_responses(not_found="There is no such job among the latest ones"))
-    async def get_job(job: Annotated[str, Path(description="Id of the job, from the answer of `POST /sync`")]) -> SyncJob:
+    async def get_job(
+        job: Annotated[str, Path(description="Id of the job, from the answer of `POST /sync`")],
+    ) -> SyncJob:
         """Return a job's state; until it is `done` the previous version stays active."""
         return jobs.get(job)
 

@@ -40,9 +40,7 @@ class SyncJob(BaseModel):
     ] = None
     users: Annotated[int, Field(description="Users written", examples=[120000])] = 0
     total: Annotated[int, Field(description="Users in the snapshot", examples=[120000])] = 0
-    seconds: Annotated[float | None, Field(description="Duration; null until the job ends", examples=[1.4])] = (
-        None
-    )
+    seconds: Annotated[float | None, Field(description="Duration; null until the job ends", examples=[1.4])] = None
     error: Annotated[str | None, Field(description="Reason of the failure; null without one")] = None
     created_at: Annotated[datetime, Field(description="Time at which it was queued", examples=["2026-11-24T03:10:00Z"])]
 
