@@ -13,7 +13,7 @@ LIBS := libs/contracts libs/business libs/ranking libs/monitoring libs/serviceki
 SERVICES := recommender-api model-registry feature-sync notification-gateway
 ENVIRONMENTS := $(foreach name,native services airflow collector,.venvs/$(name)/.stamp)
 
-# What is installed, besides the lock file, into each environment.
+# Packages that are installed into each environment besides its lock file.
 native_PACKAGES := libs/localservers deploy/provisioning deploy/native
 services_PACKAGES := $(LIBS) $(SERVICES) airflow libs/localservers tests-e2e
 airflow_PACKAGES := libs/contracts libs/business libs/ranking libs/monitoring libs/servicekit airflow libs/localservers libs/testkit
@@ -21,38 +21,38 @@ collector_PACKAGES :=
 images/recommender-api_PACKAGES := $(filter-out libs/business,$(LIBS)) recommender-api
 ablation_PACKAGES := $(images/recommender-api_PACKAGES)
 dev_PACKAGES := $(services_PACKAGES) libs/testkit deploy/provisioning deploy/native
-# Locks that are installed beside an environment's own.
+# Further lock files of an environment.
 airflow_LOCKS := requirements/airflow-tests.txt
 
 .PHONY: help
 help: ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-# How the stack is run: STACK=compose or STACK=native; else as it was started, or in containers where an engine answers.
+# How the stack runs: STACK=compose or STACK=native; by default as it was started, or in containers if Docker is running.
 ifndef STACK
 STACK := $(shell cat .run/stack 2>/dev/null || { docker version >/dev/null 2>&1 && echo compose; } || echo native)
 endif
 ifeq ($(filter compose native,$(STACK)),)
 $(error STACK=$(STACK): say STACK=compose or STACK=native)
 endif
-# The folder of an import as a path that containers see too; its name may hold spaces.
+# The folder of an import as a path that is also valid in containers; its name may contain spaces.
 DATA = '$(shell realpath -m -- '$(DIR)')'
 include deploy/$(STACK).mk
 
 .PHONY: up down status env clean logs hold-down bring-back import check-data renumber train verify
 up: ## start the whole stack, ready to use (DEMO=0: without demo data and training)
 down: ## stop everything; the data stays
-status: ## say what runs
+status: ## list the programs and their states
 env: ## print the generated addresses and tokens
 clean: ## stop everything and remove its data
 logs: ## follow the logs (SERVICE=recommender-api: one program's)
-hold-down: ## crash one program and keep it down (PROGRAM=redis)
-bring-back: ## start it again
+hold-down: ## kill one program and keep it down (PROGRAM=redis)
+bring-back: ## start a program again that was kept down (PROGRAM=redis)
 import: ## replace the business data (SOURCE=csv|parquet|jsonl|movietweetings|demo DIR=folder, TIMEZONE=, ENCODING=)
-check-data: ## say what is wrong with data before it is imported (DIR=folder, SOURCE=, TIMEZONE=, ENCODING=)
-renumber: ## show how ids of an earlier release would move to those of today (APPLY=1: move them)
+check-data: ## check data before it is imported (DIR=folder, SOURCE=, TIMEZONE=, ENCODING=)
+renumber: ## show how ids of an earlier release change to the current ones (APPLY=1: change them)
 train: ## train, deploy and sync without Airflow
-verify: ## fire every monitoring point for real beside the stack and find it in the collector (ONLY=point)
+verify: ## raise every monitoring point by a real fault beside the stack and find it in the collector (ONLY=point)
 
 .PHONY: test lint unit dags e2e test-compose
 test: lint unit dags e2e ## everything: lint, types, unit, contract, integration and end-to-end tests
@@ -73,25 +73,25 @@ e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of th
 	$(E2E)
 
 .PHONY: bench
-bench: .venvs/dev/.stamp .venvs/images/recommender-api/.stamp .venvs/ablation/.stamp ## measure what the claims about cost rest on (ONLY=part), write .run/bench.json
+bench: .venvs/dev/.stamp .venvs/images/recommender-api/.stamp .venvs/ablation/.stamp ## run the benchmarks (ONLY=part), write .run/bench.json
 	$(PY) -m native prerequisites
 	.venvs/images/recommender-api/bin/python -m ranking.precompiled
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY))
 
 .PHONY: prove
-prove: .venvs/dev/.stamp ## show the claims that take longer than a test (ONLY=bodies), write .run/prove.json
+prove: .venvs/dev/.stamp ## check the claims that take longer than a test (ONLY=bodies), write .run/prove.json
 	$(PY) -m native prerequisites
 	$(PY) -m prove $(if $(ONLY),--only $(ONLY))
 
 .PHONY: docs
-docs: .venvs/dev/.stamp ## write the reference pages that come from the code
+docs: .venvs/dev/.stamp ## generate the reference pages from the code
 	$(PY) docs/generator
 
 .PHONY: pictures
 pictures: .venvs/dev/.stamp ## take the README's pictures on the running native stack
 	$(PY) docs/pictures
 
-# Versions stay as they are locked, but for what an .in file now asks for; UPGRADE=1 takes the newest of everything.
+# Locked versions stay, except for changes in an .in file; UPGRADE=1 takes the newest version of everything.
 LOCKED := services airflow airflow-tests collector native dev ablation \
 	$(addprefix images/,airflow-kubernetes build feature-sync model-registry notification-gateway recommender-api wechat-simulator)
 .PHONY: lock
@@ -105,7 +105,7 @@ lock: $(UV) ## lock the environments again after a change in requirements/*.in
 $(UV):
 	python3 -m venv .venvs/uv && .venvs/uv/bin/pip install --quiet uv==$(UV_VERSION)
 
-# An environment's stamp is newer than what it was made from when the environment is in step with it.
+# An environment's stamp is newer than its sources if the environment is up to date.
 .SECONDEXPANSION:
 .venvs/%/.stamp: requirements/%.txt $$($$*_LOCKS) $$(addsuffix /pyproject.toml,$$($$*_PACKAGES)) | $(UV)
 	@echo "preparing the environment $*"

@@ -1,7 +1,7 @@
-"""Every night: from the business database to a deployed model and fresh features.
+"""Nightly: from the business database to a deployed model and fresh features.
 
-The work is in the package `pipeline`. Its modules are heavy and are imported in the tasks only, because this file is
-parsed again and again. Between tasks travels one string, the address of the run's folder.
+The work is in the package `pipeline`. Its modules are heavy, and this file is parsed again and again, so only the tasks
+import them. Tasks pass on only one string, the address of the run's folder.
 """
 
 from collections.abc import Iterator
@@ -23,22 +23,22 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 MODEL = Asset("model://ranker", group="recommendation")
 
-# What these say does not change by itself; all else (databases, storage, services that are away) is tried again.
+# Retrying these doesn't help; all other errors (databases, storage, unavailable services) are retried.
 FINAL = RetryRule(
     exception=["pipeline.errors.DataError", "pipeline.errors.InputError", "pipeline.publish.http.RefusedError"],
     action=RetryAction.FAIL,
-    reason="a retry would see the same",
+    reason="a retry would fail in the same way",
 )
 
 PARAMS = {
-    "min_ndcg": Param(0.0, type="number", minimum=0, maximum=1, description="Least nDCG@10 to be deployed"),
+    "min_ndcg": Param(0.0, type="number", minimum=0, maximum=1, description="Minimum nDCG@10 of a deployment"),
 }
 
 
 def run_step(name: str, run: str) -> str:
     """Run a step of the pipeline on the run at an address, and return the address.
 
-    Over a business database that is empty as yet the task is skipped, and with it all that follow.
+    If the business database is still empty, the task and all later ones are skipped.
     """
     from pipeline.errors import NothingToTrainError
     from pipeline.settings import Settings
@@ -52,7 +52,7 @@ def run_step(name: str, run: str) -> str:
 
 
 def step_task(name: str, run: str) -> str:
-    """Add a task for a step that needs nothing but the run."""
+    """Add a task for a step that only needs the run."""
     return task(task_id=name)(run_step)(name, run)
 
 
@@ -60,7 +60,7 @@ def step_task(name: str, run: str) -> str:
 def start() -> str:
     """Name the run's folder, which becomes the version of bundle and snapshot.
 
-    Fails for a parameter that there is not: Airflow takes any, and the run would go on without the one that was meant.
+    Unknown parameters fail the run: Airflow accepts any, and a misspelt one would be ignored.
     """
     from datetime import UTC, datetime
 
@@ -76,7 +76,7 @@ def start() -> str:
 
 @task
 def gate(run: str) -> str:
-    """Let only a model through that is as good as the run asks for."""
+    """Stop the run if the model is worse than it requires."""
     from pipeline.steps import load_metrics
 
     least = get_current_context()["params"]["min_ndcg"]
@@ -88,7 +88,7 @@ def gate(run: str) -> str:
 
 @task(outlets=[MODEL])
 def deploy(run: str) -> Iterator[Metadata]:
-    """Deploy the published version, and say on the asset which it is."""
+    """Deploy the published version, and record it on the asset."""
     from pipeline.steps import load_metrics
     from pipeline.steps.handover import published_version
 
@@ -98,7 +98,7 @@ def deploy(run: str) -> Iterator[Metadata]:
 
 
 @dag(
-    # Without a start date and with no grace, unpausing begins no run for a date in the past.
+    # Without a start date and without a grace period, unpausing starts no run for a past date.
     schedule=CronTriggerTimetable("0 3 * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
@@ -109,7 +109,7 @@ def deploy(run: str) -> Iterator[Metadata]:
         # The delay is Airflow's own setting, [core] default_task_retry_delay.
         "retries": 2,
         "retry_policy": ExceptionRetryPolicy(rules=[FINAL]),
-        # A task that hangs fails, and is reported; a time limit of the run would end it without a failed task.
+        # A task that hangs fails and is reported; a time limit of the run would end it without a failed task.
         "execution_timeout": timedelta(hours=2),
     },
 )

@@ -1,4 +1,4 @@
--- What you offer, one row each. The rules for all three files stand in users.sql.
+-- Your datasets, one row each. The rules for all three files are in users.sql.
 
 SELECT
   p.product_id AS id,           -- a whole number from 1 on; for other ids see text-ids/

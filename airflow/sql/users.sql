@@ -1,11 +1,11 @@
 -- Your users, for a shop whose ids are whole numbers. Copy the three files, put in your tables, and set
--- EXTRACTION_SQL to their folder. A file that you leave out means: that table is there in our form already.
+-- EXTRACTION_SQL to their folder. If you leave out a file, its table must already have our form.
 --
 -- Rules for each file:
---   * One SELECT, or WITH … SELECT. It is run inside of another SELECT, in a transaction that can't write.
+--   * One SELECT, or WITH … SELECT. It runs inside another SELECT, in a read-only transaction.
 --   * UTF-8, with a byte order mark or without. Comments and one semicolon at the end may stay.
---   * The names after AS are ours and have to stay. Columns that you don't have are left out (but for `id`).
---   * Text is wanted as text: convert bytes, JSON and the like here.
+--   * Keep the names after AS. Leave out columns that you don't have (except `id`).
+--   * Text has to be of a text type: convert bytes, JSON and similar types here.
 
 SELECT
   c.customer_id   AS id,            -- a whole number from 1 on; for other ids see text-ids/

@@ -1,4 +1,4 @@
--- What must not be shown any more, by its id alone. feature-sync asks every minute: keep the query light.
+-- Datasets that must not be shown any more, by id. feature-sync runs this every minute: keep the query light.
 
 SELECT p.product_id AS id
 FROM products AS p

@@ -54,7 +54,7 @@ def records(clean_folder: Path) -> "Records":
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def business_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty business database, once on each kind."""
+    """The URL of an empty business database, once of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'business.db'}"
     url: str = request.getfixturevalue("postgres_url")

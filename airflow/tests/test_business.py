@@ -24,7 +24,7 @@ def count(engine: Engine, name: str) -> int:
         return connection.scalar(select(func.count()).select_from(tables.metadata.tables[name])) or 0
 
 
-def test_content_comes_out_as_it_went_in(business_url: str, content: Content, tmp_path: Path) -> None:
+def test_content_is_read_as_it_was_loaded(business_url: str, content: Content, tmp_path: Path) -> None:
     engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
     assert is_empty(engine)
     replace_content(engine, content)
@@ -67,7 +67,9 @@ def test_whole_numbers_stay_what_they_are_and_texts_stand_for_a_number(business_
     engine.dispose()
 
 
-def test_loading_again_replaces_all_and_an_id_depends_on_nothing_else(business_url: str, content: Content) -> None:
+def test_loading_again_replaces_everything_and_an_id_depends_only_on_its_text(
+    business_url: str, content: Content
+) -> None:
     engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
     replace_content(engine, with_ids(content, ["SKU-77"]))
     reordered = replace(
@@ -82,7 +84,7 @@ def test_loading_again_replaces_all_and_an_id_depends_on_nothing_else(business_u
     engine.dispose()
 
 
-def test_two_ids_that_stand_for_one_number_are_refused_with_both(business_url: str, content: Content) -> None:
+def test_two_ids_that_stand_for_one_number_are_rejected_and_both_are_named(business_url: str, content: Content) -> None:
     engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
     number = str(hash_id("SKU-77", "dataset"))
     with pytest.raises(InputError, match=f"'SKU-77' and '{number}' stand for one number"):
@@ -94,7 +96,7 @@ def test_two_ids_that_stand_for_one_number_are_refused_with_both(business_url: s
     engine.dispose()
 
 
-def test_an_import_over_ids_of_an_earlier_release_is_refused_with_the_command(
+def test_an_import_over_ids_of_an_earlier_release_is_rejected_with_the_command_to_run(
     business_url: str, content: Content
 ) -> None:
     engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
@@ -122,7 +124,7 @@ def test_a_load_that_fails_half_way_leaves_what_was_there(business_url: str, con
     engine.dispose()
 
 
-def test_no_interactions_are_a_content_too(business_url: str, content: Content) -> None:
+def test_content_without_interactions_is_valid(business_url: str, content: Content) -> None:
     engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
     replace_content(engine, replace(content, interactions=INTERACTIONS.empty_table()))
     assert count(engine, "interactions") == 0
@@ -141,7 +143,7 @@ def test_text_with_quotes_line_breaks_and_nulls_survives(business_url: str, cont
     engine.dispose()
 
 
-def test_a_database_that_is_away_is_reported_without_its_password() -> None:
+def test_an_unreachable_database_is_reported_without_its_password() -> None:
     engine = open_engine("postgresql+psycopg2://me:topsecret@127.0.0.1:1/none", "BUSINESS_DATABASE_URL")
     with testing.captured() as reports, pytest.raises(DatabaseError) as failed:
         is_empty(engine)
@@ -151,12 +153,12 @@ def test_a_database_that_is_away_is_reported_without_its_password() -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql+pymysql://me:secret@host/shop", "mariadb://host/shop", "duckdb:///x.duckdb"])
-def test_a_kind_that_is_only_read_is_never_written_to(url: str) -> None:
+def test_a_read_only_kind_of_database_is_never_written(url: str) -> None:
     with pytest.raises(InputError, match=r"BUSINESS_DATABASE_URL: a database of \w+ is only read"):
         open_engine(url, "BUSINESS_DATABASE_URL")
 
 
 @pytest.mark.parametrize("url", ["nonsense", "oracle+nothing://x", "postgresql://me:secret@host:54ab/db"])
-def test_a_url_that_is_none_names_the_setting(url: str) -> None:
+def test_an_invalid_url_names_the_setting(url: str) -> None:
     with pytest.raises(InputError, match="BUSINESS_DATABASE_URL: not a usable SQLAlchemy URL"):
         open_engine(url, "BUSINESS_DATABASE_URL")

@@ -1,4 +1,4 @@
-"""`python -m pipeline`: from an empty database to a bundle that answers, and what it says when it can't."""
+"""`python -m pipeline`: from an empty database to a bundle that answers, and its messages on errors."""
 
 import hashlib
 import os
@@ -56,13 +56,13 @@ def run_of(folder: Path) -> Path:
 def test_a_run_prints_its_progress_and_the_scores_of_all_four(folder: Path) -> None:
     lines = (folder / "output.txt").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "[1/8] extract"
-    for model in ("ranker (shipped stack)", "EASE", "ItemKNN-50", "popularity"):
+    for model in ("ranker (this stack)", "EASE", "ItemKNN-50", "popularity"):
         (line,) = (line for line in lines if line.startswith(model))
         assert 0 < float(line.removeprefix(model).split()[0]) < 1
     assert "bundle.tar.gz" in lines[-1]
 
 
-def test_the_bundle_answers_its_golden_requests_and_says_what_it_was_made_of(folder: Path, tmp_path: Path) -> None:
+def test_the_bundle_answers_its_golden_requests_and_records_its_origin(folder: Path, tmp_path: Path) -> None:
     manifest = unpack(run_of(folder) / "bundle" / "bundle.tar.gz", tmp_path)
     assert verify(Engine(load(tmp_path))) >= 10
     assert (manifest.name, manifest.version, manifest.git_commit) == ("ranker", run_of(folder).name, "abc123")
@@ -83,7 +83,7 @@ def test_every_dataset_but_the_cold_ones_has_a_precomputed_list_without_itself(f
     assert all(position not in row for position, row in enumerate(lists.tolist()))
 
 
-def test_there_is_something_popular_and_trending_for_every_fallback(folder: Path, tmp_path: Path) -> None:
+def test_popular_and_trending_lists_are_never_empty(folder: Path, tmp_path: Path) -> None:
     unpack(run_of(folder) / "bundle" / "bundle.tar.gz", tmp_path)
     contents = load(tmp_path)
     assert len(contents.recall.popular.items) >= 200
@@ -101,9 +101,7 @@ def test_the_snapshot_holds_every_user_under_the_runs_version(folder: Path) -> N
 
 
 @pytest.mark.parametrize("has_tables", [True, False])
-def test_over_an_empty_business_database_a_run_says_that_there_is_nothing_to_train_yet(
-    tmp_path: Path, has_tables: bool
-) -> None:
+def test_over_an_empty_business_database_a_run_has_nothing_to_train_yet(tmp_path: Path, has_tables: bool) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'business.db'}", "BUSINESS_DATABASE_URL")
     if has_tables:
         create_tables(engine)
@@ -114,10 +112,10 @@ def test_over_an_empty_business_database_a_run_says_that_there_is_nothing_to_tra
     assert "Traceback" not in ran.stderr
 
 
-def test_demo_if_empty_leaves_what_is_there(folder: Path) -> None:
+def test_demo_if_empty_keeps_existing_content(folder: Path) -> None:
     before = hashlib.sha256((folder / "business.db").read_bytes()).hexdigest()
     said = pipeline(folder, "demo", "--if-empty", *SMALL)
-    assert (said.returncode, said.stdout) == (0, "the business database has content already; it stays\n")
+    assert (said.returncode, said.stdout) == (0, "the business database already has content, which stays\n")
     assert hashlib.sha256((folder / "business.db").read_bytes()).hexdigest() == before
 
 
@@ -138,7 +136,7 @@ def sound_folder(folder: Path, title: str = "Bus") -> Path:
     return folder
 
 
-def test_check_says_what_an_import_would_hold_and_loads_nothing(tmp_path: Path) -> None:
+def test_check_reports_the_content_of_an_import_and_loads_nothing(tmp_path: Path) -> None:
     checked = pipeline(tmp_path, "check", str(sound_folder(tmp_path)), TIMEZONE="Asia/Shanghai")
     assert checked.returncode == 0, checked.stderr
     first, *_, last = checked.stdout.splitlines()
@@ -163,7 +161,7 @@ def test_an_id_in_any_script_is_shown_on_any_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [("check",), ("import", "--source", "csv", "--dir")])
-def test_a_typing_error_is_refused_before_the_database_and_reports_no_monitoring_point(
+def test_an_input_error_is_found_before_the_database_and_reports_no_monitoring_point(
     tmp_path: Path, command: tuple[str, ...], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BUSINESS_DATABASE_URL", "postgresql+psycopg2://nobody@127.0.0.1:1/none")
@@ -188,7 +186,7 @@ def test_a_typing_error_is_refused_before_the_database_and_reports_no_monitoring
         (("run", "--fast"), {}, 2, "unrecognized arguments: --fast"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line_without_a_traceback(
+def test_an_error_is_one_line_without_a_traceback(
     tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], code: int, message: str
 ) -> None:
     failed = pipeline(tmp_path, *arguments, **environment)
@@ -197,7 +195,7 @@ def test_what_is_wrong_is_said_in_one_line_without_a_traceback(
     assert "Traceback" not in failed.stderr
 
 
-def test_a_business_database_that_is_away_fails_the_run_without_its_password(tmp_path: Path) -> None:
+def test_an_unreachable_business_database_fails_the_run_without_its_password(tmp_path: Path) -> None:
     failed = pipeline(tmp_path, "run", BUSINESS_DATABASE_URL="mysql://me:topsecret@127.0.0.1:1/shop")
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith("pipeline: business database: extract: Can't connect")
@@ -220,7 +218,7 @@ def test_a_fault_in_the_users_sql_ends_with_2_and_its_file_and_line(tmp_path: Pa
         assert "Traceback" not in failed.stderr
 
 
-def test_a_registry_that_is_away_fails_the_run_and_keeps_the_bundle(folder: Path, tmp_path: Path) -> None:
+def test_an_unreachable_registry_fails_the_run_and_keeps_the_bundle(folder: Path, tmp_path: Path) -> None:
     environment = {"REGISTRY_URL": "http://127.0.0.1:1", "ARTIFACT_URL": str(tmp_path)}
     failed = pipeline(folder, "run", TRAINING_QUERIES="200", **environment)
     assert failed.returncode == 1
@@ -240,7 +238,7 @@ def test_a_registry_that_is_away_fails_the_run_and_keeps_the_bundle(folder: Path
         (("demo", "--seed", "-1"), {}, "--seed"),
     ],
 )
-def test_what_cannot_be_used_is_named_and_not_printed(
+def test_an_unusable_value_is_named_and_its_secret_is_not_printed(
     tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], message: str
 ) -> None:
     failed = pipeline(tmp_path, *arguments, **environment)
@@ -250,7 +248,7 @@ def test_what_cannot_be_used_is_named_and_not_printed(
     assert "Traceback" not in failed.stderr
 
 
-def test_a_disk_that_takes_nothing_is_said_in_one_line(folder: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line(folder: Path) -> None:
     failed = pipeline(folder, "evaluate", ARTIFACT_URL="/dev/null/artifacts")
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith("pipeline: /dev/null")

@@ -1,4 +1,4 @@
-"""A customer's own ids, from the source to the bundle: numbers stay, texts come out again, none is another's."""
+"""A customer's own ids, from the source to the bundle: numbers stay, texts are shown again, none is confused."""
 
 import csv
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from pipeline.records import Records
 from ranking.catalogue import Catalogue
 
 END = datetime(2026, 3, 1, tzinfo=UTC)
-# Not in the order of the numbers, as a customer's file has them.
+# Not in the order of the numbers, as in a customer's file.
 NUMBERS = ["30", "10", "20", *(str(number) for number in range(1, 10))]
 TEXTS = ["SKU-77", "c2a1f0de-7c1b-4a52-9a51-1d3a0f5be0aa", "007", "数据/1", *NUMBERS]
 
@@ -66,7 +66,7 @@ def test_whole_numbers_stay_what_they_are_through_to_the_bundle(tmp_path: Path) 
     assert "external_id" not in pq.read_schema(tmp_path / "items.parquet").names
 
 
-def test_texts_come_out_again_beside_the_number_that_stands_for_them(tmp_path: Path) -> None:
+def test_texts_are_stored_beside_the_number_that_stands_for_them(tmp_path: Path) -> None:
     write(tmp_path, TEXTS, ["u-1", "2"])
     records = records_of(tmp_path)
     records.catalogue.save(tmp_path / "items.parquet")
@@ -87,8 +87,8 @@ def test_texts_come_out_again_beside_the_number_that_stands_for_them(tmp_path: P
     assert list(kept.external_ids) == list(catalogue.external_ids)[:2]
 
 
-def test_a_text_that_the_number_does_not_stand_for_is_no_id(tmp_path: Path) -> None:
-    """So are those of an earlier release until they are renumbered: nobody could ask by them."""
+def test_a_text_that_the_number_does_not_stand_for_is_not_an_id(tmp_path: Path) -> None:
+    """This also applies to ids of an earlier release until they are renumbered: callers could not use them."""
     write(tmp_path, NUMBERS, ["1"])
     records = records_of(tmp_path, before_extraction="UPDATE datasets SET external_id = 'demo-' || id")
     assert records.catalogue.external_ids is None

@@ -1,4 +1,4 @@
-"""Demo data: as large as asked, the same for a seed, with structure and with cold datasets."""
+"""Demo data: of the requested size, the same for a seed, with structure and with cold datasets."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -36,7 +36,7 @@ def test_its_ids_are_the_numbers_from_one_on(content: Content) -> None:
     assert content.users["external_id"].to_pylist() == [str(number) for number in range(1, 201)]
 
 
-def test_nobody_turns_to_a_dataset_before_it_is_there(content: Content) -> None:
+def test_no_interaction_is_earlier_than_its_dataset(content: Content) -> None:
     created = content.datasets["created_at"].to_numpy()[content.interactions["dataset"].to_numpy()]
     assert (content.interactions["ts"].to_numpy() >= created - np.timedelta64(12, "h")).all()
 
@@ -46,7 +46,7 @@ def test_popularity_has_a_long_tail(content: Content) -> None:
     assert counts[:30].sum() > 0.4 * counts.sum()
 
 
-def test_users_turn_to_a_few_topics(content: Content) -> None:
+def test_each_user_prefers_a_few_topics(content: Content) -> None:
     topics = np.array([(tags or "").split(";")[0] for tags in content.datasets["tags"].to_pylist()])
     rows = content.interactions
     user, topic = rows["user"].to_numpy(), topics[rows["dataset"].to_numpy()]
@@ -66,6 +66,6 @@ def test_cold_datasets_have_no_interactions_and_no_neighbours_by_text(content: C
     assert not np.isin(neighbours.items, cold).any()
 
 
-def test_a_size_without_room_for_structure_is_refused() -> None:
+def test_a_size_too_small_for_structure_is_rejected() -> None:
     with pytest.raises(InputError, match="at least 100 datasets"):
         generate(DemoSize(datasets=3), 1, END)

@@ -1,4 +1,4 @@
-"""The evaluation: its split leaks nothing, its metrics are what they say, and the stack beats the baselines."""
+"""The evaluation: its split leaks nothing, its metrics follow their definitions, and the stack beats the baselines."""
 
 import os
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ def test_the_core_keeps_each_dataset_under_its_id(records: Records) -> None:
     assert split.records.catalogue.titles[3] == records.catalogue.titles[split.kept[3]]
 
 
-def test_each_users_last_new_dataset_is_held_out_with_all_that_was_done_to_it(records: Records) -> None:
+def test_each_users_last_new_dataset_is_held_out_with_all_interactions_of_the_user(records: Records) -> None:
     split = leave_last_out(records, 10_000, 42)
     core, train = split.records, split.train
     known = {*zip(train.user.tolist(), train.item.tolist(), strict=True)}
@@ -69,7 +69,7 @@ def test_metrics_of_lists_worked_out_by_hand() -> None:
     assert found.ndcg == pytest.approx((1 + 1 / np.log2(3)) / 4)
     assert found.recall == 0.5
     assert found.coverage == pytest.approx(4 / 10)
-    # Of dataset 3 nothing is known: it is like none.
+    # Dataset 3 has no known content, so it is similar to none.
     three, two, unknown = (0.6 + 0.8) / 3, 0.6, 0.6 / 3
     assert found.similarity == pytest.approx((2 * three + two + unknown) / 4)
 
@@ -78,7 +78,7 @@ def test_a_pad_is_never_a_hit() -> None:
     assert score(np.full((2, 10), -1, np.int32), np.array([0, 1], np.int32), np.ones((5, 1), np.float32)).recall == 0.0
 
 
-def test_baselines_rank_all_unseen_and_only_unseen() -> None:
+def test_baselines_rank_exactly_the_unseen_datasets() -> None:
     interest = sparse.csr_array((np.random.default_rng(0).random((40, 15)) < 0.4).astype(np.float32))
     users = np.arange(40, dtype=np.int32)
     for scorer in baselines(interest).values():
@@ -115,8 +115,8 @@ def test_data_without_a_core_is_not_evaluated(records: Records) -> None:
     assert evaluate(few, item_state(records, 42).table, RecallSettings(), DiversitySettings(), TrainSettings()) is None
 
 
-def test_the_published_figures_of_movietweetings_come_out(tmp_path: Path) -> None:
-    """The baselines are at their known places on this split, and the stack is past twice EASE."""
+def test_the_published_figures_of_movietweetings_are_reproduced(tmp_path: Path) -> None:
+    """The baselines have their known scores on this split, and the stack has more than twice that of EASE."""
     if not (real := os.environ.get("REAL_DATA_DIR")):
         pytest.skip("REAL_DATA_DIR is not set: the tests on real data were left out")
     url = f"sqlite:///{tmp_path / 'business.db'}"

@@ -97,14 +97,16 @@ def test_the_users_own_sql_maps_another_schema(tmp_path: Path) -> None:
         ("users.sql", "\n\nDELETE FROM people", "users.sql:3: begins with DELETE"),
     ],
 )
-def test_sql_that_does_not_fit_is_refused_by_file_and_column(tmp_path: Path, name: str, sql: str, message: str) -> None:
+def test_sql_that_does_not_fit_is_rejected_with_file_and_column(
+    tmp_path: Path, name: str, sql: str, message: str
+) -> None:
     with testing.captured() as reports, pytest.raises(InputError) as refused:
         extracted(*shop(tmp_path, {name: sql}), tmp_path)
     assert str(refused.value).startswith(message)
     assert reports == []
 
 
-def test_only_the_databases_own_faults_are_reported_as_faults_of_the_machinery(tmp_path: Path) -> None:
+def test_only_faults_of_the_database_itself_are_reported(tmp_path: Path) -> None:
     url, sql = shop(tmp_path, {"users.sql": "SELECT id FROM nowhere"})
     known = {"artifact_url": str(tmp_path / "artifacts"), "database_url": None}
     with testing.captured() as reports, pytest.raises(InputError, match=r"^users\.sql:1: no such table"):
@@ -117,7 +119,7 @@ def test_only_the_databases_own_faults_are_reported_as_faults_of_the_machinery(t
     assert not any("topsecret" in str(report) for report in reports)
 
 
-def test_a_folder_without_sql_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_sql_is_rejected(tmp_path: Path) -> None:
     url, _ = shop(tmp_path)
     with pytest.raises(InputError, match=r"EXTRACTION_SQL: .* holds none of users\.sql, datasets\.sql"):
         extracted(url, tmp_path, tmp_path)
@@ -129,7 +131,7 @@ def test_behaviour_events_join_the_interactions_and_exposures_do_not(
     engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
     replace_content(engine, content)
     sqlite = engine.dialect.name == "sqlite"
-    # As the services lay it out: a schema of its own, or a file of its own.
+    # As the services store it: in a schema of its own, or in a file of its own.
     log_url = business_url + ".events" if sqlite else business_url
     log = open_engine(log_url, "DATABASE_URL")
     with log.begin() as connection:
@@ -150,7 +152,7 @@ def test_behaviour_events_join_the_interactions_and_exposures_do_not(
     assert (mine["dataset_id"], mine["type"]) == (5, "purchase")
 
 
-def test_events_with_times_that_can_not_be_are_findings_and_stop_nothing(
+def test_events_with_impossible_times_are_findings_and_do_not_stop_the_run(
     business_url: str, content: Content, tmp_path: Path
 ) -> None:
     engine = open_engine(business_url, "BUSINESS_DATABASE_URL")

@@ -1,4 +1,4 @@
-"""Artifacts between steps, and what the registry and feature-sync are handed."""
+"""Artifacts between steps, and the requests to the registry and feature-sync."""
 
 import hashlib
 import json
@@ -91,7 +91,7 @@ def test_a_version_is_deployed_as_the_primary_one(service: Service) -> None:
         (200, b"no json", "no json"),
     ],
 )
-def test_a_refusal_carries_the_services_reason(service: Service, status: int, body: object, reason: str) -> None:
+def test_a_rejection_contains_the_services_reason(service: Service, status: int, body: object, reason: str) -> None:
     service.answers["POST /models/ranker/deployments"] = [(status, body)]
     with pytest.raises(RefusedError) as refused:
         deploy(service.url, TOKEN, "ranker", "12")
@@ -103,7 +103,7 @@ def test_a_refusal_carries_the_services_reason(service: Service, status: int, bo
 @pytest.mark.parametrize(
     "body", [b"<html>registry-secret</html>", b"[]", b"null", b"{}", b'{"deployment_id": NaN}', b"[" * 100_000, b"\xff"]
 )
-def test_what_is_not_the_services_answer_is_named_by_url_and_ends_with_3(service: Service, body: bytes) -> None:
+def test_an_answer_of_another_server_is_named_by_url_and_ends_with_3(service: Service, body: bytes) -> None:
     service.answers["POST /models/ranker/deployments"] = [(200, body)]
     with pytest.raises(UnusableAnswerError, match=f"{service.url}/models/ranker/deployments answered 200") as caught:
         deploy(service.url, TOKEN, "ranker", "12")
@@ -111,18 +111,18 @@ def test_what_is_not_the_services_answer_is_named_by_url_and_ends_with_3(service
     assert "registry-secret" not in str(caught.value)
 
 
-def test_a_services_own_fault_is_worth_another_try(service: Service) -> None:
+def test_a_fault_of_the_service_is_worth_a_retry(service: Service) -> None:
     service.answers["POST /models/ranker/deployments"] = [(502, b"<html>bad gateway</html>")]
     with pytest.raises(UnreachableError, match="answered 502: <html>bad gateway"):
         deploy(service.url, TOKEN, "ranker", "12")
 
 
-def test_a_service_that_is_away_is_named(tmp_path: Path) -> None:
+def test_an_unreachable_service_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnreachableError, match=r"model-registry at http://127\.0\.0\.1:1"):
         push("http://127.0.0.1:1", TOKEN, "ranker", tiny_archive(tmp_path / "b.tar.gz", size=Size(60)))
 
 
-def test_a_sync_is_waited_for(service: Service) -> None:
+def test_the_end_of_a_sync_is_awaited(service: Service) -> None:
     service.answers["POST /sync"] = [(202, {"job": "j-1"})]
     service.answers["GET /sync/j-1"] = [
         (200, {"job": "j-1", "state": "queued"}),
@@ -135,7 +135,7 @@ def test_a_sync_is_waited_for(service: Service) -> None:
     assert json.loads(service.asked[0][2]) == {"snapshot": "/data/snapshots/v1"}
 
 
-def test_a_sync_that_fails_says_why(service: Service) -> None:
+def test_a_failed_sync_names_its_reason(service: Service) -> None:
     service.answers["POST /sync"] = [(202, {"job": "j-1"})]
     service.answers["GET /sync/j-1"] = [(200, {"job": "j-1", "state": "failed", "error": "manifest.json: missing"})]
     with pytest.raises(RefusedError, match=r"job j-1 failed: manifest\.json: missing"):
@@ -152,11 +152,11 @@ def test_a_sync_that_never_ends_is_given_up(service: Service) -> None:
 
 @pytest.fixture(params=["local", "remote"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where artifacts lie: a folder, and a store that is no file system."""
+    """The places of artifacts: a folder, and a store that is not a file system."""
     return str(tmp_path / "artifacts") if request.param == "local" else f"memory://{tmp_path.name}"
 
 
-def test_a_folder_that_was_written_is_read_and_replaced_as_a_whole(root: str) -> None:
+def test_a_written_folder_is_read_and_replaced_as_a_whole(root: str) -> None:
     uri = join(root, "runs", "r1", "model")
     for content in ("first", "second"):
         with writing(uri) as folder:
@@ -167,7 +167,7 @@ def test_a_folder_that_was_written_is_read_and_replaced_as_a_whole(root: str) ->
     assert found == {"second.txt": "second"}
 
 
-def test_a_step_that_breaks_off_leaves_what_was_there(root: str) -> None:
+def test_an_interrupted_step_keeps_the_previous_result(root: str) -> None:
     uri = join(root, "runs", "r1", "model")
     with writing(uri) as folder:
         (folder / "whole.txt").write_text("whole", encoding="utf-8")
@@ -183,7 +183,7 @@ def test_a_step_that_breaks_off_leaves_what_was_there(root: str) -> None:
         assert [path.name for path in folder.rglob("*.*")] == ["whole.txt"]
 
 
-def test_what_is_not_there_and_what_is_no_address_say_so(root: str) -> None:
+def test_a_missing_folder_and_an_invalid_address_are_named(root: str) -> None:
     with pytest.raises(PipelineError, match="no such folder"), reading(join(root, "nothing")):
         pass
     with pytest.raises(PipelineError, match="ARTIFACT_URL"), reading("nosuchstore://x"):

@@ -1,4 +1,4 @@
-"""DAG files that Airflow can't import are reported once, and their end is."""
+"""DAG files that Airflow can't import are reported once, and so is their recovery."""
 
 from airflow_monitoring.import_errors import DagFile, ImportErrors
 from monitoring.testing import captured
@@ -8,7 +8,7 @@ TRACE = "Traceback (most recent call last):\n  File broken.py, line 1\nRuntimeEr
 
 
 class Tables:
-    """What Airflow's tables say."""
+    """The contents of Airflow's tables."""
 
     def __init__(self, errors: dict[DagFile, str]) -> None:
         self.errors = errors
@@ -38,7 +38,7 @@ def test_another_error_of_the_same_file_is_reported_again() -> None:
     assert len(captures) == 1
 
 
-def test_a_file_that_is_mended_or_gone_has_recovered_and_no_other() -> None:
+def test_only_a_corrected_or_deleted_file_has_recovered() -> None:
     other = ("dags", "other.py")
     tables = Tables({BROKEN: TRACE, other: TRACE})
     watched = tables.watched()
@@ -58,5 +58,5 @@ def test_a_new_process_ends_what_an_earlier_one_reported() -> None:
     tables.errors.clear()
     with captured() as captures:
         tables.watched().look()
-    # And, by one without a file, of those that are gone.
+    # And also the recovery of deleted ones, by an event without a file.
     assert sorted(each.tags.get("dag_file", "") for each in captures.recovered) == ["", "broken.py", "good.py"]

@@ -1,4 +1,4 @@
-"""What an import says about itself: what there is, what is left out, and what looks odd though it can be loaded."""
+"""The summary of an import: numbers, left-out rows, and oddities of data that can be loaded nevertheless."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,7 +36,7 @@ def summary(folder: Path, rows: list[list[str]], price: str = "9.5", datasets: s
     return Summary(read_source("csv", folder, ImportOptions(NOW)))
 
 
-def test_the_summary_says_rows_span_types_largest_user_and_unused_datasets(tmp_path: Path) -> None:
+def test_the_summary_shows_rows_span_types_largest_user_and_unused_datasets(tmp_path: Path) -> None:
     rows = sound_rows()
     assert summary(tmp_path, [*rows, rows[0]], datasets=",,\n").lines() == [
         "datasets:      13, 1 of them without interactions",
@@ -49,11 +49,11 @@ def test_the_summary_says_rows_span_types_largest_user_and_unused_datasets(tmp_p
     ]
 
 
-def test_sound_data_brings_no_warning(tmp_path: Path) -> None:
+def test_sound_data_gives_no_warning(tmp_path: Path) -> None:
     assert summary(tmp_path, sound_rows()).warnings() == []
 
 
-def test_no_interactions_are_no_error_and_a_warning(tmp_path: Path) -> None:
+def test_no_interactions_are_a_warning_and_not_an_error(tmp_path: Path) -> None:
     found = summary(tmp_path, [])
     assert found.warnings() == ["no interactions: there is nothing to train on"]
     assert found.lines()[:3] == [
@@ -70,7 +70,7 @@ def test_equal_times_name_the_time_column(tmp_path: Path) -> None:
     )
 
 
-def test_too_few_interactions_say_how_many_there_are_and_how_many_are_needed(tmp_path: Path) -> None:
+def test_too_few_interactions_name_the_number_and_the_minimum(tmp_path: Path) -> None:
     warnings = summary(tmp_path, sound_rows()[:2]).warnings()
     assert warnings[0].startswith("too little to train on: there are 2 interactions of 2 users with 2 datasets; ")
     assert "3 interactions, 2 users, 2 datasets at least" in warnings[0]
@@ -97,7 +97,7 @@ def test_too_few_interactions_say_how_many_there_are_and_how_many_are_needed(tmp
         (sound_rows()[:30:3] + sound_rows()[1:4], "1", "too little to measure a model on"),
     ],
 )
-def test_what_can_be_loaded_but_looks_odd_is_warned_of(
+def test_odd_data_that_can_be_loaded_gives_a_warning(
     tmp_path: Path, rows: list[list[str]], price: str, warning: str
 ) -> None:
     assert any(each.startswith(warning) for each in summary(tmp_path, rows, price).warnings())
@@ -108,7 +108,7 @@ def test_the_summary_names_the_zone_of_local_times(tmp_path: Path) -> None:
     assert "(times without a zone: Asia/Shanghai)" in Summary(imported, ZoneInfo("Asia/Shanghai")).lines()[2]
 
 
-def test_a_turn_can_be_learnt_from_when_another_had_turned_there_before() -> None:
+def test_an_interaction_is_learnable_if_another_user_had_it_earlier() -> None:
     user, dataset, ts = (np.array(column, np.int64) for column in zip((1, 7, 5), (0, 8, 10), (0, 7, 20), strict=True))
     assert count_learnable(user, dataset, ts) == 1
     assert count_learnable(user, dataset, np.full(3, 20, np.int64)) == 0

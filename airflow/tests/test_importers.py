@@ -1,4 +1,4 @@
-"""Importers: what they understand, and every fault by file, line, column and value, all in one go."""
+"""Importers: accepted files, and faults, each named by file, line, column and value, all in one run."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def test_a_bad_row_of_movietweetings_is_named(tmp_path: Path, movies: str, ratin
     assert message in "\n".join(faults(movie_folder(tmp_path, movies, ratings), "movietweetings"))
 
 
-def test_missing_files_are_all_named_with_what_is_there(tmp_path: Path) -> None:
+def test_missing_files_are_all_named_and_existing_ones_listed(tmp_path: Path) -> None:
     (tmp_path / "Datasets.CSV").touch()
     _, *lines = faults(tmp_path)
     assert [line.split(":")[0] for line in lines] == ["datasets.csv", "interactions.csv"]
@@ -133,10 +133,10 @@ def test_users_may_come_with_columns_of_their_own_and_others_with_their_first_in
         (DATASETS + "c,C,,¥99,\n", INTERACTIONS, "; write 99"),
         (DATASETS + "c,C,,,yesterday\n", INTERACTIONS, "datasets.csv:4: created_at 'yesterday' is neither ISO 8601"),
         (DATASETS + "c,C,,,2026-03-05\n", INTERACTIONS, "datasets.csv:4: created_at '2026-03-05' lies in the future"),
-        (DATASETS + f"c,C,{'t' * 65},,\n", INTERACTIONS, "hold a tag of 65 characters, at most 64 are taken"),
-        (DATASETS + f'c,C,"{"a,b" * 30}",,\n', INTERACTIONS, "at most 64 are taken; tags are separated by `;`"),
-        (DATASETS + f"c,C,{';'.join(map(str, range(101)))},,\n", INTERACTIONS, "are 101 tags, at most 100 are taken"),
-        (DATASETS + f"c,{'x' * 200_000},,,\n", INTERACTIONS, "has 200,000 characters, at most 500 are taken"),
+        (DATASETS + f"c,C,{'t' * 65},,\n", INTERACTIONS, "hold a tag of 65 characters, the maximum is 64"),
+        (DATASETS + f'c,C,"{"a,b" * 30}",,\n', INTERACTIONS, "the maximum is 64; tags are separated by `;`"),
+        (DATASETS + f"c,C,{';'.join(map(str, range(101)))},,\n", INTERACTIONS, "are 101 tags, the maximum is 100"),
+        (DATASETS + f"c,{'x' * 200_000},,,\n", INTERACTIONS, "has 200,000 characters, the maximum is 500"),
         (DATASETS + f"c,{'x' * 1_200_000},,,\nd,,,,\n", INTERACTIONS, "datasets.csv:4: a line of more than 1,000,000"),
         (DATASETS + f"c,{'x' * 1_200_000},,,\nd,,,,\n", INTERACTIONS, "datasets.csv:5: title '' is empty"),
         (DATASETS + "c,Bus\0GPS,,,\n", INTERACTIONS, r"datasets.csv:4: title 'Bus\x00GPS' holds a NUL character"),
@@ -178,7 +178,7 @@ def test_users_may_come_with_columns_of_their_own_and_others_with_their_first_in
         ),
     ],
 )
-def test_a_bad_row_of_csv_is_named_and_alone(
+def test_a_bad_row_of_csv_is_the_only_named_one(
     tmp_path: Path, datasets: str | bytes, interactions: str, message: str
 ) -> None:
     assert message in "\n".join(faults(csv_folder(tmp_path, datasets, interactions)))
@@ -201,7 +201,7 @@ def test_byte_order_mark_line_ends_empty_lines_and_space_around_cells_do_no_harm
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-16", "big5"])
-def test_another_encoding_is_read_when_it_is_named(tmp_path: Path, encoding: str) -> None:
+def test_another_encoding_is_read_if_it_is_named(tmp_path: Path, encoding: str) -> None:
     folder = csv_folder(tmp_path, DATASETS.replace("Rain", "北京").encode(encoding), INTERACTIONS.encode(encoding))
     assert read(folder, encoding=encoding).datasets["title"].to_pylist() == ["Bus, GPS", "北京"]
 
@@ -211,21 +211,21 @@ def test_a_file_in_utf_8_is_not_garbled_by_another_encoding(tmp_path: Path) -> N
     assert faults(folder, encoding="gb18030")[1].startswith("datasets.csv: is UTF-8, but ENCODING=gb18030")
 
 
-def test_a_bad_dataset_isnt_held_against_the_interactions_with_it(tmp_path: Path) -> None:
+def test_interactions_with_a_bad_dataset_are_not_faults(tmp_path: Path) -> None:
     lines = faults(csv_folder(tmp_path, DATASETS.replace("9.5", "-1")))
     assert lines[0] == "1 bad row; nothing was loaded"
     lines = faults(csv_folder(tmp_path, b"PK\x03\x04"))
     assert lines[0] == "1 bad row; nothing was loaded"
 
 
-def test_after_an_unbalanced_quote_the_next_line_is_read_again(tmp_path: Path) -> None:
+def test_after_an_unbalanced_quote_reading_continues_with_the_next_line(tmp_path: Path) -> None:
     bad = 'u1,"a1,view,1767323045,\n' + "u1,a1,view,1767323045,\n" * 30 + 'u1,a1,like,1767323045,"3"\n'
     _, *lines = faults(csv_folder(tmp_path, DATASETS, INTERACTIONS + bad))
     assert [line.split(":")[1] for line in lines] == ["4", "35"]
     assert "a quote opens here" in lines[0]
 
 
-def test_all_cells_of_all_rows_are_checked_and_the_first_hundred_shown_with_counts_of_all(tmp_path: Path) -> None:
+def test_all_rows_are_checked_and_the_first_hundred_faults_are_shown_with_total_counts(tmp_path: Path) -> None:
     bad = "".join(f"u1,a1,like{number},1,\n" for number in range(150))
     lines = faults(csv_folder(tmp_path, DATASETS, INTERACTIONS + bad))
     assert lines[0] == "150 bad rows; nothing was loaded"
@@ -236,18 +236,18 @@ def test_all_cells_of_all_rows_are_checked_and_the_first_hundred_shown_with_coun
     ]
 
 
-def test_the_line_is_that_of_the_file_also_after_a_field_with_line_breaks(tmp_path: Path) -> None:
+def test_line_numbers_are_right_after_a_field_with_line_breaks(tmp_path: Path) -> None:
     datasets = 'id,title\na1,"two\nlines"\na1,again\n'
     assert faults(csv_folder(tmp_path, datasets))[1].startswith("datasets.csv:4: id 'a1' appears twice")
 
 
-def test_what_a_terminal_would_obey_is_shown_escaped(tmp_path: Path) -> None:
+def test_control_characters_of_a_terminal_are_shown_escaped(tmp_path: Path) -> None:
     text = "\n".join(faults(csv_folder(tmp_path, DATASETS, INTERACTIONS + "u1,a1,\x1b[2J\u202e\x9b,1767323045,\n")))
     assert text.replace("\n", "").isprintable()
     assert r"\x1b[2J" in text
 
 
-def test_local_times_in_the_future_are_hinted_at_with_how_far_they_are_ahead(tmp_path: Path) -> None:
+def test_local_times_in_the_future_are_reported_with_their_difference(tmp_path: Path) -> None:
     ahead = "".join(f"u1,a1,view,2026-03-01 {hour}:00:00,\n" for hour in (11, 15, 20))
     folder = csv_folder(tmp_path, DATASETS, INTERACTIONS + ahead)
     lines = faults(folder)
@@ -259,7 +259,7 @@ def test_local_times_in_the_future_are_hinted_at_with_how_far_they_are_ahead(tmp
     assert max(read(folder, zone=SHANGHAI).interactions["ts"].to_pylist()) == NOW
 
 
-def test_an_hour_that_comes_twice_is_the_first_and_one_that_clocks_skipped_is_refused(tmp_path: Path) -> None:
+def test_a_repeated_hour_is_the_first_one_and_a_skipped_hour_is_rejected(tmp_path: Path) -> None:
     rows = "user_id,dataset_id,type,ts\nu1,a1,view,2025-10-26 02:30:00\nu1,a1,view,2025-03-30 02:30:00\n"
     berlin = ZoneInfo("Europe/Berlin")
     (line,) = faults(csv_folder(tmp_path, DATASETS, rows), zone=berlin)[1:]
@@ -278,7 +278,7 @@ def test_a_date_of_eight_digits_is_a_date_in_each_format(tmp_path: Path) -> None
         assert read(folder, source).interactions["ts"].to_pylist() == [datetime(2026, 1, 31, tzinfo=UTC)]
 
 
-def test_two_ids_that_stand_for_one_number_are_refused_by_name(tmp_path: Path) -> None:
+def test_two_ids_that_stand_for_one_number_are_rejected_and_both_named(tmp_path: Path) -> None:
     number = hash_id("SKU-77", "dataset")
     lines = faults(csv_folder(tmp_path, f"id,title\nSKU-77,One\n{number},Two\na1,A\nb-2,B\n"))
     assert lines[1] == (
@@ -345,7 +345,7 @@ def test_the_three_formats_of_the_same_rows_give_the_same_content(tmp_path: Path
         assert other.interactions.equals(first.interactions)
 
 
-def test_a_parquet_time_with_a_zone_is_that_moment_and_one_without_is_local(tmp_path: Path) -> None:
+def test_a_parquet_time_without_a_zone_is_local(tmp_path: Path) -> None:
     write_parquet(tmp_path, "datasets", {"id": [1], "title": ["A"]})
     moment = datetime(2026, 1, 2, 8, tzinfo=timezone(timedelta(hours=8)))
     for ts in (pa.array([moment], pa.timestamp("ms", "Asia/Shanghai")), pa.array([moment.replace(tzinfo=None)])):
@@ -375,7 +375,7 @@ def test_a_parquet_time_with_a_zone_is_that_moment_and_one_without_is_local(tmp_
         ('{"title": "A"}', "datasets.jsonl:2: id (no value) is empty"),
     ],
 )
-def test_a_bad_line_of_jsonl_is_named_and_alone(tmp_path: Path, line: str, message: str) -> None:
+def test_a_bad_line_of_jsonl_is_the_only_named_one(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "datasets.jsonl").write_text('{"id": 1, "title": "One"}\n' + line + "\n", encoding="utf-8")
     write_jsonl(tmp_path, "interactions", [])
     lines = faults(tmp_path, "jsonl")
@@ -383,7 +383,7 @@ def test_a_bad_line_of_jsonl_is_named_and_alone(tmp_path: Path, line: str, messa
     assert lines[0] == "1 bad row; nothing was loaded"
 
 
-def test_a_json_array_is_told_from_json_lines(tmp_path: Path) -> None:
+def test_a_json_array_is_recognized(tmp_path: Path) -> None:
     (tmp_path / "datasets.jsonl").write_text('[\n{"id": 1, "title": "One"}\n]\n', encoding="utf-8")
     write_jsonl(tmp_path, "interactions", [{"user_id": 1, "dataset_id": 1, "type": "view", "ts": "2026-01-01"}])
     assert faults(tmp_path, "jsonl")[1:] == ["datasets.jsonl: is a JSON array; write one object a line (`jq -c '.[]'`)"]
@@ -423,7 +423,7 @@ def test_a_bad_row_of_parquet_is_named(tmp_path: Path, columns: Mapping[str, obj
     assert message in "\n".join(faults(tmp_path, "parquet"))
 
 
-def test_a_text_that_stands_in_many_rows_of_parquet_is_held_once(tmp_path: Path) -> None:
+def test_a_text_that_is_repeated_in_parquet_is_stored_once(tmp_path: Path) -> None:
     table = pa.table({"id": [1, 2, 3], "title": ["the same", "the same", None], "price": [1.0, 1.0, 1.0]})
     pq.write_table(table, tmp_path / "datasets.parquet")
     faults = FileFaults("datasets.parquet", BadRows())
@@ -468,7 +468,7 @@ SLIPS_INTERACTIONS = (
 )
 
 
-def test_ten_slips_are_named_in_one_go(tmp_path: Path) -> None:
+def test_ten_mistakes_are_named_in_one_run(tmp_path: Path) -> None:
     head, *lines = faults(csv_folder(tmp_path, SLIPS_DATASETS, SLIPS_INTERACTIONS))
     assert head == "10 bad rows; nothing was loaded"
     assert [tuple(line.split(":")[:2]) for line in lines] == [
@@ -503,9 +503,9 @@ def read_or_faults(folder: Path, source: str) -> list[str]:
 
 
 def expect_taken_or_named(folder: Path, source: str, table: str, column: str) -> None:
-    """The rule of every cell: it is taken, or a fault names its file, line and column."""
+    """The rule of every cell: it is accepted, or a fault names its file, line and column."""
     lines = read_or_faults(folder, source)
-    # Another id is a good one, but then the interaction is with a dataset that isn't there.
+    # Another id may be valid, but then the interaction's dataset doesn't exist.
     places = [(f"{table}.{source}:", f" {column} "), (f"interactions.{source}:", " dataset_id ")]
     assert all(any(line.startswith(file) and name in line for file, name in places) for line in lines), lines
     assert all(line.isprintable() for line in lines)
@@ -518,7 +518,7 @@ def rows_with(table: str, column: str, value: object) -> dict[str, list[dict[str
 @FUZZ
 @given(st.sampled_from(CELLS), st.text(st.characters(exclude_categories=["Cs"])))
 @example(("datasets", "title"), 'a"\n\r\0\ufeff')
-def test_any_text_in_any_cell_of_csv_is_taken_or_named(tmp_path: Path, cell: tuple[str, str], text: str) -> None:
+def test_any_text_in_any_cell_of_csv_is_accepted_or_named(tmp_path: Path, cell: tuple[str, str], text: str) -> None:
     table, column = cell
     quoted = '"' + text.replace('"', '""') + '"'
     for name, (row,) in rows_with(table, column, quoted).items():
@@ -529,7 +529,7 @@ def test_any_text_in_any_cell_of_csv_is_taken_or_named(tmp_path: Path, cell: tup
 
 @FUZZ
 @given(st.sampled_from(sorted(GOOD)), st.binary(max_size=200))
-def test_any_bytes_in_any_file_of_csv_are_taken_or_a_fault(tmp_path: Path, table: str, data: bytes) -> None:
+def test_any_bytes_in_any_file_of_csv_are_accepted_or_a_fault(tmp_path: Path, table: str, data: bytes) -> None:
     for name, columns in GOOD.items():
         row = ",".join(columns) + "\n" + ",".join(columns.values()) + "\n"
         (tmp_path / f"{name}.csv").write_bytes(row.encode() + (data if name == table else b""))
@@ -545,7 +545,7 @@ ANY_JSON = st.recursive(
 
 @FUZZ
 @given(st.sampled_from(CELLS), ANY_JSON)
-def test_any_json_in_any_field_is_taken_or_named(tmp_path: Path, cell: tuple[str, str], value: object) -> None:
+def test_any_json_in_any_field_is_accepted_or_named(tmp_path: Path, cell: tuple[str, str], value: object) -> None:
     table, column = cell
     for name, rows in rows_with(table, column, value).items():
         write_jsonl(tmp_path, name, rows)
@@ -575,7 +575,7 @@ ANY_ARROW = st.one_of(
 
 @FUZZ
 @given(st.sampled_from(CELLS), ANY_ARROW)
-def test_any_value_in_any_column_of_parquet_is_taken_or_named(
+def test_any_value_in_any_column_of_parquet_is_accepted_or_named(
     tmp_path: Path, cell: tuple[str, str], column_values: pa.Array
 ) -> None:
     table, column = cell
@@ -587,7 +587,7 @@ def test_any_value_in_any_column_of_parquet_is_taken_or_named(
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64))
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_tag_that_is_imported_is_one_that_can_be_asked_for(tmp_path: Path, tag: str) -> None:
+def test_an_imported_tag_can_be_used_as_a_filter(tmp_path: Path, tag: str) -> None:
     for name, rows in rows_with("datasets", "tags", [tag]).items():
         write_jsonl(tmp_path, name, rows)
     try:

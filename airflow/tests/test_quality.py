@@ -1,4 +1,4 @@
-"""Quality: what can't be trained on is left out and reported, and too much of it stops the run."""
+"""Quality: unusable data is left out and reported, and too much of it stops the run."""
 
 import json
 import math
@@ -43,7 +43,7 @@ def folders(
     return extracted, cleaned
 
 
-def test_sound_data_passes_untouched_and_without_a_finding(tmp_path: Path) -> None:
+def test_sound_data_passes_unchanged_and_without_a_finding(tmp_path: Path) -> None:
     with testing.captured() as reports:
         assert clean(*folders(tmp_path), NOW) == []
     assert reports == []
@@ -72,7 +72,7 @@ def test_sound_data_passes_untouched_and_without_a_finding(tmp_path: Path) -> No
         ({}, "interactions.duplicate"),
     ],
 )
-def test_a_bad_interaction_is_left_out_and_reported_by_its_check(
+def test_a_bad_interaction_is_left_out_and_reported_under_its_check(
     tmp_path: Path, bad: dict[str, object], check: str
 ) -> None:
     with testing.captured() as reports:
@@ -106,7 +106,7 @@ def test_a_bad_interaction_is_left_out_and_reported_by_its_check(
         ({"id": 300, "title": "x" * 501}, "datasets.unusable_title"),
     ],
 )
-def test_a_bad_dataset_is_left_out_and_reported_by_its_check(
+def test_a_bad_dataset_is_left_out_and_reported_under_its_check(
     tmp_path: Path, bad: dict[str, object], check: str
 ) -> None:
     (finding,) = clean(*folders(tmp_path, datasets=[bad]), NOW)
@@ -129,16 +129,14 @@ def test_a_bad_dataset_is_left_out_and_reported_by_its_check(
         ("updated_at", datetime(9999, 12, 31, tzinfo=UTC)),
     ],
 )
-def test_an_optional_value_that_can_not_be_used_is_missing_and_its_row_stays(
-    tmp_path: Path, column: str, value: object
-) -> None:
+def test_an_unusable_optional_value_is_emptied_and_its_row_stays(tmp_path: Path, column: str, value: object) -> None:
     (finding,) = clean(*folders(tmp_path, datasets=[{"id": 300, "title": "T", column: value}]), NOW)
     assert (finding.check, finding.severity) == (f"datasets.unusable_{column}", "warning")
     (row,) = [row for row in pq.read_table(tmp_path / "clean" / "datasets.parquet").to_pylist() if row["id"] == 300]
     assert row[column] is None
 
 
-def test_the_price_of_an_interaction_that_is_no_number_is_missing(tmp_path: Path) -> None:
+def test_an_interaction_price_that_is_not_a_number_is_emptied(tmp_path: Path) -> None:
     rows = [interaction(0, ts=NOW - timedelta(seconds=5), price=math.nan)]
     (finding,) = clean(*folders(tmp_path, interactions=rows), NOW)
     assert finding.check == "interactions.unusable_price"
@@ -152,7 +150,7 @@ def test_the_longest_texts_that_can_be_used_are_kept(tmp_path: Path) -> None:
     assert clean(*folders(tmp_path, datasets=[row]), NOW) == []
 
 
-def test_future_rows_never_stop_a_run_while_others_are_left_and_name_the_time_zone(tmp_path: Path) -> None:
+def test_future_rows_do_not_stop_a_run_while_others_are_left_and_hint_at_the_time_zone(tmp_path: Path) -> None:
     local = [interaction(n, ts=NOW + timedelta(hours=8) - timedelta(minutes=n)) for n in range(200)]
     (finding,) = clean(*folders(tmp_path, interactions=[*local, interaction(1, ts=NOW + timedelta(days=9))]), NOW)
     assert (finding.check, finding.severity) == ("interactions.future_ts", "warning")
@@ -167,7 +165,7 @@ def test_a_senders_clock_may_run_five_minutes_ahead(tmp_path: Path) -> None:
     assert clean(*folders(tmp_path, interactions=[interaction(0, ts=NOW + timedelta(minutes=5))]), NOW) == []
 
 
-def test_only_future_rows_stop_the_run(tmp_path: Path) -> None:
+def test_a_run_with_only_future_rows_is_stopped(tmp_path: Path) -> None:
     extracted, cleaned = folders(tmp_path)
     rows = [interaction(n, ts=NOW + timedelta(days=n + 1)) for n in range(100)]
     pq.write_table(pa.Table.from_pylist(rows, schema=INTERACTIONS), extracted / "interactions.parquet")
@@ -175,7 +173,7 @@ def test_only_future_rows_stop_the_run(tmp_path: Path) -> None:
         clean(extracted, cleaned, NOW)
 
 
-def test_an_example_outside_of_the_calendar_is_shown_as_the_database_wrote_it(tmp_path: Path) -> None:
+def test_an_example_outside_of_the_calendar_is_shown_as_in_the_database(tmp_path: Path) -> None:
     extracted, cleaned = folders(tmp_path, interactions=[interaction(0, ts=datetime(1, 1, 1, tzinfo=UTC))])
     (extracted / OUTSIDE_CALENDAR).write_text('{"interactions.ts.first": "0044-03-15 BC"}', encoding="utf-8")
     (finding,) = clean(extracted, cleaned, NOW)
@@ -185,17 +183,17 @@ def test_an_example_outside_of_the_calendar_is_shown_as_the_database_wrote_it(tm
     )
 
 
-@pytest.mark.parametrize("apart", [datetime(1996, 3, 1, tzinfo=UTC), datetime(1970, 8, 23, tzinfo=UTC)])
-def test_a_few_rows_that_lie_years_apart_are_a_finding_and_stay(tmp_path: Path, apart: datetime) -> None:
-    rows = [interaction(n, ts=apart + timedelta(hours=n)) for n in range(3)]
+@pytest.mark.parametrize("outlier", [datetime(1996, 3, 1, tzinfo=UTC), datetime(1970, 8, 23, tzinfo=UTC)])
+def test_a_few_rows_years_away_from_the_rest_are_a_finding_and_stay(tmp_path: Path, outlier: datetime) -> None:
+    rows = [interaction(n, ts=outlier + timedelta(hours=n)) for n in range(3)]
     (finding,) = clean(*folders(tmp_path, interactions=rows), NOW)
     assert (finding.check, finding.severity) == ("interactions.apart_ts", "warning")
-    assert finding.details.startswith("3 of 403 interactions lie years apart from the rest by `ts`, such as ")
-    assert f"{apart:%Y-%m-%d} (the rest: 2026-02-12 to 2026-02-28)" in finding.details
+    assert finding.details.startswith("3 of 403 interactions are years away from the rest by `ts`, such as ")
+    assert f"{outlier:%Y-%m-%d} (the rest: 2026-02-12 to 2026-02-28)" in finding.details
     assert pq.read_table(tmp_path / "clean" / "interactions.parquet").num_rows == 403
 
 
-def test_a_deleted_dataset_is_left_out_with_what_was_done_to_it(tmp_path: Path) -> None:
+def test_a_deleted_dataset_is_left_out_with_its_interactions(tmp_path: Path) -> None:
     gone = {"id": 300, "title": "gone", "is_deleted": True}
     rows = [interaction(n, dataset_id=300) for n in range(5)]
     (finding,) = clean(*folders(tmp_path, datasets=[gone], interactions=rows), NOW)
@@ -203,7 +201,7 @@ def test_a_deleted_dataset_is_left_out_with_what_was_done_to_it(tmp_path: Path) 
     assert 300 not in pq.read_table(tmp_path / "clean" / "datasets.parquet")["id"].to_pylist()
 
 
-def test_a_user_whom_the_users_table_does_not_know_yet_is_kept(tmp_path: Path) -> None:
+def test_a_user_who_is_not_yet_in_the_users_table_is_kept(tmp_path: Path) -> None:
     (finding,) = clean(*folders(tmp_path, interactions=[interaction(0, user_id=900)]), NOW)
     assert (finding.check, finding.severity) == ("interactions.unknown_user", "info")
     assert 900 in pq.read_table(tmp_path / "clean" / "interactions.parquet")["user_id"].to_pylist()
@@ -233,10 +231,8 @@ def test_a_source_that_dries_up_is_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("unknown", "severities"), [(1, ["ok"]), (5, ["warning"])])
-def test_many_events_about_datasets_that_nobody_knows_are_a_finding(
-    tmp_path: Path, unknown: int, severities: list[str]
-) -> None:
-    """The rows of the tables, of which some may be about datasets that are gone, are not counted."""
+def test_many_events_about_unknown_datasets_are_a_finding(tmp_path: Path, unknown: int, severities: list[str]) -> None:
+    """Rows of the business tables are not counted; some of them may be about deleted datasets."""
     events = [interaction(500 + n, dataset_id=10**6 if n < unknown else 7) for n in range(200)]
     extracted, cleaned = folders(tmp_path, interactions=[interaction(0, dataset_id=10**6), *events])
     (extracted / COUNTS).write_text(json.dumps({"events": len(events)}))

@@ -1,4 +1,4 @@
-"""Recall tables: each is what its definition says, computed in blocks, repeatable to the bit."""
+"""Recall tables: each follows its definition, is computed in blocks, and is repeatable to the bit."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from pipeline.records import Records
 
 @pytest.fixture(scope="module")
 def interest() -> sparse.csr_array:
-    """60 users, 25 items; item 24 nobody's, item 23 one user's."""
+    """60 users, 25 items; item 24 has no user, item 23 one."""
     dense = (np.random.default_rng(3).random((60, 25)) < 0.2).astype(np.float32)
     dense[:, 23:] = 0
     dense[5, 23] = 1
@@ -104,7 +104,7 @@ def with_texts(records: Records, titles: list[str], tags: list[list[str]]) -> Re
     return replace(kept, catalogue=replace(kept.catalogue, titles=titles, tags=tags), descriptions=[None] * len(titles))
 
 
-def test_texts_that_share_words_are_near_and_one_that_shares_none_is_nowhere(records: Records) -> None:
+def test_texts_with_common_words_are_similar_and_one_without_has_no_neighbours(records: Records) -> None:
     titles = ["bus gps traces", "bus timetable", "rain radar", "rain gauge", "上海公交数据", "北京公交数据", "zqx1"]
     vectors = content_vectors(with_texts(records, titles, [[] for _ in titles]), 42)
     near = vectors @ vectors.T

@@ -1,4 +1,4 @@
-"""What was reported as wrong is reported as right again when it is: by the same step, check or operation."""
+"""A reported fault is reported as recovered once it is: by the same step, check or operation."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ def ended(captures: Captured, point_id: str) -> list[tuple[str, ...]]:
 @pytest.mark.parametrize(
     ("critical", "point"), [(True, "pipeline.critical_step_failed"), (False, "pipeline.step_failed")]
 )
-def test_a_step_that_passes_ends_the_incident_of_its_failures_whatever_they_raised(critical: bool, point: str) -> None:
+def test_a_step_that_passes_ends_the_incident_of_its_failures_whatever_their_errors(critical: bool, point: str) -> None:
     @monitor_pipeline_step("sample", critical=critical)
     def step(fails: bool) -> None:
         if fails:
@@ -49,7 +49,7 @@ def test_a_step_that_passes_ends_the_incident_of_its_failures_whatever_they_rais
     assert recovery.tags["step_name"] == "sample"
 
 
-def test_a_step_that_finds_nothing_to_train_yet_is_no_failure_and_ends_earlier_ones() -> None:
+def test_a_step_with_nothing_to_train_yet_is_a_success_and_ends_earlier_failures() -> None:
     @monitor_pipeline_step("extract")
     def step() -> None:
         raise NothingToTrainError("nothing to train yet")
@@ -60,7 +60,7 @@ def test_a_step_that_finds_nothing_to_train_yet_is_no_failure_and_ends_earlier_o
     assert [each.tags["step_name"] for each in captures.recovered] == ["extract"]
 
 
-def test_every_kind_of_issue_has_its_end() -> None:
+def test_every_kind_of_issue_has_a_recovery() -> None:
     with captured() as captures:
         track_data_quality_ok("null_share")
         track_model_training_ok("ranker", "below_baseline")
@@ -74,15 +74,15 @@ def test_every_kind_of_issue_has_its_end() -> None:
     ]
 
 
-def test_every_check_of_clean_data_says_that_it_is_ok(clean_folder: Path, tmp_path: Path) -> None:
+def test_every_check_of_clean_data_reports_ok(clean_folder: Path, tmp_path: Path) -> None:
     with captured() as captures:
         findings = clean(clean_folder.parent / "extract", tmp_path, END)
-    told = [fingerprint[1] for fingerprint in ended(captures, "pipeline.data_quality")]
+    recovered = [fingerprint[1] for fingerprint in ended(captures, "pipeline.data_quality")]
     bad = {finding.check for finding in findings}
-    assert len(told) == len(set(told))
-    assert bad.isdisjoint(told)
-    # Those that can only be judged with some data among them.
-    assert {*told, *bad} >= {
+    assert len(recovered) == len(set(recovered))
+    assert bad.isdisjoint(recovered)
+    # These can only be judged with some data.
+    assert {*recovered, *bad} >= {
         "datasets.empty",
         "interactions.empty",
         "interactions.volume_drop",
@@ -93,7 +93,7 @@ def test_every_check_of_clean_data_says_that_it_is_ok(clean_folder: Path, tmp_pa
     }
 
 
-def test_a_database_has_recovered_when_everything_was_read_and_not_when_it_was_opened(tmp_path: Path) -> None:
+def test_a_database_recovers_when_everything_was_read_and_not_when_it_was_opened(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'business.db'}"
     engine = open_engine(url, "BUSINESS_DATABASE_URL")
     with captured() as captures:

@@ -1,4 +1,4 @@
-"""Renumbering: what an earlier release numbered follows the source's ids, wherever it stands, and once."""
+"""Renumbering: the numbers of an earlier release are replaced by the source's ids in every store, exactly once."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -28,19 +28,19 @@ from pipeline.settings import Settings
 from testkit.redis_server import RedisServer
 from testkit.redis_topologies import cluster_url
 
-# By their old numbers, as an earlier release gave them in the order of the source.
+# By their old numbers, as an earlier release assigned them in the order of the source.
 DATASETS = {1: "30", 2: "10", 3: "2", 4: "SKU-77"}
 USERS = {1: "1001", 2: "u-1", 3: "3"}
 NEW_DATASETS = {1: 30, 2: 10, 3: 2, 4: hash_id("SKU-77", "dataset")}
 NEW_USERS = {1: 1001, 2: hash_id("u-1", "user"), 3: 3}
 INTERACTIONS = [(1, 1), (1, 2), (2, 3), (2, 4), (3, 1)]
-# Somebody who has signed up since the import, and a dataset that is gone.
+# A user who signed up after the import, and a deleted dataset.
 EVENTS = [*INTERACTIONS, (77, 3), (1, 88)]
 
 
 @dataclass
 class Stack:
-    """What an earlier release left behind."""
+    """The stores as an earlier release left them."""
 
     settings: Settings
     business: Engine
@@ -52,7 +52,7 @@ class Stack:
             return [tuple(row) for row in connection.execute(text(statement))]
 
     def state(self) -> tuple[Any, ...]:
-        """All that a renumbering may change."""
+        """All data that a renumbering may change."""
         log = "behavior_events" if self.events.dialect.name == "sqlite" else "events.behavior_events"
         lives = {key.decode(): LiveHistory.unpack(self.redis.get(key)) for key in self.redis.scan_iter("live:u:*")}  # type: ignore[arg-type]  # synchronous
         return (
@@ -126,7 +126,7 @@ def run(stack: Stack, *, apply: bool = True) -> list[str]:
     return said
 
 
-def test_a_dry_run_shows_what_would_change_and_changes_nothing(stack: Stack) -> None:
+def test_a_dry_run_shows_the_changes_and_applies_none(stack: Stack) -> None:
     before = stack.state()
     said = "\n".join(run(stack, apply=False))
     assert stack.state() == before
@@ -138,7 +138,7 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(stack: Stack) -> 
     assert "nothing was changed" in said
 
 
-def test_tables_events_and_live_histories_follow_and_caches_go(stack: Stack) -> None:
+def test_tables_events_and_live_histories_are_renumbered_and_caches_are_dropped(stack: Stack) -> None:
     run(stack)
     assert stack.state() == RENUMBERED
     assert 0 < stack.redis.ttl(f"live:u:{NEW_USERS[1]}") <= 1000  # type: ignore[operator]  # synchronous
@@ -155,23 +155,23 @@ def break_off_after_events(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("break_off", [break_off_after_tables, break_off_after_events])
-def test_a_renumbering_that_broke_off_between_databases_is_ended_by_the_next(
+def test_a_renumbering_interrupted_between_databases_is_finished_by_the_next(
     stack: Stack, break_off: Callable[[Stack], None]
 ) -> None:
     break_off(stack)
     said = run(stack)
-    assert said[0].startswith("a renumbering has begun before")
+    assert said[0].startswith("an earlier renumbering was started")
     assert stack.state() == RENUMBERED
 
 
-def test_a_renumbering_that_broke_off_anywhere_in_redis_is_ended_by_the_next(stack: Stack) -> None:
+def test_a_renumbering_interrupted_anywhere_in_redis_is_finished_by_the_next(stack: Stack) -> None:
     break_off_after_events(stack)
     changes, _ = changes_of(stack.business)
     url = stack.settings.redis_url
     assert url is not None
 
     async def break_off(after: int) -> bool:
-        """Stop after some steps of one key each; return whether there were as many."""
+        """Stop after some steps of one key each; return whether there were that many."""
         async with LiveState(url.get_secret_value(), batch=1) as live:
             steps = live.steps(changes)
             try:
@@ -184,7 +184,7 @@ def test_a_renumbering_that_broke_off_anywhere_in_redis_is_ended_by_the_next(sta
         return True
 
     after = 1
-    # Each time one step further than the last.
+    # One step more than the last time.
     while asyncio.run(break_off(after)):
         after += 1
     assert after > 5
@@ -192,7 +192,7 @@ def test_a_renumbering_that_broke_off_anywhere_in_redis_is_ended_by_the_next(sta
     assert stack.state() == RENUMBERED
 
 
-def test_events_that_wait_under_the_old_ids_are_waited_for(stack: Stack) -> None:
+def test_a_renumbering_waits_for_events_with_old_ids(stack: Stack) -> None:
     before = stack.state()
     stack.redis.xadd(redis_keys.EVENT_STREAM, {"event": "{}"})
     with pytest.raises(InputError, match="1 events wait"):
@@ -201,14 +201,14 @@ def test_events_that_wait_under_the_old_ids_are_waited_for(stack: Stack) -> None
     assert stack.state() == before
 
 
-def test_two_rows_that_would_have_one_number_are_refused_before_anything_changes(stack: Stack) -> None:
+def test_two_rows_that_would_have_one_number_are_rejected_before_any_change(stack: Stack) -> None:
     with stack.business.begin() as connection:
         connection.execute(text(f"UPDATE datasets SET external_id = '{NEW_DATASETS[4]}' WHERE id = 1"))
     with pytest.raises(InputError, match="stand for one number"):
         run(stack)
 
 
-def test_without_redis_it_has_to_be_said(stack: Stack) -> None:
+def test_a_missing_redis_has_to_be_confirmed(stack: Stack) -> None:
     settings = stack.settings.model_copy(update={"redis_url": None})
     with pytest.raises(InputError, match="REDIS_URL"):
         renumber(settings, print, apply=True, with_redis=True)

@@ -1,4 +1,4 @@
-"""Old runs go when a run begins; that they can't costs no run."""
+"""Old runs are deleted when a run starts; a failure of this costs no run."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ NOW = datetime(2026, 3, 5, tzinfo=UTC)
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """A store that holds four runs and their snapshots, of which two are kept."""
+    """A store with four runs and their snapshots, of which two are kept."""
     for kind in ("runs", "snapshots"):
         for day in (4, 1, 3, 2):
             (tmp_path / kind / f"2026030{day}T000000000000Z" / "clean").mkdir(parents=True)
@@ -37,7 +37,7 @@ def test_the_newest_runs_and_snapshots_stay(settings: Settings, tmp_path: Path) 
     assert captured == []
 
 
-def test_a_store_that_lets_nothing_go_is_a_warning_and_the_run_begins() -> None:
+def test_a_store_that_deletes_nothing_is_a_warning_and_the_run_starts() -> None:
     away = f"ftp://127.0.0.1:{Ports.free().api}/artifacts"
     with testing.captured() as captured:
         assert new_run(Settings(artifact_url=away), NOW) == f"{away}/runs/20260305T000000000000Z"
@@ -48,7 +48,7 @@ def test_a_store_that_lets_nothing_go_is_a_warning_and_the_run_begins() -> None:
     assert report.tags["critical"] == "false"
 
 
-def test_an_empty_store_has_nothing_to_let_go(tmp_path: Path) -> None:
+def test_an_empty_store_has_nothing_to_delete(tmp_path: Path) -> None:
     with testing.captured() as captured:
         new_run(Settings(artifact_url=str(tmp_path / "none")), NOW)
     assert captured == []

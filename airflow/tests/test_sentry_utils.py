@@ -1,4 +1,4 @@
-"""Pipeline steps and issues are reported as the catalogue says, and the pipeline itself notices nothing of it."""
+"""Steps and issues are reported as the catalogue says, and reporting doesn't affect the pipeline."""
 
 import asyncio
 import inspect
@@ -40,7 +40,7 @@ async def render(rows: int) -> str:
     return str(rows)
 
 
-def test_a_step_returns_what_it_returned_and_reports_nothing() -> None:
+def test_a_step_returns_its_result_and_reports_nothing() -> None:
     with captured() as reports:
         assert train(6, seed=2) == 3.0
         assert asyncio.run(render(6)) == "6"
@@ -55,7 +55,7 @@ def test_a_step_keeps_its_name_signature_and_kind() -> None:
     assert inspect.iscoroutinefunction(render)
 
 
-def test_a_critical_step_that_raises_is_an_error_and_raises_on() -> None:
+def test_a_critical_step_that_raises_is_an_error_and_the_exception_passes_on() -> None:
     with captured() as reports, pytest.raises(StepError, match="too few rows") as raised:
         train(-1)
     (report,) = reports
@@ -76,7 +76,7 @@ def test_a_coroutine_step_that_raises_is_reported_too() -> None:
     assert report.tags["critical"] == "false"
 
 
-def test_breadcrumbs_say_which_steps_ran_before_the_one_that_failed() -> None:
+def test_breadcrumbs_show_the_steps_before_the_failed_one() -> None:
     @monitor_pipeline_step("extract")
     def extract() -> None:
         return
@@ -131,7 +131,7 @@ def test_data_quality(severity: str, level: str) -> None:
         ("debug", "info", "info"),
     ],
 )
-def test_a_severity_is_understood_in_any_case_and_in_the_words_of_any_tool(severity: str, tag: str, level: str) -> None:
+def test_severities_are_accepted_in_any_case_and_as_synonyms(severity: str, tag: str, level: str) -> None:
     with captured() as reports:
         track_data_quality_issue("null_share", severity, "details")
     (report,) = reports
@@ -139,7 +139,7 @@ def test_a_severity_is_understood_in_any_case_and_in_the_words_of_any_tool(sever
 
 
 @pytest.mark.parametrize("severity", ["dreadful", "", "\ud800", "x" * 5000, None, 3])
-def test_a_severity_that_nobody_knows_is_an_error_and_the_log_says_so_once(
+def test_an_unknown_severity_is_an_error_and_logged_once(
     severity: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.sentry_utils._unknown_severities", FirstSeen(10))
@@ -152,13 +152,13 @@ def test_a_severity_that_nobody_knows_is_an_error_and_the_log_says_so_once(
     assert len(logged) < 250
 
 
-def test_words_without_end_are_not_remembered_without_end() -> None:
+def test_the_memory_for_words_is_limited() -> None:
     words = FirstSeen(2)
     assert [words.is_first(each) for each in "abcab"] == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize("issue_type", ["training_failed", "Training_Failed", "training-failed", "TRAINING FAILED"])
-def test_a_training_that_failed_is_an_error_however_it_is_spelled(issue_type: str) -> None:
+def test_a_failed_training_is_an_error_in_any_spelling(issue_type: str) -> None:
     with captured() as reports:
         track_model_training_issue("ranker", issue_type, "details")
     assert [(report.level, report.fingerprint[2]) for report in reports] == [("error", "training_failed")]

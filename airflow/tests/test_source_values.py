@@ -1,4 +1,4 @@
-"""What a user's database may hold: the same ids, times and prices come out of each kind, and odd ones are told."""
+"""Values of users' databases: all kinds of databases give the same ids, times and prices; odd ones are reported."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -59,7 +59,7 @@ def refusal(source: SourceDatabase | str, folder: Path, **sql: str) -> str:
     return str(refused.value)
 
 
-def test_text_ids_are_kept_as_external_ids(source_database: SourceDatabase, tmp_path: Path) -> None:
+def test_text_ids_are_stored_as_external_ids(source_database: SourceDatabase, tmp_path: Path) -> None:
     uuid = "UUID" if source_database.kind in {"postgresql", "duckdb"} else "VARCHAR(36)"
     source_database.run(f"CREATE TABLE buyers (code {uuid})")
     source_database.run(f"INSERT INTO buyers VALUES ('{BUYER}')")
@@ -104,7 +104,7 @@ AWARE = {
 }
 
 
-def test_a_time_without_an_offset_is_one_of_the_time_zone_that_is_set(
+def test_a_time_without_an_offset_is_in_the_configured_time_zone(
     source_database: SourceDatabase, tmp_path: Path
 ) -> None:
     naive = NAIVE.get(source_database.kind, "timestamp '2026-01-01 08:00:00'")
@@ -148,7 +148,7 @@ OUTSIDE = {
 }
 
 
-def test_a_time_outside_of_the_calendar_is_one_bad_row_and_kept_as_it_was_written(
+def test_a_time_outside_of_the_calendar_is_one_bad_row_and_shown_as_it_was_written(
     source_database: SourceDatabase, tmp_path: Path
 ) -> None:
     if source_database.kind == "mariadb":
@@ -190,9 +190,7 @@ PRICES = {
 }
 
 
-def test_any_number_comes_through_as_a_price_for_the_checks_to_judge(
-    source_database: SourceDatabase, tmp_path: Path
-) -> None:
+def test_any_number_is_read_as_a_price_for_the_checks(source_database: SourceDatabase, tmp_path: Path) -> None:
     for expression in PRICES[source_database.kind]:
         statement = f"SELECT 1 AS id, 'One' AS title, {expression} AS price"
         (row,) = extracted(source_database, tmp_path, datasets=statement)["datasets"]
@@ -238,13 +236,13 @@ def test_a_whole_number_is_an_id_whatever_its_sql_type(source_database: SourceDa
         ("x'00ff'", "users.sql: column id: \"b'\\\\x00\\\\xff'\": bytes are not an id"),
     ],
 )
-def test_an_id_that_is_not_canonical_is_refused_with_file_column_value_and_hint(
+def test_an_id_that_is_not_canonical_is_rejected_with_file_column_value_and_hint(
     lite: str, tmp_path: Path, expression: str, message: str
 ) -> None:
     assert refusal(lite, tmp_path, users=f"SELECT {expression} AS id").startswith(message)
 
 
-def test_an_id_that_is_no_number_of_its_numeric_type_is_refused(postgres_url: str, tmp_path: Path) -> None:
+def test_a_special_value_of_a_numeric_type_is_rejected_as_an_id(postgres_url: str, tmp_path: Path) -> None:
     for expression in ("'NaN'::numeric", "'NaN'::float8", "'infinity'::float8", "10::numeric ^ 20", "ARRAY[1]", "true"):
         assert refusal(postgres_url, tmp_path, users=f"SELECT {expression} AS id").startswith("users.sql: column id: ")
 
@@ -254,7 +252,7 @@ def test_a_list_of_tags_is_joined(postgres_url: str, tmp_path: Path) -> None:
     assert extracted(postgres_url, tmp_path, datasets=statement)["datasets"][0]["tags"] == "traffic;bus"
 
 
-def test_a_large_answer_that_can_not_be_used_is_left_soon(source_database: SourceDatabase, tmp_path: Path) -> None:
+def test_reading_a_large_result_stops_at_an_unusable_value(source_database: SourceDatabase, tmp_path: Path) -> None:
     source_database.run("CREATE TABLE ids (n VARCHAR(10))")
     source_database.run("INSERT INTO ids VALUES ('1.0'), ('2.0')")
     cross = "SELECT a.n AS id FROM ids a, ids b, ids c, ids d, ids e, ids f, ids g, ids h, ids i, ids j, ids k, ids l"
@@ -262,7 +260,7 @@ def test_a_large_answer_that_can_not_be_used_is_left_soon(source_database: Sourc
     assert "a numeric id is a whole number" in refusal(source_database, tmp_path, users=statement)
 
 
-def test_texts_that_look_alike_stay_apart(lite: str, tmp_path: Path) -> None:
+def test_texts_that_look_alike_stay_different(lite: str, tmp_path: Path) -> None:
     found = extracted(lite, tmp_path, users="SELECT '007' AS id UNION ALL SELECT '7' UNION ALL SELECT 7")["users"]
     assert [row["id"] for row in found] == [hash_id("007", "user"), 7, 7]
     assert [row["external_id"] for row in found] == ["007", None, None]
@@ -275,7 +273,7 @@ def test_two_texts_that_stand_for_one_number_are_found_across_the_extraction() -
         reader.column([UUID(int=0), "b"][1:])
 
 
-def test_an_id_that_is_a_number_has_the_external_id_that_is_given_beside_it(lite: str, tmp_path: Path) -> None:
+def test_a_number_id_gets_the_external_id_of_its_row(lite: str, tmp_path: Path) -> None:
     found = extracted(lite, tmp_path, datasets="SELECT 5 AS id, 'T' AS title, 'mine' AS external_id")["datasets"]
     assert (found[0]["id"], found[0]["external_id"]) == (5, "mine")
 
@@ -292,7 +290,7 @@ def test_an_id_that_is_a_number_has_the_external_id_that_is_given_beside_it(lite
         ("x'00'", "interactions.sql: column ts: "),
     ],
 )
-def test_a_number_that_is_not_unix_seconds_is_refused_with_column_value_and_hint(
+def test_a_number_that_is_not_unix_seconds_is_rejected_with_column_value_and_hint(
     lite: str, tmp_path: Path, expression: str, message: str
 ) -> None:
     statement = f"SELECT 1 AS user_id, 1 AS dataset_id, 'view' AS type, {expression} AS ts"
@@ -312,7 +310,7 @@ def test_a_date_of_eight_digits_as_text_is_iso_8601(lite: str, tmp_path: Path) -
         ("x'ff' AS description", "datasets.sql: column description: "),
     ],
 )
-def test_a_column_of_the_wrong_kind_is_refused_with_its_value(
+def test_a_column_of_the_wrong_kind_is_rejected_with_its_value(
     lite: str, tmp_path: Path, columns: str, message: str
 ) -> None:
     assert refusal(lite, tmp_path, datasets=f"SELECT 1 AS id, 'T' AS title, {columns}").startswith(message)

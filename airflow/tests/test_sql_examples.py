@@ -1,4 +1,4 @@
-"""The SQL files to copy: each pair of schema and files is read on each kind of database."""
+"""The SQL examples: each pair of schema and files is read on each kind of database."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_the_example_for_text_ids_reads_its_shop(source_database: SourceDatabase
 
 
 @pytest.mark.parametrize(("schema", "folder", "withdrawn"), [(WHOLE_NUMBERS, "", {}), (TEXTS, "text-ids", {"SKU-77"})])
-def test_the_example_of_what_is_withdrawn_reads_its_shop(
+def test_the_example_for_withdrawn_datasets_reads_its_shop(
     source_database: SourceDatabase, tmp_path: Path, schema: str, folder: str, withdrawn: set[str]
 ) -> None:
     extracted(source_database, schema, EXAMPLES / folder, tmp_path)
@@ -74,5 +74,5 @@ def test_the_example_of_what_is_withdrawn_reads_its_shop(
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.sql")), ids=lambda path: str(path.relative_to(EXAMPLES)))
-def test_each_example_begins_with_what_it_is_for(path: Path) -> None:
+def test_each_example_begins_with_its_purpose(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("-- ")

@@ -1,4 +1,4 @@
-"""Training looks at the past as serving would have: nothing later, nothing else, the same bits."""
+"""Training sees the past as serving would have: nothing later, nothing else, the same bits."""
 
 from dataclasses import replace
 
@@ -11,9 +11,9 @@ from pipeline.errors import PipelineError
 from pipeline.features.items import item_state
 from pipeline.recall import build_tables, content_neighbours
 from pipeline.records import Records
-from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_past
+from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_queries
 from pipeline.train.model import last_pairs, of_pairs
-from pipeline.train.questions import Asked, Kind, Knowledge, Past, ask
+from pipeline.train.queries import Kind, Knowledge, PastQueries, ReplayedQuery, replay_queries
 from ranking.bundle import BundleContents
 from ranking.engine import Engine
 from ranking.ranker import Ranker
@@ -25,19 +25,19 @@ RECALL = RecallSettings()
 
 @pytest.fixture(scope="module")
 def knowledge(records: Records) -> Knowledge:
-    """Tables of everything, and what doesn't change of the items."""
+    """Tables of all data, and the items' constant data."""
     items = item_state(records, 42).table
     return Knowledge(build_tables(records, content_neighbours(items.content), 42), RECALL, items)
 
 
 @pytest.fixture(scope="module")
-def past(records: Records) -> Past:
-    """The training questions."""
-    return training_past(records, SMALL)
+def past(records: Records) -> PastQueries:
+    """The training queries."""
+    return training_queries(records, SMALL)
 
 
 @pytest.fixture(scope="module")
-def engine(records: Records, knowledge: Knowledge, past: Past) -> Engine:
+def engine(records: Records, knowledge: Knowledge, past: PastQueries) -> Engine:
     """The model as it would be deployed."""
     state = item_state(records, 42)
     n = len(records.catalogue)
@@ -56,51 +56,51 @@ def engine(records: Records, knowledge: Knowledge, past: Past) -> Engine:
     )
 
 
-def same(first: Asked, second: Asked) -> bool:
+def same(first: ReplayedQuery, second: ReplayedQuery) -> bool:
     return np.array_equal(first.matrix, second.matrix) and np.array_equal(
         first.candidates.items, second.candidates.items
     )
 
 
-def test_nothing_at_or_after_a_questions_moment_changes_its_features(
-    records: Records, knowledge: Knowledge, past: Past
+def test_interactions_at_or_after_a_querys_time_do_not_change_its_features(
+    records: Records, knowledge: Knowledge, past: PastQueries
 ) -> None:
     middle = len(past.rows) // 2
     at = records.ts[past.rows[middle]]
     later = records.ts >= at
-    # Whatever comes from that moment on: others, stronger, about other datasets.
+    # Other interactions from that time on: stronger, and with other datasets.
     scrambled = replace(
         records,
         item=np.where(later, records.item[::-1], records.item).astype(np.int32),
         types=np.where(later, 4, records.types).astype(np.uint8),
     )
-    one = Past(past.rows[middle : middle + 1], past.kinds[middle : middle + 1])
-    (before,) = ask(records, records, knowledge, one)
-    (after,) = ask(records, scrambled, knowledge, one)
+    one = PastQueries(past.rows[middle : middle + 1], past.kinds[middle : middle + 1])
+    (before,) = replay_queries(records, records, knowledge, one)
+    (after,) = replay_queries(records, scrambled, knowledge, one)
     assert len(before.matrix)
     assert same(before, after)
 
 
-def test_what_was_just_before_a_questions_moment_does_change_its_features(
-    records: Records, knowledge: Knowledge, past: Past
+def test_the_interaction_just_before_a_querys_time_changes_its_features(
+    records: Records, knowledge: Knowledge, past: PastQueries
 ) -> None:
-    one = Past(past.rows[-1:], past.kinds[-1:])
+    one = PastQueries(past.rows[-1:], past.kinds[-1:])
     latest = np.arange(len(records)) == np.searchsorted(records.ts, records.ts[past.rows[-1]]) - 1
-    (before,) = ask(records, records, knowledge, one)
-    (after,) = ask(records, records.only(~latest), knowledge, one)
+    (before,) = replay_queries(records, records, knowledge, one)
+    (after,) = replay_queries(records, records.only(~latest), knowledge, one)
     assert not same(before, after)
 
 
-def test_asking_one_question_alone_gives_the_features_that_it_has_among_all(
-    records: Records, knowledge: Knowledge, past: Past
+def test_a_query_has_the_same_features_alone_and_among_others(
+    records: Records, knowledge: Knowledge, past: PastQueries
 ) -> None:
-    together = list(ask(records, records, knowledge, past))
+    together = list(replay_queries(records, records, knowledge, past))
     for number in (0, 57, len(past.rows) - 1):
-        (alone,) = ask(records, records, knowledge, Past(past.rows[[number]], past.kinds[[number]]))
+        (alone,) = replay_queries(records, records, knowledge, PastQueries(past.rows[[number]], past.kinds[[number]]))
         assert same(alone, together[number])
 
 
-def test_the_targets_are_not_in_the_tables_that_the_ranker_is_trained_with(records: Records, past: Past) -> None:
+def test_the_targets_are_not_in_the_tables_for_the_rankers_training(records: Records, past: PastQueries) -> None:
     held = records.only(~of_pairs(records, past.rows))
     known = {*zip(held.user.tolist(), held.item.tolist(), strict=True)}
     targets = {*zip(records.user[past.rows].tolist(), records.item[past.rows].tolist(), strict=True)}
@@ -125,23 +125,23 @@ def test_the_last_pairs_are_each_users_latest_new_datasets(records: Records, per
     assert chosen.tolist() == sorted(expected)
 
 
-def test_all_three_kinds_of_questions_are_asked(records: Records, knowledge: Knowledge, past: Past) -> None:
-    for question, kind in zip(ask(records, records, knowledge, past), past.kinds.tolist(), strict=True):
-        asked = question.question
-        assert (asked.anchor is not None) == (kind != Kind.USER)
-        assert (len(asked.user.items) > 0) == (kind != Kind.SIMILAR)
-        assert question.target not in asked.user.seen
+def test_all_three_kinds_of_queries_occur(records: Records, knowledge: Knowledge, past: PastQueries) -> None:
+    for query, kind in zip(replay_queries(records, records, knowledge, past), past.kinds.tolist(), strict=True):
+        question = query.question
+        assert (question.anchor is not None) == (kind != Kind.USER)
+        assert (len(question.user.items) > 0) == (kind != Kind.SIMILAR)
+        assert query.target not in question.user.seen
     assert set(past.kinds.tolist()) == {0, 1, 2}
 
 
 def test_training_repeats_to_the_bit_and_another_seed_gives_another_ranker(
-    records: Records, knowledge: Knowledge, past: Past
+    records: Records, knowledge: Knowledge, past: PastQueries
 ) -> None:
     texts = [train_on(records, past, knowledge, replace(SMALL, seed=seed)) for seed in (42, 42, 1)]
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_the_ranker_can_be_turned_into_bit_masks(engine: Engine) -> None:
+def test_the_ranker_can_be_converted_to_bit_masks(engine: Engine) -> None:
     model = Ranker(engine.contents.ranker_text)._booster.dump_model()
     assert max(tree["num_leaves"] for tree in model["tree_info"]) <= 64
 
@@ -155,13 +155,13 @@ def test_the_ranker_can_be_turned_into_bit_masks(engine: Engine) -> None:
     assert {(node["decision_type"], node["missing_type"]) for node in splits} == {("<=", "None")}
 
 
-def test_without_an_answer_among_the_candidates_there_is_nothing_to_learn(
+def test_without_a_target_among_the_candidates_there_is_nothing_to_learn(
     records: Records, knowledge: Knowledge
 ) -> None:
-    nothing = Past(np.empty(0, np.int64), np.empty(0, np.uint8))
+    nothing = PastQueries(np.empty(0, np.int64), np.empty(0, np.uint8))
     with pytest.raises(
         TrainingError,
-        match=r"no training question has its answer among the candidates: there are .* interactions .* training needs",
+        match=r"no training query has its target among the candidates: there are .* interactions .* training needs",
     ):
         train_on(records, nothing, knowledge, SMALL)
     assert issubclass(TrainingError, PipelineError)
@@ -170,4 +170,4 @@ def test_without_an_answer_among_the_candidates_there_is_nothing_to_learn(
 def test_training_on_equal_times_names_the_time_column(records: Records, knowledge: Knowledge) -> None:
     equal = replace(records, ts=np.full_like(records.ts, 1_760_000_000))
     with pytest.raises(TrainingError, match=r"all [0-9,]+ interactions have the same `ts`, 2025-10-09T08:53:20Z"):
-        train_on(equal, training_past(equal, SMALL), knowledge, SMALL)
+        train_on(equal, training_queries(equal, SMALL), knowledge, SMALL)

@@ -16,7 +16,7 @@ from servicekit.database import migrate, open_database
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
-def test_what_feature_sync_has_withdrawn_is_read_whoever_withdrew_it(
+def test_withdrawn_datasets_are_read_for_every_origin(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path}/recsys.db" if kind == "sqlite" else request.getfixturevalue("postgres_url")

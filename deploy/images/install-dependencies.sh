@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes /opt/venv from a locked list of wheels, and /opt/build with what builds our own packages.
+# Makes /opt/venv from a locked list of wheels, and /opt/build with the build tools of our own packages.
 set -eu
 python3 -m venv /opt/build
 /opt/build/bin/pip install --quiet --require-hashes --only-binary :all: -r requirements/images/build.txt

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts our own packages into /opt/app, and fails where one of them needs what the lock doesn't hold.
+# Installs our own packages into /opt/app, and fails if one needs a package that isn't in the lock.
 set -eu
 for folder in "$@"; do
   # With the dot: a bare name would be looked up in the package index.

@@ -1,4 +1,4 @@
-"""Makes the collector's team, project, DSN key and API token; run it as often as you like.
+"""Creates the collector's team, project, DSN key and API token; safe to repeat.
 
 bugsink-manage shell -v0 -c "$(cat bootstrap.py)"     with COLLECTOR_KEY (32 hex) and COLLECTOR_TOKEN (40 hex)
 """

@@ -11,7 +11,7 @@ import os
 from bugsink.settings.default import *  # noqa: F403 - Bugsink's way to be configured
 
 _DATA = os.environ["COLLECTOR_DATA"]
-# Far above what the stack sends: at its defaults Bugsink answers 200 and stores nothing past 1,000 events in 5 minutes.
+# Far above the stack's rate: with its defaults Bugsink answers 200 and stores nothing after 1,000 events in 5 minutes.
 _NO_QUOTA = 10_000_000
 
 SECRET_KEY = os.environ["COLLECTOR_SECRET"]
@@ -27,7 +27,7 @@ SNAPPEA = {
     "WORKAHOLIC": True,
 }
 EMAIL_BACKEND = "bugsink.email_backends.QuietConsoleEmailBackend"
-# Cookies without TLS: the collector listens on loopback, or behind a proxy that ends TLS.
+# Cookies without TLS: the collector listens on loopback, or behind a proxy that terminates TLS.
 SILENCED_SYSTEM_CHECKS = ["security.W012", "security.W016"]
 BUGSINK = {
     "BASE_URL": os.environ["COLLECTOR_URL"],
@@ -42,6 +42,6 @@ BUGSINK = {
     "MAX_EVENTS_PER_MONTH": _NO_QUOTA,
     "MAX_EMAILS_PER_HOUR": None,
     "KEEP_ENVELOPES": 0,
-    # Strict validation silently drops messages that the SDK sends.
+    # Strict validation silently drops some messages of the SDK.
     "VALIDATE_ON_DIGEST": "none",
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Brings the databases in $COLLECTOR_DATA up to date. Needs the variables of collector_settings.py.
+# Migrates the databases in $COLLECTOR_DATA. Needs the variables of collector_settings.py.
 set -eu
 export PYTHONPATH="$(cd "$(dirname "$0")" && pwd)" DJANGO_SETTINGS_MODULE=collector_settings
 mkdir -p "$COLLECTOR_DATA"

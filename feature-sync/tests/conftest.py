@@ -31,7 +31,7 @@ async def redis(redis_url: str) -> AsyncIterator[AsyncRedis]:
 
 @pytest.fixture
 def plain(redis_url: str) -> Iterator[Redis]:
-    """Redis as a bystander sees it."""
+    """A plain Redis client for assertions."""
     with Redis.from_url(redis_url, socket_timeout=5) as client:
         yield client
 

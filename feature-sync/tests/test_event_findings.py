@@ -1,4 +1,4 @@
-"""What is wrong with the events themselves is over when nothing has been for a quarter of an hour."""
+"""Findings about events end after a quarter of an hour without one."""
 
 from feature_sync.events.findings import DROPPED, UNREADABLE, EventFindings
 from monitoring.testing import Captured, captured
@@ -18,7 +18,7 @@ def ended(captures: Captured) -> list[str]:
     return [each.tags["check_name"] for each in captures.recovered]
 
 
-def test_a_finding_is_over_after_a_quarter_of_an_hour_of_progress_without_one_and_is_so_once() -> None:
+def test_a_finding_ends_once_after_a_quarter_of_an_hour_of_progress_without_one() -> None:
     clock = Clock()
     findings = EventFindings(clock)
     with captured() as captures:
@@ -27,11 +27,11 @@ def test_a_finding_is_over_after_a_quarter_of_an_hour_of_progress_without_one_an
         for clock.now in (900, 1499, 1500, 1600, 9000):
             findings.note_progress()
     assert captures.point_ids == ["pipeline.data_quality"]
-    # The other check was clean since the start.
+    # The other check had no finding since the start.
     assert ended(captures) == [DROPPED, UNREADABLE]
 
 
-def test_a_new_process_ends_what_an_earlier_one_reported_when_it_has_been_clean_for_as_long() -> None:
+def test_a_new_process_ends_an_earlier_ones_finding_after_the_same_time_without_one() -> None:
     clock = Clock()
     findings = EventFindings(clock)
     with captured() as captures:

@@ -84,7 +84,7 @@ class _BrokenLog(EventLog):
         super().add(events)
 
 
-async def test_an_event_that_lies_ahead_never_outranks_todays(redis: AsyncRedis, plain: Redis) -> None:
+async def test_a_future_event_never_outranks_todays(redis: AsyncRedis, plain: Redis) -> None:
     today = [_event(number, ts=NOW + timedelta(minutes=number)) for number in range(1, 6)]
     ahead = _event(99, ts=datetime(2099, 1, 1, tzinfo=UTC))
     await LiveFeatures(redis, NOW.timestamp).apply([ahead])
@@ -92,7 +92,7 @@ async def test_an_event_that_lies_ahead_never_outranks_todays(redis: AsyncRedis,
     assert _live(plain).history.ids.tolist() == [5, 4, 3, 2, 1, 99]
 
 
-async def test_what_an_earlier_release_put_ahead_is_brought_back_with_the_next_event(
+async def test_future_times_of_an_earlier_release_are_corrected_with_the_next_event(
     redis: AsyncRedis, plain: Redis
 ) -> None:
     ahead = [np.array([column]) for column in (99, int(datetime(2099, 1, 1, tzinfo=UTC).timestamp()), 4)]
@@ -115,7 +115,7 @@ async def test_an_event_is_logged_applied_and_gone_from_the_stream(
     assert plain.ttl(redis_keys.live_history(7)) > 89 * 86_400
 
 
-async def test_the_sequence_grows_with_each_change_and_not_with_a_repetition(
+async def test_the_sequence_grows_with_each_change_and_not_with_a_repeated_event(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
     consumer = _consumer(redis, event_log, redis_url)
@@ -128,7 +128,7 @@ async def test_the_sequence_grows_with_each_change_and_not_with_a_repetition(
     assert _logged(event_log) == 3
 
 
-async def test_an_exposure_is_logged_and_no_interest(
+async def test_an_exposure_is_logged_and_not_an_interest(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
     shown = Exposures(
@@ -144,7 +144,7 @@ async def test_an_exposure_is_logged_and_no_interest(
     assert plain.keys("hot:*") == []
 
 
-def test_a_log_from_before_there_were_experiments_gets_their_column(event_log: EventLog) -> None:
+def test_an_older_log_without_experiments_gets_their_column(event_log: EventLog) -> None:
     engine = event_log._engine
     schema = "" if engine.dialect.name == "sqlite" else f"{SCHEMA}."
     with engine.begin() as connection:
@@ -156,7 +156,7 @@ def test_a_log_from_before_there_were_experiments_gets_their_column(event_log: E
     assert _logged(event_log) == 1
 
 
-async def test_with_the_database_down_answers_follow_and_nothing_is_lost(
+async def test_with_the_database_down_live_features_continue_and_nothing_is_lost(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
     broken = _BrokenLog(event_log._engine)
@@ -176,7 +176,7 @@ async def test_with_the_database_down_answers_follow_and_nothing_is_lost(
     assert plain.zscore(redis_keys.hot_bucket("24h", int(NOW.timestamp()) // 900), "1") == 1.0
 
 
-async def test_what_a_dead_consumer_took_is_taken_over(
+async def test_entries_of_a_dead_consumer_are_taken_over(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead = EventStream(redis, "dead", 500)
@@ -192,7 +192,7 @@ async def test_what_a_dead_consumer_took_is_taken_over(
     assert _logged(event_log) == 1
 
 
-async def test_what_is_no_event_is_put_aside_and_blocks_nobody(
+async def test_an_invalid_event_becomes_a_dead_letter_and_blocks_no_other(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
     plain.xadd(redis_keys.EVENT_STREAM, {"event": '{"event_id": "x"}'})
@@ -208,7 +208,7 @@ async def test_what_is_no_event_is_put_aside_and_blocks_nobody(
     assert reports.of("pipeline.data_quality")[0].tags["metric_value"] == "2"
 
 
-async def test_two_replicas_that_meet_at_one_user_lose_nothing(
+async def test_two_replicas_that_update_one_user_lose_nothing(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
     live = LiveFeatures(redis, NOW.timestamp)

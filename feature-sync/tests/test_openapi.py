@@ -3,7 +3,7 @@ import httpx
 from testkit.openapi import check_openapi
 
 
-def test_whatever_is_asked_nothing_is_answered_that_is_not_announced(worker: httpx.Client) -> None:
+def test_every_response_is_documented(worker: httpx.Client) -> None:
     document = worker.get("/openapi.json").json()
     headers = {"Authorization": "Bearer the-token"}
     asked = check_openapi(document, str(worker.base_url), headers=headers, examples=25)

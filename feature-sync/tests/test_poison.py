@@ -1,4 +1,4 @@
-"""Entries that cannot be processed are set aside alone, once each; while the database is away, none is."""
+"""Entries that cannot be processed become dead letters, each once; a database outage creates none."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def _fields(number: int, **values: Any) -> dict[Any, Any]:
     return {"event": json.dumps(_body(number, **values))}
 
 
-# Each takes a number of its own and gives an entry that can be processed neither now nor ever.
+# Each takes a number of its own and returns an entry that can never be processed.
 KINDS: dict[str, Callable[[int], dict[Any, Any]]] = {
     "not JSON": lambda number: {"event": f'{{"event_id": "e-{number}'},
     "wrong field names": lambda number: {"evnt": json.dumps(_body(number))},
@@ -67,7 +67,7 @@ KINDS: dict[str, Callable[[int], dict[Any, Any]]] = {
 
 
 class Case:
-    """Redis and the database of a test, and a worker's two loops over them, in a time of their own."""
+    """Redis and the database of a test, and a worker's two loops over them, on a clock of their own."""
 
     def __init__(self, redis: AsyncRedis, plain: Redis, redis_url: str, log: EventLog, *, most: int = 10_000) -> None:
         self.redis = redis
@@ -135,7 +135,7 @@ def case(redis: AsyncRedis, plain: Redis, redis_url: str, postgres_log: EventLog
 
 
 def _trigger(case: Case, condition: str, state: str) -> None:
-    """Have PostgreSQL refuse rows as it does for a reason of its own."""
+    """Make PostgreSQL reject rows for a reason of its own."""
     case.execute(
         f"""CREATE OR REPLACE FUNCTION events.refuse() RETURNS trigger AS $$
         BEGIN IF {condition} THEN RAISE EXCEPTION 'refused' USING ERRCODE = '{state}'; END IF; RETURN NEW; END
@@ -145,7 +145,7 @@ def _trigger(case: Case, condition: str, state: str) -> None:
     )
 
 
-async def test_of_a_thousand_events_with_twenty_poison_entries_among_them_exactly_those_become_dead_letters(
+async def test_of_a_thousand_events_with_twenty_poison_entries_exactly_those_become_dead_letters(
     case: Case,
 ) -> None:
     entries = [_fields(number) for number in range(1, 1001)]
@@ -173,7 +173,7 @@ async def test_of_a_thousand_events_with_twenty_poison_entries_among_them_exactl
         ("22003", "refused"),
     ],
 )
-async def test_a_row_that_the_database_refuses_alone_becomes_a_dead_letter_after_three_deliveries(
+async def test_a_row_that_the_database_rejects_becomes_a_dead_letter_after_three_deliveries(
     case: Case, refusal: str, reason: str
 ) -> None:
     if refusal == "CHECK":
@@ -191,7 +191,7 @@ async def test_a_row_that_the_database_refuses_alone_becomes_a_dead_letter_after
     assert case.plain.xlen(redis_keys.EVENT_STREAM) == 0
 
 
-async def test_many_rows_that_are_refused_in_a_row_are_isolated_as_well(case: Case) -> None:
+async def test_many_consecutive_rejected_rows_are_isolated_as_well(case: Case) -> None:
     _trigger(case, "NEW.dataset_id BETWEEN 100 AND 199", "P0001")
     case.send([_fields(number) for number in range(100, 301)])
     await case.run_dry()
@@ -202,7 +202,7 @@ async def test_many_rows_that_are_refused_in_a_row_are_isolated_as_well(case: Ca
     "state",
     ["53100", "55P03", "57P01", "25006", "42501", "P0001"],
 )
-async def test_while_the_database_takes_nothing_nothing_is_counted(case: Case, state: str) -> None:
+async def test_while_the_database_accepts_nothing_no_failure_is_counted(case: Case, state: str) -> None:
     _trigger(case, "TRUE", state)
     case.send([_fields(number) for number in range(1, 101)])
     with monitoring.testing.captured() as reports:
@@ -214,7 +214,7 @@ async def test_while_the_database_takes_nothing_nothing_is_counted(case: Case, s
     assert (len(case.logged()), case.dead()) == (100, [])
 
 
-async def test_with_the_table_gone_or_locked_or_read_only_nothing_is_counted(case: Case) -> None:
+async def test_with_the_table_missing_locked_or_read_only_no_failure_is_counted(case: Case) -> None:
     case.send([_fields(number) for number in range(1, 101)])
     database = case.log._engine.url.database
     for harm, repair in (
@@ -239,7 +239,7 @@ async def test_with_the_table_gone_or_locked_or_read_only_nothing_is_counted(cas
     assert (len(case.logged()), case.dead()) == (100, [])
 
 
-async def test_live_features_go_on_while_the_database_hangs(case: Case) -> None:
+async def test_live_features_continue_while_the_database_hangs(case: Case) -> None:
     _trigger(case, "pg_sleep(2) IS NOT NULL", "57014")
     case.send([_fields(number) for number in range(1, 4)])
     await case.consumer.apply_new()
@@ -254,7 +254,7 @@ async def test_live_features_go_on_while_the_database_hangs(case: Case) -> None:
     assert case.dead() == []
 
 
-async def test_a_foreign_value_under_the_keys_of_live_features_is_replaced(case: Case) -> None:
+async def test_a_value_of_another_type_under_the_keys_of_live_features_is_replaced(case: Case) -> None:
     case.plain.rpush(redis_keys.live_history(7), "foreign")
     case.plain.set(redis_keys.hot_bucket("1h", int(time.time()) // 60), "foreign")
     case.send([_fields(1, user_id=7), _fields(2)])
@@ -263,7 +263,7 @@ async def test_a_foreign_value_under_the_keys_of_live_features_is_replaced(case:
 
 
 @pytest.mark.parametrize("error", [OverflowError("too late"), ResponseError("ERR of all things"), KeyError("a bug")])
-async def test_an_entry_that_live_features_cannot_take_stops_no_other(case: Case, error: Exception) -> None:
+async def test_an_entry_that_live_features_cannot_store_blocks_no_other(case: Case, error: Exception) -> None:
     class Refusing(LiveFeatures):
         async def apply(self, events: Sequence[BehaviorEvent]) -> int:
             if any(event.dataset_id == 200 for event in events):
@@ -276,20 +276,20 @@ async def test_an_entry_that_live_features_cannot_take_stops_no_other(case: Case
     assert case.in_live() == case_without(200)
     assert case.logged() == {f"e-{number}" for number in case_without(200)}
     if isinstance(error, KeyError):
-        # Nothing but the others of its batch tells that it is this entry's: alone it is tried again, without end.
+        # Only the other entries of its batch show that this entry is at fault: alone it is retried forever.
         assert case.dead() == []
         return
     await case.run_dry()
     (why,) = case.dead()
     assert why.startswith(f"live features: {type(error).__name__}: ")
-    assert "e-200" not in case.logged(), "what is a dead letter is nowhere else"
+    assert "e-200" not in case.logged(), "a dead letter is in no other store"
 
 
 def case_without(number: int) -> set[int]:
     return set(range(1, 301)) - {number}
 
 
-async def test_a_bug_that_hits_all_events_makes_none_a_dead_letter(case: Case) -> None:
+async def test_a_bug_that_fails_all_events_makes_no_dead_letter(case: Case) -> None:
     class Broken(LiveFeatures):
         async def apply(self, events: Sequence[BehaviorEvent]) -> int:
             raise TypeError("a bug")
@@ -304,14 +304,14 @@ async def test_a_bug_that_hits_all_events_makes_none_a_dead_letter(case: Case) -
     assert (len(case.logged()), len(case.in_live()), case.dead()) == (30, 30, [])
 
 
-async def test_a_time_that_live_histories_have_no_room_for_is_refused(case: Case) -> None:
+async def test_a_time_outside_of_live_histories_range_is_rejected(case: Case) -> None:
     early = datetime(1969, 1, 1, tzinfo=UTC)
     event = BehaviorEvent.model_construct(event_id="e-1", type="view", user_id=1, dataset_id=1, ts=early)
     with pytest.raises(OverflowError, match="1970 to 2106"):
         await case.live.apply([event])
 
 
-async def test_while_redis_refuses_writes_nothing_is_counted(case: Case) -> None:
+async def test_while_redis_rejects_writes_no_failure_is_counted(case: Case) -> None:
     case.send([_fields(number) for number in range(1, 30)])
     await case.consumer._stream.prepare()
     case.plain.config_set("maxmemory-policy", "noeviction")
@@ -326,7 +326,7 @@ async def test_while_redis_refuses_writes_nothing_is_counted(case: Case) -> None
     assert (len(case.logged()), len(case.in_live()), case.dead()) == (29, 29, [])
 
 
-async def test_dead_letters_are_bounded_and_what_is_pushed_out_is_counted_and_reported(
+async def test_dead_letters_are_limited_and_dropped_ones_are_counted_and_reported(
     redis: AsyncRedis, plain: Redis, redis_url: str, postgres_log: EventLog
 ) -> None:
     case = Case(redis, plain, redis_url, postgres_log, most=5)
@@ -338,7 +338,7 @@ async def test_dead_letters_are_bounded_and_what_is_pushed_out_is_counted_and_re
     assert [report.tags["check_name"] for report in reports] == ["stream_entry", "dead_letters_dropped"]
 
 
-async def test_an_entry_becomes_a_dead_letter_once_when_the_worker_dies_before_it_is_acknowledged(
+async def test_an_entry_becomes_a_dead_letter_once_if_the_worker_dies_before_it_is_acknowledged(
     case: Case, redis: AsyncRedis
 ) -> None:
     class Dying(EventStream):
@@ -355,20 +355,20 @@ async def test_an_entry_becomes_a_dead_letter_once_when_the_worker_dies_before_i
     assert len(case.dead()) == 1
 
 
-async def test_an_entry_of_thousands_of_fields_becomes_a_dead_letter_of_some_of_them(case: Case) -> None:
+async def test_an_entry_of_thousands_of_fields_becomes_a_shortened_dead_letter(case: Case) -> None:
     case.send([{f"field {number}": "x" for number in range(9000)}, _fields(1)])
     await case.run_dry()
     assert (len(case.dead()), case.in_live()) == (1, {1})
 
 
-async def test_another_type_in_the_place_of_the_dead_letters_costs_none(case: Case) -> None:
+async def test_another_type_under_the_key_of_the_dead_letters_is_replaced(case: Case) -> None:
     case.plain.set(redis_keys.DEAD_LETTERS, "foreign")
     case.send([{"event": "no JSON"}, _fields(1)])
     await case.run_dry()
     assert (len(case.dead()), case.in_live()) == (1, {1})
 
 
-async def test_a_dead_letter_that_is_queued_again_is_processed(case: Case) -> None:
+async def test_a_requeued_dead_letter_is_processed(case: Case) -> None:
     _trigger(case, "NEW.dataset_id = 2", "22003")
     case.send([_fields(1), _fields(2)])
     await case.run_dry()
@@ -379,14 +379,14 @@ async def test_a_dead_letter_that_is_queued_again_is_processed(case: Case) -> No
     assert (case.logged(), case.dead()) == ({"e-1", "e-2"}, [])
 
 
-async def test_the_command_shows_dead_letters_and_queues_them_again(case: Case, redis_url: str) -> None:
+async def test_the_command_shows_dead_letters_and_requeues_them(case: Case, redis_url: str) -> None:
     case.send([{"event": "no JSON \x1b[2J"}])
     await case.run_dry()
     shown = _dead_letters(redis_url)
     assert "unreadable: ValidationError" in shown
-    assert "\\x1b[2J" in shown, "what a stranger wrote must not steer the terminal"
-    assert shown.endswith("1 shown, 1 kept\n")
-    assert _dead_letters(redis_url, "--requeue").endswith("1 queued again, 0 kept\n")
+    assert "\\x1b[2J" in shown, "control characters of an entry must not reach the terminal"
+    assert shown.endswith("1 shown, 1 stored\n")
+    assert _dead_letters(redis_url, "--requeue").endswith("1 queued again, 0 stored\n")
     assert case.plain.xlen(redis_keys.EVENT_STREAM) == 1
 
 
@@ -401,7 +401,7 @@ def _dead_letters(redis_url: str, *arguments: str) -> str:
     ).stdout
 
 
-async def test_an_entry_whose_content_is_gone_is_no_dead_letter(case: Case) -> None:
+async def test_an_entry_whose_content_was_deleted_is_not_a_dead_letter(case: Case) -> None:
     case.send([_fields(1), _fields(2)])
     await case.consumer.apply_new()
     ((entry, _),) = case.plain.xrange(redis_keys.EVENT_STREAM, count=1)
@@ -429,7 +429,7 @@ def _worker(redis_url: str, database_url: str) -> Iterator["subprocess.Popen[byt
         process.wait()
 
 
-async def test_killed_at_any_moment_nothing_is_lost_and_no_dead_letter_is_there_twice(
+async def test_a_kill_at_any_moment_loses_nothing_and_repeats_no_dead_letter(
     case: Case, redis_url: str, postgres_url: str
 ) -> None:
     _trigger(case, "NEW.dataset_id % 100 = 0", "P0001")
@@ -446,7 +446,7 @@ async def test_killed_at_any_moment_nothing_is_lost_and_no_dead_letter_is_there_
                 lambda before=before: case.plain.xlen(redis_keys.EVENT_STREAM) < before,  # type: ignore[misc]
                 within=30,
                 every=0.01,
-                what="the worker works",
+                what="the worker is running",
             )
             await asyncio.sleep(chance.uniform(0.0, 0.3))
     with _worker(redis_url, postgres_url):
@@ -457,7 +457,7 @@ async def test_killed_at_any_moment_nothing_is_lost_and_no_dead_letter_is_there_
     assert len(dead) == len(set(dead)) == len(poison) + 8
 
 
-async def test_with_the_server_stopped_or_hung_nothing_is_counted_and_live_features_go_on(
+async def test_with_the_server_stopped_or_hung_no_failure_is_counted_and_live_features_continue(
     redis: AsyncRedis, plain: Redis, redis_url: str
 ) -> None:
     with running_server() as server:

@@ -1,4 +1,4 @@
-"""Whatever kind of Redis the URL names: events arrive once, windows are counted, snapshots switch."""
+"""On every kind of Redis: events are processed once, windows are counted, snapshots switch."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -60,7 +60,7 @@ def _events(decoded: Decoded) -> list[BehaviorEvent]:
     return [event for entry in decoded.entries for event in entry.events]
 
 
-async def test_events_come_out_of_the_stream_once_and_count_once(redis: AnyRedis) -> None:
+async def test_events_of_the_stream_are_processed_and_counted_once(redis: AnyRedis) -> None:
     events = [_event(number, user=number % 20 + 1) for number in range(1, 101)]
     for event in events:
         fields: Any = event.to_stream()
@@ -78,7 +78,7 @@ async def test_events_come_out_of_the_stream_once_and_count_once(redis: AnyRedis
     assert await live.apply(_events(decoded)) == 100
     assert await live.apply(_events(decode(await stream.pending()))) == 0, "delivered again"
     await stream.done([entry.id for entry in (*decoded.entries, *decoded.unreadable)])
-    await letters.acknowledged(decoded.unreadable)
+    await letters.drop_markers(decoded.unreadable)
     assert await stream.length() == 0
     await windows.refresh()
     assert await redis.zcard(redis_keys.hot("1h")) == 100
@@ -87,7 +87,7 @@ async def test_events_come_out_of_the_stream_once_and_count_once(redis: AnyRedis
     assert sorted(LiveHistory.unpack(blob).history.ids.tolist()) == [2, 22, 42, 62, 82]
 
 
-async def test_a_snapshot_is_written_whole_pointed_to_and_the_one_before_runs_out(redis: AnyRedis) -> None:
+async def test_a_snapshot_is_written_completely_then_activated_and_the_previous_one_expires(redis: AnyRedis) -> None:
     switch = SnapshotSwitch(redis)
     for version in ("v1", "v2"):
         users = [(user, f"{version} {user}".encode()) for user in range(1, 1001)]
@@ -100,7 +100,7 @@ async def test_a_snapshot_is_written_whole_pointed_to_and_the_one_before_runs_ou
     assert {await redis.ttl(redis_keys.user_features("v1", user)) > 0 for user in range(1, 1001, 50)} == {True}
 
 
-def test_a_cluster_that_cannot_be_reached_fails_a_sync_and_not_the_worker(tmp_path: Path) -> None:
+def test_an_unreachable_cluster_fails_a_sync_and_not_the_worker(tmp_path: Path) -> None:
     write_snapshot(tmp_path / "s", "v1", NOW, [(1, b"blob")])
     settings = Settings(
         redis_url=SecretStr(f"redis+cluster://127.0.0.1:{Ports.free().redis}"),

@@ -18,7 +18,7 @@ def test_a_sync_over_http_ends_as_done(worker: httpx.Client, tmp_path: Path) -> 
     assert worker.get("/sync/unknown").status_code == 404
 
 
-def test_health_names_the_snapshot_and_what_waits(worker: httpx.Client) -> None:
+def test_health_shows_the_snapshot_and_the_waiting_events(worker: httpx.Client) -> None:
     wait_until(lambda: worker.get("/health").json()["status"] == "healthy", within=5, what="it is healthy")
     health = worker.get("/health").json()
     assert health["checks"]["redis"]["detail"] == "snapshot None, 0 events waiting"

@@ -46,7 +46,7 @@ async def _run(redis: AsyncRedis, snapshot: Path | str, redis_url: str) -> SyncJ
     return job
 
 
-async def test_a_snapshot_is_written_whole_and_then_pointed_to(
+async def test_a_snapshot_is_written_completely_and_then_activated(
     redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     job = await _run(redis, _snapshot(tmp_path, "v1"), redis_url)
@@ -56,7 +56,7 @@ async def test_a_snapshot_is_written_whole_and_then_pointed_to(
     assert plain.mget(redis_keys.user_features("v1", user) for user in (1, 1000, 1001, 2500)) == [_blob(1)] * 4
 
 
-async def test_the_version_before_runs_out_after_a_grace_and_nothing_else_does(
+async def test_the_previous_version_expires_after_a_grace_and_nothing_else_does(
     redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     plain.set("somebody:else", "kept")
@@ -68,7 +68,7 @@ async def test_the_version_before_runs_out_after_a_grace_and_nothing_else_does(
     assert plain.ttl("somebody:else") == -1
 
 
-async def test_keys_and_a_pointer_that_are_no_text_stop_no_sync(
+async def test_keys_and_a_pointer_that_are_not_text_do_not_stop_a_sync(
     redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     plain.set(b"fs:\xff:u:{7}", "foreign")
@@ -89,7 +89,7 @@ async def test_keys_and_a_pointer_that_are_no_text_stop_no_sync(
     ],
     ids=["ids are texts", "a blob is missing", "an id is missing", "other columns", "no Parquet"],
 )
-async def test_a_file_that_holds_no_users_fails_the_job_and_is_no_fault_of_the_service(
+async def test_a_file_without_users_fails_the_job_and_is_not_a_fault_of_the_service(
     redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path, table: pa.Table | None
 ) -> None:
     folder = _snapshot(tmp_path, "v1", users=1)
@@ -115,7 +115,7 @@ async def test_a_job_shows_no_password_of_its_address(redis: AsyncRedis, redis_u
     assert "127.0.0.1:1/snapshot" in job.snapshot
 
 
-async def test_of_a_folder_that_is_no_snapshot_nothing_is_copied(
+async def test_a_folder_that_is_not_a_snapshot_is_not_copied(
     redis: AsyncRedis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.get", None)
@@ -123,7 +123,9 @@ async def test_of_a_folder_that_is_no_snapshot_nothing_is_copied(
     assert (job.state, job.error) == ("failed", f"{tmp_path}: manifest.json: missing")
 
 
-async def test_a_reader_never_sees_half_of_two(redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path) -> None:
+async def test_a_reader_never_sees_a_mixture_of_two_versions(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
+) -> None:
     await _run(redis, _snapshot(tmp_path, "v1", mark=1), redis_url)
     snapshots = [_snapshot(tmp_path, f"v{number}", mark=number) for number in range(2, 6)]
     torn: list[str] = []
@@ -159,7 +161,7 @@ async def test_the_same_version_again_changes_nothing(
 
 
 @pytest.mark.parametrize("damage", ["absent", "changed", "foreign features"])
-async def test_an_unusable_snapshot_is_refused_and_reported_and_the_one_before_serves(
+async def test_an_unusable_snapshot_is_rejected_and_reported_and_the_previous_one_stays(
     redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path, damage: str
 ) -> None:
     await _run(redis, _snapshot(tmp_path, "v1"), redis_url)
@@ -197,7 +199,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_sync_killed_at_any_moment_leaves_a_whole_version(
+async def test_a_sync_killed_at_any_moment_leaves_a_complete_version(
     redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     await _run(redis, _snapshot(tmp_path, "v1", mark=1), redis_url)
@@ -220,7 +222,7 @@ async def test_a_sync_killed_at_any_moment_leaves_a_whole_version(
     assert all(plain.ttl(key) > 0 for key in left)
 
 
-async def test_a_job_that_fails_as_nobody_foresaw_says_so_and_the_next_one_runs(
+async def test_an_unexpected_error_fails_the_job_and_the_next_one_runs(
     redis: AsyncRedis, redis_url: str, tmp_path: Path
 ) -> None:
     class Broken(SnapshotSwitch):
@@ -242,7 +244,7 @@ async def test_a_job_that_fails_as_nobody_foresaw_says_so_and_the_next_one_runs(
     assert reports.point_ids == ["pipeline.feature_store_sync", "api.background_failed"]
 
 
-async def test_a_protocol_without_its_package_fails_the_job_and_is_no_fault_of_the_service(
+async def test_a_protocol_without_its_package_fails_the_job_and_is_not_a_fault_of_the_service(
     redis: AsyncRedis, redis_url: str
 ) -> None:
     with monitoring.testing.captured() as reports:

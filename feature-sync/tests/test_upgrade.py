@@ -1,4 +1,4 @@
-"""What an earlier release left is still there after an upgrade, and what it had not finished is finished."""
+"""After an upgrade the data of an earlier release is kept, and its unfinished entries are processed."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from servicekit.database import open_database
 from testkit.serving import Served
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-# As the release before withdrawals wrote it.
+# In the format of the release before withdrawals.
 STREAM_ENTRY = (
     f'{{"event_id":"waiting-1","type":"purchase","user_id":7,"dataset_id":12,"ts":"{NOW:%Y-%m-%dT%H:%M:%S}Z"}}'
 )
@@ -42,7 +42,7 @@ def migrate_to(engine: Engine, revision: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
-def test_an_upgrade_keeps_the_event_log_and_finishes_what_waits(
+def test_an_upgrade_keeps_the_event_log_and_processes_waiting_entries(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, plain: Redis
 ) -> None:
     url = f"sqlite:///{tmp_path}/recsys.db" if kind == "sqlite" else request.getfixturevalue("postgres_url")

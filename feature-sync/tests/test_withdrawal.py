@@ -1,4 +1,4 @@
-"""Withdrawn datasets: PostgreSQL first, then Redis, which follows whatever becomes of either."""
+"""Withdrawn datasets: PostgreSQL first, then Redis, which follows after faults of either."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -58,7 +58,7 @@ def publisher(redis: AsyncRedis, redis_url: str, table: WithdrawnTable) -> Withd
 
 @pytest.fixture
 def held_redis(redis_server: RedisServer) -> Iterator[RedisServer]:
-    """A Redis to be killed; it is there again for the next test."""
+    """A Redis that a test may kill; it is running again for the next test."""
     yield redis_server
     redis_server.restart()
 
@@ -97,7 +97,7 @@ def test_a_withdrawal_is_a_row_then_a_key_that_never_expires(start: Callable[...
     assert _listed(plain) == []
 
 
-def test_withdrawing_again_or_taking_back_what_was_not_withdrawn_changes_nothing(
+def test_repeating_a_withdrawal_or_restoring_an_unknown_one_changes_nothing(
     start: Callable[..., httpx.Client],
 ) -> None:
     client = start()
@@ -115,7 +115,7 @@ def test_withdrawing_again_or_taking_back_what_was_not_withdrawn_changes_nothing
     ("path", "text"),
     [("SKU-77", "SKU-77"), ("a%2Fb", "a/b"), ("%E6%95%B0%E6%8D%AE", "数据"), ("withdrawn", "withdrawn")],
 )
-def test_an_id_may_be_a_text_percent_encoded(start: Callable[..., httpx.Client], path: str, text: str) -> None:
+def test_an_id_may_be_a_percent_encoded_text(start: Callable[..., httpx.Client], path: str, text: str) -> None:
     client = start()
     made = client.post(f"/datasets/{path}/withdraw").json()
     assert (made["dataset_id"], made["external_id"]) == (hash_id(text, "dataset"), text)
@@ -125,18 +125,18 @@ def test_an_id_may_be_a_text_percent_encoded(start: Callable[..., httpx.Client],
 
 
 @pytest.mark.parametrize("path", ["0", "-1", "1.0", "1e3", "%20x", "x%00", "9223372036854775808", "a" * 129])
-def test_what_is_no_id_is_refused(start: Callable[..., httpx.Client], path: str) -> None:
+def test_an_invalid_id_is_rejected(start: Callable[..., httpx.Client], path: str) -> None:
     answer = start().post(f"/datasets/{path}/withdraw")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "path.dataset_id"
 
 
 @pytest.mark.parametrize("reason", ["x" * 501, "a\x00b", 7])
-def test_a_reason_that_cannot_be_kept_is_refused(start: Callable[..., httpx.Client], reason: object) -> None:
+def test_a_reason_that_cannot_be_stored_is_rejected(start: Callable[..., httpx.Client], reason: object) -> None:
     assert start().post("/datasets/5/withdraw", json={"reason": reason}).status_code == 422
 
 
-def test_all_of_it_needs_the_token(start: Callable[..., httpx.Client]) -> None:
+def test_every_endpoint_needs_the_token(start: Callable[..., httpx.Client]) -> None:
     client = start()
     client.headers.pop("Authorization")
     answers = [
@@ -147,7 +147,7 @@ def test_all_of_it_needs_the_token(start: Callable[..., httpx.Client]) -> None:
     assert [answer.status_code for answer in answers] == [401, 401, 401]
 
 
-def test_with_redis_down_the_row_stands_and_redis_follows(
+def test_with_redis_down_the_row_is_stored_and_redis_follows(
     start: Callable[..., httpx.Client], held_redis: RedisServer, plain: Redis
 ) -> None:
     client = start()
@@ -156,7 +156,7 @@ def test_with_redis_down_the_row_stands_and_redis_follows(
     assert (answer.status_code, answer.json()["published"]) == (201, False)
     assert client.get("/health").json()["checks"]["withdrawn"]["status"] == "degraded"
     held_redis.restart()
-    wait_until(lambda: _listed(plain) == [5], within=15, what="Redis holds the list")
+    wait_until(lambda: _listed(plain) == [5], within=15, what="Redis has the list")
 
 
 def test_a_redis_that_lost_its_data_gets_the_list_again(start: Callable[..., httpx.Client], plain: Redis) -> None:
@@ -164,7 +164,7 @@ def test_a_redis_that_lost_its_data_gets_the_list_again(start: Callable[..., htt
     client.post("/datasets/5/withdraw")
     before = WithdrawnList.unpack(plain.get(redis_keys.WITHDRAWN))  # type: ignore[arg-type]
     plain.flushall()
-    wait_until(lambda: _listed(plain) == [5], within=10, what="Redis holds the list")
+    wait_until(lambda: _listed(plain) == [5], within=10, what="Redis has the list")
     after = WithdrawnList.unpack(plain.get(redis_keys.WITHDRAWN))  # type: ignore[arg-type]
     assert after.sequence > before.sequence
 
@@ -187,14 +187,14 @@ def test_with_postgresql_down_nothing_changes_and_the_answer_says_so(
 
 def test_the_list_is_there_from_the_start_even_if_it_is_empty(start: Callable[..., httpx.Client], plain: Redis) -> None:
     client = start()
-    wait_until(lambda: _listed(plain) == [], within=10, what="Redis holds the list")
+    wait_until(lambda: _listed(plain) == [], within=10, what="Redis has the list")
     wait_until(lambda: client.get("/health").json()["status"] == "healthy", within=5, what="it is healthy")
     checks = client.get("/health").json()["checks"]
     assert checks["withdrawn"]["detail"] == "0 datasets withdrawn"
     assert checks["deleted_datasets"] == {"status": "healthy", "detail": "off: BUSINESS_DATABASE_URL is not set"}
 
 
-async def test_the_sequence_grows_though_the_clock_stands_still(
+async def test_the_sequence_grows_even_if_the_clock_stands_still(
     publisher: WithdrawnPublisher, table: WithdrawnTable, plain: Redis
 ) -> None:
     sequences = []
@@ -207,7 +207,7 @@ async def test_the_sequence_grows_though_the_clock_stands_still(
     assert WithdrawnList.unpack(plain.get(redis_keys.WITHDRAWN)).sequence == sequences[-1]  # type: ignore[arg-type]
 
 
-async def test_what_another_wrote_or_damaged_is_written_anew(
+async def test_a_list_that_was_overwritten_or_damaged_is_written_again(
     publisher: WithdrawnPublisher, table: WithdrawnTable, plain: Redis
 ) -> None:
     _withdraw(table, 1)
@@ -225,8 +225,8 @@ async def test_what_another_wrote_or_damaged_is_written_anew(
     assert _listed(plain) == [1]
 
 
-def test_the_business_database_and_an_operator_each_keep_their_own(table: WithdrawnTable) -> None:
-    """What the one takes back, the other may still want."""
+def test_the_withdrawals_of_business_database_and_operator_are_independent(table: WithdrawnTable) -> None:
+    """If one restores a dataset, the other may still withdraw it."""
     _withdraw(table, 1)
     assert table.follow_database({1: None, 2: "SKU"}, at=NOW) == (2, 0)
     assert table.ids() == [1, 2]
@@ -238,14 +238,14 @@ def test_the_business_database_and_an_operator_each_keep_their_own(table: Withdr
     assert table.ids() == []
 
 
-def test_many_come_and_go_at_once(table: WithdrawnTable) -> None:
+def test_many_rows_are_added_and_removed_at_once(table: WithdrawnTable) -> None:
     everything: dict[int, str | None] = dict.fromkeys(range(1, 12_001))
     assert table.follow_database(everything, at=NOW) == (12_000, 0)
     assert table.follow_database({7: None}, at=NOW) == (0, 11_999)
     assert table.ids() == [7]
 
 
-def test_taking_back_what_the_business_database_has_deleted_is_a_conflict(
+def test_restoring_a_dataset_deleted_in_the_business_database_is_a_conflict(
     start: Callable[..., httpx.Client], tmp_path: Path
 ) -> None:
     url = _business(tmp_path, deleted=[3])
@@ -276,7 +276,7 @@ def _execute(url: str, statement: str) -> None:
     engine.dispose()
 
 
-def test_what_the_business_database_deletes_is_withdrawn_and_what_it_undeletes_comes_back(
+def test_a_dataset_deleted_in_the_business_database_is_withdrawn_and_an_undeleted_one_restored(
     start: Callable[..., httpx.Client], tmp_path: Path, plain: Redis
 ) -> None:
     url = _business(tmp_path, deleted=[])
@@ -290,13 +290,13 @@ def test_what_the_business_database_deletes_is_withdrawn_and_what_it_undeletes_c
     )
 
 
-def test_the_deleted_are_read_by_default_from_our_table(source_database: SourceDatabase) -> None:
+def test_deleted_datasets_are_read_from_our_table_by_default(source_database: SourceDatabase) -> None:
     source_database.run("CREATE TABLE datasets (id BIGINT PRIMARY KEY, is_deleted BOOLEAN NOT NULL)")
     source_database.run("INSERT INTO datasets VALUES (1, false), (2, true)")
     assert BusinessDeleted(source_database.url, None).read() == Deleted({2: None})
 
 
-def test_the_deleted_are_read_by_a_query_of_ones_own_and_ids_may_be_texts(
+def test_deleted_datasets_are_read_by_a_custom_query_and_ids_may_be_texts(
     source_database: SourceDatabase, tmp_path: Path
 ) -> None:
     source_database.run("CREATE TABLE products (sku VARCHAR(40), state VARCHAR(9))")
@@ -311,23 +311,21 @@ def test_the_deleted_are_read_by_a_query_of_ones_own_and_ids_may_be_texts(
     assert read == Deleted({hash_id("A-1", "dataset"): "A-1", 17: None}, unusable=2)
 
 
-def test_without_a_table_that_says_what_is_deleted_nothing_is_followed(
-    source_database: SourceDatabase, tmp_path: Path
-) -> None:
+def test_without_a_table_of_deleted_datasets_following_is_off(source_database: SourceDatabase, tmp_path: Path) -> None:
     with pytest.raises(NothingToFollowError, match="no table datasets"):
         BusinessDeleted(source_database.url, tmp_path).read()
     with pytest.raises(NothingToFollowError, match="doesn't exist"):
         BusinessDeleted(f"sqlite:///{tmp_path / 'none.db'}", None).read()
 
 
-def test_a_table_that_does_not_say_it_needs_a_query(source_database: SourceDatabase) -> None:
+def test_a_table_without_the_column_needs_a_query(source_database: SourceDatabase) -> None:
     source_database.run("CREATE TABLE datasets (id BIGINT PRIMARY KEY)")
     with pytest.raises(UnusableQueryError, match=r"table datasets.*is_deleted"):
         BusinessDeleted(source_database.url, None).read()
 
 
 @pytest.mark.parametrize("query", ["SELECT nothing FROM nowhere", "SELEC id", "DELETE FROM datasets", "SELECT 1 AS x"])
-def test_a_query_that_cannot_run_or_would_write_is_refused_and_changes_nothing(
+def test_a_query_that_fails_or_would_write_is_rejected_and_changes_nothing(
     source_database: SourceDatabase, tmp_path: Path, query: str
 ) -> None:
     source_database.run("CREATE TABLE datasets (id BIGINT PRIMARY KEY, is_deleted BOOLEAN NOT NULL)")
@@ -342,7 +340,7 @@ def test_a_query_that_cannot_run_or_would_write_is_refused_and_changes_nothing(
 @pytest.mark.parametrize(
     "url", ["postgresql+psycopg2://me:topsecret@127.0.0.1:1/db", "mysql://me:topsecret@127.0.0.1:1/db"]
 )
-def test_a_business_database_that_does_not_answer_is_away(url: str) -> None:
+def test_an_unreachable_business_database_is_unavailable(url: str) -> None:
     with pytest.raises(BusinessDatabaseAwayError) as away:
         BusinessDeleted(url, None).read()
     assert "topsecret" not in str(away.value)
@@ -351,7 +349,7 @@ def test_a_business_database_that_does_not_answer_is_away(url: str) -> None:
 
 
 class _Business:
-    """What the business database says, or is."""
+    """The state of the business database."""
 
     def __init__(self) -> None:
         self.says: Deleted | Exception = Deleted({})
@@ -362,7 +360,7 @@ class _Business:
         return self.says
 
 
-async def test_while_the_business_database_is_away_the_last_known_holds_and_it_is_reported(
+async def test_while_the_business_database_is_down_the_last_known_list_applies_and_it_is_reported(
     publisher: WithdrawnPublisher, table: WithdrawnTable, plain: Redis
 ) -> None:
     business = _Business()
@@ -382,7 +380,7 @@ async def test_while_the_business_database_is_away_the_last_known_holds_and_it_i
     assert (follower.check.status, _listed(plain)) == ("healthy", [])
 
 
-async def test_a_query_that_cannot_run_is_a_finding_and_no_fault_of_the_database(
+async def test_a_failing_query_is_a_finding_and_not_a_fault_of_the_database(
     publisher: WithdrawnPublisher, table: WithdrawnTable
 ) -> None:
     business = _Business()
@@ -394,12 +392,12 @@ async def test_a_query_that_cannot_run_is_a_finding_and_no_fault_of_the_database
         business.says = NothingToFollowError("no table datasets")
         await follower.step()
     assert captured.point_ids == ["pipeline.data_quality"]
-    # And of the database, about which nothing was known.
+    # And of the database, whose state was unknown.
     assert {recovery.point_id for recovery in captured.recovered} == {"pipeline.database", "pipeline.data_quality"}
     assert (follower.check.status, follower.check.detail) == ("healthy", "off: no table datasets")
 
 
-async def test_with_our_own_database_away_following_and_publishing_fail_loudly_and_go_on(
+async def test_with_our_own_database_down_following_and_publishing_report_and_continue(
     redis: AsyncRedis, redis_url: str
 ) -> None:
     away = WithdrawnTable(open_database("postgresql+psycopg2://me:secret@127.0.0.1:1/none", SCHEMA))

@@ -1,4 +1,4 @@
-"""The registry served over HTTP for a test, and what the tests do with it."""
+"""The registry served over HTTP for a test, with helpers."""
 
 from pathlib import Path
 from types import TracebackType
@@ -44,7 +44,7 @@ class RunningRegistry:
         return self.http.post("/models/ranker/deployments", json={"version": version, **more})
 
     def push_new(self, folder: Path, *, seed: int, ndcg: float = 0.2) -> str:
-        """Upload a bundle of its own and return its version."""
+        """Upload a new bundle and return its version."""
         archive = tiny_archive(folder / f"{seed}.tar.gz", seed=seed, ndcg=ndcg)
         pushed = self.push(archive)
         assert pushed.status_code == 201, pushed.text
@@ -55,6 +55,6 @@ class RunningRegistry:
         return str(self.http.get("/models/ranker/active").json()["primary"]["version"])
 
     def stored(self, version: str) -> Path:
-        """Return where a version's bundle is kept."""
+        """Return the path of a version's stored bundle."""
         sha256 = self.http.get(f"/models/ranker/versions/{version}").json()["sha256"]
         return Path(self._settings.artifact_url) / "models" / "ranker" / f"{sha256}.tar.gz"

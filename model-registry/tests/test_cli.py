@@ -64,11 +64,11 @@ def test_a_pipeline_pushes_deploys_and_rolls_back(
         assert _run(registry, "push", str(archive), "--deploy", "--reason", "nightly") == cli.OK
     assert _run(registry, "rollback") == cli.OK
     assert _run(registry, "status") == cli.OK
-    assert "ranker is back at 1 (was 2)" in capsys.readouterr().out
+    assert "ranker is rolled back to 1 (was 2)" in capsys.readouterr().out
     assert registry.active() == "1"
 
 
-def test_exit_codes_tell_a_refusal_from_a_wrong_call_and_from_an_outage(
+def test_exit_codes_distinguish_a_rejection_a_wrong_call_and_an_outage(
     registry: RunningRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = tiny_archive(tmp_path / "good.tar.gz", seed=1, ndcg=0.3)
@@ -100,7 +100,7 @@ def test_a_name_that_cannot_be_stored_is_a_wrong_call(name: str | bytes) -> None
     assert ran.stderr.startswith(b"registryctl: --by: a name ")
 
 
-def test_a_terminal_that_knows_ascii_alone_gets_escapes(odd: OddServer) -> None:
+def test_an_ascii_terminal_gets_escapes(odd: OddServer) -> None:
     odd.will_answer(json.dumps(HISTORY).encode())
     status = _registryctl("status", REGISTRY_URL=odd.url, LANG="C", LC_ALL="C", PYTHONIOENCODING="ascii")
     assert status.returncode == cli.OK
@@ -223,7 +223,7 @@ def test_a_reader_that_goes_away_is_no_error(odd: OddServer) -> None:
     assert (ran.returncode, ran.stderr) == (cli.OK, b"")
 
 
-def test_an_output_that_cannot_be_written_is_said(odd: OddServer) -> None:
+def test_an_output_that_cannot_be_written_is_reported(odd: OddServer) -> None:
     odd.will_answer(json.dumps(HISTORY).encode())
     with Path("/dev/full").open("wb") as full:
         ran = subprocess.run(
@@ -240,7 +240,7 @@ def test_an_interrupt_ends_with_130(odd: OddServer) -> None:
     odd.missing = 1
     odd.held = True
     with subprocess.Popen(
-        # A shell that runs the tests in the background ignores the signal, and its children would, too.
+        # A shell that runs the tests in the background ignores the signal, and its children would too.
         ["env", "--default-signal=INT", sys.executable, "-m", "model_registry.cli", "--url", odd.url, "status"],
         stderr=subprocess.PIPE,
     ) as running:
@@ -269,7 +269,7 @@ _COMMANDS = st.sampled_from([b"status", b"rollback", b"deploy", b"push"])
     words=st.lists(_ANYTHING | st.sampled_from([b"--reason", b"--rollout", b"--mode", b"1"]), max_size=3),
     url=st.none() | st.tuples(st.sampled_from([b"http://127.0.0.1:1", b"http://"]), _ANYTHING).map(b"".join),
 )
-def test_whatever_is_typed_ends_with_a_documented_code_and_prints_no_token(
+def test_any_arguments_end_with_a_documented_code_and_print_no_token(
     secret: bytes, options: list[tuple[bytes, bytes]], command: bytes, words: list[bytes], url: bytes | None
 ) -> None:
     environment = {b"REGISTRY_TOKEN": secret, b"REGISTRY_URL": b"http://127.0.0.1:1" if url is None else url}
@@ -295,7 +295,7 @@ def test_whatever_is_typed_ends_with_a_documented_code_and_prints_no_token(
     ).map(lambda value: json.dumps(value).encode()),
     status=st.sampled_from([200, 201, 204, 302, 401, 409, 418, 500]),
 )
-def test_whatever_is_answered_ends_with_a_documented_code(body: bytes, status: int, odd_server: OddServer) -> None:
+def test_any_answer_ends_with_a_documented_code(body: bytes, status: int, odd_server: OddServer) -> None:
     odd_server.will_answer(b"" if status == 204 else body, status=status)
     for command in (["status"], ["--json", "rollback"]):
         assert cli.main(["--url", odd_server.url, *command]) in (0, 1, 2, 3)

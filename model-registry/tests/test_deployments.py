@@ -49,7 +49,7 @@ def _flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_a_bundle_damaged_in_the_store_is_refused_at_its_checksum(registry: RunningRegistry, tmp_path: Path) -> None:
+def test_a_bundle_damaged_in_the_store_is_rejected_by_its_checksum(registry: RunningRegistry, tmp_path: Path) -> None:
     good, bad = registry.push_new(tmp_path, seed=1), registry.push_new(tmp_path, seed=2)
     registry.deploy(good)
     _flip_a_byte(registry.stored(bad))
@@ -83,7 +83,7 @@ def _pushed(registry: RunningRegistry, folder: Path, archive: Path) -> str:
 
 
 @pytest.mark.parametrize("stage", ["manifest", "load", "golden"])
-def test_a_bundle_that_does_not_do_what_it_says_is_refused(
+def test_a_bundle_that_fails_its_golden_requests_or_lacks_files_is_rejected(
     registry: RunningRegistry, tmp_path: Path, stage: str
 ) -> None:
     folder = tiny_bundle(tmp_path / "contents")
@@ -102,7 +102,7 @@ def test_a_bundle_that_does_not_do_what_it_says_is_refused(
     assert (refused.status_code, refused.json()["detail"].split(":")[0]) == (422, stage)
 
 
-def test_the_gate_refuses_a_worse_model_and_force_overrides_it(registry: RunningRegistry, tmp_path: Path) -> None:
+def test_the_gate_rejects_a_worse_model_and_force_overrides_it(registry: RunningRegistry, tmp_path: Path) -> None:
     good = registry.push_new(tmp_path, seed=1, ndcg=0.2)
     slightly_worse = registry.push_new(tmp_path, seed=2, ndcg=0.195)
     much_worse = registry.push_new(tmp_path, seed=3, ndcg=0.1)
@@ -142,7 +142,7 @@ def test_a_rollback_goes_one_version_back_each_time(registry: RunningRegistry, t
     assert states == ["active", "rolled_back", "rolled_back", "replaced", "replaced"]
 
 
-def test_a_canary_stands_beside_the_primary_and_needs_one(registry: RunningRegistry, tmp_path: Path) -> None:
+def test_a_canary_needs_a_primary_and_is_served_beside_it(registry: RunningRegistry, tmp_path: Path) -> None:
     first, second = registry.push_new(tmp_path, seed=1), registry.push_new(tmp_path, seed=2)
     assert registry.deploy(first, mode="canary", rollout=0.1).status_code == 409
     registry.deploy(first)
@@ -162,7 +162,7 @@ def states(registry: RunningRegistry) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("mode", ["canary", "shadow"])
-def test_a_canary_or_shadow_that_is_rolled_back_leaves_and_the_primary_stays(
+def test_a_canary_or_shadow_that_is_rolled_back_is_ended_and_the_primary_stays(
     registry: RunningRegistry, tmp_path: Path, mode: str
 ) -> None:
     first, second = registry.push_new(tmp_path, seed=1), registry.push_new(tmp_path, seed=2)
@@ -180,9 +180,7 @@ def test_a_canary_or_shadow_that_is_rolled_back_leaves_and_the_primary_stays(
 
 
 @pytest.mark.parametrize("mode", ["canary", "shadow"])
-def test_a_version_that_becomes_primary_stands_no_longer_beside_itself(
-    registry: RunningRegistry, tmp_path: Path, mode: str
-) -> None:
+def test_a_canary_or_shadow_that_becomes_primary_is_ended(registry: RunningRegistry, tmp_path: Path, mode: str) -> None:
     first, second, third = (registry.push_new(tmp_path, seed=seed) for seed in (1, 2, 3))
     registry.deploy(first)
     registry.deploy(second, mode=mode)
@@ -203,7 +201,7 @@ def test_deployments_at_the_same_time_leave_one_active(registry: RunningRegistry
     assert lines[0]["state"] == "active"
 
 
-def test_history_tells_who_and_why_and_which_replicas_serve(registry: RunningRegistry, tmp_path: Path) -> None:
+def test_history_shows_author_reason_and_serving_replicas(registry: RunningRegistry, tmp_path: Path) -> None:
     version = registry.push_new(tmp_path, seed=1)
     registry.http.post(
         "/models/ranker/deployments",
@@ -232,7 +230,7 @@ def test_a_name_arrives_whole_in_bare_utf_8_and_in_the_form_of_rfc_8187(
 
 
 @pytest.mark.parametrize("header", [b"M\xfcller", b"UTF-8''%00", b"UTF-8''%E5", b"x" * 201, b"x" * 5000])
-def test_a_name_that_is_none_is_refused_before_anything_is_deployed(
+def test_an_invalid_name_is_rejected_before_the_deployment(
     registry: RunningRegistry, tmp_path: Path, header: bytes
 ) -> None:
     version = registry.push_new(tmp_path, seed=1)
@@ -244,7 +242,7 @@ def test_a_name_that_is_none_is_refused_before_anything_is_deployed(
     assert registry.http.get("/models/ranker/deployments").json()["deployments"] == []
 
 
-def test_an_unknown_version_is_404_and_no_failed_deployment(registry: RunningRegistry, tmp_path: Path) -> None:
+def test_an_unknown_version_is_404_and_not_a_failed_deployment(registry: RunningRegistry, tmp_path: Path) -> None:
     registry.push_new(tmp_path, seed=1)
     with monitoring.testing.captured() as reports:
         assert registry.deploy("7").status_code == 404

@@ -1,4 +1,4 @@
-"""A body that nobody may send is refused before it is read."""
+"""A body without the right to send it is rejected before it is read."""
 
 import tempfile
 from pathlib import Path
@@ -27,7 +27,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_no_route_reads_a_large_body(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    # What is spooled would fail here.
+    # Spooling would fail here.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
     app = create_app(settings)
     with Served(app, HttpProtocol) as served:
@@ -36,7 +36,7 @@ def test_no_route_reads_a_large_body(settings: Settings, monkeypatch: pytest.Mon
         check_large_bodies(app, served.port, content_type=FORM)
 
 
-def test_who_has_the_token_may_send_a_bundle_as_large_as_is_configured(settings: Settings) -> None:
+def test_a_caller_with_the_token_may_send_a_bundle_of_the_configured_size(settings: Settings) -> None:
     app, route = create_app(settings), Route("POST", "/models/ranker/versions")
     authorized = {"Authorization": f"Bearer {TOKEN}"}
     with Served(app, HttpProtocol) as served:

@@ -6,7 +6,7 @@ from testkit.openapi import check_openapi
 
 
 @pytest.mark.parametrize("token", ["the-registry-token", "no-token"])
-def test_whatever_is_asked_nothing_is_answered_that_is_not_announced(registry: RunningRegistry, token: str) -> None:
+def test_every_response_is_documented(registry: RunningRegistry, token: str) -> None:
     document = httpx.get(f"{registry.url}/openapi.json").json()
     headers = {"Authorization": f"Bearer {token}"}
     assert len(check_openapi(document, registry.url, headers=headers, examples=25)) >= 10

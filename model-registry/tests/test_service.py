@@ -15,12 +15,12 @@ def test_health_and_metrics_need_no_token(stranger: httpx.Client) -> None:
     assert "registry_uploads_total" in stranger.get("/metrics").text
 
 
-def test_production_refuses_a_default_token() -> None:
+def test_production_rejects_a_default_token() -> None:
     with pytest.raises(ValidationError, match="REGISTRY_TOKEN has its default value"):
         Settings(environment="production", database_url=SecretStr("postgresql+psycopg2://x/y"))
 
 
-def test_a_lost_database_is_503_and_reported_and_the_service_lives_on(
+def test_a_lost_database_is_503_and_reported_and_the_service_recovers(
     postgres_server: PostgresCluster, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     name = postgres_url.rpartition("/")[2]

@@ -26,7 +26,7 @@ def test_versions_count_up_and_the_same_content_keeps_its_version(registry: Runn
     assert registry.http.get("/models").json() == [model]
 
 
-def test_a_bundle_comes_back_byte_for_byte(registry: RunningRegistry, tmp_path: Path) -> None:
+def test_a_bundle_is_downloaded_byte_for_byte(registry: RunningRegistry, tmp_path: Path) -> None:
     archive = tiny_archive(tmp_path / "a.tar.gz")
     version = registry.push(archive).json()["version"]
     assert registry.http.get(f"/models/ranker/versions/{version}/bundle").content == archive.read_bytes()
@@ -41,7 +41,7 @@ def test_an_upload_needs_the_token(stranger: httpx.Client) -> None:
     assert refused.headers["content-type"] == "application/problem+json"
 
 
-def test_an_upload_that_is_not_its_checksum_is_refused_and_nothing_is_stored(
+def test_an_upload_with_a_wrong_checksum_is_rejected_and_nothing_is_stored(
     registry: RunningRegistry, tmp_path: Path
 ) -> None:
     refused = registry.push(tiny_archive(tmp_path / "a.tar.gz"), sha256="0" * 64)
@@ -97,7 +97,7 @@ def _bad_manifest(folder: Path) -> Path:
         (lambda folder: tiny_archive(folder / "x.tar.gz", name="other"), "pushed as 'ranker'"),
     ],
 )
-def test_what_is_no_bundle_is_refused_with_the_file_at_fault(
+def test_an_upload_that_is_not_a_bundle_is_rejected_with_the_file_at_fault(
     registry: RunningRegistry, tmp_path: Path, make: Callable[[Path], Path], says: str
 ) -> None:
     refused = registry.push(make(tmp_path))
@@ -113,7 +113,7 @@ def test_an_invalid_manifest_is_reported(registry: RunningRegistry, tmp_path: Pa
     assert reports.point_ids == ["model.registry_parse_failed"]
 
 
-def test_a_bundle_past_the_limit_is_refused(registry: RunningRegistry, tmp_path: Path) -> None:
+def test_a_bundle_above_the_limit_is_rejected(registry: RunningRegistry, tmp_path: Path) -> None:
     path = tmp_path / "large.tar.gz"
     path.write_bytes(b"\0" * (9 * 2**20))
     assert registry.push(path).status_code == 413

@@ -119,8 +119,8 @@ def test_each_episode_and_each_lasting_end_is_notified_once(
     webhooks: list[RecordedWebhook], replayed: SteppedGateway
 ) -> None:
     verdict = judge(webhooks, messages(replayed))
-    assert (verdict.untold, verdict.ends_untold, verdict.unfounded) == ([], [], [])
-    assert verdict.told > verdict.with_pending
+    assert (verdict.not_notified, verdict.ends_not_notified, verdict.unfounded) == ([], [], [])
+    assert verdict.notified > verdict.with_pending
     assert {row["state"] for row in replayed.rows(notifications)} == {"sent"}
 
 

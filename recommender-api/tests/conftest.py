@@ -1,4 +1,4 @@
-"""The service as a process would run it, but in a thread of the test, so that its reports can be seen."""
+"""Fixtures: the service as a process would run it, but in a thread of the test, so that its reports can be seen."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -64,7 +64,7 @@ def registry(archives: Archives) -> Iterator[FakeRegistry]:
 @pytest.fixture
 def make_settings(tmp_path: Path, redis_url: str, registry: FakeRegistry) -> Callable[..., Settings]:
     def make(**changes: Any) -> Settings:
-        # A budget that a loaded test machine keeps; what a short one does is the breaker's test.
+        # A budget that a loaded test machine can meet; the tests of the breaker use a short one.
         values = {
             "environment": "test",
             "redis_url": redis_url,
@@ -92,7 +92,7 @@ def start(make_settings: Callable[..., Settings], until: Callable[..., float]) -
         def run(*, ready: bool = True, **changes: Any) -> RunningApp:
             running = stack.enter_context(RunningApp(create_app(make_settings(**changes)), HttpProtocol))
             if ready:
-                # The first start of a session compiles, on whatever machine.
+                # The first start of a session compiles, which takes long on a slow machine.
                 until(lambda: running.get("/ready").status_code == 200, within=60)
             return running
 
@@ -107,14 +107,14 @@ def api(start: Callable[..., RunningApp]) -> RunningApp:
 
 @pytest.fixture
 def redis_client(redis_url: str) -> Iterator[redis.Redis]:
-    """What a test itself does in Redis."""
+    """A client with which a test itself reads and writes Redis."""
     with redis.Redis.from_url(redis_url, socket_timeout=5) as client:
         yield client
 
 
 @pytest.fixture
 def held_redis(redis_server: RedisServer) -> Iterator[RedisServer]:
-    """A Redis to be killed or frozen; it is there again for the next test."""
+    """A Redis that a test may kill or freeze; it is running again for the next test."""
     yield redis_server
     try:
         redis_server.thaw()

@@ -1,4 +1,4 @@
-"""What a caller gets while everything works: over HTTP, with a real Redis."""
+"""Answers while everything works: over HTTP, with a real Redis."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from testkit.running_app import RunningApp
 
 Until = Callable[..., None]
 
-QUESTIONS = [
+PATHS = [
     "/similar/105",
     "/recommend/detail/105",
     "/recommend/detail/105?user_id=7",
@@ -30,7 +30,7 @@ QUESTIONS = [
 
 
 def view(client: redis.Redis, user_id: int, dataset_id: int, sequence: int = 0) -> None:
-    """Make a view the newest of a user's live history, as feature-sync does."""
+    """Put a view at the head of a user's live history, as feature-sync does."""
     live = LiveHistory(sequence).append(
         np.array([dataset_id]), np.array([1_767_225_600]), np.array([InteractionType.VIEW], np.uint8)
     )
@@ -41,11 +41,11 @@ def ids(answer: dict[str, Any]) -> list[int]:
     return [item["dataset_id"] for item in answer["items"]]
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("explain", [False, True])
-def test_every_answer_is_as_the_openapi_document_says(api: RunningApp, question: str, explain: bool) -> None:
+def test_every_answer_matches_the_openapi_document(api: RunningApp, path: str, explain: bool) -> None:
     with monitoring.testing.captured() as reports:
-        response = api.http.get(f"{question}{'&' if '?' in question else '?'}explain={explain}")
+        response = api.http.get(f"{path}{'&' if '?' in path else '?'}explain={explain}")
     answer = Answer.model_validate_json(response.content, strict=True)
     assert set(response.json()) - {"dataset_id", "user_id", "timeframe"} == {
         name for name, field in Answer.model_fields.items() if field.is_required()
@@ -70,11 +70,11 @@ def test_contributions_add_up_to_the_score(api: RunningApp) -> None:
         assert set(explanation["channels"]) <= set(item["reasons"])
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_filters_hold(api: RunningApp, model: LoadedModel, question: str) -> None:
-    path = f"{question}{'&' if '?' in question else '?'}limit=20"
-    first, second, *_ = ids(api.http.get(path).json())
-    answer = api.http.get(f"{path}&exclude={first},{second}&exclude=105&max_price=250&tag=WEATHER").json()
+@pytest.mark.parametrize("path", PATHS)
+def test_filters_hold(api: RunningApp, model: LoadedModel, path: str) -> None:
+    url = f"{path}{'&' if '?' in path else '?'}limit=20"
+    first, second, *_ = ids(api.http.get(url).json())
+    answer = api.http.get(f"{url}&exclude={first},{second}&exclude=105&max_price=250&tag=WEATHER").json()
     assert answer["items"]
     catalogue = model.engine.contents.catalogue
     for item in answer["items"]:
@@ -84,7 +84,9 @@ def test_filters_hold(api: RunningApp, model: LoadedModel, question: str) -> Non
     assert answer["fallback_level"] == 0
 
 
-def test_a_narrow_filter_reaches_what_no_channel_proposes_and_an_impossible_one_is_no_fault(api: RunningApp) -> None:
+def test_a_narrow_filter_reaches_items_that_no_channel_proposes_and_an_impossible_one_is_not_a_fault(
+    api: RunningApp,
+) -> None:
     with monitoring.testing.captured() as reports:
         excluded = ",".join(str(FIRST_DATASET_ID + n) for n in range(199))
         last = api.ask("/similar/105", exclude=excluded)
@@ -94,7 +96,7 @@ def test_a_narrow_filter_reaches_what_no_channel_proposes_and_an_impossible_one_
     assert reports == []
 
 
-def test_a_dataset_is_not_recommended_for_itself_nor_to_whoever_has_seen_it(
+def test_a_dataset_is_not_recommended_for_itself_nor_to_a_user_who_has_seen_it(
     api: RunningApp, redis_client: redis.Redis
 ) -> None:
     seen = ids(api.ask("/recommend/user/7", limit=50))[0]
@@ -128,7 +130,7 @@ def test_a_cached_answer_has_its_own_request_id_and_logs_its_own_exposures(
     assert len({event.event_id for event in events}) == 6
 
 
-def test_what_a_user_does_makes_the_cached_answer_stale(
+def test_a_users_new_interaction_makes_the_cached_answer_stale(
     api: RunningApp, redis_client: redis.Redis, until: Until
 ) -> None:
     before = api.ask("/recommend/user/7")
@@ -140,7 +142,7 @@ def test_what_a_user_does_makes_the_cached_answer_stale(
     assert "recommender_cached_answers_total 0.0" in api.get("/metrics").text
 
 
-def test_different_questions_have_different_answers_cached(api: RunningApp, redis_client: redis.Redis) -> None:
+def test_different_queries_have_different_cached_answers(api: RunningApp, redis_client: redis.Redis) -> None:
     for parameters in ({}, {"limit": 5}, {"exclude": "110"}, {"max_price": 100}, {"tag": "demo"}, {"explain": True}):
         api.ask("/similar/105", **parameters)
     api.ask("/recommend/detail/105")
@@ -185,7 +187,7 @@ def test_foreign_members_and_infinite_counts_are_left_out_of_the_trends(
         ("/similar/105?max_prize=5", "max_prize"),
     ],
 )
-def test_input_that_makes_no_sense_gets_a_problem_that_names_the_field(api: RunningApp, path: str, field: str) -> None:
+def test_invalid_input_gets_a_problem_that_names_the_field(api: RunningApp, path: str, field: str) -> None:
     response = api.http.get(path)
     assert response.status_code == 422
     assert response.headers["content-type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""An outage of all answers is reported as what it is, whether or not somebody asks, and so is its end."""
+"""A complete outage is reported with its reason, with or without traffic, and so is its end."""
 
 import json
 from collections.abc import Callable
@@ -22,11 +22,11 @@ FIRST_START = ModelState(is_serving=False, had_model=False, registry_answered=Tr
 SERVING = replace(FIRST_START, is_serving=True)
 HAD_MODEL = replace(FIRST_START, had_model=True)
 NOT_LOADED = replace(FIRST_START, is_deployed=True, activation_error="version 2: checksum", activation_retried=True)
-QUESTIONS = ("/similar/105", "/recommend/detail/105?user_id=7", "/recommend/user/7", "/hot/trending?limit=3")
+PATHS = ("/similar/105", "/recommend/detail/105?user_id=7", "/recommend/user/7", "/hot/trending?limit=3")
 
 
 class Watched:
-    """A watch whose world the test sets."""
+    """A watch whose inputs the test sets."""
 
     def __init__(self, state: ModelState) -> None:
         self.state = state
@@ -41,19 +41,19 @@ class Watched:
 
 
 def reported(watched: Watched, after: float) -> list[tuple[str, str]]:
-    """Return level and reason of what is reported once so much time has passed."""
+    """Return level and reason of the reports after so much time."""
     with monitoring.testing.captured() as reports:
         watched.after(after)
     return [(report.level, report.tags["reason"]) for report in reports.of(POINT)]
 
 
-def test_a_first_start_without_a_model_is_a_warning_after_ten_minutes_though_nobody_asks() -> None:
+def test_a_first_start_without_a_model_is_a_warning_after_ten_minutes_without_traffic() -> None:
     watched = Watched(FIRST_START)
     assert reported(watched, NO_MODEL_SECONDS - 1) == []
     assert reported(watched, 1) == [("warning", "no_model")]
 
 
-def test_a_first_start_is_not_reported_earlier_however_often_somebody_asks() -> None:
+def test_a_first_start_is_not_reported_earlier_however_much_traffic_there_is() -> None:
     watched = Watched(FIRST_START)
     with monitoring.testing.captured() as reports:
         for _ in range(100):
@@ -73,7 +73,7 @@ def test_a_service_that_had_a_model_or_should_have_one_is_an_error_at_once(state
     assert reported(Watched(state), 0) == [("error", reason)]
 
 
-def test_a_bundle_that_the_next_attempt_may_mend_is_an_outage_only_for_who_gets_no_answer() -> None:
+def test_a_bundle_that_the_next_attempt_may_repair_is_an_outage_only_once_a_caller_got_no_answer() -> None:
     watched = Watched(replace(NOT_LOADED, activation_retried=False))
     assert reported(watched, 0) == []
     with monitoring.testing.captured() as reports:
@@ -107,13 +107,13 @@ def test_an_outage_is_reported_again_each_minute_and_recovers_once() -> None:
     assert [report.point_id for report in reports.recovered] == [POINT]
 
 
-def test_a_process_that_can_answer_ends_what_the_one_before_it_reported() -> None:
+def test_a_process_that_can_answer_ends_the_outage_that_the_previous_one_reported() -> None:
     with monitoring.testing.captured() as reports:
         Watched(SERVING).after(0)
     assert [report.point_id for report in reports.recovered] == [POINT]
 
 
-def test_an_endpoint_of_which_every_answer_fails_is_an_outage_until_it_answers() -> None:
+def test_an_endpoint_whose_every_answer_fails_is_an_outage_until_it_answers() -> None:
     watched = Watched(SERVING)
     watched.after(0)
     with monitoring.testing.captured() as reports:
@@ -147,7 +147,7 @@ def test_without_any_model_the_503_names_the_two_commands_that_help(
     registry.active = None
     api = start(ready=False)
     until(lambda: "make" in api.get("/ready").json()["detail"])
-    for path in (*QUESTIONS, "/ready"):
+    for path in (*PATHS, "/ready"):
         answer = api.http.get(path)
         assert answer.status_code == 503
         assert "`make import SOURCE=csv DIR=<folder>`" in answer.json()["detail"]
@@ -162,7 +162,7 @@ def test_a_deployed_bundle_that_cannot_be_loaded_is_an_outage_and_a_good_one_end
     with monitoring.testing.captured() as reports:
         api = start(ready=False)
         until(lambda: reports.of(POINT))
-        answers = [api.http.get(path, headers={"X-Request-ID": f"r-{path[1:4]}"}) for path in QUESTIONS]
+        answers = [api.http.get(path, headers={"X-Request-ID": f"r-{path[1:4]}"}) for path in PATHS]
         assert {answer.status_code for answer in answers} == {503}
         assert "can't be loaded" in answers[0].json()["detail"]
         registry.bundles["1"] = whole
@@ -188,7 +188,7 @@ def test_a_replica_that_had_a_model_and_lost_it_is_an_outage_at_once(
 
 
 @pytest.mark.parametrize("path", ["/similar/105", "/similar/105?tag=x", "/hot/trending"])
-def test_every_answer_an_exception_is_an_outage_by_either_way_into_the_service(
+def test_an_exception_in_every_answer_is_an_outage_on_the_fast_path_and_in_the_framework(
     api: RunningApp, monkeypatch: pytest.MonkeyPatch, path: str, until: Any
 ) -> None:
     async def fail(*_: object) -> None:
@@ -204,7 +204,7 @@ def test_every_answer_an_exception_is_an_outage_by_either_way_into_the_service(
         until(lambda: reports.recovered)
 
 
-def test_malformed_and_unknown_questions_are_no_outage(api: RunningApp) -> None:
+def test_malformed_and_unknown_requests_are_not_an_outage(api: RunningApp) -> None:
     with monitoring.testing.captured() as reports:
         for _ in range(FAILURES_IN_A_ROW * 2):
             assert api.get("/similar/0").status_code == 422

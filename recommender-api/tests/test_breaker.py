@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Time:
-    """A clock that stands still, and a sleep that ends when the test says so."""
+    """A clock that moves only when the test says so, and a sleep that ends then."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -55,12 +55,12 @@ class Case:
     def _closed(self) -> None:
         self.closed += 1
 
-    def begin(self, calls: int, *, apart: float) -> list[float]:
-        """Begin calls so many seconds apart; return when each began."""
+    def begin(self, calls: int, *, interval: float) -> list[float]:
+        """Begin calls so many seconds from each other; return when each began."""
         began = []
         for _ in range(calls):
             began.append(self.breaker.begin())
-            self.time.now += apart
+            self.time.now += interval
         return began
 
     async def fail(self, times: int = 1) -> None:
@@ -68,7 +68,7 @@ class Case:
         for _ in range(times):
             began = self.breaker.begin()
             self.time.now += 0.025
-            self.breaker.failed(began, "TimeoutError")
+            self.breaker.record_failure(began, "TimeoutError")
         await asyncio.sleep(0)
 
 
@@ -76,7 +76,7 @@ async def test_it_opens_after_three_failures_in_a_row_and_not_before() -> None:
     case = Case()
     await case.fail(2)
     assert not case.breaker.is_open
-    case.breaker.succeeded()
+    case.breaker.record_success()
     await case.fail(2)
     assert not case.breaker.is_open
     await case.fail()
@@ -85,33 +85,33 @@ async def test_it_opens_after_three_failures_in_a_row_and_not_before() -> None:
     await case.breaker.close()
 
 
-async def test_calls_that_were_late_together_count_as_one_failure() -> None:
+async def test_calls_that_were_late_at_the_same_time_count_as_one_failure() -> None:
     case = Case()
-    began = case.begin(8, apart=0.0)
+    began = case.begin(8, interval=0.0)
     case.time.now += 0.030
     for start in began:
-        case.breaker.failed(start, "TimeoutError")
+        case.breaker.record_failure(start, "TimeoutError")
     assert not case.breaker.is_open
 
 
-async def test_calls_that_began_apart_count_each_though_they_wait_at_the_same_time() -> None:
+async def test_calls_that_began_at_different_times_count_each_though_they_wait_at_the_same_time() -> None:
     case = Case()
-    began = case.begin(3, apart=0.011)
+    began = case.begin(3, interval=0.011)
     case.time.now = 0.025
-    case.breaker.failed(began[0], "TimeoutError")
-    case.breaker.failed(began[1], "TimeoutError")
+    case.breaker.record_failure(began[0], "TimeoutError")
+    case.breaker.record_failure(began[1], "TimeoutError")
     assert not case.breaker.is_open
-    case.breaker.failed(began[2], "TimeoutError")
+    case.breaker.record_failure(began[2], "TimeoutError")
     assert case.breaker.is_open
     await case.breaker.close()
 
 
 async def test_calls_that_began_one_after_the_other_within_a_stall_do_not_open_it() -> None:
     case = Case()
-    began = case.begin(10, apart=0.0019)
+    began = case.begin(10, interval=0.0019)
     case.time.now += 0.025
     for start in began:
-        case.breaker.failed(start, "TimeoutError")
+        case.breaker.record_failure(start, "TimeoutError")
     assert not case.breaker.is_open
 
 
@@ -139,7 +139,7 @@ async def test_after_closing_it_takes_three_failures_again() -> None:
     await case.breaker.close()
 
 
-async def test_a_probe_that_fails_as_nobody_foresaw_is_reported_and_probing_goes_on() -> None:
+async def test_an_unexpected_error_of_a_probe_is_reported_and_probing_goes_on() -> None:
     case = Case()
     case.redis.error = RuntimeError("of all things")
     await case.fail(3)

@@ -1,4 +1,4 @@
-"""What redis-py's cluster client and the event loop below it raise, in the terms of a store."""
+"""Errors of redis-py's cluster client and of the event loop are translated to those of a store."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ async def _raised(error: Exception) -> StoreError:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "translated"),
     [
         (ClusterDownError("CLUSTERDOWN"), StoreUnavailableError),
         (MovedError("1 127.0.0.1:7000"), StoreRefusedError),
@@ -29,11 +29,13 @@ async def _raised(error: Exception) -> StoreError:
         (TimeoutError(), StoreUnavailableError),
     ],
 )
-async def test_every_fault_of_the_cluster_is_a_fault_of_the_store(error: Exception, told: type[StoreError]) -> None:
-    assert type(await _raised(error)) is told
+async def test_every_fault_of_the_cluster_is_a_fault_of_the_store(
+    error: Exception, translated: type[StoreError]
+) -> None:
+    assert type(await _raised(error)) is translated
 
 
-def test_so_is_a_write_to_a_connection_that_uvloop_has_lost() -> None:
+def test_a_write_to_a_connection_that_uvloop_has_lost_is_a_fault_of_the_store() -> None:
     async def write() -> StoreError:
         ours, theirs = socket.socketpair()
         with theirs:
@@ -50,7 +52,7 @@ def test_so_is_a_write_to_a_connection_that_uvloop_has_lost() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_fault_of_our_own_is_none_of_the_store() -> None:
+async def test_a_fault_of_our_own_code_is_not_a_fault_of_the_store() -> None:
     with pytest.raises(RuntimeError, match="no luck"):
         async with _translate_errors(1.0):
             raise RuntimeError("no luck")

@@ -1,4 +1,4 @@
-"""A question that says a thing twice, or in other words than its grammar's, is refused; none is half understood."""
+"""Request validation: a repeated, unknown or malformed parameter is rejected, and never ignored."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from testkit.running_app import RunningApp
 
 
 @pytest.mark.parametrize(
-    ("question", "field"),
+    ("path", "field"),
     [
         ("/similar/105?tag=health&tag=finance", "tag"),
         ("/similar/105?max_price=abc&max_price=5", "max_price"),
@@ -17,24 +17,24 @@ from testkit.running_app import RunningApp
         ("/recommend/user/7?explain=true&explain=true", "explain"),
     ],
 )
-def test_a_parameter_that_is_given_twice_is_refused(api: RunningApp, question: str, field: str) -> None:
-    refused = api.http.get(question)
-    assert refused.status_code == 422
-    assert refused.json()["errors"] == [{"field": f"query.{field}", "message": "given twice"}]
+def test_a_repeated_parameter_is_rejected(api: RunningApp, path: str, field: str) -> None:
+    rejected = api.http.get(path)
+    assert rejected.status_code == 422
+    assert rejected.json()["errors"] == [{"field": f"query.{field}", "message": "given twice"}]
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/models/shadow", "/similar/105", "/hot/trending"])
 def test_an_unknown_parameter_is_named(api: RunningApp, path: str) -> None:
-    refused = api.http.get(f"{path}?limti=3")
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["message"].startswith("unknown; ")
+    rejected = api.http.get(f"{path}?limti=3")
+    assert rejected.status_code == 422
+    assert rejected.json()["errors"][0]["message"].startswith("unknown; ")
 
 
-def test_metrics_ignore_what_they_dont_know(api: RunningApp) -> None:
+def test_metrics_ignore_unknown_parameters(api: RunningApp) -> None:
     assert api.http.get("/metrics?a=1&a=2").status_code == 200
 
 
-def test_what_is_excluded_may_be_repeated(api: RunningApp) -> None:
+def test_exclude_may_be_repeated(api: RunningApp) -> None:
     items = api.http.get("/similar/105?exclude=106&exclude=107,108&limit=50").json()["items"]
     assert not {106, 107, 108} & {item["dataset_id"] for item in items}
 
@@ -51,10 +51,10 @@ def test_a_price_is_digits_with_a_decimal_point_at_most(api: RunningApp, price: 
 
 
 @pytest.mark.parametrize("price", ["5", "5.5", "0", "1000000000000"])
-def test_such_a_price_is_taken(api: RunningApp, price: str) -> None:
+def test_a_valid_price_is_accepted(api: RunningApp, price: str) -> None:
     assert api.http.get(f"/similar/105?max_price={price}").status_code == 200
 
 
 @pytest.mark.parametrize("tag", ["%00", "a%1Bb", "x" * 65])
-def test_a_tag_that_cant_be_stored_is_refused(api: RunningApp, tag: str) -> None:
+def test_a_tag_that_cannot_be_stored_is_rejected(api: RunningApp, tag: str) -> None:
     assert api.http.get(f"/similar/105?tag={tag}").status_code == 422

@@ -1,4 +1,4 @@
-"""`POST /events`: accepted means durable, and the same event counts once, whatever Redis does."""
+"""`POST /events`: an accepted event is durable, and counts once even if it is sent again during a Redis fault."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,7 +61,7 @@ def test_an_accepted_event_is_in_the_stream_and_counts_once(api: RunningApp, red
     assert stored(redis_client) == [BehaviorEvent.model_validate(event(n)) for n in (1, 2, 3)]
 
 
-def test_only_the_token_opens_it(api: RunningApp) -> None:
+def test_events_need_the_token(api: RunningApp) -> None:
     for token in (None, "wrong", "admin-token-of-the-tests"):
         refused = api.post("/events", {"events": [event(1)]}, token=token)
         assert refused.status_code == 401
@@ -85,7 +85,7 @@ def test_only_the_token_opens_it(api: RunningApp) -> None:
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_an_event_that_makes_no_sense_is_refused_alone(
+def test_an_invalid_event_is_rejected_alone(
     api: RunningApp, redis_client: redis.Redis, change: dict[str, Any], field: str
 ) -> None:
     batch = [event(1, **change), event(2), event(2)]
@@ -104,7 +104,9 @@ def test_an_event_that_makes_no_sense_is_refused_alone(
 
 
 @pytest.mark.parametrize("body", [{}, {"events": []}, {"events": {}}, {"events": [event(1)], "more": 1}, [event(1)]])
-def test_what_is_no_batch_is_refused_as_a_whole(api: RunningApp, redis_client: redis.Redis, body: Any) -> None:
+def test_a_body_that_is_not_a_batch_is_rejected_as_a_whole(
+    api: RunningApp, redis_client: redis.Redis, body: Any
+) -> None:
     refused = api.post("/events", body, token=TOKEN)
     assert refused.status_code == 422
     assert "accepted" not in refused.json()
@@ -132,7 +134,7 @@ async def test_an_event_may_be_five_minutes_ahead_of_the_clock(journal: Journal)
     assert taken.refused[1][1][0].message == ("lies 7.9 h in the future; is it a local time? add its offset, as +08:00")
 
 
-def test_events_taken_while_redis_is_dead_are_in_the_stream_in_order_when_it_is_back(
+def test_events_accepted_while_redis_is_dead_are_in_the_stream_in_order_when_it_is_back(
     api: RunningApp, redis_client: redis.Redis, held_redis: RedisServer, until: Until
 ) -> None:
     post(api, event(0))
@@ -176,7 +178,7 @@ def test_an_outage_is_reported_with_the_requests_id(api: RunningApp, held_redis:
 
 
 @pytest.mark.anyio
-async def test_while_older_events_wait_newer_ones_queue_behind_them(journal: Journal) -> None:
+async def test_while_older_events_wait_newer_ones_are_queued_after_them(journal: Journal) -> None:
     memory = MemoryStore()
     store = GuardedStore(memory, Breaker(memory.probe, on_close=lambda: None), Address("localhost", 6379, 0))
     intake = EventIntake(store, store.without_reporting(), journal, Metrics())
@@ -209,26 +211,26 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield journal
 
 
-def test_a_journal_gives_back_what_it_took_in_order_and_block_by_block(journal: Journal) -> None:
+def test_a_journal_returns_its_events_in_order_and_block_by_block(journal: Journal) -> None:
     journal.append(new(1, 2))
     journal.append(new(3))
     first, offset = journal.next(30)
     assert first == new(1, 2)
-    journal.replayed(offset)
+    journal.mark_replayed(offset)
     journal.append(new(4))
     rest, offset = journal.next(10_000)
     assert rest == new(3, 4)
-    journal.replayed(offset)
+    journal.mark_replayed(offset)
     assert journal.waiting_bytes == 0
     assert journal.append(new(1)) == 1
 
 
-def test_a_journal_keeps_a_waiting_event_once(journal: Journal) -> None:
+def test_a_journal_stores_a_waiting_event_once(journal: Journal) -> None:
     assert journal.append(new(1, 2, 1)) == 2
     assert journal.append(new(2, 3)) == 1
 
 
-def test_a_full_journal_takes_nothing_and_keeps_what_it_has(tmp_path: Path) -> None:
+def test_a_full_journal_accepts_nothing_and_loses_nothing(tmp_path: Path) -> None:
     with opened(tmp_path, max_bytes=40) as journal:
         journal.append(new(1, 2))
         with pytest.raises(JournalFullError):
@@ -236,7 +238,7 @@ def test_a_full_journal_takes_nothing_and_keeps_what_it_has(tmp_path: Path) -> N
         assert journal.next(1000)[0] == new(1, 2)
 
 
-def test_an_append_that_a_crash_cut_short_is_forgotten_and_the_rest_is_read(journal: Journal, tmp_path: Path) -> None:
+def test_an_append_that_a_crash_cut_short_is_discarded_and_the_rest_is_read(journal: Journal, tmp_path: Path) -> None:
     journal.append(new(1, 2))
     journal.close()
     with (tmp_path / "events.journal").open("ab") as file:
@@ -252,13 +254,13 @@ def test_a_journal_belongs_to_one_process(journal: Journal, tmp_path: Path) -> N
         Journal(tmp_path, max_bytes=10_000).open()
 
 
-def test_a_journal_that_cannot_be_written_says_so(journal: Journal) -> None:
+def test_a_journal_that_cannot_be_written_raises_an_error_that_says_so(journal: Journal) -> None:
     journal.close()
     with pytest.raises(JournalError):
         journal.append(new(1))
 
 
-def test_a_full_journal_is_a_503_that_says_to_try_again(
+def test_a_full_journal_is_a_503_that_asks_for_a_retry(
     start: Callable[..., RunningApp], held_redis: RedisServer
 ) -> None:
     api = start(event_journal_max_mb=1)
@@ -277,7 +279,9 @@ def test_a_full_journal_is_a_503_that_says_to_try_again(
 
 
 @pytest.mark.parametrize("harm", [b"no event at all", b"\xff\xfe\x00", b"", b"e-9\t" + b"x" * 5000, b"\x0b\x1c\x85"])
-def test_a_line_that_is_no_event_or_longer_than_a_block_does_not_hold_up_the_rest(tmp_path: Path, harm: bytes) -> None:
+def test_a_line_that_is_not_an_event_or_longer_than_a_block_does_not_block_the_rest(
+    tmp_path: Path, harm: bytes
+) -> None:
     (tmp_path / "events.journal").write_bytes(b'e-1\t{"n":1}\n' + harm + b'\ne-2\t{"n":2}\n')
     journal = Journal(tmp_path, max_bytes=10_000)
     journal.open()
@@ -285,15 +289,15 @@ def test_a_line_that_is_no_event_or_longer_than_a_block_does_not_hold_up_the_res
     for _ in range(5):
         events, offset = journal.next(20)
         replayed += [event.event_id for event in events]
-        journal.replayed(offset)
+        journal.mark_replayed(offset)
     assert [event_id for event_id in replayed if event_id != "e-9"] == ["e-1", "e-2"]
     assert journal.waiting_bytes == 0
     journal.close()
 
 
-def test_a_journal_that_was_cut_from_outside_is_done_with(journal: Journal, tmp_path: Path) -> None:
+def test_a_journal_that_another_process_truncated_is_finished(journal: Journal, tmp_path: Path) -> None:
     journal.append(new(1, 2))
     journal._path.write_bytes(b"")
     events, offset = journal.next(1000)
-    journal.replayed(offset)
+    journal.mark_replayed(offset)
     assert (events, journal.waiting_bytes) == ([], 0)

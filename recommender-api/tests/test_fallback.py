@@ -1,4 +1,4 @@
-"""The fallback chain: which level answers, that every filter holds there, and what is reported."""
+"""The fallback chain: which level answers, that every filter applies there, and which events are reported."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -48,7 +48,7 @@ COLD = FIRST_DATASET_ID + 199
 
 
 class Faulty(Engine):
-    """An engine whose stages fail or dawdle when told so."""
+    """An engine whose stages fail or are slow when the test says so."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine.contents)
@@ -87,7 +87,7 @@ class KnowsEverything(Engine):
 
 
 class SlowStore(MemoryStore):
-    """Redis that takes its time when told so."""
+    """A Redis that is slow when the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Case:
         )
 
     async def ask(self, query: Query) -> Answer:
-        """Ask as a request does, and let what it leaves to write be written."""
+        """Answer as for a request, and do its pending writes."""
         with monitoring.bound_context(request_id="r-1"):
             body, level = await self.recommender.answer(query, self.recommender.arm(query), "r-1")
         await self.write_behind.drain()
@@ -141,7 +141,7 @@ class Case:
         return answer
 
     def forget_results(self) -> None:
-        """Let the result cache run out."""
+        """Let the cached results expire."""
         for key in [key for key in self.redis.values if key.startswith("res:")]:
             del self.redis.values[key]
 
@@ -223,7 +223,7 @@ async def test_with_redis_down_the_bundle_answers(case: Case, query: Query, leve
 
 
 @pytest.mark.parametrize("limit", [1, 5, 10, 50])
-async def test_the_precomputed_answer_is_the_one_of_the_main_path(case: Case, limit: int) -> None:
+async def test_the_precomputed_answer_equals_that_of_the_main_path(case: Case, limit: int) -> None:
     query = Query(Endpoint.SIMILAR, limit, dataset_id=105)
     ranked = await case.ask(query)
     case.redis.error = DOWN
@@ -238,7 +238,7 @@ async def test_the_precomputed_answer_is_the_one_of_the_main_path(case: Case, li
 @pytest.mark.parametrize(
     "filters", [Filters(tuple(range(101, 130))), Filters(max_price=100.0), Filters(tag="Health")], ids=str
 )
-async def test_every_filter_and_not_the_dataset_itself_hold_at_every_level(
+async def test_every_filter_applies_at_every_level_and_the_dataset_itself_is_never_shown(
     case: Case, model: LoadedModel, query: Query, level: int, filters: Filters
 ) -> None:
     if (query.endpoint, level) == (Endpoint.USER, 2):
@@ -297,7 +297,7 @@ async def test_a_broken_model_is_answered_for_and_reported_by_its_exception(
     assert reports[0].fingerprint[-1] == "ZeroDivisionError"
     assert reports[0].tags["endpoint"] == query.endpoint.value
     assert reports[0].tags["degrade_reason"] == f"{stage}_failed"
-    # Level 1 was asked and had nothing: that is no event.
+    # Level 1 was read and had nothing: that is not an event.
     assert "fallback.redis_failed" not in reports.point_ids
     assert not any(report.point_id.startswith("redis.") for report in reports)
 
@@ -308,7 +308,7 @@ async def test_a_broken_model_is_answered_for_and_reported_by_its_exception(
     ids=lambda value: getattr(value, "endpoint", value),
 )
 @pytest.mark.parametrize(("stage", "seconds"), [("read", 0.09), ("recall", 0.12), ("rank", 0.15)])
-async def test_a_stage_that_takes_the_time_of_those_after_it_ends_the_main_path(
+async def test_a_stage_that_uses_the_time_of_later_stages_ends_the_main_path(
     case: Case, query: Query, point: str, stage: str, seconds: float
 ) -> None:
     case.slow(stage, seconds - 0.001)
@@ -320,7 +320,7 @@ async def test_a_stage_that_takes_the_time_of_those_after_it_ends_the_main_path(
     assert reports.point_ids[0] == point
 
 
-async def test_the_last_good_answer_comes_first_and_says_which_model_gave_it(case: Case) -> None:
+async def test_the_last_good_answer_comes_first_and_names_the_model_that_gave_it(case: Case) -> None:
     good = await case.ask(SIMILAR)
     assert isinstance(case.engine, Faulty)
     case.engine.rank_error = ZeroDivisionError()
@@ -331,7 +331,7 @@ async def test_the_last_good_answer_comes_first_and_says_which_model_gave_it(cas
     assert reports.point_ids == ["api.similar_failed"]
 
 
-async def test_a_redis_that_answers_with_errors_is_asked_for_the_last_good_answer_too(case: Case) -> None:
+async def test_a_redis_that_answers_with_errors_is_still_read_for_the_last_good_answer(case: Case) -> None:
     case.redis.error = REFUSING
     with monitoring.testing.captured() as reports:
         answer = await case.ask(SIMILAR)
@@ -355,7 +355,7 @@ MALFORMED = [
 FOREIGN = [b"A0" + PACKED[2:], PACKED.replace(b"model_version", b"model_versiom"), PACKED.replace(b"v1", b"v\xff")]
 
 
-async def test_a_stored_answer_comes_back_as_it_was() -> None:
+async def test_a_stored_answer_unpacks_to_itself() -> None:
     for answer in (StoredAnswer.unpack(PACKED), StoredAnswer(Served("a", "b", "c", 'd"'), [], b"[]")):
         assert StoredAnswer.unpack(answer.pack()) == answer
 
@@ -391,7 +391,7 @@ async def test_one_read_round_trip_serves_a_request(case: Case) -> None:
         assert case.redis.reads == before + 1
 
 
-async def test_degraded_answers_are_not_kept(case: Case) -> None:
+async def test_degraded_answers_are_not_cached(case: Case) -> None:
     assert isinstance(case.engine, Faulty)
     case.engine.rank_error = ZeroDivisionError()
     await case.ask(SIMILAR)
@@ -399,7 +399,7 @@ async def test_degraded_answers_are_not_kept(case: Case) -> None:
 
 
 @pytest.mark.anyio
-async def test_an_answer_that_cannot_be_packed_takes_no_other_of_its_batch_with_it(model: LoadedModel) -> None:
+async def test_an_answer_that_cannot_be_packed_does_not_affect_the_rest_of_its_batch(model: LoadedModel) -> None:
     case = Case(model)
     served = Served("ranker", "1", "primary")
     for number, ids in enumerate(([105], ["no id"], [106])):
@@ -413,7 +413,9 @@ async def test_an_answer_that_cannot_be_packed_takes_no_other_of_its_batch_with_
 
 
 @pytest.mark.parametrize("query", [SIMILAR, DETAIL, USER])
-async def test_a_last_good_answer_is_shown_without_what_has_been_withdrawn_since(case: Case, query: Query) -> None:
+async def test_a_last_good_answer_is_shown_without_datasets_that_have_been_withdrawn_since(
+    case: Case, query: Query
+) -> None:
     before = await case.ask(query)
     withdrawn = [item.dataset_id for item in before.items][:4]
     case.withdrawn.current = Withdrawn(WithdrawnList.of(1, withdrawn))
@@ -424,7 +426,7 @@ async def test_a_last_good_answer_is_shown_without_what_has_been_withdrawn_since
     assert [item.dataset_id for item in after.items] == [item.dataset_id for item in before.items][4:]
 
 
-async def test_a_last_good_answer_of_which_nothing_is_left_is_none(case: Case) -> None:
+async def test_a_last_good_answer_whose_every_dataset_is_withdrawn_is_not_used(case: Case) -> None:
     before = await case.ask(SIMILAR)
     case.withdrawn.current = Withdrawn(WithdrawnList.of(1, [item.dataset_id for item in before.items]))
     case.forget_results()
@@ -432,7 +434,7 @@ async def test_a_last_good_answer_of_which_nothing_is_left_is_none(case: Case) -
     assert (await case.ask(SIMILAR)).fallback_level == 2
 
 
-def test_what_the_levels_below_redis_show_is_written_before_the_model_serves(model: LoadedModel) -> None:
+def test_the_json_of_the_levels_below_redis_is_written_before_the_model_serves(model: LoadedModel) -> None:
     case = Case(model)
     assert case.models.serving is not None
     (arm,) = case.models.serving.arms
@@ -442,7 +444,7 @@ def test_what_the_levels_below_redis_show_is_written_before_the_model_serves(mod
     assert all(arm.model.cards.written.texts(popular))
 
 
-def test_a_broken_list_does_not_keep_a_model_from_serving(model: LoadedModel) -> None:
+def test_a_broken_list_does_not_prevent_a_model_from_serving(model: LoadedModel) -> None:
     contents = replace(model.engine.contents, trending=cast("Any", None))
     case = Case(model, Engine(contents))
     assert case.models.serving is not None

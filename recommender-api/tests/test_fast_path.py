@@ -1,4 +1,4 @@
-"""A plain question answered past the framework means what it would have meant to FastAPI."""
+"""A simple request means the same on the fast path as in FastAPI."""
 
 import time
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ from testkit.running_app import RunningApp
 
 
 class Recorder:
-    """Remembers what it is asked."""
+    """Records the queries that it gets."""
 
     def __init__(self) -> None:
         self.asked: Query | None = None
 
     def arm(self, query: Query) -> None:
-        """Take the question."""
+        """Record the query."""
         self.asked = query
 
     async def answer(self, _query: Query, _arm: None, _request_id: str) -> tuple[bytes, int]:
@@ -103,7 +103,7 @@ PATHS = st.one_of(
 
 @settings(max_examples=500, deadline=None)
 @given(PATHS, st.lists(OPTIONS, max_size=3))
-def test_what_is_understood_here_is_understood_in_the_same_way_there(
+def test_a_request_that_the_fast_path_parses_means_the_same_to_fastapi(
     client: RunningApp, recorder: Recorder, path: str, options: list[tuple[str, str]]
 ) -> None:
     url = path + ("?" if options else "") + "&".join(f"{name}={value}" for name, value in options)
@@ -129,7 +129,7 @@ def test_what_is_understood_here_is_understood_in_the_same_way_there(
         "/hot/trending?timeframe=1h&limit=100",
     ],
 )
-def test_the_usual_questions_are_understood(client: RunningApp, recorder: Recorder, url: str) -> None:
+def test_the_usual_requests_take_the_fast_path(client: RunningApp, recorder: Recorder, url: str) -> None:
     client.http.get(url)
     assert parse_simple_query(urlsplit(url).path, urlsplit(url).query.encode()) == recorder.asked
 
@@ -155,7 +155,7 @@ def test_an_exception_of_the_match_leaves_the_request_to_the_framework_and_is_co
     assert b'recommender_fast_path_errors_total{step="match"} 1.0' in metrics.exposition()
 
 
-def test_a_question_is_named_by_its_route_whichever_way_it_takes(recorder: Recorder) -> None:
+def test_metrics_name_a_request_by_its_route_on_both_paths(recorder: Recorder) -> None:
     match_fast_route = fast_path(recorder, Metrics())
     routes = endpoints.router(recorder).routes  # type: ignore[arg-type]  # as above
     for path in ("/similar/105", "/recommend/detail/105", "/recommend/user/7", "/hot/trending"):

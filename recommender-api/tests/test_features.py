@@ -1,4 +1,4 @@
-"""A user's features and history from Redis reach the ranker as training saw them, or not at all."""
+"""A user's features and history reach the ranker from Redis exactly as in training, or not at all."""
 
 import logging
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def ids(answer: dict[str, Any]) -> list[int]:
 
 
 def expected(model: LoadedModel, features: np.ndarray | None, history: History = HISTORY) -> list[int]:
-    """Return what the engine says to the same question."""
+    """Return the engine's answer to the same query."""
     engine = model.engine
     question = Question(user=engine.user(features, history.packed()))
     return engine.contents.catalogue.ids[engine.rank(question, engine.recall(question), 10).items].tolist()
@@ -72,7 +72,7 @@ def test_the_pointer_is_followed(
     api = start()
     assert ids(api.ask("/recommend/user/7")) == expected(model, None, History())
     sync(redis_client, UserBlob(FEATURES, HISTORY), version="v2")
-    # The result that is cached was computed without the snapshot: it is not the answer any more.
+    # The cached result was computed without the snapshot, so it is no longer valid.
     until(lambda: ids(api.ask("/recommend/user/7")) == expected(model, FEATURES))
     assert "v2" in api.ask("/health")["checks"]["features"]["detail"]
 
@@ -89,7 +89,7 @@ class Watched:
 
 
 @pytest.mark.anyio
-async def test_a_foreign_schema_is_said_once_per_snapshot(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_foreign_schema_is_logged_once_per_snapshot(caplog: pytest.LogCaptureFixture) -> None:
     watched = Watched()
     with caplog.at_level(logging.WARNING):
         for version in ("v1", "v1", "v2", "v2"):
@@ -111,7 +111,7 @@ async def test_while_redis_is_away_the_known_snapshot_stays() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("pointer", [b"\xff\xfe", b"v" * 70_000])
-async def test_a_pointer_that_can_be_no_version_is_none(pointer: bytes) -> None:
+async def test_a_pointer_that_is_not_a_valid_version_is_none(pointer: bytes) -> None:
     watched = Watched()
     watched.redis.values[redis_keys.SNAPSHOT_POINTER] = pointer
     await watched.watch.poll()

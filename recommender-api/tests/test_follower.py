@@ -1,4 +1,4 @@
-"""One follower for every slot: activate what is deployed, retry what fails ever more seldom, report either once."""
+"""The follower of a slot: it activates new deployments, retries failed ones with growing waits, and reports both."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -70,7 +70,7 @@ class Case:
         self.activated.append(active.primary.version)
 
 
-def test_each_attempt_waits_for_longer_and_the_last_wait_stays() -> None:
+def test_each_wait_is_longer_than_the_one_before_and_the_last_one_repeats() -> None:
     now = 0.0
     backoff = Backoff(lambda: now)
     for seconds in (*RETRY_SECONDS, RETRY_SECONDS[-1]):
@@ -81,7 +81,7 @@ def test_each_attempt_waits_for_longer_and_the_last_wait_stays() -> None:
         assert not backoff.is_waiting("2")
 
 
-def test_another_target_is_tried_at_once_and_its_waits_begin_anew() -> None:
+def test_another_target_is_tried_at_once_and_its_waits_start_again() -> None:
     now = 0.0
     backoff = Backoff(lambda: now)
     for _ in range(3):
@@ -93,7 +93,7 @@ def test_another_target_is_tried_at_once_and_its_waits_begin_anew() -> None:
     assert not backoff.is_waiting("3")
 
 
-async def test_what_is_current_is_not_activated_again() -> None:
+async def test_a_current_deployment_is_not_activated_again() -> None:
     case = Case()
     for _ in range(2):
         await case.follower.reconcile(active("1"), retry_now=False)

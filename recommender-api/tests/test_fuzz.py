@@ -1,4 +1,4 @@
-"""Nothing that a client can send makes the service fail."""
+"""No request of a client makes the service fail."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The registry hears which version this replica serves: when it changes, and every so often."""
+"""A replica reports the version that it serves to the registry: when it changes, and at a fixed interval."""
 
 import weakref
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Case:
-    """A heartbeat on a clock that stands still; the registry takes `reports` unless it `is_down`."""
+    """A heartbeat on a clock that the test moves; the registry accepts `reports` unless it `is_down`."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -48,7 +48,7 @@ async def test_nothing_is_reported_before_a_model_is_in_service() -> None:
     assert await Case().beats_at(0.0, HEARTBEAT_SECONDS) == [False, False]
 
 
-async def test_what_is_in_service_is_reported_every_so_often_and_a_change_at_once(model: LoadedModel) -> None:
+async def test_the_version_in_service_is_reported_at_an_interval_and_a_change_at_once(model: LoadedModel) -> None:
     case = Case()
     case.models.serving = Serving("ranker", model, None, SINCE)
     assert await case.beats_at(0.0, 1.0, HEARTBEAT_SECONDS, HEARTBEAT_SECONDS + 1.0) == [True, False, True, False]
@@ -57,7 +57,7 @@ async def test_what_is_in_service_is_reported_every_so_often_and_a_change_at_onc
     assert set(case.reports) == {"/models/ranker/replicas/r"}
 
 
-async def test_what_the_registry_does_not_take_is_reported_at_the_next_beat(model: LoadedModel) -> None:
+async def test_a_report_that_the_registry_rejects_is_repeated_at_the_next_beat(model: LoadedModel) -> None:
     case = Case()
     case.models.serving = Serving("ranker", model, None, SINCE)
     case.is_down = True

@@ -1,4 +1,4 @@
-"""ItemJsonCache are written once, and no answer waits for those that others have written."""
+"""The JSON of an item is written once, and no answer waits for the cache to grow."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A body that nobody may send is refused before it is read."""
+"""A body that is too large is rejected before it is read."""
 
 from collections.abc import Callable
 

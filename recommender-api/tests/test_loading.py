@@ -1,4 +1,4 @@
-"""A model is loaded beside the one that answers: nothing that stops every thread happens meanwhile."""
+"""Loading a model while another one answers: nothing stops all threads meanwhile."""
 
 import gc
 from collections.abc import Iterator
@@ -29,18 +29,18 @@ def collections() -> Iterator[list[str]]:
     gc.callbacks.remove(note)
 
 
-def test_no_garbage_is_looked_for_until_a_model_is_loaded(
+def test_garbage_collection_is_paused_while_a_model_is_loaded(
     tmp_path: Path, model: LoadedModel, collections: list[str]
 ) -> None:
     folder = tiny_bundle(tmp_path / "bundle")
-    load_model(folder, model.deployment, None)  # a process's first one compiles, before anybody is answered
+    load_model(folder, model.deployment, None)  # a process's first load compiles, before the first answer
     collections.clear()
     load_model(folder, model.deployment, None)
     assert collections == []
     assert gc.isenabled()
 
 
-def test_garbage_is_looked_for_again_after_a_model_that_could_not_be_loaded(tmp_path: Path, model: LoadedModel) -> None:
+def test_garbage_collection_goes_on_after_a_model_that_could_not_be_loaded(tmp_path: Path, model: LoadedModel) -> None:
     folder = tiny_bundle(tmp_path / "bundle")
     (folder / "ranker.txt").write_bytes(b"not a model")
     with pytest.raises(UnusableModelError, match="not a LightGBM model"):

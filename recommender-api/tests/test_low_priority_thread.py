@@ -1,4 +1,4 @@
-"""Work in a thread of low priority: it returns and raises, and takes no weight from the event loop's thread."""
+"""Work in a low-priority thread returns and raises, and the event loop's thread keeps its priority."""
 
 import asyncio
 import contextvars
@@ -19,8 +19,8 @@ async def test_it_returns_what_the_function_does_and_raises_what_it_raises() -> 
         await LowPriorityThread().run(os.listdir, "/nowhere")
 
 
-async def test_it_alone_gives_way() -> None:
-    # Linux: of the thread that asks.
+async def test_only_this_thread_has_low_priority() -> None:
+    # Linux: the priority of the calling thread.
     own = os.getpriority(os.PRIO_PROCESS, 0)
     behind = LowPriorityThread()
     assert [await behind.run(os.getpriority, os.PRIO_PROCESS, 0) for _ in range(2)] == [min(own + NICENESS, 19)] * 2
@@ -28,13 +28,13 @@ async def test_it_alone_gives_way() -> None:
     assert await asyncio.to_thread(os.getpriority, os.PRIO_PROCESS, 0) == own
 
 
-async def test_it_belongs_to_what_is_going_on() -> None:
+async def test_it_runs_in_the_callers_context() -> None:
     request = contextvars.ContextVar[str]("request")
     request.set("deployment 7")
     assert await LowPriorityThread().run(request.get) == "deployment 7"
 
 
-async def test_who_no_longer_wants_it_does_not_wait() -> None:
+async def test_a_cancelled_caller_does_not_wait() -> None:
     behind, go_on, began = LowPriorityThread(), threading.Event(), time.monotonic()
     try:
         with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""What a model took goes back to the system with it."""
+"""The memory of a replaced model is returned to the system."""
 
 import subprocess
 import sys
@@ -27,12 +27,12 @@ _POOL = "from recommender_api.models.malloc import configure_malloc; import pyar
 _POOL += "print(pyarrow.default_memory_pool().backend_name)"
 
 
-def test_arrow_has_its_memory_where_it_is_given_back_from() -> None:
+def test_arrow_uses_the_allocator_that_returns_memory() -> None:
     run = subprocess.run([sys.executable, "-c", _POOL], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout == "system\n"
 
 
-def test_the_place_of_a_large_table_does_not_stay_with_the_process() -> None:
+def test_the_memory_of_a_large_table_does_not_stay_with_the_process() -> None:
     run = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True, timeout=60)
-    # Small things that are kept: 6 MB. A model's tables: 110 MB and more.
+    # Small objects that stay: 6 MB. A model's tables: 110 MB and more.
     assert float(run.stdout) < 20

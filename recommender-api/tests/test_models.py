@@ -1,4 +1,4 @@
-"""Following the registry: swaps without a gap, and whatever fails, what was active stays active."""
+"""Following the registry: models are swapped without a gap, and on any failure the previous model keeps serving."""
 
 import json
 import os
@@ -59,14 +59,14 @@ def test_a_new_deployment_is_served_without_a_failed_or_mixed_answer(
     assert {answer["fallback_level"] for answer in answers} == {0}
     items = {answer["model_version"]: answer["items"] for answer in answers}
     assert items["2"] != first["items"]
-    # Neither model's results are served under the other's name.
+    # No result of one model is served under the other's name.
     for answer in answers:
         assert answer["items"] == (first["items"] if answer["model_version"] == "1" else items["2"])
     until(lambda: registry.replicas.get("replica-1", {}).get("version") == "2")
     assert registry.replicas["replica-1"]["state"] == "serving"
 
 
-def test_what_loads_a_model_gives_way_to_answers(
+def test_loading_a_model_has_a_lower_priority_than_answers(
     start: Callable[..., RunningApp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     niceness = []
@@ -87,7 +87,7 @@ def test_an_unchanged_deployment_costs_the_registry_a_304(
     assert set(registry.authorizations) == {"Bearer registry-token-of-the-tests"}
 
 
-def test_reload_asks_the_registry_now_and_takes_its_word_only(
+def test_reload_polls_the_registry_now_and_accepts_no_other_source(
     start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
@@ -98,7 +98,7 @@ def test_reload_asks_the_registry_now_and_takes_its_word_only(
     assert version(api) == "2"
 
 
-def test_a_bundle_that_is_not_the_deployed_one_is_refused_and_the_old_one_serves_on(
+def test_a_bundle_with_another_checksum_is_rejected_and_the_previous_model_keeps_serving(
     start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
@@ -127,7 +127,7 @@ def test_a_bundle_that_is_not_the_deployed_one_is_refused_and_the_old_one_serves
     assert all(report.tags["deployment_id"] for report in reports.recovered)
 
 
-def test_a_failed_activation_is_over_when_the_registry_goes_back(
+def test_a_failed_activation_is_resolved_when_the_registry_goes_back(
     start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
@@ -164,7 +164,7 @@ def repacked(folder: Path, archive: Path) -> Path:
     ("name", "content", "stage"),
     [("ranker.txt", b"not a model", "load"), ("golden.json", None, "validate"), ("content.npy", b"", "load")],
 )
-def test_a_bundle_that_does_not_load_or_answer_as_promised_is_refused(
+def test_a_bundle_that_does_not_load_or_fails_its_golden_requests_is_rejected(
     start: Callable[..., RunningApp],
     registry: FakeRegistry,
     tmp_path: Path,
@@ -211,12 +211,12 @@ def test_precomputed_lists_damaged_on_the_disk_of_a_replica_cost_only_themselves
 
 
 def damage(folder: Path, deployment: dict[str, Any], name: str) -> None:
-    """Change a file of a bundle on the disk of the replica so that only its checksum tells."""
+    """Change a file of a bundle on the disk of the replica so that only its checksum shows it."""
     path = folder / "models" / "bundles" / str(deployment["sha256"]) / name
     path.write_bytes(path.read_bytes()[:-4] + b"\x01\0\0\0")
 
 
-def test_a_bundle_damaged_on_the_disk_of_a_replica_is_fetched_anew(
+def test_a_bundle_damaged_on_the_disk_of_a_replica_is_downloaded_again(
     start: Callable[..., RunningApp], registry: FakeRegistry, tmp_path: Path
 ) -> None:
     start().__exit__(None, None, None)
@@ -228,7 +228,7 @@ def test_a_bundle_damaged_on_the_disk_of_a_replica_is_fetched_anew(
     assert registry.downloads == 2
 
 
-def test_a_rollback_takes_the_bundle_from_the_disk_if_it_is_still_what_it_was(
+def test_a_rollback_uses_the_bundle_on_the_disk_if_it_is_undamaged(
     start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any, tmp_path: Path
 ) -> None:
     api = start(model_poll_seconds=3600)
@@ -257,7 +257,7 @@ def test_a_rollback_takes_the_bundle_from_the_disk_if_it_is_still_what_it_was(
     assert (version(api), registry.downloads) == ("1", 3)
 
 
-def test_nothing_of_a_download_stays_but_the_bundle(
+def test_only_the_bundle_stays_of_a_download(
     start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any, tmp_path: Path
 ) -> None:
     api = start(model_poll_seconds=3600)
@@ -287,7 +287,7 @@ def test_a_replica_starts_with_the_last_good_bundle_while_the_registry_is_down(
 
 
 @pytest.mark.parametrize("content", [b"not json", b"{}", b'{"name": "ranker", "primary": null}', b"\xff"])
-def test_a_saved_deployment_that_is_not_valid_is_reported_and_the_registry_asked(
+def test_a_saved_deployment_that_is_not_valid_is_reported_and_the_registry_is_polled(
     start: Callable[..., RunningApp], tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "models").mkdir()
@@ -299,7 +299,7 @@ def test_a_saved_deployment_that_is_not_valid_is_reported_and_the_registry_asked
     assert reports[0].tags["model_name"] == "ranker"
 
 
-def test_a_registry_that_answers_nonsense_is_reported_and_what_was_active_serves_on(
+def test_an_invalid_answer_of_the_registry_is_reported_and_the_previous_model_keeps_serving(
     start: Callable[..., RunningApp], registry: FakeRegistry
 ) -> None:
     api = start(model_poll_seconds=3600)
@@ -374,7 +374,7 @@ def test_answers_are_counted_by_experiment_and_version(
         assert f"recommender_requests_total{{{labels}}} {count}.0" in metrics
 
 
-def test_exposures_say_which_side_of_the_experiment_showed_them(
+def test_exposures_name_the_arm_of_the_experiment(
     start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any, redis_client: redis.Redis, until: Until
 ) -> None:
     assert registry.active is not None
@@ -390,7 +390,7 @@ def test_exposures_say_which_side_of_the_experiment_showed_them(
     assert set(sides.values()) == {"canary-2", "control"}
 
 
-def test_a_version_that_left_takes_its_counts_along(
+def test_the_series_of_a_version_that_left_are_removed(
     start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
@@ -428,7 +428,7 @@ def test_each_experiment_draws_its_users_anew(model: LoadedModel) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_failed_activation_is_tried_again_ever_more_seldom_and_reported_once(
+async def test_a_failed_activation_is_retried_with_growing_waits_and_reported_once(
     registry: FakeRegistry, tmp_path: Path
 ) -> None:
     registry.bundles["1"] = b"damaged"

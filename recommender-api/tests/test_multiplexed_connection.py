@@ -10,7 +10,7 @@ from recommender_api.redis_store.port import StoreUnavailableError
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_connection_that_is_given_up_while_calls_wait_for_it_is_a_store_that_is_away() -> None:
+async def test_closing_a_connection_that_is_being_opened_makes_its_calls_unavailable() -> None:
     asked = asyncio.Event()
 
     async def never() -> Endpoint:
@@ -27,7 +27,7 @@ async def test_a_connection_that_is_given_up_while_calls_wait_for_it_is_a_store_
             await call
 
 
-async def test_a_caller_that_gives_up_is_cancelled_and_takes_nobody_along() -> None:
+async def test_a_caller_that_gives_up_is_cancelled_and_the_others_are_not() -> None:
     found = asyncio.Event()
 
     async def find() -> Endpoint:

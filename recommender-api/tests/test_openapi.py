@@ -1,4 +1,4 @@
-"""The OpenAPI document keeps its word, with a token and without one."""
+"""Every answer is as the OpenAPI document describes it, with a token and without one."""
 
 from collections.abc import Callable
 
@@ -22,9 +22,7 @@ OPERATIONS = {
 
 
 @pytest.mark.parametrize("token", ["the-token-of-all", "no-token"])
-def test_whatever_is_asked_nothing_is_answered_that_is_not_announced(
-    start: Callable[..., RunningApp], token: str
-) -> None:
+def test_every_response_is_documented(start: Callable[..., RunningApp], token: str) -> None:
     api = start(events_token="the-token-of-all", admin_token="the-token-of-all")
     headers = {"Authorization": f"Bearer {token}"}
     assert set(check_openapi(api.ask("/openapi.json"), api.url, headers=headers)) == OPERATIONS

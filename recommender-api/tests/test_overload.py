@@ -1,4 +1,4 @@
-"""Past its capacity the service refuses at once what it could only answer late, and answers the rest as ever."""
+"""Above its capacity the service rejects requests at once and answers the others in time."""
 
 import asyncio
 import json
@@ -51,11 +51,11 @@ class Loop:
         self.tick = tick
 
     def admitted(self, asked: int) -> int:
-        """Ask so often at once, and return how often the answer was yes."""
+        """Try to admit so many requests at once, and return how many were admitted."""
         return sum(self.admission.acquire() for _ in range(asked))
 
     def run(self, finish: int, seconds: float, cpu: float | None = None) -> None:
-        """Let a round of the loop take so long and finish so many."""
+        """Run a round of the loop that takes so long and finishes so many requests."""
         for _ in range(finish):
             self.admission.release()
         self.now += seconds
@@ -65,14 +65,14 @@ class Loop:
             tick()
 
 
-def test_a_burst_is_worked_off() -> None:
+def test_a_burst_is_processed() -> None:
     loop = Loop()
     assert loop.admitted(300) == 300
     loop.run(300, 9 * LONGEST_WAIT)
     assert loop.admitted(300) == 300
 
 
-def test_a_single_stall_refuses_nobody() -> None:
+def test_a_single_stall_rejects_no_request() -> None:
     loop = Loop()
     loop.admitted(5)
     loop.run(5, 20 * LONGEST_WAIT)
@@ -81,7 +81,7 @@ def test_a_single_stall_refuses_nobody() -> None:
 
 
 def overloaded(cost: float, refused: int = 10_000) -> Loop:
-    """Return a loop that could not keep up for a while, with questions that cost so much."""
+    """Return a loop that has been overloaded for a while, with queries of this cost."""
     loop = Loop()
     loop.admitted(1_000)
     for _ in range(60):
@@ -91,13 +91,13 @@ def overloaded(cost: float, refused: int = 10_000) -> Loop:
     return loop
 
 
-def test_while_the_loop_is_late_what_is_under_way_is_what_it_can_do_in_the_longest_wait() -> None:
+def test_during_an_overload_the_limit_is_what_the_loop_can_answer_in_the_longest_wait() -> None:
     loop = overloaded(0.0005, refused=40)
     assert loop.admission.limit == pytest.approx(LONGEST_WAIT * SHARE / 0.0005, rel=0.15)
     assert loop.admission.in_flight == loop.admission.limit
 
 
-def test_while_the_loop_is_late_who_has_waited_too_long_for_its_turn_is_refused_even_alone() -> None:
+def test_during_an_overload_a_request_that_has_waited_too_long_is_rejected_even_alone() -> None:
     loop = overloaded(0.0005)
     loop.run(loop.admission.in_flight, TICK_SECONDS)
     loop.now += LONGEST_WAIT * 1.01
@@ -105,7 +105,7 @@ def test_while_the_loop_is_late_who_has_waited_too_long_for_its_turn_is_refused_
     assert loop.admitted(1) == 0
 
 
-def test_a_short_round_between_two_long_ones_does_not_make_the_loop_keep_up() -> None:
+def test_a_short_round_between_two_long_ones_does_not_end_the_overload() -> None:
     loop = Loop()
     loop.admitted(100)
     for _ in range(5):
@@ -115,7 +115,7 @@ def test_a_short_round_between_two_long_ones_does_not_make_the_loop_keep_up() ->
     assert loop.admission.is_overloaded
 
 
-def test_a_few_callers_are_never_refused_however_short_of_cpu_the_process_is() -> None:
+def test_a_few_callers_are_never_rejected_however_short_of_cpu_the_process_is() -> None:
     loop = Loop()
     for _ in range(500):
         assert loop.admitted(LEAST) == LEAST
@@ -124,15 +124,15 @@ def test_a_few_callers_are_never_refused_however_short_of_cpu_the_process_is() -
         loop.run(0, 30 * LONGEST_WAIT)
 
 
-def test_a_slow_redis_is_no_overload() -> None:
+def test_a_slow_redis_is_not_an_overload() -> None:
     loop = Loop()
     for _ in range(MOST):
         assert loop.admitted(1) == 1
         loop.run(0, TICK_SECONDS, 0.0)
-    assert loop.admitted(1) == 0, "but what waits is bounded"
+    assert loop.admitted(1) == 0, "but the waiting requests are limited"
 
 
-def test_once_the_loop_keeps_up_again_bursts_are_taken_in_again() -> None:
+def test_after_the_overload_bursts_are_admitted_again() -> None:
     loop = overloaded(0.0005)
     assert loop.admission.is_overloaded
     loop.run(loop.admission.in_flight, TICK_SECONDS)
@@ -153,7 +153,7 @@ def test_an_idle_loop_is_not_measured() -> None:
 
 
 def full_gate() -> tuple[Gate, Metrics]:
-    """Return a gate that lets no question in."""
+    """Return a gate that admits no request."""
     metrics = Metrics()
     questions = Admission(60.0, lambda *_: None, time.perf_counter, time.thread_time)
     for _ in range(MOST):
@@ -165,7 +165,7 @@ class Empty:
     """A recommender with nothing to recommend."""
 
     def arm(self, _query: Query) -> None:
-        """Take the question."""
+        """Accept the query."""
 
     async def answer(self, _query: Query, _arm: None, _request_id: str) -> tuple[bytes, int]:
         """Answer nothing."""
@@ -173,7 +173,7 @@ class Empty:
 
 
 @pytest.mark.parametrize("protocol", [None, HttpProtocol], ids=["by ASGI", "past ASGI"])
-def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is_answered_still(
+def test_a_rejection_is_a_problem_with_retry_after_and_other_endpoints_still_answer(
     protocol: type[HttpProtocol] | None,
 ) -> None:
     gate, metrics = full_gate()
@@ -208,7 +208,7 @@ def test_a_refusal_is_a_problem_with_retry_after_and_everything_but_questions_is
             assert client.get("/similar/5").status_code == 200
 
 
-async def test_events_have_a_bound_of_their_own() -> None:
+async def test_event_batches_have_a_limit_of_their_own() -> None:
     waiting: list[asyncio.Future[None]] = []
     passed, statuses = [], []
 
@@ -244,7 +244,7 @@ async def test_events_have_a_bound_of_their_own() -> None:
 
 
 def shed(metrics: str) -> dict[str, float]:
-    """Return the refused requests by endpoint, where there are any."""
+    """Return the rejected requests by endpoint, where there are any."""
     return {
         sample.labels["endpoint"]: sample.value
         for family in text_string_to_metric_families(metrics)
@@ -254,7 +254,7 @@ def shed(metrics: str) -> dict[str, float]:
 
 
 class Reply(NamedTuple):
-    """What came back, after how long (s) and when."""
+    """An answer, its duration (s) and its time."""
 
     status: int
     seconds: float
@@ -264,13 +264,13 @@ class Reply(NamedTuple):
 
 
 CONNECTIONS = 100
-# What a caller that is refused does next; less than it was asked to wait.
+# The pause of a caller after a rejection: shorter than Retry-After.
 PAUSE_SECONDS = 0.1
 
 
 @pytest.fixture
 def server(tmp_path: Path, redis_url: str, registry: FakeRegistry) -> Iterator[int]:
-    """The service in a process of its own, with its settings as they come, on one core; its port."""
+    """The service in a process of its own, with default settings, on one core; its port."""
     port = Ports.free().api
     environment = {
         "PATH": os.environ["PATH"],
@@ -300,13 +300,15 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-async def test_far_past_its_capacity_the_service_answers_what_it_can_in_time_and_refuses_the_rest(server: int) -> None:
-    # The dearest question, so that the load itself is cheap beside it.
-    questions = [
+async def test_far_above_its_capacity_the_service_answers_some_requests_in_time_and_rejects_the_rest(
+    server: int,
+) -> None:
+    # The most expensive query, so that generating the load costs little in comparison.
+    paths = [
         f"/recommend/detail/{FIRST_DATASET_ID + number % 190}?user_id={number + 1}&explain=true"
         for number in range(100_000)
     ]
-    left = iter(questions)
+    left = iter(paths)
     stop = time.perf_counter() + 4
     others: list[Reply] = []
     replies: list[Reply] = []
@@ -360,7 +362,7 @@ async def test_far_past_its_capacity_the_service_answers_what_it_can_in_time_and
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, what: str, body: bytes = b"") -> Reply:
-    """Ask over an open connection."""
+    """Send a request over an open connection."""
     began = time.perf_counter()
     head = f"{what} HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n"
     head += "Content-Type: application/json\r\nAuthorization: Bearer insecure-development-secret\r\n\r\n"
@@ -374,10 +376,10 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, what: 
 
 
 class Simulated:
-    """A process whose callers ask again as soon as they are answered, in virtual time.
+    """A process whose callers send the next request as soon as they have an answer, in virtual time.
 
-    A round of the loop takes in what has come, ranks a few of those whose data Redis has answered, and no more.
-    `share` is what the process gets of its core.
+    A round of the loop reads new requests, ranks a few of those whose data Redis has returned, and does nothing else.
+    `share` is the process's share of its core.
     """
 
     RANKED_A_ROUND = 8
@@ -390,7 +392,7 @@ class Simulated:
         self.now = self.cpu = 0.0
         self._ticks: list[tuple[float, Callable[[], None]]] = []
         self.admission = Admission(LONGEST_WAIT, self._later, lambda: self.now, lambda: self.cpu)
-        # When each caller asks next.
+        # The time of each caller's next request.
         self._callers = [0.0] * callers
         self.refused = 0
         self.waits: list[tuple[float, float]] = []
@@ -403,7 +405,7 @@ class Simulated:
         self.now += seconds / self._share
 
     def run(self, until: float, cost: float) -> None:
-        """Go on until a moment, at so much work a question (s), give or take a fifth."""
+        """Run until a moment, with so much work per query (s), plus or minus a fifth."""
         reading: list[tuple[int, float]] = []
         ready: deque[tuple[int, float]] = deque()
         while self.now < until:
@@ -437,7 +439,7 @@ class Simulated:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_with_a_hundred_callers_of_the_dearest_question_nobody_waits_for_longer_than_the_budget(seed: int) -> None:
+def test_with_a_hundred_callers_of_the_most_expensive_query_no_caller_waits_longer_than_the_budget(seed: int) -> None:
     process = Simulated(seed, 100)
     process.run(3.0, 0.0007)
     after_the_burst = [wait for at, wait in process.waits if at > 0.5]
@@ -448,7 +450,7 @@ def test_with_a_hundred_callers_of_the_dearest_question_nobody_waits_for_longer_
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("share", [1.0, 0.3, 0.1])
-def test_a_dozen_callers_are_not_refused_because_redis_died_or_the_machine_is_busy(seed: int, share: float) -> None:
+def test_a_dozen_callers_are_not_rejected_because_redis_died_or_the_machine_is_busy(seed: int, share: float) -> None:
     process = Simulated(seed, 12, share=share)
     process.run(1.0, 0.0004)
     process.run(1.0 + 0.5 / share, 0.0007)

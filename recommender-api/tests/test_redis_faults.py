@@ -1,4 +1,4 @@
-"""A real Redis fails in real ways while requests run: none fails, and it is known why the answers got poorer."""
+"""Real faults of a real Redis while requests run: no request fails, and the reason of degraded answers is reported."""
 
 import time
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def test_no_request_fails_while_redis_is_dead_or_hung(
     assert seconds < 1.5
     assert recovery < 2
     assert health["checks"]["redis"]["status"] == "unhealthy"
-    # A request that the open breaker refuses is reported as well, so that its id can be found.
+    # A request that the open breaker rejects is reported as well, so that its id can be found.
     for point in ("redis.connection_failed", "fallback.redis_failed", "fallback.precomputed_used"):
         assert {f"r-{number}" for number in range(30)} <= {r.tags["request_id"] for r in reports.of(point)}
     assert len(reports.of("redis.connection_failed")) == len(reports.of("fallback.redis_failed"))
@@ -63,7 +63,7 @@ def test_no_request_fails_while_redis_is_dead_or_hung(
     }
 
 
-def test_a_redis_that_comes_and_goes_unseen_reports_nothing(
+def test_a_redis_that_restarts_between_requests_reports_nothing(
     api: RunningApp, redis_client: redis.Redis, held_redis: RedisServer, until: Until
 ) -> None:
     assert level(api) == 0
@@ -91,7 +91,7 @@ def test_connections_that_died_while_idle_cost_no_answer(
 @pytest.mark.parametrize(
     ("fault", "error_type"), [("read-only", "ReadOnlyError"), ("out of memory", "OutOfMemoryError")]
 )
-def test_a_redis_that_takes_no_writes_still_serves_and_its_error_is_reported_once_it_bites(
+def test_a_redis_that_rejects_writes_still_serves_and_its_error_is_reported_at_the_first_write(
     api: RunningApp, redis_client: redis.Redis, until: Until, fault: str, error_type: str
 ) -> None:
     if fault == "read-only":
@@ -135,7 +135,7 @@ def test_a_wrong_type_is_an_unexpected_error_and_the_next_level_answers(
 
 
 @pytest.mark.parametrize("key", [redis_keys.live_history(7), redis_keys.user_features("v1", 7)])
-def test_a_user_blob_that_does_not_decode_is_reported_and_the_user_is_a_cold_one(
+def test_a_user_blob_that_does_not_decode_is_reported_and_the_user_counts_as_new(
     start: Callable[..., RunningApp], redis_client: redis.Redis, key: str
 ) -> None:
     redis_client.set(redis_keys.SNAPSHOT_POINTER, "v1")
@@ -149,7 +149,7 @@ def test_a_user_blob_that_does_not_decode_is_reported_and_the_user_is_a_cold_one
     assert reports[0].tags["request_id"] == "r-blob"
 
 
-def test_rejected_credentials_are_a_connection_failure_and_their_password_stays_here(
+def test_rejected_credentials_are_a_connection_failure_and_the_password_is_not_reported(
     start: Callable[..., RunningApp], redis_url: str
 ) -> None:
     with monitoring.testing.captured() as reports:

@@ -1,4 +1,4 @@
-"""A Redis of several servers loses one: no request fails, and answers are normal again without a hand."""
+"""A Redis of several servers loses one: no request fails, and answers become normal again without manual action."""
 
 import time
 from collections.abc import Callable
@@ -8,13 +8,13 @@ from testkit.redis_server import RedisServer
 from testkit.redis_topologies import SentinelSetup, cluster_url
 from testkit.running_app import RunningApp
 
-# Sentinels need half a second to take the master for dead, and then agree on a new one.
+# Sentinels need half a second to declare the master dead, and then agree on a new one.
 FAIL_OVER_SECONDS = 20
 EVENT = {"type": "view", "user_id": 7, "dataset_id": 105, "ts": "2026-01-01T00:00:00Z"}
 
 
 def levels_until_normal(api: RunningApp, within: float) -> list[int]:
-    """Ask until ten answers in a row are level 0, and return all levels; a failed request raises."""
+    """Send requests until ten answers in a row are level 0, and return all levels; a failed request raises."""
     levels: list[int] = []
     deadline = time.monotonic() + within
     while levels[-10:] != [0] * 10:
@@ -38,7 +38,7 @@ def test_when_sentinels_make_another_server_master_it_is_found(
     master = watched_redis.master()
     master.kill()
     try:
-        assert any(levels_until_normal(api, FAIL_OVER_SECONDS)), "nobody noticed"
+        assert any(levels_until_normal(api, FAIL_OVER_SECONDS)), "no request noticed it"
         assert watched_redis.master() is not master
         until(lambda: api.ask("/health")["checks"]["redis"]["status"] == "healthy")
         assert take_event(api, "e-2") == 1
@@ -48,7 +48,7 @@ def test_when_sentinels_make_another_server_master_it_is_found(
     assert not any(levels_until_normal(api, 5))
 
 
-def test_a_cluster_that_lost_a_node_is_asked_again_once_it_is_whole(
+def test_a_cluster_that_lost_a_node_is_used_again_once_it_is_complete(
     start: Callable[..., RunningApp], redis_cluster: list[RedisServer], until: Callable[..., None]
 ) -> None:
     api = start(redis_url=cluster_url(redis_cluster))

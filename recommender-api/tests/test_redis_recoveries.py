@@ -1,4 +1,4 @@
-"""Incidents of Redis end by the first call that proves it, and by no call that does not."""
+"""An incident of Redis ends at the first call that proves its end, and not before."""
 
 from monitoring.testing import Captured, captured
 from recommender_api.redis_store.recoveries import UNDECODABLE_SECONDS, RedisRecoveries
@@ -23,7 +23,7 @@ def test_the_first_success_of_a_process_ends_what_an_earlier_one_reported() -> N
     proven()
 
 
-def test_a_single_call_that_was_not_answered_is_over_with_the_next_that_is() -> None:
+def test_an_outage_of_one_call_ends_with_the_next_success() -> None:
     recoveries = proven()
     with captured() as captures:
         recoveries.note_loss(10)
@@ -33,7 +33,7 @@ def test_a_single_call_that_was_not_answered_is_over_with_the_next_that_is() -> 
     assert (ended(captures), recoveries.open) == ([LOST], False)
 
 
-def test_an_operation_that_redis_refuses_is_over_when_the_same_works() -> None:
+def test_an_operation_that_redis_rejects_recovers_when_the_same_operation_works() -> None:
     recoveries = proven()
     with captured() as captures:
         recoveries.note_refusal("write")
@@ -43,7 +43,7 @@ def test_an_operation_that_redis_refuses_is_over_when_the_same_works() -> None:
     assert ended(captures) == [UNEXPECTED]
 
 
-def test_a_value_that_cannot_be_decoded_is_over_after_a_while_without_another() -> None:
+def test_an_undecodable_value_recovers_after_a_while_without_another() -> None:
     recoveries = proven()
     with captured() as captures:
         recoveries.note_undecodable(100)

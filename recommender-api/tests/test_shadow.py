@@ -1,4 +1,4 @@
-"""A shadow is asked what the primary was asked, behind the answers, and nobody but the comparison sees what it says."""
+"""A shadow gets the primary's queries after their answers, and only the comparison sees its results."""
 
 import asyncio
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def test_the_shadows_answers_reach_no_user_no_cache_and_no_exposure_log(
         assert StoredAnswer.unpack(value).served.model_version == "1"
 
 
-def test_the_report_and_the_metrics_say_how_the_two_differ(
+def test_the_report_and_the_metrics_show_the_difference(
     start: Start, registry: FakeRegistry, archives: Any, until: Until
 ) -> None:
     with_shadow(registry, archives.second)
@@ -104,7 +104,7 @@ def test_a_shadow_that_is_the_same_model_does_not_differ(
     assert [report(api)[name] for name in ("overlap_at_10", "score_difference", "score_psi")] == [1.0, 0.0, 0.0]
 
 
-def test_a_shadow_that_cannot_be_loaded_costs_nothing_and_is_reported_once(
+def test_a_shadow_that_cannot_be_loaded_does_not_affect_serving_and_is_reported_once(
     start: Start, registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
@@ -126,7 +126,7 @@ def test_a_shadow_that_cannot_be_loaded_costs_nothing_and_is_reported_once(
     assert [each.point_id for each in reports.recovered] == ["model.deployment_failed", "model.source_not_found"]
 
 
-def test_a_shadow_does_not_make_a_primary_that_failed_the_one_to_start_from(
+def test_a_shadow_never_replaces_a_failed_primary_as_the_model_to_start_from(
     start: Start, registry: FakeRegistry, archives: Any
 ) -> None:
     api = start(model_poll_seconds=3600)
@@ -140,7 +140,7 @@ def test_a_shadow_does_not_make_a_primary_that_failed_the_one_to_start_from(
     assert start().ask("/similar/105")["model_version"] == "1"
 
 
-def test_a_shadow_that_leaves_takes_its_figures_along(start: Start, registry: FakeRegistry, archives: Any) -> None:
+def test_the_series_of_a_shadow_that_leaves_are_removed(start: Start, registry: FakeRegistry, archives: Any) -> None:
     api = start(model_poll_seconds=3600)
     with_shadow(registry, archives.second)
     api.post("/models/reload", token=ADMIN_TOKEN)
@@ -221,7 +221,7 @@ class Case:
         self.mirror.offer(query, arm, "r-1", answer, 0.001)
 
     async def run(self) -> dict[str, int]:
-        """Let the mirror work off what it took."""
+        """Let the mirror process its queue."""
         async with asyncio.timeout(10):
             await self.mirror.step()
         assert self.mirror.comparison is not None
@@ -241,7 +241,7 @@ async def test_a_shadow_that_fails_is_counted_each_time_and_reported_once(model:
 
 
 @pytest.mark.anyio
-async def test_while_redis_is_away_mirrored_questions_are_dropped(model: LoadedModel) -> None:
+async def test_while_redis_is_unavailable_mirrored_queries_are_dropped(model: LoadedModel) -> None:
     case = Case(model)
     case.redis.error = StoreUnavailableError("Connection refused", "ConnectionError")
     case.offer()
@@ -249,14 +249,14 @@ async def test_while_redis_is_away_mirrored_questions_are_dropped(model: LoadedM
 
 
 @pytest.mark.anyio
-async def test_a_dataset_that_the_shadow_does_not_know_is_a_question_it_cannot_answer(model: LoadedModel) -> None:
+async def test_a_dataset_that_the_shadow_does_not_know_is_a_failed_query(model: LoadedModel) -> None:
     case = Case(model)
     case.offer(Query(Endpoint.SIMILAR, 10, dataset_id=10**12))
     assert await case.run() == {"compared": 0, "dropped": 0, "failed": 1}
 
 
 @pytest.mark.anyio
-async def test_past_its_bound_questions_are_dropped_and_counted(model: LoadedModel) -> None:
+async def test_above_the_limit_queries_are_dropped_and_counted(model: LoadedModel) -> None:
     case = Case(model)
     for _ in range(MAX_WAITING + 7):
         case.offer()
@@ -264,7 +264,7 @@ async def test_past_its_bound_questions_are_dropped_and_counted(model: LoadedMod
 
 
 @pytest.mark.anyio
-async def test_the_shadow_rests_so_that_it_keeps_to_its_share_of_the_time(model: LoadedModel) -> None:
+async def test_the_shadow_pauses_so_that_it_keeps_to_its_share_of_the_time(model: LoadedModel) -> None:
     case = Case(model, share=0.05)
     ask = case.path.answer
 
@@ -280,7 +280,7 @@ async def test_the_shadow_rests_so_that_it_keeps_to_its_share_of_the_time(model:
 
 
 @pytest.mark.anyio
-async def test_only_what_the_primary_ranked_is_mirrored(model: LoadedModel) -> None:
+async def test_only_ranked_answers_are_mirrored(model: LoadedModel) -> None:
     case = Case(model)
     case.offer(Query(Endpoint.TRENDING, 10, timeframe="1h"))
     case.offer(variant="canary")
@@ -311,18 +311,18 @@ def test_overlap_and_difference_worked_out_by_hand() -> None:
 def test_the_stability_index_worked_out_by_hand() -> None:
     before = np.arange(100) / 100
     assert stability_index(before, before) == pytest.approx(0.0)
-    # Everything in the highest decile of ten: one share of 1 and nine of half an observation against tenths.
+    # Everything is in the highest of ten deciles: one share of 1, and nine of half an observation against tenths.
     moved = (1.0 - 0.1) * np.log(10) + 9 * (0.005 - 0.1) * np.log(0.05)
     assert stability_index(before, np.full(100, 0.99)) == pytest.approx(moved, rel=0.01)
     assert stability_index(before, np.empty(0)) is None
 
 
-def test_of_an_answer_the_head_is_compared() -> None:
+def test_the_heads_of_answers_are_compared() -> None:
     items = b"[%b]" % b",".join(b'{"dataset_id":%d,"score":0.5}' % number for number in range(1, 31))
     answer = StoredAnswer(Served("ranker", "1", "primary"), list(range(1, 31)), items)
     assert AnswerHead.of(answer, 0.001).ids == list(range(1, AT + 1))
 
 
-def test_nothing_compared_says_nothing() -> None:
+def test_without_comparisons_there_are_no_figures() -> None:
     summary = Comparison("1", "2").summary()
     assert (summary.pairs, summary.overlap, summary.score_psi) == (0, None, None)

@@ -1,4 +1,4 @@
-"""What `Store` promises: the real Redis and the fake keep the same contract."""
+"""The contract of `Store`: the real Redis and the fake both keep it."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Subject:
-    """A store, and a look behind it."""
+    """A store, and direct access to its data."""
 
     def __init__(self, store: Store, client: redis.Redis | redis.RedisCluster | None) -> None:
         self.store = store
@@ -63,14 +63,14 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     with client:
         client.flushall()
         store = open_store(url, budget=0.5)
-        # Finding the nodes of a cluster may take longer than a call on a busy machine.
+        # On a busy machine discovering the nodes of a cluster may take longer than a call.
         await store.probe()
         yield Subject(store, client)
         await store.close()
 
 
 def _reached(kind: str, fixture: Callable[[str], Any]) -> tuple[str, redis.Redis | redis.RedisCluster]:
-    """Return the URL of a real Redis of this kind, and what a test itself does there."""
+    """Return the URL of a real Redis of this kind, and a client for the test."""
     if kind == "tls":
         server: RedisServer = fixture("tls_redis")
         return server.url, redis.Redis.from_url(server.url, socket_timeout=5)
@@ -91,12 +91,12 @@ def _reached(kind: str, fixture: Callable[[str], Any]) -> tuple[str, redis.Redis
     return url, client
 
 
-async def test_read_returns_values_in_the_order_of_the_keys_and_none_for_what_is_absent(subject: Subject) -> None:
+async def test_read_returns_values_in_the_order_of_the_keys_and_none_for_missing_ones(subject: Subject) -> None:
     await subject.store.write([Put(b"1", {"a": 60}), Put(b"\x00\xff", {"b": 60})], [])
     assert await subject.store.read(["b", "nothing", "a"]) == [b"\x00\xff", None, b"1"]
 
 
-async def test_the_head_of_a_value_is_its_first_bytes_and_none_where_it_is_absent(subject: Subject) -> None:
+async def test_the_head_of_a_value_is_its_first_bytes_and_none_if_the_key_is_missing(subject: Subject) -> None:
     subject.set("withdrawn", b"0123456789")
     assert await subject.store.read_head("withdrawn", 4) == b"0123"
     assert await subject.store.read_head("withdrawn", 40) == b"0123456789"
@@ -127,7 +127,7 @@ async def test_exposures_go_to_the_event_stream_in_order(subject: Subject) -> No
     assert subject.stream() == [b"x", b"y", b"z"]
 
 
-async def test_what_is_kept_expires(redis_url: str, redis_client: redis.Redis) -> None:
+async def test_a_stored_value_expires(redis_url: str, redis_client: redis.Redis) -> None:
     store = open_store(redis_url, budget=0.5)
     await store.write([Put(b"1", {"a": 60})], [])
     await store.add_events([NewEvent("e1", b"one")])
@@ -143,7 +143,7 @@ async def test_a_large_write_may_take_longer_than_a_read(redis_url: str, redis_c
     await store.close()
 
 
-async def test_an_event_whose_append_is_refused_is_not_marked_as_seen(
+async def test_an_event_whose_append_is_rejected_is_not_marked_as_seen(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     store = open_store(redis_url, budget=0.5)
@@ -172,7 +172,7 @@ async def test_a_dead_redis_and_a_hung_one_are_unavailable_within_the_budget(
     await store.close()
 
 
-async def test_wrong_credentials_are_unavailability_and_missing_permission_is_a_refusal(
+async def test_wrong_credentials_are_unavailable_and_a_missing_permission_is_an_error_answer(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     redis_client.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "-@all", "+mget", "+client")
@@ -193,12 +193,12 @@ async def test_wrong_credentials_are_unavailability_and_missing_permission_is_a_
         redis_client.execute_command("ACL", "DELUSER", "reader")
 
 
-def test_an_address_names_no_credentials() -> None:
+def test_an_address_contains_no_credentials() -> None:
     store = open_store("rediss://user:secret@cache.example.com:6380/3", budget=0.5)
     assert store.address == ("cache.example.com", 6380, 3)
 
 
-async def test_a_process_that_was_too_busy_to_look_is_no_outage(redis_url: str) -> None:
+async def test_a_process_that_was_too_busy_to_read_is_not_an_outage(redis_url: str) -> None:
     store = open_store(redis_url, budget=0.05)
     await store.read(["a"])
     reading = asyncio.create_task(store.read(["a"]))
@@ -208,7 +208,7 @@ async def test_a_process_that_was_too_busy_to_look_is_no_outage(redis_url: str) 
     await store.close()
 
 
-def test_a_server_that_takes_connections_and_drops_them_is_unavailable() -> None:
+def test_a_server_that_accepts_connections_and_drops_them_is_unavailable() -> None:
     async def ask() -> set[str]:
         server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
@@ -222,6 +222,6 @@ def test_a_server_that_takes_connections_and_drops_them_is_unavailable() -> None
         server.close()
         return causes
 
-    # The service's own loop, which refuses to write to what is closed.
+    # The service's own event loop, which rejects writes to a closed connection.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(ask()) == {"ConnectionError"}

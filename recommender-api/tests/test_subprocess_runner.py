@@ -1,4 +1,4 @@
-"""Work in a subprocess: it returns, raises, and outlives nobody."""
+"""Work in a subprocess: it returns, raises, and ends with the service."""
 
 import asyncio
 import errno
@@ -28,13 +28,13 @@ async def test_it_returns_what_the_function_does_and_raises_what_it_raises(tmp_p
         await run_in_subprocess(fetch_bundle, "http://127.0.0.1:9/bundle", {}, "0" * 64, tmp_path)
 
 
-async def test_it_gives_way_to_answers() -> None:
+async def test_it_has_a_lower_priority_than_answers() -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert await run_in_subprocess(os.getpriority, os.PRIO_PROCESS, 0) == max(own, NICENESS)
 
 
-def test_it_never_has_more_weight_than_a_service_that_was_started_with_little() -> None:
-    """Only the superuser may give it more, and then no model would ever be fetched."""
+def test_it_never_has_a_higher_priority_than_the_service() -> None:
+    """Only the superuser may raise a priority; otherwise no bundle would ever be downloaded."""
     code = (
         "import asyncio, os; from recommender_api.models.subprocess_runner import run_in_subprocess;"
         "print(asyncio.run(run_in_subprocess(os.getpriority, os.PRIO_PROCESS, 0)))"
@@ -44,12 +44,12 @@ def test_it_never_has_more_weight_than_a_service_that_was_started_with_little() 
     assert int(done.stdout) >= 15
 
 
-async def test_what_the_function_prints_does_not_spoil_what_it_returns() -> None:
+async def test_output_of_the_function_does_not_affect_its_result() -> None:
     assert await run_in_subprocess(os.system, "echo printed") == 0
     await run_in_subprocess(print, "printed")
 
 
-async def test_one_that_is_no_longer_wanted_is_ended() -> None:
+async def test_it_is_ended_when_its_caller_gives_up() -> None:
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
@@ -64,7 +64,7 @@ async def test_a_process_that_dies_is_an_os_error() -> None:
         await run_in_subprocess(os._exit, 1)
 
 
-def test_it_ends_with_the_service_that_is_killed(tmp_path: Path) -> None:
+def test_it_ends_when_the_service_is_killed(tmp_path: Path) -> None:
     mark, script = tmp_path / "mark", tmp_path / "worker.sh"
     script.write_text(f"echo $PPID > {mark}.new; mv {mark}.new {mark}; sleep 5\n", encoding="utf-8")
     program = tmp_path / "program.py"
@@ -80,10 +80,10 @@ def test_it_ends_with_the_service_that_is_killed(tmp_path: Path) -> None:
             assert service.poll() is None
             time.sleep(0.05)
         shell = int(mark.read_text())
-        # `os.system` runs a shell, and that one the script.
+        # `os.system` runs a shell, and that shell runs the script.
         worker = int(Path(f"/proc/{shell}/stat").read_text().split()[3])
         service.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 5
     while Path(f"/proc/{worker}").exists() and "zombie" not in Path(f"/proc/{worker}/status").read_text():
-        assert time.monotonic() < deadline, "it lives on"
+        assert time.monotonic() < deadline, "it is still running"
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""A withdrawn dataset is in no answer: of no endpoint, of no level, whatever becomes of Redis or of the process."""
+"""A withdrawn dataset is in no answer: at every endpoint and level, through faults of Redis and restarts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ from recommender_api.withdrawal import Withdrawn, WithdrawnFile, WithdrawnWatch
 from testkit.redis_server import RedisServer
 from testkit.running_app import RunningApp
 
-QUESTIONS = (
+PATHS = (
     "/similar/105",
     "/similar/105?limit=50",
     "/similar/105?explain=true",
@@ -57,11 +57,11 @@ def _ids(api: RunningApp, path: str) -> list[int]:
 
 
 def _all_ids(api: RunningApp) -> set[int]:
-    return {id_ for path in QUESTIONS for id_ in _ids(api, path)}
+    return {id_ for path in PATHS for id_ in _ids(api, path)}
 
 
 def _known(api: RunningApp) -> int:
-    """How many withdrawn datasets the service knows of."""
+    """The number of withdrawn datasets that the service knows."""
     return int(_metric(api, "recommender_withdrawn_datasets"))
 
 
@@ -72,7 +72,7 @@ def _metric(api: RunningApp, name: str) -> float:
 
 @pytest.fixture
 def withdraw(lists: Lists, until: Until) -> Callable[[RunningApp, list[int]], None]:
-    """Withdraw datasets and wait until the service knows."""
+    """Withdraw datasets and wait until the service knows them."""
 
     def act(api: RunningApp, ids: list[int]) -> None:
         lists.write(ids)
@@ -84,7 +84,7 @@ def withdraw(lists: Lists, until: Until) -> Callable[[RunningApp, list[int]], No
 Withdraw = Callable[[RunningApp, list[int]], None]
 
 
-@pytest.mark.parametrize("path", QUESTIONS)
+@pytest.mark.parametrize("path", PATHS)
 def test_it_is_in_no_answer_and_another_takes_its_place(api: RunningApp, path: str, withdraw: Withdraw) -> None:
     before = _ids(api, path)
     withdrawn = before[:5:2]
@@ -96,7 +96,7 @@ def test_it_is_in_no_answer_and_another_takes_its_place(api: RunningApp, path: s
     assert len(after) == len(before)
 
 
-def test_a_cached_answer_that_shows_it_is_made_anew_and_one_that_does_not_is_kept(
+def test_a_cached_answer_that_shows_it_is_recomputed_and_others_stay_cached(
     api: RunningApp, redis_client: redis.Redis, withdraw: Withdraw, until: Until
 ) -> None:
     first, other = _ids(api, "/similar/105"), _ids(api, "/similar/150")
@@ -109,7 +109,7 @@ def test_a_cached_answer_that_shows_it_is_made_anew_and_one_that_does_not_is_kep
     assert _metric(api, "recommender_cached_answers_total") == before + 1
 
 
-def test_a_question_about_it_is_404_also_in_its_plain_form(api: RunningApp, withdraw: Withdraw) -> None:
+def test_a_request_about_it_is_404_also_on_the_fast_path(api: RunningApp, withdraw: Withdraw) -> None:
     withdraw(api, [105])
     for path in ("/similar/105", "/recommend/detail/105", "/recommend/detail/105?user_id=7", "/similar/105?explain=1"):
         answer = api.get(path)
@@ -119,8 +119,8 @@ def test_a_question_about_it_is_404_also_in_its_plain_form(api: RunningApp, with
     assert api.get("/similar/105").status_code == 200
 
 
-def test_it_may_still_say_what_a_user_likes(api: RunningApp, redis_client: redis.Redis, withdraw: Withdraw) -> None:
-    """What a user took is a signal, whatever has become of it."""
+def test_it_still_counts_in_a_users_history(api: RunningApp, redis_client: redis.Redis, withdraw: Withdraw) -> None:
+    """A user's interaction is a signal even after the dataset was withdrawn."""
     cold = _ids(api, "/recommend/user/8")
     taken = History.build(np.array([101], np.int64), np.array([1_700_000_000], np.int64), np.array([2], np.uint8))
     redis_client.set(redis_keys.live_history(7), LiveHistory(1, taken).pack())
@@ -139,7 +139,7 @@ def test_with_redis_killed_it_is_in_no_answer_of_any_level(
     withdraw(api, shown[::2])
     held_redis.kill()
     levels = set()
-    for path in QUESTIONS:
+    for path in PATHS:
         answer = api.get(path)
         if answer.status_code == 404:
             assert 105 in shown[::2]
@@ -166,7 +166,7 @@ def test_the_list_survives_a_restart_with_redis_down(
     assert {item["dataset_id"] for item in answer["items"]}.isdisjoint(popular)
 
 
-def test_a_redis_that_lost_its_data_clears_nothing(
+def test_a_redis_that_lost_its_data_does_not_clear_the_list(
     api: RunningApp, redis_client: redis.Redis, withdraw: Withdraw, until: Until
 ) -> None:
     withdrawn = _ids(api, "/similar/105")[0]
@@ -182,7 +182,7 @@ def _detail(api: RunningApp) -> str:
     return detail
 
 
-def test_exposures_name_only_what_was_shown(
+def test_exposures_contain_only_shown_datasets(
     api: RunningApp, redis_client: redis.Redis, withdraw: Withdraw, until: Until
 ) -> None:
     withdrawn = _ids(api, "/recommend/user/7")[:3]
@@ -214,7 +214,7 @@ def watched(tmp_path: Path) -> _Watched:
 
 
 @pytest.mark.anyio
-async def test_only_a_whole_and_newer_list_replaces_the_one_that_is_known(watched: _Watched) -> None:
+async def test_only_a_complete_and_newer_list_replaces_the_known_one(watched: _Watched) -> None:
     watched.put(5, [1, 2])
     await watched.watch.poll()
     with monitoring.testing.captured() as captured:
@@ -245,7 +245,7 @@ async def test_an_unchanged_list_is_not_read_again(watched: _Watched) -> None:
 
 
 @pytest.mark.anyio
-async def test_how_old_the_list_is_can_be_seen(watched: _Watched) -> None:
+async def test_the_age_of_the_list_is_exported(watched: _Watched) -> None:
     watched.put(5, [1])
     await watched.watch.poll()
     watched.redis.error = StoreUnavailableError("Connection refused", "ConnectionError")
@@ -256,14 +256,14 @@ async def test_how_old_the_list_is_can_be_seen(watched: _Watched) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_list_that_the_disk_does_not_take_holds_in_memory_and_is_saved_later(tmp_path: Path) -> None:
+async def test_a_list_that_cannot_be_saved_applies_in_memory_and_is_saved_later(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.write_text("in the way")
     watched = _Watched(folder)
     watched.put(5, [1])
     await watched.watch.start()
     assert watched.watch.current.ids == {1}
-    assert watched.watch.check().detail == "1 datasets withdrawn; the list can't be kept on the disk"
+    assert watched.watch.check().detail == "1 datasets withdrawn; the list can't be saved to the disk"
     folder.unlink()
     await watched.watch.poll()
     assert watched.watch.check().status == "healthy"
@@ -271,7 +271,7 @@ async def test_a_list_that_the_disk_does_not_take_holds_in_memory_and_is_saved_l
 
 
 @pytest.mark.anyio
-async def test_a_saved_list_that_is_damaged_is_left_for_that_of_redis(tmp_path: Path) -> None:
+async def test_a_damaged_saved_list_is_replaced_by_that_of_redis(tmp_path: Path) -> None:
     (tmp_path / "withdrawn").write_bytes(b"x" * HEAD_BYTES)
     watched = _Watched(tmp_path)
     watched.put(1, [1])
@@ -279,7 +279,7 @@ async def test_a_saved_list_that_is_damaged_is_left_for_that_of_redis(tmp_path: 
     assert watched.watch.current.ids == {1}
 
 
-def test_a_filter_and_the_list_hold_together(model: LoadedModel) -> None:
+def test_a_filter_and_the_list_apply_at_the_same_time(model: LoadedModel) -> None:
     catalogue = model.engine.contents.catalogue
     withdrawn = Withdrawn(WithdrawnList.of(1, [FIRST_DATASET_ID + 3, 10**12]))
     assert withdrawn.hidden(catalogue).tolist() == [3]
@@ -292,13 +292,13 @@ def test_a_filter_and_the_list_hold_together(model: LoadedModel) -> None:
     assert positions[both(positions)].tolist() == [2, 4, 5]
 
 
-def test_what_no_bundle_knows_costs_no_filter(model: LoadedModel) -> None:
+def test_withdrawn_datasets_that_no_bundle_contains_cost_no_filter(model: LoadedModel) -> None:
     catalogue = model.engine.contents.catalogue
     assert Withdrawn(WithdrawnList.of(1, [10**12])).keep(catalogue, None) is None
     assert Withdrawn(WithdrawnList.of(1, [])).keep(catalogue, None) is None
 
 
-def test_a_stored_answer_without_some_of_its_datasets_keeps_the_rest_as_it_was() -> None:
+def test_removing_datasets_from_a_stored_answer_keeps_the_rest_unchanged() -> None:
     items = b'[{"dataset_id":1,"score":0.5},{"dataset_id":2,"score":0.25},{"dataset_id":3,"score":0.00001}]'
     answer = StoredAnswer(Served("ranker", "1", "primary"), [1, 2, 3], items, 4, "s1")
     rest = answer.without({2, 9})
@@ -307,7 +307,7 @@ def test_a_stored_answer_without_some_of_its_datasets_keeps_the_rest_as_it_was()
 
 
 @pytest.mark.parametrize("items", [b"nonsense", b"[1]", b'[{"title":"no id"}]', b"null"])
-def test_a_stored_answer_that_is_no_answer_is_malformed_when_datasets_are_taken_out_of_it(items: bytes) -> None:
+def test_removing_datasets_from_bytes_that_are_not_an_answer_is_malformed(items: bytes) -> None:
     stored = StoredAnswer(Served("ranker", "1", "primary"), [101], items)
     with pytest.raises(MalformedAnswerError):
         StoredAnswer.unpack(stored.pack()).without({101})

@@ -1,4 +1,4 @@
-"""The stack in containers: how the end-to-end tests reach and hurt it."""
+"""The stack in containers: how the end-to-end tests reach it and inject faults."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class ComposeStack:
 
     @cached_property
     def artifacts(self) -> Path:
-        """The artifact store's folder: the volume, as the host sees it."""
+        """The artifact store's folder: the volume's path on the host."""
         volume = f"{self._project}_artifacts"
         return Path(self._docker("volume", "inspect", "--format", "{{.Mountpoint}}", volume).strip())
 
@@ -52,26 +52,26 @@ class ComposeStack:
         self._compose("down", "--volumes", "--remove-orphans", within=UP_SECONDS)
 
     def programs(self) -> list[str]:
-        """Return the services that are to run all the time."""
+        """Return the services that run permanently."""
         return [name for name in self._compose("config", "--services").split() if name not in _ONE_SHOTS]
 
     def main_process(self, program: str) -> int:
-        """Return the process id, as the host counts, of a container's main process; 0 while it doesn't run."""
+        """Return the host's process id of a container's main process; 0 while it doesn't run."""
         return int(self._state(program)["Pid"])
 
     def is_well(self, program: str) -> bool:
-        """Say whether a container runs, and its health check passes."""
+        """Return whether a container runs, and its health check passes."""
         state = self._state(program)
         return bool(state["Running"]) and state.get("Health", {"Status": "healthy"})["Status"] == "healthy"
 
     def hold_down(self, program: str) -> None:
-        """Kill a container and keep it down: a kill by the engine counts as a manual stop."""
+        """Kill a container so that it stays down: the engine treats its own kill as a manual stop."""
         self._compose("kill", program)
 
     def bring_back(self, program: str) -> None:
-        """Start a container again and wait until it is well."""
+        """Start a container again and wait until it is healthy."""
         self._compose("start", program)
-        wait_until(lambda: self.is_well(program), within=BACK_SECONDS, what=f"{program} is well")
+        wait_until(lambda: self.is_well(program), within=BACK_SECONDS, what=f"{program} is healthy")
 
     @contextmanager
     def frozen(self, program: str) -> Iterator[None]:
@@ -83,7 +83,7 @@ class ComposeStack:
             self._compose("unpause", program)
 
     def logs(self) -> str:
-        """Return the ends of all logs."""
+        """Return the end of all logs."""
         return self._compose("logs", "--no-color", "--tail", "40")
 
     def _state(self, program: str) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def started(root: Path, say: Callable[[str], None]) -> Iterator[ComposeStack]:
         began = time.monotonic()
         say("building and starting the containers")
         stack.up()
-        say(f"all are well after {time.monotonic() - began:.0f} s")
+        say(f"all are healthy after {time.monotonic() - began:.0f} s")
         yield stack
     except AssertionError:
         say(stack.logs())

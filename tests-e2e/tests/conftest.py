@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[RunningStack]:
-    """A stack that was started as `make up` starts it, with a model that Airflow trained."""
+    """A stack that was started as `make up` starts it, with a model trained by Airflow."""
     reporter = request.config.pluginmanager.getplugin("terminalreporter")
     kind = request.config.getoption("--stack")
     with _KINDS[kind](CHECKOUT, lambda text: reporter.write_line(f"  {text}")) as programs:
@@ -29,7 +29,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[RunningStack]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what the tests measured."""
+    """Show the measurements of the tests."""
     if _notes:
         terminalreporter.section("measured")
         for note in _notes:

@@ -1,4 +1,4 @@
-"""A running stack as the end-to-end tests see it: over HTTP, in its databases, and where its programs are run."""
+"""A running stack as the end-to-end tests see it: over HTTP, in its databases, and at the runner of its programs."""
 
 import json
 import os
@@ -22,12 +22,12 @@ from testkit.collector import CollectorClient
 
 CHECKOUT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 15.0
-# On a busy machine; what it takes on a quiet one is for the benchmark to say.
+# On a busy machine; the benchmarks measure a quiet one.
 NORMAL_SECONDS = 15.0
 
 
 class Programs(Protocol):
-    """A stack's programs, however they are run."""
+    """A stack's programs, in any way of running them."""
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -41,26 +41,26 @@ class Programs(Protocol):
         """Do what `make up` does."""
 
     def programs(self) -> list[str]:
-        """Return the names of all programs that run all the time."""
+        """Return the names of all programs that run permanently."""
 
     def main_process(self, program: str) -> int:
         """Return the id of a program's main process, 0 while it doesn't run."""
 
     def is_well(self, program: str) -> bool:
-        """Say whether a program runs and answers."""
+        """Return whether a program runs and answers."""
 
     def hold_down(self, program: str) -> None:
-        """Kill a program and keep it down."""
+        """Kill a program so that it stays down."""
 
     def bring_back(self, program: str) -> None:
-        """Start a program again and wait until it is well."""
+        """Start a program again and wait until it is healthy."""
 
     def frozen(self, program: str) -> AbstractContextManager[None]:
         """Make a program hang for the length of a block."""
 
 
 class WechatInbox:
-    """What the WeChat Work simulator was sent."""
+    """The messages that the WeChat Work simulator received."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -73,7 +73,7 @@ class WechatInbox:
         return found
 
     def wait_for(self, text: str, *, within: float) -> str:
-        """Return the content of the first message that holds `text` as soon as there is one."""
+        """Wait for a message that contains `text`, and return its content."""
         found: list[str] = []
 
         def arrived() -> bool:
@@ -108,7 +108,7 @@ class RunningStack:
         for client in (self.api, self.registry, self.airflow, self.collector):
             client.close()
 
-    # What is asked about.
+    # The subjects of requests.
 
     @cached_property
     def titles(self) -> dict[int, str]:
@@ -117,13 +117,13 @@ class RunningStack:
 
     @cached_property
     def dataset_id(self) -> int:
-        """The dataset with most interactions."""
+        """The dataset with the most interactions."""
         most = "SELECT dataset_id FROM interactions GROUP BY dataset_id ORDER BY count(*) DESC, dataset_id LIMIT 1"
         return int(self.query("BUSINESS_DATABASE_URL", most)[0][0])
 
     @cached_property
     def cold_dataset_id(self) -> int:
-        """A dataset that nothing is known of, so that it has no precomputed neighbours."""
+        """A dataset without interactions, so without precomputed neighbours."""
         cold = "SELECT min(id) FROM datasets WHERE title LIKE 'zqx%'"
         return int(self.query("BUSINESS_DATABASE_URL", cold)[0][0])
 
@@ -180,9 +180,9 @@ class RunningStack:
     # Faults.
 
     def kill(self, program: str) -> None:
-        """End a program as a crash would; whoever runs it starts it again."""
+        """Kill a program; its runner starts it again."""
         pid = self.programs.main_process(program)
-        # Process 0 would be the tests' own group.
+        # Process 0 would be the process group of the tests.
         assert pid, f"{program} doesn't run"
         os.kill(pid, signal.SIGKILL)
 
@@ -191,14 +191,14 @@ class RunningStack:
         return {program: self.programs.main_process(program) for program in self.programs.programs()}
 
     def answers(self) -> bool:
-        """Say whether the API can answer."""
+        """Return whether the API can answer."""
         try:
             return self.api.get("/ready").status_code == 200
         except httpx.TransportError:
             return False
 
     def wait_until_normal(self) -> float:
-        """Wait for an answer of the main path and return how long it took."""
+        """Wait for an answer of the main path and return how long that took."""
         return self.wait_until(
             lambda: self.api.get(f"/similar/{self.dataset_id}?limit=5").json()["fallback_level"] == 0,
             within=NORMAL_SECONDS,
@@ -210,7 +210,7 @@ class RunningStack:
 
     @staticmethod
     def wait_until(condition: Callable[[], bool], *, within: float, what: str, every: float = 0.1) -> float:
-        """Poll a condition and return how long it took."""
+        """Poll a condition and return how long it took to become true."""
         return wait_until(condition, within=within, what=what, every=every)
 
     @staticmethod

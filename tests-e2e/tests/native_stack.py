@@ -1,4 +1,4 @@
-"""The stack as native processes under supervisor: how the end-to-end tests reach and hurt it."""
+"""The stack as native processes under supervisor: how the end-to-end tests reach it and inject faults."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ from localservers.waiting import wait_until
 from native.config import StackConfig
 from native.stack import Stack
 
-# Small enough to train in a minute, large enough that every channel has something to say.
+# Small enough to train in a minute, large enough for candidates from every channel.
 SIZES = (600, 1500, 40_000)
-# The collector's worker shows no sign of health of its own.
+# The collector's worker has no health check.
 START_SECONDS = 60.0
 
 
@@ -49,22 +49,22 @@ class NativeStack:
         return int(self._stack.supervisor.state(program)["pid"])
 
     def is_well(self, program: str) -> bool:
-        """Say whether a program runs and answers."""
+        """Return whether a program runs and answers."""
         return self.main_process(program) != 0 and self._stack.program(program).healthy()
 
     def hold_down(self, program: str) -> None:
-        """Kill a program and keep it down."""
+        """Kill a program so that it stays down."""
         self._stack.hold_down(program)
 
     def bring_back(self, program: str) -> None:
-        """Start a program again and wait until it is well."""
+        """Start a program again and wait until it is healthy."""
         self._stack.bring_back(program)
 
     @contextmanager
     def frozen(self, program: str) -> Iterator[None]:
         """Make a program hang for the length of a block."""
         pid = self.main_process(program)
-        # Process 0 would be the whole group of whoever sends the signal: the tests would hang with the program.
+        # Process 0 would be the sender's whole process group: the tests would hang with the program.
         assert pid, f"{program} doesn't run"
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -75,7 +75,7 @@ class NativeStack:
 
 @contextmanager
 def started(root: Path, say: Callable[[str], None]) -> Iterator[NativeStack]:
-    """Start a stack as `make up STACK=native` does, and leave no process of it behind."""
+    """Start a stack as `make up STACK=native` does, and stop all its processes afterwards."""
     with tempfile.TemporaryDirectory(prefix="recsys-e2e-") as folder:
         stack = Stack(StackConfig(root, Path(folder) / "run", Ports.free(), demo_sizes=SIZES), say)
         try:
@@ -84,7 +84,7 @@ def started(root: Path, say: Callable[[str], None]) -> Iterator[NativeStack]:
             wait_until(
                 lambda: all(native.is_well(program) for program in native.programs()),
                 within=START_SECONDS,
-                what="every program is well",
+                what="every program is healthy",
             )
             yield native
             stack.down()

@@ -1,4 +1,4 @@
-"""Alerts as people get them: a message with links that work, a close by its link, a summary on demand."""
+"""Alerts as people get them: a message with working links, a close by its link, a summary on request."""
 
 import re
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def test_a_p0_is_closed_by_the_link_in_its_message_and_stays_until_then(
     assert [(each["kind"], each["actor"]) for each in shown["timeline"]] == [("opened", ""), ("resolved", "li.wei")]
 
 
-def test_a_p1_is_in_the_summary_that_is_asked_for(stack: RunningStack, gateway: httpx.Client) -> None:
+def test_a_p1_is_in_the_summary_that_is_requested(stack: RunningStack, gateway: httpx.Client) -> None:
     fire(stack, gateway, "redis.unexpected_error", ["redis", "unexpected_error"], "in-summary: READONLY")
     headers = {"Authorization": f"Bearer {stack.env['ADMIN_TOKEN']}"}
     gateway.post("/summaries/send-now", json={"kind": "hourly_summary"}, headers=headers).raise_for_status()
@@ -67,9 +67,7 @@ def test_a_p1_is_in_the_summary_that_is_asked_for(stack: RunningStack, gateway: 
     )
 
 
-def test_a_run_with_a_misspelt_parameter_fails_and_somebody_hears_of_it(
-    stack: RunningStack, gateway: httpx.Client
-) -> None:
+def test_a_run_with_a_misspelt_parameter_fails_and_is_notified(stack: RunningStack, gateway: httpx.Client) -> None:
     body = {"logical_date": None, "conf": {"min_ndgc": 0.5}}
     stack.airflow.post("/api/v2/dags/recommendation_pipeline/dagRuns", json=body).raise_for_status()
     content = stack.wechat.wait_for("min_ndgc", within=120)

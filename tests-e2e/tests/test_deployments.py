@@ -1,4 +1,4 @@
-"""A deploy that fails changes nothing and is heard of; one that succeeds is served without a restart."""
+"""A failed deployment changes nothing and is notified; a successful one is served without a restart."""
 
 import time
 
@@ -6,7 +6,7 @@ from contracts.deployments import DeploymentRequest, RollbackRequest
 from harness import RunningStack
 
 
-def test_a_damaged_bundle_keeps_the_old_model_and_pages_by_wechat(stack: RunningStack) -> None:
+def test_a_damaged_bundle_keeps_the_old_model_and_is_notified_by_wechat(stack: RunningStack) -> None:
     serving = stack.api.get(f"/similar/{stack.dataset_id}").json()["model_version"]
     version = stack.push_another_version()
     stack.damage_stored_bundle(version)
@@ -46,7 +46,7 @@ def test_a_new_version_is_served_without_a_restart_and_can_be_rolled_back(stack:
     assert stack.programs.main_process("recommender-api") == process
 
 
-def test_a_shadow_is_compared_on_live_traffic_and_taken_back(stack: RunningStack) -> None:
+def test_a_shadow_is_compared_on_live_traffic_and_removed(stack: RunningStack) -> None:
     serving, version = stack.active_version(), stack.push_another_version()
     stack.models.deploy(DeploymentRequest(version=version, mode="shadow"))
     datasets = iter(list(stack.titles) * 10)
@@ -57,10 +57,10 @@ def test_a_shadow_is_compared_on_live_traffic_and_taken_back(stack: RunningStack
         report = stack.api.get("/models/shadow")
         return report.status_code == 200 and report.json()["compared"] >= 3
 
-    stack.wait_until(compared, within=30, what="the shadow is compared")
+    stack.wait_until(compared, within=30, what="the shadow has comparisons")
     report = stack.api.get("/models/shadow").json()
     assert (report["primary_version"], report["shadow_version"], report["failed"]) == (serving, version, 0)
-    # It is the same model under another version.
+    # The shadow is the same model with another version number.
     assert (report["overlap_at_10"], report["score_difference"]) == (1.0, 0.0)
 
     stack.models.roll_back(RollbackRequest(mode="shadow"))

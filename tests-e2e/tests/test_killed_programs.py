@@ -1,4 +1,4 @@
-"""Each program's main process is killed under load: callers notice nothing, and nothing is lost."""
+"""Each program's main process is killed under load: no caller notices it, and nothing is lost."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ import pytest
 from harness import RunningStack
 
 API = "recommender-api"
-# What every stack has; containers have the demo's, and Prometheus where it is installed.
+# The programs of every stack; containers also have the demo's, and Prometheus if it is installed.
 PROGRAMS = (
     *("redis", "postgres", "sentry", "sentry-worker", "model-registry", "feature-sync", "notification-gateway", API),
     *("airflow", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "wechat-simulator"),
@@ -27,7 +27,7 @@ API_BACK_SECONDS = 10.0
 # For twenty answers, which take half a second on a quiet machine.
 ANSWERS_SECONDS = 15.0
 
-# A process of the stack's own that has something to tell just when a part is away.
+# A process of the stack that reports something while a part is down.
 _REPORTER = """
 import sys, monitoring
 from pipeline.sentry_utils import track_data_quality_issue
@@ -39,7 +39,7 @@ monitoring.flush(10)
 
 
 class Load:
-    """Questions and behaviour events, one after the other."""
+    """Requests and behaviour events, one after the other."""
 
     def __init__(self, stack: RunningStack) -> None:
         self._stack = stack
@@ -50,7 +50,7 @@ class Load:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Ask for the length of a block."""
+        """Send requests until the end of the block."""
         thread = threading.Thread(target=self._run, name="load")
         thread.start()
         try:
@@ -65,12 +65,12 @@ class Load:
             while not self._stop.wait(PAUSE_SECONDS):
                 try:
                     self.answers[str(client.get(question).status_code)] += 1
-                    self._tell(client)
+                    self._post_events(client)
                 except httpx.TransportError as error:
                     self.answers[type(error).__name__] += 1
                     self.failed_at.append(time.monotonic())
 
-    def _tell(self, client: httpx.Client) -> None:
+    def _post_events(self, client: httpx.Client) -> None:
         event = {
             "event_id": f"killed-{time.time_ns()}",
             "type": "view",
@@ -85,13 +85,13 @@ class Load:
 
 @pytest.fixture(scope="module")
 def accepted() -> list[str]:
-    """The behaviour events that were accepted while programs died."""
+    """The behaviour events that were accepted while programs were killed."""
     return []
 
 
 @pytest.fixture(scope="module")
 def spool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the reporter's events and signals wait for whoever is away."""
+    """The folder where the reporter's events and signals wait while their receiver is down."""
     return tmp_path_factory.mktemp("spool")
 
 
@@ -108,7 +108,7 @@ def test_every_program_of_the_stack_is_killed_here(stack: RunningStack) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("program", [*PROGRAMS, *OPTIONAL])
-def test_a_killed_program_costs_no_answer_and_comes_back(
+def test_a_killed_program_costs_no_answer_and_is_restarted(
     stack: RunningStack, program: str, accepted: list[str], spool: Path
 ) -> None:
     if program not in stack.programs.programs():
@@ -124,15 +124,15 @@ def test_a_killed_program_costs_no_answer_and_comes_back(
         took = stack.wait_until(
             lambda: stack.programs.main_process(program) not in (0, before) and stack.programs.is_well(program),
             within=WELL_SECONDS,
-            what=f"{program} is well again",
+            what=f"{program} is healthy again",
         )
         stack.wait_until(stack.answers, within=API_BACK_SECONDS, what="the API answers")
-        stack.wait_until(lambda: load.answers["200"] > 20, within=ANSWERS_SECONDS, what="questions are answered")
-    stack.note(f"seconds from a kill of {program} until it is well", took)
+        stack.wait_until(lambda: load.answers["200"] > 20, within=ANSWERS_SECONDS, what="requests are answered")
+    stack.note(f"seconds from a kill of {program} until it is healthy", took)
     accepted += load.accepted
     if program == API:
         silent = max(load.failed_at, default=killed) - killed
-        stack.note("seconds from a kill of recommender-api to its last refused request", silent)
+        stack.note("seconds from a kill of recommender-api to its last refused connection", silent)
         assert silent <= API_BACK_SECONDS
     else:
         assert set(load.answers) == {"200"}, load.answers
@@ -149,7 +149,7 @@ def test_no_accepted_event_was_lost(stack: RunningStack, accepted: list[str]) ->
 
 
 def test_no_monitoring_event_and_no_alert_was_lost(stack: RunningStack, spool: Path) -> None:
-    # Takes over what earlier reporters had to leave on disk.
+    # Sends what earlier reporters had to leave on disk.
     report(stack, spool, "killed_nobody")
     wanted = {f"killed_{program}" for program in (*PROGRAMS, "nobody")}
 

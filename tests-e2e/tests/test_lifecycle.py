@@ -1,4 +1,4 @@
-"""The stack keeps itself up, and starting it again changes nothing."""
+"""The stack restarts its programs, and a second `make up` changes nothing."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_a_second_up_changes_nothing(stack: RunningStack) -> None:
     assert stack.active_version() == version
 
 
-def test_a_killed_service_comes_back_and_answers_as_before(stack: RunningStack) -> None:
+def test_a_killed_service_is_restarted_and_answers_as_before(stack: RunningStack) -> None:
     before = stack.pids()["recommender-api"]
     stack.kill("recommender-api")
     took = stack.wait_until(
@@ -26,7 +26,7 @@ def test_a_killed_service_comes_back_and_answers_as_before(stack: RunningStack) 
 
 
 @pytest.mark.timeout(300)
-def test_a_kill_of_everything_at_once_heals_by_itself(stack: RunningStack) -> None:
+def test_all_programs_recover_from_a_kill_at_the_same_time(stack: RunningStack) -> None:
     before = stack.pids()
     for program in before:
         stack.kill(program)
@@ -37,7 +37,7 @@ def test_a_kill_of_everything_at_once_heals_by_itself(stack: RunningStack) -> No
         ),
         within=200,
         every=1,
-        what="every program is well again",
+        what="every program is healthy again",
     )
-    stack.note("seconds from a kill of everything until all is well", took)
+    stack.note("seconds from a kill of everything until all are healthy", took)
     stack.wait_until_normal()

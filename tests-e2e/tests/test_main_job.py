@@ -9,7 +9,7 @@ from harness import RunningStack
 
 def test_the_stack_trained_through_airflow(stack: RunningStack) -> None:
     runs = stack.airflow.get("/api/v2/dags/recommendation_pipeline/dagRuns").json()["dag_runs"]
-    # Every night another begins by itself.
+    # Another run starts by itself every night.
     assert [run["state"] for run in runs if run["run_type"] == "manual" and not run["conf"]] == ["success"]
 
 
@@ -50,7 +50,7 @@ def test_filters_hold(stack: RunningStack) -> None:
     assert all(item["price"] <= 50 for item in items)
 
 
-def test_an_unknown_dataset_is_404_and_an_unknown_user_is_a_cold_one(stack: RunningStack) -> None:
+def test_an_unknown_dataset_is_404_and_an_unknown_user_counts_as_new(stack: RunningStack) -> None:
     missing = stack.api.get("/similar/987654321", headers={"X-Request-ID": "e2e-404"})
     assert missing.status_code == 404
     assert missing.headers["content-type"] == "application/problem+json"
@@ -96,6 +96,6 @@ def test_a_behaviour_event_reaches_the_log_and_the_next_answer(stack: RunningSta
     stack.wait_until(lambda: rows() == 1, within=10, what="the event is in PostgreSQL once")
 
 
-def test_events_without_a_token_are_refused(stack: RunningStack) -> None:
+def test_events_without_a_token_are_rejected(stack: RunningStack) -> None:
     refused: httpx.Response = stack.api.post("/events", json={"events": []})
     assert refused.status_code == 401

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes and alerts on is there, and its alerts reach notification-gateway."""
+"""The metrics of the Prometheus rules are exported, and the alerts reach notification-gateway."""
 
 import re
 
@@ -27,7 +27,7 @@ def test_a_service_that_is_down_is_an_alert_of_the_gateway(stack: RunningStack) 
     stack.programs.hold_down("feature-sync")
     try:
 
-        def told() -> bool:
+        def has_alert() -> bool:
             found = httpx.get(
                 f"{stack.env['GATEWAY_URL']}/alerts", params={"monitoring_point": "alertmanager.alert"}, timeout=10
             ).json()["alerts"]
@@ -35,6 +35,6 @@ def test_a_service_that_is_down_is_an_alert_of_the_gateway(stack: RunningStack) 
                 (alert["fingerprint"][1], alert["service"]) == ("ServiceDown", "feature-sync") for alert in found
             )
 
-        stack.wait_until(told, within=ALERT_SECONDS, every=1, what="the gateway has the alert ServiceDown")
+        stack.wait_until(has_alert, within=ALERT_SECONDS, every=1, what="the gateway has the alert ServiceDown")
     finally:
         stack.programs.bring_back("feature-sync")

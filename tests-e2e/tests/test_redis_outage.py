@@ -1,4 +1,4 @@
-"""Redis is killed and held down while requests run: the answers get poorer, none is missing, and it is known why."""
+"""Redis is killed and kept down while requests run: answers are degraded, none fails, and the fault is reported."""
 
 import time
 
@@ -36,7 +36,7 @@ def test_requests_survive_the_death_of_redis_and_it_is_reported(stack: RunningSt
     assert cold.json()["fallback_level"] == 3
     assert [answer.json()["fallback_level"] for answer in others] == [2, 3, 2]
 
-    # Of each point the first report goes at once, and the repeats as one event that counts them.
+    # For each point the first report is sent at once, and its repeats as one event with their count.
     for point, level, breadcrumb, first in (
         ("redis.connection_failed", "warning", None, f"{request_id}.0"),
         ("fallback.redis_failed", "warning", "Redis fallback failed", f"{request_id}.0"),
@@ -53,7 +53,7 @@ def test_requests_survive_the_death_of_redis_and_it_is_reported(stack: RunningSt
             assert event["tags"]["degrade_reason"] == "redis_unavailable"
 
 
-def test_a_hung_redis_costs_no_answer_either(stack: RunningStack) -> None:
+def test_a_hung_redis_costs_no_answer(stack: RunningStack) -> None:
     with stack.programs.frozen("redis"):
         answers = [stack.api.get(f"/similar/{stack.dataset_id}?limit=5") for _ in range(20)]
     assert [answer.status_code for answer in answers] == [200] * 20

@@ -1,4 +1,4 @@
-"""`make verify` finds all points beside a running stack, wakes nobody, and says so when one does not arrive."""
+"""`make verify` finds all points beside a running stack, notifies no one, and fails if one doesn't arrive."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def test_every_point_is_raised_by_a_real_fault_and_found_in_the_collector(stack:
         (line,) = (line for line in lines if line.split()[1:2] == [point.id])
         assert line.startswith("✓"), line
     assert lines[-1] == "✓ 24 of 24 points"
-    # Nobody was told (a message names the environment), and nothing in use was touched.
+    # No one was notified (a message would name the environment), and nothing in use was touched.
     assert not [message for message in stack.wechat.messages() if "verify" in json.dumps(message, ensure_ascii=False)]
     assert (stack.pids(), stack.active_version()) == (pids, version)
     assert stack.api.get(f"/similar/{stack.dataset_id}").json()["fallback_level"] == 0

@@ -26,11 +26,11 @@ from testkit.serving import Served
     ("goal", "value", "met"),
     [(Goal(most=2), 2, True), (Goal(most=2), 2.01, False), (Goal(least=10), 10, True), (Goal(least=10), 9.9, False)],
 )
-def test_a_goal_is_met_up_to_its_bound(goal: Goal, value: float, met: bool) -> None:
+def test_a_value_at_its_limit_meets_the_goal(goal: Goal, value: float, met: bool) -> None:
     assert Result("ratio", value, "×", goal).ok is met
 
 
-def test_a_missed_goal_stands_in_the_table_and_in_the_file(tmp_path: Path) -> None:
+def test_a_missed_goal_is_in_the_table_and_in_the_file(tmp_path: Path) -> None:
     results = [Result("cost", 147.0, "µs"), Result("ratio", 2.5, "×", Goal(most=2))]
     assert [line.split() for line in table(results).splitlines()] == [
         ["cost", "147", "µs"],
@@ -43,7 +43,7 @@ def test_a_missed_goal_stands_in_the_table_and_in_the_file(tmp_path: Path) -> No
     ]
 
 
-def test_the_load_asks_every_path_once_and_fails_on_an_answer_that_is_no_200() -> None:
+def test_the_load_requests_every_path_once_and_fails_on_an_answer_that_is_not_200() -> None:
     with Served(create_app()) as served:
         port = int(served.url.rpartition(":")[2])
         assert len(ask_all(port, ["/"] * 100)) == 100
@@ -51,7 +51,7 @@ def test_the_load_asks_every_path_once_and_fails_on_an_answer_that_is_no_200() -
             ask_all(port, ["/", "/absent"])
 
 
-def test_servers_asked_side_by_side_are_asked_every_path_each() -> None:
+def test_servers_measured_side_by_side_each_get_every_path() -> None:
     with Served(create_app()) as one, Served(create_app()) as other:
         ports = [int(served.url.rpartition(":")[2]) for served in (one, other)]
         ask_each(ports, ["/"] * 20, per_second=200)
@@ -60,12 +60,12 @@ def test_servers_asked_side_by_side_are_asked_every_path_each() -> None:
                 ask_each(absent, ["/"], per_second=200)
 
 
-def test_events_are_counted_in_the_windows_that_begin_with_the_first() -> None:
+def test_events_are_counted_in_windows_that_begin_with_the_first() -> None:
     assert most_in_a_window([100.0, 160.1, 219.9, 280.0]) == 1
     assert most_in_a_window([100.0, 160.0, 190.0, 220.0]) == 2
 
 
-def test_the_ratio_of_two_p99s_comes_with_an_interval_that_noise_in_both_leaves_alone() -> None:
+def test_the_ratio_of_two_p99s_has_an_interval_that_is_stable_against_noise_in_both() -> None:
     draw = np.random.default_rng(7)
     noise = np.where(draw.random((40, 1)) < 0.2, 20.0, 1.0)  # every fifth turn is disturbed
     plain, tried = (draw.exponential(1.0, (40, 600)) * noise for _ in range(2))
@@ -77,7 +77,7 @@ def test_the_ratio_of_two_p99s_comes_with_an_interval_that_noise_in_both_leaves_
     assert least > 1.05
 
 
-def test_servers_are_asked_in_turns_the_other_stopped_and_both_run_on_afterwards(tmp_path: Path) -> None:
+def test_servers_take_turns_with_the_other_one_stopped_and_both_run_afterwards(tmp_path: Path) -> None:
     around = Surroundings(RedisServer(tmp_path), FakeRegistry(), tmp_path)
     with around.registry, hello(around) as one, hello(around) as other, asker() as asking:
         servers = {"one": one, "other": other}
@@ -94,7 +94,7 @@ def test_servers_are_asked_in_turns_the_other_stopped_and_both_run_on_afterwards
             assert httpx.get(f"http://127.0.0.1:{server.port}/", timeout=10).status_code == 200
 
 
-def test_the_collector_in_a_process_of_its_own_answers_as_it_is_told() -> None:
+def test_the_collector_in_a_process_of_its_own_answers_in_the_given_mode() -> None:
     with collector() as receiver:
         assert httpx.post(f"{receiver.url}/signals", json={"signals": []}, timeout=10).status_code == 202
         receiver.answer("500")
@@ -103,13 +103,13 @@ def test_the_collector_in_a_process_of_its_own_answers_as_it_is_told() -> None:
 
 
 @pytest.mark.parametrize(("lasts", "counted"), [(0.0, 0.0), (0.6, 1.0), (1.4, 2.0)])
-def test_a_slow_moment_is_not_longer_for_the_second_that_begins_in_it(lasts: float, counted: float) -> None:
+def test_a_slow_moment_at_the_border_of_two_seconds_counts_once(lasts: float, counted: float) -> None:
     times = [number / 200 for number in range(60 * 200)]
     answers = [Answer(due, 0.010 if 30.7 <= due < 30.7 + lasts else 0.002, 0) for due in times]
     assert latencies(answers, [Change(29.0, 33.0)])[2].value == counted
 
 
-def test_the_worst_change_of_model_counts_and_what_is_slow_without_one_is_told_apart() -> None:
+def test_the_worst_change_of_model_counts_and_slow_time_without_a_change_is_separate() -> None:
     def slow(second: int) -> bool:
         return second in (15, 31, 32, 45)
 

@@ -1,4 +1,4 @@
-"""Thirty secrets, put everywhere that an error may pick one up: none is in an envelope, a log line or an error body."""
+"""Thirty secrets, wherever an error may pick them up: none is in an envelope, a log line or an error body."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -30,7 +30,7 @@ def canary() -> str:
 
 
 def configured() -> tuple[list[str], list[str]]:
-    """Return the secrets of every service's settings as it hands them to monitoring, and the canaries in them."""
+    """Return the secrets that each service's settings give to monitoring, and the canaries in them."""
     made: list[str] = []
 
     def new() -> str:
@@ -73,7 +73,7 @@ def configured() -> tuple[list[str], list[str]]:
 
 
 SECRETS, CONFIGURED = configured()
-# Nobody configured these here: they are known by what stands around them.
+# These are not configured: redaction recognizes them by the text around them.
 PATTERNED = {name: canary() for name in ("corpsecret", "token", "key", "bearer", "password", "redis", "smtp", "cookie")}
 
 
@@ -115,14 +115,14 @@ def collector() -> Iterator[FakeServer]:
 
 @pytest.fixture
 def app() -> FastAPI:
-    """A service whose endpoints fail of all of it, each in a way of its own."""
+    """A service whose endpoints fail with all secrets, each in its own way."""
     made = base_app("recsys-servicekit", "leaky", lifespan=_nothing_to_open, description="For tests.")
 
     @made.get("/unhandled")
     def unhandled(request: Request, access_token: str) -> None:
         del access_token
         for secret in CONFIGURED:
-            monitoring.breadcrumb(f"asked with {secret}", category="http", header=[secret], deep={"token": secret})
+            monitoring.breadcrumb(f"called with {secret}", category="http", header=[secret], deep={"token": secret})
         logging.getLogger("leaky").warning("headers %s", dict(request.headers), extra={"nested": {"all": CONFIGURED}})
         fail()
 
@@ -145,7 +145,9 @@ def app() -> FastAPI:
     return made
 
 
-def test_none_of_thirty_secrets_leaves(collector: FakeServer, app: FastAPI, capsys: pytest.CaptureFixture[str]) -> None:
+def test_none_of_thirty_secrets_leaves_a_service(
+    collector: FakeServer, app: FastAPI, capsys: pytest.CaptureFixture[str]
+) -> None:
     key = collector.dsn.partition("//")[2].partition("@")[0]
     token = canary()
     settings = MonitoringSettings(
@@ -169,10 +171,10 @@ def test_none_of_thirty_secrets_leaves(collector: FakeServer, app: FastAPI, caps
     assert len(collector.transactions) == 3
     sent = b"".join(collector.bodies).decode()
     written = capsys.readouterr().err
-    told = "".join(answer.text for answer in answers)
+    answered = "".join(answer.text for answer in answers)
     assert "[redacted]" in sent
     assert "failed: " in written
-    assert "because of" in told
+    assert "because of" in answered
     assert {secret for secret in canaries if secret in sent} == set()
     assert {secret for secret in canaries if secret in written} == set()
-    assert {secret for secret in canaries if secret in told} == set()
+    assert {secret for secret in canaries if secret in answered} == set()

@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises of every container, and that it passes on every setting there is."""
+"""docker-compose.yml keeps the rules of every container, and passes on every setting."""
 
 import re
 import subprocess
@@ -34,7 +34,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "notification-gateway": notification_gateway.settings.Settings,
     "airflow": pipeline.settings.Settings,
 }
-# Fixed by the image, or one of a kind by the container's own host name.
+# Set by the image, or unique by the container's own host name.
 INSIDE = {"HOST", "PORT", "REPLICA_ID", "CONSUMER_NAME"}
 
 
@@ -45,7 +45,7 @@ def test_the_recommenders_image_brings_compiled_code_to_where_its_service_takes_
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_container_can_do_no_more_than_it_must(name: str) -> None:
+def test_a_container_has_only_the_permissions_that_it_needs(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -57,7 +57,7 @@ def test_a_container_can_do_no_more_than_it_must(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name not in ONE_SHOTS])
-def test_a_container_comes_back_and_is_bounded(name: str) -> None:
+def test_a_container_is_restarted_and_limited(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
     assert SERVICES[name]["mem_limit"]
     assert SERVICES[name]["stop_grace_period"]
@@ -69,7 +69,7 @@ def test_every_port_is_on_loopback(name: str) -> None:
 
 
 @pytest.mark.parametrize("program", SETTINGS)
-def test_every_setting_is_made_by_setup_or_passed_on(program: str) -> None:
+def test_every_setting_is_created_by_setup_or_passed_on(program: str) -> None:
     settings = {
         name.upper() for kind in (SETTINGS[program], monitoring.MonitoringSettings) for name in kind.model_fields
     }
@@ -129,13 +129,13 @@ def test_a_bare_up_starts_every_service() -> None:
     assert not any(service.get("profiles") for service in SERVICES.values())
 
 
-def test_setup_sees_everything_that_speaks_against_the_demo() -> None:
+def test_setup_finds_every_setting_that_conflicts_with_the_demo() -> None:
     assert {"DEMO", "ENVIRONMENT", *OWN} <= set(SERVICES["setup-demo"]["environment"])
     assert SERVICES["setup-demo"]["command"] == ["demo"]
 
 
 @pytest.mark.parametrize("name", ["demo", "wechat-simulator"])
-def test_a_container_of_the_demo_idles_in_good_health_where_there_is_none(name: str) -> None:
+def test_a_demo_container_idles_in_good_health_if_the_demo_is_off(name: str) -> None:
     service, marker = SERVICES[name], f"/var/lib/recsys/{NO_DEMO}"
     assert service["depends_on"]["setup-demo"] == {"condition": "service_completed_successfully"}
     assert any(mount.endswith(":/var/lib/recsys") for mount in service["volumes"])
@@ -143,12 +143,12 @@ def test_a_container_of_the_demo_idles_in_good_health_where_there_is_none(name: 
     assert f"[ -e {marker} ]" in script
     assert script.rstrip().endswith("exec sleep infinity")
     assert f'os.path.exists("{marker}") or ' in health
-    # Python reads it as one program, and a shell reads the other.
+    # One text that is a valid Python program as well as a shell script.
     compile(health, name, "exec")
     subprocess.run(["sh", "-n", "-c", script.replace("$$", "$")], check=True)
 
 
-def test_the_gateway_starts_when_it_is_known_whether_it_has_simulators() -> None:
+def test_the_gateway_starts_after_the_setup_has_decided_about_simulators() -> None:
     assert SERVICES["notification-gateway"]["depends_on"]["setup-demo"] == {
         "condition": "service_completed_successfully"
     }

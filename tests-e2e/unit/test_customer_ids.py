@@ -1,4 +1,4 @@
-"""A customer's datasets are asked about by the customer's ids, from the import to the answer."""
+"""A customer's datasets are requested by the customer's ids, from the import to the answer."""
 
 import csv
 import os
@@ -24,7 +24,7 @@ USERS = [str(1001 + number) for number in range(40)]
 
 
 def import_and_train(folder: Path) -> Path:
-    """Return the bundle of a marketplace of those ids."""
+    """Return the bundle of a marketplace with these ids."""
     random = Random(4)
     with (folder / "datasets.csv").open("w", newline="") as file:
         rows = [

@@ -1,4 +1,4 @@
-"""One trace from the pipeline to registry and feature-sync, and one from a recommender to the registry."""
+"""One trace spans the pipeline, registry and feature-sync; another one the recommender and the registry."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ Found = Callable[..., list[dict[str, Any]]]
 
 @pytest.fixture
 def collector() -> Iterator[FakeServer]:
-    """A collector that takes transactions."""
+    """A collector that accepts transactions."""
     server = FakeServer()
     server.start()
     yield server
@@ -34,7 +34,7 @@ def collector() -> Iterator[FakeServer]:
 
 @pytest.fixture
 def found(collector: FakeServer) -> Found:
-    """Return the transactions of a service whose name begins so, once there are any."""
+    """Return the transactions of a service whose names start with this prefix, once there are any."""
 
     def find(service: str, name: str) -> list[dict[str, Any]]:
         def there() -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def spans_of(transaction: dict[str, Any]) -> set[str]:
     return {span["op"] for span in transaction["spans"]}
 
 
-def test_traces_go_through_the_whole_stack(
+def test_traces_span_the_whole_stack(
     collector: FakeServer, found: Found, shop: FaultLab, redis_url: str, tmp_path: Path
 ) -> None:
     traced = {"SENTRY_TRACES_SAMPLE_RATE": "1", "REDIS_URL": redis_url, "REGISTRY_TOKEN": TOKEN, "ADMIN_TOKEN": TOKEN}
@@ -104,7 +104,7 @@ def test_traces_go_through_the_whole_stack(
 
 
 def _hand_over(collector: FakeServer, models: SideService, features: SideService, folder: Path) -> None:
-    """Do what the pipeline's last steps do, in a trace."""
+    """Do the last steps of the pipeline, in a trace."""
     monitoring.init("pipeline", MonitoringSettings(sentry_dsn=collector.dsn, sentry_traces_sample_rate=1.0))
     snapshot = folder / "snapshot"
     write_snapshot(snapshot, "1", datetime.now(UTC), [(7, b"features")])

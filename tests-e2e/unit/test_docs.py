@@ -19,7 +19,7 @@ def commands(text: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """Return what a link to the page may name, as GitHub makes it of headings, and the anchors written out."""
+    """Return the anchors of a page: those that GitHub makes of headings, and explicit ones."""
     headings = re.findall(r"^#+ (.*)$", _FENCED.sub("", text), re.MULTILINE)
     made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     return made | set(re.findall(r'<a id="([^"]+)">', text))
@@ -33,7 +33,7 @@ def test_a_chinese_page_has_the_headings_and_commands_of_the_english_one(page: s
 
 
 @pytest.mark.parametrize("path", sorted([*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")]), ids=lambda path: path.name)
-def test_each_link_between_pages_leads_somewhere(path: Path) -> None:
+def test_every_link_between_pages_has_a_target(path: Path) -> None:
     text = _FENCED.sub("", path.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", target):

@@ -1,4 +1,4 @@
-"""A gateway that is killed while it escalates, reminds, repeats, summarizes or closes loses nothing."""
+"""A gateway that is killed while it escalates, reminds, repeats, summarizes or closes loses no message."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What deploy/kubernetes promises: what it renders is valid, contained, complete, and holds no secret."""
+"""deploy/kubernetes: the rendered documents are valid, complete, restricted, and contain no secret."""
 
 import re
 import shutil
@@ -41,7 +41,7 @@ IMAGES = {name: "\n".join(image_lines(CHECKOUT, COMPOSE["services"][name]["build
 
 
 def rendered(folder: Path) -> list[dict[str, Any]]:
-    """Return the documents that kubectl makes of a folder."""
+    """Return the documents that kubectl renders from a folder."""
     kubectl = Path(sys.executable).with_name("kubectl")
     found = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, timeout=60, check=False)
     assert found.returncode == 0, found.stderr
@@ -88,13 +88,13 @@ def secret_references(program: str) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("folder", ["base", "overlays/production", "overlays/development"])
-def test_what_is_rendered_is_valid_to_the_letter(folder: str) -> None:
+def test_rendered_documents_are_valid(folder: str) -> None:
     for document in rendered(KUBERNETES / folder):
         kubernetes_validate.validate(document, VERSION, strict=True)
         assert document["kind"] != "Secret"
 
 
-def test_the_example_makes_the_secret_with_every_key_that_is_asked_for(tmp_path: Path) -> None:
+def test_the_example_creates_the_secret_with_every_referenced_key(tmp_path: Path) -> None:
     shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
     example = tmp_path / "kubernetes/overlays/example"
     names = re.findall(r"^([A-Z_]+)=$", (example / "secrets.env.example").read_text(encoding="utf-8"), re.MULTILINE)
@@ -116,12 +116,12 @@ def test_every_program_has_a_workload_a_service_and_a_disruption_budget() -> Non
     (autoscaler,) = (found for found in BASE if found["kind"] == "HorizontalPodAutoscaler")
     target = autoscaler["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == ("StatefulSet", "recommender-api")
-    # A count of its own would undo the autoscaler's at every apply.
+    # A fixed count would undo the autoscaler's at every apply.
     assert "replicas" not in WORKLOADS["recommender-api"]["spec"]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_pod_can_do_no_more_than_it_must(program: str) -> None:
+def test_a_pod_has_only_the_permissions_that_it_needs(program: str) -> None:
     spec = pod(program)
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
@@ -138,7 +138,7 @@ def test_a_pod_can_do_no_more_than_it_must(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_what_waits_to_be_sent_survives_the_pod(program: str) -> None:
+def test_pending_events_survive_the_pod(program: str) -> None:
     (claim,) = WORKLOADS[program]["spec"]["volumeClaimTemplates"]
     for container in containers(program):
         mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
@@ -155,7 +155,7 @@ def config_map_of(program: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_every_variable_that_a_stack_makes_is_given(program: str) -> None:
+def test_every_variable_that_a_stack_sets_is_given(program: str) -> None:
     assert set(READ_BY[program]) <= set(config_map_of(program)) | set(secret_references(program))
 
 
@@ -169,8 +169,8 @@ def test_every_setting_is_given_or_has_a_default(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", SERVICES)
-def test_a_service_starts_in_production_on_what_it_is_given(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand-ins for what the Secret holds, and what is optional left out."""
+def test_a_service_starts_in_production_with_the_given_settings(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dummy values replace the Secret's, and optional ones are left out."""
     addresses = {
         "REDIS_URL": "redis://:password@redis:6379/0",
         "DATABASE_URL": "postgresql+psycopg2://recsys:password@postgres/recsys",
@@ -203,7 +203,7 @@ def test_image_and_port_are_the_dockerfiles(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_probes_ask_what_the_program_answers(program: str) -> None:
+def test_probes_request_paths_that_the_program_answers(program: str) -> None:
     (main, *_) = pod(program)["containers"]
     probes = {name: main[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
     assert {probe["port"] for probe in probes.values()} == {"http"}
@@ -214,7 +214,7 @@ def test_probes_ask_what_the_program_answers(program: str) -> None:
     kind, create_app = SERVICES[program]
     documented = create_app(kind()).openapi()["paths"]
     assert set(paths.values()) <= set(documented)
-    # A dead dependency is no reason to restart a process.
+    # A dead dependency is not a reason to restart a process.
     assert paths["liveness"] == paths["startup"] == "/health"
     assert paths["readiness"] == ("/ready" if "/ready" in documented else "/health")
 
@@ -231,12 +231,12 @@ def test_the_gateway_reads_the_alert_policy_from_its_config_map() -> None:
 
 
 def airflow_settings() -> dict[str, Any]:
-    """Return what Airflow's chart gives to every container."""
+    """Return the settings that Airflow's chart gives to every container."""
     found: dict[str, Any] = yaml.safe_load((KUBERNETES / "airflow-settings.yaml").read_text(encoding="utf-8"))
     return found
 
 
-def test_airflow_gets_every_variable_that_a_stack_makes_and_nothing_unknown() -> None:
+def test_airflow_gets_every_variable_that_a_stack_sets_and_no_unknown_one() -> None:
     found = airflow_settings()
     given = {entry["name"] for entry in found["env"]} | {entry["envName"] for entry in found["secret"]}
     assert set(READ_BY["airflow"]) <= given
@@ -250,9 +250,9 @@ def test_airflow_runs_its_tasks_in_pods_of_our_image() -> None:
     assert values["executor"] == env["AIRFLOW__CORE__EXECUTOR"] == "KubernetesExecutor"
     assert values["airflowHome"] == env["AIRFLOW_HOME"]
     assert values["images"]["airflow"] == values["images"]["pod_template"]
-    # Pods of several nodes share no folder.
+    # Pods on several nodes share no folder.
     assert env["ARTIFACT_URL"].startswith("s3://")
-    # The chart would give the same variables from Secrets of its own.
+    # The chart would set the same variables from its own Secrets.
     builtin = values["enableBuiltInSecretEnvVars"]
     taken = {entry["envName"] for entry in airflow_settings()["secret"] if entry["envName"].startswith("AIRFLOW__")}
     assert taken <= set(builtin)

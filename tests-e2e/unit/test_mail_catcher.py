@@ -1,4 +1,4 @@
-"""The mail catcher of the demo: takes mails by real SMTP, and shows them beside the messages without running them."""
+"""The mail catcher of the demo: receives mails by real SMTP, and shows them without running their contents."""
 
 import smtplib
 import socket
@@ -65,7 +65,7 @@ def test_a_mail_is_caught_with_subject_text_and_html(server: SimulatorServer, ht
     assert 'src="/mails/1.html"' in page
 
 
-def test_it_says_what_it_is(server: SimulatorServer, http: httpx.Client) -> None:
+def test_the_greeting_identifies_a_mail_catcher(server: SimulatorServer, http: httpx.Client) -> None:
     assert http.get("/health").json() == {"status": "healthy", "service": "wechat-simulator"}
     host, _, port = server.smtp_url.removeprefix("smtp://").partition(":")
     with smtplib.SMTP() as smtp:
@@ -73,7 +73,7 @@ def test_it_says_what_it_is(server: SimulatorServer, http: httpx.Client) -> None
     assert (code, IDENTITY.encode() in banner) == (220, True)
 
 
-def test_what_a_mail_holds_is_text_on_the_page_and_sandboxed_by_itself(
+def test_a_mails_contents_are_text_on_the_page_and_sandboxed_at_their_own_url(
     server: SimulatorServer, http: httpx.Client
 ) -> None:
     with connect(server) as smtp:
@@ -87,7 +87,7 @@ def test_what_a_mail_holds_is_text_on_the_page_and_sandboxed_by_itself(
     assert http.get("/mails/2.html").status_code == 404
 
 
-def test_a_hostile_mail_runs_nothing_in_a_real_browser(server: SimulatorServer) -> None:
+def test_a_hostile_mail_runs_no_script_in_a_real_browser(server: SimulatorServer) -> None:
     outside = socket.create_server(("127.0.0.1", 0))
     outside.setblocking(False)
     with connect(server) as smtp:
@@ -116,9 +116,7 @@ def test_a_hostile_mail_runs_nothing_in_a_real_browser(server: SimulatorServer) 
         b"Content-Transfer-Encoding: base64\r\n\r\n!!!!",
     ],
 )
-def test_a_mail_that_breaks_the_rules_breaks_no_page(
-    server: SimulatorServer, http: httpx.Client, content: bytes
-) -> None:
+def test_a_malformed_mail_does_not_break_the_page(server: SimulatorServer, http: httpx.Client, content: bytes) -> None:
     with connect(server) as smtp:
         smtp.sendmail("a@example.test", ["b@example.test"], content)
     assert http.get("/").status_code == 200
@@ -126,13 +124,13 @@ def test_a_mail_that_breaks_the_rules_breaks_no_page(
     assert http.get("/mails/1.html").status_code == 200
 
 
-def test_a_mail_past_the_bound_is_rejected(server: SimulatorServer, http: httpx.Client) -> None:
+def test_a_mail_above_the_limit_is_rejected(server: SimulatorServer, http: httpx.Client) -> None:
     with connect(server) as smtp, pytest.raises(smtplib.SMTPException):
         smtp.send_message(mail(text="x" * 70 + "\n", html="y\n" * MAX_MAIL_BYTES))
     assert http.get("/_control/mails").json() == []
 
 
-def test_only_the_newest_mails_are_kept() -> None:
+def test_only_the_newest_mails_are_stored() -> None:
     mailbox = Mailbox()
     for number in range(MAX_MAILS + 5):
         mailbox.add("a", ["b"], f"Subject: {number}\r\n\r\nx".encode())

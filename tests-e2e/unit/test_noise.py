@@ -1,4 +1,4 @@
-"""What a healthy day is full of alarms nobody: real requests to a real recommender, its signals to a real gateway."""
+"""A healthy day raises no alarm: real requests to a real recommender, its signals to a real gateway."""
 
 import socket
 import time
@@ -23,7 +23,7 @@ from wechat_simulator.settings import Settings as SimulatorSettings
 
 POLICY = Path(__file__).parents[2] / "deploy" / "alerts.yaml"
 SIMULATED = SimulatorSettings(weixin_corp_secret=SecretStr("corp-secret-of-the-noise"))
-# Budgets that a busy test machine keeps: what is slow here stays within them, and a blip does not.
+# Budgets that a busy test machine can meet: the slow Redis stays within them, and a blip does not.
 BUDGET_SECONDS, SLOW_SECONDS, BLIP_SECONDS = 0.3, 0.08, 0.6
 _users = count(1)
 
@@ -90,12 +90,12 @@ def fault_lab(folder: Path, collector: FakeServer) -> FaultLab:
 
 
 def ask(api: SideService) -> httpx.Response:
-    """Ask what no cache answers."""
+    """Send a request that no cache answers."""
     return api.http.get(f"/recommend/user/{next(_users)}")
 
 
 def hang_up(api: SideService, request: bytes) -> None:
-    """Send a request, or half of one, and do not wait for the answer."""
+    """Send a request, or half of one, and don't wait for the answer."""
     with socket.create_connection((api.http.base_url.host, api.http.base_url.port or 80), timeout=5) as connection:
         connection.sendall(request)
 
@@ -106,7 +106,7 @@ def alerts(gateway: SideService) -> list[dict[str, Any]]:
 
 
 def noise(api: SideService, redis: RedisServer) -> None:
-    """404s, questions that make no sense, clients that hang up, and answers that are slow but within their budget."""
+    """404s, malformed requests, clients that hang up, and answers that are slow but within their budget."""
     for _ in range(20):
         assert api.http.get("/similar/987654321").status_code == 404
         assert api.http.get("/no/such/page").status_code == 404
@@ -124,7 +124,7 @@ def noise(api: SideService, redis: RedisServer) -> None:
 
 
 def blip(api: SideService, redis: RedisServer) -> None:
-    """Redis hangs for a moment; every question is answered, some of them degraded."""
+    """Redis hangs for a moment; every request is answered, some of them degraded."""
     redis.freeze()
     until = time.monotonic() + BLIP_SECONDS
     levels = set()
@@ -136,7 +136,7 @@ def blip(api: SideService, redis: RedisServer) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_noise_makes_no_signal_and_a_blip_of_redis_wakes_nobody(
+def test_noise_makes_no_signal_and_a_blip_of_redis_notifies_no_one(
     api: SideService, gateway: SideService, redis_server: RedisServer, simulator: SimulatorServer
 ) -> None:
     noise(api, redis_server)
@@ -145,9 +145,9 @@ def test_noise_makes_no_signal_and_a_blip_of_redis_wakes_nobody(
     wait_until(
         lambda: "redis.connection_failed" in {alert["monitoring_point"] for alert in alerts(gateway)},
         within=10,
-        what="the blips are known to the gateway",
+        what="the gateway has the blips",
     )
-    # Whatever the noise had made came before.
+    # Signals of the noise would have arrived before.
     priorities = {alert["monitoring_point"]: alert["priority"] for alert in alerts(gateway)}
     assert priorities.pop("redis.connection_failed") == "P1"
     assert set(priorities) <= {"fallback.redis_failed", "fallback.precomputed_used", "fallback.static_popular_used"}

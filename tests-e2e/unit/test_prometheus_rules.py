@@ -1,4 +1,4 @@
-"""The rules see short outages, and no outage in one bad answer; what they and the dashboard ask for is exported."""
+"""The alert rules detect short outages and ignore a single bad answer; all metrics in rules and dashboard exist."""
 
 import re
 import subprocess
@@ -40,12 +40,12 @@ NOT_FOUND: Labels = ("/similar", "404", "not_found")
 
 
 def firing(tmp_path: Path, asked: Mapping[Labels, int], *, seconds_after: int = 30) -> set[str]:
-    """Return the alerts that a burst of answers after ten quiet minutes makes, so long after it."""
+    """Return the alerts that fire this long after a burst of answers that followed ten quiet minutes."""
     series = [
         {
             "series": f'recommender_responses_total{{service="recommender-api",instance="a",endpoint="{endpoint}",'
             f'status="{status}",reason="{reason}"}}',
-            # Every counter is there from the start; the burst lies between two scrapes.
+            # Every counter exists from the start; the burst is between two scrapes.
             "values": f"0x{QUIET_STEPS} {asked.get((endpoint, status, reason), 0)}x{QUIET_STEPS}",
         }
         for endpoint, status, reason in dict.fromkeys((OK, DEGRADED, FAILED, NO_MODEL, REFUSED, NOT_FOUND, *asked))
@@ -72,7 +72,7 @@ def unexpected(document: Mapping[str, Any], folder: Path) -> set[str]:
 
 
 def rules() -> list[dict[str, Any]]:
-    """Return the groups of the rules that ship."""
+    """Return the groups of deploy/prometheus/rules.yml."""
     groups: list[dict[str, Any]] = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     return groups
 
@@ -96,13 +96,13 @@ def rules() -> list[dict[str, Any]]:
         ({FAILED: 1}, set()),
         ({DEGRADED: 2}, set()),
         ({OK: 30, FAILED: 1, DEGRADED: 1, REFUSED: 1}, set()),
-        # The callers' own mistakes.
+        # Mistakes of the callers.
         ({NOT_FOUND: 1_000}, set()),
         ({OK: 100, ("/events", "422", "invalid"): 1_000}, set()),
         ({OK: 100, ("/events", "503", "journal_full"): 100}, {"AnswersFailing"}),
     ],
 )
-def test_an_outage_of_less_than_a_second_is_an_alert_and_one_bad_answer_is_none(
+def test_an_outage_of_less_than_a_second_is_an_alert_and_one_bad_answer_is_not(
     tmp_path: Path, asked: dict[Labels, int], alerts: set[str]
 ) -> None:
     assert firing(tmp_path, asked) == alerts
@@ -120,7 +120,7 @@ def test_every_alert_has_a_severity_and_a_summary() -> None:
 
 
 class Asked(Source):
-    """A source that answers nothing, and remembers what it was asked."""
+    """A source that answers nothing, and records its queries."""
 
     def __init__(self) -> None:
         super().__init__("http://prometheus.test", lambda: datetime.now(UTC))
@@ -130,14 +130,14 @@ class Asked(Source):
         """See `Source`."""
         if "query" in parameters:
             self.queries.append(parameters["query"])
-        # One shadow, so that the rest of its figures is asked for.
+        # One shadow, so that the queries for its figures are sent too.
         return {
             "data": {"result": [{"metric": {"version": "2", "outcome": "compared"}, "value": [0, "1"], "values": []}]}
         }
 
 
 class InService(NamedTuple):
-    """An arm of a model, as far as metrics look at it."""
+    """The attributes of an arm that metrics use."""
 
     variant: str = "primary"
     experiment: str | None = None
@@ -145,12 +145,12 @@ class InService(NamedTuple):
 
 
 def dashboard_queries() -> list[str]:
-    """Return all that the dashboard asks Prometheus."""
+    """Return all Prometheus queries of the dashboard."""
     asked = Asked()
     now = datetime(2026, 1, 5, tzinfo=UTC)
     gateway = Gateway(Settings(database_url=SecretStr("sqlite://")), OwnSignals())
     panels = Panels(Prometheus(asked), Registry(Source("", lambda: now), "ranker"), gateway.alerts.summaries)
-    panels._fallback_now(now)  # noqa: SLF001 - each panel's own question; the tabs need a database besides
+    panels._fallback_now(now)  # noqa: SLF001 - each panel's own query; the tabs need a database besides
     panels._fallback(now)  # noqa: SLF001
     panels._latency(now)  # noqa: SLF001
     panels._syncs(now)  # noqa: SLF001
@@ -160,7 +160,7 @@ def dashboard_queries() -> list[str]:
 
 
 def exported() -> dict[str, set[str]]:
-    """Return the series of all services by name, as they are before anything has happened."""
+    """Return the series of all services by name, as exported right after their start."""
     metrics = Metrics()
     metrics.follow_arms([InService()])  # type: ignore[list-item]  # see there
     ShadowMetrics(metrics.registry).begin(Comparison("1", "2"))
@@ -179,18 +179,18 @@ def exported() -> dict[str, set[str]]:
 
 
 def names_in(queries: Iterable[str]) -> set[str]:
-    """Return the metrics that queries name, without those that rules record."""
+    """Return the metrics in queries, without those that recording rules define."""
     return set(re.findall(r"(?<![:\w])(?:recommender|sync|monitoring|gateway|registry)_\w+", " ".join(queries)))
 
 
-def test_every_metric_that_rules_and_dashboard_name_is_exported_before_anything_has_happened() -> None:
+def test_every_metric_in_rules_and_dashboard_is_exported_from_the_start() -> None:
     expressions = [rule["expr"] for group in rules() for rule in group["rules"]]
     used = names_in([*expressions, *dashboard_queries()])
     assert used >= {"recommender_responses_total", "recommender_requests_total", "sync_snapshots_total"}
     assert used - exported().keys() == set()
 
 
-def test_every_label_by_which_the_dashboard_splits_is_there_with_0() -> None:
+def test_every_label_of_the_dashboard_is_exported_from_the_start_with_0() -> None:
     found = exported()
     levels = {
         level for level in "0123" if any(f'level="{level}"' in each for each in found["recommender_requests_total"])

@@ -1,4 +1,4 @@
-"""The proofs see what they are there to see."""
+"""The proofs detect the faults that they look for."""
 
 import os
 import tempfile
@@ -12,7 +12,7 @@ from testkit.large_bodies import Route, check_large_bodies, routes_of
 from testkit.serving import Served
 
 
-def test_what_is_spooled_is_seen_though_its_file_has_no_name() -> None:
+def test_spooled_bytes_are_found_though_their_file_has_no_name() -> None:
     before = _spooled_bytes(os.getpid())
     with tempfile.TemporaryFile() as spooled:
         spooled.write(bytes(3_000_000))
@@ -24,7 +24,7 @@ def test_what_is_spooled_is_seen_though_its_file_has_no_name() -> None:
     assert _spooled_bytes(os.getpid()) == before
 
 
-def test_a_service_that_reads_what_it_is_sent_fails_the_check() -> None:
+def test_a_service_that_reads_the_body_fails_the_check() -> None:
     app = FastAPI(openapi_url=None)
 
     @app.post("/upload")
@@ -34,7 +34,7 @@ def test_a_service_that_reads_what_it_is_sent_fails_the_check() -> None:
         check_large_bodies(app, served.port, content_type="multipart/form-data; boundary=part")
 
 
-def test_every_route_of_every_service_is_sent_a_body() -> None:
+def test_every_route_of_every_service_gets_a_body() -> None:
     asked = {service.name: set(routes_of(service.app())) for service in SERVICES}
     assert Route("POST", "/events") in asked["recommender-api"]
     assert Route("POST", "/models/ranker/versions") in asked["model-registry"]

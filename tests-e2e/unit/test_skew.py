@@ -1,4 +1,4 @@
-"""What the ranker sees of a question is the same, bit for bit, whether training computes it or the API serves it."""
+"""The ranker's input for a query is the same, bit for bit, in training and in the API."""
 
 import asyncio
 import time
@@ -32,8 +32,8 @@ from pipeline.quality import clean
 from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
 from pipeline.records import Records
 from pipeline.snapshot import user_blobs
-from pipeline.train import TrainSettings, train_on, training_past
-from pipeline.train.questions import Knowledge, consider, user_at
+from pipeline.train import TrainSettings, train_on, training_queries
+from pipeline.train.queries import Knowledge, candidate_features, user_at
 from ranking.bundle import BundleContents
 from ranking.engine import Best, Engine, FusedResult, Question, Ranked
 from ranking.item_stats import ItemStats
@@ -53,7 +53,7 @@ from servicekit.redis_urls import parse
 pytestmark = pytest.mark.anyio
 
 END = datetime(2026, 3, 1, 12, tzinfo=UTC)
-# What happened in the last days came after snapshot and bundle, as events.
+# The interactions of the last days are events after snapshot and bundle.
 LIVE_DAYS = 3
 USERS = 120
 SEED = 42
@@ -62,7 +62,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class Watched(Engine):
-    """An engine that keeps what it ranked last, at once or, when told so, step by step."""
+    """An engine that stores its last ranking, by the fused call or, if `by_steps`, by separate steps."""
 
     by_steps = False
     best: Best
@@ -81,7 +81,7 @@ class Watched(Engine):
 
 
 class Offline(NamedTuple):
-    """What the pipeline knows when it makes the bundle."""
+    """The pipeline's data at the time of the bundle."""
 
     records: Records
     contents: BundleContents
@@ -95,7 +95,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Records:
-    """All that happened in a small marketplace."""
+    """All interactions of a small marketplace."""
     folder = tmp_path_factory.mktemp("marketplace")
     (folder / "extract").mkdir()
     (folder / "clean").mkdir()
@@ -117,7 +117,7 @@ def offline(everything: Records) -> Offline:
     state = item_state(records, SEED)
     tables = build_tables(records, content_neighbours(state.table.content), SEED)
     settings = RecallSettings()
-    ranker = train_on(records, training_past(records, TRAINING), Knowledge(tables, settings, state.table), TRAINING)
+    ranker = train_on(records, training_queries(records, TRAINING), Knowledge(tables, settings, state.table), TRAINING)
     nothing = Neighbours(
         np.empty((len(records.catalogue), 0), np.int32), np.empty((len(records.catalogue), 0), np.float32)
     )
@@ -163,7 +163,7 @@ def arm(offline: Offline, tmp_path_factory: pytest.TempPathFactory) -> Arm:
 
 @pytest.fixture
 async def path(redis_url: str, offline: Offline, everything: Records, tmp_path: Path) -> AsyncIterator[RankedPath]:
-    """The API's main path over a Redis as feature-sync leaves it: a snapshot, and what half of the users did since."""
+    """The API's main path over a Redis with a snapshot of feature-sync, and the live history of half of the users."""
     redis = open_redis(redis_url)
     write_snapshot(tmp_path / "s1", "s1", END, user_blobs(offline.records))
     jobs = SyncJobs(SnapshotSwitch(redis), RedisFaults(redis_url), SyncMetrics())
@@ -186,7 +186,7 @@ async def path(redis_url: str, offline: Offline, everything: Records, tmp_path: 
 
 
 def _events(records: Records, rows: NDArray[np.bool_]) -> list[BehaviorEvent]:
-    """Return what users with even numbers did, as the API takes it from their browsers."""
+    """Return the events of users with even numbers, as the API accepts them."""
     return [
         BehaviorEvent(
             event_id=f"e-{row}",
@@ -204,7 +204,7 @@ def _bits(matrix: NDArray[np.float32]) -> NDArray[np.uint32]:
     return np.ascontiguousarray(matrix).view(np.uint32)
 
 
-async def test_training_features_are_the_served_ones_bit_for_bit(
+async def test_training_features_equal_the_served_ones_bit_for_bit(
     path: RankedPath, arm: Arm, offline: Offline, everything: Records
 ) -> None:
     contents, engine = offline.contents, arm.model.engine
@@ -213,7 +213,7 @@ async def test_training_features_are_the_served_ones_bit_for_bit(
     knowledge = Knowledge(tables, contents.recall_settings, contents.table)
     asked = with_news = 0
     for user, user_id in enumerate(everything.user_ids.tolist()[:USERS]):
-        # Long-term features are those of the snapshot; the history goes on with every event.
+        # Long-term features are those of the snapshot; the history grows with every event.
         before = user_at(offline.records, contents.recall_settings, user, None)
         now = user_at(everything if user % 2 == 0 else offline.records, contents.recall_settings, user, None)
         asking = now._replace(features=before.features)
@@ -223,7 +223,7 @@ async def test_training_features_are_the_served_ones_bit_for_bit(
             (Query(Endpoint.DETAIL, 10, dataset_id, user_id), Question(user, asking)),
             (Query(Endpoint.USER, 10, user_id=user_id), Question(None, asking)),
         ):
-            candidates, matrix = consider(question, knowledge, offline.stats, offline.records.end)
+            candidates, matrix = candidate_features(question, knowledge, offline.stats, offline.records.end)
             for by_steps in (False, True):
                 engine.by_steps = by_steps
                 await path.answer(query, arm, Budget(time.perf_counter, PATIENCE_SECONDS))

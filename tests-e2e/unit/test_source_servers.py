@@ -1,4 +1,4 @@
-"""The same marketplace of UUIDs comes out of MariaDB and of PostgreSQL's views."""
+"""MariaDB and PostgreSQL's views give the same marketplace with UUIDs."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

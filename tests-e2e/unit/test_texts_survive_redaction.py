@@ -1,4 +1,4 @@
-"""What the services say in their own words is never taken for a secret: redaction leaves every sentence as it is."""
+"""Redaction leaves the services' own texts unchanged."""
 
 import ast
 import json
@@ -36,12 +36,12 @@ APPS = {
     "feature-sync": lambda: feature_sync.app.create_app(feature_sync.settings.Settings()),
     "notification-gateway": lambda: notification_gateway.app.create_app(notification_gateway.settings.Settings()),
 }
-# Stands for whatever is put into a sentence.
+# Replaces the values in a sentence.
 PLACEHOLDER = "…"
 
 
 def sentences(source: Path) -> Iterator[str]:
-    """Yield the texts of several words in a module's code, those with values in them included; no docstrings."""
+    """Yield the texts of several words in a module's code, including formatted ones, without docstrings."""
     tree = ast.parse(source.read_text(encoding="utf-8"))
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
@@ -54,9 +54,9 @@ def sentences(source: Path) -> Iterator[str]:
             yield node.value
 
 
-def test_every_sentence_in_the_services_code_survives() -> None:
+def test_every_text_in_the_services_code_survives() -> None:
     redactor = Redactor()
-    # What settings are for is said in pages and at the start, which nobody redacts.
+    # Descriptions of settings are shown in pages and at the start, where nothing is redacted.
     modules = [path for folder in SOURCES for path in folder.rglob("*.py") if path.name != "settings.py"]
     found = [text for module in modules for text in sentences(module)]
     assert len(found) > 500
@@ -71,6 +71,6 @@ def test_every_text_of_an_openapi_document_survives(service: str) -> None:
     assert [line for line in document.splitlines() if redactor.text(line) != line] == []
 
 
-def test_a_sentence_in_the_words_of_a_header_would_be_found() -> None:
+def test_a_text_that_looks_like_a_header_would_be_found() -> None:
     written = "Send `Authorization: Bearer <token>` with this service's token."
     assert Redactor().text(written) != written

@@ -1,4 +1,4 @@
-"""When is a point verified? Every way in which an event can be wrong is a ✗."""
+"""The verdicts of `make verify`: every way in which an event can be wrong is a ✗."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,7 +42,7 @@ def test_the_faults_raise_every_point_of_the_catalogue_once() -> None:
     assert sorted(raised) == sorted(point.id for point in catalogue.load_reported())
 
 
-def test_an_event_as_promised_is_good() -> None:
+def test_an_event_as_in_the_catalogue_is_good() -> None:
     verdict = judge(POINT, RAISED, [arrived(), arrived()], ALERT)
     assert (verdict.wrong, verdict.priority, verdict.issues) == ([], "P0", 1)
     assert table([verdict], {POINT.id: RAISED}).splitlines()[-1] == "✓ 1 of 1 points"
@@ -59,11 +59,11 @@ def test_an_event_as_promised_is_good() -> None:
         ({"contexts": {}}, "no occurrences, first_seen, last_seen in the context pipeline"),
     ],
 )
-def test_what_is_not_as_the_catalogue_says_is_named(changes: dict[str, Any], said: str) -> None:
+def test_each_deviation_from_the_catalogue_is_named(changes: dict[str, Any], said: str) -> None:
     assert said in "; ".join(wrong(arrived(**changes)))
 
 
-def test_nothing_is_wrong_with_a_missing_event_but_that() -> None:
+def test_a_missing_event_is_the_only_fault() -> None:
     verdict = judge(POINT, RAISED, [], {})
     assert verdict.wrong == ["no event arrived"]
     assert table([verdict], {POINT.id: RAISED}).splitlines()[-1] == "✗ 0 of 1 points"
@@ -84,7 +84,7 @@ def test_points_that_share_an_issue_are_not_grouped() -> None:
     assert not grouped([one, Verdict(other, [arrived("issue-1", fingerprint=["redis", "connection_failed"])])])
 
 
-def test_the_gateway_must_know_of_it_and_tell_nobody() -> None:
-    assert wrong(arrived(), alerts={}) == ["the gateway knows of no alert"]
-    told = {key: alert | {"notifications": [{"state": "sent"}]} for key, alert in ALERT.items()}
-    assert wrong(arrived(), alerts=told) == ["the gateway told people"]
+def test_the_gateway_must_have_the_incident_and_notify_no_one() -> None:
+    assert wrong(arrived(), alerts={}) == ["the gateway has no alert"]
+    notified = {key: alert | {"notifications": [{"state": "sent"}]} for key, alert in ALERT.items()}
+    assert wrong(arrived(), alerts=notified) == ["the gateway notified people"]

@@ -1,4 +1,4 @@
-"""The simulator answers as WeChat Work does: what holds against it holds against the real API."""
+"""The simulator answers as WeChat Work does, so that tests against it are valid for the real API."""
 
 import asyncio
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ def test_a_token_is_the_same_for_two_hours_and_then_expires(wechat: httpx.Client
     assert token(wechat) != first
 
 
-def test_made_up_and_expired_tokens_are_told_apart(wechat: httpx.Client) -> None:
+def test_made_up_and_expired_tokens_get_different_codes(wechat: httpx.Client) -> None:
     held = token(wechat)
     assert send(wechat, "made-up")["errcode"] == 40014
     assert send(wechat, "")["errcode"] == 41001
@@ -119,7 +119,7 @@ def test_some_unknown_users_are_named_beside_errcode_0_and_all_unknown_is_81013(
         ({"text": "hello"}, 40058),
     ],
 )
-def test_a_malformed_message_is_refused(wechat: httpx.Client, change: dict[str, object], errcode: int) -> None:
+def test_a_malformed_message_is_rejected(wechat: httpx.Client, change: dict[str, object], errcode: int) -> None:
     assert send(wechat, token(wechat), **change)["errcode"] == errcode
     assert arrived(wechat) == []
 
@@ -130,7 +130,7 @@ def test_an_app_message_is_cut_at_2048_bytes_without_an_error(wechat: httpx.Clie
     assert (message["content"], message["truncated"]) == ("数" * 682, True)
 
 
-def test_past_30_a_minute_a_members_messages_vanish_with_errcode_0(wechat: httpx.Client, watch: Watch) -> None:
+def test_above_30_a_minute_a_members_messages_vanish_with_errcode_0(wechat: httpx.Client, watch: Watch) -> None:
     held = token(wechat)
     assert {send(wechat, held, str(number))["errcode"] for number in range(31)} == {0}
     assert [len(message["recipients"]) for message in arrived(wechat)] == [1] * 30 + [0]
@@ -140,7 +140,7 @@ def test_past_30_a_minute_a_members_messages_vanish_with_errcode_0(wechat: httpx
     assert arrived(wechat)[-1]["recipients"] == ["alice"]
 
 
-def test_the_duplicate_check_holds_the_same_message_back_for_its_interval(wechat: httpx.Client, watch: Watch) -> None:
+def test_the_duplicate_check_suppresses_the_same_message_for_its_interval(wechat: httpx.Client, watch: Watch) -> None:
     held, check = token(wechat), {"enable_duplicate_check": 1, "duplicate_check_interval": 60}
     first, again = (send(wechat, held, "once", **check) for _ in range(2))
     assert (again["errcode"], again["msgid"]) == (0, first["msgid"])
@@ -158,7 +158,7 @@ def test_without_the_check_the_same_message_arrives_twice(wechat: httpx.Client) 
     assert len(arrived(wechat)) == 2
 
 
-def test_a_robot_refuses_a_wrong_key_and_what_is_too_long(wechat: httpx.Client) -> None:
+def test_a_robot_rejects_a_wrong_key_and_texts_that_are_too_long(wechat: httpx.Client) -> None:
     assert robot(wechat, key="other") == 93000
     assert robot(wechat, "x" * 2049) == 40058
     assert robot(wechat, "x" * 4096, msgtype="markdown") == 0
@@ -166,7 +166,7 @@ def test_a_robot_refuses_a_wrong_key_and_what_is_too_long(wechat: httpx.Client) 
     assert len(arrived(wechat)) == 1
 
 
-def test_past_20_a_minute_a_robot_gets_45009(wechat: httpx.Client, watch: Watch) -> None:
+def test_above_20_a_minute_a_robot_gets_45009(wechat: httpx.Client, watch: Watch) -> None:
     assert [robot(wechat, str(number)) for number in range(21)] == [0] * 20 + [45009]
     watch.forward(minutes=1)
     assert robot(wechat) == 0
@@ -188,7 +188,7 @@ def test_a_fault_without_times_lasts_until_it_is_cleared(wechat: httpx.Client) -
     assert send(wechat, held)["errcode"] == 0
 
 
-def test_http_errors_and_pages_are_no_json(wechat: httpx.Client) -> None:
+def test_http_errors_and_pages_are_not_json(wechat: httpx.Client) -> None:
     wechat.post("/_control/faults", json={"http_status": 502, "times": 1})
     assert wechat.get("/cgi-bin/gettoken").status_code == 502
     wechat.post("/_control/faults", json={"html": True, "times": 1})
@@ -203,7 +203,7 @@ def test_a_reset_breaks_the_connection(wechat: httpx.Client) -> None:
     token(wechat)
 
 
-def test_a_hang_answers_nothing_and_holds_nobody_else_up(wechat: httpx.Client) -> None:
+def test_a_hang_delays_its_call_and_no_other(wechat: httpx.Client) -> None:
     wechat.post("/_control/faults", json={"operation": "gettoken", "hang_seconds": 30, "times": 1})
 
     async def both() -> int:
@@ -218,7 +218,7 @@ def test_a_hang_answers_nothing_and_holds_nobody_else_up(wechat: httpx.Client) -
     assert asyncio.run(both()) == 200
 
 
-def test_a_taken_fault_delivers_and_loses_only_the_answer(wechat: httpx.Client) -> None:
+def test_a_fault_after_delivery_loses_only_the_answer(wechat: httpx.Client) -> None:
     held = token(wechat)
     wechat.post("/_control/faults", json={"operation": "message/send", "http_status": 504, "taken": True, "times": 1})
     response = wechat.post(
@@ -230,7 +230,7 @@ def test_a_taken_fault_delivers_and_loses_only_the_answer(wechat: httpx.Client) 
     assert [message["content"] for message in arrived(wechat)] == ["taken"]
 
 
-def test_a_fault_of_two_kinds_is_refused(wechat: httpx.Client) -> None:
+def test_a_fault_of_two_kinds_is_rejected(wechat: httpx.Client) -> None:
     assert wechat.post("/_control/faults", json={"errcode": -1, "html": True}).status_code == 422
     assert wechat.post("/_control/faults", json={}).status_code == 422
 
@@ -242,7 +242,7 @@ def test_the_page_shows_what_arrived_escaped(wechat: httpx.Client) -> None:
     assert "<script>" not in page
 
 
-def test_a_reset_forgets_everything(wechat: httpx.Client) -> None:
+def test_a_reset_deletes_all_state(wechat: httpx.Client) -> None:
     held = token(wechat)
     send(wechat, held)
     wechat.post("/_control/faults", json={"errcode": -1})
@@ -269,7 +269,7 @@ def test_unknown_departments_and_tags_are_named_and_the_rest_get_the_message(wec
     assert send(wechat, token(wechat), touser="", toparty="2", totag="9")["errcode"] == 81013
 
 
-def test_a_caller_that_is_not_trusted_is_refused_with_its_address(wechat: httpx.Client) -> None:
+def test_a_caller_that_is_not_trusted_is_rejected_with_its_address(wechat: httpx.Client) -> None:
     access_token = token(wechat)
     wechat.put("/_control/trusted-addresses", json={"trusted": ["192.0.2.1"]}).raise_for_status()
     refused = send(wechat, access_token)
@@ -280,7 +280,9 @@ def test_a_caller_that_is_not_trusted_is_refused_with_its_address(wechat: httpx.
 
 
 @pytest.mark.parametrize(("errcode", "text"), [(41001, "access_token missing"), (42009, "suite_access_token expired")])
-def test_a_refusal_names_the_caller_as_the_real_one_does(wechat: httpx.Client, errcode: int, text: str) -> None:
+def test_a_rejection_contains_the_callers_address_as_in_the_real_api(
+    wechat: httpx.Client, errcode: int, text: str
+) -> None:
     wechat.post("/_control/faults", json={"errcode": errcode, "times": 1}).raise_for_status()
     answer = send(wechat, "any")
     assert (answer["errcode"], str(answer["errmsg"]).partition(",")[0]) == (errcode, text)

@@ -1,4 +1,4 @@
--- What you offer, by text ids. The rules for ids stand in users.sql, those for the columns in ../datasets.sql.
+-- Your datasets, with text ids. The rules for ids are in users.sql, those for the columns in ../datasets.sql.
 
 SELECT
   p.sku        AS id,

@@ -1,4 +1,4 @@
--- What your users did, by the same ids as in users.sql and datasets.sql. The rest as in ../interactions.sql.
+-- Your users' interactions, with the ids of users.sql and datasets.sql. The rest is as in ../interactions.sql.
 
 SELECT
   l.customer_code AS user_id,

@@ -1,4 +1,4 @@
--- What must not be shown any more, by its text id. feature-sync asks every minute: keep the query light.
+-- Datasets that must not be shown any more, by text id. feature-sync runs this every minute: keep the query light.
 
 SELECT p.sku AS id
 FROM products AS p

@@ -1,1 +1,1 @@
-"""Airflow's side of monitoring: a listener plugin that reports every task which fails for good."""
+"""Monitoring of Airflow: a listener plugin that reports every task that fails finally."""

@@ -1,4 +1,4 @@
-"""DAG files that Airflow can't import, and their end, of which no hook tells: its table is read every few seconds."""
+"""Reports DAG files that Airflow can't import, and their recovery. No hook covers this, so the table is polled."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ DagFile = tuple[str, str]
 
 
 class ImportErrors:
-    """Compares what there was with what there is; `read_errors` gives the stack traces by file."""
+    """Compares the previous and the current import errors; `read_errors` returns the stack traces by file."""
 
     def __init__(
         self, read_errors: Callable[[], Mapping[DagFile, str]], read_files: Callable[[], set[DagFile]]
@@ -25,7 +25,7 @@ class ImportErrors:
         self._known: dict[DagFile, str] | None = None
 
     def look(self) -> None:
-        """Report new import errors, and the end of those that are gone."""
+        """Report new import errors, and the recovery of those that are gone."""
         current = dict(self._read_errors())
         for (bundle, name), trace in current.items():
             if self._known is None or self._known.get((bundle, name)) != trace:
@@ -33,17 +33,17 @@ class ImportErrors:
         for bundle, name in self._candidates() - current.keys():
             monitoring.recovered(POINT, dag_file=name, bundle=bundle)
         if self._known is None and not current:
-            # Of files that are gone as well.
+            # Also of deleted files.
             monitoring.recovered(POINT)
         self._known = current
 
     def _candidates(self) -> set[DagFile]:
-        """Return the files that may have recovered: what an earlier process reported, this one can't know."""
+        """Return the files that may have recovered; at first all, because an earlier process may have reported them."""
         return self._read_files() if self._known is None else set(self._known)
 
 
 class ImportErrorWatch:
-    """Looks from a thread of its own until it is stopped, or at its first turn finds that it is not wanted."""
+    """Polls in a thread of its own until it is stopped, or until its first poll finds that it is not needed."""
 
     def __init__(self, errors: ImportErrors, is_wanted: Callable[[], bool], poll_seconds: float = POLL_SECONDS) -> None:
         self._errors = errors
@@ -53,11 +53,11 @@ class ImportErrorWatch:
         self._thread = threading.Thread(target=self._run, name="import-errors", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start polling."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look once more and end."""
+        """Poll once more and stop."""
         self._stopped.set()
         self._thread.join(self._poll_seconds)
 

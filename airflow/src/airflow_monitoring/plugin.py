@@ -1,4 +1,4 @@
-"""What Airflow loads by the entry point `airflow.plugins`."""
+"""The plugin that Airflow loads by the entry point `airflow.plugins`."""
 
 from typing import ClassVar
 

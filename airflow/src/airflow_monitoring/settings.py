@@ -1,4 +1,4 @@
-"""What the listener reads from the environment of Airflow's processes."""
+"""The listener's settings from the environment of Airflow's processes."""
 
 from typing import Annotated
 
@@ -9,20 +9,22 @@ from monitoring import MonitoringSettings
 
 
 class ListenerSettings(MonitoringSettings):
-    """Where reports go, and which values of this environment may never be in them."""
+    """Where reports are sent, and which values of this environment they must not contain."""
 
     airflow_fernet_key: Annotated[
         SecretStr | None,
-        Field(validation_alias="AIRFLOW__CORE__FERNET_KEY", description="Encrypts Airflow's connections"),
+        Field(validation_alias="AIRFLOW__CORE__FERNET_KEY", description="Key that encrypts Airflow's connections"),
     ] = None
     airflow_api_secret_key: Annotated[
-        SecretStr | None, Field(validation_alias="AIRFLOW__API__SECRET_KEY", description="Signs Airflow's sessions")
+        SecretStr | None,
+        Field(validation_alias="AIRFLOW__API__SECRET_KEY", description="Key that signs Airflow's sessions"),
     ] = None
     airflow_jwt_secret: Annotated[
-        SecretStr | None, Field(validation_alias="AIRFLOW__API_AUTH__JWT_SECRET", description="Signs Airflow's tokens")
+        SecretStr | None,
+        Field(validation_alias="AIRFLOW__API_AUTH__JWT_SECRET", description="Key that signs Airflow's tokens"),
     ] = None
-    registry_token: Annotated[Token | None, Field(description="Opens the model registry to the tasks")] = None
-    admin_token: Annotated[Token | None, Field(description="Opens feature-sync to the tasks")] = None
+    registry_token: Annotated[Token | None, Field(description="Token of the model registry for the tasks")] = None
+    admin_token: Annotated[Token | None, Field(description="Token of feature-sync for the tasks")] = None
 
     def secrets(self) -> list[str]:
         """Return the values that must never be sent or logged."""

@@ -1,4 +1,4 @@
-"""Whether the success that a task's process sees is Airflow's own view: the try may not count any more."""
+"""Checks that Airflow agrees with the success in a task's process: the try may no longer count."""
 
 import logging
 from typing import Any
@@ -9,10 +9,10 @@ _log = logging.getLogger(__name__)
 
 
 def is_current_success(task_instance: Any) -> bool:
-    """Say whether Airflow has the task down as passed, and no other of its mapped instances as failed.
+    """Return whether Airflow has the task as passed, and none of its other mapped instances as failed.
 
-    A task that was marked as failed, or cleared, while it ran may still come to its end: the server refuses its state,
-    and its process sees a success all the same. In doubt it is no success.
+    A task that was marked as failed, or cleared, may still run to its end: the server rejects its state, but its
+    process sees a success. In doubt the result is False.
     """
     try:
         if hasattr(task_instance, "dag_run"):
@@ -20,7 +20,7 @@ def is_current_success(task_instance: Any) -> bool:
             return not _failed_siblings_in_database(task_instance)
         return _is_passed_by_server(task_instance)
     except Exception:  # noqa: BLE001 - whatever it is, the hook goes on without a recovery
-        _log.exception("Airflow does not say whether the success of %s counts", task_instance.task_id)
+        _log.exception("cannot read from Airflow whether the success of %s counts", task_instance.task_id)
         return False
 
 

@@ -1,4 +1,4 @@
-"""One try of one task, whichever of Airflow's processes looks at it."""
+"""One try of one task, as any of Airflow's processes sees it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 import monitoring
 
 POINT = "airflow.task_failed"
-# A run that was triggered by hand has no logical date; a tag must not be empty.
+# A manually triggered run has no logical date, and a tag must not be empty.
 NO_LOGICAL_DATE = "none"
 UNMAPPED = -1
 
@@ -26,7 +26,7 @@ class TaskTry:
 
     @classmethod
     def of(cls, task_instance: Any) -> "TaskTry":
-        """Read a `RuntimeTaskInstance` (in the task's process) or a `models.TaskInstance` (scheduler, API server)."""
+        """Convert a `RuntimeTaskInstance` (in the task's process) or `models.TaskInstance` (scheduler, API server)."""
         in_database = hasattr(task_instance, "dag_run")
         dag_run = task_instance.dag_run if in_database else task_instance.get_template_context()["dag_run"]
         map_index = task_instance.map_index
@@ -40,8 +40,8 @@ class TaskTry:
             try_number=task_instance.try_number,
         )
 
-    def failed(self, error: BaseException | str | None) -> None:
-        """Report that the task failed for good with this try; said twice, also by two processes, it counts once."""
+    def report_failure(self, error: BaseException | str | None) -> None:
+        """Report that the task failed finally with this try; repeated reports, even by two processes, count once."""
         raised = error if isinstance(error, BaseException) else None
         monitoring.report(
             POINT,
@@ -56,7 +56,7 @@ class TaskTry:
             details=None if raised else error,
         )
 
-    def passed(self) -> None:
+    def report_success(self) -> None:
         """Report that the task passed, which ends the incident of an earlier failure."""
         monitoring.recovered(
             POINT, dag_id=self.dag_id, task_id=self.task_id, run_id=self.run_id, try_number=self.try_number

@@ -1,11 +1,11 @@
-"""Failed tasks whose own process could not say so: killed, out of memory, or lost before they began."""
+"""Failed tasks whose own process could not report: killed, out of memory, or lost before they started."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from airflow_monitoring.tries import TaskTry
 
-# Written by the task's process next to its other state, once its report is on the way.
+# Written by the task's process beside its other state, once its report is sent.
 REPORTED_KEY = "airflow_monitoring.reported"
 
 
@@ -15,7 +15,7 @@ def mark_reported(task_instance: Any, task_try: TaskTry) -> None:
 
 
 def unreported(dag_run: Any) -> Iterator[TaskTry]:
-    """Yield the failed tasks of a run that nobody has reported; none outside of the scheduler and API server."""
+    """Yield the failed tasks of a run that no process has reported; nothing outside of the scheduler and API server."""
     from airflow.models.task_state_store import TaskStateStoreModel as Note
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import and_, select
@@ -41,7 +41,7 @@ def unreported(dag_run: Any) -> Iterator[TaskTry]:
             TaskInstance.state == "failed",
         )
     )
-    # Columns, and no flush: the scheduler is in the middle of a decision about these very objects.
+    # Columns, and no flush: the scheduler is deciding about these very objects.
     with session.no_autoflush:
         rows = session.execute(query).all()
     for ti_id, task_id, map_index, try_number, note in rows:

@@ -18,8 +18,8 @@ def join(uri: str, *names: str) -> str:
 
 @contextmanager
 def reading(uri: str) -> Iterator[Path]:
-    """Give the folder at `uri` as a local one; raises `PipelineError` when it isn't there."""
-    location = _located(uri)
+    """Yield the folder at `uri` as a local one; raises `PipelineError` if it doesn't exist."""
+    location = _parse_location(uri)
     if not location.files.isdir(location.path):
         raise PipelineError(f"{uri}: no such folder; has the step that writes it run?")
     if location.local_path is not None:
@@ -32,8 +32,8 @@ def reading(uri: str) -> Iterator[Path]:
 
 @contextmanager
 def writing(uri: str) -> Iterator[Path]:
-    """Give an empty local folder that becomes `uri` when the block ends well; until then `uri` stays as it is."""
-    files, path = location = _located(uri)
+    """Yield an empty local folder that becomes `uri` if the block succeeds; until then `uri` is unchanged."""
+    files, path = location = _parse_location(uri)
     if (target := location.local_path) is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}"
@@ -54,7 +54,7 @@ def writing(uri: str) -> Iterator[Path]:
 
 def folders_below(uri: str) -> list[str]:
     """Return the names of the folders at `uri`, ascending, without unfinished ones; raises `OSError`."""
-    files, path = _located(uri)
+    files, path = _parse_location(uri)
     if not files.isdir(path):
         return []
     found = (entry["name"].rstrip("/") for entry in files.ls(path, detail=True) if entry["type"] == "directory")
@@ -64,11 +64,11 @@ def folders_below(uri: str) -> list[str]:
 
 def remove(uri: str) -> None:
     """Remove the folder at `uri`; raises `OSError`."""
-    files, path = _located(uri)
+    files, path = _parse_location(uri)
     files.rm(path, recursive=True)
 
 
-def _located(uri: str) -> Location:
+def _parse_location(uri: str) -> Location:
     try:
         return locate(uri)
     except UnusableAddressError as error:

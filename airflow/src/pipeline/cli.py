@@ -1,7 +1,8 @@
 """The command line: fill the business database, run the pipeline, measure it.
 
-Exit codes: 0 done, or nothing to train yet; 1 the run failed, or a service refused or is away; 2 unusable call,
-settings or data; 3 what answers at a service's address isn't the service; 70 a fault of this program; 130 interrupted.
+Exit codes: 0 done, or nothing to train yet; 1 the run failed, or a service rejected a request or is unavailable; 2
+unusable call, settings or data; 3 the answer at a service's address is not the service's; 70 a fault of this program;
+130 interrupted.
 """
 
 import argparse
@@ -54,7 +55,7 @@ def _execute_command(arguments: Sequence[str] | None) -> int:
     except PipelineError as error:
         return _fail(error)
     except OSError as error:
-        # A folder that isn't there, a full disk: nothing of ours to mend.
+        # A missing folder or a full disk: not a fault of this program.
         return _fail(PipelineError(f"{error.filename or ''}: {error.strerror or type(error).__name__}".lstrip(": ")))
     finally:
         monitoring.flush()
@@ -73,12 +74,12 @@ def _say(text: str) -> None:
 def _demo(settings: Settings, options: argparse.Namespace) -> None:
     engine = open_engine(settings.business_database_url.get_secret_value(), "BUSINESS_DATABASE_URL")
     if options.if_empty and not is_empty(engine):
-        _say("the business database has content already; it stays")
+        _say("the business database already has content, which stays")
         return
     size = DemoSize(options.datasets, options.users, options.interactions)
     content = generate(size, options.seed, datetime.now(UTC))
     replace_content(engine, content)
-    _say_loaded(content)
+    _print_loaded(content)
 
 
 def _import(settings: Settings, options: argparse.Namespace) -> None:
@@ -87,25 +88,25 @@ def _import(settings: Settings, options: argparse.Namespace) -> None:
     elif options.dir is None:
         raise InputError(f"--source {options.source} needs --dir DIR")
     else:
-        content = _read(settings, options.source, options.dir).content
+        content = _read_source(settings, options.source, options.dir).content
     engine = open_engine(settings.business_database_url.get_secret_value(), "BUSINESS_DATABASE_URL")
     replace_content(engine, content)
-    _say_loaded(content)
+    _print_loaded(content)
 
 
 def _check(settings: Settings, options: argparse.Namespace) -> None:
-    _read(settings, options.source or find_source(options.dir), options.dir)
+    _read_source(settings, options.source or find_source(options.dir), options.dir)
     _say("no bad rows; nothing was loaded")
 
 
-def _read(settings: Settings, source: str, folder: Path) -> Imported:
+def _read_source(settings: Settings, source: str, folder: Path) -> Imported:
     imported = read_source(source, folder, ImportOptions(datetime.now(UTC), settings.encoding, settings.zone))
     for line in Summary(imported, settings.zone).lines():
         _say(line)
     return imported
 
 
-def _say_loaded(content: Content) -> None:
+def _print_loaded(content: Content) -> None:
     counts = (len(content.datasets), len(content.users), len(content.interactions))
     _say("loaded {:,} datasets, {:,} users, {:,} interactions into the business database".format(*counts))
 
@@ -123,16 +124,16 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _renumber(settings: Settings, options: argparse.Namespace) -> None:
-    # Not with the rest: it needs a Redis client.
+    # Imported here, because it needs a Redis client.
     from pipeline.renumber import renumber
 
     renumber(settings, _say, apply=options.apply, with_redis=options.with_redis)
 
 
 def _execute(settings: Settings, chosen: Sequence[Step], *, expected: bool = False) -> str:
-    """Run the steps; `expected` says that it is such a run as the notification gateway waits for."""
+    """Run the steps; `expected` says whether the notification gateway expects such a run."""
     now = datetime.now(UTC)
-    # What is reported says in which run, as in Airflow.
+    # Reports name the run, as in Airflow.
     with monitoring.bound_context(run_id=run_name(now)), monitoring.transaction("pipeline", "run"):
         run = new_run(settings, now)
         try:
@@ -158,7 +159,7 @@ def _note_good_run(*, expected: bool) -> None:
 
 
 def _count(text: str) -> int:
-    # The grammar is narrower than int()'s, which takes 1_000 and digits of any script.
+    # Stricter than int(), which accepts 1_000 and digits of any script.
     if not text.isascii() or not text.isdigit() or len(text) > _MAX_COUNT_DIGITS:
         raise argparse.ArgumentTypeError(f"a whole number of at most {_MAX_COUNT_DIGITS} digits")
     return int(text)
@@ -177,25 +178,27 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--users", type=_count, default=_DEMO.users, help="default: %(default)s")
     demo.add_argument("--interactions", type=_count, default=_DEMO.interactions, help="default: %(default)s")
     demo.add_argument("--seed", type=_count, default=42, help="default: %(default)s")
-    demo.add_argument("--if-empty", action="store_true", help="do nothing when there is content already")
+    demo.add_argument("--if-empty", action="store_true", help="do nothing if there is content already")
     demo.set_defaults(command=_demo)
     load = commands.add_parser("import", help="replace the content of the business database by a source's")
     load.add_argument("--source", required=True, choices=[*SOURCES, "demo"])
     load.add_argument("--dir", type=Path, help="folder with the source's files")
     load.set_defaults(command=_import)
-    check = commands.add_parser("check", help="read a source as import does, and say what is wrong; nothing is loaded")
+    check = commands.add_parser("check", help="read a source as import does, and report all faults; nothing is loaded")
     check.add_argument("dir", type=Path, metavar="DIR", help="folder with the source's files")
-    check.add_argument("--source", choices=list(SOURCES), help="default: by the names of the files")
+    check.add_argument("--source", choices=list(SOURCES), help="default: found by the names of the files")
     check.set_defaults(command=_check)
     run = commands.add_parser("run", help="extract, train, evaluate, bundle, publish, deploy, sync")
-    run.add_argument("--no-publish", dest="publish", action="store_false", help="end with the bundle")
+    run.add_argument("--no-publish", dest="publish", action="store_false", help="stop after the bundle")
     run.set_defaults(command=_run)
     evaluate = commands.add_parser(
-        "evaluate", help="measure the stack against the baselines, without training for good"
+        "evaluate", help="compare the stack with the baselines, without training a model to deploy"
     )
     evaluate.set_defaults(command=_evaluate)
-    moved = commands.add_parser("renumber", help="move what an earlier release numbered to the ids of today")
-    moved.add_argument("--apply", action="store_true", help="do it; otherwise only show what would change")
+    moved = commands.add_parser(
+        "renumber", help="move the rows, events and features of an earlier release to the current ids"
+    )
+    moved.add_argument("--apply", action="store_true", help="apply the changes; without it they are only shown")
     moved.add_argument("--without-redis", dest="with_redis", action="store_false", help="there is no Redis to move")
     moved.set_defaults(command=_renumber)
     return parser

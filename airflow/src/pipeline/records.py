@@ -23,8 +23,8 @@ class Records:
     """n datasets, u users, m interactions in ascending time.
 
     `created_at` int64 [n] Unix seconds; `user_ids` int64 [u] ascending; `user` int32 [m] rows of `user_ids`, `item`
-    int32 [m] catalogue positions, `ts` int64 [m] Unix seconds, `types` uint8 [m] `InteractionType`. `end` is the
-    moment after the last interaction of the whole data, also where interactions are held out.
+    int32 [m] catalogue positions, `ts` int64 [m] Unix seconds, `types` uint8 [m] `InteractionType`. `end` is the time
+    after the last interaction of the whole data, even if interactions are held out.
     """
 
     catalogue: Catalogue
@@ -39,7 +39,7 @@ class Records:
 
     @classmethod
     def load(cls, folder: Path) -> "Records":
-        """Read what the quality step wrote."""
+        """Read the output of the quality step."""
         datasets = pq.read_table(folder / "datasets.parquet").sort_by("id")
         rows = pq.read_table(folder / "interactions.parquet")
         users = np.unique(
@@ -69,15 +69,15 @@ class Records:
 
     @property
     def start(self) -> int:
-        """The moment of the first interaction, Unix seconds."""
+        """The time of the first interaction, Unix seconds."""
         return int(self.ts[0]) if len(self.ts) else self.end
 
     def only(self, keep: NDArray[np.bool_]) -> "Records":
-        """Return the records with the interactions of the mask [m]; ids, positions and `end` stay as they are."""
+        """Return the records with the interactions of the mask [m]; ids, positions and `end` don't change."""
         return replace(self, user=self.user[keep], item=self.item[keep], ts=self.ts[keep], types=self.types[keep])
 
     def with_datasets(self, kept: NDArray[np.int64]) -> "Records":
-        """Return the records of the ascending positions `kept` alone, which become positions 0, 1, …"""
+        """Return the records of only the ascending positions `kept`, which become positions 0, 1, …"""
         place = np.full(len(self.catalogue), -1, np.int32)
         place[kept] = np.arange(len(kept))
         rows = self.only(place[self.item] >= 0)
@@ -91,18 +91,18 @@ class Records:
 
     @cached_property
     def _of_user(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows grouped by user, in the order of time, and where each user's begin; [m] and [u + 1]."""
+        """Rows grouped by user, in the order of time, and the start of each user's rows; [m] and [u + 1]."""
         order = np.argsort(self.user, kind="stable")
         return order, np.searchsorted(self.user[order], np.arange(len(self.user_ids) + 1))
 
     def rows_of(self, user: int, before: int | None = None) -> NDArray[np.int64]:
-        """Return a user's rows in the order of time, up to but without the moment `before` (Unix seconds)."""
+        """Return a user's rows in the order of time, up to but excluding the time `before` (Unix seconds)."""
         order, starts = self._of_user
         rows: NDArray[np.int64] = order[starts[user] : starts[user + 1]]
         return rows if before is None else rows[: np.searchsorted(self.ts[rows], before)]
 
     def history(self, rows: NDArray[np.int64]) -> History:
-        """Return rows of one user as the history that serving would hold."""
+        """Return rows of one user as the history that serving would have."""
         return History.build(self.catalogue.ids[self.item[rows]], self.ts[rows], self.types[rows])
 
     @cached_property
@@ -111,12 +111,12 @@ class Records:
         return self.catalogue.prices.astype(np.float32)
 
     def new_stats(self) -> ItemStats:
-        """Return item statistics that know no interaction yet."""
+        """Return item statistics without any interaction."""
         return ItemStats(self.created_at, self.prices, float(self.start))
 
     @cached_property
     def first_of_pair(self) -> NDArray[np.int64]:
-        """Rows of each user's first interest in each dataset, in the order of time; exposures are none."""
+        """Return the rows of each user's first interaction with each dataset by time, without exposures."""
         rows = np.flatnonzero(self.types != InteractionType.EXPOSURE)
         pair = self.user[rows].astype(np.int64) * max(1, len(self.catalogue)) + self.item[rows]
         _, first = np.unique(pair, return_index=True)
@@ -140,9 +140,9 @@ def _catalogue(datasets: pa.Table) -> Catalogue:
 
 
 def _external_ids(datasets: pa.Table) -> list[str | None] | None:
-    """Return the texts that ids stand for, None where every id is a number of its own.
+    """Return the texts of ids, None if all ids are numbers.
 
-    A text that another number stands for is no id: callers could not ask by it.
+    A text that stands for another number is not an id: callers could not use it.
     """
     texts = [
         text if text is not None and not is_numeric_id(text) and hash_id(text, "dataset") == id_ else None

@@ -1,8 +1,8 @@
-"""The metrics as a table for people."""
+"""The metrics as a table."""
 
 from collections.abc import Mapping
 
-_MODELS = {"": "{model} (shipped stack)", "_ease": "EASE", "_itemknn": "ItemKNN-50", "_popularity": "popularity"}
+_MODELS = {"": "{model} (this stack)", "_ease": "EASE", "_itemknn": "ItemKNN-50", "_popularity": "popularity"}
 _COLUMNS = ("ndcg@10", "recall@10", "coverage@10", "similarity@10")
 
 

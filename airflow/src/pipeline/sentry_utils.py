@@ -1,8 +1,7 @@
 """Monitoring of the offline pipeline: a decorator for steps, and two functions per kind of issue.
 
-`track_…_issue` reports that something is wrong, and `track_…_ok` that the same thing is right again, which ends the
-incident. Code that calls the one with a fault calls the other without. Without `monitoring.init()` both do nothing but
-log one warning.
+`track_…_issue` reports a fault, and `track_…_ok` that the same thing is right again, which ends the incident. A caller
+that uses the first on a fault must use the second otherwise. Without `monitoring.init()` both only log one warning.
 """
 
 import inspect
@@ -38,14 +37,14 @@ _log = logging.getLogger(__name__)
 
 
 class FirstSeen:
-    """Says of words whether they are new; past `limit` words none is."""
+    """Says whether a word is new; once `limit` words are known, none is."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._words: set[str] = set()
 
     def is_first(self, word: str) -> bool:
-        """Say whether the word was not asked about before, and remember it."""
+        """Return whether the word is new, and store it."""
         if word in self._words or len(self._words) >= self._limit:
             return False
         self._words.add(word)
@@ -56,11 +55,11 @@ _unknown_severities = FirstSeen(MAX_UNKNOWN_WORDS)
 
 
 def monitor_pipeline_step(step_name: str, critical: bool = True) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Report when the decorated function or coroutine raises, and raise on.
+    """Report when the decorated function or coroutine raises, and raise the error again.
 
-    A critical step's failure is an error, another's a warning; an `InputError` is not reported. An exception that
-    passes through several steps is reported by the innermost. A step that passes ends the incident of its failures,
-    whichever process they happened in: the step's name is what they share.
+    A critical step's failure is an error, another's a warning; an `InputError` is not reported. If an exception passes
+    through several steps, the innermost reports it. A step that passes ends the incident of its failures, also those of
+    other processes: the name of the step identifies them.
     """
 
     def decorate(step: Callable[P, R]) -> Callable[P, R]:
@@ -69,14 +68,14 @@ def monitor_pipeline_step(step_name: str, critical: bool = True) -> Callable[[Ca
 
             @wraps(step)
             async def monitored_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with _monitored(step_name, critical=critical):
+                with _monitor_step(step_name, critical=critical):
                     return await run(*args, **kwargs)
 
             return cast("Callable[P, R]", monitored_coroutine)
 
         @wraps(step)
         def monitored(*args: P.args, **kwargs: P.kwargs) -> R:
-            with _monitored(step_name, critical=critical):
+            with _monitor_step(step_name, critical=critical):
                 return step(*args, **kwargs)
 
         return monitored
@@ -91,10 +90,9 @@ def track_data_quality_issue(
     metric_value: float | None = None,
     threshold: float | None = None,
 ) -> None:
-    """Report that a check found data outside its bounds; severity critical is an error, info is information.
+    """Report that a check found data outside its limits; severity critical is an error, info is information.
 
-    Other words for them are taken (`CRITICAL`, `fatal`, `high`, `warn`, `notice`). One that nobody knows counts as
-    critical.
+    Synonyms are accepted (`CRITICAL`, `fatal`, `high`, `warn`, `notice`). An unknown severity counts as critical.
     """
     monitoring.warn_without_init("track_data_quality_issue")
     monitoring.report(
@@ -108,7 +106,7 @@ def track_data_quality_issue(
 
 
 def track_data_quality_ok(check_name: str) -> None:
-    """Report that a check found the data inside its bounds."""
+    """Report that a check found the data inside its limits."""
     monitoring.warn_without_init("track_data_quality_ok")
     monitoring.recovered("pipeline.data_quality", check_name=check_name)
 
@@ -116,7 +114,7 @@ def track_data_quality_ok(check_name: str) -> None:
 def track_model_training_issue(
     model_name: str, issue_type: str, details: Details, metrics: Mapping[str, float] | None = None
 ) -> None:
-    """Report a training that went wrong; issue_type `training_failed`, in any spelling, is an error."""
+    """Report a training issue; issue_type `training_failed`, in any spelling, is an error."""
     monitoring.warn_without_init("track_model_training_issue")
     monitoring.report(
         "pipeline.model_training",
@@ -128,7 +126,7 @@ def track_model_training_issue(
 
 
 def track_model_training_ok(model_name: str, issue_type: str) -> None:
-    """Report that a training went without this issue."""
+    """Report that a training had no such issue."""
     monitoring.warn_without_init("track_model_training_ok")
     monitoring.recovered("pipeline.model_training", model_name=model_name, issue_type=issue_type)
 
@@ -157,19 +155,19 @@ def track_feature_store_sync_ok(operation: str) -> None:
 def track_database_issue(
     operation: str, database: str, error: BaseException, query_info: Details | None = None
 ) -> None:
-    """Report that a database refused an operation or could not be reached."""
+    """Report that a database rejected an operation or could not be reached."""
     monitoring.warn_without_init("track_database_issue")
     monitoring.report("pipeline.database", error=error, operation=operation, database=database, query_info=query_info)
 
 
 def track_database_ok(operation: str, database: str) -> None:
-    """Report that a database did an operation."""
+    """Report that a database operation succeeded."""
     monitoring.warn_without_init("track_database_ok")
     monitoring.recovered("pipeline.database", operation=operation, database=database)
 
 
 def _severity(word: object, check_name: str) -> Severity:
-    """Return the severity that a word stands for; what nobody knows may be the worst."""
+    """Return the severity that a word stands for; an unknown word counts as the worst."""
     text = str(word)[: MAX_WORD_CHARS + 1]
     level = parse_severity(text) if isinstance(word, str) else None
     if level is None and _unknown_severities.is_first(text):
@@ -183,7 +181,7 @@ def _issue_type(text: str) -> str:
 
 
 @contextmanager
-def _monitored(step_name: str, *, critical: bool) -> Iterator[None]:
+def _monitor_step(step_name: str, *, critical: bool) -> Iterator[None]:
     point = "pipeline.critical_step_failed" if critical else "pipeline.step_failed"
     monitoring.warn_without_init(f"monitor_pipeline_step({step_name!r})")
     monitoring.breadcrumb("step started", category="pipeline", step_name=step_name)
@@ -192,11 +190,11 @@ def _monitored(step_name: str, *, critical: bool) -> Iterator[None]:
         with monitoring.transaction("step", step_name):
             yield
     except NothingToTrainError:
-        # The step did what there was to do.
+        # The step found nothing to do, which is a success.
         monitoring.recovered(point, step_name=step_name)
         raise
     except Exception as error:
-        # What the user has to correct is told by its message and exit code; the machinery is sound.
+        # The user sees the message and the exit code; the pipeline itself works.
         if not isinstance(error, InputError) and not getattr(error, "reported_by_step", False):
             monitoring.report(
                 point,

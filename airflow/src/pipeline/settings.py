@@ -1,4 +1,4 @@
-"""What the pipeline reads from its environment, once, at the entry point."""
+"""The pipeline's settings, read from its environment once, at the entry point."""
 
 from datetime import UTC, tzinfo
 from pathlib import Path
@@ -28,7 +28,7 @@ class Settings(monitoring.MonitoringSettings):
         ),
     ] = SecretStr("sqlite:///.run/business.db")
     database_url: Annotated[
-        SecretLine | None, Field(description="SQLAlchemy URL with the behaviour event log; empty: no events are joined")
+        SecretLine | None, Field(description="SQLAlchemy URL with the behaviour event log; empty: no events are used")
     ] = None
     redis_url: Annotated[
         SecretStr | None, Field(description="Redis with the live features; only `python -m pipeline renumber` needs it")
@@ -37,7 +37,7 @@ class Settings(monitoring.MonitoringSettings):
         SingleLine, Field(min_length=1, description="Folder or s3://… of runs, bundles and snapshots (fsspec)")
     ] = ".run/artifacts"
     runs_kept: Annotated[
-        int, Field(ge=1, description="How many runs and snapshots stay there; older ones go when a run begins")
+        int, Field(ge=1, description="Number of runs and snapshots to keep there; a new run deletes older ones")
     ] = 7
     extraction_sql: Annotated[
         Path | None,
@@ -65,19 +65,19 @@ class Settings(monitoring.MonitoringSettings):
     git_commit: Annotated[str | None, Field(description="Commit recorded in the bundle; empty: unknown")] = None
     seed: Annotated[int, Field(ge=0, description="Seed of sampling and training")] = 42
     training_queries: Annotated[
-        int, Field(ge=100, description="Most questions that the ranker is trained on; the newest are taken")
+        int, Field(ge=100, description="Maximum number of training queries for the ranker; the newest are used")
     ] = 8000
     diversity_relevance: Annotated[
         float,
         Field(
             gt=0,
             le=1,
-            description="How much relevance counts against likeness to the other datasets of an answer (λ of MMR); "
-            "1: answers are not diversified. It travels in the bundle",
+            description="Weight of relevance against similarity to the other datasets of an answer (λ of MMR); "
+            "1: answers are not diversified. The bundle contains it",
         ),
     ] = DiversitySettings().relevance
     training_threads: Annotated[
-        int, Field(ge=1, le=64, description="Threads of LightGBM; two that share a busy core are slower than one")
+        int, Field(ge=1, le=64, description="Threads of LightGBM; two threads on one busy core are slower than one")
     ] = 1
 
     @property

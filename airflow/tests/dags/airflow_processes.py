@@ -81,7 +81,7 @@ class AirflowProcesses:
             os.kill(pid, signal.SIGKILL)
 
     def trigger(self, dag_id: str) -> str:
-        """Start a run as soon as the DAG is known; returns the run's id."""
+        """Start a run as soon as the DAG is known; return the run's id."""
         wait_until(
             lambda: self._answers(f"/dags/{dag_id}"),
             within=START_SECONDS,

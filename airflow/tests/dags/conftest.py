@@ -1,4 +1,4 @@
-"""Airflow in a home of its own, with the listener's collector and gateway on loopback."""
+"""Airflow with a home folder of its own, and the listener's collector and gateway on loopback."""
 
 import json
 import os
@@ -19,7 +19,7 @@ collect_ignore_glob = [] if HAS_AIRFLOW else ["test_*.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Airflow reads its environment when it is imported, so this comes first."""
+    """Set the environment first: Airflow reads it at its import."""
     if not HAS_AIRFLOW:
         return
     for name in list(os.environ):
@@ -71,5 +71,5 @@ def dag(airflow_database: None) -> object:
 
 @pytest.fixture
 def samples(airflow_database: None) -> dict[str, object]:
-    """The DAGs that fail in their ways, by id."""
+    """The sample DAGs by id; each fails in another way."""
     return _dags(SAMPLES)

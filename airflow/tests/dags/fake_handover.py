@@ -1,4 +1,4 @@
-"""A model registry and feature-sync on loopback that keep what they are handed."""
+"""A fake model registry and feature-sync on loopback that store what they receive."""
 
 from testkit.fake_registry import FakeRegistry, RegistryHandler
 

@@ -16,7 +16,7 @@ def test_a_run_for_a_date_carries_it_as_a_tag(samples: dict[str, Any]) -> None:
     assert report.tags["try_number"] == "2"
 
 
-def test_a_task_that_passes_says_that_it_recovered(samples: dict[str, Any]) -> None:
+def test_a_task_that_passes_reports_its_recovery(samples: dict[str, Any]) -> None:
     with testing.captured() as captured:
         samples["flaky"].test()
     assert captured == []

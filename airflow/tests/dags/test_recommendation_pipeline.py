@@ -1,4 +1,4 @@
-"""The DAG `recommendation_pipeline`: what it consists of, and runs of it over a small marketplace in SQLite."""
+"""The DAG `recommendation_pipeline`: its structure, and runs over a small marketplace in SQLite."""
 
 import json
 import subprocess
@@ -73,7 +73,7 @@ def test_every_dag_is_parsed_without_error_and_without_a_heavy_module() -> None:
     assert parsed["errors"] == {}
     assert parsed["dags"] == ["recommendation_pipeline"]
     assert parsed["heavy"] == []
-    # Measured: 0.03 s. The bound is for a busy machine and still far below an import of LightGBM and its kin.
+    # Measured: 0.03 s. The limit is for a busy machine and still far below an import of LightGBM.
     assert parsed["seconds"] < 2, f"of {time.perf_counter() - began:.1f} s in all"
 
 
@@ -115,7 +115,7 @@ def test_only_the_address_of_the_run_travels_between_tasks(dag: Any, marketplace
     assert Path(address, "bundle").is_dir()
 
 
-def test_the_deployed_version_and_its_metric_stand_on_the_models_asset(dag: Any, marketplace: str) -> None:
+def test_the_deployed_version_and_its_metric_are_on_the_models_asset(dag: Any, marketplace: str) -> None:
     from airflow.models.asset import AssetEvent
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -139,7 +139,7 @@ def test_a_model_below_the_floor_is_not_handed_over(dag: Any, marketplace: str, 
     assert "min_ndcg asks for 1.0000" in report.message
 
 
-def test_bad_data_is_not_tried_again(dag: Any, marketplace: str) -> None:
+def test_bad_data_is_not_retried(dag: Any, marketplace: str) -> None:
     from sqlalchemy import text
 
     with open_engine(marketplace, "BUSINESS_DATABASE_URL").begin() as connection:
@@ -151,7 +151,7 @@ def test_bad_data_is_not_tried_again(dag: Any, marketplace: str) -> None:
     assert (report.fingerprint[-1], report.tags["try_number"]) == ("quality", "1")
 
 
-def test_a_typing_error_in_the_users_sql_is_told_by_file_and_line_and_is_no_fault_of_the_machinery(
+def test_an_error_in_the_users_sql_names_file_and_line_and_is_not_reported_as_a_fault(
     dag: Any, marketplace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "datasets.sql").write_text("SELECT id,\n  title\nFORM datasets", encoding="utf-8")
@@ -165,7 +165,7 @@ def test_a_typing_error_in_the_users_sql_is_told_by_file_and_line_and_is_no_faul
     assert report.message.endswith(f"InputError: {report.error}")
 
 
-def test_a_service_that_is_away_for_a_moment_is_tried_again(dag: Any, marketplace: str, services: FakeHandover) -> None:
+def test_a_short_outage_of_a_service_is_retried(dag: Any, marketplace: str, services: FakeHandover) -> None:
     services.failures = 1
     with testing.captured() as captured:
         run = dag.test()
@@ -175,7 +175,7 @@ def test_a_service_that_is_away_for_a_moment_is_tried_again(dag: Any, marketplac
 
 
 @pytest.mark.parametrize("has_tables", [True, False])
-def test_over_an_empty_business_database_there_is_nothing_to_train_yet_and_nobody_is_notified(
+def test_over_an_empty_business_database_tasks_are_skipped_and_no_one_is_notified(
     dag: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_tables: bool
 ) -> None:
     url = f"sqlite:///{tmp_path}/business.db"
@@ -192,7 +192,7 @@ def test_over_an_empty_business_database_there_is_nothing_to_train_yet_and_nobod
     assert captured == []
 
 
-def test_data_that_was_there_and_is_gone_is_a_fault(dag: Any, marketplace: str, tmp_path: Path) -> None:
+def test_data_that_has_disappeared_is_a_fault(dag: Any, marketplace: str, tmp_path: Path) -> None:
     from sqlalchemy import text
 
     (tmp_path / "artifacts/runs/20260101T000000000000Z/bundle").mkdir(parents=True)
@@ -203,7 +203,7 @@ def test_data_that_was_there_and_is_gone_is_a_fault(dag: Any, marketplace: str, 
     assert states(run)["quality"] == "failed"
 
 
-def test_a_parameter_that_there_is_not_fails_the_run_at_its_start_by_name(dag: Any, marketplace: str) -> None:
+def test_an_unknown_parameter_fails_the_run_at_its_start_and_is_named(dag: Any, marketplace: str) -> None:
     with testing.captured() as captured:
         run = dag.test(run_conf={"min_ndgc": 0.5})
     assert (states(run)["start"], states(run)["extract"]) == ("failed", "upstream_failed")

@@ -1,4 +1,4 @@
-"""What reaches collector and gateway from Airflow's own processes: scheduler, executor, one process per task."""
+"""The reports of Airflow's own processes to collector and gateway: scheduler, executor, one process per task."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,7 +25,7 @@ STATES = {
     "recommendation_pipeline": "success",
 }
 
-# Of each task that fails for good, of the step, and of the import.
+# Of each task that fails finally, of the step, and of the import.
 EVENTS = 8
 IMPORT_FAILED = ["pipeline", "dag_import_failed", "broken.py"]
 GOOD_RUN = """
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.timeout(420)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen of one run of each sample; `runs` are run ids by DAG id."""
+    """The observations of one run of each sample; `runs` are run ids by DAG id."""
 
     runs: dict[str, str]
     states: dict[str, str]
@@ -85,7 +85,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         airflow.mark_task("marked_failed", runs["marked_failed"], "slow", "failed")
         states = {dag_id: airflow.state_at_end(dag_id, run_id, 120) for dag_id, run_id in runs.items()}
         with suppress(TooLateError):
-            # The tests say which is missing.
+            # The tests name a missing event.
             wait_until(lambda: len(fake_server.events) >= EVENTS, within=30, every=POLL_SECONDS, what=f"event {EVENTS}")
             broken.write_text("from airflow.sdk import dag\n", encoding="utf-8")
             wait_until(
@@ -94,12 +94,12 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
                 every=POLL_SECONDS,
                 what="the import's recovery",
             )
-    # The processes have stopped and delivered what they had: nothing more can come.
+    # The processes have stopped and delivered everything: nothing more can come.
     yield Outcome(runs, states, fake_server.events, fake_server.signals)
     fake_server.stop()
 
 
-def test_the_samples_end_as_they_are_meant_to(outcome: Outcome) -> None:
+def test_the_samples_end_as_intended(outcome: Outcome) -> None:
     assert outcome.states == STATES
 
 
@@ -129,14 +129,14 @@ def test_a_killed_task_is_one_event_by_the_scheduler(outcome: Outcome, dag_id: s
     assert event["level"] == "error"
     assert event["tags"]["run_id"] == outcome.runs[dag_id]
     assert event["tags"]["try_number"] == "1"
-    assert "ended without a word" in event["logentry"]["formatted"]
+    assert "ended without a report" in event["logentry"]["formatted"]
 
 
 def test_a_task_that_passes_in_a_later_try_is_no_event(outcome: Outcome) -> None:
     assert outcome.events_of("flaky") == []
 
 
-def test_every_event_has_its_signal_and_nothing_else_is_signalled(outcome: Outcome) -> None:
+def test_every_event_has_its_signal_and_there_are_no_others(outcome: Outcome) -> None:
     fired = {signal["event_id"] for signal in outcome.signals if signal["kind"] == "fired"}
     assert fired == {event["event_id"] for event in outcome.events}
     assert outcome.signals_of("fired") == sorted(event["fingerprint"] for event in outcome.events)
@@ -152,32 +152,32 @@ def test_a_task_that_passes_ends_its_incident(outcome: Outcome) -> None:
 
 def test_the_success_of_a_try_that_was_marked_as_failed_ends_nothing(outcome: Outcome) -> None:
     events = outcome.events_of("marked_failed")
-    # Said by the API server at once, and by the scheduler at the run's end: one event by its id.
+    # Reported by the API server at once, and by the scheduler at the run's end: one event by its id.
     assert len({event["event_id"] for event in events}) == 1
     assert events[0]["fingerprint"] == ["airflow", "marked_failed", "slow"]
     assert ["airflow", "marked_failed", "slow"] not in outcome.signals_of("recovered")
 
 
-def test_a_mapped_task_with_a_failed_instance_has_not_recovered_by_another_that_passes(outcome: Outcome) -> None:
+def test_a_mapped_task_does_not_recover_by_one_instance_while_another_has_failed(outcome: Outcome) -> None:
     assert len(outcome.events_of("mapped")) == 1
     assert ["airflow", "mapped", "part"] not in outcome.signals_of("recovered")
 
 
-def test_what_a_tasks_own_code_reports_says_in_which_run_and_task_it_ran(outcome: Outcome) -> None:
+def test_reports_of_a_tasks_own_code_name_run_and_task(outcome: Outcome) -> None:
     (event,) = outcome.events_of("sample_step")
     assert event["fingerprint"] == ["pipeline", "sample_step", "LookupError"]
-    told = {name: event["tags"][name] for name in ("dag_id", "task_id", "run_id")}
-    assert told == {
+    tags = {name: event["tags"][name] for name in ("dag_id", "task_id", "run_id")}
+    assert tags == {
         "dag_id": "fails_in_a_step",
         "task_id": "call_step",
         "run_id": outcome.runs["fails_in_a_step"],
     }
 
 
-def test_a_recovery_says_what_passed(outcome: Outcome) -> None:
+def test_a_recovery_names_the_task_that_passed(outcome: Outcome) -> None:
     (signal,) = (each for each in outcome.signals if each["fingerprint"][1] == "flaky")
-    told = {name: signal["tags"][name] for name in ("dag_id", "task_id", "run_id", "try_number")}
-    assert told == {
+    tags = {name: signal["tags"][name] for name in ("dag_id", "task_id", "run_id", "try_number")}
+    assert tags == {
         "dag_id": "flaky",
         "task_id": "second_time_lucky",
         "run_id": outcome.runs["flaky"],
@@ -185,14 +185,14 @@ def test_a_recovery_says_what_passed(outcome: Outcome) -> None:
     }
 
 
-def test_a_dag_file_with_an_import_error_is_reported_and_recovers_when_it_is_mended(outcome: Outcome) -> None:
+def test_a_dag_file_with_an_import_error_is_reported_and_recovers_when_it_is_corrected(outcome: Outcome) -> None:
     (event,) = (each for each in outcome.events if each["fingerprint"] == IMPORT_FAILED)
     assert event["level"] == "error"
     assert event["logentry"]["formatted"].endswith("RuntimeError: x")
     assert IMPORT_FAILED in outcome.signals_of("recovered")
 
 
-def test_a_run_of_the_pipeline_that_ends_well_is_told_to_the_gateway_and_no_other_is(outcome: Outcome) -> None:
+def test_only_successful_pipeline_runs_are_signalled_to_the_gateway(outcome: Outcome) -> None:
     (signal,) = (each for each in outcome.signals if each["monitoring_point"] == "pipeline.no_recent_run")
     assert (signal["kind"], signal["fingerprint"]) == ("recovered", ["pipeline", "no_recent_run"])
     assert signal["tags"]["run_id"] == outcome.runs["recommendation_pipeline"]

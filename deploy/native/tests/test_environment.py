@@ -15,7 +15,7 @@ def config(tmp_path: Path) -> StackConfig:
     return StackConfig(tmp_path, tmp_path / ".run")
 
 
-def test_generated_values_are_kept_and_the_file_is_the_owners_alone(config: StackConfig) -> None:
+def test_generated_values_stay_and_only_the_owner_can_read_the_file(config: StackConfig) -> None:
     StackEnvironment(config, {}).write()
     first = read(config.environment_file)
     StackEnvironment(config, {}).write()
@@ -24,7 +24,7 @@ def test_generated_values_are_kept_and_the_file_is_the_owners_alone(config: Stac
     assert len(first["COLLECTOR_TOKEN"]) == 40
 
 
-def test_what_the_user_sets_wins(config: StackConfig) -> None:
+def test_the_users_values_take_precedence(config: StackConfig) -> None:
     given = {"SENTRY_DSN": "https://key@sentry.example/2", "BUSINESS_DATABASE_URL": "sqlite:///mine.db", "PATH": "/x"}
     variables = StackEnvironment(config, given).variables()
     assert variables["SENTRY_DSN"] == given["SENTRY_DSN"]
@@ -33,7 +33,7 @@ def test_what_the_user_sets_wins(config: StackConfig) -> None:
 
 
 @pytest.mark.parametrize("credential", ["WEIXIN_CORP_ID", "WEIXIN_ROBOT_KEY"])
-def test_the_simulator_stands_in_only_while_no_wechat_credentials_are_set(config: StackConfig, credential: str) -> None:
+def test_the_simulator_is_used_only_without_wechat_credentials(config: StackConfig, credential: str) -> None:
     simulated = StackEnvironment(config, {})
     assert simulated.simulates_weixin
     assert simulated.variables()["WEIXIN_BASE_URL"] == "http://127.0.0.1:8010"
@@ -42,13 +42,13 @@ def test_the_simulator_stands_in_only_while_no_wechat_credentials_are_set(config
     assert "WEIXIN_BASE_URL" not in real.variables()
 
 
-def test_a_stack_that_is_no_demo_has_no_simulator(config: StackConfig) -> None:
+def test_a_stack_without_demo_has_no_simulator(config: StackConfig) -> None:
     environment = StackEnvironment(replace(config, demo=False), {})
     assert not environment.simulates_weixin
     assert "WEIXIN_BASE_URL" not in environment.variables()
 
 
-def test_the_mail_catcher_stands_in_only_while_no_mail_server_is_set(config: StackConfig) -> None:
+def test_the_mail_catcher_is_used_only_without_a_mail_server(config: StackConfig) -> None:
     caught = StackEnvironment(config, {"ALERT_EMAIL_TO": "me@example.test"}).variables()
     assert (caught["SMTP_URL"], caught["EMAIL_SIMULATED"]) == ("smtp://127.0.0.1:8025", "1")
     assert caught["ALERT_EMAIL_TO"] == "me@example.test"
@@ -66,4 +66,4 @@ def test_production_has_no_simulators(config: StackConfig) -> None:
 def test_free_ports_are_all_different() -> None:
     ports = Ports.free()
     assert len(set(vars(ports).values())) == len(vars(ports))
-    assert ports.taken() == []
+    assert ports.in_use() == []

@@ -12,7 +12,7 @@ from native.config import StackConfig
 from native.programs import Program
 from native.supervisor_control import Supervisor
 
-# A program that leaves a child in a process group of its own, as Airflow's tasks are.
+# A program with a child in another process group, as in Airflow's tasks.
 _LEAVES_A_CHILD = """
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], process_group=0)
@@ -39,12 +39,12 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     made.stop()
 
 
-def test_a_killed_program_comes_back(supervisor: Supervisor) -> None:
+def test_a_killed_program_is_restarted(supervisor: Supervisor) -> None:
     supervisor.start_program("sleeper")
     wait_until(lambda: supervisor.state("sleeper")["statename"] == "RUNNING", within=15, what="it runs")
     first = supervisor.state("sleeper")["pid"]
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: supervisor.state("sleeper")["pid"] not in (0, first), within=10, what="it is back")
+    wait_until(lambda: supervisor.state("sleeper")["pid"] not in (0, first), within=10, what="it has been restarted")
 
 
 def test_a_stopped_program_stays_down(supervisor: Supervisor) -> None:
@@ -58,7 +58,9 @@ def test_stop_leaves_no_process_behind(supervisor: Supervisor, tmp_path: Path) -
     supervisor.start_program("sleeper")
     supervisor.start_program("parent")
     child = tmp_path / "child"
-    wait_until(lambda: child.exists() and child.read_text(encoding="utf-8") != "", within=15, what="the child runs")
+    wait_until(
+        lambda: child.exists() and child.read_text(encoding="utf-8") != "", within=15, what="the child is running"
+    )
     started = supervisor.processes()
     assert int(child.read_text(encoding="utf-8")) in started
     supervisor.stop()

@@ -1,4 +1,4 @@
-"""What the one-shot containers' commands say when they can't go on."""
+"""The messages of the one-shot containers' commands on errors."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def _first_model(**environment: str) -> subprocess.CompletedProcess[str]:
         ("http://127.0.0.1:port", "http://127.0.0.1:1", 1, "REGISTRY_URL"),
     ],
 )
-def test_what_cannot_be_asked_is_named(registry: str, airflow: str | None, code: int, message: str) -> None:
+def test_an_unreachable_or_unset_address_is_named(registry: str, airflow: str | None, code: int, message: str) -> None:
     ended = _first_model(REGISTRY_URL=registry, **({"AIRFLOW_URL": airflow} if airflow else {}))
     assert (ended.returncode, message in ended.stderr) == (code, True), ended.stderr
     assert "Traceback" not in ended.stderr
@@ -41,7 +41,7 @@ def test_what_cannot_be_asked_is_named(registry: str, airflow: str | None, code:
     ("content", "where"),
     [(b"A=1\nB='hush\n", ":2: B: "), (b"A=1\nB=\xbd\xa5\n", ":2: not UTF-8"), (b"A=hush\\", ":1: A: ")],
 )
-def test_a_settings_file_that_cannot_be_read_is_named_by_line_and_not_quoted(
+def test_an_unreadable_settings_file_is_named_by_line_and_not_quoted(
     tmp_path: Path, content: bytes, where: str
 ) -> None:
     path = tmp_path / "env"

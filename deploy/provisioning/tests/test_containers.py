@@ -22,20 +22,20 @@ PORTS = {
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The volumes as `setup` sees them, empty."""
+    """The empty volumes as `setup` sees them."""
     for folder in (*READ_BY, "setup", "wechat-simulator", "secrets/postgres", "secrets/alertmanager"):
         (tmp_path / folder).mkdir(parents=True)
     return tmp_path
 
 
-def test_each_program_gets_what_it_reads_and_nothing_else(root: Path) -> None:
+def test_each_program_gets_exactly_its_own_variables(root: Path) -> None:
     Containers(root, PORTS).set_up()
     for program, names in READ_BY.items():
         assert set(read(root / program / "env")) == set(names)
         assert stat.S_IMODE((root / program / "env").stat().st_mode) == 0o600
 
 
-def test_secrets_are_made_once(root: Path) -> None:
+def test_secrets_are_generated_once(root: Path) -> None:
     Containers(root, PORTS).set_up()
     first = read(root / "recommender-api" / "env")
     Containers(root, PORTS).set_up()
@@ -51,7 +51,7 @@ def test_programs_and_servers_share_their_secrets(root: Path) -> None:
     assert read(root / "notification-gateway" / "env")["GATEWAY_TOKEN"] == token
 
 
-def test_the_simulator_accepts_what_the_gateway_sends(root: Path) -> None:
+def test_the_simulator_accepts_the_gateways_messages(root: Path) -> None:
     containers = Containers(root, PORTS)
     containers.set_up()
     containers.simulate_weixin()
@@ -72,7 +72,7 @@ def test_the_gateway_is_in_production_unless_it_has_simulators(root: Path) -> No
     assert (gateway["SMTP_URL"], gateway["EMAIL_SIMULATED"]) == ("smtp://wechat-simulator:8025", "1")
     assert "WEIXIN_SIMULATED" not in gateway
     assert "WeChat and mail simulator" in dict(containers.pages())
-    # Every start begins anew: what is one's own by now is simulated no more.
+    # Every start decides again: a setting of the user's own replaces the simulator.
     containers.set_up()
     assert read(root / "notification-gateway" / "env")["ENVIRONMENT"] == "production"
     assert "SMTP_URL" not in read(root / "notification-gateway" / "env")
@@ -89,7 +89,7 @@ def test_the_gateway_is_in_production_unless_it_has_simulators(root: Path) -> No
         ({"ENVIRONMENT": "development"}, True, True),
     ],
 )
-def test_ones_own_settings_win_over_simulators(given: dict[str, str], weixin: bool, email: bool) -> None:
+def test_the_users_own_settings_replace_simulators(given: dict[str, str], weixin: bool, email: bool) -> None:
     assert (simulates_weixin(given), simulates_email(given)) == (weixin, email)
 
 
@@ -104,7 +104,7 @@ def test_the_host_sees_the_published_ports(root: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["plain", "with space", "it's", 'a "quoted" $value', "a=b", ""])
-def test_a_value_comes_back_as_it_was(tmp_path: Path, value: str) -> None:
+def test_a_value_is_read_as_it_was_written(tmp_path: Path, value: str) -> None:
     write(tmp_path / "env", render({"NAME": value}))
     assert read(tmp_path / "env") == {"NAME": value}
     assert parse("# comment\nNAME=1\n") == {"NAME": "1"}

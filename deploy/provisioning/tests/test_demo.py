@@ -1,4 +1,4 @@
-"""A stack is the demo until something of one's own is set."""
+"""A stack is the demo until the user sets something of their own."""
 
 import os
 import subprocess
@@ -18,31 +18,31 @@ OWN = {
 
 
 @pytest.mark.parametrize("given", [{}, {"DEMO": ""}, {"DEMO": "1"}, dict.fromkeys(OWN, ""), {"LOG_LEVEL": "INFO"}])
-def test_without_anything_of_ones_own_it_is_the_demo(given: dict[str, str]) -> None:
+def test_without_settings_of_the_user_it_is_the_demo(given: dict[str, str]) -> None:
     assert why_no_demo(given) is None
 
 
 @pytest.mark.parametrize("demo", ["0", "false", "No", " off "])
-def test_demo_0_turns_it_off_however_it_is_written(demo: str) -> None:
+def test_demo_0_turns_it_off_in_any_spelling(demo: str) -> None:
     assert why_no_demo({"DEMO": demo}) == f"DEMO is {demo.strip()}"
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_what_is_ones_own_turns_it_off_and_is_named_without_its_value(name: str) -> None:
+def test_a_users_own_setting_turns_it_off_and_is_named_without_its_value(name: str) -> None:
     assert why_no_demo({name: OWN[name]}) == f"{name} is set"
 
 
-def test_production_is_no_demo() -> None:
+def test_production_is_not_a_demo() -> None:
     assert why_no_demo({"ENVIRONMENT": "production"}) == "ENVIRONMENT is production"
     assert why_no_demo({"ENVIRONMENT": "development"}) is None
 
 
 @pytest.mark.parametrize("given", [*({name: value} for name, value in OWN.items()), {"ENVIRONMENT": "production"}])
-def test_who_asks_for_the_demo_gets_it(given: dict[str, str]) -> None:
+def test_demo_1_turns_it_on(given: dict[str, str]) -> None:
     assert why_no_demo({**given, "DEMO": "1"}) is None
 
 
-def test_the_containers_of_the_demo_are_told_why_they_idle_until_it_is_the_demo_again(tmp_path: Path) -> None:
+def test_the_demos_containers_get_the_reason_why_they_idle_until_it_is_the_demo_again(tmp_path: Path) -> None:
     markers = [tmp_path / program / NO_DEMO for program in ("airflow", "wechat-simulator")]
     for marker in markers:
         marker.parent.mkdir()

@@ -43,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
     log = EventLog(engine)
     switch = SnapshotSwitch(redis)
     jobs = SyncJobs(switch, faults, metrics)
-    # The same after a restart, so that what was taken before is gone on with at once.
+    # The same name after a restart, so that entries taken before are continued at once.
     consumer_name = settings.consumer_name or f"{socket.gethostname()}-{settings.port}"
     stream = EventStream(redis, consumer_name, settings.event_batch)
     dead_letters = DeadLetters(redis, settings.dead_letters_max)
@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         try:
             await windows.refresh()
         except LOST_ERRORS:
-            # The consumer works on the same Redis and reports that it is away.
+            # The consumer uses the same Redis and reports its outage.
             return
 
     loops = BackgroundLoops()

@@ -1,4 +1,4 @@
-"""`python -m feature_sync dead-letters`: look at entries that could not be processed, and queue them again."""
+"""`python -m feature_sync dead-letters`: show entries that could not be processed, and queue them again."""
 
 import argparse
 import asyncio
@@ -17,10 +17,10 @@ _MAX_SHOWN = 120
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Return 0, 2 for unusable settings, 3 when Redis doesn't answer."""
+    """Return 0, 2 for unusable settings, 3 if Redis doesn't answer."""
     parser = argparse.ArgumentParser(prog="python -m feature_sync dead-letters", description=__doc__)
-    parser.add_argument("--limit", type=int, default=100, help="at most so many, the oldest first (100)")
-    parser.add_argument("--requeue", action="store_true", help="put them into the event stream again")
+    parser.add_argument("--limit", type=int, default=100, help="maximum number of entries, oldest first (100)")
+    parser.add_argument("--requeue", action="store_true", help="put the entries into the event stream again")
     given = parser.parse_args(arguments)
     try:
         settings = Settings()
@@ -46,6 +46,6 @@ async def _show(settings: Settings, limit: int, *, requeue: bool) -> None:
             if requeue:
                 await letters.requeue(letter)
         total = (await letters.counts()).count
-        sys.stdout.write(f"{len(found)} {'queued again' if requeue else 'shown'}, {total} kept\n")
+        sys.stdout.write(f"{len(found)} {'queued again' if requeue else 'shown'}, {total} stored\n")
     finally:
         await disconnect(redis)

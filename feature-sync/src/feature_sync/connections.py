@@ -1,4 +1,4 @@
-"""Redis as this worker uses it: waits are bounded, and its faults are reported once and told apart."""
+"""Redis connections of this worker: waits are limited, and faults are classified and reported once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,14 +20,14 @@ ANSWER_SECONDS = 5.0
 BLOCK_SECONDS = 1.0
 
 AnyRedis = Redis | RedisCluster
-# redis-py keeps the error of a cluster that can't be reached apart from all others.
+# redis-py has a separate error for a cluster that can't be reached.
 REDIS_ERRORS = (RedisError, RedisClusterException)
-# Redis is not there; all others are its answers.
+# Redis is unreachable; all others are answers of Redis.
 LOST_ERRORS = (RedisConnectionError, RedisTimeoutError, RedisClusterException)
 
 
 def open_redis(url: str) -> AnyRedis:
-    """Return a client; the worker's loops decide when to try again, so the client itself never does."""
+    """Return a client; the worker's loops decide about retries, so the client itself never retries."""
     return connect(
         parse(url),
         socket_connect_timeout=CONNECT_SECONDS,
@@ -38,7 +38,7 @@ def open_redis(url: str) -> AnyRedis:
 
 
 async def put_many(redis: AnyRedis, values: Mapping[str, bytes]) -> None:
-    """Write values at once; a cluster takes those of each node."""
+    """Write values at once; in a cluster in one batch per node."""
     if isinstance(redis, RedisCluster):
         await redis.mset_nonatomic(values)
     else:
@@ -46,24 +46,24 @@ async def put_many(redis: AnyRedis, values: Mapping[str, bytes]) -> None:
 
 
 async def get_many(redis: AnyRedis, keys: Sequence[str]) -> list[bytes | None]:
-    """Read values at once, None where there is none."""
+    """Read values at once, None for missing ones."""
     found: Any = await (redis.mget_nonatomic(keys) if isinstance(redis, RedisCluster) else redis.mget(keys))
     return list(found)
 
 
 class RedisFaults:
-    """Reports what goes wrong with one Redis, and that it is over."""
+    """Reports the faults of one Redis, and their end."""
 
     def __init__(self, url: str) -> None:
         target = parse(url)
         host, port = target.nodes[0]
         self._where: dict[str, Any] = {"redis_host": host, "redis_port": port, "redis_db": target.db}
-        # What an earlier process has reported, this one can't know: its first success ends that.
+        # The first success of this process ends the incidents that an earlier one reported.
         self._broken = True
 
     @contextmanager
-    def reported(self) -> Iterator[None]:
-        """Report a Redis error that leaves the block, and let it go on; a block that ends well ends the incident."""
+    def report_faults(self) -> Iterator[None]:
+        """Report a Redis error that leaves the block, and raise it again; a block that succeeds ends the incident."""
         try:
             yield
         except REDIS_ERRORS as error:

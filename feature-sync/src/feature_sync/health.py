@@ -1,4 +1,4 @@
-"""How the worker is, and what it depends on: `GET /health`."""
+"""`GET /health`: the state of the worker and its dependencies."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from feature_sync.snapshots.switch import SnapshotSwitch
 from servicekit.background import BackgroundLoops
 from servicekit.health import Check
 
-# A server that hangs answers nobody; whoever asks for health must hear that in time.
+# A hung server doesn't answer; the health check has to report that in time.
 DATABASE_SECONDS = 2.0
 
 
 class HealthReport:
-    """Asks each dependency."""
+    """Checks each dependency."""
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class HealthReport:
         try:
             detail = f"snapshot {await self._switch.active()}, {await self._stream.length()} events waiting"
             checks["redis"] = Check(status="healthy", detail=detail)
-            checks["dead_letters"] = await self._rejected()
+            checks["dead_letters"] = await self._check_dead_letters()
         except REDIS_ERRORS as error:
             checks["redis"] = Check(status="unhealthy", detail=type(error).__name__)
         return checks
 
     async def _database(self) -> Check:
-        # One question at a time: while the database hangs, each would hold a thread.
+        # One check at a time: while the database hangs, each would hold a thread.
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(asyncio.to_thread(self._database_answers))
         try:
@@ -54,8 +54,8 @@ class HealthReport:
             answers = False
         return Check(status="healthy") if answers else Check(status="unhealthy", detail="the database doesn't answer")
 
-    async def _rejected(self) -> Check:
-        # Somebody has to look at them, but the worker is healthy: it goes on.
+    async def _check_dead_letters(self) -> Check:
+        # A person has to look at them, but the worker is healthy and continues.
         counts = await self._dead_letters.counts()
         detail = f"{counts.count}, the last: {counts.last_reason}" if counts.count else "none"
         return Check(status="healthy", detail=detail)

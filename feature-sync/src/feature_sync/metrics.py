@@ -1,4 +1,4 @@
-"""What `/metrics` tells of feature-sync."""
+"""The metrics of feature-sync."""
 
 from prometheus_client import Counter, Gauge
 

@@ -1,4 +1,4 @@
-"""What feature-sync reads from its environment."""
+"""The settings of feature-sync."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,7 @@ class Settings(ServiceSettings):
         SecretLine,
         Field(
             description="Redis: `redis://`, `redis+sentinel://` or `redis+cluster://`, with TLS `rediss…`; "
-            "how each is written is in OPERATIONS.md"
+            "OPERATIONS.md shows the form of each"
         ),
         AfterValidator(lambda url: SecretStr(checked(url.get_secret_value()))),
     ] = SecretStr("redis://127.0.0.1:6379/0")
@@ -30,7 +30,7 @@ class Settings(ServiceSettings):
         SecretLine,
         Field(
             description="SQLAlchemy URL of the business database that the data comes from: PostgreSQL, MySQL, MariaDB, "
-            "SQLite or DuckDB; feature-sync reads there what is deleted. Empty: it follows nothing"
+            "SQLite or DuckDB; feature-sync reads the deleted datasets from it. Empty: none are read"
         ),
     ] = SecretStr("")
     extraction_sql: Annotated[
@@ -42,19 +42,19 @@ class Settings(ServiceSettings):
         ),
     ] = None
     deleted_poll_seconds: Annotated[
-        float, Field(gt=0, le=3600, description="How often the business database is asked for deleted datasets")
+        float, Field(gt=0, le=3600, description="Interval between reads of deleted datasets from the business database")
     ] = 60
-    admin_token: Annotated[Token, Field(description="Opens POST /sync, and the withdrawal of datasets")] = SecretStr(
+    admin_token: Annotated[Token, Field(description="Token of POST /sync and of withdrawals")] = SecretStr(
         DEVELOPMENT_SECRET
     )
     consumer_name: Annotated[
         SingleLine, Field(description="Name in the stream's consumer group; empty: host and port")
     ] = ""
     dead_letters_max: Annotated[
-        int, Field(ge=1, description="Most dead letters (entries that cannot be processed) that are kept in Redis")
+        int, Field(ge=1, description="Maximum number of dead letters (entries that cannot be processed) in Redis")
     ] = 10_000
-    event_batch: Annotated[int, Field(ge=1, le=10_000, description="Most stream entries that are taken at once")] = 500
+    event_batch: Annotated[int, Field(ge=1, le=10_000, description="Maximum number of stream entries per batch")] = 500
 
     def secrets(self) -> list[str]:
-        """Return every configured secret value, the passwords of the Redis URL included."""
+        """Return every configured secret value, including the passwords of the Redis URL."""
         return [*super().secrets(), *parse(self.redis_url.get_secret_value()).secrets()]

@@ -1,4 +1,4 @@
-"""Whatever a statement tries, the database stays as it was: on a real server of each kind, as a user who may do all."""
+"""No statement changes the database: on a real server of each kind, as a user with all permissions."""
 
 import re
 from dataclasses import replace
@@ -50,7 +50,7 @@ EVERYWHERE = {
     "a call": "CALL nothing()",
 }
 CASES = {"postgresql": POSTGRESQL, "mariadb": MARIADB, "sqlite": SQLITE, "duckdb": DUCKDB}
-# Taken by PostgreSQL before 16, and undone at the end of the transaction.
+# PostgreSQL before 16 accepts it, and undoes it at the end of the transaction.
 UNDONE = {"a large object"}
 PREPARATIONS = {
     "postgresql": [
@@ -101,7 +101,7 @@ def prepared(shop: SourceDatabase) -> SourceDatabase:
 
 
 def read(shop: SourceDatabase, statement: Statement) -> BusinessDatabaseError | None:
-    """Read all rows of a statement on a connection of its own, and return what it was refused with."""
+    """Read all rows of a statement on a connection of its own, and return the error."""
     with open_business_database(shop.url, "X") as database:
         try:
             for _ in database.rows(statement):
@@ -111,7 +111,7 @@ def read(shop: SourceDatabase, statement: Statement) -> BusinessDatabaseError | 
     return None
 
 
-def test_a_statement_that_writes_is_refused_and_changes_nothing(prepared: SourceDatabase, tmp_path: Path) -> None:
+def test_a_statement_that_writes_is_rejected_and_changes_nothing(prepared: SourceDatabase, tmp_path: Path) -> None:
     folder = tmp_path / "open"
     folder.mkdir()
     folder.chmod(0o777)
@@ -125,20 +125,20 @@ def test_a_statement_that_writes_is_refused_and_changes_nothing(prepared: Source
 
 
 class Unchecked(Statement):
-    """A statement that passes our check of the text, whatever it says."""
+    """A statement of any text that our own check lets pass."""
 
-    def wrapped(self, syntax: object, columns: object = (), where: str = "") -> WrappedStatement:
+    def wrap(self, syntax: object, columns: object = (), where: str = "") -> WrappedStatement:
         return WrappedStatement(self, "", self.sql)
 
 
-def test_the_server_itself_refuses_what_our_check_would_let_pass(shop: SourceDatabase) -> None:
+def test_the_server_itself_rejects_writes_that_our_check_would_let_pass(shop: SourceDatabase) -> None:
     before = shop.run("SELECT * FROM goods ORDER BY id")
     for sql in ("UPDATE goods SET label = 'x'", "DROP TABLE goods", "CREATE TABLE made (id INTEGER)"):
         assert read(shop, Unchecked(sql, "datasets.sql")) is not None, sql
     assert shop.run("SELECT * FROM goods ORDER BY id") == before
 
 
-def test_a_user_who_may_only_read_some_tables_is_told_which_one_is_closed(shop: SourceDatabase) -> None:
+def test_a_user_who_may_only_read_some_tables_gets_the_name_of_the_forbidden_one(shop: SourceDatabase) -> None:
     if shop.kind in {"sqlite", "duckdb"}:
         pytest.skip("has no users")
     reader = f"reader_{shop.kind}"

@@ -1,4 +1,4 @@
-"""Reading a user's database: the same on each kind, and by its own words where the SQL is wrong."""
+"""Reading a user's database: the same results from each kind, and the database's own message for wrong SQL."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_views_are_seen_beside_tables(shop: SourceDatabase) -> None:
         assert {"goods", "cheap"} <= database.relations()
 
 
-def test_several_statements_are_read_in_one_transaction_and_a_half_read_one_can_be_left(shop: SourceDatabase) -> None:
+def test_several_statements_are_read_in_one_transaction_and_reading_may_stop_early(shop: SourceDatabase) -> None:
     with open_business_database(shop.url, "X") as database:
         for _ in range(2):
             batches = iter(database.rows(Statement("SELECT id FROM goods", "a.sql"), batch_rows=1))
@@ -70,7 +70,7 @@ def test_a_fault_in_the_sql_names_file_and_line_with_the_databases_own_words(sho
     for fault, sql in WORDS.items():
         with pytest.raises(UserSqlError) as refused:
             read(shop, sql)
-        # MariaDB gives no line for a name that it doesn't know.
+        # MariaDB gives no line for an unknown name.
         has_line = shop.kind != "mariadb" or fault == "syntax"
         assert str(refused.value).startswith(f"datasets.sql:{LINES[fault]}: " if has_line else "datasets.sql: ")
         assert NAMED[fault] in str(refused.value)
@@ -99,14 +99,14 @@ REFUSED = [
 ]
 
 
-def test_a_text_that_is_not_one_select_is_refused_by_file_and_line(shop: SourceDatabase) -> None:
+def test_a_text_that_is_not_one_select_is_rejected_with_file_and_line(shop: SourceDatabase) -> None:
     for sql, message in REFUSED:
         with pytest.raises(UserSqlError) as refused:
             read(shop, sql)
         assert str(refused.value).startswith(message)
 
 
-def test_words_that_only_look_like_writing_are_taken(shop: SourceDatabase) -> None:
+def test_words_that_only_look_like_writing_are_accepted(shop: SourceDatabase) -> None:
     sql = "(SELECT 'a;b' AS a, REPLACE(label, 'into', 'x') AS \"b\" FROM goods WHERE label <> 'it''s; INTO')"
     if shop.kind == "sqlite":
         sql = sql.strip("()") + ")"
@@ -121,7 +121,7 @@ def test_words_that_only_look_like_writing_are_taken(shop: SourceDatabase) -> No
     [
         ("nonsense", "BUSINESS_DATABASE_URL: not a usable SQLAlchemy URL; expected postgresql+psycopg2://"),
         ("postgresql://me:secret@host:54ab/db", "BUSINESS_DATABASE_URL: not a usable SQLAlchemy URL"),
-        ("oracle+nothing://x/y", "BUSINESS_DATABASE_URL: the driver nothing is not taken"),
+        ("oracle+nothing://x/y", "BUSINESS_DATABASE_URL: the driver nothing is not supported"),
         ("mssql://x/y", "BUSINESS_DATABASE_URL: databases of the kind mssql can't be read"),
         ("postgresql://me:secret@127.0.0.1:1", "BUSINESS_DATABASE_URL: names no database"),
         ("postgresql://me:secret@127.0.0.1:1/db?sslmod=x", "BUSINESS_DATABASE_URL: "),
@@ -144,7 +144,7 @@ def test_a_url_that_can_not_be_used_names_the_setting(tmp_path: Path, url: str, 
 
 
 @pytest.mark.parametrize("url", ["postgresql://me:topsecret@127.0.0.1:1/db", "mysql://me:topsecret@127.0.0.1:1/db"])
-def test_a_server_that_is_away_is_unavailable_and_its_password_unsaid(url: str) -> None:
+def test_an_unreachable_server_is_unavailable_and_its_password_not_shown(url: str) -> None:
     with pytest.raises(DatabaseUnavailableError) as failed:
         open_business_database(url, "X")
     assert "topsecret" not in str(failed.value)
@@ -159,7 +159,7 @@ def test_a_wrong_password_is_not_a_fault_of_the_sql(shop: SourceDatabase) -> Non
         open_business_database(f"{head}wrong@{tail}", "X")
 
 
-def test_a_statement_that_takes_too_long_is_ended(shop: SourceDatabase) -> None:
+def test_a_statement_that_takes_too_long_is_stopped(shop: SourceDatabase) -> None:
     slow = {
         "postgresql": "SELECT pg_sleep(30)",
         "mariadb": "SELECT SLEEP(30) AS x FROM goods",
@@ -174,13 +174,13 @@ def test_a_statement_that_takes_too_long_is_ended(shop: SourceDatabase) -> None:
         list(database.rows(Statement(slow, "a.sql")))
 
 
-def test_a_server_that_goes_away_in_the_middle_is_unavailable(shop: SourceDatabase) -> None:
+def test_a_server_that_stops_in_the_middle_is_unavailable(shop: SourceDatabase) -> None:
     kill = {
         "postgresql": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'recsys'",
         "mariadb": "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
     }.get(shop.kind)
     if kill is None:
-        pytest.skip("a file doesn't go away")
+        pytest.skip("a file can't become unreachable")
     many = ", ".join(f"goods AS g{number}" for number in range(20))
     with open_business_database(shop.url, "X") as database:
         batches = iter(database.rows(Statement(f"SELECT g0.id FROM {many}", "a.sql"), batch_rows=1000))
@@ -203,6 +203,6 @@ def test_a_file_of_sql_is_utf_8_with_a_byte_order_mark_or_without(tmp_path: Path
     assert found["users"].source == "table users"
 
 
-def test_a_folder_without_sql_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_sql_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserSqlError, match=r"EXTRACTION_SQL: .* holds none of users\.sql, datasets\.sql"):
         statements(tmp_path)

@@ -1,4 +1,4 @@
-"""What lies in a bundle comes back as it was; what is damaged is named."""
+"""A bundle's contents are read as they were written; damaged files are named."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -120,7 +120,7 @@ def test_without_its_precomputed_lists_a_bundle_still_loads_and_says_why(folder:
 
 
 @pytest.mark.parametrize("change", ["order", "score", "dataset"])
-def test_another_answer_than_the_golden_one_is_found(change: str) -> None:
+def test_a_changed_answer_is_found(change: str) -> None:
     contents = tiny_contents(size=Size(60))
     last: GoldenRequest = contents.golden[-1]
     changed = {
@@ -132,7 +132,7 @@ def test_another_answer_than_the_golden_one_is_found(change: str) -> None:
         verify(Engine(replace(contents, golden=[*contents.golden[:-1], changed])))
 
 
-def test_another_ranker_does_not_give_the_golden_answers() -> None:
+def test_another_ranker_fails_the_golden_requests() -> None:
     contents = tiny_contents(size=Size(60))
     with pytest.raises(GoldenMismatchError):
         verify(Engine(replace(contents, ranker_text=tiny_contents(seed=1, size=Size(60)).ranker_text)))

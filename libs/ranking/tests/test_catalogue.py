@@ -1,4 +1,4 @@
-"""A catalogue read from a bundle is the one that was written, and finds datasets by tag as one made in memory does."""
+"""A catalogue that was read from a file equals the one that was written, and finds datasets by tag in the same way."""
 
 from pathlib import Path
 
@@ -19,12 +19,12 @@ MADE = Catalogue(
 
 @pytest.fixture
 def read(tmp_path: Path) -> Catalogue:
-    """The same, from a file."""
+    """The same catalogue, read from a file."""
     MADE.save(tmp_path / "items.parquet")
     return Catalogue.load(tmp_path / "items.parquet")
 
 
-def test_what_is_read_is_what_was_written(read: Catalogue) -> None:
+def test_a_catalogue_is_read_as_it_was_written(read: Catalogue) -> None:
     for name in ("titles", "cover_images", "tags", "providers"):
         made, column = getattr(MADE, name), getattr(read, name)
         assert list(column) == made
@@ -35,7 +35,7 @@ def test_what_is_read_is_what_was_written(read: Catalogue) -> None:
     np.testing.assert_array_equal(read.prices, MADE.prices)
 
 
-def test_what_is_read_can_be_written_again_and_cut(read: Catalogue, tmp_path: Path) -> None:
+def test_a_catalogue_from_a_file_can_be_written_again_and_restricted(read: Catalogue, tmp_path: Path) -> None:
     read.only(np.array([1, 3])).save(tmp_path / "again.parquet")
     again = Catalogue.load(tmp_path / "again.parquet")
     assert (list(again.titles), list(again.tags)) == (["Rain", "Fog"], [[], ["Straße", "weather", "hourly"]])
@@ -52,7 +52,7 @@ def test_a_tag_finds_its_datasets_in_ascending_order_whatever_its_case(
     assert read.tagged(tag).dtype == np.int32
 
 
-def test_a_catalogue_without_a_tag_or_a_dataset_finds_none() -> None:
+def test_a_catalogue_without_tags_or_datasets_finds_none() -> None:
     untagged = Catalogue(MADE.ids, MADE.titles, MADE.prices, MADE.cover_images, [[]] * 4, MADE.providers)
     assert untagged.tagged("weather").tolist() == []
     assert MADE.only(np.empty(0, np.int64)).tagged("weather").tolist() == []

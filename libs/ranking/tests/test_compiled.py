@@ -1,4 +1,4 @@
-"""What a question runs is compiled when a model is loaded, not in the middle of the first question of its kind."""
+"""The loops of a query are compiled when a model is loaded, not during the first query of its kind."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ranking import cpus, jit
 
-# In a process of its own: other tests have had these loops compiled for anything.
+# In a process of its own: other tests have had these loops compiled for other arguments.
 _PROGRAM = """
 import sys
 from pathlib import Path
@@ -46,7 +46,7 @@ print(sum(after_loading.values()))
 """
 
 
-def test_loading_a_model_compiles_all_that_its_questions_run(tmp_path: Path) -> None:
+def test_loading_a_model_compiles_everything_that_its_queries_run(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(tmp_path / "bundle")],
         capture_output=True,
@@ -58,7 +58,7 @@ def test_loading_a_model_compiles_all_that_its_questions_run(tmp_path: Path) -> 
     assert int(done.stdout) > 0
 
 
-def test_code_that_is_kept_is_made_anew_when_what_it_calls_has_changed(tmp_path: Path) -> None:
+def test_cached_code_is_compiled_again_after_a_change_of_code_that_it_calls(tmp_path: Path) -> None:
     package = tmp_path / "ranking"
     package.mkdir()
     (package / "__init__.py").touch()

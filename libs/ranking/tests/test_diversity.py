@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: who is in an answer, to the definition's letter."""
+"""Maximal marginal relevance: the choice of an answer's datasets follows the formula exactly."""
 
 import json
 from dataclasses import replace
@@ -33,7 +33,7 @@ def unit_rows(rng: np.random.Generator, n: int, kinds: int) -> NDArray[np.float3
 def worth(
     row: int, chosen: list[int], raw: NDArray[np.float64], items: NDArray[np.int32], catalogue: ItemTable
 ) -> float:
-    """The formula, to the letter."""
+    """The formula as it is published."""
     nearest = 0.0
     for other in chosen:
         cosine = float(catalogue.content[items[row]] @ catalogue.content[items[other]])
@@ -44,7 +44,7 @@ def worth(
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 25))
-def test_each_choice_is_worth_most_at_its_turn_and_the_rest_follow_by_score(
+def test_each_choice_has_the_highest_value_at_its_turn_and_the_rest_follow_by_score(
     seed: int, candidates: int, limit: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -70,14 +70,14 @@ def test_the_first_k_of_a_choice_are_the_choice_of_k() -> None:
     assert all(choose(raw, items, catalogue, WEIGHED, limit).tolist() == whole[:limit] for limit in range(51))
 
 
-def test_a_twin_gives_way_to_another_dataset_and_a_far_better_one_does_not() -> None:
+def test_a_near_duplicate_loses_to_another_dataset_and_a_far_better_one_does_not() -> None:
     content = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
     catalogue, items = table(content, np.arange(3, dtype=np.int32)), np.arange(3, dtype=np.int32)
     assert choose(np.array([1.0, 0.9, 0.8]), items, catalogue, DiversitySettings(), 2).tolist() == [0, 2]
     assert choose(np.array([1.0, 0.9, -3.0]), items, catalogue, DiversitySettings(), 2).tolist() == [0, 1]
 
 
-def test_two_datasets_of_one_provider_are_alike_whatever_they_are_about() -> None:
+def test_two_datasets_of_one_provider_count_as_similar() -> None:
     catalogue, items = table(np.eye(3, dtype=np.float32), np.array([7, 7, 8], np.int32)), np.arange(3, dtype=np.int32)
     raw = np.array([1.0, 0.9, 0.85])
     assert choose(raw, items, catalogue, DiversitySettings(), 2).tolist() == [0, 2]
@@ -118,14 +118,14 @@ def test_answers_are_less_alike_and_still_best_first() -> None:
     assert similarity[engine] < 0.95 * similarity[plain]
 
 
-def test_a_bundle_from_before_there_was_diversity_answers_as_it_did(tmp_path: Path) -> None:
+def test_a_bundle_from_before_diversity_answers_as_it_did(tmp_path: Path) -> None:
     contents = replace(tiny_contents(size=Size(60)), diversity=NO_DIVERSITY, golden=[])
     save(contents, tmp_path)
     (tmp_path / "diversity.json").unlink()
     assert load(tmp_path).diversity == NO_DIVERSITY
 
 
-def test_the_weights_travel_in_the_bundle_and_its_golden_requests_hold_them(tmp_path: Path) -> None:
+def test_the_settings_are_stored_in_the_bundle_and_its_golden_requests_check_them(tmp_path: Path) -> None:
     save(tiny_contents(size=Size(60)), tmp_path)
     assert verify(Engine(load(tmp_path))) == 10
     changed = {"relevance": 0.3, "same_provider": 0.0, "head": 60}

@@ -1,4 +1,4 @@
-"""The engine answers from a bundle: what is left out, in which order, and from which features."""
+"""The engine answers from a bundle: which datasets are left out, the order, and the features."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def ask(engine: Engine, question: Question, limit: int = 20) -> list[int]:
     return engine.rank(question, engine.recall(question), limit).items.tolist()
 
 
-def test_the_dataset_itself_what_the_user_saw_and_what_the_filter_refuses_are_left_out(engine: Engine) -> None:
+def test_the_dataset_itself_seen_ones_and_filtered_ones_are_left_out(engine: Engine) -> None:
     free = ask(engine, Question(5), 500)
     seen = free[:3]
     user = engine.user(None, user_history(engine, seen).packed())
@@ -49,20 +49,20 @@ def test_answers_are_best_first_with_scores_between_zero_and_one(engine: Engine)
     assert all(ranked.channels)
 
 
-def test_a_question_has_one_answer(engine: Engine) -> None:
+def test_a_query_has_one_answer(engine: Engine) -> None:
     question = Question(5, engine.user(None, user_history(engine, [1, 2, 3]).packed()))
     again = Engine(tiny_contents())
     assert ask(engine, question) == ask(again, question)
 
 
-def test_a_dataset_without_neighbours_is_answered_with_what_is_popular(engine: Engine) -> None:
+def test_a_dataset_without_neighbours_is_answered_with_popular_ones(engine: Engine) -> None:
     cold = len(engine.contents.catalogue) - 1
     question = Question(cold)
     candidates = engine.recall(question)
     assert {channel for row in range(len(candidates.items)) for channel in candidates.channels(row)} == {"popular"}
 
 
-def test_datasets_that_are_not_in_the_catalogue_are_no_history(engine: Engine) -> None:
+def test_history_that_is_not_in_the_catalogue_is_ignored(engine: Engine) -> None:
     history = History(np.array([10**12]), np.array([1_760_000_000]), np.array([4], np.uint8))
     assert len(engine.user(None, history.packed()).items) == 0
     assert ask(engine, Question(5, engine.user(None, history.packed()))) == ask(engine, Question(5))
@@ -73,7 +73,7 @@ def test_nothing_to_rank_is_an_empty_answer(engine: Engine) -> None:
     assert ask(engine, question) == []
 
 
-def test_what_is_done_at_once_is_what_is_done_step_by_step(engine: Engine) -> None:
+def test_the_fused_call_equals_the_separate_steps(engine: Engine) -> None:
     by_booster = Engine(engine.contents)
     by_booster.ranker.forest = None
     now = int(MODEL_END.timestamp())
@@ -96,7 +96,7 @@ def test_what_is_done_at_once_is_what_is_done_step_by_step(engine: Engine) -> No
                 np.testing.assert_array_equal(one, other)
 
 
-def test_what_is_hidden_is_left_out_as_by_a_filter_and_others_take_its_place(engine: Engine) -> None:
+def test_hidden_datasets_are_left_out_as_by_a_filter_and_others_take_their_place(engine: Engine) -> None:
     for anchor in range(0, 200, 20):
         user = (None, PackedHistory(), PackedHistory())
         shown = engine.rank_fused(*user, anchor=anchor, limit=20)
@@ -114,7 +114,7 @@ def test_what_is_hidden_is_left_out_as_by_a_filter_and_others_take_its_place(eng
         np.testing.assert_array_equal(again.best.items, shown.best.items)
 
 
-def test_what_needs_steps_is_not_done_at_once(engine: Engine) -> None:
+def test_a_query_that_needs_the_separate_steps_is_not_fused(engine: Engine) -> None:
     nothing = (None, PackedHistory(), PackedHistory())
     assert engine.rank_fused(*nothing, anchor=5, limit=20) is not None
     assert engine.rank_fused(*nothing, anchor=5, limit=200) is None, "recall proposes fewer"
@@ -149,7 +149,7 @@ def test_every_feature_stands_in_its_column(engine: Engine) -> None:
         assert line[COLUMN["anchor_same_provider"]] == (table.provider[item] == table.provider[5])
 
 
-def test_scores_do_not_depend_on_what_else_is_scored_or_on_threads(engine: Engine) -> None:
+def test_scores_do_not_depend_on_other_rows_or_on_threads(engine: Engine) -> None:
     matrix = np.random.default_rng(0).random((50, len(FEATURES))).astype(np.float32)
     together = engine.ranker.scores(matrix, threads=2)
     assert [float(engine.ranker.scores(row[None])[0]) for row in matrix] == together.tolist()
@@ -157,12 +157,12 @@ def test_scores_do_not_depend_on_what_else_is_scored_or_on_threads(engine: Engin
 
 
 @pytest.mark.parametrize("text", ["", "tree", "tree\nversion=v4\nnum_class=1\n"])
-def test_a_text_that_is_no_model_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_model_is_rejected(text: str) -> None:
     with pytest.raises(UnusableRankerError):
         Ranker(text)
 
 
-def test_a_model_of_other_features_is_refused(engine: Engine) -> None:
+def test_a_model_of_other_features_is_rejected(engine: Engine) -> None:
     text = engine.contents.ranker_text.replace("item_popularity_1d", "item_popularity_2d")
     with pytest.raises(UnusableRankerError, match="trained on other features"):
         Ranker(text)

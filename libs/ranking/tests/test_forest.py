@@ -1,4 +1,4 @@
-"""Bit masks give LightGBM's own scores to the last bit, or refuse the model."""
+"""Bit masks give bit-equal scores to LightGBM's, or reject the model."""
 
 import os
 import subprocess
@@ -59,13 +59,13 @@ VALUES = st.one_of(st.floats(width=32), st.sampled_from(SPECIAL), st.sampled_fro
 @settings(max_examples=300, deadline=None)
 @given(arrays(np.float32, st.tuples(st.integers(1, 40), st.just(WIDTH)), elements=VALUES))
 @pytest.mark.parametrize("leaves", [1, 2, 31, 32, 33, 64])
-def test_any_float32_row_gets_the_score_that_lightgbm_gives_it(leaves: int, rows: NDArray[np.float32]) -> None:
+def test_any_float32_row_gets_lightgbms_score(leaves: int, rows: NDArray[np.float32]) -> None:
     changes = {"num_leaves": max(leaves, 2)} | ({"min_gain_to_split": 1e12} if leaves == 1 else {})
     expected = booster(**changes).predict(rows, num_threads=1)
     np.testing.assert_array_equal(forest(**changes).scores(rows), expected)
 
 
-def test_rows_of_real_questions_get_the_scores_that_lightgbm_gives_them() -> None:
+def test_rows_of_real_queries_get_lightgbms_scores() -> None:
     engine = Engine(tiny_contents(size=Size(trees=100, leaves=31)))
     model = lgb.Booster(model_str=engine.contents.ranker_text)
     for anchor in range(40):
@@ -87,7 +87,7 @@ print(CAN_ADD)
 """
 
 
-def test_a_cpu_that_knows_less_gives_the_same_scores(tmp_path: Path) -> None:
+def test_a_cpu_with_fewer_features_gives_the_same_scores(tmp_path: Path) -> None:
     rows = np.random.default_rng(5).normal(size=(300, WIDTH)).astype(np.float32)
     np.save(tmp_path / "rows.npy", rows)
     booster().save_model(tmp_path / "ranker.txt")
@@ -116,16 +116,16 @@ def test_a_cpu_that_knows_less_gives_the_same_scores(tmp_path: Path) -> None:
         ({"linear_tree": True}, "linear"),
     ],
 )
-def test_what_bit_masks_do_not_express_is_refused(changes: dict[str, Any], why: str) -> None:
+def test_models_that_bit_masks_cannot_express_are_rejected(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(UnrepresentableError, match=why):
         forest(**changes)
 
 
-def test_a_refused_model_is_ranked_by_lightgbm_and_says_so() -> None:
+def test_a_rejected_model_is_ranked_by_lightgbm_and_says_so() -> None:
     rng = np.random.default_rng(0)
     rows = rng.random((500, len(FEATURES))).astype(np.float32)
     data = lgb.Dataset(rows, rows[:, 0].copy(), feature_name=[feature.name for feature in FEATURES])
     model = lgb.train({"num_leaves": 90, "min_data_in_leaf": 2, "verbosity": -1, "use_missing": False}, data, 5)
     ranker = Ranker(model.model_to_string())
-    assert ranker.method == "LightGBM: a tree of 90 leaves; 64 are the most"
+    assert ranker.method == "LightGBM: a tree of 90 leaves; the maximum is 64"
     np.testing.assert_array_equal(ranker.scores(rows), model.predict(rows))

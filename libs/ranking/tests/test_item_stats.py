@@ -1,4 +1,4 @@
-"""Item features as of a moment: each is what its definition says, however the interactions were added."""
+"""Item features as of a given time: each follows its definition, in whatever order interactions were added."""
 
 import numpy as np
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What compiled code writes is, byte by byte, what a JSON library does."""
+"""The compiled JSON writer gives the same bytes as a JSON library."""
 
 import numpy as np
 import orjson
@@ -52,13 +52,13 @@ def test_items_and_scores_are_those_of_a_json_library(before: BytesTable, behind
 
 
 @pytest.mark.parametrize("score", [np.nextafter(SMALLEST, np.float32(0)), 1e-9, 1.5, -0.25, np.nan, np.inf])
-def test_other_scores_are_left_to_one(before: BytesTable, behind: BytesTable, score: float) -> None:
+def test_scores_out_of_range_are_left_to_a_json_library(before: BytesTable, behind: BytesTable, score: float) -> None:
     row = np.zeros(2, np.int32)
     scores = np.array([0.5, score], np.float32)
     assert json_items(row, row.astype(np.int64), scores, before, behind) is None
 
 
-def test_so_is_what_has_no_text_yet(behind: BytesTable) -> None:
+def test_items_without_a_text_are_left_to_a_json_library(behind: BytesTable) -> None:
     before = BytesTable(2)
     before[1] = b',{"score":'
     one, scores = np.zeros(1, np.int64), np.array([0.25], np.float32)
@@ -67,12 +67,12 @@ def test_so_is_what_has_no_text_yet(behind: BytesTable) -> None:
     assert before.texts([0]) == [b""]
 
 
-def test_of_nothing_an_empty_list_is_written(before: BytesTable, behind: BytesTable) -> None:
+def test_no_items_are_an_empty_list(before: BytesTable, behind: BytesTable) -> None:
     none = np.empty(0, np.int32)
     assert json_items(none, none.astype(np.int64), none.astype(np.float32), before, behind) == b"[]"
 
 
-def test_parts_hold_more_than_they_began_with() -> None:
+def test_a_table_grows_above_its_reserved_size() -> None:
     parts = BytesTable(50)
     texts = [bytes([number]) * (number * 40) for number in range(50)]
     for number, text in enumerate(texts):
@@ -80,7 +80,7 @@ def test_parts_hold_more_than_they_began_with() -> None:
     assert parts.texts(range(50)) == texts
 
 
-def test_what_there_is_room_for_is_put_in_without_a_copy() -> None:
+def test_a_table_within_its_reserved_size_is_not_copied() -> None:
     parts = BytesTable(2, room=10)
     text, _ = parts.arrays
     parts[1] = b"0123456789"

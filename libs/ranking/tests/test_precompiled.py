@@ -1,4 +1,4 @@
-"""Code that was compiled on one machine is what another finds."""
+"""Code that was compiled on one machine is used on another."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from ranking.cpus import LEVELS, Cpu, host
 from ranking.prebuilt_cache import install_prebuilt_cache
 from ranking.testing import tiny_bundle
 
-# Takes what is prebuilt, loads a bundle, and prints how often a loop was found compiled, and how often it was not.
+# Installs the prebuilt cache, loads a bundle, and prints the cache hits and misses of all loops.
 _SERVICE = """
 import os, sys
 from pathlib import Path
@@ -54,7 +54,9 @@ def prebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("level", [level for level in LEVELS if host() in LEVELS[: LEVELS.index(level) + 1]])
-def test_a_service_that_takes_what_its_image_ships_compiles_nothing(prebuilt: Path, level: Cpu, tmp_path: Path) -> None:
+def test_a_service_that_installs_the_cache_of_its_image_compiles_nothing(
+    prebuilt: Path, level: Cpu, tmp_path: Path
+) -> None:
     bundle = tiny_bundle(tmp_path / "bundle")
     settings = {
         "NUMBA_CPU_NAME": level.name,
@@ -72,7 +74,7 @@ def ship(folder: Path, content: bytes) -> None:
         (folder / "ranking_1" / name).write_bytes(content)
 
 
-def test_what_is_shipped_is_taken_once_and_again_when_another_image_ships_it(tmp_path: Path) -> None:
+def test_a_prebuilt_cache_is_installed_once_and_again_for_another_image(tmp_path: Path) -> None:
     prebuilt, kept = tmp_path / "prebuilt", tmp_path / "kept"
     install_prebuilt_cache(kept, prebuilt)
     assert not kept.exists()
@@ -81,7 +83,7 @@ def test_what_is_shipped_is_taken_once_and_again_when_another_image_ships_it(tmp
     install_prebuilt_cache(kept, prebuilt)
     index = kept / "ranking_1" / "loop.nbi"
     assert index.read_bytes() == (kept / "ranking_1" / "loop.1.nbc").read_bytes() == b"first"
-    # Something that is compiled later is not lost by a new start.
+    # Code that is compiled later is not lost at a new start.
     index.write_bytes(b"more")
     install_prebuilt_cache(kept, prebuilt)
     assert index.read_bytes() == b"more"
@@ -92,14 +94,14 @@ def test_what_is_shipped_is_taken_once_and_again_when_another_image_ships_it(tmp
     assert sorted(path.name for path in kept.rglob("*")) == ["loop.1.nbc", "loop.nbi", "ranking_1", "taken"]
 
 
-def test_a_folder_that_can_not_be_written_is_told_and_keeps_nobody_from_starting(
+def test_a_folder_that_is_not_writable_is_logged_and_does_not_prevent_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ship(tmp_path / "prebuilt", b"code")
     kept = tmp_path / "kept"
     kept.write_text("no folder")
     install_prebuilt_cache(kept, tmp_path / "prebuilt")
-    assert f"can't be kept in {kept}" in caplog.text
+    assert f"can't be installed in {kept}" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_a_folder_that_can_not_be_written_is_told_and_keeps_nobody_from_starting
         ({"avx512f", "bmi2"}, None),
     ],
 )
-def test_a_cpu_is_of_the_best_level_that_it_has_all_of(
+def test_a_cpu_has_the_best_level_whose_features_it_all_has(
     missing: set[str], level: Cpu | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everything = set().union(*cpus._LEVELS.values())

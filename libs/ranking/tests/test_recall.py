@@ -1,4 +1,4 @@
-"""Recall: each channel proposes what its table says, and the union keeps who proposed what."""
+"""Recall: each channel proposes the entries of its table, and the union records the channels of each candidate."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -89,18 +89,18 @@ VOTES = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(0, 50))
 
 @settings(deadline=None)  # as above
 @given(st.sets(VOTES, max_size=200), st.lists(VOTES, max_size=60), st.integers(-1, 300))
-def test_the_least_keys_are_found_and_sorted(some: set[int], others: list[int], size: int) -> None:
+def test_the_smallest_keys_are_found_and_sorted(some: set[int], others: list[int], size: int) -> None:
     keys = [*some, *others]
     assert _least(np.array(keys, np.int64), size).tolist() == sorted(keys)[: max(size, 0)]
 
 
-def test_a_cold_user_without_a_dataset_is_offered_what_is_popular() -> None:
+def test_a_new_user_without_a_dataset_gets_popular_datasets() -> None:
     found = recall(TABLES, SETTINGS, anchor=None, user=User())
     assert found.items.tolist() == [0, 1, 2, 3]
     assert [found.channels(row) for row in range(4)] == [("popular",)] * 4
 
 
-def test_recalls_at_the_same_time_do_not_meet() -> None:
+def test_recalls_at_the_same_time_do_not_affect_each_other() -> None:
     engine = Engine(tiny_contents())
     known = np.arange(50, dtype=np.int32)
     questions = [Question(anchor, user(known.tolist())._replace(seen=known)) for anchor in range(100)] * 20
@@ -110,7 +110,7 @@ def test_recalls_at_the_same_time_do_not_meet() -> None:
         np.testing.assert_array_equal(found.scores, engine.recall(question).scores)
 
 
-def test_a_score_that_is_no_number_is_an_error_and_leaves_nothing_behind() -> None:
+def test_a_score_that_is_not_a_number_is_an_error_and_leaves_no_state() -> None:
     contents = tiny_contents(size=Size(60))
     scores = contents.recall.behavior.scores.copy()
     scores[5] = np.nan

@@ -1,4 +1,4 @@
-"""The tiny bundle that other packages' tests build on is a whole one."""
+"""The tiny bundle of other packages' tests is complete."""
 
 from pathlib import Path
 

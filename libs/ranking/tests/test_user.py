@@ -1,4 +1,4 @@
-"""A user: long-term features, and interest that fades and counts by strength."""
+"""A user: long-term features, and interest that decays and depends on the type of interaction."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -47,7 +47,7 @@ def test_a_purchase_weighs_three_views_and_a_half_life_halves() -> None:
     np.testing.assert_allclose(user_of(older, History(), np.array([1, 2])).weights, [2 / 3, 1 / 3], rtol=1e-6)
 
 
-def test_all_known_history_is_seen_also_what_is_too_old_to_count() -> None:
+def test_all_known_history_is_seen_even_if_it_is_too_old_to_count() -> None:
     ids = np.arange(1, 9)
     built = History(ids, np.arange(8, 0, -1), np.array([2] * 7 + [0], np.uint8))
     user = user_of(built, History(), np.arange(9), limit=3)
@@ -56,7 +56,7 @@ def test_all_known_history_is_seen_also_what_is_too_old_to_count() -> None:
     assert user.features.tolist() == default_features().tolist()
 
 
-def test_of_a_long_history_with_news_on_top_as_much_counts_as_a_history_holds() -> None:
+def test_a_long_history_with_new_interactions_is_cut_to_the_maximum_of_a_history() -> None:
     long_term = History(np.arange(1, 201), np.arange(1000, 800, -1), np.full(200, 2, np.uint8))
     live = History(np.array([1, 300]), np.array([2000, 1999]), np.full(2, 4, np.uint8))
     user = user_of(long_term, live, np.arange(400), limit=300)
@@ -64,7 +64,7 @@ def test_of_a_long_history_with_news_on_top_as_much_counts_as_a_history_holds() 
     assert user.weights[0] == user.weights[1] * np.float32(np.exp2(1 / DAY / 14))
 
 
-def test_a_type_that_nobody_knows_is_no_interest() -> None:
+def test_an_unknown_type_does_not_count() -> None:
     odd = History(np.array([1, 2]), np.array([2, 1]), np.array([200, 2], np.uint8))
     assert user_of(odd, History(), np.arange(3)).seen.tolist() == [2]
 

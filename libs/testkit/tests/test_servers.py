@@ -20,7 +20,7 @@ def test_an_acknowledged_write_survives_a_kill_of_redis(redis_server: RedisServe
         assert client.get("kept") == b"yes"
 
 
-def test_a_frozen_redis_takes_connections_and_answers_nothing(redis_server: RedisServer, redis_url: str) -> None:
+def test_a_frozen_redis_accepts_connections_and_answers_nothing(redis_server: RedisServer, redis_url: str) -> None:
     redis_server.freeze()
     try:
         with (
@@ -39,7 +39,7 @@ def test_each_test_has_a_database_of_its_own(postgres_url: str) -> None:
     connection.close()
 
 
-def test_the_collector_stores_what_it_takes(collector: CollectorProcess) -> None:
+def test_the_collector_stores_received_events(collector: CollectorProcess) -> None:
     client = sentry_sdk.Client(collector.dsn, default_integrations=False)
     client.capture_event({"message": "hello", "tags": {"monitoring_point": "some.point"}, "fingerprint": ["a", "b"]})
     client.close(timeout=10)
@@ -47,9 +47,9 @@ def test_the_collector_stores_what_it_takes(collector: CollectorProcess) -> None
     assert (event["fingerprint"], event["tags"]["monitoring_point"]) == (["a", "b"], "some.point")
 
 
-def test_a_killed_collector_leaves_its_port_to_its_successor(collector: CollectorProcess) -> None:
+def test_a_killed_collector_releases_its_port_for_the_next_one(collector: CollectorProcess) -> None:
     collector.stop(SIGKILL)
-    # Asked once: a worker without a master ends by itself as soon as it is spoken to.
+    # One request: a worker without a master ends by itself at its first request.
     time.sleep(1)
     assert not collector.listens()
     collector.start()

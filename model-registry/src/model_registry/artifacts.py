@@ -1,4 +1,4 @@
-"""The artifact store: a folder or a bucket, by fsspec, that holds one `.tar.gz` a version."""
+"""The artifact store: a folder or a bucket, accessed by fsspec, with one `.tar.gz` per version."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ from contracts.checksums import sha256_of
 
 
 class MissingArtifactError(LookupError):
-    """The store doesn't hold the bundle; it has to be pushed again."""
+    """The store doesn't have the bundle; push it again."""
 
 
 class ArtifactStore:
@@ -20,15 +20,15 @@ class ArtifactStore:
         self._files, self._root = locate(url)
 
     def address(self, model: str, sha256: str) -> str:
-        """Return where a bundle is."""
+        """Return the address of a bundle."""
         return f"{self._root}/models/{model}/{sha256}.tar.gz"
 
     def exists(self, model: str, sha256: str) -> bool:
-        """Say whether a bundle is there."""
+        """Return whether a bundle exists."""
         return bool(self._files.exists(self.address(model, sha256)))
 
     def put(self, bundle: Path, model: str) -> str:
-        """Store a bundle, whole or not at all, and return its SHA-256."""
+        """Store a bundle, completely or not at all, and return its SHA-256."""
         sha256 = sha256_of(bundle)
         target = self.address(model, sha256)
         partial = f"{target}.{uuid4().hex}.partial"

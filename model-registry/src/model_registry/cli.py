@@ -1,7 +1,8 @@
 """`registryctl`: the registry from a terminal or a CI job.
 
-Exit codes: 0 done; 1 refused by a check; 2 wrong call, address, token or file; 3 the registry can't be reached, failed,
-or something else answers at its address; 70 a fault of this program; 130 interrupted. Messages never show the token.
+Exit codes: 0 done; 1 rejected by a check; 2 wrong call, address, token or file; 3 the registry can't be reached or
+failed, or another server answers at its address; 70 a fault of this program; 130 interrupted. Messages never show the
+token.
 """
 
 import argparse
@@ -26,14 +27,14 @@ from contracts.person_names import check_name, encode_name
 from contracts.registry.client import RegistryClient
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 
-# A deploy fetches, unpacks and asks a bundle before it answers.
+# A deployment fetches, unpacks and checks a bundle before it answers.
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 _REFUSALS = frozenset({409, 422})
 _MAX_REASON = 1000
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; return the exit code."""
     return run_command("registryctl", lambda: _run(arguments))
 
 
@@ -82,7 +83,7 @@ def _code(status: int) -> int:
 
 
 def _check(given: argparse.Namespace) -> None:
-    """Check what was typed before it is used; `given.by` becomes the name without white space around it."""
+    """Validate the arguments before they are used; `given.by` becomes the name without white space around it."""
     _usable("--url (REGISTRY_URL)", check_http_url, given.url)
     if given.token:
         _usable("--token (REGISTRY_TOKEN)", check_token, given.token)
@@ -179,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--url", default=os.environ.get("REGISTRY_URL", "http://127.0.0.1:8001"), help="REGISTRY_URL")
     parser.add_argument("--token", default=os.environ.get("REGISTRY_TOKEN", ""), help="REGISTRY_TOKEN")
     parser.add_argument("--model", default=os.environ.get("MODEL_NAME", "ranker"), help="MODEL_NAME")
-    parser.add_argument("--by", metavar="NAME", help="who, for the history; a name of any script")
+    parser.add_argument("--by", metavar="NAME", help="author for the history; a name in any script")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -190,18 +191,18 @@ def _parser() -> argparse.ArgumentParser:
 
     push = add("push", _push, "upload a bundle as the next version")
     push.add_argument("bundle", type=Path)
-    push.add_argument("--deploy", action="store_true", help="and put it into service")
-    deploy = add("deploy", _deploy, "check a version and put it into service")
+    push.add_argument("--deploy", action="store_true", help="and deploy it")
+    deploy = add("deploy", _deploy, "check a version and deploy it")
     deploy.add_argument("version")
     for each in (push, deploy):
-        each.add_argument("--rollout", type=_share, default=1.0, help="share of the users that a canary serves")
+        each.add_argument("--rollout", type=_share, default=1.0, help="share of the users that the canary serves")
         each.add_argument("--force", action="store_true", help="override the quality gate")
-    roll_back = add("rollback", _roll_back, "put the version before back into service, or end a canary or shadow")
+    roll_back = add("rollback", _roll_back, "deploy the previous version again, or end a canary or shadow")
     for each in (push, deploy, roll_back):
         each.add_argument("--mode", choices=get_args(DeploymentMode), default="primary")
     add("status", _status, "list the deployments, newest first, and the replicas")
     for each in (push, deploy, roll_back):
-        each.add_argument("--reason", help="why, for the history")
+        each.add_argument("--reason", help="reason for the history")
     return parser
 
 

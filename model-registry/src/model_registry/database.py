@@ -1,4 +1,4 @@
-"""Transactions on the registry's database, with its faults reported where they happen."""
+"""Transactions on the registry's database; faults are reported here."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ class Database:
 
     @contextmanager
     def transaction(self, operation: str) -> Iterator[Connection]:
-        """Begin a transaction; raises `UnavailableError` when the database fails, after reporting it."""
+        """Begin a transaction; if the database fails, report it and raise `UnavailableError`."""
         try:
             with self._engine.begin() as connection:
                 yield connection
@@ -33,7 +33,7 @@ class Database:
         self._recoveries.note_success(database=SCHEMA, operation=operation)
 
     def answers(self) -> bool:
-        """Say whether the database takes queries."""
+        """Return whether the database accepts queries."""
         try:
             with self._engine.connect() as connection:
                 connection.execute(select(1))
@@ -47,7 +47,7 @@ class Database:
 
 
 def lock_model(connection: Connection, name: str) -> None:
-    """Make sure of the model's row and hold it until the transaction ends: one change of a model at a time."""
+    """Create the model's row if missing and lock it until the transaction ends: one change of a model at a time."""
     held = select(models.c.name).where(models.c.name == name).with_for_update()
     if connection.execute(held).first() is None:
         with connection.begin_nested() as savepoint:

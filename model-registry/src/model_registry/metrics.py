@@ -1,4 +1,4 @@
-"""What `/metrics` tells of the registry."""
+"""The metrics of the registry."""
 
 from typing import get_args
 
@@ -7,7 +7,7 @@ from prometheus_client import Counter
 from contracts.deployments import DeploymentMode
 from servicekit.metrics import ServiceMetrics
 
-# The name that every part of the stack starts with.
+# The common prefix of the stack's metrics.
 DEFAULT_MODEL = "ranker"
 # `active`, `rolled_back`, or the check that refused the deployment.
 OUTCOMES = ("active", "rolled_back", "source", "checksum", "manifest", "load", "golden", "gate", "activate")
@@ -21,14 +21,14 @@ class Metrics(ServiceMetrics):
         self.uploads = Counter("registry_uploads_total", "Bundles taken in", ["model"], registry=self.registry)
         self.deployments = Counter(
             "registry_deployments_total",
-            "Deployments by how they ended: `active`, or the check that refused them",
+            "Deployments by result: `active`, `rolled_back`, or the check that rejected them",
             ["model", "mode", "outcome"],
             registry=self.registry,
         )
         self.begin(DEFAULT_MODEL)
 
     def begin(self, model: str) -> None:
-        """Show a 0 for everything that can be counted of a model: `increase()` misses a series' first sample."""
+        """Export 0 for all counters of a model: `increase()` misses a series' first sample."""
         self.uploads.labels(model)
         for mode in get_args(DeploymentMode):
             for outcome in OUTCOMES:

@@ -7,7 +7,7 @@ from servicekit.database import UtcDateTime
 SCHEMA = "registry"
 metadata = MetaData(schema=SCHEMA)
 
-# One row a model, locked while a version is numbered or a deployment changes what is in service.
+# One row per model, locked while a version is numbered or a deployment changes.
 models = Table("models", metadata, Column("name", String(63), primary_key=True))
 
 versions = Table(
@@ -39,7 +39,7 @@ deployments = Table(
     Column("reason", Text),
     Column("deployed_by", String(200)),
     Column("previous_version", Integer),
-    # The deployment that a rollback brought back: the next rollback goes on from there.
+    # The deployment that a rollback restored: the next rollback continues from there.
     Column("restores", Integer),
     Column("created_at", UtcDateTime, nullable=False),
     Index("deployments_of_model", "model", "mode", "state"),

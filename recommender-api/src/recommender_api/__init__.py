@@ -1,1 +1,1 @@
-"""Recall, ranking, cache and the fallback chain behind HTTP."""
+"""Recall, ranking, cache and the fallback chain, served over HTTP."""

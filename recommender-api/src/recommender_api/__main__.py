@@ -6,13 +6,13 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Serve until told to stop; returns the exit code."""
-    # Read once, when numpy and LightGBM are first imported: a second thread costs twice the CPU for 200 candidates
-    # and fights with the other replicas.
+    """Serve until the process is stopped; return the exit code."""
+    # numpy and LightGBM read this once, at their first import. A second thread doubles the CPU for 200 candidates and
+    # competes with the other replicas.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    # A thread that loads a model gives way to answers after so long (s), and not after fifty times that: an answer
-    # lets go of the interpreter, and has to get it back, about ten times.
+    # A thread that loads a model releases the interpreter after this time (s), a fiftieth of Python's default. An
+    # answer gives up the interpreter about ten times and must get it back each time.
     sys.setswitchinterval(0.0001)
     from ranking.prebuilt_cache import install_prebuilt_cache
     from recommender_api.app import create_app

@@ -1,4 +1,4 @@
-"""The composition root: builds every part of the service and puts them together."""
+"""The composition root: builds every part of the service and connects them."""
 
 import asyncio
 import time
@@ -44,10 +44,10 @@ SNAPSHOT_POLL_SECONDS = 1.0
 WITHDRAWN_POLL_SECONDS = 1.0
 AVAILABILITY_POLL_SECONDS = 1.0
 
-_DESCRIPTION = """Recommendations for a dataset marketplace that keep coming when parts fail.
+_DESCRIPTION = """Recommendations for a dataset marketplace. They stay available while parts of the stack fail.
 
-Every answer says how it was made: `fallback_level` 0 is the main path, 1 the last good answer to the same question,
-2 a precomputed list, 3 what is popular. Errors are `application/problem+json` (RFC 9457) with the request's id.
+Every answer names its source: `fallback_level` 0 is the main path, 1 the last good answer to the same query,
+2 a precomputed list, 3 the popular list. Errors are `application/problem+json` (RFC 9457) with the request's id.
 
 An id is a whole number or a text (UUIDs, `SKU-77`). A text id has its number beside it in answers, which is past 2^53:
 JavaScript rounds such numbers, so take `external_id` there. The number of a user's text id is personal data as the text
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     cache = BundleCache(settings.model_cache_dir)
 
     errors = FastPathErrors(metrics.fast_path_failed)
-    # Its stages are nobody's wait: they are measured, but not shown.
+    # No caller waits for the shadow: its stages are measured, but not exported.
     mirrored = RankedPath(store.without_reporting(), snapshots, withdrawn, Metrics().stages, errors)
     mirror = Mirror(
         models,
@@ -142,17 +142,21 @@ def create_app(settings: Settings) -> FastAPI:
         time.thread_time,
     )
 
-    metrics.gauge("breaker_open", "1 while Redis is not asked", lambda: float(breaker.is_open))
+    metrics.gauge(
+        "breaker_open", "1 while the circuit breaker is open and Redis is not called", lambda: float(breaker.is_open)
+    )
     metrics.gauge("event_journal_bytes", "Events that wait for Redis", lambda: float(journal.waiting_bytes))
-    metrics.gauge("requests_in_flight", "Questions that are being answered", lambda: float(questions.in_flight))
+    metrics.gauge("requests_in_flight", "Requests in flight", lambda: float(questions.in_flight))
     metrics.gauge(
         "questions_limit",
-        "Questions under way past which new ones are refused while the process is late",
+        "Requests in flight above which new ones are rejected during an overload",
         lambda: float(questions.limit),
     )
-    metrics.gauge("withdrawn_datasets", "Datasets that no answer shows", lambda: float(len(withdrawn.current.ids)))
     metrics.gauge(
-        "withdrawn_age_seconds", "Time since Redis last confirmed which datasets those are", lambda: withdrawn.age
+        "withdrawn_datasets", "Withdrawn datasets, which no answer shows", lambda: float(len(withdrawn.current.ids))
+    )
+    metrics.gauge(
+        "withdrawn_age_seconds", "Time since Redis last confirmed the list of withdrawn datasets", lambda: withdrawn.age
     )
     metrics.gauge("ready", "1 once a model is loaded", lambda: float(models.serving is not None))
 
@@ -185,7 +189,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(recommendations.router(recommender))
     gate = Gate(questions, metrics, availability)
     app.state.match_fast_route = FastPath(recommender, gate, errors)
-    # Innermost, behind the request ids.
+    # Innermost: the request ids are already set.
     app.user_middleware.append(Middleware(Shedding, gate))
     app.include_router(events.router(intake, settings.events_token))
     app.include_router(models_endpoints.router(models, poller, settings.model_name, settings.admin_token))

@@ -20,13 +20,13 @@ SERVICE = "recommender-api"
 
 
 class Ready(BaseModel):
-    """The model that is ready to answer."""
+    """The version of the loaded model."""
 
     model_version: Annotated[str, Field(description="Version that answers", examples=["12"])]
 
 
 class HealthReport:
-    """How each dependency is, from what the process knows anyway: asking for health asks nobody else."""
+    """The health of each dependency, as this process already knows it: a health check calls no other service."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class HealthReport:
         if snapshot is None:
             return Check(status="degraded", detail="no feature snapshot in Redis yet")
         if not snapshot.usable:
-            return Check(status="degraded", detail=f"snapshot {snapshot.version} has another feature schema")
+            return Check(status="degraded", detail=f"snapshot {snapshot.version} has a different feature schema")
         return Check(status="healthy", detail=f"snapshot {snapshot.version}")
 
     def _events(self) -> Check:
@@ -104,7 +104,7 @@ def router(models: Models, availability: AvailabilityWatch) -> ApiRouter:
         responses=problem_responses(service_unavailable="No model is loaded; `detail` says why"),
     )
     async def ready() -> Ready:
-        """Redis may be down: answers are poorer then, but there are answers."""
+        """Ready as soon as a model is loaded. Without Redis answers are degraded, but the replica stays ready."""
         serving = models.serving
         if serving is None:
             raise ProblemError(503, availability.explain())

@@ -1,4 +1,4 @@
-"""What `GET /metrics` shows."""
+"""The metrics that `GET /metrics` exports."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -20,15 +20,15 @@ from recommender_api.answers.fast_path_errors import FastPathStep
 from recommender_api.answers.query import Endpoint
 from servicekit.metrics import ServiceMetrics
 
-# From a cached answer on a quiet machine to the time budget of a request.
+# From a cached answer on an idle machine to the time budget of a request.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 1.0)
 
 _LEVELS = ("0", "1", "2", "3")
-_VERSION = 3  # where among the labels
+_VERSION = 3  # the position of each label
 EVENTS = "/events"
-_QUESTIONS = tuple(endpoint.value for endpoint in Endpoint)
+_RECOMMENDATION_ENDPOINTS = tuple(endpoint.value for endpoint in Endpoint)
 _DEGRADE_REASONS: tuple[str, ...] = get_args(DegradeReason)
-# Why an answer isn't 2xx, by its status; 503 has several reasons.
+# The reason of an answer that isn't 2xx, by its status; 503 has several reasons.
 _REASONS = {
     400: "unreadable",
     401: "unauthorized",
@@ -48,7 +48,7 @@ DroppedKind = Literal["cache", "exposure"]
 
 
 class ArmLabels(Protocol):
-    """What labels say of the arm of an experiment that was asked: its variant, experiment and version."""
+    """Labels of the arm that answered: its variant, experiment and version."""
 
     @property
     def variant(self) -> str:
@@ -73,7 +73,7 @@ class Times(Collector):
         self._name = name
         self._text = text
         self._label = label
-        # By value of the label: how many fell into each bucket, and past the last.
+        # By value of the label: the count in each bucket, and above the last one.
         self._counts: dict[str, list[int]] = defaultdict(lambda: [0] * (len(SECONDS) + 1))
         self._sums: dict[str, float] = defaultdict(float)
         for value in values:
@@ -86,9 +86,9 @@ class Times(Collector):
         self._sums[label] += seconds
 
     def collect(self) -> Iterator[Metric]:
-        """Show what was counted."""
+        """Return the metric families."""
         family = HistogramMetricFamily(self._name, self._text, labels=[self._label])
-        for label, counts in list(self._counts.items()):  # a request may add one meanwhile
+        for label, counts in list(self._counts.items()):  # a request may add a label value meanwhile
             bounds = [*map(floatToGoString, SECONDS), "+Inf"]
             family.add_metric([label], list(zip(bounds, accumulate(counts), strict=True)), self._sums[label])
         yield family
@@ -100,7 +100,7 @@ class Counts(Collector):
     def __init__(
         self, name: str, text: str, labels: Sequence[str] = (), known: Collection[tuple[str, ...]] = ((),)
     ) -> None:
-        """Show a 0 for the `known` values of the labels: `increase()` misses the first sample of a new series."""
+        """Export 0 for the `known` values of the labels: `increase()` misses the first sample of a new series."""
         self._name = name
         self._text = text
         self._labels = labels
@@ -111,23 +111,23 @@ class Counts(Collector):
         self._counts[labels] += 1
 
     def begin(self, known: Collection[tuple[str, ...]]) -> None:
-        """Show a 0 for values of the labels that have no count yet."""
+        """Export 0 for label values that have no count yet."""
         for labels in known:
             self._counts.setdefault(labels, 0)
 
     def total(self, wanted: Callable[[tuple[str, ...]], bool]) -> int:
-        """Return the sum of some counts."""
+        """Return the sum of the counts of some label values."""
         return sum(count for labels, count in list(self._counts.items()) if wanted(labels))
 
     def keep(self, wanted: Callable[[tuple[str, ...]], bool]) -> None:
-        """Forget the counts of all other labels."""
+        """Drop the counts of all other label values."""
         for labels in [labels for labels in self._counts if not wanted(labels)]:
             del self._counts[labels]
 
     def collect(self) -> Iterator[Metric]:
-        """Show what was counted."""
+        """Return the metric family."""
         family = CounterMetricFamily(self._name, self._text, labels=self._labels)
-        for labels, count in list(self._counts.items()):  # as above
+        for labels, count in list(self._counts.items()):  # see above
             family.add_metric(labels, count)
         yield family
 
@@ -145,17 +145,19 @@ class Metrics(ServiceMetrics):
         )
         self._responses = Counts(
             "recommender_responses_total",
-            "Answers of every kind by endpoint, HTTP status and reason: why it is degraded, or why there is none",
+            "Answers of every kind by endpoint, HTTP status and reason: why it is degraded, or why it failed",
             ("endpoint", "status", "reason"),
             known=_known_responses(),
         )
-        self._seconds = Times("recommender_request_seconds", "Time from question to answer", "endpoint", _QUESTIONS)
+        self._seconds = Times(
+            "recommender_request_seconds", "Time from request to answer", "endpoint", _RECOMMENDATION_ENDPOINTS
+        )
         self.stages = Times(
-            "recommender_stage_seconds", "Time of one stage of the main path", "stage", [each.value for each in Stage]
+            "recommender_stage_seconds", "Duration of a main path stage", "stage", [each.value for each in Stage]
         )
         self.queued = Times(
             "recommender_queue_work_seconds",
-            "While the process is overloaded: CPU time of the work of others that a question waited for",
+            "During an overload: CPU time of other requests' work that a request waited for",
             "kind",
             ("question",),
         )
@@ -163,34 +165,34 @@ class Metrics(ServiceMetrics):
         for collector in (self._requests, self._responses, self._seconds, self.stages, self.queued, self.cached):
             self.registry.register(collector)
         self._events = Counter(
-            "recommender_events_total", "Behaviour events taken, by outcome", ("outcome",), registry=self.registry
+            "recommender_events_total", "Accepted behaviour events, by outcome", ("outcome",), registry=self.registry
         )
         for outcome in get_args(EventOutcome):
             self._events.labels(outcome)
         self._refused_events = Counter(
             "recommender_events_refused_total",
-            "Behaviour events that were no events, by the field at fault",
+            "Rejected behaviour events, by the invalid field",
             ("reason",),
             registry=self.registry,
         )
         for reason in REFUSAL_REASONS:
-            # From the start: the rate of a series that begins with its first refusal would miss it.
+            # From the start: otherwise `rate()` misses a series' first rejection.
             self._refused_events.labels(reason)
         self._unknown_datasets = Counter(
             "recommender_events_unknown_dataset_total",
-            "Behaviour events about datasets that no model in service knows",
+            "Behaviour events about datasets that are in no catalogue in service",
             registry=self.registry,
         )
         self._dropped = Counter(
             "recommender_writes_dropped_total",
-            "Cache entries and exposures that were not written, because Redis was away or behind",
+            "Cache entries and exposures dropped because Redis was unavailable or too slow",
             ("kind",),
             registry=self.registry,
         )
         for kind in get_args(DroppedKind):
             self._dropped.labels(kind)
         self._shed = Counter(
-            "recommender_shed_total", "Requests refused because of overload", ("endpoint",), registry=self.registry
+            "recommender_shed_total", "Requests rejected because of overload", ("endpoint",), registry=self.registry
         )
         self._fast_path_errors = Counter(
             "recommender_fast_path_errors_total",
@@ -202,27 +204,27 @@ class Metrics(ServiceMetrics):
             self._fast_path_errors.labels(step)
 
     def answered(self, endpoint: str, arm: ArmLabels, level: int, reason: str | None, seconds: float) -> None:
-        """Count an answer by the arm that was asked."""
+        """Count an answer by its arm."""
         self._requests.add(endpoint, arm.variant, arm.experiment or "", arm.version, _LEVELS[level], reason or "")
         self._responses.add(endpoint, "200", reason or "")
         self._seconds.observe(endpoint, seconds)
 
     def count_response(self, endpoint: str, status: int, reason: str | None = None) -> None:
-        """Count an answer that is not one of `answered`; without a `reason`, the status says it."""
+        """Count an answer that `answered` doesn't count; without a `reason`, the status determines it."""
         if reason is None:
             reason = "" if status < HTTPStatus.BAD_REQUEST else _REASONS.get(status, "other")
         self._responses.add(endpoint, str(status), reason)
 
     def successes(self, endpoint: str) -> int:
-        """Return how often an endpoint has answered 2xx."""
+        """Return the number of an endpoint's 2xx answers."""
         return self._responses.total(lambda labels: labels[0] == endpoint and labels[1].startswith("2"))
 
     def follow_arms(self, arms: Collection[ArmLabels]) -> None:
-        """Show the arms that are in service now, and forget those that aren't, so that labels don't pile up."""
+        """Export the arms that are in service now and drop the others, so that labels don't accumulate."""
         versions = {arm.version for arm in arms}
         self._requests.keep(lambda labels: labels[_VERSION] in versions)
         degraded = list(product(_LEVELS[1:], _DEGRADE_REASONS))
-        for arm, endpoint in product(arms, _QUESTIONS):
+        for arm, endpoint in product(arms, _RECOMMENDATION_ENDPOINTS):
             head = (endpoint, arm.variant, arm.experiment or "", arm.version)
             self._requests.begin([(*head, "0", ""), *((*head, *each) for each in degraded)])
 
@@ -231,11 +233,11 @@ class Metrics(ServiceMetrics):
         self._events.labels(outcome).inc(count)
 
     def event_refused(self, reason: str) -> None:
-        """Count an event that was refused, by one of `REFUSAL_REASONS`."""
+        """Count a rejected event, by one of `REFUSAL_REASONS`."""
         self._refused_events.labels(reason).inc()
 
     def unknown_datasets(self, count: int) -> None:
-        """Count events about datasets that no model in service knows."""
+        """Count events about datasets that are in no catalogue in service."""
         self._unknown_datasets.inc(count)
 
     def fast_path_failed(self, step: FastPathStep) -> None:
@@ -243,22 +245,24 @@ class Metrics(ServiceMetrics):
         self._fast_path_errors.labels(step).inc()
 
     def dropped(self, kind: DroppedKind, count: int) -> None:
-        """Count what was not written to Redis."""
+        """Count writes to Redis that were dropped."""
         self._dropped.labels(kind).inc(count)
 
     def shed(self, endpoint: str) -> Counter:
-        """Return what counts an endpoint's requests that are refused because of overload, shown from now on."""
+        """Return the counter of an endpoint's requests rejected because of overload; it is exported from now on."""
         return self._shed.labels(endpoint)
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """Show a value that is read when the metrics are."""
+        """Export a value that is read at each scrape."""
         Gauge(f"recommender_{name}", text, registry=self.registry).set_function(value)
 
 
 def _known_responses() -> list[tuple[str, str, str]]:
-    """Return the labels of every answer that a rule may count."""
+    """Return the label values of every answer that an alert rule may count."""
     failures = [(str(status), _REASONS[status]) for status in (400, 404, 405, 413, 422, 500)]
     ends = [("200", ""), *(("200", reason) for reason in _DEGRADE_REASONS), *failures]
-    questions = [*ends, ("503", OVERLOADED), ("503", NO_MODEL)]
+    recommendations = [*ends, ("503", OVERLOADED), ("503", NO_MODEL)]
     events = [("202", ""), *failures, ("401", _REASONS[401]), ("503", OVERLOADED), ("503", JOURNAL_FULL)]
-    return [(endpoint, *each) for endpoint in _QUESTIONS for each in questions] + [(EVENTS, *each) for each in events]
+    return [(endpoint, *each) for endpoint in _RECOMMENDATION_ENDPOINTS for each in recommendations] + [
+        (EVENTS, *each) for each in events
+    ]

@@ -1,4 +1,4 @@
-"""What becomes of requests: counted by endpoint, status and reason, and watched for an outage of all answers."""
+"""Outcomes of requests: counted by endpoint, status and reason, and watched for a complete outage."""
 
 from http import HTTPStatus
 
@@ -7,7 +7,7 @@ from recommender_api.metrics import EVENTS, JOURNAL_FULL, NO_MODEL, UNHANDLED, M
 
 
 class Outcomes:
-    """Counts each answer that `Metrics.answered` doesn't: all of events, and those without recommendations."""
+    """Counts the answers that `Metrics.answered` doesn't count: those to events, and those without recommendations."""
 
     def __init__(self, metrics: Metrics, availability: AvailabilityWatch | None = None) -> None:
         self._metrics = metrics
@@ -16,15 +16,15 @@ class Outcomes:
     def count(self, endpoint: str, status: int) -> None:
         """Count an answer of the application."""
         if status == HTTPStatus.OK and endpoint != EVENTS:
-            return  # with its level and reason, by who answered
+            return  # `Metrics.answered` counts it, with its level and reason
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            self._failed(endpoint, status, JOURNAL_FULL if endpoint == EVENTS else NO_MODEL)
+            self._count_failure(endpoint, status, JOURNAL_FULL if endpoint == EVENTS else NO_MODEL)
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._failed(endpoint, status, UNHANDLED)
+            self._count_failure(endpoint, status, UNHANDLED)
         else:
             self._metrics.count_response(endpoint, status)
 
-    def _failed(self, endpoint: str, status: int, reason: str) -> None:
+    def _count_failure(self, endpoint: str, status: int, reason: str) -> None:
         self._metrics.count_response(endpoint, status, reason)
         if self._availability is None:
             return

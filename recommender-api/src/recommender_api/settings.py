@@ -1,4 +1,4 @@
-"""Everything that recommender-api reads from its environment."""
+"""The settings of recommender-api, which are read from its environment."""
 
 import socket
 from pathlib import Path
@@ -21,19 +21,19 @@ class Settings(ServiceSettings):
         Field(
             repr=False,
             description="Redis: `redis://`, `redis+sentinel://` or `redis+cluster://`, with TLS `rediss…`; "
-            "how each is written is in OPERATIONS.md",
+            "OPERATIONS.md shows the form of each",
         ),
         AfterValidator(checked),
     ] = "redis://127.0.0.1:6379/0"
     redis_budget_ms: Annotated[
         float,
-        Field(gt=0, description="Longest wait for one Redis call; at 5 ms a healthy Redis trips the breaker"),
+        Field(gt=0, description="Longest wait for one Redis call; with 5 ms a healthy Redis would trip the breaker"),
     ] = 25
     request_budget_ms: Annotated[
         float,
         Field(
             gt=0,
-            description="Time in which the main path must answer before the fallback does; "
+            description="Time budget of the main path, after which the fallback chain answers; "
             "reading Redis must end within 60 % of it, recall within 80 %",
         ),
     ] = 150
@@ -41,35 +41,35 @@ class Settings(ServiceSettings):
         float,
         Field(
             gt=0,
-            description="Longest wait of a question for its turn; past it questions are refused with 503. "
-            "Half of REDIS_BUDGET_MS at most, which runs meanwhile",
+            description="Longest wait of a request for its turn; above it requests are rejected with 503. "
+            "At most half of REDIS_BUDGET_MS, which runs meanwhile",
         ),
     ] = 10
 
-    registry_url: Annotated[HttpUrl, Field(description="The model registry")] = "http://127.0.0.1:8001"
+    registry_url: Annotated[HttpUrl, Field(description="URL of the model registry")] = "http://127.0.0.1:8001"
     registry_token: Annotated[Token, Field(description="Bearer token of the registry")] = SecretStr(DEVELOPMENT_SECRET)
     model_name: Annotated[
         str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the model in the registry")
     ] = "ranker"
     model_poll_seconds: Annotated[
-        float, Field(gt=0, description="How often the registry is asked for the active deployment")
+        float, Field(gt=0, description="Interval between polls of the registry for the active deployment")
     ] = 1.0
     model_cache_dir: Annotated[
-        Path, Field(description="Folder of downloaded bundles; what was active last starts from here")
+        Path, Field(description="Folder of downloaded bundles; a restart serves the last active one from here")
     ] = Path(".run/model-cache")
     replica_id: Annotated[
         str, Field(pattern=r"^[A-Za-z0-9._-]{0,128}$", description="Name of this replica; empty: host name and port")
     ] = ""
 
     shadow_sample_rate: Annotated[
-        float, Field(ge=0, le=1, description="Share of the ranked answers whose questions a shadow is asked too")
+        float, Field(ge=0, le=1, description="Share of the ranked queries that are mirrored to the shadow")
     ] = 0.1
     shadow_cpu_share: Annotated[
         float,
         Field(
             gt=0,
             le=1,
-            description="Most of its time that a process spends on the shadow; past it questions are dropped",
+            description="Maximum share of a process's time for the shadow; above it mirrored queries are dropped",
         ),
     ] = 0.05
 
@@ -83,16 +83,16 @@ class Settings(ServiceSettings):
         Path, Field(description="Folder where behaviour events wait while Redis is down; one per replica")
     ] = Path(".run/event-journal")
     event_journal_max_mb: Annotated[
-        int, Field(ge=1, description="Size of that journal; past it POST /events answers 503")
+        int, Field(ge=1, description="Maximum size of that journal; above it POST /events answers 503")
     ] = 64
 
     def secrets(self) -> list[str]:
-        """Return every configured secret value, the passwords of the Redis URL included."""
+        """Return every configured secret value, including the passwords of the Redis URL."""
         return [*super().secrets(), *parse(self.redis_url).secrets()]
 
     @model_validator(mode="after")
     def _name_the_replica(self) -> Self:
         if not self.replica_id:
-            # The settings are frozen; this is still their making.
+            # The settings are frozen, but their construction isn't finished here.
             object.__setattr__(self, "replica_id", f"{socket.gethostname()[:100]}-{self.port}")
         return self

@@ -1,1 +1,1 @@
-"""Measurements that the product's claims about cost rest on: ratios, taken side by side in one run."""
+"""Benchmarks behind the product's claims about cost: ratios, measured side by side in one run."""

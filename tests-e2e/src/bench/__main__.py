@@ -36,8 +36,10 @@ ONLY_BY_NAME = {"ablation", "ablation-loading"}
 
 
 def main() -> int:
-    """Run the parts that are asked for; returns the exit code, which says nothing of goals."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="A missed goal is shown, and is no failure.")
+    """Run the requested parts; return the exit code, which doesn't depend on the goals."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="A missed goal is shown but doesn't fail the command."
+    )
     parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--out", type=Path, default=Path(".run/bench.json"))
     given = parser.parse_args()

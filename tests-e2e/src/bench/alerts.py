@@ -1,4 +1,4 @@
-"""From a signal to a WeChat message, and what a storm of signals becomes; one gateway process and the simulator."""
+"""The time from a signal to its WeChat message, and the messages of a storm; one gateway process and the simulator."""
 
 import sys
 import time
@@ -24,8 +24,8 @@ from wechat_simulator.settings import Settings as SimulatorSettings
 
 TOKEN = "bench-token"
 PER_SECOND = 50
-# A member gets at most 30 messages a minute, and the gateway, which keeps below that, spreads what comes after the
-# first twenty: so each round is another gateway's, of twenty urgent signals, one a second.
+# A member gets at most 30 messages a minute. The gateway stays below that and delays messages after the first twenty.
+# So each round uses a new gateway and sends twenty urgent signals, one a second.
 ROUNDS, SECONDS = 10, 20
 STORM_SIGNALS, STORM_FINGERPRINTS, BATCH = 100_000, 20, 1_000
 POLICY = Path(__file__).parents[3] / "deploy" / "alerts.yaml"
@@ -51,16 +51,16 @@ def _latencies(took: list[float], late: float) -> list[Result]:
     urgent = ROUNDS * SECONDS
     return [
         Result(part + "urgent signals", urgent, "signals"),
-        Result(part + "messages of them", len(took), "messages", Goal(least=urgent, most=urgent)),
+        Result(part + "messages about urgent signals", len(took), "messages", Goal(least=urgent, most=urgent)),
         Result(part + "signal to message, median", took[len(took) // 2], "s"),
         Result(part + "signal to message, p99", took[int(len(took) * 0.99)], "s", Goal(most=2.0)),
         Result(part + "signal to message, longest", took[-1], "s"),
-        Result(part + "the load's own lag", late, "s"),
+        Result(part + "largest delay of the load generator", late, "s"),
     ]
 
 
 def _latency(gateway: httpx.Client, simulator: str) -> tuple[list[float], float]:
-    """Return the seconds from each urgent signal to its message, and how late the load was at most."""
+    """Return the seconds from each urgent signal to its message, and the largest delay of the load generator."""
     began: dict[str, float] = {}
     late = 0.0
 
@@ -79,7 +79,7 @@ def _latency(gateway: httpx.Client, simulator: str) -> tuple[list[float], float]
             time.sleep(max(ahead, 0))
             late = max(late, -ahead)
             pool.submit(send, number)
-    wait_until(lambda: len(_messages(simulator)) >= len(began), within=30, what="every urgent signal is a message")
+    wait_until(lambda: len(_messages(simulator)) >= len(began), within=30, what="a message for every urgent signal")
     took = []
     for message in _messages(simulator):
         for name, at in began.items():
@@ -93,11 +93,11 @@ def _storm(gateway: httpx.Client, simulator: str) -> list[Result]:
     for _ in range(STORM_SIGNALS // BATCH):
         _post(gateway, [_signal(["airflow", "storm", f"task_{n % STORM_FINGERPRINTS}"]) for n in range(BATCH)])
     took = time.monotonic() - began
-    wait_until(lambda: len(_messages(simulator)) > 0, within=30, what="the storm is told of")
-    # An end that follows at once would be taken for flapping.
+    wait_until(lambda: len(_messages(simulator)) > 0, within=30, what="a message about the storm")
+    # A recovery that follows at once would count as flapping.
     _post(gateway, [_signal(["airflow", "storm", "*"], kind="recovered")])
     before = len(_messages(simulator))
-    wait_until(lambda: len(_messages(simulator)) > before, within=60, what="the end of the storm is told of")
+    wait_until(lambda: len(_messages(simulator)) > before, within=60, what="a message about the end of the storm")
     time.sleep(5)
     alerts = gateway.get("/alerts", params={"limit": 500}).json()["alerts"]
     counted = {alert["occurrences"] for alert in alerts}
@@ -107,7 +107,7 @@ def _storm(gateway: httpx.Client, simulator: str) -> list[Result]:
         Result(part + "taken", STORM_SIGNALS / took, "signals/s"),
         Result(part + "incidents", len(alerts), "incidents", Goal(least=STORM_FINGERPRINTS, most=STORM_FINGERPRINTS)),
         Result(part + "messages", len(_messages(simulator)), "messages", Goal(most=2 * STORM_FINGERPRINTS)),
-        Result(part + "counts that are exact", float(exact), "of 1", Goal(least=1)),
+        Result(part + "exact counts", float(exact), "of 1", Goal(least=1)),
     ]
 
 

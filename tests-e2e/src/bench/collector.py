@@ -1,4 +1,4 @@
-"""A collector that misbehaves, in a process of its own: in the load generator's it would hold up the load."""
+"""A faulty collector in a process of its own: in the load generator's process it would delay the load."""
 
 import multiprocessing
 import os
@@ -12,7 +12,7 @@ START_SECONDS = 30.0
 
 
 class Collector:
-    """Its addresses, and who takes its orders."""
+    """The addresses of the collector, and its control connection."""
 
     def __init__(self, orders: Connection, dsn: str, url: str) -> None:
         self.dsn = dsn
@@ -20,13 +20,13 @@ class Collector:
         self._orders = orders
 
     def answer(self, mode: str) -> None:
-        """Answer in one of the ways of `FakeServer` from now on."""
+        """Answer in one of the modes of `FakeServer` from now on."""
         self._orders.send(mode)
 
 
 @contextmanager
 def collector() -> Iterator[Collector]:
-    """Run one that is well."""
+    """Run a collector, which is healthy at first."""
     context = multiprocessing.get_context("spawn")
     orders, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -42,7 +42,7 @@ def collector() -> Iterator[Collector]:
 
 
 def _serve(orders: Connection) -> None:
-    # On the load's core, and behind it.
+    # On the core of the load, with a lower priority.
     os.nice(19)
     receiver = FakeServer()
     receiver.start()

@@ -1,4 +1,4 @@
-"""`python -m bench.hello`: the yardstick, a FastAPI service that does nothing."""
+"""`python -m bench.hello`: the reference, a FastAPI service that does nothing."""
 
 import uvicorn
 from fastapi import FastAPI
@@ -6,7 +6,7 @@ from pydantic_settings import BaseSettings
 
 
 class Settings(BaseSettings):
-    """Where to listen."""
+    """The address to listen on."""
 
     port: int = 8000
 

@@ -1,4 +1,4 @@
-"""A bundle of any number of datasets: as large as a trained one, but filled at random, for nothing is near anything."""
+"""A bundle of any number of datasets, as large as a trained one but with random contents."""
 
 import tempfile
 from dataclasses import replace
@@ -19,14 +19,14 @@ from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
 from ranking.testing import FIRST_DATASET_ID, MODEL_END, Size, tiny_contents
 from ranking.verification import answer
 
-# As the pipeline makes them.
+# The sizes that the pipeline uses.
 CONTENT_DIMENSIONS, PRECOMPUTED = 64, 60
 POPULAR = 1_000
 _RANKER = Size(datasets=200, trees=100, leaves=31)
 
 
 def large_archive(path: Path, datasets: int, version: str) -> Path:
-    """Write a packed bundle and return its path; another version is filled with other numbers."""
+    """Write a packed bundle and return its path; each version has other random contents."""
     with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
         folder = Path(temporary)
         save(_contents(datasets, np.random.default_rng(int(version))), folder)

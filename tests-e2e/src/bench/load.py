@@ -1,4 +1,4 @@
-"""A load generator: keep-alive connections on loopback that ask one question after another."""
+"""A load generator: keep-alive connections on loopback that send one request after another."""
 
 import asyncio
 import time
@@ -9,11 +9,11 @@ ANSWER_SECONDS = 10.0
 
 
 class FailedRequestError(Exception):
-    """An answer was no 200: what was measured would not be what was meant."""
+    """An answer wasn't 200, so the measurement is not valid."""
 
 
 def ask_all(port: int, paths: Sequence[str], *, per_second: float | None = None) -> list[float]:
-    """Ask every path once over `CONNECTIONS` connections, as fast as answers come or at an even pace.
+    """Request every path once over `CONNECTIONS` connections, as fast as answers come or at an even pace.
 
     Returns the latencies (s); raises `FailedRequestError`.
     """
@@ -21,9 +21,9 @@ def ask_all(port: int, paths: Sequence[str], *, per_second: float | None = None)
 
 
 def ask_each(ports: Sequence[int], paths: Sequence[str], *, per_second: float) -> None:
-    """Ask every path of each server, so many a second of each, and of one when it is quiet at the others.
+    """Request every path of each server, at this rate for each, and never from two servers at the same moment.
 
-    Who is asked at the same moment as another, and so right after it, finds its way prepared in the processor's caches.
+    A request right after another server's would find the processor's caches already filled.
     """
 
     async def ask() -> None:

@@ -1,11 +1,11 @@
-"""What monitoring costs while nothing is wrong."""
+"""The cost of monitoring while there is no fault."""
 
 import timeit
 from itertools import islice
 from pathlib import Path
 
 import monitoring
-from bench.questions import new_questions
+from bench.queries import new_queries
 from bench.results import Goal, Result
 from bench.rounds import compare
 from bench.servers import monitored_by, recommender, surroundings
@@ -15,19 +15,19 @@ CALLS = 20_000
 
 
 def measure(folder: Path) -> list[Result]:
-    """Compare the recommender with a collector and gateway set to one without, on ranked requests."""
+    """Compare ranked requests of a recommender that has a collector and a gateway with those of one without."""
     collector = FakeServer()
     collector.start()
-    questions = new_questions()
+    paths = new_queries()
     try:
         with (
             surroundings(folder) as around,
             recommender(around, "on", monitored_by(collector, folder)) as monitored,
             recommender(around, "off", {}) as bare,
         ):
-            each = {name: lambda n: list(islice(questions, n)) for name in ("on", "off")}
+            each = {name: lambda n: list(islice(paths, n)) for name in ("on", "off")}
             cost = compare({"on": monitored, "off": bare}, each)
-            # A healthy path reports nothing; else something else was measured.
+            # A healthy path reports nothing; otherwise the measurement is not valid.
             if collector.events:
                 raise RuntimeError(f"the healthy path reported {collector.events[0]['logentry']['formatted']}")
     finally:
@@ -36,15 +36,17 @@ def measure(folder: Path) -> list[Result]:
     part = "monitoring-healthy: "
     return [
         Result(part + "CPU of a ranked request, monitoring off", cost["off"].cpu, "µs"),
-        Result(part + "CPU, on / off", cost["on"].cpu / cost["off"].cpu, "×", Goal(most=1.02)),
-        Result(part + "monitoring's calls in a request", added, "µs"),
-        Result(part + "the same, of the median latency", added / cost["off"].p50 * 100, "%", Goal(most=0.5)),
+        Result(part + "CPU, monitoring on / off", cost["on"].cpu / cost["off"].cpu, "×", Goal(most=1.02)),
+        Result(part + "time of monitoring's calls in a request", added, "µs"),
+        Result(
+            part + "time of monitoring's calls / median latency", added / cost["off"].p50 * 100, "%", Goal(most=0.5)
+        ),
         Result(part + "resident memory added", cost["on"].resident - cost["off"].resident, "MB", Goal(most=10)),
     ]
 
 
 def _calls_of_a_request() -> float:
-    """Return the time (µs) of what a healthy request asks of monitoring: facts, and spans that are off."""
+    """Return the time (µs) of monitoring's calls in a healthy request: context, and spans that are not sampled."""
     scope = {"type": "http", "method": "GET", "path": "/recommend/detail/1", "headers": []}
 
     def request() -> None:

@@ -1,4 +1,4 @@
-"""What monitoring costs, and sends, while every request meets a dead Redis."""
+"""The cost and the events of monitoring while Redis is dead and requests keep coming."""
 
 import statistics
 from collections import Counter, defaultdict
@@ -11,29 +11,29 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from bench.load import ask_each
-from bench.questions import new_questions
+from bench.queries import new_queries
 from bench.results import Goal, Result
 from bench.servers import Server, monitored_by, recommender, surroundings
 from testkit.fake_server import FakeServer
 
 PER_SECOND = 300
 SLICE_SECONDS = 5
-# A minute, and long enough to see what is sent at the end of a window.
+# More than a minute, so that the events at the end of a window are included.
 SLICES = 15
 WINDOW_SECONDS = 60.0
-# An event that is due at the end of a window is sent a little after it, and the next one perhaps less so.
+# An event that is due at the end of a window is sent a little later, and the next one perhaps with less delay.
 JITTER_SECONDS = 1.0
 
 
 def measure(folder: Path) -> list[Result]:
-    """Ask a server with monitoring and one without it 300 times a second each, by turns.
+    """Send 300 requests a second each to a server with monitoring and to one without, by turns.
 
-    What a request costs on a shared machine wanders by half from one second to the next, and so does for both. A
-    disturbance that hits only one of them is left out by the median of the slices.
+    The cost of a request on a shared machine varies by half from one second to the next, for both servers. The median
+    of the slices leaves out a disturbance of only one server.
     """
     receiver = FakeServer()
     receiver.start()
-    questions = new_questions()
+    paths = new_queries()
     try:
         with (
             surroundings(folder) as around,
@@ -41,24 +41,22 @@ def measure(folder: Path) -> list[Result]:
             recommender(around, "on", monitored_by(receiver, folder)) as monitored,
         ):
             around.redis.kill()
-            ratios = [
-                _slice(monitored, bare, list(islice(questions, PER_SECOND * SLICE_SECONDS))) for _ in range(SLICES)
-            ]
-            # Before the service ends: it then sends what it has counted of a window that is not over.
+            ratios = [_slice(monitored, bare, list(islice(paths, PER_SECOND * SLICE_SECONDS))) for _ in range(SLICES)]
+            # Before the service ends, because it then sends the counts of a window that is still open.
             sent_at = _sent_at(receiver)
             reports = _reports(monitored)
-        # The monitored service has ended, so it has sent what it had counted.
+        # The monitored service has ended, so it has sent its counts.
     finally:
         receiver.stop()
     counted = sum(_occurrences(event) for event in receiver.events)
     part = "monitoring-storm: "
     return [
-        Result(part + "CPU, on / off", statistics.median(ratios), "×", Goal(most=1.1)),
+        Result(part + "CPU, monitoring on / off", statistics.median(ratios), "×", Goal(most=1.1)),
         Result(part + "reports made", reports, ""),
-        Result(part + "reports less the occurrences in events", reports - counted, "", Goal(most=0, least=0)),
-        Result(part + "events of one fingerprint, in all", max(map(len, sent_at.values())), ""),
+        Result(part + "reports minus occurrences in events", reports - counted, "", Goal(most=0, least=0)),
+        Result(part + "most events of one fingerprint, in total", max(map(len, sent_at.values())), ""),
         Result(
-            part + "most events of one fingerprint in a window",
+            part + "most events of one fingerprint, per window",
             max(map(most_in_a_window, sent_at.values())),
             "",
             Goal(most=1),
@@ -67,14 +65,14 @@ def measure(folder: Path) -> list[Result]:
 
 
 def _slice(monitored: Server, bare: Server, paths: Sequence[str]) -> float:
-    """Return the ratio of what both use for the same questions."""
+    """Return the ratio of the CPU of both servers for the same requests."""
     before = monitored.cpu(), bare.cpu()
     ask_each([monitored.port, bare.port], paths, per_second=PER_SECOND)
     return (monitored.cpu() - before[0]) / (bare.cpu() - before[1])
 
 
 def most_in_a_window(times: Sequence[float]) -> int:
-    """Return the most of ascending times (s) that lie in one of the windows which begin with the first."""
+    """Return the maximum number of the ascending times (s) in one window; the windows begin with the first time."""
     windows = Counter((at - times[0] + JITTER_SECONDS) // WINDOW_SECONDS for at in times)
     return max(windows.values())
 

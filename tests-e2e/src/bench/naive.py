@@ -1,4 +1,4 @@
-"""`python -m bench.naive`: a recommender as it is often written first, every feature a field of a hash in Redis."""
+"""`python -m bench.naive`: a naive recommender, in which every feature is a field of a hash in Redis."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ LIMIT = 20
 
 
 class Settings(BaseSettings):
-    """Where to listen, and what to answer from."""
+    """The address to listen on, Redis and the model."""
 
     port: int = 8000
     redis_url: str

@@ -1,4 +1,4 @@
-"""A load at an even pace whose every answer is looked at, the failed ones too."""
+"""A load at an even pace that records every answer, including failed requests."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from bench.load import ANSWER_SECONDS, CONNECTIONS
 
 
 class Answer(NamedTuple):
-    """When it was due and how long it took from then (s), and its fallback level; None for a request that failed."""
+    """When a request was due, its latency from then (s), and its fallback level; None if it failed."""
 
     due: float
     seconds: float
@@ -24,9 +24,9 @@ def p99(answers: Sequence[Answer]) -> float:
 
 
 def observe(port: int, paths: Sequence[str], *, per_second: float) -> list[Answer]:
-    """Ask for each path over `CONNECTIONS` connections; one that breaks is a failed request and is made again.
+    """Request each path over `CONNECTIONS` connections; a broken connection is a failed request and is opened again.
 
-    The time counts from the moment a question was due, so that a server that stalls can't slow down who asks.
+    Latency is measured from the moment when a request was due, so a server that stalls can't slow down the load.
     """
     return asyncio.run(_observe(port, paths, per_second))
 

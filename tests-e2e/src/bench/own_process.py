@@ -1,7 +1,7 @@
-"""A process that asks and does nothing else.
+"""A process that only sends requests.
 
-What else a benchmark does, a proxy, a registry or a garbage collection, would hold up the questions, and look like a
-slow server.
+Other work of a benchmark (a proxy, a registry, garbage collection) would delay the requests and look like a slow
+server.
 """
 
 import gc
@@ -13,14 +13,14 @@ from contextlib import contextmanager
 
 @contextmanager
 def own_process(prepare: Callable[[], object] | None = None) -> Iterator[ProcessPoolExecutor]:
-    """Run one, to which calls are submitted; it calls `prepare` first."""
+    """Start one, to which calls are submitted; it calls `prepare` first."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (prepare,)) as process:
         process.submit(gc.get_freeze_count).result()
         yield process
 
 
 def _begin(prepare: Callable[[], object] | None) -> None:
-    # Going through all that has been imported takes the garbage collector a tenth of a second.
+    # Scanning all imported objects takes the garbage collector a tenth of a second.
     gc.collect()
     gc.freeze()
     if prepare is not None:

@@ -1,4 +1,4 @@
-"""What lies in Redis when the recommender is asked: users as feature-sync leaves them, and the naive path's hashes."""
+"""The contents of Redis in the benchmarks: users as feature-sync writes them, and hashes for the naive recommender."""
 
 import numpy as np
 import redis
@@ -17,7 +17,7 @@ _TIMEOUT_SECONDS = 10.0
 
 
 def users(url: str) -> None:
-    """Write a snapshot of `USERS` users with a long history, and what they did since."""
+    """Write a snapshot of `USERS` users with a long history, and their live history."""
     rng = np.random.default_rng(0)
     values: dict[str, bytes | str] = {}
     for user in range(1, USERS + 1):
@@ -31,7 +31,7 @@ def users(url: str) -> None:
 
 
 def many_users(url: str, count: int) -> None:
-    """Write a snapshot of so many users; a thousand different ones come again and again."""
+    """Write a snapshot of this many users, which repeat a thousand different ones."""
     rng = np.random.default_rng(0)
     blobs = [UserBlob(rng.random(3).astype(np.float32), _history(rng, _LONG_TERM)).pack() for _ in range(1_000)]
     with redis.Redis.from_url(url, socket_timeout=_TIMEOUT_SECONDS) as client:
@@ -44,7 +44,7 @@ def many_users(url: str, count: int) -> None:
 
 
 def entities(url: str) -> None:
-    """Write what the naive path reads: a hash of features per dataset, and a list of candidates."""
+    """Write the data of the naive recommender: a hash of features per dataset, and a list of candidates."""
     rng = np.random.default_rng(0)
     names = [feature.name for feature in FEATURES]
     with redis.Redis.from_url(url, socket_timeout=_TIMEOUT_SECONDS) as client, client.pipeline() as pipeline:

@@ -1,4 +1,4 @@
-"""A measured value beside its goal, as a table for people and as JSON for machines."""
+"""Measured values with their goals, as a table and as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Goal:
-    """What a value should not go beyond."""
+    """The limits of a value."""
 
     most: float | None = None
     least: float | None = None
 
     def met_by(self, value: float) -> bool:
-        """Say whether a value is within the goal."""
+        """Return whether a value is within the limits."""
         return (self.most is None or value <= self.most) and (self.least is None or value >= self.least)
 
     def __str__(self) -> str:
@@ -24,7 +24,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Result:
-    """One line; `goal` is None for a figure that only explains the others."""
+    """One line; `goal` is None for a value that only explains the others."""
 
     name: str
     value: float
@@ -33,7 +33,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the goal is met; a figure without one always is."""
+        """Whether the goal is met; a value without a goal is always ok."""
         return self.goal is None or self.goal.met_by(self.value)
 
 

@@ -1,6 +1,6 @@
-"""Servers compared in interleaved rounds: a machine's noise hits all of them, and the minimum is what they cost.
+"""Compares servers in interleaved rounds: noise affects all of them, and the minimum is the cost.
 
-There are many, because a machine's quiet moments are short, and who costs more needs longer ones.
+There are many rounds because quiet moments of the machine are short, and a more expensive server needs longer ones.
 """
 
 import statistics
@@ -26,20 +26,20 @@ class Cost:
 
 def compare(
     servers: Mapping[str, Server],
-    questions: Mapping[str, Callable[[int], Sequence[str]]],
+    paths: Mapping[str, Callable[[int], Sequence[str]]],
     *,
     rounds: int = ROUNDS,
     requests: int = REQUESTS,
 ) -> dict[str, Cost]:
-    """Return each server's least cost; `questions[name](n)` are the next n paths for it."""
+    """Return each server's lowest cost; `paths[name](n)` are the next n paths for it."""
     for name, server in servers.items():
-        ask_all(server.port, questions[name](min(WARM_UP, requests)))
+        ask_all(server.port, paths[name](min(WARM_UP, requests)))
     cpu: dict[str, list[float]] = {name: [] for name in servers}
     p50: dict[str, list[float]] = {name: [] for name in servers}
     for number in range(rounds):
         for name in sorted(servers, reverse=bool(number % 2)):
             before = servers[name].cpu()
-            latencies = ask_all(servers[name].port, questions[name](requests))
+            latencies = ask_all(servers[name].port, paths[name](requests))
             cpu[name].append((servers[name].cpu() - before) / requests * 1e6)
             p50[name].append(statistics.median(latencies) * 1e6)
     return {name: Cost(min(cpu[name]), min(p50[name]), server.resident()) for name, server in servers.items()}

@@ -1,4 +1,4 @@
-"""The servers under measurement: real processes on loopback, on one core; the load comes from the other."""
+"""The servers under measurement: real processes on loopback, on one core; the load comes from the other core."""
 
 import os
 import sys
@@ -21,9 +21,9 @@ from testkit.processes import ServerProcess
 from testkit.redis_server import RedisServer
 
 READY_SECONDS = 180
-# The service's budgets as it is shipped; most parts run it with long ones, beside a busy machine.
+# The service's default budgets; most parts use long ones, because the machine is busy.
 SHIPPED = {"REDIS_BUDGET_MS": "25", "REQUEST_BUDGET_MS": "150", "QUEUE_BUDGET_MS": "10"}
-# The recommender with the packages of its image: what else is installed here some libraries load because it is there.
+# The recommender uses only the packages of its image: some libraries load others if they are installed.
 SHIPPED_PYTHON = ".venvs/images/recommender-api/bin/python"
 SERVER_CORE, LOAD_CORE = 0, os.cpu_count() or 1
 
@@ -36,7 +36,7 @@ class Server:
     process: psutil.Process
 
     def cpu(self) -> float:
-        """CPU time of its threads so far (s), as the scheduler counts it: the usual clock ticks 100 times a second."""
+        """CPU time of its threads so far (s), from the scheduler: the usual clock has only 100 ticks a second."""
         threads = Path(f"/proc/{self.process.pid}/task").iterdir()
         return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
@@ -47,7 +47,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What every recommender-api of a run shares."""
+    """What the recommenders of a run share: Redis, registry and folder."""
 
     redis: RedisServer
     registry: FakeRegistry
@@ -55,15 +55,15 @@ class Surroundings:
 
 
 class Receiver(Protocol):
-    """Who takes events and signals."""
+    """A server that receives events and signals."""
 
     @property
     def dsn(self) -> str:
-        """Where events go."""
+        """The DSN for events."""
 
     @property
     def url(self) -> str:
-        """Where signals go."""
+        """The URL for signals."""
 
 
 # Starts a recommender, in a folder of this name, with more settings.
@@ -100,7 +100,7 @@ def recommender(
         "REGISTRY_URL": around.registry.url,
         "MODEL_CACHE_DIR": str(around.folder / name / "models"),
         "EVENT_JOURNAL_DIR": str(around.folder / name / "journal"),
-        # The load of a benchmark on a busy machine is no fault.
+        # The load of a benchmark on a busy machine is not a fault to report.
         "REDIS_BUDGET_MS": "1000",
         "REQUEST_BUDGET_MS": "5000",
         "QUEUE_BUDGET_MS": "500",
@@ -110,7 +110,7 @@ def recommender(
 
 
 def monitored_by(receiver: Receiver, folder: Path) -> dict[str, str]:
-    """Return the settings of a recommender whose events and signals go to `receiver`."""
+    """Return the settings of a recommender that sends its events and signals to `receiver`."""
     return {
         "SENTRY_DSN": receiver.dsn,
         "GATEWAY_URL": receiver.url,
@@ -128,7 +128,7 @@ def hello(around: Surroundings) -> Iterator[Server]:
 
 @contextmanager
 def naive(around: Surroundings, ranker: Path) -> Iterator[Server]:
-    """Run the service that asks Redis for each feature of each candidate."""
+    """Run the service that reads each feature of each candidate from Redis."""
     population.entities(around.redis.url)
     settings = {"REDIS_URL": around.redis.url, "RANKER": str(ranker)}
     with _server((sys.executable, "-m", "bench.naive"), around.folder / "naive.log", "/", settings) as server:
@@ -138,7 +138,7 @@ def naive(around: Surroundings, ranker: Path) -> Iterator[Server]:
 @contextmanager
 def _server(command: tuple[str, ...], log: Path, ready: str, settings: Mapping[str, str]) -> Iterator[Server]:
     port = Ports.free().api
-    # Nothing of the caller's own settings: a DSN in the shell would be measured too.
+    # Without the caller's settings: a DSN in the shell would affect the measurement.
     environment = {"PATH": os.environ["PATH"], "PORT": str(port), **settings}
     process = ServerProcess(command, log, environment=environment)
     try:

@@ -1,4 +1,4 @@
-"""What an answer costs, beside the smallest FastAPI service and beside a recommender without any of this."""
+"""The cost of an answer, compared with the smallest FastAPI service and with a naive recommender."""
 
 import timeit
 from itertools import islice
@@ -7,7 +7,7 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 
-from bench.questions import new_questions
+from bench.queries import new_queries
 from bench.results import Goal, Result
 from bench.rounds import compare
 from bench.servers import hello, naive, recommender, surroundings
@@ -19,16 +19,16 @@ from ranking.testing import tiny_contents
 
 NAIVE_ROUNDS, NAIVE_REQUESTS = 8, 100
 TURNS, CALLS = 25, 200
-# Of a history whose question has 200 candidates.
+# A user whose queries have 200 candidates.
 _SEED = 10
 
 
 def measure(folder: Path) -> list[Result]:
-    """Compare ranked and cached answers with a hello, and the ranker with LightGBM's own."""
+    """Compare ranked and cached answers with hello, and the ranker with LightGBM."""
     engine = Engine(tiny_contents(size=FULL_SIZE))
     ranker = folder / "ranker.txt"
     ranker.write_text(engine.contents.ranker_text, encoding="utf-8")
-    questions = new_questions()
+    paths = new_queries()
     with (
         surroundings(folder) as around,
         recommender(around, "api", {}) as api,
@@ -38,15 +38,15 @@ def measure(folder: Path) -> list[Result]:
         cost = compare(
             {"ranked": api, "cached": api, "hello": yardstick},
             {
-                "ranked": lambda n: list(islice(questions, n)),
+                "ranked": lambda n: list(islice(paths, n)),
                 "cached": lambda n: ["/similar/101?limit=20"] * n,
                 "hello": lambda n: ["/"] * n,
             },
         )
-        # It takes so long that the others' quiet moments would be over.
-        apart = compare(
+        # The naive recommender runs separately: it takes so long that the others would miss the quiet moments.
+        naive_cost = compare(
             {"ranked": api, "naive": first_try},
-            {"ranked": lambda n: list(islice(questions, n)), "naive": lambda n: ["/"] * n},
+            {"ranked": lambda n: list(islice(paths, n)), "naive": lambda n: ["/"] * n},
             rounds=NAIVE_ROUNDS,
             requests=NAIVE_REQUESTS,
         )
@@ -55,16 +55,21 @@ def measure(folder: Path) -> list[Result]:
         Result(part + "CPU of hello", cost["hello"].cpu, "µs"),
         Result(part + "CPU of a ranked answer / hello", cost["ranked"].cpu / cost["hello"].cpu, "×", Goal(most=2.0)),
         Result(part + "CPU of a cached answer / hello", cost["cached"].cpu / cost["hello"].cpu, "×", Goal(most=0.7)),
-        Result(part + "CPU of the naive path / ranked", apart["naive"].cpu / apart["ranked"].cpu, "×", Goal(least=25)),
+        Result(
+            part + "CPU of a naive answer / ranked",
+            naive_cost["naive"].cpu / naive_cost["ranked"].cpu,
+            "×",
+            Goal(least=25),
+        ),
         *_ranking_alone(engine),
     ]
 
 
 def _ranking_alone(engine: Engine) -> list[Result]:
-    """Compare both ways of scoring on the rows of real questions."""
+    """Compare both ways of scoring on the rows of real queries."""
     rows = _rows(engine)
     booster = lgb.Booster(model_str=engine.contents.ranker_text)
-    # By turns, for a machine's quiet moments are short.
+    # By turns, because quiet moments of the machine are short.
     turns = [
         (
             timeit.timeit(lambda: engine.ranker.scores(rows), number=CALLS),
@@ -84,7 +89,7 @@ def _ranking_alone(engine: Engine) -> list[Result]:
 
 
 def _rows(engine: Engine) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Return the features of one question's candidates, asked by a user with a history."""
+    """Return the features of the candidates of one query, for a user with a history."""
     ids = np.random.default_rng(_SEED).choice(engine.contents.catalogue.ids, 50, replace=False)
     history = History(ids, 1_767_000_000 - np.arange(len(ids)) * 3600, np.full(len(ids), 2, np.uint8))
     question = Question(5, engine.user(np.array([1.8, 0.2, 3.0], np.float32), history.packed()))

@@ -1,4 +1,4 @@
-"""What callers notice of a Redis that fails, in each of the ways in which it does."""
+"""The effect of each kind of Redis fault on callers."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import redis
 
 from bench.observed_load import Answer, observe, p99
 from bench.own_process import own_process
-from bench.questions import new_questions
+from bench.queries import new_queries
 from bench.results import Goal, Result
 from bench.servers import SHIPPED, recommender, surroundings
 from bench.slow_proxy import SlowProxy
@@ -19,15 +19,15 @@ from testkit.redis_server import RedisServer
 
 PER_SECOND = 300
 HEALTHY_SECONDS, FAULT_SECONDS, AFTER_SECONDS = 4.0, 10.0, 3.0
-# What is under way when a fault begins or ends is neither healthy nor ill.
+# Requests in flight when a fault begins or ends count neither as healthy nor as affected.
 MARGIN_SECONDS = 0.1
 SLOW_SECONDS = 0.3
-# A tenth of a second of them.
+# A tenth of a second of answers.
 NORMAL_ANSWERS = 30
 
 
 class Fault(NamedTuple):
-    """How it begins and how it ends."""
+    """A fault: how it begins and how it ends."""
 
     name: str
     begin: Callable[[], object]
@@ -35,8 +35,8 @@ class Fault(NamedTuple):
 
 
 def measure(folder: Path) -> list[Result]:
-    """Break Redis for ten seconds in each way while 300 questions a second come."""
-    questions = new_questions()
+    """Break Redis for ten seconds in each way, at 300 requests a second."""
+    paths = new_queries()
     results: list[Result] = []
     degraded = healthy = 0
     with (
@@ -47,8 +47,8 @@ def measure(folder: Path) -> list[Result]:
     ):
 
         def ask(seconds: float) -> Future[list[Answer]]:
-            paths = list(islice(questions, int(PER_SECOND * seconds)))
-            return process.submit(observe, api.port, paths, per_second=PER_SECOND)
+            due = list(islice(paths, int(PER_SECOND * seconds)))
+            return process.submit(observe, api.port, due, per_second=PER_SECOND)
 
         ask(HEALTHY_SECONDS).result()
         for fault in _faults(around.redis, proxy):
@@ -62,13 +62,16 @@ def measure(folder: Path) -> list[Result]:
             normal = time.perf_counter()
             answers = load.result()
             before = [each for each in answers if each.due < began - MARGIN_SECONDS]
-            well = before + [each for each in answers if each.due > normal + AFTER_SECONDS / 2]
-            healthy += len(well)
-            degraded += sum(each.level != 0 for each in well)
+            unaffected = before + [each for each in answers if each.due > normal + AFTER_SECONDS / 2]
+            healthy += len(unaffected)
+            degraded += sum(each.level != 0 for each in unaffected)
             during = [each for each in answers if began <= each.due < ended]
             results += _lines(fault.name, answers, before, during, normal)
     part = "serving-redis-faults: "
-    return [*results, Result(part + "degraded while healthy", degraded / healthy * 100, "%", Goal(most=0.1))]
+    return [
+        *results,
+        Result(part + "degraded answers while Redis is healthy", degraded / healthy * 100, "%", Goal(most=0.1)),
+    ]
 
 
 def _lines(
@@ -82,12 +85,12 @@ def _lines(
         Result(part + "p99 before", p99(before), "ms"),
         Result(part + "p99 during", p99(during), "ms", Goal(most=round(allowed, 1))),
         Result(part + "degraded during", sum(each.level != 0 for each in during) / len(during) * 100, "%"),
-        Result(part + "seconds to normal", back, "s", Goal(most=0.5)),
+        Result(part + "time until answers are normal", back, "s", Goal(most=0.5)),
     ]
 
 
 def _normal_from(answers: Sequence[Answer]) -> float:
-    """Return when the first of `NORMAL_ANSWERS` in a row was due that came from the main path."""
+    """Return when the first of `NORMAL_ANSWERS` consecutive main path answers was due."""
     row: list[Answer] = []
     for each in sorted(answers):
         row = [*row, each] if each.level == 0 else []
@@ -97,17 +100,17 @@ def _normal_from(answers: Sequence[Answer]) -> float:
 
 
 def _faults(server: RedisServer, proxy: SlowProxy) -> list[Fault]:
-    def told(*command: object) -> None:
+    def execute(*command: object) -> None:
         with redis.Redis.from_url(server.url, socket_timeout=5) as client:
             client.execute_command(*command)
 
     def full() -> None:
-        told("CONFIG", "SET", "maxmemory-policy", "noeviction")
-        told("CONFIG", "SET", "maxmemory", "1mb")
+        execute("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        execute("CONFIG", "SET", "maxmemory", "1mb")
 
     def roomy() -> None:
-        told("CONFIG", "SET", "maxmemory", "512mb")
-        told("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+        execute("CONFIG", "SET", "maxmemory", "512mb")
+        execute("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
 
     def delayed(seconds: float) -> Callable[[], None]:
         return lambda: setattr(proxy, "delay", seconds)
@@ -117,6 +120,6 @@ def _faults(server: RedisServer, proxy: SlowProxy) -> list[Fault]:
         Fault("hung", server.freeze, server.thaw),
         Fault("slow (300 ms)", delayed(SLOW_SECONDS), delayed(0.0)),
         Fault("partitioned", proxy.cut, proxy.join),
-        Fault("read-only", lambda: told("REPLICAOF", "127.0.0.1", "1"), lambda: told("REPLICAOF", "NO", "ONE")),
+        Fault("read-only", lambda: execute("REPLICAOF", "127.0.0.1", "1"), lambda: execute("REPLICAOF", "NO", "ONE")),
         Fault("out of memory", full, roomy),
     ]

@@ -1,4 +1,4 @@
-"""What a marketplace of 100,000 datasets and 1,000,000 users asks of one worker: memory, start, change of model."""
+"""One worker with 100,000 datasets and 1,000,000 users: its memory, its start, and a change of the model."""
 
 import os
 import time
@@ -27,23 +27,23 @@ VERSIONS = "123"
 PER_SECOND = 200
 WARM_UP_SECONDS, BEFORE_SECONDS, PER_CHANGE_SECONDS = 3.0, 20.0, 20.0
 SLICE_SECONDS = 1.0
-# So many places are tried for the borders between slices.
+# The number of positions that are tried for the borders between slices.
 BORDERS = 10
-# After a change: what comes with it has come by then.
+# Time after a change that is included in it, for its after-effects.
 SETTLED_SECONDS = 2.0
-# As its users are written Redis begins to write its log anew, which takes a core for many seconds.
+# While the users are written, Redis begins to rewrite its log, which takes a core for many seconds.
 REDIS = {"maxmemory": "3gb", "auto-aof-rewrite-percentage": "0"}
 
 
 class Change(NamedTuple):
-    """When another model was deployed and when it answered (`time.perf_counter`)."""
+    """The times when another model was deployed and when it first answered (`time.perf_counter`)."""
 
     began: float
     ended: float
 
 
 def measure(folder: Path, start_recommender: StartRecommender = recommender) -> list[Result]:
-    """Start one worker on a large model, put it under load, and deploy others of the same size."""
+    """Start one worker on a large model, put it under load, and deploy other models of the same size."""
     os.sched_setaffinity(0, {LOAD_CORE - 1})
     registry = FakeRegistry()
     versions = [
@@ -58,10 +58,10 @@ def measure(folder: Path, start_recommender: StartRecommender = recommender) -> 
             began = time.perf_counter()
             with start_recommender(Surroundings(server, registry, folder), "api", SHIPPED) as api:
                 first_start = time.perf_counter() - began
-                process.submit(observe, api.port, _questions(WARM_UP_SECONDS), per_second=PER_SECOND).result()
+                process.submit(observe, api.port, _queries(WARM_UP_SECONDS), per_second=PER_SECOND).result()
                 resident = api.resident()
-                questions = _questions(BEFORE_SECONDS + PER_CHANGE_SECONDS * len(versions[1:]))
-                load = process.submit(observe, api.port, questions, per_second=PER_SECOND)
+                paths = _queries(BEFORE_SECONDS + PER_CHANGE_SECONDS * len(versions[1:]))
+                load = process.submit(observe, api.port, paths, per_second=PER_SECOND)
                 time.sleep(BEFORE_SECONDS)
                 for version in versions[1:]:
                     deployed = time.perf_counter()
@@ -89,7 +89,7 @@ def measure(folder: Path, start_recommender: StartRecommender = recommender) -> 
 
 
 def latencies(answers: Sequence[Answer], changes: Sequence[Change]) -> list[Result]:
-    """Compare the answers while a model is changed with those before; the worst of the changes counts."""
+    """Compare the answers during a change of the model with those before; the worst change counts."""
     before = [each for each in answers if each.due < changes[0].began - SLICE_SECONDS]
     usual = p99(before)
     during = [
@@ -103,14 +103,14 @@ def latencies(answers: Sequence[Answer], changes: Sequence[Change]) -> list[Resu
         Result("p99 before a change", usual, "ms"),
         Result("p99 during a change", max(map(p99, during)), "ms"),
         Result("time with a p99 of more than twice that", slow, "s", Goal(most=1.0)),
-        Result("such time while nothing is changed", noise, "%"),
+        Result("share of such time without a change", noise, "%"),
     ]
 
 
 def _slow(answers: Sequence[Answer], usual: float) -> float:
-    """Return how long (s) slices had a p99 of more than twice the usual one (ms).
+    """Return how long (s) slices had a p99 above twice the usual one (ms).
 
-    Where they begin is where that is least: a moment that a border happens to part is not twice as long.
+    The slice borders are where this is smallest: a slow moment that a border splits doesn't count twice.
     """
     ordered = sorted(answers)
 
@@ -122,16 +122,16 @@ def _slow(answers: Sequence[Answer], usual: float) -> float:
 
 
 def _wait_for(port: int, version: str) -> None:
-    # One client for all: to make one takes the load's core for a while.
+    # One client for all requests: creating one delays the load.
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
         wait_until(
             lambda: bool(client.get("/ready").json()["model_version"] == version),
             within=PER_CHANGE_SECONDS,
-            what=f"version {version} serves",
+            what=f"version {version} is served",
         )
 
 
-def _questions(seconds: float) -> list[str]:
+def _queries(seconds: float) -> list[str]:
     return [
         f"/recommend/detail/{FIRST_DATASET_ID + number * 37 % DATASETS}?user_id={number * 101 % USERS + 1}&limit=20"
         for number in range(int(PER_SECOND * seconds))

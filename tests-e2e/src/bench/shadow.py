@@ -1,4 +1,4 @@
-"""What a shadow that every question is mirrored to costs the answers of the primary."""
+"""The effect on the primary's answers of a shadow that gets every query."""
 
 from functools import partial
 from itertools import islice
@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 
 from bench.load import ask_all
-from bench.questions import new_questions
+from bench.queries import new_queries
 from bench.results import Goal, Result
 from bench.servers import Server, recommender, surroundings
 from bench.size import FULL_SIZE
@@ -22,7 +22,7 @@ ROUNDS = 8
 
 def measure(folder: Path) -> list[Result]:
     """Compare answers with and without mirroring, at an even pace and in interleaved rounds."""
-    questions = new_questions()
+    paths = new_queries()
     with surroundings(folder) as around:
         other = tiny_archive(folder / "shadow.tar.gz", version="2", seed=1, size=FULL_SIZE)
         primary = (around.registry.active or {})["primary"]
@@ -34,31 +34,29 @@ def measure(folder: Path) -> list[Result]:
             servers = {"alone": alone, "mirrored": mirrored}
             for server in servers.values():
                 wait_until(partial(_is_loaded, server), within=30, what="the shadow is loaded")
-                ask_all(server.port, list(islice(questions, 300)))
+                ask_all(server.port, list(islice(paths, 300)))
             latencies: dict[str, list[float]] = {name: [] for name in servers}
             cpu = dict.fromkeys(servers, 0.0)
             for number in range(ROUNDS):
                 for name in sorted(servers, reverse=bool(number % 2)):
                     before = servers[name].cpu()
-                    latencies[name] += ask_all(
-                        servers[name].port, list(islice(questions, REQUESTS)), per_second=PER_SECOND
-                    )
+                    latencies[name] += ask_all(servers[name].port, list(islice(paths, REQUESTS)), per_second=PER_SECOND)
                     cpu[name] += servers[name].cpu() - before
             report = _report(mirrored) or {}
     p50, p99 = (
         {name: float(np.quantile(values, share)) for name, values in latencies.items()} for share in (0.5, 0.99)
     )
     seconds = ROUNDS * REQUESTS / PER_SECOND
-    part = f"shadow, {PER_SECOND} questions/s: "
+    part = f"shadow, {PER_SECOND} requests/s: "
     return [
         Result(part + "compared", report["compared"], "answers"),
-        Result(part + "dropped", report["dropped"], "questions"),
-        Result(part + "p50 without", p50["alone"] * 1e3, "ms"),
-        Result(part + "p50, mirrored / without", p50["mirrored"] / p50["alone"], "×"),
-        Result(part + "p99 without", p99["alone"] * 1e3, "ms"),
-        Result(part + "p99, mirrored / without", p99["mirrored"] / p99["alone"], "×"),
+        Result(part + "dropped", report["dropped"], "queries"),
+        Result(part + "p50, not mirrored", p50["alone"] * 1e3, "ms"),
+        Result(part + "p50, mirrored / not mirrored", p50["mirrored"] / p50["alone"], "×"),
+        Result(part + "p99, not mirrored", p99["alone"] * 1e3, "ms"),
+        Result(part + "p99, mirrored / not mirrored", p99["mirrored"] / p99["alone"], "×"),
         Result(
-            part + "share of the process's time that it takes",
+            part + "share of the process's time for the shadow",
             (cpu["mirrored"] - cpu["alone"]) / seconds * 100,
             "%",
             Goal(most=5.0),

@@ -1,9 +1,9 @@
-"""The size that the serving claims are made for: 200 candidates of 30 features, 100 trees of 31 leaves."""
+"""The size of the model in the serving claims: 200 candidates of 30 features, 100 trees of 31 leaves."""
 
 from ranking.recall import RecallSettings
 from ranking.testing import Size
 
-# With these a question has 200 candidates on average; with those that a bundle has by default it has 243.
+# With these a query has 200 candidates on average; with a bundle's defaults it has 243.
 _CHANNEL_SIZES = {"behavior": 64, "content": 32, "vector": 32, "history": 96, "popular": 48}
 FULL_SIZE = Size(
     datasets=1_000, trees=100, leaves=31, neighbours=80, recall=RecallSettings(channel_sizes=_CHANNEL_SIZES)

@@ -1,4 +1,4 @@
-"""A TCP proxy in a thread that passes bytes on at once, late, or not for now."""
+"""A TCP proxy in a thread that forwards bytes at once, late, or not at all while it is cut."""
 
 import asyncio
 import threading
@@ -9,9 +9,9 @@ _CHUNK = 64 * 1024
 
 
 class SlowProxy:
-    """Listens on loopback; `delay` (s) holds up what clients send, and while `cut` nothing gets through either way.
+    """Listens on loopback; `delay` (s) delays the clients' bytes; while `cut` nothing is forwarded either way.
 
-    What a cut holds back goes on when it ends, as TCP would send it again after a partition.
+    Held bytes are forwarded when the cut ends, as TCP would send them again after a partition.
     """
 
     def __init__(self, port: int) -> None:
@@ -37,11 +37,11 @@ class SlowProxy:
         self._loop.close()
 
     def cut(self) -> None:
-        """Let nothing through."""
+        """Forward nothing from now on."""
         self._loop.call_soon_threadsafe(self._open.clear)
 
     def join(self) -> None:
-        """Let everything through again."""
+        """Forward everything again."""
         self._loop.call_soon_threadsafe(self._open.set)
 
     async def _end(self) -> None:

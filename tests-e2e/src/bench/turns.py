@@ -1,7 +1,7 @@
-"""Two servers that are asked in turns by a process that does nothing else: for differences of a few percent in a tail.
+"""Measures two servers in turns from a process that does nothing else, to find differences of a few percent in a tail.
 
-One question is under way at a time, from a blocking socket, so that no event loop, garbage collection or other thread
-of who asks is measured; and the server that isn't asked is stopped, so that it takes nothing from the other.
+One request is in flight at a time, on a blocking socket, so the measurement contains no event loop, garbage collection
+or other thread of the client. The other server is stopped meanwhile, so that it takes no CPU.
 """
 
 import gc
@@ -23,12 +23,12 @@ from bench.servers import LOAD_CORE, Server
 
 RECEIVED_AT_ONCE = 256 * 1024
 
-# A turn: which server, and its latencies (s).
+# A turn: the server, and its latencies (s).
 Turn = tuple[str, list[float]]
 
 
 class Asker:
-    """Asks from its own process."""
+    """Sends requests from a process of its own."""
 
     def __init__(self, process: ProcessPoolExecutor) -> None:
         self._process = process
@@ -38,7 +38,7 @@ class Asker:
     ) -> dict[str, NDArray[np.float64]]:
         """Return each server's latencies (s) [turns, requests]; the turns go ABBA and begin with the first server.
 
-        Needs 2 · turns · requests paths. Both servers run on afterwards; raises `FailedRequestError`.
+        Needs 2 · turns · requests paths. Both servers are running afterwards; raises `FailedRequestError`.
         """
         targets = {name: (server.process.pid, server.port) for name, server in servers.items()}
         for pid, _ in targets.values():
@@ -53,13 +53,13 @@ class Asker:
 
 @contextmanager
 def asker() -> Iterator[Asker]:
-    """Run one, on the load's core and before all else there, where that is permitted."""
+    """Start one on the core of the load, with the highest priority if that is permitted."""
     with own_process(_come_first) as process:
         yield Asker(process)
 
 
 def prefer(server: Server) -> None:
-    """Let a server's threads, and those that they start, run before other programs, where that is permitted."""
+    """Give a server's threads, and those they start, a higher priority than other programs, if permitted."""
     with suppress(PermissionError):
         for thread in Path(f"/proc/{server.process.pid}/task").iterdir():
             os.setpriority(os.PRIO_PROCESS, int(thread.name), -20)
@@ -91,9 +91,9 @@ def _in_turns(targets: Mapping[str, tuple[int, int]], paths: Sequence[str], turn
 
 
 def _latency(connection: socket.socket, path: str) -> float:
-    question = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
     began = time.perf_counter()
-    connection.sendall(question)
+    connection.sendall(request)
     answer = connection.recv(RECEIVED_AT_ONCE)
     while not _is_whole(answer):
         more = connection.recv(RECEIVED_AT_ONCE)

@@ -1,1 +1,1 @@
-"""`make prove`: claims of the product that take longer to show than a test may."""
+"""`make prove`: checks of claims that take longer than a test may."""

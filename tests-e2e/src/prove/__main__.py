@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.results import Result, table, write
 from prove import alert_days, alertmanager, bodies, fuzz, gateway_killed, overload, own_data, poison, slips, withdrawal
 
-# A proof takes a folder of its own and a seed, and 20 minutes at most.
+# A proof takes a folder and a seed, and runs for at most 20 minutes.
 Proof = Callable[[Path, int], list[Result]]
 PROOFS: dict[str, Proof] = {
     "alert-days": alert_days.prove,
@@ -26,10 +26,10 @@ PROOFS: dict[str, Proof] = {
 
 
 def main() -> int:
-    """Run the proofs that are asked for; returns the exit code: 1 if a goal is missed."""
-    parser = argparse.ArgumentParser(prog="python -m prove", description="A missed goal is a failure.")
+    """Run the requested proofs; return the exit code: 1 if a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m prove", description="A missed goal fails the command.")
     parser.add_argument("--only", choices=PROOFS, help="one proof")
-    parser.add_argument("--seed", type=int, default=20261124, help="of what is drawn at random")
+    parser.add_argument("--seed", type=int, default=20261124, help="seed of all randomness")
     parser.add_argument("--out", type=Path, default=Path(".run/prove.json"))
     given = parser.parse_args()
     results: list[Result] = []

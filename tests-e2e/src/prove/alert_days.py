@@ -1,4 +1,4 @@
-"""200 simulated days of the gateway: is everybody told of every fault, of nothing else, and of its right end?"""
+"""200 simulated days of the gateway: people are notified of every fault, of nothing else, and of its right end."""
 
 import asyncio
 import multiprocessing
@@ -22,24 +22,24 @@ from prove.simulated_gateway import SilentObserver, open_gateway
 
 DAYS, PARTS = 200, 2
 START = datetime(2026, 1, 5, 1, 0, tzinfo=UTC)
-# How far time goes at once where nothing happens, and how soon after something did.
+# The largest step of time while nothing happens, and the step after an event.
 IDLE, SOON = timedelta(minutes=10), timedelta(seconds=20)
 P0_SECONDS = 60
 ESCALATED_AFTER = timedelta(minutes=15)
 REMINDED_AFTER = timedelta(hours=4)
-# Quiet is looked for at each step of time.
+# The gateway's queue is checked at each step of time.
 TOLERANCE = 2 * IDLE
 _ALARMS = ("opened", "repeated", "reminded", "escalated")
 
 
 @dataclass
 class _Tally:
-    """What was right and what was not; the names of what was not."""
+    """Counts of correct results, and the names of the wrong ones."""
 
     faults: int = 0
-    untold: list[str] = field(default_factory=list)
+    not_notified: list[str] = field(default_factory=list)
     nights: int = 0
-    untold_nights: list[str] = field(default_factory=list)
+    missing_nights: list[str] = field(default_factory=list)
     wrong_ends: list[str] = field(default_factory=list)
     not_escalated: list[str] = field(default_factory=list)
     alarms: int = 0
@@ -48,7 +48,7 @@ class _Tally:
     longest_p0: float = 0.0
 
     def add(self, other: "_Tally") -> None:
-        """Take another part's in."""
+        """Add the counts of another part."""
         for name in self.__dataclass_fields__:
             if name != "longest_p0":
                 setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -77,7 +77,7 @@ class _Days:
         ]
 
     def run(self) -> _Tally:
-        """Live through the days, and judge them."""
+        """Simulate the days and judge the result."""
         with asyncio.Runner() as runner:
             coming = list(reversed(self._script.events))
             while self.now < self._end:
@@ -139,7 +139,7 @@ class _Days:
 
 
 class _Verdict:
-    """Compares what is true with what the gateway stored and sent."""
+    """Compares the true faults with the incidents and messages of the gateway."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class _Verdict:
         summaries: Sequence[dict[str, Any]],
         end: datetime,
     ) -> None:
-        # The last days' summaries may not be closed yet.
+        # The summaries of the last days may not be closed yet.
         self._faults = [each for each in faults if each.begins < end - 2 * DAY]
         self._by_name = {each.name: each for each in faults}
         self._end = end
@@ -168,10 +168,10 @@ class _Verdict:
         for fault in self._faults:
             mine = self._incidents.get(fault.name, [])
             if not mine:
-                self._tally.untold.append(f"{fault.name}: no incident")
+                self._tally.not_notified.append(f"{fault.name}: no incident")
                 continue
             if not self._is_told(fault, mine):
-                self._tally.untold.append(f"{fault.name} {mine[0]['priority']} under {mine[0]['parent_id']}")
+                self._tally.not_notified.append(f"{fault.name} {mine[0]['priority']} under {mine[0]['parent_id']}")
             self._check_nights(fault, mine)
             self._check_end(fault, mine)
             self._check_escalation(fault, mine)
@@ -183,16 +183,16 @@ class _Verdict:
         if first["priority"] == "none":
             return True
         if first["priority"] == "P0":
-            told_of = first if first["parent_id"] is None else self._by_id[first["parent_id"]]
-            opened = [each for each in self._sent.get(told_of["id"], []) if each["kind"] == "opened"]
+            notified = first if first["parent_id"] is None else self._by_id[first["parent_id"]]
+            opened = [each for each in self._sent.get(notified["id"], []) if each["kind"] == "opened"]
             if not opened:
                 return False
             waited: float = (min(each["sent_at"] for each in opened) - fault.begins).total_seconds()
             self._tally.longest_p0 = max(self._tally.longest_p0, waited)
             return waited <= P0_SECONDS
-        # What summaries can't say, such as that no email arrives, is said at once.
-        at_once = any(each["kind"] == "opened" for each in self._sent.get(first["id"], []))
-        return at_once or self._is_in_summary(fault, fault.begins)
+        # Faults of the summaries themselves, such as undeliverable email, are notified at once.
+        was_notified = any(each["kind"] == "opened" for each in self._sent.get(first["id"], []))
+        return was_notified or self._is_in_summary(fault, fault.begins)
 
     def _is_in_summary(self, fault: Fault, at: datetime) -> bool:
         return any(
@@ -205,13 +205,13 @@ class _Verdict:
         nights = [fault.begins + number * DAY for number in range(len(fault.episodes))]
         if mine[0]["priority"] == "P0":
             nights = [night for night in nights if night < self._end - DAY]
-            told = [
+            messages = [
                 each
                 for row in mine
                 for each in self._sent.get(row["id"], [])
                 if each["kind"] in ("opened", "repeated") and each["channel"] == "weixin"
             ]
-            missing = max(len(nights) - len(told), 0)
+            missing = max(len(nights) - len(messages), 0)
         elif fault.point == "alertmanager.alert":
             missing = 0
         else:
@@ -219,7 +219,7 @@ class _Verdict:
             missing = sum(not self._is_in_summary(fault, night) for night in nights)
         self._tally.nights += len(nights)
         if missing:
-            self._tally.untold_nights.append(f"{fault.name}: {missing} of {len(fault.episodes)}")
+            self._tally.missing_nights.append(f"{fault.name}: {missing} of {len(fault.episodes)}")
 
     def _check_end(self, fault: Fault, mine: Sequence[dict[str, Any]]) -> None:
         last = mine[-1]
@@ -242,7 +242,7 @@ class _Verdict:
         kinds = {each["kind"] for each in sent}
         if attended - fault.begins > ESCALATED_AFTER + TOLERANCE and "escalated" not in kinds:
             self._tally.not_escalated.append(fault.name)
-        # While a cause explained it, that one was escalated.
+        # While a cause explained it, the cause was escalated.
         notified_at = max((each["sent_at"] for each in sent if each["kind"] in _ALARMS), default=fault.begins)
         quiet = attended - notified_at if len(fault.episodes) == 1 else timedelta(0)
         if quiet > REMINDED_AFTER + TOLERANCE:
@@ -269,12 +269,12 @@ class _Verdict:
 
 
 def prove(folder: Path, seed: int) -> list[Result]:
-    """Live through 200 days."""
+    """Simulate 200 days."""
     return simulate(folder, seed, DAYS // PARTS, PARTS)
 
 
 def simulate(folder: Path, seed: int, days: int, parts: int) -> list[Result]:
-    """Live through `parts` times `days` days, side by side."""
+    """Simulate `parts` times `days` days, in parallel."""
     tally = _Tally()
     if parts == 1:
         tally = _run(folder / "0", seed, days)
@@ -288,11 +288,11 @@ def simulate(folder: Path, seed: int, days: int, parts: int) -> list[Result]:
     part = f"alerts, {parts * days} days: "
     return [
         Result(part + "faults", tally.faults, "faults"),
-        Result(part + "faults that nobody was told of", len(tally.untold), "faults", Goal(most=0)),
-        Result(part + "longest wait for a P0", tally.longest_p0, "s", Goal(most=P0_SECONDS)),
-        Result(part + "nights and episodes", tally.nights, "episodes"),
-        Result(part + "faults with an untold night", len(tally.untold_nights), "faults", Goal(most=0)),
-        Result(part + "incidents that ended wrongly", len(tally.wrong_ends), "incidents", Goal(most=0)),
+        Result(part + "faults without a notification", len(tally.not_notified), "faults", Goal(most=0)),
+        Result(part + "longest time to the message of a P0", tally.longest_p0, "s", Goal(most=P0_SECONDS)),
+        Result(part + "nights and episodes of the faults", tally.nights, "episodes"),
+        Result(part + "faults with a night without a notification", len(tally.missing_nights), "faults", Goal(most=0)),
+        Result(part + "incidents with a wrong end", len(tally.wrong_ends), "incidents", Goal(most=0)),
         Result(part + "P0 without escalation or reminder", len(tally.not_escalated), "incidents", Goal(most=0)),
         Result(part + "alarms", tally.alarms, "alarms"),
         Result(part + "precision", 100 * precision, "%", Goal(least=99)),
@@ -306,9 +306,9 @@ def _run(folder: Path, seed: int, days: int) -> _Tally:
 
 
 def _explain(tally: _Tally) -> None:
-    """Print what was not right, for whoever looks into it."""
+    """Print the wrong results for debugging."""
     sys.stderr.writelines(
         f"{name}: {each}\n"
-        for name in ("untold", "untold_nights", "wrong_ends", "not_escalated", "false_alarms", "false_resolved")
+        for name in ("not_notified", "missing_nights", "wrong_ends", "not_escalated", "false_alarms", "false_resolved")
         for each in getattr(tally, name)
     )

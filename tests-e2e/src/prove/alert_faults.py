@@ -1,7 +1,7 @@
-"""Scripted faults of every monitoring point over many days, what is true of each, and the noise of a healthy stack.
+"""Scripted faults of every monitoring point over many days, the true course of each, and the noise of a healthy stack.
 
-Everything is drawn by a seed. A fault's name stands in the message of its signals, so that it is found again in what
-people get.
+Everything is drawn with a seed. Each signal's message contains the name of its fault, so that the fault is found in the
+messages.
 """
 
 import random
@@ -15,7 +15,7 @@ from monitoring import catalogue
 from monitoring.catalogue import EXCEPTION_PART, Point, open_part
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-# A fault that lasts says so once a minute at first.
+# A lasting fault is reported once a minute at first.
 _EAGER, _STEADY = 5, timedelta(minutes=10)
 _A_DAY = 0.35
 _STORM_EVERY, _STORM_SIZE = 10, 60
@@ -32,7 +32,7 @@ End = Literal["recovered", "quiet", "closed", "false_alarm", "abandoned"]
 
 @dataclass(frozen=True, order=True)
 class Event:
-    """Something that happens: a signal arrives, or a person does something with the incident of a fault."""
+    """Something that happens: a signal arrives, or a person acts on the incident of a fault."""
 
     at: datetime
     order: int
@@ -43,7 +43,7 @@ class Event:
 
 @dataclass
 class Fault:
-    """What breaks, when it begins anew, and how and when it ends (None: it is open when the days are over)."""
+    """What breaks, when it starts again, and how and when it ends (None: it is open at the end of the days)."""
 
     name: str
     point: str
@@ -55,7 +55,7 @@ class Fault:
 
 
 class Script:
-    """All that happens in `days` days from `start`."""
+    """All events in `days` days from `start`."""
 
     def __init__(self, start: datetime, days: int, seed: int) -> None:
         self._dice = random.Random(seed)
@@ -67,7 +67,7 @@ class Script:
         for day in range(days):
             morning = start + day * DAY
             for point in catalogue.load_all():
-                # Information is for nobody, and noise.
+                # Information and noise notify no one.
                 if point.level != "info" and self._dice.random() < _A_DAY:
                     self._add_fault(point, morning)
             if day % _STORM_EVERY == _STORM_EVERY - 1:
@@ -81,7 +81,7 @@ class Script:
         at = morning + timedelta(seconds=self._dice.randrange(86_000))
         name = self._name(point.id)
         token = name if point.open_parts != (EXCEPTION_PART,) else "fixed"
-        fingerprint = tuple(_filled(part, token) for part in point.fingerprint)
+        fingerprint = tuple(_fill_part(part, token) for part in point.fingerprint)
         identity = (point.id,) if token == "fixed" or not point.open_parts else fingerprint
         if self._free.get(identity, at) > at:
             return
@@ -116,12 +116,12 @@ class Script:
         for moment in _while(at, at + lasts):
             self._fire(moment, name, values)
         if self._dice.random() < 0.2:
-            # It flaps: nobody may hear that it is over.
+            # It flaps: its recovery must not be notified.
             self._fire(at + lasts, name, values, kind="recovered")
             lasts += timedelta(seconds=15)
             self._fire(at + lasts, name, values)
             lasts += MINUTE
-        # Whichever service sees it, but for what only the service itself can say.
+        # Any service may report it, except for points that only one service reports.
         others = ["airflow", None] if point.component != "api" else [None]
         self._fire(at + lasts, name, values, kind="recovered", service=self._dice.choice(others))
         return Fault(name, point.id, at, [""], at + lasts, "recovered")
@@ -158,7 +158,7 @@ class Script:
             self.faults.append(Fault(name, "airflow.task_failed", at, [""], at + HOUR, "recovered"))
 
     def _add_alert(self, morning: datetime) -> None:
-        """Two episodes of an alert, of which the first one's end is lost."""
+        """Two episodes of an alert; the end of the first is lost."""
         at, name = morning + timedelta(hours=self._dice.randrange(20)), self._name("alert")
         values = _foreign_values("alertmanager.alert", ("alertmanager", "DiskFull", name), "node")
         starts = [(at + number * HOUR).isoformat() for number in range(2)]
@@ -178,14 +178,14 @@ class Script:
         self.faults.append(Fault(name, "sentry.alert", at, [""], ends_at, "recovered"))
 
     def _add_noise(self, morning: datetime) -> None:
-        """What a healthy day sends: blips that are answered, successes of what never failed, and `make verify`."""
+        """The signals of a healthy day: short faults with a recovery, successes without a fault, and `make verify`."""
         blip = catalogue.load_all().by_id()["fallback.precomputed_used"]
         for hour in range(24):
             at = morning + hour * HOUR + timedelta(seconds=self._dice.randrange(3600))
             for _ in range(self._dice.randrange(1, 5)):
                 self._fire(at, "noise", _values(blip, blip.fingerprint))
             for point in self._dice.sample(list(catalogue.load_all()), 2):
-                fingerprint = tuple(_filled(part, "healthy") for part in point.fingerprint)
+                fingerprint = tuple(_fill_part(part, "healthy") for part in point.fingerprint)
                 if point.open_parts and point.open_parts != (EXCEPTION_PART,):
                     self._fire(at, "noise", _values(point, fingerprint), kind="recovered")
                 self._fire(at, "noise", _values(point, fingerprint), environment="verify")
@@ -224,7 +224,7 @@ def _episode_tag(point: Point) -> str:
     return point.episode[0] if point.episode else ""
 
 
-def _filled(part: str, token: str) -> str:
+def _fill_part(part: str, token: str) -> str:
     name = open_part(part)
     if name is None:
         return part
@@ -242,7 +242,7 @@ def _values(point: Point, fingerprint: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _foreign_values(point_id: str, fingerprint: tuple[str, ...], service: str) -> dict[str, Any]:
-    """Return what an alert of Alertmanager or Sentry says; the catalogue knows none of them."""
+    """Return the labels of an alert of Alertmanager or Sentry, which are not in the catalogue."""
     return {
         "monitoring_point": point_id,
         "fingerprint": list(fingerprint),

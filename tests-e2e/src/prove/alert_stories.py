@@ -1,4 +1,4 @@
-"""What a Prometheus would post in a few minutes: alerts that come, go, flap, hide each other and are lost; pure."""
+"""The posts of a Prometheus in a few minutes: alerts fire, end, flap, inhibit each other and get lost. Pure code."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-# As Prometheus does: a firing alert is posted again and again, each time to end by itself a while later.
+# As in Prometheus, a firing alert is posted again and again; each post sets an end a while later.
 REPOST_SECONDS = 3
 ENDS_AFTER_SECONDS = 9
-# An alert that Prometheus will post no more ends by itself so late that the proof is over.
+# An alert that Prometheus stops posting ends so late that the proof is already finished.
 NEVER_SECONDS = 3600
-# Which alert hides those of its node.
+# The alert that inhibits others of its node.
 INHIBITOR = "NodeDown"
 NODE = "node"
-# How an episode ends: Prometheus says so, or says nothing any more, or Alertmanager forgets it first.
+# How an episode ends: Prometheus resolves it, or stops posting, or Alertmanager forgets it first.
 Ending = Literal["said", "timed out", "never said"]
 _SERVICES = ("shop", "search", "billing", "recommender-api")
 
@@ -37,7 +37,7 @@ class Story:
     episodes: tuple[Episode, ...]
 
     def posts(self, since: float, until: float, start: datetime) -> dict[str, Any] | None:
-        """Return what is posted about it at `until`, if anything; `since` is when that was asked last."""
+        """Return the post about it at `until`, if any; `since` is the time of the previous call."""
         for episode in self.episodes:
             ended = since < episode.ends <= until
             if ended and episode.ending == "said":
@@ -59,7 +59,7 @@ class Story:
 
 
 def stories(seed: int, seconds: float, forgotten_at: Sequence[float]) -> list[Story]:
-    """Return the stories of so many seconds; at `forgotten_at` Alertmanager is restarted and forgets its alerts."""
+    """Return the stories of so many seconds; at `forgotten_at` Alertmanager is restarted and loses its alerts."""
     draw = random.Random(seed)
     return [
         *_singles(draw, seconds),
@@ -79,11 +79,11 @@ def _singles(draw: random.Random, seconds: float) -> Iterator[Story]:
 
 
 def _flapping(draw: random.Random, seconds: float) -> Iterator[Story]:
-    """Yield alerts that come back within seconds: as new ones, or with the `startsAt` that they had."""
+    """Yield alerts that fire again within seconds: with a new `startsAt`, or with the same."""
     for number in range(6):
         episodes = list(_episodes(draw, seconds, (4, 10), (5, 15), "said"))
         if number % 2:
-            # Three of a row share their start.
+            # Three consecutive ones share their start.
             firsts = [episodes[at - at % 3] for at in range(len(episodes))]
             episodes = [
                 Episode(each.begins, each.ends, first.begins) for each, first in zip(episodes, firsts, strict=True)
@@ -102,7 +102,7 @@ def _groups(draw: random.Random, seconds: float) -> Iterator[Story]:
 
 
 def _hidden(draw: random.Random, seconds: float) -> Iterator[Story]:
-    """Yield nodes that go down, and alerts of theirs that are hidden meanwhile: they end, or begin, unseen."""
+    """Yield nodes that go down, and their inhibited alerts: these end or begin unseen."""
     for number in range(7):
         node = f"node-{number}"
         downs = list(_episodes(draw, seconds, (20, 35), (50, 70), "said"))
@@ -122,7 +122,7 @@ def _hidden(draw: random.Random, seconds: float) -> Iterator[Story]:
 
 
 def _forgotten(draw: random.Random, forgotten_at: Sequence[float], seconds: float) -> Iterator[Story]:
-    """Yield alerts whose end nobody ever hears of: some come again later, and some don't."""
+    """Yield alerts whose end is never reported: some fire again later, and some don't."""
     for moment in forgotten_at:
         for number in range(6):
             begins = moment - draw.uniform(15, 25)

@@ -1,4 +1,4 @@
-"""Hundreds of webhooks of a real Alertmanager, through restarts and losses: every episode is told once."""
+"""Hundreds of webhooks of a real Alertmanager, through restarts and losses: every episode is notified once."""
 
 import random
 import signal
@@ -31,7 +31,7 @@ from wechat_simulator.settings import Settings as SimulatorSettings
 RECORD = Path(".run/alertmanager-webhooks.jsonl.gz")
 _SECONDS = 330.0
 _TICK_SECONDS = 0.5
-# Then all that was held back is sent: ends after 30 s, and late messages one by one.
+# After this everything that is waiting is sent: ends after 30 s, and late messages one by one.
 _SETTLE_SECONDS = 240
 _START_SECONDS = 60
 _WEBHOOKS = 500
@@ -45,7 +45,7 @@ rules:
     conditions: [{fingerprint: [alertmanager, "**"]}]
     actions: [{alert: immediate, channel: weixin}]
 """
-# When what is lost between Alertmanager and the gateway.
+# When webhooks between Alertmanager and the gateway get lost.
 _LOSSES: tuple[tuple[float, float, Treatment], ...] = (
     (40, 54, "refuse"),
     (70, 79, "cut before"),
@@ -55,15 +55,15 @@ _LOSSES: tuple[tuple[float, float, Treatment], ...] = (
 _MIXED = (220, 260)
 _MIXED_SHARE = 0.3
 _GATEWAY_KILLS = (120.0, 130.0, 190.0, 245.0, 300.0)
-# Stopped with its storage; killed without; killed with what was stored the last time.
+# Stopped with its storage; killed without storage; killed with the storage of the previous stop.
 _ALERTMANAGER_RESTARTS = (150.0, 210.0, 280.0)
-# Prometheus posts nothing, and what it had to post is lost: all that fires ends, and begins again as it was.
+# Prometheus posts nothing, and its queue is lost: all firing alerts end, and then fire again as before.
 _SILENT = (165.0, 181.0)
 
 
 def prove(folder: Path, seed: int) -> list[Result]:
-    """Post the stories, do the faults, and compare what people were told with what was taken."""
-    told = stories(seed, _SECONDS, _ALERTMANAGER_RESTARTS)
+    """Post the stories, inject the faults, and compare the messages with the accepted webhooks."""
+    posted = stories(seed, _SECONDS, _ALERTMANAGER_RESTARTS)
     clock = _Clock()
     with ExitStack() as stack:
         simulator = stack.enter_context(SimulatorServer.on_free_port(_SIMULATED))
@@ -71,8 +71,8 @@ def prove(folder: Path, seed: int) -> list[Result]:
         recorder = stack.enter_context(WebhookRecorder(gateway.url, _treatments(random.Random(seed), clock)))
         server = stack.enter_context(AlertmanagerServer(folder, _configuration(recorder.url)))
         clock.start()
-        _play(told, clock, server, _faults(gateway, server))
-        wait_until(gateway.is_quiet, within=_SETTLE_SECONDS, every=1, what="everything is told")
+        _play(posted, clock, server, _faults(gateway, server))
+        wait_until(gateway.is_quiet, within=_SETTLE_SECONDS, every=1, what="all messages are sent")
         webhooks = sorted(recorder.webhooks, key=lambda each: each.received)
         RECORD.parent.mkdir(exist_ok=True)
         write_webhooks(webhooks, RECORD)
@@ -81,14 +81,14 @@ def prove(folder: Path, seed: int) -> list[Result]:
         arrived = httpx.get(f"{simulator.url}/_control/messages", timeout=10).json()["messages"]
     verdict = judge(webhooks, messages_of(incidents))
     return [
-        *_recorded(webhooks, recorder.unheard, told),
-        *_told(webhooks, verdict, [message["content"] for message in arrived]),
-        *_ended(webhooks, incidents, by_hand),
+        *_webhook_results(webhooks, recorder.unanswered, posted),
+        *_notification_results(webhooks, verdict, [message["content"] for message in arrived]),
+        *_end_results(webhooks, incidents, by_hand),
     ]
 
 
 def messages_of(incidents: Sequence[dict[str, Any]]) -> list[Message]:
-    """Return what was sent about incidents, as `GET /alerts` lists them."""
+    """Return the messages about incidents, as `GET /alerts` lists them."""
     return [
         Message(
             incident["fingerprint"][-1],
@@ -102,47 +102,51 @@ def messages_of(incidents: Sequence[dict[str, Any]]) -> list[Message]:
     ]
 
 
-def _recorded(webhooks: Sequence[RecordedWebhook], unheard: int, told: Sequence[Story]) -> list[Result]:
+def _webhook_results(webhooks: Sequence[RecordedWebhook], unanswered: int, posted: Sequence[Story]) -> list[Result]:
     outcomes = [each.outcome for each in webhooks]
     return [
-        Result("alertmanager: episodes that were posted", sum(len(each.episodes) for each in told), ""),
-        Result("webhooks of it", len(webhooks), ""),
-        Result("of them taken by the gateway", outcomes.count("accepted"), "", Goal(least=_WEBHOOKS)),
-        Result("of these, with an answer that got lost", unheard, "", Goal(least=1)),
-        Result("lost before the gateway", outcomes.count("withheld"), "", Goal(least=1)),
-        Result("under way when the gateway was killed", outcomes.count("unknown"), ""),
+        Result("alertmanager: posted episodes", sum(len(each.episodes) for each in posted), ""),
+        Result("webhooks", len(webhooks), ""),
+        Result("webhooks accepted by the gateway", outcomes.count("accepted"), "", Goal(least=_WEBHOOKS)),
+        Result("accepted webhooks whose answer was lost", unanswered, "", Goal(least=1)),
+        Result("webhooks lost before the gateway", outcomes.count("withheld"), "", Goal(least=1)),
+        Result("webhooks in flight when the gateway was killed", outcomes.count("unknown"), ""),
     ]
 
 
-def _told(webhooks: Sequence[RecordedWebhook], verdict: Verdict, arrived: Sequence[str]) -> list[Result]:
+def _notification_results(
+    webhooks: Sequence[RecordedWebhook], verdict: Verdict, arrived: Sequence[str]
+) -> list[Result]:
     expected = expect(webhooks)
-    for each in (*verdict.untold, *verdict.ends_untold, *verdict.unfounded):
+    for each in (*verdict.not_notified, *verdict.ends_not_notified, *verdict.unfounded):
         sys.stderr.write(f"{each}\n")
     again = len(arrived) - len(set(arrived))
     return [
         Result("episodes that reached the gateway", len(expected.episodes), ""),
-        Result("told by a message of their own", verdict.told, "", Goal(least=1)),
-        Result("told by one that was still unsent", verdict.with_pending, ""),
-        Result("episodes not told", len(verdict.untold), "", Goal(most=0)),
-        Result("webhooks that the alert's next one overtook", expected.overtaken, ""),
+        Result("episodes notified by their own message", verdict.notified, "", Goal(least=1)),
+        Result("episodes in a message that was still unsent", verdict.with_pending, ""),
+        Result("episodes not notified", len(verdict.not_notified), "", Goal(most=0)),
+        Result("webhooks overtaken by the alert's next one", expected.overtaken, ""),
         Result("reminders of Alertmanager", expected.reminders, "", Goal(least=1)),
-        Result("ends that lasted", sum(not each.contradicted for each in expected.ends), ""),
-        Result("ends told", verdict.ends_told, "", Goal(least=1)),
-        Result("ends not told", len(verdict.ends_untold), "", Goal(most=0)),
-        Result("ends that the alert contradicted within 30 s", sum(each.contradicted for each in expected.ends), ""),
-        Result("told without an episode or an end, or twice", len(verdict.unfounded), "", Goal(most=0)),
+        Result("lasting ends", sum(not each.contradicted for each in expected.ends), ""),
+        Result("ends notified", verdict.ends_notified, "", Goal(least=1)),
+        Result("ends not notified", len(verdict.ends_not_notified), "", Goal(most=0)),
+        Result("ends followed by the same alert within 30 s", sum(each.contradicted for each in expected.ends), ""),
+        Result("messages without an episode or end, or repeated", len(verdict.unfounded), "", Goal(most=0)),
         Result("messages in WeChat", len(arrived), "", Goal(least=1)),
-        Result("of them twice, after a kill", again, "", Goal(most=len(_GATEWAY_KILLS))),
+        Result("messages sent twice, after a kill", again, "", Goal(most=len(_GATEWAY_KILLS))),
     ]
 
 
-def _ended(webhooks: Sequence[RecordedWebhook], incidents: Sequence[dict[str, Any]], by_hand: int) -> list[Result]:
+def _end_results(
+    webhooks: Sequence[RecordedWebhook], incidents: Sequence[dict[str, Any]], by_hand: int
+) -> list[Result]:
     expected = expect(webhooks)
     newest: dict[str, int] = {}
     for incident in incidents:
         fingerprint = incident["fingerprint"][-1]
         newest[fingerprint] = max(newest.get(fingerprint, 0), incident["id"])
-    # Closed by hand is only what nobody heard the end of.
+    # Only incidents whose end was never reported are closed by hand.
     by_hand_rightly = {newest[fingerprint] for fingerprint in expected.still_firing}
     wrong = [
         each
@@ -154,8 +158,8 @@ def _ended(webhooks: Sequence[RecordedWebhook], incidents: Sequence[dict[str, An
         sys.stderr.write(f"ended as {each['resolution']}: {each['id']} {each['fingerprint']}\n")
     return [
         Result("incidents", len(incidents), ""),
-        Result("closed by hand: nobody heard of their end", by_hand, "", Goal(least=1)),
-        Result("ended for another reason than they should", len(wrong), "", Goal(most=0)),
+        Result("incidents closed by hand, without a reported end", by_hand, "", Goal(least=1)),
+        Result("incidents with a wrong end", len(wrong), "", Goal(most=0)),
     ]
 
 
@@ -174,20 +178,20 @@ class _Clock:
 
 
 def _play(
-    told: Sequence[Story], clock: _Clock, server: AlertmanagerServer, faults: list[tuple[float, Callable[[], None]]]
+    posted: Sequence[Story], clock: _Clock, server: AlertmanagerServer, faults: list[tuple[float, Callable[[], None]]]
 ) -> None:
-    """Post what each moment asks for; what Alertmanager doesn't take as ended is posted again, as Prometheus does."""
+    """Post what is due; posts that Alertmanager doesn't accept are repeated, as in Prometheus."""
     start, since = datetime.now(UTC), 0.0
     left: list[dict[str, Any]] = []
     under_way: list[Future[None]] = []
-    # One by one, and beside the posts.
+    # One by one, and in parallel with the posts.
     with ThreadPoolExecutor(1) as pool:
         while since < _SECONDS + 2 * _TICK_SECONDS:
             time.sleep(_TICK_SECONDS)
             now = clock()
             while faults and faults[0][0] <= now:
                 under_way.append(pool.submit(faults.pop(0)[1]))
-            posts = [*left, *(post for each in told if (post := each.posts(since, now, start)) is not None)]
+            posts = [*left, *(post for each in posted if (post := each.posts(since, now, start)) is not None)]
             since = now
             if _SILENT[0] <= now < _SILENT[1]:
                 left = []
@@ -257,7 +261,7 @@ def _configuration(url: str) -> dict[str, Any]:
 
 
 class _Gateway:
-    """A gateway's process on one port and one database, whatever kills it."""
+    """A gateway process on one port and one database, across kills."""
 
     def __init__(self, folder: Path, simulator: str) -> None:
         port = Ports.free().gateway
@@ -294,13 +298,13 @@ class _Gateway:
         self._http.close()
 
     def kill_and_restart(self) -> None:
-        """Kill it as a crash would, and start it again on what it had stored."""
+        """Kill it, and start it again on its stored data."""
         if self._process is not None:
             self._process.end(signal.SIGKILL)
         self._start()
 
     def incidents(self) -> list[dict[str, Any]]:
-        """Return all incidents with what was sent about them."""
+        """Return all incidents with their messages."""
         found: list[dict[str, Any]] = []
         before: dict[str, int] = {}
         while True:
@@ -311,11 +315,11 @@ class _Gateway:
             before = {"before": page["next_before"]}
 
     def is_quiet(self) -> bool:
-        """Say whether nothing waits to be sent."""
+        """Return whether no message waits to be sent."""
         return all(each["state"] in ("sent", "failed") for one in self.incidents() for each in one["notifications"])
 
     def close_those_without_end(self) -> int:
-        """Close what is still open, as somebody on call would; returns how many incidents that were."""
+        """Close all open incidents, as a person on call would; return their number."""
         still_open = [each["id"] for each in self.incidents() if each["state"] == "open"]
         for each in still_open:
             self._http.post(f"/alerts/{each}/close", json={"by": "li.wei"}).raise_for_status()

@@ -1,4 +1,4 @@
-"""A body of 300 MB that nobody may send, at every route of every service: refused at once, and nothing kept of it."""
+"""A body of 300 MB without a token, at every route of every service: it is rejected at once and not stored."""
 
 import random
 import threading
@@ -16,15 +16,15 @@ from testkit.redis_server import RedisServer
 _FRAMINGS: tuple[Framing, ...] = ("content-length", "chunked")
 _CONTENT_TYPES = ("application/json", "multipart/form-data; boundary=part", "application/x-www-form-urlencoded")
 _SAMPLE_SECONDS = 0.01
-# An answer is due at once; a busy machine may take its time to give a process its turn.
+# An answer is due at once, but a busy machine may delay a process.
 _MOST_SECONDS = 1.0
-# What the buffers of both ends of a connection hold, and what is thrown away so that the answer can be read.
+# The buffers of both ends of a connection, and the bytes that are discarded so that the answer can be read.
 _MOST_SENT_MB = 16.0
 _MOST_GROWTH_MB = 20.0
 
 
 def prove(folder: Path, seed: int) -> list[Result]:
-    """Return the worst of each service."""
+    """Return the worst values of each service."""
     results: list[Result] = []
     with RedisServer(folder) as redis:
         for service in SERVICES:
@@ -41,7 +41,7 @@ def _send(service: Service, process: RunningService, order: random.Random) -> li
         for content_type in _CONTENT_TYPES
     ]
     order.shuffle(sent)
-    # What the first requests of all bring into memory is not theirs.
+    # Memory that the first requests load does not count.
     for route, framing, content_type in sent[:20]:
         send_large_body(process.port, route, framing, content_type=content_type)
     with _Watch(process.pid) as watch:
@@ -51,12 +51,14 @@ def _send(service: Service, process: RunningService, order: random.Random) -> li
         ]
     return [
         Result(f"{service.name}: bodies sent", len(refusals), ""),
-        Result(f"{service.name}: taken or failed", sum(not _is_refused(each) for each in refusals), "", Goal(most=0)),
+        Result(
+            f"{service.name}: accepted or failed", sum(not _is_refused(each) for each in refusals), "", Goal(most=0)
+        ),
         Result(
             f"{service.name}: slowest answer", max(each.seconds for each in refusals), "s", Goal(most=_MOST_SECONDS)
         ),
         Result(
-            f"{service.name}: most sent until closed",
+            f"{service.name}: most bytes sent until closed",
             max(each.sent_bytes for each in refusals) / 1e6,
             "MB",
             Goal(most=_MOST_SENT_MB),
@@ -71,7 +73,7 @@ def _is_refused(refusal: Refusal) -> bool:
 
 
 class _Watch(threading.Thread):
-    """Samples a process's memory, and the temporary files that it has open."""
+    """Samples the memory of a process, and its open temporary files."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -90,7 +92,7 @@ class _Watch(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        """Look again and again."""
+        """Sample repeatedly."""
         while True:
             self._peak = max(self._peak, self._process.memory_info().rss)
             self._spooled = max(self._spooled, _spooled_bytes(self._process.pid))
@@ -99,12 +101,12 @@ class _Watch(threading.Thread):
 
     @property
     def growth_mb(self) -> float:
-        """Peak of the resident memory above what it was before (MB)."""
+        """Peak of the resident memory minus its value before (MB)."""
         return (self._peak - self._before) / 1e6
 
     @property
     def spooled_mb(self) -> float:
-        """Peak of what files without a name held (MB)."""
+        """Peak size of temporary files without a name (MB)."""
         return self._spooled / 1e6
 
 

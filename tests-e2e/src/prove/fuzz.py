@@ -1,4 +1,4 @@
-"""20,000 requests with an odd value in each, over all routes of all services: none fails, and memory stays."""
+"""20,000 requests with an odd value in each, over all routes of all services: none fails, and memory doesn't grow."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ _READY_SECONDS = 60
 
 @dataclass(frozen=True)
 class _Around:
-    """What services of a run share."""
+    """What the services of a run share."""
 
     folder: Path
     redis_url: str
@@ -35,7 +35,7 @@ class _Around:
 
 
 def prove(folder: Path, seed: int) -> list[Result]:
-    """Return, for each service, how many requests there were, how many failed, and how memory grew."""
+    """Return, for each service, the number of requests, the number of failures, and the growth of memory."""
     results: list[Result] = []
     with _surroundings(folder) as around:
         for service in SERVICES:
@@ -57,15 +57,15 @@ def _fuzz(service: Service, process: RunningService, target: Target, seed: int) 
     second = fuzz(target, REQUESTS_PER_SERVICE, seed)
     growth = _resident_mb(process) - resident
     return [
-        Result(f"{service.name}: requests of a round", first.requests, "", Goal(least=REQUESTS_PER_SERVICE)),
-        Result(f"{service.name}: answered with a fault", len(_shown(first) + _shown(second)), "", Goal(most=0)),
+        Result(f"{service.name}: requests per round", first.requests, "", Goal(least=REQUESTS_PER_SERVICE)),
+        Result(f"{service.name}: failed requests", len(_print_faults(first) + _print_faults(second)), "", Goal(most=0)),
         Result(f"{service.name}: growth of memory in the second round", growth, "MB", Goal(most=_MOST_GROWTH_MB)),
     ]
 
 
-def _shown(report: FuzzReport) -> list[str]:
+def _print_faults(report: FuzzReport) -> list[str]:
     for fault in report.faults[:20]:
-        print(fault)  # noqa: T201 - without the request nobody could look for the fault
+        print(fault)  # noqa: T201 - the request is needed to find the fault
     return report.faults
 
 

@@ -2,7 +2,8 @@
 
 A round is a script on a simulated clock: it fires, escalates, reminds, fires another run, closes the hour's summary,
 closes the incident, and delivers. A child process runs it and is killed before a random SQL statement or after a random
-message; another child goes on where it stopped. Nothing may be missing, and at most the message in flight comes twice.
+message; another child continues after the kill. No message may be missing, and only the message in flight may come
+twice.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ KILLS = 100
 LEASE = timedelta(seconds=20)
 ROUND = timedelta(days=2)
 BEGIN = datetime(2026, 1, 5, 3, 0, 30, tzinfo=UTC)
-# So many moments of a round are counted before the first kill.
+# Moments counted in a round before the first kill.
 _NEVER = 0
 
 
@@ -58,7 +59,7 @@ class _Round:
 
 
 class _Countdown:
-    """Kills its process at a moment; counts those that passed."""
+    """Kills its process at a given moment; counts the moments so far."""
 
     def __init__(self, moment: int) -> None:
         self._moment = moment
@@ -71,7 +72,7 @@ class _Countdown:
 
 
 class _Receiver:
-    """The other side: a file that each message is appended to, without any check for duplicates."""
+    """The receiver: a file to which each message is appended, without any check for duplicates."""
 
     per_minute = None
     max_concurrent_sends = 1
@@ -87,11 +88,11 @@ class _Receiver:
         return Delivered()
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
 
 class _Script:
-    """The steps of a round, each at its time; every one may be done again."""
+    """The steps of a round, each at its time; every step may be repeated."""
 
     def __init__(self, given: _Round) -> None:
         self._given = given
@@ -102,7 +103,7 @@ class _Script:
         event.listen(self._gateway.storage.engine, "before_cursor_execute", lambda *_: self.countdown.tick())
 
     def run(self) -> None:
-        """Do the steps that are left."""
+        """Run the remaining steps."""
         steps: Sequence[tuple[timedelta, Callable[[], object]]] = (
             (timedelta(0), lambda: self._fire("first")),
             (timedelta(minutes=15), self._gateway.alerts.escalation.escalate),
@@ -118,7 +119,7 @@ class _Script:
             step()
             self._given.progress.write_text(str(number))
             self._deliver()
-        # "It is over" waits for its moment, and what a dead child held is free after its lease.
+        # The message about the end waits for its time, and a lease of a dead child has to expire.
         for hours in (27, 28):
             self.now = self._begin + timedelta(hours=hours)
             self._deliver()
@@ -179,7 +180,7 @@ def prove(folder: Path, seed: int) -> list[Result]:
 
 
 def kill_rounds(folder: Path, seed: int, kills: int) -> list[Result]:
-    """Run a round without a kill, then `kills` rounds with one each, and compare what arrived."""
+    """Run a round without a kill, then `kills` rounds with one each, and compare the messages."""
     dice = random.Random(seed)
     moments = _in_child(_Round(folder, 0))
     if moments is None:
@@ -189,25 +190,25 @@ def kill_rounds(folder: Path, seed: int, kills: int) -> list[Result]:
         given = _Round(folder, number, dice.randint(1, moments))
         died += _in_child(given) is None
         if _in_child(replace(given, moment=_NEVER)) is None:
-            raise RuntimeError(f"round {number} did not go on after its kill")
+            raise RuntimeError(f"round {number} did not continue after its kill")
     arrived = Counter((folder / "received").read_text("utf-8").split())
     expected, found, undelivered = _compare(folder, kills)
     twice = sum(count - 1 for count in arrived.values())
     part = "gateway killed: "
     return [
-        Result(part + "moments in a round", moments, "moments"),
+        Result(part + "moments per round", moments, "moments"),
         Result(part + "kills", died, "kills", Goal(least=kills * 0.9)),
-        Result(part + "messages of a round", sum(expected.values()), "messages"),
+        Result(part + "messages per round", sum(expected.values()), "messages"),
         Result(part + "rounds with a missing or an extra message", _differing(expected, found), "rounds", Goal(most=0)),
         Result(part + "messages not delivered", undelivered, "messages", Goal(most=0)),
-        Result(part + "messages that came twice", twice, "messages", Goal(most=died)),
-        Result(part + "most arrivals of one message", max(arrived.values()), "times", Goal(most=2)),
+        Result(part + "messages sent twice", twice, "messages", Goal(most=died)),
+        Result(part + "most deliveries of one message", max(arrived.values()), "times", Goal(most=2)),
     ]
 
 
 def _in_child(given: _Round) -> int | None:
-    """Run a round in a process of its own; returns its moments, None if it died."""
-    # Forked: hundreds of interpreters would take minutes to start.
+    """Run a round in a child process; return its moments, None if it died."""
+    # Forked, because starting hundreds of interpreters would take minutes.
     context = multiprocessing.get_context("fork")
     mine, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(given, theirs))
@@ -229,7 +230,7 @@ def _run(given: _Round, answer: Any) -> None:
 
 
 def _compare(folder: Path, kills: int) -> tuple[Counter[str], dict[int, Counter[str]], int]:
-    """Return the kinds of messages of the round without a kill and of each other round, and those not delivered."""
+    """Return the messages by kind for the round without a kill and for each other round, and the undelivered ones."""
     gateway = open_gateway(folder, lambda: BEGIN)
     found: dict[int, Counter[str]] = {number: Counter() for number in range(kills + 1)}
     undelivered = 0

@@ -1,4 +1,4 @@
-"""Closed-loop callers past capacity and over the loss of Redis: who is refused, and how long the others wait."""
+"""Callers in a closed loop, above capacity and during the loss of Redis: rejections, and the wait of the others."""
 
 import asyncio
 import random
@@ -28,11 +28,11 @@ from testkit.redis_server import RedisServer
 FEW, MANY = 12, 100
 _SIZE = Size(datasets=400)
 _SECONDS = 8.0
-# Redis is killed a third into the run, and is back at two thirds.
+# Redis is killed after one third of the run, and is back after two thirds.
 _KILLED, _BACK = _SECONDS / 3, _SECONDS * 2 / 3
-# A queue that stands for less than ten budgets is a burst, and is worked off.
+# A queue that lasts for less than ten budgets is a burst, and is processed.
 _BURST_SECONDS = 1.0
-# What a caller that is refused does next; less than it was asked to wait.
+# The pause of a caller after a rejection: shorter than Retry-After.
 _PAUSE_SECONDS = 0.1
 _BUDGET_SECONDS = float(Settings.model_fields["queue_budget_ms"].default) / 1000
 _SERVICE = next(service for service in SERVICES if service.name == "recommender-api")
@@ -40,7 +40,7 @@ _SERVICE = next(service for service in SERVICES if service.name == "recommender-
 
 @dataclass
 class _Tally:
-    """Answers by status and level, and how long (ms) the server had each that it gave after the burst."""
+    """Answers by status and level, and the server's time (ms) for each answer after the burst."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     levels: Counter[str] = field(default_factory=Counter)
@@ -48,7 +48,7 @@ class _Tally:
 
 
 def prove(folder: Path, seed: int) -> list[Result]:
-    """Run both numbers of callers against one replica with its settings as they come."""
+    """Run both numbers of callers against one replica with default settings."""
     chance = random.Random(seed)
     with ExitStack() as stack:
         registry = FakeRegistry()
@@ -70,22 +70,22 @@ def _few_results(tally: _Tally) -> Iterator[Result]:
     yield Result(f"{name}: answered", tally.statuses[200], "answers")
     degraded = tally.levels.total() - tally.levels["0"]
     yield Result(f"{name}: degraded", degraded, "answers", Goal(least=1))
-    yield Result(f"{name}: refused", tally.statuses.total() - tally.statuses[200], "answers", Goal(most=0))
+    yield Result(f"{name}: rejected", tally.statuses.total() - tally.statuses[200], "answers", Goal(most=0))
 
 
 def _many_results(tally: _Tally, waits: Mapping[float, int]) -> Iterator[Result]:
-    name = f"{MANY} callers of the dearest question"
+    name = f"{MANY} callers of the most expensive request"
     yield Result(f"{name}: answered", tally.statuses[200], "answers", Goal(least=1))
-    yield Result(f"{name}: refused", tally.statuses[503], "answers", Goal(least=1))
+    yield Result(f"{name}: rejected", tally.statuses[503], "answers", Goal(least=1))
     in_time = max(waits[bound] for bound in waits if bound <= _BUDGET_SECONDS)
     for bound in sorted(waits):
         yield Result(f"{name}: waited ≤ {bound * 1000:g} ms of work", waits[bound], "answers")
     yield Result(f"{name}: waited longer than the budget", waits[inf] - in_time, "answers", Goal(most=0))
-    yield Result(f"{name}: the server's median", sorted(tally.server_ms)[len(tally.server_ms) // 2], "ms")
+    yield Result(f"{name}: median time in the server", sorted(tally.server_ms)[len(tally.server_ms) // 2], "ms")
 
 
 async def _past_capacity(port: int, chance: random.Random) -> tuple[_Tally, dict[float, int]]:
-    """Return what was answered, and how many waited for how much work after the burst."""
+    """Return the number of answers, and of waits by work, after the burst."""
 
     async def after_the_burst() -> dict[float, int]:
         await asyncio.sleep(_BURST_SECONDS)
@@ -96,7 +96,7 @@ async def _past_capacity(port: int, chance: random.Random) -> tuple[_Tally, dict
 
 
 def _waits(port: int) -> dict[float, int]:
-    """Return how many questions waited for at most so much work of others (s) while the replica was overloaded."""
+    """Return how many requests waited for at most this much other work (s) during the overload."""
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
     return {
         float(sample.labels["le"]): int(sample.value)
@@ -109,11 +109,11 @@ def _waits(port: int) -> dict[float, int]:
 async def _run(
     port: int, callers: int, chance: random.Random, *, dearest: bool, redis: RedisServer | None = None
 ) -> _Tally:
-    """Have so many callers ask one question after another; Redis, if given, is killed and brought back meanwhile."""
-    tally, questions = _Tally(), _questions(chance, dearest=dearest)
+    """Run this many callers that send one request after another; Redis, if given, is killed and restarted meanwhile."""
+    tally, paths = _Tally(), _queries(chance, dearest=dearest)
     began = time.perf_counter()
     await asyncio.gather(
-        *(_caller(port, questions, tally, began, chance) for _ in range(callers)),
+        *(_caller(port, paths, tally, began, chance) for _ in range(callers)),
         *([] if redis is None else [_kill_and_bring_back(redis)]),
     )
     return tally
@@ -126,11 +126,11 @@ async def _kill_and_bring_back(redis: RedisServer) -> None:
     await asyncio.to_thread(redis.restart)
 
 
-async def _caller(port: int, questions: Iterator[str], tally: _Tally, began: float, chance: random.Random) -> None:
+async def _caller(port: int, paths: Iterator[str], tally: _Tally, began: float, chance: random.Random) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         while (now := time.perf_counter()) < began + _SECONDS:
-            writer.write(f"GET {next(questions)} HTTP/1.1\r\nHost: proof\r\n\r\n".encode())
+            writer.write(f"GET {next(paths)} HTTP/1.1\r\nHost: proof\r\n\r\n".encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             await reader.readexactly(int(_header(head, "content-length")))
             status = int(head.split(" ", 2)[1])
@@ -149,8 +149,8 @@ def _header(head: str, name: str) -> str:
     return head.partition(f"\r\n{name}:")[2].partition("\r\n")[0].strip()
 
 
-def _questions(chance: random.Random, *, dearest: bool) -> Iterator[str]:
-    """Return questions that no cache knows, or those that cost most: with the longest answers."""
+def _queries(chance: random.Random, *, dearest: bool) -> Iterator[str]:
+    """Return requests that no cache can answer, or the most expensive ones: those with the longest answers."""
     for number in count(1):
         dataset = FIRST_DATASET_ID + chance.randrange(_SIZE.datasets - 10)
         more = "&limit=50" if dearest else ""

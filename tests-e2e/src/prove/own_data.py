@@ -1,4 +1,4 @@
-"""A marketplace whose ids are UUIDs, from its own files to an answer that knows what its user just did."""
+"""A marketplace whose ids are UUIDs, from its own files to an answer that reflects a user's latest actions."""
 
 import csv
 import os
@@ -34,7 +34,7 @@ _TOKENS = {name: f"{name.lower()}-of-the-proof" for name in ("REGISTRY_TOKEN", "
 
 @dataclass(frozen=True)
 class Marketplace:
-    """What there is, by UUID: the topic of each dataset, and who did what when."""
+    """The marketplace by UUID: the topic of each dataset, and the interactions."""
 
     datasets: Mapping[str, str]
     interactions: list[tuple[str, str, str, datetime]]
@@ -44,12 +44,12 @@ class Marketplace:
         return [name for name, of in self.datasets.items() if of == topic]
 
 
-# Brings a marketplace to where the pipeline reads it, and gives the settings that say where.
+# Loads a marketplace to a place where the pipeline can read it, and returns the settings for it.
 Source = Callable[[Marketplace, Path], AbstractContextManager[Mapping[str, str]]]
 
 
 def prove(folder: Path, seed: int) -> list[Result]:
-    """Return what each source's marketplace is answered with."""
+    """Return the results for each source."""
     marketplace = make_marketplace(Random(seed), datetime.now(UTC))
     results: list[Result] = []
     for name, source in SOURCES.items():
@@ -63,14 +63,14 @@ def prove(folder: Path, seed: int) -> list[Result]:
 
 
 def make_marketplace(random: Random, end: datetime) -> Marketplace:
-    """Return datasets of a few topics, and users who care about one each."""
+    """Return datasets of a few topics, and users who are interested in one topic each."""
     datasets = {_uuid(random): _TOPICS[number % len(_TOPICS)] for number in range(_DATASETS)}
     names = list(datasets)
     interactions = []
     for number in range(_USERS):
         user = _uuid(random)
         for _ in range(_EVENTS_OF_A_USER):
-            # One in ten out of curiosity.
+            # One interaction in ten is outside the topic.
             place = random.randrange(_DATASETS // len(_TOPICS)) * len(_TOPICS) + number % len(_TOPICS)
             name = random.choice(names) if random.random() < 0.1 else names[place]
             kind = random.choice(("view", "view", "favorite", "purchase"))
@@ -129,18 +129,18 @@ def _ask(name: str, api: httpx.Client, marketplace: Marketplace, random: Random)
     named = sum(answer["external_id"] == dataset for dataset, answer in zip(asked, answers, strict=True))
     of_topic = [marketplace.datasets.get(item["external_id"]) == marketplace.datasets[of] for of, item in items]
     return [
-        Result(f"{name}: /similar/<uuid> answers that name it", named / len(asked), "", Goal(least=1)),
+        Result(f"{name}: share of /similar/<uuid> answers with the uuid", named / len(asked), "", Goal(least=1)),
         Result(f"{name}: items without their uuid", nameless, "", Goal(most=0)),
-        Result(f"{name}: items of the asked dataset's topic", sum(of_topic) / len(items), "", Goal(least=0.5)),
-        *_tell(name, api, marketplace, random),
+        Result(f"{name}: share of items of the dataset's topic", sum(of_topic) / len(items), "", Goal(least=0.5)),
+        *_post_events(name, api, marketplace, random),
     ]
 
 
-def _tell(name: str, api: httpx.Client, marketplace: Marketplace, random: Random) -> list[Result]:
-    """Post what somebody new does, and wait for the answer that shows it."""
+def _post_events(name: str, api: httpx.Client, marketplace: Marketplace, random: Random) -> list[Result]:
+    """Post the events of a new user, and wait for an answer that reflects them."""
     user, topic = _uuid(random), _TOPICS[0]
     seen = random.sample(marketplace.about(topic), 5)
-    before = _share_of(topic, _shown(api, user), marketplace)
+    before = _share_of(topic, _shown_items(api, user), marketplace)
     events = [
         {"event_id": f"proof-{number}", "type": "purchase", "user_id": user, "dataset_id": dataset, "ts": _now()}
         for number, dataset in enumerate(seen)
@@ -150,21 +150,26 @@ def _tell(name: str, api: httpx.Client, marketplace: Marketplace, random: Random
         "/events", json={"events": events}, headers={"Authorization": f"Bearer {_TOKENS['EVENTS_TOKEN']}"}
     ).raise_for_status()
     wait_until(
-        lambda: not set(seen) & set(shown := _shown(api, user)) and _share_of(topic, shown, marketplace) > before,
+        lambda: not set(seen) & set(shown := _shown_items(api, user)) and _share_of(topic, shown, marketplace) > before,
         within=_LIVE_SECONDS,
-        what="the answer shows what the user did",
+        what="the answer reflects the user's events",
     )
     took = time.monotonic() - began
-    shown = _shown(api, user)
+    shown = _shown_items(api, user)
     return [
-        Result(f"{name}: events taken", receipt.json()["accepted"], "", Goal(least=len(events))),
-        Result(f"{name}: until the user's answer shows them", took, "s", Goal(most=5)),
-        Result(f"{name}: items of the user's topic before", before, ""),
-        Result(f"{name}: items of the user's topic after", _share_of(topic, shown, marketplace), "", Goal(least=0.5)),
+        Result(f"{name}: events accepted", receipt.json()["accepted"], "", Goal(least=len(events))),
+        Result(f"{name}: time until the answer reflects them", took, "s", Goal(most=5)),
+        Result(f"{name}: share of items of the user's topic before", before, ""),
+        Result(
+            f"{name}: share of items of the user's topic after",
+            _share_of(topic, shown, marketplace),
+            "",
+            Goal(least=0.5),
+        ),
     ]
 
 
-def _shown(api: httpx.Client, user: str) -> list[str]:
+def _shown_items(api: httpx.Client, user: str) -> list[str]:
     answer = api.get(f"/recommend/user/{user}").raise_for_status().json()
     if answer["external_id"] != user:
         raise ValueError(f"an answer to {user} names {answer['external_id']}")

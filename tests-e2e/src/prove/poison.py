@@ -1,7 +1,7 @@
-"""Entries that cannot be processed stop no other, and no outage of the database makes an event one of them.
+"""Unprocessable entries don't block others, and a database outage doesn't turn good events into dead letters.
 
-Redis, PostgreSQL and a worker of its own: 10,000 good events with 100 poison entries of ten kinds among them, then the
-database down, hung and full.
+Redis, PostgreSQL and a worker of its own: 10,000 good events with 100 unprocessable entries of ten kinds among them,
+then the database down, hung and full.
 """
 
 import json
@@ -30,7 +30,7 @@ from testkit.redis_server import RedisServer
 
 GOOD, POISON = 10_000, 100
 OUTAGE_SECONDS = 300.0
-# What a busy marketplace sends; a worker takes about ten times as much.
+# The rate of a busy marketplace; a worker processes about ten times as much.
 EVENTS_PER_SECOND = 400
 CHUNK_SECONDS = 0.1
 OUTAGE_EVENTS_PER_SECOND = 20
@@ -66,7 +66,7 @@ KINDS: Sequence[Callable[[int], Fields]] = (
     lambda number: _entry(number, ts="0001-01-01T00:00:00+14:00"),
     lambda number: _entry(number, dataset_id=2**63 + number),
     lambda number: _entry(number, request_id="\ud83d"),
-    # Nothing is wrong with it but that the database refuses it.
+    # A valid event that the database rejects.
     lambda number: _entry(number, experiment_variant="refused"),
 )
 _REFUSAL = "ALTER TABLE events.behavior_events ADD CONSTRAINT refusal CHECK (experiment_variant <> 'refused')"
@@ -74,7 +74,7 @@ _REFUSAL = "ALTER TABLE events.behavior_events ADD CONSTRAINT refusal CHECK (exp
 
 @dataclass
 class Traffic:
-    """Sends events and watches when each is live."""
+    """Sends events and records when each is live."""
 
     redis: Redis
     sent: dict[int, float] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class Traffic:
         self.sent.update({number: now for number, _ in entries if number is not None})
 
     def look(self) -> None:
-        """Note which of the events that were sent are live now."""
+        """Record which of the sent events are live now."""
         waiting = list(self.sent)
         pipeline = self.redis.pipeline(transaction=False)
         for number in waiting:
@@ -114,7 +114,7 @@ class Traffic:
                 self.look()
 
     def settle(self) -> None:
-        """Wait until every event that was sent is live."""
+        """Wait until every sent event is live."""
         wait_until(self._is_settled, within=30, every=0.05, what="all events are live")
 
     def _is_settled(self) -> bool:
@@ -122,12 +122,12 @@ class Traffic:
         return not self.sent
 
     def good(self, number: int) -> list[tuple[int | None, Fields]]:
-        """Return so many good events."""
+        """Return this many good events."""
         return [(each, _entry(each)) for each in (next(self.numbers) for _ in range(number))]
 
 
 class Proof:
-    """The servers, and what is counted in them."""
+    """The servers, and the counts in them."""
 
     def __init__(self, server: PostgresServer, redis: Redis) -> None:
         self._server = server
@@ -140,7 +140,7 @@ class Proof:
         return [fields[b"entry"] for _, fields in found]
 
     def stored(self) -> int:
-        """Return how many good events are in the database."""
+        """Return the number of good events in the database."""
         return int(self._query("SELECT count(*) FROM events.behavior_events WHERE event_id LIKE 'prove-%'"))
 
     def execute(self, statements: str) -> None:
@@ -148,7 +148,7 @@ class Proof:
         self._query(f"{statements}; SELECT 0")
 
     def drain(self) -> float:
-        """Wait until the stream is empty; returns how long that took (s)."""
+        """Wait until the stream is empty; return how long that took (s)."""
         began = time.monotonic()
         wait_until(
             lambda: not self._redis.xlen(redis_keys.EVENT_STREAM), within=DRAIN_SECONDS, what="the stream is empty"
@@ -156,7 +156,7 @@ class Proof:
         return time.monotonic() - began
 
     def mixed(self, seed: int) -> list[Result]:
-        """Send good and poison entries together."""
+        """Send good and unprocessable entries together."""
         self.execute(_REFUSAL)
         entries = self.traffic.good(GOOD)
         chance = random.Random(seed)
@@ -171,11 +171,11 @@ class Proof:
             Result(f"good events stored, of {GOOD:,}", self.stored(), "events", Goal(least=GOOD, most=GOOD)),
             Result("slowest good event until it was live", max(self.traffic.latencies), "s", Goal(most=LIVE_SECONDS)),
             Result(f"dead letters of {POISON} poison entries", len(dead), "entries", Goal(least=POISON, most=POISON)),
-            Result("entries that are dead letters twice", len(dead) - len(set(dead)), "entries", Goal(most=0)),
+            Result("duplicate dead letters", len(dead) - len(set(dead)), "entries", Goal(most=0)),
         ]
 
     def outage(self, name: str, begin: Callable[[], None], end: Callable[[], None], seconds: float) -> list[Result]:
-        """Send good events while the database is away, and after it."""
+        """Send good events while the database is unavailable, and after it."""
         letters, stored = len(self.dead_letters()), self.stored()
         events = self.traffic.good(round(seconds * OUTAGE_EVENTS_PER_SECOND))
         self.traffic.latencies.clear()
@@ -189,8 +189,8 @@ class Proof:
         missing = stored + len(events) - self.stored()
         slowest = max(self.traffic.latencies)
         return [
-            Result(f"database {name}: more dead letters", len(self.dead_letters()) - letters, "entries", Goal(most=0)),
-            Result(f"database {name}: events that are missing after it", missing, "events", Goal(most=0)),
+            Result(f"database {name}: new dead letters", len(self.dead_letters()) - letters, "entries", Goal(most=0)),
+            Result(f"database {name}: events missing afterwards", missing, "events", Goal(most=0)),
             Result(f"database {name}: slowest event until it was live", slowest, "s", Goal(most=LIVE_SECONDS)),
         ]
 
@@ -207,14 +207,14 @@ class Proof:
 
 
 def prove(folder: Path, seed: int, outage_seconds: float = OUTAGE_SECONDS) -> list[Result]:
-    """Return what was measured; takes three outages and about two minutes."""
+    """Return the results; takes three outages and about two minutes."""
     with ExitStack() as stack:
         server = stack.enter_context(running_server())
         server.cluster.ensure_database(_DATABASE)
         redis_server = stack.enter_context(RedisServer(folder))
         redis = stack.enter_context(Redis.from_url(redis_server.url, socket_timeout=10))
         stack.enter_context(_worker(redis_server.url, server.cluster.url(_DATABASE), folder))
-        wait_until(lambda: redis.exists(redis_keys.EVENT_STREAM), within=60, what="the worker works")
+        wait_until(lambda: redis.exists(redis_keys.EVENT_STREAM), within=60, what="the worker is running")
         proof = Proof(server, redis)
         return [
             *proof.mixed(seed),
@@ -237,6 +237,6 @@ def _worker(redis_url: str, database_url: str, folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # A thread that waits for the database would hold up its end.
+            # A thread that waits for the database would delay the end of the process.
             process.kill()
             process.wait()

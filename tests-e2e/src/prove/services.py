@@ -30,7 +30,7 @@ _POLICY = Path(__file__).parents[3] / "deploy" / "alerts.yaml"
 
 @dataclass(frozen=True)
 class Service:
-    """How a service is started, and what it is made of."""
+    """How a service is started, and its application."""
 
     name: str
     settings: type[ServiceSettings]
@@ -38,11 +38,11 @@ class Service:
 
     @property
     def module(self) -> str:
-        """What `python -m` takes."""
+        """The argument of `python -m`."""
         return self.name.replace("-", "_")
 
     def app(self) -> FastAPI:
-        """Return its application, to look at its routes."""
+        """Return its application, whose routes are listed."""
         return self.create_app(self.settings())
 
 
@@ -66,7 +66,7 @@ class RunningService:
 def running(
     service: Service, folder: Path, redis_url: str, settings: Mapping[str, str] | None = None
 ) -> Iterator[RunningService]:
-    """Run a service in a folder of its own until it answers `/health`."""
+    """Run a service in a folder of its own; it answers `/health` when the block begins."""
     folder.mkdir()
     port = Ports.free().api
     temporary = folder / "tmp"

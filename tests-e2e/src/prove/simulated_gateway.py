@@ -1,4 +1,4 @@
-"""A gateway on a simulated clock, whose steps a proof takes itself, and an observer that reports nothing."""
+"""A gateway on a simulated clock, whose steps a proof triggers, and an observer that reports nothing."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,7 +14,7 @@ POLICY = Path(__file__).parents[3] / "deploy" / "alerts.yaml"
 
 
 def open_gateway(folder: Path, clock: Callable[[], datetime]) -> Gateway:
-    """Return a gateway by the shipped policy, its database in a folder and migrated."""
+    """Return a gateway with the default policy; its database is in a folder and migrated."""
     settings = Settings(database_url=SecretStr(f"sqlite:///{folder}/gateway.db"), alert_policy=POLICY)
     gateway = Gateway(settings, OwnSignals(), clock)
     gateway.policy_file.load()
@@ -23,7 +23,7 @@ def open_gateway(folder: Path, clock: Callable[[], datetime]) -> Gateway:
 
 
 class SilentObserver:
-    """Takes the place of monitoring and metrics."""
+    """Replaces the observer of monitoring and metrics."""
 
     def on_delivered(self, claimed: object, seconds: float) -> None:
         """Report nothing."""

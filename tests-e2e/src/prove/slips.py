@@ -1,4 +1,4 @@
-"""A workbook with ten slips, saved as CSV in code page 936: one check names all ten; mended, it is imported."""
+"""A workbook with ten mistakes, saved as CSV in code page 936: one check names all; corrected, it is imported."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ PACKAGE = "libreoffice-calc-nogui"
 
 _CONVERSION_SECONDS = 180
 _PIPELINE_SECONDS = 120
-# The numbers that LibreOffice's CSV filter has for encodings.
+# LibreOffice's numbers of encodings in its CSV filter.
 _CODE_PAGE_936, _UTF_8 = 61, 76
 
 Cell = str | float
@@ -35,11 +35,11 @@ _INTERACTIONS: Sheet = [
     ["u2", 1, "view", 1768010700000],
     ["u2", 77, "view", "2026-01-10T09:15:00+08:00"],
 ]
-# By hand: two files joined, and what a broken export writes.
+# Added by hand: two files joined, and the output of a broken export.
 _JOINED = b"id,title,tags,price,created_at\n"
 _NUL = b"u\x003,1,view,2026-01-10T09:20:00+08:00\n"
 
-# Where each slip is named, and with which words.
+# Where each mistake is reported, and the message.
 SLIPS = {
     "encoding": "datasets.csv: not UTF-8 (line 2)",
     "thousands": "datasets.csv:3: price '1,234.50' is not a price",
@@ -55,7 +55,7 @@ SLIPS = {
 
 
 def prove(folder: Path, seed: int) -> list[Result]:
-    """Return how many of the slips a check names, and what is left after mending; the seed isn't used."""
+    """Return how many mistakes one check names, and the result after corrections; the seed isn't used."""
     del seed
     office = shutil.which("soffice")
     if office is None:
@@ -79,16 +79,16 @@ def prove(folder: Path, seed: int) -> list[Result]:
         sys.stderr.write(result.stderr if result.returncode else "")
     faults = [line for line in check.stderr.splitlines() if line.startswith(("datasets.csv", "interactions.csv"))]
     return [
-        Result("slips: named by one check", len(named), f"of {len(SLIPS)}", Goal(least=len(SLIPS))),
-        Result("slips: faults named beside them", len(faults) - len(named), "", Goal(most=0)),
+        Result("slips: mistakes named by one check", len(named), f"of {len(SLIPS)}", Goal(least=len(SLIPS))),
+        Result("slips: other faults named", len(faults) - len(named), "", Goal(most=0)),
         Result("slips: exit code of the check", check.returncode, "", Goal(least=2, most=2)),
-        Result("slips: exit code of the check after mending", checked.returncode, "", Goal(most=0)),
-        Result("slips: exit code of the import after mending", imported.returncode, "", Goal(most=0)),
+        Result("slips: exit code of the check after corrections", checked.returncode, "", Goal(most=0)),
+        Result("slips: exit code of the import after corrections", imported.returncode, "", Goal(most=0)),
     ]
 
 
 def _mend() -> dict[str, Sheet]:
-    """Return the sheets after what each message advises."""
+    """Return the sheets after the corrections that the messages advise."""
     datasets = [list(row) for row in _DATASETS]
     datasets[2][3] = "1234.50"
     datasets[3][4] = "2025-12-09"

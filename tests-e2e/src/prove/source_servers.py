@@ -1,6 +1,6 @@
-"""A marketplace whose ids are UUIDs in the databases that its owner may have: MariaDB, and views of PostgreSQL.
+"""A marketplace with UUIDs in the databases that a customer may have: MariaDB, and views of PostgreSQL.
 
-Each brings it to a server of its own, and gives the settings by which the pipeline reads it, for the length of a block.
+Each context manager loads it into a server of its own, and returns the settings with which the pipeline reads it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ _MARIADB_TABLES = (
     f"CREATE TABLE {_DATABASE}.products (code BINARY(16) PRIMARY KEY, name VARCHAR(200), labels TEXT)",
     f"CREATE TABLE {_DATABASE}.actions (buyer CHAR(36), code BINARY(16), kind VARCHAR(20), done_at DATETIME(6))",
 )
-# What MySQL's BIN_TO_UUID does.
+# The byte order of MySQL's BIN_TO_UUID.
 _UUID = "LOWER(INSERT(INSERT(INSERT(INSERT(HEX(code), 9, 0, '-'), 14, 0, '-'), 19, 0, '-'), 24, 0, '-'))"
 _MARIADB_SQL = {
     "users.sql": "SELECT DISTINCT buyer AS id FROM actions;",
@@ -47,11 +47,11 @@ GRANT SELECT ON users, datasets, interactions TO reader;
 
 
 class Marketplace(Protocol):
-    """The topic of each dataset by its UUID, and who did what to which when."""
+    """The topic of each dataset by its UUID, and the interactions."""
 
     @property
     def datasets(self) -> Mapping[str, str]:
-        """The topics."""
+        """The topic of each dataset."""
 
     @property
     def interactions(self) -> Sequence[tuple[str, str, str, datetime]]:
@@ -60,7 +60,7 @@ class Marketplace(Protocol):
 
 @contextmanager
 def in_mariadb(marketplace: Marketplace, folder: Path) -> Iterator[Settings]:
-    """Hold it in MariaDB: UUIDs as BINARY(16), times in UTC without a zone, mapped by SQL files below `folder`."""
+    """Store it in MariaDB: UUIDs as BINARY(16), times in UTC without a zone, mapped by SQL files below `folder`."""
     sql = folder / "sql"
     sql.mkdir()
     for name, statement in _MARIADB_SQL.items():
@@ -87,7 +87,7 @@ def in_mariadb(marketplace: Marketplace, folder: Path) -> Iterator[Settings]:
 
 @contextmanager
 def in_postgresql_views(marketplace: Marketplace, folder: Path) -> Iterator[Settings]:
-    """Hold it in PostgreSQL, where views have the canonical names, for a user who may read those alone."""
+    """Store it in PostgreSQL, in views with the canonical names, for a user who may only read those views."""
     del folder
     with running_cluster() as cluster:
         cluster.ensure_database(_DATABASE)

@@ -1,4 +1,4 @@
-"""Stands between Alertmanager and the gateway: records each webhook, and loses some of them."""
+"""A proxy between Alertmanager and the gateway: records each webhook, and loses some of them."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ import httpx
 from testkit.recorded_webhooks import Outcome, RecordedWebhook
 from testkit.threaded_server import SilentHandler, ThreadedServer
 
-# Passed on; answered 503; cut off before the gateway sees it; cut off after the gateway has answered.
+# Forwarded; answered 503; cut before the gateway gets it; cut after the gateway has answered.
 Treatment = Literal["pass", "refuse", "cut before", "cut after"]
 FORWARD_SECONDS = 8
 
@@ -23,7 +23,7 @@ class WebhookRecorder(ThreadedServer):
         super().__init__(_Handler)
         self.treatment = treatment
         self.webhooks: list[RecordedWebhook] = []
-        self.unheard = 0
+        self.unanswered = 0
         self._lock = threading.Lock()
         self._http = httpx.Client(base_url=gateway_url, timeout=FORWARD_SECONDS)
 
@@ -33,7 +33,7 @@ class WebhookRecorder(ThreadedServer):
         self._http.close()
 
     def pass_on(self, path: str, headers: dict[str, str], body: bytes, treatment: Treatment) -> int | None:
-        """Treat a webhook; returns the status to answer with, None to cut the connection."""
+        """Treat a webhook; return the status of the answer, None to cut the connection."""
         received = datetime.now(UTC)
         if treatment in ("refuse", "cut before"):
             self._record(received, "withheld", body)
@@ -48,7 +48,7 @@ class WebhookRecorder(ThreadedServer):
             return httpx.codes.BAD_GATEWAY
         self._record(received, "accepted" if answer.is_success else "withheld", body)
         if treatment == "cut after":
-            self.unheard += 1
+            self.unanswered += 1
             return None
         return answer.status_code
 

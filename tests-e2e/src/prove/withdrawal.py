@@ -24,12 +24,12 @@ from testkit.redis_server import RedisServer
 
 _SIZE = Size(datasets=400)
 _IDS = range(FIRST_DATASET_ID, FIRST_DATASET_ID + _SIZE.datasets)
-# So few that many questions are asked again.
+# Few enough that many queries are repeated.
 _ANCHORS = _IDS[::5]
 _ANSWERS = 10_000
 _WARM_UP = 1_000
 _DELETED, _BY_OPERATOR = 60, 20
-# The proof doesn't wait for the default; what it measures beyond this is added to the default.
+# The proof uses a shorter interval; the measured time beyond it is added to the default.
 _POLL_SECONDS = 2.0
 _DEFAULT_POLL_SECONDS = float(feature_sync.settings.Settings.model_fields["deleted_poll_seconds"].default)
 _GOAL_SECONDS = 120
@@ -40,7 +40,7 @@ _SERVICE = {service.name: service for service in SERVICES}
 
 @dataclass
 class _Tally:
-    """What was answered: datasets by how often they were shown, answers by level, and those that show `withdrawn`."""
+    """The answers: datasets by how often they were shown, answers by level, and those that show `withdrawn`."""
 
     withdrawn: set[int] = field(default_factory=set)
     shown: Counter[int] = field(default_factory=Counter)
@@ -50,7 +50,7 @@ class _Tally:
     bad: int = 0
 
     def ask(self, client: httpx.Client, path: str) -> None:
-        """Ask a question and count its answer."""
+        """Send a request and count its answer."""
         answer = client.get(path)
         endpoint, about = _endpoint(path)
         if answer.status_code == httpx.codes.NOT_FOUND and about in self.withdrawn:
@@ -65,13 +65,13 @@ class _Tally:
 
     @property
     def answers(self) -> int:
-        """How many questions were answered; a 404 is no answer."""
+        """The number of answers; a 404 doesn't count."""
         return sum(self.levels.values())
 
 
 def prove(folder: Path, seed: int) -> list[Result]:
-    """Withdraw by the business database and by an operator, then ask in every state of Redis and of the replicas."""
-    questions = _questions(random.Random(seed))
+    """Withdraw by business database and operator, then send requests in every state of Redis and the replicas."""
+    paths = _queries(random.Random(seed))
     with ExitStack() as stack:
         registry = FakeRegistry()
         registry.deploy(registry.push("1", tiny_archive(folder / "bundle.tar.gz", size=_SIZE)))
@@ -82,34 +82,39 @@ def prove(folder: Path, seed: int) -> list[Result]:
         worker = stack.enter_context(_worker(folder, cache, business))
         shared = {"REDIS_URL": cache.url, "REGISTRY_URL": registry.url, "EVENTS_TOKEN": _TOKEN}
         with _replica(folder / "first", shared) as client, _replica(folder / "late", shared | _LATE) as late:
-            before = _asked([client], questions, _WARM_UP)
+            before = _count_answers([client], paths, _WARM_UP)
             withdrawn = [dataset_id for dataset_id, _ in before.shown.most_common(_DELETED + _BY_OPERATOR)]
             _make_hot(client, withdrawn)
             seconds = _withdraw(client, late, worker, business, withdrawn)
             tally = _Tally(withdrawn=set(withdrawn))
-            _ask(tally, [client, late], questions, _ANSWERS // 4)
+            _ask(tally, [client, late], paths, _ANSWERS // 4)
             cache.kill()
-            _ask(tally, [client, late], questions, _ANSWERS // 4)
+            _ask(tally, [client, late], paths, _ANSWERS // 4)
         with _replica(folder / "again", shared | {"MODEL_CACHE_DIR": str(folder / "first" / "models")}) as client:
-            _ask(tally, [client], questions, _ANSWERS // 4)
+            _ask(tally, [client], paths, _ANSWERS // 4)
             cache.restart()
             with redis.Redis.from_url(cache.url) as plain:
                 plain.flushall()
-            _ask(tally, [client], questions, _ANSWERS - tally.answers)
+            _ask(tally, [client], paths, _ANSWERS - tally.answers)
     return _results(before, tally, seconds)
 
 
-# A replica whose main path is always late answers from level 1 on.
+# A replica whose main path always exceeds its budget answers from level 1 on.
 _LATE = {"REQUEST_BUDGET_MS": "0.001"}
 
 
 def _results(before: _Tally, tally: _Tally, seconds: float) -> list[Result]:
     worst = _DEFAULT_POLL_SECONDS + max(seconds - _POLL_SECONDS, 0.0)
     return [
-        Result("withdrawn: by the business database and by an operator", len(tally.withdrawn), ""),
-        Result("answers before that showed one", sum(before.shown[id_] for id_ in tally.withdrawn), "", Goal(least=1)),
-        Result("poll of the business database, by default", _DEFAULT_POLL_SECONDS, "s"),
-        Result("until no replica shows one, at the default's worst", worst, "s", Goal(most=_GOAL_SECONDS)),
+        Result("withdrawal: withdrawn datasets", len(tally.withdrawn), ""),
+        Result(
+            "answers before that showed one of them",
+            sum(before.shown[id_] for id_ in tally.withdrawn),
+            "",
+            Goal(least=1),
+        ),
+        Result("default poll interval of the business database", _DEFAULT_POLL_SECONDS, "s"),
+        Result("longest time until no replica shows one", worst, "s", Goal(most=_GOAL_SECONDS)),
         Result("answers after", tally.answers, "", Goal(least=_ANSWERS)),
         *(Result(f"of them at level {level}", tally.levels[level], "", Goal(least=1)) for level in range(4)),
         *(Result(f"of them by {name}", count, "", Goal(least=1)) for name, count in sorted(tally.endpoints.items())),
@@ -118,21 +123,21 @@ def _results(before: _Tally, tally: _Tally, seconds: float) -> list[Result]:
     ]
 
 
-def _asked(clients: list[httpx.Client], questions: Iterator[str], count: int) -> _Tally:
+def _count_answers(clients: list[httpx.Client], paths: Iterator[str], count: int) -> _Tally:
     tally = _Tally()
-    _ask(tally, clients, questions, count)
+    _ask(tally, clients, paths, count)
     return tally
 
 
-def _ask(tally: _Tally, clients: list[httpx.Client], questions: Iterator[str], count: int) -> None:
-    """Ask until so many more questions are answered, each replica in its turn."""
+def _ask(tally: _Tally, clients: list[httpx.Client], paths: Iterator[str], count: int) -> None:
+    """Send requests until this many more are answered, to each replica in turn."""
     wanted, turns = tally.answers + count, cycle(clients)
     while tally.answers < wanted:
-        tally.ask(next(turns), next(questions))
+        tally.ask(next(turns), next(paths))
 
 
 def _endpoint(path: str) -> tuple[str, int | None]:
-    """Return the endpoint of a question, and the dataset that it is about."""
+    """Return the endpoint of a request, and its dataset."""
     route = path.partition("?")[0]
     if route == "/hot/trending":
         return route, None
@@ -140,8 +145,8 @@ def _endpoint(path: str) -> tuple[str, int | None]:
     return endpoint, None if endpoint == "/recommend/user" else int(asked)
 
 
-def _questions(draw: random.Random) -> Iterator[str]:
-    """Yield questions of all endpoints."""
+def _queries(draw: random.Random) -> Iterator[str]:
+    """Yield requests to all endpoints."""
     options = ("limit=10", "limit=50", "limit=10&max_price=100000", "limit=5&explain=true", "limit=20&exclude=101,102")
     while True:
         anchor, user, option = draw.choice(_ANCHORS), draw.randint(1, 30), draw.choice(options)
@@ -188,7 +193,7 @@ def _replica(folder: Path, settings: dict[str, str]) -> Iterator[httpx.Client]:
 
 
 def _make_hot(client: httpx.Client, ids: list[int]) -> None:
-    """Have them bought, so that they are on top of the live trend, and in users' histories."""
+    """Let users buy them, so that they lead the live trend and are in histories."""
     events = [
         {
             "event_id": f"bought-{dataset_id}",
@@ -203,12 +208,12 @@ def _make_hot(client: httpx.Client, ids: list[int]) -> None:
     wait_until(
         lambda: ids[0] in {item["dataset_id"] for item in client.get("/hot/trending?limit=100").json()["items"]},
         within=20,
-        what="they are hot",
+        what="they are trending",
     )
 
 
 def _withdraw(client: httpx.Client, late: httpx.Client, worker: httpx.Client, business: Path, ids: list[int]) -> float:
-    """Withdraw them, and return the seconds from the business database's word until both replicas know."""
+    """Withdraw them, and return the seconds from the change in the business database until both replicas know."""
     for dataset_id in ids[_DELETED:]:
         worker.post(f"/datasets/{dataset_id}/withdraw").raise_for_status()
     with closing(sqlite3.connect(business)) as connection, connection:

@@ -1,1 +1,1 @@
-"""`make verify`: every monitoring point fired by a real fault beside the running stack, and found in the collector."""
+"""`make verify`: raises every monitoring point by a real fault beside the stack, and finds it in the collector."""

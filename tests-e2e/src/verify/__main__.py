@@ -1,4 +1,4 @@
-"""`python -m verify`: fire every monitoring point for real, find it in the collector, print a table of ✓."""
+"""`python -m verify`: cause a real fault for every monitoring point, find it in the collector, print a table of ✓."""
 
 import argparse
 import sys
@@ -24,14 +24,14 @@ from verify.table import table
 from verify.verdicts import Verdict, grouped, judge
 
 UNUSABLE, MISSED = 2, 1
-# Two cores have no more to give.
+# Two cores have no more capacity.
 AT_ONCE = 3
 WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.5
 
 
 def main() -> int:
-    """Return 0 if every point is as it should be, 1 if one is not, 2 if nothing could be tried."""
+    """Return 0 if every point is as expected, 1 if one is not, 2 if the run is impossible."""
     parser = argparse.ArgumentParser(prog="python -m verify", description=__doc__)
     parser.add_argument("--only", metavar="POINT", choices=sorted(_points()), help="one point")
     parser.add_argument("--wait", metavar="SECONDS", type=float, default=WAIT_SECONDS, help="for the last event")
@@ -81,7 +81,7 @@ def _fire(faults: Sequence[Fault], folder: Path, run: str, settings: Settings) -
 
 
 def _wait(points: Sequence[str], collector: CollectorReader, gateway: str | None, seconds: float) -> list[Verdict]:
-    """Return the verdicts once all are good, or as they are after `seconds`."""
+    """Return the verdicts once all are good, or after `seconds`."""
     raised, catalogued = _raised(), catalogue.load_reported().by_id()
     deadline = time.monotonic() + seconds
     while True:

@@ -1,4 +1,4 @@
-"""What the gateway made of the run's alert signals: judged as any other, and told to nobody."""
+"""The gateway's incidents of the run: evaluated like any others, but without notifications."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def read_alerts(gateway: str) -> dict[Key, dict[str, Any]]:
 
 
 def key_of(service: str, fingerprint: list[str]) -> Key:
-    """Return what an incident is known by."""
+    """Return the key of an incident."""
     return (service, *fingerprint)
 
 
@@ -30,6 +30,6 @@ def key_of_event(arrived: Arrived) -> Key:
     return key_of(arrived.tags.get("service", ""), arrived.event.get("fingerprint") or [])
 
 
-def was_told(alert: dict[str, Any]) -> bool:
-    """Say whether a message about an incident went to people, or is about to."""
+def notified_people(alert: dict[str, Any]) -> bool:
+    """Return whether a notification about an incident was sent, or is about to be."""
     return any(notification["state"] != NOBODY for notification in alert["notifications"])

@@ -1,4 +1,4 @@
-"""An endpoint that speaks Redis and is broken as it is told: it holds nothing, and answers late, wrongly or not."""
+"""A fake Redis endpoint with a fault: it stores nothing, and answers late, wrongly or not at all."""
 
 import socket
 import threading
@@ -35,11 +35,11 @@ class BrokenRedis(ThreadingTCPServer):
         return f"redis://127.0.0.1:{self.server_address[1]}/0"
 
     def remember(self, connection: socket.socket) -> None:
-        """Note a connection that ends when the endpoint does."""
+        """Record a connection that is closed with the endpoint."""
         self._connections.append(connection)
 
     def go_down(self) -> None:
-        """Refuse new connections and cut the others."""
+        """Reject new connections and cut the others."""
         if self._down:
             return
         self._down = True
@@ -49,13 +49,13 @@ class BrokenRedis(ThreadingTCPServer):
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
-                # The other side was first.
+                # The peer closed it first.
                 continue
 
 
 @contextmanager
 def broken_redis() -> Iterator[BrokenRedis]:
-    """Listen for the length of a block."""
+    """Listen until the end of the block."""
     server = BrokenRedis()
     try:
         yield server

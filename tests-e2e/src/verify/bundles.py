@@ -1,4 +1,4 @@
-"""Small bundles for a registry of one's own: whole ones, one that breaks on one dataset, and none."""
+"""Small bundles for a private registry: valid ones, one that fails for one dataset, and a malformed one."""
 
 import io
 import json
@@ -16,37 +16,37 @@ _DATASETS = 60
 
 
 class Bundles:
-    """Archives below `folder`; each whole one has content of its own, so that it becomes a version of its own."""
+    """Archives below `folder`; each valid one has different contents, so that it becomes a new version."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._contents = tiny_bundle(folder / "contents", size=Size(datasets=_DATASETS))
         self._made = 0
         self.breaking_dataset = FIRST_DATASET_ID + _position_that_no_golden_request_touches(self._contents)
-        # The last one is new: it has no neighbours and no precomputed list.
+        # The last dataset is new: it has no neighbours and no precomputed list.
         self.cold_dataset = FIRST_DATASET_ID + _DATASETS - 1
 
     @property
     def dataset(self) -> int:
-        """A dataset that every bundle can rank for."""
+        """A dataset that every bundle can rank."""
         return FIRST_DATASET_ID + 1 if self.breaking_dataset == FIRST_DATASET_ID else FIRST_DATASET_ID
 
     def whole(self) -> Path:
         """Return a bundle that passes every check and answers."""
-        return self._packed(self._contents)
+        return self._pack(self._contents)
 
     def breaking(self) -> Path:
-        """Return a bundle that passes every check, and whose neighbours of one dataset have no scores."""
+        """Return a bundle that passes every check, but whose neighbours of one dataset have no scores."""
         contents = self._folder / "breaking"
         shutil.copytree(self._contents, contents)
         path = contents / "behavior_scores.npy"
         scores = np.load(path)
         scores[self.breaking_dataset - FIRST_DATASET_ID] = np.nan
         np.save(path, scores)
-        return self._packed(contents)
+        return self._pack(contents)
 
     def malformed(self) -> Path:
-        """Return an archive whose manifest is no JSON."""
+        """Return an archive whose manifest is not JSON."""
         archive = self._folder / "malformed.tar.gz"
         with tarfile.open(archive, "w:gz") as tar:
             manifest = b'{"name": "ranker",'
@@ -55,7 +55,7 @@ class Bundles:
             tar.addfile(entry, io.BytesIO(manifest))
         return archive
 
-    def _packed(self, contents: Path) -> Path:
+    def _pack(self, contents: Path) -> Path:
         self._made += 1
         manifest = read_manifest(contents)
         write_manifest(

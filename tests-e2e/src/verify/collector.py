@@ -1,4 +1,4 @@
-"""The events of one run as the collector holds them, read through its API."""
+"""The events of one run in the collector, read through its API."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import httpx
 from verify.settings import Settings
 
 TIMEOUT_SECONDS = 10.0
-# Between the collector's clock and ours.
+# The difference between the collector's clock and ours.
 _SKEW = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """An event in the collector: what was sent, how long it took to be there, and where it is shown."""
+    """An event in the collector: its content, how long it took to arrive, and its page."""
 
     event: dict[str, Any]
     issue: str
@@ -31,7 +31,7 @@ class Arrived:
 
 
 class CollectorReader:
-    """Reads what belongs to the release `run`; nothing that lies there from before `began` is looked at."""
+    """Reads events of the release `run`; older events than `began` are skipped."""
 
     def __init__(self, settings: Settings, run: str, began: datetime) -> None:
         self._url = settings.collector_url.rstrip("/")
@@ -50,7 +50,7 @@ class CollectorReader:
         self._http.close()
 
     def events(self) -> list[Arrived]:
-        """Return the run's events that are there by now; raises `httpx.HTTPError`."""
+        """Return the run's events so far; raises `httpx.HTTPError`."""
         for issue in self._recent("/issues/", {"project": self._project, "sort": "last_seen", "order": "desc"}):
             for listed in self._recent("/events/", {"issue": issue["id"]}):
                 if listed["id"] not in self._seen:
@@ -58,7 +58,7 @@ class CollectorReader:
         return [event for event in self._seen.values() if event is not None]
 
     def _recent(self, path: str, parameters: dict[str, str]) -> Iterator[dict[str, Any]]:
-        """Yield entries, newest first, as long as they are of this run's time."""
+        """Yield entries, newest first, until the start of this run."""
         page = self._get(path, parameters)
         while True:
             for entry in page["results"]:

@@ -1,4 +1,4 @@
-"""SideService processes: the services' own code, on endpoints of their own, reporting as environment `verify`."""
+"""Side services: the services' own code with other endpoints, reporting as environment `verify`."""
 
 import os
 import signal
@@ -25,11 +25,11 @@ _POLL_SECONDS = 0.1
 
 
 class FaultNotFiredError(Exception):
-    """A side process did not do what the fault needs; the message says what it said last."""
+    """A side service did not do what the fault needs; the message contains its last output."""
 
 
 class SideService:
-    """A running service; every request to it gets an id of its own."""
+    """A running service; every request to it gets its own id."""
 
     def __init__(self, url: str, run: str) -> None:
         self._run = run
@@ -42,7 +42,7 @@ class SideService:
         )
 
     def get(self, path: str) -> httpx.Response:
-        """Ask for what must be answered, whatever is broken; raises `FaultNotFiredError`."""
+        """Send a request that must be answered during any fault; raises `FaultNotFiredError`."""
         response = self.http.get(path)
         if not response.is_success:
             raise FaultNotFiredError(f"GET {path}: HTTP {response.status_code}: {response.text[:300]}")
@@ -53,21 +53,21 @@ class SideService:
 
 
 class FaultLab:
-    """`folder` is for everything that the side processes leave; `run` is the release of all their events."""
+    """`folder` is for all files of the side services; `run` is the release of all their events."""
 
     def __init__(self, folder: Path, run: str, settings: Settings) -> None:
         self.folder = folder
         self.run = run
         self.airflow_python = settings.airflow_python
         self._variables = {
-            # Nothing else of the caller's: what is set for the stack would let a side process touch it.
+            # Without the caller's environment: the stack's settings would let a side service affect the stack.
             **{name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ},
             "SENTRY_DSN": settings.sentry_dsn.get_secret_value(),
             "SENTRY_ENVIRONMENT": ENVIRONMENT,
             "SENTRY_RELEASE": run,
             "SPOOL_DIR": str(folder / "spool"),
             "LOG_LEVEL": "WARNING",
-            # Threads that wait for one another on a busy machine cost many times their work.
+            # Threads that wait for each other on a busy machine cost many times their work.
             "OMP_NUM_THREADS": "1",
         }
         if settings.gateway_url is not None:
@@ -77,7 +77,7 @@ class FaultLab:
 
     @contextmanager
     def service(self, module: str, variables: Mapping[str, str], *, ready: str = "/health") -> Iterator[SideService]:
-        """Run `python -m module` until the end of the block; `ready` answers once it is up."""
+        """Run `python -m module` until the end of the block; `ready` returns True once it is up."""
         port = free_port()
         log = self.folder / f"{module}.log"
         listening = {"HOST": "127.0.0.1", "PORT": str(port), **variables}
@@ -98,7 +98,7 @@ class FaultLab:
             _end(process)
 
     def command(self, command: Sequence[str | Path], variables: Mapping[str, str]) -> str:
-        """Run a command to its end, whatever that is, and return the end of what it said."""
+        """Run a command to its end, even if it fails, and return the end of its output."""
         done = subprocess.run(
             command,
             env={**self._variables, **variables},
@@ -121,7 +121,7 @@ class FaultLab:
 
 
 def free_port() -> int:
-    """Return a port of loopback on which nobody listens."""
+    """Return a free port of loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 

@@ -1,4 +1,4 @@
-"""Verdicts as a table for people."""
+"""Prints verdicts as a table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,7 +10,7 @@ _HEAD = ("", "point", "fingerprint", "level", "service", "tags", "context", "eve
 
 
 def table(verdicts: Sequence[Verdict], raised: Mapping[str, Raised]) -> str:
-    """Return one line per point, with a link below each, and what is wrong below that."""
+    """Return one line per point, with a link below each, and its faults below that."""
     rows = [_HEAD, *(_row(verdict, raised[verdict.point.id]) for verdict in verdicts)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(rows[0], widths, strict=True)).rstrip()]
@@ -58,7 +58,7 @@ def _totals(verdicts: Sequence[Verdict]) -> Iterator[str]:
     promised = catalogue.load().by_id()
     joined = [verdict for verdict in verdicts if verdict.point.id not in promised]
     if joined:
-        yield f"{_total(joined)} that joined them"
+        yield f"{_total(joined)} that were added to them"
     if len(joined) < len(verdicts):
         yield _total([verdict for verdict in verdicts if verdict.point.id in promised])
 

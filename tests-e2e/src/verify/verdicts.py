@@ -1,21 +1,21 @@
-"""Is what arrived what the catalogue promises? Pure: events in, verdicts out."""
+"""Compares the events that arrived with the catalogue. Pure: events in, verdicts out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from monitoring.catalogue import EXCEPTION_PART, Point, open_part
-from verify.alerts import Key, key_of_event, was_told
+from verify.alerts import Key, key_of_event, notified_people
 from verify.collector import Arrived
 from verify.faults import Raised
 
-# The gateway's own signals go straight into its own intake.
+# The gateway sends its own signals directly to its own intake.
 _OWN_INTAKE = "notification-gateway"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one point; `wrong` says what is not as it should be, and nothing if all is."""
+    """The result for one point; `wrong` lists its faults, and is empty if there are none."""
 
     point: Point
     events: Sequence[Arrived] = ()
@@ -24,17 +24,17 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Whether all is as promised."""
+        """Whether there is no fault."""
         return not self.wrong
 
     @property
     def first(self) -> Arrived | None:
-        """The event that is shown."""
+        """The event shown in the table."""
         return self.events[0] if self.events else None
 
     @property
     def issues(self) -> int:
-        """How many issues the collector made of the events."""
+        """The number of issues that the collector made of the events."""
         return len({event.issue for event in self.events})
 
 
@@ -43,7 +43,7 @@ def judge(
 ) -> Verdict:
     """Judge a point by the events of a run; without a gateway `alerts` is None."""
     of_point = [event for event in events if event.tags.get("monitoring_point") == point.id]
-    # The one of the fault first: other services may have met it too.
+    # The event of the right service first: other services may have reported the fault too.
     of_point.sort(key=lambda event: (event.tags.get("service") != raised.service, event.event["timestamp"]))
     if not of_point:
         return Verdict(point, wrong=["no event arrived"])
@@ -53,14 +53,14 @@ def judge(
         return Verdict(point, of_point, wrong)
     alert = alerts.get(key_of_event(first))
     if alert is None:
-        return Verdict(point, of_point, [*wrong, "the gateway knows of no alert"])
-    if was_told(alert):
-        wrong.append("the gateway told people")
+        return Verdict(point, of_point, [*wrong, "the gateway has no alert"])
+    if notified_people(alert):
+        wrong.append("the gateway notified people")
     return Verdict(point, of_point, wrong, alert["priority"])
 
 
 def grouped(verdicts: Sequence[Verdict]) -> bool:
-    """Say whether the collector made one issue of each fingerprint, and of no two the same."""
+    """Return whether the collector made exactly one issue of each fingerprint."""
     pairs = {
         (tuple(event.event.get("fingerprint") or ()), event.issue) for verdict in verdicts for event in verdict.events
     }
@@ -68,13 +68,13 @@ def grouped(verdicts: Sequence[Verdict]) -> bool:
 
 
 def tags_missing(point: Point, raised: Raised, arrived: Arrived) -> list[str]:
-    """Return the tags that the event should have and has not."""
+    """Return the tags that are missing from the event."""
     wanted = ("service", "monitoring_point", *point.tags, *(("request_id",) if raised.in_request else ()))
     return [name for name in wanted if not arrived.tags.get(name)]
 
 
 def context_missing(point: Point, arrived: Arrived) -> list[str]:
-    """Return what the event's context should hold and does not."""
+    """Return the fields that are missing from the event's context."""
     context = (arrived.event.get("contexts") or {}).get(point.component) or {}
     return [name for name in ("occurrences", "first_seen", "last_seen") if name not in context]
 
@@ -105,7 +105,7 @@ def _level(point: Point, arrived: Arrived) -> str:
 
 
 def _fits(point: Point, arrived: Arrived) -> bool:
-    """Say whether the fingerprint is the catalogue's, its open parts filled by what the event itself says."""
+    """Return whether the fingerprint is the catalogue's, with its open parts filled from the event."""
     fingerprint = arrived.event.get("fingerprint") or []
     exceptions = (arrived.event.get("exception") or {}).get("values") or [{}]
     known = {**arrived.tags, EXCEPTION_PART: exceptions[-1].get("type")}
@@ -114,7 +114,7 @@ def _fits(point: Point, arrived: Arrived) -> bool:
 
 
 def _grouping(events: Sequence[Arrived]) -> str | None:
-    """The promise is one issue per fingerprint, and that is one per point whose fingerprint has no open part."""
+    """Expected is one issue per fingerprint; a point without open parts in its fingerprint has one fingerprint."""
     by_fingerprint: dict[Key, set[str]] = {}
     for event in events:
         by_fingerprint.setdefault(tuple(event.event.get("fingerprint") or ()), set()).add(event.issue)

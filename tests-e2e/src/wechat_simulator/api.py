@@ -1,4 +1,4 @@
-"""The three operations of WeChat Work, each under the faults that are set."""
+"""The three operations of WeChat Work, each with the configured faults."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from wechat_simulator.faults import Fault, Faults, Operation
 
 _PAGE = "<html><head><title>Sign in</title></head><body>Please sign in to this network.</body></html>"
 
-# Resets the connection from this client address; None where the server offers no way to.
+# Resets the connection of this client address; None if the server can't.
 Reset = Callable[[tuple[str, int]], None]
 
 # The addresses that may call; None: any.
@@ -24,7 +24,7 @@ Trusted = Callable[[], set[str] | None]
 
 
 class ApiCalls:
-    """Runs an operation, or what a fault puts in its place."""
+    """Runs an operation, or applies a fault instead."""
 
     def __init__(self, faults: Faults, journal: Journal, reset: Reset, trusted: Trusted) -> None:
         self._trusted = trusted
@@ -33,7 +33,7 @@ class ApiCalls:
         self._reset = reset
 
     async def run(self, request: Request, operation: Operation, run: Callable[[], dict[str, Any]]) -> Response:
-        """Return the answer of one call, and write it into the journal."""
+        """Return the answer of one call, and add the call to the journal."""
         fault = self._faults.take(operation)
         if fault is not None and not fault.taken:
             response = await self._misbehave(request, fault)
@@ -62,7 +62,7 @@ class ApiCalls:
             named: dict[str, Any] = dict.fromkeys(("invaliduser", "invalidparty", "invalidtag"), "") | fault.unreached
             return JSONResponse(errcodes.answer(**named, msgid="m0"))
         if fault.http_status is not None:
-            return Response("the simulator was told to fail", fault.http_status, media_type="text/plain")
+            return Response("the simulator fails by a configured fault", fault.http_status, media_type="text/plain")
         if fault.html:
             return HTMLResponse(_PAGE)
         if fault.reset:
@@ -83,7 +83,7 @@ def router(corporation: Corporation, calls: ApiCalls) -> APIRouter:
 
     @routes.get("/gettoken")
     async def gettoken(request: Request, corpid: str = "", corpsecret: str = "") -> Response:
-        """Give an access token."""
+        """Return an access token."""
         return await calls.run(request, "gettoken", lambda: corporation.get_token(corpid, corpsecret))
 
     @routes.post("/message/send")

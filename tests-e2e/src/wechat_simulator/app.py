@@ -19,7 +19,7 @@ SERVICE = "wechat-simulator"
 def create_app(
     settings: Settings, reset: api.Reset, clock: Clock | None = None, mail_listener: socket.socket | None = None
 ) -> FastAPI:
-    """Return the application; `reset` breaks the connection from a client address, mails come by `mail_listener`."""
+    """Return the application; `reset` resets the connection of a client address, mails come from `mail_listener`."""
     corporation = Corporation(settings) if clock is None else Corporation(settings, clock)
     mailbox = Mailbox() if clock is None else Mailbox(clock)
 
@@ -36,7 +36,7 @@ def create_app(
 
     app = FastAPI(
         title="WeChat Work and mail simulator",
-        description="Answers as WeChat Work does, and misbehaves on demand; catches mails. Nothing that it takes "
+        description="Answers as WeChat Work does, with faults on demand; catches mails. Nothing that it accepts "
         "reaches anybody.",
         lifespan=lifespan,
     )
@@ -54,12 +54,12 @@ def create_app(
     def mail_html(mail_id: int) -> HTMLResponse:
         mail = mailbox.find(mail_id)
         if mail is None:
-            raise HTTPException(404, "There is no such mail, or it was forgotten.")
+            raise HTTPException(404, "There is no such mail, or it was deleted.")
         return HTMLResponse(mail.html, headers=dict(page.MAIL_HEADERS))
 
     @app.get("/health")
     def health() -> dict[str, str]:
-        """Say that it runs, and what it is: notification-gateway refuses it in production."""
+        """Answer the health check, and identify the simulator: notification-gateway rejects it in production."""
         return {"status": "healthy", "service": SERVICE}
 
     return app

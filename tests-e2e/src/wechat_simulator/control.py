@@ -1,4 +1,4 @@
-"""The control API of tests: faults, what arrived, token expiry."""
+"""The control API for tests: faults, received messages, token expiry."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +14,7 @@ from wechat_simulator.mailbox import Mail, Mailbox
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the API; `errcode` is None where the answer had none."""
+    """One call of the API; `errcode` is None if the answer had none."""
 
     operation: Operation
     received_at: datetime
@@ -22,14 +22,14 @@ class Call:
 
 
 class Arrivals(BaseModel):
-    """What arrived, oldest first; `suppressed` counts repeats that enable_duplicate_check held back."""
+    """The received messages, oldest first; `suppressed` counts repeats that enable_duplicate_check suppressed."""
 
     messages: list[Message]
     suppressed: int
 
 
 class Users(BaseModel):
-    """Members that don't exist, and those without a licence, who get nothing; everyone else is there."""
+    """Members that don't exist, and those without a licence, who get nothing; all other members exist."""
 
     unknown: Annotated[list[str], Field(max_length=1000)] = []
     unlicensed: Annotated[list[str], Field(max_length=1000)] = []
@@ -72,7 +72,7 @@ def router(corporation: Corporation, faults: Faults, journal: Journal, mailbox: 
 
     @routes.get("/messages")
     def get_messages() -> Arrivals:
-        """List what arrived."""
+        """List the received messages."""
         return Arrivals(messages=corporation.messages, suppressed=corporation.suppressed)
 
     @routes.get("/calls")
@@ -82,7 +82,7 @@ def router(corporation: Corporation, faults: Faults, journal: Journal, mailbox: 
 
     @routes.put("/users")
     def set_users(users: Users) -> Users:
-        """Say which members don't exist or have no licence."""
+        """Set which members don't exist or have no licence."""
         corporation.unknown_users = set(users.unknown)
         corporation.unlicensed_users = set(users.unlicensed)
         corporation.unknown_groups = {"toparty": set(users.unknown_parties), "totag": set(users.unknown_tags)}
@@ -90,18 +90,18 @@ def router(corporation: Corporation, faults: Faults, journal: Journal, mailbox: 
 
     @routes.put("/trusted-addresses")
     def set_trusted_addresses(addresses: TrustedAddresses) -> TrustedAddresses:
-        """Say which addresses may call; others get 60020."""
+        """Set which addresses may call; others get 60020."""
         corporation.trusted_addresses = None if addresses.trusted is None else set(addresses.trusted)
         return addresses
 
     @routes.post("/expire-tokens", status_code=204)
     def expire_tokens() -> None:
-        """Expire the token that is out."""
+        """Expire the current token."""
         corporation.expire_tokens()
 
     @routes.post("/reset", status_code=204)
     def reset() -> None:
-        """Forget messages, mails, faults, tokens, members and calls."""
+        """Delete messages, mails, faults, tokens, members and calls."""
         mailbox.reset()
         corporation.reset()
         faults.waiting.clear()
@@ -114,5 +114,5 @@ def router(corporation: Corporation, faults: Faults, journal: Journal, mailbox: 
 def _add_mails(routes: APIRouter, mailbox: Mailbox) -> None:
     @routes.get("/mails")
     def get_mails() -> list[Mail]:
-        """List the mails that arrived, oldest first."""
+        """List the received mails, oldest first."""
         return list(mailbox.mails)

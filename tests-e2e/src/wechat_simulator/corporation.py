@@ -1,4 +1,4 @@
-"""The simulated corporation: its tokens, members, application and robot. Knows no HTTP; the clock is an argument."""
+"""The simulated corporation: its tokens, members, application and robot. No HTTP; the clock is an argument."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ APP_BYTES = 2048
 ROBOT_BYTES = {"text": 2048, "markdown": 4096, "markdown_v2": 4096}
 DUPLICATE_INTERVAL_SECONDS = 1800
 MAX_DUPLICATE_INTERVAL_SECONDS = 4 * 3600
-# An escaped one (`\\<@…>`) is text.
+# An escaped mention (`\\<@…>`) is text.
 _MENTION = re.compile(r"(?<!\\)<@([^<>\s]+)>")
 
 Clock = Callable[[], datetime]
@@ -31,7 +31,7 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Message:
-    """What arrived. `vanished` names members past their limit, who were told nothing while the sender got errcode 0."""
+    """A received message. `vanished` lists members above their limit, who got nothing although errcode is 0."""
 
     msgid: str
     received_at: datetime
@@ -41,7 +41,7 @@ class Message:
     recipients: list[str]
     vanished: list[str] = field(default_factory=list)
     truncated: bool = False
-    # Of a robot: user ids, phone numbers, @all.
+    # For a robot: user ids, phone numbers, @all.
     mentioned: list[str] = field(default_factory=list)
 
 
@@ -53,7 +53,7 @@ class RateLimit:
         self._times: dict[str, deque[datetime]] = defaultdict(deque)
 
     def allows(self, name: str, now: datetime) -> bool:
-        """Count one for `name` and say whether it is within the limit."""
+        """Count one for `name` and return whether it is within the limit."""
         times = self._times[name]
         while times and times[0] <= now - MINUTE:
             times.popleft()
@@ -64,7 +64,7 @@ class RateLimit:
 
 
 class Corporation:
-    """Answers as the API does; raises `ApiError` for what it refuses."""
+    """Answers as the API does; raises `ApiError` for rejected calls."""
 
     def __init__(self, settings: Settings, clock: Clock = lambda: datetime.now(UTC)) -> None:
         self._settings = settings
@@ -72,7 +72,7 @@ class Corporation:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that happened."""
+        """Delete all state."""
         self.messages: list[Message] = []
         self.suppressed: int = 0
         self.unknown_users: set[str] = set()
@@ -87,7 +87,7 @@ class Corporation:
         self._sent: dict[str, tuple[datetime, str]] = {}
 
     def expire_tokens(self) -> None:
-        """End the life of the token that is out; the next use gets 42001."""
+        """Expire the current token; its next use gets 42001."""
         if self._token is not None:
             self._expired.add(self._token)
             self._token = None
@@ -126,7 +126,7 @@ class Corporation:
         unlicensed = [user for user in named["touser"] if user in self.unlicensed_users - self.unknown_users]
         recipients = [name for name in known if name not in unlicensed]
         msgid = self._earlier(message) or self._deliver_to_members(message, msgtype, content, recipients)
-        # The last one is there only where it names somebody.
+        # The last one is present only if it lists a member.
         more: dict[str, Any] = {"unlicenseduser": "|".join(unlicensed)} if unlicensed else {}
         return errcodes.answer(
             invaliduser="|".join(invalid["touser"]),
@@ -147,7 +147,7 @@ class Corporation:
         now = self._clock()
         if not self._robots.allows(key, now):
             raise ApiError(errcodes.TOO_OFTEN)
-        mentioned = _mentioned(message[msgtype], msgtype)
+        mentioned = _find_mentions(message[msgtype], msgtype)
         self.messages.append(Message(uuid4().hex, now, "robot", msgtype, content, ["group"], mentioned=mentioned))
         return errcodes.answer()
 
@@ -163,7 +163,7 @@ class Corporation:
             raise ApiError(errcodes.BAD_TOKEN)
 
     def _earlier(self, message: dict[str, Any]) -> str | None:
-        """Return the id of the same message sent before, if the sender asked for that check."""
+        """Return the id of an identical earlier message, if the sender requested that check."""
         if not message.get("enable_duplicate_check"):
             return None
         interval = min(
@@ -227,8 +227,8 @@ def _names(value: object) -> list[str]:
     return [name for name in str(value or "").split("|") if name]
 
 
-def _mentioned(part: dict[str, Any], msgtype: str) -> list[str]:
-    """Return whom a robot's message mentions: text by two lists, markdown by `<@userid>`."""
+def _find_mentions(part: dict[str, Any], msgtype: str) -> list[str]:
+    """Return the members that a robot's message mentions: text by two lists, markdown by `<@userid>`."""
     if msgtype != "text":
         return _MENTION.findall(str(part.get("content")))
     lists = (part.get("mentioned_list"), part.get("mentioned_mobile_list"))

@@ -1,4 +1,4 @@
-"""The error codes of WeChat Work that the simulator answers, with the texts of the real API."""
+"""The error codes of WeChat Work that the simulator uses, with the texts of the real API."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ TEXTS = {
 
 
 class ApiError(Exception):
-    """A refusal, answered with HTTP 200 as the real API does."""
+    """A rejected call, answered with HTTP 200 as in the real API."""
 
     def __init__(self, errcode: int, detail: str = "") -> None:
         super().__init__(errcode)
@@ -61,7 +61,7 @@ class ApiError(Exception):
 
 
 def answer(errcode: int = OK, detail: str = "", address: str = "", **more: Any) -> dict[str, Any]:
-    """Return the body of an answer; `detail` goes before the code's own text, and the caller's address after it."""
+    """Return the body of an answer; `detail` precedes the code's text, and the caller's address follows it."""
     return {"errcode": errcode, "errmsg": _text(errcode, detail, address), **more}
 
 

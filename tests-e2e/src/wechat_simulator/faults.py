@@ -1,4 +1,4 @@
-"""Faults on demand: what the next calls get in place of the truth."""
+"""Faults on demand, which replace the answers of the next calls."""
 
 from typing import Annotated, Literal, Self
 
@@ -10,21 +10,25 @@ UNREACHED = ("invaliduser", "invalidparty", "invalidtag", "unlicenseduser")
 
 
 class Fault(BaseModel):
-    """What happens to calls: exactly one of the kinds below, for the next `times` calls or until cleared."""
+    """A fault of calls: exactly one of the kinds below, for the next `times` calls or until cleared."""
 
     model_config = ConfigDict(extra="forbid")
 
-    operation: Annotated[Operation | None, Field(description="Which calls; empty: all")] = None
-    times: Annotated[int | None, Field(ge=1, description="How many calls; empty: until cleared")] = None
+    operation: Annotated[Operation | None, Field(description="The affected operations; empty: all")] = None
+    times: Annotated[int | None, Field(ge=1, description="Number of calls; empty: until cleared")] = None
     taken: Annotated[bool, Field(description="The message is delivered first, so that only the answer is lost")] = False
 
     errcode: Annotated[int | None, Field(description="Answer HTTP 200 with this error code")] = None
-    invaliduser: Annotated[str | None, Field(description="Answer errcode 0 and name these users invalid")] = None
-    unlicenseduser: Annotated[str | None, Field(description="Answer errcode 0 and name these users unlicensed")] = None
-    invalidparty: Annotated[str | None, Field(description="Answer errcode 0 and name these departments invalid")] = None
-    invalidtag: Annotated[str | None, Field(description="Answer errcode 0 and name these tags invalid")] = None
+    invaliduser: Annotated[str | None, Field(description="Answer errcode 0 and list these users as invalid")] = None
+    unlicenseduser: Annotated[str | None, Field(description="Answer errcode 0 and list these users as unlicensed")] = (
+        None
+    )
+    invalidparty: Annotated[str | None, Field(description="Answer errcode 0 and list these departments as invalid")] = (
+        None
+    )
+    invalidtag: Annotated[str | None, Field(description="Answer errcode 0 and list these tags as invalid")] = None
     http_status: Annotated[int | None, Field(ge=400, le=599, description="Answer this HTTP status")] = None
-    hang_seconds: Annotated[float | None, Field(gt=0, le=600, description="Answer nothing for so long")] = None
+    hang_seconds: Annotated[float | None, Field(gt=0, le=600, description="Delay the answer by this time")] = None
     reset: Annotated[bool, Field(description="Reset the connection")] = False
     html: Annotated[bool, Field(description="Answer HTTP 200 with a web page")] = False
 
@@ -40,19 +44,19 @@ class Fault(BaseModel):
         ]
         if sum(kind is not None for kind in kinds) != 1:
             raise ValueError(
-                "give exactly one of errcode, invaliduser (and its like), http_status, hang_seconds, reset, html"
+                "give exactly one of errcode, invaliduser (or another list), http_status, hang_seconds, reset, html"
             )
         return self
 
     @property
     def unreached(self) -> dict[str, str]:
-        """The fields of an answer with errcode 0 that name whom it did not reach."""
+        """The fields of an answer with errcode 0 that list unreached recipients."""
         named = {name: getattr(self, name) for name in UNREACHED}
         return {name: value for name, value in named.items() if value is not None}
 
 
 class Faults:
-    """The faults that are set, oldest first; each call takes one use of the first that fits."""
+    """The configured faults, oldest first; each call uses the first fault that matches."""
 
     def __init__(self) -> None:
         self.waiting: list[Fault] = []
@@ -62,7 +66,7 @@ class Faults:
         self.waiting.append(fault.model_copy())
 
     def take(self, operation: Operation) -> Fault | None:
-        """Return what happens to this call, if anything does."""
+        """Return the fault of this call, if any."""
         for fault in self.waiting:
             if fault.operation in (None, operation):
                 if fault.times is not None:

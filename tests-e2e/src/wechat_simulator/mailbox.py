@@ -1,4 +1,4 @@
-"""The mails that arrived, taken apart; bounded in number and size. Knows neither SMTP nor HTTP."""
+"""The received mails, parsed; bounded in number and size. No SMTP or HTTP here."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ UNREADABLE = "(this mail can't be read)"
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail as a reader sees it; `html` is as it came, and must not be shown outside of a sandbox."""
+    """A mail as a reader sees it; `html` is unchanged, and must only be shown in a sandbox."""
 
     id: int
     received_at: datetime
@@ -28,7 +28,7 @@ class Mail:
 
 
 class Mailbox:
-    """Keeps the newest mails."""
+    """Stores the newest mails."""
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
@@ -41,9 +41,9 @@ class Mailbox:
         return list(self._mails)
 
     def add(self, sender: str, recipients: Sequence[str], content: bytes) -> Mail:
-        """Keep a mail, and forget the oldest ones past the bounds."""
+        """Store a mail, and delete the oldest ones above the limits."""
         self._count += 1
-        subject, text, html = _read(content)
+        subject, text, html = _parse_mail(content)
         mail = Mail(
             self._count,
             self._clock(),
@@ -64,12 +64,12 @@ class Mailbox:
         return next((mail for mail in self._mails if mail.id == mail_id), None)
 
     def reset(self) -> None:
-        """Forget all mails; ids go on."""
+        """Delete all mails; ids continue."""
         self._mails.clear()
 
 
-def _read(content: bytes) -> tuple[str, str, str]:
-    """Return subject, text and HTML, whatever a stranger sent."""
+def _parse_mail(content: bytes) -> tuple[str, str, str]:
+    """Return subject, text and HTML of any input."""
     try:
         message = message_from_bytes(content, policy=policy.default)
         return str(message["Subject"] or ""), _body(message, "plain"), _body(message, "html")
@@ -78,7 +78,7 @@ def _read(content: bytes) -> tuple[str, str, str]:
 
 
 def _sendable(text: str) -> str:
-    # A mail may hold half of a surrogate pair.
+    # A mail may contain a lone surrogate.
     return text.encode("utf-8", "replace").decode()
 
 

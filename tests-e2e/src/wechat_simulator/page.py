@@ -1,6 +1,6 @@
-"""The page that lists what arrived, newest first: WeChat messages and mails.
+"""The page that lists received WeChat messages and mails, newest first.
 
-What a mail holds is a stranger's: its HTML is shown in a sandbox, from an address whose policy lets nothing run.
+The contents of a mail are not trusted: its HTML is shown in a sandbox, at a URL whose policy blocks scripts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
-# `sandbox` holds when the address is opened by itself, too.
+# `sandbox` also applies when the URL is opened directly.
 MAIL_HEADERS: Mapping[str, str] = {
     **_SHARED,
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
@@ -59,7 +59,7 @@ def render(messages: Sequence[Message], mails: Sequence[Mail]) -> str:
     cards = [(each.received_at, _card(each)) for each in messages[-MAX_SHOWN:]]
     cards += [(each.received_at, _mail(each)) for each in mails[-MAX_SHOWN:]]
     cards.sort(key=lambda card: card[0], reverse=True)
-    about = f'<p class="about">{counts}; nobody outside gets them. This page reloads itself.</p>'
+    about = f'<p class="about">{counts}; none of them leaves this machine. This page reloads itself.</p>'
     return "\n".join([_HEAD, about, *(card for _, card in cards), "</main></html>"])
 
 
@@ -71,7 +71,7 @@ def _card(message: Message) -> str:
     facts = [
         f"<time>{message.received_at:%Y-%m-%d %H:%M:%S} UTC</time>",
         f"<span>{message.via} · {escape(message.msgtype)}</span>",
-        f"<span>to {escape(', '.join(message.recipients) or 'nobody')}</span>",
+        f"<span>to {escape(', '.join(message.recipients) or 'no one')}</span>",
     ]
     if message.truncated:
         facts.append('<span class="warn">truncated</span>')
@@ -84,8 +84,8 @@ def _mail(mail: Mail) -> str:
     facts = [
         f"<time>{mail.received_at:%Y-%m-%d %H:%M:%S} UTC</time>",
         f"<span>mail · {mail.size} bytes</span>",
-        f"<span>from {escape(mail.sender or 'nobody')}</span>",
-        f"<span>to {escape(', '.join(mail.recipients) or 'nobody')}</span>",
+        f"<span>from {escape(mail.sender or 'unknown')}</span>",
+        f"<span>to {escape(', '.join(mail.recipients) or 'no one')}</span>",
     ]
     shown = f"<h2>{escape(mail.subject)}</h2><pre>{escape(mail.text)}</pre>"
     if mail.html:

@@ -51,12 +51,12 @@ class SimulatorServer:
 
     @property
     def smtp_url(self) -> str:
-        """Where mails are caught."""
+        """The address of the mail catcher."""
         host, port = self._mail_listener.getsockname()[:2]
         return f"smtp://{host}:{port}"
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until the server is stopped."""
         with self._listener, self._mail_listener:
             self._server.run(sockets=[self._listener])
 

@@ -1,4 +1,4 @@
-"""What the simulator reads from its environment; the credentials are those that it accepts."""
+"""The simulator's settings from its environment; it accepts the credentials given here."""
 
 from typing import Annotated
 
@@ -13,12 +13,12 @@ class Settings(BaseSettings):
 
     host: Annotated[str, Field(description="Address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on")] = 8010
-    smtp_port: Annotated[int, Field(ge=1, le=65535, description="Port on which mails are caught")] = 8025
-    weixin_corp_id: Annotated[str, Field(description="The one corporation that exists")] = "ww0123456789abcdef"
-    weixin_corp_secret: Annotated[SecretStr, Field(description="The secret of its application")] = SecretStr(
+    smtp_port: Annotated[int, Field(ge=1, le=65535, description="Port of the mail catcher")] = 8025
+    weixin_corp_id: Annotated[str, Field(description="Id of the only corporation")] = "ww0123456789abcdef"
+    weixin_corp_secret: Annotated[SecretStr, Field(description="Secret of its application")] = SecretStr(
         "simulated-corp-secret"
     )
-    weixin_agent_id: Annotated[int, Field(description="The application that may send")] = 1000002
-    weixin_robot_key: Annotated[SecretStr, Field(description="The one group robot that exists")] = SecretStr(
+    weixin_agent_id: Annotated[int, Field(description="Id of the application that may send")] = 1000002
+    weixin_robot_key: Annotated[SecretStr, Field(description="Key of the only group robot")] = SecretStr(
         "693a91f6-7xxx-4bc4-97a0-0ec2sifa5aaa"
     )

@@ -1,4 +1,4 @@
-"""Putting the bundle together."""
+"""Assembles the bundle."""
 
 from pipeline.bundle.build import build_bundle
 

@@ -1,4 +1,4 @@
-"""A whole bundle: contents, golden requests, manifest, archive."""
+"""A complete bundle: contents, golden requests, manifest, archive."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ def build_bundle(
     created_at: datetime,
     seed: int,
 ) -> BundleManifest:
-    """Write `contents/` and its archive below `folder`, after checking that what was written answers the same."""
+    """Write `contents/` and its archive below `folder`, after checking that the written bundle answers the same."""
     complete = replace(contents, golden=golden_requests(Engine(contents), records, seed))
     inside = folder / "contents"
     inside.mkdir()

@@ -1,4 +1,4 @@
-"""Golden requests: a dozen questions of every kind, with the answers of the bundle that they travel in."""
+"""Golden requests: a dozen requests of every kind, with the answers of their bundle."""
 
 import numpy as np
 
@@ -14,12 +14,12 @@ _HISTORY = 30
 
 
 def golden_requests(engine: Engine, records: Records, seed: int) -> list[GoldenRequest]:
-    """Return questions about datasets, users, both and nobody, with their answers."""
+    """Return requests for datasets, users, both and neither, with their answers."""
     rng = np.random.default_rng(seed)
     datasets = rng.choice(records.catalogue.ids, 2 * _OF_EACH_KIND).tolist()
     active = np.unique(records.user)
     users = [_user(records, int(user)) for user in rng.choice(active, 2 * _OF_EACH_KIND)]
-    questions = [
+    requests = [
         *({"dataset_id": dataset} for dataset in datasets[:_OF_EACH_KIND]),
         *users[:_OF_EACH_KIND],
         *(
@@ -28,7 +28,7 @@ def golden_requests(engine: Engine, records: Records, seed: int) -> list[GoldenR
         ),
         {},
     ]
-    return [_answered(engine, question) for question in questions]
+    return [_record_answer(engine, fields) for fields in requests]
 
 
 def _user(records: Records, user: int) -> dict[str, object]:
@@ -43,7 +43,7 @@ def _user(records: Records, user: int) -> dict[str, object]:
     }
 
 
-def _answered(engine: Engine, question: dict[str, object]) -> GoldenRequest:
-    request = GoldenRequest.model_validate({**question, "expected_ids": [], "expected_scores": []})
+def _record_answer(engine: Engine, fields: dict[str, object]) -> GoldenRequest:
+    request = GoldenRequest.model_validate({**fields, "expected_ids": [], "expected_scores": []})
     ids, scores = answer(engine, request, _ANSWERS)
     return request.model_copy(update={"expected_ids": ids, "expected_scores": scores})

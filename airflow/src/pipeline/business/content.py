@@ -1,5 +1,4 @@
-"""A whole new content for the business database, as sources hand it over: text ids, rows that refer to each other by
-position."""
+"""New contents for the business database, as sources return them: text ids, and rows that refer to positions."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Opening databases, and naming what went wrong in one without its password."""
+"""Opens databases, and names their errors without passwords."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ _ONLY_READ = frozenset({"mysql", "mariadb", "duckdb"})
 
 
 class DatabaseError(PipelineError):
-    """A database refused or broke off; look at its log, then start again."""
+    """A database rejected an operation or the connection broke; check its log, then start again."""
 
     def __init__(self, operation: str, database: str, error: Exception) -> None:
-        """Take what was done to which database, and what SQLAlchemy said."""
+        """Take the operation, the database, and SQLAlchemy's error."""
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()
         super().__init__(f"{database} database: {operation}: {reason[0] if reason else type(error).__name__}")
         self.operation = operation
@@ -25,7 +25,7 @@ class DatabaseError(PipelineError):
 
 
 def open_engine(url: str, setting: str) -> Engine:
-    """Return an engine with explicit timeouts; raises `InputError` that names the setting."""
+    """Return an engine with explicit timeouts; raises `InputError`, which names the setting."""
     try:
         target = make_url(url)
         if target.get_backend_name() in _ONLY_READ:
@@ -37,10 +37,10 @@ def open_engine(url: str, setting: str) -> Engine:
             if target.database:
                 Path(target.database).parent.mkdir(parents=True, exist_ok=True)
             return create_engine(target, connect_args={"timeout": 30})
-        # A load or an extraction of millions of rows is slow, not stuck: the wait for locks is what is bounded.
+        # A load or an extraction of millions of rows is slow but not stuck, so only the wait for locks is limited.
         return create_engine(target, connect_args={"connect_timeout": 5, "options": "-c lock_timeout=30000"})
     except (ArgumentError, ImportError, ValueError):
-        # The message of a wrong port would hold a part of the password.
+        # The message about a wrong port would contain a part of the password.
         raise InputError(
             f"{setting}: not a usable SQLAlchemy URL; expected postgresql+psycopg2://… or sqlite:///…"
         ) from None
@@ -48,7 +48,7 @@ def open_engine(url: str, setting: str) -> Engine:
 
 @contextmanager
 def faults_of(operation: str, database: str) -> Iterator[None]:
-    """Turn what SQLAlchemy or a raw COPY raises inside into `DatabaseError`, reported once."""
+    """Convert errors of SQLAlchemy or of a raw COPY to `DatabaseError`, and report them once."""
     from pipeline.sentry_utils import track_database_issue, track_database_ok
 
     try:

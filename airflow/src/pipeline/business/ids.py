@@ -1,4 +1,4 @@
-"""The ids of the canonical tables: numbers that the customer's own ids stand for."""
+"""The ids of the canonical tables: the numbers for which the customer's own ids stand."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from pipeline.errors import InputError
 TABLES: dict[EntityKind, Table] = {"user": tables.users, "dataset": tables.datasets}
 _ROWS_PER_BATCH = 10_000
 
-# What a renumbering changes, from its first step to its last; empty at all other times.
+# The changes of a renumbering, from its first step to its last; otherwise empty.
 renumbering = MetaData()
 id_changes = Table(
     "id_changes",
@@ -27,7 +27,7 @@ id_changes = Table(
 
 
 class OldId(NamedTuple):
-    """A row that an earlier release numbered: its number now, and the one that its external id stands for."""
+    """A row that an earlier release numbered: its current number, and the number for which its external id stands."""
 
     old: int
     new: int
@@ -35,7 +35,7 @@ class OldId(NamedTuple):
 
 
 def assign_ids(kind: EntityKind, external_ids: Sequence[str]) -> NDArray[np.int64]:
-    """Return the number of each id; raises `InputError` where two ids stand for one number, or one is none."""
+    """Return the number of each id; raises `InputError` if two ids stand for one number, or one is invalid."""
     return np.fromiter(_numbers(kind, external_ids), np.int64, len(external_ids))
 
 
@@ -54,7 +54,7 @@ def _numbers(kind: EntityKind, external_ids: Iterable[str]) -> Iterator[int]:
 
 
 def read_external_id(kind: EntityKind, text: str) -> int:
-    """Return the number that an external id stands for; raises `InputError`."""
+    """Return the number for which an external id stands; raises `InputError`."""
     try:
         return parse_id_text(text, kind)
     except UnusableIdError as error:
@@ -62,7 +62,7 @@ def read_external_id(kind: EntityKind, text: str) -> int:
 
 
 def old_ids(connection: Connection, kind: EntityKind) -> Iterator[OldId]:
-    """Return the rows whose id is not the number of their external id; raises `InputError` where that is no id."""
+    """Return the rows whose id is not the number of their external id; raises `InputError` for an invalid one."""
     table = TABLES[kind]
     statement = select(table.c.id, table.c.external_id).where(table.c.external_id.is_not(None)).order_by(table.c.id)
     for row_id, text in connection.execute(statement, execution_options={"yield_per": _ROWS_PER_BATCH}):
@@ -72,12 +72,12 @@ def old_ids(connection: Connection, kind: EntityKind) -> Iterator[OldId]:
 
 
 def refuse_old_ids(connection: Connection) -> None:
-    """Raise `InputError` if an earlier release numbered the rows of the tables, or not all has been renumbered yet.
+    """Raise `InputError` if an earlier release numbered the rows of the tables, or a renumbering is not finished.
 
-    What is known elsewhere by the old numbers, as events and live features, would be taken for others' by the new ones.
+    Events and live features with the old numbers would otherwise be attributed to other users and datasets.
     """
     if is_renumbering(connection):
-        raise InputError("a renumbering was broken off; nothing was loaded. Run `make renumber APPLY=1` once more")
+        raise InputError("a renumbering was interrupted; nothing was loaded. Run `make renumber APPLY=1` once more")
     for kind in TABLES:
         if (found := next(old_ids(connection, kind), None)) is not None:
             raise InputError(
@@ -89,7 +89,7 @@ def refuse_old_ids(connection: Connection) -> None:
 
 
 def is_renumbering(connection: Connection) -> bool:
-    """Return whether the tables have been renumbered, and something else not yet."""
+    """Return whether the tables have been renumbered, but not everything else."""
     return inspect(connection).has_table(id_changes.name) and (
         connection.execute(select(id_changes.c.old_id).limit(1)).first() is not None
     )

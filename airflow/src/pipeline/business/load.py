@@ -1,4 +1,4 @@
-"""Replacing the whole content of the business database in one transaction: a reader sees the old or the new."""
+"""Replaces the whole content of the business database in one transaction: a reader sees the old or the new content."""
 
 import io
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ def is_empty(engine: Engine) -> bool:
 
 
 def replace_content(engine: Engine, content: Content) -> None:
-    """Put `content` in place of everything; raises `DatabaseError` or `InputError`, and then nothing has changed.
+    """Replace everything by `content`; raises `DatabaseError` or `InputError`, and then nothing has changed.
 
-    A row's id is the number that its external id stands for, whatever else is there: a behaviour event about a dataset
-    that is gone is never taken for one about another.
+    A row's id is the number for which its external id stands, independently of other rows. So a behaviour event about a
+    deleted dataset is never attributed to another one.
     """
     user_ids = assign_ids("user", content.users["external_id"].to_pylist())
     dataset_ids = assign_ids("dataset", content.datasets["external_id"].to_pylist())

@@ -1,4 +1,4 @@
-"""A made-up dataset marketplace with structure that a model can learn."""
+"""A generated dataset marketplace with structure that a model can learn."""
 
 from pipeline.demo.marketplace import DemoSize, generate
 

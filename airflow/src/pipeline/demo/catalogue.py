@@ -1,4 +1,4 @@
-"""What demo datasets and users look like."""
+"""Demo datasets and users."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ _PRICES = np.array([29.0, 199.0, 1290.0])
 
 @dataclass(frozen=True)
 class Shelf:
-    """The datasets as a table, and what drives demand for them; all arrays [n].
+    """The datasets as a table, and the drivers of their demand; all arrays [n].
 
     `born` and `burst` are shares of the window (0 and below: older than it); `price_level` is 0, 1 or 2.
     """
@@ -31,7 +31,7 @@ class Shelf:
 
 
 def make_datasets(rng: np.random.Generator, n: int, start: int, seconds: int, cold: int) -> Shelf:
-    """Return `n` datasets; the last `cold` have just arrived, and their text resembles nobody's. Ids are 1 … n."""
+    """Return `n` datasets; the last `cold` have just arrived, and their text is similar to no other. Ids are 1 … n."""
     niche = rng.integers(0, len(_NICHES), n)
     price_level = rng.integers(0, 3, n)
     price = np.round(_PRICES[price_level] * rng.lognormal(0, 0.4, n), 1)

@@ -1,10 +1,10 @@
-"""The seeded generator: who exists, what there is, and who looked at, kept and bought what over 90 days.
+"""The seeded generator: users, datasets, and the views, favourites and purchases of 90 days.
 
-What a model can find in it:
-- each user cares about a few of the 50 niches, and slowly moves from an older to a newer set of them (drift);
+A model can find this structure:
+- each user is interested in a few of the 50 niches, and slowly moves from an older to a newer set of them (drift);
 - within a niche popularity has a long tail, and each dataset has its days: it is new, or has a burst (trend);
-- users of three purses turn to cheap, middling or dear datasets (price sensitivity);
-- views lead to favourites and purchases, more often when the price fits.
+- users of three budgets prefer cheap, medium or expensive datasets (price sensitivity);
+- views lead to favourites and purchases, more often if the price fits.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _TYPES = np.array(["view", "favorite", "purchase"])
 
 @dataclass(frozen=True)
 class DemoSize:
-    """How much to make."""
+    """The size of the marketplace."""
 
     datasets: int = 2_000
     users: int = 5_000
@@ -41,7 +41,7 @@ class DemoSize:
 
 @dataclass(frozen=True)
 class _Views:
-    """Columns of equal length: who saw what, when (seconds since the start)."""
+    """Columns of equal length: the user, dataset and time of each view (seconds since the start)."""
 
     user: NDArray[np.int64]
     item: NDArray[np.int64]
@@ -49,7 +49,7 @@ class _Views:
 
 
 def generate(size: DemoSize, seed: int, end: datetime) -> Content:
-    """Return a marketplace whose 90 days end at `end`; raises `InputError` on a size without room for structure."""
+    """Return a marketplace whose 90 days end at `end`; raises `InputError` if the size is too small for structure."""
     if size.datasets < 100 or size.users < 50 or size.interactions < 1000:
         raise InputError("demo data needs at least 100 datasets, 50 users and 1,000 interactions")
     rng = np.random.default_rng(seed)
@@ -77,7 +77,7 @@ def _views(rng: np.random.Generator, shelf: Shelf, purse: NDArray[np.int64], siz
 
 
 def _moments(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """Draw seconds: the marketplace grows, sleeps at night and rests at weekends."""
+    """Draw times: the marketplace grows, and is quieter at night and at weekends."""
     hours = np.arange(DAYS * 24)
     weight = (1 + hours / len(hours)) * (1.2 + np.sin((hours % 24 - 8) / 24 * 2 * np.pi))
     weight = weight * np.where(hours // 24 % 7 >= 5, 0.5, 1.0)
@@ -88,7 +88,7 @@ def _moments(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
 def _niches(
     rng: np.random.Generator, user: NDArray[np.int64], progress: NDArray[np.float64], users: int
 ) -> NDArray[np.int64]:
-    """Draw a niche for each view: from the user's older tastes early on, from the newer ones later."""
+    """Draw a niche for each view: from the user's older interests early on, from the newer ones later."""
     tastes = rng.integers(0, _NICHES, (users, 2 * _NICHES_OF_A_USER))
     shares = np.cumsum(rng.dirichlet(np.full(_NICHES_OF_A_USER, 0.6), users), axis=1)
     slot = (rng.random(len(user))[:, None] > shares[user]).sum(axis=1).clip(max=_NICHES_OF_A_USER - 1)
@@ -105,7 +105,7 @@ def _pick_items(
     period: NDArray[np.int64],
     purse: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Draw a dataset for each view by popularity, day and price; -1 where the niche has none yet."""
+    """Draw a dataset for each view by popularity, day and price; -1 if the niche has none yet."""
     appeal = shelf.popularity[None, :] * np.exp(-np.abs(shelf.price_level[None, :] - np.arange(3)[:, None]) * 1.2)
     centre = (np.arange(_PERIODS) + 0.5)[:, None] / _PERIODS
     arrived = (centre - shelf.born[None, :]) > 0
@@ -133,7 +133,7 @@ def _pick_items(
 def _with_consequences(
     rng: np.random.Generator, views: _Views, shelf: Shelf, purse: NDArray[np.int64], count: int
 ) -> tuple[_Views, NDArray[np.int64]]:
-    """Let some views lead to a favourite minutes later and a purchase hours later, and keep `count` in all."""
+    """Let some views lead to a favourite minutes later and a purchase hours later, and keep `count` in total."""
     fits = np.exp(-np.abs(shelf.price_level[views.item] - purse[views.user]))
     kept = rng.random(len(views.user)) < 0.15 * (0.4 + fits)
     bought = rng.random(len(views.user)) < 0.08 * fits

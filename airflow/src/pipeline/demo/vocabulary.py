@@ -1,6 +1,6 @@
-"""Words that demo datasets are described with: topics, their niches, places, providers."""
+"""The words of demo datasets: topics, their niches, places, providers."""
 
-# Each topic's niches: what the data is about, and the words around it.
+# Each topic's niches: the subject of the data, and related words.
 TOPICS: dict[str, dict[str, tuple[str, ...]]] = {
     "transport": {
         "bus GPS traces": ("bus", "gps", "route", "timetable", "delay"),

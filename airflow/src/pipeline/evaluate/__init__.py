@@ -1,4 +1,4 @@
-"""How good is it? The shipped stack against popularity, ItemKNN and EASE on one split."""
+"""Evaluation: the stack, popularity, ItemKNN and EASE on one split."""
 
 from pipeline.evaluate.protocol import STACK, Evaluation, evaluate
 

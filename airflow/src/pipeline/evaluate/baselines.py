@@ -1,4 +1,4 @@
-"""What the stack has to beat: popularity, ItemKNN with 50 neighbours, and EASE."""
+"""The baselines that the stack has to beat: popularity, ItemKNN with 50 neighbours, and EASE."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ Scorer = Callable[[sparse.csr_array], NDArray[np.float32]]
 
 
 def baselines(interest: sparse.csr_array) -> dict[str, Scorer]:
-    """Return the baselines trained on `interest`; EASE is left out where its matrix would not fit."""
+    """Return the baselines trained on `interest`; EASE is left out if its matrix would not fit into memory."""
     found = {"popularity": _popularity(interest), "itemknn": _item_knn(interest)}
     if interest.shape[1] <= MAX_EASE_ITEMS:
         weights = ease(interest, EASE_REGULARISATION)
@@ -28,7 +28,7 @@ def baselines(interest: sparse.csr_array) -> dict[str, Scorer]:
 
 
 def top_lists(scorer: Scorer, interest: sparse.csr_array, users: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return each user's best 10 of all datasets that the user hasn't seen; ties go to the lower position."""
+    """Return each user's best 10 of all unseen datasets; ties go to the lower position."""
     parts = []
     for start in range(0, len(users), _USERS_PER_BLOCK):
         seen = sparse.csr_array(interest[users[start : start + _USERS_PER_BLOCK]])
@@ -48,6 +48,6 @@ def _item_knn(interest: sparse.csr_array) -> Scorer:
     rows, slots = np.nonzero(found.items >= 0)
     shape = (interest.shape[1], interest.shape[1])
     weights = sparse.csr_array((found.scores[rows, slots], (rows, found.items[rows, slots])), shape=shape)
-    # A candidate is judged by its own 50 neighbours among what the user has seen (Deshpande and Karypis 2004).
+    # A candidate is scored by its own 50 neighbours among the user's seen datasets (Deshpande and Karypis 2004).
     by_candidate = sparse.csr_array(weights.T)
     return lambda users: (users @ by_candidate).toarray()

@@ -1,4 +1,4 @@
-"""Ranking metrics for one right answer per question."""
+"""Ranking metrics for one relevant dataset per query."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ AT = 10
 
 
 class Score(NamedTuple):
-    """Means over all test questions.
+    """Means over all test queries.
 
-    `coverage` is the share of the catalogue that appears in any list of 10; `similarity` the mean cosine of the
-    content of two datasets in a list (intra-list similarity; Ziegler et al., WWW 2005).
+    `coverage` is the share of the catalogue that appears in any list of 10; `similarity` the mean cosine of the content
+    of two datasets in a list (intra-list similarity; Ziegler et al., WWW 2005).
     """
 
     ndcg: float
@@ -22,7 +22,7 @@ class Score(NamedTuple):
 
 
 def score(tops: NDArray[np.int32], targets: NDArray[np.int32], content: NDArray[np.float32]) -> Score:
-    """Judge lists int32 [q, 10] (-1 pads) against targets [q]; `content` float32 [n, d] are unit rows, or zeros."""
+    """Score lists int32 [q, 10] (-1 pads) against targets [q]; `content` float32 [n, d] are unit rows, or zeros."""
     hits = tops[:, :AT] == targets[:, None]
     gains = hits / np.log2(np.arange(2, hits.shape[1] + 2))
     shown = np.unique(tops[:, :AT])
@@ -35,7 +35,7 @@ def score(tops: NDArray[np.int32], targets: NDArray[np.int32], content: NDArray[
 
 
 def _similarity(vectors: NDArray[np.float32]) -> float:
-    """Return the mean cosine of all pairs of unit vectors, 0 where there is no pair."""
+    """Return the mean cosine of all pairs of unit vectors, 0 if there is no pair."""
     pairs = len(vectors) * (len(vectors) - 1)
     total = vectors.sum(axis=0)
     return float(total @ total - (vectors * vectors).sum()) / max(1, pairs)

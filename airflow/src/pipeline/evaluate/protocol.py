@@ -1,15 +1,15 @@
 """The evaluation protocol.
 
 Data    5-core: users and datasets with at least five of each other, found by pruning to a fixed point.
-Split   Leave last out: each user's last *new* dataset is the right answer, and all that the user ever did with it is
-        held out; what other users did with it stays. Baselines, recall tables and ranker are made from the rest.
-Time    The stack is asked at the moment of the held-out interaction. Its item statistics, its popular list and the
-        user's history hold what the training part has strictly before that moment. Held-out interactions, also other
-        users', are never in them. The tables are made once from the whole training part, as the baselines are.
-Ranker  Trained inside the training part on each user's then last datasets, with tables that don't know these.
-Ranked  All datasets of the 5-core but those the user has seen. What recall doesn't propose counts as not found.
-Metrics nDCG@10, recall@10, the share of the catalogue that appears in any list of ten, and how alike the datasets of
-        a list are; one right answer a user.
+Split   Leave last out: each user's last *new* dataset is the target, and all of the user's interactions with it are
+        held out; those of other users stay. Baselines, recall tables and ranker are made from the rest.
+Time    The query's time is that of the held-out interaction. Item statistics, popular list and the user's history
+        contain only interactions of the training part that are strictly earlier. Held-out interactions, also those of
+        other users, are never in them. The tables are made once from the whole training part, like the baselines.
+Ranker  Trained within the training part on each user's last datasets there, with tables that don't contain them.
+Ranked  All datasets of the 5-core except those the user has seen. A target that recall doesn't propose is missed.
+Metrics nDCG@10, recall@10, the share of the catalogue that appears in any list of ten, and the similarity of the
+        datasets in a list; one target per user.
 """
 
 import logging
@@ -27,7 +27,7 @@ from pipeline.recall.interest import interest_matrix
 from pipeline.records import Records
 from pipeline.train.lambdamart import TrainSettings
 from pipeline.train.model import train_model
-from pipeline.train.questions import Asked, Kind, Knowledge, Past, ask
+from pipeline.train.queries import Kind, Knowledge, PastQueries, ReplayedQuery, replay_queries
 from ranking.diversity import DiversitySettings
 from ranking.engine import select_best
 from ranking.features import ItemTable
@@ -36,7 +36,7 @@ from ranking.recall import RecallSettings
 
 STACK = "stack"
 MAX_TEST_USERS = 10_000
-_QUESTIONS_PER_BATCH = 200
+_QUERIES_PER_BATCH = 200
 _log = logging.getLogger(__name__)
 
 
@@ -55,7 +55,7 @@ def evaluate(
     diversity: DiversitySettings,
     settings: TrainSettings,
 ) -> Evaluation | None:
-    """Score baselines and the shipped stack on one split; None when the 5-core of the data is empty."""
+    """Score the baselines and the stack on one split; None if the 5-core of the data is empty."""
     split = leave_last_out(records, MAX_TEST_USERS, settings.seed)
     if not len(split.test):
         return None
@@ -77,32 +77,32 @@ def _stack_lists(
     split: Split, items: ItemTable, recall: RecallSettings, diversity: DiversitySettings, settings: TrainSettings
 ) -> NDArray[np.int32]:
     model = train_model(split.train, content_neighbours(items.content), items, recall, settings)
-    past = Past(split.test, np.full(len(split.test), Kind.USER, np.uint8))
-    asked = ask(split.records, split.train, Knowledge(model.tables, recall, items), past)
-    return _rank_all(asked, Ranker(model.ranker_text), items, diversity, settings.threads)
+    past = PastQueries(split.test, np.full(len(split.test), Kind.USER, np.uint8))
+    queries = replay_queries(split.records, split.train, Knowledge(model.tables, recall, items), past)
+    return _rank_all(queries, Ranker(model.ranker_text), items, diversity, settings.threads)
 
 
 def _rank_all(
-    asked: Iterator[Asked], ranker: Ranker, items: ItemTable, diversity: DiversitySettings, threads: int
+    queries: Iterator[ReplayedQuery], ranker: Ranker, items: ItemTable, diversity: DiversitySettings, threads: int
 ) -> NDArray[np.int32]:
-    """Return the best 10 of each question, int32 [q, 10] (-1 pads), scoring many questions at once."""
+    """Return the best 10 of each query, int32 [q, 10] (-1 pads); many queries are scored at once."""
     lists = []
-    for batch in _batches(asked):
-        raw = ranker.scores(np.concatenate([question.matrix for question in batch]), threads)
+    for batch in _batches(queries):
+        raw = ranker.scores(np.concatenate([query.matrix for query in batch]), threads)
         start = 0
-        for question in batch:
-            stop = start + len(question.matrix)
-            best = select_best(question.candidates, question.matrix, raw[start:stop], items, diversity, AT).items
+        for query in batch:
+            stop = start + len(query.matrix)
+            best = select_best(query.candidates, query.matrix, raw[start:stop], items, diversity, AT).items
             lists.append(np.pad(best, (0, AT - len(best)), constant_values=-1))
             start = stop
     return np.stack(lists)
 
 
-def _batches(asked: Iterator[Asked]) -> Iterator[list[Asked]]:
-    batch: list[Asked] = []
-    for question in asked:
-        batch.append(question)
-        if len(batch) == _QUESTIONS_PER_BATCH:
+def _batches(queries: Iterator[ReplayedQuery]) -> Iterator[list[ReplayedQuery]]:
+    batch: list[ReplayedQuery] = []
+    for query in queries:
+        batch.append(query)
+        if len(batch) == _QUERIES_PER_BATCH:
             yield batch
             batch = []
     if batch:

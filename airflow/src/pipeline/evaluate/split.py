@@ -14,7 +14,7 @@ CORE = 5
 class Split(NamedTuple):
     """`records` of the 5-core, `train` without the held-out pairs, `test` rows of `records` in the order of time.
 
-    `kept` are the positions that the 5-core's datasets have in the whole catalogue.
+    `kept` are the positions of the 5-core's datasets in the whole catalogue.
     """
 
     kept: NDArray[np.int64]
@@ -24,7 +24,7 @@ class Split(NamedTuple):
 
 
 def leave_last_out(records: Records, most: int, seed: int) -> Split:
-    """Hold out each 5-core user's last new dataset, with all the user did with it; ask about at most `most` users."""
+    """Hold out each 5-core user's last new dataset with all interactions of the user; test at most `most` users."""
     core, kept = five_core(records)
     test = last_pairs(core, 1, least_before=1)
     train = core.only(~of_pairs(core, test))
@@ -34,7 +34,7 @@ def leave_last_out(records: Records, most: int, seed: int) -> Split:
 
 
 def five_core(records: Records) -> tuple[Records, NDArray[np.int64]]:
-    """Keep the users and datasets that have at least five of each other; return them and the datasets' positions."""
+    """Find users and datasets with at least five of each other; return their records and the datasets' positions."""
     rows = records.first_of_pair
     user, item = records.user[rows], records.item[rows]
     keep = np.ones(len(rows), np.bool_)

@@ -1,4 +1,4 @@
-"""From the databases to Parquet: what a run is made from."""
+"""From the databases to Parquet: the input of a run."""
 
 from pipeline.extract.events import open_event_log
 from pipeline.extract.extract import extract, open_business

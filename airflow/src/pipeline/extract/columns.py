@@ -1,4 +1,4 @@
-"""The columns that extraction delivers, whatever SQL they come from."""
+"""The columns that extraction returns, from any SQL."""
 
 import pyarrow as pa
 
@@ -16,14 +16,14 @@ INTERACTIONS = pa.schema(
         ("ts", content.TIME),
     ]
 )
-# What a mapping must deliver; the other columns are empty without it.
+# The required columns of a mapping; the others may be missing.
 REQUIRED = {
     "users": ("id",),
     "datasets": ("id", "title"),
     "interactions": ("user_id", "dataset_id", "type", "ts"),
 }
 SCHEMAS = {"users": USERS, "datasets": DATASETS, "interactions": INTERACTIONS}
-# Whose id a column holds.
+# The kind of id in each column.
 ID_KINDS = {
     ("users", "id"): "user",
     ("datasets", "id"): "dataset",

@@ -1,4 +1,4 @@
-"""The behaviour event log, where feature-sync keeps it."""
+"""The behaviour event log of feature-sync."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline.extract.faults import reading
 
 SCHEMA = "events"
 _TABLE = "behavior_events"
-# Exposures are left out: being shown is no interest.
+# Exposures are left out: they are not an interest.
 _COLUMNS = "user_id, dataset_id, type, NULL AS price, ts"
 
 
@@ -31,7 +31,7 @@ def open_event_log(url: SecretStr | None) -> BusinessDatabase | None:
 
 
 def events_statement(log: BusinessDatabase) -> Statement | None:
-    """Return what reads the events, or None while there is no table of them."""
+    """Return the statement that reads the events, or None while their table doesn't exist."""
     schema = None if log.dialect == "sqlite" else SCHEMA
     if _TABLE not in log.relations(schema):
         return None

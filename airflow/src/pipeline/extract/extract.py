@@ -1,4 +1,4 @@
-"""Reading the business database and the behaviour event log into three Parquet files."""
+"""Reads the business database and the behaviour event log into three Parquet files."""
 
 import json
 import logging
@@ -23,8 +23,8 @@ from pipeline.extract.ids import IdReader, external_ids
 from pipeline.extract.moments import moment_column
 from pipeline.extract.values import UnusableValueError, Values, flag_column, price_column, text_column
 
-# Values outside of the calendar, one before and one past it of each column, as the database wrote them: Parquet holds
-# the calendar's ends.
+# Values outside the calendar as the database wrote them, one early and one late example for each column. Parquet
+# contains the calendar's ends instead.
 OUTSIDE_CALENDAR = "outside_calendar.json"
 _log = logging.getLogger(__name__)
 
@@ -38,9 +38,9 @@ def open_business(url: SecretStr) -> BusinessDatabase:
 def extract(
     business: BusinessDatabase, events: BusinessDatabase | None, sql: Path | None, folder: Path, zone: tzinfo = UTC
 ) -> dict[str, int]:
-    """Write `users`, `datasets` and `interactions` as Parquet below `folder` and return how many rows each has.
+    """Write `users`, `datasets` and `interactions` as Parquet below `folder` and return their numbers of rows.
 
-    Times without an offset are those of `zone`. Raises `InputError` where the SQL or a column has to be corrected, and
+    Times without an offset are in `zone`. Raises `InputError` if the SQL or a column has to be corrected, and
     `DatabaseError`.
     """
     converter = _Converter()
@@ -49,7 +49,7 @@ def extract(
         found = statements(sql, {name: schema.names for name, schema in SCHEMAS.items()})
         _require_tables(business, [name for name, statement in found.items() if not statement.is_file])
         for name, statement in found.items():
-            # Our own load writes UTC to SQLite, which knows no zones.
+            # Our own load writes UTC to SQLite, which has no zones.
             is_ours = business.dialect == "sqlite" and not statement.is_file
             batches = converter.batches(business, name, statement, UTC if is_ours else zone)
             counts[name] = _write(folder / f"{name}.parquet", name, batches)
@@ -86,7 +86,7 @@ def _append_events(events: BusinessDatabase, path: Path, converter: "_Converter"
 
 
 class _Converter:
-    """Makes Arrow of rows; ids are compared across all tables of one extraction."""
+    """Converts rows to Arrow; ids are compared across all tables of one extraction."""
 
     def __init__(self) -> None:
         self._ids = {"user": IdReader("user"), "dataset": IdReader("dataset")}
@@ -100,7 +100,7 @@ class _Converter:
             raise InputError(
                 f"{statement.source}: the result lacks {', '.join(missing)}; it has {', '.join(result.columns)}"
             )
-        if repeated := sorted(_repeated(result.columns) & {*SCHEMAS[name].names}):
+        if repeated := sorted(_find_repeated(result.columns) & {*SCHEMAS[name].names}):
             raise InputError(f"{statement.source}: the result has {', '.join(repeated)} more than once; keep one")
         for rows in result:
             yield self._batch(name, statement, result.columns, rows, zone)
@@ -132,8 +132,8 @@ class _Converter:
         self.outside_calendar.setdefault(f"{column}.{'last' if is_late else 'first'}", text)
 
 
-def _repeated(columns: list[str]) -> set[str]:
-    # As PostgreSQL names them in a subquery, and as SQLite does (`id`, `id:1`). MySQL refuses them itself.
+def _find_repeated(columns: list[str]) -> set[str]:
+    # The names in a subquery of PostgreSQL, and of SQLite (`id`, `id:1`). MySQL rejects repeated names itself.
     counts = Counter(re.sub(r":[0-9]+$", "", column) for column in columns)
     return {name for name, times in counts.items() if times > 1}
 

@@ -1,4 +1,4 @@
-"""What the user has to correct, and what is the database's own: one stops with a message, the other is reported."""
+"""Separates the user's mistakes, which stop the run with a message, from faults of the database, which are reported."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ _OPERATION = "extract"
 
 @contextmanager
 def reading(database: str) -> Iterator[None]:
-    """Turn what reading a database raises into `InputError`, or into `DatabaseError`, which is reported."""
+    """Convert the errors of reading a database to `InputError`, or to `DatabaseError`, which is reported."""
     try:
         yield
     except (UserSqlError, UnusableUrlError) as error:
@@ -24,5 +24,5 @@ def reading(database: str) -> Iterator[None]:
 
 
 def note_read(database: str) -> None:
-    """End the incident of an earlier fault: everything that was wanted of this database has been read."""
+    """End the incident of an earlier fault: all data of this database has been read."""
     track_database_ok(_OPERATION, database)

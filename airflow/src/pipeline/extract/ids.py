@@ -1,4 +1,4 @@
-"""Values of a database as an Arrow column of ids; a text becomes the number that stands for it."""
+"""Converts a database's values to an Arrow column of ids; a text becomes the number for which it stands."""
 
 import math
 from collections.abc import Callable
@@ -24,9 +24,9 @@ class IdReader:
         self._texts: dict[int, str] = {}
 
     def column(self, values: Values) -> pa.Array:
-        """Return int64, NULL where there is none; raises `UnusableValueError`.
+        """Return int64, NULL for a missing value; raises `UnusableValueError`.
 
-        Whole numbers below 1 stay as they are, for the quality checks to count.
+        Whole numbers below 1 stay as they are; the quality checks count them.
         """
         kinds = kinds_of(values)
         if kinds == {int}:
@@ -67,7 +67,7 @@ def _is_finite(value: object) -> TypeGuard[int | float | Decimal]:
 
 
 def external_ids(ids: Values, given: Values) -> list[object]:
-    """Return the texts of text ids; a number has the one that is given beside it."""
+    """Return the texts of text ids; a number id gets the external id that the row has."""
     if kinds_of(ids) <= {int, float, Decimal}:
         return list(given)
     texts = (text_of_id(value) for value in ids)

@@ -1,7 +1,7 @@
-"""Values of a database as an Arrow column of moments in UTC.
+"""Converts a database's values to an Arrow column of times in UTC.
 
-What lies outside of Python's calendar (BC, the year 12026, `infinity`, 0000-00-00) becomes its first or last moment: it
-is one bad row among the others, and the quality checks count it.
+A time outside of Python's calendar (BC, the year 12026, `infinity`, 0000-00-00) becomes the calendar's first or last
+time: it is one bad row among others, and the quality checks count it.
 """
 
 import math
@@ -21,7 +21,7 @@ from pipeline.extract.values import UnusableValueError, Values, kinds_of
 
 FIRST = datetime.min.replace(tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
-# Called with the text of a value outside of the calendar, and whether it lies past the calendar's end.
+# Called with the text of a value outside of the calendar, and whether it is after the calendar's end.
 Noticed = Callable[[str, bool], None]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,7 +29,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _FIRST = (FIRST - _EPOCH) // _MICROSECOND
 _LAST = (LAST - _EPOCH) // _MICROSECOND
 _NULL = np.iinfo(np.int64).min
-# A date, though none of the calendar.
+# The form of a date, but not in the calendar.
 _DATE = re.compile(r"(?P<sign>-?)(?P<year>[0-9]{4,})-[0-9]{1,2}-[0-9]{1,2}(?![0-9]).*?(?P<before_christ>BC)?\)?.*")
 _INFINITE = {"infinity": _LAST, "-infinity": _FIRST}
 _NUMBERS = {int, float, Decimal}
@@ -39,7 +39,7 @@ _QUARTER_US = 900_000_000
 
 
 def moment_column(values: Values, zone: tzinfo, notice: Noticed) -> pa.Array:
-    """Return moments from numbers (Unix seconds) or texts (ISO 8601; without an offset they are of `zone`).
+    """Return times from numbers (Unix seconds) or texts (ISO 8601; without an offset they are in `zone`).
 
     Raises `UnusableValueError`.
     """
@@ -72,7 +72,7 @@ def _from_texts(values: Values, zone: tzinfo, notice: Noticed) -> pa.Array:
 
 
 def _in_zone(local: pa.Array, zone: tzinfo) -> pa.Array:
-    """Return naive moments as those of a zone."""
+    """Return naive times as times of a zone."""
     wall = local.cast(pa.int64()).fill_null(0).to_numpy()
     quarters, places = np.unique(wall // _QUARTER_US, return_inverse=True)
     offsets = np.array([_offset_us(int(quarter), zone) for quarter in quarters], np.int64)

@@ -1,4 +1,4 @@
-"""Values of a database as Arrow columns of prices, texts and flags."""
+"""Converts a database's values to Arrow columns of prices, texts and flags."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ _SHOWN_CHARS = 80
 
 
 class UnusableValueError(ValueError):
-    """A value that shows that the column, not only this row, is not what it should be."""
+    """A value which shows that the whole column, and not only this row, has the wrong contents."""
 
     def __init__(self, value: object, reason: str) -> None:
         shown = repr(value if isinstance(value, str | int | float) else str(value))

@@ -1,4 +1,4 @@
-"""What the bundle says of each dataset at the end of the data."""
+"""The bundle's data of each dataset as of the end of the data."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -40,21 +40,21 @@ def item_state(records: Records, seed: int) -> ItemState:
             log_prices(records.catalogue.prices),
         ),
         stats.rows(np.arange(n, dtype=np.int32), records.end),
-        _filled(popular, n),
+        _fill_up(popular, n),
         {name: _trending(records, seconds, popular) for name, seconds in _TIMEFRAMES.items()},
     )
 
 
 def provider_codes(providers: Sequence[str | None]) -> NDArray[np.int32]:
-    """Return int32 [n]: one code per provider, and for each dataset without one a negative code of its own."""
+    """Return int32 [n]: one code per provider, and a unique negative code for each dataset without one."""
     names = {name: code for code, name in enumerate(sorted({provider for provider in providers if provider}))}
     return np.array(
         [names[provider] if provider else -1 - position for position, provider in enumerate(providers)], np.int32
     )
 
 
-def _filled(popular: Popular, n: int) -> Popular:
-    """Append the datasets that nobody turned to yet while the list is short: it is the last fallback."""
+def _fill_up(popular: Popular, n: int) -> Popular:
+    """Append datasets without interactions while the list is short: it is the last fallback."""
     missing = min(POPULAR_SIZE, n) - len(popular.items)
     others = np.setdiff1d(np.arange(n, dtype=np.int32), popular.items)[:missing]
     return Popular(
@@ -63,7 +63,7 @@ def _filled(popular: Popular, n: int) -> Popular:
 
 
 def _trending(records: Records, seconds: int, popular: Popular) -> list[int]:
-    """Return positions by weighted interactions in the last `seconds`, filled up with what is popular."""
+    """Return positions by weighted interactions in the last `seconds`, filled up with popular ones."""
     recent = records.ts >= records.end - seconds
     counts = np.bincount(records.item[recent], INTERACTION_WEIGHTS[records.types[recent]], len(records.catalogue))
     order = np.argsort(-counts, kind="stable")

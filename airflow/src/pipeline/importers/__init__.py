@@ -1,1 +1,1 @@
-"""Sources that can be put into the business database in place of what is there."""
+"""Sources that can replace the content of the business database."""

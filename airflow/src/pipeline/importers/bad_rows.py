@@ -1,4 +1,4 @@
-"""What is wrong with the rows of a source: every fault by file, line and column, and then counts by kind."""
+"""The faults in the rows of a source: each by file, line and column, and then counts by kind."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ _MAX_VALUE_CHARS = 60
 
 
 class BadCellError(ValueError):
-    """A cell, or a whole row, can't be taken: the message says why and what to write instead.
+    """A cell, or a whole row, can't be used: the message says why and how to write it.
 
-    `kind` names the fault in a few words; faults are counted by it. `ahead` is how far a time lies in the future.
+    `kind` names the fault in a few words; faults are counted by it. `ahead` is how far a time is in the future.
     """
 
     def __init__(self, kind: str, message: str, ahead: timedelta | None = None) -> None:
@@ -42,7 +42,7 @@ class BadRows:
         return self.rows > 0
 
     def add(self, file: str, line: int, column: str | None, value: object, error: BadCellError) -> None:
-        """Count a fault; `line` 0 stands for the file as a whole."""
+        """Count a fault; `line` 0 means the whole file."""
         if (file, line) != self._last or not line:
             self.rows += 1
             self._last = (file, line)
@@ -57,7 +57,7 @@ class BadRows:
             kind.ahead = max(error.ahead, kind.ahead or error.ahead)
 
     def lines(self) -> list[str]:
-        """Return the report: the faults, how many are not shown, their counts by kind, advice."""
+        """Return the report: the faults, the number of hidden ones, their counts by kind, advice."""
         hidden = self._faults - len(self._shown)
         more = [f"… and {hidden:,} more", *self._counts()] if hidden else []
         return [*self._shown, *more, *self._future()]
@@ -84,18 +84,18 @@ class FileFaults:
     all: BadRows
 
     def add(self, line: int, error: BadCellError, column: str | None = None, value: object = None) -> None:
-        """Count a fault of a cell, or of a row where no column is given."""
+        """Count a fault of a cell, or of a row if no column is given."""
         self.all.add(self.file, line, column, value, error)
 
 
 def show_value(value: object) -> str:
-    """Return a value as a message may show it: cut, and without characters that a terminal obeys."""
+    """Return a value for a message: shortened, and without control characters of a terminal."""
     if value is None:
         return "(no value)"
     if isinstance(value, (str, bytes)):
         return repr(value if len(value) <= _MAX_VALUE_CHARS else value[: _MAX_VALUE_CHARS - 3]) + (
             "…" if len(value) > _MAX_VALUE_CHARS else ""
         )
-    # Numbers and times as people write them; what is inside of lists and objects is escaped.
+    # Numbers and times as people write them; texts inside lists and objects are escaped.
     text = str(value)
     return text if len(text) <= _MAX_VALUE_CHARS else text[: _MAX_VALUE_CHARS - 3] + "…"

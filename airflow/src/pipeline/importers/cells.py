@@ -1,4 +1,4 @@
-"""One cell of a source, whatever its format: what it means, or what is wrong with it."""
+"""Parses one cell of a source in any format, or finds its fault."""
 
 import re
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _FREE = {"free", "免费"}
 _URL_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-# No time zone is further ahead of UTC.
+# The largest offset of a time zone ahead of UTC.
 _LARGEST_OFFSET = timedelta(hours=14)
 
 
@@ -81,7 +81,7 @@ def text_cell(value: object, max_chars: int) -> str | None:
     except UnusableTextError as error:
         raise BadCellError("not storable", str(error)) from error
     if len(text) > max_chars:
-        raise BadCellError("too long", f"has {len(text):,} characters, at most {max_chars:,} are taken")
+        raise BadCellError("too long", f"has {len(text):,} characters, the maximum is {max_chars:,}")
     return text
 
 
@@ -94,7 +94,7 @@ def tags_cell(value: object) -> str | None:
         raise BadCellError("not tags", "are not tags; write them as a text, separated by `;`")
     tags = dict.fromkeys(tag for part in parts if (tag := _tag(part)))
     if len(tags) > datasets.MAX_TAGS:
-        raise BadCellError("too many tags", f"are {len(tags):,} tags, at most {datasets.MAX_TAGS} are taken")
+        raise BadCellError("too many tags", f"are {len(tags):,} tags, the maximum is {datasets.MAX_TAGS}")
     return datasets.TAG_SEPARATOR.join(tags) or None
 
 
@@ -137,13 +137,13 @@ def type_cell(value: object) -> int:
 
 @dataclass(frozen=True)
 class MomentRules:
-    """How times are read: those without a zone are local in `zone`, and `now` bounds them."""
+    """How times are read: those without a zone are local in `zone`, and `now` is their limit."""
 
     now: datetime
     zone: tzinfo = UTC
 
     def interaction_cell(self, value: object) -> datetime:
-        """Return when something was done, in UTC; raises `BadCellError`."""
+        """Return the time of an interaction, in UTC; raises `BadCellError`."""
         moment, is_local = self._parse(required(value))
         ahead = moment - self.now
         if is_local and CLOCK_AHEAD < ahead <= _LARGEST_OFFSET:
@@ -152,13 +152,13 @@ class MomentRules:
         return _check_between(moment, EARLIEST_ROW, self.now + CLOCK_AHEAD)
 
     def creation_cell(self, value: object) -> datetime | None:
-        """Return when something was made, in UTC, None for an empty cell; raises `BadCellError`."""
+        """Return a creation time, in UTC, None for an empty cell; raises `BadCellError`."""
         if is_missing(value):
             return None
         return _check_between(self._parse(value)[0], EARLIEST_CREATION, self.now + timedelta(days=1))
 
     def _parse(self, value: object) -> tuple[datetime, bool]:
-        """Return a moment in UTC, and whether it had no zone of its own."""
+        """Return a time in UTC, and whether it had no zone of its own."""
         try:
             if isinstance(value, datetime):
                 is_local = value.tzinfo is None
@@ -181,7 +181,7 @@ def _check_between(moment: datetime, earliest: datetime, latest: datetime) -> da
 
 
 def _to_text(value: object) -> object:
-    """Return a text without white space at its ends, and anything else as it is."""
+    """Return a text without white space at its ends, and other values unchanged."""
     if isinstance(value, str):
         return value.strip()
     if not isinstance(value, bytes):
@@ -197,7 +197,7 @@ def _moment_text(value: object) -> str:
     if isinstance(text, str):
         return text
     if isinstance(text, (int, float, Decimal)) and not isinstance(text, bool):
-        # By the grammar of a cell, so that 20260131 means the same in each format.
+        # Parsed as a cell, so that 20260131 means the same in each format.
         return str(text)
     raise UnusableMomentError("is not a time; write ISO 8601 or Unix seconds")
 
@@ -217,7 +217,7 @@ def _tag(part: object) -> str:
     if len(tag) > datasets.MAX_TAG_CHARS:
         advice = "; tags are separated by `;`" if any(mark in tag for mark in ",，、|；") else ""
         raise BadCellError(
-            "too long", f"hold a tag of {len(tag):,} characters, at most {datasets.MAX_TAG_CHARS} are taken{advice}"
+            "too long", f"hold a tag of {len(tag):,} characters, the maximum is {datasets.MAX_TAG_CHARS}{advice}"
         )
     return tag
 

@@ -1,4 +1,4 @@
-"""Rows of CSV: a header, then cells separated by commas, quoted where they hold commas, quotes or line breaks."""
+"""Rows of CSV: a header, then cells separated by commas, quoted if they contain commas, quotes or line breaks."""
 
 import csv
 from collections import deque
@@ -73,7 +73,7 @@ class _Lines:
 
 
 def _records(lines: _Lines, delimiter: str, faults: FileFaults) -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of each record; a broken one is a fault, and reading goes on behind the quote that broke it."""
+    """Yield the cells of each record; a broken one is a fault, and reading continues after the quote that broke it."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     with _cells_up_to(MAX_LINE_CHARS):
         while True:
@@ -100,7 +100,7 @@ def _refuse(lines: _Lines, error: csv.Error, faults: FileFaults) -> None:
 
 
 def _where_opened(record: Sequence[tuple[int, str]]) -> int:
-    """Return the position of the line in which the quote opened that is still open at the end."""
+    """Return the index of the line with the quote that is still open at the end."""
     opened, is_open = 0, False
     for position, (_, text) in enumerate(record):
         quotes = text.replace('""', "").count('"')
@@ -118,7 +118,7 @@ def _find_delimiter(header: str, columns: Columns) -> str:
 
 @contextmanager
 def _cells_up_to(characters: int) -> Iterator[None]:
-    """Let the csv module, whose bound holds for the whole process, take long cells: the row's checks name them."""
+    """Let the csv module accept long cells, because the row's checks report them; its limit is process-wide."""
     before = csv.field_size_limit(characters)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Building a `Content` row by row: ids become row numbers, interactions arrays."""
+"""Builds a `Content` row by row: ids become row numbers, interactions become arrays."""
 
 from array import array
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class UserRow:
 
 @dataclass
 class IdTable:
-    """Ids of one kind, numbered in the order in which they come first; a repeated one costs a look-up."""
+    """Ids of one kind, numbered in the order of their first appearance; a repeated one costs a look-up."""
 
     kind: EntityKind
     texts: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ class IdTable:
         return row
 
     def find(self, value: object) -> int | None:
-        """Return the row of an id that is there; raises `BadCellError`."""
+        """Return the row of a known id; raises `BadCellError`."""
         row = self._rows.get(value) if type(value) is str else None
         return self._rows.get(id_cell(value, self.kind)[1]) if row is None else row
 
@@ -80,7 +80,7 @@ class IdTable:
 
 @dataclass
 class Draft:
-    """Interactions and what they refer to, as far as they are read."""
+    """Interactions, and the datasets and users that they refer to, as read so far."""
 
     dataset_ids: IdTable = field(default_factory=lambda: IdTable("dataset"))
     user_ids: IdTable = field(default_factory=lambda: IdTable("user"))
@@ -93,7 +93,7 @@ class Draft:
     _ts: "array[float]" = field(default_factory=lambda: array("d"))
 
     def add_interaction(self, user: int, dataset: int, kind: int, ts: datetime, price: float | None) -> None:
-        """Add what a user did with a dataset, both by their rows; `kind` is a position in `TYPES`."""
+        """Add an interaction by the rows of its user and dataset; `kind` is a position in `TYPES`."""
         self._user.append(user)
         self._dataset.append(dataset)
         self._type.append(kind)
@@ -101,7 +101,7 @@ class Draft:
         self._ts.append(ts.timestamp())
 
     def content(self) -> Content:
-        """Return what was added, interactions in the order of time.
+        """Return the added rows, interactions in the order of time.
 
         A dataset or user without a creation time gets that of its first interaction.
         """
@@ -158,7 +158,7 @@ class Draft:
 
 
 def _first(rows: NDArray[np.int64], micros: NDArray[np.int64], n: int) -> pa.Array:
-    """Return the time of each row's first interaction, null without one."""
+    """Return the time of each row's first interaction, null if there is none."""
     latest = np.iinfo(np.int64).max
     earliest = np.full(n, latest, np.int64)
     np.minimum.at(earliest, rows, micros)

@@ -1,4 +1,4 @@
-"""The names of a table's columns: which are meant, and what to rename."""
+"""Matches the names of a table's columns, and finds those to rename."""
 
 import difflib
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ _OTHER_NAMES = {
 
 
 class HeaderError(BadCellError):
-    """The table can't be read by its columns."""
+    """The table's columns can't be matched."""
 
 
 def match_columns(names: Sequence[str], columns: Columns) -> tuple[list[str | None], list[BadCellError]]:
-    """Return what each column of a file is taken for (None: nothing), and what is wrong with the names.
+    """Return the column that each column of a file stands for (None: ignored), and the faults of the names.
 
-    A column that seems to be misnamed is taken for what it seems to be: so the faults of its cells are found too.
-    Raises `HeaderError` where a required column can't be found.
+    A column that seems to be misspelt is read as the one it seems to be, so that the faults of its cells are found too.
+    Raises `HeaderError` if a required column can't be found.
     """
     matched: list[str | None] = [name if name in columns.known else None for name in names]
     faults: list[BadCellError] = []

@@ -10,7 +10,7 @@ from pipeline.importers.text_files import UnreadableFileError, numbered_lines
 
 
 class _NotJsonError(ValueError):
-    """What Python's parser takes, but can't be meant."""
+    """JSON that Python's parser accepts, but that can't be intended."""
 
 
 def rows(path: Path, encoding: str, columns: Columns, faults: FileFaults) -> Iterator[tuple[int, Row]]:

@@ -1,8 +1,10 @@
-"""MovieTweetings (https://github.com/sidooms/MovieTweetings): films stand in for datasets.
+"""MovieTweetings (https://github.com/sidooms/MovieTweetings): films are used as datasets.
 
 `ratings.dat` is `user::imdb_id::rating::unix_time` with ratings 0-10, `movies.dat` is `imdb_id::title (year)::genres`
-with genres separated by `|`. A rating up to 6 counts as a view, 7 or 8 as a favourite, 9 and 10 as a purchase. The
-source has no prices: every film is free (0), so that a `max_price` filter refuses none.
+with
+genres separated by `|`. A rating up to 6 counts as a view, 7 or 8 as a favourite, 9 and 10 as a purchase. The source
+has
+no prices: every film is free (0), so that a `max_price` filter excludes none.
 """
 
 import re

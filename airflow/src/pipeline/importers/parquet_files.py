@@ -40,9 +40,9 @@ def rows(path: Path, encoding: str, columns: Columns, faults: FileFaults) -> Ite
 
 
 def _text_columns(path: Path) -> list[str]:
-    """Return the columns to read as dictionaries: a text that stands in every row is held once, not ten thousand times.
+    """Return the columns to read as dictionaries, so that a text that is repeated in many rows is stored once.
 
-    A file of 100 kB may hold gigabytes otherwise.
+    Otherwise a file of 100 kB could need gigabytes.
     """
     return [
         field.name
@@ -52,7 +52,7 @@ def _text_columns(path: Path) -> list[str]:
 
 
 def _values(column: pa.Array) -> list[object]:
-    """Return Python values; what Python can't hold as what it is comes as a text or bytes, and is named as that."""
+    """Return Python values; a value without a Python equivalent is returned, and reported, as text or bytes."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         held = _values(column.dictionary)

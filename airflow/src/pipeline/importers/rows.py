@@ -1,4 +1,4 @@
-"""The rows of a source, whatever its format: which columns there are, and what of a row goes into the draft."""
+"""Rows of a source in any format: the columns of each table, and the parts of a row that go into the draft."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Columns:
-    """What a table may hold: its columns by name, those that it must have among them."""
+    """The columns of a table by name, and the required ones among them."""
 
     table: str
     required: tuple[str, ...]
@@ -38,21 +38,21 @@ USER_COLUMNS = Columns("users", ("id",), ("company_name", "province", "city", "c
 
 
 class RowTaker(Protocol):
-    """Takes the rows of one table."""
+    """Adds the rows of one table to the draft."""
 
     def take(self, line: int, row: Row) -> None:
-        """Add a row to the draft, or what is wrong with it to the faults."""
+        """Add a row to the draft, or its faults to the faults."""
 
 
 @dataclass
 class Cells:
-    """Reads cells by their column and counts what is wrong with them."""
+    """Reads cells by their column and counts their faults."""
 
     faults: FileFaults
     bad: int = 0
 
     def read(self, line: int, row: Row, column: str, parse: Callable[[object], T | None]) -> T | None:
-        """Return a cell's value, None where it is bad."""
+        """Return a cell's value, None if it is bad."""
         value = row.get(column)
         try:
             return parse(value)
@@ -64,13 +64,13 @@ class Cells:
 
 @dataclass
 class NewIds:
-    """Ids of a table's rows, each once."""
+    """Ids of a table's rows, each at most once."""
 
     ids: IdTable
     _lines: dict[int, int] = field(default_factory=dict)
 
     def add(self, line: int, value: object) -> int:
-        """Return the row of an id; raises `BadCellError` when it came before."""
+        """Return the row of an id; raises `BadCellError` if the id is repeated."""
         position = self.ids.row_of(value)
         if (first := self._lines.setdefault(position, line)) != line:
             raise BadCellError("repeated id", f"appears twice, first in line {first}")
@@ -79,7 +79,7 @@ class NewIds:
 
 @dataclass
 class DatasetTaker:
-    """Takes datasets."""
+    """Adds datasets."""
 
     draft: Draft
     rules: MomentRules
@@ -89,7 +89,7 @@ class DatasetTaker:
     def take(self, line: int, row: Row) -> None:
         """See `RowTaker`."""
         cells, before = self.cells, self.cells.bad
-        # Also a bad row's id is known from now on: the interactions with it are not at fault.
+        # The id of a bad row is known from now on too: interactions with it are not at fault.
         position = cells.read(line, row, "id", partial(self.ids.add, line))
         columns = DatasetRow(
             title=cells.read(line, row, "title", _title) or "",
@@ -106,7 +106,7 @@ class DatasetTaker:
 
 @dataclass
 class UserTaker:
-    """Takes users."""
+    """Adds users."""
 
     draft: Draft
     rules: MomentRules
@@ -129,7 +129,7 @@ class UserTaker:
 
 @dataclass
 class InteractionTaker:
-    """Takes interactions with the datasets that are there; None of them are known where their file is unreadable."""
+    """Adds interactions with known datasets; all ids are accepted if the file of the datasets is unreadable."""
 
     draft: Draft
     rules: MomentRules
@@ -144,7 +144,7 @@ class InteractionTaker:
         kind = cells.read(line, row, "type", type_cell)
         ts = cells.read(line, row, "ts", self.rules.interaction_cell)
         price = cells.read(line, row, "price", price_cell)
-        # After the first bad row nothing is loaded, and nothing needs to be remembered.
+        # After the first bad row nothing is loaded, so nothing needs to be stored.
         if user is not None and dataset is not None and kind is not None and ts is not None and not cells.bad:
             self.draft.add_interaction(user, dataset, kind, ts, price)
 

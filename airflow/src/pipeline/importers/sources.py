@@ -1,4 +1,4 @@
-"""The sources that can be imported: their files, and how the rows of all of them become one content."""
+"""The sources that can be imported: their files, and how the rows of all files become one content."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ ReadRows = Callable[[Path, str, Columns, FileFaults], Iterator[tuple[int, Row]]]
 
 @dataclass(frozen=True)
 class TableFile:
-    """A file of a source and what reads it."""
+    """A file of a source and the function that reads it."""
 
     name: str
     rows: ReadRows
@@ -49,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How a source is read: `now` bounds times, `encoding` is that of text, `zone` that of times without one."""
+    """How a source is read: `now` limits times, `encoding` applies to text, `zone` to times without one."""
 
     now: datetime
     encoding: str = "utf-8"
@@ -58,7 +58,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class Imported:
-    """A source's content, with what its files say beside: numbers of all ids, and empty rows by file."""
+    """A source's content, and facts for the report: numbers of all ids, and empty rows by file."""
 
     content: Content
     user_ids: IdTable
@@ -82,7 +82,7 @@ SOURCES: Mapping[str, Source] = {
 
 
 def find_source(folder: Path) -> str:
-    """Return the source whose files a folder holds, csv where it holds none; raises `InputError` on several."""
+    """Return the source whose files a folder contains, csv if there are none; raises `InputError` for several."""
     found = [
         name
         for name, source in SOURCES.items()
@@ -94,7 +94,7 @@ def find_source(folder: Path) -> str:
 
 
 def read_source(name: str, folder: Path, options: ImportOptions) -> Imported:
-    """Read all files of a source; raises `InputError` that lists everything that is wrong with them."""
+    """Read all files of a source; raises `InputError`, which lists all faults in them."""
     return _Reading(SOURCES[name], folder, options).run()
 
 
@@ -135,7 +135,7 @@ class _Reading:
         return Cells(FileFaults(file.name, self.bad))
 
     def _read(self, file: TableFile, columns: Columns, taker: RowTaker) -> bool:
-        """Read one file; return False where it can't be read to its end."""
+        """Read one file; return False if it can't be read to its end."""
         faults = FileFaults(file.name, self.bad)
         try:
             for line, row in file.rows(self.folder / file.name, self.options.encoding, columns, faults):

@@ -1,4 +1,4 @@
-"""What an import holds, and what looks odd in it though it can be loaded."""
+"""The summary of an import, and oddities of data that can be loaded nevertheless."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ _LARGE_SHARE = 0.2
 _LONG_GAP = timedelta(days=7)
 _MICROSECONDS = 1_000_000
 _DAY = 86_400
-# A spreadsheet keeps so many digits of a number, and writes zeros for the others.
+# A spreadsheet stores this many digits of a number, and writes zeros for the others.
 _SPREADSHEET_DIGITS = 15
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Says what was read."""
+    """Describes the imported data."""
 
     imported: Imported
     zone: tzinfo = UTC
 
     def lines(self) -> list[str]:
-        """Return the report: what there is, what is left out, warnings."""
+        """Return the report: numbers, left-out rows, warnings."""
         rows = [*self._content(), *self._left_out(), *(("warning", text) for text in self.warnings())]
         return [f"{name + ':':<15}{text}" for name, text in rows]
 
     def warnings(self) -> list[str]:
-        """Return what looks odd."""
+        """Return the oddities."""
         return [*self._odd_times(), *self._odd_rows(), *self._rounded_ids()]
 
     def _content(self) -> Iterator[tuple[str, str]]:
@@ -95,7 +95,7 @@ class Summary:
             ("user_id", self.imported.user_ids, self._user),
             ("dataset_id", self.imported.dataset_ids, self._dataset),
         ):
-            long, rounded = _rounded(ids)
+            long, rounded = _find_rounded(ids)
             count = int(rounded.sum())
             if count and count * 2 > int(long.sum()):
                 example = ids.texts[int(rounded.argmax())]
@@ -111,7 +111,7 @@ class Summary:
 
     def _local_seconds_of_day(self) -> NDArray[np.int64]:
         offset = datetime.fromtimestamp(int(self._ts[-1]), self.zone).utcoffset() or timedelta()
-        # A clock change moves all by whole hours, so the minutes of the hour say it as well.
+        # A clock change moves all times by whole hours, so the minutes of an hour are enough.
         return (self._ts + int(offset.total_seconds())) % (_DAY if self.zone is UTC else 3600)
 
     @cached_property
@@ -141,8 +141,8 @@ class Summary:
         return show_value(self.imported.user_ids.texts[largest]), float(counts[largest] / len(self._user))
 
 
-def _rounded(ids: IdTable) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return masks of the ids that are numbers longer than a spreadsheet keeps, and of those that it has rounded."""
+def _find_rounded(ids: IdTable) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return masks of the ids that are numbers longer than a spreadsheet stores, and of those that it has rounded."""
     long = np.array([len(text) > _SPREADSHEET_DIGITS and text.isdecimal() for text in ids.texts], np.bool_)
     rounded = [
         bool(is_long) and not text[_SPREADSHEET_DIGITS:].strip("0")

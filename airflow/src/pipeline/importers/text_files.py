@@ -1,4 +1,4 @@
-"""Text files line by line: which encoding they are in, where they aren't, and lines of bounded length."""
+"""Reads text files line by line: checks the encoding, and limits the length of lines."""
 
 import codecs
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pipeline.errors import InputError
 from pipeline.importers.bad_rows import BadCellError, FileFaults, show_value
 
-# A row is held in memory as a whole: its longest cell has 20,000 characters, and its line not fifty times as many.
+# A row is in memory as a whole: its longest cell has 20,000 characters, and a line may be fifty times as long.
 MAX_LINE_CHARS = 1_000_000
 
 _CHUNK_BYTES = 1 << 20
@@ -37,8 +37,8 @@ class Decoding(NamedTuple):
 def numbered_lines(path: Path, encoding: str, faults: FileFaults) -> Iterator[tuple[int, str]]:
     """Yield each line with its number and its line end.
 
-    A file in another encoding is one fault, and is read as well as can be, so that its other faults are found too.
-    A line past `MAX_LINE_CHARS` is a fault and empty. Raises `UnreadableFileError`.
+    A file in another encoding is one fault, and is read as well as possible, so that its other faults are found too. A
+    line longer than `MAX_LINE_CHARS` is a fault and empty. Raises `UnreadableFileError`.
     """
     try:
         decoding = _find_decoding(path, encoding, faults)
@@ -61,7 +61,7 @@ def numbered_lines(path: Path, encoding: str, faults: FileFaults) -> Iterator[tu
 
 
 def missing_file(path: Path) -> str:
-    """Say that a file is missing, and what is there instead."""
+    """Return the message that a file is missing, and which files exist instead."""
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is not a folder")
     try:
@@ -101,20 +101,20 @@ def _find_decoding(path: Path, encoding: str, faults: FileFaults) -> Decoding:
 
 
 def _warn_of_utf_8(path: Path, encoding: str, head: bytes, faults: FileFaults) -> None:
-    """Refuse another ENCODING for a file that is UTF-8: its text would be garbled without a word."""
+    """Reject another ENCODING for a file in UTF-8: its text would be garbled without a message."""
     if encoding not in _UTF_8 and not head.isascii() and _first_bad_line(path, "utf-8") is None:
         message = f"is UTF-8, but ENCODING={encoding} would read it as something else; leave ENCODING empty"
         faults.add(0, BadCellError("encoding", message))
 
 
 def _is_bare_utf_16(head: bytes) -> bool:
-    """Return whether every other byte of the first line is zero, as UTF-16 without its mark writes ASCII."""
+    """Return whether every other byte of the first line is zero, as in UTF-16 without a mark and ASCII text."""
     line = head.partition(b"\n")[0]
     return len(line) >= 6 and line[1::2].count(0) == len(line[1::2])
 
 
 def _first_bad_line(path: Path, encoding: str) -> int | None:
-    """Return the number of the first line with bytes that are not of the encoding, None without one."""
+    """Return the number of the first line with bytes that are invalid in the encoding, None if there is none."""
     decoder = codecs.getincrementaldecoder(encoding)()
     lines = 1
     with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""The lists that answer when the main path can't."""
+"""The precomputed lists of the fallback chain."""
 
 from pipeline.precompute.lists import precompute
 

@@ -1,4 +1,4 @@
-"""The best 60 per dataset, as the engine answers `/similar` for nobody in particular, in the order of choice."""
+"""The best 60 per dataset, as the engine answers `/similar` without a user, in the order of choice."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ _ANCHOR_CHANNELS = [CHANNELS.index(name) for name in ("behavior", "content", "ve
 
 
 def precompute(engine: Engine, threads: int) -> Neighbours:
-    """Return [n, 60] of positions and scores; a dataset that no channel has neighbours for gets an empty row (-1)."""
+    """Return [n, 60] of positions and scores; a dataset without neighbours in any channel gets an empty row (-1)."""
     contents = engine.contents
     n = len(contents.catalogue)
     items = np.full((n, SIZE), -1, np.int32)

@@ -1,4 +1,4 @@
-"""feature-sync over HTTP."""
+"""Client of feature-sync."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from pipeline.publish.http import RefusedError, UnreachableError, answer_of, client
 
 _SERVICE = "feature-sync"
-# A million users take about ten seconds to write; a minute without an end is a fault.
+# Writing a million users takes about ten seconds; a minute without an end is a fault.
 _PATIENCE = 600.0
 _INTERVAL = 0.5
 
@@ -21,7 +21,7 @@ def sync_snapshot(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, object]:
-    """Have a snapshot moved into Redis, wait for the end, and return what the job says of itself."""
+    """Start the sync of a snapshot into Redis, wait for its end, and return the job's result."""
     with client(_SERVICE, url, token) as sync:
         job = answer_of(_SERVICE, sync.post("/sync", json={"snapshot": snapshot}), "job")["job"]
         deadline = clock() + _PATIENCE

@@ -1,4 +1,4 @@
-"""HTTP to the services that the pipeline hands over to."""
+"""HTTP client for the services that the pipeline hands over to."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,22 +18,22 @@ SHOWN_CHARS = 100
 
 
 class RefusedError(PipelineError):
-    """A service refused; the message carries its reason. Nothing has changed there."""
+    """A service rejected the request, for the reason in the message. Nothing has changed there."""
 
 
 class UnreachableError(PipelineError):
-    """A service can't be reached; see that it runs, then start this step again: it may be repeated."""
+    """A service can't be reached; check that it runs, then start this step again: repeating it is safe."""
 
 
 class UnusableAnswerError(RefusedError):
-    """Something else answers at a service's address, or its answer broke off; see what the address leads to."""
+    """The answer at a service's address is not the service's, or is incomplete; check the address."""
 
     exit_code = 3
 
 
 @contextmanager
 def client(service: str, url: str, token: SecretStr | None) -> Iterator[httpx.Client]:
-    """Give a client with bearer token; transport errors inside become `UnreachableError`."""
+    """Yield a client with a bearer token; transport errors become `UnreachableError`."""
     headers = monitoring.trace_headers() | ({"Authorization": f"Bearer {token.get_secret_value()}"} if token else {})
     try:
         with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT) as opened:
@@ -43,10 +43,10 @@ def client(service: str, url: str, token: SecretStr | None) -> Iterator[httpx.Cl
 
 
 def answer_of(service: str, response: httpx.Response, *fields: str) -> dict[str, object]:
-    """Return the JSON body of a success, which has `fields`; else raises with the `detail` of the problem document.
+    """Return the JSON body of a success, which has `fields`; else raise with the `detail` of the problem document.
 
-    `RefusedError` for what a repetition doesn't change. A fault of the service itself (5xx) is an `UnreachableError`:
-    a later try may fare better. What isn't the service's answer at all is an `UnusableAnswerError`.
+    Raises `RefusedError` if a retry doesn't help, `UnreachableError` for a fault of the service itself (5xx), because a
+    later try may succeed, and `UnusableAnswerError` if it isn't the service's answer.
     """
     if response.is_success:
         try:

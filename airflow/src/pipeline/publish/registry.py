@@ -1,4 +1,4 @@
-"""The model registry over HTTP."""
+"""Client of the model registry."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Is the data fit to train on? What is not is dropped and reported; past a limit the run stops."""
+"""Data quality: unusable data is dropped and reported; above a limit the run stops."""
 
 from pipeline.quality.cleaning import clean
 

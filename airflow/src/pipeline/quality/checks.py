@@ -1,4 +1,4 @@
-"""The checks of values: which rows can't be used, or which values of a row, and what to do about them."""
+"""The checks of values: which rows or values can't be used, and the advice about them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,24 +23,24 @@ from contracts.prices import MAX_PRICE
 
 Mask = Callable[[pa.Table], pa.ChunkedArray]
 
-# A few rows of one kind are a slip and are left out; past these shares the source is wrong.
+# A few rows of one kind are a mistake and are left out; above these shares the source is wrong.
 _MANY_WITHOUT_KEY = 0.01
 _MANY_UNUSABLE = 0.05
-# The run goes on while anything is left.
+# The run continues while any row is left.
 _NEVER = 1.0
 _LONGEST_OFFSET = timedelta(hours=14)
 _TYPES = pa.array([kind.name.lower() for kind in InteractionType])
 _TIME = pa.timestamp("us", tz="UTC")
-# Control characters but tab and line ends, as `contracts.text` has them.
+# Control characters except tab and line ends, as in `contracts.text`.
 _UNSTORABLE = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}]"
 _TEXT_ADVICE = "shorten it in the SQL, and remove control characters"
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a check refuses: name, what the rows do, a mask over the table, and the share that stops the run.
+    """A check: its name, its description, a mask over the table, and the share that stops the run.
 
-    `column` gives the example, and is emptied instead of leaving the row out where `only_value` is set.
+    `column` provides the example; with `only_value` the column is emptied and the row stays.
     """
 
     name: str
@@ -113,7 +113,8 @@ def interaction_checks(known_datasets: pa.ChunkedArray, now: datetime) -> list[C
             advice=lambda t: _future_advice(t["ts"], now),
         ),
         *_price_checks("interactions", only_value=True),
-        # Behaviour of before an import is about datasets that are gone, and deleted datasets keep theirs: many may be.
+        # Many rows may be affected: events before an import are about datasets that are gone, and deleted datasets keep
+        # their interactions.
         Check(
             "interactions.unknown_dataset",
             "are about an unknown or deleted dataset",
@@ -226,7 +227,7 @@ def _is_unusable(texts: pa.ChunkedArray, max_chars: int) -> pa.ChunkedArray:
 
 
 def _future_advice(ts: pa.ChunkedArray, now: datetime) -> str:
-    """Return the advice for future rows, by how far ahead those are that a time zone could explain."""
+    """Return the advice for future rows, by the largest difference that a time zone could explain."""
     near = ts.filter(pc.less_equal(ts, _moment(now + _LONGEST_OFFSET)))
     if not len(near):
         return "correct them at their source"

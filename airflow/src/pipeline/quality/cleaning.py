@@ -1,4 +1,4 @@
-"""From extracted Parquet to clean Parquet, and the findings on the way."""
+"""From extracted Parquet to clean Parquet, with the findings."""
 
 import json
 import logging
@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from pipeline.errors import DataError
 from pipeline.extract.extract import OUTSIDE_CALENDAR
 from pipeline.extract.moments import FIRST, LAST
-from pipeline.quality.apart import apart_finding
 from pipeline.quality.checks import Check, dataset_checks, interaction_checks, user_checks
 from pipeline.quality.event_log import unknown_datasets_finding
 from pipeline.quality.findings import Finding, share_finding
+from pipeline.quality.time_gap import time_gap_finding
 from pipeline.quality.volume import volume_finding
 from pipeline.sentry_utils import track_data_quality_issue, track_data_quality_ok
 
@@ -27,14 +27,14 @@ _log = logging.getLogger(__name__)
 
 
 class _Checking:
-    """The findings so far, and how the database wrote what lies outside of the calendar."""
+    """The findings so far, and the original texts of values outside the calendar."""
 
     def __init__(self, outside_calendar: dict[str, str]) -> None:
         self._outside_calendar = outside_calendar
         self.findings: list[Finding] = []
 
     def apply(self, name: str, table: pa.Table, checks: list[Check]) -> pa.Table:
-        """Return the table without what the checks refuse."""
+        """Return the table without the rows that the checks reject."""
         for check in checks:
             refused = check.refuses(table).fill_null(False)
             bad = int(pc.sum(refused).as_py() or 0)
@@ -75,7 +75,7 @@ def _without(table: pa.Table, refused: pa.ChunkedArray, check: Check) -> pa.Tabl
 
 
 def _without_withdrawn(datasets: pa.Table, withdrawn: Collection[int], findings: list[Finding]) -> pa.Table:
-    """Leave out what no answer may show; it is meant, and no fault of the data."""
+    """Leave out datasets that no answer may show; this is intended and not a fault of the data."""
     refused = pc.is_in(datasets["id"], pa.array(withdrawn, datasets["id"].type))
     count = int(pc.sum(refused).as_py() or 0)
     details = f"{count:,} of {len(datasets):,} datasets are withdrawn; they are left out"
@@ -84,9 +84,9 @@ def _without_withdrawn(datasets: pa.Table, withdrawn: Collection[int], findings:
 
 
 def clean(extracted: Path, folder: Path, now: datetime, withdrawn: Collection[int] = ()) -> list[Finding]:
-    """Write the rows that pass below `folder`, with `report.json`, and return what is amiss, each finding reported.
+    """Write the rows that pass below `folder`, with `report.json`, and return the findings, each of which is reported.
 
-    Datasets that are deleted or `withdrawn` are left out. Raises `DataError` when one is critical.
+    Deleted and `withdrawn` datasets are left out. Raises `DataError` if a finding is critical.
     """
     datasets = pq.read_table(extracted / "datasets.parquet")
     users = pq.read_table(extracted / "users.parquet")
@@ -101,7 +101,7 @@ def clean(extracted: Path, folder: Path, now: datetime, withdrawn: Collection[in
     checked = checking.findings
     checked += [_empty("datasets", datasets), _empty("interactions", interactions)]
     checked += filter(None, [_unknown_users(interactions, users), volume_finding(interactions["ts"])])
-    checked += [apart_finding(interactions["ts"]), events_finding]
+    checked += [time_gap_finding(interactions["ts"]), events_finding]
     for name, table in (("datasets", datasets), ("users", users), ("interactions", interactions)):
         pq.write_table(table, folder / f"{name}.parquet")
     (folder / "report.json").write_text(json.dumps([asdict(each) for each in checked], indent=2), encoding="utf-8")
@@ -128,7 +128,7 @@ def _report(checked: list[Finding]) -> None:
 
 
 def _unknown_users(interactions: pa.Table, users: pa.Table) -> Finding:
-    """Users that only the interactions know are kept: someone who signed up today has behaved already."""
+    """Count users that only interactions contain; they are kept: a user who signed up today already has some."""
     unknown = int(pc.sum(pc.invert(pc.is_in(interactions["user_id"], users["id"]))).as_py() or 0)
     share = unknown / max(1, len(interactions))
     details = f"{unknown:,} of {len(interactions):,} interactions are of users outside the users table; they are kept"

@@ -1,4 +1,4 @@
-"""Do the events that callers post name datasets of this marketplace?"""
+"""Checks that the events of callers name datasets of this marketplace."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,16 @@ import pyarrow.compute as pc
 
 from pipeline.quality.findings import Finding
 
-# Written by the extraction: how many rows each source gave. Events are the last of the interactions.
+# Written by the extraction: the number of rows of each source. Events are the last of the interactions.
 COUNTS = "counts.json"
 _CHECK = "events.unknown_dataset"
 _MANY = 0.01
 
 
 def unknown_datasets_finding(extracted: Path, interactions: pa.Table, dataset_ids: pa.ChunkedArray) -> Finding:
-    """Count the events about datasets that the business database doesn't know, deleted ones being known.
+    """Count the events about datasets that are not in the business database; deleted ones count as known.
 
-    Many of them mean that callers post other ids than those of the business database.
+    Many of them mean that callers send ids of another system.
     """
     path = extracted / COUNTS
     count = int(json.loads(path.read_text(encoding="utf-8")).get("events", 0)) if path.exists() else 0

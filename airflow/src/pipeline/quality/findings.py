@@ -1,4 +1,4 @@
-"""What the checks of a run found."""
+"""The results of a run's checks."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from contracts.data_checks import DataCheckSeverity
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check said: `value` against `threshold`, both shares in 0..1 or counts as `details` says."""
+    """The result of one check: `value` against `threshold`, both shares in 0..1 or counts as `details` says."""
 
     check: str
     severity: DataCheckSeverity
@@ -27,7 +27,7 @@ def share_finding(
     example: str = "",
     advice: str = "",
 ) -> Finding:
-    """Judge `bad` of `total` rows: none is fine, a share past `critical_above` stops the run."""
+    """Judge `bad` of `total` rows: none is fine, a share above `critical_above` stops the run."""
     if not bad:
         return Finding(check, "ok", f"0 of {total:,} {what}", 0.0, critical_above)
     share = bad / total

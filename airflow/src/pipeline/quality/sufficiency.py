@@ -1,11 +1,11 @@
-"""Is there enough to train on? What the least is, and what keeps these interactions from being it."""
+"""Checks that there are enough interactions to train on, and describes what is missing."""
 
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-# The evaluation looks at users and datasets with so many of each other (`pipeline.evaluate.split.CORE`).
+# The evaluation uses users and datasets with this many of each other (`pipeline.evaluate.split.CORE`).
 MEASURED_FROM = 5
 LEAST = (
     "training needs a user's second dataset that another user had turned to at an earlier time: "
@@ -14,7 +14,7 @@ LEAST = (
 
 
 def count_learnable(user: NDArray[np.int64], dataset: NDArray[np.int64], ts: NDArray[np.int64]) -> int:
-    """Count the turns of a user to a further dataset that somebody had turned to at an earlier time; all [m]."""
+    """Count interactions of users with a further dataset that another user had interacted with earlier; all [m]."""
     order = np.lexsort((dataset, user, ts))
     user, dataset, ts = user[order], dataset[order], ts[order]
     pair = user * (dataset.max(initial=0) + 1) + dataset
@@ -27,7 +27,7 @@ def count_learnable(user: NDArray[np.int64], dataset: NDArray[np.int64], ts: NDA
 
 
 def describe_shortage(user: NDArray[np.int64], dataset: NDArray[np.int64], ts: NDArray[np.int64]) -> str:
-    """Say why there is nothing to learn from; `ts` [m] in Unix seconds."""
+    """Return why there is nothing to learn from; `ts` [m] in Unix seconds."""
     users, datasets = len(np.unique(user)), len(np.unique(dataset))
     if len(ts) > 1 and ts.min() == ts.max():
         moment = datetime.fromtimestamp(int(ts[0]), UTC)

@@ -1,4 +1,4 @@
-"""Did a source dry up? The last day's interactions against the days before."""
+"""Compares the last day's interactions with those of the days before, to detect a source that has stopped."""
 
 import numpy as np
 import pyarrow as pa

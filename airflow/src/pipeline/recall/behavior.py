@@ -1,4 +1,4 @@
-"""Neighbours by behaviour: EASE while the item-item matrix fits, cosine similarity beyond."""
+"""Neighbours by behaviour: EASE while the item-item matrix fits into memory, cosine similarity above that."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,14 @@ from ranking.recall import Neighbours
 
 # 12,000² float32 are 0.6 GB, and the inverse takes about ten seconds on two cores.
 MAX_EASE_ITEMS = 12_000
-# For recall: 500 proposes 1-3 % more right answers than 100 on MovieTweetings and on demo data.
+# For recall: 500 finds 1-3 % more targets than 100 on MovieTweetings and on demo data.
 REGULARISATION = 500.0
 _LEAST_USERS = 2
 _ROWS_PER_BLOCK = 1000
 
 
 def behavior_neighbours(interest: sparse.csr_array, k: int) -> Neighbours:
-    """Return each item's `k` neighbours by who interacted with both; items of fewer than two users have none."""
+    """Return each item's `k` neighbours by common users; items with fewer than two users have none."""
     n = interest.shape[1]
     active = np.flatnonzero(np.bincount(interest.indices, minlength=n) >= _LEAST_USERS)
     known = interest[:, active]
@@ -45,7 +45,7 @@ def cosine_neighbours(interest: sparse.csr_array, k: int) -> Neighbours:
 
 
 def top_k_of_sparse(similarity: sparse.csr_array, first: int, k: int) -> Neighbours:
-    """Return the best `k` of each sparse row, without the own column; row 0 is item `first`."""
+    """Return the best `k` of each sparse row, without the row's own column; row 0 is item `first`."""
     rows = similarity.shape[0]
     items = np.full((rows, k), -1, np.int32)
     scores = np.zeros((rows, k), np.float32)
@@ -61,7 +61,7 @@ def top_k_of_sparse(similarity: sparse.csr_array, first: int, k: int) -> Neighbo
 
 
 def _spread(found: Neighbours, active: NDArray[np.int64], n: int) -> Neighbours:
-    """Turn rows and columns of the active items into positions of all."""
+    """Convert rows and columns of the active items to positions of all items."""
     k = found.items.shape[1]
     items = np.full((n, k), -1, np.int32)
     scores = np.zeros((n, k), np.float32)

@@ -1,4 +1,4 @@
-"""What a dataset is about: TF-IDF over title, tags and description, folded into dense unit vectors."""
+"""Content vectors: TF-IDF over title, tags and description, reduced to dense unit vectors."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ _MAX_SHARE = 0.5
 
 
 def content_vectors(records: Records, seed: int) -> NDArray[np.float32]:
-    """Return float32 [n, ≤ 64] of unit rows; zeros for a dataset that shares no word with another."""
+    """Return float32 [n, ≤ 64] of unit rows; zeros for a dataset that has no word in common with another."""
     catalogue = records.catalogue
     documents = [
         _terms(title, tags, description)
@@ -49,7 +49,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _tf_idf(documents: list[Counter[str]]) -> sparse.csr_array:
-    """Return unit rows float32 [n, terms] over the terms that two documents share and not half of all have."""
+    """Return unit rows float32 [n, terms] over the terms that at least two documents and at most half of all have."""
     n = len(documents)
     frequency = Counter(term for terms in documents for term in terms)
     most = max(2, int(n * _MAX_SHARE))

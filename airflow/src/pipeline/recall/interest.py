@@ -1,4 +1,4 @@
-"""Who is interested in what, as a sparse matrix."""
+"""The interest of users in datasets, as a sparse matrix."""
 
 import numpy as np
 from scipy import sparse
@@ -7,7 +7,7 @@ from pipeline.records import Records
 
 
 def interest_matrix(records: Records) -> sparse.csr_array:
-    """Return float32 [users, datasets], 1 where a user interacted with a dataset in any way but being shown it."""
+    """Return float32 [users, datasets], 1 for each pair with an interaction other than an exposure."""
     rows = records.first_of_pair
     shape = (len(records.user_ids), len(records.catalogue))
     ones = np.ones(len(rows), np.float32)

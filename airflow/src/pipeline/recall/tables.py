@@ -1,4 +1,4 @@
-"""All tables of recall but the popular list, which depends on the moment of the question."""
+"""All recall tables except the popular list, which depends on the time of the query."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from ranking.recall import Neighbours, Popular, RecallTables
 
 NEIGHBOURS = 100
 _VECTOR_RANK = 64
-# Below this cosine two texts have a common word, not a common subject.
+# Below this cosine two texts have a common word, but not a common subject.
 _LEAST_CONTENT = 0.15
 NO_POPULAR = Popular(np.empty(0, np.int32), np.empty(0, np.float32))
 

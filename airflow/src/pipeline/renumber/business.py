@@ -1,4 +1,4 @@
-"""The business tables, and the changes that everything else follows: one transaction for both."""
+"""The business tables, and the list of changes that the other stores apply: both in one transaction."""
 
 from sqlalchemy import Connection, Engine, update
 
@@ -10,7 +10,7 @@ from pipeline.renumber.changes import IdChanges, find_changes, follow, store_cha
 
 
 def changes_of(engine: Engine) -> tuple[IdChanges, bool]:
-    """Return what changes, and whether the business tables have it behind them already."""
+    """Return the changes, and whether the business tables already have them."""
     create_tables(engine)
     with faults_of("read ids", "business"), engine.begin() as connection:
         if is_renumbering(connection):
@@ -19,9 +19,9 @@ def changes_of(engine: Engine) -> tuple[IdChanges, bool]:
 
 
 def renumber_tables(engine: Engine) -> IdChanges:
-    """Give every row the number that its external id stands for, and return the changes.
+    """Give every row the number for which its external id stands, and return the changes.
 
-    Begun before, this has been done, and nothing changes.
+    If a renumbering was started before, this step is already done and nothing changes.
     """
     with faults_of("renumber", "business"), engine.begin() as connection:
         if is_renumbering(connection):
@@ -35,14 +35,14 @@ def renumber_tables(engine: Engine) -> IdChanges:
 
 
 def forget_changes(engine: Engine) -> None:
-    """End a renumbering: everything has followed."""
+    """Finish a renumbering: all stores have applied the changes."""
     with faults_of("renumber", "business"), engine.begin() as connection:
         connection.execute(id_changes.delete())
 
 
 def _follow_primary_keys(connection: Connection) -> None:
     for kind, table in TABLES.items():
-        # By way of negative numbers: the new one of a row may be the old one of another.
+        # In two steps, with negative numbers between: a row's new number may be another's old one.
         connection.execute(
             update(table)
             .values(id=-id_changes.c.new_id)

@@ -1,4 +1,4 @@
-"""Which ids change, and how a table follows."""
+"""The changes of ids, and how a table applies them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class IdChanges:
 
     @cached_property
     def token(self) -> str:
-        """The same text for the same changes: what has followed them remembers it."""
+        """A text that identifies the changes: a store that has applied them saves it."""
         lines = (f"{kind} {row.old} {row.new}\n" for kind, rows in sorted(self.rows.items()) for row in rows)
         digest = hashlib.sha256()
         for line in lines:
@@ -37,7 +37,7 @@ class IdChanges:
         return {row.old: row.new for row in self.rows["user"]}
 
     def datasets(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the numbers that datasets have now; those of others stay."""
+        """Return the current numbers of datasets; unchanged ones stay."""
         old, new = self._datasets
         if not len(old):
             return ids
@@ -51,7 +51,7 @@ class IdChanges:
 
 
 def find_changes(connection: Connection) -> IdChanges:
-    """Return what would change; raises `InputError` where two rows would have one number."""
+    """Return the required changes; raises `InputError` if two rows would have one number."""
     found: dict[EntityKind, list[OldId]] = {}
     for kind, table in TABLES.items():
         names = select(func.coalesce(table.c.external_id, cast(table.c.id, Text))).order_by(table.c.id)
@@ -61,7 +61,7 @@ def find_changes(connection: Connection) -> IdChanges:
 
 
 def stored_changes(connection: Connection) -> IdChanges:
-    """Return the changes of a renumbering that has begun."""
+    """Return the changes of a started renumbering."""
     rows = {
         kind: [
             OldId(old, new, text)
@@ -77,7 +77,7 @@ def stored_changes(connection: Connection) -> IdChanges:
 
 
 def store_changes(connection: Connection, changes: IdChanges, table: Table = id_changes) -> None:
-    """Write the changes to a table that SQL can read them from."""
+    """Write the changes to a table that SQL can join."""
     rows = [
         {"kind": kind, "old_id": row.old, "new_id": row.new, "external_id": row.external_id}
         for kind, rows_of_kind in changes.rows.items()
@@ -88,7 +88,7 @@ def store_changes(connection: Connection, changes: IdChanges, table: Table = id_
 
 
 def follow(connection: Connection, table: Table, changes: Table = id_changes) -> None:
-    """Change the columns `user_id` and `dataset_id` of a table, each as a whole: no id is changed twice."""
+    """Change the columns `user_id` and `dataset_id` of a table, each in one statement: no id is changed twice."""
     for kind in TABLES:
         name = f"{kind}_id"
         connection.execute(

@@ -1,4 +1,4 @@
-"""`python -m pipeline renumber`: show what would change, or change it."""
+"""`python -m pipeline renumber`: show the changes, or apply them."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _EXAMPLES = 5
 
 
 def renumber(settings: Settings, say: Callable[[str], None], *, apply: bool, with_redis: bool) -> None:
-    """Show what would change, and change it with `apply`; raises `PipelineError`."""
+    """Show the changes, and apply them with `apply`; raises `PipelineError`."""
     business = open_engine(settings.business_database_url.get_secret_value(), "BUSINESS_DATABASE_URL")
     events = open_event_log(settings.database_url)
     live = _open_redis(settings) if with_redis else None
@@ -26,7 +26,7 @@ def renumber(settings: Settings, say: Callable[[str], None], *, apply: bool, wit
         say("every id is the number that its external id stands for: nothing to renumber")
         return
     if begun:
-        say("a renumbering has begun before: the business tables are done, the rest follows")
+        say("an earlier renumbering was started: the business tables are done, the rest follows")
     asyncio.run(_renumber(business, events, live, changes, say, apply=apply))
 
 
@@ -41,7 +41,7 @@ async def _renumber(
 ) -> None:
     _show(changes, events, say)
     if live is None:
-        say("Redis: left out")
+        say("Redis: skipped")
         if apply:
             _apply_databases(business, events, say)
             forget_changes(business)
@@ -61,9 +61,9 @@ async def _renumber(
                 forget_changes(business)
                 await live.forget()
     if not apply:
-        say("nothing was changed; --apply does it")
+        say("nothing was changed; --apply applies the changes")
         return
-    say("done. Train and deploy a model before you start recommender-api again: the one in service has the old ids")
+    say("done. Train and deploy a model before you start recommender-api again: the current one has the old ids")
 
 
 def _apply_databases(business: Engine, events: Engine | None, say: Callable[[str], None]) -> IdChanges:

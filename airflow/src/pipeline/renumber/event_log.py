@@ -1,4 +1,4 @@
-"""The event log, in one transaction that also remembers that it was done."""
+"""The event log, in one transaction that also records that it is done."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -42,14 +42,14 @@ def open_event_log(url: SecretStr | None) -> Engine | None:
 
 
 class EventCounts(NamedTuple):
-    """Events, and those about whom the changes say nothing, by kind: they stay as they are."""
+    """The number of events, and by kind of those about unlisted ids, which don't change."""
 
     events: int
     unknown: dict[EntityKind, int]
 
 
 def count_events(engine: Engine, changes: IdChanges) -> EventCounts:
-    """Count what would change."""
+    """Count the changes."""
     with faults_of("count events", "events"), engine.connect() as connection, connection.begin() as transaction:
         events = _events_table(connection)
         if events is None:
@@ -68,7 +68,7 @@ def count_events(engine: Engine, changes: IdChanges) -> EventCounts:
 
 
 def renumber_events(engine: Engine, changes: IdChanges) -> bool:
-    """Give every event the numbers of today; return whether there was anything to do."""
+    """Give every event the current numbers; return whether any change was needed."""
     with faults_of("renumber", "events"), engine.begin() as connection:
         events = _events_table(connection)
         if events is None:

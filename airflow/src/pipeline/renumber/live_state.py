@@ -1,7 +1,7 @@
-"""What Redis knows by the old numbers: live histories move, and what comes again by itself goes.
+"""Redis data with old numbers: live histories are moved, and data that is written again anyway is deleted.
 
-Histories are copied, then the old ones deleted, then the copies put in their place. Each phase may be repeated, and a
-key says which one has begun: an id is never changed twice, whenever this breaks off.
+Histories are copied, then the old ones deleted, then the copies renamed. Each phase may be repeated, and a key records
+the current phase, so an id is never changed twice, even after an interruption.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -22,7 +22,7 @@ from servicekit.redis_urls import connect, disconnect, parse
 _PHASE = "renumber:phase"
 _COPY = "renumber:copy:"
 _LIVE = redis_keys.live_history(0).removesuffix("0")
-# What a sync, the next events or the next answers write again, and what was computed from old numbers.
+# Written again by a sync, the next events or the next answers, or computed from old numbers.
 _DROPPED = ("fs:*", "hot:*", "{hot:*", "res:*", "last:*")
 _SECONDS = 30.0
 
@@ -30,7 +30,7 @@ AnyRedis = Redis | RedisCluster
 
 
 class RedisFaultError(PipelineError):
-    """Redis refused or broke off: start again, what was done stays done."""
+    """Redis rejected a command or the connection broke: start again, finished parts stay."""
 
 
 class LiveState:
@@ -56,22 +56,22 @@ class LiveState:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         await disconnect(self._redis)
         if isinstance(error, RedisError | RedisClusterException):
-            raise RedisFaultError(f"Redis: {error}; start again, what was done stays done") from error
+            raise RedisFaultError(f"Redis: {error}; start again, finished parts stay") from error
 
     async def waiting_events(self) -> int:
-        """Return how many stream entries nobody has worked off yet."""
+        """Return the number of stream entries that are not processed yet."""
         return int(await self._redis.xlen(redis_keys.EVENT_STREAM))
 
     async def count_histories(self) -> int:
-        """Return how many users have a live history."""
+        """Return the number of users with a live history."""
         return sum([len(keys) async for keys in self._scan(f"{_LIVE}*")])
 
     async def renumber(self, changes: IdChanges) -> int:
-        """Move all live histories and drop what comes again; return how many were put in their place by this call."""
+        """Move all live histories and delete data that is written again; return how many this call has put in place."""
         return sum([replaced async for replaced in self.steps(changes)])
 
     async def steps(self, changes: IdChanges) -> AsyncIterator[int]:
-        """Do the same a few keys at a time, and yield after each time; whoever stops between two may begin anew."""
+        """Do the same for a few keys at a time, and yield each time; the caller may stop and start again later."""
         phase = await self._redis.get(_PHASE)
         deleting, replacing = (f"{changes.token}:{name}".encode() for name in ("delete", "replace"))
         if phase not in (deleting, replacing):
@@ -89,7 +89,7 @@ class LiveState:
             yield await self._replace(keys)
 
     async def forget(self) -> None:
-        """Remember nothing of a renumbering whose end is remembered elsewhere."""
+        """Delete the record of a renumbering whose end is recorded elsewhere."""
         await self._redis.delete(_PHASE)
 
     async def _copy(self, keys: Sequence[bytes], changes: IdChanges) -> int:
@@ -101,7 +101,7 @@ class LiveState:
                 continue
             new = changes.users.get(int(user))
             if new is None and int(user) in taken:
-                # Somebody whom the tables don't know has the number that is another's now.
+                # The number of a user who is not in the tables now belongs to another user.
                 continue
             try:
                 live = LiveHistory.unpack(blob)

@@ -1,4 +1,4 @@
-"""Users as the snapshot holds them."""
+"""Users in the form of the snapshot."""
 
 from collections.abc import Iterator
 

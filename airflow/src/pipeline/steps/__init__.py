@@ -1,7 +1,7 @@
-"""The steps of a run, composed once: the command line and the Airflow DAG run this list.
+"""The steps of a run in one list, for the command line and the Airflow DAG.
 
-A step takes the settings and the address of the run's folder, and leaves its results in a folder of its own below it:
-only addresses travel between steps.
+A step takes the settings and the address of the run's folder, and writes its results to its own folder below it: steps
+only pass on addresses.
 """
 
 from pipeline.steps.modelling import load_metrics

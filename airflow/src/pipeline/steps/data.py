@@ -31,7 +31,7 @@ _CHECKS = TypeAdapter(list[DataCheck])
 
 @monitor_pipeline_step("extract")
 def extract(settings: Settings, run: str) -> str:
-    """Databases → `extract/`; raises `NothingToTrainError` over a business database that is empty as yet."""
+    """Databases → `extract/`; raises `NothingToTrainError` if the business database is still empty."""
     with ExitStack() as opened, writing(join(run, "extract")) as folder:
         business = opened.enter_context(open_business(settings.business_database_url))
         log = open_event_log(settings.database_url)
@@ -80,7 +80,7 @@ def features(settings: Settings, run: str) -> str:
 
 
 def require_earlier_bundle(run: str) -> None:
-    """Raise `NothingToTrainError` unless an earlier run made a bundle: data that was there and is gone is a fault."""
+    """Raise `NothingToTrainError` if no earlier run made a bundle; otherwise missing data is a fault."""
     runs = run.rstrip("/").rsplit("/", 1)[0]
     if not any("bundle" in folders_below(join(runs, name)) for name in folders_below(runs)):
         raise NothingToTrainError(
@@ -106,7 +106,7 @@ def load_records(run: str) -> Records:
 
 
 def load_checks(run: str) -> list[DataCheck]:
-    """Read what the checks of the data said, passed ones too."""
+    """Read the results of the data checks, including passed ones."""
     with reading(join(run, "clean")) as folder:
         return _CHECKS.validate_json((folder / "report.json").read_bytes())
 

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 @monitor_pipeline_step("publish")
 def publish(settings: Settings, run: str) -> str:
-    """`bundle/` → the registry, and `registry/` with the version it gave."""
+    """`bundle/` → the registry, and `registry/` with the version that it returned."""
     with reading(join(run, "bundle")) as folder:
         version = push(settings.registry_url, settings.registry_token, settings.model_name, folder / ARCHIVE)
     monitoring.bind_context(model_name=settings.model_name, model_version=version)
@@ -30,7 +30,7 @@ def publish(settings: Settings, run: str) -> str:
 
 @monitor_pipeline_step("deploy")
 def deploy(settings: Settings, run: str) -> str:
-    """The registered version becomes the primary one, if the registry's checks let it."""
+    """Deploy the registered version as primary, if the registry's checks pass."""
     version = published_version(run)
     monitoring.bind_context(model_name=settings.model_name, model_version=version)
     deployment = deploy_version(settings.registry_url, settings.registry_token, settings.model_name, version)
@@ -41,19 +41,19 @@ def deploy(settings: Settings, run: str) -> str:
 
 @monitor_pipeline_step("sync")
 def sync(settings: Settings, run: str) -> str:
-    """The snapshot goes into Redis."""
+    """Write the snapshot to Redis."""
     state = sync_snapshot(settings.feature_sync_url, settings.admin_token, _absolute(snapshot_of(run)))
     _log.info("snapshot is in Redis: %s", state)
     return run
 
 
 def published_version(run: str) -> str:
-    """Return the version that the registry gave the run's bundle."""
+    """Return the registry's version of the run's bundle."""
     with reading(join(run, "registry")) as folder:
         return str(json.loads((folder / "version.json").read_text(encoding="utf-8"))["version"])
 
 
 def _absolute(uri: str) -> str:
-    """Return an address that means the same in another process, wherever that was started."""
+    """Return an address that is valid in a process with any working directory."""
     path = locate(uri).local_path
     return uri if path is None else str(path.resolve())

@@ -17,8 +17,8 @@ from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
 from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_issue, track_model_training_ok
 from pipeline.settings import Settings
 from pipeline.steps.data import load_checks, load_items, load_records, version_of
-from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_past
-from pipeline.train.questions import Knowledge
+from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_queries
+from pipeline.train.queries import Knowledge
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
 from ranking.engine import Engine
@@ -33,7 +33,7 @@ def recall(settings: Settings, run: str) -> str:
     """`clean/`, `features/` → `recall/` from everything, `recall_heldout/` without the ranker's targets."""
     records, items = load_records(run), load_items(run)
     content = content_neighbours(items.table.content)
-    past = training_past(records, _training(settings))
+    past = training_queries(records, _training(settings))
     for name, tables in (
         ("recall", build_tables(records, content, settings.seed)),
         ("recall_heldout", heldout_tables(records, past, content, settings.seed)),
@@ -50,7 +50,7 @@ def train(settings: Settings, run: str) -> str:
     """`clean/`, `features/`, `recall_heldout/` → `model/`."""
     records, items = load_records(run), load_items(run)
     training = _training(settings)
-    past = training_past(records, training)
+    past = training_queries(records, training)
     try:
         heldout = Knowledge(_load_tables(run, "recall_heldout"), RecallSettings(), items.table)
         text = train_on(records, past, heldout, training)
@@ -60,7 +60,7 @@ def train(settings: Settings, run: str) -> str:
     track_model_training_ok(settings.model_name, "training_failed")
     with writing(join(run, "model")) as folder:
         (folder / "ranker.txt").write_text(text, encoding="utf-8")
-    _log.info("ranker trained on %s questions", f"{len(past.rows):,}")
+    _log.info("ranker trained on %s queries", f"{len(past.rows):,}")
     return run
 
 
@@ -109,7 +109,7 @@ def bundle(settings: Settings, run: str) -> str:
 
 
 def load_metrics(run: str) -> dict[str, float]:
-    """Read what `evaluate` found."""
+    """Read the results of `evaluate`."""
     with reading(join(run, "evaluation")) as folder:
         metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return metrics
@@ -124,7 +124,7 @@ def _diversity(settings: Settings) -> DiversitySettings:
 
 
 def _contents(settings: Settings, run: str) -> BundleContents:
-    """Return the bundle's contents, as yet without precomputed lists and golden requests."""
+    """Return the bundle's contents, still without precomputed lists and golden requests."""
     records, items = load_records(run), load_items(run)
     n = len(records.catalogue)
     with reading(join(run, "model")) as folder:
@@ -150,7 +150,7 @@ def _load_tables(run: str, name: str) -> RecallTables:
 
 
 def _metrics(found: Evaluation | None) -> dict[str, float]:
-    """Return the manifest's metrics: the stack's by plain names, the baselines' with theirs behind."""
+    """Return the manifest's metrics: the stack's by plain names, the baselines' with a suffix."""
     if found is None:
         return {}
     metrics: dict[str, float] = {"test_users": found.users, "test_datasets": found.datasets}
@@ -166,7 +166,7 @@ def _metrics(found: Evaluation | None) -> dict[str, float]:
 
 
 def _judge(model: str, found: Evaluation | None) -> None:
-    """Report a model that could not be measured, or that simpler ones beat."""
+    """Report a model that could not be measured, or that is worse than a simpler one."""
     if found is None:
         track_model_training_issue(model, "not_evaluated", "no user and dataset have five interactions with each other")
         return

@@ -1,4 +1,4 @@
-"""Old runs go, so that the store does not fill up."""
+"""Deletes old runs, so that the store doesn't fill up."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What a run consists of."""
+"""The definition of a run."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Step(NamedTuple):
-    """One step: its name, and what it does to the run at an address, which it returns."""
+    """One step: its name, and its function from the address of a run to that address."""
 
     name: str
     run: Callable[[Settings, str], str]
@@ -43,13 +43,13 @@ def steps(*, publish: bool) -> tuple[Step, ...]:
 def new_run(settings: Settings, now: datetime) -> str:
     """Return the address of a run that starts now; its name becomes the version of bundle and snapshot.
 
-    Old runs go first.
+    Old runs are deleted first.
     """
     try:
         prune(settings)
     except (OSError, PipelineError) as error:
-        # The step has reported it, and what stays costs only room.
-        _log.warning("old runs stay: %s", error)
+        # The function has reported it, and old runs only cost space.
+        _log.warning("old runs could not be deleted: %s", error)
     return join(settings.artifact_url, "runs", run_name(now))
 
 

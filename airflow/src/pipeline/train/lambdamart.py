@@ -1,4 +1,4 @@
-"""LambdaMART over questions with one right answer each."""
+"""LambdaMART over queries with one target each."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ import numpy as np
 
 from contracts.features import FEATURES
 from pipeline.errors import DataError
-from pipeline.train.questions import Asked
+from pipeline.train.queries import ReplayedQuery
 
 
 class TrainingError(DataError):
-    """There is nothing to learn from: no question's answer was among its candidates."""
+    """There is nothing to learn from: no query's target was among its candidates."""
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,23 @@ class TrainSettings:
     seed: int = 42
 
 
-def train_ranker(asked: Iterable[Asked], settings: TrainSettings) -> str:
+def train_ranker(queries: Iterable[ReplayedQuery], settings: TrainSettings) -> str:
     """Train and return the LightGBM text; raises `TrainingError`."""
     rng = np.random.default_rng(settings.seed)
     matrices, labels, groups = [], [], []
-    for question in asked:
-        right = question.candidates.items == question.target
+    for query in queries:
+        right = query.candidates.items == query.target
         if not right.any():
             continue
         wrong = np.flatnonzero(~right)
         if len(wrong) > settings.negatives:
             wrong = np.sort(rng.choice(wrong, settings.negatives, replace=False))
         rows = np.append(wrong, np.flatnonzero(right))
-        matrices.append(question.matrix[rows])
+        matrices.append(query.matrix[rows])
         labels.append(right[rows])
         groups.append(len(rows))
     if not groups:
-        raise TrainingError("no training question has its answer among the candidates")
+        raise TrainingError("no training query has its target among the candidates")
     data = lgb.Dataset(
         np.concatenate(matrices),
         np.concatenate(labels).astype(np.float32),

@@ -1,4 +1,4 @@
-"""A model: recall tables and a ranker, both made from one set of records. Evaluation and deployment share it."""
+"""A model: recall tables and a ranker, both made from one set of records. Evaluation and deployment share this code."""
 
 import logging
 from typing import NamedTuple
@@ -10,17 +10,17 @@ from pipeline.quality.sufficiency import describe_shortage
 from pipeline.recall import build_tables
 from pipeline.records import Records
 from pipeline.train.lambdamart import TrainingError, TrainSettings, train_ranker
-from pipeline.train.questions import Kind, Knowledge, Past, ask
+from pipeline.train.queries import Kind, Knowledge, PastQueries, replay_queries
 from ranking.features import ItemTable
 from ranking.recall import Neighbours, RecallSettings, RecallTables
 
 _log = logging.getLogger(__name__)
-# Shares of the questions by kind: the same ranker serves /recommend/user, /recommend/detail and /similar.
+# Shares of the queries by kind: the same ranker serves /recommend/user, /recommend/detail and /similar.
 _KIND_SHARES = {Kind.USER: 0.6, Kind.DETAIL: 0.2, Kind.SIMILAR: 0.2}
 
 
 class Model(NamedTuple):
-    """Tables of all records, and a ranker (LightGBM text) trained with tables that didn't know its targets."""
+    """Tables of all records, and a ranker (LightGBM text) trained with tables without its targets."""
 
     tables: RecallTables
     ranker_text: str
@@ -30,36 +30,36 @@ def train_model(
     records: Records, content: Neighbours, items: ItemTable, recall: RecallSettings, settings: TrainSettings
 ) -> Model:
     """Train a ranker, and build the tables that it will rank from."""
-    past = training_past(records, settings)
+    past = training_queries(records, settings)
     heldout = Knowledge(heldout_tables(records, past, content, settings.seed), recall, items)
     ranker = train_on(records, past, heldout, settings)
     return Model(build_tables(records, content, settings.seed), ranker)
 
 
-def training_past(records: Records, settings: TrainSettings) -> Past:
-    """Return the newest questions about each user's last datasets, for users who had a history before."""
+def training_queries(records: Records, settings: TrainSettings) -> PastQueries:
+    """Return the newest queries about each user's last datasets, for users with an earlier history."""
     rows = last_pairs(records, settings.targets_per_user, least_before=1)[-settings.queries :]
     rng = np.random.default_rng(settings.seed)
     kinds = rng.choice(np.array(list(_KIND_SHARES), np.uint8), len(rows), p=list(_KIND_SHARES.values()))
-    return Past(rows, kinds)
+    return PastQueries(rows, kinds)
 
 
-def heldout_tables(records: Records, past: Past, content: Neighbours, seed: int) -> RecallTables:
-    """Return tables that don't know the targets."""
+def heldout_tables(records: Records, past: PastQueries, content: Neighbours, seed: int) -> RecallTables:
+    """Return tables without the targets."""
     return build_tables(records.only(~of_pairs(records, past.rows)), content, seed)
 
 
-def train_on(records: Records, past: Past, knowledge: Knowledge, settings: TrainSettings) -> str:
+def train_on(records: Records, past: PastQueries, knowledge: Knowledge, settings: TrainSettings) -> str:
     """Train the ranker on the questions and return its text; raises `TrainingError` that says what is missing."""
     try:
-        return train_ranker(ask(records, records, knowledge, past), settings)
+        return train_ranker(replay_queries(records, records, knowledge, past), settings)
     except TrainingError as error:
         reason = describe_shortage(records.user.astype(np.int64), records.item.astype(np.int64), records.ts)
         raise TrainingError(f"{error}: {reason}") from error
 
 
 def last_pairs(records: Records, per_user: int, *, least_before: int) -> NDArray[np.int64]:
-    """Return the rows of each user's last `per_user` new datasets that leave `least_before` before them, by time."""
+    """Return the rows of each user's last `per_user` new datasets that have `least_before` earlier ones, by time."""
     rows = records.first_of_pair
     user = records.user[rows]
     order = np.argsort(user, kind="stable")

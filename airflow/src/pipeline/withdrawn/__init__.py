@@ -1,4 +1,4 @@
-"""Datasets that feature-sync has withdrawn: they are left out of the next bundle."""
+"""Datasets that feature-sync has withdrawn; the next bundle leaves them out."""
 
 from pipeline.withdrawn.withdrawn import read_withdrawn
 

@@ -1,4 +1,4 @@
-"""The table of withdrawn datasets, where feature-sync keeps it: beside the behaviour event log."""
+"""The table of withdrawn datasets, which feature-sync stores beside the behaviour event log."""
 
 from pydantic import SecretStr
 

@@ -1,4 +1,4 @@
-"""DAGs that fail in the ways that the listener tells apart."""
+"""DAGs that fail in different ways, which the listener distinguishes."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ AT_ONCE = timedelta(seconds=0)
 
 @dag(schedule=None, start_date=START, catchup=False)
 def raises():
-    """Fails for good in its second try."""
+    """Fails finally in its second try."""
 
     @task(retries=1, retry_delay=AT_ONCE)
     def divide():
@@ -38,7 +38,7 @@ def flaky():
 
 @dag(schedule=None, start_date=START, catchup=False)
 def killed():
-    """Dies without a word."""
+    """Dies without a report."""
 
     @task
     def die():
@@ -49,7 +49,7 @@ def killed():
 
 @dag(schedule=None, start_date=START, catchup=False)
 def killed_in_a_run_that_passes():
-    """Dies without a word, and what follows runs nevertheless, so that the run counts as a success."""
+    """Dies without a report, but later tasks run nevertheless, so the run counts as a success."""
 
     @task
     def die():
@@ -64,7 +64,7 @@ def killed_in_a_run_that_passes():
 
 @dag(schedule=None, start_date=START, catchup=False)
 def marked_failed():
-    """Comes to a good end just after somebody has marked it as failed."""
+    """Ends successfully just after a person has marked it as failed."""
 
     @task
     def slow():
@@ -104,7 +104,7 @@ def fails_in_a_step():
 
 
 def wait_for_failed(dag_id, task_id):
-    """Wait until an instance of a task of this run is failed by Airflow's own view."""
+    """Wait until Airflow has an instance of a task of this run as failed."""
     ti = get_current_context()["ti"]
     wait_until(
         lambda: ti.get_ti_count(dag_id=dag_id, task_ids=[task_id], run_ids=[ti.run_id], states=["failed"]),

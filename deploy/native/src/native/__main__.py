@@ -1,4 +1,4 @@
-"""The command line behind `make up`, `make down` and their kin."""
+"""The command line of the native stack (`make up`, `make down`, …)."""
 
 import argparse
 import os
@@ -23,7 +23,7 @@ _Command = Callable[[Stack, argparse.Namespace], int]
 
 
 def main() -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; return the exit code."""
     parser = argparse.ArgumentParser(prog="native", description=__doc__)
     parser.add_argument("--run", type=Path, default=_CHECKOUT / ".run", help="the stack's folder")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -33,16 +33,16 @@ def main() -> int:
         added.set_defaults(command=command)
         return added
 
-    add("prerequisites", _prerequisites, "install the programs that don't come from PyPI, those of the tests too")
+    add("prerequisites", _prerequisites, "install the programs that don't come from PyPI, including those of the tests")
     add("up", _up, "start the whole stack, ready to use")
     add("down", _down, "stop everything; the data stays")
     add("clean", _clean, "stop everything and remove its data")
-    add("status", _status, "say what runs")
+    add("status", _status, "list the programs and their states")
     add("env", _env, "print the generated addresses and tokens")
     add("logs", _logs, "follow the logs").add_argument("service", nargs="?", help="one program; all without it")
-    add("hold-down", _hold_down, "stop one program as a crash would, and keep it down").add_argument("program")
-    add("bring-back", _bring_back, "start a program that was held down").add_argument("program")
-    verify = add("verify", _verify, "fire every monitoring point beside this stack and find it in its collector")
+    add("hold-down", _hold_down, "kill one program and keep it down").add_argument("program")
+    add("bring-back", _bring_back, "start a program that was kept down").add_argument("program")
+    verify = add("verify", _verify, "raise every monitoring point beside this stack and find it in its collector")
     verify.add_argument("arguments", nargs=argparse.REMAINDER)
     piped = add("pipeline", _pipeline, "run `python -m pipeline …` on this stack's databases")
     piped.add_argument("arguments", nargs=argparse.REMAINDER)

@@ -1,4 +1,4 @@
-"""Where a stack lives and which parts of it run."""
+"""The folders of a stack and the parts that it runs."""
 
 import hashlib
 import os
@@ -20,12 +20,12 @@ class StackConfig:
 
     @property
     def id(self) -> str:
-        """A short name of this stack, for what has to live outside of `run`."""
+        """A short name of this stack, for files outside of `run`."""
         return hashlib.sha256(str(self.run).encode()).hexdigest()[:12]
 
     @property
     def postgres_data(self) -> Path:
-        """The cluster's folder: as root outside of the checkout, which the user `postgres` may not enter."""
+        """The cluster's folder: as root outside of the checkout, to which the user `postgres` has no access."""
         if os.geteuid() == 0:
             return Path("/var/lib/recsys") / self.id / "postgres"
         return self.run / "postgres"

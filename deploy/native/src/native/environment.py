@@ -1,4 +1,4 @@
-"""The variables that every program of a stack reads: generated once, derived from the ports, or the user's own."""
+"""The variables of a stack's programs: generated once, derived from the ports, or set by the user."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ from provisioning.generated import (
 from provisioning.places import Places
 from provisioning.variables import derived
 
-# What a user may set to point a part of the stack at something else.
+# The variables by which a user may replace a part of the stack.
 _OVERRIDABLE = (
     "ALERT_EMAIL_FROM",
     "ALERT_EMAIL_TO",
@@ -55,7 +55,7 @@ _OVERRIDABLE = (
 
 
 class StackEnvironment:
-    """Reads and writes the environment file of a stack; generated values are kept across starts."""
+    """Reads and writes the environment file of a stack; generated values stay the same across starts."""
 
     def __init__(self, config: StackConfig, user: Mapping[str, str]) -> None:
         self._config = config
@@ -86,11 +86,11 @@ class StackEnvironment:
         )
 
     def variables(self) -> dict[str, str]:
-        """Return everything: what a user set wins over what is derived."""
+        """Return all variables; the user's values take precedence over derived ones."""
         own = {
             "ENVIRONMENT": "development",
             "SENTRY_ENVIRONMENT": "development",
-            # On two cores a second thread of LightGBM waits for the services more than it works.
+            # On two cores a second thread of LightGBM mostly waits for the services.
             "TRAINING_THREADS": "1",
         }
         if prometheus.program() is None:
@@ -102,7 +102,7 @@ class StackEnvironment:
         return {**self._generated, **derived(self._places, self._generated), **own, **self._given}
 
     def write(self) -> None:
-        """Write the environment file, readable by its owner alone."""
+        """Write the environment file, readable only by its owner."""
         path = self._config.environment_file
         path.parent.mkdir(parents=True, exist_ok=True)
         environment_file.write(path, environment_file.render(self.variables()))

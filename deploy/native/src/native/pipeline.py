@@ -1,4 +1,4 @@
-"""Calls of `python -m pipeline` on the stack's databases."""
+"""Runs `python -m pipeline` on the stack's databases."""
 
 import subprocess
 from collections.abc import Mapping

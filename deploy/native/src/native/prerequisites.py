@@ -1,4 +1,4 @@
-"""The programs that don't come from PyPI: installed by apt where they are missing."""
+"""Installs the programs that don't come from PyPI by apt, if they are missing."""
 
 import os
 import shutil
@@ -14,16 +14,16 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def _chinese_font() -> Path | None:
-    """Return a font in which a browser can show Chinese, or None."""
+    """Return a font for Chinese text in a browser, or None."""
     return next(Path("/usr/share/fonts").glob("**/*[Cc][Jj][Kk]*"), None) or next(
         Path("/usr/share/fonts").glob("**/wqy-*"), None
     )
 
 
 def ensure(say: Callable[[str], None], *, for_tests: bool = False) -> None:
-    """Install what is missing, for tests a browser, MariaDB, Prometheus and Alertmanager too.
+    """Install missing programs; for tests also a browser, MariaDB, Prometheus and Alertmanager.
 
-    Raises `MissingProgramError` when that can't be done here.
+    Raises `MissingProgramError` if that isn't possible here.
     """
     wanted_programs = [("redis-server", executables.redis_server()), ("postgresql", executables.postgres_bin())]
     if for_tests:
@@ -51,7 +51,7 @@ def ensure(say: Callable[[str], None], *, for_tests: bool = False) -> None:
 
 @contextmanager
 def _no_service_starts() -> Iterator[None]:
-    """Keep Debian from starting the installed servers on their own ports; ours run beside nobody's."""
+    """Prevent Debian from starting the installed servers on their default ports."""
     ours = not _POLICY.exists()
     if ours:
         _POLICY.write_text("#!/bin/sh\nexit 101\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The programs of a stack: how each is started, stopped, and known to be well."""
+"""The programs of a stack: how each is started, stopped and checked."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ HEALTH_TIMEOUT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Program:
-    """`stop_signal` goes to the main process alone; what is left of its group after `stop_seconds` is killed."""
+    """`stop_signal` goes only to the main process; the rest of its group is killed after `stop_seconds`."""
 
     name: str
     command: list[str]
@@ -30,7 +30,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Programs:
-    """All of a stack: what everything else needs, what takes its events, and the rest."""
+    """All programs of a stack in three groups: stores, collector, and the rest."""
 
     stores: list[Program]
     collector: list[Program]
@@ -48,7 +48,7 @@ def of_stack(config: StackConfig, environment: StackEnvironment) -> Programs:
 
 
 def answers(url: str) -> bool:
-    """Say whether a URL answers with 200."""
+    """Return whether a URL answers with 200."""
     try:
         return httpx.get(url, timeout=HEALTH_TIMEOUT_SECONDS).status_code == 200
     except httpx.TransportError:
@@ -56,7 +56,7 @@ def answers(url: str) -> bool:
 
 
 def airflow_is_well(url: str) -> bool:
-    """Say whether all of Airflow's processes have a heartbeat and the pipeline's DAG is known."""
+    """Return whether all of Airflow's processes have a heartbeat and the pipeline's DAG is known."""
     try:
         health = httpx.get(f"{url}/api/v2/monitor/health", timeout=HEALTH_TIMEOUT_SECONDS)
         known = httpx.get(f"{url}/api/v2/dags/recommendation_pipeline", timeout=HEALTH_TIMEOUT_SECONDS)
@@ -68,7 +68,7 @@ def airflow_is_well(url: str) -> bool:
 
 
 def _stores(config: StackConfig, environment: StackEnvironment) -> list[Program]:
-    """Return what everything else needs."""
+    """Return the stores, which all other programs need."""
     postgres = environment.postgres
     url = environment.variables()["REDIS_URL"]
     return [
@@ -76,7 +76,7 @@ def _stores(config: StackConfig, environment: StackEnvironment) -> list[Program]
             "redis",
             redis_server.command(config.run / "redis", config.ports.redis),
             lambda: redis_server.answers(url),
-            # A stop is a crash here: the append-only file makes them equal, and tests hold it down this way.
+            # A stop and a crash are the same here because of the append-only file, and tests use this to keep it down.
             stop_signal="KILL",
         ),
         Program(
@@ -96,7 +96,7 @@ def _collector(environment: StackEnvironment) -> list[Program]:
 
 
 def _services(config: StackConfig, environment: StackEnvironment) -> list[Program]:
-    """Return the services, and the simulator while no WeChat credentials or no mail server are set."""
+    """Return the services, and the simulator if no WeChat credentials or no mail server are set."""
     services = [
         _service(config, "notification-gateway", "notification_gateway", config.ports.gateway),
         _service(config, "model-registry", "model_registry", config.ports.registry),
@@ -110,16 +110,16 @@ def _services(config: StackConfig, environment: StackEnvironment) -> list[Progra
 
 
 def _airflow(config: StackConfig) -> list[Program]:
-    """Return Airflow's four processes; each is watched by itself, for `standalone` never restarts a dead child."""
+    """Return Airflow's four processes, each supervised by itself, because `standalone` never restarts a dead child."""
     home = config.root / ".venvs" / "airflow" / "bin"
     url = f"http://127.0.0.1:{config.ports.airflow}"
-    # A signal to the scheduler's group would kill its workers under it, and it would hang.
+    # A signal to the scheduler's group would also kill its workers, and the scheduler would hang.
     return [
         Program(
             name,
             [str(home / "airflow"), *options],
             lambda: airflow_is_well(url),
-            # It starts its own programs by name.
+            # It finds its own programs by name.
             {"PATH": f"{home}:/usr/local/bin:/usr/bin:/bin"},
             stop_seconds=15,
         )
@@ -133,7 +133,7 @@ def _airflow(config: StackConfig) -> list[Program]:
 
 
 def _metrics(config: StackConfig) -> list[Program]:
-    """Return Prometheus, where it is installed."""
+    """Return Prometheus, if it is installed."""
     found = prometheus.program()
     if found is None:
         return []

@@ -1,4 +1,4 @@
-"""Prometheus over the native stack's services, where its program is installed (Debian: prometheus)."""
+"""Prometheus for the native stack, if its program is installed (Debian: prometheus)."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ def program() -> str | None:
 
 
 def prepare(config: StackConfig) -> None:
-    """Write its configuration: the one of the containers, with this stack's addresses for targets."""
+    """Write its configuration: that of the containers, with this stack's addresses as targets."""
     folder = _folder(config)
     (folder / "targets").mkdir(parents=True, exist_ok=True)
     for name in ("prometheus.yml", "rules.yml"):

@@ -1,4 +1,4 @@
-"""The stack as a whole: up, ready to use; down, nothing left."""
+"""The stack as a whole: start it until it is ready, stop it completely."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ _LOG_TAIL = 40
 
 
 class StartError(RuntimeError):
-    """A part didn't start; the message holds the end of its log."""
+    """A part didn't start; the message contains the end of its log."""
 
 
 class Stack:
@@ -38,22 +38,22 @@ class Stack:
 
     @cached_property
     def environment(self) -> StackEnvironment:
-        """The stack's variables; the caller's own environment wins where it may."""
+        """The stack's variables; the caller's own environment takes precedence for the allowed ones."""
         return StackEnvironment(self.config, os.environ)
 
     @property
     def variables(self) -> dict[str, str]:
-        """What a program of this stack sees, the caller's environment included."""
+        """The environment of the stack's programs, including the caller's."""
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         return {**inherited, **self.environment.variables()}
 
     def up(self) -> None:
-        """Start what doesn't run, and train the first model; raises `StartError` and its kin."""
+        """Start missing programs, and train the first model; raises `StartError` and similar errors."""
         prerequisites.ensure(self.say)
         config, environment = self.config, self.environment
         wanted = programs.of_stack(config, environment)
         if not self.supervisor.runs():
-            if taken := config.ports.taken():
+            if taken := config.ports.in_use():
                 raise StartError(f"these ports are in use by something else: {', '.join(taken)}")
             self._make_folders()
             environment.write()
@@ -83,15 +83,15 @@ class Stack:
             shutil.rmtree(folder, ignore_errors=True)
 
     def hold_down(self, name: str) -> None:
-        """Stop one program and keep it down."""
+        """Kill one program and keep it down."""
         self.supervisor.stop_program(name)
 
     def bring_back(self, name: str) -> None:
-        """Start a program again and wait until it is well."""
+        """Start a program again and wait until it is healthy."""
         self._start([self.program(name)])
 
     def program(self, name: str) -> Program:
-        """Return one of the stack's programs; raises `StartError` for a name that is none."""
+        """Return one of the stack's programs; raises `StartError` for an unknown name."""
         found = {program.name: program for program in programs.of_stack(self.config, self.environment)}
         if name not in found:
             raise StartError(f"no program is called {name!r}; there are {', '.join(found)}")
@@ -108,7 +108,7 @@ class Stack:
             self.say(f"{program.name} is healthy" + (f" ({took:.1f} s)" if took >= 1 else ""))
 
     def _first_model(self) -> None:
-        self.say("making demo data")
+        self.say("generating demo data")
         pipeline.load_demo_data(self.config, self.variables)
         self.say("training the first model through Airflow")
         with closing(AirflowClient(f"http://127.0.0.1:{self.config.ports.airflow}")) as airflow:
@@ -141,7 +141,7 @@ class Stack:
 
 
 def example_dataset(api: str) -> int | None:
-    """Return the id of a dataset that the API knows, or None while it has no model."""
+    """Return the id of a dataset of the API's model, or None if there is no model."""
     try:
         answer = httpx.get(f"{api}/hot/trending", params={"limit": 1}, timeout=5)
     except httpx.TransportError:

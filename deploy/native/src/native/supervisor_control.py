@@ -1,4 +1,4 @@
-"""Supervisor: its configuration, its start, and calls to it over its socket."""
+"""Supervisor: its configuration, its start, and calls over its socket."""
 
 import http.client
 import os
@@ -18,7 +18,7 @@ from native import sessions
 from native.config import StackConfig
 from native.programs import Program, supervisord
 
-# A Unix socket's path has to be shorter than this.
+# The maximum length of a Unix socket's path.
 _MAX_SOCKET_PATH = 100
 _STOP_ALL_SECONDS = 60
 _RUNS = frozenset({"RUNNING", "STARTING", "STOPPING"})
@@ -35,22 +35,22 @@ class Supervisor:
         self._socket = inside if len(str(inside)) < _MAX_SOCKET_PATH else Path(f"/tmp/recsys-{config.id}.sock")  # noqa: S108
 
     def start(self, programs: Sequence[Program], environment: Mapping[str, str]) -> None:
-        """Start the supervisor with all programs known and none running."""
+        """Start the supervisor; it knows all programs, but none is running."""
         self._config.logs.mkdir(parents=True, exist_ok=True)
         self._file.write_text(self._configuration(programs), encoding="utf-8")
         self._file.chmod(0o600)
-        # Airflow would compile everything again in every process.
+        # Otherwise Airflow would compile all modules again in every process.
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         subprocess.run([*supervisord(), "-c", str(self._file)], env={**inherited, **environment}, check=True)
         wait_until(self.runs, within=15, what="supervisor answers")
         sessions.remember(int(self._call("getPID")), self._session_file)
 
     def runs(self) -> bool:
-        """Say whether the supervisor takes orders."""
+        """Return whether the supervisor accepts calls."""
         try:
             self._call("getState")
         except (OSError, http.client.HTTPException, xmlrpc.client.Fault):
-            # A fault: it is shutting down.
+            # This error means that it is shutting down.
             return False
         return True
 
@@ -65,7 +65,7 @@ class Supervisor:
         return found
 
     def start_program(self, name: str) -> None:
-        """Start a program unless it runs."""
+        """Start a program if it isn't running."""
         if self.state(name)["statename"] not in ("RUNNING", "STARTING"):
             self._call("startProcess", name, False)
 
@@ -75,9 +75,10 @@ class Supervisor:
             self._call("stopProcess", name, True)
 
     def stop(self, last: Collection[str] = ()) -> None:
-        """Stop every program and the supervisor, and end what outlived them.
+        """Stop every program and the supervisor, and kill remaining processes.
 
-        All stop at the same time, but for `last`, what the others need to end well: Airflow waits for its database.
+        All stop at the same time, except `last`, which the others need for a clean stop: Airflow waits for its
+        database.
         """
         deadline = time.monotonic() + _STOP_ALL_SECONDS
         if self.runs():
@@ -91,14 +92,14 @@ class Supervisor:
             self._call("shutdown")
         while sessions.leads(self._session_file) and time.monotonic() < deadline:
             time.sleep(0.1)
-        # Airflow's tasks leave their scheduler's group when it is killed, but not the supervisor's session.
+        # Airflow's tasks leave the group of a killed scheduler, but not the supervisor's session.
         for pid in sessions.members(self._session_file):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._session_file.unlink(missing_ok=True)
 
     def processes(self) -> list[int]:
-        """Return every process that the supervisor or its programs started and that still runs."""
+        """Return all running processes that the supervisor or its programs started."""
         return sessions.members(self._session_file)
 
     def _call(self, method: str, *arguments: Any) -> Any:
@@ -132,10 +133,10 @@ serverurl=unix://{self._socket}
         return head + "".join(self._section(program) for program in programs)
 
     def _section(self, program: Program) -> str:
-        environment = ",".join(f'{name}="{_escaped(value)}"' for name, value in program.environment.items())
+        environment = ",".join(f'{name}="{_escape(value)}"' for name, value in program.environment.items())
         lines = [
             f"[program:{program.name}]",
-            f"command={_escaped(' '.join(program.command))}",
+            f"command={_escape(' '.join(program.command))}",
             f"directory={'/' if program.user else self._config.root}",
             f"environment={environment}",
             f"user={program.user}" if program.user else "",
@@ -155,5 +156,5 @@ serverurl=unix://{self._socket}
         return "\n" + "\n".join(line for line in lines if line) + "\n"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("%", "%%")

@@ -1,1 +1,1 @@
-"""What every way to run the stack has in common: the settings that it makes for itself, and its first model."""
+"""Setup that all ways of running the stack share: generated settings, and the first model."""

@@ -15,18 +15,18 @@ _PROGRAMS = Path("/programs")
 
 
 def main() -> int:
-    """Run one command; returns the exit code: 1 for what failed, 2 for settings that can't be used, 130 interrupted."""
+    """Run one command; return the exit code: 1 for a failure, 2 for unusable settings, 130 interrupted."""
     parser = argparse.ArgumentParser(prog="provisioning", description="Prepares the containers of a stack.")
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, command, text in (
-        ("setup", _setup, "make the secrets that are missing and give each program its settings"),
+        ("setup", _setup, "generate missing secrets and write each program's settings"),
         (
             "simulate-weixin",
             _simulate_weixin,
-            "point notification-gateway at the simulator of WeChat Work and mail, where none of one's own is set",
+            "connect notification-gateway to the simulator of WeChat Work and mail, unless you have set your own",
         ),
-        ("demo", _demo, "make the stack the demo, unless DEMO=0 or something of one's own is set"),
-        ("env", _env, "print the addresses and secrets as the host sees them"),
+        ("demo", _demo, "make the stack the demo, unless DEMO=0 or a setting of your own prevents it"),
+        ("env", _env, "print the addresses, as seen from the host, and the secrets"),
         ("pages", _pages, "print the addresses of the pages"),
         ("first-model", _first_model, "train and deploy a model through Airflow, unless one is in service"),
     ):
@@ -83,7 +83,7 @@ def _pages() -> int:
 
 
 def _first_model() -> int:
-    # Here: the image of the other commands holds the standard library alone.
+    # Imported here: the image of the other commands only has the standard library.
     from provisioning import first_model
 
     registry_url, airflow_url = os.environ["REGISTRY_URL"], os.environ["AIRFLOW_URL"]

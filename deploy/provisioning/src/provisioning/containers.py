@@ -1,4 +1,4 @@
-"""What the one-shot `setup` container leaves for the others: each program's settings in that program's own volume."""
+"""The output of the one-shot `setup` container: each program's settings in that program's own volume."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,9 +10,9 @@ from provisioning.pages import COLLECTOR_LOGIN
 from provisioning.places import Places
 from provisioning.variables import READ_BY, derived
 
-# Read by a server that runs as another user; the volume that it is in is mounted nowhere else.
+# A server that runs as another user reads it; its volume is mounted nowhere else.
 _READABLE = 0o444
-# While it lies in their volumes, the containers of the demo idle; it says why.
+# While this file is in their volumes, the containers of the demo idle; it contains the reason.
 NO_DEMO = "no-demo"
 _STATE = Path("/var/lib/recsys")
 _SIMULATOR = "http://wechat-simulator:8010"
@@ -40,7 +40,7 @@ class Containers:
         self._kept_weixin = root / "setup" / "weixin.env"
 
     def set_up(self) -> None:
-        """Make what is missing and give each program what it reads; safe to repeat."""
+        """Generate missing values and write each program's settings; safe to repeat."""
         generated = _keep(self._kept, STACK)
         variables = {**generated, **derived(self._inside(), generated)}
         for program, names in READ_BY.items():
@@ -50,7 +50,7 @@ class Containers:
         environment_file.write(secrets / "alertmanager" / "gateway-token", generated["GATEWAY_TOKEN"], _READABLE)
 
     def simulate_weixin(self) -> None:
-        """Let notification-gateway and the WeChat Work simulator know each other."""
+        """Connect notification-gateway and the WeChat Work simulator."""
         credentials = _keep(self._kept_weixin, SIMULATED_WEIXIN)
         self._give("wechat-simulator", credentials)
         self._simulate({**credentials, **simulated_weixin(_SIMULATOR)})
@@ -61,11 +61,11 @@ class Containers:
 
     def _simulate(self, variables: Mapping[str, str]) -> None:
         gateway = environment_file.read(self._root / "notification-gateway" / "env")
-        # It refuses simulators in production, which is what it is otherwise.
+        # Production rejects simulators, and production is the default.
         self._give("notification-gateway", {**gateway, **variables, "ENVIRONMENT": "development"})
 
     def mark_demo(self, reason: str | None) -> None:
-        """Tell the containers of the demo whether they have anything to do; `reason` is why they have not."""
+        """Turn the demo's containers on or off; `reason` says why they are off."""
         for program in ("airflow", "wechat-simulator"):
             marker = self._root / program / NO_DEMO
             if reason is None:
@@ -74,7 +74,7 @@ class Containers:
                 environment_file.write(marker, f"{reason}\n")
 
     def seen_from_host(self) -> dict[str, str]:
-        """Return addresses and secrets as a user of the host needs them."""
+        """Return addresses, as seen from the host, and secrets."""
         generated = environment_file.read(self._kept)
         variables = derived(self._published(), generated)
         return {

@@ -1,4 +1,4 @@
-"""Whether a stack is the demo: with data, a trained model and simulators, as long as nothing of one's own is set."""
+"""Decides whether a stack is the demo (data, a trained model, simulators): only while the user has set nothing."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ _NO = frozenset({"0", "false", "no", "off"})
 
 
 def why_no_demo(given: Mapping[str, str]) -> str | None:
-    """Return what speaks against the demo, or None for a demo; DEMO decides, where it is set."""
+    """Return the reason against the demo, or None for a demo; DEMO decides if it is set."""
     demo = given.get("DEMO", "").strip()
     if demo:
         return f"DEMO is {demo}" if demo.lower() in _NO else None

@@ -1,4 +1,4 @@
-"""Files of `NAME=value` lines, quoted for a shell and readable by their owner alone."""
+"""Files of `NAME=value` lines, quoted for a shell and readable only by their owner."""
 
 import os
 import shlex
@@ -9,11 +9,11 @@ OWNER_ONLY = 0o600
 
 
 class UnreadableFileError(ValueError):
-    """A file of settings can't be read: correct the line that the message names. It quotes no value."""
+    """A file of settings can't be read: correct the line in the message, which contains no value."""
 
 
 def read(path: Path) -> dict[str, str]:
-    """Return the variables of a file, an absent one holds none; raises `UnreadableFileError`."""
+    """Return the variables of a file, none if it is missing; raises `UnreadableFileError`."""
     if not path.exists():
         return {}
     content = path.read_bytes()
@@ -46,7 +46,7 @@ def render(variables: Mapping[str, str]) -> str:
 
 
 def write(path: Path, text: str, mode: int = OWNER_ONLY) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     draft = path.with_name(f".{path.name}.draft")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:

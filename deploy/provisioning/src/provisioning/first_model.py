@@ -1,4 +1,4 @@
-"""The first model: through Airflow, as every later one is made."""
+"""Trains the first model through Airflow, like every later one."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import httpx
 
 DAG = "recommendation_pipeline"
-# While everything starts at once on a small machine, answers take their time.
+# While everything starts at once on a small machine, answers are slow.
 TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 1.0
 TRAINING_SECONDS = 900.0
@@ -15,11 +15,11 @@ _ENDED = ("success", "failed")
 
 
 class TrainingFailedError(RuntimeError):
-    """The pipeline didn't bring a model into service; the message says where to look."""
+    """The pipeline didn't deploy a model; the message names the place to look."""
 
 
 class AirflowClient:
-    """The few calls to Airflow's REST API that a start needs."""
+    """The calls to Airflow's REST API at a start."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -33,7 +33,7 @@ class AirflowClient:
         self._http.close()
 
     def run_dag(self, dag_id: str, on_progress: Callable[[str], None]) -> None:
-        """Trigger a DAG and wait for its end; raises `TrainingFailedError` that names the failed tasks."""
+        """Trigger a DAG and wait for its end; raises `TrainingFailedError`, which names the failed tasks."""
         self._call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
         run = self._call("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {}})["dag_run_id"]
         deadline = time.monotonic() + TRAINING_SECONDS
@@ -71,15 +71,15 @@ class AirflowClient:
 
 
 def has_active_model(registry_url: str, model: str = "ranker") -> bool:
-    """Say whether the registry has a model in service; raises `TrainingFailedError`."""
+    """Return whether the registry has a model in service; raises `TrainingFailedError`."""
     try:
         return httpx.get(f"{registry_url}/models/{model}/active", timeout=TIMEOUT_SECONDS).status_code == 200
     except (httpx.RequestError, httpx.InvalidURL, UnicodeError) as error:
-        raise TrainingFailedError(f"the registry (REGISTRY_URL) can't be asked: {type(error).__name__}") from error
+        raise TrainingFailedError(f"the registry (REGISTRY_URL) doesn't answer: {type(error).__name__}") from error
 
 
 class _Answer(dict[str, Any]):
-    """An answer of Airflow; what it lacks ends the training and not the program."""
+    """An answer of Airflow; a missing field raises `TrainingFailedError`."""
 
     def __missing__(self, name: str) -> NoReturn:
         raise TrainingFailedError(f"Airflow answered without {name!r}; is AIRFLOW_URL right?")

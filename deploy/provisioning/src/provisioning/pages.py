@@ -1,4 +1,4 @@
-"""The table of addresses that a start ends with."""
+"""The table of addresses at the end of a start."""
 
 from collections.abc import Sequence
 

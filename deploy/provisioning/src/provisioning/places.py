@@ -1,4 +1,4 @@
-"""Where the parts of a stack find each other."""
+"""The addresses of a stack's parts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Places:
-    """Addresses are `host:port` as programs reach them; a `…_page` is an address (URL) for people."""
+    """Addresses are `host:port` for programs; a `…_page` is a URL for people."""
 
     redis: str
     postgres: str

@@ -1,4 +1,4 @@
-"""The variables of a stack's programs that follow from where its parts are, and which program reads which."""
+"""The variables that follow from the places of a stack's parts, and the variables of each program."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ _PIPELINE = (
     "FEATURE_SYNC_URL",
     "ADMIN_TOKEN",
 )
-# What each program reads of the variables that a stack makes; the rest is the user's to set.
+# The generated and derived variables of each program; the others are for the user to set.
 READ_BY: Mapping[str, tuple[str, ...]] = {
     "recommender-api": (
         *_MONITORED,
@@ -77,9 +77,9 @@ def database_url(places: Places, generated: Mapping[str, str], database: str) ->
 
 
 def derived(places: Places, generated: Mapping[str, str]) -> dict[str, str]:
-    """Return what follows from the places and the generated values."""
+    """Return the variables that follow from the places and the generated values."""
     return {
-        # The demo and a native stack say otherwise.
+        # The demo and a native stack override this.
         "ENVIRONMENT": "production",
         "SENTRY_DSN": f"http://{generated['COLLECTOR_KEY']}@{places.collector}/1",
         "COLLECTOR_URL": places.collector_page,
@@ -109,9 +109,9 @@ def _airflow(places: Places, generated: Mapping[str, str]) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "2",
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "15",
-        # No login: it is published on loopback alone.
+        # Without login, because it is only published on loopback.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        # Tasks would call localhost:8080, whatever port the server got.
+        # Otherwise tasks would call localhost:8080, whatever the server's port is.
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{places.airflow}/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database_url(places, generated, "airflow"),
         "AIRFLOW__API__HOST": host,

@@ -1,1 +1,1 @@
-"""Behaviour events from the stream: into live features at once, into PostgreSQL for good."""
+"""Behaviour events from the stream: applied to live features at once, and stored in PostgreSQL."""

@@ -1,4 +1,4 @@
-"""The consumer of behaviour events: live features first, for the next answer; then the log; then an entry is done."""
+"""The consumer of behaviour events: it applies an entry to live features, then logs it, and then it is done."""
 
 import asyncio
 import logging
@@ -22,9 +22,9 @@ from servicekit.background import report_failure
 
 _log = logging.getLogger(__name__)
 
-# After a fault the queue can wait; the events are safe where they are.
+# After a fault the queue can wait: the events are safe in the stream.
 PAUSE_SECONDS = 1.0
-# How long the log waits for what live features take, before it looks for what dead consumers left.
+# How long the log waits for newly applied entries before it looks for entries of dead consumers.
 IDLE_SECONDS = 1.0
 
 
@@ -32,8 +32,8 @@ class EventConsumer:
     """Takes behaviour events from the stream, in two loops of one process.
 
     `apply_new` takes entries and applies them to live features, `log_applied` writes them to the database and removes
-    them. So with PostgreSQL away live features go on, and entries wait in the stream. An entry may be taken twice, and
-    counts once. One that cannot be processed is isolated, and becomes a dead letter.
+    them from the stream. So without PostgreSQL live features continue, and entries wait in the stream. An entry may be
+    delivered twice, and counts once. An entry that cannot be processed is isolated, and becomes a dead letter.
     """
 
     def __init__(
@@ -61,32 +61,32 @@ class EventConsumer:
         self._sleep = sleep
         self._idle_seconds = idle_seconds
         self._recoveries = monitoring.Recoveries("pipeline.database")
-        # Everything of ours up to here is applied; after a restart or a fault the rest is gone through again.
+        # All our entries up to here are applied; after a restart or a fault the later ones are processed again.
         self._applied_to = FIRST
         self._caught_up = False
         self._applied = asyncio.Event()
-        # Where the log is in its way through what is not done.
+        # The position of the log in the unfinished entries.
         self._logged_to = FIRST
 
     async def apply_new(self) -> None:
-        """Apply new entries to live features, waiting up to a second for some."""
+        """Apply new entries to live features; wait up to a second if there are none."""
         await self._survives(self._apply_new)
 
     async def log_applied(self) -> None:
-        """Write a batch of applied entries to the database; without any, wait a little for some."""
+        """Write a batch of applied entries to the database; if there are none, wait a little."""
         if await self._survives(self._log_applied):
             self._findings.note_progress()
         else:
             self._logged_to = FIRST
 
     async def _survives(self, step: Callable[[], Awaitable[None]]) -> bool:
-        """Run a step; after a fault of Redis or the database, wait a little. Returns whether there was none."""
+        """Run a step; after a fault of Redis or the database, wait a little. Return whether there was no fault."""
         try:
-            with self._faults.reported():
+            with self._faults.report_faults():
                 await step()
         except ResponseError as error:
             if str(error).startswith("NOGROUP"):
-                _log.warning("the event stream's group is gone, and is made again")
+                _log.warning("the event stream's consumer group is missing and is created again")
                 self._applied_to, self._caught_up = FIRST, False
             await self._sleep(PAUSE_SECONDS)
             return False
@@ -101,7 +101,7 @@ class EventConsumer:
             unfinished = await self._stream.pending(self._applied_to)
             await self._apply_taken(unfinished)
             self._caught_up = not unfinished
-        # What is taken now is unfinished until it is applied, whatever happens on the way.
+        # Entries taken now are unfinished until they are applied, even if something fails meanwhile.
         self._caught_up = False
         await self._apply_taken(await self._stream.take())
         self._caught_up = True
@@ -144,7 +144,7 @@ class EventConsumer:
 
     async def _apply(self, entries: Sequence[Entry]) -> None:
         """Apply entries to live features; those that fail alone become suspects."""
-        # Exposures are no interest: Redis taking none of them would pass for Redis taking others.
+        # Exposures are left out: if Redis accepted none of them, isolation would conclude that it accepts others.
         of_interest = [entry for entry in entries if any(event.type != "exposure" for event in entry.events)]
         applied = await isolate(
             of_interest, self._apply_at_once, fault_of=_fault_of_live, takes_others=self._live_takes_others
@@ -153,7 +153,7 @@ class EventConsumer:
         await self._reject(self._suspects.count("live features", applied.failed))
 
     async def _live_takes_others(self, error: Exception, others_applied: bool) -> bool:
-        # An error of our own code says nothing about an entry that failed with all others.
+        # An error of our own code gives no evidence about an entry that failed with all others.
         return others_applied or (isinstance(error, ResponseError) and await self._live.takes_writes())
 
     async def _apply_at_once(self, entries: Sequence[Entry]) -> None:
@@ -165,10 +165,10 @@ class EventConsumer:
         due = [entry for entry in entries if self._suspects.is_due(entry)]
         not_applied = [entry for entry in due if self._suspects.failed_in(entry, "live features")]
         if not_applied:
-            # They are written once they are applied: what becomes a dead letter is nowhere else.
+            # Written only once they are applied, so that a dead letter is in no other store.
             await self._apply_again(not_applied)
             due = [entry for entry in due if entry not in not_applied]
-        with self._database_reported():
+        with self._report_database_faults():
             written = await isolate(due, self._write, fault_of=_fault_of_log, takes_others=self._log_takes_others)
         done = [entry.id for entry in written.done]
         await self._stream.done(done)
@@ -182,7 +182,7 @@ class EventConsumer:
             await self._apply(entries)
         except REDIS_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - nobody knows what it is, but it must not hold up the log
+        except Exception as error:  # noqa: BLE001 - it may be any error, but it must not hold up the log
             self._suspects.postpone(entries)
             report_failure("live features", error)
 
@@ -192,11 +192,11 @@ class EventConsumer:
             await asyncio.to_thread(self._log.add, events)
 
     async def _log_takes_others(self, _error: Exception, _others_written: bool) -> bool:
-        # What was written before says nothing about now.
+        # An earlier write is no evidence about the database now.
         return await asyncio.to_thread(self._log.takes_events)
 
     @contextmanager
-    def _database_reported(self) -> Iterator[None]:
+    def _report_database_faults(self) -> Iterator[None]:
         try:
             yield
         except (LogUnavailableError, EventsNotTakenError) as error:
@@ -208,19 +208,19 @@ class EventConsumer:
         self._recoveries.note_success(database=SCHEMA, operation="insert_events")
 
     async def _reject(self, letters: Sequence[DeadLetter]) -> None:
-        """Make entries dead letters, each once: first there, then gone from the stream."""
+        """Make entries dead letters, each once: first added there, then removed from the stream."""
         if not letters:
             return
         pushed_out = await self._dead_letters.add(letters)
         ids = [letter.id for letter in letters]
         await self._stream.done(ids)
-        await self._dead_letters.acknowledged(letters)
+        await self._dead_letters.drop_markers(letters)
         self._suspects.clear(ids)
         self._metrics.events.labels("rejected").inc(len(letters))
         self._findings.found(UNREADABLE, letters[0].reason, len(letters))
         if pushed_out:
             self._metrics.dead_letters_dropped.inc(pushed_out)
-            self._findings.found(DROPPED, f"{pushed_out} dead letters were pushed out by newer ones", pushed_out)
+            self._findings.found(DROPPED, f"{pushed_out} dead letters were dropped for newer ones", pushed_out)
 
 
 def _fault_of_live(error: Exception) -> Fault:

@@ -11,14 +11,14 @@ from feature_sync.events.entries import DeadLetter
 
 # Longer than a worker is down between the two steps that make an entry a dead letter.
 MARKER_SECONDS = 7 * 86_400
-# Of what can be no event in any case, the beginning tells enough. Lua passes on some thousand arguments at most.
+# The beginning is enough of an entry that can't be an event. Lua accepts at most some thousand arguments.
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 64 * 1024
 
-# KEYS: the dead letters, a marker of the entry. ARGV: the marker's life, how many are kept, then names and values.
-# Returns how many the newest one has pushed out. An entry that comes again, because the worker was killed before it
-# could acknowledge it, is not added twice. The marker comes last: an entry that could not be added is tried again.
-# What is no stream is replaced: it would hold up every dead letter.
+# KEYS: the dead letters, a marker of the entry. ARGV: the marker's TTL, the maximum number, then names and values.
+# Returns how many old ones were dropped. An entry that is delivered again, because the worker was killed before it
+# could acknowledge it, is not added twice. The marker is set last, so an entry that could not be added is retried. A
+# key of another type is replaced: it would block all dead letters.
 _ADD = """
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 local type = redis.call('TYPE', KEYS[1]).ok
@@ -32,7 +32,7 @@ _ENTRY, _REASON = b"entry", b"error"
 
 @dataclass(frozen=True)
 class DeadLetterCounts:
-    """How many there are, and the reason of the newest."""
+    """The number of dead letters, and the reason of the newest."""
 
     count: int
     last_reason: str
@@ -40,7 +40,7 @@ class DeadLetterCounts:
 
 @dataclass(frozen=True)
 class StoredLetter:
-    """A dead letter as it is kept: `id` is its own, `entry` was the entry's."""
+    """A stored dead letter: `id` is its own, `entry` was that of the entry."""
 
     id: str
     entry: str
@@ -49,14 +49,14 @@ class StoredLetter:
 
 
 class DeadLetters:
-    """At most `most` are kept; past that the oldest go."""
+    """At most `most` are stored; above that the oldest are dropped."""
 
     def __init__(self, redis: AnyRedis, most: int) -> None:
         self._redis = redis
         self._most = most
 
     async def add(self, letters: Sequence[DeadLetter]) -> int:
-        """Add dead letters, each entry once; returns how many old ones were pushed out."""
+        """Add dead letters, each entry once; return how many old ones were dropped."""
         pushed_out = 0
         for letter in letters:
             fields = {_cut(name): _cut(value) for name, value in islice(letter.fields.items(), MAX_FIELDS)}
@@ -66,13 +66,13 @@ class DeadLetters:
             pushed_out += int(await self._redis.eval(_ADD, 2, *keys, MARKER_SECONDS, self._most, *pairs))
         return pushed_out
 
-    async def acknowledged(self, letters: Sequence[DeadLetter]) -> None:
-        """Drop the markers of entries that cannot come again."""
+    async def drop_markers(self, letters: Sequence[DeadLetter]) -> None:
+        """Delete the markers of entries that can't be delivered again."""
         if letters:
             await self._redis.unlink(*(redis_keys.dead_letter_marker(letter.id.decode()) for letter in letters))
 
     async def counts(self) -> DeadLetterCounts:
-        """Return how many there are, and why the last one is among them."""
+        """Return the number of dead letters, and the reason of the last one."""
         count = int(await self._redis.xlen(redis_keys.DEAD_LETTERS))
         newest: Any = await self._redis.xrevrange(redis_keys.DEAD_LETTERS, count=1)
         return DeadLetterCounts(count, _letter(*newest[0]).reason if newest else "")
@@ -83,7 +83,7 @@ class DeadLetters:
         return [_letter(*each) for each in found]
 
     async def requeue(self, letter: StoredLetter) -> None:
-        """Put an entry into the event stream again; killed in between, it is there twice, and counts once."""
+        """Put an entry into the event stream again; after a kill in between it is there twice, and counts once."""
         fields: Any = dict(letter.fields)
         await self._redis.xadd(redis_keys.EVENT_STREAM, fields)
         await self._redis.xdel(redis_keys.DEAD_LETTERS, letter.id)

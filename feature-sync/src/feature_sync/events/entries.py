@@ -1,22 +1,22 @@
-"""Entries of the event stream, decoded one by one: one that cannot be read is no reason to lose another."""
+"""Decodes entries of the event stream one by one, so that an unreadable one doesn't affect others."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from contracts.events import BehaviorEvent, events_of
 
-# An entry of a full answer with a thousand datasets has 20 kB.
+# The entry of a full answer with a thousand datasets has 20 kB.
 MAX_ENTRY_BYTES = 256 * 1024
 MAX_REASON = 500
 
 Fields = Mapping[bytes, bytes]
-# Redis gives no fields for an entry that was taken and then deleted.
+# Redis returns no fields for an entry that was taken and then deleted.
 RawEntry = tuple[bytes, Fields | None]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry with the events in it."""
+    """An entry and its events."""
 
     id: bytes
     fields: Fields
@@ -25,7 +25,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An entry that cannot be processed, and why."""
+    """An entry that cannot be processed, and the reason."""
 
     id: bytes
     fields: Fields
@@ -34,7 +34,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Entries, and those that hold no events; `deleted` are the ids of entries without content."""
+    """Entries, and those without valid events; `deleted` are the ids of entries without content."""
 
     entries: list[Entry]
     unreadable: list[DeadLetter]
@@ -42,7 +42,7 @@ class Decoded:
 
 
 def decode(raw: Iterable[RawEntry]) -> Decoded:
-    """Decode entries as they come from Redis."""
+    """Decode entries in the form in which Redis returns them."""
     decoded = Decoded([], [], [])
     for entry_id, fields in raw:
         if fields is None:
@@ -57,7 +57,7 @@ def decode(raw: Iterable[RawEntry]) -> Decoded:
 
 
 def reason_of(stage: str, error: Exception) -> str:
-    """Return one line that says where an entry failed and with what."""
+    """Return the stage and the error of a failed entry in one line."""
     text = " ".join(str(error).split()).encode("utf-8", "replace").decode().replace("\0", "\ufffd")
     return f"{stage}: {type(error).__name__}: {text}"[:MAX_REASON]
 

@@ -1,4 +1,4 @@
-"""What is wrong with the events themselves, and that nothing has been for a while."""
+"""Reports findings about the contents of events, and their end."""
 
 import time
 from collections.abc import Callable
@@ -7,14 +7,14 @@ import monitoring
 
 POINT = "pipeline.data_quality"
 UNREADABLE, DROPPED = "stream_entry", "dead_letters_dropped"
-# One good entry after a bad one proves nothing.
+# One good entry after a bad one is not enough evidence.
 CLEAN_SECONDS = 900.0
 
 
 class EventFindings:
     """Reports findings, and their end after a quarter of an hour without one; `clock` gives seconds.
 
-    What an earlier process has reported, this one can't know: the time without a finding begins with it.
+    For findings of an earlier process the time without one begins with this process.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,7 +28,7 @@ class EventFindings:
         monitoring.report(POINT, check_name=check, severity="warning", details=details, metric_value=count, threshold=0)
 
     def note_progress(self) -> None:
-        """Entries are being processed: send the recovery of what has not been found for long enough, once."""
+        """Called while entries are processed: report once the recovery of findings that are old enough."""
         now = self._clock()
         for check in [each for each, last in self._last.items() if now - last >= CLEAN_SECONDS]:
             del self._last[check]

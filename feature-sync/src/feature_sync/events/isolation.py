@@ -1,4 +1,4 @@
-"""Finds the items of a batch that cannot be processed by halving it; all others are processed."""
+"""Finds the items of a batch that cannot be processed by halving the batch; all others are processed."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,21 +7,21 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# When so many have failed alone and nothing was processed, it is time to ask whose fault it is.
+# After this many single failures without a success, the callback decides whether the store is at fault.
 MAX_UNDECIDED = 16
 
 
 class Fault(Enum):
-    """Where an error lies."""
+    """The origin of an error."""
 
-    IN_STORE = "the store takes nothing now: nothing is known about the items"
+    IN_STORE = "the store accepts nothing now: the items may be good"
     IN_DATA = "the item itself can never be processed"
-    UNDECIDED = "one or the other: it lies in the item if the store takes others"
+    UNDECIDED = "undecided: the item is at fault if the store accepts others"
 
 
 @dataclass
 class Isolated(Generic[T]):
-    """What became of a batch: the items that were processed, and those that failed alone, each with its error."""
+    """The result of a batch: the processed items, and those that failed alone, each with its error."""
 
     done: list[T] = field(default_factory=list)
     failed: list[tuple[T, Exception]] = field(default_factory=list)
@@ -36,9 +36,9 @@ async def isolate(
 ) -> Isolated[T]:
     """Call `work` with all items, and with halves of what fails, down to single items.
 
-    `takes_others` is asked about an undecided error; it is told whether other items of the batch were processed.
-    Raises the error when it is the store's: then nothing is known about what was not processed. What was may be
-    processed again.
+    `takes_others` decides about an undecided error; its argument is whether other items of the batch were processed. An
+    error of the store is raised: then the result of unprocessed items is unknown, and processed ones may be processed
+    again.
     """
     result: Isolated[T] = Isolated()
     undecided = 0

@@ -1,4 +1,4 @@
-"""Live features: what users did lately, and what is hot, in Redis within a second of the event."""
+"""Live features: users' latest interactions and trending counts, in Redis within a second of the event."""
 
 import logging
 from collections import defaultdict
@@ -16,11 +16,11 @@ from feature_sync.connections import REDIS_ERRORS, AnyRedis, get_many
 from feature_sync.hot.windows import WINDOWS, Window
 
 LIVE_SECONDS = 90 * 86_400
-# Longer than an unfinished entry can wait to be taken again.
+# Longer than an unfinished entry can wait before it is delivered again.
 APPLIED_SECONDS = 86_400
 
-# KEYS: the history, then markers. ARGV: what it must still hold, what it shall hold, both lives. Returns 2 where the
-# key held something of another type, which is replaced: MGET says that there is nothing.
+# KEYS: the history, then markers. ARGV: the expected history, the new history, both TTLs. Returns 2 if the key had
+# another type and was replaced: MGET returns nothing for it.
 _SWAP = """
 local held = redis.pcall('GET', KEYS[1])
 local foreign = type(held) == 'table'
@@ -30,8 +30,8 @@ for i = 2, #KEYS do redis.call('SET', KEYS[i], '', 'EX', ARGV[4]) end
 return foreign and 2 or 1
 """
 
-# KEYS: marker and slice of each event. ARGV: the slices' life, then weight and dataset of each event. A slice of
-# another type is replaced.
+# KEYS: marker and slice of each event. ARGV: the slices' TTL, then weight and dataset of each event. A slice of another
+# type is replaced.
 _COUNT = """
 for i = 1, #KEYS, 2 do
   if redis.call('SET', KEYS[i], '', 'NX', 'EX', ARGV[1]) then
@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Change(NamedTuple):
-    """A user's history as it is, as it shall be, and the markers of what makes the difference."""
+    """A user's history before and after, and the markers of the events that make the difference."""
 
     key: str
     old: bytes
@@ -58,17 +58,20 @@ class _Change(NamedTuple):
 
 
 class LiveFeatures:
-    """Applies events once each: with each history and each window goes a marker per event, set in the script that
-    applies it, so that an entry that is delivered again changes nothing. `now` is Unix time."""
+    """Applies each event once.
+
+    Each history and each window has a marker per event, set in the script that applies it, so an entry that is
+    delivered again changes nothing. `now` is Unix time.
+    """
 
     def __init__(self, redis: AnyRedis, now: Callable[[], float]) -> None:
         self._redis = redis
         self._now = now
 
     async def apply(self, events: Sequence[BehaviorEvent]) -> int:
-        """Add events to live histories and hot counts, and return how many were new; exposures are no interest.
+        """Add events to live histories and trending counts, and return how many were new; exposures don't count.
 
-        Raises `OverflowError` for a time before 1970; what was applied before it is not applied again.
+        Raises `OverflowError` for a time before 1970; earlier events of the batch are not applied again.
         """
         wanted = {event.event_id: event for event in events if event.type != "exposure"}
         if not wanted:
@@ -78,7 +81,7 @@ class LiveFeatures:
             by_user[event.user_id].append(event)
         added = 0
         while by_user:
-            # Those whose history another replica changed in between come again.
+            # Users whose history another replica changed in between are retried.
             by_user, fresh = await self._append(by_user)
             added += fresh
         for window in WINDOWS:
@@ -86,7 +89,7 @@ class LiveFeatures:
         return added
 
     async def takes_writes(self) -> bool:
-        """Say whether Redis takes a write at all now."""
+        """Return whether Redis accepts writes now."""
         try:
             await self._redis.set(redis_keys.WRITE_PROBE, "", ex=1)
         except REDIS_ERRORS:
@@ -94,7 +97,7 @@ class LiveFeatures:
         return True
 
     async def _append(self, by_user: Mapping[int, list[BehaviorEvent]]) -> tuple[dict[int, list[BehaviorEvent]], int]:
-        """Append to the users' histories; returns those that have to be tried again, and how many events were new."""
+        """Append to the users' histories; return those to retry, and how many events were new."""
         keys = {user: redis_keys.live_history(user) for user in by_user}
         wanted = [
             [keys[user], *(redis_keys.applied_event(keys[user], event.event_id) for event in events)]
@@ -121,7 +124,7 @@ class LiveFeatures:
         added = sum(len(change.markers) for user, change in changes.items() if done[user])
         for user, change in changes.items():
             if done[user] == _FOREIGN:
-                _log.warning("%s held no live history but another type; it was replaced", change.key)
+                _log.warning("%s had another type than a live history and was replaced", change.key)
         return {user: by_user[user] for user in changes if not done[user]}, added
 
     async def _count(self, window: Window, events: list[BehaviorEvent]) -> None:
@@ -129,7 +132,7 @@ class LiveFeatures:
         keys: list[str] = []
         arguments: list[Any] = [window.seconds + window.slice_seconds]
         for event in events:
-            # A client's clock may be ahead.
+            # A client's clock may be fast.
             at = min(event.ts.timestamp(), now)
             if at > now - window.seconds:
                 keys.append(redis_keys.applied_event(redis_keys.hot(window.name), event.event_id))
@@ -153,7 +156,7 @@ def _history(blob: bytes | None, now: float) -> LiveHistory:
 def _columns(events: list[BehaviorEvent], now: float) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
     return (
         np.array([event.dataset_id for event in events], np.int64),
-        # What lies ahead must not stand before all of today: a clock is fast, or an earlier release took any time.
+        # A future event must not precede all of today's: a clock may be fast, and an earlier release accepted any time.
         np.array([int(min(event.ts.timestamp(), now)) for event in events], np.int64),
         np.array([InteractionType.of(event.type) for event in events], np.uint8),
     )

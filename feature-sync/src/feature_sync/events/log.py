@@ -22,7 +22,7 @@ from contracts.events import BehaviorEvent
 from servicekit.database import UtcDateTime
 
 SCHEMA = "events"
-# Classes of SQLSTATE. psycopg2 has an OperationalError for what is too large for an index, too.
+# Classes of SQLSTATE. psycopg2 raises an OperationalError for a value that is too large for an index, too.
 _PROGRAM_LIMIT = "54"
 # Among them 25006: the server is read-only.
 _INVALID_TRANSACTION = "25"
@@ -45,11 +45,11 @@ behavior_events = Table(
 
 
 class LogUnavailableError(RuntimeError):
-    """The database doesn't take events now; they stay in the stream, and are tried again."""
+    """The database can't store events now; they stay in the stream and are retried."""
 
 
 class EventsNotTakenError(RuntimeError):
-    """The database refused events. `lies_in_data` says that the events are why; else it may be something else."""
+    """The database rejected events. If `lies_in_data`, the events are the cause; otherwise it is undecided."""
 
     def __init__(self, text: str, *, lies_in_data: bool) -> None:
         super().__init__(text)
@@ -63,20 +63,20 @@ class EventLog:
         self._engine = engine
 
     def add(self, events: Sequence[BehaviorEvent]) -> None:
-        """Insert all events or none; those that are there already stay as they are.
+        """Insert all events or none; existing ones are not changed.
 
         Raises `LogUnavailableError` and `EventsNotTakenError`.
         """
         try:
             with self._engine.begin() as connection:
                 self._insert(connection, events)
-        # A value that cannot be bound is a StatementError before the driver sees it, and the driver's own ValueError
-        # (a NUL, half a surrogate) or OverflowError after.
+        # A value that cannot be bound is a StatementError before the driver sees it, and the driver's own ValueError (a
+        # NUL, half a surrogate) or OverflowError after that.
         except (StatementError, PoolTimeoutError, ValueError, OverflowError) as error:
-            raise _translated(error) from error
+            raise _translate(error) from error
 
     def takes_events(self) -> bool:
-        """Say whether an event that nothing is wrong with is taken now; it is not kept."""
+        """Return whether a valid event would be accepted now; the test event is not stored."""
         sound = BehaviorEvent(
             event_id=f"probe-{uuid4().hex}", type="view", user_id=1, dataset_id=1, ts=datetime.now(UTC)
         )
@@ -95,7 +95,7 @@ class EventLog:
         connection.execute(dialect.insert(behavior_events).on_conflict_do_nothing(), rows)
 
     def answers(self) -> bool:
-        """Say whether the database takes queries."""
+        """Return whether the database accepts queries."""
         try:
             with self._engine.connect() as connection:
                 connection.execute(behavior_events.select().limit(0))
@@ -104,7 +104,7 @@ class EventLog:
         return True
 
 
-def _translated(error: Exception) -> LogUnavailableError | EventsNotTakenError:
+def _translate(error: Exception) -> LogUnavailableError | EventsNotTakenError:
     original = error.orig if isinstance(error, StatementError) else None
     text = str(original or error)
     if isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and _is_unavailable(error)):
@@ -114,7 +114,7 @@ def _translated(error: Exception) -> LogUnavailableError | EventsNotTakenError:
 
 
 def _is_unavailable(error: DBAPIError) -> bool:
-    """Say whether the database is away, full, locked, read-only or without our tables: then no event is to blame."""
+    """Return whether the database is down, full, locked, read-only or without our tables: then no event is at fault."""
     if error.connection_invalidated or isinstance(error, InterfaceError | ProgrammingError):
         return True
     state = _state_of(error)
@@ -124,5 +124,5 @@ def _is_unavailable(error: DBAPIError) -> bool:
 
 
 def _state_of(error: Exception) -> str:
-    """Return the SQLSTATE, empty where the driver has none."""
+    """Return the SQLSTATE, empty if the driver has none."""
     return getattr(getattr(error, "orig", None), "pgcode", None) or ""

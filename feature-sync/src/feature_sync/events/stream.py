@@ -1,4 +1,4 @@
-"""The Redis Stream as a queue: entries stay until they are done, whoever dies in between."""
+"""The Redis Stream as a queue: entries stay until they are done, even if a consumer dies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from contracts import redis_keys
 from feature_sync.connections import BLOCK_SECONDS, AnyRedis
 from feature_sync.events.entries import RawEntry
 
-# A consumer that left an entry alone for this long is dead.
+# After this time without activity on an entry its consumer is considered dead.
 IDLE_MS = 60_000
 FIRST = b"0-0"
-# Both or neither: an entry that is only acknowledged would stay for ever.
+# Both or neither: an entry that is only acknowledged would stay forever.
 _DONE = """
 for i = 2, #ARGV do
   redis.call('XACK', KEYS[1], ARGV[1], ARGV[i])
@@ -31,7 +31,7 @@ class EventStream:
         self._block_ms = int(block_seconds * 1000)
 
     async def prepare(self) -> None:
-        """Make stream and group unless they are there: after a loss of Redis' data they have to be made again."""
+        """Create stream and group if they are missing: after a loss of Redis' data they have to be created again."""
         try:
             await self._redis.xgroup_create(redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP, "0", mkstream=True)
         except ResponseError as error:
@@ -39,7 +39,7 @@ class EventStream:
                 raise
 
     async def take(self) -> list[RawEntry]:
-        """Return new entries, waiting up to a second for some."""
+        """Return new entries; wait up to a second if there are none."""
         answer = await self._redis.xreadgroup(
             redis_keys.EVENT_STREAM_GROUP,
             self._consumer,
@@ -50,14 +50,14 @@ class EventStream:
         return _entries(answer)
 
     async def pending(self, after: bytes = FIRST) -> list[RawEntry]:
-        """Return entries that this consumer has taken and not done, oldest first, from the one after `after` on."""
+        """Return entries that this consumer has taken and not finished, oldest first, after the id `after`."""
         answer = await self._redis.xreadgroup(
             redis_keys.EVENT_STREAM_GROUP, self._consumer, {redis_keys.EVENT_STREAM: after}, count=self._size
         )
         return _entries(answer)
 
     async def claim(self) -> list[RawEntry]:
-        """Take over entries that another consumer left alone."""
+        """Take over entries of consumers that are considered dead."""
         claimed: Any = await self._redis.xautoclaim(
             redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP, self._consumer, IDLE_MS, count=self._size
         )
@@ -69,12 +69,12 @@ class EventStream:
             await self._redis.eval(_DONE, 1, redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP, *ids)
 
     async def length(self) -> int:
-        """Return how many entries are not done."""
+        """Return the number of unfinished entries."""
         return int(await self._redis.xlen(redis_keys.EVENT_STREAM))
 
 
 def position(entry_id: bytes) -> tuple[int, int]:
-    """Return an entry's id as what ids are ordered by."""
+    """Return the sort key of an entry's id."""
     milliseconds, _, number = entry_id.partition(b"-")
     return int(milliseconds), int(number or 0)
 
@@ -85,5 +85,5 @@ def _entries(answer: Any) -> list[RawEntry]:
 
 
 def _existing(entries: Any) -> list[RawEntry]:
-    # redis-py gives {} for an entry that was deleted since.
+    # redis-py returns {} for an entry that was deleted since.
     return [(entry_id, fields or None) for entry_id, fields in entries]

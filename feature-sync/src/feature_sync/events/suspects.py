@@ -1,4 +1,4 @@
-"""Entries that failed alone: each is tried again some times, and then given up."""
+"""Entries that failed alone: each is retried a few times, and then becomes a dead letter."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,7 +7,7 @@ from typing import Literal
 
 from feature_sync.events.entries import DeadLetter, Entry, reason_of
 
-# What may pass (a constraint that is being changed) has passed by then.
+# A temporary cause (a constraint that is being changed) has passed by then.
 MAX_DELIVERIES = 3
 RETRY_SECONDS = 1.0
 POSTPONED_SECONDS = 30.0
@@ -17,7 +17,7 @@ Stage = Literal["live features", "event log"]
 
 @dataclass
 class Suspect:
-    """An entry that failed in `stage` so many times; not tried again before `retry_at`."""
+    """An entry that failed in `stage` this many times; it is not retried before `retry_at`."""
 
     stage: Stage
     deliveries: int
@@ -25,24 +25,24 @@ class Suspect:
 
 
 class Suspects:
-    """Counted in memory: a worker that is killed begins to count anew."""
+    """Counted in memory: a worker that is killed starts counting again."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._by_id: dict[bytes, Suspect] = {}
 
     def is_due(self, entry: Entry) -> bool:
-        """Whether an entry may be tried now; one that never failed always may."""
+        """Whether an entry may be tried now; an entry without failures always may."""
         suspect = self._by_id.get(entry.id)
         return suspect is None or self._clock() >= suspect.retry_at
 
     def failed_in(self, entry: Entry, stage: Stage) -> bool:
-        """Whether an entry is suspected because of this stage."""
+        """Whether an entry failed in this stage before."""
         suspect = self._by_id.get(entry.id)
         return suspect is not None and suspect.stage == stage
 
     def count(self, stage: Stage, failed: Iterable[tuple[Entry, Exception]]) -> list[DeadLetter]:
-        """Count a delivery of each; returns those that have failed too often."""
+        """Count a delivery of each; return those that have failed too often."""
         given_up = []
         for entry, error in failed:
             before = self._by_id.get(entry.id)
@@ -53,7 +53,7 @@ class Suspects:
         return given_up
 
     def postpone(self, entries: Iterable[Entry]) -> None:
-        """Try suspects later; nothing is counted."""
+        """Retry suspects later; nothing is counted."""
         for entry in entries:
             if (suspect := self._by_id.get(entry.id)) is not None:
                 suspect.retry_at = self._clock() + POSTPONED_SECONDS

@@ -1,1 +1,1 @@
-"""What is hot: sliding windows of weighted interactions."""
+"""Trending datasets: sliding windows of weighted interactions."""

@@ -1,4 +1,4 @@
-"""The windows, and their refresh: slices are counted as events come, and added up each second."""
+"""The windows, and their refresh: events are counted in slices, which are added up each second."""
 
 import logging
 import math
@@ -11,8 +11,8 @@ from contracts.redis_keys import Timeframe
 from feature_sync.connections import AnyRedis
 
 _log = logging.getLogger(__name__)
-# KEYS: the window, then its slices. ARGV: its life. A slice of another type would hold the window up for a day: it is
-# removed. Returns how many were.
+# KEYS: the window, then its slices. ARGV: its TTL. A slice of another type would block the window for a day, so it is
+# removed. Returns how many were removed.
 _ADD_UP = """
 local removed = 0
 local done = redis.pcall('ZUNIONSTORE', KEYS[1], #KEYS - 1, unpack(KEYS, 2))
@@ -37,11 +37,11 @@ class Window:
     slice_seconds: int
 
     def slice_of(self, at: float) -> int:
-        """Return the number of the slice that a Unix time lies in."""
+        """Return the number of the slice of a Unix time."""
         return math.floor(at / self.slice_seconds)
 
     def slices(self, now: float) -> range:
-        """Return the numbers of the slices that the window touches."""
+        """Return the numbers of the slices of the window."""
         last = self.slice_of(now)
         return range(last - self.seconds // self.slice_seconds, last + 1)
 
@@ -50,18 +50,18 @@ WINDOWS = (Window("1h", 3600, 60), Window("24h", 86_400, 900))
 
 
 class HotWindows:
-    """Keeps `hot:1h` and `hot:24h`; they run out by themselves when nobody refreshes them."""
+    """Refreshes `hot:1h` and `hot:24h`; they expire by themselves if they are not refreshed."""
 
     def __init__(self, redis: AnyRedis, now: Callable[[], float] = time.time) -> None:
         self._redis = redis
         self._now = now
 
     async def refresh(self) -> None:
-        """Add the slices of each window up."""
+        """Add up the slices of each window."""
         now = self._now()
         for window in WINDOWS:
             slices = [redis_keys.hot_bucket(window.name, number) for number in window.slices(now)]
             keys = [redis_keys.hot(window.name), *slices]
             removed = await self._redis.eval(_ADD_UP, len(keys), *keys, window.seconds)
             if removed:
-                _log.warning("%d slices of hot:%s held no counts but another type; removed", removed, window.name)
+                _log.warning("%d slices of hot:%s had another type and were removed", removed, window.name)

@@ -1,1 +1,1 @@
-"""Moving a feature snapshot into Redis: all of it, then one pointer."""
+"""Moves a feature snapshot into Redis: first all users, then the pointer."""

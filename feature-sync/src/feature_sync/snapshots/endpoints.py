@@ -1,4 +1,4 @@
-"""HTTP of the snapshot syncs."""
+"""HTTP API of the snapshot syncs."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from servicekit.routing import ApiRouter
 
 
 class SyncRequest(BaseModel):
-    """Which snapshot to move into Redis."""
+    """The snapshot to move into Redis."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,12 +33,14 @@ def router(jobs: SyncJobs, token: SecretStr) -> ApiRouter:
 
     @made.post("/sync", status_code=202, dependencies=bearer_guard(token))
     async def sync(request: SyncRequest) -> SyncJob:
-        """Queue a sync; ask `GET /sync/{job}` what became of it."""
+        """Queue a sync; `GET /sync/{job}` returns its result."""
         return jobs.submit(request.snapshot)
 
     @made.get("/sync/{job}", responses=problem_responses(not_found="There is no such job among the latest ones"))
-    async def get_job(job: Annotated[str, Path(description="Id of the job, as `POST /sync` answered")]) -> SyncJob:
-        """Return a job's state; the version before serves until it is `done`."""
+    async def get_job(
+        job: Annotated[str, Path(description="Id of the job, from the answer of `POST /sync`")],
+    ) -> SyncJob:
+        """Return a job's state; until it is `done` the previous version stays active."""
         return jobs.get(job)
 
     return made

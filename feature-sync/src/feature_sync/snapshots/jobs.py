@@ -1,4 +1,4 @@
-"""Sync jobs: one at a time, in the order they were asked for; the last ones are remembered."""
+"""Sync jobs: one at a time, in the order of their requests; the last ones are stored."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from contracts.snapshot import MalformedSnapshotError, iter_users
 from feature_sync.connections import REDIS_ERRORS, RedisFaults
 from feature_sync.errors import UnknownJobError, UnusableSnapshotError
 from feature_sync.metrics import Metrics
-from feature_sync.snapshots.source import fetched
+from feature_sync.snapshots.source import fetch_snapshot
 from feature_sync.snapshots.switch import IncompleteSnapshotError, Progress, SnapshotSwitch
 
 _log = logging.getLogger(__name__)
@@ -28,11 +28,11 @@ _FAILURES = (UnusableSnapshotError, MalformedSnapshotError, IncompleteSnapshotEr
 
 
 class SyncJob(BaseModel):
-    """What became of a `POST /sync`."""
+    """The state of a `POST /sync`."""
 
     job: Annotated[str, Field(description="Id of the job", examples=["5c1f0e6a9b3d"])]
     snapshot: Annotated[
-        str, Field(description="The folder that was asked for", examples=["s3://recsys/snapshots/20261124T0300"])
+        str, Field(description="The requested folder", examples=["s3://recsys/snapshots/20261124T0300"])
     ]
     state: Annotated[Literal["queued", "running", "done", "failed"], Field(description="State of the job")] = "queued"
     version: Annotated[
@@ -40,15 +40,13 @@ class SyncJob(BaseModel):
     ] = None
     users: Annotated[int, Field(description="Users written", examples=[120000])] = 0
     total: Annotated[int, Field(description="Users in the snapshot", examples=[120000])] = 0
-    seconds: Annotated[float | None, Field(description="How long it took; null until it has ended", examples=[1.4])] = (
-        None
-    )
-    error: Annotated[str | None, Field(description="Why it failed; null if it did not")] = None
-    created_at: Annotated[datetime, Field(description="When it was queued", examples=["2026-11-24T03:10:00Z"])]
+    seconds: Annotated[float | None, Field(description="Duration; null until the job ends", examples=[1.4])] = None
+    error: Annotated[str | None, Field(description="Reason of the failure; null without one")] = None
+    created_at: Annotated[datetime, Field(description="Time at which it was queued", examples=["2026-11-24T03:10:00Z"])]
 
 
 class SyncJobs:
-    """Takes sync jobs; `step` is to be run again and again."""
+    """Runs sync jobs; `step` has to be called repeatedly."""
 
     def __init__(
         self,
@@ -62,12 +60,12 @@ class SyncJobs:
         self._metrics = metrics
         self._clock = clock
         self._jobs: OrderedDict[str, SyncJob] = OrderedDict()
-        # Each with its address and the trace of the request that asked for it.
+        # Each with its address and the trace of its request.
         self._queue: asyncio.Queue[tuple[SyncJob, str, dict[str, str]]] = asyncio.Queue()
 
     def submit(self, snapshot: str) -> SyncJob:
         """Queue a sync and return its job."""
-        # Anybody may ask what became of a job; an address may hold a password.
+        # Any caller may read a job, and an address may contain a password.
         job = SyncJob(job=uuid4().hex, snapshot=monitoring.redacted(snapshot), created_at=datetime.now(UTC))
         self._jobs[job.job] = job
         while len(self._jobs) > REMEMBERED:
@@ -80,10 +78,10 @@ class SyncJobs:
         try:
             return self._jobs[job]
         except KeyError as error:
-            raise UnknownJobError(f"there is no job {job!r}; the last {REMEMBERED} are remembered") from error
+            raise UnknownJobError(f"there is no job {job!r}; the last {REMEMBERED} are available") from error
 
     async def step(self) -> None:
-        """Wait for a job and run it. What nobody foresaw fails the job as well, and is raised."""
+        """Wait for a job and run it. An unexpected error fails the job, and is raised."""
         job, address, trace = await self._queue.get()
         job.state = "running"
         began = self._clock()
@@ -110,12 +108,12 @@ class SyncJobs:
             _log.info("sync of %s: %s, %d users in %.1f s", job.snapshot, job.state, job.users, job.seconds)
 
     async def _sync(self, job: SyncJob, address: str, progress: Progress) -> None:
-        fetching = fetched(address)
+        fetching = fetch_snapshot(address)
         folder, manifest = await run_in_threadpool(fetching.__enter__)
         try:
             job.version, job.total = manifest.version, manifest.rows
             progress.total = manifest.rows
-            with self._faults.reported():
+            with self._faults.report_faults():
                 batches = iter_users(folder, manifest)
                 await self._switch.write(manifest.version, manifest.feature_schema, batches, progress)
                 await self._switch.activate(manifest.version)

@@ -1,4 +1,4 @@
-"""A snapshot fetched from wherever it is, and checked."""
+"""Fetches a snapshot and checks it."""
 
 import tempfile
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ from feature_sync.errors import UnusableSnapshotError
 
 
 @contextmanager
-def fetched(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
-    """Copy a snapshot folder (path or fsspec URL) here for the length of a block; raises `UnusableSnapshotError`."""
+def fetch_snapshot(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
+    """Copy a snapshot folder (path or fsspec URL) to a local one for a block; raises `UnusableSnapshotError`."""
     with tempfile.TemporaryDirectory(prefix="snapshot-") as temporary:
         folder = Path(temporary, "snapshot")
         try:
             files, path = locate(address)
             if not files.exists(path):
                 raise UnusableSnapshotError(f"{address}: there is no such folder")
-            # Before anything is copied: somebody may name a home folder, or the root.
+            # Before anything is copied: a caller may name a home folder, or the root.
             if not files.exists(f"{path.rstrip('/')}/{MANIFEST}"):
                 raise UnusableSnapshotError(f"{address}: {MANIFEST}: missing")
             files.get(path.rstrip("/") + "/", str(folder) + "/", recursive=True)

@@ -1,4 +1,4 @@
-"""The switch in Redis: a new version is written beside the active one, proved, and then pointed to."""
+"""The switch in Redis: a new version is written beside the active one, verified, and then the pointer is moved."""
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -7,25 +7,25 @@ from typing import Any
 from contracts import redis_keys
 from feature_sync.connections import AnyRedis, get_many, put_many
 
-# Readers poll the pointer each second, and finish what they began.
+# Readers poll the pointer each second, and finish started requests.
 GRACE_SECONDS = 60
 _SCAN = 5000
 
 
 class IncompleteSnapshotError(RuntimeError):
-    """What Redis holds is not what was written; the pointer was not moved."""
+    """Redis doesn't contain all written data; the pointer was not moved."""
 
 
 @dataclass
 class Progress:
-    """How far a sync has come: users written of users in all."""
+    """The progress of a sync: users written, of users in all."""
 
     written: int = 0
     total: int = 0
 
 
 class SnapshotSwitch:
-    """Writes and activates versions. Interrupted at any point, the version before serves on."""
+    """Writes and activates versions. After an interruption at any point the previous version stays active."""
 
     def __init__(self, redis: AnyRedis) -> None:
         self._redis = redis
@@ -45,7 +45,7 @@ class SnapshotSwitch:
             await put_many(self._redis, blobs)
             stored = await get_many(self._redis, list(blobs))
             if stored != list(blobs.values()):
-                raise IncompleteSnapshotError(f"{version}: Redis doesn't hold what was written to it")
+                raise IncompleteSnapshotError(f"{version}: Redis doesn't contain what was written to it")
             progress.written += len(batch)
         if progress.written != progress.total:
             raise IncompleteSnapshotError(f"{version}: {progress.written} users, the manifest says {progress.total}")
@@ -55,7 +55,7 @@ class SnapshotSwitch:
         await self._redis.set(redis_keys.SNAPSHOT_POINTER, version)
 
     async def retire_others(self, version: str) -> int:
-        """Let every other version's keys run out, those of interrupted syncs included; return how many."""
+        """Set a TTL on every other version's keys, including those of interrupted syncs; return their number."""
         mine = (redis_keys.user_features(version, 0)[:-1].encode(), redis_keys.snapshot_schema(version).encode())
         retired = 0
         async for keys in self._snapshot_keys():
@@ -63,7 +63,7 @@ class SnapshotSwitch:
             if others:
                 pipeline = self._redis.pipeline(transaction=False)
                 for key in others:
-                    # Not again for what is on its way out already.
+                    # Keys that already have a TTL are left out.
                     pipeline.expire(key, GRACE_SECONDS, nx=True)
                 await pipeline.execute()
             retired += len(others)

@@ -1,1 +1,1 @@
-"""Datasets that no answer may show: an operator's and the business database's, in PostgreSQL, then in Redis."""
+"""Withdrawn datasets, by an operator or the business database: first in PostgreSQL, then in Redis."""

@@ -1,4 +1,4 @@
-"""The parts of the withdrawal, put together."""
+"""Builds and connects the parts of the withdrawal."""
 
 from sqlalchemy import Engine
 
@@ -32,16 +32,16 @@ class WithdrawalAssembly:
         self._follow_seconds = follow_seconds
 
     def add_loops(self, loops: BackgroundLoops) -> None:
-        """Add the loops that keep the list."""
+        """Add the loops that keep the list up to date."""
         loops.add("withdrawn list", self._publisher.step, interval=RECONCILE_SECONDS)
         if self._follower is not None:
             loops.add("deleted datasets", self._follower.step, interval=self._follow_seconds)
 
     def checks(self) -> dict[str, Check]:
-        """Return how the list in Redis is, and the following of the business database."""
+        """Return the state of the list in Redis, and of reading the business database."""
         published = self._publisher.published
         if published is None:
-            listed = Check(status="degraded", detail="Redis does not hold the list of withdrawn datasets yet")
+            listed = Check(status="degraded", detail="Redis doesn't have the list of withdrawn datasets yet")
         else:
             listed = Check(status="healthy", detail=f"{published} datasets withdrawn")
         off = Check(status="healthy", detail="off: BUSINESS_DATABASE_URL is not set")

@@ -1,4 +1,4 @@
-"""The business database, asked for what is deleted: one connection at a time, none kept, only read."""
+"""Reads the deleted datasets from the business database: one connection at a time, closed afterwards, read-only."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +24,7 @@ QUERY_FILE = "withdrawn.sql"
 _SETTING = "BUSINESS_DATABASE_URL"
 _TABLE = "datasets"
 _OURS = Statement(f"SELECT id FROM {_TABLE} WHERE is_deleted", f"table {_TABLE}")  # noqa: S608 - our own name
-# A light query: what takes longer is in trouble, and asked again a minute later.
+# A light query: if it takes longer, the database is in trouble, and the next read is a minute later.
 _TIMEOUTS = Timeouts(connect=5, statement=15, lock=5)
 _FILES = ("sqlite", "duckdb")
 
@@ -59,7 +59,7 @@ def _read(database: BusinessDatabase, statement: Statement) -> Deleted:
     if "id" not in rows.columns:
         raise statement.error(f"the result lacks id; it has {', '.join(rows.columns)}")
     place = rows.columns.index("id")
-    return _deleted(row[place] for batch in rows for row in batch)
+    return _parse_deleted(row[place] for batch in rows for row in batch)
 
 
 def _is_missing_file(url: str) -> bool:
@@ -70,7 +70,7 @@ def _is_missing_file(url: str) -> bool:
     return target.get_backend_name() in _FILES and bool(target.database) and not Path(target.database or "").exists()
 
 
-def _deleted(values: Iterable[object]) -> Deleted:
+def _parse_deleted(values: Iterable[object]) -> Deleted:
     ids: dict[int, str | None] = {}
     unusable = 0
     for value in values:

@@ -1,4 +1,4 @@
-"""Following what the business database says is deleted."""
+"""Follows the deletions in the business database."""
 
 import logging
 from collections.abc import Mapping
@@ -20,30 +20,30 @@ _DATABASE, _OPERATION, _CHECK = "business", "read_deleted_datasets", "withdrawn_
 
 
 class BusinessDatabaseAwayError(Exception):
-    """The business database doesn't answer: what is known stays."""
+    """The business database doesn't answer: the known deletions stay."""
 
 
 class UnusableQueryError(Exception):
-    """The business database can't run the query: mend withdrawn.sql; what is known stays."""
+    """The business database can't run the query: correct withdrawn.sql; the known deletions stay."""
 
 
 class NothingToFollowError(Exception):
-    """There is no table that says what is deleted: following is off until there is one."""
+    """There is no table of deleted datasets: following is off until there is one."""
 
 
 @dataclass(frozen=True)
 class Deleted:
-    """The external ids by id, None where they are the same; and how many rows hold no usable id."""
+    """The external ids by id, None if they are the same; and the number of rows without a usable id."""
 
     ids: Mapping[int, str | None]
     unusable: int = 0
 
 
 class DeletedDatasets(Protocol):
-    """The business database as seen from here: one light, read-only query."""
+    """The port to the business database: one light, read-only query."""
 
     def read(self) -> Deleted:
-        """Return all that is deleted now.
+        """Return all currently deleted datasets.
 
         Raises `BusinessDatabaseAwayError`, `UnusableQueryError` or `NothingToFollowError`.
         """
@@ -51,7 +51,7 @@ class DeletedDatasets(Protocol):
 
 
 class DeletedFollower:
-    """One `step` brings the table to what the business database says; `check` is how it went."""
+    """One `step` updates the table from the business database; `check` is its result."""
 
     def __init__(
         self, deleted: DeletedDatasets, table: WithdrawnTable, publisher: WithdrawnPublisher, metrics: Metrics
@@ -65,7 +65,7 @@ class DeletedFollower:
         self._query = monitoring.Recoveries("pipeline.data_quality")
 
     async def step(self) -> None:
-        """Follow once; a fault is reported, and what was known holds."""
+        """Update once; a fault is reported, and the known deletions stay."""
         try:
             deleted = await run_in_threadpool(self._deleted.read)
         except NothingToFollowError as error:
@@ -82,16 +82,16 @@ class DeletedFollower:
         try:
             changes = await run_in_threadpool(self._table.follow_database, deleted.ids, at=now())
         except WithdrawalsUnavailableError:
-            # The publisher works on the same database and reports its faults.
-            self.check = Check(status="degraded", detail="what is deleted can't be written to the database `events`")
+            # The publisher uses the same database and reports its faults.
+            self.check = Check(status="degraded", detail="deleted datasets can't be written to the database `events`")
             return
         self._metrics.followed_at.set_to_current_time()
         if any(changes):
-            _log.info("the business database deleted %d datasets and brought back %d", *changes)
+            _log.info("the business database deleted %d datasets and restored %d", *changes)
             await self._publisher.try_publish()
         detail = f"{len(deleted.ids)} deleted in the business database"
         if deleted.unusable:
-            detail += f"; {deleted.unusable} rows hold no usable id"
+            detail += f"; {deleted.unusable} rows have no usable id"
         self.check = Check(status="degraded" if deleted.unusable else "healthy", detail=detail)
 
     def _nothing_to_follow(self, error: NothingToFollowError) -> None:

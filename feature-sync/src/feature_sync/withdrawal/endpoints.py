@@ -1,4 +1,4 @@
-"""HTTP of the withdrawals."""
+"""HTTP API of the withdrawals."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ MAX_ROWS = 10_000
 
 
 class WithdrawalRequest(BaseModel):
-    """Why a dataset is withdrawn."""
+    """The reason of a withdrawal."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,12 +31,12 @@ class WithdrawalRequest(BaseModel):
 
 
 class WithdrawnDataset(BaseModel):
-    """A withdrawn dataset; one that both sources have withdrawn stands in the list twice."""
+    """A withdrawn dataset; if both sources have withdrawn it, the list contains it twice."""
 
     model_config = ConfigDict(from_attributes=True)
 
     dataset_id: Annotated[int, Field(description="Number of the dataset", examples=[13196])]
-    external_id: Annotated[str | None, Field(description="The dataset's id as text, where it is not a number")]
+    external_id: Annotated[str | None, Field(description="The dataset's id as text, if it is not a number")]
     source: Annotated[
         Source, Field(description="`operator`: by this API; `database`: deleted in the business database")
     ]
@@ -47,22 +47,24 @@ class WithdrawnDataset(BaseModel):
 
 
 class Withdrawal(WithdrawnDataset):
-    """What became of a withdrawal."""
+    """The result of a withdrawal."""
 
     published: Annotated[
         bool,
-        Field(description="Redis holds it, and answers leave it out within two seconds; else as soon as Redis is back"),
+        Field(description="True: Redis has it, and answers leave it out within two seconds. False: once Redis is back"),
     ]
 
 
 class WithdrawnDatasets(BaseModel):
     """The withdrawn datasets, latest first."""
 
-    total: Annotated[dict[Source, int], Field(description="How many each source has withdrawn")]
+    total: Annotated[dict[Source, int], Field(description="Number of withdrawals of each source")]
     datasets: Annotated[list[WithdrawnDataset], Field(description="One page of the list")]
 
 
-_ALREADY: dict[int | str, dict[str, Any]] = {200: {"model": Withdrawal, "description": "It was withdrawn already"}}
+_ALREADY: dict[int | str, dict[str, Any]] = {
+    200: {"model": Withdrawal, "description": "The dataset was already withdrawn"}
+}
 
 register_id_convertor()
 
@@ -76,10 +78,10 @@ def router(withdrawals: Withdrawals, token: SecretStr) -> ApiRouter:
 
     @made.get("/datasets/withdrawn", responses=problem_responses(503), dependencies=guard)
     async def list_withdrawn(
-        limit: Annotated[int, WholeNumber(1, MAX_ROWS), Query(description="At most so many")] = 1000,
-        offset: Annotated[int, WholeNumber(), Query(description="So many are passed over")] = 0,
+        limit: Annotated[int, WholeNumber(1, MAX_ROWS), Query(description="Maximum number of rows")] = 1000,
+        offset: Annotated[int, WholeNumber(), Query(description="Number of rows to skip")] = 0,
     ) -> WithdrawnDatasets:
-        """List the datasets that no answer shows: which, since when, by whom and why."""
+        """List the datasets that no answer shows, with time, source and reason."""
         rows = await withdrawals.rows(limit=limit, offset=offset)
         return WithdrawnDatasets(
             total=await withdrawals.count(), datasets=[WithdrawnDataset.model_validate(row) for row in rows]
@@ -94,9 +96,9 @@ def router(withdrawals: Withdrawals, token: SecretStr) -> ApiRouter:
     async def withdraw(
         request: Request, response: Response, dataset_id: AskedDataset, body: WithdrawalRequest | None = None
     ) -> Withdrawal:
-        """Take a dataset out of all answers, those of every fallback level included.
+        """Withdraw a dataset from all answers, at every fallback level.
 
-        Withdrawing it again changes its reason, if one is given. Whether there is such a dataset is not asked.
+        Withdrawing it again changes its reason, if one is given. The dataset doesn't have to exist.
         """
         text: str = request.path_params["dataset_id"]
         external_id = None if is_numeric_id(text) else text
@@ -112,7 +114,7 @@ def router(withdrawals: Withdrawals, token: SecretStr) -> ApiRouter:
         dependencies=guard,
     )
     async def restore(dataset_id: AskedDataset) -> None:
-        """Let answers show a dataset again; one that was not withdrawn stays as it is.
+        """Let answers show a dataset again; a dataset that was not withdrawn is not changed.
 
         One that the business database has deleted has to be undeleted there: 409.
         """

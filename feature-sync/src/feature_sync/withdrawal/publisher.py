@@ -1,4 +1,4 @@
-"""The list in Redis, which the replicas poll: made to say what the table says, whatever becomes of either."""
+"""Publishes the table as the list in Redis that replicas poll, and repairs it after faults of either."""
 
 import asyncio
 import logging
@@ -19,13 +19,13 @@ from feature_sync.withdrawal.table import WithdrawnTable
 
 _log = logging.getLogger(__name__)
 
-# How soon a list that Redis has lost, or could not take, is there again.
+# The delay until a list that Redis has lost, or could not accept, is written again.
 RECONCILE_SECONDS = 2.0
 _OPERATION = "read_withdrawn"
 
 
 class WithdrawnPublisher:
-    """Writes the list whole, so that a reader sees the old one or the new one."""
+    """Writes the list as a whole, so that a reader sees either the old one or the new one."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class WithdrawnPublisher:
         self._recoveries = monitoring.Recoveries("pipeline.database")
 
     async def publish(self) -> None:
-        """Make Redis hold what the table says; raises `WithdrawalsUnavailableError` or a Redis error."""
+        """Make the list in Redis equal to the table; raises `WithdrawalsUnavailableError` or a Redis error."""
         async with self._lock:
             try:
-                with self._faults.reported():
+                with self._faults.report_faults():
                     self.published = await self._publish()
             except (WithdrawalsUnavailableError, *REDIS_ERRORS):
                 self.published = None
@@ -57,7 +57,7 @@ class WithdrawnPublisher:
             self._metrics.withdrawn.set(self.published)
 
     async def try_publish(self) -> bool:
-        """Do the same now if it can be done, and return whether it was; `step` goes on trying."""
+        """Try to publish now, and return whether it succeeded; otherwise `step` retries."""
         try:
             await self.publish()
         except (WithdrawalsUnavailableError, *REDIS_ERRORS):
@@ -65,7 +65,7 @@ class WithdrawnPublisher:
         return True
 
     async def step(self) -> None:
-        """Reconcile; a fault is reported, and the next step tries again."""
+        """Reconcile; a fault is reported, and the next step retries."""
         try:
             await self.publish()
         except WithdrawalsUnavailableError as error:
@@ -79,9 +79,10 @@ class WithdrawnPublisher:
             self._recoveries.note_success(database=SCHEMA, operation=_OPERATION)
 
     async def _publish(self) -> int:
-        """Write until Redis holds what the table says, and return how many datasets that is.
+        """Write until the list equals the table, and return its length.
 
-        What was written is compared once more: another worker may have changed the table, and written, in between.
+        The written list is compared once more, because another worker may have changed the table and the list in
+        between.
         """
         while True:
             ids = await run_in_threadpool(self._table.ids)
@@ -89,7 +90,7 @@ class WithdrawnPublisher:
             if current is not None and current.holds(ids):
                 return len(ids)
             before = max(self._sequence, 0 if current is None else current.sequence)
-            # By the clock, so that it goes on growing where Redis has lost the list and this process is a new one.
+            # From the clock, so that it keeps growing even if Redis has lost the list and this process is new.
             self._sequence = max(int(self._clock() * 1e6), before + 1)
             await self._redis.set(redis_keys.WITHDRAWN, WithdrawnList.of(self._sequence, ids).pack())
             _log.info("%d datasets are withdrawn", len(ids))
@@ -102,5 +103,5 @@ class WithdrawnPublisher:
         try:
             return WithdrawnList.unpack(data)
         except MalformedListError as error:
-            _log.warning("%s: it is written anew", error)
+            _log.warning("%s: the list is written again", error)
             return None

@@ -1,4 +1,4 @@
-"""Withdrawing a dataset and taking that back: the table first, then Redis."""
+"""Withdraws and restores datasets: first in the table, then in Redis."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from feature_sync.withdrawal.table import Source, WithdrawnRow, WithdrawnTable, 
 
 
 class Withdrawn(NamedTuple):
-    """What became of a withdrawal: its row, whether it is new, and whether Redis holds it already."""
+    """The result of a withdrawal: its row, whether it is new, and whether Redis already has it."""
 
     row: WithdrawnRow
     is_new: bool
@@ -17,14 +17,14 @@ class Withdrawn(NamedTuple):
 
 
 class Withdrawals:
-    """Every call raises `WithdrawalsUnavailableError`; with Redis away it succeeds, and Redis follows later."""
+    """Every call raises `WithdrawalsUnavailableError`; without Redis it succeeds, and Redis follows later."""
 
     def __init__(self, table: WithdrawnTable, publisher: WithdrawnPublisher) -> None:
         self._table = table
         self._publisher = publisher
 
     async def withdraw(self, dataset_id: int, external_id: str | None, reason: str | None) -> Withdrawn:
-        """Take a dataset out of all answers; doing so again changes nothing but the reason."""
+        """Withdraw a dataset from all answers; repeating it only changes the reason."""
         row, is_new = await run_in_threadpool(
             self._table.withdraw, dataset_id, external_id=external_id, reason=reason, at=now()
         )
@@ -40,5 +40,5 @@ class Withdrawals:
         return await run_in_threadpool(self._table.rows, limit=limit, offset=offset)
 
     async def count(self) -> dict[Source, int]:
-        """Return how many each source has."""
+        """Return the number of withdrawals of each source."""
         return await run_in_threadpool(self._table.count)

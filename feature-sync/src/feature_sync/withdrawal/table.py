@@ -1,4 +1,4 @@
-"""The table of withdrawn datasets: what it says holds, whatever Redis has."""
+"""The table of withdrawn datasets, which is authoritative: the list in Redis follows it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,14 +31,14 @@ from servicekit.database import UtcDateTime
 Source = Literal["operator", "database"]
 
 MAX_REASON_CHARS = 500
-# SQLite takes 32,766 values in one statement.
+# SQLite accepts 32,766 values in one statement.
 _ROWS_PER_STATEMENT = 10_000
 
 metadata = MetaData(schema=SCHEMA)
 withdrawn_datasets = Table(
     "withdrawn_datasets",
     metadata,
-    # A row for each source: what one of them takes back, the other may still want.
+    # A row for each source: if one restores the dataset, the other may still withdraw it.
     Column("dataset_id", BigInteger, primary_key=True, autoincrement=False),
     Column("source", String(16), primary_key=True),
     Column("external_id", String(MAX_ID_CHARS)),
@@ -59,7 +59,7 @@ class WithdrawnRow(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """How many rows came and went."""
+    """The numbers of added and removed rows."""
 
     added: int
     removed: int
@@ -79,7 +79,7 @@ class WithdrawnTable:
             return list(found.scalars())
 
     def count(self) -> dict[Source, int]:
-        """Return how many rows each source has."""
+        """Return the number of rows of each source."""
         with self._transaction() as connection:
             counts = connection.execute(select(_table.source, func.count()).group_by(_table.source))
             return {found.source: found[1] for found in counts}
@@ -93,7 +93,7 @@ class WithdrawnTable:
     def withdraw(
         self, dataset_id: int, *, external_id: str | None, reason: str | None, at: datetime
     ) -> tuple[WithdrawnRow, bool]:
-        """Return an operator's row, and whether it is new; one that is there already takes on a new reason."""
+        """Return an operator's row, and whether it is new; an existing one gets the new reason."""
         mine = _of(dataset_id, "operator")
         values = {
             "dataset_id": dataset_id,
@@ -121,7 +121,7 @@ class WithdrawnTable:
             return connection.execute(delete(withdrawn_datasets).where(_of(dataset_id, "operator"))).rowcount == 1
 
     def follow_database(self, deleted: Mapping[int, str | None], *, at: datetime) -> Changes:
-        """Make the rows of the business database those of `deleted` (id → external id); an operator's stay."""
+        """Make the rows of the business database equal to `deleted` (id → external id); an operator's stay."""
         with self._transaction() as connection:
             mine = select(_table.dataset_id).where(_table.source == "database")
             before = set(connection.execute(mine).scalars())
@@ -151,7 +151,7 @@ class WithdrawnTable:
                 yield connection
         except (DBAPIError, PoolTimeoutError) as error:
             raise WithdrawalsUnavailableError(
-                "The database doesn't answer: nothing has changed. Try again when it does."
+                "The database doesn't answer: nothing has changed. Retry when it does."
             ) from error
 
 
@@ -164,5 +164,5 @@ def _row(found: Any) -> WithdrawnRow:
 
 
 def now() -> datetime:
-    """Return the moment of a change."""
+    """Return the time of a change."""
     return datetime.now(UTC)

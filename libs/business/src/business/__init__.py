@@ -1,4 +1,4 @@
-"""The business database: the canonical tables, and read-only access to the one that a user brings."""
+"""The business database: the canonical tables, and read-only access to a user's own database."""
 
 from business.database import BusinessDatabase, RowBatches, Timeouts
 from business.errors import BusinessDatabaseError, DatabaseUnavailableError, UnusableUrlError, UserSqlError

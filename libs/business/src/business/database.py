@@ -1,4 +1,4 @@
-"""Read-only access to the business database, whichever kind it is."""
+"""Read-only access to the business database of any kind."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ BATCH_ROWS = 50_000
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long to wait, in seconds: for a connection, for one statement or batch, and for a lock."""
+    """The longest waits in seconds: for a connection, for one statement or batch, and for a lock."""
 
     connect: float = 5
-    # An extraction of millions of rows is slow, not stuck.
+    # An extraction of millions of rows is slow, but not stuck.
     statement: float = 3600
     lock: float = 30
 
@@ -42,13 +42,13 @@ class RowBatches:
 class BusinessDatabase(ABC):
     """One connection with one transaction that can only read; close it, or use it in a `with`.
 
-    Moments come as the database writes them, so that none is outside of Python's calendar: text in ISO 8601 where it is
-    one, with `+00` where the column knows its zone. Decimals come as `Decimal`, UUIDs as text or `UUID`.
+    Times are returned as the database writes them, because some are outside of Python's calendar: text in ISO 8601 if
+    possible, with `+00` if the column has a zone. Decimals are `Decimal`, UUIDs are text or `UUID`.
     """
 
     dialect: ClassVar[str]
     syntax: ClassVar[Syntax]
-    # What the driver raises, conversions of values included.
+    # The exceptions of the driver, including those of value conversions.
     driver_errors: ClassVar[tuple[type[Exception], ...]]
 
     def __init__(self, url: URL, timeouts: Timeouts) -> None:
@@ -64,13 +64,13 @@ class BusinessDatabase(ABC):
 
         The rows raise `UserSqlError` and `DatabaseUnavailableError` too.
         """
-        wrapped = statement.wrapped(self.syntax, columns, where)
+        wrapped = statement.wrap(self.syntax, columns, where)
         with self._translated(wrapped):
             names, batches = self._stream(wrapped, batch_rows)
         return RowBatches(names, self._translate_batches(wrapped, batches))
 
     def relations(self, schema: str | None = None) -> frozenset[str]:
-        """Return the names of the tables and views of a schema, or of those that need no schema's name."""
+        """Return the names of the tables and views of a schema, or of those that need no schema in their name."""
         statement = Statement(self._relations_sql(schema), "catalogue")
         return frozenset(str(row[0]) for batch in self.rows(statement) for row in batch)
 
@@ -88,7 +88,7 @@ class BusinessDatabase(ABC):
         try:
             self.close()
         except BusinessDatabaseError:
-            # What went wrong first is what is told.
+            # The first error is the one to report.
             if error is None:
                 raise
 
@@ -121,7 +121,7 @@ class BusinessDatabase(ABC):
         try:
             yield
         except self.driver_errors as error:
-            # The driver's own exception may hold the connection's parameters.
+            # The driver's own exception may contain the connection's parameters.
             raise self._translate(error, statement) from None
 
 

@@ -11,7 +11,7 @@ from business.errors import BusinessDatabaseError
 from business.statements import WrappedStatement
 from business.syntax import DUCKDB, Syntax
 
-# The driver's classes are DuckDB's kinds of error; these no change of the SQL mends.
+# The driver's classes are DuckDB's kinds of error; a change of the SQL doesn't help against these.
 _UNAVAILABLE = (
     duckdb.IOException,
     duckdb.ConnectionException,
@@ -22,7 +22,7 @@ _UNAVAILABLE = (
     duckdb.TransactionException,
 )
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
-# Their Python types hold less than they do.
+# Their Python types have a smaller range.
 _AS_TEXT = re.compile(r"DATE|TIME.*|INTERVAL")
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a user's database; who reads it decides what follows."""
+"""The errors of a user's database; the caller decides about the consequence."""
 
 
 class BusinessDatabaseError(Exception):
@@ -6,12 +6,12 @@ class BusinessDatabaseError(Exception):
 
 
 class UnusableUrlError(BusinessDatabaseError):
-    """The URL can't be used as it is; the message names the setting and the accepted forms. A retry is useless."""
+    """The URL can't be used; the message names the setting and the accepted forms. A retry doesn't help."""
 
 
 class UserSqlError(BusinessDatabaseError):
-    """The SQL, or what it may touch, has to be corrected; the message begins with its file. A retry is useless."""
+    """The SQL, or its permissions, must be corrected; the message begins with the file. A retry doesn't help."""
 
 
 class DatabaseUnavailableError(BusinessDatabaseError):
-    """The database is away, overloaded or shutting down, or took too long; try again later."""
+    """The database is unreachable, overloaded or shutting down, or took too long; try again later."""

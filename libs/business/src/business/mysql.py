@@ -14,7 +14,8 @@ from business.errors import BusinessDatabaseError
 from business.statements import WrappedStatement
 from business.syntax import MYSQL, Syntax
 
-# Error numbers that no change of the SQL mends: the server's resources, connections, shutdown, locks and time limits.
+# Error numbers against which a change of the SQL doesn't help: the server's resources, connections, shutdown, locks and
+# time limits.
 _UNAVAILABLE = frozenset(
     {
         *(1016, 1017, 1021, 1024, 1026, 1030, 1034, 1035, 1037, 1038, 1040, 1041, 1042, 1043, 1053, 1077, 1079, 1080),
@@ -22,30 +23,30 @@ _UNAVAILABLE = frozenset(
         *(1203, 1205, 1206, 1213, 1226, 1317, 1836, 1927, 1969, 3024, 3058, 3572),
     }
 )
-# From here on the errors are the client's: no connection, or one that broke.
+# From here on the errors are the client's: no connection, or a broken one.
 _CLIENT_ERRORS = range(2000, 3000)
 _UNKNOWN_VARIABLE = 1193
 _AT_LINE = re.compile(r" at line (\d+)$")
 
 
 def _aware(text: str) -> str:
-    """Mark a TIMESTAMP, which the session gets in UTC."""
+    """Mark a TIMESTAMP with its zone: the session returns it in UTC."""
     return f"{text}+00"
 
 
-# Moments stay text, also 0000-00-00.
+# Times stay text, including 0000-00-00.
 _KEPT = {FIELD_TYPE.DATE, FIELD_TYPE.NEWDATE, FIELD_TYPE.TIME, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP}
 _CONVERSIONS = {key: value for key, value in conversions.items() if key not in _KEPT}
 _CONVERSIONS[FIELD_TYPE.TIMESTAMP] = _aware
 
 
 class _Cursor(SSCursor):
-    """A cursor that streams, and that can be left without reading all its remaining rows from the connection."""
+    """A cursor that streams, and that can be abandoned without reading its remaining rows."""
 
     _result: Any
 
     def leave(self) -> None:
-        """Forget the connection, which is closed or about to be."""
+        """Detach the connection, which is closed or about to be closed."""
         if self._result is not None:
             self._result.unbuffered_active = False
         self.connection = None  # type: ignore[assignment] # as PyMySQL's own close() does
@@ -77,12 +78,12 @@ class MysqlDatabase(BusinessDatabase):
         self._execute("SET time_zone = '+00:00'")
         self._execute(f"SET SESSION lock_wait_timeout = {lock}, SESSION innodb_lock_wait_timeout = {lock}")
         self._limit_statements()
-        # A transaction that only reads can still be ended by a definition; then this holds.
+        # A DDL statement can end a read-only transaction; this setting still applies then.
         self._execute("SET SESSION TRANSACTION READ ONLY")
         self._execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
 
     def _limit_statements(self) -> None:
-        """Set the time limit of a statement, which MariaDB and MySQL call by different names."""
+        """Set the time limit of a statement, which has different names in MariaDB and MySQL."""
         seconds = max(1, round(self._timeouts.statement))
         try:
             self._execute(f"SET SESSION max_statement_time = {seconds}")

@@ -1,4 +1,4 @@
-"""From a URL to a database that can be read."""
+"""Opens a database for reading by its URL."""
 
 from pathlib import Path
 
@@ -22,13 +22,13 @@ _SERVERS: dict[str, tuple[str, type[BusinessDatabase]]] = {
     "mariadb": ("mysql+pymysql", MysqlDatabase),
 }
 _FILES: dict[str, type[BusinessDatabase]] = {"sqlite": SqliteDatabase, "duckdb": DuckdbDatabase}
-# What stands where in a file of the kind.
+# The magic bytes of each kind of file, and their offset.
 _MAGIC = {"sqlite": (0, b"SQLite format 3\0"), "duckdb": (8, b"DUCK")}
 _DRIVERS = {"psycopg2", "pymysql", "pysqlite", ""}
 
 
 def open_business_database(url: str, setting: str, timeouts: Timeouts | None = None) -> BusinessDatabase:
-    """Connect to the database at a SQLAlchemy URL, to read it.
+    """Connect to the database at a SQLAlchemy URL for reading.
 
     Raises `UnusableUrlError`, whose message names the setting, and `DatabaseUnavailableError`.
     """
@@ -36,7 +36,7 @@ def open_business_database(url: str, setting: str, timeouts: Timeouts | None = N
     backend, _, driver = target.drivername.partition("+")
     timeouts = timeouts or Timeouts()
     if driver not in _DRIVERS:
-        raise UnusableUrlError(f"{setting}: the driver {driver} is not taken; expected {FORMS}")
+        raise UnusableUrlError(f"{setting}: the driver {driver} is not supported; expected {FORMS}")
     if backend in _FILES:
         _check_file(target, setting)
         return _FILES[backend](target, timeouts)
@@ -50,7 +50,7 @@ def open_business_database(url: str, setting: str, timeouts: Timeouts | None = N
     except UnusableUrlError as error:
         raise UnusableUrlError(f"{setting}: {error}") from None
     except (TypeError, ValueError, ArgumentError):
-        # An option after the ? that the driver doesn't know; its message may hold the others.
+        # The driver doesn't know an option after the ?; its message may contain the values of the others.
         raise UnusableUrlError(f"{setting}: an option of the URL can't be used: {', '.join(target.query)}") from None
 
 
@@ -58,7 +58,7 @@ def _parse(url: str, setting: str) -> URL:
     try:
         return make_url(url)
     except (ArgumentError, ValueError):
-        # The message of a wrong port would hold a part of the password.
+        # The message about a wrong port would contain a part of the password.
         raise UnusableUrlError(
             f"{setting}: not a usable SQLAlchemy URL; expected {FORMS}; "
             "special characters of a password are percent-encoded"
@@ -79,6 +79,6 @@ def _check_file(target: URL, setting: str) -> None:
         ) from error
     except OSError as error:
         raise UnusableUrlError(f"{setting}: {path}: {error.strerror}") from error
-    # SQLite makes a file before it writes the first page.
+    # SQLite creates a file before it writes the first page.
     if head[place:] != magic and head:
         raise UnusableUrlError(f"{setting}: {path} is not a file of {target.get_backend_name()}")

@@ -14,11 +14,12 @@ from business.syntax import POSTGRESQL, Syntax
 
 _DECLARE = "DECLARE extraction NO SCROLL CURSOR FOR "
 _GONE_SECONDS = 60
-# Classes of SQLSTATE that no change of the SQL mends: connection, rollback, resources, operator, system, internal.
+# Classes of SQLSTATE against which a change of the SQL doesn't help: connection, rollback, resources, operator, system,
+# internal.
 _UNAVAILABLE = ("08", "40", "53", "57", "58", "XX", "F0")
 _LOCK_NOT_AVAILABLE = "55P03"
 _IDLE_TOO_LONG = ("25P03", "25P04")
-# date, time, timestamp, timestamptz, interval, timetz, json, jsonb: their Python types hold less than they do.
+# date, time, timestamp, timestamptz, interval, timetz, json, jsonb: their Python types have a smaller range.
 _AS_TEXT = (1082, 1083, 1114, 1184, 1186, 1266, 114, 3802)
 
 
@@ -27,7 +28,7 @@ class PostgresqlDatabase(BusinessDatabase):
 
     dialect: ClassVar[str] = "postgresql"
     syntax: ClassVar[Syntax] = POSTGRESQL
-    # A database in SQL_ASCII holds text that is not UTF-8.
+    # A database in SQL_ASCII contains text that is not UTF-8.
     driver_errors: ClassVar[tuple[type[Exception], ...]] = (psycopg2.Error, UnicodeDecodeError)
 
     def _open(self) -> None:
@@ -43,14 +44,14 @@ class PostgresqlDatabase(BusinessDatabase):
         self._connection.set_client_encoding("UTF8")
         register_type(new_type(_AS_TEXT, "TEXT", lambda value, _: value), self._connection)
         with self._connection.cursor() as cursor:
-            # Not as options of the connection: a pooler in front refuses those.
+            # Not as options of the connection: a pooler in front rejects those.
             cursor.execute(
                 "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
                 "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres';"
                 "SET LOCAL standard_conforming_strings = on;"
                 f"SET LOCAL statement_timeout = {round(self._timeouts.statement * 1000)};"
                 f"SET LOCAL lock_timeout = {round(self._timeouts.lock * 1000)};"
-                # From its first query on, a transaction can't be made one that writes.
+                # After its first query a transaction can no longer be changed to read-write.
                 "SELECT 1"
             )
 
@@ -88,7 +89,7 @@ class PostgresqlDatabase(BusinessDatabase):
     def _translate(self, error: Exception, statement: WrappedStatement | None) -> BusinessDatabaseError:
         state = getattr(error, "pgcode", None)
         if statement is None:
-            # Before there is a connection it is about the connection's options.
+            # Without a connection the error is about the connection's options.
             is_option = isinstance(error, psycopg2.ProgrammingError) and state is None
             return (
                 UnusableUrlError(self._redact(first_line(error))) if is_option else self._unavailable(first_line(error))
@@ -100,6 +101,6 @@ class PostgresqlDatabase(BusinessDatabase):
         diagnostics = getattr(error, "diag", None)
         position = getattr(diagnostics, "statement_position", None)
         words = getattr(diagnostics, "message_primary", None) or first_line(error)
-        # Positions are characters from 1, in what was sent.
+        # Positions are characters of the sent text, from 1.
         offset = None if position is None else int(position) - 1 - len(_DECLARE) - len(statement.head)
         return statement.inner.error(self._redact(words), offset)

@@ -15,7 +15,7 @@ from business.errors import BusinessDatabaseError
 from business.statements import Statement, WrappedStatement
 from business.syntax import SQLITE, Syntax
 
-# Primary result codes that a change of the SQL mends; the others are the file's, the disk's or another writer's.
+# Primary result codes that a change of the SQL corrects; the others are those of the file, the disk or another writer.
 _OF_THE_SQL = frozenset(
     {
         sqlite3.SQLITE_ERROR,
@@ -33,7 +33,7 @@ _INSTRUCTIONS_PER_LOOK = 100_000
 
 
 class SqliteDatabase(BusinessDatabase):
-    """An SQLite file, opened to be read."""
+    """An SQLite file, opened for reading."""
 
     dialect: ClassVar[str] = "sqlite"
     syntax: ClassVar[Syntax] = SQLITE
@@ -50,13 +50,13 @@ class SqliteDatabase(BusinessDatabase):
         self._connection.execute("BEGIN")
 
     def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[str], Iterator[Rows]]:
-        with self._timed():
+        with self._time_limit():
             cursor = self._connection.execute(statement.sql)
         return [column[0] for column in cursor.description or ()], self._fetch(cursor, batch_rows)
 
     def _fetch(self, cursor: sqlite3.Cursor, batch_rows: int) -> Iterator[Rows]:
         while True:
-            with self._timed():
+            with self._time_limit():
                 rows = cursor.fetchmany(batch_rows)
             if not rows:
                 break
@@ -64,8 +64,8 @@ class SqliteDatabase(BusinessDatabase):
         cursor.close()
 
     @contextmanager
-    def _timed(self) -> Iterator[None]:
-        """Bound what SQLite works on within; it has no timeout of its own for that."""
+    def _time_limit(self) -> Iterator[None]:
+        """Limit the time of SQLite's work in this block; SQLite has no timeout of its own for that."""
         self._due = time.monotonic() + self._timeouts.statement
         try:
             yield
@@ -89,7 +89,7 @@ class SqliteDatabase(BusinessDatabase):
         return statement.inner.error(first_line(error), self._locate(error, statement.inner))
 
     def _locate(self, error: Exception, statement: Statement) -> int | None:
-        """Return the offset of the word that SQLite names; of several like it, the one whose change it notices."""
+        """Return the offset of the word that SQLite names; of several, the one whose change SQLite notices."""
         found = _NEAR.search(first_line(error))
         word = (found["word"] or found["name"]).lower() if found else ""
         tokens = [each for each in self.syntax.tokens(statement.sql) if each.text.strip('"`[]').lower() == word]
@@ -97,7 +97,7 @@ class SqliteDatabase(BusinessDatabase):
             end = token.start + len(token.text)
             changed = Statement(f"{statement.sql[: token.start]}{_PROBE}{statement.sql[end:]}", statement.source)
             try:
-                self._connection.execute(f"EXPLAIN {changed.wrapped(self.syntax).sql}")
+                self._connection.execute(f"EXPLAIN {changed.wrap(self.syntax).sql}")
             except sqlite3.Error as probed:
                 if _PROBE in str(probed):
                     return token.start

@@ -1,4 +1,4 @@
-"""The SQL that reads the canonical columns: ours over the canonical tables, or the user's own over theirs."""
+"""The SQL that reads the canonical columns: ours on the canonical tables, or the user's own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ TABLES = ("users", "datasets", "interactions")
 
 @dataclass(frozen=True)
 class Statement:
-    """One SELECT; `source` names its file, or says what it reads."""
+    """One SELECT; `source` is its file or a description."""
 
     sql: str
     source: str
@@ -36,16 +36,16 @@ class Statement:
             raise statement.error("holds the character NUL", place)
         return statement
 
-    def wrapped(self, syntax: Syntax, columns: Sequence[str] = (), where: str = "") -> "WrappedStatement":
-        """Return a SELECT of the columns (all without any) over this one; raises `UserSqlError` if it isn't one SELECT.
+    def wrap(self, syntax: Syntax, columns: Sequence[str] = (), where: str = "") -> "WrappedStatement":
+        """Return a SELECT of the columns (all if none) over this one; raises `UserSqlError` if it isn't one SELECT.
 
-        `columns` and `where` are code of ours.
+        `columns` and `where` are our own code.
         """
         try:
             inner = check_reads(self.sql, syntax)
         except UnreadableSqlError as error:
             raise self.error(str(error), error.offset) from error
-        # The first line stays the first, and a comment at the end can't swallow what follows.
+        # The first line stays the first, and a comment at the end can't include the text after it.
         head = f"SELECT {', '.join(columns) or '*'} FROM ("  # noqa: S608 - columns of ours
         tail = f"\n) AS q WHERE {where}" if where else "\n) AS q"
         return WrappedStatement(self, head, f"{head}{inner}{tail}")
@@ -61,7 +61,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class WrappedStatement:
-    """The text that is sent; lines are those of the statement inside, offsets are larger by the length of `head`."""
+    """The sent text. Its line numbers are those of the inner statement; offsets are larger by the length of `head`."""
 
     inner: Statement
     head: str
@@ -77,9 +77,9 @@ def canonical(name: str, columns: Sequence[str] | None = None) -> Statement:
 def statements(folder: Path | None, canonical_columns: dict[str, Sequence[str]] | None = None) -> dict[str, Statement]:
     """Return one statement per canonical table.
 
-    `folder` may hold `users.sql`, `datasets.sql`, `interactions.sql`, each one SELECT whose columns have the canonical
-    names; a table without a file there is read as ours, by its `canonical_columns` alone where they are given. Raises
-    `UserSqlError`.
+    `folder` may contain `users.sql`, `datasets.sql`, `interactions.sql`, each one SELECT whose columns have the
+    canonical names. A table without a file is read as a canonical one, only with its `canonical_columns` if they are
+    given. Raises `UserSqlError`.
     """
     columns = canonical_columns or {}
     found = {name: canonical(name, columns.get(name)) for name in TABLES}

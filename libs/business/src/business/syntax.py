@@ -1,4 +1,4 @@
-"""Just enough of SQL's grammar to see that a text is one statement that reads, and where in it an error lies."""
+"""A minimal SQL tokenizer: checks that a text is one reading statement, and locates an error."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Token(NamedTuple):
-    """A word, a sign or something quoted, and the offset where it begins; comments and white space are none."""
+    """A word, a sign or something quoted, and its offset; comments and white space are left out."""
 
     kind: str
     text: str
@@ -15,12 +15,12 @@ class Token(NamedTuple):
 
     @property
     def keyword(self) -> str:
-        """The word in capitals; empty for what is no word."""
+        """The word in capitals; empty for other tokens."""
         return self.text.upper() if self.kind == "word" else ""
 
 
 class UnreadableSqlError(ValueError):
-    """The text is not one statement that reads; `offset` is the place."""
+    """The text is not one reading statement; `offset` is the position."""
 
     def __init__(self, reason: str, offset: int) -> None:
         super().__init__(reason)
@@ -37,7 +37,7 @@ _BEGIN_OF_COMMENT = re.compile(r"/\*|\*/")
 
 @dataclass(frozen=True)
 class Syntax:
-    """How a kind of database quotes and comments; `quoted` and `line_comment` are regular expressions."""
+    """The quotes and comments of a kind of database; `quoted` and `line_comment` are regular expressions."""
 
     quoted: str
     line_comment: str = r"--[^\n]*"
@@ -46,7 +46,7 @@ class Syntax:
     code_comment: str = r"(?!)"
 
     def tokens(self, sql: str) -> Iterator[Token]:
-        """Yield the tokens; raises `UnreadableSqlError` on a quote or comment without an end."""
+        """Yield the tokens; raises `UnreadableSqlError` for a quote or comment without an end."""
         pattern = re.compile(
             rf"(?P<skipped>\s+|{self.line_comment})|(?P<code_comment>{self.code_comment})|(?P<comment>/\*)"
             rf"|(?P<quoted>{self.quoted})|(?P<word>[^\W\d][\w$]*)|(?P<number>\d[\w.]*)|(?P<open_quote>['\"`])|(?P<sign>.)",
@@ -57,7 +57,7 @@ class Syntax:
             kind = match.lastgroup or ""
             position = match.end()
             if kind == "code_comment":
-                raise UnreadableSqlError("a comment that the server executes (/*!) is not taken", match.start())
+                raise UnreadableSqlError("a comment that the server executes (/*!) is not accepted", match.start())
             if kind == "open_quote":
                 raise UnreadableSqlError(f"the quote {match[0]} is not closed", match.start())
             if kind == "comment":
@@ -77,7 +77,7 @@ class Syntax:
         raise UnreadableSqlError("the comment /* is not closed", start)
 
 
-# `tag` names a group of its own, so that `lastgroup` stays the outer one.
+# `tag` is a group of its own, so that `lastgroup` stays the outer one.
 POSTGRESQL = Syntax(rf"[eE]{_ESCAPED_STRING}|{_PLAIN_STRING}|{_IDENTIFIER}|{_DOLLARS}", nested_comments=True)
 DUCKDB = POSTGRESQL
 MYSQL = Syntax(
@@ -91,9 +91,9 @@ _ONE_SELECT = "write one SELECT, or WITH … SELECT"
 
 
 def check_reads(sql: str, syntax: Syntax) -> str:
-    """Return the text of one SELECT or WITH, fit to stand in parentheses; raises `UnreadableSqlError`.
+    """Return the text of one SELECT or WITH, ready for parentheses; raises `UnreadableSqlError`.
 
-    What follows the statement, its semicolon and comments, becomes white space or stays: offsets don't change.
+    The semicolon after the statement becomes white space, and comments stay: offsets don't change.
     """
     tokens = list(syntax.tokens(sql))
     while tokens and tokens[-1].text == ";":

@@ -32,8 +32,8 @@ datasets = Table(
     Column("is_deleted", Boolean, nullable=False, server_default=false()),
 )
 
-# No foreign keys: what doesn't fit together is found, counted and reported by the quality checks, not hidden by
-# a load that fails.
+# No foreign keys: inconsistent rows are found, counted and reported by the quality checks, and must not make a load
+# fail.
 interactions = Table(
     "interactions",
     metadata,

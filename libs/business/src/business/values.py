@@ -1,4 +1,4 @@
-"""Values of a user's database, whatever their SQL type, as the ids and flags that they stand for."""
+"""Parses ids and flags of a user's database of any SQL type."""
 
 import math
 from decimal import Decimal
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from contracts.ids import EntityKind, UnusableIdError, is_numeric_id, parse_id
 
-# Above, a double can't tell neighbouring whole numbers apart.
+# Above this number a double can't distinguish neighbouring whole numbers.
 _LARGEST_EXACT = 2**53
 _TRUE = frozenset({"1", "t", "true", "y", "yes"})
 _FALSE = frozenset({"", "0", "f", "false", "n", "no"})
@@ -17,9 +17,9 @@ class UnusableFlagError(ValueError):
 
 
 def parse_row_id(value: object, kind: EntityKind) -> int:
-    """Return the number of an id that a database gave; raises `UnusableIdError`.
+    """Return the number of an id from a database; raises `UnusableIdError`.
 
-    A whole number is an id whatever its SQL type: 29 as float8 or numeric is 29. A text is taken to the letter.
+    A whole number is an id of any SQL type: 29 as float8 or numeric is 29. A text is used literally.
     """
     if isinstance(value, float | Decimal):
         return parse_id(_whole_number(value), kind)
@@ -31,7 +31,7 @@ def parse_row_id(value: object, kind: EntityKind) -> int:
 
 
 def text_of_id(value: object) -> str | None:
-    """Return the text of an id that is one; None for a whole number, which stands for itself."""
+    """Return the text of a text id; None for a whole number."""
     text = str(value) if isinstance(value, UUID) else value
     return text if isinstance(text, str) and not is_numeric_id(text) else None
 

@@ -20,7 +20,7 @@ _EXAMPLE: JsonDict = {
 
 
 class VersionReceipt(BaseModel):
-    """What an upload answers."""
+    """The result of an upload."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 

@@ -13,7 +13,7 @@ SETTINGS = "deploy/sentry"
 
 @dataclass(frozen=True)
 class Collector:
-    """A collector whose data is in `data`; `key` (32 hex) is the DSN's, `token` (40 hex) opens its API."""
+    """A collector whose data is in `data`; `key` (32 hex) is that of the DSN, `token` (40 hex) that of its API."""
 
     root: Path
     data: Path
@@ -35,7 +35,7 @@ class Collector:
         return f"http://{self.key}@127.0.0.1:{self.port}/1"
 
     def environment(self) -> dict[str, str]:
-        """Return what its programs read."""
+        """Return the environment of its programs."""
         return {
             "COLLECTOR_DATA": str(self.data),
             "COLLECTOR_URL": self.url,

@@ -1,4 +1,4 @@
-"""Where the programs are that don't come from PyPI."""
+"""Finds the programs that don't come from PyPI."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def mariadb_server() -> Path | None:
 
 def alertmanager() -> Path | None:
     """Return the path of Prometheus' Alertmanager, or None; only a proof needs it."""
-    # Debian calls it by another name than its makers.
+    # Debian has another name for it than its authors.
     found = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     return Path(found) if found else None
 
@@ -47,6 +47,6 @@ def chromium() -> Path | None:
 
 
 def promtool() -> Path | None:
-    """Return the path of Prometheus' own checker of rules, or None; only tests need it."""
+    """Return the path of Prometheus' rule checker, or None; only tests need it."""
     found = shutil.which("promtool")
     return Path(found) if found else None

@@ -1,4 +1,4 @@
-"""Which port each program listens on: the documented ones, or free ones for a stack beside another."""
+"""The port of each program: the documented ones, or free ones for a second stack."""
 
 import socket
 from contextlib import ExitStack
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 
 @dataclass(frozen=True)
 class Ports:
-    """The documented ports; all on 127.0.0.1. Redis and PostgreSQL keep off the ports of a system's own."""
+    """The documented ports; all on 127.0.0.1. Redis and PostgreSQL avoid the ports of the system's own servers."""
 
     redis: int = 16379
     postgres: int = 15432
@@ -25,15 +25,15 @@ class Ports:
     def free(cls) -> "Ports":
         """Return ports that nothing listens on now."""
         with ExitStack() as held:
-            # Held together, so that no two get the same one.
+            # Opened at the same time, so that no two get the same port.
             sockets = [held.enter_context(socket.socket()) for _ in fields(cls)]
             for each in sockets:
                 each.bind(("127.0.0.1", 0))
             numbers = [int(each.getsockname()[1]) for each in sockets]
         return cls(*numbers)
 
-    def taken(self) -> list[str]:
-        """Return what can't listen, as `name (port)`, because something else does."""
+    def in_use(self) -> list[str]:
+        """Return the ports that are in use, as `name (port)`."""
         found = []
         for name, port in asdict(self).items():
             with socket.socket() as probe:

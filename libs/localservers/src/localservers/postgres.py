@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of one's own: made, started by whoever supervises it, and given its databases."""
+"""A private PostgreSQL cluster: created here, started by a supervisor, with its own databases."""
 
 import os
 import pwd
@@ -32,7 +32,7 @@ class PostgresCluster:
         return "postgres" if os.geteuid() == 0 else None
 
     def create(self) -> None:
-        """Make the cluster unless it is there."""
+        """Create the cluster if it doesn't exist."""
         if (self.data / "PG_VERSION").exists():
             return
         self.data.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class PostgresCluster:
         return f"postgresql+psycopg2://{SUPERUSER}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def answers(self) -> bool:
-        """Say whether the server takes connections."""
+        """Return whether the server accepts connections."""
         try:
             self._connect().close()
         except psycopg2.OperationalError:
@@ -75,7 +75,7 @@ class PostgresCluster:
         return True
 
     def ensure_database(self, name: str) -> None:
-        """Make a database unless it is there; `name` is a plain identifier."""
+        """Create a database if it doesn't exist; `name` is a plain identifier."""
         connection = self._connect()
         try:
             connection.autocommit = True
@@ -87,7 +87,7 @@ class PostgresCluster:
             connection.close()
 
     def drop_database(self, name: str) -> None:
-        """Remove a database and whoever is connected to it."""
+        """Drop a database and close its connections."""
         connection = self._connect()
         try:
             connection.autocommit = True

@@ -1,4 +1,4 @@
-"""How this stack runs Redis: an acknowledged write survives `kill -9`, and only what expires may be evicted."""
+"""The stack's Redis configuration: acknowledged writes survive `kill -9`, and only keys with a TTL may be evicted."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def command(folder: Path, port: int) -> list[str]:
 
 
 def answers(url: str) -> bool:
-    """Say whether Redis answers, and has loaded its data."""
+    """Return whether Redis answers, and has loaded its data."""
     with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
         try:
             return bool(client.ping())

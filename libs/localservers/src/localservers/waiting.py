@@ -1,11 +1,11 @@
-"""Waiting for something to become true, with a bound."""
+"""Waits until a condition becomes true, with a time limit."""
 
 import time
 from collections.abc import Callable
 
 
 class TooLateError(TimeoutError):
-    """It didn't happen in time; the message says what was waited for."""
+    """The condition didn't become true in time; the message names it."""
 
 
 def wait_until(

@@ -1,4 +1,4 @@
-"""What lies in a model bundle besides its manifest, and how it is written and read.
+"""The files of a model bundle except its manifest, and how they are written and read.
 
 items.parquet            catalogue                     item_rows.npy      float32 [n, item features]
 content.npy              float32 [n, d]                provider.npy       int32 [n]
@@ -8,7 +8,7 @@ precomputed_items.npy / precomputed_scores.npy         [n, k], -1 pads: /similar
 trending.json            {"1h": [positions], "24h": [positions]}
 recall.json              RecallSettings                ranker.txt         LightGBM text
 diversity.json           DiversitySettings; may be missing
-golden.json              questions with the answers that this bundle must give
+golden.json              requests with the answers that this bundle must give
 """
 
 import json
@@ -41,7 +41,7 @@ class UnusableBundleError(ValueError):
 class BundleContents:
     """A bundle in memory.
 
-    Without its precomputed lists a bundle still ranks: `precomputed` is then empty, and `precomputed_error` says why.
+    A bundle without precomputed lists still ranks: `precomputed` is then empty, and `precomputed_error` says why.
     """
 
     catalogue: Catalogue
@@ -58,7 +58,7 @@ class BundleContents:
 
 
 def save(contents: BundleContents, folder: Path) -> None:
-    """Write everything but the manifest below `folder`."""
+    """Write everything except the manifest below `folder`."""
     contents.catalogue.save(folder / "items.parquet")
     arrays = {
         "item_rows": contents.item_rows,
@@ -81,7 +81,7 @@ def save(contents: BundleContents, folder: Path) -> None:
 
 
 def load(folder: Path) -> BundleContents:
-    """Read a bundle whose checksums hold; raises `UnusableBundleError` that names the file."""
+    """Read a bundle whose checksums are valid; raises `UnusableBundleError`, which names the file."""
     catalogue = _catalogue(folder)
     n = len(catalogue)
     precomputed, precomputed_error = _precomputed(folder, n)
@@ -142,7 +142,7 @@ def _precomputed(folder: Path, n: int) -> tuple[Neighbours, UnusableBundleError 
 
 
 def _positions(folder: Path, name: str, shape: tuple[int, ...], n: int, *, least: int) -> NDArray[np.int32]:
-    """Read catalogue positions, `least` … n - 1: compiled loops would read and write anywhere else, too."""
+    """Read catalogue positions, `least` … n - 1; compiled loops don't check bounds, so others would corrupt memory."""
     array = _array(folder, name, np.int32, shape)
     for found in (array.min(initial=least), array.max(initial=least)):
         if not least <= found < max(n, 1):

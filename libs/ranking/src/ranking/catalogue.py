@@ -1,4 +1,4 @@
-"""The datasets that a bundle knows: what a caller sees of them, and their positions."""
+"""The datasets of a bundle: the data that a caller sees of them, and their positions."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -28,10 +28,10 @@ _EXTERNAL_ID = pa.field("external_id", pa.string())
 
 
 class Column(Sequence[_T_co]):
-    """A column of Parquet whose values become Python objects when they are asked for.
+    """A column of Parquet whose values become Python objects when they are needed.
 
-    All of them at once would hold up, for as long as it takes, the answers of a process that changes its model; and few
-    are ever asked for.
+    Converting all values would delay the answers of a process that is changing its model, and few of them are ever
+    needed.
     """
 
     def __init__(self, values: pa.Array) -> None:
@@ -42,7 +42,7 @@ class Column(Sequence[_T_co]):
 
     @property
     def size(self) -> int:
-        """What its values take, in bytes."""
+        """The size of its values in bytes."""
         return int(self.values.nbytes)
 
     @overload
@@ -63,8 +63,8 @@ class Column(Sequence[_T_co]):
 class Catalogue:
     """Columns of n datasets, `ids` ascending; `prices` float64, `cover_images` may hold None.
 
-    `external_ids` holds the text of an id that stands for one, None for an id that is a number itself; it is None
-    where all ids are numbers.
+    `external_ids` holds the text of each text id, and None for an id that is a number; it is None if all ids are
+    numbers.
     """
 
     ids: NDArray[np.int64]
@@ -80,10 +80,10 @@ class Catalogue:
 
     @cached_property
     def _places(self) -> tuple[Sequence[int], int, int]:
-        """The ids, and by how much the first and the last of them are larger than their places."""
+        """The ids, and the difference between id and position at the first and at the last of them."""
         if not len(self.ids):
             return (), 0, 0
-        # A dict of them takes ten times the room, and filling it holds up the answers that are given meanwhile.
+        # A dict would take ten times the memory, and filling it would delay the answers meanwhile.
         ids = self.ids.data
         return ids, ids[0], ids[-1] - (len(ids) - 1)
 
@@ -94,16 +94,16 @@ class Catalogue:
         owners = np.repeat(np.arange(len(self), dtype=np.int32), lists.value_lengths().to_numpy())
         names = [tag.casefold() for tag in tags.dictionary.to_pylist()]
         number = {name: place for place, name in enumerate(dict.fromkeys(names))}
-        # In as few bits as will do: up to 16 are sorted by radix.
+        # In as few bits as possible: numpy sorts numbers of up to 16 bits by radix.
         numbers = np.array([number[name] for name in names], np.min_scalar_type(len(number)))[tags.indices.to_numpy()]
         ends = np.cumsum(np.bincount(numbers, minlength=len(number)))
         by_number = owners[np.argsort(numbers, kind="stable")]
         return dict(zip(number, np.split(by_number, ends[:-1]), strict=True)) if number else {}
 
     def position(self, dataset_id: int) -> int | None:
-        """Return the position of a dataset, or None when the catalogue doesn't hold it."""
+        """Return the position of a dataset, None if it is not in the catalogue."""
         ids, first, last = self._places
-        # Whole numbers that differ: where none is missing between them, this is the place.
+        # The ids are ascending and distinct: if none is missing, this is the position.
         low, high = dataset_id - last, dataset_id - first
         if high < 0 or low >= len(ids):
             return None
@@ -111,13 +111,13 @@ class Catalogue:
         return at if ids[at] == dataset_id else None
 
     def external_id(self, dataset_id: int) -> str | None:
-        """Return the text that a dataset's id stands for, None without one."""
+        """Return the text of a dataset's id, None if the id is a number."""
         if self.external_ids is None or (position := self.position(dataset_id)) is None:
             return None
         return self.external_ids[position]
 
     def positions(self, dataset_ids: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Return the positions of many datasets, -1 where the catalogue doesn't hold one."""
+        """Return the positions of many datasets, -1 for those that are not in the catalogue."""
         if not len(self.ids):
             return np.full(len(dataset_ids), -1, np.int32)
         slots = np.minimum(np.searchsorted(self.ids, dataset_ids), len(self.ids) - 1)
@@ -128,7 +128,7 @@ class Catalogue:
         return self._by_tag.get(tag.casefold(), np.empty(0, np.int32))
 
     def only(self, positions: NDArray[np.int64]) -> "Catalogue":
-        """Return the catalogue of some datasets, by their ascending positions in this one."""
+        """Return the catalogue of some datasets, given by their ascending positions in this one."""
         return Catalogue(
             self.ids[positions],
             [self.titles[position] for position in positions],
@@ -140,7 +140,7 @@ class Catalogue:
         )
 
     def save(self, path: Path) -> None:
-        """Write the catalogue as Parquet; `external_id` is a column where a dataset has one."""
+        """Write the catalogue as Parquet, with a column `external_id` if a dataset has one."""
         columns: list[object] = [
             self.ids,
             list(self.titles),
@@ -157,7 +157,7 @@ class Catalogue:
 
     @classmethod
     def load(cls, path: Path) -> "Catalogue":
-        """Read what `save` wrote; raises `pyarrow.ArrowException` or `KeyError`."""
+        """Read a catalogue that `save` wrote; raises `pyarrow.ArrowException` or `KeyError`."""
         has_external_ids = _EXTERNAL_ID.name in pq.read_schema(path).names
         table = pq.read_table(path, schema=_SCHEMA.append(_EXTERNAL_ID) if has_external_ids else _SCHEMA)
         return cls(

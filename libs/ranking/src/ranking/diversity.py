@@ -1,13 +1,13 @@
-"""Diversity: of the best candidates, those that are relevant and unlike each other.
+"""Diversity: from the best candidates, choose those that are relevant and unlike each other.
 
-Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998) over the head of the ranking. The next one chosen is
+Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998) over the head of the ranking. The next choice is
 
     argmax over c of  λ · relevance(c) − (1 − λ) · max over the chosen s of similarity(c, s)
 
 relevance   the score that answers show, 0..1
 similarity  cosine of the content vectors, or `same_provider` for two datasets of one provider if that is more; ≥ 0
 
-It decides who is in an answer; within an answer the order is that of the scores.
+It decides which datasets are in an answer; within an answer they are ordered by score.
 """
 
 from typing import Annotated
@@ -25,7 +25,7 @@ _MOST = 2**63 - 1
 
 
 class DiversitySettings(BaseModel):
-    """λ, what one provider counts, and how far down the ranking it looks; travels in the bundle."""
+    """λ, the similarity of datasets of one provider, and the number of candidates considered; stored in the bundle."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,7 +36,7 @@ class DiversitySettings(BaseModel):
     head: Annotated[int, Field(ge=1, le=1000)] = 40
 
 
-# For a bundle that says nothing of diversity: it was made before there was any.
+# For a bundle without these settings: it was made before diversity existed.
 NO_DIVERSITY = DiversitySettings(relevance=1.0)
 
 
@@ -45,8 +45,8 @@ def choose(
 ) -> NDArray[np.int64]:
     """Return the rows of at most `limit` candidates in the order of choice: its first k are the choice of k.
 
-    `raw` float64 [m] and `items` int32 [m] are the candidates' raw scores and positions. What lies past the head
-    follows by score; of candidates that are worth the same the first is chosen.
+    `raw` float64 [m] and `items` int32 [m] are the candidates' raw scores and positions. Candidates after the head
+    follow by score; of equally good candidates the first is chosen.
     """
     weights = (settings.relevance, settings.same_provider)
     return chosen(raw, items, table.content, table.provider, *weights, settings.head, limit)
@@ -63,7 +63,7 @@ def chosen(
     head: int,
     limit: int,
 ) -> NDArray[np.int64]:
-    """Return what `choose` does."""
+    """Compiled part of `choose`."""
     if relevance == 1.0:
         return _best(raw, limit)
     best = _best(raw, max(limit, head))
@@ -89,9 +89,9 @@ def _best(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 
 @compiled
 def _dealt(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Return at least the `count` best rows, nearly in order: dealt into buckets by score, in each as they were.
+    """Return at least the `count` best rows, nearly in order: sorted into buckets by score, unsorted within a bucket.
 
-    What is nearly in order is inserted without a step, mostly; how many steps it takes a CPU cannot guess.
+    Inserting nearly sorted rows mostly takes no step, so the CPU rarely mispredicts their number.
     """
     bits = raw.view(np.int64)  # LLVM compares eight integers at once, but floats one by one
     ends = np.array([-_MOST, _MOST])
@@ -104,7 +104,7 @@ def _dealt(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     buckets = np.empty(len(raw), np.int32)
     for row in range(len(raw)):
         distance = (top - raw[row]) * scale
-        # Where all scores are the same, no distance is a number: all go to the last one.
+        # If all scores are the same, the distances are NaN: all rows go to the last bucket.
         buckets[row] = np.int32(distance) if distance < _BUCKETS - 1 else np.int32(_BUCKETS - 1)
     starts = np.zeros(_BUCKETS + 1, np.int32)
     for bucket in buckets:
@@ -114,7 +114,7 @@ def _dealt(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
         used += 1
         starts[used] += starts[used - 1]
     dealt = np.empty(starts[used] + 1, np.int64)
-    # Where the rows go that are past the last bucket that counts.
+    # The place of rows after the last used bucket.
     starts[used:] = len(dealt) - 1
     for row in range(len(raw)):
         bucket = buckets[row]
@@ -125,7 +125,7 @@ def _dealt(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 
 @compiled
 def _turned(bits: int) -> int:
-    """Return a float's bits as an integer of the float's order, and the other way round."""
+    """Convert a float's bits to an integer with the same order, or back."""
     return bits ^ ((bits >> 63) & _MOST)
 
 
@@ -141,7 +141,7 @@ def _choose(
     limit: int,
 ) -> NDArray[np.int64]:
     size = min(head, len(raw))
-    # Turned, so that a CPU compares 8 or 16 candidates at once, each still summed up in one order.
+    # Transposed, so that a CPU compares 8 or 16 candidates at once; each sum still has one fixed order.
     dimensions = content.shape[1]
     vectors = np.zeros(((dimensions + 3) // 4 * 4, whole_lanes(size)), np.float32)
     providers = np.empty(size, np.int32)
@@ -179,7 +179,7 @@ def _choose(
 
 @compiled
 def _first_of_the_greatest(values: NDArray[np.float64]) -> int:
-    """Return what argmax does, which goes one by one."""
+    """Compiled argmax; Numba's own one compares one value at a time."""
     bits = values.view(np.int64)
     greatest = _turned(bits[0])
     for row in range(len(bits)):

@@ -1,4 +1,4 @@
-"""Answering a question from a loaded bundle: recall, then rank. No I/O, no clock, no state between questions."""
+"""Answers queries from a loaded bundle: recall, then rank. No I/O, no clock, no state between queries."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ Keep = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
 
 class Question(NamedTuple):
-    """Who asks, about what: `anchor` is a catalogue position; `keep` is a filter over positions [m] → mask [m]."""
+    """A user and a dataset: `anchor` is a catalogue position; `keep` is a filter over positions [m] → mask [m]."""
 
     anchor: int | None = None
     user: User = User()
@@ -40,7 +40,7 @@ class Best(NamedTuple):
 
 
 class FusedResult(NamedTuple):
-    """The best, and how long (s) it took to recall and to rank the candidates."""
+    """The best candidates, and how long (s) recall and ranking took."""
 
     best: Best
     recall_seconds: float
@@ -48,7 +48,7 @@ class FusedResult(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """The same as `rows` of the features that were `considered`, [m, len(FEATURES)]."""
+    """The best candidates as `rows` of the features that were `considered`, [m, len(FEATURES)]."""
 
     items: NDArray[np.int32]
     codes: NDArray[np.int64]
@@ -63,17 +63,17 @@ class Ranked(NamedTuple):
 
     @property
     def channels(self) -> list[tuple[str, ...]]:
-        """The names of the channels that proposed each."""
+        """The names of the channels that proposed each candidate."""
         return channels_of(self.codes.tolist())
 
     @property
     def matrix(self) -> NDArray[np.float32]:
-        """Their features, [k, len(FEATURES)]."""
+        """The features of the candidates, [k, len(FEATURES)]."""
         return self.considered[self.rows]
 
 
 class Engine:
-    """A bundle made answerable."""
+    """Recall and ranking over one bundle."""
 
     def __init__(self, contents: BundleContents) -> None:
         """Load the ranker; raises `ranking.ranker.UnusableRankerError`."""
@@ -81,7 +81,7 @@ class Engine:
         self.ranker = Ranker(contents.ranker_text)
         settings, table, diversity = contents.recall_settings, contents.table, contents.diversity
         ids = contents.catalogue.ids.view()
-        # As a file's are: one kind of array is compiled for.
+        # Contiguous and of one type, as arrays from a file are: the loops are compiled for one kind of array.
         ids.flags.writeable = False
         self._interest = (ids, settings.history_half_life_days, settings.history_length)
         self._tables = contents.recall.arrays(settings)
@@ -91,9 +91,9 @@ class Engine:
     def user(
         self, features: NDArray[np.float32] | None, long_term: PackedHistory, live: PackedHistory = PackedHistory()
     ) -> User:
-        """Return a user by long-term features (None: nothing is known), long-term history, and what happened since.
+        """Return a user by long-term features (None: unknown), long-term history, and the interactions since.
 
-        Both histories are newest first, as `History.build` leaves them.
+        Both histories are newest first, as `History.build` returns them.
         """
         ids, half_life_days, limit = self._interest
         return make_user(features, long_term, live, ids, half_life_days=half_life_days, limit=limit)
@@ -108,9 +108,9 @@ class Engine:
         limit: int,
         hidden: NDArray[np.int32] = NOTHING_HIDDEN,
     ) -> FusedResult | None:
-        """Do what `user`, `recall` and `rank` do without a filter but for the positions that are `hidden`.
+        """Do `user`, `recall` and `rank` in one compiled call; the only filter is the positions that are `hidden`.
 
-        None where it has to be done step by step: there are too few candidates, or LightGBM is asked for their scores.
+        Return None if the separate steps are needed: there are too few candidates, or LightGBM computes the scores.
         """
         forest = self.ranker.forest
         if forest is None:
@@ -132,10 +132,10 @@ class Engine:
         return FusedResult(Best(*best), recall_seconds, rank_seconds) if enough else None
 
     def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
-        """Return the candidates without the anchor, what the user has seen and what the filter refuses.
+        """Return the candidates without the anchor, datasets the user has seen and those that the filter excludes.
 
-        Where the channels propose fewer than `at_least` (a narrow filter), the most popular others that are allowed
-        join at the lower end of the popular channel.
+        If the channels propose fewer than `at_least` (a narrow filter), the most popular other allowed datasets are
+        added at the lower end of the popular channel.
         """
         found = find_candidates(self.contents.recall, self.contents.recall_settings, question)
         missing = at_least - len(found.items)
@@ -187,7 +187,7 @@ class Engine:
 
 
 def find_candidates(tables: RecallTables, settings: RecallSettings, question: Question) -> Candidates:
-    """Return what recall proposes without the anchor, what the user has seen and what the filter refuses."""
+    """Return the candidates of recall without the anchor, datasets the user has seen and those the filter excludes."""
     return _kept(question, recall(tables, settings, anchor=question.anchor, user=question.user))
 
 
@@ -203,12 +203,12 @@ def select_best(
     diversity: DiversitySettings,
     limit: int,
 ) -> Ranked:
-    """Return the `limit` candidates that diversity chooses, by raw scores [m]; equal ones by catalogue position."""
+    """Return the `limit` candidates that diversity chooses, by raw scores [m]; ties go to the lower position."""
     order = choose(raw, candidates.items, table, diversity, limit)
     return Ranked(*_arranged(order, raw, candidates.items, candidates.ranks), matrix)
 
 
-# What a `Ranked` is made of, by itself and with what was considered.
+# The fields of a `Ranked`: of its rows, and of all considered candidates.
 _Arranged = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 _Ranked = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
@@ -232,7 +232,7 @@ def _answered(
     diversity: tuple[float, float, int],
     trees: tuple[Any, ...],
 ) -> tuple[Any, ...]:
-    """Do what `Engine.rank_fused` does: to hand arrays over costs as much as some of its steps."""
+    """Compiled part of `Engine.rank_fused`; passing arrays between several calls would cost as much as some steps."""
     began = seconds()
     history, weights, seen = interest(
         long_term, long_term_start, long_term_count, live, live_start, live_count, *catalogue
@@ -261,7 +261,7 @@ def _ranked(
     diversity: tuple[float, float, int],
     trees: tuple[Any, ...],
 ) -> _Ranked:
-    """Do all steps of `Engine.rank` by a forest at once."""
+    """Do all steps of `Engine.rank` with a forest in one call."""
     item_rows, content, provider, log_price = knowledge
     values = filled(
         items, scores, ranks, item_rows, items, content, provider, log_price, features, history, weights, anchor
@@ -281,7 +281,7 @@ def shown(raw: NDArray[np.float64]) -> NDArray[np.float32]:
 def _arranged(
     order: NDArray[np.int64], raw: NDArray[np.float64], items: NDArray[np.int32], ranks: NDArray[np.float32]
 ) -> _Arranged:
-    """Return the chosen by score: their items, the codes of the channels that proposed them, their scores and rows."""
+    """Return the chosen candidates by score: items, codes of the channels that proposed them, scores and rows."""
     count = len(order)
     rows = np.empty(count, np.int64)
     for number in range(count):

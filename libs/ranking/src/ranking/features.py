@@ -1,4 +1,4 @@
-"""The ranker's input, computed here and nowhere else."""
+"""The ranker's input, which is computed only here."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from ranking.user import User
 
 _COLUMN = {feature.name: column for column, feature in enumerate(FEATURES)}
 _ALL = len(FEATURES)
-_ITEM = len(ITEM_FEATURES)  # they come first
+_ITEM = len(ITEM_FEATURES)  # these columns come first
 _CHANNELS = len(CHANNELS)
 _SCORES = _COLUMN["score_behavior"]
 _RANKS = _COLUMN["rank_behavior"]
@@ -31,8 +31,10 @@ _ANCHOR_PROVIDER = _COLUMN["anchor_same_provider"]
 
 @dataclass(frozen=True)
 class ItemTable:
-    """What doesn't change with time: `content` float32 [n, d] of unit (or zero) rows, `provider` int32 [n],
-    `log_price` float32 [n]."""
+    """The item data that doesn't change with time.
+
+    `content` float32 [n, d] of unit (or zero) rows, `provider` int32 [n], `log_price` float32 [n].
+    """
 
     content: NDArray[np.float32]
     provider: NDArray[np.int32]
@@ -49,8 +51,8 @@ def feature_matrix(
 ) -> NDArray[np.float32]:
     """Return float32 [m, len(FEATURES)] for `m` candidates.
 
-    `item_rows` float32 [m, len(ITEM_FEATURES)] are the candidates' item features: as of the moment of the query in
-    training, as of the bundle's moment in serving.
+    `item_rows` float32 [m, len(ITEM_FEATURES)] are the candidates' item features: as of the time of the query in
+    training, as of the bundle's time in serving.
     """
     places = np.arange(len(candidates.items), dtype=np.int32)
     return feature_columns(candidates, item_rows, places, table, anchor=anchor, user=user).matrix
@@ -65,7 +67,7 @@ def feature_columns(
     anchor: int | None,
     user: User,
 ) -> Columns:
-    """Return the same as columns; `places` [m] are the candidates' rows in `item_rows`."""
+    """Return the features as columns; `places` [m] are the candidates' rows in `item_rows`."""
     values = filled(
         candidates.items,
         candidates.scores,
@@ -98,10 +100,10 @@ def filled(
     weights: NDArray[np.float32],
     anchor: int,
 ) -> NDArray[np.float32]:
-    """Return the values of what `feature_columns` does; `anchor` -1 is none."""
+    """Compiled part of `feature_columns`; `anchor` -1 is none."""
     rows = len(items)
     columns = np.empty((_ALL, whole_lanes(rows)), np.float32)
-    # Row by row: a CPU that gathers a column reads every row's cache line once per column.
+    # Row by row: gathering by column would read every row's cache line once per column.
     for row in range(rows):
         place = np.uint32(places[row])
         for feature in range(_ITEM):
@@ -125,7 +127,7 @@ def filled(
 def _turn_channels(
     columns: NDArray[np.float32], scores: NDArray[np.float32], ranks: NDArray[np.float32], rows: int
 ) -> None:
-    """Fill the columns of the channels, whose number is a constant here: LLVM turns 16 rows at once for that."""
+    """Fill the columns of the channels. Their number is a constant here, so LLVM transposes 16 rows at once."""
     for row in range(rows):
         for channel in range(_CHANNELS):
             columns[_SCORES + channel, row] = scores[row * _CHANNELS + channel]
@@ -148,7 +150,7 @@ def _relate_to_user(
     history: NDArray[np.int32],
     weights: NDArray[np.float32],
 ) -> None:
-    """Fill the columns that relate a candidate to what the user turned to before."""
+    """Fill the columns that relate a candidate to the user's history."""
     taste = np.zeros((1, content.shape[1]), np.float32)
     providers = np.empty(len(history), np.int32)
     shares = np.zeros(len(history), np.float32)
@@ -183,8 +185,8 @@ def _relate_to_user(
 def _dot(left: NDArray[np.float32], row: int, right: NDArray[np.float32], other: int) -> np.float32:
     """Return left[row] · right[other].
 
-    Summed in four lanes, always the same ones: a BLAS picks its order by CPU and by how many rows there are. With row
-    numbers, because to take a row out of an array, and count who holds it, costs more than to sum it up.
+    Summed in four lanes, always in the same order: a BLAS chooses its order by CPU and number of rows. The arguments
+    are row numbers, because creating a view of a row and counting its references costs more than the sum.
     """
     width = left.shape[1]
     whole = width // 4 * 4

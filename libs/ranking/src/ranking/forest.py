@@ -1,8 +1,8 @@
-"""LightGBM's trees as bit masks: the same scores to the last bit, many times faster for a few hundred rows.
+"""LightGBM's trees as bit masks: bit-equal scores, many times faster for a few hundred rows.
 
-A row is a bit. Every comparison that the trees make is made once for all rows, 16 at a time; from then on a tree is
-parted by two AND per node for 256 rows together, and no branch depends on a row. (QuickScorer by Lucchese et al., SIGIR
-2015, turned round: there a leaf is a bit.)
+A row is a bit. Each distinct comparison of the trees is made once for all rows, 16 at a time. After that a node takes
+two ANDs for 256 rows, and no branch depends on a row. (QuickScorer by Lucchese et al., SIGIR 2015, transposed: there a
+leaf is a bit.)
 """
 
 from collections.abc import Iterator, Sequence, Sized
@@ -16,45 +16,45 @@ from ranking.jit import compiled
 from ranking.lanes import CAN_ADD, LANES, LOOKED_UP, ROWS, WORDS, above, add, number, part, tame, whole_lanes
 
 MAX_LEAVES = 64
-# What these objectives predict is the plain sum of the trees.
+# Objectives whose prediction is the plain sum of the trees.
 _PLAIN_SUMS = frozenset({"lambdarank", "rank_xendcg", "regression"})
-# Trees whose leaves are added at once.
+# The number of trees whose leaves are added at once.
 _TOGETHER = 4
-# Trees whose description is parsed in about a millisecond.
+# The number of trees whose description is parsed in about a millisecond.
 _PARSED = 5
 
 
 class UnrepresentableError(ValueError):
-    """The model holds something that bit masks don't express; LightGBM itself ranks it. The message says what."""
+    """The model contains something that bit masks can't express, which the message names; LightGBM ranks it instead."""
 
 
 class Columns(NamedTuple):
-    """Rows turned: `values` float32 [features, whole lanes], of which the first `rows` of each feature count."""
+    """Transposed rows: `values` float32 [features, whole lanes], of which the first `rows` of each feature count."""
 
     values: NDArray[np.float32]
     rows: int
 
     @property
     def matrix(self) -> NDArray[np.float32]:
-        """The rows as they are commonly laid out: [rows, features], a view."""
+        """The rows in the usual layout: a view [rows, features]."""
         return self.values[:, : self.rows].T
 
 
 class Forest:
-    """The trees of a model in flat `arrays`, as `forest_scores` takes them."""
+    """The trees of a model in flat `arrays`, the arguments of `forest_scores`."""
 
     def __init__(self, booster: lgb.Booster) -> None:
-        """Take the trees out of a model; raises `UnrepresentableError`."""
+        """Convert the trees of a model; raises `UnrepresentableError`."""
         model = _dumped(booster)
         _check(model)
         trees = [_Tree(tree) for tree in model["tree_info"]]
         nodes = [node for tree in trees for node in tree.nodes]
         features = np.array([node.feature for node in nodes], np.int64)
         thresholds = np.array([node.threshold for node in nodes], np.float32)
-        # All different comparisons, by feature and ascending; `tests` says which one a node makes.
+        # All distinct comparisons, by feature and ascending; `tests` names the comparison of each node.
         different = [np.unique(thresholds[features == feature]) for feature in range(model["max_feature_idx"] + 1)]
         first_tests = _starts(different)
-        # As small as they may be: the trees are read as a whole for every question, out of a cache of 32 kB.
+        # As small as possible: all trees are read for every query, and should fit into a cache of 32 kB.
         tests = np.empty(len(nodes), np.uint16 if first_tests[-1] <= 2**16 else np.uint32)
         for feature, ascending in enumerate(different):
             mine = features == feature
@@ -77,7 +77,7 @@ class Forest:
 
 
 class _Node(NamedTuple):
-    """`left` and `right` are places: inner nodes from 0 on, leaves from MAX_LEAVES on."""
+    """`left` and `right` are indices: inner nodes start at 0, leaves at MAX_LEAVES."""
 
     feature: int
     threshold: np.float32
@@ -86,13 +86,13 @@ class _Node(NamedTuple):
 
 
 class _Tree:
-    """`leaves` from left to right, and `nodes` in breadth: a node's rows are known long before it is their turn."""
+    """`leaves` from left to right, and `nodes` breadth first: a node's rows are known long before they are needed."""
 
     def __init__(self, tree: dict[str, Any]) -> None:
         root = tree["tree_structure"]
         leaves = [node for node in _all_nodes(root) if "split_feature" not in node]
         if len(leaves) > MAX_LEAVES:
-            raise UnrepresentableError(f"a tree of {len(leaves)} leaves; {MAX_LEAVES} are the most")
+            raise UnrepresentableError(f"a tree of {len(leaves)} leaves; the maximum is {MAX_LEAVES}")
         self.leaves: list[float] = [leaf["leaf_value"] for leaf in leaves]
         inner = list(_in_breadth(root))
         places = {id(node): place for place, node in enumerate(inner)}
@@ -109,7 +109,7 @@ class _Tree:
 
 
 def _dumped(booster: lgb.Booster) -> dict[str, Any]:
-    """Return what LightGBM tells of a model; in parts, for no other thread goes on while one is parsed."""
+    """Return LightGBM's dump of a model, in parts: parsing one part blocks all other threads."""
     trees = max(booster.current_iteration(), 1)
     parts = [booster.dump_model(_PARSED, first) for first in range(0, trees, _PARSED)]
     return parts[0] | {"tree_info": [tree for part in parts for tree in part["tree_info"]]}
@@ -124,13 +124,13 @@ def _in_breadth(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
             if node["decision_type"] != "<=":
                 raise UnrepresentableError(f"a split by category ({node['decision_type']})")
             if node["missing_type"] != "None":
-                raise UnrepresentableError(f"a split that treats missing values apart ({node['missing_type']})")
+                raise UnrepresentableError(f"a split with its own branch for missing values ({node['missing_type']})")
             yield node
         level = [node[child] for node in inner for child in ("left_child", "right_child")]
 
 
 def _starts(parts: Sequence[Sized]) -> NDArray[np.uint32]:
-    """Return where each part begins when they lie one behind the other, and where the last one ends."""
+    """Return the start of each part if the parts are stored one after another, and the end of the last."""
     return np.cumsum([0, *map(len, parts)]).astype(np.uint32)
 
 
@@ -152,7 +152,7 @@ def _all_nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _float32_below(threshold: float) -> np.float32:
-    """Return the greatest float32 ≤ threshold: a float32 is ≤ the one exactly if it is ≤ the other."""
+    """Return the greatest float32 ≤ threshold: for any float32 both comparisons have the same result."""
     with np.errstate(over="ignore"):
         near = np.float32(threshold)
     return np.nextafter(near, np.float32(-np.inf)) if float(near) > threshold else near
@@ -160,7 +160,7 @@ def _float32_below(threshold: float) -> np.float32:
 
 @compiled
 def _turned(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the matrix turned, [features, whole lanes]."""
+    """Return the transposed matrix, [features, whole lanes]."""
     rows, width = matrix.shape
     columns = np.empty((width, whole_lanes(rows)), np.float32)
     for feature in range(width):
@@ -183,12 +183,12 @@ def forest_scores(
     leaves: NDArray[np.float64],
     most_leaves: int,
 ) -> NDArray[np.float64]:
-    """Return what `Forest.scores` does, from its `arrays`.
+    """Compiled part of `Forest.scores`, on its `arrays`.
 
-    `columns` are flat; NaN in them becomes 0, which is what it means to the trees.
+    `columns` are flat; NaN in them becomes 0, as in the trees.
     """
     stride = whole_lanes(rows)
-    scores = np.zeros(stride)  # `add` takes some past the last row
+    scores = np.zeros(stride)  # `add` writes some values after the last row
     tests = np.empty(len(thresholds) * WORDS, np.uint64)
     reach = np.empty(2 * MAX_LEAVES * WORDS, np.uint64)
     numbers = np.empty(_TOGETHER * ROWS, np.uint8)
@@ -199,13 +199,13 @@ def forest_scores(
         for first in range(0, trees, _TOGETHER):
             count = min(_TOGETHER, trees - first)
             for tree in range(first, first + count):
-                # A tree without a split is all leaf.
+                # A tree without a split is a single leaf.
                 for word in range(WORDS):
                     reach[word] = reach[MAX_LEAVES * WORDS + word] = ~np.uint64(0)
                 for node in range(first_nodes[tree], first_nodes[tree + 1]):
                     part(reach, node - first_nodes[tree], tests, node_tests[node], lefts[node], rights[node])
                 number(reach, MAX_LEAVES, first_leaves[tree + 1] - first_leaves[tree], numbers, (tree - first) * ROWS)
-            # Each row's leaves one after another, as LightGBM adds them; the compiler must not reorder a sum.
+            # Each row's leaves are added one after another, as in LightGBM; the compiler must not reorder a sum.
             if CAN_ADD and count == _TOGETHER and most_leaves <= LOOKED_UP:
                 firsts = (
                     np.int64(first_leaves[first]),
@@ -231,7 +231,7 @@ def _compare(
     thresholds: NDArray[np.float32],
     tests: NDArray[np.uint64],
 ) -> None:
-    """Set each test's bits: which rows of [start, stop) are above its threshold; bits past the last mean nothing."""
+    """Set each test's bits: which rows of [start, stop) are above its threshold; bits after the last are undefined."""
     halves = tests.view(np.uint16)
     for feature in range(len(first_tests) - 1):
         column = feature * stride

@@ -1,4 +1,4 @@
-"""Golden requests: questions that travel in the bundle with the answers it gave when it was made."""
+"""Golden requests: requests in the bundle, each with the answer that the bundle gave when it was made."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from contracts.user_blob import History
 
 
 class GoldenRequest(BaseModel):
-    """A question in ids and Unix seconds, and the answer: ids best first, and their scores."""
+    """A request in ids and Unix seconds, and its expected answer: ids best first, and their scores."""
 
     model_config = ConfigDict(extra="forbid")
 

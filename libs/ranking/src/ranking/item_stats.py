@@ -1,4 +1,4 @@
-"""Item features as of a moment: exponentially decayed interaction counts, age and price."""
+"""Item features as of a given time: exponentially decayed interaction counts, age and price."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,19 +8,19 @@ from contracts.features import ITEM_FEATURES
 
 DAY = 86_400.0
 HALF_LIVES_DAYS = np.array([1.0, 3.0, 7.0, 30.0])
-# Counts are kept scaled to a moving origin; 2**500 leaves room to both ends of a float64.
+# Counts are scaled to a moving origin; 2**500 leaves room to both ends of a float64.
 _MAX_DOUBLINGS = 500.0
 
 
 class ItemStats:
-    """What is known of `n` items after the interactions added so far.
+    """The state of `n` items after the interactions added so far.
 
-    A count with half-life h at time t is the sum of 2**(-(t - ts) / h) over an item's interactions. Adding keeps
-    every half-life up to date at once, so features as of any later moment cost nothing but the rows asked for.
+    A count with half-life h at time t is the sum of 2**(-(t - ts) / h) over an item's interactions. Adding updates
+    every half-life at once, so features as of any later time only cost the requested rows.
     """
 
     def __init__(self, created_at: NDArray[np.int64], price: NDArray[np.float32], origin: float) -> None:
-        """Take Unix seconds of creation and prices, both [n], and a time that no interaction lies far before."""
+        """Take creation times (Unix seconds) and prices, both [n], and a time that precedes about all interactions."""
         n = len(created_at)
         self._created_at = created_at
         self._price = np.log1p(np.maximum(price, 0)).astype(np.float32)
@@ -30,7 +30,7 @@ class ItemStats:
         self._purchases = np.zeros(n)
 
     def add(self, items: NDArray[np.int32], ts: NDArray[np.int64], types: NDArray[np.uint8]) -> None:
-        """Count interactions, in any order; exposures are no interest and are left out."""
+        """Count interactions, in any order; exposures don't count."""
         interest = types != InteractionType.EXPOSURE
         items, ts, types = items[interest], ts[interest], types[interest]
         if not len(items):

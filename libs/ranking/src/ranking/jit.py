@@ -1,4 +1,4 @@
-"""Compiling the loops that every question runs: by Numba, whose wheel brings its compiler to machines without one."""
+"""Compiles the loops of every query with Numba, whose wheel contains its own compiler."""
 
 # mypy: disable-error-code="no-untyped-call"
 
@@ -20,28 +20,29 @@ from ranking.cpus import host
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Unless it is told by NUMBA_CPU_NAME what to compile for.
+# NUMBA_CPU_NAME takes precedence.
 _config: Any = config
 if _config.CPU_NAME is None and (cpu := host()) is not None:
     _config.CPU_NAME, _config.CPU_FEATURES = cpu
 
 
 def compiled(function: F) -> F:
-    """Compile at the first call, for this kind of CPU; what is kept lies beside the source or where Numba may write."""
+    """Compile at the first call, for this CPU level; Numba caches the code beside the source or elsewhere."""
     try:
         fast: Any = numba.njit(function, cache=True, nogil=True, error_model="numpy")
-    except RuntimeError:  # no folder can be written: each process compiles for itself
+    except RuntimeError:  # no folder is writable: each process compiles for itself
         fast = numba.njit(function, nogil=True, error_model="numpy")
     else:
-        # Numba looks whether the function's own file has changed; code of others, and constants, have gone into it.
-        fast._cache._cache_file._source_stamp = _stamp()  # noqa: SLF001 - there is no other way to tell it
+        # Numba only checks whether the function's own file has changed, but code of other files and constants is
+        # compiled in too.
+        fast._cache._cache_file._source_stamp = _stamp()  # noqa: SLF001 - Numba has no public way to set it
     kept: F = fast
     return kept
 
 
 @cache
 def _stamp() -> str:
-    """Return what changes with any source that compiled code is made of."""
+    """Return a stamp that changes with every source file of compiled code."""
     digest = hashlib.sha256()
     for package in (__file__, str(contracts.__file__)):
         for source in sorted(Path(package).parent.rglob("*.py")):
@@ -50,7 +51,7 @@ def _stamp() -> str:
 
 
 def _seconds(_typing: Any) -> Any:
-    """Return the time (s) of a clock that only goes forward, in compiled code."""
+    """Return the time (s) of a monotonic clock, in compiled code."""
 
     def codegen(_context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
         whole, clock = ir.IntType(64), ir.IntType(32)

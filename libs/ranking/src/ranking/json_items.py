@@ -1,4 +1,4 @@
-"""The JSON of an answer's items, put together in compiled code from parts that were written once, and from scores."""
+"""The JSON of an answer's items, joined in compiled code from prepared parts and scores."""
 
 from collections.abc import Sequence
 from mmap import mmap
@@ -8,34 +8,34 @@ from numpy.typing import NDArray
 
 from ranking.jit import compiled
 
-# Of a score's text: "0." and the zeros and the nine digits that a float32 of SMALLEST may need.
+# The maximum length of a score: "0.", zeros, and the nine digits that a float32 of SMALLEST may need.
 LONGEST = 2 + 4 + 9
-# What is less is written with an exponent.
+# Smaller scores are written with an exponent.
 SMALLEST = np.float32(1e-4)
 _NOUGHT, _POINT, _OPEN, _CLOSE = b"0.[]"
 
 
 class BytesTable:
-    """Texts by number, end to end in one array; those of `count` numbers that were not put in are empty.
+    """Texts by number, end to end in one array; a number of the `count` numbers that was not set has an empty text.
 
-    There is room for so many bytes, which take no memory before they are written. What is more has to be copied to a
-    larger array, which holds up for 1 ms per MB who puts it in.
+    `room` bytes are reserved, and take no memory before they are written. A larger text table has to be copied to a
+    larger array, which takes the caller 1 ms per MB.
     """
 
     def __init__(self, count: int, room: int = 4096) -> None:
-        # In small pages, as the system gives them: numpy's own come by 2 MB.
+        # In small pages from the system: numpy would allocate huge pages of 2 MB.
         self._text: NDArray[np.uint8] = np.frombuffer(mmap(-1, room), np.uint8)
         self._used = 0
-        # Where each begins and ends.
+        # Begin and end of each text.
         self._places = np.zeros((count, 2), np.int64)
 
     @property
     def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """What `json_items` takes."""
+        """The arguments of `json_items`."""
         return self._text, self._places
 
     def texts(self, numbers: Sequence[int] | NDArray[np.integer]) -> list[bytes]:
-        """Return the texts of numbers."""
+        """Return the texts of these numbers."""
         view = self._text.data
         return [view[begin:end].tobytes() for begin, end in self._places[numbers].tolist()]
 
@@ -57,17 +57,17 @@ def json_items(
     before: BytesTable,
     behind: BytesTable,
 ) -> bytes | None:
-    """Return a JSON array whose items are what stands before the score of each position, the score, and what follows.
+    """Return a JSON array. Each item is the text before the score of its position, the score, and the text after it.
 
-    The text before a score begins with the comma that parts the items. All arrays are of one length; None if a
-    position has no text yet, or a score is none of 0, `SMALLEST`..1.
+    The text before a score begins with the comma that separates the items. All arrays have the same length. Return None
+    if a position has no text yet, or a score is neither 0 nor in `SMALLEST`..1.
     """
     written = _written(positions, codes, scores, *before.arrays, *behind.arrays)
     return written.tobytes() if len(written) else None
 
 
 def compile_json_items() -> None:
-    """Compile now what the first answer would wait for."""
+    """Compile now, so that the first answer doesn't wait for the compiler."""
     json_items(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32), BytesTable(0), BytesTable(0))
 
 
@@ -106,7 +106,7 @@ def _written(
 
 @compiled
 def _put_score(text: NDArray[np.uint8], at: int, score: float) -> int:
-    """Write the shortest decimal number that is read as this float32, and return where it ends."""
+    """Write the shortest decimal number that is read as this float32, and return its end."""
     scale, digits, decimals = 1.0, 0, 0
     while decimals == 0 or np.float32(digits / scale) != score:
         scale *= 10.0

@@ -1,11 +1,11 @@
-"""Steps on many rows at once, written for LLVM where Numba has no words for them; on any CPU they give the same bits.
+"""Vector steps, written in LLVM IR because Numba can't express them; they give the same bits on any CPU.
 
-A row is a bit of a 64-bit word. `LANES` rows are compared at once, and `WORDS` words are what a tree takes at once.
-`add` is for CPUs that `CAN_ADD`.
+A row is a bit of a 64-bit word. `LANES` rows are compared at once, and a tree processes `WORDS` words at once. `add` is
+for CPUs that `CAN_ADD`.
 """
 
 # mypy: disable-error-code="no-untyped-call"
-# ruff: noqa: ARG001 - a step's parameters say how it is called; the writer of its code gets their values.
+# ruff: noqa: ARG001 - a step's parameters define its signature; its code generator gets their values.
 
 from collections.abc import Callable
 from functools import reduce
@@ -23,13 +23,13 @@ from ranking.jit import compiled
 LANES = 16
 WORDS = 4
 ROWS = 64 * WORDS
-# What `number` takes at once, and how many bits its numbers have.
+# The groups that `number` processes at once, and the bits of its numbers.
 GROUPS = 8
 NUMBER_BITS = 6
-# What `add` sums up at once, and how many values it chooses from.
+# The sums that `add` processes at once, and the values that it chooses from.
 SUMS = 8
 LOOKED_UP = 32
-# Other CPUs don't choose among the values in their registers.
+# Other CPUs can't select from values in their registers.
 CAN_ADD = "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2]
 
 _INT8, _INT32, _INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -42,22 +42,22 @@ _BITS = ir.VectorType(ir.IntType(1), 64)
 
 @compiled
 def whole_lanes(rows: int) -> int:
-    """Return how many rows a column has room for."""
+    """Return the number of rows that a column is padded to."""
     return (rows + LANES - 1) // LANES * LANES
 
 
-# What Numba calls to write the code of one use: (context, builder, signature, arguments) → value.
+# Called by Numba to generate the code of one use: (context, builder, signature, arguments) → value.
 _Codegen = Callable[[Any, Any, Any, Any], Any]
 
 
 def _step(typed: Callable[..., tuple[Any, _Codegen]]) -> Callable[..., Any]:
-    """Make a step that compiled code calls; `typed` gets the kinds of its arguments after Numba's own."""
+    """Make a step that compiled code can call; `typed` gets the types of its arguments after Numba's context."""
     return cast("Callable[..., Any]", intrinsic(typed))
 
 
 @_step
 def tame(_typing: Any, column: Any, start: Any, stop: Any) -> tuple[Any, _Codegen]:
-    """Make NaN in column[start:stop] (float32, whole lanes) 0, as LightGBM does; return the least and the greatest."""
+    """Replace NaN in column[start:stop] (float32, whole lanes) by 0, as LightGBM does; return minimum and maximum."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = _data(context, builder, signature, arguments, 0)
@@ -96,7 +96,7 @@ def above(_typing: Any, column: Any, start: Any, threshold: Any, out: Any, place
 
 @_step
 def part(_typing: Any, reach: Any, node: Any, tests: Any, test: Any, left: Any, right: Any) -> tuple[Any, _Codegen]:
-    """Send the rows that reach a node on: those whose bit of the test is set to the right, the others to the left.
+    """Pass the rows that reach a node on: to the right if their bit of the test is set, else to the left.
 
     `reach` and `tests` are uint64 in groups of WORDS; the numbers are those of groups.
     """
@@ -119,10 +119,10 @@ def part(_typing: Any, reach: Any, node: Any, tests: Any, test: Any, left: Any, 
 
 @_step
 def number(_typing: Any, reach: Any, first: Any, count: Any, out: Any, place: Any) -> tuple[Any, _Codegen]:
-    """Set out[place:][:ROWS] (uint8) to the number of the group, from `first` on, that holds each row's bit.
+    """Set out[place:][:ROWS] (uint8) to the number of the group, from `first` on, that contains each row's bit.
 
-    Empties the groups up to the next whole `GROUPS`. The numbers are put together from their bits: a bit of all rows'
-    numbers is the union of the groups whose own number has it.
+    Clears the groups up to the next multiple of `GROUPS`. The numbers are computed bit by bit: a bit of all rows'
+    numbers is the union of the groups whose own number has that bit.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -169,9 +169,10 @@ def _include(builder: Any, slot: Any, rows: Any) -> None:
 
 @_step
 def add(_typing: Any, sums: Any, start: Any, stop: Any, numbers: Any, values: Any, firsts: Any) -> tuple[Any, _Codegen]:
-    """Add values[first + number] (float64) to each of sums[start:stop], for one of the `firsts` after the other.
+    """Add values[first + number] (float64) to each of sums[start:stop], for each of the `firsts` in turn.
 
-    `numbers` (uint8, less than LOOKED_UP) has ROWS for each first. Takes whole SUMS and reads whole LOOKED_UP.
+    `numbers` (uint8, less than LOOKED_UP) has ROWS numbers for each first. Processes whole SUMS and reads whole
+    LOOKED_UP.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -200,7 +201,7 @@ def add(_typing: Any, sums: Any, start: Any, stop: Any, numbers: Any, values: An
 
 
 def _looked_up(builder: Any, table: list[Any], places: Any) -> Any:
-    """Return the values at 8 places of a table of 32, which is 4 vectors."""
+    """Return the values at 8 indices of a table of 32, which is 4 vectors."""
     kind = ir.FunctionType(_DOUBLES, [_DOUBLES, _LONGS, _DOUBLES])
     permute = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpermi2var.pd.512")
     low, high = (builder.call(permute, [table[half], places, table[half + 1]]) for half in (0, 2))
@@ -210,10 +211,10 @@ def _looked_up(builder: Any, table: list[Any], places: Any) -> Any:
 
 @_step
 def four_sums(_typing: Any, left: Any, start: Any, right: Any, other: Any, count: Any) -> tuple[Any, _Codegen]:
-    """Return the sums of every fourth product of left[start:][:count] and right[other:][:count], from all four starts.
+    """Return four sums, each of every fourth product of left[start:][:count] and right[other:][:count].
 
-    Both are float32 [n, d] read as one row after another; `count` is a multiple of 4. In Numba's own loop over four
-    sums LLVM finds no vector.
+    Both are float32 [n, d] in row-major order; `count` is a multiple of 4. LLVM doesn't vectorize a Numba loop with
+    four sums.
     """
     if not all(array.layout == "C" and array.dtype == types.float32 for array in (left, right)):
         raise TypingError("vectors must be float32, row after row")
@@ -242,7 +243,7 @@ def _data(context: Any, builder: Any, signature: Any, arguments: Any, which: int
 
 
 def _slot(builder: Any, value: Any) -> Any:
-    """Return a local variable that is set to a value here; LLVM keeps it in a register."""
+    """Return a local variable with this initial value; LLVM puts it into a register."""
     slot = cgutils.alloca_once(builder, value.type)
     builder.store(value, slot)
     return slot
@@ -253,14 +254,14 @@ def _vector_at(builder: Any, data: Any, index: Any, kind: ir.VectorType) -> Any:
 
 
 def _splat(builder: Any, value: Any, kind: ir.VectorType) -> Any:
-    """Return a vector of one value in all lanes."""
+    """Return a vector with one value in all lanes."""
     unset = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(unset, value, ir.Constant(_INT32, 0))
     return builder.shuffle_vector(first, unset, ir.Constant(ir.VectorType(_INT32, kind.count), [0] * kind.count))
 
 
 def _across(builder: Any, vector: Any, order: str) -> Any:
-    """Return the lane that comes first in an order, by halving."""
+    """Reduce a vector to the lane that comes first in an order, by halving."""
     lanes = LANES
     while lanes > 1:
         lanes //= 2

@@ -1,4 +1,4 @@
-"""The popular channel: what is popular at a moment, in training and in the bundle alike."""
+"""The popular channel: the popular items at a given time, the same in training and in the bundle."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from ranking.recall import Popular
 def popular_at(stats: ItemStats, at: float, size: int) -> Popular:
     """Return the `size` most popular items as of `at` (Unix seconds), scores relative to the first.
 
-    Equal popularity goes to the lower position; items without any are not popular.
+    Ties go to the lower position; items with zero popularity are left out.
     """
     popularity = stats.popularity(at)
     if size < len(popularity):
-        # Ties at the cut must not depend on the partition's order, so all of them take part in the sort.
+        # Ties at the cut must not depend on the partition's order, so all tied items are sorted.
         cut = np.partition(popularity, len(popularity) - size)[len(popularity) - size]
         pool = np.flatnonzero(popularity >= max(cut, np.finfo(float).tiny))
     else:

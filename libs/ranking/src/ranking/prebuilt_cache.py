@@ -1,4 +1,4 @@
-"""Compiled code that came with an image; see `ranking.precompiled`."""
+"""Compiled code that comes with an image; see `ranking.precompiled`."""
 
 import hashlib
 import logging
@@ -6,15 +6,15 @@ import tempfile
 from pathlib import Path
 
 PREBUILT = Path(__file__).with_name("compiled")
-# Written behind all else; says what was taken.
+# Written last; names the installed cache.
 _TAKEN = "taken"
 
 _log = logging.getLogger(__name__)
 
 
 def install_prebuilt_cache(cache_dir: Path, prebuilt: Path = PREBUILT) -> None:
-    """Copy what came with an image to where Numba keeps what it compiles: it looks only where it may write."""
-    # The indices last: they must not name what isn't there yet.
+    """Copy the image's compiled code to Numba's cache folder: Numba only looks in a writable one."""
+    # The indices last: they must not name files that don't exist yet.
     files = sorted(prebuilt.rglob("*.nb?"), key=lambda path: (path.suffix == ".nbi", path))
     state = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     mark = hashlib.sha256(repr(state).encode()).hexdigest()
@@ -27,7 +27,7 @@ def install_prebuilt_cache(cache_dir: Path, prebuilt: Path = PREBUILT) -> None:
         _replace(taken, mark.encode())
     except OSError:
         _log.warning(
-            "the compiled code of this image can't be kept in %s: it is compiled again", cache_dir, exc_info=True
+            "the compiled code of this image can't be installed in %s: it is compiled again", cache_dir, exc_info=True
         )
 
 

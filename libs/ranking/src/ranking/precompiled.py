@@ -1,7 +1,7 @@
-"""`python -m ranking.precompiled`: compile all that a loaded bundle runs, for each level of CPU, where Numba keeps it.
+"""`python -m ranking.precompiled`: compile all loops for each CPU level into Numba's cache folder.
 
-An image does so when it is built, with NUMBA_CACHE_DIR set to `ranking.prebuilt_cache.PREBUILT`. Its containers then
-compile nothing, which would take each of them 15 s and 270 MB when it starts.
+An image's build runs it with NUMBA_CACHE_DIR set to `ranking.prebuilt_cache.PREBUILT`. Its containers then compile
+nothing; otherwise each of them would need 15 s and 270 MB at its start.
 """
 
 import os
@@ -23,14 +23,14 @@ from ranking.verification import verify
 
 
 def loops() -> dict[str, Any]:
-    """Return all that is compiled, by module and name."""
+    """Return all compiled functions, by module and name."""
     modules = [import_module(f"{ranking.__name__}.{module.name}") for module in iter_modules(ranking.__path__)]
     found = (loop for module in modules for loop in vars(module).values() if hasattr(loop, "signatures"))
     return {f"{loop.py_func.__module__}.{loop.py_func.__name__}": loop for loop in found}
 
 
 def _compile(signatures: dict[str, list[Any]]) -> None:
-    """Compile without a call: this CPU may not know the other's instructions."""
+    """Compile without a call: this CPU may not have the instructions of the other level."""
     here = loops()
     for name, kinds in signatures.items():
         for kind in kinds:
@@ -38,7 +38,7 @@ def _compile(signatures: dict[str, list[Any]]) -> None:
 
 
 def main() -> int:
-    """Have a bundle answer, which compiles for this CPU, then compile the same for others; returns the exit code."""
+    """Use a bundle, which compiles for this CPU; then compile the same for other levels. Return the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         verify(Engine(load(tiny_bundle(Path(folder)))))
     compile_json_items()
@@ -46,7 +46,7 @@ def main() -> int:
     failed = 0
     for cpu in LEVELS:
         if cpu != host():
-            # Numba asks for them when it is imported.
+            # Numba reads them at its import.
             os.environ.update(NUMBA_CPU_NAME=cpu.name, NUMBA_CPU_FEATURES=cpu.features)
             process = get_context("spawn").Process(target=_compile, args=[signatures])
             process.start()

@@ -1,4 +1,4 @@
-"""The LightGBM ranker: a text model in, scores out."""
+"""The LightGBM ranker: loads a text model and computes scores."""
 
 import lightgbm as lgb
 import numpy as np
@@ -9,17 +9,17 @@ from ranking.forest import Forest, UnrepresentableError
 
 
 class UnusableRankerError(ValueError):
-    """The text is not a LightGBM model, or not one for these features; the bundle has to be made anew."""
+    """The text is not a LightGBM model, or not one for these features; make a new bundle."""
 
 
 class Ranker:
-    """A trained LambdaMART model over the columns of `FEATURES`; `method` says what computes its scores, and why.
+    """A trained LambdaMART model over the columns of `FEATURES`; `method` says how its scores are computed, and why.
 
-    Its `forest` does, or LightGBM where that is None.
+    `forest` computes them, or LightGBM if `forest` is None.
     """
 
     def __init__(self, model_text: str) -> None:
-        """Load the text that `Booster.model_to_string` wrote; raises `UnusableRankerError`."""
+        """Load a text of `Booster.model_to_string`; raises `UnusableRankerError`."""
         try:
             self._booster = lgb.Booster(model_str=model_text)
         except lgb.basic.LightGBMError as error:
@@ -34,10 +34,10 @@ class Ranker:
             self.method = f"LightGBM: {error}"
 
     def scores(self, matrix: NDArray[np.float32], threads: int = 1) -> NDArray[np.float64]:
-        """Return one raw score per row, [m] float64, higher is better; the threads don't change a bit of it.
+        """Return one raw score per row, [m] float64, higher is better; the number of threads doesn't change the result.
 
-        In serving one thread: a second costs twice the CPU for 200 rows and fights with the other workers. Bit masks
-        take none but the caller's.
+        Serving uses one thread: a second one doubles the CPU for 200 rows and competes with the other workers. Bit
+        masks only use the caller's thread.
         """
         if self.forest is not None:
             return self.forest.scores(np.ascontiguousarray(matrix, np.float32))

@@ -1,10 +1,10 @@
-"""Recall: a few hundred candidates from five channels, each a look-up in tables that the bundle carries.
+"""Recall: a few hundred candidates from five channels, each a look-up in tables of the bundle.
 
-behavior  neighbours of the dataset asked about, by who interacted with both
-content   neighbours by text: of the dataset asked about, else of the latest in the user's history
+behavior  neighbours of the query's dataset, by common users
+content   neighbours by text: of the query's dataset, else of the latest in the user's history
 vector    neighbours by embedding: the same seeds as content
 history   behaviour neighbours of everything in the user's recent history
-popular   what is popular now
+popular   the currently popular datasets
 """
 
 import threading
@@ -23,7 +23,7 @@ from ranking.user import User
 
 
 class RecallSettings(BaseModel):
-    """How the bundle was trained to recall; travels in it, so that serving does the same."""
+    """The recall settings of the bundle's training, stored in the bundle so that serving uses the same."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,7 +57,7 @@ class RecallTables:
     popular: Popular
 
     def arrays(self, settings: RecallSettings) -> tuple[Any, ...]:
-        """Return the tables, and how to use them, as `proposed` takes them."""
+        """Return the tables and settings as arguments of `proposed`."""
         sizes = tuple(settings.channel_sizes[channel] for channel in CHANNELS)
         return (*self.behavior, *self.content, *self.vector, *self.popular, sizes, settings.seed_items)
 
@@ -70,15 +70,15 @@ _NAMES = [
 
 
 def channels_of(codes: Iterable[int]) -> list[tuple[str, ...]]:
-    """Return the names of each of some sets of channels, a bit for each channel in the order of `CHANNELS`."""
+    """Return the names of each set of channels; a code has one bit for each channel in the order of `CHANNELS`."""
     return [_NAMES[code] for code in codes]
 
 
-# What no sum of votes is, as +0.0 is among them.
+# Never a sum of votes, because sums start with +0.0.
 _NO_VOTE = -0.0
-# Enough that one of a few thousand votes hardly meets another, and few enough to run through.
+# Many enough that few of some thousand votes share a bucket, and few enough to scan.
 _BUCKETS = 1024
-# So many in a bucket are sorted faster by inserting one after another; equal votes may have made them more.
+# Up to this size, insertion sort is faster for a bucket; equal votes may fill a bucket further.
 _FEW = 20
 
 
@@ -99,7 +99,7 @@ class Candidates(NamedTuple):
 
 
 def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None, user: User) -> Candidates:
-    """Return the union of what the channels propose, without the anchor and without what the user has seen."""
+    """Return the union of the channels' proposals, without the anchor and without datasets that the user has seen."""
     found = proposed(
         -1 if anchor is None else anchor,
         user.items,
@@ -112,10 +112,10 @@ def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None
 
 
 class _Scratch(threading.local):
-    """Arrays over the catalogue that a recall leaves as it found them: clearing them would cost more than using them.
+    """Arrays over the catalogue that are reused: resetting only the used entries is cheaper than clearing all.
 
-    They are: votes float64, `_NO_VOTE` where an item has none; the items that have, int32, one more than there are;
-    rows of candidates int32; a set of items, a bit each, uint64. Nothing is in them between two recalls.
+    They are: votes float64, `_NO_VOTE` for items without any; the items with votes, int32, one more than needed; rows
+    of candidates int32; a set of items, a bit each, uint64. All are empty between two recalls.
     """
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ def proposed(
     places: NDArray[np.int32],
     union: NDArray[np.uint64],
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return what `recall` does; `anchor` -1 is none, and the last four are `SCRATCH`."""
+    """Compiled part of `recall`; `anchor` -1 is none, and the last four arguments are `SCRATCH`."""
     if anchor < 0:
         anchors, seeds, weights = history[:0], history[:seed_items], history_weights[:seed_items]
     else:
@@ -199,7 +199,7 @@ def proposed(
 
 @compiled
 def _taken(words: NDArray[np.uint64]) -> NDArray[np.int32]:
-    """Return the items of a set, ascending, and empty it."""
+    """Return the items of a set, ascending, and clear the set."""
     items = np.empty(64 * len(words), np.int32)
     count = 0
     for place in range(len(words)):
@@ -231,17 +231,17 @@ def _vote(
             item = near[column]
             if item < 0:
                 continue
-            # Without a branch: whether an item has been met before is anybody's guess.
+            # Without a branch: a CPU can't predict whether an item has been met before.
             met[count] = item
             count += np.uint64(marks[item] == unmet)
-            # A sum with +0.0 is never -0.0, the mark of an item without votes.
+            # A sum that starts with +0.0 is never -0.0, the mark of an item without votes.
             totals[item] += nearness[column] * weight + np.float32(0.0)
     summed = np.empty(count, np.float32)
     for number in range(count):
         item = met[number]
         summed[number] = totals[item]
         totals[item] = _NO_VOTE
-    # A float's bits, read as an integer, have the float's order (below zero once the other bits are turned).
+    # A float's bits, read as an integer, have the float's order (for negative ones the other bits are inverted).
     bits = summed.view(np.int32)
     keys = np.empty(count, np.int64)
     highest = lowest = 0
@@ -249,7 +249,7 @@ def _vote(
         turned = _turned(bits[number])
         highest, lowest = max(highest, turned), min(lowest, turned)
         keys[number] = -np.int64(turned) << 32 | met[number]
-    # Any NaN is above or below all numbers; infinities of both signs are no sum either.
+    # NaN sorts before or after all numbers; infinities of both signs sum up to NaN as well.
     if np.isnan(_float(highest) + _float(lowest)):
         raise ValueError("a neighbour's score is not a number")
     best = _least(keys, size)
@@ -264,14 +264,14 @@ def _vote(
 
 @compiled
 def _least(keys: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Return the least `size` keys, ascending: dealt into buckets in their order, of which only the first are sorted.
+    """Return the smallest `size` keys, ascending: sorted into buckets, of which only the first are sorted further.
 
-    Sorting guesses wrong at every other comparison, and a wrong guess costs as much as twenty right ones.
+    A comparison sort mispredicts every other branch, and a wrong prediction costs as much as twenty right ones.
     """
     size = min(size, len(keys))
     if size <= 0:
         return keys[:0]
-    if _ascending(keys):  # the neighbours of one item, as the table has them
+    if _ascending(keys):  # the neighbours of one item, already in the table's order
         return keys[:size]
     least = most = keys[0]
     for key in keys:
@@ -282,7 +282,7 @@ def _least(keys: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     ends = np.zeros(_BUCKETS + 1, np.int32)
     for key in keys:
         ends[(np.uint64(key - least) >> shift) + np.uint64(1)] += 1
-    # So many buckets hold what is asked for; what `ends` has for each of them is then its start.
+    # The first buckets that hold `size` keys; their entries in `ends` then become their starts.
     used, largest = np.uint64(0), 0
     while ends[used] < size:
         used += np.uint64(1)
@@ -315,7 +315,7 @@ def _ascending(keys: NDArray[np.int64]) -> bool:
 
 @compiled
 def _insert(keys: NDArray[np.int64]) -> None:
-    """Sort keys that are nearly sorted, one after another."""
+    """Insertion sort for keys that are nearly sorted."""
     for number in range(1, len(keys)):
         key = keys[number]
         place = number
@@ -332,5 +332,5 @@ def _turned(bits: int) -> int:
 
 @compiled
 def _float(turned: int) -> np.float32:
-    """Return the float whose bits, `_turned`, these are."""
+    """Return the float of these bits, which `_turned` has converted."""
     return np.int32(_turned(turned)).view(np.float32)

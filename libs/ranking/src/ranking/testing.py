@@ -1,4 +1,4 @@
-"""A small bundle that is whole and answers, for the tests of whoever reads bundles."""
+"""A small, complete bundle for tests of code that reads bundles."""
 
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -29,8 +29,11 @@ _TOPICS = ("Weather", "Health", "Traffic", "Finance", "Energy")
 
 @dataclass(frozen=True)
 class Size:
-    """How large a bundle is: `datasets` (≥ 40), the ranker's trees and their leaves, neighbours per table, and what
-    recall takes of them. With `text_ids` all datasets but the first have one (`text_id`)."""
+    """The size of a bundle.
+
+    `datasets` (≥ 40), the ranker's trees and their leaves, neighbours per table, and how many of them recall uses. With
+    `text_ids` all datasets except the first have one (`text_id`).
+    """
 
     datasets: int = 200
     trees: int = 20
@@ -43,10 +46,10 @@ class Size:
 def tiny_bundle(
     folder: Path, *, name: str = "ranker", version: str = "1", seed: int = 0, size: Size = Size(), ndcg: float = 0.2
 ) -> Path:
-    """Write a whole bundle of random datasets, ids from `FIRST_DATASET_ID` on, below `folder` and return it.
+    """Write a complete bundle of random datasets, ids from `FIRST_DATASET_ID` on, below `folder` and return it.
 
-    The last dataset is cold: no neighbours, no precomputed list. Another `seed` gives other answers; `ndcg` is what
-    the manifest claims as `ndcg@10`.
+    The last dataset is cold: no neighbours, no precomputed list. Another `seed` gives other answers; `ndcg` is the
+    manifest's `ndcg@10`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     contents = tiny_contents(seed=seed, size=size)
@@ -72,7 +75,7 @@ def tiny_bundle(
 def tiny_archive(
     path: Path, *, name: str = "ranker", version: str = "1", seed: int = 0, size: Size = Size(), ndcg: float = 0.2
 ) -> Path:
-    """Write `tiny_bundle` packed to `path` and return it."""
+    """Write `tiny_bundle`, packed, to `path` and return the path."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = tiny_bundle(Path(temporary), name=name, version=version, seed=seed, size=size, ndcg=ndcg)
         pack(folder, path)
@@ -120,7 +123,7 @@ def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
 
 
 def text_id(number: int) -> str:
-    """Return the id of a bundle's dataset, for each `number` from 1 on; half of them need more than ASCII."""
+    """Return the id of a bundle's dataset for each `number` from 1 on; half of the ids have non-ASCII characters."""
     return f"数据/{number},b %?#" if number % 2 else f"SKU-{number}"
 
 
@@ -153,7 +156,7 @@ def _nearest(content: NDArray[np.float32], rng: np.random.Generator, noise: floa
 
 
 def _ranker_text(rng: np.random.Generator, size: Size) -> str:
-    """Train on noise around a plausible taste: recall scores, popularity and nearness all help."""
+    """Train on noise around a plausible preference: recall scores, popularity and similarity all help."""
     matrix = rng.random((2000, len(FEATURES))).astype(np.float32)
     names = [feature.name for feature in FEATURES]
     helpful = [names.index(f"score_{channel}") for channel in CHANNELS] + [names.index("anchor_content_similarity")]

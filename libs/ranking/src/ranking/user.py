@@ -17,7 +17,7 @@ _EXPOSURE = int(InteractionType.EXPOSURE)
 
 
 def default_features() -> NDArray[np.float32]:
-    """Return the features of a user about whom nothing is known."""
+    """Return the features of an unknown user."""
     return np.array([feature.default for feature in USER_FEATURES], np.float32)
 
 
@@ -27,7 +27,7 @@ NOTHING_KNOWN = default_features()
 class User(NamedTuple):
     """`features` in the order of `USER_FEATURES`; `items` newest first with `weights` that sum to 1; all float32.
 
-    `seen` are the positions that are no news to the user, `items` among them: what recall leaves out.
+    `seen` are the positions that recall leaves out because the user knows them, `items` among them.
     """
 
     features: NDArray[np.float32] = NOTHING_KNOWN
@@ -45,10 +45,10 @@ def make_user(
     half_life_days: float,
     limit: int,
 ) -> User:
-    """Return a user by long-term features (None: nothing is known), and history with `live` on top (`History.merge`).
+    """Return a user by long-term features (None: unknown), and history with `live` merged in (`History.merge`).
 
-    `ids` [n] are those of the catalogue, ascending. The items are the latest `limit` that the catalogue holds and the
-    user was not merely shown; a weight is the interaction's strength, halved every `half_life_days` before the newest.
+    `ids` [n] are those of the catalogue, ascending. The items are the latest `limit` ones in the catalogue, without
+    mere exposures. A weight is the interaction's weight, halved every `half_life_days` before the newest.
     """
     items, weights, seen = interest(*long_term, *live, ids, half_life_days, limit)
     return User(NOTHING_KNOWN if features is None else features, items, weights, seen)
@@ -77,7 +77,7 @@ def interest(
     half_life_days: float,
     limit: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
-    """Return what `make_user` does, from two packed histories: items, their weights, and what was seen."""
+    """Compiled part of `make_user`, from two packed histories: items, their weights, and the seen positions."""
     ids, ts, types = _unpacked(live, live_start, live_count, long_term, long_term_start, long_term_count)
     entries = _merged(ids, ts, types, live_count)
     places = _places(catalogue, ids)
@@ -86,7 +86,7 @@ def interest(
     count = np.uint64(0)
     for entry in entries:
         place = places[entry]
-        # Without a branch, as nobody can guess what is of interest.
+        # Without a branch, because a CPU can't predict it.
         positions[count], known[count] = place, entry
         held = place < len(catalogue) and catalogue[place] == ids[entry]
         count += np.uint64(held & (types[entry] != _EXPOSURE) & (types[entry] < len(INTERACTION_WEIGHTS)))
@@ -104,9 +104,9 @@ def interest(
 
 @compiled
 def _places(catalogue: NDArray[np.int64], datasets: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return for each dataset the place of the last id that is not above it, or 0: where it is if it is anywhere.
+    """Return for each dataset the position of the last id that is not greater, or 0: its own if the catalogue has it.
 
-    By halving, all together and without a branch, as each would be guessed wrong every other time.
+    A binary search for all datasets at once and without branches, because half of the predictions would be wrong.
     """
     places = np.zeros(len(datasets), np.uint64)
     if len(catalogue) == 0:
@@ -129,7 +129,7 @@ def _places(catalogue: NDArray[np.int64], datasets: NDArray[np.int64]) -> NDArra
 def _unpacked(
     live: bytes, live_start: int, live_count: int, long_term: bytes, long_term_start: int, long_term_count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """Return what `History.unpack` does of two histories, each with an entry behind it that is older than any."""
+    """Return `History.unpack` of two histories, each followed by an entry that is older than any."""
     room = live_count + long_term_count + 2
     ids, ts, types = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
     _unpack(live, live_start, live_count, ids, ts, types)
@@ -144,8 +144,8 @@ def _unpacked(
 def _unpack(
     data: bytes, start: int, count: int, ids: NDArray[np.int64], ts: NDArray[np.int64], types: NDArray[np.uint8]
 ) -> None:
-    """Read entries byte by byte: they lie at odd addresses."""
-    # Unsigned, as a place that may be negative is one that may count from the end.
+    """Read entries byte by byte: they are not aligned."""
+    # Unsigned, because Numba adds a check for negative indices to signed ones.
     at, length = np.uint64(start), np.uint64(count)
     for entry in range(length):
         dataset = np.uint64(0)
@@ -163,13 +163,13 @@ def _unpack(
 def _merged(
     ids: NDArray[np.int64], ts: NDArray[np.int64], types: NDArray[np.uint8], live_count: int
 ) -> NDArray[np.int32]:
-    """Return the entries in the order of `History.merge`, of each dataset the newest, which gets the strongest type."""
-    # Within either history a dataset is once.
+    """Return the entries in the order of `History.merge`: of each dataset the newest, with the strongest type."""
+    # Each history contains a dataset at most once.
     kept = np.ones(len(ids), np.uint8)
     rest = live_count + 1
     for entry in range(live_count):
         again = False
-        for other in range(rest, len(ids) - 1):  # to the end, as then many are compared at once
+        for other in range(rest, len(ids) - 1):  # without a break, so that many are compared at once
             again |= ids[other] == ids[entry]
         if again:
             other = rest

@@ -6,21 +6,23 @@ from contracts.user_blob import PackedHistory
 from ranking.engine import Engine, Question
 from ranking.golden import GoldenRequest
 
-# Scores pass through float32 and a text model; another CPU's exp may differ in the last places.
+# Scores pass through float32 and a text model, and another CPU's exp may differ in the last digits.
 SCORE_TOLERANCE = 1e-5
 
 
 class GoldenMismatchError(ValueError):
-    """The bundle doesn't give the answers that it promises; it must not be deployed."""
+    """The bundle doesn't give its golden answers; it must not be deployed."""
 
 
 def answer(engine: Engine, request: GoldenRequest, limit: int) -> tuple[list[int], list[float]]:
-    """Return dataset ids and scores, best first; raises `GoldenMismatchError` when the dataset isn't in the bundle."""
+    """Return dataset ids and scores, best first; raises `GoldenMismatchError` if the dataset isn't in the bundle."""
     anchor = None
     if request.dataset_id is not None:
         anchor = engine.contents.catalogue.position(request.dataset_id)
         if anchor is None:
-            raise GoldenMismatchError(f"golden request asks about dataset {request.dataset_id}, which the bundle lacks")
+            raise GoldenMismatchError(
+                f"a golden request is about dataset {request.dataset_id}, which is not in the bundle"
+            )
     features = np.array(request.user_features, np.float32) if request.user_features else None
     history = request.history().packed()
     question = Question(anchor, engine.user(features, history))
@@ -28,16 +30,18 @@ def answer(engine: Engine, request: GoldenRequest, limit: int) -> tuple[list[int
     positions, scores = ranked.items.tolist(), ranked.scores.tolist()
     done = engine.rank_fused(features, history, PackedHistory(), anchor=anchor, limit=limit)
     if done is not None and (done.best.items.tolist(), done.best.scores.tolist()) != (positions, scores):
-        raise GoldenMismatchError("a golden request has one answer at once and another step by step")
+        raise GoldenMismatchError(
+            "a golden request has different answers from the fused call and from the separate steps"
+        )
     return engine.contents.catalogue.ids[positions].tolist(), scores
 
 
 def verify(engine: Engine) -> int:
-    """Ask every golden request and return how many there are; raises `GoldenMismatchError` on the first difference."""
+    """Check every golden request and return their number; raises `GoldenMismatchError` at the first difference."""
     for number, request in enumerate(engine.contents.golden):
         ids, scores = answer(engine, request, len(request.expected_ids))
         if ids != request.expected_ids:
-            raise GoldenMismatchError(f"golden request {number}: answered {ids}, expected {request.expected_ids}")
+            raise GoldenMismatchError(f"golden request {number}: got {ids}, expected {request.expected_ids}")
         if not np.allclose(scores, request.expected_scores, rtol=0, atol=SCORE_TOLERANCE):
             raise GoldenMismatchError(f"golden request {number}: scores differ from the expected ones")
     return len(engine.contents.golden)

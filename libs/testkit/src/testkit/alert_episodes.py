@@ -1,7 +1,7 @@
-"""What people must have been told of recorded webhooks: each episode once, each end that was one; pure.
+"""The expected messages of recorded webhooks: one for each episode, one for each lasting end. Pure code.
 
-An episode of an alert begins with the first webhook that names it firing with a later `startsAt`, and again when it
-fires after its end was told. An end counts when the alert stays resolved for as long as "it is over" waits.
+An episode of an alert begins with the first webhook in which it fires with a later `startsAt`, and again when it fires
+after its end was notified. An end counts if the alert stays resolved until the gateway notifies it.
 """
 
 from collections import defaultdict
@@ -12,11 +12,11 @@ from typing import Literal
 
 from testkit.recorded_webhooks import RecordedWebhook
 
-# "It is over" waits so long.
+# The gateway notifies an end after this time.
 HOLD = timedelta(seconds=30)
-# What comes so close to the end of the wait may be judged either way.
+# An event this close to the end of that time may be judged either way.
 CLOSE = timedelta(seconds=3)
-# Between a webhook and what it causes.
+# The delay between a webhook and its effect.
 SLACK = timedelta(seconds=0.5)
 BEGINNINGS = ("opened", "repeated")
 
@@ -33,9 +33,9 @@ class Message:
 
 @dataclass(frozen=True)
 class Moment:
-    """When something must have reached the gateway: not before `since`, and not after `until`.
+    """When an event must have reached the gateway: not before `since`, and not after `until`.
 
-    Between them may be an attempt of which nobody knows, and `received` is when the one came that was taken.
+    An attempt with unknown outcome may lie between them, and `received` is the time of the accepted one.
     """
 
     since: datetime
@@ -43,13 +43,13 @@ class Moment:
     until: datetime
 
     def has(self, at: datetime) -> bool:
-        """Say whether something that was caused then was caused by it."""
+        """Return whether something at that time may be an effect of this."""
         return self.since - SLACK <= at <= self.until + SLACK
 
 
 @dataclass
 class Episode:
-    """One episode; `optional` where both judgements are right."""
+    """One episode; `optional` if both judgements are right."""
 
     fingerprint: str
     began: Moment
@@ -58,7 +58,7 @@ class Episode:
 
 @dataclass
 class End:
-    """The end of an episode; `contradicted` when the alert fired again before the end was told."""
+    """The end of an episode; `contradicted` if the alert fired again before the end was notified."""
 
     fingerprint: str
     ended: Moment
@@ -68,10 +68,10 @@ class End:
 
 @dataclass
 class Expected:
-    """What the webhooks say.
+    """The content of the webhooks.
 
-    `unsure` are alerts of whose last webhook nobody knows whether, or in which order, it was taken; `possible` is when
-    such webhooks may have caused messages.
+    `unsure` are alerts whose last webhook has an unknown outcome or order; `possible` are the times when such webhooks
+    may have caused messages.
     """
 
     episodes: list[Episode] = field(default_factory=list)
@@ -85,21 +85,21 @@ class Expected:
 
 @dataclass
 class Verdict:
-    """What people were told beside what they should have been; the lists should be empty."""
+    """The messages compared with the expected ones; the lists should be empty."""
 
-    told: int = 0
+    notified: int = 0
     with_pending: int = 0
-    ends_told: int = 0
-    untold: list[Episode] = field(default_factory=list)
-    ends_untold: list[End] = field(default_factory=list)
+    ends_notified: int = 0
+    not_notified: list[Episode] = field(default_factory=list)
+    ends_not_notified: list[End] = field(default_factory=list)
     unfounded: list[Message] = field(default_factory=list)
 
 
 def expect(webhooks: Iterable[RecordedWebhook]) -> Expected:
-    """Return what accepted webhooks say began and ended."""
+    """Return the episodes and ends of accepted webhooks."""
     found = Expected()
     alerts: dict[str, _Alert] = {}
-    # Alertmanager gives up an attempt that takes too long: while that is under way, the next one may overtake it.
+    # Alertmanager gives up an attempt that takes too long; while it is in flight, the next one may overtake it.
     for webhook in sorted(webhooks, key=lambda each: each.received):
         for alert in webhook.alerts:
             known = alerts.setdefault(alert["fingerprint"], _Alert(alert["fingerprint"]))
@@ -107,7 +107,7 @@ def expect(webhooks: Iterable[RecordedWebhook]) -> Expected:
             if webhook.outcome == "unknown":
                 known.tried.setdefault(said, webhook.received)
             elif webhook.outcome == "accepted":
-                # The gateway may have stored an attempt whose answer it never gave.
+                # The gateway may have stored an attempt whose answer was lost.
                 since = known.tried.pop(said, webhook.received)
                 known.says(*said, Moment(since, webhook.received, webhook.answered), found)
     found.still_firing = {each.fingerprint for each in alerts.values() if each.is_firing}
@@ -116,7 +116,7 @@ def expect(webhooks: Iterable[RecordedWebhook]) -> Expected:
 
 
 def judge(webhooks: Sequence[RecordedWebhook], messages: Sequence[Message]) -> Verdict:
-    """Compare what was told with what the webhooks say."""
+    """Compare the messages with the webhooks."""
     expected, verdict = expect(webhooks), Verdict()
     waiting: dict[str, list[Message]] = defaultdict(list)
     for message in sorted(messages, key=lambda each: each.created):
@@ -124,18 +124,18 @@ def judge(webhooks: Sequence[RecordedWebhook], messages: Sequence[Message]) -> V
     everything = {fingerprint: list(each) for fingerprint, each in waiting.items()}
     for episode in expected.episodes:
         if _take(waiting[episode.fingerprint], BEGINNINGS, episode.began):
-            verdict.told += 1
+            verdict.notified += 1
         elif _is_pending(everything.get(episode.fingerprint, []), episode.began):
             verdict.with_pending += 1
         elif not episode.optional:
-            verdict.untold.append(episode)
+            verdict.not_notified.append(episode)
     for end in expected.ends:
         if end.contradicted and not end.optional:
             continue
         if _take(waiting[end.fingerprint], ("resolved",), end.ended):
-            verdict.ends_told += 1
+            verdict.ends_notified += 1
         elif not end.optional:
-            verdict.ends_untold.append(end)
+            verdict.ends_not_notified.append(end)
     verdict.unfounded = [
         message
         for left in waiting.values()
@@ -175,7 +175,7 @@ class _Alert:
             for end in (*ended, *([before] if before else [])):
                 end.optional = True
         if self.tried:
-            # Whatever it said otherwise since then may have been taken, or not.
+            # Any other state that was sent since then may or may not have been accepted.
             found.possible[self.fingerprint].append(replace(moment, since=min(self.tried.values())))
             self.tried.clear()
         self.last, self.began = moment, began
@@ -205,7 +205,7 @@ def _take(messages: list[Message], kinds: Sequence[str], moment: Moment) -> bool
 
 
 def _is_pending(messages: Sequence[Message], moment: Moment) -> bool:
-    """Say whether a message about an earlier episode was sent after this one began, so that it says both."""
+    """Return whether a message about an earlier episode was sent after this one began, so that it covers both."""
     return any(
         each.kind in BEGINNINGS and each.created <= moment.until and each.sent >= moment.since - SLACK
         for each in messages

@@ -1,4 +1,4 @@
-"""A real Alertmanager on a free port, that a test may stop, kill, and bring back with its storage or without."""
+"""A real Alertmanager on a free port. A test may stop, kill and restart it, with its storage or without."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ START_SECONDS = 20
 
 
 class AlertmanagerServer:
-    """Its configuration and storage are in `folder`, and outlive a kill."""
+    """Its configuration and storage are in `folder`, and survive a kill."""
 
     def __init__(self, folder: Path, configuration: dict[str, Any]) -> None:
         program = alertmanager()
@@ -36,9 +36,9 @@ class AlertmanagerServer:
             f"--config.file={path}",
             f"--storage.path={self._storage}",
             f"--web.listen-address={self.url.removeprefix('http://')}",
-            # Else its webhooks name this machine.
+            # Otherwise its webhooks contain this machine's name.
             "--web.external-url=http://alertmanager.example",
-            # By itself: no cluster, and no wait for its peers.
+            # Without a cluster, so that it doesn't wait for peers.
             "--cluster.listen-address=",
         )
         self._http = httpx.Client(base_url=self.url, timeout=5)
@@ -53,24 +53,24 @@ class AlertmanagerServer:
         self._http.close()
 
     def start(self) -> None:
-        """Start it and wait until it takes alerts."""
+        """Start it and wait until it accepts alerts."""
         process = self._process = ServerProcess(self._command, self._log)
         wait_until(
             lambda: process.check_alive() and self._is_ready(), within=START_SECONDS, every=0.05, what="it is ready"
         )
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it: SIGTERM lets it write what it has sent, SIGKILL doesn't."""
+        """End it: with SIGTERM it writes its notification log, with SIGKILL it doesn't."""
         if self._process is not None:
             self._process.end(number)
             self._process = None
 
     def wipe(self) -> None:
-        """Remove its storage, so that it no longer knows what it has sent."""
+        """Remove its storage, so that it forgets its notifications."""
         shutil.rmtree(self._storage, ignore_errors=True)
 
     def post(self, alerts: Sequence[dict[str, Any]]) -> bool:
-        """Post alerts as Prometheus does; returns whether they were taken, False while it is down."""
+        """Post alerts as Prometheus does; return whether they were accepted, False while it is down."""
         try:
             return self._http.post("/api/v2/alerts", json=list(alerts)).is_success
         except httpx.TransportError:

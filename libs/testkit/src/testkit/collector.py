@@ -1,4 +1,4 @@
-"""A real collector on a free port, and a client for what it holds."""
+"""A real collector on a free port, and a client for its contents."""
 
 import os
 import socket
@@ -43,7 +43,7 @@ class CollectorClient:
 
     def events_of(self, monitoring_point: str, **tags: str) -> list[dict[str, Any]]:
         """Return the events of a monitoring point that carry `tags`, newest first within an issue."""
-        # Filtered here: the API takes a query (`q=`), and ignores it.
+        # Filtered here, because the API ignores a query (`q=`).
         wanted = {"monitoring_point": monitoring_point, **tags}
         return [
             event
@@ -53,13 +53,13 @@ class CollectorClient:
         ]
 
     def wait_for(self, monitoring_point: str, *, within: float = 15, **tags: str) -> dict[str, Any]:
-        """Return the newest event of a point as soon as there is one; raises `localservers.waiting.TooLateError`."""
+        """Wait for an event of a point and return the newest; raises `localservers.waiting.TooLateError`."""
         found: list[dict[str, Any]] = []
 
         def arrived() -> bool:
             try:
                 found[:] = self.events_of(monitoring_point, **tags)
-            except httpx.TransportError:  # it may just be starting again
+            except httpx.TransportError:  # it may be restarting
                 return False
             return bool(found)
 
@@ -82,7 +82,7 @@ class CollectorClient:
 
 
 def normal(event: dict[str, Any]) -> dict[str, Any]:
-    """Return an event with its tags as a mapping and its breadcrumbs as a list, whichever way they were sent."""
+    """Return an event with its tags as a mapping and its breadcrumbs as a list, in whichever form they were sent."""
     tags = event.get("tags") or {}
     crumbs = event.get("breadcrumbs") or []
     return {
@@ -93,7 +93,7 @@ def normal(event: dict[str, Any]) -> dict[str, Any]:
 
 
 class CollectorProcess(CollectorClient):
-    """A collector that digests in the request; `dsn` and `token` are its own."""
+    """A collector that digests events within the request; `dsn` and `token` are its own."""
 
     def __init__(self, checkout: Path, folder: Path) -> None:
         self._collector = Collector(
@@ -140,12 +140,12 @@ class CollectorProcess(CollectorClient):
         wait_until(answers, within=START_SECONDS, what="the collector answers")
 
     def stop(self, number: Signals = SIGTERM) -> None:
-        """End its main process by a signal; its data stays."""
+        """End its main process with a signal; its data stays."""
         if self._process is not None:
             self._process.end(number)
             self._process = None
 
     def listens(self) -> bool:
-        """Say whether anything takes connections on its port."""
+        """Return whether its port accepts connections."""
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", self._collector.port)) == 0

@@ -1,4 +1,4 @@
-"""Runs of a command-line tool as a user starts it, and what has to hold of each of them."""
+"""Runs of a command-line tool as a user starts it, and the rules for all of them."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ _OURS = ("_URL", "_TOKEN", "_DSN", "_DIR", "_proxy", "_PROXY")
 def run_module(
     module: str, arguments: Sequence[str | bytes], environment: Mapping[str, str] | Mapping[bytes, bytes] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run `python -m module` without the caller's own addresses and tokens."""
+    """Run `python -m module` without the caller's addresses and tokens."""
     kept = {name: value for name, value in os.environ.items() if not name.endswith(_OURS)}
     given = {os.fsencode(name): os.fsencode(value) for name, value in (environment or {}).items()}
     return subprocess.run(
@@ -26,7 +26,7 @@ def run_module(
 
 
 def assert_civil(ran: subprocess.CompletedProcess[bytes], *secrets: str) -> None:
-    """Check that a run ended as a tool may: a documented exit code, no traceback, no secret printed."""
+    """Check that a run ended correctly: a documented exit code, no traceback, no secret in its output."""
     printed = (ran.stdout + ran.stderr).decode(errors="replace")
     assert ran.returncode in EXIT_CODES - {FAULT}, (ran.returncode, printed)
     assert "Traceback" not in printed

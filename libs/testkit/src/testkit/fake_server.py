@@ -1,4 +1,4 @@
-"""A Sentry-compatible collector and alert gateway on loopback that can misbehave, for tests of transport faults."""
+"""A fake Sentry-compatible collector and alert gateway on loopback, with faults on demand, for tests of transport."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ class FakeServer(ThreadedServer):
         super().__init__(_Handler)
         self.mode = "ok"
         self.gateway_mode = "ok"
-        # Signals with such a fingerprint part are rejected: alone, or with their batch as by an older gateway.
+        # Signals with this fingerprint part are rejected: alone, or with their batch as by an older gateway.
         self.refused_parts: frozenset[str] = frozenset()
         self.refuses_batches = False
         self.headers: dict[str, str] = {}
@@ -34,7 +34,7 @@ class FakeServer(ThreadedServer):
         self.released = threading.Event()
 
     def stop(self) -> None:
-        """Let go of hanging clients and stop."""
+        """Release hanging clients and stop."""
         self.released.set()
         super().stop()
 
@@ -44,7 +44,7 @@ class FakeServer(ThreadedServer):
         return f"http://{DSN_KEY}@127.0.0.1:{self.server_port}/1"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that gave up is no error here."""
+        """Ignore the error of a client that gave up."""
 
 
 class _Handler(SilentHandler):

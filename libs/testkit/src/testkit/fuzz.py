@@ -1,6 +1,6 @@
-"""Fuzzing a service over HTTP: requests of its OpenAPI document with one odd value somewhere in each.
+"""Fuzzes a service over HTTP: requests of its OpenAPI document with one odd value in each.
 
-What was stored on the way is read back: pages that show it must go on answering.
+Stored values are read back: pages that show them must still be answered.
 """
 
 import json
@@ -36,9 +36,9 @@ class RawBody:
 class Target:
     """A running service.
 
-    `headers` returns what opens an operation (`POST /events`) with a body, its signature included. `bodies` are bodies
-    that are taken, by operation. `pages` are read after each operation. `unavailable` are operations that may answer
-    503 in the state that the service is in.
+    `headers` returns the headers that authorize an operation (`POST /events`) with a body, including its signature.
+    `bodies` are accepted bodies, by operation. `pages` are read after each operation. `unavailable` are operations that
+    may answer 503 in the current state of the service.
     """
 
     url: str
@@ -52,7 +52,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Change:
-    """One odd thing about a request; `where` chooses the place, modulo how many there are."""
+    """One odd change of a request; `where` selects the place, modulo the number of places."""
 
     part: str
     where: int
@@ -64,19 +64,19 @@ class Change:
 
 @dataclass
 class FuzzReport:
-    """How many requests were answered with which status, and those whose answers are faults."""
+    """The number of requests by status, and the answers that are faults."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
     @property
     def requests(self) -> int:
-        """How many requests were sent."""
+        """The number of requests."""
         return sum(self.statuses.values())
 
 
 def changes() -> st.SearchStrategy[Change]:
-    """Return the strategy of what is odd about a request."""
+    """Return the strategy of the changes."""
     return st.builds(
         Change,
         part=st.sampled_from(
@@ -91,7 +91,7 @@ def changes() -> st.SearchStrategy[Change]:
 
 
 def fuzz(target: Target, requests: int, run_seed: int) -> FuzzReport:
-    """Send about so many requests, each operation as many; the same seed sends the same."""
+    """Send about so many requests, distributed over the operations; the same seed sends the same."""
     report = FuzzReport()
     operations = [
         result.ok()
@@ -124,7 +124,7 @@ def _fuzz_operation(
         try:
             response = client.send(request)
         except httpx.RemoteProtocolError as error:
-            # Closed without an answer: only what is no HTTP may end so.
+            # Closed without an answer: only correct for requests that are not HTTP.
             report.faults.append(f"{operation.label}: {error}: {request.method} {request.url!s:.200}")
             return
         _judge(target, operation.label, response, report)
@@ -166,7 +166,7 @@ def _url(case: Any, change: Change) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return what a case holds, nothing for its mark of nothing."""
+    """Return the contents of a case, nothing for its mark of nothing."""
     return None if type(value).__name__ == "NotSet" else value
 
 

@@ -1,4 +1,4 @@
-"""The services as `testkit.fuzz` takes them: what opens their operations, and bodies that they take."""
+"""The services as targets of `testkit.fuzz`: credentials, and bodies that they accept."""
 
 import hashlib
 import hmac
@@ -72,7 +72,7 @@ _FORMS = {
 
 
 def recommender(url: str, token: str, *, unavailable: frozenset[str] = frozenset()) -> Target:
-    """Return recommender-api; `token` opens all of it."""
+    """Return recommender-api; `token` authorizes all its operations."""
     return Target(
         url,
         _document(url),
@@ -84,7 +84,7 @@ def recommender(url: str, token: str, *, unavailable: frozenset[str] = frozenset
 
 
 def registry(url: str, token: str, archive: Path) -> Target:
-    """Return model-registry; `archive` is a bundle that it takes."""
+    """Return model-registry; `archive` is a valid bundle."""
     return Target(
         url,
         _document(url),
@@ -99,7 +99,7 @@ def registry(url: str, token: str, archive: Path) -> Target:
 
 
 def feature_sync(url: str, token: str) -> Target:
-    """Return feature-sync; `token` opens all of it."""
+    """Return feature-sync; `token` authorizes all its operations."""
     return Target(
         url,
         _document(url),
@@ -113,7 +113,7 @@ def feature_sync(url: str, token: str) -> Target:
 
 
 def gateway(url: str, token: str, admin_token: str, hook_secret: str) -> Target:
-    """Return notification-gateway, the forms of its dashboard included."""
+    """Return notification-gateway, including the forms of its dashboard."""
     signed_in = httpx.post(f"{url}/dashboard/session", data={"token": admin_token}, timeout=30)
     cookie = "; ".join(f"{name}={value}" for name, value in signed_in.cookies.items())
 
@@ -153,7 +153,7 @@ def gateway(url: str, token: str, admin_token: str, hook_secret: str) -> Target:
 
 
 def _with_forms(document: dict[str, Any]) -> dict[str, Any]:
-    """Return an OpenAPI document with the forms of the dashboard, which it leaves out."""
+    """Return an OpenAPI document with the forms of the dashboard, which are not in it."""
     for path in _FORMS:
         names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
         document["paths"][path] = {

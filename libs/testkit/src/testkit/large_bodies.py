@@ -1,4 +1,4 @@
-"""Sends bodies that are too large to a running service, and says what became of them."""
+"""Sends too large bodies to a running service, and records the result."""
 
 import re
 import socket
@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 30
 
 Framing = Literal["content-length", "chunked"]
 _BLOCK = bytes(2**16)
-# Any value that the routes' patterns take.
+# Any value that matches the routes' patterns.
 _PATH_VALUES = {"name": "ranker"}
 
 
@@ -33,7 +33,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a service answered, how long that took (s), and how much of the body was sent before the end."""
+    """The answer of a service, how long it took (s), and how much of the body was sent before the end."""
 
     status: int
     seconds: float
@@ -41,7 +41,7 @@ class Refusal:
 
 
 def routes_of(app: FastAPI) -> Iterator[Route]:
-    """Yield every route that an application has, its documents included, and ways past them."""
+    """Yield every route of an application, including its documents, and paths around them."""
     for context in iter_route_contexts(app.routes):
         if context.path is None:
             continue
@@ -76,7 +76,7 @@ def send_large_body(
         sending.start()
         answer = connection.recv(65536)
         seconds = time.monotonic() - began
-        # An answer without an end leaves it waiting, with nothing taken from it.
+        # An answer without an end leaves the client waiting, although nothing of the body is read.
         sending.join(3)
     return Refusal(int(answer.split(b" ", 2)[1]), seconds, sending.sent_bytes)
 
@@ -89,7 +89,7 @@ class _Sending(threading.Thread):
         self.sent_bytes = 0
 
     def run(self) -> None:
-        """Send until there is nobody to take it, or nothing left."""
+        """Send until the service closes or nothing is left."""
         try:
             while self.sent_bytes < LARGE_BYTES:
                 self._connection.sendall(self._block)
@@ -99,9 +99,9 @@ class _Sending(threading.Thread):
 
 
 def check_large_bodies(app: FastAPI, port: int, *, max_sent_bytes: int = 10 * 2**20, **sent: Any) -> list[Route]:
-    """Send each route a large body of either framing; returns the routes.
+    """Send each route a large body of either framing; return the routes.
 
-    Raises `AssertionError` for one that is taken, or refused late.
+    Raises `AssertionError` if one is accepted, or rejected late.
     """
     asked = list(routes_of(app))
     for route in asked:
@@ -113,5 +113,5 @@ def check_large_bodies(app: FastAPI, port: int, *, max_sent_bytes: int = 10 * 2*
 
 
 def _is_refused(framing: Framing, status: int) -> bool:
-    # How long it is, only counting shows, and a route that reads no body doesn't count: it answers, and closes.
+    # The size is only known by counting, and a route that reads no body doesn't count: it answers, and closes.
     return status in {401, 404, 405, 413} or (framing == "chunked" and 400 <= status < 500)

@@ -22,7 +22,7 @@ PASSWORD = "only-for-tests"
 
 @dataclass(frozen=True)
 class MariadbServer:
-    """A server on 127.0.0.1:`port`, with a user who may do everything."""
+    """A server on 127.0.0.1:`port`, with a user who has all permissions."""
 
     port: int
 
@@ -31,7 +31,7 @@ class MariadbServer:
         return f"mysql+pymysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def answers(self) -> bool:
-        """Say whether the server takes connections."""
+        """Return whether the server accepts connections."""
         try:
             self.run("SELECT 1")
         except pymysql.OperationalError:
@@ -74,7 +74,7 @@ def running_mariadb() -> Iterator[MariadbServer]:
 
 
 def _create(program: Path, data: Path, user: str | None) -> None:
-    """Fill a data folder as mariadb-install-db does, which needs programs of more packages than the server's."""
+    """Create a data folder as mariadb-install-db does, which needs more packages than the server's."""
     scripts = (Path("/usr/share/mysql") / f"mysql_system_tables{part}.sql" for part in ("", "_data"))
     grant = f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}' WITH GRANT OPTION;"
     statements = [

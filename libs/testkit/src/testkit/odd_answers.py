@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that answers every request with what a test gives it: a proxy's page, half a document."""
+"""An HTTP server on loopback that answers every request as a test says: a proxy's page, half a document."""
 
 from typing import Any
 
@@ -14,21 +14,21 @@ class OddServer(ThreadedServer):
         self.content_type = "application/json"
         self.body = b"{}"
         self.more: dict[str, str] = {}
-        # Promised in Content-Length and never sent.
+        # Announced in Content-Length and never sent.
         self.missing = 0
-        # Keep the connection open after the body, until the client goes.
+        # Keep the connection open after the body, until the client closes it.
         self.held = False
         self.requests: list[dict[str, str]] = []
 
     def will_answer(
         self, body: bytes, content_type: str = "application/json", *, status: int = 200, **more: str
     ) -> None:
-        """Set what comes from now on; `more` are headers, with _ for -."""
+        """Set the next answers; `more` are headers, with _ for -."""
         self.status, self.content_type, self.body = status, content_type, body
         self.more = {name.replace("_", "-"): value for name, value in more.items()}
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that gave up is no error here."""
+        """Ignore the error of a client that gave up."""
 
 
 class _Handler(SilentHandler):

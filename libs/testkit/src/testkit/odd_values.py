@@ -1,7 +1,7 @@
 """Values that have broken systems of this kind: JSON fragments, texts for URLs, and whole bodies.
 
-They stand for kinds: what storage or serializers can't hold, what only looks like a number or an id, moments at the
-edges of the calendar, nesting and numbers without end, other types than the schema's.
+They cover these kinds: values that storage or serializers can't represent, values that only look like a number or an
+id, times at the edges of the calendar, deep nesting and huge numbers, and wrong types.
 """
 
 import json
@@ -63,7 +63,7 @@ TEXTS = (
     "1760000000",
     "1760000000000",
 )
-# Legal in JSON, but not storable: half a surrogate pair.
+# Valid JSON, but not storable: half a surrogate pair.
 _HALVES = (rb'"\ud83d"', rb'"a\udc00b"', rb'"\ud83d\ud83d"')
 _NUMBERS = (
     b"0",

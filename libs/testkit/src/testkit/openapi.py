@@ -1,4 +1,4 @@
-"""Whether a service keeps the word that its OpenAPI document gives: no answer that it doesn't announce."""
+"""Checks a service against its OpenAPI document: every answer has to be announced there."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ CHECKS = [
 def check_openapi(
     document: dict[str, Any], url: str, *, headers: Mapping[str, str], examples: int = 40, endless: str = ""
 ) -> list[str]:
-    """Ask each operation so many questions that fit the document, and as many that don't; returns the operations.
+    """Send each operation this many requests that fit the document, and as many that don't; return the operations.
 
     `endless` is an operation that is left out, because its answers have no end.
 
@@ -66,7 +66,7 @@ def check_openapi(
             try:
                 ask()
             except Unsatisfiable:
-                # Where any text fits, nothing doesn't.
+                # If any text fits, no text is invalid.
                 if mode is GenerationMode.POSITIVE:
                     raise
         asked.append(operation.label)

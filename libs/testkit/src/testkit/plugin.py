@@ -30,7 +30,7 @@ def until() -> Callable[..., float]:
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis that runs as the stack's does; a test that stops it has to bring it back."""
+    """A Redis with the stack's configuration; a test that stops it has to restart it."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
@@ -45,21 +45,21 @@ def redis_url(redis_server: RedisServer) -> str:
 
 @pytest.fixture(scope="session")
 def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis that speaks TLS alone."""
+    """A Redis that only accepts TLS."""
     with redis_topologies.with_tls(tmp_path_factory.mktemp("redis-tls")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def watched_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis_topologies.SentinelSetup]:
-    """A Redis behind sentinels; a test that kills its master has to bring it back."""
+    """A Redis behind sentinels; a test that kills its master has to restart it."""
     with redis_topologies.behind_sentinels(tmp_path_factory.mktemp("redis-sentinels")) as watched:
         yield watched
 
 
 @pytest.fixture(scope="session")
 def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
-    """A Redis Cluster of three masters; a test that kills one has to bring it back."""
+    """A Redis Cluster of three masters; a test that kills one has to restart it."""
     with redis_topologies.as_cluster(tmp_path_factory.mktemp("redis-cluster")) as nodes:
         yield nodes
 
@@ -73,7 +73,7 @@ def postgres_server() -> Iterator[PostgresCluster]:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresCluster) -> Iterator[str]:
-    """The SQLAlchemy URL of a database of the test's own."""
+    """The SQLAlchemy URL of a new database for the test."""
     name = f"test_{uuid4().hex}"
     postgres_server.ensure_database(name)
     yield postgres_server.url(name)
@@ -89,7 +89,7 @@ def mariadb_server() -> Iterator[MariadbServer]:
 
 @pytest.fixture
 def mariadb_url(mariadb_server: MariadbServer) -> Iterator[str]:
-    """The SQLAlchemy URL of a MariaDB database of the test's own."""
+    """The SQLAlchemy URL of a new MariaDB database for the test."""
     name = f"test_{uuid4().hex}"
     mariadb_server.run(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
     yield mariadb_server.url(name)
@@ -98,13 +98,13 @@ def mariadb_url(mariadb_server: MariadbServer) -> Iterator[str]:
 
 @pytest.fixture(params=SOURCE_KINDS)
 def source_database(request: pytest.FixtureRequest, tmp_path: Path) -> SourceDatabase:
-    """An empty database of a user's own, once of each kind that can be read."""
+    """An empty user's database, once of each readable kind."""
     return make_source_database(request.param, request, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
-    """A Sentry-compatible collector that has stored an event as soon as it has answered."""
+    """A Sentry-compatible collector that stores an event before it answers."""
     try:
         with CollectorProcess(CHECKOUT, tmp_path_factory.mktemp("collector")) as running:
             yield running

@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster in a temporary folder, that a test may stop, freeze and bring back."""
+"""A PostgreSQL cluster in a temporary folder. A test may stop, freeze and restart it."""
 
 import os
 import shutil
@@ -25,23 +25,23 @@ class PostgresServer:
         self._frozen: list[int] = []
 
     def start(self) -> None:
-        """Start it, with the data it had, and wait until it answers."""
+        """Start it with its data, and wait until it answers."""
         process = ServerProcess(self.cluster.command(), self._log, user=self.cluster.user, cwd="/")
         self._process = process
         wait_until(lambda: process.check_alive() and self.cluster.answers(), within=20, what="PostgreSQL answers")
 
     def stop(self) -> None:
-        """Stop it as an administrator does: whoever is connected is thrown out."""
+        """Stop it as an administrator does: all connections are closed."""
         self.thaw()
         if self._process is not None:
             self._process.end(signal.SIGINT)
             self._process = None
 
     def freeze(self) -> None:
-        """Make it hang: connections are taken, nothing is answered."""
+        """Freeze it: connections are accepted, but nothing is answered."""
         if self._process is None:
             raise RuntimeError("PostgreSQL is down")
-        # Each of its processes is in a session of its own; the parent first, so that there is no new one.
+        # Each process has a session of its own; the parent is frozen first, so that no new one starts.
         os.kill(self._process.pid, signal.SIGSTOP)
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
         self._frozen = [self._process.pid, *map(int, children.split())]
@@ -50,7 +50,7 @@ class PostgresServer:
                 os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue it."""
         for pid in self._frozen:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
@@ -60,7 +60,7 @@ class PostgresServer:
 @contextmanager
 def running_server() -> Iterator[PostgresServer]:
     """Run a server on a free port for the length of a block."""
-    # Not pytest's folder: as root the server runs as another user, who may not enter that.
+    # Not pytest's folder: as root the server runs as another user, who has no access to that folder.
     home = Path(tempfile.mkdtemp(prefix="recsys-postgres-"))
     home.chmod(0o755)
     try:
@@ -77,6 +77,6 @@ def running_server() -> Iterator[PostgresServer]:
 
 @contextmanager
 def running_cluster() -> Iterator[PostgresCluster]:
-    """Run a cluster that nobody stops for the length of a block."""
+    """Run a cluster that no test stops until the end of the block."""
     with running_server() as server:
         yield server.cluster

@@ -33,7 +33,7 @@ class ServerProcess:
         return self._process.pid
 
     def check_alive(self) -> bool:
-        """Return True; raises `RuntimeError` with the end of the log when the process has ended."""
+        """Return True; if the process has ended, raise `RuntimeError` with the end of its log."""
         if self._process.poll() is not None:
             tail = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
             raise RuntimeError(f"{self._command} ended with {self._process.returncode}:\n{tail}")
@@ -44,7 +44,7 @@ class ServerProcess:
         self._process.send_signal(number)
 
     def end(self, number: Signals = SIGTERM) -> None:
-        """End the process and wait for it; one that doesn't go is killed."""
+        """End the process and wait for it; kill it if it doesn't end."""
         if self._process.poll() is None:
             self._process.send_signal(number)
         try:

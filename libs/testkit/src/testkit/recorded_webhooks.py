@@ -1,4 +1,4 @@
-"""Webhooks of a real Alertmanager with what became of them: recorded by a proof, replayed by a test."""
+"""Webhooks of a real Alertmanager with their outcomes: recorded by a proof, replayed by a test."""
 
 import gzip
 import json
@@ -8,13 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-# Taken; refused before the gateway saw it; or nobody knows, because the gateway died over it.
+# Accepted; lost before the gateway got it; or unknown, because the gateway died meanwhile.
 Outcome = Literal["accepted", "withheld", "unknown"]
 
 
 @dataclass(frozen=True)
 class RecordedWebhook:
-    """One attempt of Alertmanager; `answered` is when its outcome was known."""
+    """One attempt of Alertmanager; `answered` is the time when its outcome was known."""
 
     received: datetime
     answered: datetime
@@ -23,12 +23,12 @@ class RecordedWebhook:
 
     @property
     def alerts(self) -> list[dict[str, Any]]:
-        """Its alerts, as they came."""
+        """Its alerts, unchanged."""
         return list(self.body["alerts"])
 
 
 def write_webhooks(webhooks: Iterable[RecordedWebhook], path: Path) -> None:
-    """Write one line of JSON each, compressed, and the same bytes for the same webhooks."""
+    """Write one line of JSON each, compressed; the same webhooks give the same bytes."""
     lines = [
         json.dumps(
             {
@@ -45,7 +45,7 @@ def write_webhooks(webhooks: Iterable[RecordedWebhook], path: Path) -> None:
 
 
 def read_webhooks(path: Path) -> list[RecordedWebhook]:
-    """Return what `write_webhooks` wrote."""
+    """Return the webhooks that `write_webhooks` wrote."""
     rows = map(json.loads, gzip.decompress(path.read_bytes()).decode().splitlines())
     return [
         RecordedWebhook(

@@ -1,4 +1,4 @@
-"""A real Redis on a free port, run as the stack runs it, that a test may kill, freeze and bring back."""
+"""A real Redis on a free port with the stack's configuration. A test may kill, freeze and restart it."""
 
 import signal
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from testkit.processes import ServerProcess
 
 
 class RedisServer:
-    """Its data is in `folder` and outlives a kill; `options` are redis.conf's, `url` is how the test reaches it."""
+    """Its data is in `folder` and survives a kill; `options` are redis.conf's, `url` is its address for the test."""
 
     def __init__(
         self, folder: Path, options: Mapping[str, str] | None = None, *, url: str = "redis://127.0.0.1:{port}/0"
@@ -41,21 +41,21 @@ class RedisServer:
         return self._process.pid
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill it as a crash would."""
         if self._process is not None:
             self._process.end(signal.SIGKILL)
             self._process = None
 
     def freeze(self) -> None:
-        """Make it hang: connections are taken, nothing is answered."""
+        """Freeze it: connections are accepted, but nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue it."""
         self._signal(signal.SIGCONT)
 
     def restart(self) -> None:
-        """Start it again on the same port with the data it had, and wait until it answers."""
+        """Start it again on the same port with its data, and wait until it answers."""
         self.kill()
         command = redis_server.command(self._folder, self.port)
         command += [part for name, value in self._options.items() for part in (f"--{name}", *value.split(" "))]

@@ -1,4 +1,4 @@
-"""Real Redis as others run it: with TLS, behind sentinels, as a cluster."""
+"""Real Redis in other topologies: with TLS, behind sentinels, as a cluster."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +23,7 @@ _SLOTS = 16384
 
 @contextmanager
 def with_tls(folder: Path) -> Iterator[RedisServer]:
-    """Run a server that speaks TLS alone, with a certificate whose authority its URL names."""
+    """Run a server that only accepts TLS; its URL names the authority of its certificate."""
     authority, certificate = _certificates(folder)
     options = {
         "port": "0",
@@ -49,7 +49,7 @@ class SentinelSetup(NamedTuple):
         return "redis+sentinel://" + ",".join(f"127.0.0.1:{port}" for port in self.sentinels) + f"/{SERVICE}"
 
     def master(self) -> RedisServer:
-        """Return the server that the sentinels take for the master now."""
+        """Return the current master according to the sentinels."""
         with _client(self.sentinels[0]) as client:
             _, port = client.sentinel_get_master_addr_by_name(SERVICE)
         (found,) = [server for server in self.servers if server.port == port]
@@ -58,15 +58,16 @@ class SentinelSetup(NamedTuple):
 
 @contextmanager
 def behind_sentinels(folder: Path) -> Iterator[SentinelSetup]:
-    """Run a master, a replica and three sentinels that take a master for dead after half a second."""
+    """Run a master, a replica and three sentinels that declare a master dead after half a second."""
     with ExitStack() as stack:
-        master = stack.enter_context(RedisServer(_made(folder / "master")))
+        master = stack.enter_context(RedisServer(_make_folder(folder / "master")))
         replica = stack.enter_context(
             RedisServer(
-                _made(folder / "replica"), {"replicaof": f"127.0.0.1 {master.port}", "repl-ping-replica-period": "1"}
+                _make_folder(folder / "replica"),
+                {"replicaof": f"127.0.0.1 {master.port}", "repl-ping-replica-period": "1"},
             )
         )
-        ports = [_sentinel(stack, _made(folder / f"sentinel{number}"), master.port) for number in range(_NODES)]
+        ports = [_sentinel(stack, _make_folder(folder / f"sentinel{number}"), master.port) for number in range(_NODES)]
         for port in ports:
             _wait_for_sentinel(port)
         yield SentinelSetup((master, replica), ports)
@@ -80,7 +81,7 @@ def as_cluster(folder: Path) -> Iterator[list[RedisServer]]:
         for number in range(_NODES):
             bus = Ports.free().redis
             options = {"cluster-enabled": "yes", "cluster-port": str(bus), "cluster-node-timeout": "1000"}
-            nodes.append((stack.enter_context(RedisServer(_made(folder / f"node{number}"), options)), bus))
+            nodes.append((stack.enter_context(RedisServer(_make_folder(folder / f"node{number}"), options)), bus))
         bounds = [_SLOTS * number // _NODES for number in range(_NODES + 1)]
         for number, (node, _) in enumerate(nodes):
             with _client(node.port) as client:
@@ -88,7 +89,9 @@ def as_cluster(folder: Path) -> Iterator[list[RedisServer]]:
                 client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
                 for other, bus in nodes[:number]:
                     client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
-        wait_until(lambda: all(_joined(node.port) for node, _ in nodes), within=20, every=0.05, what="a whole cluster")
+        wait_until(
+            lambda: all(_has_joined(node.port) for node, _ in nodes), within=20, every=0.05, what="a complete cluster"
+        )
         yield [node for node, _ in nodes]
 
 
@@ -97,7 +100,7 @@ def cluster_url(nodes: list[RedisServer]) -> str:
     return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
 
 
-def _joined(port: int) -> bool:
+def _has_joined(port: int) -> bool:
     with _client(port) as client:
         info: bytes = client.execute_command("CLUSTER", "INFO")
     return b"cluster_state:ok" in info and b"cluster_known_nodes:%d\r" % _NODES in info
@@ -109,7 +112,7 @@ def _sentinel(stack: ExitStack, folder: Path, master: int) -> int:
         raise MissingProgramError("redis-server is missing: apt-get install redis-server")
     port = Ports.free().redis
     settings = folder / "sentinel.conf"
-    # It keeps what it learns in there.
+    # It stores its state there.
     settings.write_text(
         f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
         f"sentinel monitor {SERVICE} 127.0.0.1 {master} 2\n"
@@ -138,13 +141,13 @@ def _client(port: int) -> redis.Redis:
     return redis.Redis(port=port, socket_timeout=_TIMEOUT_SECONDS)
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir(parents=True)
     return folder
 
 
 def _certificates(folder: Path) -> tuple[Path, Path]:
-    """Make an authority, and a certificate of it for 127.0.0.1 together with its key."""
+    """Create an authority, and a certificate of it for 127.0.0.1 with its key."""
     authority = trustme.CA()
     made = authority.issue_cert("127.0.0.1")
     authority.cert_pem.write_to_path(folder / "ca.pem")

@@ -1,4 +1,4 @@
-"""An ASGI application behind a real server in a thread of the test, so that its reports can be captured there."""
+"""An ASGI application behind a real server in a thread of the test, so that its reports can be captured."""
 
 import socket
 import threading
@@ -23,7 +23,7 @@ class RunningApp:
     def __init__(self, app: Any, protocol: "type[Protocol] | None" = None) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        # As in a service's own process, a lifespan that fails is a start that fails.
+        # As in a service's own process, an error in the lifespan fails the start.
         config = uvicorn.Config(app, http=protocol or "auto", log_config=None, access_log=False, lifespan="on")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
@@ -41,11 +41,11 @@ class RunningApp:
         self._socket.close()
 
     def get(self, path: str, **parameters: Any) -> httpx.Response:
-        """Ask with query parameters."""
+        """Send a GET request with query parameters."""
         return self.http.get(path, params=parameters)
 
     def ask(self, path: str, *, request_id: str | None = None, **parameters: Any) -> dict[str, Any]:
-        """Return the JSON body of an answer that must be a 200."""
+        """Return the JSON body of an answer, which must be 200."""
         headers = {} if request_id is None else {"X-Request-ID": request_id}
         response = self.http.get(path, params=parameters, headers=headers)
         if response.status_code != httpx.codes.OK:

@@ -34,6 +34,6 @@ class Served:
         self.stop()
 
     def stop(self) -> None:
-        """Stop as at a SIGTERM, and wait until it has."""
+        """Stop as after a SIGTERM, and wait for the end."""
         self._server.should_exit = True
         self._thread.join(START_SECONDS)

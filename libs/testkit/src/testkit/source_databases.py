@@ -1,4 +1,4 @@
-"""An empty database of each kind that a user may bring, and its owner's hand on it."""
+"""An empty database of each kind that a user may have, with its owner's access."""
 
 import sqlite3
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Rows = list[tuple[object, ...]]
 
 @dataclass(frozen=True)
 class SourceDatabase:
-    """A database of a kind: its URL, and how its owner changes it and looks into it."""
+    """A database of one kind: its URL, and its owner's functions to change and read it."""
 
     kind: str
     url: str

@@ -1,1 +1,1 @@
-"""Deployments: what is in service, how it got there, and back."""
+"""Deployments: the versions in service, their history, and rollbacks."""

@@ -1,4 +1,4 @@
-"""The checks that a version passes before it counts; each stage has a name that history, events and answers use."""
+"""The checks that a version must pass; each stage has one name in history, events and answers."""
 
 import tempfile
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ SAME_MARKETPLACE = 0.5
 
 @dataclass(frozen=True)
 class Gate:
-    """How much worse than what is in service a new version may be."""
+    """How much worse than the active version a new one may be."""
 
     metric: str
     tolerance: float
@@ -33,8 +33,8 @@ class Gate:
     def check(self, candidate: BundleManifest, active: BundleManifest) -> str | None:
         """Compare two versions; raises `DeploymentRefusedError`.
 
-        Metrics compare only on the same marketplace: where the business data was replaced, the answer is why nothing
-        was compared. A manifest without a sketch of its catalogue is compared.
+        Metrics can only be compared on the same marketplace. If the business data was replaced, the answer is the
+        reason why nothing was compared. A manifest without a sketch of its catalogue is compared.
         """
         if candidate.catalogue_sketch and active.catalogue_sketch:
             shared = overlap(candidate.catalogue_sketch, active.catalogue_sketch)
@@ -48,19 +48,19 @@ class Gate:
                 DeploymentStage.GATE, f"the manifest has no metric {self.metric}", status=CONFLICT
             )
         if new < old * (1 - self.tolerance):
-            detail = f"{self.metric} is {new:.4f}, the active version's {old:.4f}; `force` deploys it all the same"
+            detail = f"{self.metric} is {new:.4f}, the active version's {old:.4f}; `force` deploys it anyway"
             raise DeploymentRefusedError(DeploymentStage.GATE, detail, status=CONFLICT)
         return None
 
 
 def check_bundle(store: ArtifactStore, model: str, sha256: str) -> BundleManifest:
-    """Fetch a stored bundle and prove that it answers; raises `DeploymentRefusedError` that names the stage."""
+    """Fetch a stored bundle and verify its answers; raises `DeploymentRefusedError`, which names the stage."""
     with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
         archive, contents = Path(folder, "bundle.tar.gz"), Path(folder, "contents")
         with _stage(DeploymentStage.SOURCE, MissingArtifactError, OSError):
             store.fetch(model, sha256, archive)
         if (actual := sha256_of(archive)) != sha256:
-            detail = f"the stored bundle's sha256 is {actual}, it was pushed as {sha256}"
+            detail = f"the stored bundle's sha256 is {actual}, expected {sha256}"
             raise DeploymentRefusedError(DeploymentStage.CHECKSUM, detail, status=UNPROCESSABLE)
         contents.mkdir()
         with _stage(DeploymentStage.MANIFEST, MalformedBundleError, MalformedManifestError, ChecksumError):

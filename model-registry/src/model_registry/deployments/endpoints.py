@@ -1,4 +1,4 @@
-"""HTTP of the deployments."""
+"""HTTP API of the deployments."""
 
 import hashlib
 from typing import Annotated, Any
@@ -32,10 +32,10 @@ _DeployedBy = Annotated[
     Header(
         alias="X-Deployed-By",
         max_length=MAX_HEADER_LENGTH,
-        description=f"Who, for the history: a name of at most {MAX_LENGTH} characters. Plain ASCII stands as it is; "
-        "any other script as UTF-8, or as an ext-value of RFC 8187 (`UTF-8''%E5%BC%A0%E4%BC%9F`)",
+        description=f"Author for the history: a name of at most {MAX_LENGTH} characters. Plain ASCII is sent as it is; "
+        "other scripts as UTF-8, or as an ext-value of RFC 8187 (`UTF-8''%E5%BC%A0%E4%BC%9F`)",
     ),
-    # A CI job's variable that isn't set is no name, and no reason to refuse the deployment.
+    # An unset variable of a CI job is an empty name; the deployment must not be rejected for it.
     AfterValidator(lambda header: decode_name(header) if header else None),
 ]
 _ReplicaId = Annotated[str, TypedText(128, min_chars=1), Path(description="Name of the replica")]
@@ -58,7 +58,7 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
         dependencies=guard,
     )
     def deploy(name: ModelName, wanted: DeploymentRequest, deployed_by: _DeployedBy = None) -> DeploymentReceipt:
-        """Check a version and put it into service; a refusal names the check, and changes nothing."""
+        """Check a version and deploy it; if a check rejects it, the answer names the check and nothing has changed."""
         return _receipt(deployments.deploy(name, wanted, Author(deployed_by, wanted.reason)))
 
     @made.post(
@@ -74,7 +74,7 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
     def roll_back(
         name: ModelName, wanted: RollbackRequest | None = None, deployed_by: _DeployedBy = None
     ) -> DeploymentReceipt:
-        """Put the version before the active one back into service, or take a canary or shadow out of it."""
+        """Deploy the previous version again, or take a canary or shadow out of service."""
         wanted = wanted or RollbackRequest()
         author = Author(deployed_by, wanted.reason)
         if wanted.mode == "primary":
@@ -99,9 +99,9 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
     )
     def active(
         name: ModelName,
-        if_none_match: Annotated[str | None, Header(description="The ETag that is known")] = None,
+        if_none_match: Annotated[str | None, Header(description="The ETag of the last answer")] = None,
     ) -> Response:
-        """Return what is in service; poll it with `If-None-Match`."""
+        """Return the active deployments; poll it with `If-None-Match`."""
         found = deployments.active(name)
         primary = _active(name, found["primary"])
         body = {"name": name, "primary": primary, "canary": _active(name, found["canary"])}
@@ -118,7 +118,7 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
         dependencies=guard,
     )
     def report_replica(name: ModelName, replica_id: _ReplicaId, report: ReplicaReport) -> None:
-        """Take what a replica says of itself."""
+        """Store the report of a replica."""
         replicas.put(name, replica_id, report)
 
     return made

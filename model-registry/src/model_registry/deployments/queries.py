@@ -29,14 +29,14 @@ def record(connection: Connection, **values: Any) -> Row[Any]:
 
 
 def get(connection: Connection, deployment_id: int) -> Row[Any]:
-    """Return a deployment that is known to be there."""
+    """Return an existing deployment."""
     return connection.execute(select(deployments).where(deployments.c.id == deployment_id)).one()
 
 
 def end_active(
     connection: Connection, model: str, mode: str, state: str, *, version: int | None = None, detail: str | None = None
 ) -> None:
-    """Take the active deployment of a mode out of service: whichever it is, or only if it is of `version`."""
+    """Take the active deployment of a mode out of service; with `version`, only if it is of that version."""
     ended = update(deployments).where(
         deployments.c.model == model, deployments.c.mode == mode, deployments.c.state == "active"
     )
@@ -48,7 +48,7 @@ def end_active(
 
 
 def before(connection: Connection, current: Row[Any]) -> Row[Any] | None:
-    """Return the primary deployment of another version that was in service before `current`, and not rolled back."""
+    """Return the primary deployment of another version that was in service before `current` and not rolled back."""
     found = (
         select(deployments)
         .where(

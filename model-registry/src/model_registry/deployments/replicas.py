@@ -1,4 +1,4 @@
-"""Which processes serve a model, as they say."""
+"""The processes that serve a model, as they report."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from contracts.deployments import ReplicaReport
 from model_registry.database import Database, lock_model
 from model_registry.tables import replicas
 
-# A replica reports every few seconds; one that is silent for this long is gone.
+# A replica reports every few seconds; after this time without a report it is gone.
 SILENCE = timedelta(minutes=2)
 
 
@@ -21,7 +21,7 @@ class Replicas:
         self._database = database
 
     def put(self, model: str, replica_id: str, report: ReplicaReport) -> None:
-        """Keep a replica's report in place of its last, and forget those that are gone."""
+        """Replace a replica's last report, and delete those of replicas that are gone."""
         now = datetime.now(UTC)
         with self._database.transaction("report_replica") as connection:
             lock_model(connection, model)
@@ -33,7 +33,7 @@ class Replicas:
             )
 
     def of(self, model: str) -> Sequence[Row[Any]]:
-        """Return the replicas that reported lately."""
+        """Return the replicas with a recent report."""
         since = datetime.now(UTC) - SILENCE
         with self._database.transaction("list_replicas") as connection:
             found = select(replicas).where(replicas.c.model == model, replicas.c.reported_at >= since)

@@ -1,4 +1,4 @@
-"""Deploy and roll back: checked first, then activated in one transaction; a failure changes nothing."""
+"""Deploy and roll back: checks first, then activation in one transaction; a failure changes nothing."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +19,14 @@ from model_registry.versions import queries as version_queries
 
 @dataclass(frozen=True)
 class Author:
-    """Who deploys, and why: for the history."""
+    """The author of a deployment and the reason, for the history."""
 
     name: str | None
     reason: str | None
 
 
 class Deployments:
-    """What is in service."""
+    """The deployments of all models."""
 
     def __init__(self, database: Database, store: ArtifactStore, gate: Gate, metrics: Metrics) -> None:
         self._database = database
@@ -35,18 +35,18 @@ class Deployments:
         self._metrics = metrics
 
     def deploy(self, model: str, wanted: DeploymentRequest, author: Author) -> Row[Any]:
-        """Put a version into service; raises `DeploymentRefusedError`, and then what was active stays active."""
+        """Deploy a version; raises `DeploymentRefusedError`, and then the previous version stays active."""
         return self._deploy(model, wanted, author)
 
     def roll_back(self, model: str, author: Author) -> Row[Any]:
-        """Put the version before the active one back into service; raises `NothingToRollBackError`."""
+        """Deploy the previous version again; raises `NothingToRollBackError`."""
         with self._database.transaction("find_previous") as connection:
             current = queries.active(connection, model, "primary")
             if current is None:
-                raise NotFoundError(f"nothing of {model!r} is in service")
+                raise NotFoundError(f"no version of {model!r} is in service")
             previous = queries.before(connection, current)
         if previous is None:
-            raise NothingToRollBackError(f"{model} {current.version} is the only version that ever served")
+            raise NothingToRollBackError(f"{model} {current.version} is the only version that was ever in service")
         wanted = DeploymentRequest(version=str(previous.version), force=True)
         return self._deploy(model, wanted, author, restores=previous.id)
 
@@ -69,7 +69,7 @@ class Deployments:
         with self._database.transaction("get_active") as connection:
             found = {mode: queries.active(connection, model, mode) for mode in ("primary", "canary", "shadow")}
         if found["primary"] is None:
-            raise NotFoundError(f"nothing of {model!r} is in service")
+            raise NotFoundError(f"no version of {model!r} is in service")
         return found
 
     def history(self, model: str) -> list[Row[Any]]:
@@ -85,11 +85,11 @@ class Deployments:
         monitoring.breadcrumb("deployment started", category="model", **crumb)
         try:
             with monitoring.span("deploy", f"{model} {wanted.version}"):
-                # Outside of a transaction: readers and other models don't wait for it.
+                # Outside of a transaction, so that readers and other models don't wait for it.
                 manifest = check_bundle(self._store, model, version.sha256)
                 deployed = self._activate(model, wanted, author, manifest, restores)
         except (DeploymentRefusedError, UnavailableError) as error:
-            self._failed(model, wanted, author, source, error)
+            self._record_failure(model, wanted, author, source, error)
             raise
         self._metrics.deployments.labels(model, wanted.mode, "active").inc()
         monitoring.breadcrumb("deployment completed", category="model", **crumb)
@@ -113,15 +113,17 @@ class Deployments:
             previous = current if wanted.mode == "primary" else queries.active(connection, model, wanted.mode)
             queries.end_active(connection, model, wanted.mode, "replaced" if restores is None else "rolled_back")
             if wanted.mode == "primary":
-                # Beside itself it has nothing to prove any more.
+                # Beside itself as primary, a canary or shadow has nothing to compare.
                 for mode in ("canary", "shadow"):
                     queries.end_active(connection, model, mode, "replaced", version=int(wanted.version))
             return _record(
                 connection, model, wanted, author, state="active", previous=previous, restores=restores, detail=note
             )
 
-    def _failed(self, model: str, wanted: DeploymentRequest, author: Author, source: str, error: Exception) -> None:
-        """Report and record a failure; a missing source has a point of its own, and is reported as nothing else."""
+    def _record_failure(
+        self, model: str, wanted: DeploymentRequest, author: Author, source: str, error: Exception
+    ) -> None:
+        """Report and record a failure; a missing source has its own monitoring point, and only that one is reported."""
         stage = error.stage if isinstance(error, DeploymentRefusedError) else DeploymentStage.ACTIVATE
         point = "model.source_not_found" if stage is DeploymentStage.SOURCE else "model.deployment_failed"
         self._metrics.deployments.labels(model, wanted.mode, stage).inc()

@@ -1,4 +1,4 @@
-"""HTTP of the versions."""
+"""HTTP API of the versions."""
 
 from typing import IO, Annotated, Any, cast
 
@@ -20,9 +20,9 @@ from servicekit.routing import ApiRouter
 ModelName = Annotated[str, Path(pattern=MODEL_NAME, description="Model", examples=["ranker"])]
 Version = Annotated[str, Path(pattern=MODEL_VERSION, description="Version number", examples=["12"])]
 _BLOCK = 2**20
-# What a form adds to the bundle in it.
+# The size of a form's other parts.
 _FORM_BYTES = MIB
-_KNOWN: dict[str, Any] = {"model": VersionReceipt, "description": "This content is known, and has this version"}
+_KNOWN: dict[str, Any] = {"model": VersionReceipt, "description": "This content was uploaded before, with this version"}
 
 
 def router(
@@ -44,7 +44,7 @@ def router(
         sha256: Annotated[str, Form(pattern="^[0-9a-fA-F]{64}$", description="Its SHA-256")],
         response: Response,
     ) -> VersionReceipt:
-        """Upload a bundle as the next version; the same content again answers 200 with the version it has."""
+        """Upload a bundle as the next version; the same content again answers 200 with its version."""
         row, new = versions.upload(name, cast("IO[bytes]", bundle.file), sha256)
         metrics.begin(name)
         if new:
@@ -103,7 +103,7 @@ def router(
 
 
 def receipt(row: Row[Any]) -> VersionReceipt:
-    """Return what is told of a version."""
+    """Return the receipt of a version."""
     return VersionReceipt(name=row.model, version=str(row.version), sha256=row.sha256, created_at=row.created_at)
 
 

@@ -29,7 +29,7 @@ def get(connection: Connection, model: str, version: str) -> Row[Any]:
 
 
 def all_of(connection: Connection, model: str) -> Sequence[Row[Any]]:
-    """Return the versions of a model, newest first; raises `NotFoundError` when it has none."""
+    """Return the versions of a model, newest first; raises `NotFoundError` if there are none."""
     found = select(versions).where(versions.c.model == model).order_by(versions.c.version.desc())
     rows = connection.execute(found).all()
     if not rows:

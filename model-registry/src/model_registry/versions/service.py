@@ -1,4 +1,4 @@
-"""Taking an upload in: checked whole before anything is stored, and stored before it is known."""
+"""Uploads: checked completely before anything is stored, and stored before the version is visible."""
 
 import tempfile
 from pathlib import Path
@@ -26,7 +26,7 @@ class Versions:
         self._max_bytes = max_bundle_bytes
 
     def upload(self, model: str, content: IO[bytes], sha256: str) -> tuple[Row[Any], bool]:
-        """Store a bundle as the next version, and say whether it is new: the same content keeps its version.
+        """Store a bundle as the next version, and return whether it is new: the same content keeps its version.
 
         Raises `UnusableUploadError` or `TooLargeError`; then nothing is stored.
         """
@@ -40,7 +40,7 @@ class Versions:
                 known = queries.by_checksum(connection, model, actual)
             if known is not None and self._store.exists(model, actual):
                 return known, False
-            manifest = _checked(model, bundle, Path(folder, "contents"))
+            manifest = _check_upload(model, bundle, Path(folder, "contents"))
             size = bundle.stat().st_size
             self._store.put(bundle, model)
         with self._database.transaction("add_version") as connection:
@@ -75,7 +75,7 @@ class Versions:
                 copy.write(block)
 
 
-def _checked(model: str, bundle: Path, folder: Path) -> BundleManifest:
+def _check_upload(model: str, bundle: Path, folder: Path) -> BundleManifest:
     folder.mkdir()
     try:
         manifest = unpack(bundle, folder)

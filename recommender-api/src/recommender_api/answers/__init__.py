@@ -1,1 +1,1 @@
-"""What an answer is and how the main path makes it: the query, its time budget, recall, ranking and the items."""
+"""Answers and the main path that makes them: the query, its time budget, recall, ranking and the items."""

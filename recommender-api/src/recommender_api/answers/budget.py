@@ -1,4 +1,4 @@
-"""The time a request may take on its main path."""
+"""The time budget of a request on its main path."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -15,13 +15,13 @@ class Stage(StrEnum):
     RANK = "rank"
 
 
-# By which share of the budget a stage must have ended, so that those after it have theirs. One that would end too late
-# is not begun: its result would be thrown away, and the fallback would be later still.
+# The share of the budget by which each stage must have ended, so that the stages after it have time left. A stage that
+# would end too late is not started: its result would be discarded, and the fallback would start even later.
 SHARES: Mapping[Stage, float] = {Stage.READ: 0.6, Stage.RECALL: 0.8, Stage.RANK: 1.0}
 
 
 class StageHistogram(Protocol):
-    """Where the main path's stages put how long they took; metrics have one."""
+    """A histogram of the durations of main path stages; the metrics provide one."""
 
     def observe(self, stage: Stage, seconds: float, /) -> None:
         """Count a duration."""
@@ -29,7 +29,7 @@ class StageHistogram(Protocol):
 
 
 class Budget:
-    """Starts when it is made; `seconds` on `clock`. `spent` is what the stages that have ended took of it (s)."""
+    """Starts when it is created; `seconds` on `clock`. `spent` is the time that the finished stages took (s)."""
 
     def __init__(self, clock: Callable[[], float], seconds: float) -> None:
         self.spent = 0.0
@@ -47,9 +47,9 @@ class Budget:
         return self.spent - before
 
     def check(self, stage: Stage) -> None:
-        """Raise `BudgetExceededError` if `stage`, which ended last, took the time of those after it."""
+        """Raise `BudgetExceededError` if `stage`, which ended last, used the time of the stages after it."""
         allowed = self._seconds * SHARES[stage]
         if self.spent > allowed:
             raise BudgetExceededError(
-                f"{stage} ended after {self.spent * 1000:.0f} ms, its part of the budget is {allowed * 1000:.0f} ms"
+                f"{stage} ended after {self.spent * 1000:.0f} ms, its share of the budget is {allowed * 1000:.0f} ms"
             )

@@ -1,4 +1,4 @@
-"""Why a question has no answer, or none from the main path."""
+"""Errors of a query: it has no answer at all, or none from the main path."""
 
 from typing import Literal
 
@@ -6,29 +6,29 @@ DegradeReason = Literal["redis_unavailable", "redis_error", "timeout", "recall_f
 
 
 class UnanswerableError(Exception):
-    """There is no answer at any level; the caller gets a problem document."""
+    """No level has an answer; the caller gets a problem document."""
 
 
 class NoModelError(UnanswerableError):
-    """No bundle is loaded yet: deploy one, or wait until the first download is done."""
+    """No bundle is loaded yet: deploy one, or wait until the first download has finished."""
 
 
 class UnknownDatasetError(UnanswerableError):
-    """The model's catalogue doesn't hold the dataset asked about: check the id, or wait for the next training."""
+    """The model's catalogue doesn't contain this dataset: check the id, or wait for the next training."""
 
 
 class WithdrawnDatasetError(UnknownDatasetError):
-    """The dataset asked about must not be shown: an operator or the business database has withdrawn it."""
+    """An operator or the business database has withdrawn this dataset, so it must not be shown."""
 
 
 class MainPathError(Exception):
-    """The main path failed; the fallback chain answers, and the answer names `reason`."""
+    """The main path failed. The fallback chain answers, and the answer contains `reason`."""
 
     reason: DegradeReason
 
 
 class BudgetExceededError(MainPathError):
-    """The main path ran past its time budget."""
+    """The main path exceeded its time budget."""
 
     reason: DegradeReason = "timeout"
 
@@ -46,6 +46,6 @@ class RankFailedError(MainPathError):
 
 
 class NoCandidatesError(MainPathError):
-    """Nothing was recalled, though the catalogue holds datasets that the filters allow."""
+    """Recall found nothing, although the filters allow some datasets of the catalogue."""
 
     reason: DegradeReason = "no_candidates"

@@ -1,4 +1,4 @@
-"""From catalogue positions to the items of an answer."""
+"""Convert catalogue positions to the items of an answer."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -28,9 +28,9 @@ def answer_of(
     sequence: int = 0,
     snapshot: str | None = None,
 ) -> StoredAnswer:
-    """Return the answer that shows `positions` in this order; all sequences are of one length.
+    """Return the answer that shows `positions` in this order; all sequences have the same length.
 
-    `ends` are the items' JSON from behind the score: what the functions below return.
+    `ends` are the parts of the items' JSON that follow the score, as the functions below return them.
     """
     ids: list[int] = model.engine.contents.catalogue.ids.take(positions).tolist()
     if not ids:
@@ -46,7 +46,7 @@ def answer_of(
 def answer_of_best(
     model: LoadedModel, served: Served, best: Best, *, sequence: int, snapshot: str | None
 ) -> StoredAnswer:
-    """Return the answer that shows what was ranked, unexplained."""
+    """Return the answer that shows the ranked items without explanations."""
     items = json_items(best.items, best.codes, best.scores, model.cards.written, BY_CHANNELS)
     if items is None:
         ends = BY_CHANNELS.texts(best.codes)
@@ -57,16 +57,16 @@ def answer_of_best(
 
 @cache
 def unexplained(reasons: tuple[str, ...]) -> bytes:
-    """Return the end of an item that is shown for these reasons."""
+    """Return the JSON that ends an item, with these reasons."""
     return b',"reasons":%b,"explanation":null}' % orjson.dumps(reasons)
 
 
 def explained(reasons: tuple[str, ...], explanation: Explanation) -> bytes:
-    """Return the same with an explanation."""
+    """Return the JSON that ends an item, with these reasons and an explanation."""
     return b',"reasons":%b,"explanation":%b}' % (orjson.dumps(reasons), orjson.dumps(explanation))
 
 
-# The end of an unexplained item, by the code of the channels that proposed it.
+# The JSON that ends an item without explanation, by the code of the channels that proposed it.
 BY_CHANNELS = BytesTable(2 ** len(CHANNELS))
 for _code, _channels in enumerate(channels_of(range(2 ** len(CHANNELS)))):
     BY_CHANNELS[_code] = unexplained(_channels)

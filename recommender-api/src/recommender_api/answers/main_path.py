@@ -1,4 +1,4 @@
-"""The main path of a question: what answers when nothing is broken."""
+"""The main path: how a query is answered while everything works."""
 
 import logging
 from typing import NamedTuple, Protocol
@@ -29,7 +29,7 @@ _CHANNEL_SCORES = [_FEATURE_NAMES.index(f"score_{channel}") for channel in CHANN
 
 
 class MainPathResult(NamedTuple):
-    """An answer of the main path; a `fresh` one is worth keeping, under `result_key` too if there is one."""
+    """An answer of the main path. A `fresh` one should be cached, also under `result_key` if there is one."""
 
     answer: StoredAnswer
     fresh: bool = True
@@ -37,19 +37,19 @@ class MainPathResult(NamedTuple):
 
 
 class MainPath(Protocol):
-    """Answers one kind of question."""
+    """Answers one kind of query."""
 
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> MainPathResult:
         """Return the answer; raises `MainPathError` or `StoreError`."""
         ...
 
 
-# What an answer shows, and the ends of its items' JSON; None where nothing is to be explained.
+# The datasets of an answer, and the ends of their items' JSON; None if no explanation was asked for.
 _RankedItems = tuple[Best, list[bytes] | None]
 
 
 class _RankingRequest(NamedTuple):
-    """A question, whom it is put to, and what is known of who asks."""
+    """A query, the arm that answers it, and the state of its user."""
 
     query: Query
     engine: Engine
@@ -60,12 +60,12 @@ class _RankingRequest(NamedTuple):
 
     @property
     def anchor(self) -> int | None:
-        """The position of the dataset that is asked about."""
+        """The catalogue position of the query's dataset."""
         dataset_id = self.query.dataset_id
         return None if dataset_id is None else self.engine.contents.catalogue.position(dataset_id)
 
     def rank_fused(self) -> FusedResult | None:
-        """Return the answer, if it needs no steps."""
+        """Rank in one compiled call; None if the query needs the separate steps."""
         return self.engine.rank_fused(
             self.features,
             self.long_term,
@@ -77,12 +77,12 @@ class _RankingRequest(NamedTuple):
 
 
 def served_by(arm: Arm) -> Served:
-    """Return what an answer says of the model that gave it."""
+    """Return the members of an answer that name its model."""
     return Served(arm.name, arm.version, arm.variant, arm.experiment)
 
 
 class RankedPath:
-    """One read from Redis, then recall and rank from the bundle in memory; or the cached result that the read found."""
+    """Reads Redis once. If that finds no valid cached result, recalls and ranks from the bundle in memory."""
 
     def __init__(
         self,
@@ -100,7 +100,8 @@ class RankedPath:
 
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> MainPathResult:
         """See `MainPath`."""
-        # The user's live sequence is itself read here, so the key can't contain it: the stored answer does.
+        # The same read fetches the user's live sequence, so the key can't contain it. The cached answer contains it
+        # instead.
         served = served_by(arm)
         result_key = redis_keys.result(f"{query.digest()}-{served.digest()}")
         snapshot = None if query.user_id is None else self._snapshots.active
@@ -139,9 +140,9 @@ class RankedPath:
         return MainPathResult(answer, result_key=result_key)
 
     def _rank_fused(self, request: _RankingRequest, budget: Budget) -> tuple[_RankedItems | None, Exception | None]:
-        """Return what most questions find: for them, to go from step to step costs as much as some of the steps.
+        """Return the result of `rank_fused`, which suits most queries; separate calls cost as much as some steps.
 
-        Else return None, and what it raised.
+        If there is none, return None and the exception.
         """
         query = request.query
         if query.explain or not query.filters.refuse_nothing or monitoring.is_traced():
@@ -192,7 +193,7 @@ class RankedPath:
 
 
 def _nothing(engine: Engine, question: Question, served: Served) -> StoredAnswer:
-    """Return an empty answer if no dataset passes the filters; raises `NoCandidatesError` otherwise."""
+    """Return an empty answer if no dataset passes the filters; raise `NoCandidatesError` otherwise."""
     everything = np.arange(len(engine.contents.catalogue), dtype=np.int32)
     if question.keep is not None and not question.keep(everything[everything != question.anchor]).any():
         return StoredAnswer(served, [], b"[]")
@@ -200,7 +201,7 @@ def _nothing(engine: Engine, question: Question, served: Served) -> StoredAnswer
 
 
 def _explained(engine: Engine, ranked: Ranked) -> list[bytes]:
-    """Return the items' ends with what each feature added to the raw score (SHAP), and the channels' scores."""
+    """Return the ends of the items' JSON with an explanation: SHAP values by feature, and scores by channel."""
     matrix = ranked.matrix
     return [
         explained(

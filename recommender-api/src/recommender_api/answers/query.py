@@ -1,4 +1,4 @@
-"""A caller's question, in ids, and the key under which its answers are kept."""
+"""The query, in ids, and the key under which its answers are cached."""
 
 import hashlib
 from enum import StrEnum
@@ -14,12 +14,12 @@ from ranking.catalogue import Catalogue
 from ranking.engine import Keep
 from recommender_api.answers.stored import LAYOUT
 
-# Many ask the same: what is found out about so many short questions is kept.
+# Many callers send the same queries, so the results for this many short ones are cached.
 MOST_REMEMBERED = 1024
 
 
 class Endpoint(StrEnum):
-    """The questions that can be asked; the value is the `endpoint` of metrics and events."""
+    """The kinds of queries; the value is the `endpoint` label of metrics and events."""
 
     SIMILAR = "/similar"
     DETAIL = "/recommend/detail"
@@ -28,7 +28,7 @@ class Endpoint(StrEnum):
 
 
 class Filters(NamedTuple):
-    """What must not be in an answer; they hold at every fallback level."""
+    """Datasets that an answer must not contain; the filters apply at every fallback level."""
 
     exclude: tuple[int, ...] = ()
     max_price: float | None = None
@@ -36,11 +36,11 @@ class Filters(NamedTuple):
 
     @property
     def refuse_nothing(self) -> bool:
-        """Whether an answer may hold anything."""
+        """Whether the filters allow every dataset."""
         return not self.exclude and self.max_price is None and self.tag is None
 
     def over(self, catalogue: Catalogue) -> Keep | None:
-        """Return the filter over positions of a catalogue, None if it refuses nothing."""
+        """Return the filter over positions of a catalogue, None if it allows everything."""
         if self.refuse_nothing:
             return None
         excluded = catalogue.positions(np.array(sorted(self.exclude), np.int64))
@@ -61,7 +61,7 @@ _NO_FILTERS = Filters()
 
 
 class Query(NamedTuple):
-    """A question as it was asked; ids that were asked as a text have it beside their number."""
+    """A query as the caller sent it; an id that was sent as text is stored beside its number."""
 
     endpoint: Endpoint
     limit: int
@@ -74,7 +74,7 @@ class Query(NamedTuple):
     external_user_id: str | None = None
 
     def digest(self) -> str:
-        """Return the same text for the same question, and another for any other."""
+        """Return a text that is the same for equal queries and different for different ones."""
         return _digest(self) if self.filters.exclude else _remembered_digest(self)
 
 

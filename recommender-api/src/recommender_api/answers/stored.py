@@ -1,4 +1,4 @@
-"""An answer's items as they are kept in Redis, ready to be sent again under another request's id."""
+"""An answer's items as Redis caches them, ready to be sent again with another request's id."""
 
 import hashlib
 import struct
@@ -9,16 +9,17 @@ from typing import NamedTuple
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-# Part of the keys too: answers that another release keeps otherwise are not found, and not taken for broken ones.
+# Also part of the keys, so answers that another release wrote in another format are not found, instead of being
+# reported as damaged.
 LAYOUT = "A1"
 
 
 class MalformedAnswerError(ValueError):
-    """The bytes are not a stored answer; ask the main path instead and report it."""
+    """The bytes are not a stored answer; use the main path instead and report it."""
 
 
 class Served(NamedTuple):
-    """Which model gave an answer."""
+    """The model that gave an answer."""
 
     model_name: str
     model_version: str
@@ -26,24 +27,24 @@ class Served(NamedTuple):
     experiment_variant: str | None = None
 
     def members(self) -> bytes:
-        """Return the members of a JSON object that say so."""
+        """Return the JSON members that name the model."""
         return _written(self)
 
     def digest(self) -> str:
-        """Return the same text for the same model and experiment, and another for any other."""
+        """Return a text that is the same for equal models and experiments and different for different ones."""
         return _digest(self)
 
 
 class StoredAnswer(NamedTuple):
     """`ids` of the datasets and `items`, the JSON array that goes into the body.
 
-    `sequence` and `snapshot` are those of the user's state that the answer was computed from: with any other state
-    it is stale. Packed, little-endian:
+    `sequence` and `snapshot` identify the user's state that the answer was computed from: with any other state it is
+    stale. Packed, little-endian:
 
         "A1" | uint64 sequence | uint16 m | uint16 v | uint16 ids | uint32 i |
         m bytes members | v bytes version | int64 x ids | i bytes items
 
-    The members are those of `Served`, the version is that of the snapshot, empty where there was none.
+    The members are those of `Served`; the version is that of the snapshot, empty if there was none.
     """
 
     served: Served
@@ -53,14 +54,14 @@ class StoredAnswer(NamedTuple):
     snapshot: str | None = None
 
     def pack(self) -> bytes:
-        """Return the bytes to keep."""
+        """Return the bytes to cache."""
         served = self.served.members()
         snapshot = (self.snapshot or "").encode()
         head = _HEAD.pack(_MARK, self.sequence, len(served), len(snapshot), len(self.ids), len(self.items))
         return b"".join((head, served, snapshot, struct.pack(f"<{len(self.ids)}q", *self.ids), self.items))
 
     def without(self, ids: Collection[int]) -> "StoredAnswer":
-        """Return what is left of the answer without these datasets; raises `MalformedAnswerError`."""
+        """Return the answer without these datasets; raises `MalformedAnswerError`."""
         try:
             items = [item for item in orjson.loads(self.items) if item["dataset_id"] not in ids]
         except (ValueError, TypeError, KeyError) as error:
@@ -69,7 +70,7 @@ class StoredAnswer(NamedTuple):
 
     @classmethod
     def unpack(cls, data: bytes) -> "StoredAnswer":
-        """Read kept bytes; raises `MalformedAnswerError`."""
+        """Decode cached bytes; raises `MalformedAnswerError`."""
         try:
             magic, sequence, length, version, count, rest = _HEAD.unpack_from(data)
             after_served = _HEAD.size + length
@@ -93,7 +94,7 @@ _HEAD = struct.Struct("<2sQHHHI")
 _SERVED = TypeAdapter(Served)
 
 
-# A process meets a few models in its life, and each of them in every answer.
+# A process serves few models, and every answer names one of them.
 @lru_cache(maxsize=64)
 def _written(served: Served) -> bytes:
     return orjson.dumps(served._asdict())[1:-1]

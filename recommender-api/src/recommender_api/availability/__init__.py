@@ -1,4 +1,4 @@
-"""Whether questions can be answered at all: an outage of all answers is reported, and so is its end."""
+"""Availability: reports when no query can be answered, and when answers are back."""
 
 from recommender_api.availability.failures import EndpointFailures
 from recommender_api.availability.model_state import ModelState, ModelStatus

@@ -1,9 +1,9 @@
-"""Endpoints whose every answer fails, though there is a model."""
+"""Finds endpoints whose every answer fails although a model is loaded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# One broken dataset that several callers ask about is no outage; so many failures without one answer between them are.
+# A broken dataset that several callers request is not an outage. This many failures without a success between them are.
 FAILURES_IN_A_ROW = 10
 
 
@@ -15,9 +15,9 @@ class _Streak:
 
 
 class EndpointFailures:
-    """Counts failures in a row; `answered` returns how often an endpoint has answered well since the start.
+    """Counts consecutive failures; `answered` returns how often an endpoint has succeeded since the start.
 
-    An answer that succeeds costs nothing here: its counter is compared when something fails.
+    Successes cost nothing here: their counter is compared when a request fails.
     """
 
     def __init__(self, answered: Callable[[str], int]) -> None:
@@ -25,7 +25,7 @@ class EndpointFailures:
         self._streaks: dict[str, _Streak] = {}
 
     def count_failure(self, endpoint: str, reason: str) -> bool:
-        """Count an answer 5xx; return whether the endpoint answers nobody any more."""
+        """Count a 5xx answer; return whether the endpoint now fails every request."""
         answered = self._answered(endpoint)
         streak = self._streaks.get(endpoint)
         if streak is None or streak.answered_before != answered:
@@ -35,7 +35,7 @@ class EndpointFailures:
         return streak.count >= FAILURES_IN_A_ROW
 
     def failing(self) -> dict[str, str]:
-        """Return the endpoints that answer nobody, and why."""
+        """Return the endpoints that fail every request, and the reason."""
         for endpoint, streak in list(self._streaks.items()):
             if streak.answered_before != self._answered(endpoint):
                 del self._streaks[endpoint]

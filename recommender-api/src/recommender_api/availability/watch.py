@@ -1,4 +1,4 @@
-"""Reports that nothing can be answered, whether or not somebody asks, and that answers are back."""
+"""Reports that no query can be answered, even without traffic, and that answers are back."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,13 @@ from recommender_api.availability.failures import EndpointFailures
 from recommender_api.availability.model_state import ModelState, ModelStatus, model_status
 
 POINT = "api.unavailable"
-# The recovery of another replica ends the incident that all share: who is still out says so again.
+# All replicas share one incident, and the recovery of one replica ends it. A replica that is still out reports again.
 REMINDER_SECONDS = 60.0
 EVERY_ENDPOINT = "all"
 
 
 class AvailabilityWatch:
-    """`state` says how the model is; `answered` how often an endpoint has answered; `clock` is monotonic (s)."""
+    """`state` returns the model's state; `answered` how often an endpoint has succeeded; `clock` is monotonic (s)."""
 
     def __init__(
         self, state: Callable[[], ModelState], answered: Callable[[str], int], clock: Callable[[], float]
@@ -23,36 +23,36 @@ class AvailabilityWatch:
         self._clock = clock
         self._since = clock()
         self._reported_at: float | None = None
-        # What the process before this one reported is over once this one answers.
+        # An outage that the previous process reported ends once this process answers.
         self._is_recovery_due = True
 
     @property
     def status(self) -> ModelStatus | None:
-        """Why no model is in service, None while one is."""
+        """Why no model is in service; None while one is."""
         return model_status(self._state())
 
     def explain(self) -> str:
         """Return why no model is in service, for callers."""
         status = self.status
-        return "No model is loaded yet; ask again." if status is None else status.detail
+        return "No model is loaded yet; retry." if status is None else status.detail
 
     def refuse(self, endpoint: str) -> None:
-        """Take note that a request to `endpoint` got 503 for want of a model."""
+        """Record that a request to `endpoint` got 503 because no model is loaded."""
         status = self.status
         if status is not None and self._is_past_grace(status):
             self._report(endpoint, status.reason, status.detail)
 
     def count_failure(self, endpoint: str, reason: str) -> None:
-        """Take note that a request to `endpoint` got a 5xx for another reason than load."""
+        """Record that a request to `endpoint` got a 5xx for a reason other than overload."""
         if self._failures.count_failure(endpoint, reason):
             self._report(endpoint, reason, f"every answer of {endpoint} fails")
 
     async def poll(self) -> None:
-        """Review what is known, once a second."""
+        """Review the state once a second."""
         self.review()
 
     def review(self) -> None:
-        """Report an outage that nobody has met yet, or its end."""
+        """Report an outage that no caller has met yet, or its end."""
         status = self.status
         failing = self._failures.failing()
         if status is not None:
@@ -68,7 +68,7 @@ class AvailabilityWatch:
             monitoring.recovered(POINT)
 
     def _is_past_grace(self, status: ModelStatus) -> bool:
-        # From the start: a model that was in service stays there.
+        # Only at the start: once a model is in service, one stays in service.
         return self._clock() - self._since >= status.grace_seconds
 
     def _is_reminder_due(self) -> bool:

@@ -16,7 +16,7 @@ from servicekit.problems import ProblemError, problem_responses
 from servicekit.request_ids import request_id_of
 from servicekit.routing import ApiRouter
 
-# A thousand events with the longest ids fit, every character of them escaped.
+# A thousand events with the longest ids fit, even if every character is escaped.
 MAX_BODY_BYTES = 4 * MIB
 _EXAMPLE = {
     "events": [
@@ -41,8 +41,8 @@ _EXAMPLE = {
 _REFUSED: dict[int | str, dict[str, Any]] = {
     422: {
         "model": EventProblem | Problem,
-        "description": "Some events were refused and the others taken (`EventProblem`); or the body is no batch of "
-        "1 to 1000 events, and nothing was taken (`Problem`)",
+        "description": "Some events were rejected, the others accepted (`EventProblem`); or the body isn't a batch of "
+        "1 to 1000 events, and nothing was accepted (`Problem`)",
         "content": {
             MEDIA_TYPE: {
                 "schema": {
@@ -63,7 +63,7 @@ def router(intake: EventIntake, token: SecretStr) -> ApiRouter:
 
     @routes.post(
         "/events",
-        summary="Tell what users did",
+        summary="Record behaviour events",
         status_code=status.HTTP_202_ACCEPTED,
         dependencies=bearer_guard(token),
         max_body_size=MAX_BODY_BYTES,
@@ -72,16 +72,16 @@ def router(intake: EventIntake, token: SecretStr) -> ApiRouter:
         | _REFUSED,
     )
     async def events(request: Request, batch: EventBatch = Body(examples=[_EXAMPLE])) -> Any:
-        """Answered once every event is durable. The same `event_id` counts once, so a batch may be sent again.
+        """Answers once every event is durable. An `event_id` counts once, so a batch may be sent again.
 
-        Each event is checked by itself. Where some are refused, the answer is 422: it names them, and the others are
-        taken. `ts` lies from 2000 to five minutes ahead.
+        Each event is validated by itself. If some are rejected, the answer is 422: it names them, and the others are
+        accepted. `ts` lies between the year 2000 and five minutes from now.
         """
         try:
             taken = await intake.take(batch.events)
         except JournalError as error:
             raise ProblemError(
-                503, f"The events could not be made durable, send them again: {error}", headers={"Retry-After": "5"}
+                503, f"The events could not be stored durably, send them again: {error}", headers={"Retry-After": "5"}
             ) from error
         if not taken.refused:
             return taken.receipt

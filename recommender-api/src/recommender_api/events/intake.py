@@ -1,4 +1,4 @@
-"""Taking events: straight into the Redis Stream, or through the journal while Redis can't take them."""
+"""Accepts events: directly into the Redis Stream, or into the journal while Redis is unavailable."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,23 +13,23 @@ from recommender_api.metrics import Metrics
 from recommender_api.redis_store import GuardedStore, NewEvent, StoreError
 
 REPLAY_INTERVAL_SECONDS = 0.25
-# About a thousand events: well within the budget of one call.
+# About a thousand events, which fit into the budget of one call.
 REPLAY_BYTES = 256 * 1024
 
 
-# Says whether a dataset is in the catalogue of a model in service; None while there is no model.
+# Whether a dataset is in the catalogue of a model in service; None while there is no model.
 KnowsDataset = Callable[[int], bool | None]
 
 
 class Taken(NamedTuple):
-    """What became of a batch: the receipt of what was taken, and the places and faults of what was refused."""
+    """The result of a batch: the receipt of the accepted events, and the positions and faults of the rejected ones."""
 
     receipt: EventReceipt
     refused: list[tuple[int, tuple[FieldFault, ...]]]
 
 
 class EventIntake:
-    """What `take` has returned a receipt for is on the disk of Redis or of this machine."""
+    """An event is on the disk of Redis or of this machine once `take` has returned its receipt."""
 
     def __init__(
         self,
@@ -47,11 +47,11 @@ class EventIntake:
         self._metrics = metrics
         self._knows_dataset = knows_dataset
         self._now = now
-        # Held while the journal's file is written or shrunk, never while Redis is asked.
+        # Held while the journal's file is written or truncated, but never during a call to Redis.
         self._lock = asyncio.Lock()
 
     async def take(self, events: Sequence[BehaviorEvent | RefusedEvent]) -> Taken:
-        """Make the good events durable and count the new ones; raises `JournalError` if that's not possible now."""
+        """Store the valid events durably and count the new ones; raises `JournalError` if that is not possible now."""
         good, refused = self._sort(events)
         receipt = await self._keep(good) if good else EventReceipt(accepted=0, duplicates=0)
         for _, faults in refused:
@@ -89,7 +89,7 @@ class EventIntake:
         return EventReceipt(accepted=accepted, duplicates=len(events) - accepted)
 
     async def replay(self) -> None:
-        """Move what waits into Redis, oldest first, as far as Redis takes it; raises `OSError`."""
+        """Move waiting events to Redis, oldest first, as many as Redis accepts; raises `OSError`."""
         while self._journal.waiting_bytes and not self._background.breaker.is_open:
             events, offset = await asyncio.to_thread(self._journal.next, REPLAY_BYTES)
             if events:
@@ -98,11 +98,11 @@ class EventIntake:
                 except StoreError:
                     return
             async with self._lock:
-                await asyncio.to_thread(self._journal.replayed, offset)
+                await asyncio.to_thread(self._journal.mark_replayed, offset)
             self._metrics.events("replayed", len(events))
 
     async def _add(self, events: list[NewEvent]) -> int:
-        # While older events wait, newer ones queue behind them: the stream keeps the order in which they came.
+        # While older events wait, newer ones are queued after them: the stream keeps the order of arrival.
         if not self._journal.waiting_bytes:
             try:
                 return await self._store.add_events(events)

@@ -1,6 +1,6 @@
 """An append-only file of events that wait for Redis. Blocking: call it from a thread.
 
-One line per event: its id, a tab, its JSON body. A line counts once its newline is on the disk.
+Each line is one event: its id, a tab, its JSON body. A line is valid once its newline is on the disk.
 """
 
 import fcntl
@@ -22,11 +22,11 @@ class JournalError(Exception):
 
 
 class JournalFullError(JournalError):
-    """The journal holds as much as it may."""
+    """The journal has reached its maximum size."""
 
 
 class JournalInUseError(OSError):
-    """Another process has this folder; give each replica one of its own."""
+    """Another process uses this folder; give each replica its own."""
 
 
 class Journal:
@@ -38,16 +38,16 @@ class Journal:
         self._file: BinaryIO | None = None
         self._size = 0
         self._replayed = 0
-        # Known while they wait, so that a repeat is told to be one.
+        # The ids that are waiting, so that repeated events are recognized.
         self._ids: set[str] = set()
 
     @property
     def waiting_bytes(self) -> int:
-        """How much waits for Redis."""
+        """The bytes of events that wait for Redis."""
         return self._size - self._replayed
 
     def open(self) -> None:
-        """Take the file over, with what an earlier process left in it; raises `OSError`."""
+        """Open the file, including the events of an earlier process; raises `OSError`."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = self._path.open("a+b")
         try:
@@ -57,7 +57,7 @@ class Journal:
             raise JournalInUseError(f"{self._path.name} belongs to another process; set EVENT_JOURNAL_DIR") from error
         file.seek(0)
         content = file.read()
-        # Past the last newline is an event whose sender was never told that it is safe.
+        # An incomplete last line is an event whose sender never got a receipt.
         self._size = content.rfind(b"\n") + 1
         file.truncate(self._size)
         self._ids = {event.event_id for event in _events(content[: self._size])}
@@ -65,13 +65,13 @@ class Journal:
         _sync_folder(self._path.parent)
 
     def close(self) -> None:
-        """Let go of the file; what waits in it stays."""
+        """Close the file; the events in it stay."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def append(self, events: Sequence[NewEvent]) -> int:
-        """Make those events durable that don't wait already, and return how many; raises `JournalError`."""
+        """Store durably the events that aren't waiting already and return their number; raises `JournalError`."""
         fresh = {event.event_id: event for event in events if event.event_id not in self._ids}
         lines = b"".join(b"%b\t%b\n" % (event.event_id.encode(), event.body) for event in fresh.values())
         if self._size + len(lines) > self._max_bytes:
@@ -89,9 +89,10 @@ class Journal:
         return len(fresh)
 
     def next(self, max_bytes: int) -> tuple[list[NewEvent], int]:
-        """Return the oldest events that wait, and the offset behind them for `replayed`; raises `OSError`.
+        """Return the oldest waiting events, and the offset after them for `mark_replayed`; raises `OSError`.
 
-        What is no event is left out, and a line longer than `max_bytes` is read whole: neither holds up the rest.
+        Lines that are not events are skipped, and a line longer than `max_bytes` is read whole: neither blocks the
+        others.
         """
         file = self._open_file()
         waiting = self.waiting_bytes
@@ -102,11 +103,11 @@ class Journal:
             if len(block) < wanted or b"\n" in block:
                 break
         whole = block.rfind(b"\n") + 1
-        # Without a newline, the file was cut behind our back: there is no more in it.
+        # Without a newline, another process has truncated the file: nothing more is in it.
         return _events(block[:whole]), self._replayed + whole if whole else self._size
 
-    def replayed(self, offset: int) -> None:
-        """Remember that everything before `offset` is in Redis; an empty journal shrinks to nothing."""
+    def mark_replayed(self, offset: int) -> None:
+        """Record that everything before `offset` is in Redis; an empty journal is truncated."""
         self._replayed = offset
         if offset >= self._size:
             file = self._open_file()
@@ -123,7 +124,7 @@ class Journal:
 
 def _events(block: bytes) -> list[NewEvent]:
     events, unreadable = [], 0
-    # Not splitlines(): that knows other ends of lines as well.
+    # Not splitlines(): it also splits at other characters than a newline.
     for line in block.split(b"\n"):
         event_id, separator, body = line.partition(b"\t")
         if separator and event_id:
@@ -131,12 +132,12 @@ def _events(block: bytes) -> list[NewEvent]:
         elif line:
             unreadable += 1
     if unreadable:
-        _log.error("%d lines of the event journal hold no event and are left out", unreadable)
+        _log.error("%d lines of the event journal are not events and are skipped", unreadable)
     return events
 
 
 def _sync_folder(folder: Path) -> None:
-    """A new file's name is durable once its folder is."""
+    """Make a new file's name durable: sync its folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

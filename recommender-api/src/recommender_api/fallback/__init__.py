@@ -1,4 +1,4 @@
-"""The chain that answers when the main path doesn't."""
+"""The fallback chain, which answers if the main path fails."""
 
 from recommender_api.fallback.chain import FallbackAnswer, FallbackChain
 

@@ -19,7 +19,7 @@ from recommender_api.models.serving import Arm
 from recommender_api.redis_store import GuardedStore, StoreError, StoreUnavailableError
 from recommender_api.withdrawal import WithdrawnWatch
 
-# Enough to have the code, and the pages of the lists, at hand.
+# Enough to load the code, and the pages of the lists, into memory.
 _PREPARED_ANCHORS = 64
 _PREPARED_ITEMS = 50
 
@@ -33,14 +33,14 @@ class FallbackAnswer:
 
 
 class FallbackChain:
-    """Always answers, if only with an empty list: filters that allow nothing hold at every level."""
+    """Always answers. The answer is empty only if the filters allow nothing: they apply at every level."""
 
     def __init__(self, store: GuardedStore, withdrawn: WithdrawnWatch) -> None:
         self._store = store
         self._withdrawn = withdrawn
 
     async def answer(self, query: Query, arm: Arm, reason: DegradeReason, cause: Exception) -> FallbackAnswer:
-        """Return the first level's answer that there is; `cause` is what the main path failed of."""
+        """Return the answer of the first level that has one; `cause` is the failure of the main path."""
         last = await self._last_good(query, reason, cause)
         if last is not None:
             return FallbackAnswer(last, 1)
@@ -65,13 +65,13 @@ class FallbackChain:
         return FallbackAnswer(popular, 3)
 
     def prepare(self, arm: Arm) -> None:
-        """Ask the levels below Redis once: nobody shall wait for what they need first when it is gone."""
+        """Use the levels that don't need Redis once, so that their code and pages are loaded before Redis fails."""
         catalogue = arm.model.engine.contents.catalogue
         anchors = catalogue.ids[:: max(len(catalogue) // _PREPARED_ANCHORS, 1)][:_PREPARED_ANCHORS].tolist()
         queries = [Query(Endpoint.TRENDING, _PREPARED_ITEMS, timeframe=timeframe) for timeframe in ("1h", "24h")]
         queries += [Query(Endpoint.SIMILAR, _PREPARED_ITEMS, dataset_id=int(anchor)) for anchor in anchors]
         for query in queries:
-            # What a fault of the bundle costs is its level, when it is needed, and not the whole model now.
+            # A damaged list costs its level when it is needed. It must not prevent the model from being loaded.
             with suppress(Exception):
                 self._prepare_answer(query, arm)
 
@@ -83,13 +83,13 @@ class FallbackChain:
 
     async def _last_good(self, query: Query, reason: DegradeReason, cause: Exception) -> StoredAnswer | None:
         if isinstance(cause, StoreUnavailableError):
-            # It was asked just now; asking once more would only wait once more.
+            # Redis has just been called and failed; another call would only wait again.
             self._unreadable(query, reason, cause)
             return None
         key = redis_keys.last_good(query.digest())
         try:
             (data,) = await self._store.read([key])
-            return None if data is None else self._shown(StoredAnswer.unpack(data))
+            return None if data is None else self._remove_withdrawn(StoredAnswer.unpack(data))
         except StoreError as error:
             self._unreadable(query, reason, error)
         except MalformedAnswerError as error:
@@ -97,8 +97,8 @@ class FallbackChain:
             self._unreadable(query, reason, error)
         return None
 
-    def _shown(self, last: StoredAnswer) -> StoredAnswer | None:
-        """Return what of the last good answer may still be shown, None if that is nothing."""
+    def _remove_withdrawn(self, last: StoredAnswer) -> StoredAnswer | None:
+        """Return the part of the last good answer that may still be shown, None if nothing is left."""
         withdrawn = self._withdrawn.current
         if not withdrawn.is_in(last.ids):
             return last
@@ -114,20 +114,20 @@ def _precomputed(query: Query, arm: Arm, keep: Keep | None) -> StoredAnswer | No
     contents = arm.model.engine.contents
     if query.endpoint is Endpoint.TRENDING:
         listed = np.array(contents.trending.get(query.timeframe or "24h", []), np.int32)
-        return _listed(query, arm, keep, listed, _descending(len(listed)), reason="trending")
+        return _take_head(query, arm, keep, listed, _descending(len(listed)), reason="trending")
     if query.dataset_id is None:
         return None
     anchor = contents.catalogue.position(query.dataset_id)
     row = contents.precomputed.items[anchor]
-    return _listed(query, arm, keep, row, contents.precomputed.scores[anchor].tolist(), reason="precomputed")
+    return _take_head(query, arm, keep, row, contents.precomputed.scores[anchor].tolist(), reason="precomputed")
 
 
 def _popular(query: Query, arm: Arm, keep: Keep | None) -> StoredAnswer:
     popular = arm.model.engine.contents.recall.popular
-    return _listed(query, arm, keep, popular.items, popular.scores.tolist(), reason="popular")
+    return _take_head(query, arm, keep, popular.items, popular.scores.tolist(), reason="popular")
 
 
-def _listed(
+def _take_head(
     query: Query,
     arm: Arm,
     keep: Keep | None,
@@ -136,7 +136,7 @@ def _listed(
     *,
     reason: str,
 ) -> StoredAnswer:
-    """Return the head of a list (-1 pads) that `keep` allows, by score: lists are in the order of choice."""
+    """Return the first items of a list (-1 pads) that `keep` allows, by score; the list is in the order of choice."""
     catalogue = arm.model.engine.contents.catalogue
     allowed = positions >= 0
     if query.dataset_id is not None:

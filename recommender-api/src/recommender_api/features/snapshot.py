@@ -1,4 +1,4 @@
-"""Which feature snapshot is active, and whether it was made for the features that are served."""
+"""Follows the active feature snapshot, and checks that it was made for the features that are served."""
 
 import logging
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ MAX_VERSION_BYTES = 256
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot's version; of an unusable one (another feature schema) only the histories are read."""
+    """A snapshot's version. Of an unusable one (another feature schema) only the histories are read."""
 
     version: str
     usable: bool
 
 
 class SnapshotWatch:
-    """Follows the pointer by `poll`; while Redis is away it keeps what it knew."""
+    """Follows the pointer by `poll`; while Redis is unavailable it keeps the last known snapshot."""
 
     def __init__(self, store: GuardedStore) -> None:
         self.active: Snapshot | None = None
         self._store = store
 
     async def poll(self) -> None:
-        """Read the pointer; a fault is left to the requests to report."""
+        """Read the pointer; a fault of Redis is reported by the requests, not here."""
         try:
             (pointer,) = await self._store.read([redis_keys.SNAPSHOT_POINTER])
             version = None if pointer is None else _version(pointer)
@@ -42,14 +42,14 @@ class SnapshotWatch:
 
 
 def _version(pointer: bytes) -> str | None:
-    """Return the version that a pointer names, None for what can be no version: cached answers hold it as text."""
+    """Return the version that a pointer names, None if it is not a valid version: cached answers store it as text."""
     if len(pointer) <= MAX_VERSION_BYTES and pointer.isascii():
         return pointer.decode()
     return None
 
 
 def _snapshot(version: str, schema: bytes | None) -> Snapshot:
-    # A snapshot that doesn't say is judged blob by blob, by the number of its features.
+    # If a snapshot has no schema, each blob is checked by its number of features.
     usable = schema is None or schema.decode("ascii", "replace") == FEATURE_SCHEMA
     if usable:
         _log.info("reading user features of snapshot %s", version)

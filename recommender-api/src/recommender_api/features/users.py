@@ -1,4 +1,4 @@
-"""A user's state from the two blobs that Redis holds."""
+"""Decodes a user's state from two blobs in Redis."""
 
 from collections.abc import Callable
 
@@ -10,12 +10,12 @@ from contracts.features import USER_FEATURES
 from contracts.user_blob import LiveHistory, MalformedBlobError, PackedHistory, UserBlob
 from recommender_api.features.snapshot import Snapshot
 
-# Takes what can't be decoded, and the key it was read from.
+# Called with the error of a value that can't be decoded, and the key it was read from.
 Undecodable = Callable[[Exception, str], None]
 
 
 class UserBlobs:
-    """The blobs of one user as they were read; what can't be decoded is handed to `bad` and counts as absent."""
+    """The blobs of one user as they were read. An undecodable value is passed to `bad` and counts as absent."""
 
     def __init__(self, user_id: int, snapshot: Snapshot | None, bad: Undecodable) -> None:
         self._snapshot = snapshot
@@ -24,7 +24,7 @@ class UserBlobs:
         self.keys = [live] if snapshot is None else [live, redis_keys.user_features(snapshot.version, user_id)]
 
     def live(self, values: list[bytes | None]) -> tuple[int, PackedHistory]:
-        """Return the sequence number of what happened since the snapshot, and that; `values` are those of `keys`."""
+        """Return the live history (since the snapshot) and its sequence number; `values` belong to `keys`."""
         data = values[0]
         if data is None:
             return 0, PackedHistory()
@@ -35,7 +35,7 @@ class UserBlobs:
             return 0, PackedHistory()
 
     def long_term(self, values: list[bytes | None]) -> tuple[NDArray[np.float32] | None, PackedHistory]:
-        """Return the features, None where only the bundle's defaults are known, and the long-term history."""
+        """Return the features, None if only the bundle's defaults apply, and the long-term history."""
         if self._snapshot is None or (data := values[1]) is None:
             return None, PackedHistory()
         try:

@@ -1,4 +1,4 @@
-"""From a deployment to a model that is ready to answer: fetch its bundle, check it, load it."""
+"""Makes a loaded model from a deployment: fetch its bundle, check it, load it."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ from recommender_api.models.subprocess_runner import run_in_subprocess
 
 
 class ActivationError(Exception):
-    """A deployed version can't be served by this replica; `stage` says at which step it failed."""
+    """This replica can't serve a deployed version; `stage` is the step that failed."""
 
     def __init__(self, deployment: ActiveDeployment, stage: DeploymentStage, message: str) -> None:
         super().__init__(f"version {deployment.version}: {stage}: {message}")
@@ -27,7 +27,7 @@ class ActivationError(Exception):
 
 
 class Activator:
-    """Makes models from deployments; while `models` answers, all of it gives way to answers."""
+    """Makes models from deployments. While `models` serves requests, the work runs with low priority."""
 
     def __init__(
         self, models: Models, registry: ReplicaRegistry, cache: BundleCache, thread: LowPriorityThread
@@ -51,7 +51,7 @@ class Activator:
                 await self._fetch(deployment)
             return await self._thread.run(load_model, folder, deployment, damage)
         except UnusableModelError as error:
-            # The next attempt fetches it anew.
+            # The next attempt downloads it again.
             await asyncio.to_thread(self._cache.drop, deployment.sha256)
             raise ActivationError(deployment, error.stage, str(error)) from error
         except (RegistryUnreachableError, BundleNotFoundError, OSError) as error:
@@ -62,7 +62,7 @@ class Activator:
             raise ActivationError(deployment, DeploymentStage.UNPACK, str(error)) from error
 
     async def _check(self, folder: Path) -> ChecksumError | None:
-        """Return what is damaged of a bundle on the disk, if it can be served all the same."""
+        """Return the damage of a bundle on the disk that doesn't prevent serving it."""
         run = asyncio.to_thread if self._models.serving is None else run_in_subprocess
         try:
             return await run(check_bundle, folder)

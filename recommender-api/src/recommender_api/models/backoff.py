@@ -1,13 +1,13 @@
-"""When a failed activation is tried again."""
+"""Decides when a failed activation is retried."""
 
 from collections.abc import Callable
 
-# Ever more seldom: the cause may be a network that comes back.
+# The waits grow: the cause may be a network outage that ends.
 RETRY_SECONDS = (1.0, 5.0, 30.0, 60.0)
 
 
 class Backoff:
-    """Counts the `failures` in a row of one target, and says whether its next attempt is due; `clock` in seconds."""
+    """Counts consecutive `failures` of one target, and decides whether its next attempt is due; `clock` in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.failures = 0
@@ -16,7 +16,7 @@ class Backoff:
         self._retry_at = float("-inf")
 
     def count_failure(self, target: object) -> None:
-        """Put off the next attempt at this target; with another one the waits begin anew."""
+        """Delay the next attempt at this target; for another target the waits start again."""
         self.failures = self.failures + 1 if self.failures and target == self._target else 1
         self._target = target
         self._retry_at = self._clock() + RETRY_SECONDS[min(self.failures, len(RETRY_SECONDS)) - 1]
@@ -26,5 +26,5 @@ class Backoff:
         return self.failures > 0 and target == self._target and self._clock() < self._retry_at
 
     def reset(self) -> None:
-        """Forget the failures: nothing is left to be tried again."""
+        """Forget the failures: nothing has to be retried."""
         self.failures = 0

@@ -1,4 +1,4 @@
-"""Whether an unpacked bundle is still what it was when it was made.
+"""Checks that an unpacked bundle still has the checksums of its manifest.
 
 Imports as little as `bundle_fetch`, for the same reason.
 """
@@ -13,7 +13,7 @@ PRECOMPUTED = ("precomputed_items.npy", "precomputed_scores.npy")
 
 
 def check_bundle(folder: Path) -> ChecksumError | None:
-    """Compare all checksums; returns the damage of the precomputed lists, raises that of any other file.
+    """Compare all checksums; return the damage of the precomputed lists, raise that of any other file.
 
     Raises `ChecksumError` or `MalformedManifestError`.
     """

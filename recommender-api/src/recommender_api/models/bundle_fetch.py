@@ -1,4 +1,4 @@
-"""Downloading and unpacking a deployed bundle.
+"""Downloads and unpacks a deployed bundle.
 
 Imports neither numpy nor the rest of the service: the subprocess that fetches would have to wait for them.
 """
@@ -12,15 +12,15 @@ from contracts.bundle import unpack
 from contracts.registry.errors import RegistryError, RegistryUnreachableError
 
 DOWNLOAD_TIMEOUT = httpx.Timeout(30.0, connect=2.0)
-_PIECE = 2**15  # a core's cache holds it
+_PIECE = 2**15  # fits into a core's cache
 
 
 class BundleNotFoundError(RegistryError):
-    """The deployed version's bundle is not in the artifact store."""
+    """The artifact store doesn't have the deployed version's bundle."""
 
 
 class ChecksumMismatchError(RegistryError):
-    """What was downloaded is not what was deployed."""
+    """The checksum of the download is not that of the deployment."""
 
 
 def fetch_bundle(url: str, headers: dict[str, str], sha256: str, folder: Path) -> None:
@@ -44,9 +44,10 @@ def fetch_bundle(url: str, headers: dict[str, str], sha256: str, folder: Path) -
     except httpx.HTTPError as error:
         raise RegistryUnreachableError(url, str(error) or type(error).__name__) from error
     if digest.hexdigest() != sha256:
-        raise ChecksumMismatchError(f"{url}: sha256 is {digest.hexdigest()}, deployed was {sha256}")
+        raise ChecksumMismatchError(f"{url}: sha256 is {digest.hexdigest()}, expected {sha256}")
     unpacked = folder / "unpacked"
     unpacked.mkdir()
     unpack(archive, unpacked)
-    # Not left to whoever removes the folder: it takes the system a while to let go of a large file.
+    # Removed here, in the subprocess, and not together with the folder: releasing a large file takes the system a
+    # while.
     archive.unlink()

@@ -1,4 +1,4 @@
-"""Bundles on the local disk, by checksum, and what was active last: enough to start without the registry."""
+"""Bundles on the local disk, by checksum, and the last active deployments: enough to start without the registry."""
 
 import logging
 import shutil
@@ -38,41 +38,41 @@ class BundleCache:
             raise UnreadableCacheError(f"{field or 'document'}: {first['msg']}") from error
 
     def save(self, active: ActiveDeployments) -> None:
-        """Remember what is active now; raises `OSError`."""
+        """Save the active deployments; raises `OSError`."""
         fresh = self.saved_path.with_suffix(".tmp")
         fresh.write_text(active.model_dump_json(indent=2) + "\n", encoding="utf-8")
         fresh.replace(self.saved_path)
 
     def remember(self, active: ActiveDeployments) -> None:
-        """Save what is active and keep only its bundles; a disk that fails costs no more than the next start."""
+        """Save the active deployments and remove other bundles. If the disk fails, only the next start is affected."""
         try:
             self.save(active)
             self.prune([deployment.sha256 for deployment in active.deployments])
         except OSError as error:
-            _log.warning("cannot keep the active deployment for the next start: %s", error)
+            _log.warning("cannot save the active deployment for the next start: %s", error)
 
     def folder(self, sha256: str) -> Path:
-        """Return where the bundle with this checksum lies unpacked, if it does."""
+        """Return the folder of the unpacked bundle with this checksum, None if there is none."""
         return self.root / "bundles" / sha256
 
     def scratch(self) -> tempfile.TemporaryDirectory[str]:
-        """Return a folder on the same file system, to be removed after use; raises `OSError`."""
+        """Return a folder on the same file system, which the caller removes after use; raises `OSError`."""
         self.root.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(dir=self.root, prefix="fetch-")
 
     def add(self, unpacked: Path, sha256: str) -> None:
-        """Put an unpacked bundle from `scratch` beside the others; raises `OSError`."""
+        """Move an unpacked bundle from `scratch` to the others; raises `OSError`."""
         target = self.folder(sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         unpacked.replace(target)
 
     def drop(self, sha256: str) -> None:
-        """Forget a bundle that turned out damaged."""
+        """Remove a damaged bundle."""
         shutil.rmtree(self.folder(sha256), ignore_errors=True)
 
     def prune(self, needed: Collection[str]) -> None:
-        """Remove all bundles but the needed ones and the latest other, for a rollback."""
+        """Remove all bundles except the needed ones and the latest other one, for a rollback."""
         folder = self.root / "bundles"
         others = [path for path in folder.iterdir() if path.name not in needed] if folder.is_dir() else []
         others.sort(key=lambda path: path.stat().st_mtime, reverse=True)

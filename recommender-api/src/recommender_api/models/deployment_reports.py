@@ -1,4 +1,4 @@
-"""What this replica reports of deployments: those that it can't read, those that fail, and those that work again."""
+"""Reports of this replica about deployments: unreadable ones, failed ones, and recoveries."""
 
 import monitoring
 from contracts.deployments import ActiveDeployment
@@ -47,5 +47,5 @@ class DeploymentReports:
                 monitoring.recovered(point, model_name=self._model_name, model_version=version)
 
     def report_unreadable(self, error: Exception, path: str) -> None:
-        """Report that what is deployed can't be read."""
+        """Report that the registry's answer can't be parsed."""
         monitoring.report("model.registry_parse_failed", error=error, registry_path=path, model_name=self._model_name)

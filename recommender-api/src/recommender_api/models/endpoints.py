@@ -1,4 +1,4 @@
-"""`POST /models/reload`: ask the registry now instead of at the next poll."""
+"""`POST /models/reload`: poll the registry now instead of at the next interval."""
 
 from pydantic import BaseModel, Field, SecretStr
 
@@ -10,20 +10,20 @@ from servicekit.routing import ApiRouter
 
 
 class Reloaded(BaseModel):
-    """What is served after the poll."""
+    """The deployment in service after the poll."""
 
     model_name: str = Field(examples=["ranker"], description="Name of the model")
-    model_version: str = Field(examples=["12"], description="Version that answers now")
-    changed: bool = Field(description="Whether the poll changed the version that is served")
+    model_version: str = Field(examples=["12"], description="Served version after the poll")
+    changed: bool = Field(description="Whether the poll changed the served version")
 
 
 def router(models: Models, poller: RegistryPoller, model_name: str, admin_token: SecretStr) -> ApiRouter:
-    """Return the routes; the caller names no path and no version: the registry alone decides what is served."""
+    """Return the routes. The caller names neither path nor version: the registry alone decides what is served."""
     routes = ApiRouter(tags=["models"])
 
     @routes.post(
         "/models/reload",
-        summary="Follow the registry now",
+        summary="Poll the registry now",
         dependencies=bearer_guard(admin_token),
         responses=problem_responses(
             conflict="The active deployment cannot be loaded; the previous one keeps serving",
@@ -36,7 +36,7 @@ def router(models: Models, poller: RegistryPoller, model_name: str, admin_token:
         if poller.registry_error is not None:
             raise ProblemError(503, f"The registry gave no usable answer: {poller.registry_error}")
         if poller.activation_error is not None:
-            raise ProblemError(409, f"What was active stays active: {poller.activation_error}")
+            raise ProblemError(409, f"The previous model keeps serving: {poller.activation_error}")
         serving = models.serving
         if serving is None:
             raise ProblemError(503, "Nothing is deployed yet: push a bundle to the registry and deploy it.")

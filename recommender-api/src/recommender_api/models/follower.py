@@ -1,4 +1,4 @@
-"""Keeping a slot in step with what is deployed: activate what is new, retry what fails, report either once."""
+"""Keeps a slot consistent with the active deployments: activates new ones, retries failed ones, reports both."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -15,8 +15,9 @@ _log = logging.getLogger(__name__)
 class DeploymentFollower:
     """Follows the active deployments with one slot.
 
-    `error` says why the slot doesn't hold what is deployed, None if it does. `on_activated` is called after each
-    change. A recovery ends the incident of the model, so none is reported while `is_incident_open` by another slot.
+    `error` is the reason why the slot doesn't hold the deployed version, None if it does. `on_activated` is called
+    after each change. A recovery ends the incident of the model, so none is reported while another slot
+    `is_incident_open`.
     """
 
     def __init__(
@@ -37,11 +38,11 @@ class DeploymentFollower:
 
     @property
     def has_retried(self) -> bool:
-        """Whether what is deployed has failed more than once."""
+        """Whether the deployed version has failed more than once."""
         return self._backoff.failures > 1
 
     async def reconcile(self, active: ActiveDeployments, *, retry_now: bool) -> None:
-        """Activate what isn't in the slot yet; `retry_now` doesn't wait for the time of the next attempt."""
+        """Activate the deployed version if the slot doesn't hold it; `retry_now` ignores the backoff."""
         if self._slot.is_current(active):
             self._mark_current()
         elif retry_now or not self._backoff.is_waiting(self._slot.target(active)):
@@ -49,7 +50,7 @@ class DeploymentFollower:
                 await self.activate(active)
 
     async def activate(self, active: ActiveDeployments) -> None:
-        """Put what is deployed into the slot; if that fails, `error` says why."""
+        """Put the deployed version into the slot; if that fails, set `error`."""
         try:
             await self._slot.put_in_service(active)
         except ActivationError as error:
@@ -59,8 +60,8 @@ class DeploymentFollower:
         await self._on_activated(active)
 
     def _mark_failed(self, target: object, error: ActivationError) -> None:
-        """Put off the next attempt; the first failure of its kind is reported."""
-        _log.warning("cannot activate %s; what was active stays active", error)
+        """Delay the next attempt and report the first failure of its kind."""
+        _log.warning("cannot activate %s; the previous model keeps serving", error)
         before, self.error = self.error, error
         self._backoff.count_failure(target)
         if before is None or not self.has_retried or before.stage != error.stage:

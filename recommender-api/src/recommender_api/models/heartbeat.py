@@ -1,4 +1,4 @@
-"""Telling the registry which version this replica serves."""
+"""Reports to the registry which version this replica serves."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ HEARTBEAT_SECONDS = 30.0
 
 
 class ReplicaHeartbeat:
-    """Reports what is in service when it changes, and every `HEARTBEAT_SECONDS` of `clock`."""
+    """Reports the version in service when it changes, and every `HEARTBEAT_SECONDS` of `clock`."""
 
     def __init__(
         self, models: Models, registry: AsyncRegistryClient, replica_id: str, clock: Callable[[], float]
@@ -24,12 +24,12 @@ class ReplicaHeartbeat:
         self._registry = registry
         self._replica_id = replica_id
         self._clock = clock
-        # Version and since when: to hold what is in service itself would keep a model in memory that has been replaced.
+        # Version and time only: a reference to the model would keep a replaced one in memory.
         self._reported: tuple[str, datetime] | None = None
         self._reported_at = float("-inf")
 
     async def beat(self) -> None:
-        """Report if it is time; what the registry doesn't take is reported at the next beat."""
+        """Report if it is time; a report that the registry doesn't accept is repeated at the next beat."""
         serving = self._models.serving
         if serving is None:
             return

@@ -1,4 +1,4 @@
-"""Datasets as answers show them, written as JSON once."""
+"""Writes the JSON of each dataset once and reuses it in all answers."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 from ranking.catalogue import Catalogue, Column
 from ranking.json_items import BytesTable
 
-# The names of a card's members, its dataset's id and its price.
+# The size of a card's member names, its dataset's id and its price.
 _BESIDE_TEXTS = 128
-# `"external_id":"",` of those that have one.
+# The size of `"external_id":"",`, for datasets that have one.
 _BESIDE_EXTERNAL_ID = 17
 
 
 class ItemJsonCache:
-    """The part of an answer's item that is the same in every answer; written when it is first shown.
+    """The part of an answer's item that is the same in every answer; written when the dataset is first shown.
 
-    `written` has, for each position that was, a comma and the JSON object of its dataset, open where the score belongs.
+    For each position already shown, `written` has a comma and the JSON object of its dataset, which ends before the
+    score.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
@@ -26,7 +27,7 @@ class ItemJsonCache:
         self._catalogue = catalogue
 
     def up_to_score(self, positions: NDArray[np.int32]) -> list[bytes]:
-        """Return that part of each position."""
+        """Return that part for each position."""
         texts = self.written.texts(positions)
         return [text or self._write(int(position)) for text, position in zip(texts, positions, strict=True)]
 
@@ -45,7 +46,7 @@ class ItemJsonCache:
 
 
 def _room(catalogue: Catalogue) -> int:
-    """Return how many bytes all cards take, but for what JSON escapes."""
+    """Return the size of all cards in bytes, without the escapes of JSON."""
     rows = len(catalogue) + 1
     room = rows * _BESIDE_TEXTS + _size(catalogue.titles) + _size(catalogue.cover_images)
     if catalogue.external_ids is not None:

@@ -1,4 +1,4 @@
-"""From an unpacked bundle to a model that has proven that it answers."""
+"""Loads a model from an unpacked bundle and verifies that it answers correctly."""
 
 import gc
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from recommender_api.models.serving import LoadedModel
 
 
 class UnusableModelError(ValueError):
-    """The bundle can't be served; `stage` is the check that refused it: load or validate."""
+    """The bundle can't be served; `stage` is the check that failed: load or validate."""
 
     def __init__(self, stage: DeploymentStage, message: str) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class UnusableModelError(ValueError):
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Put it off: reading a ranker makes a hundred thousand objects, which would be looked through again and again."""
+    """Pause garbage collection: it would scan the hundred thousand objects of a ranker again and again."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -47,8 +47,8 @@ def _no_garbage_collection() -> Iterator[None]:
 def load_model(folder: Path, deployment: ActiveDeployment, damage: ChecksumError | None = None) -> LoadedModel:
     """Load an unpacked bundle whose checksums hold and ask its golden requests, which also warms it up.
 
-    `damage` is that of its precomputed lists, which costs only themselves: it is reported, and the rest serves.
-    Raises `UnusableModelError`.
+    `damage` describes damaged precomputed lists: it is reported, and the rest of the bundle serves. Raises
+    `UnusableModelError`.
     """
     try:
         manifest = read_manifest(folder)
@@ -74,7 +74,7 @@ def load_model(folder: Path, deployment: ActiveDeployment, damage: ChecksumError
         verify(engine)
     except GoldenMismatchError as error:
         raise UnusableModelError(DeploymentStage.VALIDATE, str(error)) from error
-    # What a request would otherwise wait for.
+    # Do now the work that the first request would otherwise wait for.
     contents.catalogue.tagged("")
     compile_json_items()
     return LoadedModel(deployment, manifest, engine)

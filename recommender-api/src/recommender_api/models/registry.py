@@ -15,7 +15,7 @@ from contracts.registry.client import AsyncRegistryClient
 from recommender_api.models.bundle_fetch import fetch_bundle
 from recommender_api.models.subprocess_runner import run_in_subprocess
 
-# Polling waits for nobody; a bundle of hundreds of megabytes takes its time.
+# No caller waits for a poll; downloading hundreds of megabytes takes long.
 POLL_TIMEOUT = httpx.Timeout(2.0)
 
 
@@ -52,7 +52,7 @@ class ReplicaRegistry(AsyncRegistryClient):
         )
 
     def _headers(self, url: str) -> dict[str, str]:
-        """Token and trace are for the registry only, wherever a bundle may lie."""
+        """Return token and trace headers only for the registry, because a bundle may lie elsewhere."""
         ours, theirs = urlsplit(self._base), urlsplit(url)
         if (ours.scheme, ours.netloc) != (theirs.scheme, theirs.netloc):
             return {}

@@ -1,4 +1,4 @@
-"""Keeps what this replica serves in step with the registry; whatever fails, what was active stays active."""
+"""Keeps the models in service consistent with the registry. On any failure the previous model keeps serving."""
 
 import asyncio
 import logging
@@ -23,9 +23,9 @@ _log = logging.getLogger(__name__)
 
 
 class RegistryPoller:
-    """One step of `poll` asks the registry and follows it; `start` begins with what lies on the disk.
+    """One step of `poll` asks the registry and applies its answer; `start` begins with the bundle on the disk.
 
-    `prepare` is called with what is about to be in service, in another thread; `on_change` after it is.
+    `prepare` is called in another thread with the models that are about to be in service; `on_change` after the switch.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class RegistryPoller:
         self.registry_error: RegistryError | None = None
         # Whether the registry has answered since the start.
         self.registry_answered = False
-        # Whether an earlier process left a model here to be served.
+        # Whether an earlier process saved a model here.
         self.had_model = False
         self._models = models
         self._registry = registry
@@ -70,12 +70,12 @@ class RegistryPoller:
 
     @property
     def is_deployed(self) -> bool:
-        """Whether something is deployed, as far as the registry has said."""
+        """Whether a version is deployed, according to the registry's last answer."""
         return self._active is not None
 
     @property
     def activation_error(self) -> ActivationError | None:
-        """Why the deployed version isn't the one that is served, if so."""
+        """Why the deployed version isn't served, None if it is."""
         return self._serving.error
 
     @property
@@ -85,11 +85,11 @@ class RegistryPoller:
 
     @property
     def shadow_error(self) -> ActivationError | None:
-        """Why the deployed shadow isn't mirrored to, if so."""
+        """Why the deployed shadow isn't in service, None if it is."""
         return self._shadow.error
 
     async def start(self) -> None:
-        """Serve what was active last, if it lies on the disk: a replica must start while the registry is down."""
+        """Serve the last active model if it is on the disk: a replica must start while the registry is down."""
         try:
             saved = await asyncio.to_thread(self._cache.saved)
         except (UnreadableCacheError, OSError) as error:
@@ -101,9 +101,9 @@ class RegistryPoller:
             await self._serving.activate(saved)
 
     async def poll(self, *, retry_now: bool = False) -> None:
-        """Ask the registry and follow it; `retry_now` also retries a failed activation before its time.
+        """Poll the registry and apply its answer; `retry_now` also retries a failed activation before its time.
 
-        Nothing is raised: see `registry_error` and `activation_error`.
+        Raises nothing: see `registry_error` and `activation_error`.
         """
         async with self._lock:
             try:
@@ -126,7 +126,7 @@ class RegistryPoller:
             await self._shadow.reconcile(active, retry_now=retry_now)
 
     async def _settle(self, active: ActiveDeployments) -> None:
-        """Keep what is in service for the next start, and return the memory of what no longer is."""
+        """Save the models in service for the next start, and free the memory of replaced ones."""
         if self._slot.is_current(active):
             await asyncio.to_thread(self._cache.remember, active)
         await self._thread.run(trim_heap)
@@ -137,4 +137,4 @@ class RegistryPoller:
         if isinstance(error, RegistryAnswerError):
             self._reports.report_unreadable(error, self._registry.active_url)
         elif first:
-            _log.warning("registry not reachable, serving on: %s", error)
+            _log.warning("registry not reachable, the current model keeps serving: %s", error)

@@ -1,4 +1,4 @@
-"""Which model answers whom."""
+"""Which model answers which user."""
 
 import hashlib
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ class LoadedModel:
 
     @cached_property
     def cards(self) -> ItemJsonCache:
-        """Its datasets as answers show them."""
+        """The JSON of its datasets, as answers show them."""
         return ItemJsonCache(self.engine.contents.catalogue)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """The model that answers one request, and its part in an experiment."""
+    """The model that answers one request, and its role in an experiment."""
 
     name: str
     model: LoadedModel
@@ -61,13 +61,13 @@ class Serving:
 
     @property
     def arms(self) -> list[Arm]:
-        """Everybody that may answer."""
+        """All arms."""
         return [self._everyone] if self.canary is None else [self._everyone, self._canary, self._control]
 
     def arm(self, user_id: int | None) -> Arm:
-        """Return who answers a user: the same one as long as the canary's version is tried.
+        """Return the arm of a user: it stays the same as long as the canary's version doesn't change.
 
-        A larger rollout keeps the users that the smaller one had, and another version's canary has others.
+        A larger rollout keeps the users of the smaller one; another version's canary gets other users.
         """
         if self.canary is None or user_id is None:
             return self._everyone
@@ -75,9 +75,9 @@ class Serving:
 
 
 class Models:
-    """Holds what is in service now; None until the first bundle is loaded. Swapped by one assignment.
+    """The models in service now; None until the first bundle is loaded. Swapped by one assignment.
 
-    The shadow serves nobody, and is loaded after those that do.
+    The shadow answers no user, and is loaded after the models that do.
     """
 
     def __init__(self) -> None:

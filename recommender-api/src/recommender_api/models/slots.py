@@ -1,4 +1,4 @@
-"""Where models are put into service: primary and canary in one slot, the shadow in another."""
+"""Slots for the models in service: one for primary and canary, one for the shadow."""
 
 import logging
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class ModelSlot(Protocol):
-    """What a `DeploymentFollower` keeps in step with the active deployments."""
+    """A slot that a `DeploymentFollower` keeps consistent with the active deployments."""
 
     @property
     def deployment(self) -> ActiveDeployment | None:
@@ -24,11 +24,11 @@ class ModelSlot(Protocol):
         ...
 
     def target(self, active: ActiveDeployments) -> object:
-        """Return what belongs into the slot; once it is another, earlier failures don't count."""
+        """Return the deployments that belong in the slot; when they change, earlier failures don't count."""
         ...
 
     def is_current(self, active: ActiveDeployments) -> bool:
-        """Return whether the slot holds what it should."""
+        """Return whether the slot holds its target."""
         ...
 
     def transaction(self, active: ActiveDeployments) -> AbstractContextManager[object]:
@@ -36,14 +36,14 @@ class ModelSlot(Protocol):
         ...
 
     async def put_in_service(self, active: ActiveDeployments) -> None:
-        """Replace what the slot holds; raises `ActivationError`."""
+        """Replace the models in the slot; raises `ActivationError`."""
         ...
 
 
 class ServingSlot:
-    """Primary and canary: after an activation that fails, those before go on answering.
+    """Primary and canary: if an activation fails, the previous models keep serving.
 
-    `prepare` is called with what is about to be in service, in `thread`; `on_change` after it is.
+    `prepare` is called in `thread` with the models that are about to be in service; `on_change` after the switch.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ServingSlot:
         canary = None if active.canary is None else await self._activator.activate(active.canary)
         serving = Serving(self._model_name, primary, canary, self._now())
         await self._thread.run(self._prepare, serving)
-        # One assignment: every request sees the old models or the new ones, whole.
+        # One assignment: every request sees either all old models or all new ones.
         self._models.serving = serving
         monitoring.breadcrumb("deployment completed", category="model", version=version)
         _log.info("serving version %s", version)
@@ -103,7 +103,7 @@ class ServingSlot:
 
 
 class ShadowSlot:
-    """The shadow: after an activation that fails it is empty, and nothing that goes wrong touches what serves."""
+    """The shadow: it is empty after a failed activation, and its failures don't affect the models that serve."""
 
     def __init__(self, models: Models, activator: Activator, *, on_change: Callable[[], None]) -> None:
         self._models = models
@@ -124,7 +124,7 @@ class ShadowSlot:
         return self.deployment == active.shadow
 
     def transaction(self, active: ActiveDeployments) -> AbstractContextManager[object]:  # noqa: ARG002
-        """Return nothing: nobody waits for a shadow."""
+        """Return no transaction: no caller waits for a shadow."""
         return nullcontext()
 
     async def put_in_service(self, active: ActiveDeployments) -> None:

@@ -1,6 +1,6 @@
-"""Long work on a new model in a process of its own, so that it holds up no answer that the old one gives meanwhile.
+"""Runs long work on a new model in a subprocess, so that the old model's answers don't wait for it.
 
-That process imports this module and the function's, so both import little.
+The subprocess imports this module and the function's module, so both import little.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Answers come first: with so little weight this gives them the CPU the moment that they want it (at 5 it keeps it for
-# its slice, and the slowest of a hundred answers takes twice as long). And yet a deployment gets on where the core is
-# busy: 200 MB are unpacked in 9 s there, at 19 in 71 s, with SCHED_IDLE in 384 s. A thread of the service may not give
-# way as much: while it waited for a CPU, no answer could have the interpreter.
+# Answers have priority: at this niceness the subprocess yields the CPU as soon as an answer needs it. (At 5 it keeps
+# its time slice, and the 99th percentile of answers takes twice as long.) A deployment still progresses on a busy core:
+# 200 MB are unpacked in 9 s, at 19 in 71 s, with SCHED_IDLE in 384 s. A thread of the service must not yield as much:
+# while it waited for a CPU, no answer could get the interpreter.
 NICENESS = 10
 _PR_SET_PDEATHSIG = 1
 _PATH, _ERROR = "$path", "$error"
 
 
 async def run_in_subprocess(function: Callable[..., T], *args: object) -> T:
-    """Call a function of a module, and return or raise what it does; `OSError` if its process dies.
+    """Call a module's function in a subprocess; return its result or raise its error, `OSError` if the process dies.
 
-    Arguments and results are what JSON knows, paths and exceptions.
+    Arguments and results may be JSON values, paths and exceptions.
     """
     process = _started()
     try:
@@ -37,7 +37,7 @@ async def run_in_subprocess(function: Callable[..., T], *args: object) -> T:
     finally:
         process.kill()
     if not outcome:
-        raise OSError(f"the process of {function.__name__} died")
+        raise OSError(f"the subprocess of {function.__name__} died")
     result, error = _read(outcome)
     if error is not None:
         raise error
@@ -45,24 +45,24 @@ async def run_in_subprocess(function: Callable[..., T], *args: object) -> T:
 
 
 def _started() -> Popen[bytes]:
-    """Start a process: in a quarter of a millisecond; asyncio takes five, and multiprocessing starts another beside."""
+    """Start a subprocess in a quarter of a millisecond; asyncio takes five, and multiprocessing starts a second one."""
     process = Popen([sys.executable, "-P", "-m", "recommender_api.models.subprocess_runner"], stdin=PIPE, stdout=PIPE)
-    # From the outside, before it imports anything; `Popen` is still to collect it, so that the id is its own.
-    # A service that was started with less weight may not give more than its own.
+    # Set from outside, before the process imports anything. `Popen` hasn't collected it yet, so the id is still its
+    # own.
     os.setpriority(os.PRIO_PROCESS, process.pid, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     return process
 
 
 def _main() -> None:
-    # Linux: with the service this process ends too, however the service does.
+    # Linux: this process ends when the service ends, for whatever reason.
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # What the function prints is no part of the outcome.
+    # The function's output is not part of its result.
     with os.fdopen(os.dup(1), "wb") as output:
         os.dup2(2, 1)
         output.write(_outcome(*_read(sys.stdin.buffer.read())))
-    # To look for garbage last, as Python does, takes a tenth of a second.
+    # Python's last garbage collection at exit would take a tenth of a second.
     os._exit(0)
 
 
@@ -86,13 +86,13 @@ def _read(data: bytes) -> Any:
 
 
 def _tagged(value: object) -> dict[str, object]:
-    """Return a path or an exception as an object of JSON."""
+    """Return a path or an exception as a JSON object."""
     if isinstance(value, Path):
         return {_PATH: str(value)}
     if isinstance(value, BaseException):
-        # What `copy` would make it of; for an `OSError` that is more than its `args`.
+        # The arguments with which `copy` would rebuild it; an `OSError` needs more than its `args`.
         return {_ERROR: _name(type(value)), "arguments": value.__reduce__()[1]}
-    raise TypeError(f"{type(value).__name__} can't be handed to another process, or back")
+    raise TypeError(f"{type(value).__name__} can't be passed between processes")
 
 
 def _untagged(found: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Past its capacity the service refuses at once what it could only answer late, and answers the rest as ever."""
+"""Overload protection: above its capacity the service rejects requests at once and answers the others in time."""
 
 from recommender_api.overload.admission import Admission
 from recommender_api.overload.gate import Gate

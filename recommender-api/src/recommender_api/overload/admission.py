@@ -1,31 +1,32 @@
-"""When to refuse a question: once more work has waited for a while than can be done in time, until that is over.
+"""Admission control: rejects requests while more work waits than can be done in time.
 
-Controlled delay, as CoDel has it: a queue that comes and goes is a burst, and is worked off; one that stays helps
-nobody, and is cut. The queue is all that is under way, over however many rounds of the event loop; its length is the
-work in it, in CPU time of the loop's thread. The time of an answer tells nothing: a slow Redis, or a machine that is
-short of CPU, makes answers late too, but refusing some would make no other faster.
+Controlled delay, as in CoDel: a queue that comes and goes is a burst and is processed; a queue that stays is cut. The
+queue is all requests in flight, over any number of event loop rounds. Its length is their work, in CPU time of the
+loop's thread. The duration of an answer is not a usable measure: a slow Redis or a machine without free CPU also delays
+answers, but then rejecting some requests would not make the others faster.
 """
 
 from collections.abc import Callable
 from math import inf
 
-TICK_SECONDS = 0.002  # how often the loop is looked at, if its rounds are not longer
-# In times of the longest wait: what lasts for longer is no burst, nor is it over before. Nor does a burst keep anybody
-# waiting for longer.
+TICK_SECONDS = 0.002  # how often the loop is checked, if its rounds are not longer
+# In multiples of the longest wait: an overload begins, and ends, only after the state has lasted this long. A shorter
+# one is a burst, which delays no caller longer than this.
 INTERVAL = 10
-# What waits for a slow Redis costs no time, but memory; and so few are no queue, however long they have waited.
+# At most: requests that wait for a slow Redis cost memory but no CPU time. At least: so few requests are not a queue,
+# however long they have waited.
 MOST, LEAST = 1024, 4
-# Until the first overload nobody knows what a question costs: about a third of a millisecond.
+# The cost of a query is unknown until the first overload; a third of a millisecond is typical.
 FIRST_COST = 0.0003
-# Questions whose cost is averaged, and how much the average moves what is known.
+# The number of queries whose cost is averaged, and the weight of a new average.
 SAMPLE, WEIGHT = 20, 0.2
 MIN_COST = 1e-6
-# Of the longest wait, what is planned: questions differ, and those that come later are begun before the first is done.
+# The planned share of the longest wait: queries differ, and later ones are started before the first is done.
 SHARE = 0.65
 
 
 class Admission:
-    """Takes questions in, or says no; `later` is the loop's `call_later`, `clock` its time, `cpu` its thread's (s)."""
+    """Admits or rejects requests; `later` is the loop's `call_later`, `clock` its time, `cpu` its CPU time (s)."""
 
     def __init__(
         self,
@@ -41,27 +42,28 @@ class Admission:
         self._clock = clock
         self._cpu = cpu
         self._cost = FIRST_COST
-        # When the loop came round last, and since when it is not what `is_overloaded` says; inf: idle, or it is that.
+        # The start of the loop's last round, and since when the state differs from `is_overloaded`; inf: idle, or no
+        # difference.
         self._round = self._otherwise = inf
-        # The thread's CPU time then: what a question finds done when it comes.
+        # The thread's CPU time at that moment, before the work of any request that arrives later.
         self.work_done = 0.0
         self._late_at = -inf
-        # Since the loop came round: who was taken in, who was not, and who came when it should have done so again.
+        # Since that moment: the requests admitted, those rejected, and those that arrived after the next check was due.
         self._entered = self._refused = self._behind = 0
         self._finished = 0
         self._cpu_before = 0.0
 
     @property
     def limit(self) -> int:
-        """What may be under way while the loop is late: as much as it can do in `SHARE` of the longest wait."""
+        """The maximum of requests in flight during an overload: as many as take `SHARE` of the longest wait."""
         return min(max(LEAST, int(self._longest_wait * SHARE / max(self._cost, MIN_COST))), MOST)
 
     def acquire(self) -> bool:
-        """Take one in, to be followed by `release`, or say no."""
+        """Admit one request, to be followed by `release`, or return False."""
         now = self._clock()
         if self._round == inf:
             self._begin(now)
-        # What enters now has waited since the loop came round.
+        # A request that arrives now has waited since the loop's last round.
         if now - self._round > TICK_SECONDS:
             self._behind += 1
         if self.in_flight >= MOST or ((self.is_overloaded or self._behind > LEAST) and self._waits_too_long(now)):
@@ -72,18 +74,18 @@ class Admission:
         return True
 
     def release(self) -> None:
-        """Let one go."""
+        """Release one request."""
         self.in_flight -= 1
         self._finished += 1
 
     def work_since(self, before: float) -> float:
-        """Return for how much work of others (s) a question has waited that is answered now and came at `before`."""
+        """Return the CPU time of other work (s) for which a request has waited that arrived at `before`."""
         return max(self._cpu() - before - self._cost, 0.0)
 
     def _waits_too_long(self, now: float) -> bool:
-        """Whether what was done since the loop came round, and what is under way, is more than a question waits for."""
+        """Whether the work since the loop's last round plus the work in flight exceeds a request's wait."""
         patience = self._longest_wait if self.is_overloaded else self._longest_wait * INTERVAL
-        # Asking for the CPU time costs more than the clock, and no more of it than of time has gone by.
+        # Reading the CPU time costs more than reading the clock, and it can't exceed the elapsed time.
         waited = now - self._round
         if waited > TICK_SECONDS:
             waited = self._cpu() - self.work_done
@@ -125,9 +127,9 @@ class Admission:
             self._round = inf
 
     def _is_behind(self, elapsed: float, used: float) -> bool:
-        """Whether the loop's last round, or what is under way or was refused, is more than a question may wait for.
+        """Whether the loop's last round, or the work in flight or rejected, exceeds the longest wait of a request.
 
-        What is under way in a loop that has time left waits for Redis, and not for the loop.
+        If the loop has time left, the requests in flight wait for Redis and not for the loop.
         """
         if used > self._longest_wait:
             return True
@@ -135,7 +137,7 @@ class Admission:
         return not has_time_left and (self._refused > 0 or self.in_flight * self._cost > self._longest_wait)
 
     def _learn(self) -> None:
-        # With the refusals between them: who waits, waits for those too.
+        # Includes the cost of rejections, because waiting requests wait for those too.
         cost = (self._cpu() - self._cpu_before) / self._finished
         self._cost += (cost - self._cost) * WEIGHT
         self._begin_sample()

@@ -1,4 +1,4 @@
-"""The gate for what comes the way of ASGI: each kind has its own bound, and everything else passes."""
+"""ASGI middleware that applies the gate: each kind of request has its own limit, and other paths are not limited."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -7,15 +7,15 @@ from recommender_api.metrics import EVENTS
 from recommender_api.overload.gate import REFUSED, Gate
 from servicekit.request_ids import request_id_of
 
-# Batches of events under way; each may hold a thousand, so this bounds memory and how long questions wait behind them.
+# Event batches in flight. Each may hold a thousand events, so this limits memory and how long queries wait for them.
 MOST_EVENT_BATCHES = 32
 
-# What follows is an id, and a text id may hold a slash.
+# An id follows the prefix, and a text id may contain a slash.
 _PREFIXES = {f"{endpoint.value}/": endpoint for endpoint in (Endpoint.SIMILAR, Endpoint.DETAIL, Endpoint.USER)}
 
 
 class Shedding:
-    """ASGI middleware, behind the request ids and before everything that costs something."""
+    """ASGI middleware, inside the request ids and outside everything that is expensive."""
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:
         self._app = app
@@ -23,7 +23,7 @@ class Shedding:
         self._event_batches = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
+        """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -52,7 +52,7 @@ class Shedding:
             await self._app(scope, receive, send)
 
     async def _answer(self, endpoint: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have it answered, and count the answer."""
+        """Pass the request on, and count the answer."""
         status = None
 
         async def send_and_note(message: Message) -> None:
@@ -64,7 +64,7 @@ class Shedding:
         try:
             await self._app(scope, receive, send_and_note)
         except Exception:
-            # The layer outside answers 500, unless an answer has begun.
+            # The outer layer answers 500, unless an answer has been started.
             self._gate.outcomes.count(endpoint, 500 if status is None else status)
             raise
         if status is not None:
@@ -77,7 +77,7 @@ class Shedding:
 
 
 def endpoint_of(path: str) -> Endpoint | None:
-    """Return which question a path asks."""
+    """Return the endpoint of a path, None if it has no limit."""
     if path == Endpoint.TRENDING.value:
         return Endpoint.TRENDING
     return next((endpoint for prefix, endpoint in _PREFIXES.items() if path.startswith(prefix)), None)

@@ -1,1 +1,1 @@
-"""Recommendations over HTTP: the endpoints, the fast path past the framework, and what is written after an answer."""
+"""Recommendations over HTTP: the endpoints, the fast path around the framework, and the writes after an answer."""

@@ -1,4 +1,4 @@
-"""The four questions over HTTP."""
+"""The four recommendation endpoints."""
 
 from typing import Annotated, Any
 
@@ -18,19 +18,21 @@ from servicekit.routing import ApiRouter
 _LEVELS = [str(level) for level in range(4)]
 _ANSWER_HEADERS = {
     "X-Fallback-Level": {
-        "description": "The level that answered",
+        "description": "Fallback level of the answer",
         "schema": {"type": "string", "enum": _LEVELS},
     },
     "X-Request-ID": {"description": "The request's id, as in the body", "schema": {"type": "string"}},
-    "X-Response-Time": {"description": "Seconds in the server", "schema": {"type": "string"}},
+    "X-Response-Time": {"description": "Processing time in seconds", "schema": {"type": "string"}},
 }
 _UNAVAILABLE = problem_responses(service_unavailable="No model is loaded, or the service is overloaded")
 _UNKNOWN = problem_responses(not_found="The dataset is unknown or withdrawn")
 _ENCODED = "A text id is percent-encoded in UTF-8 (`a/b` is `a%2Fb`)"
 _HEADERS = [{"X-Fallback-Level": level} for level in _LEVELS]
 
-AskedDataset = Annotated[DatasetIdText, Path(description=f"The dataset asked about. {_ENCODED}")]
-AskingUser = Annotated[UserIdText, Path(description=f"Who asks; an unknown user is a cold one. {_ENCODED}")]
+AskedDataset = Annotated[DatasetIdText, Path(description=f"The dataset. {_ENCODED}")]
+AskingUser = Annotated[
+    UserIdText, Path(description=f"The user; an unknown user gets the answer of a new one. {_ENCODED}")
+]
 
 
 register_id_convertor()
@@ -57,7 +59,7 @@ def router(recommender: Recommender) -> ApiRouter:
 
     @routes.get(
         "/similar/{dataset_id:id}",
-        summary="Datasets similar to one",
+        summary="Datasets similar to a dataset",
         response_model=None,
         responses=_responses(dataset_id=13196) | _UNKNOWN,
     )
@@ -77,7 +79,7 @@ def router(recommender: Recommender) -> ApiRouter:
 
     @routes.get(
         "/recommend/detail/{dataset_id:id}",
-        summary="What to show on a dataset's page",
+        summary="Recommendations for a dataset's page",
         response_model=None,
         responses=_responses(dataset_id=13196, user_id=7) | _UNKNOWN,
     )
@@ -100,7 +102,7 @@ def router(recommender: Recommender) -> ApiRouter:
 
     @routes.get(
         "/recommend/user/{user_id:id}",
-        summary="What to show a user",
+        summary="Recommendations for a user",
         response_model=None,
         responses=_responses(user_id=7),
     )
@@ -118,7 +120,7 @@ def router(recommender: Recommender) -> ApiRouter:
 
     @routes.get(
         "/hot/trending",
-        summary="What is hot right now",
+        summary="Trending datasets",
         response_model=None,
         responses=_responses(timeframe="24h"),
     )

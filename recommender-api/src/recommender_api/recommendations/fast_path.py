@@ -1,7 +1,7 @@
-"""The way past the framework for questions in their plain form; at whatever is unusual about one, FastAPI looks.
+"""The fast path: answers simple requests without the framework. FastAPI handles every other request.
 
-Routing, dependency injection and validation cost more than ranking 200 candidates. What is read here is only what is
-sure, so that a question means the same either way, and every error is FastAPI's to answer.
+Routing, dependency injection and validation cost more than ranking 200 candidates. Only unambiguous parameters are
+parsed here, so a request means the same on both paths; FastAPI gives every error answer.
 """
 
 import re
@@ -21,21 +21,21 @@ from recommender_api.recommendations.service import Recommender
 from servicekit.fast_routes import FastRoute, Reply, encode_headers
 
 _HEADERS = b"content-type: application/json\r\ncontent-length: %d\r\nx-fallback-level: %d\r\n"
-# One more may exceed an int64.
+# With one digit more the number may exceed an int64.
 _MAX_DIGITS = 18
-# A longer question is read anew each time.
+# A longer request is parsed each time.
 _MOST_REMEMBERED_BYTES = 128
 _NO_FILTERS = Filters()
-# What no URL writes otherwise (RFC 3986), so that nothing has to be decoded.
+# The unreserved characters of RFC 3986: a URL never encodes them, so nothing has to be decoded.
 _UNRESERVED = re.compile(rf"[A-Za-z0-9._~-]{{1,{MAX_ID_CHARS}}}")
 
-# The number of an id, and its text unless that is the number.
+# The number of an id, and its text unless the text is that number.
 _Id = tuple[int, str | None]
 _NOBODY: tuple[int | None, str | None] = (None, None)
 
 
 class FastPath:
-    """Recognizes plain questions that have an answer; see `servicekit.fast_routes`."""
+    """Recognizes simple requests that have an answer; see `servicekit.fast_routes`."""
 
     def __init__(self, recommender: Recommender, gate: Gate, errors: FastPathErrors) -> None:
         self._recommender = recommender
@@ -43,7 +43,7 @@ class FastPath:
         self._errors = errors
 
     def __call__(self, path: str, query_string: bytes) -> FastRoute | None:
-        """Return who answers a question, None if the framework has to look at it."""
+        """Return the route of a request, None if the framework has to handle it."""
         try:
             return self._match(path, query_string)
         except Exception as error:  # noqa: BLE001 - the framework answers
@@ -78,7 +78,7 @@ class FastPath:
 
 
 def parse_simple_query(path: str, query_string: bytes) -> Query | None:
-    """Return the question if all of it is understood here."""
+    """Return the query if all of the request is understood here, else None."""
     dataset = user = _NOBODY
     if path == "/hot/trending":
         endpoint = Endpoint.TRENDING
@@ -117,7 +117,7 @@ _remembered_query = lru_cache(maxsize=MOST_REMEMBERED)(parse_simple_query)
 
 
 def _options(endpoint: Endpoint, query_string: bytes) -> dict[str, Any] | None:
-    """Return the options by name, None if one of them is unknown, given twice or not plain."""
+    """Return the options by name, None if one of them is unknown, repeated or not simple."""
     options: dict[str, Any] = {}
     if not query_string:
         return options
@@ -147,10 +147,10 @@ def _dataset(text: str) -> _Id | None:
     return _text_id(text, "dataset") if number is None else (number, None)
 
 
-# Hashing costs a microsecond or two, and the same ids are asked about again and again.
+# Hashing costs a microsecond or two, and the same ids are requested again and again.
 @lru_cache(maxsize=MOST_REMEMBERED)
 def _text_id(text: str, kind: EntityKind) -> _Id | None:
-    """Return a text id and its number, None if it is one that is written in another way in a URL, or none at all."""
+    """Return a text id and its number, None if the text is not an id or may be encoded differently in a URL."""
     if not _UNRESERVED.fullmatch(text):
         return None
     try:
@@ -175,7 +175,7 @@ def _limit(most: int) -> Callable[[str], int | None]:
     return read
 
 
-# As the framework names them.
+# The names that the framework uses.
 _ROUTES = {
     Endpoint.SIMILAR: "/similar/{dataset_id}",
     Endpoint.DETAIL: "/recommend/detail/{dataset_id}",

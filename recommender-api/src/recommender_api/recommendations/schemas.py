@@ -1,4 +1,4 @@
-"""Questions and answers as the OpenAPI document shows them. Answers are written as bytes; a test holds them to this."""
+"""The request and answer schemas of the OpenAPI document; a test checks the answers' bytes against them."""
 
 from typing import Annotated, Any, Literal
 
@@ -15,12 +15,12 @@ from recommender_api.answers.query import Filters
 
 MAX_EXCLUDED = 1000
 
-# A text id stands for a number past 2^53, which JavaScript rounds.
+# A text id stands for a number above 2^53, which JavaScript rounds.
 IdNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
 def _split(value: object) -> object:
-    """Take `exclude=1,2&exclude=3` as three ids; a text id that holds a comma is meant as well as its parts."""
+    """Split `exclude=1,2&exclude=3` into three ids; a text with a comma is used both whole and as its parts."""
     if not isinstance(value, list):
         return value
     return [part for text in value for part in (_parts(text) if isinstance(text, str) else [text])]
@@ -45,49 +45,51 @@ _Price = Annotated[float, Field(ge=0, le=MAX_PRICE, allow_inf_nan=False), Before
 
 
 class Options(BaseModel):
-    """What every question may carry; an unknown parameter is an error, so that no filter is lost to a typing slip."""
+    """The parameters of every recommendation request; an unknown one is an error, so that a typo loses no filter."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, WholeNumber(1, 50)] = Field(10, description="At most so many items")
+    limit: Annotated[int, WholeNumber(1, 50)] = Field(10, description="Maximum number of items")
     exclude: Annotated[list[DatasetId], BeforeValidator(_split)] = Field(
         [],
         max_length=MAX_EXCLUDED,
-        description="Dataset ids that must not be in the answer; repeat the parameter or separate by commas",
+        description="Dataset ids to exclude; repeat the parameter or separate them by commas",
     )
-    max_price: _Price | None = Field(None, description="No dataset that costs more")
+    max_price: _Price | None = Field(None, description="Maximum price")
     tag: Annotated[str, TypedText(MAX_TAG_CHARS, min_chars=1), AfterValidator(normalize_tag)] | None = Field(
-        None, description="Only datasets with this tag, in any case"
+        None, description="Only datasets with this tag; case is ignored"
     )
-    explain: Flag = Field(False, description="Add to each item what its features contributed to its score")
+    explain: Flag = Field(False, description="Add the contribution of each feature to the score of each item")
 
     def filters(self) -> Filters:
-        """Return what must not be in the answer."""
+        """Return the filters of the answer."""
         return Filters(tuple(self.exclude), self.max_price, self.tag)
 
 
 class DetailOptions(Options):
-    """What a question about a dataset's page may carry."""
+    """The parameters of a request for a dataset's page."""
 
-    user_id: UserIdText | None = Field(None, description="Whose page it is; an unknown user is a cold one")
+    user_id: UserIdText | None = Field(
+        None, description="The user who sees the page; an unknown user gets the answer of a new one"
+    )
 
 
 class TrendingOptions(Options):
-    """What a question about trends may carry."""
+    """The parameters of a request for trending datasets."""
 
-    limit: Annotated[int, WholeNumber(1, 100)] = Field(10, description="At most so many items")
-    timeframe: Timeframe = Field("24h", description="The sliding window that counts")
+    limit: Annotated[int, WholeNumber(1, 100)] = Field(10, description="Maximum number of items")
+    timeframe: Timeframe = Field("24h", description="The sliding window of the counts")
 
 
 class Explanation(BaseModel):
-    """Why an item scored as it did: `base` plus all contributions is the raw score, whose logistic is `score`."""
+    """An item's score: `base` plus all contributions is the raw score, and its logistic function is `score`."""
 
     base: Annotated[float, Field(description="Raw score without any feature", examples=[-1.2])]
-    contributions: dict[str, float] = Field(description="SHAP value by feature, zeros left out")
+    contributions: dict[str, float] = Field(description="SHAP value by feature, without zeros")
     channels: dict[str, float] = Field(description="Score by recall channel that proposed the item")
 
 
-_EXTERNAL_ID = "The text that the id stands for; present where the id is not itself a number"
+_EXTERNAL_ID = "The text that the id stands for; present if the id is a text"
 
 
 class Item(BaseModel):
@@ -100,8 +102,8 @@ class Item(BaseModel):
     cover_image: Annotated[str | None, Field(description="URL or path of the cover image")]
     score: float = Field(description="Comparable within one answer; 0..1")
     reasons: list[str] = Field(
-        description="Recall channels that proposed it (behavior, content, vector, history, popular), "
-        "or the list that it comes from (trending, precomputed, popular)"
+        description="Recall channels that proposed the item (behavior, content, vector, history, popular), "
+        "or the list that contained it (trending, precomputed, popular)"
     )
     explanation: Annotated[Explanation | None, Field(description="Present with `explain=true` on level 0; else null")]
 
@@ -136,7 +138,7 @@ def example_answer(**subject: Any) -> dict[str, Any]:
 
 
 class Answer(BaseModel):
-    """What every question is answered with, whatever level the answer came from."""
+    """The answer of every recommendation endpoint, at any fallback level."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -153,19 +155,19 @@ class Answer(BaseModel):
     )
 
     request_id: Annotated[str, Field(description="Id of the request, as in `X-Request-ID`")]
-    dataset_id: IdNumber | None = Field(None, description="Present where the question had one")
-    user_id: IdNumber | None = Field(None, description="Present where the question had one")
+    dataset_id: IdNumber | None = Field(None, description="Present if the request had one")
+    user_id: IdNumber | None = Field(None, description="Present if the request had one")
     external_id: str | None = Field(None, description=f"{_EXTERNAL_ID}. That of the dataset or user in the path")
     user_external_id: str | None = Field(
-        None, description="The text of `user_id`; present where a question about a dataset named its user by a text"
+        None, description="The text of `user_id`; present if the request was about a dataset and its user id was a text"
     )
-    timeframe: Timeframe | None = Field(None, description="Present where the question had one")
+    timeframe: Timeframe | None = Field(None, description="Present if the request had one")
     items: Annotated[list[Item], Field(description="The recommended datasets, best first")]
     model_name: Annotated[str, Field(description="Model that answered")]
     model_version: Annotated[str, Field(description="Version of the model")]
     model_variant: Annotated[Literal["primary", "canary"], Field(description="Deployment that answered")]
     experiment_variant: Annotated[
-        str | None, Field(description="Side of the experiment that the user is on; null without one")
+        str | None, Field(description="The user's variant of the experiment; null without an experiment")
     ]
     degraded: Annotated[bool, Field(description="True on levels 1 to 3")]
     fallback_level: Literal[0, 1, 2, 3] = Field(

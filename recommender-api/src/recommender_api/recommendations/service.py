@@ -1,4 +1,4 @@
-"""From a question to the bytes of its answer: the main path, else the fallback chain."""
+"""Answers queries: from the main path, else from the fallback chain, as the bytes of the response body."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ _POINTS = {
 
 
 class Recommender:
-    """Answers every question that there is a model for."""
+    """Answers every query, once a model is loaded."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Recommender:
         self._why_no_model = why_no_model
 
     def arm(self, query: Query) -> Arm:
-        """Return which model answers a question; raises `NoModelError` or `UnknownDatasetError`."""
+        """Return the model that answers a query; raises `NoModelError` or `UnknownDatasetError`."""
         serving = self._models.serving
         if serving is None:
             raise NoModelError(self._why_no_model())
@@ -110,7 +110,7 @@ class Recommender:
             answer, level = fallback.answer, fallback.level
         if reason == "redis_unavailable":
             if query.user_id is not None:
-                # Trying would find out, and report, what is known already.
+                # A write would only fail, and report the same outage again.
                 self._metrics.dropped("exposure", len(answer.ids))
         elif keys or query.user_id is not None:
             self._write_behind.add(request_id, answer, keys, query.user_id)
@@ -119,7 +119,7 @@ class Recommender:
 
 
 def _keys(query: Query, answer: StoredAnswer, result_key: str | None) -> dict[str, int]:
-    """Return where to keep an answer of the main path, as the last good one and as a result, and how long (s)."""
+    """Return the keys under which an answer of the main path is cached (last good, result), with their TTL (s)."""
     if not answer.ids:
         return {}
     keys = {redis_keys.last_good(query.digest()): LAST_GOOD_SECONDS}
@@ -135,7 +135,7 @@ def _reason(error: StoreError | MainPathError) -> DegradeReason:
 
 
 def _report(endpoint: Endpoint, error: StoreError | MainPathError) -> None:
-    """Report what the main path failed of; Redis faults are reported by the store, and no candidates are no fault."""
+    """Report the failure of the main path. The store reports Redis faults; no candidates is not a fault."""
     if isinstance(error, StoreError | NoCandidatesError):
         return
     points = _POINTS.get(endpoint)
@@ -148,11 +148,11 @@ def _report(endpoint: Endpoint, error: StoreError | MainPathError) -> None:
 
 
 def _body(request_id: str, query: Query, arm: Arm, answer: StoredAnswer, level: int, reason: str | None) -> bytes:
-    # A request's id and numbers need no escaping; the rest is JSON already.
+    # A request's id and numbers need no escaping; everything else is JSON already.
     head = b'{"request_id":"%b",' % request_id.encode()
     if query.dataset_id is not None:
         head += b'"dataset_id":%d,' % query.dataset_id
-        # Who asks by the number is told the text, too, where the catalogue knows it.
+        # A caller that sends the number also gets the text, if the catalogue has it.
         text = query.external_dataset_id or arm.model.engine.contents.catalogue.external_id(query.dataset_id)
         if text is not None:
             head += b'"external_id":%b,' % orjson.dumps(text)

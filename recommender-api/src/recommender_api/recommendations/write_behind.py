@@ -1,4 +1,4 @@
-"""What is written to Redis after an answer: the result, the last good answer, and what the user was shown."""
+"""Writes to Redis after an answer: the result, the last good answer, and the exposure of the user."""
 
 import asyncio
 from collections import deque
@@ -17,18 +17,18 @@ from recommender_api.metrics import Metrics
 from recommender_api.redis_store import GuardedStore, Put, StoreError
 from servicekit.background import report_failure
 
-# Some seconds of answers at full load; behind that, Redis is in trouble and a cache entry more won't help.
+# Some seconds of answers at full load. If more is waiting, Redis is in trouble, and more cache entries won't help.
 MAX_WAITING = 5_000
-# Packing so many holds up the requests for a fraction of a millisecond.
+# Packing this many delays the requests by a fraction of a millisecond.
 BATCH = 20
 GATHERING_SECONDS = 0.005
 DRAIN_SECONDS = 1.0
 
 
 class PendingWrite(NamedTuple):
-    """What one answer leaves to write: itself, under `keys` for so many seconds, and that a user was shown it.
+    """The writes of one answer: the answer under `keys`, each with its TTL in seconds, and the exposure of a user.
 
-    `user_id` is None where it is not known who was; `at` is in Unix seconds.
+    `user_id` is None if the user is unknown; `at` is in Unix seconds.
     """
 
     request_id: str
@@ -41,12 +41,12 @@ class PendingWrite(NamedTuple):
 
     @property
     def shown(self) -> int:
-        """How many datasets somebody was shown."""
+        """The number of datasets in the exposure."""
         return 0 if self.user_id is None else len(self.answer.ids)
 
 
 class WriteBehind:
-    """Collects what answers leave to write, and writes it in batches; a caller never waits for it."""
+    """Collects the writes of answers and does them in batches; no caller waits for them."""
 
     def __init__(self, store: GuardedStore, metrics: Metrics) -> None:
         self._store = store
@@ -55,24 +55,24 @@ class WriteBehind:
         self._wake = asyncio.Event()
 
     def add(self, request_id: str, answer: StoredAnswer, keys: dict[str, int], user_id: int | None) -> None:
-        """Take what an answer leaves to write, see `PendingWrite`; past the bound the oldest goes."""
+        """Add the writes of an answer, see `PendingWrite`; above the limit the oldest is dropped."""
         if len(self._waiting) >= MAX_WAITING:
             self._drop([self._waiting.popleft()])
-        # What is to be written is put together where it is written, for many at a time: that is faster, too.
+        # Packing is left to the batch, because packing many writes together is faster.
         self._waiting.append(PendingWrite(request_id, answer, keys, user_id, getrandbits(64), time()))
         self._wake.set()
 
     async def step(self) -> None:
-        """Wait for something to write and write it."""
+        """Wait for pending writes and do one batch."""
         await self._wake.wait()
-        # Writing together what some answers leave costs a fraction of writing each.
+        # One write for several answers costs a fraction of a write for each.
         await asyncio.sleep(GATHERING_SECONDS)
         self._wake.clear()
         while self._waiting:
             await self._write([self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))])
 
     async def drain(self) -> None:
-        """Write what is left, for the end of the process."""
+        """Do all pending writes; called at the end of the process."""
         if self._waiting:
             self._wake.set()
             with suppress(TimeoutError):
@@ -88,7 +88,7 @@ class WriteBehind:
             puts, shown = _packed(batch)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one answer
             if len(batch) > 1:
-                # One that cannot be packed must not take the others of its batch with it.
+                # A write that can't be packed must not prevent the others of its batch.
                 for each in batch:
                     await self._write([each])
                 return
@@ -112,7 +112,7 @@ def _packed(batch: Sequence[PendingWrite]) -> tuple[list[Put], list[bytes]]:
 
 
 def exposures(write: PendingWrite) -> bytes:
-    """Return what an answer shows as `Exposures` JSON."""
+    """Return the exposure of an answer as `Exposures` JSON."""
     return orjson.dumps(
         {
             "exposure_id": f"exp-{write.exposure_id:016x}",

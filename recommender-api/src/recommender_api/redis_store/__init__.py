@@ -1,4 +1,4 @@
-"""Redis as the API uses it: a port, the real client, an in-memory fake, and the circuit breaker in front."""
+"""Redis access of the API: a port, the real client, an in-memory fake, and the circuit breaker."""
 
 from recommender_api.redis_store.breaker import Breaker
 from recommender_api.redis_store.client import RedisStore

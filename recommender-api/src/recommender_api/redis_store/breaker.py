@@ -1,4 +1,4 @@
-"""A circuit breaker: while Redis is down nobody waits for it, and one background probe finds out when it is back."""
+"""A circuit breaker: while Redis is down no caller waits for it, and one background probe detects when it is back."""
 
 import asyncio
 import time
@@ -9,9 +9,10 @@ from servicekit.background import cancel_all, report_failure
 
 FAILURES_TO_OPEN = 3
 PROBE_INTERVAL_SECONDS = 0.25
-# A stall of this process or of Redis hits calls that began within a healthy one's time of each other (p99: 0.6 ms).
-# Waits for an answer that began further apart are evidence of their own, though they overlap: were each to begin after
-# the other's end, three would hold up callers for three budgets instead of one and a bit.
+# One stall of this process or of Redis delays all calls that began within a healthy call's duration (p99: 0.6 ms).
+# Failures of calls that began further from each other are separate evidence, even if the calls overlap. If each had to
+# begin after the end of the previous one, three failures would delay callers for three budgets instead of little more
+# than one.
 APART_SECONDS = 0.01
 
 
@@ -36,28 +37,28 @@ class Breaker:
         self._sleep = sleep
         self.cause = "unknown"
         self._failures = 0
-        # When a call must have begun for its failure to count.
+        # Only a failure of a call that began after this moment counts.
         self._counted_from = float("-inf")
         self._probing: asyncio.Task[None] | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether calls are to be refused."""
+        """Whether calls are rejected."""
         return self._probing is not None
 
     def begin(self) -> float:
-        """Return the moment a call starts, for `failed`."""
+        """Return the moment at which a call starts, for `record_failure`."""
         return self._clock()
 
-    def succeeded(self) -> None:
-        """Count a call that was answered, if only by an error."""
+    def record_success(self) -> None:
+        """Count a call that got an answer, even if the answer is an error."""
         self._failures = 0
 
-    def failed(self, began: float, cause: str) -> None:
-        """Count a call that was not answered, and remember why.
+    def record_failure(self, began: float, cause: str) -> None:
+        """Count a call that got no answer, and store its cause.
 
-        Calls that began together and were under way when one failed count as one failure: a single stall of this
-        process makes all of them late, and is no outage.
+        Calls that began at the same time and were in flight when one failed count as one failure: a single stall of
+        this process makes all of them late and is not an outage.
         """
         if self.is_open or began < self._counted_from:
             return
@@ -68,7 +69,7 @@ class Breaker:
             self._probing = asyncio.create_task(self._until_back(), name="redis-probe")
 
     async def close(self) -> None:
-        """Stop probing; for the end of the process."""
+        """Stop probing; called at the end of the process."""
         if self._probing is not None:
             await cancel_all([self._probing])
 

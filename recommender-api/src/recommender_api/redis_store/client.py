@@ -1,4 +1,4 @@
-"""The real Redis behind `Store`: one server, or the master that sentinels know."""
+"""The real Redis behind `Store`: one server, or the master that sentinels report."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -19,14 +19,14 @@ from servicekit.redis_urls import RedisTarget
 
 
 class RedisStore:
-    """`Store` on one Redis. A read ends within `budget` (s), connecting included; nothing is tried twice."""
+    """`Store` on one Redis. A read ends within `budget` (s), including a new connection; calls are not retried."""
 
     def __init__(self, target: RedisTarget, *, budget: float) -> None:
         self.address = Address(*target.nodes[0], target.db)
         self._budget = budget
         self._moves = target.kind == "sentinel"
         greeting = _greeting(target)
-        # A new connection, TLS included, may take longer than a command; the call's own budget rules anyway.
+        # A new connection, with TLS, may take longer than a command; the budget of the call limits it anyway.
         timeout = max(budget, 0.05)
         find: Callable[[], Awaitable[Endpoint]]
         if self._moves:
@@ -34,7 +34,7 @@ class RedisStore:
         else:
             find = static_address(Endpoint(*target.nodes[0], target.ssl_context()))
         self._reads = MultiplexedConnection(find, greeting, connect_timeout=timeout)
-        # Of their own, so that no read waits behind a thousand events.
+        # A connection of their own, so that no read waits for a thousand events.
         self._writes = MultiplexedConnection(find, greeting, connect_timeout=timeout)
 
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -77,13 +77,13 @@ class RedisStore:
         return int(added)
 
     async def probe(self) -> None:
-        """Ask whether Redis is there, on a new connection: those from before an outage are let go."""
+        """Check Redis on a new connection; connections from before an outage are closed."""
         self._writes.reset()
         self._reads.reset()
         await self._reads.call([("PING",)], self._budget)
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         await self._reads.close()
         await self._writes.close()
 
@@ -92,14 +92,14 @@ class RedisStore:
             return await self._writes.call(commands, WRITE_BUDGET_SECONDS)
         except StoreRefusedError as error:
             if self._moves and error.error_type == "ReadOnlyError":
-                # No master any more: another server is, or will be.
+                # The master has changed or will change.
                 self._writes.reset()
                 self._reads.reset()
             raise
 
 
 def _greeting(target: RedisTarget) -> list[Command]:
-    """Return what a new connection says first."""
+    """Return the first commands of a new connection."""
     commands: list[Command] = []
     if target.credentials:
         commands.append(("AUTH", *target.credentials.values()))

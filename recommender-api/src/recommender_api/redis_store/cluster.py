@@ -1,4 +1,4 @@
-"""A Redis Cluster behind `Store`: each call asks the nodes that hold its keys, at the same time."""
+"""A Redis Cluster behind `Store`: each call asks the nodes that hold its keys, in parallel."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -28,14 +28,15 @@ from recommender_api.redis_store.port import (
 )
 from servicekit.redis_urls import RedisTarget, connect
 
-# Finding the nodes anew means asking those that are dead, too.
+# Discovering the nodes again also asks the dead ones.
 PROBE_SECONDS = 2.0
 
 
 class ClusterStore:
-    """`Store` on a cluster; redis-py follows slots that move. A read ends within `budget` (s), nothing is tried twice.
+    """`Store` on a cluster; redis-py follows slots that move. A read ends within `budget` (s); calls are not retried.
 
-    With one node down all of it counts as down once the breaker opens: who owns its slots is found out by `probe`.
+    If one node is down, the whole cluster counts as down once the breaker opens; `probe` finds the new owner of its
+    slots.
     """
 
     def __init__(self, target: RedisTarget, *, budget: float) -> None:
@@ -92,32 +93,32 @@ class ClusterStore:
             return int(await self._client.eval(ADD_EVENTS, len(keys), *keys, *arguments))
 
     async def probe(self) -> None:
-        """Find the nodes anew, and ask whether every master is there."""
+        """Discover the nodes again, and check that every master answers."""
         async with _translate_errors(PROBE_SECONDS):
             await self._client.aclose()
             await self._client.initialize()
             await self._client.ping(target_nodes=RedisCluster.PRIMARIES)
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         await self._client.aclose()
 
 
 @asynccontextmanager
 async def _translate_errors(budget: float) -> AsyncIterator[None]:
-    """Bound a call, and say what became of it in `Store`'s terms."""
+    """Limit the duration of a call, and translate its errors to those of `Store`."""
     try:
         async with asyncio.timeout(budget):
             yield
     except TimeoutError as error:
         raise timeout_error(budget) from error
     except ResponseError as error:
-        told = StoreUnavailableError if isinstance(error, ClusterDownError) else StoreRefusedError
-        raise told(str(error), type(error).__name__) from error
+        translated = StoreUnavailableError if isinstance(error, ClusterDownError) else StoreRefusedError
+        raise translated(str(error), type(error).__name__) from error
     except (RedisError, RedisClusterException, OSError) as error:
         raise StoreUnavailableError(str(error), type(error).__name__) from error
     except RuntimeError as error:
-        # What uvloop says where redis-py writes to a connection that has just been lost.
+        # The error of uvloop if redis-py writes to a connection that has just been lost.
         if not str(error).endswith("the handler is closed"):
             raise
         raise StoreUnavailableError(str(error), "ConnectionError") from error

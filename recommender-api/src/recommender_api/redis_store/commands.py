@@ -1,15 +1,15 @@
-"""What both ways of speaking to Redis say."""
+"""Commands and scripts that both Redis clients send."""
 
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-# Nobody's answer waits for a write, and a thousand events take Redis a few milliseconds.
+# No answer waits for a write, and a thousand events take Redis a few milliseconds.
 WRITE_BUDGET_SECONDS = 0.25
 _WHOLE_NUMBER = re.compile(rb"[1-9][0-9]{0,18}")
 
-# The mark comes after the event: an error in between counts an event twice (the log's primary key sees to that),
-# the other order would lose it.
+# The mark is set after the event. An error in between counts an event twice, which the log's primary key corrects; the
+# other order would lose the event.
 ADD_EVENTS = """
 local added = 0
 for i = 2, #KEYS do
@@ -22,8 +22,8 @@ end
 return added
 """
 
-# A value that is kept twice is sent once. ARGV: each value, how many of KEYS are its own, and how long each of them
-# is to live.
+# A value that is stored under two keys is sent once. ARGV: each value, the number of its keys in KEYS, and the TTL of
+# each of them.
 PUT = """
 local key, at = 0, 1
 while at < #ARGV do
@@ -35,12 +35,12 @@ while at < #ARGV do
 end
 """
 
-# One command for many entries: packing an XADD each costs the client ten times as much.
+# One command for many entries: packing one XADD for each costs the client ten times as much.
 ADD_EXPOSURES = "for i = 1, #ARGV do redis.call('XADD', KEYS[1], '*', 'exposures', ARGV[i]) end"
 
 
 def parse_counts(found: Iterable[tuple[bytes, bytes | float]]) -> list[tuple[int, float]]:
-    """Return the (id, score) of a sorted set; what somebody else put there is left out."""
+    """Return the (id, score) pairs of a sorted set; entries of other writers that don't parse are skipped."""
     pairs = list(found)
     try:
         return [(int(member), float(score)) for member, score in pairs]
@@ -49,7 +49,7 @@ def parse_counts(found: Iterable[tuple[bytes, bytes | float]]) -> list[tuple[int
 
 
 class Address(NamedTuple):
-    """Where a Redis is, without its credentials; of several nodes the first."""
+    """The address of a Redis, without its credentials; the first one if there are several nodes."""
 
     host: str
     port: int

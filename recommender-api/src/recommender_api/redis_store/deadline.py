@@ -1,4 +1,4 @@
-"""The end of a wait for Redis, told apart from a process that was too busy to look."""
+"""Timeouts of Redis calls, which must not be confused with a process that was too busy to read the answer."""
 
 import asyncio
 from typing import TypeVar
@@ -7,19 +7,19 @@ from recommender_api.redis_store.port import StoreUnavailableError
 
 T = TypeVar("T")
 
-# An event loop that is later than this did not look for the answer in time: it may lie there unread.
+# An event loop that runs later than this didn't look for the answer in time: the answer may be there unread.
 LATE_SECONDS = 0.002
 
 
 def timeout_error(budget: float) -> StoreUnavailableError:
-    """Return what says that a wait of `budget` (s) was in vain."""
+    """Return the error of a call that got no answer within `budget` (s)."""
     return StoreUnavailableError(f"no answer within {budget * 1000:.0f} ms", "TimeoutError")
 
 
 async def wait_within(budget: float, awaited: asyncio.Future[T]) -> T:
-    """Return what `awaited` gets within `budget` (s); raises `StoreUnavailableError`.
+    """Return the result of `awaited` within `budget` (s); raises `StoreUnavailableError`.
 
-    The loop's timers come before what it reads. So one that fires late is given another round: an overload of this
+    The loop runs its timers before it reads. So a timer that fires late waits for one more round: an overload of this
     process must not look like an outage of Redis.
     """
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Redis in a dictionary, for tests of what stands on `Store`."""
+"""Redis in a dictionary, for tests of code that uses `Store`."""
 
 from collections.abc import Sequence
 

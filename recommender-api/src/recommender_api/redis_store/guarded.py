@@ -1,4 +1,4 @@
-"""`Store` behind the circuit breaker; every fault of Redis is reported here and nowhere else."""
+"""`Store` with the circuit breaker; every fault of Redis is reported here and nowhere else."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, TypeVar
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 
 class GuardedStore:
-    """Refuses at once while the breaker is open.
+    """Rejects calls at once while the breaker is open.
 
-    With `quiet` an unreachable Redis is not reported: for background work, whose faults no caller feels.
+    With `quiet` an unreachable Redis is not reported: for background work, whose faults affect no caller.
     """
 
     def __init__(self, store: Store, breaker: Breaker, address: Address, *, quiet: bool = False) -> None:
@@ -61,29 +61,29 @@ class GuardedStore:
         return await self._guarded("add_events", self._store.add_events, events)
 
     def undecodable(self, error: Exception, key: str) -> None:
-        """Report a value that Redis holds, but that is not what it should be."""
+        """Report a value in Redis that can't be decoded."""
         self._recoveries.note_undecodable(self.breaker.begin())
         self._report("redis.unexpected_error", error, type(error).__name__, key=key)
 
     async def _guarded(self, operation: str, call: Callable[P, Awaitable[T]], *args: P.args, **more: P.kwargs) -> T:
         if self.breaker.is_open:
             cause = self.breaker.cause
-            refused = StoreUnavailableError(f"not asked: the circuit breaker is open after {cause}", cause)
+            refused = StoreUnavailableError(f"not called: the circuit breaker is open after {cause}", cause)
             self._unavailable(refused, operation)
             raise refused
         began = self.breaker.begin()
         try:
             result = await call(*args, **more)
         except StoreUnavailableError as error:
-            self.breaker.failed(began, error.error_type)
+            self.breaker.record_failure(began, error.error_type)
             self._unavailable(error, operation)
             raise
         except StoreRefusedError as error:
-            self.breaker.succeeded()
+            self.breaker.record_success()
             self._recoveries.note_refusal(operation)
             self._report("redis.unexpected_error", error, error.error_type, operation=operation)
             raise
-        self.breaker.succeeded()
+        self.breaker.record_success()
         if self._recoveries.open and not self.breaker.is_open:
             self._recoveries.note_success(operation, began)
         return result
@@ -101,7 +101,7 @@ class GuardedStore:
 
 
 def report_recovery() -> None:
-    """Tell that Redis is back, and with it the answers that needed it."""
+    """Report that Redis is back, and with it the answers that needed it."""
     monitoring.recovered("redis.connection_failed")
     for point in ("fallback.redis_failed", "fallback.precomputed_used", "fallback.static_popular_used"):
         monitoring.recovered(point)

@@ -1,6 +1,7 @@
-"""One connection to Redis that all calls share: commands go out as they come, answers come back in their order.
+"""One connection to Redis that all calls share: commands are sent as they come, answers arrive in the same order.
 
-A pool lends each call a connection and awaits its answer there; with hiredis on one connection a call costs a third.
+A connection pool lends each call a connection for the whole round trip; with hiredis on one connection a call costs a
+third of that.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from recommender_api.redis_store.port import StoreError, StoreRefusedError, Stor
 
 Command = tuple[Any, ...]  # of str, bytes and int
 
-# Redis answers, but can't be worked with: wrong credentials, still loading, or no master behind it.
+# Redis answers, but is unusable: wrong credentials, still loading, or no master.
 _UNAVAILABLE = {
     "NOAUTH": "AuthenticationError",
     "WRONGPASS": "AuthenticationError",
@@ -29,7 +30,7 @@ _REFUSED = {"READONLY": "ReadOnlyError", "OOM": "OutOfMemoryError", "NOPERM": "N
 
 
 class Endpoint(NamedTuple):
-    """Where to connect; `ssl` None is plain TCP."""
+    """The address of a server; if `ssl` is None, plain TCP is used."""
 
     host: str
     port: int
@@ -37,7 +38,7 @@ class Endpoint(NamedTuple):
 
 
 def static_address(endpoint: Endpoint) -> Callable[[], Awaitable[Endpoint]]:
-    """Return what finds a server that doesn't move."""
+    """Return an address lookup for a server that doesn't move."""
 
     async def find() -> Endpoint:
         return endpoint
@@ -46,12 +47,12 @@ def static_address(endpoint: Endpoint) -> Callable[[], Awaitable[Endpoint]]:
 
 
 class MultiplexedConnection:
-    """Connects when it is first needed, and again after the connection is lost or reset."""
+    """Connects at the first call, and again after the connection is lost or reset."""
 
     def __init__(
         self, find: Callable[[], Awaitable[Endpoint]], greeting: Sequence[Command], *, connect_timeout: float
     ) -> None:
-        """Take who finds the server, and what is said to it first: credentials, database."""
+        """Take the address lookup and the first commands of a connection: credentials, database."""
         self._find = find
         self._greeting = greeting
         self._connect_timeout = connect_timeout
@@ -66,18 +67,18 @@ class MultiplexedConnection:
     async def _call_anew(self, commands: Sequence[Command], budget: float) -> list[Any]:
         clock = asyncio.get_running_loop().time
         deadline = clock() + budget
-        # Shielded: a caller that gives up does not take the others' connection along.
+        # Shielded: if one caller gives up, the connection stays for the others.
         connecting = self._connection()
         try:
             wire = await wait_within(budget, asyncio.shield(connecting))
         except asyncio.CancelledError as error:
             if not connecting.cancelled():
                 raise
-            raise StoreUnavailableError("the connection was given up while it was made", "ConnectionError") from error
+            raise StoreUnavailableError("the connection was closed while it was opened", "ConnectionError") from error
         return await wire.send(commands, max(deadline - clock(), 0.0))
 
     def reset(self) -> None:
-        """Let go of the connection: the next call makes a new one."""
+        """Close the connection; the next call opens a new one."""
         if self._wire is not None:
             self._wire.close()
             self._wire = None
@@ -86,23 +87,23 @@ class MultiplexedConnection:
             self._connecting = None
 
     async def close(self) -> None:
-        """Let go of the connection, and wait until it is gone."""
+        """Close the connection, and wait until it is closed."""
         wire = self._wire
         self.reset()
         if wire is not None:
-            await wire.closed()
+            await wire.wait_closed()
 
     def _connection(self) -> asyncio.Task["_Wire"]:
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect(), name="redis-connect")
-            self._connecting.add_done_callback(self._connected)
+            self._connecting.add_done_callback(self._on_connected)
         return self._connecting
 
-    def _connected(self, task: asyncio.Task["_Wire"]) -> None:
+    def _on_connected(self, task: asyncio.Task["_Wire"]) -> None:
         if task is self._connecting:
             self._connecting = None
         if not task.cancelled():
-            task.exception()  # whoever waited has been told; nobody may be left to ask
+            task.exception()  # the waiting calls have got the error; there may be no caller left
 
     async def _connect(self) -> "_Wire":
         loop = asyncio.get_running_loop()
@@ -134,7 +135,7 @@ class _Wire(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=_error)
         self._waiting: deque[_Call] = deque()
         self._lost = asyncio.Event()
-        # The calls of one turn of the loop: writing is most of a call's cost, and one does for all.
+        # All calls of one turn of the loop are sent by one write: writing is most of a call's cost.
         self._unsent: list[_Call] = []
         self._unwritten: list[bytes] = []
         # One timer for all calls, at the earliest deadline that was known when it was set.
@@ -142,7 +143,7 @@ class _Wire(asyncio.Protocol):
         self._due = 0.0
 
     def send(self, commands: Sequence[Command], budget: float) -> asyncio.Future[list[Any]]:
-        """Write commands; the future gets their answers, or the first that is an error, or what says it took longer."""
+        """Write commands; the future gets their answers, the first error among them, or a timeout error."""
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         if not self._unsent:
             self._loop.call_soon(self._flush)
@@ -152,12 +153,12 @@ class _Wire(asyncio.Protocol):
         return future
 
     def close(self) -> None:
-        """Break the connection off."""
+        """Abort the connection."""
         self.is_open = False
         self._transport.abort()
 
-    async def closed(self) -> None:
-        """Wait until nothing of it is left."""
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed."""
         await self._lost.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -171,7 +172,7 @@ class _Wire(asyncio.Protocol):
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not False:
-                self._answered(answer)
+                self._on_answer(answer)
         except hiredis.HiredisError as error:
             self._fail(StoreUnavailableError(str(error), "InvalidResponse"))
             self.close()
@@ -182,7 +183,7 @@ class _Wire(asyncio.Protocol):
         self._lost.set()
         self._fail(StoreUnavailableError(str(exc or "connection closed by server"), "ConnectionError"))
 
-    def _answered(self, answer: object) -> None:
+    def _on_answer(self, answer: object) -> None:
         first = self._waiting[0]
         first.answers.append(answer)
         if len(first.answers) < first.expected:
@@ -199,7 +200,7 @@ class _Wire(asyncio.Protocol):
     def _flush(self) -> None:
         calls, self._unsent = self._unsent, []
         packed, self._unwritten = self._unwritten, []
-        # The time runs from here: a process that stalls before it writes must not take that for a slow Redis.
+        # The budget starts here: if this process stalls before it writes, Redis isn't slow.
         now = self._loop.time()
         due = inf
         for call in calls:
@@ -207,7 +208,7 @@ class _Wire(asyncio.Protocol):
             due = min(due, call.deadline)
         self._waiting.extend(calls)
         if not self.is_open:
-            # A server, or what stands before it, that takes a connection and drops it; uvloop refuses the write.
+            # A server, or a proxy, that accepts a connection and drops it; uvloop rejects the write.
             self._fail(StoreUnavailableError("connection closed by server", "ConnectionError"))
             return
         self._wake_by(due)
@@ -222,9 +223,9 @@ class _Wire(asyncio.Protocol):
         self._alarm = self._loop.call_at(deadline, self._expire)
 
     def _expire(self) -> None:
-        """Give up the calls whose time is over; an answer that still comes finds nobody waiting."""
+        """Fail the calls whose deadline has passed; answers that arrive later are discarded."""
         if self._loop.time() - self._due > LATE_SECONDS:
-            # See `deadline`: what was read meanwhile comes first.
+            # See `deadline`: answers that have arrived meanwhile are read first.
             self._alarm = self._loop.call_later(LATE_SECONDS, self._give_up)
         else:
             self._give_up()
@@ -251,7 +252,7 @@ class _Wire(asyncio.Protocol):
 
 
 class _Call:
-    """So many commands whose answers are expected by the deadline, which is set when they are written."""
+    """The commands of one call, and the deadline of their answers, which is set when they are written."""
 
     __slots__ = ("answers", "budget", "deadline", "expected", "future")
 

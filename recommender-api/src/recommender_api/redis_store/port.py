@@ -1,14 +1,14 @@
-"""What the API asks of Redis, whatever speaks to it."""
+"""The port to Redis, for all clients."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-# A caller that retries does so within hours; past that the event log's primary key still counts an event once.
+# A caller that retries does so within hours; after that the event log's primary key still counts an event once.
 SEEN_EVENT_SECONDS = 24 * 3600
 
 
 class StoreError(Exception):
-    """Redis did not do what it was asked; `error_type` names the cause. The caller falls back."""
+    """A Redis call failed; `error_type` names the cause. The caller uses a fallback."""
 
     def __init__(self, message: str, error_type: str) -> None:
         super().__init__(message)
@@ -16,15 +16,15 @@ class StoreError(Exception):
 
 
 class StoreUnavailableError(StoreError):
-    """Redis refused, timed out, reset or rejected the credentials: worth no second try within this request."""
+    """Redis was unreachable, timed out, reset the connection or rejected credentials: don't retry in this request."""
 
 
 class StoreRefusedError(StoreError):
-    """Redis answered, but with an error (READONLY, OOM, WRONGTYPE): other calls may well succeed."""
+    """Redis answered with an error (READONLY, OOM, WRONGTYPE): other calls may still succeed."""
 
 
 class Put(NamedTuple):
-    """A value to keep under each of `keys`, for so many seconds there."""
+    """A value to store under each of `keys`, with the TTL of each in seconds."""
 
     value: bytes
     keys: dict[str, int]
@@ -41,21 +41,21 @@ class Store(Protocol):
     """Every call raises `StoreUnavailableError` or `StoreRefusedError`."""
 
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the values of `keys` in one round trip, None where there is none."""
+        """Return the values of `keys` in one round trip, None for keys without one."""
         ...
 
     async def read_head(self, key: str, size: int) -> bytes:
-        """Return the first `size` bytes of a value, fewer where it has fewer, none where there is none."""
+        """Return the first `size` bytes of a value, fewer if the value is shorter or missing."""
         ...
 
     async def top(self, key: str, count: int) -> list[tuple[int, float]]:
-        """Return the first `count` (id, score) of a sorted set, highest score first."""
+        """Return the first `count` (id, score) pairs of a sorted set, highest score first."""
         ...
 
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
-        """Keep values and append each answer's `Exposures` (JSON) to the event stream, in one round trip."""
+        """Store values and append each answer's `Exposures` (JSON) to the event stream, in one round trip."""
         ...
 
     async def add_events(self, events: Sequence[NewEvent]) -> int:
-        """Append the events whose ids are new to the event stream, all or none each, and return how many were."""
+        """Append the events with new ids to the event stream, each completely or not at all; return their number."""
         ...

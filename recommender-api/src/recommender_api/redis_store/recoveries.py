@@ -1,15 +1,15 @@
-"""Which of Redis's incidents may be open, and when a call that works ends them."""
+"""Which incidents of Redis may be open, and when a successful call ends them."""
 
 import monitoring
 
-# A value that can't be decoded is met again, if at all, when its key is asked for again.
+# An undecodable value is met again, if at all, when its key is requested again.
 UNDECODABLE_SECONDS = 900.0
 
 
 class RedisRecoveries:
-    """Sends the recoveries of `redis.*`; `open` says whether there may be something to end.
+    """Sends the recoveries of `redis.*`; `open` says whether an incident may be open.
 
-    What an earlier process has reported, this one can't know, so its first success counts as a recovery. Moments are
+    This process doesn't know the reports of an earlier one, so its first success counts as a recovery. Times are
     seconds of the breaker's clock.
     """
 
@@ -20,27 +20,27 @@ class RedisRecoveries:
         self._lost = True
         self._lost_at = float("-inf")
         self._unexpected = True
-        # The operations that Redis answers with errors now.
+        # The operations that Redis currently answers with errors.
         self._refusing: set[str] = set()
         self._undecodable_at = float("-inf")
 
     def note_loss(self, now: float) -> None:
-        """Redis did not answer."""
+        """Record that Redis did not answer."""
         self._lost_at = now
         self.open = self._lost = True
 
     def note_refusal(self, operation: str) -> None:
-        """Redis answered an operation with an error."""
+        """Record that Redis answered an operation with an error."""
         self._refusing.add(operation)
         self.open = self._unexpected = True
 
     def note_undecodable(self, now: float) -> None:
-        """Redis held a value that is not what it should be."""
+        """Record that Redis held an undecodable value."""
         self._undecodable_at = now
         self.open = self._unexpected = True
 
     def note_success(self, operation: str, began: float) -> None:
-        """Redis did an operation; one that began before it was lost says nothing."""
+        """Record that an operation succeeded; one that began before the loss of Redis is ignored."""
         self._refusing.discard(operation)
         if self._lost and began >= self._lost_at:
             self._lost = False

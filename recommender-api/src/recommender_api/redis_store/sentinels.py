@@ -1,4 +1,4 @@
-"""The master of a Redis that sentinels watch."""
+"""Finds the Redis master by asking the sentinels."""
 
 import asyncio
 
@@ -8,10 +8,10 @@ from servicekit.redis_urls import RedisTarget
 
 
 class Sentinels:
-    """Asks all sentinels at once, so that one that hangs costs nothing; the first that knows is believed.
+    """Asks all sentinels in parallel, so that a hanging one costs nothing, and uses the first address that it gets.
 
-    A sentinel that is wrong for a moment does no harm: that server doesn't answer or takes no writes, and is looked
-    for again.
+    A sentinel that is wrong for a moment does no harm: its server doesn't answer or rejects writes, and the search
+    starts again.
     """
 
     def __init__(self, target: RedisTarget, *, timeout: float) -> None:
@@ -26,9 +26,9 @@ class Sentinels:
         ]
 
     async def master(self) -> Endpoint:
-        """Return where the master is; raises `StoreUnavailableError`."""
-        question = [("SENTINEL", "get-master-addr-by-name", self._service)]
-        asking = [asyncio.ensure_future(link.call(question, self._timeout)) for link in self._links]
+        """Return the address of the master; raises `StoreUnavailableError`."""
+        command = [("SENTINEL", "get-master-addr-by-name", self._service)]
+        asking = [asyncio.ensure_future(link.call(command, self._timeout)) for link in self._links]
         try:
             for answered in asyncio.as_completed(asking):
                 try:

@@ -1,4 +1,4 @@
-"""How a shadow's answers differ from the primary's."""
+"""Compares a shadow's answers with the primary's."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from recommender_api.answers.stored import StoredAnswer
 
 AT = 10
-# So many of the latest comparisons are reported on.
+# The number of latest comparisons that a report covers.
 WINDOW = 500
 _BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerHead:
-    """The head of an answer: at most `AT` datasets with their scores, and how long it took (s)."""
+    """The head of an answer: at most `AT` datasets with their scores, and how long the answer took (s)."""
 
     ids: Sequence[int]
     scores: Sequence[float]
@@ -26,14 +26,14 @@ class AnswerHead:
 
     @classmethod
     def of(cls, answer: StoredAnswer, seconds: float) -> "AnswerHead":
-        """Read an answer."""
+        """Return the head of an answer."""
         items = orjson.loads(answer.items)[:AT]
         return cls([item["dataset_id"] for item in items], [item["score"] for item in items], seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two answers to one question."""
+    """Two answers to one query."""
 
     primary: AnswerHead
     shadow: AnswerHead
@@ -46,7 +46,7 @@ class Pair:
 
     @property
     def differences(self) -> list[float]:
-        """How far apart the two scores of each dataset in both are."""
+        """The difference of the two scores of each dataset that is in both."""
         theirs = dict(zip(self.shadow.ids, self.shadow.scores, strict=True))
         mine = zip(self.primary.ids, self.primary.scores, strict=True)
         return [abs(score - theirs[dataset_id]) for dataset_id, score in mine if dataset_id in theirs]
@@ -54,7 +54,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the latest comparisons say; None where they say nothing yet. Latencies in seconds, (median, p99)."""
+    """The statistics of the latest comparisons; None if there is no data yet. Latencies in seconds, (median, p99)."""
 
     pairs: int
     overlap: float | None
@@ -65,7 +65,7 @@ class Summary:
 
 
 class Comparison:
-    """The latest pairs of answers of one primary and one shadow version, and what became of every mirrored question."""
+    """The latest pairs of answers of one primary and one shadow version, and the outcome of every mirrored query."""
 
     def __init__(self, primary: str, shadow: str) -> None:
         self.primary = primary
@@ -74,11 +74,11 @@ class Comparison:
         self._pairs: deque[Pair] = deque(maxlen=WINDOW)
 
     def add(self, pair: Pair) -> None:
-        """Take two answers to one question."""
+        """Add the two answers to one query."""
         self._pairs.append(pair)
 
     def summary(self) -> Summary:
-        """Return what the latest pairs say."""
+        """Return the statistics of the latest pairs."""
         pairs = list(self._pairs)
         if not pairs:
             return Summary(0, None, None, None, None, None)
@@ -99,8 +99,8 @@ class Comparison:
 def stability_index(expected: NDArray[np.float64], actual: NDArray[np.float64]) -> float | None:
     """Return the population stability index of two samples over the deciles of the first, None if one is empty.
 
-    By custom below 0.1 is no shift worth a look and above 0.25 a large one. Half an observation stands in for an empty
-    bin (Siddiqi, "Credit Risk Scorecards", 2006).
+    By convention a value below 0.1 is no relevant shift, and one above 0.25 is a large shift. Half an observation
+    replaces an empty bin (Siddiqi, "Credit Risk Scorecards", 2006).
     """
     if not len(expected) or not len(actual):
         return None

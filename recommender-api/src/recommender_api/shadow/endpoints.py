@@ -1,4 +1,4 @@
-"""`GET /models/shadow`: how the shadow's answers differ from the primary's."""
+"""`GET /models/shadow`: the comparison of the shadow's answers with the primary's."""
 
 from typing import Annotated
 
@@ -12,14 +12,14 @@ from servicekit.routing import ApiRouter
 
 
 class Latency(BaseModel):
-    """How long an answer's ranking took, reading Redis included."""
+    """How long ranking an answer took, including the read from Redis."""
 
     p50_ms: Annotated[float, Field(description="Median in milliseconds", examples=[0.6])]
     p99_ms: Annotated[float, Field(description="99th percentile in milliseconds", examples=[1.4])]
 
 
 class ShadowReport(BaseModel):
-    """One replica's comparison of primary and shadow; null where nothing was compared yet."""
+    """One replica's comparison of primary and shadow; null where nothing has been compared yet."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -49,15 +49,17 @@ class ShadowReport(BaseModel):
     primary_version: Annotated[str, Field(description="Version that answers users")]
     shadow_version: Annotated[str, Field(description="Version that is compared with it")]
     sample_rate: float = Field(description="Share of the ranked answers that is mirrored")
-    compared: int = Field(description="Mirrored questions that both models answered")
-    dropped: int = Field(description="Mirrored questions that the shadow was too far behind for, or Redis was away")
-    failed: int = Field(description="Mirrored questions that the shadow could not answer")
-    window: int = Field(description=f"How many of the latest comparisons the figures are of, at most {WINDOW}")
+    compared: int = Field(description="Mirrored queries that both models answered")
+    dropped: int = Field(
+        description="Mirrored queries that were dropped: the shadow was too slow, or Redis unavailable"
+    )
+    failed: int = Field(description="Mirrored queries that the shadow could not answer")
+    window: int = Field(description=f"Number of latest comparisons in the figures, at most {WINDOW}")
     overlap_at_10: float | None = Field(description="Mean share of the first ten datasets that both show, 0 to 1")
     score_difference: float | None = Field(description="Mean absolute difference of the scores of datasets in both")
     score_psi: float | None = Field(
         description="Population stability index of the shadow's scores over the deciles of the primary's: below 0.1 no "
-        "shift worth a look, above 0.25 a large one"
+        "relevant shift, above 0.25 a large one"
     )
     primary_latency: Annotated[
         Latency | None, Field(description="Latency of the primary; null until something was compared")
@@ -95,9 +97,9 @@ def router(
             dropped=comparison.outcomes["dropped"],
             failed=comparison.outcomes["failed"],
             window=summary.pairs,
-            overlap_at_10=_rounded(summary.overlap),
-            score_difference=_rounded(summary.score_difference),
-            score_psi=_rounded(summary.score_psi),
+            overlap_at_10=_round(summary.overlap),
+            score_difference=_round(summary.score_difference),
+            score_psi=_round(summary.score_psi),
             primary_latency=_latency(summary.primary_seconds),
             shadow_latency=_latency(summary.shadow_seconds),
         )
@@ -105,7 +107,7 @@ def router(
     return routes
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 

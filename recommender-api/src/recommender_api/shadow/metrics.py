@@ -1,4 +1,4 @@
-"""The comparison in `GET /metrics`; of versions only the shadow in service has figures."""
+"""The comparison in `GET /metrics`; only the shadow version in service has series."""
 
 from typing import Literal, get_args
 
@@ -13,12 +13,12 @@ _DIFFERENCES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
 
 
 class ShadowMetrics:
-    """Counts by the shadow's version."""
+    """Metrics by the shadow's version."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._outcomes = Counter(
             "recommender_shadow_questions_total",
-            "Mirrored questions: compared, dropped because the shadow was behind or Redis away, or failed",
+            "Mirrored queries: compared, dropped because the shadow was too slow or Redis unavailable, or failed",
             ("version", "outcome"),
             registry=registry,
         )
@@ -31,7 +31,7 @@ class ShadowMetrics:
         )
         self._difference = Histogram(
             "recommender_shadow_score_difference",
-            "Absolute difference of the two scores of a dataset that both show",
+            "Absolute difference of the two scores of a dataset that is in both answers",
             ("version",),
             buckets=_DIFFERENCES,
             registry=registry,
@@ -44,14 +44,14 @@ class ShadowMetrics:
         )
         self._seconds = Histogram(
             "recommender_shadow_seconds",
-            "Time of both models for the same questions",
+            "Time of both models for the same queries",
             ("version", "model"),
             buckets=SECONDS,
             registry=registry,
         )
 
     def begin(self, comparison: Comparison) -> None:
-        """Forget the shadow before; show this one's figures."""
+        """Drop the previous shadow's series and export this one's."""
         self.clear()
         version = comparison.shadow
         for outcome in get_args(Outcome):
@@ -63,16 +63,16 @@ class ShadowMetrics:
         self._psi.labels(version).set_function(lambda: _number(comparison.summary().score_psi))
 
     def clear(self) -> None:
-        """Forget: no shadow is in service."""
+        """Drop all series: no shadow is in service."""
         for metric in (self._outcomes, self._overlap, self._difference, self._psi, self._seconds):
             metric.clear()
 
     def count(self, version: str, outcome: Outcome) -> None:
-        """Count what became of a mirrored question."""
+        """Count the outcome of a mirrored query."""
         self._outcomes.labels(version, outcome).inc()
 
     def compared(self, version: str, pair: Pair) -> None:
-        """Measure a pair of answers."""
+        """Observe a pair of answers."""
         self._overlap.labels(version).observe(pair.overlap)
         for difference in pair.differences:
             self._difference.labels(version).observe(difference)

@@ -1,4 +1,4 @@
-"""Mirroring questions to the shadow, behind the answers."""
+"""Mirrors queries to the shadow, after their answers."""
 
 import asyncio
 import math
@@ -20,7 +20,7 @@ from recommender_api.shadow.comparison import AnswerHead, Comparison, Pair
 from recommender_api.shadow.metrics import Outcome, ShadowMetrics
 from servicekit.background import report_failure
 
-# Enough for a burst; what waits longer was asked of a user's state that has moved on.
+# Enough for a burst. The user's state changes while a query waits, so a longer queue would not be comparable.
 MAX_WAITING = 100
 
 
@@ -33,11 +33,11 @@ class _Mirrored(NamedTuple):
 
 
 class Mirror:
-    """Takes a sample of what the primary answered, and asks the shadow the same by the same path.
+    """Takes a sample of the queries that the primary answered, and sends them to the shadow by the same path.
 
-    Its answers go nowhere: not to a user, not into the cache, not into the exposure log. It works on the event loop,
-    one question at a time, at most `cpu_share` of the time: a thread that holds the interpreter would hold up a
-    request for longer than one ranking takes.
+    The shadow's answers are only compared: they go neither to a user nor into the cache or the exposure log. The mirror
+    runs on the event loop, one query at a time, at most `cpu_share` of the time. In a thread it would hold the
+    interpreter, and delay a request for longer than one ranking takes.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Mirror:
         self._reported: str | int | None = None
 
     def offer(self, query: Query, arm: Arm, request_id: str, answer: StoredAnswer, seconds: float) -> None:
-        """Take a question that `arm` has just ranked an answer to, in `seconds`."""
+        """Take a query whose answer `arm` has just ranked, in `seconds`."""
         if self._models.shadow is None or arm.variant != "primary" or query.endpoint is Endpoint.TRENDING:
             return
         if self._chance() >= self._sample_rate:
@@ -78,7 +78,7 @@ class Mirror:
         self._wake.set()
 
     async def step(self) -> None:
-        """Wait for mirrored questions and compare their answers."""
+        """Wait for mirrored queries and compare their answers."""
         await self._wake.wait()
         self._wake.clear()
         while self._waiting:
@@ -87,7 +87,7 @@ class Mirror:
             await self._sleep((self._clock() - began) * self._rest)
 
     def follow(self) -> None:
-        """Begin anew if the primary or the shadow has changed: to be called when a deployment has."""
+        """Start a new comparison if the primary or the shadow has changed; called after each change of deployments."""
         serving, shadow = self._models.serving, self._models.shadow
         if serving is None or shadow is None:
             if self.comparison is not None:
@@ -109,7 +109,7 @@ class Mirror:
             self._count("failed")
             return
         arm = Arm(mirrored.arm.name, shadow, "shadow")
-        # However slow it is: that is measured.
+        # Without a time budget: the duration is measured.
         budget = Budget(self._clock, math.inf)
         with monitoring.bound_context(
             request_id=mirrored.request_id,
@@ -143,7 +143,7 @@ class Mirror:
             self._metrics.count(self.comparison.shadow, outcome)
 
     def _report(self, deployment_id: str | int, error: MainPathError) -> None:
-        """Report the first fault of a deployment; how often it fails stands in the comparison."""
+        """Report the first fault of a deployment; the comparison counts all of them."""
         if self._reported != deployment_id:
             self._reported = deployment_id
             report_failure("shadow", error.__cause__ or error)

@@ -1,4 +1,4 @@
-"""What is hot right now: the sliding counts in Redis, topped up from the bundle."""
+"""Trending datasets: the sliding counts in Redis, filled up from the bundle."""
 
 from recommender_api.trending.main_path import TrendingPath
 

@@ -16,12 +16,12 @@ from recommender_api.models.serving import Arm
 from recommender_api.redis_store import GuardedStore
 from recommender_api.withdrawal import WithdrawnWatch
 
-# The longest answer has 100 items; filters may refuse as many again.
+# The longest answer has 100 items; filters may remove as many again.
 REACH = 400
 
 
 class TrendingPath:
-    """The live counts first; a quiet hour is filled up with the bundle's trending list, then with what is popular."""
+    """The live counts first; if there are few, the bundle's trending list and then the popular list fill the answer."""
 
     def __init__(self, store: GuardedStore, stages: StageHistogram, withdrawn: WithdrawnWatch) -> None:
         self._store = store
@@ -56,8 +56,8 @@ class TrendingPath:
 def _hot(
     contents: BundleContents, counts: list[tuple[int, float]], keep: Keep | None
 ) -> tuple[NDArray[np.int32], list[float]]:
-    """Return the positions with live counts and their share of the highest count."""
-    # A share of an infinite count is no number.
+    """Return the positions with live counts, and each count as a share of the highest one."""
+    # A share of an infinite count is not a number.
     known = [
         (id_, count) for id_, count in counts if 0 < count < math.inf and contents.catalogue.position(id_) is not None
     ]
@@ -79,5 +79,5 @@ def _rest(contents: BundleContents, timeframe: str, keep: Keep | None, hot: NDAr
 
 
 def _below(ceiling: float, count: int) -> list[float]:
-    """Return `count` descending scores below `ceiling`: the fillers have an order, but no count."""
+    """Return `count` descending scores below `ceiling`: the filling datasets have an order, but no count."""
     return [ceiling * (count - number) / (count + 1) for number in range(count)]

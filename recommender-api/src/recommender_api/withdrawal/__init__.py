@@ -1,4 +1,4 @@
-"""The datasets that no answer may show: followed in Redis, kept in memory and on the disk."""
+"""Withdrawn datasets, which no answer may show: the list is read from Redis, cached in memory and saved on the disk."""
 
 from recommender_api.withdrawal.datasets import Withdrawn
 from recommender_api.withdrawal.file import WithdrawnFile

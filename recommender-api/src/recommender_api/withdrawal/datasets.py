@@ -1,4 +1,4 @@
-"""One list of withdrawn datasets, as answers ask it."""
+"""One list of withdrawn datasets, with lookups for answers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _MOST_CATALOGUES = 4
 
 
 class _Hidden(NamedTuple):
-    """The positions in one catalogue; `shown` bool [n] is None where there are none."""
+    """The withdrawn positions of one catalogue; `shown` bool [n] is None if there are none."""
 
     catalogue: Catalogue
     positions: NDArray[np.int32]
@@ -23,7 +23,7 @@ class _Hidden(NamedTuple):
 
 
 class Withdrawn:
-    """Never changes: another list is another object. Where the datasets stand in a catalogue is found once."""
+    """Immutable: a new list is a new object. The positions in a catalogue are computed once."""
 
     def __init__(self, listed: WithdrawnList) -> None:
         self.sequence = listed.sequence
@@ -32,15 +32,15 @@ class Withdrawn:
         self._hidden: list[_Hidden] = []
 
     def is_in(self, ids: Sequence[int]) -> bool:
-        """Return whether one of these datasets is withdrawn."""
+        """Return whether any of these datasets is withdrawn."""
         return bool(self.ids) and not self.ids.isdisjoint(ids)
 
     def hidden(self, catalogue: Catalogue) -> NDArray[np.int32]:
-        """Return the positions of the withdrawn datasets that a catalogue holds, ascending."""
+        """Return the positions of the withdrawn datasets in a catalogue, ascending."""
         return self._in(catalogue).positions if self.ids else NOTHING_HIDDEN
 
     def keep(self, catalogue: Catalogue, keep: Keep | None) -> Keep | None:
-        """Return a filter over positions that lets pass what `keep` does and is not withdrawn."""
+        """Return a filter over positions that allows the positions that `keep` allows and that are not withdrawn."""
         shown = self._in(catalogue).shown if self.ids else None
         if shown is None:
             return keep

@@ -7,13 +7,13 @@ from contracts.withdrawn import WithdrawnList
 
 
 class WithdrawnFile:
-    """One file, written whole."""
+    """One file, always written completely."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "withdrawn"
 
     def load(self) -> tuple[WithdrawnList, float] | None:
-        """Return the list and when (Unix seconds) it was saved, None if none was.
+        """Return the list and when it was saved (Unix seconds), None if there is no file.
 
         Raises `MalformedListError` or `OSError`.
         """
@@ -24,7 +24,7 @@ class WithdrawnFile:
         return WithdrawnList.unpack(data), saved_at
 
     def save(self, data: bytes) -> None:
-        """Keep a packed list, also over a loss of power; raises `OSError`."""
+        """Save a packed list so that it survives a power loss; raises `OSError`."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".tmp")
         with fresh.open("wb") as file:

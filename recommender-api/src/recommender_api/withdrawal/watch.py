@@ -1,4 +1,4 @@
-"""Following the list of withdrawn datasets in Redis; what was known holds until a newer list is read."""
+"""Follows the list of withdrawn datasets in Redis; the last known list applies until a newer one is read."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ CONFIRMED_WITHIN_SECONDS = 30.0
 
 
 class WithdrawnWatch:
-    """`current` is replaced as a whole. Redis without a list, or with an older or a damaged one, changes nothing."""
+    """`current` is replaced as a whole. A missing, older or damaged list in Redis changes nothing."""
 
     def __init__(self, store: GuardedStore, file: WithdrawnFile, clock: Callable[[], float] = time.time) -> None:
         self.current = NOTHING_WITHDRAWN
@@ -28,29 +28,29 @@ class WithdrawnWatch:
         self._clock = clock
         self._confirmed_at = clock()
         self._head = b""
-        # The head of what Redis holds, but is not to be taken; and why.
+        # The head of a list in Redis that was rejected, and the reason.
         self._refused = b""
         self._complaint: str | None = None
         self._unsaved: bytes | None = None
 
     @property
     def age(self) -> float:
-        """Seconds since Redis confirmed the list; before it has, since the list was saved or the process began."""
+        """Seconds since Redis confirmed the list; before that, since the list was saved or the process began."""
         return max(self._clock() - self._confirmed_at, 0.0)
 
     def check(self) -> Check:
-        """Return how it is, for /health."""
+        """Return the state for /health."""
         known = f"{len(self.current.ids)} datasets withdrawn"
         if self._complaint is not None:
             return Check(status="degraded", detail=f"{known}; {self._complaint}")
         if self.age > CONFIRMED_WITHIN_SECONDS:
             return Check(status="degraded", detail=f"{known}, last confirmed {self.age:.0f} s ago")
         if self._unsaved is not None:
-            return Check(status="degraded", detail=f"{known}; the list can't be kept on the disk")
+            return Check(status="degraded", detail=f"{known}; the list can't be saved to the disk")
         return Check(status="healthy", detail=known)
 
     async def start(self) -> None:
-        """Take the list of the disk, then a newer one of Redis."""
+        """Load the list from the disk, then a newer one from Redis."""
         try:
             saved = await asyncio.to_thread(self._file.load)
         except (MalformedListError, OSError) as error:
@@ -62,7 +62,7 @@ class WithdrawnWatch:
         await self.poll()
 
     async def poll(self) -> None:
-        """Read the list if it has changed; a fault of Redis is left to the requests to report."""
+        """Read the list if it has changed; the requests report a fault of Redis."""
         try:
             head = await self._store.read_head(redis_keys.WITHDRAWN, HEAD_BYTES)
             if head and head not in (self._head, self._refused):
@@ -72,24 +72,24 @@ class WithdrawnWatch:
         except StoreError:
             return
         if not head:
-            self._complaint = "Redis holds no list of them: feature-sync writes it"
+            self._complaint = "Redis has no list of withdrawn datasets: feature-sync writes it"
         elif head == self._head:
             self._complaint = None
             self._confirmed_at = self._clock()
         await self._save()
 
     async def _examine(self, data: bytes) -> None:
-        """Take what Redis holds if it is whole and newer than what is known."""
+        """Use the list in Redis if it is complete and newer than the current one."""
         if not data:
             return
         try:
             listed = WithdrawnList.unpack(data)
         except MalformedListError as error:
-            self._refuse(data, "what Redis holds is no whole list of them")
+            self._refuse(data, "the list of withdrawn datasets in Redis is damaged")
             self._store.undecodable(error, redis_keys.WITHDRAWN)
             return
         if self._head and listed.sequence < self.current.sequence:
-            self._refuse(data, "Redis holds an older list of them")
+            self._refuse(data, "Redis has an older list of withdrawn datasets")
             return
         # A long list takes some milliseconds.
         self._take(listed, await asyncio.to_thread(Withdrawn, listed))
@@ -104,7 +104,7 @@ class WithdrawnWatch:
     def _refuse(self, data: bytes, complaint: str) -> None:
         self._refused = data[:HEAD_BYTES]
         self._complaint = complaint
-        _log.warning("%s; the %d that are known hold", complaint, len(self.current.ids))
+        _log.warning("%s; the %d known ones stay withdrawn", complaint, len(self.current.ids))
 
     async def _save(self) -> None:
         if self._unsaved is None:
@@ -112,6 +112,6 @@ class WithdrawnWatch:
         try:
             await asyncio.to_thread(self._file.save, self._unsaved)
         except OSError as error:
-            _log.warning("the list of withdrawn datasets can't be kept on the disk: %s", error)
+            _log.warning("the list of withdrawn datasets can't be saved to the disk: %s", error)
         else:
             self._unsaved = None

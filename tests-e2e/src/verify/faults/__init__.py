@@ -1,4 +1,4 @@
-"""The faults that between them raise every point of the catalogue."""
+"""The faults, which together raise every point of the catalogue."""
 
 from verify.faults import airflow, offline, serving, start, sync, weixin
 from verify.faults.fault import Fault, Raised

@@ -1,4 +1,4 @@
-"""A task that fails for good and a DAG file that can't be imported, under the listener that the stack's Airflow has."""
+"""A task that fails finally and a DAG file that can't be imported, with the same listener as the stack's Airflow."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ _RAN = "verify: the run ended"
 
 
 def fire(shop: FaultLab) -> None:
-    """See the module."""
+    """See the package."""
     home = shop.folder / "airflow"
     variables = {
         "AIRFLOW_HOME": str(home),
@@ -32,7 +32,7 @@ def _fail_task(shop: FaultLab, variables: Mapping[str, str]) -> None:
 def _fail_import(shop: FaultLab, variables: Mapping[str, str]) -> None:
     dags = shop.folder / "broken_dags"
     dags.mkdir()
-    # Airflow reads files that name both words.
+    # Airflow only reads files that contain both words.
     (dags / "broken.py").write_text('raise RuntimeError("verify: no airflow dag here")\n', encoding="utf-8")
     broken = {**variables, "AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
     shop.command([shop.airflow_python, "-m", "airflow", "dag-processor", "--num-runs", "1"], broken)

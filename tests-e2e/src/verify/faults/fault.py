@@ -1,4 +1,4 @@
-"""What a fault is, and which points it must raise."""
+"""The description of a fault, and the points that it must raise."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from verify.fault_lab import FaultLab
 
 @dataclass(frozen=True)
 class Raised:
-    """Who reports a point, and whether it does so under a request, whose id the event then carries."""
+    """The service that reports a point, and whether its event must have a request's id."""
 
     service: str
     in_request: bool = False
@@ -16,7 +16,7 @@ class Raised:
 
 @dataclass(frozen=True)
 class Fault:
-    """`fire` makes it happen and returns when all of it has been reported; raises `FaultNotFiredError`."""
+    """`fire` causes the fault and returns when everything has been reported; raises `FaultNotFiredError`."""
 
     name: str
     raises: Mapping[str, Raised]

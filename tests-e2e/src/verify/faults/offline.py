@@ -1,4 +1,4 @@
-"""Pipeline runs: without their store, without their database, and over business data that is too poor."""
+"""Pipeline runs without their feature store, without their database, and on insufficient business data."""
 
 import sqlite3
 import sys
@@ -10,7 +10,7 @@ from verify.faults.fault import Fault, Raised
 SMALL = ("--datasets", "100", "--users", "50", "--interactions", "1000")
 _POOR = (
     "UPDATE datasets SET price = -1 WHERE id = (SELECT min(id) FROM datasets)",
-    # So few are left that no user and dataset have five with each other, and nothing can be evaluated.
+    # So few interactions are left that the 5-core is empty and nothing can be evaluated.
     "DELETE FROM interactions WHERE id >= (SELECT min(id) + 100 FROM interactions)",
 )
 _PIPELINE = (sys.executable, "-m", "pipeline")
@@ -18,7 +18,7 @@ _BY_PIPELINE = Raised("pipeline")
 
 
 def fire(shop: FaultLab) -> None:
-    """See the module."""
+    """See the package."""
     business = shop.folder / "business.db"
     whole = {"BUSINESS_DATABASE_URL": f"sqlite:///{business}", "ARTIFACT_URL": str(shop.folder / "runs")}
     nowhere = f"127.0.0.1:{free_port()}"

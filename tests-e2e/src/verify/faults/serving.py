@@ -1,4 +1,4 @@
-"""A registry and a recommender of their own: broken uploads and deploys, a broken model, and a broken Redis."""
+"""A private registry and recommender: broken uploads and deployments, a broken model, and a broken Redis."""
 
 import shutil
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ _IN_API = Raised("recommender-api", in_request=True)
 
 
 def fire(shop: FaultLab) -> None:
-    """See the module."""
+    """See the package."""
     bundles = Bundles(shop.folder / "bundles")
     with broken_redis() as redis, _registry(shop) as registry:
         first = registry.push(bundles.whole())
         registry.deploy(first)
         with _recommender(shop, registry, redis) as api:
             registry.deploy(registry.push(bundles.breaking()))
-            # Nobody is in the canary, but everyone is in the experiment.
+            # No user is in the canary, but all are in the experiment.
             registry.deploy(registry.push(bundles.whole()), mode="canary", rollout=0.0)
             _serve_a_broken_model(api, bundles)
             _break_redis(api, redis, bundles)
@@ -112,7 +112,7 @@ def _recommender(shop: FaultLab, registry: _LabRegistry, redis: BrokenRedis) -> 
         "MODEL_POLL_SECONDS": "0.2",
         "MODEL_CACHE_DIR": str(shop.folder / "models"),
         "EVENT_JOURNAL_DIR": str(shop.folder / "journal"),
-        # A late answer of Redis is one that it waits for and that is then too late for the request.
+        # The service waits for a slow answer of Redis, and the answer is then too late for the request.
         "REDIS_BUDGET_MS": str(LATE_SECONDS * 4000),
         "REQUEST_BUDGET_MS": str(LATE_SECONDS * 700),
     }
@@ -174,7 +174,7 @@ def _break_uploads(registry: _LabRegistry, bundles: Bundles) -> None:
 
 
 def _lose_the_model(shop: FaultLab) -> None:
-    """Start a replica that remembers what it served, without the bundle and without a registry."""
+    """Start a replica with a saved deployment, but without its bundle and without a registry."""
     models = shop.folder / "models-without-bundles"
     models.mkdir()
     shutil.copyfile(shop.folder / "models" / "active.json", models / "active.json")
@@ -189,7 +189,7 @@ def _lose_the_model(shop: FaultLab) -> None:
         wait_until(
             lambda: "registry" in side.http.get("/ready").text,
             within=FOLLOW_SECONDS,
-            what="the recommender has missed its registry",
+            what="the recommender could not reach its registry",
         )
         answer = side.http.get("/hot/trending")
         _must(answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE, f"an answer without a model: {answer.status_code}")

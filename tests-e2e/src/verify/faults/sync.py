@@ -1,4 +1,4 @@
-"""A feature-sync that is given a good snapshot and no Redis to move it into."""
+"""A feature-sync with a valid snapshot but without Redis."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ USERS = 3
 
 
 def fire(shop: FaultLab) -> None:
-    """See the module."""
+    """See the package."""
     snapshot = shop.folder / "snapshot"
     write_snapshot(snapshot, shop.run, datetime.now(UTC), [(user, b"features") for user in range(1, USERS + 1)])
     variables = {
@@ -26,7 +26,7 @@ def fire(shop: FaultLab) -> None:
         def has_failed() -> bool:
             state = sync.get(f"/sync/{job}").json()["state"]
             if state == "done":
-                raise FaultNotFiredError("a sync without Redis is done")
+                raise FaultNotFiredError("a sync without Redis has ended")
             return bool(state == "failed")
 
         wait_until(has_failed, within=SYNC_SECONDS, what="a sync without Redis fails")

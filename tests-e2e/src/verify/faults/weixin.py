@@ -1,4 +1,4 @@
-"""A gateway whose channels refuse its messages, that gets an odd alert, and whose tables go."""
+"""A gateway whose channels reject its messages, which gets a malformed alert, and whose tables are dropped."""
 
 import sqlite3
 from contextlib import closing
@@ -16,7 +16,7 @@ _NO_PERMISSION = {"operation": "message/send", "errcode": 60011}
 
 
 def fire(shop: FaultLab) -> None:
-    """See the module."""
+    """See the package."""
     policy = shop.folder / "alerts.yaml"
     policy.write_text(_POLICY, encoding="utf-8")
     credentials = {"WEIXIN_CORP_ID": "ww0123456789abcdef", "WEIXIN_CORP_SECRET": TOKEN, "WEIXIN_AGENT_ID": "1000002"}
@@ -30,9 +30,9 @@ def fire(shop: FaultLab) -> None:
             "DATABASE_URL": f"sqlite:///{shop.folder}/gateway.db",
             "ALERT_POLICY": str(policy),
             "GATEWAY_TOKEN": TOKEN,
-            # A third of a second: no run of the pipeline can have ended well since.
+            # A third of a second: no pipeline run can have succeeded within it.
             "EXPECTED_RUN_HOURS": "0.0001",
-            # Nobody listens on the discard port.
+            # The discard port, on which no server listens.
             "SMTP_URL": "smtp://127.0.0.1:9",
             "ALERT_EMAIL_TO": "nobody@example.test",
             "APPRISE_URLS": "ops=json://127.0.0.1:9/",

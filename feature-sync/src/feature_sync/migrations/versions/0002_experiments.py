@@ -1,4 +1,4 @@
-"""The side of an experiment that an exposure was of."""
+"""The arm of an experiment that an exposure belongs to."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,11 +17,11 @@ def downgrade() -> None:
 
 
 def _is_there() -> bool:
-    # The first revision makes the table as it now is.
+    # The first revision creates the table in its current form.
     columns = sa.inspect(op.get_bind()).get_columns("behavior_events", schema=_schema())
     return "experiment_variant" in {column["name"] for column in columns}
 
 
 def _schema() -> str | None:
-    # SQLAlchemy translates the schema away in CREATE, but not in ALTER.
+    # SQLAlchemy removes the schema in CREATE, but not in ALTER.
     return None if op.get_bind().dialect.name == "sqlite" else "events"

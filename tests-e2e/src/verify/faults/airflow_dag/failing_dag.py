@@ -1,4 +1,4 @@
-"""A DAG whose one task divides by zero; run as a program, in Airflow's environment, it is run once."""
+"""A DAG whose one task divides by zero; as a program in Airflow's environment it runs the DAG once."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Questions that a recommender must rank for, because no two are the same."""
+"""Requests that a recommender has to rank, because all of them are different."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -8,8 +8,8 @@ from bench.size import FULL_SIZE
 from ranking.testing import FIRST_DATASET_ID
 
 
-def new_questions() -> Iterator[str]:
-    """Yield paths without end; no two name the same dataset and user, so no cached result answers it."""
+def new_queries() -> Iterator[str]:
+    """Yield paths without end; no two have the same dataset and user, so no cached result answers them."""
     for number in count():
         dataset = FIRST_DATASET_ID + number % (FULL_SIZE.datasets - 1)
         yield f"/recommend/detail/{dataset}?user_id={number % USERS + 1}&limit=20"

@@ -1,4 +1,4 @@
-"""Questions of the past: what would have been asked just before a user turned to a dataset, and what was known then."""
+"""Queries of the past: the query just before a user's interaction with a dataset, and the data of that time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ from ranking.user import User, make_user, user_features
 
 
 class Kind(IntEnum):
-    """Which endpoint the question is like."""
+    """The endpoint that the query simulates."""
 
     USER = 0
     DETAIL = 1
     SIMILAR = 2
 
 
-class Past(NamedTuple):
-    """Columns of q questions in ascending time: rows of the targets in the records, and their kinds; both [q]."""
+class PastQueries(NamedTuple):
+    """Columns of q queries in ascending time: rows of the targets in the records, and their kinds; both [q]."""
 
     rows: NDArray[np.int64]
     kinds: NDArray[np.uint8]
 
 
-class Asked(NamedTuple):
-    """One question with its candidates, their features, and the position of the dataset that the user turned to."""
+class ReplayedQuery(NamedTuple):
+    """One query with its candidates, their features, and the position of its target."""
 
     question: Question
     candidates: Candidates
@@ -44,7 +44,7 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What answers the questions, besides what changes with time."""
+    """The data for all queries that doesn't change with time."""
 
     tables: RecallTables
     settings: RecallSettings
@@ -52,7 +52,7 @@ class Knowledge:
 
 
 def user_at(records: Records, settings: RecallSettings, user: int, before: int | None) -> User:
-    """Return a user as serving would have seen one just before a moment (None: at the end of the records)."""
+    """Return a user as serving would have seen one just before a time (None: at the end of the records)."""
     rows = records.rows_of(user, before)
     return make_user(
         user_features(records.types[rows], records.prices[records.item[rows]]),
@@ -64,10 +64,12 @@ def user_at(records: Records, settings: RecallSettings, user: int, before: int |
     )
 
 
-def ask(records: Records, known: Records, knowledge: Knowledge, past: Past) -> Iterator[Asked]:
-    """Ask each question with what `known` held before its moment; the targets are rows of `records`.
+def replay_queries(
+    records: Records, known: Records, knowledge: Knowledge, past: PastQueries
+) -> Iterator[ReplayedQuery]:
+    """Replay each query with the part of `known` before its time; the targets are rows of `records`.
 
-    Nothing at or after a question's moment enters its features: neither its user's, nor anybody's.
+    Interactions at or after a query's time, of any user, don't affect its features.
     """
     stats = known.new_stats()
     done = 0
@@ -77,15 +79,15 @@ def ask(records: Records, known: Records, knowledge: Knowledge, past: Past) -> I
         stats.add(known.item[done:until], known.ts[done:until], known.types[done:until])
         done = until
         user = user_at(known, knowledge.settings, int(records.user[row]), at)
-        question = _question(user, Kind(kind))
-        candidates, matrix = consider(question, knowledge, stats, at)
-        yield Asked(question, candidates, matrix, int(records.item[row]))
+        question = _make_query(user, Kind(kind))
+        candidates, matrix = candidate_features(question, knowledge, stats, at)
+        yield ReplayedQuery(question, candidates, matrix, int(records.item[row]))
 
 
-def consider(
+def candidate_features(
     question: Question, knowledge: Knowledge, stats: ItemStats, at: float
 ) -> tuple[Candidates, NDArray[np.float32]]:
-    """Return the candidates of a question and their features as of `at`, as serving makes them."""
+    """Return the candidates of a query and their features as of `at`, as serving computes them."""
     settings, tables = knowledge.settings, knowledge.tables
     popular = popular_at(stats, at, settings.channel_sizes["popular"])
     found = find_candidates(RecallTables(tables.behavior, tables.content, tables.vector, popular), settings, question)
@@ -93,8 +95,8 @@ def consider(
     return found, feature_matrix(found, rows, knowledge.items, anchor=question.anchor, user=question.user)
 
 
-def _question(user: User, kind: Kind) -> Question:
-    """Make the question of a kind; the anchor is what the user turned to before, without one it is a USER question."""
+def _make_query(user: User, kind: Kind) -> Question:
+    """Return the query of a kind; the anchor is the user's previous dataset, and without one it is a USER query."""
     if kind is Kind.USER or not len(user.items):
         return Question(None, user)
     anchor = int(user.items[0])
