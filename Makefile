@@ -86,6 +86,10 @@ prove: .venvs/dev/.stamp ## show the claims that take longer than a test (ONLY=b
 docs: .venvs/dev/.stamp ## write the reference pages that come from the code
 	$(PY) docs/generator
 
+.PHONY: pictures
+pictures: .venvs/dev/.stamp ## take the README's pictures on the running native stack
+	$(PY) docs/pictures
+
 # Versions stay as they are locked, but for what an .in file now asks for; UPGRADE=1 takes the newest of everything.
 LOCKED := services airflow airflow-tests collector native dev \
 	$(addprefix images/,airflow-kubernetes build feature-sync model-registry notification-gateway recommender-api wechat-simulator)

@@ -1,4 +1,4 @@
-"""Writes what comes from the code: three pages of the reference, .env.example and the settings in Kubernetes.
+"""Writes what comes from the code: four pages, .env.example and the settings in Kubernetes.
 
 python docs/generator            write them
 python docs/generator --check    exit 1 and name the pages that no longer say what the code says
@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import critical_paths
 import kubernetes_settings
 
 import api_reference
@@ -18,6 +19,7 @@ from monitoring.docs import markdown as render_monitoring_points
 PAGES = {
     "docs/API_REFERENCE.md": api_reference.render,
     "docs/CONFIGURATION.md": configuration.render,
+    "docs/COVERAGE.md": critical_paths.render,
     "docs/MONITORING_POINTS.md": render_monitoring_points,
     ".env.example": env_example.render,
     **kubernetes_settings.PAGES,

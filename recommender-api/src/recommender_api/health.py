@@ -1,6 +1,8 @@
 """How the service's dependencies are, and `GET /ready`."""
 
-from pydantic import BaseModel
+from typing import Annotated
+
+from pydantic import BaseModel, Field
 
 from recommender_api.availability import AvailabilityWatch
 from recommender_api.events import Journal
@@ -20,7 +22,7 @@ SERVICE = "recommender-api"
 class Ready(BaseModel):
     """The model that is ready to answer."""
 
-    model_version: str
+    model_version: Annotated[str, Field(description="Version that answers", examples=["12"])]
 
 
 class HealthReport:
@@ -96,7 +98,11 @@ def router(models: Models, availability: AvailabilityWatch) -> ApiRouter:
     """Return the route of readiness."""
     routes = ApiRouter(tags=["operations"])
 
-    @routes.get("/ready", summary="Whether questions can be answered", responses=problem_responses(503))
+    @routes.get(
+        "/ready",
+        summary="Whether questions can be answered",
+        responses=problem_responses(service_unavailable="No model is loaded; `detail` says why"),
+    )
     async def ready() -> Ready:
         """Redis may be down: answers are poorer then, but there are answers."""
         serving = models.serving

@@ -102,10 +102,10 @@ class Stack:
             self.supervisor.start_program(program.name)
         for program in wanted:
             try:
-                took = wait_until(program.healthy, within=START_SECONDS, what=f"{program.name} is well")
+                took = wait_until(program.healthy, within=START_SECONDS, what=f"{program.name} is healthy")
             except TooLateError as error:
                 raise StartError(f"{error}\n{self._log_tail(program.name)}") from error
-            self.say(f"{program.name} is well" + (f" ({took:.1f} s)" if took >= 1 else ""))
+            self.say(f"{program.name} is healthy" + (f" ({took:.1f} s)" if took >= 1 else ""))
 
     def _first_model(self) -> None:
         self.say("making demo data")

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from contracts.text import TypedText
@@ -30,13 +31,13 @@ def router(jobs: SyncJobs, token: SecretStr) -> ApiRouter:
     """Return the routes."""
     made = ApiRouter(tags=["snapshots"])
 
-    @made.post("/sync", status_code=202, responses=problem_responses(401), dependencies=bearer_guard(token))
+    @made.post("/sync", status_code=202, dependencies=bearer_guard(token))
     async def sync(request: SyncRequest) -> SyncJob:
         """Queue a sync; ask `GET /sync/{job}` what became of it."""
         return jobs.submit(request.snapshot)
 
-    @made.get("/sync/{job}", responses=problem_responses(404))
-    async def get_job(job: str) -> SyncJob:
+    @made.get("/sync/{job}", responses=problem_responses(not_found="There is no such job among the latest ones"))
+    async def get_job(job: Annotated[str, Path(description="Id of the job, as `POST /sync` answered")]) -> SyncJob:
         """Return a job's state; the version before serves until it is `done`."""
         return jobs.get(job)
 

@@ -30,15 +30,21 @@ _FAILURES = (UnusableSnapshotError, MalformedSnapshotError, IncompleteSnapshotEr
 class SyncJob(BaseModel):
     """What became of a `POST /sync`."""
 
-    job: str
-    snapshot: Annotated[str, Field(description="The folder that was asked for")]
-    state: Literal["queued", "running", "done", "failed"] = "queued"
-    version: str | None = None
-    users: Annotated[int, Field(description="Users written")] = 0
-    total: Annotated[int, Field(description="Users in the snapshot")] = 0
-    seconds: float | None = None
-    error: str | None = None
-    created_at: datetime
+    job: Annotated[str, Field(description="Id of the job", examples=["5c1f0e6a9b3d"])]
+    snapshot: Annotated[
+        str, Field(description="The folder that was asked for", examples=["s3://recsys/snapshots/20261124T0300"])
+    ]
+    state: Annotated[Literal["queued", "running", "done", "failed"], Field(description="State of the job")] = "queued"
+    version: Annotated[
+        str | None, Field(description="Version of the snapshot; null until it is read", examples=["20261124T0300"])
+    ] = None
+    users: Annotated[int, Field(description="Users written", examples=[120000])] = 0
+    total: Annotated[int, Field(description="Users in the snapshot", examples=[120000])] = 0
+    seconds: Annotated[float | None, Field(description="How long it took; null until it has ended", examples=[1.4])] = (
+        None
+    )
+    error: Annotated[str | None, Field(description="Why it failed; null if it did not")] = None
+    created_at: Annotated[datetime, Field(description="When it was queued", examples=["2026-11-24T03:10:00Z"])]
 
 
 class SyncJobs:

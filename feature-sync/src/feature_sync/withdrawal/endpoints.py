@@ -12,6 +12,7 @@ from contracts.text import TypedText
 from feature_sync.withdrawal.service import Withdrawals
 from feature_sync.withdrawal.table import MAX_REASON_CHARS, Source
 from servicekit.bearer import bearer_guard
+from servicekit.id_paths import register_id_convertor
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
@@ -24,7 +25,8 @@ class WithdrawalRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[
-        Annotated[str, TypedText(MAX_REASON_CHARS)] | None, Field(examples=["Licence withdrawn by the provider"])
+        Annotated[str, TypedText(MAX_REASON_CHARS)] | None,
+        Field(examples=["Licence withdrawn by the provider"], description="Why, for the list of withdrawn datasets"),
     ] = None
 
 
@@ -33,13 +35,15 @@ class WithdrawnDataset(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    dataset_id: int
+    dataset_id: Annotated[int, Field(description="Number of the dataset", examples=[13196])]
     external_id: Annotated[str | None, Field(description="The dataset's id as text, where it is not a number")]
     source: Annotated[
         Source, Field(description="`operator`: by this API; `database`: deleted in the business database")
     ]
-    reason: str | None
-    withdrawn_at: datetime
+    reason: Annotated[
+        str | None, Field(description="Why, as the operator wrote it", examples=["Licence withdrawn by the provider"])
+    ]
+    withdrawn_at: Annotated[datetime, Field(description="When it was withdrawn", examples=["2026-11-24T03:10:00Z"])]
 
 
 class Withdrawal(WithdrawnDataset):
@@ -55,10 +59,12 @@ class WithdrawnDatasets(BaseModel):
     """The withdrawn datasets, latest first."""
 
     total: Annotated[dict[Source, int], Field(description="How many each source has withdrawn")]
-    datasets: list[WithdrawnDataset]
+    datasets: Annotated[list[WithdrawnDataset], Field(description="One page of the list")]
 
 
 _ALREADY: dict[int | str, dict[str, Any]] = {200: {"model": Withdrawal, "description": "It was withdrawn already"}}
+
+register_id_convertor()
 
 AskedDataset = Annotated[DatasetId, Path(description="The dataset, by its number or its text; `/` is `%2F`")]
 
@@ -68,7 +74,7 @@ def router(withdrawals: Withdrawals, token: SecretStr) -> ApiRouter:
     made = ApiRouter(tags=["withdrawal"])
     guard = bearer_guard(token)
 
-    @made.get("/datasets/withdrawn", responses=problem_responses(401, 503), dependencies=guard)
+    @made.get("/datasets/withdrawn", responses=problem_responses(503), dependencies=guard)
     async def list_withdrawn(
         limit: Annotated[int, WholeNumber(1, MAX_ROWS), Query(description="At most so many")] = 1000,
         offset: Annotated[int, WholeNumber(), Query(description="So many are passed over")] = 0,
@@ -80,9 +86,9 @@ def router(withdrawals: Withdrawals, token: SecretStr) -> ApiRouter:
         )
 
     @made.post(
-        "/datasets/{dataset_id:path}/withdraw",
+        "/datasets/{dataset_id:id}/withdraw",
         status_code=201,
-        responses=_ALREADY | problem_responses(401, 404, 503),
+        responses=_ALREADY | problem_responses(503),
         dependencies=guard,
     )
     async def withdraw(
@@ -100,9 +106,9 @@ def router(withdrawals: Withdrawals, token: SecretStr) -> ApiRouter:
         return Withdrawal.model_validate({**done.row._asdict(), "published": done.is_published})
 
     @made.delete(
-        "/datasets/{dataset_id:path}/withdraw",
+        "/datasets/{dataset_id:id}/withdraw",
         status_code=204,
-        responses=problem_responses(401, 404, 409, 503),
+        responses=problem_responses(503, conflict="The business database has deleted the dataset: undelete it there"),
         dependencies=guard,
     )
     async def restore(dataset_id: AskedDataset) -> None:

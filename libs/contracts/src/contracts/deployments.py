@@ -38,12 +38,26 @@ class ActiveDeployment(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    deployment_id: str
-    version: str
-    bundle_url: str
-    sha256: Annotated[str, Field(pattern=SHA256)]
-    rollout: Annotated[float, Field(ge=0, le=1)] = 1.0
-    since: AwareDatetime
+    deployment_id: Annotated[str, Field(description="Id of the deployment", examples=["7"])]
+    version: Annotated[str, Field(description="Version that serves", examples=["12"])]
+    bundle_url: Annotated[
+        str,
+        Field(
+            description="Path of the bundle, relative to the registry", examples=["/models/ranker/versions/12/bundle"]
+        ),
+    ]
+    sha256: Annotated[
+        str,
+        Field(
+            pattern=SHA256,
+            description="SHA-256 of the bundle",
+            examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+        ),
+    ]
+    rollout: Annotated[
+        float, Field(ge=0, le=1, description="Share of the users that a canary serves", examples=[1.0])
+    ] = 1.0
+    since: Annotated[AwareDatetime, Field(description="Since when it is active", examples=["2026-11-24T03:10:00Z"])]
 
 
 class ActiveDeployments(BaseModel):
@@ -51,10 +65,12 @@ class ActiveDeployments(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str
-    primary: ActiveDeployment
-    canary: ActiveDeployment | None = None
-    shadow: ActiveDeployment | None = None
+    name: Annotated[str, Field(description="Name of the model", examples=["ranker"])]
+    primary: Annotated[ActiveDeployment, Field(description="Serves everybody whom no canary serves")]
+    canary: Annotated[
+        ActiveDeployment | None, Field(description="Serves a share of the users; null: there is none")
+    ] = None
+    shadow: Annotated[ActiveDeployment | None, Field(description="Gets mirrored traffic; null: there is none")] = None
 
     @property
     def deployments(self) -> list[ActiveDeployment]:
@@ -93,44 +109,51 @@ class RollbackRequest(BaseModel):
 class DeploymentReceipt(BaseModel):
     """What a deployment answers."""
 
-    deployment_id: str
-    mode: DeploymentMode
-    version: str
-    state: DeploymentState
-    previous_version: str | None
+    deployment_id: Annotated[str, Field(description="Id of the deployment", examples=["7"])]
+    mode: Annotated[DeploymentMode, Field(description="How the version serves")]
+    version: Annotated[str, Field(description="Version that was deployed", examples=["12"])]
+    state: Annotated[DeploymentState, Field(description="`active` as soon as it is deployed")]
+    previous_version: Annotated[
+        str | None, Field(description="Version that served in this mode before; null if none did", examples=["11"])
+    ]
 
 
 class DeploymentRecord(DeploymentReceipt):
     """One line of the history; `failed_stage` names the check that refused it."""
 
-    rollout: float
-    failed_stage: str | None
-    detail: str | None
-    reason: str | None
-    deployed_by: str | None
-    created_at: datetime
+    rollout: Annotated[float, Field(description="Share of the users that a canary serves", examples=[1.0])]
+    failed_stage: Annotated[str | None, Field(description="Check that rejected it; null if none did")]
+    detail: Annotated[str | None, Field(description="What the check said; null if it passed")]
+    reason: Annotated[str | None, Field(description="Why, as the author wrote it", examples=["nightly training"])]
+    deployed_by: Annotated[str | None, Field(description="Who, as `X-Deployed-By` said", examples=["ci@main"])]
+    created_at: Annotated[
+        datetime, Field(description="When it was deployed or rejected", examples=["2026-11-24T03:10:00Z"])
+    ]
 
 
 class ReplicaStatus(BaseModel):
     """A process that serves the model, as it last said."""
 
-    replica_id: str
-    version: str | None
-    state: str
-    since: datetime
-    reported_at: datetime
+    replica_id: Annotated[str, Field(description="Name of the replica", examples=["api-0-8000"])]
+    version: Annotated[str | None, Field(description="Version that it serves; null for none", examples=["12"])]
+    state: Annotated[str, Field(description="State, as it last said", examples=["serving"])]
+    since: Annotated[datetime, Field(description="Since when it is in this state", examples=["2026-11-24T03:10:00Z"])]
+    reported_at: Annotated[datetime, Field(description="When it last reported", examples=["2026-11-24T03:10:00Z"])]
 
 
 class DeploymentHistory(BaseModel):
     """Deployments, newest first, and the replicas that serve now."""
 
-    deployments: list[DeploymentRecord]
-    replicas: list[ReplicaStatus]
+    deployments: Annotated[list[DeploymentRecord], Field(description="Deployments, newest first")]
+    replicas: Annotated[list[ReplicaStatus], Field(description="Replicas that reported lately")]
 
 
 class ReplicaReport(BaseModel):
     """What a replica says of itself; what another release says besides is ignored."""
 
-    version: Annotated[str, TypedText(32)] | None
-    state: Annotated[str, TypedText(32), Field(examples=["serving"])]
-    since: Moment
+    version: Annotated[
+        Annotated[str, TypedText(32)] | None,
+        Field(description="Version that it serves; null for none", examples=["12"]),
+    ]
+    state: Annotated[str, TypedText(32), Field(examples=["serving"], description="State of the replica")]
+    since: Annotated[Moment, Field(description="Since when it is in this state", examples=["2026-11-24T03:10:00Z"])]

@@ -51,16 +51,41 @@ class BehaviorEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    event_id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")]
-    type: EventType
-    user_id: UserId
-    dataset_id: DatasetId
-    request_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] = None
-    position: Annotated[int | None, Field(ge=0, le=10_000, strict=True)] = None
+    event_id: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=64,
+            pattern=r"^[A-Za-z0-9._:-]+$",
+            description="Idempotency key, made by the caller",
+            examples=["web-7f3a-1"],
+        ),
+    ]
+    type: Annotated[EventType, Field(description="What the user did")]
+    user_id: Annotated[UserId, Field(description="The user, as a number or a text", examples=[7])]
+    dataset_id: Annotated[DatasetId, Field(description="The dataset, as a number or a text", examples=[13196])]
+    request_id: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9._-]{1,128}$",
+            description="`request_id` of the answer that showed the dataset",
+            examples=["req_5f2b8c0d1e3a"],
+        ),
+    ] = None
+    position: Annotated[
+        int | None,
+        Field(ge=0, le=10_000, strict=True, description="Place of the dataset in that answer, from 0", examples=[0]),
+    ] = None
     experiment_variant: Annotated[
         str | None, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="As in the answer: the side of an experiment")
     ] = None
-    ts: EventMoment
+    ts: Annotated[
+        EventMoment,
+        Field(
+            description="When it happened: ISO 8601 with an offset, from 2000 to five minutes ahead",
+            examples=["2026-11-24T12:00:00Z"],
+        ),
+    ]
 
     def to_stream(self) -> dict[str, str]:
         """Return the Redis Stream entry: one field `event` with the JSON body."""
@@ -154,12 +179,12 @@ class EventBatch(BaseModel):
 
     events: Annotated[
         list[Annotated[PostedEvent | RefusedEvent, PlainValidator(_read_posted, json_schema_input_type=PostedEvent)]],
-        Field(min_length=1, max_length=MAX_EVENTS_PER_BATCH),
+        Field(min_length=1, max_length=MAX_EVENTS_PER_BATCH, description="The events, each checked by itself"),
     ]
 
 
 class EventReceipt(BaseModel):
     """The 202 answer of `POST /events`: both counts together are the size of the batch."""
 
-    accepted: int
-    duplicates: int
+    accepted: Annotated[int, Field(description="New events, stored durably", examples=[2])]
+    duplicates: Annotated[int, Field(description="Events that were accepted before", examples=[0])]

@@ -24,21 +24,29 @@ class VersionReceipt(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
-    name: str
-    version: Annotated[str, Field(pattern=MODEL_VERSION)]
-    sha256: str
-    created_at: datetime
+    name: Annotated[str, Field(description="Name of the model")]
+    version: Annotated[str, Field(pattern=MODEL_VERSION, description="Number of the version, as a text")]
+    sha256: Annotated[str, Field(description="SHA-256 of the bundle")]
+    created_at: Annotated[datetime, Field(description="When it was pushed")]
 
 
 class VersionDetail(VersionReceipt):
     """A version with its bundle's manifest."""
 
-    size: int
-    manifest: dict[str, Any]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{**_EXAMPLE, "size": 1843200, "manifest": {"name": "ranker", "metrics": {"ndcg@10": 0.193}}}]
+        }
+    )
+
+    size: Annotated[int, Field(description="Bytes of the bundle", examples=[1843200])]
+    manifest: Annotated[
+        dict[str, Any], Field(description="`manifest.json` of the bundle", examples=[{"metrics": {"ndcg@10": 0.193}}])
+    ]
 
 
 class ModelSummary(BaseModel):
     """A model and its versions, newest first."""
 
-    name: str
-    versions: list[VersionReceipt]
+    name: Annotated[str, Field(description="Name of the model", examples=["ranker"])]
+    versions: Annotated[list[VersionReceipt], Field(description="Its versions, newest first")]

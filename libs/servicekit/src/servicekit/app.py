@@ -37,7 +37,7 @@ def base_app(
         version=version(distribution),
         description=description,
         lifespan=_reporting_start(lifespan, settled_seconds),
-        responses=problems.unreadable_responses() | problems.problem_responses(408, 413, 422, 500),
+        responses=problems.problem_responses(500),
         # Asking with each request whether someone has set up OpenTelemetry costs a tenth of a small one.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )

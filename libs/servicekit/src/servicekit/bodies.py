@@ -68,8 +68,12 @@ def check_length(scope: Scope, max_bytes: int) -> int:
 
 def too_large(max_bytes: int) -> HTTPException:
     """Return the 413 that names the limit."""
-    limit = f"{max_bytes / MIB:g} MiB" if max_bytes >= MIB else f"{max_bytes / KIB:g} KiB"
-    return HTTPException(413, f"body: larger than {limit}, the most that this route takes.")
+    return HTTPException(413, f"body: larger than {size_text(max_bytes)}, the most that this route takes.")
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes as people read it."""
+    return f"{size / MIB:g} MiB" if size >= MIB else f"{size / KIB:g} KiB"
 
 
 def bounded(receive: Receive, max_bytes: int) -> Receive:

@@ -1,8 +1,8 @@
 """The body of `GET /health`: the process lives, and this is how its dependencies are."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 
@@ -10,17 +10,22 @@ Status = Literal["healthy", "degraded", "unhealthy"]
 class Check(BaseModel):
     """How one dependency is; `detail` says what is wrong, or what is in use."""
 
-    status: Status
-    detail: str = ""
+    status: Annotated[Status, Field(description="State of the dependency")]
+    detail: Annotated[str, Field(description="What is wrong, or what is in use", examples=[""])] = ""
 
 
 class Health(BaseModel):
     """Always answered with 200: a container is restarted for a dead process, not for a dead dependency."""
 
-    status: Literal["healthy", "degraded"]
-    service: str
-    version: str
-    checks: dict[str, Check] = {}
+    status: Annotated[
+        Literal["healthy", "degraded"], Field(description="`degraded` as soon as one check is not `healthy`")
+    ]
+    service: Annotated[str, Field(description="Name of the service", examples=["model-registry"])]
+    version: Annotated[str, Field(description="Version of the service", examples=["2.0.0"])]
+    checks: Annotated[
+        dict[str, Check],
+        Field(description="Check by dependency", examples=[{"database": {"status": "healthy", "detail": ""}}]),
+    ] = {}
 
     @classmethod
     def of(cls, service: str, version: str, checks: dict[str, Check]) -> "Health":

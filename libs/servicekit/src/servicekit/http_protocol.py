@@ -282,7 +282,7 @@ class _LingeringTransport:
 
     def write(self, data: bytes) -> None:
         """See `asyncio.Transport`; uvloop raises, where asyncio ignores what comes after the end."""
-        if not self._transport.is_closing():
+        if not self.is_closing():
             self._transport.write(data)
 
     def close(self) -> None:

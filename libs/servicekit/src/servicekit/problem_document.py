@@ -1,9 +1,10 @@
 """The body of every 4xx and 5xx: `application/problem+json` (RFC 9457) with request id and the fields at fault."""
 
 from http import HTTPStatus
+from typing import Annotated
 
 import orjson
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 import monitoring
 
@@ -16,20 +17,32 @@ MAX_ERROR_CHARS = 1_000
 class FieldError(BaseModel):
     """One field of the request that was refused, and why."""
 
-    field: str
-    message: str
+    field: Annotated[
+        str, Field(description="Path of the field: `query.limit`, `body.events`", examples=["query.limit"])
+    ]
+    message: Annotated[
+        str, Field(description="What is wrong with it", examples=["Input should be less than or equal to 50"])
+    ]
 
 
 class Problem(BaseModel):
     """The body of every error answer."""
 
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    instance: str
-    request_id: str
-    errors: list[FieldError] = []
+    type: Annotated[str, Field(description="Always `about:blank`: the status says the kind")] = "about:blank"
+    title: Annotated[str, Field(description="The status in words", examples=["Unprocessable Entity"])]
+    status: Annotated[int, Field(description="The HTTP status", examples=[422])]
+    detail: Annotated[
+        str,
+        Field(
+            description="What went wrong, for people",
+            examples=["query.limit: Input should be less than or equal to 50"],
+        ),
+    ]
+    instance: Annotated[str, Field(description="Path of the request", examples=["/similar/1"])]
+    request_id: Annotated[
+        str, Field(description="Id of the request, as in `X-Request-ID`", examples=["req_5f2b8c0d1e3a"])
+    ]
+    errors: Annotated[list[FieldError], Field(description="The invalid fields, up to 100")] = []
 
 
 def problem(

@@ -24,29 +24,37 @@ class ProblemError(Exception):
         self.headers = headers
 
 
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI `responses` entry of the named statuses."""
+_MEANINGS = {
+    401: "The token is missing or wrong",
+    408: "The body stopped coming for 30 s",
+    422: "A parameter or the body is invalid; `errors` names the fields",
+    500: "An unexpected error; it was reported as `api.unhandled`",
+    503: "The service cannot answer now; repeat the request later",
+}
+
+
+def problem_responses(*statuses: int, **meanings: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI `responses` entry of the named statuses.
+
+    What a status means on a route is given by the status's name: `not_found="There is no such version"`.
+    """
+    described = {status: _MEANINGS[status] for status in statuses}
+    described |= {HTTPStatus[name.upper()].value: meaning for name, meaning in meanings.items()}
     return {
         status: {
             "model": Problem,
-            "description": HTTPStatus(status).phrase,
+            "description": meaning,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in statuses
+        for status, meaning in described.items()
     }
 
 
 def unreadable_responses() -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI `responses` entry of what can't be read as HTTP or as the body that it names."""
-    (entry,) = problem_responses(400).values()
-    plain = {"text/plain": {"schema": {"type": "string"}}}
-    return {
-        400: {
-            **entry,
-            "description": "No HTTP, or too long a URL; or a broken body",
-            "content": entry["content"] | plain,
-        }
-    }
+    responses = problem_responses(bad_request="The request is not HTTP, its head is too long, or its body is broken")
+    responses[400]["content"]["text/plain"] = {"schema": {"type": "string"}}
+    return responses
 
 
 def install(app: FastAPI) -> None:

@@ -11,13 +11,15 @@ from urllib.parse import unquote_to_bytes
 from fastapi import APIRouter, Request, Response, params
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from servicekit.bodies import MAX_BODY_BYTES, JsonRequest, bounded, check_length, invalid
+from servicekit.bodies import MAX_BODY_BYTES, JsonRequest, bounded, check_length, invalid, size_text
 from servicekit.guards import Guard
+from servicekit.problems import problem_responses, unreadable_responses
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -35,6 +37,7 @@ class BoundedRoute(APIRoute):
         # Not handed on: FastAPI would answer a body that is too large in plain text, and after the call has run.
         self.max_body_bytes = MAX_BODY_BYTES if max_body_size is None else max_body_size
         super().__init__(*args, **more)
+        self.responses = self._error_responses() | self.responses
 
     @property
     def guards(self) -> list[Guard]:
@@ -42,12 +45,32 @@ class BoundedRoute(APIRoute):
         dependencies: list[object] = [each.dependency for each in self.dependencies]
         return [each for each in dependencies if isinstance(each, Guard)]
 
+    def _error_responses(self) -> dict[int | str, dict[str, Any]]:
+        """Return the errors that this class answers, for the OpenAPI document: those that the route can give."""
+        takes_body = self.body_field is not None or "requestBody" in (self.openapi_extra or {})
+        takes_input = takes_body or bool(get_flat_params(self.dependant))
+        statuses = [401] if self.guards else []
+        too_long = {}
+        if takes_body:
+            statuses.append(408)
+            too_long = problem_responses(
+                request_entity_too_large=f"The body is larger than {size_text(self.max_body_bytes)}"
+            )
+        if takes_input:
+            return unreadable_responses() | too_long | problem_responses(*statuses, 422)
+        if self._is_strict_about_query:
+            return problem_responses(*statuses, unprocessable_entity="The route takes no query parameters")
+        return problem_responses(*statuses)
+
+    @property
+    def _is_strict_about_query(self) -> bool:
+        return isinstance(self.response_class, DefaultPlaceholder) and not self.ignores_unknown_query
+
     def get_route_handler(self) -> Handler:
         """Return what answers a request; FastAPI calls this when the route is made."""
         handle = super().get_route_handler()
         guards, max_bytes = self.guards, self.max_body_bytes
-        answers_json = isinstance(self.response_class, DefaultPlaceholder)
-        parameters = _query_parameters(self.dependant) if answers_json and not self.ignores_unknown_query else None
+        parameters = _query_parameters(self.dependant) if self._is_strict_about_query else None
         reads_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
 
         async def enter(request: Request) -> Response:

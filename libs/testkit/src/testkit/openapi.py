@@ -16,6 +16,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from testkit.openapi_rules import violations
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -32,9 +34,11 @@ def check_openapi(
 
     `endless` is an operation that is left out, because its answers have no end.
 
-    Raises `AssertionError` at the first answer that is a 5xx, or has a status, content type, header or body that the
-    document doesn't announce.
+    Raises `AssertionError` if the document breaks `openapi_rules`, and at the first answer that is a 5xx, or has a
+    status, content type, header or body that the document doesn't announce.
     """
+    if wrong := violations(document):
+        raise AssertionError("\n".join(wrong))
     asked = []
     for result in schemathesis.openapi.from_dict(document).get_all_operations():
         if not isinstance(result, Ok):

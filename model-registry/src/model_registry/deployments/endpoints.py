@@ -49,7 +49,12 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
     @made.post(
         "/models/{name}/deployments",
         status_code=201,
-        responses=problem_responses(401, 404, 409, 422, 503),
+        responses=problem_responses(
+            503,
+            not_found="There is no such version",
+            conflict="The quality gate rejected the version, or it cannot be activated; `detail` says why",
+            unprocessable_entity="The request is invalid, or a check of the bundle failed; `detail` names it",
+        ),
         dependencies=guard,
     )
     def deploy(name: ModelName, wanted: DeploymentRequest, deployed_by: _DeployedBy = None) -> DeploymentReceipt:
@@ -57,7 +62,14 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
         return _receipt(deployments.deploy(name, wanted, Author(deployed_by, wanted.reason)))
 
     @made.post(
-        "/models/{name}/rollback", status_code=201, responses=problem_responses(401, 404, 409, 503), dependencies=guard
+        "/models/{name}/rollback",
+        status_code=201,
+        responses=problem_responses(
+            503,
+            not_found="Nothing of this model is deployed",
+            conflict="No earlier version was deployed, or there is no such canary or shadow",
+        ),
+        dependencies=guard,
     )
     def roll_back(
         name: ModelName, wanted: RollbackRequest | None = None, deployed_by: _DeployedBy = None
@@ -80,7 +92,10 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
     @made.get(
         "/models/{name}/active",
         response_model=ActiveDeployments,
-        responses={304: {"description": "Nothing changed"}, **problem_responses(404, 503)},
+        responses={
+            304: {"description": "Nothing changed"},
+            **problem_responses(503, not_found="Nothing of this model is deployed"),
+        },
     )
     def active(
         name: ModelName,
@@ -99,7 +114,7 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
     @made.put(
         "/models/{name}/replicas/{replica_id}",
         status_code=204,
-        responses=problem_responses(401, 503),
+        responses=problem_responses(503),
         dependencies=guard,
     )
     def report_replica(name: ModelName, replica_id: _ReplicaId, report: ReplicaReport) -> None:

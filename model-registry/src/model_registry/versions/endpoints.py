@@ -34,7 +34,7 @@ def router(
     @made.post(
         "/models/{name}/versions",
         status_code=201,
-        responses={200: _KNOWN, **problem_responses(401, 413, 422, 503)},
+        responses={200: _KNOWN, **problem_responses(503)},
         dependencies=bearer_guard(token),
         max_body_size=max_bundle_bytes + _FORM_BYTES,
     )
@@ -58,12 +58,14 @@ def router(
         """List all models with their versions."""
         return [_summary(name, rows) for name, rows in versions.models().items()]
 
-    @made.get("/models/{name}", responses=problem_responses(404, 503))
+    @made.get("/models/{name}", responses=problem_responses(503, not_found="There is no such model"))
     def get_model(name: ModelName) -> ModelSummary:
         """Return a model with its versions, newest first."""
         return _summary(name, versions.all_of(name))
 
-    @made.get("/models/{name}/versions/{version}", responses=problem_responses(404, 503))
+    @made.get(
+        "/models/{name}/versions/{version}", responses=problem_responses(503, not_found="There is no such version")
+    )
     def get_version(name: ModelName, version: Version) -> VersionDetail:
         """Return a version with its bundle's manifest."""
         row = versions.get(name, version)
@@ -72,7 +74,15 @@ def router(
     @made.get(
         "/models/{name}/versions/{version}/bundle",
         response_class=Response,
-        responses={200: {"content": {"application/gzip": {}}}, **problem_responses(404, 503)},
+        responses={
+            200: {
+                "description": "The bundle, a `.tar.gz`",
+                "content": {"application/gzip": {"schema": {"type": "string", "format": "binary"}}},
+            },
+            **problem_responses(
+                503, not_found="There is no such version, or its bundle is gone from the artifact store"
+            ),
+        },
     )
     def get_bundle(name: ModelName, version: Version) -> StreamingResponse:
         """Download a version's bundle."""

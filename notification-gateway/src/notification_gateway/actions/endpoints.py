@@ -44,9 +44,9 @@ class NewAcknowledgement(_Action):
 class Acknowledgement(BaseModel):
     """Who takes care of an incident, and since when; only the first acknowledgement counts."""
 
-    incident_id: int
-    acknowledged_by: str | None
-    acknowledged_at: datetime | None
+    incident_id: Annotated[int, Field(description="Id of the incident", examples=[42])]
+    acknowledged_by: Annotated[str | None, Field(description="Who acknowledged it first", examples=["li.wei"])]
+    acknowledged_at: Annotated[datetime | None, Field(description="When that was", examples=["2026-11-24T03:10:00Z"])]
 
 
 class Closing(_Action):
@@ -72,13 +72,20 @@ class Assignment(_Action):
 class NewComment(_Action):
     """A comment for the timeline."""
 
-    text: Annotated[str, TypedText(MAX_COMMENT_CHARS, min_chars=1)]
+    text: Annotated[
+        str,
+        TypedText(MAX_COMMENT_CHARS, min_chars=1),
+        Field(description="The comment", examples=["The disk is being replaced."]),
+    ]
 
 
 class Grouping(_Action):
     """The incident to put this one under; null removes it from its parent."""
 
-    parent_id: Annotated[Annotated[int, Field(strict=True, ge=1, le=MAX_WHOLE_NUMBER)] | None, Field(examples=[12])]
+    parent_id: Annotated[
+        Annotated[int, Field(strict=True, ge=1, le=MAX_WHOLE_NUMBER)] | None,
+        Field(examples=[12], description="Id of the other incident; null: none"),
+    ]
     comment: Comment = ""
 
 
@@ -86,12 +93,12 @@ def router(actions: IncidentActions, storage: Storage, token: SecretStr) -> ApiR
     """Return the routes for actions."""
     routes = ApiRouter(prefix="/alerts/{incident_id}", tags=["alerts"])
     guard = bearer_guard(token)
-    conflict_responses = problem_responses(401, 404, 409, 503)
+    not_found_responses = problem_responses(503, not_found="There is no such incident")
 
     def show_detail(incident: Incident) -> AlertDetail:
         return detail_of(storage, incident.id)
 
-    @routes.post("/acknowledgement", dependencies=guard, responses=problem_responses(401, 404, 503))
+    @routes.post("/acknowledgement", dependencies=guard, responses=not_found_responses)
     def post_acknowledgement(incident_id: IncidentId, new: NewAcknowledgement) -> Acknowledgement:
         """Acknowledge an incident: it is not escalated, and reminders stop."""
         incident = actions.acknowledge(incident_id, new.by, new.comment)
@@ -101,27 +108,41 @@ def router(actions: IncidentActions, storage: Storage, token: SecretStr) -> ApiR
             acknowledged_at=incident.acknowledged_at,
         )
 
-    @routes.post("/close", dependencies=guard, responses=conflict_responses)
+    @routes.post(
+        "/close",
+        dependencies=guard,
+        responses=not_found_responses | problem_responses(conflict="The incident has ended"),
+    )
     def post_close(incident_id: IncidentId, closing: Closing) -> AlertDetail:
         """Close an open incident and its children, as solved or as a false alarm."""
         return show_detail(actions.close(incident_id, closing.by, closing.comment, false_alarm=closing.false_alarm))
 
-    @routes.post("/reopen", dependencies=guard, responses=conflict_responses)
+    @routes.post(
+        "/reopen",
+        dependencies=guard,
+        responses=not_found_responses
+        | problem_responses(conflict="The incident is open, or the same fault has a newer one"),
+    )
     def post_reopen(incident_id: IncidentId, reopening: Reopening) -> AlertDetail:
         """Reopen an ended incident; its acknowledgement is removed, and reminders start again."""
         return show_detail(actions.reopen(incident_id, reopening.by, reopening.comment))
 
-    @routes.post("/assignment", dependencies=guard, responses=problem_responses(401, 404, 503))
+    @routes.post("/assignment", dependencies=guard, responses=not_found_responses)
     def post_assignment(incident_id: IncidentId, new: Assignment) -> AlertDetail:
         """Assign an incident to a person."""
         return show_detail(actions.assign(incident_id, new.assignee, new.by, new.comment))
 
-    @routes.post("/comments", dependencies=guard, responses=problem_responses(401, 404, 503))
+    @routes.post("/comments", dependencies=guard, responses=not_found_responses)
     def post_comment(incident_id: IncidentId, new: NewComment) -> AlertDetail:
         """Add a comment to the timeline of an incident."""
         return show_detail(actions.comment(incident_id, new.text, new.by))
 
-    @routes.post("/parent", dependencies=guard, responses=conflict_responses)
+    @routes.post(
+        "/parent",
+        dependencies=guard,
+        responses=not_found_responses
+        | problem_responses(conflict="The incident cannot be put under that one; `detail` says why"),
+    )
     def post_parent(incident_id: IncidentId, grouping: Grouping) -> AlertDetail:
         """Put an incident under another one, or remove it from its parent."""
         return show_detail(actions.group(incident_id, grouping.parent_id, grouping.by, grouping.comment))

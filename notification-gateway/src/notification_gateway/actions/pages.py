@@ -6,6 +6,7 @@ from html import escape
 from typing import Annotated, NamedTuple
 
 from fastapi import Form, Query
+from pydantic import Field
 from starlette.responses import HTMLResponse
 
 from contracts.query_values import WholeNumber
@@ -21,7 +22,7 @@ from servicekit.routing import ApiRouter
 
 Until = Annotated[int, WholeNumber(0, 2**40), Query(description="When the link expires (Unix seconds)")]
 Signature = Annotated[str, Query(max_length=64, description="The signature of the link")]
-Comment = Annotated[str, TypedText(MAX_COMMENT_CHARS)]
+Comment = Annotated[str, TypedText(MAX_COMMENT_CHARS), Field(description="Comment for the timeline")]
 # The page loads nothing, and its address, which grants the action, is not passed on.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
@@ -43,6 +44,12 @@ _BUTTONS: Mapping[Action, _Button] = {
     "false-alarm": _Button("误报，关闭 Close as a false alarm", "open"),
     "reopen": _Button("重新打开 Reopen", "resolved"),
 }
+_REJECTED = problem_responses(
+    503,
+    forbidden="The link is not signed by this gateway, or it has expired",
+    not_found="There is no such incident",
+)
+_CONFLICT = problem_responses(conflict="The incident is not in the state that the action needs")
 _Act = Callable[[int, str, str, Before], Incident]
 
 
@@ -77,7 +84,7 @@ def _add(
         f"/{action}/{{incident_id}}",
         name=f"get_{name}",
         response_class=HTMLResponse,
-        responses=problem_responses(403, 404, 503),
+        responses=_REJECTED,
     )
     def show(incident_id: IncidentId, until: Until, signature: Signature) -> HTMLResponse:
         """Show the button of a signed link; changes nothing."""
@@ -88,7 +95,7 @@ def _add(
         f"/{action}/{{incident_id}}",
         name=f"post_{name}",
         response_class=HTMLResponse,
-        responses=problem_responses(403, 404, 409, 503),
+        responses=_REJECTED if action == "acknowledge" else _REJECTED | _CONFLICT,
         max_body_size=MAX_FORM_BYTES,
     )
     def post(

@@ -6,7 +6,7 @@ from functools import partial
 from importlib.resources import files
 from typing import Annotated, Literal
 
-from fastapi import Query, Request
+from fastapi import Path, Query, Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from contracts.query_values import WholeNumber
@@ -29,6 +29,9 @@ PAGE_HEADERS = {
 }
 # Without this a proxy (nginx) would delay updates until its buffer is full.
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_STREAM = problem_responses(service_unavailable="Too many pages are open") | {
+    200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
 _Render = Callable[..., str]
 _ASSETS = {
     "dashboard.css": "text/css",
@@ -57,11 +60,16 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
         return response
 
     @routes.get("/dashboard", response_class=HTMLResponse, responses=problem_responses(503))
-    def get_dashboard(request: Request, lang: Annotated[Literal["zh", "en"] | None, Query()] = None) -> HTMLResponse:
+    def get_dashboard(
+        request: Request,
+        lang: Annotated[
+            Literal["zh", "en"] | None, Query(description="Language of the page; null: as the browser asks")
+        ] = None,
+    ) -> HTMLResponse:
         """Show the overview: open incidents, errors of the last hour, and the state of deliveries."""
         return show(request, lang, partial(page.render, "overview"))
 
-    @routes.get("/dashboard/stream", response_class=StreamingResponse, responses=problem_responses(503))
+    @routes.get("/dashboard/stream", response_class=StreamingResponse, responses=_STREAM)
     async def get_stream(request: Request) -> StreamingResponse:
         """Send a server-sent event whenever the content of the page has changed."""
         is_stopping = getattr(request.app.state, "is_stopping", lambda: False)
@@ -80,9 +88,17 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
         content = files(__package__).joinpath("static", name).read_bytes()
         return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "max-age=300"})
 
-    @routes.get("/dashboard/incident/{incident_id}", response_class=HTMLResponse, responses=problem_responses(404, 503))
+    @routes.get(
+        "/dashboard/incident/{incident_id}",
+        response_class=HTMLResponse,
+        responses=problem_responses(503, not_found="There is no such incident"),
+    )
     def get_incident_page(
-        request: Request, incident_id: IncidentId, lang: Annotated[Literal["zh", "en"] | None, Query()] = None
+        request: Request,
+        incident_id: IncidentId,
+        lang: Annotated[
+            Literal["zh", "en"] | None, Query(description="Language of the page; null: as the browser asks")
+        ] = None,
     ) -> HTMLResponse:
         """Show the page of an incident: its state, its timeline and its notifications."""
         return show(request, lang, partial(page.render_incident, incident_id))
@@ -90,8 +106,10 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
     @routes.get("/dashboard/{tab}", response_class=HTMLResponse, responses=problem_responses(503))
     def get_tab(
         request: Request,
-        tab: Tab,
-        lang: Annotated[Literal["zh", "en"] | None, Query()] = None,
+        tab: Annotated[Tab, Path(description="The tab")],
+        lang: Annotated[
+            Literal["zh", "en"] | None, Query(description="Language of the page; null: as the browser asks")
+        ] = None,
         incident: Annotated[
             Annotated[int, WholeNumber(1)] | None,
             Query(description="On the tab `incidents`: the incident to show first"),

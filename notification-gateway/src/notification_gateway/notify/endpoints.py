@@ -22,17 +22,36 @@ class NotifyRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    title: Annotated[str, TypedText(200, min_chars=1)]
-    text: Annotated[str, TypedText(8000)] = ""
-    sender: Annotated[str, TypedText(64), Field(examples=["nightly-backup"])] = ""
-    channel: Annotated[str, TypedText(16, min_chars=1), Field(examples=["weixin", "email", "ops"])] = "weixin"
-    idempotency_key: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")] = None
+    title: Annotated[
+        str, TypedText(200, min_chars=1), Field(description="First line of the message", examples=["Backup finished"])
+    ]
+    text: Annotated[
+        str, TypedText(8000), Field(description="Text of the message", examples=["42 GB in 11 minutes"])
+    ] = ""
+    sender: Annotated[
+        str, TypedText(64), Field(examples=["nightly-backup"], description="Who sends it, shown in the message")
+    ] = ""
+    channel: Annotated[
+        str,
+        TypedText(16, min_chars=1),
+        Field(examples=["weixin", "email", "ops"], description="Channel of the gateway"),
+    ] = "weixin"
+    idempotency_key: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z0-9._:-]{1,128}$",
+            description="The same key sends one message",
+            examples=["backup-2026-11-24"],
+        ),
+    ] = None
 
 
 class NotifyReceipt(BaseModel):
     """The stored message, which will be sent; null: one with the same key was stored before."""
 
-    notification_id: int | None
+    notification_id: Annotated[
+        int | None, Field(description="Id of the stored message; null: the key was known", examples=[318])
+    ]
 
 
 def router(
@@ -45,9 +64,7 @@ def router(
     """Return the route."""
     routes = ApiRouter(tags=["notify"])
 
-    @routes.post(
-        "/notify", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(401, 422, 503)
-    )
+    @routes.post("/notify", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(503))
     def post_notify(request: NotifyRequest) -> NotifyReceipt:
         """Send a message through a channel. It is stored before the answer."""
         if request.channel not in channels:

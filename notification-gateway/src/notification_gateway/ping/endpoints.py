@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import uuid4
 
+from fastapi import Path
 from pydantic import BaseModel, Field, SecretStr
 
 from contracts.text import TypedText
@@ -26,10 +27,12 @@ MAX_SECONDS = 12.0
 class PingResult(BaseModel):
     """The outcome of a test message."""
 
-    channel: str
+    channel: Annotated[str, Field(description="Channel that was tried", examples=["weixin"])]
     delivered: Annotated[bool, Field(description="Whether it was delivered to at least one recipient")]
-    detail: Annotated[str, Field(description="The reason of a failure, or the recipients that were not reached")]
-    seconds: float
+    detail: Annotated[
+        str, Field(description="The reason of a failure, or the recipients that were not reached", examples=[""])
+    ]
+    seconds: Annotated[float, Field(description="How long it took", examples=[0.21])]
 
 
 def router(
@@ -42,8 +45,12 @@ def router(
     """Return the route."""
     routes = ApiRouter(tags=["operations"])
 
-    @routes.post("/channels/{name}/ping", dependencies=bearer_guard(token), responses=problem_responses(401, 404))
-    async def ping(name: Annotated[str, TypedText(64)]) -> PingResult:
+    @routes.post(
+        "/channels/{name}/ping",
+        dependencies=bearer_guard(token),
+        responses=problem_responses(not_found="There is no such channel"),
+    )
+    async def ping(name: Annotated[str, TypedText(64), Path(description="The channel")]) -> PingResult:
         """Send a test message through a channel, once, and return the outcome."""
         configured = channels.get(name)
         if configured is None:

@@ -29,7 +29,7 @@ _Position = Annotated[str, BeforeValidator(_check_position)]
 class SignalPage(BaseModel):
     """Stored signals in the order of arrival. Pass `next_after` as `after` to get the next page."""
 
-    signals: list[StoredSignal]
+    signals: Annotated[list[StoredSignal], Field(description="One page of signals")]
     unreadable: Annotated[
         int, Field(ge=0, description="The number of stored signals that can't be read and are left out")
     ] = 0
@@ -40,7 +40,7 @@ def router(storage: Storage, token: SecretStr) -> ApiRouter:
     """Return the route."""
     routes = ApiRouter(tags=["signals"])
 
-    @routes.get("/signals", dependencies=bearer_guard(token), responses=problem_responses(401, 503))
+    @routes.get("/signals", dependencies=bearer_guard(token), responses=problem_responses(503))
     def get_signals(
         since: Annotated[Moment, Query(description="Only signals that arrived since then")],
         after: Annotated[

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 from sqlalchemy import Connection, and_, or_, select
 
 from contracts.query_values import parse_whole_number
@@ -20,8 +20,10 @@ _MICROSECOND = timedelta(microseconds=1)
 class StoredSignal(BaseModel):
     """A signal and its time of arrival."""
 
-    received_at: AwareDatetime
-    signal: AlertSignal
+    received_at: Annotated[
+        AwareDatetime, Field(description="When the gateway stored it", examples=["2026-11-24T12:00:00Z"])
+    ]
+    signal: Annotated[AlertSignal, Field(description="The signal, as it was sent")]
 
 
 class Position(NamedTuple):

@@ -21,11 +21,17 @@ def router(storage: Storage, page: RunbookPage) -> LenientRouter:
     """Return the route."""
     routes = LenientRouter(tags=["dashboard"])
 
-    @routes.get("/runbook/{point}", response_class=HTMLResponse, responses=problem_responses(404, 503))
+    @routes.get(
+        "/runbook/{point}",
+        response_class=HTMLResponse,
+        responses=problem_responses(503, not_found="There is no such monitoring point"),
+    )
     def get_runbook(
         request: Request,
         point: Annotated[str, Path(description="Id of a monitoring point", examples=["redis.connection_failed"])],
-        lang: Annotated[Literal["zh", "en"] | None, Query()] = None,
+        lang: Annotated[
+            Literal["zh", "en"] | None, Query(description="Language of the page; null: as the browser asks")
+        ] = None,
     ) -> HTMLResponse:
         """Show what a monitoring point means, what to do, the first commands, and how earlier incidents ended."""
         found = catalogue.load_all().by_id().get(point)

@@ -22,7 +22,7 @@ def router(intake: Intake, token: SecretStr, metrics: Metrics) -> ApiRouter:
         "/signals",
         status_code=202,
         dependencies=bearer_guard(token),
-        responses=problem_responses(401, 503),
+        responses=problem_responses(503),
         max_body_size=MAX_BODY_BYTES,
     )
     def post_signals(batch: SignalBatch) -> SignalReceipt:

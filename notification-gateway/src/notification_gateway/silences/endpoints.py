@@ -26,25 +26,30 @@ class NewSilence(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    matcher: NewMatcher
+    matcher: Annotated[NewMatcher, Field(description="Which incidents it covers")]
     starts_at: Annotated[Moment | None, Field(description="At most a year ahead")] = None
     minutes: Annotated[
-        int, Field(strict=True, ge=1, le=MAX_LENGTH // timedelta(minutes=1), description="At most 30 days")
+        int,
+        Field(strict=True, ge=1, le=MAX_LENGTH // timedelta(minutes=1), description="At most 30 days", examples=[60]),
     ]
-    reason: Annotated[str, TypedText(1000, min_chars=1), Field(examples=["planned upgrade of Redis"])]
-    created_by: Annotated[str, TypedText(128, min_chars=1)]
+    reason: Annotated[
+        str,
+        TypedText(1000, min_chars=1),
+        Field(examples=["planned upgrade of Redis"], description="Why, for the list of silences"),
+    ]
+    created_by: Annotated[str, TypedText(128, min_chars=1), Field(description="Who silences", examples=["li.wei"])]
 
 
 class SilenceList(BaseModel):
     """Current and future silences, the next to end first."""
 
-    silences: list[Silence]
+    silences: Annotated[list[Silence], Field(description="The silences")]
 
 
 def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) -> ApiRouter:
     """Return the routes of /silences."""
     routes = ApiRouter(
-        prefix="/silences", tags=["silences"], dependencies=bearer_guard(token), responses=problem_responses(401, 503)
+        prefix="/silences", tags=["silences"], dependencies=bearer_guard(token), responses=problem_responses(503)
     )
 
     @routes.post("", status_code=201)
@@ -74,7 +79,7 @@ def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) ->
         with storage.read() as connection:
             return SilenceList(silences=queries.list_unexpired(connection, clock()))
 
-    @routes.delete("/{silence_id}", status_code=204, responses=problem_responses(404))
+    @routes.delete("/{silence_id}", status_code=204, responses=problem_responses(not_found="There is no such silence"))
     def delete_silence(silence_id: Annotated[int, WholeNumber(1), Path(description="The silence's id")]) -> None:
         """End a silence. An ongoing incident is notified with its next signal."""
         with storage.transaction() as connection:

@@ -22,11 +22,14 @@ class Matcher(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fingerprint: Annotated[tuple[str, ...] | None, Field(min_length=1, examples=[["airflow", "*", "*"]])] = None
-    level: Level | None = None
-    category: str | None = None
-    service: str | None = None
-    environment: str | None = None
+    fingerprint: Annotated[
+        tuple[str, ...] | None,
+        Field(min_length=1, examples=[["airflow", "*", "*"]], description="Parts of the fingerprint, with globs"),
+    ] = None
+    level: Annotated[Level | None, Field(description="Level of the incident")] = None
+    category: Annotated[str | None, Field(description="Category of the point")] = None
+    service: Annotated[str | None, Field(description="Service that reports")] = None
+    environment: Annotated[str | None, Field(description="Environment of the reporter")] = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -63,23 +66,23 @@ _Parts = Annotated[
 class NewMatcher(Matcher):
     """The matcher of a new silence; all named properties must match. `fingerprint` may hold globs, as in the policy."""
 
-    fingerprint: _Parts | None = None
-    category: _Name | None = None
-    service: _Name | None = None
-    environment: _Name | None = None
+    fingerprint: Annotated[_Parts | None, Field(description="Parts of the fingerprint, with globs")] = None
+    category: Annotated[_Name | None, Field(description="Category of the point")] = None
+    service: Annotated[_Name | None, Field(description="Service that reports")] = None
+    environment: Annotated[_Name | None, Field(description="Environment of the reporter")] = None
 
 
 @dataclass(frozen=True)
 class Silence:
     """A silence: a matcher with its period, reason and author."""
 
-    id: int
-    matcher: Matcher
-    starts_at: datetime
-    ends_at: datetime
-    reason: str
-    created_by: str
-    created_at: datetime
+    id: Annotated[int, Field(description="Id of the silence", examples=[5])]
+    matcher: Annotated[Matcher, Field(description="Which incidents it covers")]
+    starts_at: Annotated[datetime, Field(description="When it begins", examples=["2026-11-24T03:10:00Z"])]
+    ends_at: Annotated[datetime, Field(description="When it ends", examples=["2026-11-24T04:10:00Z"])]
+    reason: Annotated[str, Field(description="Why", examples=["planned upgrade of Redis"])]
+    created_by: Annotated[str, Field(description="Who silenced", examples=["li.wei"])]
+    created_at: Annotated[datetime, Field(description="When it was made", examples=["2026-11-24T03:10:00Z"])]
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def router(storage: Storage, summaries: Summaries, token: SecretStr) -> ApiRoute
             next_before=next_before,
         )
 
-    @routes.get("/{summary_id}", responses=problem_responses(404, 503))
+    @routes.get("/{summary_id}", responses=problem_responses(503, not_found="There is no such summary"))
     def get_summary(
         summary_id: Annotated[int, WholeNumber(1), Path(description="The summary's id")],
     ) -> SummaryDetail:
@@ -48,7 +48,7 @@ def router(storage: Storage, summaries: Summaries, token: SecretStr) -> ApiRoute
             raise ProblemError(404, f"There is no readable summary {summary_id}.")
         return SummaryDetail.of(stored)
 
-    @routes.post("/send-now", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(401, 503))
+    @routes.post("/send-now", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(503))
     def post_send_now(request: SendNow) -> SentNow:
         """Send the running period's summary now. The summary at the period's end then holds only what comes later."""
         summary_ids = summaries.send_now(request.kind)

@@ -16,19 +16,23 @@ Kind = Literal["hourly_summary", "daily_digest"]
 class Summary(BaseModel):
     """A summary; its numbers are null if an older release stored it without them."""
 
-    id: int
-    kind: str
-    channel: Channel
-    period_start: datetime
+    id: Annotated[int, Field(description="Id of the summary", examples=[9])]
+    kind: Annotated[str, Field(description="Which summary", examples=["hourly_summary"])]
+    channel: Annotated[Channel, Field(description="Channel of the summary", examples=["email"])]
+    period_start: Annotated[datetime, Field(description="When the period began", examples=["2026-11-24T12:00:00Z"])]
     since: Annotated[datetime, Field(description="The period's start, or the end of the part that was sent before")]
     period_end: Annotated[datetime, Field(description="The period's end; if it was sent earlier, the time of that")]
     is_manual: Annotated[bool, Field(description="Whether it was sent before the end of its period")]
-    title: str
-    incidents: int | None
-    occurrences: int | None
-    silenced: int | None
-    state: Annotated[str | None, Field(description="State of its message; null: on the dashboard only")]
-    sent_at: datetime | None
+    title: Annotated[str, Field(description="Title of the message", examples=["1 incident, 12 occurrences"])]
+    incidents: Annotated[int | None, Field(description="Incidents of the period", examples=[1])]
+    occurrences: Annotated[int | None, Field(description="Occurrences of these incidents", examples=[12])]
+    silenced: Annotated[int | None, Field(description="Occurrences that a silence covered", examples=[0])]
+    state: Annotated[
+        str | None, Field(description="State of its message; null: on the dashboard only", examples=["sent"])
+    ]
+    sent_at: Annotated[
+        datetime | None, Field(description="When it was delivered; null until then", examples=["2026-11-24T13:00:04Z"])
+    ]
 
     @classmethod
     def of(cls, stored: StoredSummary) -> "Summary":
@@ -39,7 +43,7 @@ class Summary(BaseModel):
 class SummaryDetail(Summary):
     """A summary with its content and text."""
 
-    content: SummaryContent | None
+    content: Annotated[SummaryContent | None, Field(description="Its numbers; null where an older release made it")]
     text: Annotated[str, Field(description="The message as plain text")]
 
     @classmethod
@@ -51,9 +55,9 @@ class SummaryDetail(Summary):
 class SummaryPage(BaseModel):
     """Past summaries, newest first, and previews of running ones; `before=next_before` returns the next page."""
 
-    running: list[RunningSummary]
-    summaries: list[Summary]
-    next_before: int | None
+    running: Annotated[list[RunningSummary], Field(description="What those of the running periods would say now")]
+    summaries: Annotated[list[Summary], Field(description="One page of sent summaries")]
+    next_before: Annotated[int | None, Field(description="`before` of the next page; null: this is the last")]
 
 
 class SendNow(BaseModel):
@@ -61,13 +65,13 @@ class SendNow(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Kind = "hourly_summary"
+    kind: Annotated[Kind, Field(description="Which summary")] = "hourly_summary"
 
 
 class SentNow(BaseModel):
     """The summaries that were sent, one per channel; empty if the period has no entries."""
 
-    summaries: list[Summary]
+    summaries: Annotated[list[Summary], Field(description="The summaries that were sent")]
 
 
 def _fields(stored: StoredSummary) -> dict[str, object]:

@@ -61,7 +61,7 @@ def router(
         "/webhooks/alertmanager",
         status_code=202,
         dependencies=bearer_guard(token),
-        responses=problem_responses(401, 503),
+        responses=problem_responses(503),
         max_body_size=MAX_BODY_BYTES,
     )
     def post_alertmanager(payload: AlertmanagerPayload) -> AlertmanagerReceipt:

@@ -53,13 +53,46 @@ _Annotations = Annotated[
 class ManagedAlert(BaseModel):
     """One alert of the payload; other fields are ignored."""
 
-    status: Annotated[Literal["firing", "resolved"], BeforeValidator(_as_lower_case)]
-    labels: _Labels = {}
-    annotations: _Annotations = {}
-    starts_at: Annotated[ClampedMoment | None, Field(alias="startsAt")] = None
-    ends_at: Annotated[ClampedMoment | None, Field(alias="endsAt")] = None
-    generator_url: Annotated[str, LabelText(MAX_TAG_CHARS), _Text, Field(alias="generatorURL")] = ""
-    fingerprint: Annotated[str, LabelText(MAX_FINGERPRINT_PART_CHARS), _Text] = ""
+    status: Annotated[
+        Literal["firing", "resolved"],
+        BeforeValidator(_as_lower_case),
+        Field(description="Whether the alert goes on", examples=["firing"]),
+    ]
+    labels: Annotated[
+        _Labels,
+        Field(
+            description="Labels; `alertname`, `severity`, `service` and `environment` have a meaning here",
+            examples=[{"alertname": "InstanceDown", "severity": "critical"}],
+        ),
+    ] = {}
+    annotations: Annotated[
+        _Annotations,
+        Field(
+            description="Annotations; `summary` or `description` becomes the message",
+            examples=[{"summary": "api-0 is down"}],
+        ),
+    ] = {}
+    starts_at: Annotated[
+        ClampedMoment | None,
+        Field(
+            alias="startsAt",
+            description="When it began; a later one is a new episode",
+            examples=["2026-11-24T03:10:00Z"],
+        ),
+    ] = None
+    ends_at: Annotated[ClampedMoment | None, Field(alias="endsAt", description="When it ended")] = None
+    generator_url: Annotated[
+        str,
+        LabelText(MAX_TAG_CHARS),
+        _Text,
+        Field(alias="generatorURL", description="Link to its source", examples=[""]),
+    ] = ""
+    fingerprint: Annotated[
+        str,
+        LabelText(MAX_FINGERPRINT_PART_CHARS),
+        _Text,
+        Field(description="Identity of the alert; without one, its labels", examples=["a1b2c3d4e5f60718"]),
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True)

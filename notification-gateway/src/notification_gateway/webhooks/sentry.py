@@ -29,6 +29,21 @@ MAX_NAME_CHARS = 64
 MAX_DETAIL_CHARS = 1000
 
 
+# Read as bytes: the signature covers them.
+_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "description": "A hook as Sentry documents it for its resource"},
+            "example": {
+                "action": "triggered",
+                "data": {"event": {"event_id": "0123456789abcdef0123456789abcdef", "title": "TimeoutError"}},
+            },
+        }
+    },
+}
+
+
 class UnreadableHookError(ValueError):
     """A signed hook with an invalid body; `field` names the kind of error in the metrics."""
 
@@ -66,7 +81,16 @@ def router(
         metrics.rejected.labels(SOURCE, field).inc()
         report_unreadable(f"{SOURCE} {_name(resource)}", f"a hook can't be read: {problem}")
 
-    @routes.post("/webhooks/sentry", status_code=202, responses=problem_responses(401, 409, 413, 503))
+    @routes.post(
+        "/webhooks/sentry",
+        status_code=202,
+        responses=problem_responses(
+            503,
+            unauthorized="The signature or the timestamp is missing or wrong",
+            conflict="This hook was accepted before",
+        ),
+        openapi_extra={"requestBody": _BODY},
+    )
     async def post_sentry(
         request: Request,
         signature: Annotated[

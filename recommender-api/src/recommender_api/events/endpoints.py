@@ -68,7 +68,8 @@ def router(intake: EventIntake, token: SecretStr) -> ApiRouter:
         dependencies=bearer_guard(token),
         max_body_size=MAX_BODY_BYTES,
         response_model=EventReceipt,
-        responses=problem_responses(401, 503) | _REFUSED,
+        responses=problem_responses(service_unavailable="The events could not be stored durably; send them again")
+        | _REFUSED,
     )
     async def events(request: Request, batch: EventBatch = Body(examples=[_EXAMPLE])) -> Any:
         """Answered once every event is durable. The same `event_id` counts once, so a batch may be sent again.

@@ -1,6 +1,7 @@
 """The 422 of a batch of which some events were refused, and the others taken."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,8 +18,8 @@ class EventError(BaseModel):
     """One field of one event that was refused, and why."""
 
     index: int = Field(description="The event's place in the batch, from 0")
-    field: str
-    message: str
+    field: Annotated[str, Field(description="The invalid field", examples=["ts"])]
+    message: Annotated[str, Field(description="What is wrong with it", examples=["lies in the future"])]
 
 
 class EventProblem(BaseModel):
@@ -49,12 +50,12 @@ class EventProblem(BaseModel):
         }
     )
 
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    instance: str
-    request_id: str
+    type: Annotated[str, Field(description="Always `about:blank`")] = "about:blank"
+    title: Annotated[str, Field(description="The status in words")]
+    status: Annotated[int, Field(description="The HTTP status")]
+    detail: Annotated[str, Field(description="How many were refused, and the first mistake")]
+    instance: Annotated[str, Field(description="Path of the request")]
+    request_id: Annotated[str, Field(description="Id of the request, as in `X-Request-ID`")]
     accepted: int = Field(description="Events that are new, and durable now")
     duplicates: int = Field(description="Events that were taken before")
     errors: list[EventError] = Field(description="What is wrong with each event that was refused")

@@ -12,8 +12,8 @@ from servicekit.routing import ApiRouter
 class Reloaded(BaseModel):
     """What is served after the poll."""
 
-    model_name: str = Field(examples=["ranker"])
-    model_version: str = Field(examples=["12"])
+    model_name: str = Field(examples=["ranker"], description="Name of the model")
+    model_version: str = Field(examples=["12"], description="Version that answers now")
     changed: bool = Field(description="Whether the poll changed the version that is served")
 
 
@@ -25,7 +25,10 @@ def router(models: Models, poller: RegistryPoller, model_name: str, admin_token:
         "/models/reload",
         summary="Follow the registry now",
         dependencies=bearer_guard(admin_token),
-        responses=problem_responses(401, 409, 503),
+        responses=problem_responses(
+            conflict="The active deployment cannot be loaded; the previous one keeps serving",
+            service_unavailable="The registry gives no usable answer, or nothing is deployed",
+        ),
     )
     async def reload() -> Reloaded:
         before = models.serving

@@ -4,31 +4,28 @@ from typing import Annotated, Any
 
 from fastapi import Path, Request, Response
 from fastapi import Query as QueryParameters
-from starlette.convertors import Convertor, register_url_convertor
 
 from contracts.ids import DatasetIdText, UserIdText, read_id
 from recommender_api.answers.errors import NoModelError, UnknownDatasetError
 from recommender_api.answers.query import Endpoint, Query
-from recommender_api.recommendations.schemas import Answer, DetailOptions, Options, TrendingOptions
+from recommender_api.recommendations.schemas import Answer, DetailOptions, Options, TrendingOptions, example_answer
 from recommender_api.recommendations.service import Recommender
+from servicekit.id_paths import register_id_convertor
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.request_ids import request_id_of
 from servicekit.routing import ApiRouter
 
 _LEVELS = [str(level) for level in range(4)]
-_OK: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": Answer,
-        "headers": {
-            "X-Fallback-Level": {
-                "description": "The level that answered",
-                "schema": {"type": "string", "enum": _LEVELS},
-            },
-            "X-Request-ID": {"description": "The request's id, as in the body", "schema": {"type": "string"}},
-            "X-Response-Time": {"description": "Seconds in the server", "schema": {"type": "string"}},
-        },
-    }
+_ANSWER_HEADERS = {
+    "X-Fallback-Level": {
+        "description": "The level that answered",
+        "schema": {"type": "string", "enum": _LEVELS},
+    },
+    "X-Request-ID": {"description": "The request's id, as in the body", "schema": {"type": "string"}},
+    "X-Response-Time": {"description": "Seconds in the server", "schema": {"type": "string"}},
 }
+_UNAVAILABLE = problem_responses(service_unavailable="No model is loaded, or the service is overloaded")
+_UNKNOWN = problem_responses(not_found="The dataset is unknown or withdrawn")
 _ENCODED = "A text id is percent-encoded in UTF-8 (`a/b` is `a%2Fb`)"
 _HEADERS = [{"X-Fallback-Level": level} for level in _LEVELS]
 
@@ -36,21 +33,13 @@ AskedDataset = Annotated[DatasetIdText, Path(description=f"The dataset asked abo
 AskingUser = Annotated[UserIdText, Path(description=f"Who asks; an unknown user is a cold one. {_ENCODED}")]
 
 
-class IdConvertor(Convertor[str]):
-    """The rest of a path, whatever it is: a text id may hold a slash. What is no id is refused by its type."""
-
-    regex = "(?s:.+)"
-
-    def convert(self, value: str) -> str:
-        """Return the text of an id."""
-        return value
-
-    def to_string(self, value: str) -> str:
-        """Return the part of a path."""
-        return value
+register_id_convertor()
 
 
-register_url_convertor("id", IdConvertor())
+def _responses(**subject: Any) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI `responses` of a route whose answers repeat the `subject` of the request."""
+    content = {"application/json": {"example": example_answer(**subject)}}
+    return {200: {"model": Answer, "headers": _ANSWER_HEADERS, "content": content}} | _UNAVAILABLE
 
 
 def router(recommender: Recommender) -> ApiRouter:
@@ -70,7 +59,7 @@ def router(recommender: Recommender) -> ApiRouter:
         "/similar/{dataset_id:id}",
         summary="Datasets similar to one",
         response_model=None,
-        responses=_OK | problem_responses(404, 503),
+        responses=_responses(dataset_id=13196) | _UNKNOWN,
     )
     async def similar(
         request: Request, dataset_id: AskedDataset, options: Annotated[Options, QueryParameters()]
@@ -90,7 +79,7 @@ def router(recommender: Recommender) -> ApiRouter:
         "/recommend/detail/{dataset_id:id}",
         summary="What to show on a dataset's page",
         response_model=None,
-        responses=_OK | problem_responses(404, 503),
+        responses=_responses(dataset_id=13196, user_id=7) | _UNKNOWN,
     )
     async def detail(
         request: Request, dataset_id: AskedDataset, options: Annotated[DetailOptions, QueryParameters()]
@@ -113,7 +102,7 @@ def router(recommender: Recommender) -> ApiRouter:
         "/recommend/user/{user_id:id}",
         summary="What to show a user",
         response_model=None,
-        responses=_OK | problem_responses(503),
+        responses=_responses(user_id=7),
     )
     async def user(request: Request, user_id: AskingUser, options: Annotated[Options, QueryParameters()]) -> Response:
         number, text = read_id(user_id, "user")
@@ -131,7 +120,7 @@ def router(recommender: Recommender) -> ApiRouter:
         "/hot/trending",
         summary="What is hot right now",
         response_model=None,
-        responses=_OK | problem_responses(503),
+        responses=_responses(timeframe="24h"),
     )
     async def trending(request: Request, options: Annotated[TrendingOptions, QueryParameters()]) -> Response:
         query = Query(

@@ -82,7 +82,7 @@ class TrendingOptions(Options):
 class Explanation(BaseModel):
     """Why an item scored as it did: `base` plus all contributions is the raw score, whose logistic is `score`."""
 
-    base: float
+    base: Annotated[float, Field(description="Raw score without any feature", examples=[-1.2])]
     contributions: dict[str, float] = Field(description="SHAP value by feature, zeros left out")
     channels: dict[str, float] = Field(description="Score by recall channel that proposed the item")
 
@@ -93,20 +93,20 @@ _EXTERNAL_ID = "The text that the id stands for; present where the id is not its
 class Item(BaseModel):
     """A recommended dataset."""
 
-    dataset_id: IdNumber
+    dataset_id: Annotated[IdNumber, Field(description="Number of the dataset", examples=[13004])]
     external_id: str | None = Field(None, description=_EXTERNAL_ID)
-    title: str
-    price: float
-    cover_image: str | None
+    title: Annotated[str, Field(description="Title in the catalogue")]
+    price: Annotated[float, Field(description="Price in the catalogue; 0 for a dataset without one")]
+    cover_image: Annotated[str | None, Field(description="URL or path of the cover image")]
     score: float = Field(description="Comparable within one answer; 0..1")
     reasons: list[str] = Field(
         description="Recall channels that proposed it (behavior, content, vector, history, popular), "
         "or the list that it comes from (trending, precomputed, popular)"
     )
-    explanation: Explanation | None
+    explanation: Annotated[Explanation | None, Field(description="Present with `explain=true` on level 0; else null")]
 
 
-_UNNAMED: dict[str, Any] = {
+_ITEM: dict[str, Any] = {
     "title": "Hourly air quality, 300 cities",
     "price": 99.0,
     "cover_image": None,
@@ -116,45 +116,43 @@ _UNNAMED: dict[str, Any] = {
 }
 
 
+def example_answer(**subject: Any) -> dict[str, Any]:
+    """Return an answer of level 0 about the `subject`: the fields of the request that an answer repeats."""
+    id_fields: dict[str, Any] = {"dataset_id": 13004}
+    if "external_id" in subject:
+        id_fields = {"dataset_id": hash_id("SKU-12", "dataset"), "external_id": "SKU-12"}
+    return {
+        "request_id": "req_5f2b8c0d1e3a",
+        **subject,
+        "items": [{**id_fields, **_ITEM}],
+        "model_name": "ranker",
+        "model_version": "12",
+        "model_variant": "primary",
+        "experiment_variant": None,
+        "degraded": False,
+        "fallback_level": 0,
+        "degrade_reason": None,
+    }
+
+
 class Answer(BaseModel):
     """What every question is answered with, whatever level the answer came from."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {
-                    "request_id": "req_5f2b8c0d1e3a",
-                    "dataset_id": 13196,
-                    "user_id": 7,
-                    "items": [{"dataset_id": 13004, **_UNNAMED}],
-                    "model_name": "ranker",
-                    "model_version": "12",
-                    "model_variant": "primary",
-                    "experiment_variant": None,
-                    "degraded": False,
-                    "fallback_level": 0,
-                    "degrade_reason": None,
-                },
-                {
-                    "request_id": "req_9d41c07ab2e8",
-                    "dataset_id": hash_id("SKU-77", "dataset"),
-                    "external_id": "SKU-77",
-                    "user_id": hash_id("anna@example.com", "user"),
-                    "user_external_id": "anna@example.com",
-                    "items": [{"dataset_id": hash_id("SKU-12", "dataset"), "external_id": "SKU-12", **_UNNAMED}],
-                    "model_name": "ranker",
-                    "model_version": "12",
-                    "model_variant": "primary",
-                    "experiment_variant": None,
-                    "degraded": False,
-                    "fallback_level": 0,
-                    "degrade_reason": None,
-                },
+                example_answer(dataset_id=13196, user_id=7),
+                example_answer(
+                    dataset_id=hash_id("SKU-77", "dataset"),
+                    external_id="SKU-77",
+                    user_id=hash_id("anna@example.com", "user"),
+                    user_external_id="anna@example.com",
+                ),
             ]
         },
     )
 
-    request_id: str
+    request_id: Annotated[str, Field(description="Id of the request, as in `X-Request-ID`")]
     dataset_id: IdNumber | None = Field(None, description="Present where the question had one")
     user_id: IdNumber | None = Field(None, description="Present where the question had one")
     external_id: str | None = Field(None, description=f"{_EXTERNAL_ID}. That of the dataset or user in the path")
@@ -162,13 +160,17 @@ class Answer(BaseModel):
         None, description="The text of `user_id`; present where a question about a dataset named its user by a text"
     )
     timeframe: Timeframe | None = Field(None, description="Present where the question had one")
-    items: list[Item]
-    model_name: str
-    model_version: str
-    model_variant: Literal["primary", "canary"]
-    experiment_variant: str | None
-    degraded: bool
+    items: Annotated[list[Item], Field(description="The recommended datasets, best first")]
+    model_name: Annotated[str, Field(description="Model that answered")]
+    model_version: Annotated[str, Field(description="Version of the model")]
+    model_variant: Annotated[Literal["primary", "canary"], Field(description="Deployment that answered")]
+    experiment_variant: Annotated[
+        str | None, Field(description="Side of the experiment that the user is on; null without one")
+    ]
+    degraded: Annotated[bool, Field(description="True on levels 1 to 3")]
     fallback_level: Literal[0, 1, 2, 3] = Field(
         description="0 main path, 1 last good answer, 2 precomputed list, 3 static popular list"
     )
-    degrade_reason: DegradeReason | None
+    degrade_reason: Annotated[
+        DegradeReason | None, Field(description="Why the main path did not answer; null on level 0")
+    ]

@@ -1,5 +1,7 @@
 """`GET /models/shadow`: how the shadow's answers differ from the primary's."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from recommender_api.models.registry_poller import RegistryPoller
@@ -12,8 +14,8 @@ from servicekit.routing import ApiRouter
 class Latency(BaseModel):
     """How long an answer's ranking took, reading Redis included."""
 
-    p50_ms: float
-    p99_ms: float
+    p50_ms: Annotated[float, Field(description="Median in milliseconds", examples=[0.6])]
+    p99_ms: Annotated[float, Field(description="99th percentile in milliseconds", examples=[1.4])]
 
 
 class ShadowReport(BaseModel):
@@ -42,10 +44,10 @@ class ShadowReport(BaseModel):
         }
     )
 
-    replica_id: str
-    model_name: str
-    primary_version: str
-    shadow_version: str
+    replica_id: Annotated[str, Field(description="Replica that compares")]
+    model_name: Annotated[str, Field(description="Name of the model")]
+    primary_version: Annotated[str, Field(description="Version that answers users")]
+    shadow_version: Annotated[str, Field(description="Version that is compared with it")]
     sample_rate: float = Field(description="Share of the ranked answers that is mirrored")
     compared: int = Field(description="Mirrored questions that both models answered")
     dropped: int = Field(description="Mirrored questions that the shadow was too far behind for, or Redis was away")
@@ -57,8 +59,12 @@ class ShadowReport(BaseModel):
         description="Population stability index of the shadow's scores over the deciles of the primary's: below 0.1 no "
         "shift worth a look, above 0.25 a large one"
     )
-    primary_latency: Latency | None
-    shadow_latency: Latency | None
+    primary_latency: Annotated[
+        Latency | None, Field(description="Latency of the primary; null until something was compared")
+    ]
+    shadow_latency: Annotated[
+        Latency | None, Field(description="Latency of the shadow; null until something was compared")
+    ]
 
 
 def router(
@@ -68,7 +74,9 @@ def router(
     routes = ApiRouter(tags=["models"])
 
     @routes.get(
-        "/models/shadow", summary="Compare the shadow's answers with the primary's", responses=problem_responses(404)
+        "/models/shadow",
+        summary="Compare the shadow's answers with the primary's",
+        responses=problem_responses(not_found="No shadow is deployed, or it cannot be loaded"),
     )
     async def show() -> ShadowReport:
         if poller.shadow_error is not None:
