@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.ablation.servers import variant
 from bench.ablation.variants import AS_SHIPPED, AVX2, SERVING
-from bench.questions import new_questions
+from bench.queries import new_queries
 from bench.results import Goal, Result
 from bench.rounds import Cost, compare
 from bench.servers import Surroundings, hello, surroundings
@@ -21,7 +21,7 @@ _GOALS = {("ranked", AS_SHIPPED): 2.0, ("ranked", AVX2): 2.2, ("cached", AS_SHIP
 
 def measure(folder: Path) -> list[Result]:
     """Compare all variants in interleaved rounds."""
-    questions = new_questions()
+    questions = new_queries()
     results: list[Result] = []
     with surroundings(folder) as around:
         with ExitStack() as stack:
