@@ -12,7 +12,7 @@ import monitoring
 import monitoring.testing
 from contracts import redis_keys
 from contracts.withdrawn import WithdrawnList
-from ranking.engine import Engine, Question, Ranked
+from ranking.engine import Engine, Ranked, RankingQuery
 from ranking.recall import Candidates
 from ranking.testing import FIRST_DATASET_ID
 from ranking.user import User
@@ -63,13 +63,13 @@ class Faulty(Engine):
         if error is not None:
             raise error
 
-    def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
+    def recall(self, question: RankingQuery, *, at_least: int = 0) -> Candidates:
         self.on_recall()
         if self.recall_error is not None:
             raise self.recall_error
         return super().recall(question, at_least=at_least)
 
-    def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
+    def rank(self, question: RankingQuery, candidates: Candidates, limit: int) -> Ranked:
         self.on_rank()
         if self.rank_error is not None:
             raise self.rank_error

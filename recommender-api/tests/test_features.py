@@ -12,7 +12,7 @@ from contracts import redis_keys
 from contracts.events import InteractionType
 from contracts.features import FEATURE_SCHEMA, USER_FEATURES
 from contracts.user_blob import History, UserBlob
-from ranking.engine import Question
+from ranking.engine import RankingQuery
 from recommender_api.features import SnapshotWatch
 from recommender_api.models.serving import LoadedModel
 from recommender_api.redis_store import Address, Breaker, GuardedStore, MemoryStore, StoreUnavailableError
@@ -40,7 +40,7 @@ def ids(answer: dict[str, Any]) -> list[int]:
 def expected(model: LoadedModel, features: np.ndarray | None, history: History = HISTORY) -> list[int]:
     """Return the engine's answer to the same query."""
     engine = model.engine
-    question = Question(user=engine.user(features, history.packed()))
+    question = RankingQuery(user=engine.user(features, history.packed()))
     return engine.contents.catalogue.ids[engine.rank(question, engine.recall(question), 10).items].tolist()
 
 

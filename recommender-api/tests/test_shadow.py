@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 import monitoring.testing
 from contracts import redis_keys
 from contracts.events import events_of
-from ranking.engine import Engine, Question, Ranked
+from ranking.engine import Engine, Ranked, RankingQuery
 from ranking.recall import Candidates
 from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.main_path import MainPathResult, RankedPath
@@ -171,7 +171,7 @@ class Broken(Engine):
     def rank_fused(self, *_: Any, **__: Any) -> None:
         return None
 
-    def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
+    def rank(self, question: RankingQuery, candidates: Candidates, limit: int) -> Ranked:
         raise KeyError("broken")
 
 

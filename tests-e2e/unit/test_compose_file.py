@@ -40,8 +40,8 @@ INSIDE = {"HOST", "PORT", "REPLICA_ID", "CONSUMER_NAME"}
 
 def test_the_recommenders_image_brings_compiled_code_to_where_its_service_takes_it_from() -> None:
     lines = image_lines(CHECKOUT, SERVICES["recommender-api"]["build"])
-    shipped = PREBUILT.relative_to(Path(str(ranking.__file__)).parents[1])
-    assert f"RUN NUMBA_CACHE_DIR=/opt/app/{shipped} python -m ranking.precompiled" in lines
+    prebuilt = PREBUILT.relative_to(Path(str(ranking.__file__)).parents[1])
+    assert f"RUN NUMBA_CACHE_DIR=/opt/app/{prebuilt} python -m ranking.precompiled" in lines
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -35,7 +35,7 @@ from pipeline.snapshot import user_blobs
 from pipeline.train import TrainSettings, train_on, training_queries
 from pipeline.train.queries import Knowledge, candidate_features, user_at
 from ranking.bundle import BundleContents
-from ranking.engine import Best, Engine, FusedResult, Question, Ranked
+from ranking.engine import Best, Engine, FusedResult, Ranked, RankingQuery
 from ranking.item_stats import ItemStats
 from ranking.recall import Candidates, Neighbours, RecallSettings
 from recommender_api.answers.budget import Budget
@@ -74,7 +74,7 @@ class Watched(Engine):
             self.best = done.best
         return done
 
-    def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
+    def rank(self, question: RankingQuery, candidates: Candidates, limit: int) -> Ranked:
         assert self.by_steps
         self.ranked = super().rank(question, candidates, limit)
         return self.ranked
@@ -219,9 +219,9 @@ async def test_training_features_equal_the_served_ones_bit_for_bit(
         asking = now._replace(features=before.features)
         dataset_id = int(contents.catalogue.ids[user])
         for query, question in (
-            (Query(Endpoint.SIMILAR, 10, dataset_id), Question(user)),
-            (Query(Endpoint.DETAIL, 10, dataset_id, user_id), Question(user, asking)),
-            (Query(Endpoint.USER, 10, user_id=user_id), Question(None, asking)),
+            (Query(Endpoint.SIMILAR, 10, dataset_id), RankingQuery(user)),
+            (Query(Endpoint.DETAIL, 10, dataset_id, user_id), RankingQuery(user, asking)),
+            (Query(Endpoint.USER, 10, user_id=user_id), RankingQuery(None, asking)),
         ):
             candidates, matrix = candidate_features(question, knowledge, offline.stats, offline.records.end)
             for by_steps in (False, True):

@@ -16,7 +16,7 @@ import numpy as np
 from contracts.user_blob import History, LiveHistory, PackedHistory, UserBlob
 from ranking import json_items
 from ranking.bundle import load
-from ranking.engine import Engine, Question
+from ranking.engine import Engine, RankingQuery
 from ranking.precompiled import loops
 from ranking.testing import tiny_bundle
 from ranking.verification import verify
@@ -39,7 +39,7 @@ for asker in ((None, PackedHistory(), PackedHistory()), (known, long_term, Packe
         done = engine.rank_fused(*asker, anchor=anchor, limit=10)
         assert done is not None
         json_items.json_items(done.best.items, done.best.codes, done.best.scores, before, behind)
-        question = Question(anchor, engine.user(*asker))
+        question = RankingQuery(anchor, engine.user(*asker))
         engine.rank(question, engine.recall(question, at_least=10), 10)
 assert compiled() == after_loading, (after_loading, compiled())
 print(sum(after_loading.values()))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ranking.bundle import UnusableBundleError, load, save
 from ranking.diversity import NO_DIVERSITY, DiversitySettings, choose
-from ranking.engine import Engine, Question
+from ranking.engine import Engine, RankingQuery
 from ranking.features import ItemTable
 from ranking.testing import Size, tiny_contents
 from ranking.verification import verify
@@ -87,9 +87,9 @@ def test_two_datasets_of_one_provider_count_as_similar() -> None:
 def test_without_diversity_the_best_are_chosen() -> None:
     contents = tiny_contents(size=Size(60))
     engine = Engine(replace(contents, diversity=NO_DIVERSITY))
-    candidates = engine.recall(Question(5))
-    every = engine.rank(Question(5), candidates, len(candidates.items))
-    assert engine.rank(Question(5), candidates, 10).items.tolist() == every.items.tolist()[:10]
+    candidates = engine.recall(RankingQuery(5))
+    every = engine.rank(RankingQuery(5), candidates, len(candidates.items))
+    assert engine.rank(RankingQuery(5), candidates, 10).items.tolist() == every.items.tolist()[:10]
 
 
 @pytest.mark.parametrize("limit", [0, 1, 40, 300, 400])
@@ -109,7 +109,7 @@ def test_answers_are_less_alike_and_still_best_first() -> None:
     engine, plain = Engine(contents), Engine(replace(contents, diversity=NO_DIVERSITY))
 
     def alike(asked: Engine, anchor: int) -> float:
-        ranked = asked.rank(Question(anchor), asked.recall(Question(anchor)), 10)
+        ranked = asked.rank(RankingQuery(anchor), asked.recall(RankingQuery(anchor)), 10)
         assert (np.diff(ranked.scores) <= 0).all()
         vectors = contents.table.content[ranked.items]
         return float((vectors @ vectors.T).mean())

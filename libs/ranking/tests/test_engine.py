@@ -7,7 +7,7 @@ import pytest
 
 from contracts.features import FEATURES
 from contracts.user_blob import History, PackedHistory
-from ranking.engine import Engine, Question
+from ranking.engine import Engine, RankingQuery
 from ranking.features import feature_matrix
 from ranking.ranker import Ranker, UnusableRankerError
 from ranking.testing import MODEL_END, tiny_contents
@@ -26,22 +26,22 @@ def user_history(engine: Engine, positions: list[int]) -> History:
     return History(ids, 1_760_000_000 - np.arange(len(ids)) * 3600, np.full(len(ids), 2, np.uint8))
 
 
-def ask(engine: Engine, question: Question, limit: int = 20) -> list[int]:
+def ask(engine: Engine, question: RankingQuery, limit: int = 20) -> list[int]:
     return engine.rank(question, engine.recall(question), limit).items.tolist()
 
 
 def test_the_dataset_itself_seen_ones_and_filtered_ones_are_left_out(engine: Engine) -> None:
-    free = ask(engine, Question(5), 500)
+    free = ask(engine, RankingQuery(5), 500)
     seen = free[:3]
     user = engine.user(None, user_history(engine, seen).packed())
-    kept = ask(engine, Question(5, user, keep=lambda items: items % 2 == 0), 500)
+    kept = ask(engine, RankingQuery(5, user, keep=lambda items: items % 2 == 0), 500)
     assert kept
     assert not {5, *seen} & set(kept)
     assert all(item % 2 == 0 for item in kept)
 
 
 def test_answers_are_best_first_with_scores_between_zero_and_one(engine: Engine) -> None:
-    question = Question(5, engine.user(None, user_history(engine, [1, 2, 3]).packed()))
+    question = RankingQuery(5, engine.user(None, user_history(engine, [1, 2, 3]).packed()))
     ranked = engine.rank(question, engine.recall(question), 10)
     assert len(ranked.items) == len(set(ranked.items.tolist())) == 10
     assert (np.diff(ranked.scores) <= 0).all()
@@ -50,14 +50,14 @@ def test_answers_are_best_first_with_scores_between_zero_and_one(engine: Engine)
 
 
 def test_a_query_has_one_answer(engine: Engine) -> None:
-    question = Question(5, engine.user(None, user_history(engine, [1, 2, 3]).packed()))
+    question = RankingQuery(5, engine.user(None, user_history(engine, [1, 2, 3]).packed()))
     again = Engine(tiny_contents())
     assert ask(engine, question) == ask(again, question)
 
 
 def test_a_dataset_without_neighbours_is_answered_with_popular_ones(engine: Engine) -> None:
     cold = len(engine.contents.catalogue) - 1
-    question = Question(cold)
+    question = RankingQuery(cold)
     candidates = engine.recall(question)
     assert {channel for row in range(len(candidates.items)) for channel in candidates.channels(row)} == {"popular"}
 
@@ -65,11 +65,11 @@ def test_a_dataset_without_neighbours_is_answered_with_popular_ones(engine: Engi
 def test_history_that_is_not_in_the_catalogue_is_ignored(engine: Engine) -> None:
     history = History(np.array([10**12]), np.array([1_760_000_000]), np.array([4], np.uint8))
     assert len(engine.user(None, history.packed()).items) == 0
-    assert ask(engine, Question(5, engine.user(None, history.packed()))) == ask(engine, Question(5))
+    assert ask(engine, RankingQuery(5, engine.user(None, history.packed()))) == ask(engine, RankingQuery(5))
 
 
 def test_nothing_to_rank_is_an_empty_answer(engine: Engine) -> None:
-    question = Question(5, keep=lambda items: np.zeros(len(items), np.bool_))
+    question = RankingQuery(5, keep=lambda items: np.zeros(len(items), np.bool_))
     assert ask(engine, question) == []
 
 
@@ -90,7 +90,7 @@ def test_the_fused_call_equals_the_separate_steps(engine: Engine) -> None:
         assert 0 < rank_fused.recall_seconds < 1
         assert 0 < rank_fused.rank_seconds < 1
         for steps in (engine, by_booster):
-            question = Question(anchor, steps.user(features, long_term, live))
+            question = RankingQuery(anchor, steps.user(features, long_term, live))
             ranked = steps.rank(question, steps.recall(question), 20)
             for one, other in zip(rank_fused.best, ranked.best, strict=True):
                 np.testing.assert_array_equal(one, other)
@@ -105,7 +105,7 @@ def test_hidden_datasets_are_left_out_as_by_a_filter_and_others_take_their_place
         rest = engine.rank_fused(*user, anchor=anchor, limit=20, hidden=hidden)
         assert rest is not None
         assert len(rest.best.items) == 20
-        question = Question(anchor, engine.user(*user), lambda items, hidden=hidden: ~np.isin(items, hidden))  # type: ignore[misc]
+        question = RankingQuery(anchor, engine.user(*user), lambda items, hidden=hidden: ~np.isin(items, hidden))  # type: ignore[misc]
         by_steps = engine.rank(question, engine.recall(question, at_least=20), 20)
         for one, other in zip(rest.best, by_steps.best, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -126,7 +126,7 @@ def test_a_query_that_needs_the_separate_steps_is_not_fused(engine: Engine) -> N
 def test_every_feature_stands_in_its_column(engine: Engine) -> None:
     contents = engine.contents
     features = np.array([2.0, 0.25, 4.0], np.float32)
-    question = Question(5, engine.user(features, user_history(engine, [1, 2]).packed()))
+    question = RankingQuery(5, engine.user(features, user_history(engine, [1, 2]).packed()))
     found = engine.recall(question)
     matrix = feature_matrix(
         found, contents.item_rows[found.items], contents.table, anchor=question.anchor, user=question.user

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from contracts.features import FEATURES
-from ranking.engine import Engine, Question
+from ranking.engine import Engine, RankingQuery
 from ranking.features import feature_matrix
 from ranking.forest import MAX_LEAVES, Forest, UnrepresentableError
 from ranking.ranker import Ranker
@@ -69,9 +69,9 @@ def test_rows_of_real_queries_get_lightgbms_scores() -> None:
     engine = Engine(tiny_contents(size=Size(trees=100, leaves=31)))
     model = lgb.Booster(model_str=engine.contents.ranker_text)
     for anchor in range(40):
-        found = engine.recall(Question(anchor))
+        found = engine.recall(RankingQuery(anchor))
         rows = engine.contents.item_rows[found.items]
-        matrix = feature_matrix(found, rows, engine.contents.table, anchor=anchor, user=Question().user)
+        matrix = feature_matrix(found, rows, engine.contents.table, anchor=anchor, user=RankingQuery().user)
         np.testing.assert_array_equal(engine.ranker.scores(matrix), model.predict(matrix, num_threads=1))
     assert engine.ranker.method == "bit masks"
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.features import CHANNELS
-from ranking.engine import Engine, Question
+from ranking.engine import Engine, RankingQuery
 from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables, _least, recall
 from ranking.testing import Size, tiny_contents
 from ranking.user import User, default_features
@@ -103,7 +103,7 @@ def test_a_new_user_without_a_dataset_gets_popular_datasets() -> None:
 def test_recalls_at_the_same_time_do_not_affect_each_other() -> None:
     engine = Engine(tiny_contents())
     known = np.arange(50, dtype=np.int32)
-    questions = [Question(anchor, user(known.tolist())._replace(seen=known)) for anchor in range(100)] * 20
+    questions = [RankingQuery(anchor, user(known.tolist())._replace(seen=known)) for anchor in range(100)] * 20
     with ThreadPoolExecutor(4) as threads:
         together = list(threads.map(engine.recall, questions))
     for found, question in zip(together, questions, strict=True):

@@ -22,9 +22,9 @@ from testkit.redis_server import RedisServer
 
 READY_SECONDS = 180
 # The service's default budgets; most parts use long ones, because the machine is busy.
-SHIPPED = {"REDIS_BUDGET_MS": "25", "REQUEST_BUDGET_MS": "150", "QUEUE_BUDGET_MS": "10"}
+DEFAULT_BUDGETS = {"REDIS_BUDGET_MS": "25", "REQUEST_BUDGET_MS": "150", "QUEUE_BUDGET_MS": "10"}
 # The recommender uses only the packages of its image: some libraries load others if they are installed.
-SHIPPED_PYTHON = ".venvs/images/recommender-api/bin/python"
+IMAGE_PYTHON = ".venvs/images/recommender-api/bin/python"
 SERVER_CORE, LOAD_CORE = 0, os.cpu_count() or 1
 
 
@@ -90,7 +90,7 @@ def recommender(
     around: Surroundings,
     name: str,
     settings: Mapping[str, str],
-    command: tuple[str, ...] = (SHIPPED_PYTHON, "-m", "recommender_api"),
+    command: tuple[str, ...] = (IMAGE_PYTHON, "-m", "recommender_api"),
 ) -> Iterator[Server]:
     """Run the recommender until it is ready."""
     environment = {

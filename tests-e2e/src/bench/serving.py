@@ -13,7 +13,7 @@ from bench.rounds import compare
 from bench.servers import hello, naive, recommender, surroundings
 from bench.size import FULL_SIZE
 from contracts.user_blob import History
-from ranking.engine import Engine, Question
+from ranking.engine import Engine, RankingQuery
 from ranking.features import feature_matrix
 from ranking.testing import tiny_contents
 
@@ -92,7 +92,7 @@ def _rows(engine: Engine) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     """Return the features of the candidates of one query, for a user with a history."""
     ids = np.random.default_rng(_SEED).choice(engine.contents.catalogue.ids, 50, replace=False)
     history = History(ids, 1_767_000_000 - np.arange(len(ids)) * 3600, np.full(len(ids), 2, np.uint8))
-    question = Question(5, engine.user(np.array([1.8, 0.2, 3.0], np.float32), history.packed()))
+    question = RankingQuery(5, engine.user(np.array([1.8, 0.2, 3.0], np.float32), history.packed()))
     found = engine.recall(question)
     return feature_matrix(
         found,

@@ -13,7 +13,7 @@ from bench.observed_load import Answer, observe, p99
 from bench.own_process import own_process
 from bench.queries import new_queries
 from bench.results import Goal, Result
-from bench.servers import SHIPPED, recommender, surroundings
+from bench.servers import DEFAULT_BUDGETS, recommender, surroundings
 from bench.slow_proxy import SlowProxy
 from testkit.redis_server import RedisServer
 
@@ -42,7 +42,7 @@ def measure(folder: Path) -> list[Result]:
     with (
         surroundings(folder) as around,
         SlowProxy(around.redis.port) as proxy,
-        recommender(around, "api", {**SHIPPED, "REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}) as api,
+        recommender(around, "api", {**DEFAULT_BUDGETS, "REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}) as api,
         own_process() as process,
     ):
 

@@ -15,7 +15,7 @@ from bench.large_bundle import large_archive
 from bench.observed_load import Answer, observe, p99
 from bench.own_process import own_process
 from bench.results import Goal, Result
-from bench.servers import LOAD_CORE, SHIPPED, StartRecommender, Surroundings, recommender
+from bench.servers import DEFAULT_BUDGETS, LOAD_CORE, StartRecommender, Surroundings, recommender
 from localservers.waiting import wait_until
 from ranking.testing import FIRST_DATASET_ID
 from testkit.fake_registry import FakeRegistry
@@ -56,7 +56,7 @@ def measure(folder: Path, start_recommender: StartRecommender = recommender) -> 
         with RedisServer(folder, REDIS) as server, own_process() as process:
             population.many_users(server.url, USERS)
             began = time.perf_counter()
-            with start_recommender(Surroundings(server, registry, folder), "api", SHIPPED) as api:
+            with start_recommender(Surroundings(server, registry, folder), "api", DEFAULT_BUDGETS) as api:
                 first_start = time.perf_counter() - began
                 process.submit(observe, api.port, _queries(WARM_UP_SECONDS), per_second=PER_SECOND).result()
                 resident = api.resident()
@@ -72,7 +72,7 @@ def measure(folder: Path, start_recommender: StartRecommender = recommender) -> 
                 answers = load.result()
                 after = api.resident()
             began = time.perf_counter()
-            with start_recommender(Surroundings(server, registry, folder), "api", SHIPPED):
+            with start_recommender(Surroundings(server, registry, folder), "api", DEFAULT_BUDGETS):
                 start = time.perf_counter() - began
     finally:
         registry.stop()

@@ -4,7 +4,7 @@ import numpy as np
 
 from contracts.features import CHANNELS
 from ranking.diversity import choose
-from ranking.engine import Engine, Question, find_candidates, shown
+from ranking.engine import Engine, RankingQuery, displayed_scores, find_candidates
 from ranking.features import feature_matrix
 from ranking.recall import Neighbours
 
@@ -22,11 +22,15 @@ def precompute(engine: Engine, threads: int) -> Neighbours:
     for start in range(0, n, _QUESTIONS_PER_BATCH):
         asked = []
         for anchor in range(start, min(n, start + _QUESTIONS_PER_BATCH)):
-            found = find_candidates(contents.recall, contents.recall_settings, Question(anchor))
+            found = find_candidates(contents.recall, contents.recall_settings, RankingQuery(anchor))
             if (found.ranks[:, _ANCHOR_CHANNELS] > 0).any():
                 rows = contents.item_rows[found.items]
                 asked.append(
-                    (anchor, found, feature_matrix(found, rows, contents.table, anchor=anchor, user=Question().user))
+                    (
+                        anchor,
+                        found,
+                        feature_matrix(found, rows, contents.table, anchor=anchor, user=RankingQuery().user),
+                    )
                 )
         if not asked:
             continue
@@ -35,6 +39,6 @@ def precompute(engine: Engine, threads: int) -> Neighbours:
         for anchor, found, matrix in asked:
             own = raw[done : done + len(matrix)]
             best = choose(own, found.items, contents.table, contents.diversity, SIZE)
-            items[anchor, : len(best)], scores[anchor, : len(best)] = found.items[best], shown(own[best])
+            items[anchor, : len(best)], scores[anchor, : len(best)] = found.items[best], displayed_scores(own[best])
             done += len(matrix)
     return Neighbours(items, scores)

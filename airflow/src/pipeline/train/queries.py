@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contracts.user_blob import PackedHistory
 from pipeline.records import Records
-from ranking.engine import Question, find_candidates
+from ranking.engine import RankingQuery, find_candidates
 from ranking.features import ItemTable, feature_matrix
 from ranking.item_stats import ItemStats
 from ranking.popularity import popular_at
@@ -36,7 +36,7 @@ class PastQueries(NamedTuple):
 class ReplayedQuery(NamedTuple):
     """One query with its candidates, their features, and the position of its target."""
 
-    question: Question
+    question: RankingQuery
     candidates: Candidates
     matrix: NDArray[np.float32]
     target: int
@@ -85,7 +85,7 @@ def replay_queries(
 
 
 def candidate_features(
-    question: Question, knowledge: Knowledge, stats: ItemStats, at: float
+    question: RankingQuery, knowledge: Knowledge, stats: ItemStats, at: float
 ) -> tuple[Candidates, NDArray[np.float32]]:
     """Return the candidates of a query and their features as of `at`, as serving computes them."""
     settings, tables = knowledge.settings, knowledge.tables
@@ -95,9 +95,9 @@ def candidate_features(
     return found, feature_matrix(found, rows, knowledge.items, anchor=question.anchor, user=question.user)
 
 
-def _make_query(user: User, kind: Kind) -> Question:
+def _make_query(user: User, kind: Kind) -> RankingQuery:
     """Return the query of a kind; the anchor is the user's previous dataset, and without one it is a USER query."""
     if kind is Kind.USER or not len(user.items):
-        return Question(None, user)
+        return RankingQuery(None, user)
     anchor = int(user.items[0])
-    return Question(anchor, user) if kind is Kind.DETAIL else Question(anchor)
+    return RankingQuery(anchor, user) if kind is Kind.DETAIL else RankingQuery(anchor)

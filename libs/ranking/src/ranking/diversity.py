@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ranking.features import ItemTable
 from ranking.jit import compiled
-from ranking.lanes import whole_lanes
+from ranking.lanes import round_up_to_lanes
 
 _BUCKETS = 256
 _MOST = 2**63 - 1
@@ -49,11 +49,11 @@ def choose(
     follow by score; of equally good candidates the first is chosen.
     """
     weights = (settings.relevance, settings.same_provider)
-    return chosen(raw, items, table.content, table.provider, *weights, settings.head, limit)
+    return choose_rows(raw, items, table.content, table.provider, *weights, settings.head, limit)
 
 
 @compiled
-def chosen(
+def choose_rows(
     raw: NDArray[np.float64],
     items: NDArray[np.int32],
     content: NDArray[np.float32],
@@ -65,17 +65,17 @@ def chosen(
 ) -> NDArray[np.int64]:
     """Compiled part of `choose`."""
     if relevance == 1.0:
-        return _best(raw, limit)
-    best = _best(raw, max(limit, head))
-    return best[_choose(raw[best], items[best], content, provider, relevance, same_provider, head, limit)]
+        return _best_rows(raw, limit)
+    best = _best_rows(raw, max(limit, head))
+    return best[_choose_diverse(raw[best], items[best], content, provider, relevance, same_provider, head, limit)]
 
 
 @compiled
-def _best(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+def _best_rows(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Return the rows of the `count` highest scores, descending; equal ones keep their order."""
     best = np.empty(min(count, len(raw)) + 1, np.int64)
     found = 0
-    for row in _dealt(raw, count):
+    for row in _deal_rows(raw, count):
         if found == len(best) - 1 and (found == 0 or raw[row] <= raw[best[found - 1]]):
             continue
         place = found
@@ -88,7 +88,7 @@ def _best(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 
 
 @compiled
-def _dealt(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+def _deal_rows(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Return at least the `count` best rows, nearly in order: sorted into buckets by score, unsorted within a bucket.
 
     Inserting nearly sorted rows mostly takes no step, so the CPU rarely mispredicts their number.
@@ -96,9 +96,9 @@ def _dealt(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     bits = raw.view(np.int64)  # LLVM compares eight integers at once, but floats one by one
     ends = np.array([-_MOST, _MOST])
     for row in range(len(bits)):
-        key = _turned(bits[row])
+        key = _order_bits(bits[row])
         ends[0], ends[1] = max(ends[0], key), min(ends[1], key)
-    ends[0], ends[1] = _turned(ends[0]), _turned(ends[1])
+    ends[0], ends[1] = _order_bits(ends[0]), _order_bits(ends[1])
     top, least = ends.view(np.float64)
     scale = _BUCKETS / (top - least)
     buckets = np.empty(len(raw), np.int32)
@@ -124,13 +124,13 @@ def _dealt(raw: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 
 
 @compiled
-def _turned(bits: int) -> int:
+def _order_bits(bits: int) -> int:
     """Convert a float's bits to an integer with the same order, or back."""
     return bits ^ ((bits >> 63) & _MOST)
 
 
 @compiled
-def _choose(
+def _choose_diverse(
     raw: NDArray[np.float64],
     items: NDArray[np.int32],
     content: NDArray[np.float32],
@@ -143,7 +143,7 @@ def _choose(
     size = min(head, len(raw))
     # Transposed, so that a CPU compares 8 or 16 candidates at once; each sum still has one fixed order.
     dimensions = content.shape[1]
-    vectors = np.zeros(((dimensions + 3) // 4 * 4, whole_lanes(size)), np.float32)
+    vectors = np.zeros(((dimensions + 3) // 4 * 4, round_up_to_lanes(size)), np.float32)
     providers = np.empty(size, np.int32)
     gains = np.empty(size, np.float64)
     for row in range(size):
@@ -181,10 +181,10 @@ def _choose(
 def _first_of_the_greatest(values: NDArray[np.float64]) -> int:
     """Compiled argmax; Numba's own one compares one value at a time."""
     bits = values.view(np.int64)
-    greatest = _turned(bits[0])
+    greatest = _order_bits(bits[0])
     for row in range(len(bits)):
-        greatest = max(greatest, _turned(bits[row]))
+        greatest = max(greatest, _order_bits(bits[row]))
     first = len(bits)
     for row in range(len(bits)):
-        first = min(first, row if _turned(bits[row]) == greatest else len(bits))
+        first = min(first, row if _order_bits(bits[row]) == greatest else len(bits))
     return first

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from contracts.features import CHANNELS, ITEM_FEATURES
 from contracts.user_blob import PackedHistory
 from ranking.bundle import BundleContents
-from ranking.diversity import DiversitySettings, choose, chosen
-from ranking.features import ItemTable, feature_columns, filled
+from ranking.diversity import DiversitySettings, choose, choose_rows
+from ranking.features import ItemTable, feature_columns, fill_features
 from ranking.forest import forest_scores
 from ranking.jit import compiled, seconds
 from ranking.ranker import Ranker
-from ranking.recall import SCRATCH, Candidates, RecallSettings, RecallTables, channels_of, proposed, recall
-from ranking.user import NOTHING_KNOWN, User, interest, make_user
+from ranking.recall import SCRATCH, Candidates, RecallSettings, RecallTables, channels_of, propose_candidates, recall
+from ranking.user import NOTHING_KNOWN, User, decode_user, make_user
 
 NOTHING_HIDDEN = np.empty(0, np.int32)
 _POPULARITY = [feature.name for feature in ITEM_FEATURES].index("item_popularity_7d")
@@ -23,7 +23,7 @@ _POPULARITY = [feature.name for feature in ITEM_FEATURES].index("item_popularity
 Keep = Callable[[NDArray[np.int32]], NDArray[np.bool_]]
 
 
-class Question(NamedTuple):
+class RankingQuery(NamedTuple):
     """A user and a dataset: `anchor` is a catalogue position; `keep` is a filter over positions [m] → mask [m]."""
 
     anchor: int | None = None
@@ -115,7 +115,7 @@ class Engine:
         forest = self.ranker.forest
         if forest is None:
             return None
-        enough, recall_seconds, rank_seconds, *best = _answered(
+        enough, recall_seconds, rank_seconds, *best = _recall_and_rank(
             *long_term,
             *live,
             NOTHING_KNOWN if features is None else features,
@@ -131,7 +131,7 @@ class Engine:
         )
         return FusedResult(Best(*best), recall_seconds, rank_seconds) if enough else None
 
-    def recall(self, question: Question, *, at_least: int = 0) -> Candidates:
+    def recall(self, question: RankingQuery, *, at_least: int = 0) -> Candidates:
         """Return the candidates without the anchor, datasets the user has seen and those that the filter excludes.
 
         If the channels propose fewer than `at_least` (a narrow filter), the most popular other allowed datasets are
@@ -141,7 +141,7 @@ class Engine:
         missing = at_least - len(found.items)
         return found if missing <= 0 else self._refilled(found, question, missing)
 
-    def _refilled(self, found: Candidates, question: Question, missing: int) -> Candidates:
+    def _refilled(self, found: Candidates, question: RankingQuery, missing: int) -> Candidates:
         others = np.arange(len(self.contents.catalogue), dtype=np.int32)
         others = others[~np.isin(others, np.concatenate([found.items, question.user.seen]))]
         if question.anchor is not None:
@@ -161,7 +161,7 @@ class Engine:
             np.concatenate([found.ranks, ranks])[order],
         )
 
-    def rank(self, question: Question, candidates: Candidates, limit: int) -> Ranked:
+    def rank(self, question: RankingQuery, candidates: Candidates, limit: int) -> Ranked:
         """Return the best `limit` candidates, diversified; see `select_best`."""
         table, forest = self.contents.table, self.ranker.forest
         anchor, user = question.anchor, question.user
@@ -172,7 +172,7 @@ class Engine:
             raw = self.ranker.scores(columns.matrix) if columns.rows else np.empty(0)
             return select_best(candidates, columns.matrix, raw, table, self.contents.diversity, limit)
         return Ranked(
-            *_ranked(
+            *_rank_candidates(
                 *candidates,
                 user.features,
                 user.items,
@@ -186,12 +186,12 @@ class Engine:
         )
 
 
-def find_candidates(tables: RecallTables, settings: RecallSettings, question: Question) -> Candidates:
+def find_candidates(tables: RecallTables, settings: RecallSettings, question: RankingQuery) -> Candidates:
     """Return the candidates of recall without the anchor, datasets the user has seen and those the filter excludes."""
-    return _kept(question, recall(tables, settings, anchor=question.anchor, user=question.user))
+    return _filter_candidates(question, recall(tables, settings, anchor=question.anchor, user=question.user))
 
 
-def _kept(question: Question, found: Candidates) -> Candidates:
+def _filter_candidates(question: RankingQuery, found: Candidates) -> Candidates:
     return found if question.keep is None else found.only(question.keep(found.items))
 
 
@@ -205,7 +205,7 @@ def select_best(
 ) -> Ranked:
     """Return the `limit` candidates that diversity chooses, by raw scores [m]; ties go to the lower position."""
     order = choose(raw, candidates.items, table, diversity, limit)
-    return Ranked(*_arranged(order, raw, candidates.items, candidates.ranks), matrix)
+    return Ranked(*_arrange_best(order, raw, candidates.items, candidates.ranks), matrix)
 
 
 # The fields of a `Ranked`: of its rows, and of all considered candidates.
@@ -214,7 +214,7 @@ _Ranked = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32], NDArr
 
 
 @compiled
-def _answered(
+def _recall_and_rank(
     long_term: bytes,
     long_term_start: int,
     long_term_count: int,
@@ -234,21 +234,21 @@ def _answered(
 ) -> tuple[Any, ...]:
     """Compiled part of `Engine.rank_fused`; passing arrays between several calls would cost as much as some steps."""
     began = seconds()
-    history, weights, seen = interest(
+    history, weights, seen = decode_user(
         long_term, long_term_start, long_term_count, live, live_start, live_count, *catalogue
     )
     left_out = np.concatenate((seen, hidden)) if len(hidden) else seen
-    found, scores, ranks = proposed(anchor, history, weights, left_out, *tables, *scratch)
+    found, scores, ranks = propose_candidates(anchor, history, weights, left_out, *tables, *scratch)
     recalled = seconds()
     enough = len(found) >= limit
     if not enough:
         found, scores, ranks = found[:0], scores[:0], ranks[:0]
-    best = _ranked(found, scores, ranks, features, history, weights, anchor, limit, items, diversity, trees)
+    best = _rank_candidates(found, scores, ranks, features, history, weights, anchor, limit, items, diversity, trees)
     return (enough, recalled - began, seconds() - recalled, *best[:3])
 
 
 @compiled
-def _ranked(
+def _rank_candidates(
     items: NDArray[np.int32],
     scores: NDArray[np.float32],
     ranks: NDArray[np.float32],
@@ -263,22 +263,22 @@ def _ranked(
 ) -> _Ranked:
     """Do all steps of `Engine.rank` with a forest in one call."""
     item_rows, content, provider, log_price = knowledge
-    values = filled(
+    values = fill_features(
         items, scores, ranks, item_rows, items, content, provider, log_price, features, history, weights, anchor
     )
     raw = forest_scores(values.reshape(values.size), len(items), *trees)
-    order = chosen(raw, items, content, provider, *diversity, limit)
-    return (*_arranged(order, raw, items, ranks), values[:, : len(items)].T)
+    order = choose_rows(raw, items, content, provider, *diversity, limit)
+    return (*_arrange_best(order, raw, items, ranks), values[:, : len(items)].T)
 
 
 @compiled
-def shown(raw: NDArray[np.float64]) -> NDArray[np.float32]:
+def displayed_scores(raw: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return raw scores as answers show them, 0..1."""
     return (1.0 / (1.0 + np.exp(-raw))).astype(np.float32)
 
 
 @compiled
-def _arranged(
+def _arrange_best(
     order: NDArray[np.int64], raw: NDArray[np.float64], items: NDArray[np.int32], ranks: NDArray[np.float32]
 ) -> _Arranged:
     """Return the chosen candidates by score: items, codes of the channels that proposed them, scores and rows."""
@@ -298,4 +298,4 @@ def _arranged(
         found[place] = items[rows[place]]
         for channel in range(ranks.shape[1]):
             codes[place] |= np.int64(ranks[rows[place], channel] > 0) << channel
-    return found, codes, shown(raw[rows]), rows
+    return found, codes, displayed_scores(raw[rows]), rows

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from contracts.features import CHANNELS, FEATURES, ITEM_FEATURES
 from ranking.forest import Columns
 from ranking.jit import compiled
-from ranking.lanes import four_sums, whole_lanes
+from ranking.lanes import four_sums, round_up_to_lanes
 from ranking.recall import Candidates
 from ranking.user import User
 
@@ -68,7 +68,7 @@ def feature_columns(
     user: User,
 ) -> Columns:
     """Return the features as columns; `places` [m] are the candidates' rows in `item_rows`."""
-    values = filled(
+    values = fill_features(
         candidates.items,
         candidates.scores,
         candidates.ranks,
@@ -86,7 +86,7 @@ def feature_columns(
 
 
 @compiled
-def filled(
+def fill_features(
     items: NDArray[np.int32],
     scores: NDArray[np.float32],
     ranks: NDArray[np.float32],
@@ -102,7 +102,7 @@ def filled(
 ) -> NDArray[np.float32]:
     """Compiled part of `feature_columns`; `anchor` -1 is none."""
     rows = len(items)
-    columns = np.empty((_ALL, whole_lanes(rows)), np.float32)
+    columns = np.empty((_ALL, round_up_to_lanes(rows)), np.float32)
     # Row by row: gathering by column would read every row's cache line once per column.
     for row in range(rows):
         place = np.uint32(places[row])

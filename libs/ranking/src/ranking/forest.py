@@ -13,7 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ranking.jit import compiled
-from ranking.lanes import CAN_ADD, LANES, LOOKED_UP, ROWS, WORDS, above, add, number, part, tame, whole_lanes
+from ranking.lanes import (
+    CAN_ADD,
+    LANES,
+    LOOKED_UP,
+    ROWS,
+    WORDS,
+    add_leaf_values,
+    number_leaves,
+    round_up_to_lanes,
+    set_bits_above,
+    split_rows,
+    zero_nan_and_find_range,
+)
 
 MAX_LEAVES = 64
 # Objectives whose prediction is the plain sum of the trees.
@@ -45,7 +57,7 @@ class Forest:
 
     def __init__(self, booster: lgb.Booster) -> None:
         """Convert the trees of a model; raises `UnrepresentableError`."""
-        model = _dumped(booster)
+        model = _dump_model(booster)
         _check(model)
         trees = [_Tree(tree) for tree in model["tree_info"]]
         nodes = [node for tree in trees for node in tree.nodes]
@@ -53,7 +65,7 @@ class Forest:
         thresholds = np.array([node.threshold for node in nodes], np.float32)
         # All distinct comparisons, by feature and ascending; `tests` names the comparison of each node.
         different = [np.unique(thresholds[features == feature]) for feature in range(model["max_feature_idx"] + 1)]
-        first_tests = _starts(different)
+        first_tests = _start_offsets(different)
         # As small as possible: all trees are read for every query, and should fit into a cache of 32 kB.
         tests = np.empty(len(nodes), np.uint16 if first_tests[-1] <= 2**16 else np.uint32)
         for feature, ascending in enumerate(different):
@@ -62,18 +74,18 @@ class Forest:
         self.arrays = (
             first_tests,
             np.concatenate([*different, np.empty(0, np.float32)]),
-            _starts([tree.nodes for tree in trees]),
+            _start_offsets([tree.nodes for tree in trees]),
             tests,
             np.array([node.left for node in nodes], np.uint8),
             np.array([node.right for node in nodes], np.uint8),
-            _starts([tree.leaves for tree in trees]),
+            _start_offsets([tree.leaves for tree in trees]),
             np.array([leaf for tree in trees for leaf in tree.leaves] + [0.0] * LOOKED_UP, np.float64),
             max(len(tree.leaves) for tree in trees),
         )
 
     def scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return one raw score per row, [m] float64, as `Booster.predict` does."""
-        return forest_scores(_turned(matrix).reshape(-1), len(matrix), *self.arrays)
+        return forest_scores(_transpose(matrix).reshape(-1), len(matrix), *self.arrays)
 
 
 class _Node(NamedTuple):
@@ -108,7 +120,7 @@ class _Tree:
         ]
 
 
-def _dumped(booster: lgb.Booster) -> dict[str, Any]:
+def _dump_model(booster: lgb.Booster) -> dict[str, Any]:
     """Return LightGBM's dump of a model, in parts: parsing one part blocks all other threads."""
     trees = max(booster.current_iteration(), 1)
     parts = [booster.dump_model(_PARSED, first) for first in range(0, trees, _PARSED)]
@@ -129,7 +141,7 @@ def _in_breadth(root: dict[str, Any]) -> Iterator[dict[str, Any]]:
         level = [node[child] for node in inner for child in ("left_child", "right_child")]
 
 
-def _starts(parts: Sequence[Sized]) -> NDArray[np.uint32]:
+def _start_offsets(parts: Sequence[Sized]) -> NDArray[np.uint32]:
     """Return the start of each part if the parts are stored one after another, and the end of the last."""
     return np.cumsum([0, *map(len, parts)]).astype(np.uint32)
 
@@ -159,10 +171,10 @@ def _float32_below(threshold: float) -> np.float32:
 
 
 @compiled
-def _turned(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+def _transpose(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the transposed matrix, [features, whole lanes]."""
     rows, width = matrix.shape
-    columns = np.empty((width, whole_lanes(rows)), np.float32)
+    columns = np.empty((width, round_up_to_lanes(rows)), np.float32)
     for feature in range(width):
         for row in range(rows):
             columns[feature, row] = matrix[row, feature]
@@ -187,8 +199,8 @@ def forest_scores(
 
     `columns` are flat; NaN in them becomes 0, as in the trees.
     """
-    stride = whole_lanes(rows)
-    scores = np.zeros(stride)  # `add` writes some values after the last row
+    stride = round_up_to_lanes(rows)
+    scores = np.zeros(stride)  # `add_leaf_values` writes some values after the last row
     tests = np.empty(len(thresholds) * WORDS, np.uint64)
     reach = np.empty(2 * MAX_LEAVES * WORDS, np.uint64)
     numbers = np.empty(_TOGETHER * ROWS, np.uint8)
@@ -203,8 +215,10 @@ def forest_scores(
                 for word in range(WORDS):
                     reach[word] = reach[MAX_LEAVES * WORDS + word] = ~np.uint64(0)
                 for node in range(first_nodes[tree], first_nodes[tree + 1]):
-                    part(reach, node - first_nodes[tree], tests, node_tests[node], lefts[node], rights[node])
-                number(reach, MAX_LEAVES, first_leaves[tree + 1] - first_leaves[tree], numbers, (tree - first) * ROWS)
+                    split_rows(reach, node - first_nodes[tree], tests, node_tests[node], lefts[node], rights[node])
+                number_leaves(
+                    reach, MAX_LEAVES, first_leaves[tree + 1] - first_leaves[tree], numbers, (tree - first) * ROWS
+                )
             # Each row's leaves are added one after another, as in LightGBM; the compiler must not reorder a sum.
             if CAN_ADD and count == _TOGETHER and most_leaves <= LOOKED_UP:
                 firsts = (
@@ -213,7 +227,7 @@ def forest_scores(
                     np.int64(first_leaves[first + 2]),
                     np.int64(first_leaves[first + 3]),
                 )
-                add(scores, start, stop, numbers, leaves, firsts)
+                add_leaf_values(scores, start, stop, numbers, leaves, firsts)
             else:
                 for tree in range(count):
                     for row in range(stop - start):
@@ -235,17 +249,17 @@ def _compare(
     halves = tests.view(np.uint16)
     for feature in range(len(first_tests) - 1):
         column = feature * stride
-        begin, end = column + start, column + whole_lanes(stop)
+        begin, end = column + start, column + round_up_to_lanes(stop)
         for pad in range(column + stop, end):
             columns[pad] = columns[begin]
-        least, greatest = tame(columns, begin, end)
+        least, greatest = zero_nan_and_find_range(columns, begin, end)
         for test in range(first_tests[feature], first_tests[feature + 1]):
             if thresholds[test] < least:
                 for word in range(WORDS):
                     tests[test * WORDS + word] = ~np.uint64(0)
             elif thresholds[test] < greatest:
                 for lane in range((end - begin) // LANES):
-                    above(columns, begin + lane * LANES, thresholds[test], halves, test * 4 * WORDS + lane)
+                    set_bits_above(columns, begin + lane * LANES, thresholds[test], halves, test * 4 * WORDS + lane)
             else:
                 for word in range(WORDS):
                     tests[test * WORDS + word] = np.uint64(0)

@@ -62,7 +62,7 @@ def json_items(
     The text before a score begins with the comma that separates the items. All arrays have the same length. Return None
     if a position has no text yet, or a score is neither 0 nor in `SMALLEST`..1.
     """
-    written = _written(positions, codes, scores, *before.arrays, *behind.arrays)
+    written = _write_items(positions, codes, scores, *before.arrays, *behind.arrays)
     return written.tobytes() if len(written) else None
 
 
@@ -72,7 +72,7 @@ def compile_json_items() -> None:
 
 
 @compiled
-def _written(
+def _write_items(
     positions: NDArray[np.int32],
     codes: NDArray[np.int64],
     scores: NDArray[np.float32],
@@ -94,7 +94,7 @@ def _written(
     for row in range(len(positions)):
         begin, end = before_places[positions[row], 0], before_places[positions[row], 1]
         text[at : at + end - begin] = before[begin:end]
-        at = _put_score(text, at + end - begin, scores[row])
+        at = _write_score(text, at + end - begin, scores[row])
         begin, end = behind_places[codes[row], 0], behind_places[codes[row], 1]
         text[at : at + end - begin] = behind[begin:end]
         at += end - begin
@@ -105,7 +105,7 @@ def _written(
 
 
 @compiled
-def _put_score(text: NDArray[np.uint8], at: int, score: float) -> int:
+def _write_score(text: NDArray[np.uint8], at: int, score: float) -> int:
     """Write the shortest decimal number that is read as this float32, and return its end."""
     scale, digits, decimals = 1.0, 0, 0
     while decimals == 0 or np.float32(digits / scale) != score:

@@ -1,7 +1,7 @@
 """Vector steps, written in LLVM IR because Numba can't express them; they give the same bits on any CPU.
 
-A row is a bit of a 64-bit word. `LANES` rows are compared at once, and a tree processes `WORDS` words at once. `add` is
-for CPUs that `CAN_ADD`.
+A row is a bit of a 64-bit word. `LANES` rows are compared at once, and a tree processes `WORDS` words at once.
+`add_leaf_values` is for CPUs that `CAN_ADD`.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -23,10 +23,10 @@ from ranking.jit import compiled
 LANES = 16
 WORDS = 4
 ROWS = 64 * WORDS
-# The groups that `number` processes at once, and the bits of its numbers.
+# The groups that `number_leaves` processes at once, and the bits of its numbers.
 GROUPS = 8
 NUMBER_BITS = 6
-# The sums that `add` processes at once, and the values that it chooses from.
+# The sums that `add_leaf_values` processes at once, and the values that it chooses from.
 SUMS = 8
 LOOKED_UP = 32
 # Other CPUs can't select from values in their registers.
@@ -41,7 +41,7 @@ _BITS = ir.VectorType(ir.IntType(1), 64)
 
 
 @compiled
-def whole_lanes(rows: int) -> int:
+def round_up_to_lanes(rows: int) -> int:
     """Return the number of rows that a column is padded to."""
     return (rows + LANES - 1) // LANES * LANES
 
@@ -56,7 +56,7 @@ def _step(typed: Callable[..., tuple[Any, _Codegen]]) -> Callable[..., Any]:
 
 
 @_step
-def tame(_typing: Any, column: Any, start: Any, stop: Any) -> tuple[Any, _Codegen]:
+def zero_nan_and_find_range(_typing: Any, column: Any, start: Any, stop: Any) -> tuple[Any, _Codegen]:
     """Replace NaN in column[start:stop] (float32, whole lanes) by 0, as LightGBM does; return minimum and maximum."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -79,7 +79,7 @@ def tame(_typing: Any, column: Any, start: Any, stop: Any) -> tuple[Any, _Codege
 
 
 @_step
-def above(_typing: Any, column: Any, start: Any, threshold: Any, out: Any, place: Any) -> tuple[Any, _Codegen]:
+def set_bits_above(_typing: Any, column: Any, start: Any, threshold: Any, out: Any, place: Any) -> tuple[Any, _Codegen]:
     """Set out[place] (uint16) to the bits of the rows in column[start:][:LANES] (float32) that are > threshold."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -95,7 +95,9 @@ def above(_typing: Any, column: Any, start: Any, threshold: Any, out: Any, place
 
 
 @_step
-def part(_typing: Any, reach: Any, node: Any, tests: Any, test: Any, left: Any, right: Any) -> tuple[Any, _Codegen]:
+def split_rows(
+    _typing: Any, reach: Any, node: Any, tests: Any, test: Any, left: Any, right: Any
+) -> tuple[Any, _Codegen]:
     """Pass the rows that reach a node on: to the right if their bit of the test is set, else to the left.
 
     `reach` and `tests` are uint64 in groups of WORDS; the numbers are those of groups.
@@ -118,7 +120,7 @@ def part(_typing: Any, reach: Any, node: Any, tests: Any, test: Any, left: Any, 
 
 
 @_step
-def number(_typing: Any, reach: Any, first: Any, count: Any, out: Any, place: Any) -> tuple[Any, _Codegen]:
+def number_leaves(_typing: Any, reach: Any, first: Any, count: Any, out: Any, place: Any) -> tuple[Any, _Codegen]:
     """Set out[place:][:ROWS] (uint8) to the number of the group, from `first` on, that contains each row's bit.
 
     Clears the groups up to the next multiple of `GROUPS`. The numbers are computed bit by bit: a bit of all rows'
@@ -168,7 +170,9 @@ def _include(builder: Any, slot: Any, rows: Any) -> None:
 
 
 @_step
-def add(_typing: Any, sums: Any, start: Any, stop: Any, numbers: Any, values: Any, firsts: Any) -> tuple[Any, _Codegen]:
+def add_leaf_values(
+    _typing: Any, sums: Any, start: Any, stop: Any, numbers: Any, values: Any, firsts: Any
+) -> tuple[Any, _Codegen]:
     """Add values[first + number] (float64) to each of sums[start:stop], for each of the `firsts` in turn.
 
     `numbers` (uint8, less than LOOKED_UP) has ROWS numbers for each first. Processes whole SUMS and reads whole

@@ -57,7 +57,7 @@ class RecallTables:
     popular: Popular
 
     def arrays(self, settings: RecallSettings) -> tuple[Any, ...]:
-        """Return the tables and settings as arguments of `proposed`."""
+        """Return the tables and settings as arguments of `propose_candidates`."""
         sizes = tuple(settings.channel_sizes[channel] for channel in CHANNELS)
         return (*self.behavior, *self.content, *self.vector, *self.popular, sizes, settings.seed_items)
 
@@ -100,7 +100,7 @@ class Candidates(NamedTuple):
 
 def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None, user: User) -> Candidates:
     """Return the union of the channels' proposals, without the anchor and without datasets that the user has seen."""
-    found = proposed(
+    found = propose_candidates(
         -1 if anchor is None else anchor,
         user.items,
         user.weights,
@@ -138,7 +138,7 @@ SCRATCH = _Scratch()
 
 
 @compiled
-def proposed(
+def propose_candidates(
     anchor: int,
     history: NDArray[np.int32],
     history_weights: NDArray[np.float32],
@@ -180,7 +180,7 @@ def proposed(
     if anchor >= 0:
         union[anchor >> 6] &= ~(np.uint64(1) << np.uint64(anchor & 63))
         places[anchor] = -1
-    items = _taken(union)
+    items = _pop_items(union)
     for row in range(len(items)):
         places[items[row]] = row
 
@@ -198,7 +198,7 @@ def proposed(
 
 
 @compiled
-def _taken(words: NDArray[np.uint64]) -> NDArray[np.int32]:
+def _pop_items(words: NDArray[np.uint64]) -> NDArray[np.int32]:
     """Return the items of a set, ascending, and clear the set."""
     items = np.empty(64 * len(words), np.int32)
     count = 0
@@ -246,7 +246,7 @@ def _vote(
     keys = np.empty(count, np.int64)
     highest = lowest = 0
     for number in range(count):
-        turned = _turned(bits[number])
+        turned = _order_bits(bits[number])
         highest, lowest = max(highest, turned), min(lowest, turned)
         keys[number] = -np.int64(turned) << 32 | met[number]
     # NaN sorts before or after all numbers; infinities of both signs sum up to NaN as well.
@@ -258,7 +258,7 @@ def _vote(
     bits = values.view(np.int32)
     for number in range(len(best)):
         positions[number] = best[number] & 0xFFFFFFFF
-        bits[number] = _turned(-(best[number] >> 32))
+        bits[number] = _order_bits(-(best[number] >> 32))
     return positions, values
 
 
@@ -301,7 +301,7 @@ def _least(keys: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     if largest > _FEW:
         dealt.sort()
     else:
-        _insert(dealt)
+        _insert_sorted(dealt)
     return dealt[:size]
 
 
@@ -314,7 +314,7 @@ def _ascending(keys: NDArray[np.int64]) -> bool:
 
 
 @compiled
-def _insert(keys: NDArray[np.int64]) -> None:
+def _insert_sorted(keys: NDArray[np.int64]) -> None:
     """Insertion sort for keys that are nearly sorted."""
     for number in range(1, len(keys)):
         key = keys[number]
@@ -326,11 +326,11 @@ def _insert(keys: NDArray[np.int64]) -> None:
 
 
 @compiled
-def _turned(bits: int) -> int:
+def _order_bits(bits: int) -> int:
     return bits if bits >= 0 else bits ^ 0x7FFFFFFF
 
 
 @compiled
 def _float(turned: int) -> np.float32:
-    """Return the float of these bits, which `_turned` has converted."""
-    return np.int32(_turned(turned)).view(np.float32)
+    """Return the float of these bits, which `_order_bits` has converted."""
+    return np.int32(_order_bits(turned)).view(np.float32)

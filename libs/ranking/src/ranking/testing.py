@@ -15,7 +15,7 @@ from contracts.ids import hash_id
 from ranking.bundle import BundleContents, save
 from ranking.catalogue import Catalogue
 from ranking.diversity import DiversitySettings, choose
-from ranking.engine import Engine, Question, shown
+from ranking.engine import Engine, RankingQuery, displayed_scores
 from ranking.features import ItemTable, feature_matrix, log_prices
 from ranking.golden import GoldenRequest
 from ranking.item_stats import DAY, ItemStats
@@ -181,11 +181,11 @@ def _precomputed(engine: Engine, n: int) -> Neighbours:
     scores = np.zeros((n, 60), np.float32)
     contents = engine.contents
     for anchor in range(n - 1):
-        found = engine.recall(Question(anchor))
+        found = engine.recall(RankingQuery(anchor))
         rows = contents.item_rows[found.items]
-        raw = engine.ranker.scores(feature_matrix(found, rows, contents.table, anchor=anchor, user=Question().user))
+        raw = engine.ranker.scores(feature_matrix(found, rows, contents.table, anchor=anchor, user=RankingQuery().user))
         chosen = choose(raw, found.items, contents.table, contents.diversity, 60)
-        items[anchor, : len(chosen)], scores[anchor, : len(chosen)] = found.items[chosen], shown(raw[chosen])
+        items[anchor, : len(chosen)], scores[anchor, : len(chosen)] = found.items[chosen], displayed_scores(raw[chosen])
     return Neighbours(items, scores)
 
 

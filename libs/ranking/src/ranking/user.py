@@ -50,7 +50,7 @@ def make_user(
     `ids` [n] are those of the catalogue, ascending. The items are the latest `limit` ones in the catalogue, without
     mere exposures. A weight is the interaction's weight, halved every `half_life_days` before the newest.
     """
-    items, weights, seen = interest(*long_term, *live, ids, half_life_days, limit)
+    items, weights, seen = decode_user(*long_term, *live, ids, half_life_days, limit)
     return User(NOTHING_KNOWN if features is None else features, items, weights, seen)
 
 
@@ -66,7 +66,7 @@ def user_features(types: NDArray[np.uint8], prices: NDArray[np.float32]) -> NDAr
 
 
 @compiled
-def interest(
+def decode_user(
     long_term: bytes,
     long_term_start: int,
     long_term_count: int,
@@ -78,9 +78,9 @@ def interest(
     limit: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
     """Compiled part of `make_user`, from two packed histories: items, their weights, and the seen positions."""
-    ids, ts, types = _unpacked(live, live_start, live_count, long_term, long_term_start, long_term_count)
-    entries = _merged(ids, ts, types, live_count)
-    places = _places(catalogue, ids)
+    ids, ts, types = _unpack_histories(live, live_start, live_count, long_term, long_term_start, long_term_count)
+    entries = _merge_histories(ids, ts, types, live_count)
+    places = _find_positions(catalogue, ids)
     positions = np.empty(len(entries), np.int32)
     known = np.empty(len(entries), np.int32)
     count = np.uint64(0)
@@ -103,7 +103,7 @@ def interest(
 
 
 @compiled
-def _places(catalogue: NDArray[np.int64], datasets: NDArray[np.int64]) -> NDArray[np.uint64]:
+def _find_positions(catalogue: NDArray[np.int64], datasets: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return for each dataset the position of the last id that is not greater, or 0: its own if the catalogue has it.
 
     A binary search for all datasets at once and without branches, because half of the predictions would be wrong.
@@ -126,7 +126,7 @@ def _places(catalogue: NDArray[np.int64], datasets: NDArray[np.int64]) -> NDArra
 
 
 @compiled
-def _unpacked(
+def _unpack_histories(
     live: bytes, live_start: int, live_count: int, long_term: bytes, long_term_start: int, long_term_count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
     """Return `History.unpack` of two histories, each followed by an entry that is older than any."""
@@ -160,7 +160,7 @@ def _unpack(
 
 
 @compiled
-def _merged(
+def _merge_histories(
     ids: NDArray[np.int64], ts: NDArray[np.int64], types: NDArray[np.uint8], live_count: int
 ) -> NDArray[np.int32]:
     """Return the entries in the order of `History.merge`: of each dataset the newest, with the strongest type."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from contracts.user_blob import PackedHistory
-from ranking.engine import Engine, Question
+from ranking.engine import Engine, RankingQuery
 from ranking.golden import GoldenRequest
 
 # Scores pass through float32 and a text model, and another CPU's exp may differ in the last digits.
@@ -25,7 +25,7 @@ def answer(engine: Engine, request: GoldenRequest, limit: int) -> tuple[list[int
             )
     features = np.array(request.user_features, np.float32) if request.user_features else None
     history = request.history().packed()
-    question = Question(anchor, engine.user(features, history))
+    question = RankingQuery(anchor, engine.user(features, history))
     ranked = engine.rank(question, engine.recall(question), limit)
     positions, scores = ranked.items.tolist(), ranked.scores.tolist()
     done = engine.rank_fused(features, history, PackedHistory(), anchor=anchor, limit=limit)

@@ -155,7 +155,7 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def _is_taken(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
-        """Begin to answer a plain request past the application, if somebody recognizes it."""
+        """Begin to answer a plain request past the application, if the fast path recognizes it."""
         match_fast_route = self._match_fast_route
         if match_fast_route is None:
             return False

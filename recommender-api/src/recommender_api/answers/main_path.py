@@ -10,7 +10,7 @@ import monitoring
 from contracts import redis_keys
 from contracts.features import CHANNELS, FEATURES
 from contracts.user_blob import PackedHistory
-from ranking.engine import Best, Engine, FusedResult, Question, Ranked
+from ranking.engine import Best, Engine, FusedResult, Ranked, RankingQuery
 from ranking.recall import Candidates
 from recommender_api.answers.budget import Budget, Stage, StageHistogram
 from recommender_api.answers.errors import NoCandidatesError, RankFailedError, RecallFailedError
@@ -159,12 +159,12 @@ class RankedPath:
         self._stages.observe(Stage.RANK, rank_seconds)
         return (best, None), None
 
-    def _recalled(self, request: _RankingRequest, budget: Budget) -> tuple[Question, Candidates]:
+    def _recalled(self, request: _RankingRequest, budget: Budget) -> tuple[RankingQuery, Candidates]:
         query, engine, features, long_term, live, withdrawn = request
         try:
             keep = withdrawn.keep(engine.contents.catalogue, query.filters.over(engine.contents.catalogue))
             with monitoring.span(Stage.RECALL):
-                question = Question(request.anchor, engine.user(features, long_term, live), keep)
+                question = RankingQuery(request.anchor, engine.user(features, long_term, live), keep)
                 candidates = engine.recall(question, at_least=query.limit)
         except Exception as error:  # a fault in the model must cost no answer
             raise RecallFailedError(str(error)) from error
@@ -173,7 +173,7 @@ class RankedPath:
         return question, candidates
 
     def _ranked(
-        self, request: _RankingRequest, question: Question, candidates: Candidates, budget: Budget
+        self, request: _RankingRequest, question: RankingQuery, candidates: Candidates, budget: Budget
     ) -> _RankedItems:
         try:
             with monitoring.span(Stage.RANK):
@@ -192,7 +192,7 @@ class RankedPath:
             return None
 
 
-def _nothing(engine: Engine, question: Question, served: Served) -> StoredAnswer:
+def _nothing(engine: Engine, question: RankingQuery, served: Served) -> StoredAnswer:
     """Return an empty answer if no dataset passes the filters; raise `NoCandidatesError` otherwise."""
     everything = np.arange(len(engine.contents.catalogue), dtype=np.int32)
     if question.keep is not None and not question.keep(everything[everything != question.anchor]).any():

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from bench.ablation.servers import variant
-from bench.ablation.variants import AS_SHIPPED, AVX2, SERVING
+from bench.ablation.variants import AVX2, SERVING, UNCHANGED
 from bench.queries import new_queries
 from bench.results import Goal, Result
 from bench.rounds import Cost, compare
@@ -16,7 +16,7 @@ from bench.servers import Surroundings, hello, surroundings
 ROUNDS, REQUESTS = 24, 400
 _HELLO = "hello"
 # By kind of answer: what a variant may cost, in hellos.
-_GOALS = {("ranked", AS_SHIPPED): 2.0, ("ranked", AVX2): 2.2, ("cached", AS_SHIPPED): 0.7, ("cached", AVX2): 0.7}
+_GOALS = {("ranked", UNCHANGED): 2.0, ("ranked", AVX2): 2.2, ("cached", UNCHANGED): 0.7, ("cached", AVX2): 0.7}
 
 
 def measure(folder: Path) -> list[Result]:
@@ -38,14 +38,14 @@ def measure(folder: Path) -> list[Result]:
 
 
 def _results(kind: str, costs: Mapping[str, Cost]) -> Iterator[Result]:
-    shipped = costs[AS_SHIPPED].cpu
-    yield Result(f"ablation: CPU of a {kind} answer", shipped, "µs")
+    unchanged = costs[UNCHANGED].cpu
+    yield Result(f"ablation: CPU of a {kind} answer", unchanged, "µs")
     for (of, name), most in _GOALS.items():
         if of == kind:
             yield Result(f"ablation: {kind} / hello, {name}", costs[name].cpu / costs[_HELLO].cpu, "×", Goal(most=most))
     for name in SERVING:
-        if name != AS_SHIPPED:
-            yield Result(f"ablation: {kind}, {name}", (costs[name].cpu / shipped - 1) * 100, "% more")
+        if name != UNCHANGED:
+            yield Result(f"ablation: {kind}, {name}", (costs[name].cpu / unchanged - 1) * 100, "% more")
 
 
 def _starts(around: Surroundings) -> Iterator[Result]:
@@ -55,5 +55,5 @@ def _starts(around: Surroundings) -> Iterator[Result]:
         ("loops compiled at the start", {"NUMBA_CACHE_DIR": "nothing-compiled"}, None),
     ):
         began = time.perf_counter()
-        with variant(AS_SHIPPED)(around, name, environment):
+        with variant(UNCHANGED)(around, name, environment):
             yield Result(f"ablation: start to ready, {name}", time.perf_counter() - began, "s", goal)

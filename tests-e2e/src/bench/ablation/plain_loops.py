@@ -8,7 +8,7 @@ LANES, WORDS = 16, 4
 
 
 @compiled
-def tame(column, start, stop):  # type: ignore[no-untyped-def]  # as the step that it stands for
+def zero_nan_and_find_range(column, start, stop):  # type: ignore[no-untyped-def]  # as the step that it stands for
     """Make NaN 0; return the least and the greatest."""
     least, greatest = np.float32(np.inf), np.float32(-np.inf)
     for at in range(start, stop):
@@ -20,7 +20,7 @@ def tame(column, start, stop):  # type: ignore[no-untyped-def]  # as the step th
 
 
 @compiled
-def above(column, start, threshold, out, place):  # type: ignore[no-untyped-def]
+def set_bits_above(column, start, threshold, out, place):  # type: ignore[no-untyped-def]
     """Set out[place] to the bits of the rows that are > threshold."""
     bits = np.uint16(0)
     for lane in range(LANES):
@@ -29,7 +29,7 @@ def above(column, start, threshold, out, place):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def part(reach, node, tests, test, left, right):  # type: ignore[no-untyped-def]
+def split_rows(reach, node, tests, test, left, right):  # type: ignore[no-untyped-def]
     """Send the rows that reach a node on."""
     for word in range(WORDS):
         rows, goes_right = reach[np.int64(node) * WORDS + word], tests[np.int64(test) * WORDS + word]
@@ -38,7 +38,7 @@ def part(reach, node, tests, test, left, right):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def number(reach, first, count, out, place):  # type: ignore[no-untyped-def]
+def number_leaves(reach, first, count, out, place):  # type: ignore[no-untyped-def]
     """Set out[place:][:ROWS] to the number of the group that holds each row's bit."""
     for word in range(WORDS):
         numbers = out[place + 64 * word : place + 64 * (word + 1)]

@@ -1,6 +1,6 @@
 """Why the registry did not do what was asked; nothing has changed there.
 
-A proxy's page may repeat the request's headers: whoever prints a message takes the token out of it.
+A proxy's page may repeat the request's headers, so a caller removes the token before it prints a message.
 """
 
 
