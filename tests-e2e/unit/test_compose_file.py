@@ -111,7 +111,7 @@ def test_an_image_of_a_service_is_that_of_its_own_folder_and_port(name: str) -> 
         assert (CHECKOUT / folder / "pyproject.toml").is_file()
 
 
-@pytest.mark.parametrize("name", SETTINGS.keys() - {"airflow"})
+@pytest.mark.parametrize("name", sorted(SETTINGS.keys() - {"airflow"}))
 def test_an_image_holds_the_libraries_that_its_service_imports_and_no_other(name: str) -> None:
     """Transitively: what they import counts as well."""
     own = {path.parent.name for path in (CHECKOUT / "libs").glob("*/pyproject.toml")}
