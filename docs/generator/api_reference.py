@@ -37,6 +37,7 @@ def render() -> str:
     documents = {service.name: service.create_app(service.settings()).openapi() for service in SERVICES}
     reachable = {name: reachable_schemas(document) for name, document in documents.items()}
     shared = {name: each for name, each in reachable["recommender-api"].items() if _is_shared(name, each, reachable)}
+    reachable = {name: _with_service_name(name, schemas) for name, schemas in reachable.items()}
     parts = [_HEAD, *_contents(documents)]
     for service, document in documents.items():
         parts += ["", f"## {service}", "", document["info"].get("description", "").strip()]
@@ -47,6 +48,14 @@ def render() -> str:
         parts += ["", f"### Schemas of {service}", *_schemas(own)]
     parts += ["", "## Schemas of every service", *_schemas(shared)]
     return "\n".join(parts) + "\n"
+
+
+def _with_service_name(service: str, schemas: dict[str, Schema]) -> dict[str, Schema]:
+    """Return the schemas with the service's own name in the example of `Health`."""
+    health = schemas["Health"]
+    fields = health["properties"]
+    name = fields["service"] | {"examples": [service]}
+    return schemas | {"Health": health | {"properties": fields | {"service": name}}}
 
 
 def _contents(documents: dict[str, Any]) -> Iterator[str]:

@@ -16,8 +16,12 @@ _HEAD = """# Configuration
 
 Generated from the Settings classes by `make docs`; `make test` checks that it is what the code says. Everything is read
 from the environment once, at start. An unusable value ends the start with a message that names the variable and not its
-value. A token is printable ASCII without white space or a line break at its end; a URL holds neither user nor password
-(but for `PROMETHEUS_URL`).
+value. A token is printable ASCII without white space or a line break at its end.
+
+The HTTP address of a service contains no user and no password (`REGISTRY_URL`, `FEATURE_SYNC_URL`, `GATEWAY_URL`,
+`GATEWAY_PUBLIC_URL`, `COLLECTOR_URL`, `WEIXIN_BASE_URL`): its token is a setting of its own. These may contain them:
+`REDIS_URL`, `DATABASE_URL`, `BUSINESS_DATABASE_URL`, `SMTP_URL`, `APPRISE_URLS`, `PROMETHEUS_URL`, `HEARTBEAT_URL` and
+the key in `SENTRY_DSN`. Their user, password and key are redacted in logs and events.
 """
 
 

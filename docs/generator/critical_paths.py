@@ -23,7 +23,9 @@ $ make verify                                  # fires each point by a real faul
 $ make verify ONLY=redis.connection_failed     # one point
 ```
 
-A point marked ✓ is fired by `make verify` and found in the collector with its fingerprint, level and tags.
+A point marked ✓ is fired by `make verify` and found in the collector with its fingerprint, level and tags:
+{verified} of the {all} points. The other one, `monitoring.dropped`, is what a process reports about its own full spool.
+A test fires it.
 """
 
 
@@ -75,7 +77,8 @@ def render() -> str:
     if missing := set(points) - shown:
         raise ValueError(f"critical_paths.yaml lacks {', '.join(sorted(missing))}")
     verified = {point.id for point in catalogue.load_reported()}
-    lines = [_HEAD, *_by_component(coverage, points)]
+    head = _HEAD.format(verified=len(verified), all=len(points))
+    lines = [head, *_by_component(coverage, points)]
     for path in coverage.paths:
         lines += [
             "",
@@ -83,7 +86,7 @@ def render() -> str:
             "",
             path.about.strip(),
             "",
-            "| step | what fails | reported by | covered by | tests |",
+            _TABLE,
         ]
         lines += [_row(row, points, verified) for row in path.rows]
     lines += ["", "## What is not covered", "", *(f"- {each}" for each in coverage.uncovered)]

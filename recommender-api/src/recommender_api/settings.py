@@ -33,16 +33,17 @@ class Settings(ServiceSettings):
         float,
         Field(
             gt=0,
-            description="Time budget of the main path, after which the fallback chain answers; "
-            "reading Redis must end within 60 % of it, recall within 80 %",
+            description="Time budget of the main path, after which the fallback chain answers. Counted from the start, "
+            "reading Redis must end by 60 % of it, recall by 80 %",
         ),
     ] = 150
     queue_budget_ms: Annotated[
         float,
         Field(
             gt=0,
-            description="Longest wait of a request for its turn; above it requests are rejected with 503. "
-            "At most half of REDIS_BUDGET_MS, which runs meanwhile",
+            description="Bound of the waiting work in CPU time. Once waiting work has exceeded it for ten times as "
+            "long (0.1 s by default), requests get 503; shorter bursts pass. Keep it at most half of REDIS_BUDGET_MS, "
+            "which runs meanwhile",
         ),
     ] = 10
 

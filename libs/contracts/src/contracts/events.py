@@ -173,7 +173,7 @@ REFUSAL_REASONS = (*PostedEvent.model_fields, "unknown_field", "not_an_object")
 
 
 class EventBatch(BaseModel):
-    """The body of `POST /events`. Its elements are read one by one: a bad one costs no other."""
+    """The body of `POST /events`. Each event is checked separately: an invalid one is rejected alone."""
 
     model_config = ConfigDict(extra="forbid")
 
