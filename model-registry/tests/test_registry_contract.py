@@ -144,7 +144,7 @@ def test_a_rollback_puts_the_version_before_back_or_ends_a_shadow(
     for archive in archives:
         registry.push(archive)
     registry.deploy(DeploymentRequest(version="1"))
-    with pytest.raises(RegistryRejectedError, match="is the only version that ever served"):
+    with pytest.raises(RegistryRejectedError, match="is the only version that was ever in service"):
         registry.roll_back(RollbackRequest())
     registry.deploy(DeploymentRequest(version="2", force=True))
     back = registry.roll_back(RollbackRequest(reason="worse"))

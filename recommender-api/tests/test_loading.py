@@ -51,8 +51,8 @@ def test_garbage_collection_goes_on_after_a_model_that_could_not_be_loaded(tmp_p
 def test_no_answer_of_a_loaded_model_waits_for_a_compiler(
     tmp_path: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop = compiled(json_items._written.py_func)
-    monkeypatch.setattr(json_items, "_written", loop)
+    loop = compiled(json_items._write_items.py_func)
+    monkeypatch.setattr(json_items, "_write_items", loop)
     loaded = load_model(tiny_bundle(tmp_path / "bundle"), model.deployment, None)
     (made,) = loop.signatures
     done = loaded.engine.rank_fused(None, PackedHistory(), PackedHistory(), anchor=1, limit=5)

@@ -23,7 +23,7 @@ async def test_closing_a_connection_that_is_being_opened_makes_its_calls_unavail
     await asked.wait()
     link.reset()
     for call in calls:
-        with pytest.raises(StoreUnavailableError, match="given up"):
+        with pytest.raises(StoreUnavailableError, match="was closed while it was opened"):
             await call
 
 

@@ -153,7 +153,7 @@ def _roll_back(registry: RegistryClient, given: argparse.Namespace) -> tuple[dic
     body = receipt.model_dump(mode="json")
     if given.mode != "primary":
         return body, f"{given.model} {receipt.version} is no {given.mode} any more"
-    return body, f"{given.model} is back at {receipt.version} (was {receipt.previous_version})"
+    return body, f"{given.model} is rolled back to {receipt.version} (was {receipt.previous_version})"
 
 
 def _status(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[str, Any], str]:

@@ -219,7 +219,7 @@ def _roll_back(server: FakeRegistry, wanted: Mapping[str, Any]) -> dict[str, Any
     served = server.active["primary"]["version"]
     earlier = [each for each in server.history if each["mode"] == "primary" and each["version"] != served]
     if not earlier:
-        raise _RejectedError(409, f"{server.name} {served} is the only version that ever served")
+        raise _RejectedError(409, f"{server.name} {served} is the only version that was ever in service")
     return _deploy(server, {"version": earlier[0]["version"], "reason": wanted.get("reason")})
 
 
