@@ -123,7 +123,8 @@ def test_what_the_bound_drops_is_itself_reported(fake_server: FakeServer, spooli
         monitoring.report("model.source_not_found", error=ValueError("x" * 4000), model_name=f"m{number}")
         monitoring.recovered("model.source_not_found")
     ballast = {f"n{number}": "x" * 4000 for number in range(40)}
-    for number in range(10):
+    # So few that none of them pushes the report of the loss out of the bound.
+    for number in range(7):
         monitoring.report("pipeline.database", operation=str(number), database="b", exception="E", **ballast)
     until(lambda: counters()["events_dropped"])
     fake_server.mode = "ok"
@@ -131,8 +132,7 @@ def test_what_the_bound_drops_is_itself_reported(fake_server: FakeServer, spooli
     until(lambda: "monitoring.dropped" in {each["monitoring_point"] for each in fake_server.signals})
     monitoring.flush(10)
     arrived = [event for event in fake_server.events if event["tags"]["monitoring_point"] != "monitoring.dropped"]
-    # The report of the loss may have been lost itself, and was made again.
-    assert len(arrived) + counters()["events_dropped"] in (50, 51)
+    assert len(arrived) + counters()["events_dropped"] == 47
 
 
 def test_a_spool_that_cannot_be_written_turns_nothing_off(
