@@ -28,9 +28,7 @@ class _Client:
         async with asyncio.timeout(budget):
             if self._client is None:
                 self._client = await self.connect(await self._find())
-            if len(commands) == 1:
-                return [await self.one(self._client, commands[0])]
-            return await self.several(self._client, commands)
+            return [await self.one(self._client, command) for command in commands]
 
     def reset(self) -> None:
         """Forget the connections."""
@@ -45,10 +43,6 @@ class _Client:
     async def one(self, client: Any, command: Command) -> Any:
         """Return the answer to a command."""
         raise NotImplementedError
-
-    async def several(self, client: Any, commands: Sequence[Command]) -> list[Any]:
-        """Return the answers to commands; only writes, which no answer waits for, send several."""
-        return [await self.one(client, command) for command in commands]
 
 
 class RedisPy(_Client):
