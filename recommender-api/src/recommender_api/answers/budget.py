@@ -29,13 +29,21 @@ class StageHistogram(Protocol):
 
 
 class Budget:
-    """Starts when it is created; `seconds` on `clock`. `spent` is the time that the finished stages took (s)."""
+    """Starts when it is created; `seconds` on `clock`. `spent` is the time that the finished stages took (s).
+
+    Of that, `waited` is the time in which other requests were ranked.
+    """
 
     def __init__(self, clock: Callable[[], float], seconds: float) -> None:
-        self.spent = 0.0
+        self.spent = self.waited = 0.0
         self._clock = clock
         self._seconds = seconds
         self._started = clock()
+
+    @property
+    def worked(self) -> float:
+        """The time spent on this request itself (s)."""
+        return self.spent - self.waited
 
     def elapsed(self) -> float:
         """Return the seconds since the start."""

@@ -17,6 +17,7 @@ from recommender_api.answers.errors import NoCandidatesError, RankFailedError, R
 from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.items import answer_of, answer_of_best, explained
 from recommender_api.answers.query import Query
+from recommender_api.answers.ranking_batcher import RankingBatcher
 from recommender_api.answers.stored import MalformedAnswerError, Served, StoredAnswer
 from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.models.serving import Arm
@@ -97,6 +98,7 @@ class RankedPath:
         self._withdrawn = withdrawn
         self._stages = stages
         self._errors = errors
+        self._batcher = RankingBatcher()
 
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> MainPathResult:
         """See `MainPath`."""
@@ -122,7 +124,7 @@ class RankedPath:
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
         budget.check(Stage.READ)
         request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn)
-        found, error = self._rank_fused(request, budget)
+        found, error = await self._rank_fused(request, budget)
         if found is None:
             question, candidates = self._recalled(request, budget)
             if not len(candidates.items):
@@ -139,7 +141,9 @@ class RankedPath:
             answer = answer_of(arm.model, served, best.items, best.scores, ends, sequence=sequence, snapshot=version)
         return MainPathResult(answer, result_key=result_key)
 
-    def _rank_fused(self, request: _RankingRequest, budget: Budget) -> tuple[_RankedItems | None, Exception | None]:
+    async def _rank_fused(
+        self, request: _RankingRequest, budget: Budget
+    ) -> tuple[_RankedItems | None, Exception | None]:
         """Return the result of `rank_fused`, which suits most queries; separate calls cost as much as some steps.
 
         If there is none, return None and the exception.
@@ -148,13 +152,14 @@ class RankedPath:
         if query.explain or not query.filters.refuse_nothing or monitoring.is_traced():
             return None, None
         try:
-            done = request.rank_fused()
+            done = await self._batcher.rank(request.rank_fused)
         except Exception as error:  # noqa: BLE001 - a fault in the model must cost no answer
             return None, error
-        budget.end_stage()
+        took = budget.end_stage()
         if done is None:
             return None, None
         best, recall_seconds, rank_seconds = done
+        budget.waited = took - recall_seconds - rank_seconds
         self._stages.observe(Stage.RECALL, recall_seconds)
         self._stages.observe(Stage.RANK, rank_seconds)
         return (best, None), None

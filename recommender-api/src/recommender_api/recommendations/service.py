@@ -99,7 +99,7 @@ class Recommender:
             answer, fresh, result_key = await self._paths[query.endpoint].answer(query, arm, budget)
             if fresh:
                 keys = _keys(query, answer, result_key)
-                self._mirror.offer(query, arm, request_id, answer, budget.spent)
+                self._mirror.offer(query, arm, request_id, answer, budget.worked)
             else:
                 self._metrics.cached.add()
         except (StoreError, MainPathError) as error:

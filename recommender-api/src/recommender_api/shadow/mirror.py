@@ -128,7 +128,7 @@ class Mirror:
                 if not isinstance(error, NoCandidatesError):
                     self._report(shadow.deployment.deployment_id, error)
             else:
-                self._add(mirrored, AnswerHead.of(answered.answer, budget.spent))
+                self._add(mirrored, AnswerHead.of(answered.answer, budget.worked))
 
     def _add(self, mirrored: _Mirrored, shadow: AnswerHead) -> None:
         if self.comparison is not None:

@@ -74,6 +74,16 @@ def step_by_step() -> None:
     Engine.rank_fused = lambda *_, **__: None  # type: ignore[method-assign]
 
 
+def no_batcher() -> None:
+    """Each request is ranked as soon as Redis has answered."""
+
+    class Unbatched:
+        async def rank(self, rank: Callable[[], Any]) -> Any:
+            return rank()
+
+    _replace("recommender_api.answers.main_path:RankingBatcher", Unbatched)
+
+
 def orjson_items() -> None:
     """Each item is an object of Python, and orjson writes all of them."""
     import orjson
@@ -166,6 +176,7 @@ SERVING = {
     "Numba's loops": Variant(plain_loops, {"NUMBA_CACHE_DIR": "numba"}),
     "Booster.predict": Variant(booster),
     "step by step": Variant(step_by_step),
+    "ranked without batches": Variant(no_batcher),
     "orjson writes items": Variant(orjson_items),
     "joined bytes": Variant(joined_items),
     "redis-py": Variant(_redis_client("RedisPy")),
