@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Literal
 
+from contracts import redis_keys
+
 Mode = Literal["empty", "late", "refusing"]
 
 LATE_SECONDS = 1.5
-_ERROR = b"-READONLY You can't write against a read only replica.\r\n"
+_ERROR = b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+_ANSWER = redis_keys.result("").encode()
 _HANDSHAKE = frozenset({b"AUTH", b"CLIENT", b"HELLO", b"PING", b"SELECT"})
 
 
@@ -89,7 +92,7 @@ class _Handler(StreamRequestHandler):
         name = command[0].upper()
         if name in _HANDSHAKE:
             return b"+PONG\r\n" if name == b"PING" else b"+OK\r\n"
-        if self.server.mode == "refusing":
+        if self.server.mode == "refusing" and _reads_answer(command):
             return _ERROR
         if self.server.mode == "late":
             time.sleep(LATE_SECONDS)
@@ -104,3 +107,8 @@ class _Handler(StreamRequestHandler):
                 return b"*0\r\n"
             case _:
                 return b"+OK\r\n"
+
+
+def _reads_answer(command: list[bytes]) -> bool:
+    """Return whether a request asks for its cached answer; what runs beside the requests must not report first."""
+    return command[0].upper() in {b"GET", b"MGET"} and any(key.startswith(_ANSWER) for key in command[1:])
