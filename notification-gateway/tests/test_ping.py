@@ -33,7 +33,7 @@ def test_a_ping_that_arrives_is_reported_as_delivered(
     assert [alertctl(running, "weixin"), alertctl(running, "email")] == [0, 0]
     out = capsys.readouterr().out.splitlines()
     assert [line.partition(" in ")[0] for line in out] == ["weixin: delivered", "email: delivered"]
-    assert "通道测试消息" in wechat.contents[0]
+    assert "渠道测试消息" in wechat.contents[0]
     assert len(mail.mails) == 1
 
 

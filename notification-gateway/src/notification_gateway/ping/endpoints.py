@@ -81,9 +81,9 @@ async def _send(configured: ConfiguredChannel, notice: Notice) -> Outcome:
 
 def _notice(channel: str, language: Language, now: datetime) -> Notice:
     return Notice(
-        title=f"【{Phrase('测试', 'Test').to(language)}】{Phrase('通道测试消息', 'Test of a channel').to(language)}",
+        title=f"【{Phrase('测试', 'Test').to(language)}】{Phrase('渠道测试消息', 'Test of a channel').to(language)}",
         lines=(
-            Line(label=Phrase("通道", "Channel").to(language), value=channel),
+            Line(label=Phrase("渠道", "Channel").to(language), value=channel),
             Line(label=Phrase("时间", "Time").to(language), value=now.isoformat(timespec="seconds")),
         ),
         paragraphs=(Phrase("无需处理。", "Nothing needs to be done.").to(language),),
