@@ -131,6 +131,9 @@ def test_behaviour_events_join_the_interactions_and_exposures_do_not(
     engine = open_engine(business_url, "BUSINESS_DATABASE_URL")
     replace_content(engine, content)
     sqlite = engine.dialect.name == "sqlite"
+    with engine.connect() as connection:
+        purchase = "SELECT user_id, dataset_id, ts FROM interactions WHERE type = 'purchase' LIMIT 1"
+        bought = connection.execute(text(purchase)).mappings().one()
     # As the services store it: in a schema of its own, or in a file of its own.
     log_url = business_url + ".events" if sqlite else business_url
     log = open_engine(log_url, "DATABASE_URL")
@@ -140,6 +143,8 @@ def test_behaviour_events_join_the_interactions_and_exposures_do_not(
         for statement in EVENTS:
             table = "behavior_events" if sqlite else "events.behavior_events"
             connection.execute(text(statement.format(table=table, time="TEXT" if sqlite else "timestamptz")))
+        repeated = f"INSERT INTO {table} VALUES ('e-3', 'purchase', :user_id, :dataset_id, :ts)"
+        connection.execute(text(repeated), dict(bought))
     log.dispose()
     engine.dispose()
     events = open_event_log(SecretStr(business_url))
@@ -148,6 +153,7 @@ def test_behaviour_events_join_the_interactions_and_exposures_do_not(
         counts = extract(business, events, None, tmp_path)
     rows = pq.read_table(tmp_path / "interactions.parquet").to_pylist()
     assert (counts["interactions"], counts["events"], len(rows)) == (12_000, 1, 12_001)
+    assert counts["repeated_purchases"] == 1
     (mine,) = (row for row in rows if row["user_id"] == 900_000_001)
     assert (mine["dataset_id"], mine["type"]) == (5, "purchase")
 

@@ -20,7 +20,7 @@ from ranking.item_stats import ItemStats
 
 @dataclass(frozen=True)
 class Records:
-    """n datasets, u users, m interactions in ascending time.
+    """n datasets, u users, m interactions in ascending time, without exposures.
 
     `created_at` int64 [n] Unix seconds; `user_ids` int64 [u] ascending; `user` int32 [m] rows of `user_ids`, `item`
     int32 [m] catalogue positions, `ts` int64 [m] Unix seconds, `types` uint8 [m] `InteractionType`. `end` is the time
@@ -39,9 +39,9 @@ class Records:
 
     @classmethod
     def load(cls, folder: Path) -> "Records":
-        """Read the output of the quality step."""
+        """Read the output of the quality step, without exposures: they would push interest out of histories."""
         datasets = pq.read_table(folder / "datasets.parquet").sort_by("id")
-        rows = pq.read_table(folder / "interactions.parquet")
+        rows = pq.read_table(folder / "interactions.parquet", filters=pc.field("type") != "exposure")
         users = np.unique(
             np.concatenate([_ints(pq.read_table(folder / "users.parquet")["id"]), _ints(rows["user_id"])])
         )
@@ -116,12 +116,10 @@ class Records:
 
     @cached_property
     def first_of_pair(self) -> NDArray[np.int64]:
-        """Return the rows of each user's first interaction with each dataset by time, without exposures."""
-        rows = np.flatnonzero(self.types != InteractionType.EXPOSURE)
-        pair = self.user[rows].astype(np.int64) * max(1, len(self.catalogue)) + self.item[rows]
+        """Return the rows of each user's first interaction with each dataset by time."""
+        pair = self.user.astype(np.int64) * max(1, len(self.catalogue)) + self.item
         _, first = np.unique(pair, return_index=True)
-        chosen: NDArray[np.int64] = rows[np.sort(first)]
-        return chosen
+        return np.sort(first)
 
 
 def _catalogue(datasets: pa.Table) -> Catalogue:

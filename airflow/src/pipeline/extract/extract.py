@@ -21,11 +21,14 @@ from pipeline.extract.events import events_statement
 from pipeline.extract.faults import note_read, reading
 from pipeline.extract.ids import IdReader, external_ids
 from pipeline.extract.moments import moment_column
+from pipeline.extract.repeated_purchases import repeated_purchases
 from pipeline.extract.values import UnusableValueError, Values, flag_column, price_column, text_column
 
 # Values outside the calendar as the database wrote them, one early and one late example for each column. Parquet
 # contains the calendar's ends instead.
 OUTSIDE_CALENDAR = "outside_calendar.json"
+# The count of purchases that are in the event log as well as in the business database.
+REPEATED_PURCHASES = "repeated_purchases"
 _log = logging.getLogger(__name__)
 
 
@@ -56,10 +59,10 @@ def extract(
     note_read("business")
     if events is not None:
         with reading("events"):
-            counts["events"] = _append_events(events, folder / "interactions.parquet", converter)
+            counts |= _append_events(events, folder / "interactions.parquet", converter)
         note_read("events")
     (folder / OUTSIDE_CALENDAR).write_text(json.dumps(converter.outside_calendar), encoding="utf-8")
-    _log.info("extracted %s", ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    _log.info("extracted %s", ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))
     return counts
 
 
@@ -74,15 +77,17 @@ def _require_tables(business: BusinessDatabase, names: list[str]) -> None:
             )
 
 
-def _append_events(events: BusinessDatabase, path: Path, converter: "_Converter") -> int:
+def _append_events(events: BusinessDatabase, path: Path, converter: "_Converter") -> dict[str, int]:
+    """Append the events without repeated purchases; return both numbers."""
     statement = events_statement(events)
     if statement is None:
-        return 0
-    batches = list(converter.batches(events, "interactions", statement, UTC))
-    before = pq.read_table(path, schema=INTERACTIONS)
-    joined = pa.concat_tables([before, *(pa.Table.from_batches([batch]) for batch in batches)])
-    pq.write_table(joined, path)
-    return len(joined) - len(before)
+        return {"events": 0}
+    posted = pa.Table.from_batches(converter.batches(events, "interactions", statement, UTC), INTERACTIONS)
+    known = pq.read_table(path, schema=INTERACTIONS)
+    repeated = repeated_purchases(posted, known)
+    kept = posted.filter(pa.array(~repeated))
+    pq.write_table(pa.concat_tables([known, kept]), path)
+    return {"events": len(kept), REPEATED_PURCHASES: int(repeated.sum())}
 
 
 class _Converter:

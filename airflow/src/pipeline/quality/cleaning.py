@@ -15,7 +15,7 @@ from pipeline.errors import DataError
 from pipeline.extract.extract import OUTSIDE_CALENDAR
 from pipeline.extract.moments import FIRST, LAST
 from pipeline.quality.checks import Check, dataset_checks, interaction_checks, user_checks
-from pipeline.quality.event_log import unknown_datasets_finding
+from pipeline.quality.event_log import repeated_purchases_finding, unknown_datasets_finding
 from pipeline.quality.findings import Finding, share_finding
 from pipeline.quality.time_gap import time_gap_finding
 from pipeline.quality.volume import volume_finding
@@ -101,7 +101,7 @@ def clean(extracted: Path, folder: Path, now: datetime, withdrawn: Collection[in
     checked = checking.findings
     checked += [_empty("datasets", datasets), _empty("interactions", interactions)]
     checked += filter(None, [_unknown_users(interactions, users), volume_finding(interactions["ts"])])
-    checked += [time_gap_finding(interactions["ts"]), events_finding]
+    checked += [time_gap_finding(interactions["ts"]), events_finding, repeated_purchases_finding(extracted)]
     for name, table in (("datasets", datasets), ("users", users), ("interactions", interactions)):
         pq.write_table(table, folder / f"{name}.parquet")
     (folder / "report.json").write_text(json.dumps([asdict(each) for each in checked], indent=2), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Checks that the events of callers name datasets of this marketplace."""
+"""Checks of the event log: it names datasets of this marketplace, and repeats purchases of the business database."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.extract.extract import REPEATED_PURCHASES
 from pipeline.quality.findings import Finding
 
 # Written by the extraction: the number of rows of each source. Events are the last of the interactions.
@@ -19,8 +20,7 @@ def unknown_datasets_finding(extracted: Path, interactions: pa.Table, dataset_id
 
     Many of them mean that callers send ids of another system.
     """
-    path = extracted / COUNTS
-    count = int(json.loads(path.read_text(encoding="utf-8")).get("events", 0)) if path.exists() else 0
+    count = _count(extracted, "events")
     if not count:
         return Finding(_CHECK, "ok", "there are no events", 0.0, _MANY)
     events = interactions.slice(len(interactions) - count)
@@ -30,3 +30,15 @@ def unknown_datasets_finding(extracted: Path, interactions: pa.Table, dataset_id
     if len(unknown):
         details += f", such as {unknown['dataset_id'][0]}: post the ids of the business database to /events"
     return Finding(_CHECK, "warning" if share > _MANY else "ok", details, round(share, 6), _MANY)
+
+
+def repeated_purchases_finding(extracted: Path) -> Finding:
+    """Tell how many posted purchases were left out, because the business database has them too."""
+    count = _count(extracted, REPEATED_PURCHASES)
+    details = f"{count:,} purchases are in the event log and in the business database; they count once"
+    return Finding("events.repeated_purchase", "info" if count else "ok", details, count, 0)
+
+
+def _count(extracted: Path, name: str) -> int:
+    path = extracted / COUNTS
+    return int(json.loads(path.read_text(encoding="utf-8")).get(name, 0)) if path.exists() else 0
