@@ -171,6 +171,23 @@ def test_a_rejected_deployment_says_why_and_changes_nothing(
     assert registry.active() is None
 
 
+def test_nothing_changes_while_another_version_than_the_expected_one_is_in_service(
+    registry: RegistryClient, archives: list[Path]
+) -> None:
+    for archive in archives:
+        registry.push(archive)
+    with pytest.raises(RegistryRejectedError, match="expected_active is 1") as rejected:
+        registry.deploy(DeploymentRequest(version="1", expected_active="1"))
+    assert (rejected.value.status, registry.active()) == (409, None)
+    registry.deploy(DeploymentRequest(version="1"))
+    assert registry.deploy(DeploymentRequest(version="2", force=True, expected_active="1")).state == "active"
+    registry.deploy(DeploymentRequest(version="1", mode="shadow", force=True, expected_active="2"))
+    for mode in ("primary", "shadow"):
+        with pytest.raises(RegistryRejectedError, match="expected_active is 1, in service is 2"):
+            registry.roll_back(RollbackRequest(mode=mode, expected_active="1"))
+    assert registry.roll_back(RollbackRequest(expected_active="2")).version == "1"
+
+
 def test_what_a_replica_reports_stands_in_the_history(url: str, registry: RegistryClient) -> None:
     report(url, TOKEN)
     (replica,) = registry.history().replicas

@@ -160,7 +160,6 @@ def test_a_folder_without_manifest_says_so(tmp_path: Path) -> None:
         ("feature_schema", "xyz"),
         ("format", 2),
         ("metrics", {"ndcg@10": "good"}),
-        ("stranger", 1),
     ],
 )
 def test_a_malformed_manifest_names_the_field(folder: Path, field: str, value: object) -> None:
@@ -168,6 +167,15 @@ def test_a_malformed_manifest_names_the_field(folder: Path, field: str, value: o
     (folder / "manifest.json").write_text(json.dumps(document | {field: value}), encoding="utf-8")
     with pytest.raises(MalformedManifestError, match=rf"manifest\.json: {field}"):
         read_manifest(folder)
+
+
+def test_a_field_of_a_later_release_is_ignored_and_the_release_before_gets_none(folder: Path) -> None:
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert "refreshes" not in content
+    before = read_manifest(folder)
+    path.write_text(json.dumps(content | {"of_a_later_release": {"any": 1}}), encoding="utf-8")
+    assert read_manifest(folder) == before
 
 
 def test_a_manifest_that_is_not_json_says_so(folder: Path) -> None:

@@ -92,6 +92,8 @@ def _check(given: argparse.Namespace) -> None:
         given.by = _usable("--by", check_name, given.by)
     if getattr(given, "version", None) is not None:
         _usable("VERSION", _check_version, given.version)
+    if getattr(given, "expected_active", None) is not None:
+        _usable("--expected-active", _check_version, given.expected_active)
     if getattr(given, "reason", None) is not None:
         _usable("--reason", _check_reason, given.reason)
 
@@ -142,14 +144,21 @@ def _deploy(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[s
 def _put_into_service(registry: RegistryClient, given: argparse.Namespace, version: str) -> tuple[dict[str, Any], str]:
     deployed = registry.deploy(
         DeploymentRequest(
-            version=version, mode=given.mode, rollout=given.rollout, force=given.force, reason=given.reason
+            version=version,
+            mode=given.mode,
+            rollout=given.rollout,
+            force=given.force,
+            expected_active=given.expected_active,
+            reason=given.reason,
         )
     )
     return deployed.model_dump(mode="json"), f"{given.model} {version} is in service as {deployed.mode}"
 
 
 def _roll_back(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    receipt = registry.roll_back(RollbackRequest(mode=given.mode, reason=given.reason))
+    receipt = registry.roll_back(
+        RollbackRequest(mode=given.mode, expected_active=given.expected_active, reason=given.reason)
+    )
     body = receipt.model_dump(mode="json")
     if given.mode != "primary":
         return body, f"{given.model} {receipt.version} is no {given.mode} any more"
@@ -203,6 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "list the deployments, newest first, and the replicas")
     for each in (push, deploy, roll_back):
         each.add_argument("--reason", help="reason for the history")
+        each.add_argument(
+            "--expected-active", metavar="VERSION", help="change nothing unless this version is in service"
+        )
     return parser
 
 

@@ -31,6 +31,15 @@ class DeploymentRefusedError(ServiceError):
         self.status = status
 
 
+class OvertakenError(ServiceError):
+    """Another version is in service than the call counts on, and nothing changed: look at `active`, and decide anew.
+
+    The registry and the model are sound, so this is not recorded as a failed deployment and alerts nobody.
+    """
+
+    status = 409
+
+
 class NothingToRollBackError(ServiceError):
     """No earlier version was ever in service, or there is no such canary or shadow."""
 

@@ -19,6 +19,8 @@ versions = Table(
     Column("sha256", String(64), nullable=False),
     Column("size", Integer, nullable=False),
     Column("manifest", JSON, nullable=False),
+    # The trained version that this one renews; null for a trained one.
+    Column("refreshes", Integer),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("model", "version"),
     UniqueConstraint("model", "sha256"),

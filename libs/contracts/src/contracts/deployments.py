@@ -78,6 +78,12 @@ class ActiveDeployments(BaseModel):
         return [each for each in (self.primary, self.canary, self.shadow) if each is not None]
 
 
+_ExpectedActive = Annotated[
+    str | None,
+    Field(pattern=MODEL_VERSION, description="The version that must be in service as primary; if it isn't, 409"),
+]
+
+
 class DeploymentRequest(BaseModel):
     """What to put into service."""
 
@@ -91,6 +97,7 @@ class DeploymentRequest(BaseModel):
         1.0
     )
     force: Annotated[bool, Field(strict=True, description="Deploy although the gate refuses it")] = False
+    expected_active: _ExpectedActive = None
     reason: Annotated[_Text | None, Field(description="Why, for the history")] = None
 
 
@@ -103,6 +110,7 @@ class RollbackRequest(BaseModel):
         DeploymentMode,
         Field(description="`primary` puts the version before back; a `canary` or `shadow` leaves and nothing comes"),
     ] = "primary"
+    expected_active: _ExpectedActive = None
     reason: Annotated[_Text | None, Field(description="Why, for the history")] = None
 
 

@@ -28,6 +28,10 @@ class VersionReceipt(BaseModel):
     version: Annotated[str, Field(pattern=MODEL_VERSION, description="Number of the version, as a text")]
     sha256: Annotated[str, Field(description="SHA-256 of the bundle")]
     created_at: Annotated[datetime, Field(description="When it was pushed")]
+    refreshes: Annotated[
+        str | None,
+        Field(description="Trained version whose statistics it renews; null for a trained one", examples=["11"]),
+    ] = None
 
 
 class VersionDetail(VersionReceipt):

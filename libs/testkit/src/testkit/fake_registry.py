@@ -181,8 +181,15 @@ class RegistryHandler(SilentHandler):
             raise _RejectedError(401, "a token is needed")
 
 
+def _check_expected(server: FakeRegistry, wanted: Mapping[str, Any]) -> None:
+    active = None if server.active is None else server.active["primary"]["version"]
+    if wanted.get("expected_active") not in (None, active):
+        raise _RejectedError(409, f"expected_active is {wanted['expected_active']}, in service is {active}")
+
+
 def _deploy(server: FakeRegistry, wanted: Mapping[str, Any]) -> dict[str, Any]:
     version, mode = wanted["version"], wanted.get("mode", "primary")
+    _check_expected(server, wanted)
     if version not in server.bundles:
         raise _RejectedError(404, f"there is no version {version}")
     if mode != "primary" and server.active is None:
@@ -209,6 +216,7 @@ def _deploy(server: FakeRegistry, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def _roll_back(server: FakeRegistry, wanted: Mapping[str, Any]) -> dict[str, Any]:
     mode = wanted.get("mode", "primary")
+    _check_expected(server, wanted)
     if mode != "primary":
         if server.active is None or server.active[mode] is None:
             raise _RejectedError(409, f"no {mode} of {server.name!r} is in service")

@@ -52,7 +52,8 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
         responses=problem_responses(
             503,
             not_found="There is no such version",
-            conflict="The quality gate rejected the version, or it cannot be activated; `detail` says why",
+            conflict="The quality gate rejected the version, another version is in service than `expected_active` or "
+            "the refreshed one, or it cannot be activated; `detail` says why",
             unprocessable_entity="The request is invalid, or a check of the bundle failed; `detail` names it",
         ),
         dependencies=guard,
@@ -67,7 +68,8 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
         responses=problem_responses(
             503,
             not_found="Nothing of this model is deployed",
-            conflict="No earlier version was deployed, or there is no such canary or shadow",
+            conflict="No earlier version was deployed, there is no such canary or shadow, or another version is in "
+            "service than `expected_active`",
         ),
         dependencies=guard,
     )
@@ -78,8 +80,8 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
         wanted = wanted or RollbackRequest()
         author = Author(deployed_by, wanted.reason)
         if wanted.mode == "primary":
-            return _receipt(deployments.roll_back(name, author))
-        return _receipt(deployments.withdraw(name, wanted.mode, author))
+            return _receipt(deployments.roll_back(name, author, wanted.expected_active))
+        return _receipt(deployments.withdraw(name, wanted.mode, author, wanted.expected_active))
 
     @made.get("/models/{name}/deployments", responses=problem_responses(503))
     def history(name: ModelName) -> DeploymentHistory:

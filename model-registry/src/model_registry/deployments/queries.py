@@ -4,18 +4,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from model_registry.tables import deployments, versions
 
 HISTORY = 200
+_OF_VERSION = (versions.c.model == deployments.c.model) & (versions.c.version == deployments.c.version)
+# The trained version that a version is or refreshes.
+_TRAINED = func.coalesce(versions.c.refreshes, versions.c.version)
 
 
 def active(connection: Connection, model: str, mode: str) -> Row[Any] | None:
-    """Return the active deployment of a mode with its version's checksum and manifest."""
+    """Return the active deployment of a mode with its version's checksum and manifest, and its trained version."""
     found = (
-        select(deployments, versions.c.sha256, versions.c.manifest)
-        .join(versions, (versions.c.model == deployments.c.model) & (versions.c.version == deployments.c.version))
+        select(deployments, versions.c.sha256, versions.c.manifest, _TRAINED.label("trained"))
+        .join(versions, _OF_VERSION)
         .where(deployments.c.model == model, deployments.c.mode == mode, deployments.c.state == "active")
     )
     return connection.execute(found).first()
@@ -48,14 +51,18 @@ def end_active(
 
 
 def before(connection: Connection, current: Row[Any]) -> Row[Any] | None:
-    """Return the primary deployment of another version that was in service before `current` and not rolled back."""
+    """Return the primary deployment of another trained model that was in service before `current`, not rolled back.
+
+    It may be of a refresh of that model: the newest that served.
+    """
     found = (
         select(deployments)
+        .join(versions, _OF_VERSION)
         .where(
             deployments.c.model == current.model,
             deployments.c.mode == "primary",
             deployments.c.state == "replaced",
-            deployments.c.version != current.version,
+            current.trained != _TRAINED,
             deployments.c.id < (current.restores or current.id),
         )
         .order_by(deployments.c.id.desc())

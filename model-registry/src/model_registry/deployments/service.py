@@ -12,6 +12,7 @@ from model_registry.artifacts import ArtifactStore
 from model_registry.database import Database, lock_model
 from model_registry.deployments import queries
 from model_registry.deployments.checks import Gate, check_bundle
+from model_registry.deployments.conditions import check_expected, check_refresh
 from model_registry.errors import DeploymentRefusedError, NotFoundError, NothingToRollBackError, UnavailableError
 from model_registry.metrics import Metrics
 from model_registry.versions import queries as version_queries
@@ -35,25 +36,33 @@ class Deployments:
         self._metrics = metrics
 
     def deploy(self, model: str, wanted: DeploymentRequest, author: Author) -> Row[Any]:
-        """Deploy a version; raises `DeploymentRefusedError`, and then the previous version stays active."""
+        """Deploy a version; raises `DeploymentRefusedError` and `OvertakenError`: the previous version stays active."""
         return self._deploy(model, wanted, author)
 
-    def roll_back(self, model: str, author: Author) -> Row[Any]:
-        """Deploy the previous version again; raises `NothingToRollBackError`."""
+    def roll_back(self, model: str, author: Author, expected_active: str | None = None) -> Row[Any]:
+        """Deploy the previous trained model again; raises `NothingToRollBackError` and `OvertakenError`."""
         with self._database.transaction("find_previous") as connection:
             current = queries.active(connection, model, "primary")
             if current is None:
                 raise NotFoundError(f"no version of {model!r} is in service")
+            check_expected(expected_active, current)
             previous = queries.before(connection, current)
         if previous is None:
             raise NothingToRollBackError(f"{model} {current.version} is the only version that was ever in service")
-        wanted = DeploymentRequest(version=str(previous.version), force=True)
+        # The checks take a while; the version that is rolled back must still be in service after them.
+        wanted = DeploymentRequest(version=str(previous.version), force=True, expected_active=str(current.version))
         return self._deploy(model, wanted, author, restores=previous.id)
 
-    def withdraw(self, model: str, mode: DeploymentMode, author: Author) -> Row[Any]:
-        """Take the canary or shadow out of service and return its deployment; raises `NothingToRollBackError`."""
+    def withdraw(
+        self, model: str, mode: DeploymentMode, author: Author, expected_active: str | None = None
+    ) -> Row[Any]:
+        """Take the canary or shadow out of service and return its deployment.
+
+        Raises `NothingToRollBackError` and `OvertakenError`.
+        """
         with self._database.transaction("withdraw") as connection:
             lock_model(connection, model)
+            check_expected(expected_active, queries.active(connection, model, "primary"))
             current = queries.active(connection, model, mode)
             if current is None:
                 raise NothingToRollBackError(f"no {mode} of {model!r} is in service")
@@ -104,12 +113,21 @@ class Deployments:
         with self._database.transaction("activate") as connection:
             lock_model(connection, model)
             current = queries.active(connection, model, "primary")
+            check_expected(wanted.expected_active, current)
             if wanted.mode != "primary" and current is None:
                 detail = f"a {wanted.mode} needs a primary version beside it"
                 raise DeploymentRefusedError(DeploymentStage.ACTIVATE, detail, status=409)
             note = None
-            if current is not None and not wanted.force:
-                note = self._gate.check(manifest, BundleManifest.model_validate(current.manifest))
+            restored = restores
+            if manifest.refreshes is not None:
+                # A rollback may restore a refresh, and then its model is not in service yet.
+                if restores is None:
+                    check_refresh(wanted, manifest, current)
+                    # After a rollback, the next one goes on from there, also after refreshes.
+                    restored = None if current is None else current.restores
+            elif current is not None and not wanted.force:
+                trained = version_queries.get(connection, model, str(current.trained))
+                note = self._gate.check(manifest, BundleManifest.model_validate(trained.manifest))
             previous = current if wanted.mode == "primary" else queries.active(connection, model, wanted.mode)
             queries.end_active(connection, model, wanted.mode, "replaced" if restores is None else "rolled_back")
             if wanted.mode == "primary":
@@ -117,7 +135,7 @@ class Deployments:
                 for mode in ("canary", "shadow"):
                     queries.end_active(connection, model, mode, "replaced", version=int(wanted.version))
             return _record(
-                connection, model, wanted, author, state="active", previous=previous, restores=restores, detail=note
+                connection, model, wanted, author, state="active", previous=previous, restores=restored, detail=note
             )
 
     def _record_failure(

@@ -104,7 +104,13 @@ def router(
 
 def receipt(row: Row[Any]) -> VersionReceipt:
     """Return the receipt of a version."""
-    return VersionReceipt(name=row.model, version=str(row.version), sha256=row.sha256, created_at=row.created_at)
+    return VersionReceipt(
+        name=row.model,
+        version=str(row.version),
+        sha256=row.sha256,
+        created_at=row.created_at,
+        refreshes=None if row.refreshes is None else str(row.refreshes),
+    )
 
 
 def _summary(name: str, rows: list[Row[Any]]) -> ModelSummary:

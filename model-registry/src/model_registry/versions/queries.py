@@ -52,6 +52,7 @@ def add(connection: Connection, model: str, sha256: str, size: int, manifest: Bu
             sha256=sha256,
             size=size,
             manifest=manifest.model_dump(mode="json"),
+            refreshes=None if manifest.refreshes is None else int(manifest.refreshes),
             created_at=datetime.now(UTC),
         )
     )

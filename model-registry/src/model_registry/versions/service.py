@@ -4,14 +4,14 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 import monitoring
 from contracts.bundle import BundleManifest, MalformedBundleError, MalformedManifestError, unpack
 from contracts.checksums import ChecksumError, sha256_of
 from model_registry.artifacts import ArtifactStore
 from model_registry.database import Database, lock_model
-from model_registry.errors import TooLargeError, UnusableUploadError
+from model_registry.errors import NotFoundError, TooLargeError, UnusableUploadError
 from model_registry.versions import queries
 
 _BLOCK = 2**20
@@ -48,6 +48,7 @@ class Versions:
             known = queries.by_checksum(connection, model, actual)
             if known is not None:
                 return known, False
+            _check_refreshed(connection, model, manifest)
             return queries.add(connection, model, actual, size, manifest), True
 
     def get(self, model: str, version: str) -> Row[Any]:
@@ -87,3 +88,18 @@ def _check_upload(model: str, bundle: Path, folder: Path) -> BundleManifest:
     if manifest.name != model:
         raise UnusableUploadError(f"bundle: manifest.json: name: is {manifest.name!r}, pushed as {model!r}")
     return manifest
+
+
+def _check_refreshed(connection: Connection, model: str, manifest: BundleManifest) -> None:
+    """Raise `UnusableUploadError` if the bundle refreshes a version that does not exist, or is itself a refresh."""
+    if manifest.refreshes is None:
+        return
+    field = "bundle: manifest.json: refreshes"
+    try:
+        trained = queries.get(connection, model, manifest.refreshes)
+    except NotFoundError as error:
+        raise UnusableUploadError(f"{field}: {error}") from error
+    if trained.refreshes is not None:
+        raise UnusableUploadError(
+            f"{field}: version {trained.version} is itself a refresh of version {trained.refreshes}; name that one"
+        )

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from contracts.checksums import files_below, sha256_of
 from contracts.data_checks import DataCheck
 from contracts.features import FEATURES
-from contracts.model_versions import MODEL_NAME, SHA256
+from contracts.model_versions import MODEL_NAME, MODEL_VERSION, SHA256
 
 MANIFEST = "manifest.json"
 # One of a thousand files has 100 kB.
@@ -39,9 +39,13 @@ class DataWindow(BaseModel):
 
 
 class BundleManifest(BaseModel):
-    """Schema of `manifest.json`; `version` is what the pipeline called the run, the registry gives its own."""
+    """Schema of `manifest.json`; `version` is what the pipeline called the run, the registry gives its own.
 
-    model_config = ConfigDict(extra="forbid")
+    `refreshes` is the registry's version of the trained model whose statistics and lists this bundle renews; a bundle
+    that was trained itself has None. Fields of a later release are ignored.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)] = FORMAT
     name: Annotated[str, Field(pattern=MODEL_NAME)]
@@ -54,6 +58,7 @@ class BundleManifest(BaseModel):
     catalogue_sketch: list[str] = []
     data_checks: list[DataCheck] = []
     metrics: dict[str, float]
+    refreshes: Annotated[str, Field(pattern=MODEL_VERSION)] | None = None
     files: dict[str, Annotated[str, Field(pattern=SHA256)]] = {}
 
 
@@ -78,5 +83,7 @@ def write_manifest(folder: Path, manifest: BundleManifest) -> BundleManifest:
     """Fill in the checksums of all files below `folder`, write `manifest.json` there, and return it."""
     sums = {name: sha256_of(path) for name, path in files_below(folder).items() if name != MANIFEST}
     complete = manifest.model_copy(update={"files": sums})
-    (folder / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # The release before rejects fields that it doesn't know, and a trained bundle needs none.
+    unused = {"refreshes"} if manifest.refreshes is None else None
+    (folder / MANIFEST).write_text(complete.model_dump_json(indent=2, exclude=unused) + "\n", encoding="utf-8")
     return complete

@@ -54,13 +54,13 @@ def push(model: str, bundle: IO[bytes], sha256: str) -> Call[VersionReceipt]:
 
 def deploy(model: str, wanted: DeploymentRequest) -> Call[DeploymentReceipt]:
     """Put a version into service; only the fields that were set are sent."""
-    content = {"json": wanted.model_dump(mode="json", exclude_unset=True)}
+    content = {"json": wanted.model_dump(mode="json", exclude_unset=True, exclude_none=True)}
     return Call("POST", f"/models/{model}/deployments", content, answer=DeploymentReceipt)
 
 
 def roll_back(model: str, wanted: RollbackRequest) -> Call[DeploymentReceipt]:
     """Take a deployment back; only the fields that were set are sent."""
-    content = {"json": wanted.model_dump(mode="json", exclude_unset=True)}
+    content = {"json": wanted.model_dump(mode="json", exclude_unset=True, exclude_none=True)}
     return Call("POST", f"/models/{model}/rollback", content, answer=DeploymentReceipt)
 
 
