@@ -52,6 +52,12 @@ class Settings(monitoring.MonitoringSettings):
             "empty: ours"
         ),
     ] = None
+    quality_rules: Annotated[
+        Path | None,
+        Field(
+            description="File with your changes to the bounds of the data checks, as airflow/quality.yaml; empty: none"
+        ),
+    ] = None
     encoding: Annotated[
         str, Field(description="Encoding of the text files of an import, such as gb18030, big5 or utf-16")
     ] = "utf-8"

@@ -17,6 +17,7 @@ from prove import (
     own_data,
     poison,
     resume,
+    quality_nights,
     slips,
     withdrawal,
 )
@@ -33,6 +34,7 @@ PROOFS: dict[str, Proof] = {
     "own-data": own_data.prove,
     "poison": poison.prove,
     "resume": resume.prove,
+    "quality-nights": quality_nights.prove,
     "slips": slips.prove,
     "withdrawal": withdrawal.prove,
 }

@@ -1,4 +1,4 @@
-"""The seeded generator: users, datasets, and the views, favourites and purchases of 90 days.
+"""The seeded generator: users, datasets, and the views, favourites and purchases of 90 days or another time.
 
 A model can find this structure:
 - each user is interested in a few of the 50 niches, and slowly moves from an older to a newer set of them (drift);
@@ -7,8 +7,9 @@ A model can find this structure:
 - views lead to favourites and purchases, more often if the price fits.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -20,12 +21,13 @@ from pipeline.demo.catalogue import Shelf, make_datasets, make_users
 from pipeline.demo.vocabulary import TOPICS
 from pipeline.errors import InputError
 
-DAYS = 90
 COLD_DATASETS = 3
 _DAY = 86_400
-_PERIODS = DAYS * 2
+_PERIODS_A_DAY = 2
 _NICHES = sum(len(niches) for niches in TOPICS.values())
 _NICHES_OF_A_USER = 4
+_PURSES = 3
+_EPOCH = date(1970, 1, 1)
 _VIEW, _FAVORITE, _PURCHASE = 0, 1, 2
 _TYPES = np.array(["view", "favorite", "purchase"])
 
@@ -37,6 +39,12 @@ class DemoSize:
     datasets: int = 2_000
     users: int = 5_000
     interactions: int = 200_000
+    days: int = 90
+
+    @property
+    def seconds(self) -> int:
+        """The length of the window."""
+        return self.days * _DAY
 
 
 @dataclass(frozen=True)
@@ -48,16 +56,20 @@ class _Views:
     second: NDArray[np.int64]
 
 
-def generate(size: DemoSize, seed: int, end: datetime) -> Content:
-    """Return a marketplace whose 90 days end at `end`; raises `InputError` if the size is too small for structure."""
+def generate(size: DemoSize, seed: int, end: datetime, is_rest_day: Callable[[date], bool] | None = None) -> Content:
+    """Return a marketplace whose days end at `end`; raises `InputError` if the size is too small for structure.
+
+    It is quieter at night and on rest days (UTC); without `is_rest_day`, the first five days of each seven are busy.
+    """
     if size.datasets < 100 or size.users < 50 or size.interactions < 1000:
         raise InputError("demo data needs at least 100 datasets, 50 users and 1,000 interactions")
     rng = np.random.default_rng(seed)
-    start = int(end.timestamp()) - DAYS * _DAY
-    shelf = make_datasets(rng, size.datasets, start, DAYS * _DAY, COLD_DATASETS)
-    purse = rng.integers(0, 3, size.users)
-    views = _views(rng, shelf, purse, size)
-    interactions = _with_consequences(rng, views, shelf, purse, size.interactions)
+    start = int(end.timestamp()) - size.seconds
+    shelf = make_datasets(rng, size.datasets, start, size.seconds, COLD_DATASETS)
+    purse = rng.integers(0, _PURSES, size.users)
+    weight = _weekly(size.days) if is_rest_day is None else _by_calendar(size.days, start, is_rest_day)
+    views = _views(rng, shelf, purse, size, weight)
+    interactions = _with_consequences(rng, views, shelf, purse, size)
     return Content(
         make_users(rng, size.users, start),
         shelf.table,
@@ -65,23 +77,51 @@ def generate(size: DemoSize, seed: int, end: datetime) -> Content:
     )
 
 
-def _views(rng: np.random.Generator, shelf: Shelf, purse: NDArray[np.int64], size: DemoSize) -> _Views:
+def _views(
+    rng: np.random.Generator,
+    shelf: Shelf,
+    purse: NDArray[np.int64],
+    size: DemoSize,
+    weight: NDArray[np.float64],
+) -> _Views:
     count = size.interactions
     activity = rng.pareto(1.6, size.users) + 0.3
     user = rng.choice(size.users, count, p=activity / activity.sum())
-    second = _moments(rng, count)
-    niche = _niches(rng, user, second / (DAYS * _DAY), size.users)
-    item = _pick_items(rng, shelf, niche, second * _PERIODS // (DAYS * _DAY), purse[user])
+    second = _moments(rng, count, weight)
+    niche = _niches(rng, user, second / size.seconds, size.users)
+    period = second * _PERIODS_A_DAY // _DAY
+    item = _pick_items(rng, shelf, niche * _PURSES + purse[user], period, size.days * _PERIODS_A_DAY)
     known = item >= 0
     return _Views(user[known], item[known], second[known])
 
 
-def _moments(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """Draw times: the marketplace grows, and is quieter at night and at weekends."""
-    hours = np.arange(DAYS * 24)
-    weight = (1 + hours / len(hours)) * (1.2 + np.sin((hours % 24 - 8) / 24 * 2 * np.pi))
-    weight = weight * np.where(hours // 24 % 7 >= 5, 0.5, 1.0)
-    chosen = rng.choice(len(hours), count, p=weight / weight.sum())
+def _weekly(days: int) -> NDArray[np.float64]:
+    """Return the weight of each hour; the marketplace grows, and is quieter at night and on two days of each seven."""
+    hours = np.arange(days * 24)
+    weight = (1 + hours / len(hours)) * _by_hour(hours)
+    weekly: NDArray[np.float64] = weight * np.where(hours // 24 % 7 >= 5, 0.5, 1.0)
+    return weekly
+
+
+def _by_calendar(days: int, start: int, is_rest_day: Callable[[date], bool]) -> NDArray[np.float64]:
+    """Return the same for the real hours of day and rest days of the window."""
+    hours = np.arange(days * 24)
+    clock = start // 3600 + hours
+    day = clock // 24
+    rests = {int(number): is_rest_day(_EPOCH + timedelta(days=int(number))) for number in np.unique(day)}
+    weight = (1 + hours / len(hours)) * _by_hour(clock)
+    by_calendar: NDArray[np.float64] = weight * np.where([rests[int(number)] for number in day], 0.5, 1.0)
+    return by_calendar
+
+
+def _by_hour(hours: NDArray[np.int64]) -> NDArray[np.float64]:
+    weight: NDArray[np.float64] = 1.2 + np.sin((hours % 24 - 8) / 24 * 2 * np.pi)
+    return weight
+
+
+def _moments(rng: np.random.Generator, count: int, weight: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Draw times by the weights of the hours."""
+    chosen = rng.choice(len(weight), count, p=weight / weight.sum())
     return np.sort(chosen * 3600 + rng.integers(0, 3600, count))
 
 
@@ -101,26 +141,29 @@ def _niches(
 def _pick_items(
     rng: np.random.Generator,
     shelf: Shelf,
-    niche: NDArray[np.int64],
+    segment: NDArray[np.int64],
     period: NDArray[np.int64],
-    purse: NDArray[np.int64],
+    periods: int,
 ) -> NDArray[np.int64]:
-    """Draw a dataset for each view by popularity, day and price; -1 if the niche has none yet."""
+    """Draw a dataset for each view by popularity, day and price; -1 if the niche has none yet.
+
+    `segment` [m] is niche × 3 + purse; `period` [m] counts the window's half days.
+    """
     appeal = shelf.popularity[None, :] * np.exp(-np.abs(shelf.price_level[None, :] - np.arange(3)[:, None]) * 1.2)
-    centre = (np.arange(_PERIODS) + 0.5)[:, None] / _PERIODS
+    centre = (np.arange(periods) + 0.5)[:, None] / periods
     arrived = (centre - shelf.born[None, :]) > 0
     fresh = np.exp(-np.maximum(centre - shelf.born[None, :], 0) * 20) * (shelf.born[None, :] > 0) * 4
     burst = 12 * np.exp(-(((centre - shelf.burst[None, :]) * 30) ** 2))
     moment = (1 + fresh + burst) * arrived
-    group = (niche * 3 + purse) * _PERIODS + period
+    group = segment * periods + period
     order = np.argsort(group, kind="stable")
     bounds = np.flatnonzero(np.diff(group[order], prepend=-1, append=-1))
     members = [np.flatnonzero((shelf.niche == number) & ~shelf.cold) for number in range(_NICHES)]
-    picked = np.full(len(niche), -1, np.int64)
-    draws = rng.random(len(niche))
+    picked = np.full(len(segment), -1, np.int64)
+    draws = rng.random(len(segment))
     for first, last in pairwise(bounds):
         rows = order[first:last]
-        niche_now, purse_now, period_now = niche[rows[0]], purse[rows[0]], period[rows[0]]
+        (niche_now, purse_now), period_now = divmod(segment[rows[0]], _PURSES), period[rows[0]]
         shelf_part = members[niche_now]
         edges = np.cumsum(appeal[purse_now, shelf_part] * moment[period_now, shelf_part])
         if len(edges) and edges[-1] > 0:
@@ -131,9 +174,9 @@ def _pick_items(
 
 
 def _with_consequences(
-    rng: np.random.Generator, views: _Views, shelf: Shelf, purse: NDArray[np.int64], count: int
+    rng: np.random.Generator, views: _Views, shelf: Shelf, purse: NDArray[np.int64], size: DemoSize
 ) -> tuple[_Views, NDArray[np.int64]]:
-    """Let some views lead to a favourite minutes later and a purchase hours later, and keep `count` in total."""
+    """Let some views lead to a favourite minutes later and a purchase hours later; keep as many as the size says."""
     fits = np.exp(-np.abs(shelf.price_level[views.item] - purse[views.user]))
     kept = rng.random(len(views.user)) < 0.15 * (0.4 + fits)
     bought = rng.random(len(views.user)) < 0.08 * fits
@@ -142,8 +185,8 @@ def _with_consequences(
     rows = np.concatenate(parts)
     kinds = np.repeat([_VIEW, _FAVORITE, _PURCHASE], [len(part) for part in parts])
     delay = np.concatenate([rng.integers(0, lag + 1, len(part)) for lag, part in zip(later, parts, strict=True)])
-    second = np.minimum(views.second[rows] + delay, DAYS * _DAY - 1)
-    chosen = rng.permutation(len(rows))[:count]
+    second = np.minimum(views.second[rows] + delay, size.seconds - 1)
+    chosen = rng.permutation(len(rows))[: size.interactions]
     chosen = chosen[np.lexsort((kinds[chosen], second[chosen]))]
     return _Views(views.user[rows[chosen]], views.item[rows[chosen]], second[chosen]), kinds[chosen]
 

@@ -20,12 +20,10 @@ from contracts.datasets import (
 from contracts.events import InteractionType
 from contracts.moments import CLOCK_AHEAD, EARLIEST_CREATION, EARLIEST_ROW
 from contracts.prices import MAX_PRICE
+from pipeline.quality.rules import RowRules
 
 Mask = Callable[[pa.Table], pa.ChunkedArray]
 
-# A few rows of one kind are a mistake and are left out; above these shares the source is wrong.
-_MANY_WITHOUT_KEY = 0.01
-_MANY_UNUSABLE = 0.05
 # The run continues while any row is left.
 _NEVER = 1.0
 _LONGEST_OFFSET = timedelta(hours=14)
@@ -52,47 +50,51 @@ class Check:
     advice: str | Callable[[pa.Table], str] = ""
 
 
-def dataset_checks(now: datetime) -> list[Check]:
+def dataset_checks(now: datetime, shares: RowRules) -> list[Check]:
     """Return the checks of the datasets table."""
+    checks = _Checks("datasets", shares)
     return [
-        _null("datasets", "id"),
-        _low_id("datasets", "id"),
-        _null("datasets", "title"),
-        _unusable_text("datasets", "title", MAX_TITLE_CHARS, only_value=False),
-        _repeated("datasets", "id"),
-        *_price_checks("datasets", only_value=False),
-        _unusable_text("datasets", "description", MAX_DESCRIPTION_CHARS),
-        _unusable_tags(),
-        _unusable_text("datasets", "provider", MAX_NAME_CHARS),
-        _unusable_text("datasets", "cover_image", MAX_URL_CHARS),
-        _unusable_creation("datasets", "created_at", now),
-        _unusable_creation("datasets", "updated_at", now),
+        checks.null("id"),
+        checks.low_id("id"),
+        checks.null("title"),
+        checks.blank("title"),
+        checks.unusable_text("title", MAX_TITLE_CHARS, only_value=False),
+        checks.repeated("id"),
+        *checks.prices(only_value=False),
+        checks.unusable_text("description", MAX_DESCRIPTION_CHARS),
+        checks.unusable_tags(),
+        checks.unusable_text("provider", MAX_NAME_CHARS),
+        checks.unusable_text("cover_image", MAX_URL_CHARS),
+        checks.unusable_creation("created_at", now),
+        checks.unusable_creation("updated_at", now),
     ]
 
 
-def user_checks(now: datetime) -> list[Check]:
+def user_checks(now: datetime, shares: RowRules) -> list[Check]:
     """Return the checks of the users table."""
+    checks = _Checks("users", shares)
     return [
-        _null("users", "id"),
-        _low_id("users", "id"),
-        _repeated("users", "id"),
-        *(_unusable_text("users", column, MAX_NAME_CHARS) for column in ("company_name", "province", "city")),
-        _unusable_creation("users", "created_at", now),
+        checks.null("id"),
+        checks.low_id("id"),
+        checks.repeated("id"),
+        *(checks.unusable_text(column, MAX_NAME_CHARS) for column in ("company_name", "province", "city")),
+        checks.unusable_creation("created_at", now),
     ]
 
 
-def interaction_checks(known_datasets: pa.ChunkedArray, now: datetime) -> list[Check]:
+def interaction_checks(known_datasets: pa.ChunkedArray, now: datetime, shares: RowRules) -> list[Check]:
     """Return the checks of the interactions."""
     latest = _moment(now + CLOCK_AHEAD)
+    checks = _Checks("interactions", shares)
     return [
-        *(_null("interactions", column) for column in ("user_id", "dataset_id", "type", "ts")),
-        _low_id("interactions", "user_id"),
-        _low_id("interactions", "dataset_id"),
+        *(checks.null(column) for column in ("user_id", "dataset_id", "type", "ts")),
+        checks.low_id("user_id"),
+        checks.low_id("dataset_id"),
         Check(
             "interactions.unknown_type",
             "are of an unknown type",
             lambda t: pc.invert(pc.is_in(t["type"], _TYPES)),
-            _MANY_UNUSABLE,
+            shares.unusable,
             "type",
             advice=f"map `type` to one of {', '.join(_TYPES.to_pylist())}",
         ),
@@ -112,114 +114,125 @@ def interaction_checks(known_datasets: pa.ChunkedArray, now: datetime) -> list[C
             "ts",
             advice=lambda t: _future_advice(t["ts"], now),
         ),
-        *_price_checks("interactions", only_value=True),
+        *checks.prices(only_value=True),
         # Many rows may be affected: events before an import are about datasets that are gone, and deleted datasets keep
         # their interactions.
         Check(
             "interactions.unknown_dataset",
             "are about an unknown or deleted dataset",
             lambda t: pc.invert(pc.is_in(t["dataset_id"], known_datasets)),
-            0.5,
+            shares.unknown_dataset,
             "dataset_id",
         ),
         Check(
             "interactions.duplicate",
             "repeat another in everything",
             lambda t: _later_rows(t, ["user_id", "dataset_id", "type", "ts"]),
-            0.2,
+            shares.duplicate,
         ),
     ]
 
 
-def _null(table: str, column: str) -> Check:
-    return Check(f"{table}.null_{column}", f"have no {column}", lambda t: t[column].is_null(), _MANY_WITHOUT_KEY)
+@dataclass(frozen=True)
+class _Checks:
+    """Makes the checks of one table."""
 
+    table: str
+    shares: RowRules
 
-def _repeated(table: str, column: str) -> Check:
-    return Check(
-        f"{table}.duplicate_{column}",
-        f"repeat a {column}",
-        lambda t: _later_rows(t, [column]),
-        _MANY_WITHOUT_KEY,
-        column,
-    )
+    def null(self, column: str) -> Check:
+        name = f"{self.table}.null_{column}"
+        return Check(name, f"have no {column}", lambda t: t[column].is_null(), self.shares.without_key)
 
+    def blank(self, column: str) -> Check:
+        return Check(
+            f"{self.table}.blank_{column}",
+            f"have a {column} of white space, or an empty one",
+            lambda t: pc.equal(pc.utf8_trim_whitespace(t[column]), ""),
+            self.shares.without_key,
+        )
 
-def _low_id(table: str, column: str) -> Check:
-    return Check(
-        f"{table}.low_{column}",
-        f"have a {column} below 1",
-        lambda t: pc.less(t[column], 1),
-        _MANY_WITHOUT_KEY,
-        column,
-        advice="select whole numbers from 1 on, or text ids",
-    )
+    def repeated(self, column: str) -> Check:
+        return Check(
+            f"{self.table}.duplicate_{column}",
+            f"repeat a {column}",
+            lambda t: _later_rows(t, [column]),
+            self.shares.without_key,
+            column,
+        )
 
+    def low_id(self, column: str) -> Check:
+        return Check(
+            f"{self.table}.low_{column}",
+            f"have a {column} below 1",
+            lambda t: pc.less(t[column], 1),
+            self.shares.without_key,
+            column,
+            advice="select whole numbers from 1 on, or text ids",
+        )
 
-def _price_checks(table: str, *, only_value: bool) -> list[Check]:
-    return [
-        Check(
-            f"{table}.negative_price",
-            "have a negative price",
-            lambda t: pc.and_(pc.less(t["price"], 0), pc.is_finite(t["price"])),
-            _MANY_UNUSABLE,
-            "price",
-        ),
-        Check(
-            f"{table}.unusable_price",
-            f"have a `price` that is not a finite number up to {MAX_PRICE:.0e}",
-            lambda t: pc.or_(pc.invert(pc.is_finite(t["price"])), pc.greater(t["price"], MAX_PRICE)),
-            _MANY_UNUSABLE,
-            "price",
+    def prices(self, *, only_value: bool) -> list[Check]:
+        return [
+            Check(
+                f"{self.table}.negative_price",
+                "have a negative price",
+                lambda t: pc.and_(pc.less(t["price"], 0), pc.is_finite(t["price"])),
+                self.shares.unusable,
+                "price",
+            ),
+            Check(
+                f"{self.table}.unusable_price",
+                f"have a `price` that is not a finite number up to {MAX_PRICE:.0e}",
+                lambda t: pc.or_(pc.invert(pc.is_finite(t["price"])), pc.greater(t["price"], MAX_PRICE)),
+                self.shares.unusable,
+                "price",
+                only_value,
+                "correct it at its source, or select NULL",
+            ),
+        ]
+
+    def unusable_creation(self, column: str, now: datetime) -> Check:
+        earliest, latest = _moment(EARLIEST_CREATION), _moment(now + timedelta(days=1))
+        return Check(
+            f"{self.table}.unusable_{column}",
+            f"have a `{column}` before {EARLIEST_CREATION:%Y} or in the future",
+            lambda t: pc.or_(pc.less(t[column], earliest), pc.greater(t[column], latest)),
+            self.shares.unusable,
+            column,
+            only_value=True,
+            advice="correct it at its source, or select NULL",
+        )
+
+    def unusable_text(self, column: str, max_chars: int, *, only_value: bool = True) -> Check:
+        return Check(
+            f"{self.table}.unusable_{column}",
+            f"have a `{column}` of more than {max_chars:,} characters, or with a control character",
+            lambda t: _is_unusable(t[column], max_chars),
+            self.shares.unusable,
+            column,
             only_value,
-            "correct it at its source, or select NULL",
-        ),
-    ]
+            _TEXT_ADVICE,
+        )
 
+    def unusable_tags(self) -> Check:
+        longest = (MAX_TAG_CHARS + 1) * MAX_TAGS
+        too_long = rf"[^{TAG_SEPARATOR}]{{{MAX_TAG_CHARS + 1}}}"
 
-def _unusable_creation(table: str, column: str, now: datetime) -> Check:
-    earliest, latest = _moment(EARLIEST_CREATION), _moment(now + timedelta(days=1))
-    return Check(
-        f"{table}.unusable_{column}",
-        f"have a `{column}` before {EARLIEST_CREATION:%Y} or in the future",
-        lambda t: pc.or_(pc.less(t[column], earliest), pc.greater(t[column], latest)),
-        _MANY_UNUSABLE,
-        column,
-        only_value=True,
-        advice="correct it at its source, or select NULL",
-    )
+        def refuses(table: pa.Table) -> pa.ChunkedArray:
+            tags = table["tags"]
+            too_many = pc.greater_equal(pc.count_substring(tags, TAG_SEPARATOR), MAX_TAGS)
+            return pc.or_(_is_unusable(tags, longest), pc.or_(too_many, pc.match_substring_regex(tags, too_long)))
 
-
-def _unusable_text(table: str, column: str, max_chars: int, *, only_value: bool = True) -> Check:
-    return Check(
-        f"{table}.unusable_{column}",
-        f"have a `{column}` of more than {max_chars:,} characters, or with a control character",
-        lambda t: _is_unusable(t[column], max_chars),
-        _MANY_UNUSABLE,
-        column,
-        only_value,
-        _TEXT_ADVICE,
-    )
-
-
-def _unusable_tags() -> Check:
-    longest = (MAX_TAG_CHARS + 1) * MAX_TAGS
-    too_long = rf"[^{TAG_SEPARATOR}]{{{MAX_TAG_CHARS + 1}}}"
-
-    def refuses(table: pa.Table) -> pa.ChunkedArray:
-        tags = table["tags"]
-        too_many = pc.greater_equal(pc.count_substring(tags, TAG_SEPARATOR), MAX_TAGS)
-        return pc.or_(_is_unusable(tags, longest), pc.or_(too_many, pc.match_substring_regex(tags, too_long)))
-
-    return Check(
-        "datasets.unusable_tags",
-        f"have `tags` with one of more than {MAX_TAG_CHARS} characters, more than {MAX_TAGS}, or a control character",
-        refuses,
-        _MANY_UNUSABLE,
-        "tags",
-        only_value=True,
-        advice=f"tags are separated by {TAG_SEPARATOR}",
-    )
+        return Check(
+            f"{self.table}.unusable_tags",
+            f"have `tags` with one of more than {MAX_TAG_CHARS} characters, more than {MAX_TAGS}, "
+            "or a control character",
+            refuses,
+            self.shares.unusable,
+            "tags",
+            only_value=True,
+            advice=f"tags are separated by {TAG_SEPARATOR}",
+        )
 
 
 def _is_unusable(texts: pa.ChunkedArray, max_chars: int) -> pa.ChunkedArray:

@@ -2,25 +2,35 @@
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
-from pipeline.extract.extract import OUTSIDE_CALENDAR
+from pipeline.extract.extract import OUTSIDE_CALENDAR, REPEATED_PURCHASES
 from pipeline.extract.moments import FIRST, LAST
+from pipeline.quality.activity_checks import activity_findings
+from pipeline.quality.calendar_days import rest_days
+from pipeline.quality.catalogue_checks import catalogue_findings
 from pipeline.quality.checks import Check, dataset_checks, interaction_checks, user_checks
-from pipeline.quality.event_log import repeated_purchases_finding, unknown_datasets_finding
+from pipeline.quality.drift import drift_findings
+from pipeline.quality.event_log import COUNTS, repeated_purchases_finding, unknown_datasets_finding
 from pipeline.quality.findings import Finding, share_finding
+from pipeline.quality.profile import Profile, write_profile
+from pipeline.quality.profiling import Tables, profile_tables
+from pipeline.quality.rules import Rules
+from pipeline.quality.rules_file import load_rules
 from pipeline.quality.time_gap import time_gap_finding
-from pipeline.quality.volume import volume_finding
+from pipeline.quality.volume import volume_findings
 from pipeline.sentry_utils import track_data_quality_issue, track_data_quality_ok
 
+REPORT = "report.json"
 _MANY_UNKNOWN_USERS = 0.05
 _EXAMPLE_CHARS = 60
 _log = logging.getLogger(__name__)
@@ -83,35 +93,62 @@ def _without_withdrawn(datasets: pa.Table, withdrawn: Collection[int], findings:
     return datasets.filter(pc.invert(refused))
 
 
-def clean(extracted: Path, folder: Path, now: datetime, withdrawn: Collection[int] = ()) -> list[Finding]:
-    """Write the rows that pass below `folder`, with `report.json`, and return the findings, each of which is reported.
+def clean(
+    extracted: Path,
+    folder: Path,
+    now: datetime,
+    withdrawn: Collection[int] = (),
+    *,
+    rules: Rules | None = None,
+    earlier: Sequence[Profile] = (),
+) -> list[Finding]:
+    """Write the rows that pass below `folder`, and return the findings, each of which is reported.
 
-    Deleted and `withdrawn` datasets are left out. Raises `DataError` if a finding is critical.
+    `report.json` and `profile.json` are written in any case. Deleted and `withdrawn` datasets are left out. `earlier`
+    are the profiles of good runs, in the order of time. Raises `DataError` if a finding is critical; then there are no
+    rows for the later steps.
     """
-    datasets = pq.read_table(extracted / "datasets.parquet")
-    users = pq.read_table(extracted / "users.parquet")
-    interactions = pq.read_table(extracted / "interactions.parquet")
-    events_finding = unknown_datasets_finding(extracted, interactions, datasets["id"])
-    checking = _Checking(_outside_calendar(extracted))
-    datasets = checking.apply("datasets", datasets, dataset_checks(now))
-    datasets = datasets.filter(pc.invert(datasets["is_deleted"].fill_null(False)))
-    datasets = _without_withdrawn(datasets, withdrawn, checking.findings)
-    users = checking.apply("users", users, user_checks(now))
-    interactions = checking.apply("interactions", interactions, interaction_checks(datasets["id"], now))
-    checked = checking.findings
-    checked += [_empty("datasets", datasets), _empty("interactions", interactions)]
-    checked += filter(None, [_unknown_users(interactions, users), volume_finding(interactions["ts"])])
-    checked += [time_gap_finding(interactions["ts"]), events_finding, repeated_purchases_finding(extracted)]
-    for name, table in (("datasets", datasets), ("users", users), ("interactions", interactions)):
-        pq.write_table(table, folder / f"{name}.parquet")
-    (folder / "report.json").write_text(json.dumps([asdict(each) for each in checked], indent=2), encoding="utf-8")
+    rules = rules or load_rules()
+    raw = Tables(*(pq.read_table(extracted / f"{name}.parquet") for name in Tables._fields))
+    counts = _read_json(extracted / COUNTS)
+    checking = _Checking(_read_json(extracted / OUTSIDE_CALENDAR))
+    events_finding = unknown_datasets_finding(counts.get("events", 0), raw.interactions, raw.datasets["id"])
+    tables = _passing(checking, raw, withdrawn, now, rules)
+    del raw
+    profile = profile_tables(tables, now, rules.calendar.time_zone, counts)
+    is_rest_day = rest_days(rules.calendar.holidays)
+    checked = [
+        *checking.findings,
+        _empty("datasets", tables.datasets),
+        _empty("interactions", tables.interactions),
+        _unknown_users(tables.interactions, tables.users),
+        *volume_findings(tables.interactions["ts"], rules.interactions, is_rest_day),
+        time_gap_finding(tables.interactions["ts"]),
+        events_finding,
+        repeated_purchases_finding(counts.get(REPEATED_PURCHASES, 0)),
+        *catalogue_findings(tables, profile.datasets, rules),
+        *activity_findings(tables, profile, earlier, rules.interactions, is_rest_day),
+        *drift_findings(profile, earlier, rules.drift),
+    ]
+    (folder / REPORT).write_text(json.dumps([asdict(each) for each in checked], indent=2), encoding="utf-8")
+    write_profile(profile, folder)
     _report(checked)
+    for name, table in tables._asdict().items():
+        pq.write_table(table, folder / f"{name}.parquet")
     return [each for each in checked if each.severity != "ok"]
 
 
-def _outside_calendar(extracted: Path) -> dict[str, str]:
-    path = extracted / OUTSIDE_CALENDAR
-    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def _passing(checking: _Checking, raw: Tables, withdrawn: Collection[int], now: datetime, rules: Rules) -> Tables:
+    datasets = checking.apply("datasets", raw.datasets, dataset_checks(now, rules.rows))
+    datasets = datasets.filter(pc.invert(datasets["is_deleted"].fill_null(False)))
+    datasets = _without_withdrawn(datasets, withdrawn, checking.findings)
+    users = checking.apply("users", raw.users, user_checks(now, rules.rows))
+    found = interaction_checks(datasets["id"], now, rules.rows)
+    return Tables(datasets, users, checking.apply("interactions", raw.interactions, found))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
 
 

@@ -1,12 +1,8 @@
 """Checks of the event log: it names datasets of this marketplace, and repeats purchases of the business database."""
 
-import json
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.extract.extract import REPEATED_PURCHASES
 from pipeline.quality.findings import Finding
 
 # Written by the extraction: the number of rows of each source. Events are the last of the interactions.
@@ -15,12 +11,11 @@ _CHECK = "events.unknown_dataset"
 _MANY = 0.01
 
 
-def unknown_datasets_finding(extracted: Path, interactions: pa.Table, dataset_ids: pa.ChunkedArray) -> Finding:
-    """Count the events about datasets that are not in the business database; deleted ones count as known.
+def unknown_datasets_finding(count: int, interactions: pa.Table, dataset_ids: pa.ChunkedArray) -> Finding:
+    """Count, among the `count` events, those about datasets that the business database does not have.
 
-    Many of them mean that callers send ids of another system.
+    Deleted datasets count as known. Many unknown ones mean that callers send ids of another system.
     """
-    count = _count(extracted, "events")
     if not count:
         return Finding(_CHECK, "ok", "there are no events", 0.0, _MANY)
     events = interactions.slice(len(interactions) - count)
@@ -32,13 +27,7 @@ def unknown_datasets_finding(extracted: Path, interactions: pa.Table, dataset_id
     return Finding(_CHECK, "warning" if share > _MANY else "ok", details, round(share, 6), _MANY)
 
 
-def repeated_purchases_finding(extracted: Path) -> Finding:
-    """Tell how many posted purchases were left out, because the business database has them too."""
-    count = _count(extracted, REPEATED_PURCHASES)
+def repeated_purchases_finding(count: int) -> Finding:
+    """Tell that `count` posted purchases were left out, because the business database has them too."""
     details = f"{count:,} purchases are in the event log and in the business database; they count once"
     return Finding("events.repeated_purchase", "info" if count else "ok", details, count, 0)
-
-
-def _count(extracted: Path, name: str) -> int:
-    path = extracted / COUNTS
-    return int(json.loads(path.read_text(encoding="utf-8")).get(name, 0)) if path.exists() else 0

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from contracts.data_checks import DataCheckSeverity
+from pipeline.quality.rules import Bound
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,15 @@ def share_finding(
     details += [consequence] if severity == "warning" else []
     details += [advice] if advice else []
     return Finding(check, severity, "; ".join(details), round(share, 6), critical_above)
+
+
+def bounded_finding(check: str, value: float, bound: Bound, details: str, advice: str = "") -> Finding:
+    """Judge a value: above `critical` it stops the run, above `warning` it is reported; `advice` follows then."""
+    severity: DataCheckSeverity = "ok"
+    threshold = bound.warning if bound.warning is not None else bound.critical
+    if bound.critical is not None and value > bound.critical:
+        severity, threshold = "critical", bound.critical
+    elif bound.warning is not None and value > bound.warning:
+        severity = "warning"
+    text = f"{details}; {advice}" if advice and severity != "ok" else details
+    return Finding(check, severity, text, round(value, 6), 0.0 if threshold is None else threshold)

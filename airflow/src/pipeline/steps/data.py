@@ -10,12 +10,14 @@ from contracts.data_checks import DataCheck
 from contracts.snapshot import write_snapshot
 from pipeline.arrays import load_array, save_arrays
 from pipeline.artifacts import folders_below, join, reading, writing
-from pipeline.errors import NoTablesError, NothingToTrainError
+from pipeline.errors import DataError, NoTablesError, NothingToTrainError
 from pipeline.extract import AsOf, open_business, open_event_log
 from pipeline.extract import extract as extract_tables
 from pipeline.features.items import ItemState, item_state
 from pipeline.quality import clean
+from pipeline.quality.baselines import earlier_profiles
 from pipeline.quality.event_log import COUNTS
+from pipeline.quality.rules_file import load_rules
 from pipeline.records import Records
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
@@ -57,10 +59,20 @@ def extract(settings: Settings, run: str) -> str:
 
 @monitor_pipeline_step("quality")
 def quality(settings: Settings, run: str) -> str:
-    """`extract/` → `clean/`."""
+    """`extract/` → `clean/`; if a check stops the run, `clean/` holds only the report and the profile."""
+    rules = load_rules(settings.quality_rules)
     withdrawn = read_withdrawn(settings.database_url)
+    now = load_run_info(run).as_of
+    earlier = earlier_profiles(run, now)
+    failure: DataError | None = None
     with reading(join(run, "extract")) as extracted, writing(join(run, "clean")) as folder:
-        findings = clean(extracted, folder, load_run_info(run).as_of, withdrawn)
+        try:
+            findings = clean(extracted, folder, now, withdrawn, rules=rules, earlier=earlier)
+        except DataError as error:
+            # The folder is kept, because it says why.
+            failure = error
+    if failure is not None:
+        raise failure
     _log.info("%d quality findings, none critical", len(findings))
     return run
 
