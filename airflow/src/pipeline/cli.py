@@ -25,8 +25,10 @@ from pipeline.errors import InputError, NothingToTrainError, PipelineError
 from pipeline.importers.sources import SOURCES, Imported, ImportOptions, find_source, read_source
 from pipeline.importers.summary import Summary
 from pipeline.report import metrics_table
+from pipeline.run_report import record_failure
 from pipeline.settings import Settings
 from pipeline.steps import EVALUATION, Step, load_metrics, new_run, run_name, steps
+from pipeline.steps.report import reported
 
 _DEMO = DemoSize()
 _MAX_COUNT_DIGITS = 9
@@ -137,7 +139,8 @@ def _execute(settings: Settings, chosen: Sequence[Step], *, expected: bool = Fal
     with monitoring.bound_context(run_id=run_name(now)), monitoring.transaction("pipeline", "run"):
         run = new_run(settings, now)
         try:
-            _run_steps(settings, chosen, run)
+            with reported(settings, run):
+                _run_steps(settings, chosen, run)
         except NothingToTrainError:
             _note_good_run(expected=expected)
             raise
@@ -149,7 +152,8 @@ def _run_steps(settings: Settings, chosen: Sequence[Step], run: str) -> None:
     for number, step in enumerate(chosen, start=1):
         _say(f"[{number}/{len(chosen)}] {step.name}")
         began = time.monotonic()
-        step.run(settings, run)
+        with record_failure(run, step.name):
+            step.run(settings, run)
         _say(f"[{number}/{len(chosen)}] {step.name} done in {time.monotonic() - began:.1f} s")
 
 
