@@ -86,6 +86,7 @@ def start() -> str:
 @task
 def gate(run: str) -> str:
     """Stop the run if the model is worse than it requires, or if it rebuilds the data of an earlier day."""
+    from pipeline.run_report import record_failure
     from pipeline.steps import load_metrics, load_run_info
 
     info = load_run_info(run)
@@ -93,8 +94,9 @@ def gate(run: str) -> str:
         raise AirflowSkipException(f"a run as of {info.as_of.isoformat()} rebuilds an earlier day: nothing is deployed")
     least = get_current_context()["params"]["min_ndcg"]
     found = load_metrics(run).get("ndcg@10", 0.0)
-    if found < least:
-        raise AirflowFailException(f"nDCG@10 is {found:.4f}, min_ndcg asks for {least:.4f}: nothing is deployed")
+    with record_failure(run, "gate"):
+        if found < least:
+            raise AirflowFailException(f"nDCG@10 is {found:.4f}, min_ndcg asks for {least:.4f}: nothing is deployed")
     return run
 
 
@@ -107,6 +109,24 @@ def deploy(run: str) -> Iterator[Metadata]:
     run_step("deploy", run)
     yield Metadata(MODEL, extra={"version": published_version(run), "ndcg": load_metrics(run).get("ndcg@10")})
     return run
+
+
+@task
+def report() -> None:
+    """Write and post the report of the run, whatever has become of it.
+
+    It fetches the run's address itself: an argument would make it wait for `start` alone, and not for the last task.
+    """
+    from pipeline.settings import Settings
+    from pipeline.steps.report import report_run
+
+    context = get_current_context()
+    instance, run_id = context["ti"], context["run_id"]
+    run = instance.xcom_pull(task_ids="start")
+    states = instance.get_task_states(dag_id=instance.dag_id, run_ids=[run_id])[run_id]
+    if run is None or states.get("extract") == "skipped":
+        raise AirflowSkipException("no step has run")
+    report_run(Settings(), run, next((name for name, state in states.items() if state == "failed"), None))
 
 
 @dag(
@@ -134,7 +154,8 @@ def recommendation_pipeline() -> None:
     for name in ("extract", "quality", "features", "recall", "train", "evaluate", "precompute", "bundle"):
         run = step_task(name, run)
     run = step_task("publish", gate(run))
-    step_task("sync", deploy(run))
+    # Airflow derives a run's state from its last tasks, but for teardowns: so this one hides no failure.
+    step_task("sync", deploy(run)) >> report().as_teardown()
 
 
 recommendation_pipeline()

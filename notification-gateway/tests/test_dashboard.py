@@ -20,7 +20,7 @@ from running_gateway import ADMIN, TOKEN, Watch, settings, signal
 from testkit.running_app import RunningApp
 
 SCREENSHOTS = Path(__file__).parents[2] / ".run" / "screenshots"
-TABS = ("", "/live", "/data", "/models", "/incidents", "/silences", "/digests")
+TABS = ("", "/live", "/data", "/models", "/runs", "/incidents", "/silences", "/digests")
 
 
 class Surroundings(ThreadingHTTPServer):

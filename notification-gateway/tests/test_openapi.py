@@ -7,7 +7,7 @@ from testkit.openapi import check_openapi
 from testkit.serving import Served
 
 # What senders may do; all else is asked with the admin token.
-OF_SENDERS = ("/signals", "/notify", "/webhooks/")
+OF_SENDERS = ("/signals", "/notify", "/webhooks/", "/reports")
 
 
 @pytest.mark.parametrize(("token", "of_senders"), [(TOKEN, True), (ADMIN, False)])

@@ -160,16 +160,6 @@ def folders_below(uri: str) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
-def read_file(uri: str) -> bytes | None:
-    """Return the content of one file, None if it does not exist; raises `OSError`."""
-    files, path = _parse_location(uri)
-    try:
-        content: bytes = files.cat_file(path)
-    except FileNotFoundError:
-        return None
-    return content
-
-
 def remove(uri: str) -> None:
     """Remove the folder at `uri`; raises `OSError`."""
     files, path = _parse_location(uri)

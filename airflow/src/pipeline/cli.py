@@ -43,6 +43,7 @@ from pipeline.steps import (
     steps,
     time_run_id,
 )
+from pipeline.steps.report import reported
 
 _DEMO = DemoSize()
 _MAX_COUNT_DIGITS = 9
@@ -190,7 +191,8 @@ def _execute(settings: Settings, chosen: Sequence[Step], run: str, *, resume: bo
     # Reports name the run, as in Airflow.
     with monitoring.bound_context(run_id=load_run_info(run).run_id), monitoring.transaction("pipeline", "run"):
         try:
-            run_steps(settings, run, chosen, _say, resume=resume)
+            with reported(settings, run):
+                run_steps(settings, run, chosen, _say, resume=resume)
         except NothingToTrainError:
             _note_good_run(expected=expected)
             raise

@@ -60,6 +60,10 @@ def marketplace(tmp_path: Path, services: FakeHandover, monkeypatch: pytest.Monk
     return url
 
 
+def report_of(run: Path) -> str:
+    return (run / "report" / "report.html").read_text(encoding="utf-8")
+
+
 def states(run: Any) -> dict[str, str]:
     return {task.task_id: str(task.state) for task in run.get_task_instances()}
 
@@ -79,9 +83,18 @@ def test_every_dag_is_parsed_without_error_and_without_a_heavy_module() -> None:
 
 def test_its_tasks_are_the_steps_of_the_pipeline_with_a_gate_before_the_handover(dag: Any) -> None:
     names = [task.task_id for task in dag.topological_sort()]
-    assert [name for name in names if name not in {"start", "gate"}] == [step.name for step in steps(publish=True)]
+    assert [name for name in names if name not in {"start", "gate", "report"}] == [
+        step.name for step in steps(publish=True)
+    ]
     assert names.index("gate") < names.index("publish")
     assert all(len(task.upstream_list) <= 1 for task in dag.tasks)
+
+
+def test_the_report_is_made_last_and_does_not_decide_about_the_run(dag: Any) -> None:
+    report = dag.get_task("report")
+    assert (report.upstream_task_ids, report.downstream_task_ids) == ({"sync"}, set())
+    assert report.is_teardown
+    assert not report.on_failure_fail_dagrun
 
 
 def test_it_runs_once_a_day_one_run_at_a_time_and_never_for_the_past(dag: Any) -> None:
@@ -113,6 +126,7 @@ def test_only_the_address_of_the_run_travels_between_tasks(dag: Any, marketplace
         values = session.scalars(select(XComModel.value).where(XComModel.run_id == run.run_id)).all()
     (address,) = set(values)
     assert Path(address, "bundle").is_dir()
+    assert "succeeded" in report_of(Path(address))
 
 
 def test_the_deployed_version_and_its_metric_are_on_the_models_asset(dag: Any, marketplace: str) -> None:
@@ -128,7 +142,9 @@ def test_the_deployed_version_and_its_metric_are_on_the_models_asset(dag: Any, m
         assert 0 <= event.extra["ndcg"] <= 1
 
 
-def test_a_model_below_the_floor_is_not_handed_over(dag: Any, marketplace: str, services: FakeHandover) -> None:
+def test_a_model_below_the_floor_is_not_handed_over(
+    dag: Any, marketplace: str, services: FakeHandover, tmp_path: Path
+) -> None:
     with testing.captured() as captured:
         run = dag.test(run_conf={"min_ndcg": 1.0})
     found = states(run)
@@ -137,9 +153,11 @@ def test_a_model_below_the_floor_is_not_handed_over(dag: Any, marketplace: str, 
     (report,) = captured.of("airflow.task_failed")
     assert report.fingerprint == ("airflow", "recommendation_pipeline", "gate")
     assert "min_ndcg asks for 1.0000" in report.message
+    (folder,) = (tmp_path / "artifacts" / "runs").iterdir()
+    assert "min_ndcg asks for 1.0000" in report_of(folder)
 
 
-def test_bad_data_is_not_retried(dag: Any, marketplace: str) -> None:
+def test_bad_data_is_not_retried_and_the_report_names_the_check(dag: Any, marketplace: str, tmp_path: Path) -> None:
     from sqlalchemy import text
 
     with open_engine(marketplace, "BUSINESS_DATABASE_URL").begin() as connection:
@@ -149,6 +167,11 @@ def test_bad_data_is_not_retried(dag: Any, marketplace: str) -> None:
     assert states(run)["quality"] == "failed"
     (report,) = captured.of("airflow.task_failed")
     assert (report.fingerprint[-1], report.tags["try_number"]) == ("quality", "1")
+    assert (run.state, states(run)["report"]) == ("failed", "success")
+    (folder,) = (tmp_path / "artifacts" / "runs").iterdir()
+    page = report_of(folder)
+    assert ">quality<" in page
+    assert "interactions.empty" in page
 
 
 def test_an_error_in_the_users_sql_names_file_and_line_and_is_not_reported_as_a_fault(

@@ -23,6 +23,7 @@ from notification_gateway.notify import endpoints as notify
 from notification_gateway.own_signals import OwnSignals
 from notification_gateway.ping import endpoints as ping
 from notification_gateway.replay import endpoints as stored_signals
+from notification_gateway.reports import endpoints as reports
 from notification_gateway.runbooks import endpoints as runbooks
 from notification_gateway.runbooks.page import RunbookPage
 from notification_gateway.settings import Settings
@@ -77,6 +78,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
         ping.router(delivery.channels, delivery.observers, settings.admin_token, settings.alert_language, clock)
     )
     app.include_router(runbooks.router(storage, RunbookPage(ZoneInfo(settings.alert_timezone))))
+    app.include_router(reports.router(storage, settings.gateway_token, clock))
     app.include_router(operations.router(SERVICE, lambda: run_in_threadpool(gateway.checks), metrics))
     return app
 

@@ -52,7 +52,7 @@ class Settings(ServiceSettings):
     )
 
     gateway_token: Annotated[
-        Token, Field(description="Bearer token for /signals, /notify and /webhooks/alertmanager")
+        Token, Field(description="Bearer token for /signals, /notify, /webhooks/alertmanager and PUT /reports")
     ] = SecretStr(DEVELOPMENT_SECRET)
     admin_token: Annotated[
         Token,

@@ -8,6 +8,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -235,4 +236,17 @@ heartbeats = Table(
     metadata,
     Column("name", String(32), primary_key=True),
     Column("written_at", UtcDateTime, nullable=False),
+)
+
+run_reports = Table(
+    "run_reports",
+    metadata,
+    Column("run", String(128), primary_key=True),
+    Column("run_id", StoredText(256), comment="the tag run_id of the run's alerts; null: the name"),
+    Column("outcome", String(16), nullable=False, comment="succeeded or failed"),
+    Column("posted_at", UtcDateTime, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("page", LargeBinary, nullable=False, comment="HTML, compressed by zlib"),
+    Column("checks", StoredJson, comment="results of the data checks; null: none were posted"),
+    Index("ix_run_reports_run_id", "run_id"),
 )

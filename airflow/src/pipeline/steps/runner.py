@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from pipeline.artifacts import join, read_file, write_file
 from pipeline.errors import NothingToTrainError
+from pipeline.run_report import record_failure
 from pipeline.settings import Settings
 from pipeline.steps.markers import find_change, input_digests, is_done, remove_marker, write_marker
 from pipeline.steps.run import Step
@@ -51,7 +52,8 @@ def run_step(
     began, started_at = time.monotonic(), now()
     _note(run, StepTime(step=step.name, state="running", started_at=started_at))
     try:
-        step.run(settings, run)
+        with record_failure(run, step.name):
+            step.run(settings, run)
     except NothingToTrainError:
         _note(run, StepTime(step=step.name, state="skipped", started_at=started_at))
         raise

@@ -51,7 +51,9 @@ class MonitoringSettings(BaseSettings):
         HttpUrl | None,
         Field(description="Notification gateway that alert signals go to; empty: none"),
     ] = None
-    gateway_token: Annotated[Token | None, Field(description="Bearer token of the gateway's /signals")] = None
+    gateway_token: Annotated[Token | None, Field(description="Bearer token of the gateway's /signals and /reports")] = (
+        None
+    )
     spool_dir: Annotated[
         Path | None, Field(description="Folder where undelivered events and signals wait; empty: memory only")
     ] = None

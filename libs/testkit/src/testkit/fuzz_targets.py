@@ -62,6 +62,7 @@ _EVENT = {
     "ts": _MOMENT,
 }
 
+_OF_SENDERS = ("POST /signals", "POST /notify", "POST /webhooks", "PUT /reports")
 _FORM = "application/x-www-form-urlencoded"
 _FORMS = {
     "/dashboard/session": RawBody(b"token=wrong&back=silences", _FORM),
@@ -126,9 +127,7 @@ def gateway(url: str, token: str, admin_token: str, hook_secret: str) -> Target:
             }
         if operation.startswith("POST /dashboard"):
             return {"Cookie": cookie}
-        return _bearer(
-            token if operation.startswith(("POST /signals", "POST /notify", "POST /webhooks")) else admin_token
-        )
+        return _bearer(token if operation.startswith(_OF_SENDERS) else admin_token)
 
     return Target(
         url,
@@ -136,6 +135,8 @@ def gateway(url: str, token: str, admin_token: str, hook_secret: str) -> Target:
         headers,
         {
             **{f"POST {path}": form for path, form in _FORMS.items()},
+            "PUT /reports/{run}": RawBody(b"<!doctype html><p>a run</p>", "text/html"),
+            "PUT /reports/{run}/checks": {"checks": [{"check": "a", "severity": "ok", "value": 0.0, "threshold": 1.0}]},
             "POST /signals": {"signals": [_SIGNAL, _SIGNAL | {"signal_id": "fuzz-2"}]},
             "POST /webhooks/alertmanager": {"version": "4", "alerts": [_MANAGED_ALERT], "truncatedAlerts": 0},
             "POST /webhooks/sentry": _HOOK,
@@ -147,7 +148,7 @@ def gateway(url: str, token: str, admin_token: str, hook_secret: str) -> Target:
             },
             "POST /notify": {"title": "backup", "text": "done", "sender": "cron", "idempotency_key": "fuzz-1"},
         },
-        pages=("/health", "/metrics", "/alerts", "/silences", "/dashboard", "/dashboard/silences"),
+        pages=("/health", "/metrics", "/alerts", "/silences", "/dashboard", "/dashboard/silences", "/dashboard/runs"),
         endless=frozenset({"GET /dashboard/stream"}),
     )
 

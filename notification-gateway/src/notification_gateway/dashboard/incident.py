@@ -5,12 +5,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from contracts.run_reports import RunReport
 from notification_gateway.actions.service import IncidentNotFoundError
 from notification_gateway.alerting.endpoints import notifications_of
 from notification_gateway.incidents import queries, timeline
-from notification_gateway.incidents.model import ChangeKind
+from notification_gateway.incidents.model import ChangeKind, Incident
 from notification_gateway.language import Phrase
+from notification_gateway.reports.queries import find_report
 
+# The points whose tag `run_id` names a run.
+RUN_POINTS = ("pipeline.", "airflow.")
 CHANGES: Mapping[ChangeKind, Phrase] = {
     "opened": Phrase("发生", "opened"),
     "reopened": Phrase("重新打开", "reopened"),
@@ -39,4 +43,13 @@ def gather_incident(connection: Connection, incident_id: int) -> dict[str, Any]:
         "notifications": notifications_of(connection, [incident_id]).get(incident_id, []),
         "timeline": timeline.changes_of(connection, incident_id),
         "changes_before": timeline.stack_changes_before(connection, incident),
+        "report": _report_of(connection, incident),
     }
+
+
+def _report_of(connection: Connection, incident: Incident) -> RunReport | None:
+    """Return the report of the run that an incident of the pipeline or of Airflow is about."""
+    run_id = incident.tags.get("run_id")
+    if run_id is None or not incident.monitoring_point.startswith(RUN_POINTS):
+        return None
+    return find_report(connection, run_id)

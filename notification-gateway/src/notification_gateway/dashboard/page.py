@@ -19,12 +19,13 @@ from notification_gateway.language import Phrase
 from notification_gateway.messages.links import Links
 from notification_gateway.messages.points import point_texts
 
-Tab = Literal["overview", "live", "data", "models", "incidents", "silences", "digests"]
+Tab = Literal["overview", "live", "data", "models", "runs", "incidents", "silences", "digests"]
 TABS: dict[Tab, Phrase] = {
     "overview": Phrase("总览", "Overview"),
     "live": Phrase("实时", "Live"),
     "data": Phrase("数据质量", "Data quality"),
     "models": Phrase("模型", "Models"),
+    "runs": Phrase("运行", "Runs"),
     "incidents": Phrase("事件", "Incidents"),
     "silences": Phrase("静默", "Silences"),
     "digests": Phrase("摘要", "Digests"),

@@ -10,8 +10,10 @@ from sqlalchemy import Connection
 from contracts.deployments import DeploymentRecord
 from notification_gateway.dashboard import queries, shadow
 from notification_gateway.dashboard.charts import Chart, Colour, Series
+from notification_gateway.dashboard.check_history import RUNS_SHOWN, check_histories
 from notification_gateway.dashboard.sources import Prometheus, Registry, Sample, SourceError, Version
 from notification_gateway.incidents.queries import by_id
+from notification_gateway.reports.queries import last_checks, list_reports
 from notification_gateway.silences import queries as silences
 from notification_gateway.summaries import queries as summary_queries
 from notification_gateway.summaries.closing import Summaries
@@ -59,6 +61,7 @@ class Panels:
             "live": self._live,
             "data": self._data,
             "models": self._models,
+            "runs": _runs,
             "incidents": lambda connection, _now: _incidents(connection, incident_id),
             "silences": lambda connection, now: {"silences": silences.list_unexpired(connection, now)},
             "digests": self._digests,
@@ -105,6 +108,7 @@ class Panels:
         return {
             "trained": trained,
             "recent": sum(each.created_at > now - MONTH for each in versions),
+            "runs": _run_counts(connection, now),
             "failures": failures,
             "metrics": _metrics(versions),
             "deployments": deployments,
@@ -198,6 +202,34 @@ class Panels:
             (version, totals[version], (totals[version] - answers[version].get("0", 0.0)) / totals[version] * 100)
             for version in sorted(busiest, key=shadow.version_order, reverse=True)
         ]
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """How many runs of the pipeline have ended, and how many of them have succeeded."""
+
+    ended: int
+    succeeded: int
+
+    @property
+    def success_rate(self) -> float | None:
+        """In percent; None without a run."""
+        return self.succeeded / self.ended * 100 if self.ended else None
+
+
+def _run_counts(connection: Connection, now: datetime) -> RunCounts:
+    reports = list_reports(connection, now - MONTH)
+    return RunCounts(len(reports), sum(report.outcome == "succeeded" for report in reports))
+
+
+def _runs(connection: Connection, now: datetime) -> dict[str, Any]:
+    checked = last_checks(connection, RUNS_SHOWN)
+    return {
+        "reports": list_reports(connection),
+        "runs": _run_counts(connection, now),
+        "names": [run for run, _ in checked],
+        "checks": check_histories(checked),
+    }
 
 
 def _incidents(connection: Connection, incident_id: int | None) -> dict[str, Any]:

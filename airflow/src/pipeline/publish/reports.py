@@ -1,0 +1,33 @@
+"""Client of the notification gateway's reports of runs."""
+
+import httpx
+from pydantic import SecretStr
+
+from contracts.run_reports import MAX_RUN_ID_CHARS, RunChecks, RunOutcome
+from pipeline.publish.http import answer_of, client
+
+_SERVICE = "notification-gateway"
+# A run waits no longer for a page about itself.
+_TIMEOUT = httpx.Timeout(15, connect=5)
+
+
+def put_report(url: str, token: SecretStr | None, run: str, page: bytes, *, run_id: str, outcome: RunOutcome) -> str:
+    """Store the report of a run, in place of an earlier one, and return its address."""
+    with client(_SERVICE, url, token) as gateway:
+        response = gateway.put(
+            f"/reports/{run}",
+            params={"run_id": run_id[:MAX_RUN_ID_CHARS], "outcome": outcome},
+            content=page,
+            headers={"Content-Type": "text/html; charset=utf-8"},
+            timeout=_TIMEOUT,
+        )
+        answer_of(_SERVICE, response, "run")
+    return f"{url.rstrip('/')}/reports/{run}"
+
+
+def put_checks(url: str, token: SecretStr | None, run: str, checks: RunChecks) -> None:
+    """Store the results of the run's data checks beside its report."""
+    with client(_SERVICE, url, token) as gateway:
+        response = gateway.put(f"/reports/{run}/checks", json=checks.model_dump(mode="json"), timeout=_TIMEOUT)
+        if not response.is_success:
+            answer_of(_SERVICE, response)

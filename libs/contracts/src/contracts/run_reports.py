@@ -1,0 +1,53 @@
+"""What the pipeline says to the notification gateway about a run: its report and the results of its data checks."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.data_checks import DataCheckSeverity
+from contracts.text import LabelText
+
+RunOutcome = Literal["succeeded", "failed"]
+# The name of a run's folder: it is a part of a path, and of links.
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+MAX_RUN_ID_CHARS = 256
+MAX_CHECKS = 500
+
+
+class RunReport(BaseModel):
+    """The report of one run of the pipeline. Its page is at `/reports/{run}`."""
+
+    run: Annotated[str, Field(description="Name of the run", examples=["20261128T030000000000Z"])]
+    run_id: Annotated[
+        str | None,
+        Field(
+            description="The tag `run_id` of the run's alerts; null: it is the name",
+            examples=["scheduled__2026-11-28T03:00:00+00:00"],
+        ),
+    ]
+    outcome: Annotated[RunOutcome, Field(description="What became of the run")]
+    posted_at: Annotated[
+        datetime, Field(description="When the report was posted last", examples=["2026-11-28T03:21:09Z"])
+    ]
+    size_bytes: Annotated[int, Field(description="Size of the page", examples=[48210])]
+
+
+class RunCheck(BaseModel):
+    """The result of one data check of a run."""
+
+    # The pipeline may be of another release: fields that this one doesn't know are ignored.
+    model_config = ConfigDict(frozen=True)
+
+    check: Annotated[
+        str, LabelText(128, min_chars=1), Field(description="Name of the check", examples=["interactions.null_ts"])
+    ]
+    severity: Annotated[DataCheckSeverity, Field(description="ok: it passed")]
+    value: Annotated[float, Field(allow_inf_nan=False, description="What was measured", examples=[0.004])]
+    threshold: Annotated[float, Field(allow_inf_nan=False, description="What it is held against", examples=[0.01])]
+
+
+class RunChecks(BaseModel):
+    """The results of a run's data checks."""
+
+    checks: Annotated[list[RunCheck], Field(max_length=MAX_CHECKS, description="One for each check")]

@@ -1,0 +1,216 @@
+"""The reports of the pipeline's runs: how they are stored, how many, and how they are shown."""
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from contracts.run_reports import RunChecks, RunReport
+from notification_gateway.app import create_app
+from notification_gateway.reports import queries
+from notification_gateway.reports.endpoints import MAX_REPORT_BYTES
+from running_gateway import ADMIN, TOKEN, SteppedGateway, Watch, settings, signal
+from servicekit.http_protocol import HttpProtocol
+from testkit.large_bodies import LARGE_BYTES, Route, send_large_body
+from testkit.running_app import RunningApp
+from testkit.serving import Served
+
+RUN = "20261128T030000000000Z"
+PAGE = b"<!doctype html><title>run</title><p>\xe8\xbf\x90\xe8\xa1\x8c</p>"
+
+
+@pytest.fixture
+def running(sqlite_url: str, watch: Watch) -> Iterator[RunningApp]:
+    with RunningApp(create_app(settings(sqlite_url), clock=watch)) as running:
+        yield running
+
+
+def put(
+    running: RunningApp,
+    run: str = RUN,
+    page: bytes = PAGE,
+    *,
+    token: str = TOKEN,
+    outcome: str = "succeeded",
+    content_type: str = "text/html; charset=utf-8",
+    **query: str,
+) -> httpx.Response:
+    return running.http.put(
+        f"/reports/{run}",
+        params={"outcome": outcome, **query},
+        content=page,
+        headers={"Authorization": f"Bearer {token}", "Content-Type": content_type},
+    )
+
+
+def stored(running: RunningApp) -> list[str]:
+    return [each["run"] for each in running.ask("/reports")["reports"]]
+
+
+def test_a_report_is_shown_as_it_was_posted_and_can_do_nothing(running: RunningApp) -> None:
+    answer = put(running, run_id="scheduled__2026-11-28T03:00:00+00:00", outcome="failed")
+    assert answer.status_code == 200, answer.text
+    assert running.ask("/reports")["reports"] == [answer.json()]
+    assert answer.json() == {
+        "run": RUN,
+        "run_id": "scheduled__2026-11-28T03:00:00+00:00",
+        "outcome": "failed",
+        "posted_at": "2026-01-05T12:00:30Z",
+        "size_bytes": len(PAGE),
+    }
+    shown = running.http.get(f"/reports/{RUN}")
+    assert (shown.status_code, shown.content) == (200, PAGE)
+    assert shown.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert shown.headers["X-Content-Type-Options"] == "nosniff"
+    policy = shown.headers["Content-Security-Policy"].split("; ")
+    assert policy[:4] == ["sandbox", "default-src 'none'", "style-src 'unsafe-inline'", "img-src data:"]
+
+
+def test_the_last_90_reports_are_kept_and_one_that_is_posted_again_replaces_the_first(stepped: SteppedGateway) -> None:
+    def store(number: int, page: bytes = PAGE) -> None:
+        stepped.watch.forward(minutes=1)
+        report = RunReport(
+            run=f"run-{number}", run_id=None, outcome="failed", posted_at=stepped.watch.now, size_bytes=len(page)
+        )
+        with stepped.gateway.storage.exclusive("reports") as connection:
+            queries.store_report(connection, report, page)
+
+    for number in range(queries.REPORTS_KEPT):
+        store(number)
+    with stepped.gateway.storage.transaction() as connection:
+        assert queries.store_checks(connection, "run-5", RunChecks(checks=[]))
+    store(1, b"again")
+    store(queries.REPORTS_KEPT)
+    with stepped.gateway.storage.read() as connection:
+        kept = [report.run for report in queries.list_reports(connection)]
+        assert kept == ["run-90", "run-1", *(f"run-{number}" for number in range(89, 1, -1))]
+        assert (queries.page_of(connection, "run-1"), queries.page_of(connection, "run-0")) == (b"again", None)
+        assert queries.last_checks(connection, 30) == [("run-5", RunChecks(checks=[]))]
+        found = queries.find_report(connection, "run-7")
+        assert found is not None
+        assert found.posted_at.tzinfo is not None
+
+
+@pytest.mark.parametrize("token", ["wrong", ADMIN])
+def test_a_report_needs_the_gateways_token(running: RunningApp, token: str) -> None:
+    assert put(running, token=token).status_code == 401
+    assert running.http.put(f"/reports/{RUN}?outcome=failed", content=PAGE).status_code == 401
+    assert stored(running) == []
+
+
+@pytest.mark.parametrize("run", ["-x", ".hidden", "..", "a b", "a%2Fb", "运行", "x" * 129, "a%0A", "<b>"])
+def test_a_name_that_is_not_one_of_a_run_is_rejected(running: RunningApp, run: str) -> None:
+    assert put(running, run).status_code in {404, 405, 422}
+    assert running.http.get(f"/reports/{run}").status_code in {404, 422}
+    assert stored(running) == []
+
+
+@pytest.mark.parametrize(
+    ("content_type", "page", "problem"),
+    [
+        ("application/json", b"{}", "header.content-type"),
+        ("", PAGE, "header.content-type"),
+        ("text/html", b"", "the page is empty"),
+        ("text/html", b"<p>\xff</p>", "not UTF-8 (byte 3)"),
+    ],
+)
+def test_what_is_no_page_in_utf_8_is_rejected(
+    running: RunningApp, content_type: str, page: bytes, problem: str
+) -> None:
+    answer = put(running, page=page, content_type=content_type)
+    assert answer.status_code == 422
+    assert problem in answer.text
+
+
+def test_the_outcome_and_the_query_are_checked(running: RunningApp) -> None:
+    assert put(running, outcome="great").status_code == 422
+    assert put(running, color="red").status_code == 422
+    assert put(running, run_id="").status_code == 422
+    assert stored(running) == []
+
+
+def test_a_page_may_have_2_mib_and_not_one_byte_more(running: RunningApp) -> None:
+    assert put(running, page=b"x" * MAX_REPORT_BYTES).status_code == 200
+    assert put(running, page=b"x" * (MAX_REPORT_BYTES + 1)).status_code == 413
+
+
+def test_a_larger_body_is_rejected_before_it_is_read(sqlite_url: str) -> None:
+    with Served(create_app(settings(sqlite_url)), HttpProtocol) as served:
+        for framing in ("content-length", "chunked"):
+            refusal = send_large_body(
+                served.port,
+                Route("PUT", f"/reports/{RUN}?outcome=failed"),
+                framing,
+                content_type="text/html",
+                headers={"Authorization": f"Bearer {TOKEN}"},
+            )
+            assert refusal.status == 413
+            assert refusal.sent_bytes < LARGE_BYTES / 3
+
+
+def test_the_dashboard_links_to_the_reports_and_counts_failed_runs(running: RunningApp, watch: Watch) -> None:
+    put(running, "of-long-ago", outcome="failed")
+    watch.forward(days=31)
+    for number, outcome in enumerate(("succeeded", "failed", "succeeded")):
+        put(running, f"run-{number}", outcome=outcome)
+    page = running.http.get("/dashboard/runs", params={"lang": "en"}).text
+    assert all(f'href="/reports/{run}"' in page for run in ("of-long-ago", "run-0", "run-1", "run-2"))
+    for tab in ("runs", "models"):
+        assert ">67<small>%</small>" in running.http.get(f"/dashboard/{tab}").text
+
+
+def put_checks(running: RunningApp, run: str, *checks: tuple[str, str, float], token: str = TOKEN) -> int:
+    body = {"checks": [{"check": n, "severity": s, "value": v, "threshold": 0.5, "later": 1} for n, s, v in checks]}
+    headers = {"Authorization": f"Bearer {token}"}
+    return running.http.put(f"/reports/{run}/checks", json=body, headers=headers).status_code
+
+
+def test_the_dashboard_shows_the_history_of_each_check_what_is_wrong_first(running: RunningApp, watch: Watch) -> None:
+    for number, severity in enumerate(("warning", "ok", "critical")):
+        watch.forward(days=1)
+        put(running, f"run-{number}")
+        assert put_checks(running, f"run-{number}", ("a.sound", "ok", 0), ("b.<bad>", severity, number)) == 204
+    put(running, "run-without-checks")
+    page = running.http.get("/dashboard/runs", params={"lang": "en"}).text
+    history = page[page.index("History of each check") :]
+    assert history.index("b.&lt;bad&gt;") < history.index("a.sound")
+    assert re.findall(r"<title>(.*?)</title>", history)[:3] == [
+        "run-0: warning 0 / 0.5",
+        "run-1: ok 1 / 0.5",
+        "run-2: critical 2 / 0.5",
+    ]
+    assert 'aria-label="2 / 3"' in history
+
+
+def test_checks_belong_to_a_report_and_need_the_token(running: RunningApp) -> None:
+    assert put_checks(running, RUN, ("a", "ok", 0)) == 404
+    put(running)
+    assert put_checks(running, RUN, ("a", "ok", 0), token="wrong") == 401
+    assert put_checks(running, RUN, ("a", "great", 0)) == 422
+    assert put_checks(running, RUN, *[("a", "ok", 0)] * 501) == 422
+    assert "None yet." in running.http.get("/dashboard/runs", params={"lang": "en"}).text
+    assert put_checks(running, RUN, ("a", "ok", 0)) == 204
+    put(running)
+    assert "None yet." in running.http.get("/dashboard/runs", params={"lang": "en"}).text
+
+
+@pytest.mark.parametrize(
+    ("point", "run_id", "is_linked"),
+    [
+        ("pipeline.data_quality", RUN, True),
+        ("pipeline.critical_step_failed", "manual__2026-11-28", True),
+        ("airflow.task_failed", "manual__2026-11-28", True),
+        ("pipeline.data_quality", "another", False),
+        ("pipeline.data_quality", None, False),
+        ("model.deployment_failed", RUN, False),
+    ],
+)
+def test_an_incident_of_a_run_links_to_its_report(
+    running: RunningApp, point: str, run_id: str | None, is_linked: bool
+) -> None:
+    put(running, run_id="manual__2026-11-28")
+    fired = signal(("x", "y"), monitoring_point=point, tags={} if run_id is None else {"run_id": run_id})
+    running.post("/signals", {"signals": [fired.model_dump(mode="json")]}, token=TOKEN)
+    page = running.http.get("/dashboard/incident/1").text
+    assert (f'href="/reports/{RUN}"' in page) is is_linked
