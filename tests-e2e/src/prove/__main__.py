@@ -16,8 +16,8 @@ from prove import (
     overload,
     own_data,
     poison,
-    resume,
     quality_nights,
+    resume,
     slips,
     withdrawal,
 )
@@ -33,8 +33,8 @@ PROOFS: dict[str, Proof] = {
     "overload": overload.prove,
     "own-data": own_data.prove,
     "poison": poison.prove,
-    "resume": resume.prove,
     "quality-nights": quality_nights.prove,
+    "resume": resume.prove,
     "slips": slips.prove,
     "withdrawal": withdrawal.prove,
 }

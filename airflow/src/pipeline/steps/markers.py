@@ -104,13 +104,15 @@ def find_change(settings: Settings, run: str, step: Step) -> str | None:
 
 
 def relevant_settings(settings: Settings, names: Sequence[str]) -> dict[str, Value]:
-    """Return the values of settings, secrets and the user's SQL as checksums."""
+    """Return the values of settings; secrets and the user's files as checksums."""
     return {name: _comparable(getattr(settings, name)) for name in names}
 
 
 def _comparable(value: object) -> Value:
     if isinstance(value, SecretStr):
         return _hashed(_without_password(value.get_secret_value()).encode())
+    if isinstance(value, Path) and value.is_file():
+        return _hashed(value.read_bytes())
     if isinstance(value, Path):
         files = (value / f"{table}.sql" for table in TABLES)
         return _hashed(b"\0".join(path.read_bytes() if path.is_file() else b"-" for path in files))

@@ -32,7 +32,7 @@ _DATA = (
         ("extract",),
         ("business_database_url", "database_url", "extraction_sql", "timezone"),
     ),
-    Step("quality", data.quality, ("extract",), ("clean",), ("database_url",)),
+    Step("quality", data.quality, ("extract",), ("clean",), ("database_url", "quality_rules")),
     Step("features", data.features, ("clean",), ("features", SNAPSHOT), ("seed",)),
 )
 _EVALUATE = Step(
