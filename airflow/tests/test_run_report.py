@@ -102,7 +102,15 @@ def full(run: str) -> None:
     profile = {"interactions": {"rows": 3078, "rows_per_day": days, "nulls": {"ts": 0.0, "price": 0.25}}}
     with_types = {"by_day": {day: {"view": rows - 7, "purchase": 7} for day, rows in days.items()}}
     profile["activity"] = with_types | {"by_hour": list(range(24))}
-    metrics = {"test_users": 150, "ndcg@10": 0.193, "ndcg@10_ease": 0.094, "recall@10": 0.3, "recall@10_ease": 0.2}
+    metrics = {
+        "test_users": 150,
+        "ndcg@10": 0.193,
+        "ndcg@10_low": 0.181,
+        "ndcg@10_high": 0.207,
+        "ndcg@10_ease": 0.094,
+        "recall@10": 0.3,
+        "recall@10_ease": 0.2,
+    }
     put(
         run,
         clean={"report.json": checks, "profile.json": profile},
@@ -131,6 +139,7 @@ def test_it_shows_checks_profile_evaluation_and_bundle(run: str) -> None:
         "0.193",
         "ease",
         "0.184 – 0.202",
+        "0.181 – 0.207",
         "v-8",
         report.archive[0] if report.archive else "no archive",
         "数据检查",
@@ -209,6 +218,8 @@ def test_metrics_become_a_row_for_each_model_and_a_column_for_each_metric() -> N
         {
             "test_users": 10,
             "ndcg@10": 0.2,
+            "ndcg@10_low": 0.19,
+            "ndcg@10_high": 0.21,
             "ndcg@10_popularity": 0.1,
             "ndcg@10_popularity_decayed": 0.25,
             "mrr": 0.3,
@@ -223,6 +234,7 @@ def test_metrics_become_a_row_for_each_model_and_a_column_for_each_metric() -> N
         "popularity_decayed": [0.25, 0.1, None],
     }
     assert table.best == [0.25, 0.3, None]
+    assert table.intervals == [(0.19, 0.21), None, None]
     assert table.facts == {"test_users": 10}
 
 

@@ -20,10 +20,10 @@ SCREENSHOTS = Path(__file__).parents[2] / ".run" / "screenshots"
 NOW = datetime(2026, 11, 28, 3, 20, tzinfo=UTC)
 SCRIPT = "<script>alert(1)</script>"
 # What a report must never hold; the browser has to refuse it nevertheless.
-INJECTED = (
-    b"<script>alert(2)</script><img src='http://127.0.0.1:1/x.png' onerror='alert(3)'>"
-    b"<link rel=stylesheet href='http://127.0.0.1:1/x.css'></main>"
-)
+INJECTED = """<script>alert(2)</script><img src="{url}/health" onerror="alert(3)">
+<link rel="stylesheet" href="{url}/dashboard/assets/dashboard.css">
+<script src="{url}/dashboard/assets/uplot.js"></script>
+</main>"""
 
 
 def report(name: str, failure: RunFailure | None = None) -> ReportContent:
@@ -97,7 +97,7 @@ def test_in_a_browser_a_report_loads_nothing_and_runs_nothing(gateway: RunningAp
 
 
 def test_the_browser_refuses_what_was_put_into_a_report(gateway: RunningApp, browser: Browser) -> None:
-    page_bytes = render(report("injected"), NOW).replace(b"</main>", INJECTED)
+    page_bytes = render(report("injected"), NOW).replace(b"</main>", INJECTED.format(url=gateway.url).encode())
     url = put_report(gateway.url, SecretStr(TOKEN), "injected", page_bytes, run_id="nightly", outcome="succeeded")
     opened = browser.new_page()
     loaded: list[str] = []

@@ -120,7 +120,7 @@ def _shown_metrics(report: ReportContent, bounds: _Bounds) -> MetricsTable:
     name = "evaluation/metrics.json"
     columns = bounds.first(f"{name} (columns)", table.columns, MAX_COLUMNS)
     facts = bounds.first(f"{name}: facts", list(table.facts.items()))
-    return MetricsTable(columns, bounds.first(name, table.models), table.best, dict(facts))
+    return MetricsTable(columns, bounds.first(name, table.models), table.best, table.intervals, dict(facts))
 
 
 def _counts(checks: Sequence[CheckRow]) -> dict[str, int]:
