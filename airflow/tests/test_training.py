@@ -21,6 +21,7 @@ from ranking.recall import Neighbours, RecallSettings
 
 SMALL = TrainSettings(queries=400, trees=10, leaves=15)
 RECALL = RecallSettings()
+COLUMNS = ("user", "item", "ts", "types")
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +116,7 @@ def test_the_targets_are_not_in_the_tables_for_the_rankers_training(records: Rec
 @settings(max_examples=30)
 @given(st.integers(1, 3), st.integers(0, 2))
 def test_the_last_pairs_are_each_users_latest_new_datasets(records: Records, per_user: int, least: int) -> None:
-    chosen = last_pairs(records, per_user, least_before=least)
+    chosen = last_pairs(records, per_user, least_before=least, seed=42)
     expected = []
     for user in range(len(records.user_ids)):
         first: dict[int, int] = {}
@@ -123,6 +124,32 @@ def test_the_last_pairs_are_each_users_latest_new_datasets(records: Records, per
             first.setdefault(int(records.item[row]), row)
         expected += sorted(first.values())[least:][-per_user:]
     assert chosen.tolist() == sorted(expected)
+
+
+def test_of_datasets_of_one_second_the_seed_chooses_the_last_and_not_their_number(records: Records) -> None:
+    equal = replace(records, ts=np.full_like(records.ts, 1_760_000_000))
+    first, again, other = (last_pairs(equal, 1, least_before=1, seed=seed) for seed in (42, 42, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.isin(first, other).mean() < 0.5
+    by_number = [records.item[records.rows_of(int(user))].max() for user in equal.user[first]]
+    assert (equal.item[first] == by_number).mean() < 0.3
+
+
+def test_the_other_datasets_of_the_querys_own_second_are_not_among_the_candidates(
+    records: Records, knowledge: Knowledge, past: PastQueries
+) -> None:
+    one = PastQueries(past.rows[-1:], past.kinds[-1:])
+    (before,) = replay_queries(records, records, knowledge, one)
+    row = int(one.rows[0])
+    other = int(before.candidates.items[before.candidates.items != before.target][0])
+    # The user's interaction is followed by one with another candidate, in the same second.
+    doubled = replace(
+        records, **{name: np.insert(getattr(records, name), row, getattr(records, name)[row]) for name in COLUMNS}
+    )
+    doubled.item[row] = other
+    shifted = PastQueries(one.rows + 1, one.kinds)
+    (after,) = replay_queries(doubled, doubled, knowledge, shifted)
+    assert set(before.candidates.items.tolist()) - set(after.candidates.items.tolist()) == {other}
 
 
 def test_all_three_kinds_of_queries_occur(records: Records, knowledge: Knowledge, past: PastQueries) -> None:

@@ -26,7 +26,7 @@ class Split(NamedTuple):
 def leave_last_out(records: Records, most: int, seed: int) -> Split:
     """Hold out each 5-core user's last new dataset with all interactions of the user; test at most `most` users."""
     core, kept = five_core(records)
-    test = last_pairs(core, 1, least_before=1)
+    test = last_pairs(core, 1, least_before=1, seed=seed)
     train = core.only(~of_pairs(core, test))
     if len(test) > most:
         test = np.sort(np.random.default_rng(seed).choice(test, most, replace=False))

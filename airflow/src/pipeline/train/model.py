@@ -38,7 +38,7 @@ def train_model(
 
 def training_queries(records: Records, settings: TrainSettings) -> PastQueries:
     """Return the newest queries about each user's last datasets, for users with an earlier history."""
-    rows = last_pairs(records, settings.targets_per_user, least_before=1)[-settings.queries :]
+    rows = last_pairs(records, settings.targets_per_user, least_before=1, seed=settings.seed)[-settings.queries :]
     rng = np.random.default_rng(settings.seed)
     kinds = rng.choice(np.array(list(_KIND_SHARES), np.uint8), len(rows), p=list(_KIND_SHARES.values()))
     return PastQueries(rows, kinds)
@@ -58,11 +58,14 @@ def train_on(records: Records, past: PastQueries, knowledge: Knowledge, settings
         raise TrainingError(f"{error}: {reason}") from error
 
 
-def last_pairs(records: Records, per_user: int, *, least_before: int) -> NDArray[np.int64]:
-    """Return the rows of each user's last `per_user` new datasets that have `least_before` earlier ones, by time."""
+def last_pairs(records: Records, per_user: int, *, least_before: int, seed: int) -> NDArray[np.int64]:
+    """Return the rows of each user's last `per_user` new datasets that have `least_before` earlier ones, by time.
+
+    The seed decides between datasets of one second: by their number, the target of such users would follow the number.
+    """
     rows = records.first_of_pair
     user = records.user[rows]
-    order = np.argsort(user, kind="stable")
+    order = np.lexsort((np.random.default_rng(seed).random(len(rows)), records.ts[rows], user))
     starts = np.searchsorted(user[order], np.arange(len(records.user_ids) + 1))
     place = np.arange(len(rows)) - starts[user[order]]
     from_end = starts[user[order] + 1] - starts[user[order]] - 1 - place

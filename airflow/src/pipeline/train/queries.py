@@ -1,6 +1,6 @@
 """Queries of the past: the query just before a user's interaction with a dataset, and the data of that time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.events import InteractionType
 from contracts.user_blob import PackedHistory
 from pipeline.records import Records
 from ranking.engine import RankingQuery, find_candidates
@@ -31,6 +32,19 @@ class PastQueries(NamedTuple):
 
     rows: NDArray[np.int64]
     kinds: NDArray[np.uint8]
+
+
+class Moments(NamedTuple):
+    """Columns of q queries in ascending time: users, times (Unix seconds) and kinds, each [q].
+
+    `hidden` are for each query the positions that no model may propose: the user took them in the query's own second,
+    so they are neither known at that time nor wrong.
+    """
+
+    user: NDArray[np.int32]
+    at: NDArray[np.int64]
+    kinds: NDArray[np.uint8]
+    hidden: Sequence[NDArray[np.int32]]
 
 
 class ReplayedQuery(NamedTuple):
@@ -64,6 +78,12 @@ def user_at(records: Records, settings: RecallSettings, user: int, before: int |
     )
 
 
+def moments_of(records: Records, past: PastQueries) -> Moments:
+    """Return the moments just before the targets, which are rows of `records`."""
+    hidden = [_own_second(records, int(row)) for row in past.rows]
+    return Moments(records.user[past.rows], records.ts[past.rows], past.kinds, hidden)
+
+
 def replay_queries(
     records: Records, known: Records, knowledge: Knowledge, past: PastQueries
 ) -> Iterator[ReplayedQuery]:
@@ -71,17 +91,23 @@ def replay_queries(
 
     Interactions at or after a query's time, of any user, don't affect its features.
     """
+    replayed = replay_moments(known, knowledge, moments_of(records, past))
+    for row, (question, candidates, matrix) in zip(past.rows, replayed, strict=True):
+        yield ReplayedQuery(question, candidates, matrix, int(records.item[row]))
+
+
+def replay_moments(
+    known: Records, knowledge: Knowledge, moments: Moments
+) -> Iterator[tuple[RankingQuery, Candidates, NDArray[np.float32]]]:
+    """Yield each query with its candidates and their features, from the part of `known` before its time."""
     stats = known.new_stats()
     done = 0
-    for row, kind in zip(past.rows, past.kinds, strict=True):
-        at = int(records.ts[row])
+    for user, at, kind, hidden in zip(*moments[:3], moments.hidden, strict=True):
         until = int(np.searchsorted(known.ts, at))
         stats.add(known.item[done:until], known.ts[done:until], known.types[done:until])
         done = until
-        user = user_at(known, knowledge.settings, int(records.user[row]), at)
-        question = _make_query(user, Kind(kind))
-        candidates, matrix = candidate_features(question, knowledge, stats, at)
-        yield ReplayedQuery(question, candidates, matrix, int(records.item[row]))
+        question = _make_query(user_at(known, knowledge.settings, int(user), int(at)), Kind(kind), hidden)
+        yield question, *candidate_features(question, knowledge, stats, int(at))
 
 
 def candidate_features(
@@ -95,9 +121,20 @@ def candidate_features(
     return found, feature_matrix(found, rows, knowledge.items, anchor=question.anchor, user=question.user)
 
 
-def _make_query(user: User, kind: Kind) -> RankingQuery:
+def _own_second(records: Records, row: int) -> NDArray[np.int32]:
+    """Return the other datasets that the user of a row took in its second, without exposures."""
+    at = int(records.ts[row])
+    rows = records.rows_of(int(records.user[row]), at + 1)
+    rows = rows[np.searchsorted(records.ts[rows], at) :]
+    taken = records.item[rows[records.types[rows] != InteractionType.EXPOSURE]]
+    others: NDArray[np.int32] = taken[taken != records.item[row]]
+    return others
+
+
+def _make_query(user: User, kind: Kind, hidden: NDArray[np.int32]) -> RankingQuery:
     """Return the query of a kind; the anchor is the user's previous dataset, and without one it is a USER query."""
+    keep = (lambda items: ~np.isin(items, hidden)) if len(hidden) else None
     if kind is Kind.USER or not len(user.items):
-        return RankingQuery(None, user)
+        return RankingQuery(None, user, keep)
     anchor = int(user.items[0])
-    return RankingQuery(anchor, user) if kind is Kind.DETAIL else RankingQuery(anchor)
+    return RankingQuery(anchor, user, keep) if kind is Kind.DETAIL else RankingQuery(anchor, keep=keep)
