@@ -1,5 +1,6 @@
-"""Evaluation: the stack, popularity, ItemKNN and EASE on one split."""
+"""Evaluation: the stack and the simple models by three protocols."""
 
-from pipeline.evaluate.protocol import STACK, Evaluation, evaluate
+from pipeline.evaluate.protocol import evaluate
+from pipeline.evaluate.results import AT_CUT, LEAVE_LAST_OUT, ROLLING, STACK, Evaluation, ProtocolResult
 
-__all__ = ["STACK", "Evaluation", "evaluate"]
+__all__ = ["AT_CUT", "LEAVE_LAST_OUT", "ROLLING", "STACK", "Evaluation", "ProtocolResult", "evaluate"]

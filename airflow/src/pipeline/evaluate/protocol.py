@@ -1,51 +1,66 @@
-"""The evaluation protocol.
+"""The evaluation protocols.
 
 Data    5-core: users and datasets with at least five of each other, found by pruning to a fixed point.
-Split   Leave last out: each user's last *new* dataset is the target, and all of the user's interactions with it are
-        held out; those of other users stay. Baselines, recall tables and ranker are made from the rest.
-Time    The query's time is that of the held-out interaction. Item statistics, popular list and the user's history
-        contain only interactions of the training part that are strictly earlier. Held-out interactions, also those of
-        other users, are never in them. The tables are made once from the whole training part, like the baselines.
+Splits  *Leave last out*: each user's last *new* dataset is the target, and all of the user's interactions with it are
+        held out; those of other users stay. The seed decides between datasets of one second.
+        *Global split*: the newest 20 % of the interactions are the test; everything is made from the others.
+        *At the cut* asks each known user who comes back once, at the cut; right are all their new datasets after it.
+        *Rolling* asks just before each later new dataset of a known user.
+Time    A query knows the interactions of the known part that are strictly earlier than its moment: item statistics,
+        popular list, the user's history. Held-out interactions, also those of other users, are never in them. Tables
+        and ranker are made once from the training part, like the baselines.
 Ranker  Trained within the training part on each user's last datasets there, with tables that don't contain them.
-Ranked  All datasets of the 5-core except those the user has seen. A target that recall doesn't propose is missed.
-Metrics nDCG@10, recall@10, the share of the catalogue that appears in any list of ten, and the similarity of the
-        datasets in a list; one target per user.
+Ranked  All datasets of the 5-core except those the user has seen, and those the user took in the query's own second.
+        A target that recall doesn't propose is missed.
+Kinds   Means are over `/recommend/user`. A sample of the queries is also asked as `/recommend/detail` and `/similar`
+        would get it, about the user's dataset before; in the rolling split also a sample of users unknown at the cut.
+Metrics `pipeline.evaluate.metrics`; intervals by bootstrap over users.
 """
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-from pipeline.evaluate.baselines import baselines, top_lists
-from pipeline.evaluate.metrics import AT, Score, score
-from pipeline.evaluate.split import Split, leave_last_out
+from contracts.features import CHANNELS
+from pipeline.bootstrap import intervals
+from pipeline.evaluate.baselines import active_columns, rank_baselines
+from pipeline.evaluate.histories import histories_of
+from pipeline.evaluate.metrics import Context, Measured, measure
+from pipeline.evaluate.queries import QuerySet, ask_at_cut, ask_before, join_queries
+from pipeline.evaluate.results import AT_CUT, LEAVE_LAST_OUT, ROLLING, STACK, Evaluation, ProtocolResult
+from pipeline.evaluate.segments import segments_of
+from pipeline.evaluate.split import five_core, global_split, leave_last_out, sample_rows
+from pipeline.evaluate.stack import ANY_CHANNEL, rank_stack
 from pipeline.recall import content_neighbours
-from pipeline.recall.interest import interest_matrix
 from pipeline.records import Records
-from pipeline.train.lambdamart import TrainSettings
-from pipeline.train.model import train_model
-from pipeline.train.queries import Kind, Knowledge, PastQueries, ReplayedQuery, replay_queries
+from pipeline.train.lambdamart import TrainingError, TrainSettings
+from pipeline.train.model import Model, train_model
+from pipeline.train.queries import Kind, Knowledge
 from ranking.diversity import DiversitySettings
-from ranking.engine import select_best
 from ranking.features import ItemTable
 from ranking.ranker import Ranker
-from ranking.recall import RecallSettings
+from ranking.recall import Neighbours, RecallSettings
 
-STACK = "stack"
-MAX_TEST_USERS = 10_000
-_QUERIES_PER_BATCH = 200
+MAX_QUERIES = 10_000
+MAX_OF_A_GROUP = 1000
+_MAIN, _DETAIL, _SIMILAR, _COLD_USERS = "user", "detail", "similar", "cold_users"
+_MAX_TAGS = 200
 _log = logging.getLogger(__name__)
 
 
-class Evaluation(NamedTuple):
-    """Scores by model name, `stack` among them, and the size of the test."""
+class Stack(NamedTuple):
+    """All settings of the stack, and the data of the core's datasets."""
 
-    scores: dict[str, Score]
-    users: int
-    datasets: int
+    items: ItemTable
+    content: Neighbours
+    recall: RecallSettings
+    diversity: DiversitySettings
+    training: TrainSettings
 
 
 def evaluate(
@@ -54,56 +69,162 @@ def evaluate(
     recall: RecallSettings,
     diversity: DiversitySettings,
     settings: TrainSettings,
-) -> Evaluation | None:
-    """Score the baselines and the stack on one split; None if the 5-core of the data is empty."""
-    split = leave_last_out(records, MAX_TEST_USERS, settings.seed)
+) -> Evaluation:
+    """Measure the stack and the baselines by each protocol that has queries and a model; others are missing."""
+    core, kept = five_core(records)
+    table = ItemTable(items.content[kept], items.provider[kept], items.log_price[kept])
+    stack = Stack(table, content_neighbours(table.content), recall, diversity, settings)
+    protocols: dict[str, ProtocolResult] = {}
+    missing: dict[str, str] = {}
+    for names, measure_split in (
+        ((LEAVE_LAST_OUT,), _measure_last_out),
+        ((AT_CUT, ROLLING), _measure_global),
+    ):
+        try:
+            found = measure_split(core, stack)
+        except TrainingError as error:
+            missing |= dict.fromkeys(names, str(error))
+            continue
+        protocols |= found
+        missing |= {name: _NO_QUERY[name] for name in names if name not in found}
+    return Evaluation(protocols, missing, _outside(records, core))
+
+
+_NO_QUERY = {
+    LEAVE_LAST_OUT: "no user and dataset have five interactions with each other",
+    AT_CUT: "no user of the older 80 % of the interactions turned to a new dataset in the newest 20 %",
+    ROLLING: "no user of the older 80 % of the interactions turned to a new dataset in the newest 20 %",
+}
+
+
+def _measure_last_out(core: Records, stack: Stack) -> dict[str, ProtocolResult]:
+    seed = stack.training.seed
+    split = leave_last_out(core, MAX_QUERIES, seed)
     if not len(split.test):
-        return None
-    targets = split.records.item[split.test]
-    table = ItemTable(items.content[split.kept], items.provider[split.kept], items.log_price[split.kept])
-    interest = interest_matrix(split.train)
-    scores = {}
-    for name, scorer in baselines(interest).items():
-        tops = top_lists(scorer, interest, split.records.user[split.test])
-        scores[name] = score(tops, targets, table.content)
-        _log.info("%s: ndcg@10 %.4f", name, scores[name].ndcg)
-    tops = _stack_lists(split, table, recall, diversity, settings)
-    scores[STACK] = score(tops, targets, table.content)
-    _log.info("%s: ndcg@10 %.4f", STACK, scores[STACK].ndcg)
-    return Evaluation(scores, len(split.test), len(split.kept))
+        return {}
+    model = _train(split.train, stack)
+    main = ask_before(core, split.test, split.train)
+    few = main.only(sample_rows(np.arange(len(main)), MAX_OF_A_GROUP, seed))
+    groups = {_MAIN: main, _DETAIL: few.of_kind(Kind.DETAIL), _SIMILAR: few.of_kind(Kind.SIMILAR)}
+    return {LEAVE_LAST_OUT: _measure(LEAVE_LAST_OUT, split.train, groups, model, stack)}
 
 
-def _stack_lists(
-    split: Split, items: ItemTable, recall: RecallSettings, diversity: DiversitySettings, settings: TrainSettings
-) -> NDArray[np.int32]:
-    model = train_model(split.train, content_neighbours(items.content), items, recall, settings)
-    past = PastQueries(split.test, np.full(len(split.test), Kind.USER, np.uint8))
-    queries = replay_queries(split.records, split.train, Knowledge(model.tables, recall, items), past)
-    return _rank_all(queries, Ranker(model.ranker_text), items, diversity, settings.threads)
+def _measure_global(core: Records, stack: Stack) -> dict[str, ProtocolResult]:
+    seed = stack.training.seed
+    split = global_split(core)
+    known = np.bincount(split.train.user[split.train.first_of_pair], minlength=len(core.user_ids)) > 0
+    of_known = known[core.user[split.test]]
+    if not of_known.any():
+        return {}
+    model = _train(split.train, stack)
+    users = sample_rows(np.unique(core.user[split.test[of_known]]).astype(np.int64), MAX_QUERIES, seed)
+    at_cut = {_MAIN: ask_at_cut(core, split, users)}
+    rolling = {_MAIN: ask_before(core, sample_rows(split.test[of_known], MAX_QUERIES, seed), core)}
+    if not of_known.all():
+        rows = sample_rows(split.test[~of_known], MAX_OF_A_GROUP, seed)
+        rolling[_COLD_USERS] = ask_before(core, rows, core)
+    return {
+        AT_CUT: _measure(AT_CUT, split.train, at_cut, model, stack),
+        ROLLING: _measure(ROLLING, split.train, rolling, model, stack),
+    }
 
 
-def _rank_all(
-    queries: Iterator[ReplayedQuery], ranker: Ranker, items: ItemTable, diversity: DiversitySettings, threads: int
-) -> NDArray[np.int32]:
-    """Return the best 10 of each query, int32 [q, 10] (-1 pads); many queries are scored at once."""
-    lists = []
-    for batch in _batches(queries):
-        raw = ranker.scores(np.concatenate([query.matrix for query in batch]), threads)
-        start = 0
-        for query in batch:
-            stop = start + len(query.matrix)
-            best = select_best(query.candidates, query.matrix, raw[start:stop], items, diversity, AT).items
-            lists.append(np.pad(best, (0, AT - len(best)), constant_values=-1))
-            start = stop
-    return np.stack(lists)
+def _train(train: Records, stack: Stack) -> Model:
+    return train_model(train, stack.content, stack.items, stack.recall, stack.training)
 
 
-def _batches(queries: Iterator[ReplayedQuery]) -> Iterator[list[ReplayedQuery]]:
-    batch: list[ReplayedQuery] = []
-    for query in queries:
-        batch.append(query)
-        if len(batch) == _QUERIES_PER_BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _measure(protocol: str, train: Records, groups: dict[str, QuerySet], model: Model, stack: Stack) -> ProtocolResult:
+    queries, group = join_queries(groups)
+    seed = stack.training.seed
+    everything = np.arange(len(train.catalogue))
+    histories = histories_of(queries, everything, seed)
+    context = _context(train, stack, histories.weighted(np.ones(len(histories.query))))
+    lists = rank_stack(
+        queries,
+        Knowledge(model.tables, stack.recall, stack.items),
+        Ranker(model.ranker_text),
+        stack.diversity,
+        stack.training.threads,
+    )
+    tops = {STACK: lists.tops, **dict(rank_baselines(train, queries, seed))}
+    measured = {
+        name: {
+            model: _measure_rows(np.flatnonzero(group == name), found, queries, context)
+            for model, found in tops.items()
+        }
+        for name in groups
+    }
+    for name, found in measured[_MAIN].items():
+        _log.info("%s, %s: ndcg@10 %.4f", protocol, name, found.values["ndcg@10"].mean())
+    main = np.flatnonzero(group == _MAIN)
+    users = queries.moments.user[main]
+    ndcg = {name: found.values["ndcg@10"] for name, found in measured[_MAIN].items()}
+    ahead = {name: ndcg[STACK] - values for name, values in ndcg.items() if name != STACK}
+    ranges = intervals(np.column_stack([*ndcg.values(), *ahead.values()]), users, seed)
+    lengths = np.bincount(histories.query, minlength=len(queries))[main]
+    return ProtocolResult(
+        queries=len(main),
+        users=len(np.unique(users)),
+        datasets=len(train.catalogue),
+        baseline_share=active_columns(train)[1],
+        models={name: found.means() for name, found in measured[_MAIN].items()},
+        ndcg=dict(zip(ndcg, ranges, strict=False)),
+        differences=dict(zip(ahead, ranges[len(ndcg) :], strict=True)),
+        channels=dict(zip((*CHANNELS, ANY_CHANNEL), lists.recalled[main].mean(axis=0).tolist(), strict=True)),
+        groups={
+            name: {"queries": len(next(iter(found.values())).values["ndcg@10"]), **_mean_ndcg(found)}
+            for name, found in measured.items()
+            if name != _MAIN
+        },
+        segments={
+            division: {
+                segment: {
+                    "queries": int(mask.sum()),
+                    **{name: float(values[mask].mean()) for name, values in ndcg.items()},
+                }
+                for segment, mask in parts.items()
+            }
+            for division, parts in segments_of(queries.only(main), lengths, train).items()
+        },
+    )
+
+
+def _measure_rows(rows: NDArray[np.int64], tops: NDArray[np.int32], queries: QuerySet, context: Context) -> Measured:
+    histories = sparse.csr_array(context.histories[rows])
+    return measure(tops[rows], [queries.answers[row] for row in rows], replace(context, histories=histories))
+
+
+def _mean_ndcg(measured: dict[str, Measured]) -> dict[str, float]:
+    return {name: float(found.values["ndcg@10"].mean()) for name, found in measured.items()}
+
+
+def _context(train: Records, stack: Stack, histories: sparse.csr_array) -> Context:
+    rows = train.first_of_pair
+    counts = np.bincount(train.item[rows], minlength=len(train.catalogue))
+    users = max(1, len(np.unique(train.user[rows])))
+    # A dataset without users is as surprising as one with half a user.
+    surprise = -np.log2(np.maximum(counts, 0.5) / users)
+    return Context(stack.items.content, surprise.astype(np.float32), _tag_shares(train), histories)
+
+
+def _tag_shares(records: Records) -> NDArray[np.float32]:
+    """Return float32 [n, tags]: each dataset's most frequent tags of the catalogue in equal shares."""
+    tags = records.catalogue.tags
+    frequent = [tag for tag, _ in Counter(tag for each in tags for tag in dict.fromkeys(each)).most_common(_MAX_TAGS)]
+    column = {tag: number for number, tag in enumerate(frequent)}
+    shares = np.zeros((len(tags), max(1, len(frequent))), np.float32)
+    for row, each in enumerate(tags):
+        own = [column[tag] for tag in dict.fromkeys(each) if tag in column]
+        shares[row, own] = 1.0 / max(1, len(own))
+    return shares
+
+
+def _outside(records: Records, core: Records) -> dict[str, float]:
+    """Return the shares of users, datasets and pairs that the 5-core leaves out."""
+    everything, inside = records.first_of_pair, core.first_of_pair
+    shares = {
+        "users": (len(np.unique(records.user[everything])), len(np.unique(core.user[inside]))),
+        "datasets": (len(records.catalogue), len(core.catalogue)),
+        "pairs": (len(everything), len(inside)),
+    }
+    return {name: 1 - part / max(1, whole) for name, (whole, part) in shares.items()}

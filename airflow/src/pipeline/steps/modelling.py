@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.arrays import load_array, load_neighbours, save_arrays, save_neighbours
 from pipeline.artifacts import join, reading, writing
 from pipeline.bundle import build_bundle
-from pipeline.evaluate import STACK, Evaluation
+from pipeline.evaluate import LEAVE_LAST_OUT, Evaluation
 from pipeline.evaluate import evaluate as evaluate_stack
 from pipeline.precompute import precompute as precompute_lists
 from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
@@ -66,11 +66,12 @@ def train(settings: Settings, run: str) -> str:
 
 @monitor_pipeline_step("evaluate")
 def evaluate(settings: Settings, run: str) -> str:
-    """`clean/`, `features/` → `evaluation/`: the same training on a split, against the baselines."""
+    """`clean/`, `features/` → `evaluation/`: the same training on each split, against the simple models."""
     records, items = load_records(run), load_items(run)
     found = evaluate_stack(records, items.table, RecallSettings(), _diversity(settings), _training(settings))
     with writing(join(run, "evaluation")) as folder:
-        (folder / "metrics.json").write_text(json.dumps(_metrics(found), indent=2), encoding="utf-8")
+        (folder / "metrics.json").write_text(json.dumps(found.metrics(), indent=2), encoding="utf-8")
+        (folder / "evaluation.json").write_text(json.dumps(found.document(), indent=2), encoding="utf-8")
     _judge(settings.model_name, found)
     return run
 
@@ -149,31 +150,16 @@ def _load_tables(run: str, name: str) -> RecallTables:
     return RecallTables(behavior, content, vector, NO_POPULAR)
 
 
-def _metrics(found: Evaluation | None) -> dict[str, float]:
-    """Return the manifest's metrics: the stack's by plain names, the baselines' with a suffix."""
-    if found is None:
-        return {}
-    metrics: dict[str, float] = {"test_users": found.users, "test_datasets": found.datasets}
-    for model, score in found.scores.items():
-        suffix = "" if model == STACK else f"_{model}"
-        metrics |= {
-            f"ndcg@10{suffix}": round(score.ndcg, 5),
-            f"recall@10{suffix}": round(score.recall, 5),
-            f"coverage@10{suffix}": round(score.coverage, 5),
-            f"similarity@10{suffix}": round(score.similarity, 5),
-        }
-    return metrics
-
-
-def _judge(model: str, found: Evaluation | None) -> None:
+def _judge(model: str, found: Evaluation) -> None:
     """Report a model that could not be measured, or that is worse than a simpler one."""
-    if found is None:
-        track_model_training_issue(model, "not_evaluated", "no user and dataset have five interactions with each other")
+    result = found.protocols.get(LEAVE_LAST_OUT)
+    if result is None:
+        track_model_training_issue(model, "not_evaluated", found.missing[LEAVE_LAST_OUT])
         return
     track_model_training_ok(model, "not_evaluated")
-    metrics = {name: score.ndcg for name, score in found.scores.items()}
-    best = max((name for name in metrics if name != STACK), key=metrics.__getitem__)
-    if metrics[STACK] < metrics[best]:
-        track_model_training_issue(model, "below_baseline", f"nDCG@10 is below that of {best}", metrics)
+    if result.differences[result.best_baseline].high < 0:
+        metrics = {name: values["ndcg@10"] for name, values in result.models.items()}
+        details = f"nDCG@10 is significantly below that of {result.best_baseline}"
+        track_model_training_issue(model, "below_baseline", details, metrics)
         return
     track_model_training_ok(model, "below_baseline")

@@ -1,0 +1,80 @@
+"""The results of an evaluation, as they are printed, stored in the manifest and in `evaluation.json`."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.bootstrap import Interval
+from pipeline.evaluate.metrics import COVERAGE
+
+STACK = "stack"
+LEAVE_LAST_OUT = "leave_last_out"
+AT_CUT = "global_split_at_cut"
+ROLLING = "global_split_rolling"
+# In the manifest, the names of a protocol's metrics begin with this.
+PREFIXES = {LEAVE_LAST_OUT: "", AT_CUT: "cut_", ROLLING: "rolling_"}
+_OF_BASELINES = ("ndcg@10", "recall@10", COVERAGE, "similarity@10")
+_OF_OTHER_PROTOCOLS = ("ndcg@10", "recall@50")
+
+
+@dataclass(frozen=True)
+class ProtocolResult:
+    """One protocol. Means are over the queries of known users as `/recommend/user` would get them.
+
+    `models` are metrics by model, the stack first; `ndcg` and `differences` (stack minus baseline, paired) are
+    intervals of nDCG@10; `channels` the shares of right answers that each recall channel proposes; `groups` other
+    queries (endpoints with a dataset, cold users), and `segments` parts of the queries, each with its number of
+    queries and nDCG@10 by model.
+    """
+
+    queries: int
+    users: int
+    datasets: int
+    baseline_share: float
+    models: Mapping[str, Mapping[str, float]]
+    ndcg: Mapping[str, Interval]
+    differences: Mapping[str, Interval]
+    channels: Mapping[str, float]
+    groups: Mapping[str, Mapping[str, float]]
+    segments: Mapping[str, Mapping[str, Mapping[str, float]]]
+
+    @property
+    def best_baseline(self) -> str:
+        """The baseline with the highest nDCG@10."""
+        return max((name for name in self.models if name != STACK), key=lambda name: self.models[name]["ndcg@10"])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results by protocol, why the missing ones are missing, and what the 5-core leaves out."""
+
+    protocols: Mapping[str, ProtocolResult]
+    missing: Mapping[str, str]
+    outside_core: Mapping[str, float]
+
+    def document(self) -> dict[str, Any]:
+        """Return everything as `evaluation.json`."""
+        found: dict[str, Any] = asdict(self)
+        for result in found["protocols"].values():
+            for name in ("ndcg", "differences"):
+                result[name] = {model: each._asdict() for model, each in result[name].items()}
+        return found
+
+    def metrics(self) -> dict[str, float]:
+        """Return the manifest's metrics: the stack's by plain names, the baselines' with a suffix."""
+        metrics: dict[str, float] = {}
+        for protocol, result in self.protocols.items():
+            prefix = PREFIXES[protocol]
+            size = {"users": result.users, "queries": result.queries, "datasets": result.datasets}
+            metrics |= {f"{prefix}test_{name}": number for name, number in size.items()}
+            for model, values in result.models.items():
+                suffix = "" if model == STACK else f"_{model}"
+                if protocol == LEAVE_LAST_OUT:
+                    names = tuple(values) if model == STACK else _OF_BASELINES
+                else:
+                    names = _OF_OTHER_PROTOCOLS
+                metrics |= {f"{prefix}{name}{suffix}": round(values[name], 5) for name in names}
+            metrics[f"{prefix}ndcg@10_low"] = round(result.ndcg[STACK].low, 5)
+            metrics[f"{prefix}ndcg@10_high"] = round(result.ndcg[STACK].high, 5)
+            metrics |= {f"{prefix}recalled_{name}": round(share, 5) for name, share in result.channels.items()}
+        return metrics
