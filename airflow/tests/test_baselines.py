@@ -147,6 +147,7 @@ def test_an_independent_implementation_gives_the_same_scores(records: Records) -
     assert_equal_scores(pipelines(few), independent(*first_pairs(few)))
 
 
+@pytest.mark.timeout(900)
 def test_on_movietweetings_an_independent_implementation_and_published_figures_agree(tmp_path: Path) -> None:
     """Popularity, decayed popularity, EASE and SLIT by all three protocols."""
     if not (real := os.environ.get("REAL_DATA_DIR")):
