@@ -34,7 +34,7 @@ DAY = 86_400
 PUBLISHED = {
     LEAVE_LAST_OUT: {"popularity": 0.078, "popularity_decayed": 0.169, "ease": 0.094},
     AT_CUT: {"popularity": 0.067, "itemknn": 0.068, "ease": 0.074},
-    ROLLING: {"popularity": 0.044, "ease": 0.053},
+    ROLLING: {"ease": 0.053},
 }
 
 
@@ -147,6 +147,7 @@ def test_an_independent_implementation_gives_the_same_scores(records: Records) -
     assert_equal_scores(pipelines(few), independent(*first_pairs(few)))
 
 
+@pytest.mark.timeout(900)
 def test_on_movietweetings_an_independent_implementation_and_published_figures_agree(tmp_path: Path) -> None:
     """Popularity, decayed popularity, EASE and SLIT by all three protocols."""
     if not (real := os.environ.get("REAL_DATA_DIR")):

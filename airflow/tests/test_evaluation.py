@@ -248,6 +248,7 @@ def test_data_without_a_core_is_not_evaluated_and_the_reason_is_named(records: R
     assert found.metrics() == {}
 
 
+@pytest.mark.timeout(900)
 def test_the_published_figures_of_movietweetings_are_reproduced(tmp_path: Path) -> None:
     """The baselines have their known scores on this split, and the stack has more than twice that of EASE."""
     if not (real := os.environ.get("REAL_DATA_DIR")):

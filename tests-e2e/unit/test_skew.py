@@ -117,7 +117,9 @@ def offline(everything: Records) -> Offline:
     state = item_state(records, SEED)
     tables = build_tables(records, content_neighbours(state.table.content), SEED)
     settings = RecallSettings()
-    ranker = train_on(records, training_queries(records, TRAINING), Knowledge(tables, settings, state.table), TRAINING)
+    ranker = train_on(
+        records, training_queries(records, TRAINING), Knowledge(tables, settings, state.table), TRAINING
+    ).text
     nothing = Neighbours(
         np.empty((len(records.catalogue), 0), np.int32), np.empty((len(records.catalogue), 0), np.float32)
     )

@@ -15,6 +15,8 @@ _MODELS = {
     "_popularity": "popularity",
 }
 _COLUMNS = ("ndcg@10", "recall@10", "coverage@10", "similarity@10", "cut_ndcg@10", "rolling_ndcg@10")
+# The name of a metric that is 1 if the bundle ranks by the simple order of the rest of the name.
+SIMPLE_ORDER = "simple_order_"
 _EXPLANATION = """\
 5-core, all unseen datasets ranked. Each user's last dataset is left out; cut_: split at one time, users are asked once,
 at the cut; rolling_: asked before each later dataset. 95 % interval of the stack's ndcg@10: {low:.4f} to {high:.4f}."""
@@ -35,4 +37,6 @@ def metrics_table(model: str, metrics: Mapping[str, float]) -> str:
             values = (metrics.get(column + suffix) for column in _COLUMNS)
             shown = ("–" if value is None else f"{value:.4f}" for value in values)
             lines.append("".join((name.format(model=model).ljust(32), *(value.rjust(16) for value in shown))))
+    if simple := [name.removeprefix(SIMPLE_ORDER) for name in metrics if name.startswith(SIMPLE_ORDER)]:
+        lines.append(f"the trained ranker is not better than a simple order, so the bundle ranks by {simple[0]}")
     return "\n".join(lines)

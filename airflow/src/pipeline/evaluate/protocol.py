@@ -9,7 +9,8 @@ Splits  *Leave last out*: each user's last *new* dataset is the target, and all 
 Time    A query knows the interactions of the known part that are strictly earlier than its moment: item statistics,
         popular list, the user's history. Held-out interactions, also those of other users, are never in them. Tables
         and ranker are made once from the training part, like the baselines.
-Ranker  Trained within the training part on each user's last datasets there, with tables that don't contain them.
+Ranker  Trained within the training part on each user's last datasets there, with tables that don't contain them; the
+        order is chosen there, too (`pipeline.train.order`), so its score here is that of the whole procedure.
 Ranked  All datasets of the 5-core except those the user has seen, and those the user took in the query's own second.
         A target that recall doesn't propose is missed.
 Kinds   Means are over `/recommend/user`. A sample of the queries is also asked as `/recommend/detail` and `/similar`
@@ -142,7 +143,7 @@ def _measure(protocol: str, train: Records, groups: dict[str, QuerySet], model: 
     lists = rank_stack(
         queries,
         Knowledge(model.tables, stack.recall, stack.items),
-        Ranker(model.ranker_text),
+        Ranker(model.order.text),
         stack.diversity,
         stack.training.threads,
     )
@@ -166,6 +167,7 @@ def _measure(protocol: str, train: Records, groups: dict[str, QuerySet], model: 
         queries=len(main),
         users=len(np.unique(users)),
         datasets=len(train.catalogue),
+        order=model.order.name,
         baseline_share=active_columns(train)[1],
         models={name: found.means() for name, found in measured[_MAIN].items()},
         ndcg=dict(zip(ndcg, ranges, strict=False)),

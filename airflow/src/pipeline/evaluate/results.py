@@ -30,6 +30,7 @@ class ProtocolResult:
     queries: int
     users: int
     datasets: int
+    order: str
     baseline_share: float
     models: Mapping[str, Mapping[str, float]]
     ndcg: Mapping[str, Interval]

@@ -3,21 +3,24 @@
 import json
 import logging
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from pipeline.arrays import load_array, load_neighbours, save_arrays, save_neighbours
-from pipeline.artifacts import join, reading, writing
+from pipeline.artifacts import folders_below, join, reading, writing
 from pipeline.bundle import build_bundle
 from pipeline.evaluate import LEAVE_LAST_OUT, Evaluation
 from pipeline.evaluate import evaluate as evaluate_stack
 from pipeline.precompute import precompute as precompute_lists
 from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
+from pipeline.report import SIMPLE_ORDER
 from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_issue, track_model_training_ok
 from pipeline.settings import Settings
 from pipeline.steps.data import load_checks, load_items, load_records, version_of
 from pipeline.steps.run_info import load_run_info
 from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_queries
+from pipeline.train.order import RANKER
 from pipeline.train.queries import Knowledge
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
@@ -26,6 +29,7 @@ from ranking.recall import Neighbours, RecallSettings, RecallTables
 
 _log = logging.getLogger(__name__)
 _TABLES = ("behavior", "content", "vector")
+_ORDER = "order.json"
 
 
 @monitor_pipeline_step("recall")
@@ -53,14 +57,15 @@ def train(settings: Settings, run: str) -> str:
     past = training_queries(records, training)
     try:
         heldout = Knowledge(_load_tables(run, "recall_heldout"), RecallSettings(), items.table)
-        text = train_on(records, past, heldout, training)
+        order = train_on(records, past, heldout, training)
     except TrainingError as error:
         track_model_training_issue(settings.model_name, "training_failed", str(error))
         raise
     track_model_training_ok(settings.model_name, "training_failed")
     with writing(join(run, "model")) as folder:
-        (folder / "ranker.txt").write_text(text, encoding="utf-8")
-    _log.info("ranker trained on %s queries", f"{len(past.rows):,}")
+        (folder / "ranker.txt").write_text(order.text, encoding="utf-8")
+        (folder / _ORDER).write_text(json.dumps(order.document(), indent=2), encoding="utf-8")
+    _log.info("%s queries; the order is %s", f"{len(past.rows):,}", order.name)
     return run
 
 
@@ -69,10 +74,13 @@ def evaluate(settings: Settings, run: str) -> str:
     """`clean/`, `features/` → `evaluation/`: the same training on each split, against the simple models."""
     records, items = load_records(run), load_items(run)
     found = evaluate_stack(records, items.table, RecallSettings(), _diversity(settings), _training(settings))
+    order = _load_order(run)
     with writing(join(run, "evaluation")) as folder:
-        (folder / "metrics.json").write_text(json.dumps(found.metrics(), indent=2), encoding="utf-8")
-        (folder / "evaluation.json").write_text(json.dumps(found.document(), indent=2), encoding="utf-8")
-    _judge(settings.model_name, found)
+        metrics = found.metrics() | ({} if order is None else _order_metrics(order))
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+        document = found.document() | {"order": order}
+        (folder / "evaluation.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
+    _judge(settings.model_name, found, order)
     return run
 
 
@@ -150,16 +158,39 @@ def _load_tables(run: str, name: str) -> RecallTables:
     return RecallTables(behavior, content, vector, NO_POPULAR)
 
 
-def _judge(model: str, found: Evaluation) -> None:
+def _load_order(run: str) -> dict[str, Any] | None:
+    """Read which order `train` chose; None in a run that only evaluates."""
+    if "model" not in folders_below(run):
+        return None
+    with reading(join(run, "model")) as folder:
+        found: dict[str, Any] = json.loads((folder / _ORDER).read_text(encoding="utf-8"))
+    return found
+
+
+def _order_metrics(order: dict[str, Any]) -> dict[str, float]:
+    """Return what the manifest says of the order: how it was chosen, and which simple one it is, if any."""
+    compared = order["comparison"]
+    metrics = {
+        "validation_ndcg@10_ranker": round(compared["ranker"], 5),
+        "validation_ndcg@10_simple": round(compared["simple"], 5),
+        "training_ndcg@10_ranker": round(compared["ranker_seen"], 5),
+    }
+    return metrics if order["name"] == RANKER else metrics | {f"{SIMPLE_ORDER}{order['name']}": 1.0}
+
+
+def _judge(model: str, found: Evaluation, order: dict[str, Any] | None) -> None:
     """Report a model that could not be measured, or that is worse than a simpler one."""
     result = found.protocols.get(LEAVE_LAST_OUT)
     if result is None:
         track_model_training_issue(model, "not_evaluated", found.missing[LEAVE_LAST_OUT])
-        return
-    track_model_training_ok(model, "not_evaluated")
-    if result.differences[result.best_baseline].high < 0:
-        metrics = {name: values["ndcg@10"] for name, values in result.models.items()}
+    else:
+        track_model_training_ok(model, "not_evaluated")
+    metrics = {} if result is None else {name: values["ndcg@10"] for name, values in result.models.items()}
+    if order is not None and order["name"] != RANKER:
+        details = f"the ranker is not better than a simple order: the bundle ranks by {order['name']}"
+        track_model_training_issue(model, "below_baseline", details, metrics | _order_metrics(order))
+    elif result is not None and result.differences[result.best_baseline].high < 0:
         details = f"nDCG@10 is significantly below that of {result.best_baseline}"
         track_model_training_issue(model, "below_baseline", details, metrics)
-        return
-    track_model_training_ok(model, "below_baseline")
+    elif result is not None:
+        track_model_training_ok(model, "below_baseline")

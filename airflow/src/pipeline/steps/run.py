@@ -46,7 +46,7 @@ RUN = (
     *_DATA,
     Step("recall", modelling.recall, ("clean", "features"), ("recall", "recall_heldout"), _TRAINING),
     Step("train", modelling.train, ("clean", "features", "recall_heldout"), ("model",), (*_TRAINING, "model_name")),
-    _EVALUATE,
+    _EVALUATE._replace(inputs=(*_EVALUATE.inputs, "model")),
     Step(
         "precompute",
         modelling.precompute,

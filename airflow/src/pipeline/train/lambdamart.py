@@ -1,10 +1,11 @@
 """LambdaMART over queries with one target each."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import lightgbm as lgb
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.features import FEATURES
 from pipeline.errors import DataError
@@ -29,26 +30,30 @@ class TrainSettings:
     seed: int = 42
 
 
-def train_ranker(queries: Iterable[ReplayedQuery], settings: TrainSettings) -> str:
-    """Train and return the LightGBM text; raises `TrainingError`."""
-    rng = np.random.default_rng(settings.seed)
-    matrices, labels, groups = [], [], []
-    for query in queries:
-        right = query.candidates.items == query.target
-        if not right.any():
-            continue
-        wrong = np.flatnonzero(~right)
-        if len(wrong) > settings.negatives:
-            wrong = np.sort(rng.choice(wrong, settings.negatives, replace=False))
-        rows = np.append(wrong, np.flatnonzero(right))
-        matrices.append(query.matrix[rows])
-        labels.append(right[rows])
-        groups.append(len(rows))
-    if not groups:
-        raise TrainingError("no training query has its target among the candidates")
+def sample_example(
+    query: ReplayedQuery, settings: TrainSettings, rng: np.random.Generator
+) -> NDArray[np.float32] | None:
+    """Return the features of a query's target (the last row) and of some other candidates.
+
+    None if the target is not among the candidates.
+    """
+    right = query.candidates.items == query.target
+    if not right.any():
+        return None
+    wrong = np.flatnonzero(~right)
+    if len(wrong) > settings.negatives:
+        wrong = np.sort(rng.choice(wrong, settings.negatives, replace=False))
+    return query.matrix[np.append(wrong, np.flatnonzero(right))]
+
+
+def train_ranker(examples: Sequence[NDArray[np.float32]], settings: TrainSettings) -> str:
+    """Train on the examples of `sample_example`, and return the LightGBM text."""
+    groups = [len(example) for example in examples]
+    labels = np.zeros(sum(groups), np.float32)
+    labels[np.cumsum(groups) - 1] = 1.0
     data = lgb.Dataset(
-        np.concatenate(matrices),
-        np.concatenate(labels).astype(np.float32),
+        np.concatenate(examples),
+        labels,
         group=groups,
         feature_name=[feature.name for feature in FEATURES],
         params={"use_missing": False, "verbosity": -1, "num_threads": settings.threads, "max_bin": 255},

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.quality.sufficiency import describe_shortage
+from pipeline.quality.sufficiency import LEAST, describe_shortage
 from pipeline.recall import build_tables
 from pipeline.records import Records
-from pipeline.train.lambdamart import TrainingError, TrainSettings, train_ranker
+from pipeline.train.lambdamart import TrainingError, TrainSettings
+from pipeline.train.order import Order, choose_order
 from pipeline.train.queries import Kind, Knowledge, PastQueries, replay_queries
 from ranking.features import ItemTable
 from ranking.recall import Neighbours, RecallSettings, RecallTables
@@ -20,20 +21,20 @@ _KIND_SHARES = {Kind.USER: 0.6, Kind.DETAIL: 0.2, Kind.SIMILAR: 0.2}
 
 
 class Model(NamedTuple):
-    """Tables of all records, and a ranker (LightGBM text) trained with tables without its targets."""
+    """Tables of all records, and an order that was trained and chosen with tables without its targets."""
 
     tables: RecallTables
-    ranker_text: str
+    order: Order
 
 
 def train_model(
     records: Records, content: Neighbours, items: ItemTable, recall: RecallSettings, settings: TrainSettings
 ) -> Model:
-    """Train a ranker, and build the tables that it will rank from."""
+    """Train and choose an order, and build the tables that it will rank from."""
     past = training_queries(records, settings)
     heldout = Knowledge(heldout_tables(records, past, content, settings.seed), recall, items)
-    ranker = train_on(records, past, heldout, settings)
-    return Model(build_tables(records, content, settings.seed), ranker)
+    order = train_on(records, past, heldout, settings)
+    return Model(build_tables(records, content, settings.seed), order)
 
 
 def training_queries(records: Records, settings: TrainSettings) -> PastQueries:
@@ -49,13 +50,15 @@ def heldout_tables(records: Records, past: PastQueries, content: Neighbours, see
     return build_tables(records.only(~of_pairs(records, past.rows)), content, seed)
 
 
-def train_on(records: Records, past: PastQueries, knowledge: Knowledge, settings: TrainSettings) -> str:
-    """Train the ranker on the questions and return its text; raises `TrainingError` that says what is missing."""
+def train_on(records: Records, past: PastQueries, knowledge: Knowledge, settings: TrainSettings) -> Order:
+    """Train a ranker on the queries and choose the order; raises `TrainingError` that says what is missing."""
+    replayed = replay_queries(records, records, knowledge, past)
     try:
-        return train_ranker(replay_queries(records, records, knowledge, past), settings)
+        return choose_order(replayed, records.user[past.rows], past.kinds, settings)
     except TrainingError as error:
         reason = describe_shortage(records.user.astype(np.int64), records.item.astype(np.int64), records.ts)
-        raise TrainingError(f"{error}: {reason}") from error
+        needed = "" if LEAST in reason else f"; {LEAST}"
+        raise TrainingError(f"{error}: {reason}{needed}") from error
 
 
 def last_pairs(records: Records, per_user: int, *, least_before: int, seed: int) -> NDArray[np.int64]:

@@ -36,9 +36,10 @@ HALF_LIFE_DAYS = 2.0
 HISTORY_HALF_LIFE_DAYS = 7.0
 HISTORY_RANKS = 4.0
 SLIT = {"past_ranks": 4.0, "next_ranks": 4.0, "regularisation": 100.0}
-TREND_WEIGHT = 10.0
+TREND_WEIGHT = 30.0
 _MAX_EXAMPLES = 500_000
-_LEAST_COUNT = 1e-3
+# So that datasets without recent users differ little from those with one.
+_LEAST_COUNT = 1.0
 _QUERIES_PER_BLOCK = 512
 
 # From the numbers of the first and last query, and their decayed counts, to scores [b, columns].
