@@ -34,6 +34,7 @@ sys.addaudithook(kill)
 from pipeline.cli import main
 sys.exit(main(sys.argv[2:]))
 """
+_NOWHERE = "//nowhere//"
 _CALLS = {"publish": "POST /models/ranker/versions", "deploy": "POST /models/ranker/deployments", "sync": "POST /sync"}
 
 
@@ -78,7 +79,8 @@ def prove(folder: Path, seed: int) -> list[Result]:
     engine.dispose()
     whole = _Attempt(folder / "undisturbed", url)
     with whole:
-        whole.run("-", "--as-of", _AS_OF.isoformat())
+        if code := whole.run(_NOWHERE, "--as-of", _AS_OF.isoformat()):
+            raise RuntimeError(f"the undisturbed run ended with {code}")
         expected = whole.archive()
     tally = _Tally()
     for number, step in enumerate(steps(publish=True)):
@@ -102,7 +104,7 @@ def _kill_and_resume(attempt: "_Attempt", name: str, place: str, expected: bytes
     if attempt.run(place, "--as-of", _AS_OF.isoformat()) != -signal.SIGKILL:
         tally.survivors.append(name)
     before = attempt.markers()
-    if attempt.run("-", "--resume") or attempt.archive() != expected:
+    if attempt.run(_NOWHERE, "--resume") or attempt.archive() != expected:
         tally.different.append(name)
     after = attempt.markers()
     tally.repeated += [f"{name}: {step}" for step, marker in before.items() if after.get(step) != marker]
