@@ -42,13 +42,14 @@ def run_step(name: str, run: str) -> str:
     """
     from pipeline.errors import NothingToTrainError
     from pipeline.settings import Settings
-    from pipeline.steps import steps
+    from pipeline.steps import run_step as run_and_mark
+    from pipeline.steps import step_of
 
-    (step,) = (step for step in steps(publish=True) if step.name == name)
     try:
-        return step.run(Settings(), run)
+        run_and_mark(Settings(), run, step_of(name))
     except NothingToTrainError as nothing:
         raise AirflowSkipException(str(nothing)) from None
+    return run
 
 
 def step_task(name: str, run: str) -> str:
@@ -58,27 +59,38 @@ def step_task(name: str, run: str) -> str:
 
 @task
 def start() -> str:
-    """Name the run's folder, which becomes the version of bundle and snapshot.
+    """Begin the run, or continue it if its tasks are cleared: its id is that of Airflow, and it is as of its date.
 
     Unknown parameters fail the run: Airflow accepts any, and a misspelt one would be ignored.
     """
     from datetime import UTC, datetime
 
+    from airflow_monitoring.rebuilds import is_rebuild
     from pipeline.settings import Settings
-    from pipeline.steps import new_run
+    from pipeline.steps import RunInfo, begin_run, continue_run, has_begun, to_run_id
 
-    if unknown := sorted(set(get_current_context()["dag_run"].conf or {}) - set(PARAMS)):
+    dag_run = get_current_context()["dag_run"]
+    if unknown := sorted(set(dag_run.conf or {}) - set(PARAMS)):
         raise AirflowFailException(
             f"conf: unknown {', '.join(map(repr, unknown))}; this DAG knows {', '.join(map(repr, PARAMS))}"
         )
-    return new_run(Settings(), datetime.now(UTC))
+    settings, now = Settings(), datetime.now(UTC)
+    run_id, publish = to_run_id(dag_run.run_id), not is_rebuild(dag_run, now)
+    if has_begun(settings, run_id):
+        return continue_run(settings, run_id, now=now, publish=publish)
+    # A run that was triggered by hand may have no date, or one in the future.
+    as_of = min(now, dag_run.data_interval_end or dag_run.logical_date or now)
+    return begin_run(settings, RunInfo(run_id=run_id, as_of=as_of, started_at=now, publish=publish))
 
 
 @task
 def gate(run: str) -> str:
-    """Stop the run if the model is worse than it requires."""
-    from pipeline.steps import load_metrics
+    """Stop the run if the model is worse than it requires, or if it rebuilds the data of an earlier day."""
+    from pipeline.steps import load_metrics, load_run_info
 
+    info = load_run_info(run)
+    if not info.publish:
+        raise AirflowSkipException(f"a run as of {info.as_of.isoformat()} rebuilds an earlier day: nothing is deployed")
     least = get_current_context()["params"]["min_ndcg"]
     found = load_metrics(run).get("ndcg@10", 0.0)
     if found < least:
@@ -106,8 +118,11 @@ def deploy(run: str) -> Iterator[Metadata]:
     tags=["recommendation"],
     params=PARAMS,
     default_args={
-        # The delay is Airflow's own setting, [core] default_task_retry_delay.
-        "retries": 2,
+        # The first delay is Airflow's own setting, [core] default_task_retry_delay (5 min); each next one is twice as
+        # long. A service or a database that is down for half an hour does not fail the run.
+        "retries": 3,
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=30),
         "retry_policy": ExceptionRetryPolicy(rules=[FINAL]),
         # A task that hangs fails and is reported; a time limit of the run would end it without a failed task.
         "execution_timeout": timedelta(hours=2),

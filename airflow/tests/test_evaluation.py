@@ -18,7 +18,7 @@ from pipeline.features.items import item_state
 from pipeline.importers.sources import ImportOptions, read_source
 from pipeline.records import Records
 from pipeline.settings import Settings
-from pipeline.steps import EVALUATION, load_metrics, new_run
+from pipeline.steps import EVALUATION, RunInfo, begin_run, load_metrics
 from pipeline.train import TrainSettings
 from ranking.diversity import DiversitySettings
 from ranking.recall import RecallSettings
@@ -125,7 +125,8 @@ def test_the_published_figures_of_movietweetings_are_reproduced(tmp_path: Path) 
     replace_content(engine, source.content)
     engine.dispose()
     settings = Settings(business_database_url=url, artifact_url=str(tmp_path / "artifacts"), database_url=None)
-    run = new_run(settings, datetime.now(UTC))
+    now = datetime.now(UTC)
+    run = begin_run(settings, RunInfo(run_id="measured", as_of=now, started_at=now, publish=False))
     for step in EVALUATION:
         step.run(settings, run)
     metrics = load_metrics(run)

@@ -17,6 +17,7 @@ from pipeline.errors import InputError
 from pipeline.extract import extract, open_business, open_event_log
 from pipeline.quality import clean
 from pipeline.settings import Settings
+from pipeline.steps import RunInfo, write_run_info
 from pipeline.steps.data import extract as extract_step
 
 SHOP = """
@@ -109,6 +110,8 @@ def test_sql_that_does_not_fit_is_rejected_with_file_and_column(
 def test_only_faults_of_the_database_itself_are_reported(tmp_path: Path) -> None:
     url, sql = shop(tmp_path, {"users.sql": "SELECT id FROM nowhere"})
     known = {"artifact_url": str(tmp_path / "artifacts"), "database_url": None}
+    for name in ("one", "two"):
+        write_run_info(str(tmp_path / "runs" / name), RunInfo(run_id=name, as_of=END, started_at=END))
     with testing.captured() as reports, pytest.raises(InputError, match=r"^users\.sql:1: no such table"):
         extract_step(Settings(business_database_url=url, extraction_sql=sql, **known), str(tmp_path / "runs" / "one"))
     assert reports == []

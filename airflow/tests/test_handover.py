@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from pipeline.artifacts import join, reading, writing
+from contracts.artifact_store import locate
+from pipeline.artifacts import has_files, join, read_file, read_file_list, reading, remove_file, write_file, writing
 from pipeline.errors import PipelineError
 from pipeline.publish import deploy, push, sync_snapshot
 from pipeline.publish.http import RefusedError, UnreachableError, UnusableAnswerError
@@ -188,3 +189,52 @@ def test_a_missing_folder_and_an_invalid_address_are_named(root: str) -> None:
         pass
     with pytest.raises(PipelineError, match="ARTIFACT_URL"), reading("nosuchstore://x"):
         pass
+
+
+def test_a_remote_folder_whose_upload_was_interrupted_is_not_read(tmp_path: Path) -> None:
+    """The list of its files comes last; files that are missing, cut off or of another attempt are noticed, too."""
+    uri = f"memory://{tmp_path.name}/runs/r1/model"
+    files, path = locate(uri)
+    files.pipe({f"{path}/first.txt": b"first", f"{path}/second.txt": b"sec"})
+    with pytest.raises(PipelineError, match="no such folder, or an unfinished one"), reading(uri):
+        pass
+    with writing(uri) as folder:
+        for name in ("first", "second"):
+            (folder / f"{name}.txt").write_text(name, encoding="utf-8")
+    with reading(uri) as folder:
+        assert sorted(path.name for path in folder.iterdir()) == ["first.txt", "second.txt"]
+    listed = read_file_list(uri)
+    assert listed is not None
+    assert has_files(uri, listed)
+    files.pipe_file(f"{path}/second.txt", b"sec")
+    with pytest.raises(PipelineError, match="its files are not those that were written"), reading(uri):
+        pass
+    assert not has_files(uri, listed)
+    files.rm_file(f"{path}/second.txt")
+    with pytest.raises(PipelineError, match="a file is missing"), reading(uri):
+        pass
+    assert not has_files(uri, listed)
+
+
+def test_what_a_killed_process_left_is_removed_with_the_next_attempt(tmp_path: Path) -> None:
+    uri = str(tmp_path / "runs" / "r1" / "model")
+    (tmp_path / "runs" / "r1" / ".model.0123abcd").mkdir(parents=True)
+    (tmp_path / "runs" / "r1" / ".model_of_another").mkdir()
+    with writing(uri) as folder:
+        (folder / "whole.txt").write_text("whole", encoding="utf-8")
+    assert sorted(path.name for path in (tmp_path / "runs" / "r1").iterdir()) == [
+        ".model_of_another",
+        "model",
+        "model.files.json",
+    ]
+
+
+def test_a_file_is_replaced_as_a_whole_and_its_removal_may_be_repeated(root: str) -> None:
+    uri = join(root, "runs", "r1", "run.json")
+    assert read_file(uri) is None
+    for content in (b"first", b"second"):
+        write_file(uri, content)
+        assert read_file(uri) == content
+    remove_file(uri)
+    remove_file(uri)
+    assert read_file(uri) is None

@@ -1,5 +1,6 @@
 """The hooks that Airflow calls, in the processes of tasks, of the scheduler and of the API server."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -7,6 +8,7 @@ from pluggy import HookimplMarker
 
 import monitoring
 from airflow_monitoring.import_errors import ImportErrorWatch, watch_database
+from airflow_monitoring.rebuilds import is_rebuild
 from airflow_monitoring.settings import ListenerSettings
 from airflow_monitoring.successes import is_current_success
 from airflow_monitoring.tries import TaskTry
@@ -66,10 +68,11 @@ class Listener:
     def on_dag_run_success(self, dag_run: Any) -> None:
         """Report failed tasks of a run that passed nevertheless, because later tasks run in any case.
 
-        The notification gateway expects a signal of each successful run of the pipeline.
+        The notification gateway expects a signal of each successful run of the pipeline, except for rebuilds of an
+        earlier day.
         """
         self._report_unreported(dag_run)
-        if dag_run.dag_id == PIPELINE_DAG:
+        if dag_run.dag_id == PIPELINE_DAG and not is_rebuild(dag_run, datetime.now(UTC)):
             self._start()
             with monitoring.bound_context(dag_id=dag_run.dag_id, run_id=dag_run.run_id):
                 monitoring.recovered("pipeline.no_recent_run")

@@ -8,7 +8,6 @@ unusable call, settings or data; 3 the answer at a service's address is not the 
 import argparse
 import logging
 import sys
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 import monitoring
 from contracts.command_line import complain, printable, run_command, say
+from contracts.moments import UnusableMomentError, parse_moment
 from pipeline.business.content import Content
 from pipeline.business.database import open_engine
 from pipeline.business.load import is_empty, replace_content
@@ -26,10 +26,27 @@ from pipeline.importers.sources import SOURCES, Imported, ImportOptions, find_so
 from pipeline.importers.summary import Summary
 from pipeline.report import metrics_table
 from pipeline.settings import Settings
-from pipeline.steps import EVALUATION, Step, load_metrics, new_run, run_name, steps
+from pipeline.steps import (
+    EVALUATION,
+    RunInfo,
+    Step,
+    begin_run,
+    check_run_id,
+    continue_run,
+    explain,
+    find_run,
+    load_metrics,
+    load_run_info,
+    run_step,
+    run_steps,
+    step_of,
+    steps,
+    time_run_id,
+)
 
 _DEMO = DemoSize()
 _MAX_COUNT_DIGITS = 9
+_log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,15 +129,53 @@ def _print_loaded(content: Content) -> None:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> None:
-    run = _execute(settings, steps(publish=options.publish), expected=options.publish)
+    chosen = steps(publish=options.publish)
+    run = _continue(settings, options) if options.resume else _begin(settings, options)
+    _execute(settings, chosen, run, resume=options.resume, expected=options.publish)
     _say(metrics_table(settings.model_name, load_metrics(run)))
     _say(f"bundle: {run}/bundle/bundle.tar.gz")
 
 
 def _evaluate(settings: Settings, options: argparse.Namespace) -> None:
     del options
-    run = _execute(settings, EVALUATION)
+    now = datetime.now(UTC)
+    run = begin_run(settings, RunInfo(run_id=time_run_id(now), as_of=now, started_at=now, publish=False))
+    _execute(settings, EVALUATION, run, resume=False, expected=False)
     _say(metrics_table(settings.model_name, load_metrics(run)))
+
+
+def _begin(settings: Settings, options: argparse.Namespace) -> str:
+    now = datetime.now(UTC)
+    as_of = options.as_of or now
+    if as_of > now:
+        raise InputError(f"--as-of {as_of:%Y-%m-%dT%H:%M:%SZ} lies in the future")
+    run_id = time_run_id(now) if options.run_id is None else check_run_id(options.run_id)
+    run = begin_run(settings, RunInfo(run_id=run_id, as_of=as_of, started_at=now, publish=options.publish))
+    _log.info("run %s as of %s; after a failure, --run-id %s --resume continues it", run_id, as_of.isoformat(), run_id)
+    return run
+
+
+def _continue(settings: Settings, options: argparse.Namespace) -> str:
+    if options.run_id is None:
+        raise InputError("--resume needs --run-id: which run is to be continued?")
+    _, info = find_run(settings, check_run_id(options.run_id))
+    if options.as_of is not None and options.as_of != info.as_of:
+        raise InputError(f"run {info.run_id} is as of {info.as_of.isoformat()}: leave out --as-of, or begin a new run")
+    return continue_run(settings, info.run_id, now=datetime.now(UTC), publish=options.publish)
+
+
+def _step(settings: Settings, options: argparse.Namespace) -> None:
+    run = continue_run(settings, check_run_id(options.run_id), now=datetime.now(UTC))
+    with monitoring.bound_context(run_id=options.run_id), monitoring.transaction("pipeline", "run"):
+        _say(f"{options.step} done in {run_step(settings, run, step_of(options.step)):.1f} s")
+
+
+def _explain(settings: Settings, options: argparse.Namespace) -> None:
+    run, info = find_run(settings, check_run_id(options.run_id))
+    end = "with deployment" if info.publish else "without deployment"
+    _say(f"run {info.run_id}, as of {info.as_of.isoformat()}, {end}")
+    for line in explain(settings, run, steps(publish=info.publish)):
+        _say(line)
 
 
 def _renumber(settings: Settings, options: argparse.Namespace) -> None:
@@ -130,27 +185,16 @@ def _renumber(settings: Settings, options: argparse.Namespace) -> None:
     renumber(settings, _say, apply=options.apply, with_redis=options.with_redis)
 
 
-def _execute(settings: Settings, chosen: Sequence[Step], *, expected: bool = False) -> str:
+def _execute(settings: Settings, chosen: Sequence[Step], run: str, *, resume: bool, expected: bool) -> None:
     """Run the steps; `expected` says whether the notification gateway expects such a run."""
-    now = datetime.now(UTC)
     # Reports name the run, as in Airflow.
-    with monitoring.bound_context(run_id=run_name(now)), monitoring.transaction("pipeline", "run"):
-        run = new_run(settings, now)
+    with monitoring.bound_context(run_id=load_run_info(run).run_id), monitoring.transaction("pipeline", "run"):
         try:
-            _run_steps(settings, chosen, run)
+            run_steps(settings, run, chosen, _say, resume=resume)
         except NothingToTrainError:
             _note_good_run(expected=expected)
             raise
         _note_good_run(expected=expected)
-    return run
-
-
-def _run_steps(settings: Settings, chosen: Sequence[Step], run: str) -> None:
-    for number, step in enumerate(chosen, start=1):
-        _say(f"[{number}/{len(chosen)}] {step.name}")
-        began = time.monotonic()
-        step.run(settings, run)
-        _say(f"[{number}/{len(chosen)}] {step.name} done in {time.monotonic() - began:.1f} s")
 
 
 def _note_good_run(*, expected: bool) -> None:
@@ -163,6 +207,13 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > _MAX_COUNT_DIGITS:
         raise argparse.ArgumentTypeError(f"a whole number of at most {_MAX_COUNT_DIGITS} digits")
     return int(text)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parse_moment(text)
+    except UnusableMomentError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,7 +241,28 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     run = commands.add_parser("run", help="extract, train, evaluate, bundle, publish, deploy, sync")
     run.add_argument("--no-publish", dest="publish", action="store_false", help="stop after the bundle")
+    run.add_argument("--run-id", metavar="ID", help="name of the run; default: by the time, as 20261124T030000000000Z")
+    run.add_argument(
+        "--as-of",
+        type=_moment,
+        metavar="TIME",
+        help="leave out rows that came later (ISO 8601 with a zone); default: now",
+    )
+    run.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the run --run-id: without the steps whose results are up to date",
+    )
     run.set_defaults(command=_run)
+    step = commands.add_parser("step", help="run one step of a run again")
+    step.add_argument("step", metavar="NAME", choices=[each.name for each in steps(publish=True)], help="%(choices)s")
+    step.add_argument("--run-id", metavar="ID", required=True)
+    step.set_defaults(command=_step)
+    explained = commands.add_parser(
+        "explain", help="show which steps of a run are done, and what --resume would repeat"
+    )
+    explained.add_argument("--run-id", metavar="ID", required=True)
+    explained.set_defaults(command=_explain)
     evaluate = commands.add_parser(
         "evaluate", help="compare the stack with the baselines, without training a model to deploy"
     )

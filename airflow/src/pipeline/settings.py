@@ -37,8 +37,14 @@ class Settings(monitoring.MonitoringSettings):
         SingleLine, Field(min_length=1, description="Folder or s3://… of runs, bundles and snapshots (fsspec)")
     ] = ".run/artifacts"
     runs_kept: Annotated[
-        int, Field(ge=1, description="Number of runs and snapshots to keep there; a new run deletes older ones")
+        int,
+        Field(
+            ge=1, description="Number of good runs to keep there, with their snapshots; a new run deletes older ones"
+        ),
     ] = 7
+    failed_runs_kept: Annotated[
+        int, Field(ge=0, description="Number of failed and unfinished runs to keep there, besides the good ones")
+    ] = 3
     extraction_sql: Annotated[
         Path | None,
         Field(

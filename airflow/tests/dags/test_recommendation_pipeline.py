@@ -210,3 +210,42 @@ def test_an_unknown_parameter_fails_the_run_at_its_start_and_is_named(dag: Any, 
     (report,) = captured.of("airflow.task_failed")
     assert "unknown 'min_ndgc'; this DAG knows 'min_ndcg'" in report.message
     assert report.tags["try_number"] == "1"
+
+
+def test_a_run_has_the_id_of_the_dag_run_and_the_end_of_its_interval_as_its_moment(
+    dag: Any, marketplace: str, tmp_path: Path
+) -> None:
+    from pipeline.steps import to_run_id
+
+    moment = datetime.now(UTC) - timedelta(hours=2)
+    run = dag.test(logical_date=moment)
+    (folder,) = (tmp_path / "artifacts/runs").iterdir()
+    assert folder.name == to_run_id(run.run_id)
+    info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    assert datetime.fromisoformat(info["as_of"]) == moment
+    assert info["publish"] is True
+    assert len(list(folder.glob("*.done.json"))) == len(steps(publish=True))
+
+
+def test_a_run_for_an_earlier_day_makes_its_bundle_and_deploys_nothing(
+    dag: Any, marketplace: str, services: FakeHandover, tmp_path: Path
+) -> None:
+    moment = datetime.now(UTC) - timedelta(days=2)
+    with testing.captured() as captured:
+        run = dag.test(logical_date=moment)
+    found = states(run)
+    assert (run.state, found["bundle"]) == ("success", "success")
+    assert {found[name] for name in ("gate", "publish", "deploy", "sync")} == {"skipped"}
+    assert services.calls == []
+    (manifest,) = tmp_path.glob("artifacts/runs/*/bundle/contents/manifest.json")
+    made = json.loads(manifest.read_text(encoding="utf-8"))
+    assert datetime.fromisoformat(made["created_at"]) == moment
+    assert datetime.fromisoformat(made["data_window"]["end"]) <= moment + timedelta(seconds=1)
+    # Rebuilding an earlier day does not mean that the nightly run works.
+    assert [each for each in captured.recovered if each.point_id == "pipeline.no_recent_run"] == []
+
+
+def test_retries_wait_longer_each_time_up_to_half_an_hour(dag: Any) -> None:
+    for each in dag.tasks:
+        assert each.retry_exponential_backoff == 2
+        assert each.max_retry_delay == timedelta(minutes=30)

@@ -1,10 +1,12 @@
 """A complete bundle: contents, golden requests, manifest, archive."""
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from contracts.bundle import BundleManifest, DataWindow, catalogue_sketch, pack, write_manifest
+from contracts.checksums import files_below, sha256_of
 from contracts.data_checks import DataCheck
 from contracts.features import FEATURE_SCHEMA
 from pipeline.bundle.golden import golden_requests
@@ -14,6 +16,7 @@ from ranking.engine import Engine
 from ranking.verification import verify
 
 ARCHIVE = "bundle.tar.gz"
+_HASH_CHARS = 12
 
 
 def build_bundle(
@@ -22,14 +25,17 @@ def build_bundle(
     folder: Path,
     *,
     name: str,
-    version: str,
+    run_id: str,
     git_commit: str | None,
     metrics: dict[str, float],
     data_checks: list[DataCheck],
     created_at: datetime,
     seed: int,
 ) -> BundleManifest:
-    """Write `contents/` and its archive below `folder`, after checking that the written bundle answers the same."""
+    """Write `contents/` and its archive below `folder`, after checking that the written bundle answers the same.
+
+    The version is the run id with a hash of the content.
+    """
     complete = replace(contents, golden=golden_requests(Engine(contents), records, seed))
     inside = folder / "contents"
     inside.mkdir()
@@ -39,7 +45,7 @@ def build_bundle(
         inside,
         BundleManifest(
             name=name,
-            version=version,
+            version=f"{run_id}-{_content_hash(inside)}",
             created_at=created_at,
             git_commit=git_commit,
             data_window=_window(records),
@@ -51,6 +57,14 @@ def build_bundle(
     )
     pack(inside, folder / ARCHIVE)
     return manifest
+
+
+def _content_hash(folder: Path) -> str:
+    """Return a hash of all files below a folder, without the manifest."""
+    hashed = hashlib.sha256()
+    for name, path in files_below(folder).items():
+        hashed.update(f"{sha256_of(path)}  {name}\n".encode())
+    return hashed.hexdigest()[:_HASH_CHARS]
 
 
 def _window(records: Records) -> DataWindow:

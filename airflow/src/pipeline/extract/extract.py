@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from business import BusinessDatabase, Statement, open_business_database, statements
 from business.database import Rows
 from pipeline.errors import InputError, NoTablesError
+from pipeline.extract.as_of import AsOf
 from pipeline.extract.columns import ID_KINDS, INTERACTIONS, REQUIRED, SCHEMAS
 from pipeline.extract.events import events_statement
 from pipeline.extract.faults import note_read, reading
@@ -23,6 +24,7 @@ from pipeline.extract.ids import IdReader, external_ids
 from pipeline.extract.moments import moment_column
 from pipeline.extract.repeated_purchases import repeated_purchases
 from pipeline.extract.values import UnusableValueError, Values, flag_column, price_column, text_column
+from pipeline.progress import Progress
 
 # Values outside the calendar as the database wrote them, one early and one late example for each column. Parquet
 # contains the calendar's ends instead.
@@ -39,14 +41,20 @@ def open_business(url: SecretStr) -> BusinessDatabase:
 
 
 def extract(
-    business: BusinessDatabase, events: BusinessDatabase | None, sql: Path | None, folder: Path, zone: tzinfo = UTC
+    business: BusinessDatabase,
+    events: BusinessDatabase | None,
+    sql: Path | None,
+    folder: Path,
+    zone: tzinfo = UTC,
+    *,
+    as_of: AsOf | None = None,
 ) -> dict[str, int]:
     """Write `users`, `datasets` and `interactions` as Parquet below `folder` and return their numbers of rows.
 
-    Times without an offset are in `zone`. Raises `InputError` if the SQL or a column has to be corrected, and
-    `DatabaseError`.
+    Times without an offset are in `zone`. With `as_of`, rows that came later are left out. Raises `InputError` if the
+    SQL or a column has to be corrected, and `DatabaseError`.
     """
-    converter = _Converter()
+    converter = _Converter(as_of)
     counts = {}
     with reading("business"):
         found = statements(sql, {name: schema.names for name, schema in SCHEMAS.items()})
@@ -93,7 +101,8 @@ def _append_events(events: BusinessDatabase, path: Path, converter: "_Converter"
 class _Converter:
     """Converts rows to Arrow; ids are compared across all tables of one extraction."""
 
-    def __init__(self) -> None:
+    def __init__(self, as_of: AsOf | None) -> None:
+        self._as_of = as_of
         self._ids = {"user": IdReader("user"), "dataset": IdReader("dataset")}
         self.outside_calendar: dict[str, str] = {}
 
@@ -108,7 +117,8 @@ class _Converter:
         if repeated := sorted(_find_repeated(result.columns) & {*SCHEMAS[name].names}):
             raise InputError(f"{statement.source}: the result has {', '.join(repeated)} more than once; keep one")
         for rows in result:
-            yield self._batch(name, statement, result.columns, rows, zone)
+            batch = self._batch(name, statement, result.columns, rows, zone)
+            yield batch if self._as_of is None else self._as_of.keep(name, batch)
 
     def _batch(self, name: str, statement: Statement, columns: list[str], rows: Rows, zone: tzinfo) -> pa.RecordBatch:
         values: dict[str, Values] = dict(zip(columns, zip(*rows, strict=True), strict=True))
@@ -145,8 +155,10 @@ def _find_repeated(columns: list[str]) -> set[str]:
 
 def _write(path: Path, name: str, batches: Iterator[pa.RecordBatch]) -> int:
     rows = 0
+    progress = Progress(name)
     with pq.ParquetWriter(path, SCHEMAS[name]) as writer:
         for batch in batches:
             writer.write_batch(batch)
             rows += len(batch)
+            progress.advance(len(batch))
     return rows

@@ -3,6 +3,7 @@
 import numpy as np
 
 from contracts.features import CHANNELS
+from pipeline.progress import Progress
 from ranking.diversity import choose
 from ranking.engine import Engine, RankingQuery, displayed_scores, find_candidates
 from ranking.features import feature_matrix
@@ -19,7 +20,9 @@ def precompute(engine: Engine, threads: int) -> Neighbours:
     n = len(contents.catalogue)
     items = np.full((n, SIZE), -1, np.int32)
     scores = np.zeros((n, SIZE), np.float32)
+    progress = Progress("precomputed lists", n)
     for start in range(0, n, _QUESTIONS_PER_BATCH):
+        progress.advance(min(_QUESTIONS_PER_BATCH, start))
         asked = []
         for anchor in range(start, min(n, start + _QUESTIONS_PER_BATCH)):
             found = find_candidates(contents.recall, contents.recall_settings, RankingQuery(anchor))

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 
 from contracts.user_blob import UserBlob
+from pipeline.progress import Progress
 from pipeline.records import Records
 from ranking.user import user_features
 
 
 def user_blobs(records: Records) -> Iterator[tuple[int, bytes]]:
     """Yield id and packed blob of every user with an interaction, as of the end of the records."""
+    progress = Progress("snapshot of users", len(records.user_ids))
     for user, user_id in enumerate(records.user_ids.tolist()):
+        progress.advance(1)
         rows = records.rows_of(user)
         if len(rows):
             features = user_features(records.types[rows], records.prices[records.item[rows]])

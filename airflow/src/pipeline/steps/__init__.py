@@ -4,7 +4,31 @@ A step takes the settings and the address of the run's folder, and writes its re
 only pass on addresses.
 """
 
+from pipeline.steps.beginning import begin_run, continue_run, find_run, has_begun, new_run, run_address
 from pipeline.steps.modelling import load_metrics
-from pipeline.steps.run import EVALUATION, Step, new_run, run_name, steps
+from pipeline.steps.run import EVALUATION, Step, step_of, steps
+from pipeline.steps.run_info import RunInfo, check_run_id, load_run_info, time_run_id, to_run_id, write_run_info
+from pipeline.steps.runner import explain, run_step, run_steps
 
-__all__ = ["EVALUATION", "Step", "load_metrics", "new_run", "run_name", "steps"]
+__all__ = [
+    "EVALUATION",
+    "RunInfo",
+    "Step",
+    "begin_run",
+    "check_run_id",
+    "continue_run",
+    "explain",
+    "find_run",
+    "has_begun",
+    "load_metrics",
+    "load_run_info",
+    "new_run",
+    "run_address",
+    "run_step",
+    "run_steps",
+    "step_of",
+    "steps",
+    "time_run_id",
+    "to_run_id",
+    "write_run_info",
+]

@@ -3,7 +3,6 @@
 import json
 import logging
 from contextlib import ExitStack
-from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 
@@ -12,8 +11,8 @@ from contracts.snapshot import write_snapshot
 from pipeline.arrays import load_array, save_arrays
 from pipeline.artifacts import folders_below, join, reading, writing
 from pipeline.errors import NoTablesError, NothingToTrainError
+from pipeline.extract import AsOf, open_business, open_event_log
 from pipeline.extract import extract as extract_tables
-from pipeline.extract import open_business, open_event_log
 from pipeline.features.items import ItemState, item_state
 from pipeline.quality import clean
 from pipeline.quality.event_log import COUNTS
@@ -21,6 +20,7 @@ from pipeline.records import Records
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
 from pipeline.snapshot import user_blobs
+from pipeline.steps.run_info import load_run_info
 from pipeline.withdrawn import read_withdrawn
 from ranking.features import ItemTable
 from ranking.recall import Popular
@@ -32,12 +32,20 @@ _CHECKS = TypeAdapter(list[DataCheck])
 @monitor_pipeline_step("extract")
 def extract(settings: Settings, run: str) -> str:
     """Databases → `extract/`; raises `NothingToTrainError` if the business database is still empty."""
+    info = load_run_info(run)
     with ExitStack() as opened, writing(join(run, "extract")) as folder:
         business = opened.enter_context(open_business(settings.business_database_url))
         log = open_event_log(settings.database_url)
         events = None if log is None else opened.enter_context(log)
         try:
-            counts = extract_tables(business, events, settings.extraction_sql, folder, settings.zone)
+            counts = extract_tables(
+                business,
+                events,
+                settings.extraction_sql,
+                folder,
+                settings.zone,
+                as_of=AsOf(info.as_of, info.started_at),
+            )
         except NoTablesError as error:
             require_earlier_bundle(run)
             raise error from None
@@ -52,7 +60,7 @@ def quality(settings: Settings, run: str) -> str:
     """`extract/` → `clean/`."""
     withdrawn = read_withdrawn(settings.database_url)
     with reading(join(run, "extract")) as extracted, writing(join(run, "clean")) as folder:
-        findings = clean(extracted, folder, datetime.now(UTC), withdrawn)
+        findings = clean(extracted, folder, load_run_info(run).as_of, withdrawn)
     _log.info("%d quality findings, none critical", len(findings))
     return run
 
@@ -74,7 +82,7 @@ def features(settings: Settings, run: str) -> str:
         )
         (folder / "trending.json").write_text(json.dumps(state.trending), encoding="utf-8")
     with writing(snapshot_of(run)) as folder:
-        manifest = write_snapshot(folder, version_of(run), datetime.now(UTC), user_blobs(records))
+        manifest = write_snapshot(folder, version_of(run), load_run_info(run).as_of, user_blobs(records))
     _log.info("features of %s datasets, snapshot of %s users", f"{len(records.catalogue):,}", f"{manifest.rows:,}")
     return run
 

@@ -3,7 +3,6 @@
 import json
 import logging
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
 from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_issue, track_model_training_ok
 from pipeline.settings import Settings
 from pipeline.steps.data import load_checks, load_items, load_records, version_of
+from pipeline.steps.run_info import load_run_info
 from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_queries
 from pipeline.train.queries import Knowledge
 from ranking.bundle import BundleContents
@@ -97,14 +97,14 @@ def bundle(settings: Settings, run: str) -> str:
             load_records(run),
             folder,
             name=settings.model_name,
-            version=version_of(run),
+            run_id=version_of(run),
             git_commit=settings.git_commit,
             metrics=load_metrics(run),
             data_checks=load_checks(run),
-            created_at=datetime.now(UTC),
+            created_at=load_run_info(run).as_of,
             seed=settings.seed,
         )
-    _log.info("bundle of %d files", len(manifest.files))
+    _log.info("bundle %s of %d files", manifest.version, len(manifest.files))
     return run
 
 

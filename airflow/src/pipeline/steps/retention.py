@@ -1,19 +1,70 @@
 """Deletes old runs, so that the store doesn't fill up."""
 
 import logging
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pipeline.artifacts import folders_below, join, remove
+from pipeline.errors import PipelineError
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
+from pipeline.steps.markers import is_done
+from pipeline.steps.run_info import find_run_info
 
 _log = logging.getLogger(__name__)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class _OldRun(NamedTuple):
+    started_at: datetime
+    name: str
+    is_deployed: bool
+    is_good: bool
 
 
 @monitor_pipeline_step("prune", critical=False)
 def prune(settings: Settings) -> None:
-    """Remove all but the newest RUNS_KEPT of `runs/` and of `snapshots/`; their names sort by time."""
-    for kind in ("runs", "snapshots"):
-        root = join(settings.artifact_url, kind)
-        for name in folders_below(root)[: -settings.runs_kept]:
-            remove(join(root, name))
-            _log.info("removed %s/%s", kind, name)
+    """Remove all but the newest RUNS_KEPT good runs and FAILED_RUNS_KEPT others, each with its snapshot.
+
+    A run is good if it has deployed its model, or has its bundle where nothing was to be deployed. The newest run that
+    has deployed stays in any case: its snapshot fills an empty Redis.
+    """
+    folders = {kind: folders_below(join(settings.artifact_url, kind)) for kind in ("runs", "snapshots")}
+    names = sorted({*folders["runs"], *folders["snapshots"]})
+    runs = sorted(_describe(settings, name, has_run=name in folders["runs"]) for name in names)
+    good, others = [run for run in runs if run.is_good], [run for run in runs if not run.is_good]
+    deployed = [run.name for run in good if run.is_deployed][-1:]
+    kept = {run.name for run in (*good[-settings.runs_kept :], *_last(others, settings.failed_runs_kept))}
+    for name in names:
+        if name in kept or name in deployed:
+            continue
+        # The snapshot first: what is left of an interrupted deletion is a run, not a snapshot without one.
+        for kind in ("snapshots", "runs"):
+            if name in folders[kind]:
+                remove(join(settings.artifact_url, kind, name))
+                _log.info("removed %s/%s", kind, name)
+
+
+def _last(runs: list[_OldRun], number: int) -> list[_OldRun]:
+    return runs[-number:] if number else []
+
+
+def _describe(settings: Settings, name: str, *, has_run: bool) -> _OldRun:
+    run = join(settings.artifact_url, "runs", name)
+    try:
+        info = find_run_info(run) if has_run else None
+    except PipelineError:
+        info = None
+    if info is None:
+        # A run of an earlier release has no markers: it was handed over if the registry gave it a version.
+        there = folders_below(run) if has_run else []
+        return _OldRun(_time_of_name(name), name, "registry" in there, "bundle" in there)
+    is_deployed = is_done(run, "sync")
+    return _OldRun(info.started_at, name, is_deployed, is_deployed or (not info.publish and is_done(run, "bundle")))
+
+
+def _time_of_name(name: str) -> datetime:
+    try:
+        return datetime.strptime(name, "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        return _NEVER

@@ -1,37 +1,72 @@
-"""The definition of a run."""
+"""The definition of a run: its steps, what each reads and writes, and where its folders are."""
 
-import logging
 from collections.abc import Callable
-from datetime import datetime
 from typing import NamedTuple
 
 from pipeline.artifacts import join
-from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 from pipeline.steps import data, handover, modelling
-from pipeline.steps.retention import prune
 
-_log = logging.getLogger(__name__)
+SNAPSHOT = "snapshot"
 
 
 class Step(NamedTuple):
-    """One step: its name, and its function from the address of a run to that address."""
+    """One step: its name, and its function from the address of a run to that address.
+
+    `inputs` and `outputs` are folders of the run; `settings` are the ones that its outputs depend on.
+    """
 
     name: str
     run: Callable[[Settings, str], str]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    settings: tuple[str, ...] = ()
 
 
-_DATA = (Step("extract", data.extract), Step("quality", data.quality), Step("features", data.features))
-_EVALUATE = Step("evaluate", modelling.evaluate)
+_TRAINING = ("seed", "training_queries", "training_threads")
+_DATA = (
+    Step(
+        "extract",
+        data.extract,
+        (),
+        ("extract",),
+        ("business_database_url", "database_url", "extraction_sql", "timezone"),
+    ),
+    Step("quality", data.quality, ("extract",), ("clean",), ("database_url",)),
+    Step("features", data.features, ("clean",), ("features", SNAPSHOT), ("seed",)),
+)
+_EVALUATE = Step(
+    "evaluate",
+    modelling.evaluate,
+    ("clean", "features"),
+    ("evaluation",),
+    (*_TRAINING, "diversity_relevance", "model_name"),
+)
 RUN = (
     *_DATA,
-    Step("recall", modelling.recall),
-    Step("train", modelling.train),
+    Step("recall", modelling.recall, ("clean", "features"), ("recall", "recall_heldout"), _TRAINING),
+    Step("train", modelling.train, ("clean", "features", "recall_heldout"), ("model",), (*_TRAINING, "model_name")),
     _EVALUATE,
-    Step("precompute", modelling.precompute),
-    Step("bundle", modelling.bundle),
+    Step(
+        "precompute",
+        modelling.precompute,
+        ("clean", "features", "recall", "model"),
+        ("precomputed",),
+        ("diversity_relevance", "training_threads"),
+    ),
+    Step(
+        "bundle",
+        modelling.bundle,
+        ("clean", "features", "recall", "model", "evaluation", "precomputed"),
+        ("bundle",),
+        ("diversity_relevance", "git_commit", "model_name", "seed"),
+    ),
 )
-HANDOVER = (Step("publish", handover.publish), Step("deploy", handover.deploy), Step("sync", handover.sync))
+HANDOVER = (
+    Step("publish", handover.publish, ("bundle",), ("registry",), ("model_name", "registry_url")),
+    Step("deploy", handover.deploy, ("registry",), (), ("model_name", "registry_url")),
+    Step("sync", handover.sync, (SNAPSHOT,), (), ("feature_sync_url",)),
+)
 EVALUATION = (*_DATA, _EVALUATE)
 
 
@@ -40,19 +75,12 @@ def steps(*, publish: bool) -> tuple[Step, ...]:
     return (*RUN, *HANDOVER) if publish else RUN
 
 
-def new_run(settings: Settings, now: datetime) -> str:
-    """Return the address of a run that starts now; its name becomes the version of bundle and snapshot.
-
-    Old runs are deleted first.
-    """
-    try:
-        prune(settings)
-    except (OSError, PipelineError) as error:
-        # The function has reported it, and old runs only cost space.
-        _log.warning("old runs could not be deleted: %s", error)
-    return join(settings.artifact_url, "runs", run_name(now))
+def step_of(name: str) -> Step:
+    """Return a step by its name."""
+    (step,) = (step for step in steps(publish=True) if step.name == name)
+    return step
 
 
-def run_name(now: datetime) -> str:
-    """Return the name of a run that starts now; names sort by time."""
-    return now.strftime("%Y%m%dT%H%M%S%fZ")
+def folder_of(run: str, output: str) -> str:
+    """Return the address of an output of a run."""
+    return data.snapshot_of(run) if output == SNAPSHOT else join(run, output)

@@ -39,7 +39,7 @@ class DataWindow(BaseModel):
 
 
 class BundleManifest(BaseModel):
-    """Schema of `manifest.json`; `version` is what the pipeline called the run, the registry gives its own."""
+    """Schema of `manifest.json`; `version` is the run's id and a hash of the content, the registry gives its own."""
 
     model_config = ConfigDict(extra="forbid")
 

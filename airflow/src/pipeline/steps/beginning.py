@@ -1,0 +1,64 @@
+"""How a run begins, and how it is found again."""
+
+import logging
+from datetime import datetime
+
+from pipeline.artifacts import folders_below, join
+from pipeline.errors import InputError, PipelineError
+from pipeline.settings import Settings
+from pipeline.steps.retention import prune
+from pipeline.steps.run_info import RunInfo, find_run_info, write_run_info
+
+_log = logging.getLogger(__name__)
+_SHOWN_RUNS = 5
+
+
+def run_address(settings: Settings, run_id: str) -> str:
+    """Return the address of a run."""
+    return join(settings.artifact_url, "runs", run_id)
+
+
+def new_run(settings: Settings, run_id: str) -> str:
+    """Return the address of a new run; old runs are deleted first."""
+    try:
+        prune(settings)
+    except (OSError, PipelineError) as error:
+        # The function has reported it, and old runs only cost space.
+        _log.warning("old runs could not be deleted: %s", error)
+    return run_address(settings, run_id)
+
+
+def has_begun(settings: Settings, run_id: str) -> bool:
+    """Return whether there is a run of this id."""
+    return find_run_info(run_address(settings, run_id)) is not None
+
+
+def begin_run(settings: Settings, info: RunInfo) -> str:
+    """Begin a run, and return its address; raises `InputError` if there is a run of this id."""
+    if info.run_id in folders_below(join(settings.artifact_url, "runs")):
+        raise InputError(f"there is a run {info.run_id} already: continue it by --resume, or choose another id")
+    run = new_run(settings, info.run_id)
+    write_run_info(run, info)
+    return run
+
+
+def continue_run(settings: Settings, run_id: str, *, now: datetime, publish: bool | None = None) -> str:
+    """Continue a run as of the moment that it began with, and return its address.
+
+    `publish` says whether it deploys its model from now on. Raises `InputError` if there is no run of this id.
+    """
+    run, info = find_run(settings, run_id)
+    intent = info.publish if publish is None else publish
+    write_run_info(run, info.model_copy(update={"started_at": now, "publish": intent}))
+    return run
+
+
+def find_run(settings: Settings, run_id: str) -> tuple[str, RunInfo]:
+    """Return address and description of a run that has begun; raises `InputError` if there is none of this id."""
+    run = run_address(settings, run_id)
+    info = find_run_info(run)
+    if info is None:
+        newest = folders_below(join(settings.artifact_url, "runs"))[-_SHOWN_RUNS:]
+        known = f"the last by name are {', '.join(newest)}" if newest else "there is none at all"
+        raise InputError(f"there is no run {run_id} below ARTIFACT_URL; {known}")
+    return run, info

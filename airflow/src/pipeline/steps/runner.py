@@ -1,0 +1,113 @@
+"""Runs steps: marks them as done, skips those that are up to date, and records how long each took."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ValidationError
+
+from pipeline.artifacts import join, read_file, write_file
+from pipeline.errors import NothingToTrainError
+from pipeline.settings import Settings
+from pipeline.steps.markers import find_change, input_digests, is_done, remove_marker, write_marker
+from pipeline.steps.run import Step
+
+DURATIONS = "steps.json"
+Say = Callable[[str], None]
+
+
+class StepTime(BaseModel):
+    """One line of `steps.json`. `seconds` is None while the step runs, and of a step whose process was killed."""
+
+    step: str
+    state: Literal["running", "done", "failed", "skipped"]
+    started_at: AwareDatetime
+    seconds: float | None = None
+
+
+class StepTimes(BaseModel):
+    """`steps.json` of a run: its steps in the order of their last start."""
+
+    steps: list[StepTime] = []
+
+
+def load_times(run: str) -> dict[str, StepTime]:
+    """Return the last start of each step by its name."""
+    data = read_file(join(run, DURATIONS))
+    try:
+        found = [] if data is None else StepTimes.model_validate_json(data).steps
+    except ValidationError:
+        found = []
+    return {each.step: each for each in found}
+
+
+def run_step(
+    settings: Settings, run: str, step: Step, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> float:
+    """Run one step and mark it as done; returns its duration in seconds."""
+    remove_marker(run, step.name)
+    inputs = input_digests(run, step)
+    began, started_at = time.monotonic(), now()
+    _note(run, StepTime(step=step.name, state="running", started_at=started_at))
+    try:
+        step.run(settings, run)
+    except NothingToTrainError:
+        _note(run, StepTime(step=step.name, state="skipped", started_at=started_at))
+        raise
+    except BaseException:
+        seconds = round(time.monotonic() - began, 3)
+        _note(run, StepTime(step=step.name, state="failed", started_at=started_at, seconds=seconds))
+        raise
+    seconds = round(time.monotonic() - began, 3)
+    write_marker(settings, run, step, inputs=inputs, started_at=started_at, seconds=seconds)
+    _note(run, StepTime(step=step.name, state="done", started_at=started_at, seconds=seconds))
+    return seconds
+
+
+def run_steps(settings: Settings, run: str, chosen: Sequence[Step], say: Say, *, resume: bool) -> None:
+    """Run steps one after the other; with `resume` without those whose outputs are up to date."""
+    for number, step in enumerate(chosen, start=1):
+        head = f"[{number}/{len(chosen)}] {step.name}"
+        reason = find_change(settings, run, step) if resume else None
+        if resume and reason is None:
+            say(f"{head} skipped: done before, and nothing has changed")
+            continue
+        say(head if reason is None else f"{head}: {reason}")
+        say(f"{head} done in {run_step(settings, run, step):.1f} s")
+
+
+def explain(settings: Settings, run: str, chosen: Sequence[Step]) -> list[str]:
+    """Return one line per step: when it ran, for how long, and whether `--resume` would run it (again), and why."""
+    times = load_times(run)
+    changing: dict[str, str] = {}
+    lines = [f"{'step':<11} {'state':<11} {'started':<20} {'took':>9}  with --resume"]
+    for step in chosen:
+        reason = find_change(settings, run, step)
+        if reason is None:
+            reason = next(
+                (f"runs again if {changing[name]} changes {name}" for name in step.inputs if name in changing), None
+            )
+            verdict = "skipped" if reason is None else reason
+        else:
+            verdict = f"runs: {reason}"
+        if reason is not None:
+            changing |= dict.fromkeys(step.outputs, step.name)
+        lines.append(f"{step.name:<11} {_describe(run, step, times.get(step.name))}  {verdict}")
+    return lines
+
+
+def _describe(run: str, step: Step, time_: StepTime | None) -> str:
+    if time_ is None:
+        return f"{'not begun':<11} {'-':<20} {'-':>9}"
+    has_ended = time_.state in {"failed", "skipped"} or is_done(run, step.name)
+    state = time_.state if has_ended else "unfinished"
+    took = "-" if time_.seconds is None else f"{time_.seconds:,.1f} s"
+    return f"{state:<11} {time_.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} {took:>9}"
+
+
+def _note(run: str, entry: StepTime) -> None:
+    times = load_times(run)
+    times.pop(entry.step, None)
+    listed = StepTimes(steps=[*times.values(), entry])
+    write_file(join(run, DURATIONS), listed.model_dump_json(indent=1).encode())

@@ -1,0 +1,300 @@
+"""A run that was killed continues: finished steps are not repeated, and its archive is that of an undisturbed run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from pipeline.artifacts import FileList, join, remove
+from pipeline.business.database import open_engine
+from pipeline.business.load import replace_content
+from pipeline.cli import main
+from pipeline.demo import DemoSize, generate
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings
+from pipeline.steps import run_step, step_of, steps
+from pipeline.steps.markers import relevant_settings
+from pipeline.steps.run import folder_of
+from pipeline.steps.runner import load_times
+from ranking.diversity import DiversitySettings
+
+AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RUN = "nightly"
+# Kills its process when it opens, creates or renames a file whose path ends with, or contains, a text.
+KILLER = """
+import os, signal, sys
+def kill(event, arguments):
+    if event in {"open", "os.rename", "os.mkdir"} and any(sys.argv[1] in f"{each}$" for each in arguments[:2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(kill)
+from pipeline.cli import main
+main(sys.argv[2:])
+"""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A small business database, and an undisturbed run over it as of AS_OF."""
+
+    folder: Path
+    url: str
+
+    def environment(self, artifacts: str) -> dict[str, str]:
+        return {
+            "BUSINESS_DATABASE_URL": self.url,
+            "ARTIFACT_URL": str(self.folder / artifacts),
+            "TRAINING_QUERIES": "200",
+            "GIT_COMMIT": "abc",
+        }
+
+    def settings(self, artifacts: str, **changes: Any) -> Settings:
+        known = {name.lower(): value for name, value in self.environment(artifacts).items()}
+        return Settings(database_url=None, **(known | changes))
+
+    def run(self, artifacts: str) -> Path:
+        return self.folder / artifacts / "runs" / RUN
+
+    def archive(self, artifacts: str) -> bytes:
+        return (self.run(artifacts) / "bundle" / "bundle.tar.gz").read_bytes()
+
+
+ARGUMENTS = ("run", "--no-publish", "--run-id", RUN)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("resume")
+    made = Shop(folder, f"sqlite:///{folder / 'business.db'}")
+    content = generate(DemoSize(datasets=120, users=150, interactions=4000), 42, AS_OF)
+    engine = open_engine(made.url, "X")
+    replace_content(engine, content)
+    engine.dispose()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in made.environment("undisturbed").items():
+            patch.setenv(name, value)
+        assert main([*ARGUMENTS, "--as-of", AS_OF.isoformat()]) == 0
+    return made
+
+
+@pytest.fixture
+def resume(shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Continue a run in this process, and return the printed lines about steps."""
+
+    def run(artifacts: str, *arguments: str, **environment: str) -> list[str]:
+        for name, value in (shop.environment(artifacts) | environment).items():
+            monkeypatch.setenv(name, value)
+        capfd.readouterr()
+        assert main([*(arguments or (*ARGUMENTS, "--resume"))]) == 0
+        return capfd.readouterr().out.splitlines()
+
+    return run
+
+
+def markers(run: Path) -> dict[str, bytes]:
+    return {path.name.removesuffix(".done.json"): path.read_bytes() for path in run.glob("*.done.json")}
+
+
+def stop_after(shop: Shop, artifacts: str, done: int) -> None:
+    """Make a store with a run of which only the first steps have finished."""
+    shutil.copytree(shop.folder / "undisturbed", shop.folder / artifacts)
+    run = shop.run(artifacts)
+    for step in steps(publish=False)[done:]:
+        (run / f"{step.name}.done.json").unlink()
+        for output in step.outputs:
+            remove(folder_of(str(run), output))
+
+
+@pytest.mark.parametrize(
+    ("place", "done"),
+    [
+        # Before the last output of a step is complete; in the middle of an output.
+        ("/recall_heldout.files.json$", 3),
+        ("/contents/manifest.json$", 7),
+    ],
+)
+def test_a_killed_run_continues_to_the_same_archive_without_repeating_steps(
+    shop: Shop, resume: Any, place: str, done: int
+) -> None:
+    artifacts = f"killed-{done}"
+    stop_after(shop, artifacts, done)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLER, place, *ARGUMENTS, "--resume"],
+        env=os.environ | shop.environment(artifacts),
+        cwd=shop.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -9, killed.stderr
+    before = markers(shop.run(artifacts))
+    assert len(before) == done
+    lines = resume(artifacts)
+    assert [each.split()[1] for each in lines if each.endswith(" skipped: done before, and nothing has changed")] == [
+        step.name for step in steps(publish=False)[:done]
+    ]
+    assert lines[done] == f"[{done + 1}/8] {steps(publish=False)[done].name}: it has not finished"
+    after = markers(shop.run(artifacts))
+    assert {name: after[name] for name in before} == before
+    assert shop.archive(artifacts) == shop.archive("undisturbed")
+    left = [path.name for path in shop.run(artifacts).iterdir() if path.name.startswith(".")]
+    assert left == []
+
+
+def test_rows_that_come_later_do_not_change_a_run_as_of_the_same_moment(shop: Shop, tmp_path: Path) -> None:
+    """The extracted files are the same, and no later step reads anything else."""
+    url = f"sqlite:///{shutil.copy(shop.folder / 'business.db', tmp_path / 'business.db')}"
+    with open_engine(url, "X").begin() as connection:
+        columns = "interactions (id, user_id, dataset_id, type, ts)"
+        at = (AS_OF + timedelta(days=1)).replace(tzinfo=None).isoformat(" ")
+        for statement in (
+            "INSERT INTO datasets (id, title, created_at, is_deleted) VALUES (900001, 'Later', :at, 0)",
+            "INSERT INTO users (id, created_at) VALUES (900001, :at)",
+            f"INSERT INTO {columns} SELECT id + 100000, user_id, 900001, 'view', :at FROM interactions",
+            f"INSERT INTO {columns} SELECT id + 500000, 1, dataset_id, 'view', :at FROM interactions",
+        ):
+            connection.execute(text(statement), {"at": at})
+    run = shop.run("later")
+    run.mkdir(parents=True)
+    shutil.copy(shop.run("undisturbed") / "run.json", run)
+    run_step(shop.settings("later", business_database_url=url), str(run), step_of("extract"))
+    assert FileList.of(run / "extract") == FileList.of(shop.run("undisturbed") / "extract")
+
+
+@pytest.fixture
+def copied(shop: Shop) -> Path:
+    """A copy of the undisturbed store, to be changed; returns the run's folder."""
+    shutil.rmtree(shop.folder / "copied", ignore_errors=True)
+    shutil.copytree(shop.folder / "undisturbed", shop.folder / "copied")
+    return shop.run("copied")
+
+
+def verdicts(lines: list[str]) -> dict[str, str]:
+    """Return what `explain` says about each step."""
+    return {line.split()[0]: line.split(" s  ")[-1].strip() for line in lines[2:]}
+
+
+def test_explain_shows_when_each_step_ran_and_that_nothing_would_run_again(copied: Path, resume: Any) -> None:
+    lines = resume("copied", "explain", "--run-id", RUN)
+    assert lines[0] == f"run {RUN}, as of {AS_OF.isoformat()}, without deployment"
+    assert verdicts(lines) == dict.fromkeys([step.name for step in steps(publish=False)], "skipped")
+    times = json.loads((copied / "steps.json").read_text(encoding="utf-8"))["steps"]
+    assert [(each["step"], each["state"]) for each in times] == [(step.name, "done") for step in steps(publish=False)]
+    assert all(each["seconds"] >= 0 for each in times)
+
+
+def test_a_changed_setting_repeats_the_steps_that_depend_on_it_and_names_both_values(copied: Path, resume: Any) -> None:
+    found = verdicts(resume("copied", "explain", "--run-id", RUN, DIVERSITY_RELEVANCE="0.5"))
+    assert found["evaluate"] == f"runs: DIVERSITY_RELEVANCE was {DiversitySettings().relevance}, is 0.5"
+    assert {name for name, verdict in found.items() if verdict == "skipped"} == {
+        "extract",
+        "quality",
+        "features",
+        "recall",
+        "train",
+    }
+
+
+def test_a_changed_file_is_made_again_and_equal_results_repeat_nothing_else(
+    copied: Path, resume: Any, shop: Shop
+) -> None:
+    (copied / "clean" / "users.parquet").write_bytes(b"damaged")
+    found = verdicts(resume("copied", "explain", "--run-id", RUN))
+    assert found["quality"] == "runs: its output clean is missing or has changed"
+    assert found["features"] == "runs again if quality changes clean"
+    lines = resume("copied")
+    assert sum("skipped" in line for line in lines) == 7
+    assert shop.archive("copied") == shop.archive("undisturbed")
+
+
+def test_other_code_repeats_everything(copied: Path, resume: Any) -> None:
+    for path in copied.glob("*.done.json"):
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"code": "0" * 16}), encoding="utf-8")
+    found = verdicts(resume("copied", "explain", "--run-id", RUN))
+    assert all(verdict.startswith("runs: the code has changed (was 0000") for verdict in found.values())
+
+
+def test_a_marker_contains_no_secret_and_a_new_password_repeats_nothing(shop: Shop, copied: Path) -> None:
+    urls = [f"postgresql+psycopg2://{user}@db/shop" for user in ("me:topsecret", "you:other")]
+    one, other = (
+        relevant_settings(shop.settings("copied", business_database_url=url), ["business_database_url"]) for url in urls
+    )
+    assert one == other
+    assert "topsecret" not in str(one)
+    elsewhere = shop.settings("copied", business_database_url="postgresql+psycopg2://me:topsecret@db/other")
+    assert relevant_settings(elsewhere, ["business_database_url"]) != one
+
+
+def test_one_step_is_run_again_by_its_name(copied: Path, resume: Any, shop: Shop) -> None:
+    before = markers(copied)
+    (line,) = resume("copied", "step", "precompute", "--run-id", RUN)
+    assert line.startswith("precompute done in ")
+    after = markers(copied)
+    assert {name for name in before if before[name] != after[name]} == {"precompute"}
+    assert json.loads(before["precompute"])["outputs"] == json.loads(after["precompute"])["outputs"]
+
+
+def test_a_step_depends_on_nothing_but_the_inputs_and_settings_that_it_declares(shop: Shop) -> None:
+    """Each step, alone with its inputs, gives the same outputs; otherwise a change could go unseen."""
+    read: set[str] = set()
+
+    class Recording(Settings):
+        def __getattribute__(self, name: str) -> Any:
+            if name in Settings.model_fields:
+                read.add(name)
+            return super().__getattribute__(name)
+
+    made = str(shop.run("undisturbed"))
+    for step in steps(publish=False):
+        settings = Recording(**shop.settings(f"alone-{step.name}").model_dump())
+        alone = str(shop.run(f"alone-{step.name}"))
+        Path(alone).mkdir(parents=True)
+        shutil.copy(join(made, "run.json"), alone)
+        for name in step.inputs:
+            shutil.copytree(folder_of(made, name), folder_of(alone, name))
+        read.clear()
+        step.run(settings, alone)
+        assert read <= {*step.settings}, step.name
+        for name in step.outputs:
+            assert FileList.of(Path(folder_of(alone, name))) == FileList.of(Path(folder_of(made, name))), step.name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "--resume"), "--resume needs --run-id"),
+        (("run", "--resume", "--run-id", "none"), "there is no run none below ARTIFACT_URL"),
+        (("explain", "--run-id", "none"), "there is no run none below ARTIFACT_URL"),
+        (("step", "train", "--run-id", "none"), "there is no run none below ARTIFACT_URL"),
+        (("run", "--run-id", RUN), "there is a run nightly already: continue it by --resume"),
+        (("run", "--run-id", "a/b"), "run id 'a/b': write 1 to 48 letters"),
+        (("run", "--run-id", RUN, "--resume", "--as-of", "2026-01-01T00:00:00Z"), "run nightly is as of 2026-03-01"),
+    ],
+)
+def test_a_wrong_run_is_an_input_error(
+    shop: Shop,
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in shop.environment("undisturbed").items():
+        monkeypatch.setenv(name, value)
+    assert main(arguments) == 2
+    assert message in capfd.readouterr().err
+
+
+def test_a_step_that_fails_is_not_done_and_its_time_is_recorded(shop: Shop, copied: Path) -> None:
+    shutil.rmtree(copied / "features")
+    with pytest.raises(PipelineError, match="features: no such folder"):
+        run_step(shop.settings("copied"), str(copied), step_of("recall"))
+    assert not (copied / "recall.done.json").exists()
+    assert load_times(str(copied))["recall"].state == "failed"
