@@ -7,7 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import Result, table, write
-from prove import alert_days, alertmanager, bodies, fuzz, gateway_killed, overload, own_data, poison, slips, withdrawal
+from prove import (
+    alert_days,
+    alertmanager,
+    bodies,
+    fuzz,
+    gateway_killed,
+    overload,
+    own_data,
+    poison,
+    resume,
+    slips,
+    withdrawal,
+)
 
 # A proof takes a folder and a seed, and runs for at most 20 minutes.
 Proof = Callable[[Path, int], list[Result]]
@@ -20,6 +32,7 @@ PROOFS: dict[str, Proof] = {
     "overload": overload.prove,
     "own-data": own_data.prove,
     "poison": poison.prove,
+    "resume": resume.prove,
     "slips": slips.prove,
     "withdrawal": withdrawal.prove,
 }

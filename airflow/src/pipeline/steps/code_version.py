@@ -12,7 +12,7 @@ import ranking
 
 _PACKAGES = (pipeline, ranking, contracts, business)
 # Libraries whose releases may change the results.
-_LIBRARIES = ("lightgbm", "numba", "numpy", "pyarrow", "scipy")
+_LIBRARIES = ("lightgbm", "numba", "numpy", "pandas", "pyarrow", "scipy")
 
 
 @cache

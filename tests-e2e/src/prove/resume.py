@@ -1,0 +1,158 @@
+"""A run that is killed in each of its steps continues to the archive of an undisturbed run, and repeats no step.
+
+The pipeline is killed by `kill -9` before a step's output appears, when only its marker is missing, and while a service
+carries out its request.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.results import Goal, Result
+from pipeline.business.database import open_engine
+from pipeline.business.load import replace_content
+from pipeline.demo import DemoSize, generate
+from pipeline.steps import steps
+from testkit.fake_registry import FakeRegistry, RegistryHandler
+
+_AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
+_SIZE = DemoSize(datasets=300, users=200, interactions=12_000)
+_RUN_SECONDS = 300
+_RUN = "proof"
+# Kills its process when it creates or renames a file or folder whose path contains a text; `$` is the path's end.
+_KILLER = """
+import os, signal, sys
+def kill(event, arguments):
+    if event in {"open", "os.rename", "os.mkdir"} and any(sys.argv[1] in f"{each}$" for each in arguments[:2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(kill)
+from pipeline.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+_NOWHERE = "//nowhere//"
+_CALLS = {"publish": "POST /models/ranker/versions", "deploy": "POST /models/ranker/deployments", "sync": "POST /sync"}
+
+
+class _Services(FakeRegistry):
+    """The registry and feature-sync; the caller of a `deadly` call is killed, and the call carried out."""
+
+    def __init__(self) -> None:
+        super().__init__(handler=_Handler)
+        self.deadly: str | None = None
+        self.caller = 0
+
+
+class _Handler(RegistryHandler):
+    server: _Services
+
+    def handle_call(self, body: bytes) -> None:
+        call = f"{self.command} {self.path}"
+        if call == self.server.deadly:
+            os.kill(self.server.caller, signal.SIGKILL)
+        if call == "POST /sync":
+            self.send_json(202, {"job": "j-1"})
+        elif call == "GET /sync/j-1":
+            self.send_json(200, {"job": "j-1", "state": "done"})
+        else:
+            super().handle_call(body)
+
+
+@dataclass
+class _Tally:
+    kills: int = 0
+    survivors: list[str] = field(default_factory=list)
+    different: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+    registered_twice: list[str] = field(default_factory=list)
+
+
+def prove(folder: Path, seed: int) -> list[Result]:
+    """Return the numbers of kills, and of runs that continued wrongly."""
+    url = f"sqlite:///{folder / 'business.db'}"
+    engine = open_engine(url, "BUSINESS_DATABASE_URL")
+    replace_content(engine, generate(_SIZE, seed % 2**31, _AS_OF))
+    engine.dispose()
+    whole = _Attempt(folder / "undisturbed", url)
+    with whole:
+        if code := whole.run(_NOWHERE, "--as-of", _AS_OF.isoformat()):
+            raise RuntimeError(f"the undisturbed run ended with {code}")
+        expected = whole.archive()
+    tally = _Tally()
+    for number, step in enumerate(steps(publish=True)):
+        points = [f"/{output}$" for output in step.outputs if output != "snapshot"]
+        points += ["/snapshots/proof$"] if "snapshot" in step.outputs else []
+        for place in [*points, f"/{step.name}.done.json$", *([_CALLS[step.name]] if step.name in _CALLS else [])]:
+            attempt = _Attempt(folder / f"killed-{number}-{tally.kills}", url)
+            with attempt:
+                _kill_and_resume(attempt, f"{step.name} at {place}", place, expected, tally)
+    return [
+        Result("resume: runs killed in a step", tally.kills, "runs", Goal(least=2 * len(steps(publish=True)))),
+        Result("resume: runs that outlived their kill", len(tally.survivors), "runs", Goal(most=0)),
+        Result("resume: archives that differ from the undisturbed one", len(tally.different), "runs", Goal(most=0)),
+        Result("resume: finished steps that were repeated", len(tally.repeated), "steps", Goal(most=0)),
+        Result("resume: bundles registered twice", len(tally.registered_twice), "runs", Goal(most=0)),
+    ]
+
+
+def _kill_and_resume(attempt: "_Attempt", name: str, place: str, expected: bytes, tally: _Tally) -> None:
+    tally.kills += 1
+    if attempt.run(place, "--as-of", _AS_OF.isoformat()) != -signal.SIGKILL:
+        tally.survivors.append(name)
+    before = attempt.markers()
+    if attempt.run(_NOWHERE, "--resume") or attempt.archive() != expected:
+        tally.different.append(name)
+    after = attempt.markers()
+    tally.repeated += [f"{name}: {step}" for step, marker in before.items() if after.get(step) != marker]
+    if len(attempt.services.bundles) != 1:
+        tally.registered_twice.append(name)
+
+
+class _Attempt:
+    """A store of its own, with services of its own."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._folder = folder
+        self._url = url
+        self._stack = ExitStack()
+        self.services = _Services()
+
+    def __enter__(self) -> None:
+        self._stack.enter_context(self.services)
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self, place: str, *arguments: str) -> int:
+        """Run the pipeline, which is killed at a place or by a service; return its exit code."""
+        known = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_TOKEN", "_DSN"))}
+        own = {
+            "BUSINESS_DATABASE_URL": self._url,
+            "ARTIFACT_URL": str(self._folder),
+            "REGISTRY_URL": self.services.url,
+            "FEATURE_SYNC_URL": self.services.url,
+            "TRAINING_QUERIES": "400",
+        }
+        self.services.deadly = place
+        with subprocess.Popen(
+            [sys.executable, "-c", _KILLER, place, "run", "--run-id", _RUN, *arguments],
+            env=known | own,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            self.services.caller = process.pid
+            return process.wait(_RUN_SECONDS)
+
+    def archive(self) -> bytes:
+        """Return the run's archive, empty without one."""
+        path = self._folder / "runs" / _RUN / "bundle" / "bundle.tar.gz"
+        return path.read_bytes() if path.exists() else b""
+
+    def markers(self) -> dict[str, bytes]:
+        """Return the done markers by step."""
+        found = (self._folder / "runs" / _RUN).glob("*.done.json")
+        return {path.name.removesuffix(".done.json"): path.read_bytes() for path in found}
