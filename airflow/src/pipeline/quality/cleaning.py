@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import DataError
-from pipeline.extract.extract import OUTSIDE_CALENDAR, REPEATED_PURCHASES
+from pipeline.extract.extract import OUTSIDE_CALENDAR
 from pipeline.extract.moments import FIRST, LAST
 from pipeline.quality.activity_checks import activity_findings
 from pipeline.quality.calendar_days import rest_days
@@ -124,7 +124,7 @@ def clean(
         *volume_findings(tables.interactions["ts"], rules.interactions, is_rest_day),
         time_gap_finding(tables.interactions["ts"]),
         events_finding,
-        repeated_purchases_finding(counts.get(REPEATED_PURCHASES, 0)),
+        repeated_purchases_finding(extracted),
         *catalogue_findings(tables, profile.datasets, rules),
         *activity_findings(tables, profile, earlier, rules.interactions, is_rest_day),
         *drift_findings(profile, earlier, rules.drift),
