@@ -214,6 +214,15 @@ def test_too_many_bad_rows_stop_the_run_and_are_reported_as_an_error(tmp_path: P
     assert [report.level for report in reports] == ["error"]
 
 
+def test_a_few_repeats_in_many_rows_are_left_out_without_a_warning(tmp_path: Path) -> None:
+    """Double clicks are sound: only a share of repeats means that a source is read twice."""
+    rows = [interaction(n, ts=NOW - timedelta(seconds=1_009 * n + 60)) for n in range(1_500)]
+    with testing.captured() as reports:
+        clean(*folders(tmp_path, interactions=[*rows, rows[5]]), NOW)
+    assert ("data_quality", "interactions.duplicate") not in {report.fingerprint for report in reports}
+    assert pq.read_table(tmp_path / "clean" / "interactions.parquet").num_rows == 1_900
+
+
 def test_no_interactions_stop_the_run(tmp_path: Path) -> None:
     extracted, cleaned = folders(tmp_path)
     pq.write_table(INTERACTIONS.empty_table(), extracted / "interactions.parquet")

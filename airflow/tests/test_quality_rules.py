@@ -75,8 +75,8 @@ def test_an_error_names_the_line_and_the_key(tmp_path: Path, text: str, line: in
 
 
 def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r":2: rows\.unusable.*; .*:3: rows\.duplicate"):
-        load_rules(written(tmp_path, "rows:\n  unusable: 5\n  duplicate: x\n"))
+    with pytest.raises(InputError, match=r":2: rows\.unusable.*; .*:3: rows\.without_key"):
+        load_rules(written(tmp_path, "rows:\n  unusable: 5\n  without_key: x\n"))
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"rows: \xff", "not UTF-8"), (b"rows: \x00", "not YAML")])

@@ -48,6 +48,7 @@ class Check:
     column: str | None = None
     only_value: bool = False
     advice: str | Callable[[pa.Table], str] = ""
+    warning_above: float = 0.0
 
 
 def dataset_checks(now: datetime, shares: RowRules) -> list[Check]:
@@ -128,7 +129,8 @@ def interaction_checks(known_datasets: pa.ChunkedArray, now: datetime, shares: R
             "interactions.duplicate",
             "repeat another in everything",
             lambda t: _later_rows(t, ["user_id", "dataset_id", "type", "ts"]),
-            shares.duplicate,
+            1.0 if shares.duplicate.critical is None else shares.duplicate.critical,
+            warning_above=1.0 if shares.duplicate.warning is None else shares.duplicate.warning,
         ),
     ]
 

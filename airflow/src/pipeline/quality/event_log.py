@@ -1,8 +1,12 @@
 """Checks of the event log: it names datasets of this marketplace, and repeats purchases of the business database."""
 
+import json
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.extract.extract import REPEATED_PURCHASES
 from pipeline.quality.findings import Finding
 
 # Written by the extraction: the number of rows of each source. Events are the last of the interactions.
@@ -27,7 +31,10 @@ def unknown_datasets_finding(count: int, interactions: pa.Table, dataset_ids: pa
     return Finding(_CHECK, "warning" if share > _MANY else "ok", details, round(share, 6), _MANY)
 
 
-def repeated_purchases_finding(count: int) -> Finding:
-    """Tell that `count` posted purchases were left out, because the business database has them too."""
+def repeated_purchases_finding(extracted: Path) -> Finding:
+    """Tell how many posted purchases were left out, because the business database has them too."""
+    path = extracted / COUNTS
+    counts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    count = int(counts.get(REPEATED_PURCHASES, 0))
     details = f"{count:,} purchases are in the event log and in the business database; they count once"
     return Finding("events.repeated_purchase", "info" if count else "ok", details, count, 0)

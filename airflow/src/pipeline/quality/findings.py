@@ -24,17 +24,20 @@ def share_finding(
     what: str,
     *,
     critical_above: float,
+    warning_above: float = 0.0,
     consequence: str = "they are left out",
     example: str = "",
     advice: str = "",
 ) -> Finding:
-    """Judge `bad` of `total` rows: none is fine, a share above `critical_above` stops the run."""
+    """Judge `bad` of `total` rows: a share up to `warning_above` is ok, one above `critical_above` stops the run."""
     if not bad:
         return Finding(check, "ok", f"0 of {total:,} {what}", 0.0, critical_above)
     share = bad / total
-    severity: DataCheckSeverity = "critical" if share > critical_above else "warning"
+    severity: DataCheckSeverity = "ok" if share <= warning_above else "warning"
+    if share > critical_above:
+        severity = "critical"
     details = [f"{bad:,} of {total:,} {what}{f', such as {example}' if example else ''}"]
-    details += [consequence] if severity == "warning" else []
+    details += [consequence] if severity != "critical" else []
     details += [advice] if advice else []
     return Finding(check, severity, "; ".join(details), round(share, 6), critical_above)
 

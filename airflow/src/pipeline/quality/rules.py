@@ -41,12 +41,12 @@ class CalendarRules(_Part):
 
 
 class RowRules(_Part):
-    """Shares of a table's rows above which the run stops."""
+    """Shares of a table's rows; a single number is the one above which the run stops."""
 
     without_key: Share
     unusable: Share
     unknown_dataset: Share
-    duplicate: Share
+    duplicate: Bound
 
 
 class DatasetRules(_Part):

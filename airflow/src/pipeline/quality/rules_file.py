@@ -24,10 +24,11 @@ def load_rules(path: Path | None = None) -> Rules:
     try:
         return Rules.model_validate(_merged(shipped, changes))
     except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
         problems = (
             f"{path}:{_line_of(lines, each['loc'])}: {'.'.join(map(str, each['loc']))}: "
             f"{str(each['msg']).removeprefix('Value error, ')}"
-            for each in error.errors(include_url=False, include_input=False, include_context=False)
+            for each in sorted(found, key=lambda each: _line_of(lines, each["loc"]))
         )
         raise InputError("QUALITY_RULES: " + "; ".join(problems)) from error
 
