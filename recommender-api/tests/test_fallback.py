@@ -124,8 +124,8 @@ class Case:
             self.fallback,
             self.write_behind,
             Mirror(self.models, ranked, ShadowMetrics(metrics.registry), sample_rate=0.0, cpu_share=1.0),
-            self.withdrawn,
-            metrics,
+            withdrawn=self.withdrawn,
+            metrics=metrics,
             budget_seconds=0.15,
             clock=lambda: self.now,
         )

@@ -10,7 +10,7 @@ import sentry_sdk
 import monitoring
 from monitoring import catalogue
 from monitoring.before_send import BeforeSend
-from monitoring.collector import CollectorPath, CollectorTransport
+from monitoring.collector import CollectorPath, CollectorTransport, Sdk
 from monitoring.context import Breadcrumb
 from monitoring.events import Origin, envelope_of, outline_of
 from monitoring.metrics import Counters
@@ -93,7 +93,8 @@ def test_the_outline_goes_when_the_sdk_does_not_make_the_event(fake_server: Fake
     )
     unhooked = BeforeSend(Redactor(), Counters())
     outbox = Outbox("events", MemoryStore(), client.transport.deliver, Counters())
-    path = CollectorPath(client, client.transport, outbox, Origin.of("test", "recsys@1"), Redactor(), unhooked)
+    sdk = Sdk(client, client.transport)
+    path = CollectorPath(sdk, outbox, Origin.of("test", "recsys@1"), Redactor(), unhooked)
     path.start(lambda: None)
     try:
         outer()

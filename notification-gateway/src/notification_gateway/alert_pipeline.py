@@ -37,6 +37,7 @@ class AlertPipeline:
         policy_file: PolicyFile,
         composer: Composer,
         clock: Callable[[], datetime],
+        *,
         on_stored: Callable[[], None],
     ) -> None:
         periods = Periods(ZoneInfo(settings.alert_timezone), settings.alert_digest_hour)

@@ -127,8 +127,8 @@ def create_app(settings: Settings) -> FastAPI:
         fallback,
         write_behind,
         mirror,
-        withdrawn,
-        metrics,
+        withdrawn=withdrawn,
+        metrics=metrics,
         budget_seconds=settings.request_budget_ms / 1000,
         why_no_model=availability.explain,
     )

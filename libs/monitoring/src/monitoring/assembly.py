@@ -56,10 +56,10 @@ def _collector(
     traces_sampler = None if rate is None else tracing.sampler(rate, split_list(settings.sentry_traces_ignored))
     hook = None if settings.sentry_before_send is None else load_hook(settings.sentry_before_send)
     before_send = BeforeSend(redactor, counters, hook)
-    client, transport = start_sdk(dsn, service, origin, redactor, before_send, traces_sampler)
-    outbox = _outbox("events", settings, counters, transport.deliver)
+    sdk = start_sdk(dsn, service, origin, redactor, before_send, traces_sampler=traces_sampler)
+    outbox = _outbox("events", settings, counters, sdk.transport.deliver)
     events = EventFilter(split_list(settings.sentry_ignored_points), settings.sentry_sample_rate)
-    return CollectorPath(client, transport, outbox, origin, redactor, before_send, events, traces=rate is not None)
+    return CollectorPath(sdk, outbox, origin, redactor, before_send, events=events, traces=rate is not None)
 
 
 def _signals(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import sentry_sdk
 import urllib3
@@ -135,6 +135,13 @@ class CollectorTransport(HttpTransport):
             return None
 
 
+class Sdk(NamedTuple):
+    """The started SDK, and its transport, which is ours."""
+
+    client: BaseClient
+    transport: CollectorTransport
+
+
 @dataclass(frozen=True, slots=True)
 class EventFilter:
     """Decides which reports become events. Alert signals are sent for all reports."""
@@ -155,24 +162,23 @@ class CollectorPath:
 
     def __init__(
         self,
-        client: BaseClient,
-        transport: CollectorTransport,
+        sdk: Sdk,
         outbox: Outbox,
         origin: Origin,
         redactor: Redactor,
         before_send: BeforeSend,
-        events: EventFilter = EventFilter(),
         *,
+        events: EventFilter = EventFilter(),
         traces: bool = False,
     ) -> None:
         # Our own: a second `sentry_sdk.init` replaces the global one.
-        self._client = client
+        self._client = sdk.client
         self._outbox = outbox
         self._origin = origin
         self._redactor = redactor
         self._events = events
         self.traces = traces
-        transport.use(outbox, before_send)
+        sdk.transport.use(outbox, before_send)
 
     def wants(self, report: Report) -> bool:
         """Return whether this report becomes an event."""
@@ -232,8 +238,9 @@ def start_sdk(
     origin: Origin,
     redactor: Redactor,
     before_send: BeforeSend,
+    *,
     traces_sampler: Callable[[dict[str, Any]], float] | None,
-) -> tuple[BaseClient, CollectorTransport]:
+) -> Sdk:
     """Initialise the SDK without integrations, whose cost on each request is higher than that of the request."""
 
     def redact_transaction(event: Any, _hint: dict[str, Any]) -> Any:
@@ -261,7 +268,7 @@ def start_sdk(
     sentry_sdk.get_global_scope().set_tag("service", service)
     client = sentry_sdk.get_client()
     assert isinstance(client.transport, CollectorTransport)  # noqa: S101 - named in the call above
-    return client, client.transport
+    return Sdk(client, client.transport)
 
 
 def _fitting(envelope: Envelope, event: Any) -> bytes:

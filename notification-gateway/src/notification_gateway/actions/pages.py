@@ -14,7 +14,7 @@ from contracts.text import TypedText
 from notification_gateway.actions.endpoints import MAX_COMMENT_CHARS, IncidentId, Name
 from notification_gateway.actions.service import Before, IncidentActions
 from notification_gateway.incidents.model import Incident
-from notification_gateway.messages.links import Action, Links
+from notification_gateway.messages.links import Action, Links, SignedLink
 from notification_gateway.webhooks.replays import ReplayedError, reject_replay
 from servicekit.bodies import MAX_FORM_BYTES
 from servicekit.problems import ProblemError, problem_responses
@@ -65,17 +65,18 @@ def router(actions: IncidentActions, links: Links, clock: Callable[[], datetime]
         "reopen": actions.reopen,
     }
     for action, act in acts.items():
-        _add(routes, action, act, actions, links, clock)
+        _add(routes, actions, links, clock, action=action, act=act)
     return routes
 
 
 def _add(
     routes: ApiRouter,
-    action: Action,
-    act: _Act,
     actions: IncidentActions,
     links: Links,
     clock: Callable[[], datetime],
+    *,
+    action: Action,
+    act: _Act,
 ) -> None:
     name = action.replace("-", "_")
 
@@ -88,7 +89,7 @@ def _add(
     )
     def show(incident_id: IncidentId, until: Until, signature: Signature) -> HTMLResponse:
         """Show the button of a signed link; changes nothing."""
-        _check(links, action, incident_id, until, signature, clock())
+        _check(links, SignedLink(action, incident_id, until, signature), clock())
         return HTMLResponse(_page(action, actions.get(incident_id)), headers=_HEADERS)
 
     @routes.post(
@@ -107,7 +108,7 @@ def _add(
     ) -> HTMLResponse:
         """Do the action of a signed link: once, and within a day of the message."""
         now = clock()
-        _check(links, action, incident_id, until, signature, now)
+        _check(links, SignedLink(action, incident_id, until, signature), now)
         try:
             incident = act(incident_id, by, comment, reject_replay(f"{action} {signature}", now))
         except ReplayedError:
@@ -116,8 +117,8 @@ def _add(
         return HTMLResponse(_page(action, incident), headers=_HEADERS)
 
 
-def _check(links: Links, action: Action, incident_id: int, until: int, signature: str, now: datetime) -> None:
-    if not links.is_signed(action, incident_id, until, signature, now):
+def _check(links: Links, link: SignedLink, now: datetime) -> None:
+    if not links.is_signed(link, now):
         raise ProblemError(403, "This link is not one of ours, or it has expired. Use the dashboard.")
 
 

@@ -147,6 +147,7 @@ def router(storage: Storage) -> ApiRouter:
 
     @routes.get("/alerts", responses=problem_responses(503))
     def get_alerts(
+        *,
         state: Annotated[Literal["open", "resolved"] | None, Query(description="Only these")] = None,
         priority: Annotated[Priority | None, Query(description="Only this priority")] = None,
         resolution: Annotated[Resolution | None, Query(description="Only those that ended so")] = None,

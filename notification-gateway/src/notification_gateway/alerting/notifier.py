@@ -18,7 +18,7 @@ from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Action, Alert, Channel
 from notification_gateway.policy.quiet_hours import QuietHours
 from notification_gateway.summaries.periods import PeriodStart
-from notification_gateway.summaries.queries import add_reminder
+from notification_gateway.summaries.queries import Period, add_reminder
 
 DAY = timedelta(days=1)
 
@@ -48,7 +48,7 @@ class IncidentNotifier:
             if alert != "immediate":
                 incident.last_notified_at = now
             elif incident.parent_id is None:
-                self._notify_at_once(connection, incident, channel, action.mention or self._mention, due, now)
+                self._notify_at_once(connection, incident, channel, action.mention, due=due, now=now)
 
     def notify_escalated(
         self, connection: Connection, incident: Incident, channels: Sequence[Channel], now: datetime
@@ -56,7 +56,7 @@ class IncidentNotifier:
         """Notify once more of an incident without an acknowledgement."""
         for wanted in dict.fromkeys(route(incident, "immediate", each)[1] for each in channels):
             notice = self._composer.compose_escalated(incident).model_copy(update={"mention": self._mention})
-            self._enqueue(connection, incident, "escalated", wanted, notice, now)
+            self._enqueue(connection, incident, "escalated", wanted, notice, now=now)
             if wanted not in incident.notified:
                 incident.notified = [*incident.notified, wanted]
         incident.escalated_at = incident.last_notified_at = now
@@ -68,7 +68,7 @@ class IncidentNotifier:
         """Notify that an incident is still open, by the channels that have announced it, or else in its summaries."""
         for channel in incident.notified:
             notice = self._composer.compose_reminded(incident, now)
-            self._enqueue(connection, incident, "reminded", channel, notice, now)
+            self._enqueue(connection, incident, "reminded", channel, notice, now=now)
         for action in actions:
             alert, channel = route(incident, action.alert, action.channel)
             if not incident.notified and alert != "immediate":
@@ -80,7 +80,7 @@ class IncidentNotifier:
         """Notify that an incident has ended, by the channels that have announced it; delayed, in case it reopens."""
         for channel in incident.notified:
             notice = self._composer.compose_resolved(incident, now)
-            self._enqueue(connection, incident, "resolved", channel, notice, now, hold=incident.resolved_hold)
+            self._enqueue(connection, incident, "resolved", channel, notice, now=now, hold=incident.resolved_hold)
         if incident.resolution == "abandoned":
             self._remind_in_summary(connection, incident, "daily_digest", "dashboard", now)
 
@@ -102,7 +102,7 @@ class IncidentNotifier:
         for action in actions:
             alert, channel = route(incident, action.alert, action.channel)
             if alert == "immediate":
-                self._notify_at_once(connection, incident, channel, action.mention or self._mention, now, now)
+                self._notify_at_once(connection, incident, channel, action.mention, due=now, now=now)
 
     def _notify_at_once(
         self,
@@ -110,10 +110,11 @@ class IncidentNotifier:
         incident: Incident,
         channel: Channel,
         mention: tuple[str, ...],
+        *,
         due: datetime,
         now: datetime,
     ) -> None:
-        """Notify at `due`, which is later than now in quiet hours."""
+        """Notify at `due`, which is later than now in quiet hours; without a `mention`, those named by default."""
         if channel == "dashboard":
             return
         is_known = channel in incident.notified
@@ -121,7 +122,8 @@ class IncidentNotifier:
             return
         history = incidents.history(connection, incident.key, now - DAY)
         symptoms = incidents.children(connection, incident.id)
-        notice = self._composer.compose_opened(incident, history, symptoms, now).model_copy(update={"mention": mention})
+        notice = self._composer.compose_opened(incident, history, symptoms, now)
+        notice = notice.model_copy(update={"mention": mention or self._mention})
         if is_known:
             # The message waits for the end of quiet hours, but the incident has become one without them, such as a P0.
             outbox.release_held(connection, incident.id, channel, exclude_broken_channel(incident, notice), now)
@@ -130,7 +132,7 @@ class IncidentNotifier:
         # A symptom's message waits for its cause, which may come a moment later. A P0 doesn't wait.
         may_be_explained = incident.priority != "P0" and causes_of_symptom(symptom_name(incident))
         hold = max(GRACE if may_be_explained else timedelta(0), due - now)
-        self._enqueue(connection, incident, "opened", channel, notice, now, hold=hold)
+        self._enqueue(connection, incident, "opened", channel, notice, now=now, hold=hold)
         incident.notified = [*incident.notified, channel]
         # Escalation and reminders count from the time of sending: an unsent message can't be acknowledged.
         incident.notified_at = min(incident.notified_at or due, due)
@@ -141,7 +143,7 @@ class IncidentNotifier:
             # A message that still waits covers the new episode, too.
             if not outbox.is_waiting(connection, incident.id, channel, ("opened", "repeated")):
                 notice = self._composer.compose_repeated(incident, now).model_copy(update={"mention": self._mention})
-                self._enqueue(connection, incident, "repeated", channel, notice, now, hold=due - now)
+                self._enqueue(connection, incident, "repeated", channel, notice, now=now, hold=due - now)
         incident.last_notified_at = due
 
     def _remind_in_summary(
@@ -149,7 +151,7 @@ class IncidentNotifier:
     ) -> None:
         if incident.environment != VERIFY:
             start = self._period_start(alert, now)
-            add_reminder(connection, alert, channel, start, incident.id, now)
+            add_reminder(connection, Period(alert, channel, start), incident.id, now)
             incident.last_notified_at = now
 
     def _enqueue(
@@ -159,8 +161,8 @@ class IncidentNotifier:
         kind: Kind,
         channel: Channel,
         notice: Notice,
-        now: datetime,
         *,
+        now: datetime,
         hold: timedelta = timedelta(0),
     ) -> None:
         # An incident opens once. Everything else may repeat, even an escalation: after a person has reopened it.

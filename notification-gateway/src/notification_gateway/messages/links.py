@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -17,6 +17,15 @@ Action = Literal["acknowledge", "close", "false-alarm", "reopen"]
 LINK_TTL = timedelta(hours=24)
 # An older release stored ids of hooks unchecked.
 _EVENT_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class SignedLink(NamedTuple):
+    """What the link of an action says: one action on one incident, `until` a Unix second, and its signature."""
+
+    action: Action
+    incident_id: int
+    until: int
+    signature: str
 
 
 class Links:
@@ -60,10 +69,10 @@ class Links:
         signature = self._sign(action, incident_id, until)
         return f"{self._public_url}/{action}/{incident_id}?until={until}&signature={signature}"
 
-    def is_signed(self, action: Action, incident_id: int, until: int, signature: str, now: datetime) -> bool:
-        """Say whether the signature of an action is right and has not expired."""
-        expected = self._sign(action, incident_id, until)
-        return hmac.compare_digest(expected.encode(), signature.encode()) and now.timestamp() < until
+    def is_signed(self, link: SignedLink, now: datetime) -> bool:
+        """Say whether the signature of a link is right and has not expired."""
+        expected = self._sign(link.action, link.incident_id, link.until)
+        return hmac.compare_digest(expected.encode(), link.signature.encode()) and now.timestamp() < link.until
 
     def _sign(self, action: Action, incident_id: int, until: int) -> str:
         content = f"{action} {incident_id} until {until}"

@@ -51,6 +51,7 @@ class Intake:
         notifier: IncidentNotifier,
         clock: Callable[[], datetime],
         on_stored: Callable[[], None],
+        *,
         period_start: PeriodStart,
     ) -> None:
         self._storage = storage

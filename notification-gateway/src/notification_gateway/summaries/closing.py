@@ -41,19 +41,17 @@ class Summaries:
         """Close the periods that have ended; returns their number."""
         now = self._clock()
         with self._storage.exclusive(INCIDENTS) as connection:
-            due = [period for period in queries.periods(connection) if self._periods.end(period[0], period[2]) <= now]
+            due = [period for period in queries.periods(connection) if self._end(period) <= now]
             for period in due:
                 with isolated(connection, "summaries"):
-                    self._make(connection, period, self._periods.end(period[0], period[2]), now, is_manual=False)
+                    self._make(connection, period, self._end(period), now, is_manual=False)
         return len(due)
 
     def preview_running(self, connection: Connection) -> list[RunningSummary]:
         """Return a preview of the summary of each running period that has entries."""
         now = self._clock()
         return [
-            self._preview(connection, period, now)
-            for period in queries.periods(connection)
-            if self._periods.end(period[0], period[2]) > now
+            self._preview(connection, period, now) for period in queries.periods(connection) if self._end(period) > now
         ]
 
     def send_now(self, kind: Alert) -> list[int]:
@@ -63,23 +61,22 @@ class Summaries:
             summary_ids = [
                 self._make(connection, period, now, now, is_manual=True)
                 for period in queries.periods(connection)
-                if period[0] == kind and self._periods.end(kind, period[2]) > now
+                if period.alert == kind and self._end(period) > now
             ]
         if summary_ids:
             self._on_stored()
         return summary_ids
 
     def _preview(self, connection: Connection, period: queries.Period, now: datetime) -> RunningSummary:
-        alert, channel, start = period
         counts = self._counts(connection, period, queries.next_part(connection, period), now)
         notice = self._composer.compose_summary(counts)
         return RunningSummary(
-            kind=alert,
-            channel=channel,
-            period_start=start,
+            kind=period.alert,
+            channel=period.channel,
+            period_start=period.start,
             since=counts.since,
             until=now,
-            period_end=self._periods.end(alert, start),
+            period_end=self._end(period),
             title=notice.title,
             content=SummaryContent.of(counts, self._composer.links),
             text=plain(notice),
@@ -99,14 +96,16 @@ class Summaries:
         queries.remove_entries(connection, period)
         content = SummaryContent.of(counts, self._composer.links)
         return queries.add_summary(
-            connection, period, part, end, content, notice, notification_id=notification_id, is_manual=is_manual
+            connection, period, part, content, notice, end=end, notification_id=notification_id, is_manual=is_manual
         )
 
     def _counts(
         self, connection: Connection, period: queries.Period, part: queries.Part, end: datetime
     ) -> PeriodCounts:
-        alert, channel, start = period
-        return PeriodCounts(alert, channel, start, part.since, end, queries.entries_of(connection, period))
+        return PeriodCounts(*period, part.since, end, queries.entries_of(connection, period))
+
+    def _end(self, period: queries.Period) -> datetime:
+        return self._periods.end(period.alert, period.start)
 
 
 def _key(period: queries.Period, part: queries.Part) -> str:

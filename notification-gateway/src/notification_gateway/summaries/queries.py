@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select
@@ -17,7 +18,13 @@ from notification_gateway.summaries.content import SummaryContent
 from notification_gateway.tables import digests, incidents, notifications, summary_entries
 from notification_gateway.unreadable import report_row
 
-Period = tuple[Alert, Channel, datetime]
+
+class Period(NamedTuple):
+    """The hour or day from `start` on, of which one channel gets a summary."""
+
+    alert: Alert
+    channel: Channel
+    start: datetime
 
 
 @dataclass(frozen=True)
@@ -45,14 +52,12 @@ class StoredSummary:
     sent_at: datetime | None
 
 
-def add_reminder(
-    connection: Connection, alert: Alert, channel: Channel, start: datetime, incident_id: int, now: datetime
-) -> None:
+def add_reminder(connection: Connection, period: Period, incident_id: int, now: datetime) -> None:
     """Add an entry without occurrences, so that the summary names an open incident."""
     statement = upsert(connection, summary_entries).values(
-        alert=alert,
-        channel=channel,
-        period_start=start,
+        alert=period.alert,
+        channel=period.channel,
+        period_start=period.start,
         incident_id=incident_id,
         minute=now.replace(second=0, microsecond=0),
         occurrences=0,
@@ -68,7 +73,7 @@ def periods(connection: Connection) -> Sequence[Period]:
         .distinct()
         .order_by(summary_entries.c.period_start, summary_entries.c.alert, summary_entries.c.channel)
     )
-    return [(row.alert, row.channel, row.period_start) for row in rows]
+    return [Period(row.alert, row.channel, row.period_start) for row in rows]
 
 
 def entries_of(connection: Connection, period: Period) -> list[SummaryEntry]:
@@ -111,34 +116,34 @@ def remove_entries(connection: Connection, period: Period) -> None:
 
 def next_part(connection: Connection, period: Period) -> Part:
     """Return the part of a period after those that were sent."""
-    alert, channel, start = period
     row = connection.execute(
         select(func.max(digests.c.part), func.max(digests.c.period_end)).where(
-            digests.c.alert == alert, digests.c.channel == channel, digests.c.period_start == start
+            digests.c.alert == period.alert,
+            digests.c.channel == period.channel,
+            digests.c.period_start == period.start,
         )
     ).one()
-    return Part(0, start) if row[0] is None else Part(row[0] + 1, row[1])
+    return Part(0, period.start) if row[0] is None else Part(row[0] + 1, row[1])
 
 
 def add_summary(
     connection: Connection,
     period: Period,
     part: Part,
-    end: datetime,
     content: SummaryContent,
     notice: Notice,
     *,
+    end: datetime,
     notification_id: int | None,
     is_manual: bool,
 ) -> int:
-    """Store a summary; returns its id."""
-    alert, channel, start = period
+    """Store a summary of a part that ends at `end`; returns its id."""
     stored = connection.execute(
         insert(digests)
         .values(
-            alert=alert,
-            channel=channel,
-            period_start=start,
+            alert=period.alert,
+            channel=period.channel,
+            period_start=period.start,
             part=part.number,
             since=part.since,
             period_end=end,
@@ -173,11 +178,10 @@ def by_id(connection: Connection, summary_id: int) -> StoredSummary | None:
 
 
 def _of(period: Period) -> ColumnElement[bool]:
-    alert, channel, start = period
     return (
-        (summary_entries.c.alert == alert)
-        & (summary_entries.c.channel == channel)
-        & (summary_entries.c.period_start == start)
+        (summary_entries.c.alert == period.alert)
+        & (summary_entries.c.channel == period.channel)
+        & (summary_entries.c.period_start == period.start)
     )
 
 

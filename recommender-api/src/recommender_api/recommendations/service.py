@@ -49,9 +49,9 @@ class Recommender:
         fallback: FallbackChain,
         write_behind: WriteBehind,
         mirror: Mirror,
+        *,
         withdrawn: WithdrawnWatch,
         metrics: Metrics,
-        *,
         budget_seconds: float,
         clock: Callable[[], float] = time.perf_counter,
         why_no_model: Callable[[], str] = lambda: "No model is loaded yet.",
@@ -115,7 +115,7 @@ class Recommender:
         elif keys or query.user_id is not None:
             self._write_behind.add(request_id, answer, keys, query.user_id)
         self._metrics.answered(query.endpoint, arm, level, reason, budget.elapsed())
-        return _body(request_id, query, arm, answer, level, reason), level
+        return _body(request_id, query, arm, answer, _how(level, reason)), level
 
 
 def _keys(query: Query, answer: StoredAnswer, result_key: str | None) -> dict[str, int]:
@@ -147,7 +147,7 @@ def _report(endpoint: Endpoint, error: StoreError | MainPathError) -> None:
         monitoring.report(points[1], error=error.__cause__)
 
 
-def _body(request_id: str, query: Query, arm: Arm, answer: StoredAnswer, level: int, reason: str | None) -> bytes:
+def _body(request_id: str, query: Query, arm: Arm, answer: StoredAnswer, how: bytes) -> bytes:
     # A request's id and numbers need no escaping; everything else is JSON already.
     head = b'{"request_id":"%b",' % request_id.encode()
     if query.dataset_id is not None:
@@ -163,7 +163,7 @@ def _body(request_id: str, query: Query, arm: Arm, answer: StoredAnswer, level: 
             head += b'"%b":%b,' % (name, orjson.dumps(query.external_user_id))
     if query.timeframe is not None:
         head += b'"timeframe":"%b",' % query.timeframe.encode()
-    return b"".join((head, answer.served.members(), _how(level, reason), answer.items, b"}"))
+    return b"".join((head, answer.served.members(), how, answer.items, b"}"))
 
 
 @cache
