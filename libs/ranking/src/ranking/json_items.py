@@ -31,7 +31,7 @@ class BytesTable:
 
     @property
     def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The arguments of `json_items`."""
+        """The text and the places, as compiled code takes them."""
         return self._text, self._places
 
     def texts(self, numbers: Sequence[int] | NDArray[np.integer]) -> list[bytes]:
@@ -62,7 +62,7 @@ def json_items(
     The text before a score begins with the comma that separates the items. All arrays have the same length. Return None
     if a position has no text yet, or a score is neither 0 nor in `SMALLEST`..1.
     """
-    written = _write_items(positions, codes, scores, *before.arrays, *behind.arrays)
+    written = _write_items(positions, codes, scores, before.arrays, behind.arrays)
     return written.tobytes() if len(written) else None
 
 
@@ -76,11 +76,11 @@ def _write_items(
     positions: NDArray[np.int32],
     codes: NDArray[np.int64],
     scores: NDArray[np.float32],
-    before: NDArray[np.uint8],
-    before_places: NDArray[np.int64],
-    behind: NDArray[np.uint8],
-    behind_places: NDArray[np.int64],
+    before: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    behind: tuple[NDArray[np.uint8], NDArray[np.int64]],
 ) -> NDArray[np.uint8]:
+    before_text, before_places = before
+    behind_text, behind_places = behind
     size = 2
     for row in range(len(positions)):
         begin, end = before_places[positions[row], 0], before_places[positions[row], 1]
@@ -93,10 +93,10 @@ def _write_items(
     at = 0
     for row in range(len(positions)):
         begin, end = before_places[positions[row], 0], before_places[positions[row], 1]
-        text[at : at + end - begin] = before[begin:end]
+        text[at : at + end - begin] = before_text[begin:end]
         at = _write_score(text, at + end - begin, scores[row])
         begin, end = behind_places[codes[row], 0], behind_places[codes[row], 1]
-        text[at : at + end - begin] = behind[begin:end]
+        text[at : at + end - begin] = behind_text[begin:end]
         at += end - begin
     at = max(at, 1)
     text[0] = _OPEN
