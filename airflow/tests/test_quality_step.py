@@ -14,9 +14,9 @@ from pipeline.errors import DataError, InputError
 from pipeline.quality.baselines import earlier_profiles
 from pipeline.quality.profile import PROFILE, Profile, parse_profile, write_profile
 from pipeline.settings import Settings
+from pipeline.steps import RunInfo, write_run_info
 from pipeline.steps.data import load_checks, quality
 
-# The step's clock is the real one.
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
@@ -30,7 +30,9 @@ def extracted_run(tmp_path: Path, tables: Extracted, name: str = "20260301T00000
     folder = tmp_path / "runs" / name / "extract"
     folder.mkdir(parents=True)
     write_extracted(tables, folder)
-    return str(folder.parent)
+    run, now = str(folder.parent), datetime.now(UTC)
+    write_run_info(run, RunInfo(run_id=name, as_of=now, started_at=now))
+    return run
 
 
 def profile_in(run: str) -> Profile:
