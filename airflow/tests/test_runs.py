@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from monitoring import testing
 from pipeline.business.content import Content
 from pipeline.business.database import open_engine
 from pipeline.business.load import replace_content
@@ -89,6 +90,13 @@ def test_a_run_begins_once_and_keeps_its_moment_when_it_is_continued(settings: S
     assert continue_run(settings, "r-1", now=NOW + HOUR, publish=False) == run
     expected = info("r-1", NOW + HOUR).model_copy(update={"publish": False})
     assert load_run_info(run) == expected
+
+
+def test_a_store_that_fails_as_a_run_begins_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").write_text("not a folder")
+    with testing.captured() as reports, pytest.raises(OSError, match="artifacts"):
+        begin_run(Settings(artifact_url=str(tmp_path / "artifacts")), info("r-1"))
+    assert "pipeline.critical_step_failed" in reports.point_ids
 
 
 def test_an_unknown_run_is_rejected_with_those_that_there_are(settings: Settings) -> None:

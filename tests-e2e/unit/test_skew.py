@@ -148,7 +148,7 @@ def arm(offline: Offline, tmp_path_factory: pytest.TempPathFactory) -> Arm:
         offline.records,
         folder,
         name="ranker",
-        version="1",
+        run_id="1",
         git_commit=None,
         metrics={},
         created_at=END,

@@ -83,7 +83,7 @@ def test_what_was_reported_while_the_collector_was_down_is_there_once_it_is_back
         ]
     finally:
         collector.start()
-    monitoring.flush(20)
+    monitoring.flush(60)
     monitoring.shutdown()
     found = [event["event_id"].replace("-", "") for event in events_with(collector, database=run)]
     assert sorted(found) == sorted(ids)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from pipeline.artifacts import folders_below, join
 from pipeline.errors import InputError, PipelineError
+from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
 from pipeline.steps.retention import prune
 from pipeline.steps.run_info import RunInfo, find_run_info, write_run_info
@@ -35,11 +36,19 @@ def has_begun(settings: Settings, run_id: str) -> bool:
 
 def begin_run(settings: Settings, info: RunInfo) -> str:
     """Begin a run, and return its address; raises `InputError` if there is a run of this id."""
-    if info.run_id in folders_below(join(settings.artifact_url, "runs")):
-        raise InputError(f"there is a run {info.run_id} already: continue it by --resume, or choose another id")
     run = new_run(settings, info.run_id)
-    write_run_info(run, info)
+    if not _create(settings, run, info):
+        raise InputError(f"there is a run {info.run_id} already: continue it by --resume, or choose another id")
     return run
+
+
+@monitor_pipeline_step("begin")
+def _create(settings: Settings, run: str, info: RunInfo) -> bool:
+    """Write `run.json` if there is no run of this id; returns whether it did."""
+    if info.run_id in folders_below(join(settings.artifact_url, "runs")):
+        return False
+    write_run_info(run, info)
+    return True
 
 
 def continue_run(settings: Settings, run_id: str, *, now: datetime, publish: bool | None = None) -> str:
