@@ -28,16 +28,6 @@ from ranking.diversity import DiversitySettings
 
 AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUN = "nightly"
-# Kills its process when it opens, creates or renames a file whose path ends with, or contains, a text.
-KILLER = """
-import os, signal, sys
-def kill(event, arguments):
-    if event in {"open", "os.rename", "os.mkdir"} and any(sys.argv[1] in f"{each}$" for each in arguments[:2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(kill)
-from pipeline.cli import main
-main(sys.argv[2:])
-"""
 
 
 @dataclass(frozen=True)
@@ -126,7 +116,7 @@ def test_a_killed_run_continues_to_the_same_archive_without_repeating_steps(
     artifacts = f"killed-{done}"
     stop_after(shop, artifacts, done)
     killed = subprocess.run(
-        [sys.executable, "-c", KILLER, place, *ARGUMENTS, "--resume"],
+        [sys.executable, "-m", "testkit.killed_at_path", place, "pipeline", *ARGUMENTS, "--resume"],
         env=os.environ | shop.environment(artifacts),
         cwd=shop.folder,
         capture_output=True,

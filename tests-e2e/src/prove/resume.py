@@ -24,16 +24,6 @@ _AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _SIZE = DemoSize(datasets=300, users=200, interactions=12_000)
 _RUN_SECONDS = 300
 _RUN = "proof"
-# Kills its process when it creates or renames a file or folder whose path contains a text; `$` is the path's end.
-_KILLER = """
-import os, signal, sys
-def kill(event, arguments):
-    if event in {"open", "os.rename", "os.mkdir"} and any(sys.argv[1] in f"{each}$" for each in arguments[:2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(kill)
-from pipeline.cli import main
-sys.exit(main(sys.argv[2:]))
-"""
 _NOWHERE = "//nowhere//"
 _CALLS = {"publish": "POST /models/ranker/versions", "deploy": "POST /models/ranker/deployments", "sync": "POST /sync"}
 
@@ -139,7 +129,7 @@ class _Attempt:
         }
         self.services.deadly = place
         with subprocess.Popen(
-            [sys.executable, "-c", _KILLER, place, "run", "--run-id", _RUN, *arguments],
+            [sys.executable, "-m", "testkit.killed_at_path", place, "pipeline", "run", "--run-id", _RUN, *arguments],
             env=known | own,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -4,7 +4,7 @@ A step takes the settings and the address of the run's folder, and writes its re
 only pass on addresses.
 """
 
-from pipeline.steps.beginning import begin_run, continue_run, find_run, has_begun, new_run, run_address
+from pipeline.steps.beginning import begin_run, continue_run, find_run, has_begun, new_run
 from pipeline.steps.modelling import load_metrics
 from pipeline.steps.run import EVALUATION, Step, step_of, steps
 from pipeline.steps.run_info import RunInfo, check_run_id, load_run_info, time_run_id, to_run_id, write_run_info
@@ -23,7 +23,6 @@ __all__ = [
     "load_metrics",
     "load_run_info",
     "new_run",
-    "run_address",
     "run_step",
     "run_steps",
     "step_of",

@@ -9,7 +9,7 @@ from pipeline.errors import PipelineError
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
 from pipeline.steps.markers import is_done
-from pipeline.steps.run_info import find_run_info
+from pipeline.steps.run_info import find_run_info, time_of_run_id
 
 _log = logging.getLogger(__name__)
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -58,13 +58,6 @@ def _describe(settings: Settings, name: str, *, has_run: bool) -> _OldRun:
     if info is None:
         # A run of an earlier release has no markers: it was handed over if the registry gave it a version.
         there = folders_below(run) if has_run else []
-        return _OldRun(_time_of_name(name), name, "registry" in there, "bundle" in there)
+        return _OldRun(time_of_run_id(name) or _NEVER, name, "registry" in there, "bundle" in there)
     is_deployed = is_done(run, "sync")
     return _OldRun(info.started_at, name, is_deployed, is_deployed or (not info.publish and is_done(run, "bundle")))
-
-
-def _time_of_name(name: str) -> datetime:
-    try:
-        return datetime.strptime(name, "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
-    except ValueError:
-        return _NEVER

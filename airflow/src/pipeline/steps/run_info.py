@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -14,6 +14,7 @@ FILE = "run.json"
 MAX_CHARS = 48
 _RUN_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_CHARS - 1}}}")
 _HASH_CHARS = 10
+_BY_TIME = "%Y%m%dT%H%M%S%fZ"
 
 
 class RunInfo(BaseModel):
@@ -52,7 +53,15 @@ def to_run_id(text: str) -> str:
 
 def time_run_id(now: datetime) -> str:
     """Return the id of a run that starts now and has no other id."""
-    return now.strftime("%Y%m%dT%H%M%S%fZ")
+    return now.strftime(_BY_TIME)
+
+
+def time_of_run_id(run_id: str) -> datetime | None:
+    """Return the start of a run that `time_run_id` named, None for another id."""
+    try:
+        return datetime.strptime(run_id, _BY_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def write_run_info(run: str, info: RunInfo) -> None:
