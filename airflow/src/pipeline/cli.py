@@ -73,8 +73,9 @@ def _execute_command(arguments: Sequence[str] | None) -> int:
     except PipelineError as error:
         return _fail(error)
     except OSError as error:
-        # A missing folder or a full disk: not a fault of this program.
-        return _fail(PipelineError(f"{error.filename or ''}: {error.strerror or type(error).__name__}".lstrip(": ")))
+        # A missing folder, a full disk or an unreachable store: not a fault of this program.
+        what = error.strerror or str(error) or type(error).__name__
+        return _fail(PipelineError(f"{error.filename or ''}: {what}".lstrip(": ")))
     finally:
         monitoring.flush()
     return 0
