@@ -6,10 +6,12 @@ unusable call, settings or data; 3 the answer at a service's address is not the 
 """
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -36,6 +38,7 @@ from pipeline.steps import (
     explain,
     find_run,
     load_metrics,
+    load_quarantine,
     load_run_info,
     run_step,
     run_steps,
@@ -47,6 +50,7 @@ from pipeline.steps.report import reported
 
 _DEMO = DemoSize()
 _MAX_COUNT_DIGITS = 9
+_EXAMPLES = 3
 _log = logging.getLogger(__name__)
 
 
@@ -180,6 +184,23 @@ def _explain(settings: Settings, options: argparse.Namespace) -> None:
         _say(line)
 
 
+def _quarantine(settings: Settings, options: argparse.Namespace) -> None:
+    run, _ = find_run(settings, check_run_id(options.run_id))
+    entries = [each for each in load_quarantine(run) if options.check in {None, each.check}]
+    if options.json:
+        for entry in entries:
+            _say(json.dumps(entry._asdict()))
+        return
+    for _, found in groupby(entries, key=lambda each: each.check):
+        first, *others = found
+        _say(f"{first.check}: {len(others) + 1:,} {first.reason}" + (f"; {first.advice}" if first.advice else ""))
+        for entry in (first, *others[: _EXAMPLES - 1]):
+            _say(f"  {json.dumps(entry.row, ensure_ascii=False)}")
+        if len(others) >= _EXAMPLES:
+            _say(f"  and {len(others) + 1 - _EXAMPLES:,} more (--check {first.check} --json prints all)")
+    _say("correct them in the database or in EXTRACTION_SQL; the next run reads them again" if entries else "no rows")
+
+
 def _renumber(settings: Settings, options: argparse.Namespace) -> None:
     # Imported here, because it needs a Redis client.
     from pipeline.renumber import renumber
@@ -266,6 +287,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     explained.add_argument("--run-id", metavar="ID", required=True)
     explained.set_defaults(command=_explain)
+    quarantine = commands.add_parser("quarantine", help="show the rows and values that a run left out, and why")
+    quarantine.add_argument("--run-id", metavar="ID", required=True)
+    quarantine.add_argument("--check", metavar="NAME", help="only those of one check")
+    quarantine.add_argument("--json", action="store_true", help="print all, one JSON object a line")
+    quarantine.set_defaults(command=_quarantine)
     evaluate = commands.add_parser(
         "evaluate", help="compare the stack with the baselines, without training a model to deploy"
     )

@@ -5,6 +5,7 @@ only pass on addresses.
 """
 
 from pipeline.steps.beginning import begin_run, continue_run, find_run, has_begun, new_run
+from pipeline.steps.data import load_quarantine
 from pipeline.steps.modelling import load_metrics
 from pipeline.steps.run import EVALUATION, Step, step_of, steps
 from pipeline.steps.run_info import RunInfo, check_run_id, load_run_info, time_run_id, to_run_id, write_run_info
@@ -21,6 +22,7 @@ __all__ = [
     "find_run",
     "has_begun",
     "load_metrics",
+    "load_quarantine",
     "load_run_info",
     "new_run",
     "run_step",
