@@ -2,12 +2,17 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import astuple
 
 import pytest
 
 from harness import CHECKOUT, RunningStack
+from localservers.ports import Ports
 from monitoring import catalogue
 
 VERIFY_SECONDS = 240
@@ -26,6 +31,17 @@ def verify(stack: RunningStack, *arguments: str, **variables: str) -> subprocess
     )
 
 
+@pytest.fixture
+def documented_ports() -> Iterator[None]:
+    """Nothing can listen on a documented port, as beside a stack that a user runs."""
+    with ExitStack() as held:
+        for port in astuple(Ports()):
+            with suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+        yield
+
+
+@pytest.mark.usefixtures("documented_ports")
 def test_every_point_is_raised_by_a_real_fault_and_found_in_the_collector(stack: RunningStack) -> None:
     pids, version = stack.pids(), stack.active_version()
     done = verify(stack)

@@ -22,8 +22,8 @@ _CHECKOUT = Path(__file__).parents[4]
 _Command = Callable[[Stack, argparse.Namespace], int]
 
 
-def main() -> int:
-    """Run one command; return the exit code."""
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the commands that the Makefile gives."""
     parser = argparse.ArgumentParser(prog="native", description=__doc__)
     parser.add_argument("--run", type=Path, default=_CHECKOUT / ".run", help="the stack's folder")
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -43,10 +43,15 @@ def main() -> int:
     add("hold-down", _hold_down, "kill one program and keep it down").add_argument("program")
     add("bring-back", _bring_back, "start a program that was kept down").add_argument("program")
     verify = add("verify", _verify, "raise every monitoring point beside this stack and find it in its collector")
-    verify.add_argument("arguments", nargs=argparse.REMAINDER)
+    verify.add_argument("--only", metavar="POINT", help="one point")
     piped = add("pipeline", _pipeline, "run `python -m pipeline …` on this stack's databases")
     piped.add_argument("arguments", nargs=argparse.REMAINDER)
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Run one command; return the exit code."""
+    given = command_line().parse_args()
     began = time.monotonic()
     stack = Stack(
         StackConfig(_CHECKOUT, given.run.resolve(), demo=why_no_demo(os.environ) is None),
@@ -143,7 +148,7 @@ def _bring_back(stack: Stack, given: argparse.Namespace) -> int:
 
 
 def _verify(stack: Stack, given: argparse.Namespace) -> int:
-    command = [stack.config.python("services"), "-m", "verify", *given.arguments]
+    command = [stack.config.python("services"), "-m", "verify", *(["--only", given.only] if given.only else [])]
     variables = stack.variables | {"AIRFLOW_PYTHON": stack.config.python("airflow")}
     return subprocess.run(command, env=variables, check=False).returncode
 

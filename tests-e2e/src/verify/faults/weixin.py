@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from localservers.waiting import wait_until
-from verify.fault_lab import TOKEN, FaultLab, SideService
+from verify.fault_lab import TOKEN, FaultLab, SideService, free_port
 from verify.faults.fault import Fault, Raised
 
 DELIVERY_SECONDS = 30.0
@@ -20,7 +20,9 @@ def fire(shop: FaultLab) -> None:
     policy = shop.folder / "alerts.yaml"
     policy.write_text(_POLICY, encoding="utf-8")
     credentials = {"WEIXIN_CORP_ID": "ww0123456789abcdef", "WEIXIN_CORP_SECRET": TOKEN, "WEIXIN_AGENT_ID": "1000002"}
-    with shop.service("wechat_simulator", credentials, ready="/_control/calls") as weixin:
+    # The default port belongs to the simulator of the stack beside.
+    simulated = credentials | {"SMTP_PORT": str(free_port())}
+    with shop.service("wechat_simulator", simulated, ready="/_control/calls") as weixin:
         for fault in (_SYSTEM_BUSY, _NO_PERMISSION):
             weixin.http.post("/_control/faults", json=fault).raise_for_status()
         variables = {
