@@ -215,19 +215,19 @@ MUTATIONS = [
     Mutation(
         "some_datasets_created_in_1900",
         replaced("datasets", "created_at", 0.1, _ZERO_DATE),
-        "datasets.apart_created_at",
+        "datasets.implausible_created_at",
         "warning",
     ),
     Mutation(
         "all_datasets_created_in_1900",
         replaced("datasets", "created_at", 1.1, _ZERO_DATE),
-        "datasets.apart_created_at",
+        "datasets.implausible_created_at",
         "warning",
     ),
     Mutation(
         "some_users_created_in_1900",
         replaced("users", "created_at", 0.1, _ZERO_DATE),
-        "users.apart_created_at",
+        "users.implausible_created_at",
         "warning",
     ),
     Mutation(
@@ -261,7 +261,7 @@ MUTATIONS = [
     Mutation(
         "a_few_times_of_1999",
         replaced("interactions", "ts", 0.01, datetime(1999, 5, 5, tzinfo=UTC)),
-        "interactions.apart_ts",
+        "interactions.implausible_ts",
         "warning",
     ),
     Mutation("local_time_read_as_utc", shifted(hours=8), "interactions.future_ts", "warning"),

@@ -187,7 +187,7 @@ def test_an_example_outside_of_the_calendar_is_shown_as_in_the_database(tmp_path
 def test_a_few_rows_years_away_from_the_rest_are_a_finding_and_stay(tmp_path: Path, outlier: datetime) -> None:
     rows = [interaction(n, ts=outlier + timedelta(hours=n)) for n in range(3)]
     (finding,) = clean(*folders(tmp_path, interactions=rows), NOW)
-    assert (finding.check, finding.severity) == ("interactions.apart_ts", "warning")
+    assert (finding.check, finding.severity) == ("interactions.implausible_ts", "warning")
     assert finding.details.startswith("3 of 403 interactions are years away from the rest by `ts`, such as ")
     assert f"{outlier:%Y-%m-%d} (the rest: 2026-02-12 to 2026-02-28)" in finding.details
     assert pq.read_table(tmp_path / "clean" / "interactions.parquet").num_rows == 403

@@ -1,4 +1,4 @@
-"""The bounds of the data checks: the shipped file, a user's changes, and errors that name line and key."""
+"""The bounds of the data checks: the default file, a user's changes, and errors that name line and key."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.quality.rules import Bound
-from pipeline.quality.rules_file import SHIPPED, load_rules
+from pipeline.quality.rules_file import DEFAULTS, load_rules
 
 
 def written(tmp_path: Path, text: str | bytes) -> Path:
@@ -16,16 +16,16 @@ def written(tmp_path: Path, text: str | bytes) -> Path:
 
 
 def test_the_file_in_the_folder_airflow_is_the_one_in_use() -> None:
-    assert (Path(__file__).parents[1] / "quality.yaml").resolve() == SHIPPED.resolve()
+    assert (Path(__file__).parents[1] / "quality.yaml").resolve() == DEFAULTS.resolve()
 
 
 def test_a_users_file_changes_only_what_it_names(tmp_path: Path) -> None:
     path = written(tmp_path, "interactions:\n  missing_days: {warning: 3}\ncalendar: {time_zone: Asia/Shanghai}\n")
-    rules, shipped = load_rules(path), load_rules()
-    assert rules.interactions.missing_days == Bound(warning=3, critical=shipped.interactions.missing_days.critical)
+    rules, defaults = load_rules(path), load_rules()
+    assert rules.interactions.missing_days == Bound(warning=3, critical=defaults.interactions.missing_days.critical)
     assert rules.calendar.time_zone == "Asia/Shanghai"
-    assert rules.calendar.holidays == shipped.calendar.holidays
-    assert rules.datasets == shipped.datasets
+    assert rules.calendar.holidays == defaults.calendar.holidays
+    assert rules.datasets == defaults.datasets
 
 
 def test_null_switches_a_bound_off(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run of the DAG for an earlier day is told apart from the nightly one, because it must not deploy."""
+"""A run of the DAG for an earlier day is distinguished from the nightly one, because it must not deploy."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace

@@ -86,7 +86,7 @@ def test_every_check_of_clean_data_reports_ok(clean_folder: Path, tmp_path: Path
         "datasets.empty",
         "interactions.empty",
         "interactions.volume_drop",
-        "interactions.apart_ts",
+        "interactions.implausible_ts",
         "interactions.unknown_user",
         "events.unknown_dataset",
         "datasets.withdrawn",

@@ -37,7 +37,6 @@ def render() -> str:
     documents = {service.name: service.create_app(service.settings()).openapi() for service in SERVICES}
     reachable = {name: reachable_schemas(document) for name, document in documents.items()}
     shared = {name: each for name, each in reachable["recommender-api"].items() if _is_shared(name, each, reachable)}
-    reachable = {name: _with_service_name(name, schemas) for name, schemas in reachable.items()}
     parts = [_HEAD, *_contents(documents)]
     for service, document in documents.items():
         parts += ["", f"## {service}", "", document["info"].get("description", "").strip()]
@@ -48,14 +47,6 @@ def render() -> str:
         parts += ["", f"### Schemas of {service}", *_schemas(own)]
     parts += ["", "## Schemas of every service", *_schemas(shared)]
     return "\n".join(parts) + "\n"
-
-
-def _with_service_name(service: str, schemas: dict[str, Schema]) -> dict[str, Schema]:
-    """Return the schemas with the service's own name in the example of `Health`."""
-    health = schemas["Health"]
-    fields = health["properties"]
-    name = fields["service"] | {"examples": [service]}
-    return schemas | {"Health": health | {"properties": fields | {"service": name}}}
 
 
 def _contents(documents: dict[str, Any]) -> Iterator[str]:
@@ -102,7 +93,7 @@ def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[
 
 def _meaning(operation: dict[str, Any]) -> Iterator[str]:
     summary, description = operation["summary"], operation.get("description")
-    # One that nobody wrote is the name of the function, as the operation's id begins.
+    # A summary that FastAPI made is the name of the function, with which the id of the operation begins.
     if description and operation["operationId"].startswith(summary.replace(" ", "_").lower()):
         yield description
         return
@@ -171,4 +162,11 @@ def _cell(text: str) -> str:
 
 
 def _is_shared(name: str, schema: Schema, reachable: dict[str, dict[str, Schema]]) -> bool:
-    return all(schemas.get(name) == schema for schemas in reachable.values())
+    return all(_fields(schemas.get(name, {})) == _fields(schema) for schemas in reachable.values())
+
+
+def _fields(schema: Schema) -> Schema:
+    """Return a schema without the examples of its fields, in which services may differ."""
+    properties = schema.get("properties", {})
+    fields = {name: {key: part[key] for key in part if key != "examples"} for name, part in properties.items()}
+    return schema | {"properties": fields}

@@ -51,7 +51,7 @@ def test_refreshes_of_the_model_in_service_follow_each_other_without_a_metric(
         assert registry.active() == refresh
 
 
-def test_a_refresh_of_another_model_is_rejected_and_alerts_nobody(registry: RunningRegistry, tmp_path: Path) -> None:
+def test_a_refresh_of_another_model_is_rejected_and_raises_no_alert(registry: RunningRegistry, tmp_path: Path) -> None:
     first, second = served(registry, tmp_path)
     refresh = pushed(registry, tmp_path, second, seed=11)
     with monitoring.testing.captured() as reports:

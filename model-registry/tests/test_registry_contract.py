@@ -208,7 +208,7 @@ def test_without_its_token_nothing_is_changed(url: str, archives: list[Path]) ->
     assert rejected.value.status == 401
 
 
-def test_no_answer_and_somebody_elses_answer_are_told_apart() -> None:
+def test_no_answer_and_an_answer_of_another_program_are_different_errors() -> None:
     with OddServer() as odd, httpx.Client(base_url=odd.url, timeout=30) as http:
         odd.will_answer(b"<html>Please log in</html>", "text/html")
         with pytest.raises(RegistryAnswerError, match="text/html: not JSON") as caught:

@@ -130,6 +130,8 @@ def test_an_abandoned_incident_closes_after_thirty_days_and_is_listed(stepped: S
     stepped.pass_time(hours=1)
     assert [(row["state"], row["resolution"]) for row in stepped.rows(incidents)] == [("resolved", "abandoned")]
     assert [(row["alert"], row["channel"]) for row in stepped.rows(summary_entries)] == [("daily_digest", "dashboard")]
+    (ended,) = [row for row in stepped.rows(notifications) if row["kind"] == "resolved"]
+    assert "30 天内没有信号 no signal for 30 days" in str(ended["notice"])
 
 
 def test_incidents_that_do_not_end_by_quiet_are_escalated(stepped: SteppedGateway) -> None:

@@ -16,7 +16,7 @@ from bench.observed_load import Answer
 from bench.results import Goal, Result, table, write
 from bench.servers import Surroundings, hello
 from bench.serving_size import Change, latencies
-from bench.turns import asker
+from bench.turns import start_turn_client
 from testkit.fake_registry import FakeRegistry
 from testkit.redis_server import RedisServer
 from testkit.serving import Served
@@ -79,17 +79,17 @@ def test_the_ratio_of_two_p99s_has_an_interval_that_is_stable_against_noise_in_b
 
 def test_servers_take_turns_with_the_other_one_stopped_and_both_run_afterwards(tmp_path: Path) -> None:
     around = Surroundings(RedisServer(tmp_path), FakeRegistry(), tmp_path)
-    with around.registry, hello(around) as one, hello(around) as other, asker() as asking:
+    with around.registry, hello(around) as one, hello(around) as other, start_turn_client() as client:
         servers = {"one": one, "other": other}
         stopped = set()
         with ThreadPoolExecutor() as threads:
-            asked = threads.submit(asking.ask, servers, ["/"] * 4000, turns=4, requests=500)
-            while not asked.done():
+            measured = threads.submit(client.measure, servers, ["/"] * 4000, turns=4, requests=500)
+            while not measured.done():
                 stopped |= {name for name, each in servers.items() if each.process.status() == psutil.STATUS_STOPPED}
         assert stopped == {"one", "other"}
-        assert {name: each.shape for name, each in asked.result().items()} == {"one": (4, 500), "other": (4, 500)}
+        assert {name: each.shape for name, each in measured.result().items()} == {"one": (4, 500), "other": (4, 500)}
         with pytest.raises(FailedRequestError, match=r"/absent: HTTP/1\.1 404"):
-            asking.ask(servers, ["/", "/absent"], turns=1, requests=1)
+            client.measure(servers, ["/", "/absent"], turns=1, requests=1)
         for server in servers.values():
             assert httpx.get(f"http://127.0.0.1:{server.port}/", timeout=10).status_code == 200
 

@@ -11,7 +11,7 @@ from verify.faults import FAULTS, Raised
 from verify.table import table
 from verify.verdicts import Verdict, grouped, judge
 
-POINT = catalogue.load().by_id()["pipeline.database"]
+POINT = catalogue.load_core().by_id()["pipeline.database"]
 RAISED = Raised("pipeline")
 GOOD: dict[str, Any] = {
     "timestamp": "2026-03-01T00:00:00Z",
@@ -78,7 +78,7 @@ def test_a_point_whose_events_are_two_issues_is_not_grouped() -> None:
 
 
 def test_points_that_share_an_issue_are_not_grouped() -> None:
-    other = catalogue.load().by_id()["redis.connection_failed"]
+    other = catalogue.load_core().by_id()["redis.connection_failed"]
     one = judge(POINT, RAISED, [arrived()], None)
     assert grouped([one, Verdict(other, [arrived("issue-2", fingerprint=["redis", "connection_failed"])])])
     assert not grouped([one, Verdict(other, [arrived("issue-1", fingerprint=["redis", "connection_failed"])])])

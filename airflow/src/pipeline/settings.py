@@ -48,8 +48,9 @@ class Settings(monitoring.MonitoringSettings):
     extraction_sql: Annotated[
         Path | None,
         Field(
-            description="Folder with users.sql, datasets.sql, interactions.sql over your own schema, as airflow/sql; "
-            "empty: ours"
+            description="Folder with users.sql, datasets.sql, interactions.sql over your own schema. The folder "
+            "airflow/sql is an example to copy. A missing file, or an empty value, means that the database has tables "
+            "or views of our names and columns"
         ),
     ] = None
     quality_rules: Annotated[

@@ -38,7 +38,8 @@ class Settings(ServiceSettings):
         Field(
             description="Folder with SQL over your own schema: for the pipeline users.sql, datasets.sql, "
             "interactions.sql; for feature-sync withdrawn.sql, a SELECT whose column `id` names the deleted datasets. "
-            "As airflow/sql; empty: ours"
+            "The folder airflow/sql is an example to copy. A missing file, or an empty value, means that the database "
+            "has tables or views of our names and columns"
         ),
     ] = None
     deleted_poll_seconds: Annotated[

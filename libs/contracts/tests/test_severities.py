@@ -1,4 +1,4 @@
-"""A severity is understood in the words of any tool; what nobody knows is for the caller to fear."""
+"""A severity is understood in the words of many tools; an unknown word has no level, and the caller decides."""
 
 import pytest
 from hypothesis import given
@@ -44,7 +44,7 @@ from contracts.severities import parse_severity
         "致命",
     ],
 )
-def test_words_for_what_somebody_must_mend_are_errors(word: str) -> None:
+def test_words_of_urgent_severities_are_errors(word: str) -> None:
     assert parse_severity(word) in ("error", "fatal")
 
 
@@ -84,7 +84,7 @@ def test_case_width_and_what_decorates_a_word_do_not_matter(word: str) -> None:
 @pytest.mark.parametrize(
     "word", ["", " ", "dreadful", "unknown", "null", "P9", "7", "not critical", "infocritical", "\ud800"]
 )
-def test_a_word_that_nobody_knows_has_no_level(word: str) -> None:
+def test_an_unknown_word_has_no_level(word: str) -> None:
     assert parse_severity(word) is None
 
 

@@ -38,12 +38,12 @@ PROMISE = {
 
 
 def test_every_promised_point_is_there_with_its_level_and_fingerprint() -> None:
-    points = catalogue.load().by_id()
+    points = catalogue.load_core().by_id()
     assert {name: (points[name].level, " ".join(points[name].fingerprint)) for name in PROMISE} == PROMISE
 
 
 def test_there_are_15_errors_8_warnings_and_1_info() -> None:
-    promised = [point for point in catalogue.load() if point.id in PROMISE]
+    promised = [point for point in catalogue.load_core() if point.id in PROMISE]
     assert Counter(point.level for point in promised) == {"error": 15, "warning": 8, "info": 1}
     assert Counter(point.component for point in promised) == {
         "redis": 2, "model": 3, "fallback": 4, "pipeline": 6, "weixin": 2, "api": 6, "airflow": 1,
@@ -51,26 +51,26 @@ def test_there_are_15_errors_8_warnings_and_1_info() -> None:
 
 
 def test_a_point_that_is_defined_twice_is_refused_by_name() -> None:
-    points = [point.model_dump() for point in catalogue.load()]
+    points = [point.model_dump() for point in catalogue.load_core()]
     with pytest.raises(ValidationError, match=r"redis\.connection_failed is defined twice"):
         Catalogue.model_validate({"points": [*points, points[0]]})
 
 
 def test_a_point_of_a_foreign_component_is_refused_by_name() -> None:
-    point = catalogue.load().points[0].model_dump() | {"component": "model"}
+    point = catalogue.load_core().points[0].model_dump() | {"component": "model"}
     with pytest.raises(ValidationError, match=r"redis\.connection_failed belongs to component model"):
         Catalogue.model_validate({"points": [point]})
 
 
-def test_the_promised_the_joined_and_the_own_points_are_apart() -> None:
-    promised, joined, own = catalogue.load(), catalogue.load_joined(), catalogue.load_own()
+def test_the_catalogue_has_core_added_and_self_monitoring_points() -> None:
+    promised, added, own = catalogue.load_core(), catalogue.load_added(), catalogue.load_self_monitoring()
     assert promised.by_id().keys() == PROMISE.keys()
-    assert [*catalogue.load_reported()] == [*promised, *joined]
-    assert [*catalogue.load_all()] == [*promised, *joined, *own]
+    assert [*catalogue.load_reported()] == [*promised, *added]
+    assert [*catalogue.load_all()] == [*promised, *added, *own]
 
 
 def test_faults_of_background_work_have_a_point_of_their_own() -> None:
-    point = catalogue.load_joined().by_id()["api.background_failed"]
+    point = catalogue.load_added().by_id()["api.background_failed"]
     assert (point.level, point.fingerprint) == ("error", ("api", "background", "<loop>", "<exception>"))
 
 
@@ -101,7 +101,7 @@ def test_every_point_has_its_chinese_text() -> None:
 
 
 def test_an_outage_of_all_answers_is_an_error_but_for_a_first_start_without_a_model() -> None:
-    point = catalogue.load_joined().by_id()["api.unavailable"]
+    point = catalogue.load_added().by_id()["api.unavailable"]
     assert (point.level, point.fingerprint) == ("error", ("api", "unavailable"))
     assert point.level_by is not None
     assert (point.level_by.field, dict(point.level_by.values)) == ("reason", {"no_model": "warning"})

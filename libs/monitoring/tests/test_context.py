@@ -14,7 +14,7 @@ def _messages() -> list[str]:
 
 
 @pytest.mark.anyio
-async def test_concurrent_requests_keep_their_facts_and_breadcrumbs_apart() -> None:
+async def test_concurrent_requests_do_not_mix_their_context_and_breadcrumbs() -> None:
     monitoring.breadcrumb("before any request", category="test")
     barrier = asyncio.Barrier(50)
     seen: dict[str, tuple[list[str], dict[str, object]]] = {}

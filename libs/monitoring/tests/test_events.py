@@ -41,7 +41,7 @@ def outline() -> dict:
         outer()
     except ConnectionError as error:
         seen = Observation(
-            catalogue.load().by_id()["pipeline.database"],
+            catalogue.load_core().by_id()["pipeline.database"],
             {"operation": "part-canary", "database": "b", "rows": {"context-canary": "context-canary"}},
             {"request_id": "req_1", "endpoint": "/tag-canary"},
             (crumb,),
@@ -99,7 +99,7 @@ def test_the_outline_goes_when_the_sdk_does_not_make_the_event(fake_server: Fake
     try:
         outer()
     except ConnectionError as error:
-        point = catalogue.load().by_id()["redis.unexpected_error"]
+        point = catalogue.load_core().by_id()["redis.unexpected_error"]
         seen = Observation(point, {}, {}, (), "ConnectionError", error)
         report = compose(seen, OccurrenceWindow(1, time.time(), time.time(), ()), service="tested", redactor=Redactor())
     path.write_ahead(report)

@@ -171,7 +171,7 @@ def test_a_receiver_that_raises_is_asked_again(bench: Bench, until) -> None:
     outbox.close(0)
 
 
-def test_past_its_size_the_oldest_are_dropped_counted_and_told() -> None:
+def test_past_its_size_the_oldest_are_dropped_counted_and_reported() -> None:
     bench = Bench(max_bytes=1000)
     bench.receiver.outcome = Unavailable("down")
     bench.start()

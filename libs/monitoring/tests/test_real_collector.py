@@ -26,7 +26,7 @@ def test_every_point_is_stored_with_its_fingerprint_level_tags_and_breadcrumbs(
 ) -> None:
     monitoring.init("tested", settings)
     request_id = f"req_{uuid4().hex[:12]}"
-    for point in catalogue.load():
+    for point in catalogue.load_core():
         with monitoring.bound_context(request_id=request_id):
             for crumb in point.breadcrumbs:
                 monitoring.breadcrumb(crumb, category=point.category)
@@ -35,8 +35,8 @@ def test_every_point_is_stored_with_its_fingerprint_level_tags_and_breadcrumbs(
     monitoring.flush(30)
     monitoring.shutdown()
     stored = {event["tags"]["monitoring_point"]: event for event in events_with(collector, request_id=request_id)}
-    assert len(stored) == len(catalogue.load().points)
-    for point in catalogue.load():
+    assert len(stored) == len(catalogue.load_core().points)
+    for point in catalogue.load_core():
         event = stored[point.id]
         assert event["level"] == point.level
         assert len(event["fingerprint"]) == len(point.fingerprint)

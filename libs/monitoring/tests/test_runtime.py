@@ -22,7 +22,7 @@ class Bench:
         self.outbox = Outbox("signals", MemoryStore(), LocalSink(self.taken.extend).deliver, counters)
         self.runtime = Runtime(
             "tested",
-            catalogue.load(),
+            catalogue.load_core(),
             coalescer=Coalescer(window=window),
             redactor=Redactor(),
             counters=counters,
@@ -48,7 +48,7 @@ def test_a_window_closes_without_another_report(bench: Bench, until) -> None:
 
 
 def test_windows_of_many_points_close_in_turn(bench: Bench, until) -> None:
-    for point in catalogue.load():
+    for point in catalogue.load_core():
         for _ in range(3):
             bench.runtime.report(point.id, None, dict.fromkeys(point.open_parts, "x"))
     until(lambda: sum(signal.occurrences for signal in bench.taken) == 3 * 24)

@@ -35,12 +35,12 @@ ids = engine.contents.catalogue.ids[:5].copy()
 history = History(ids, np.arange(5, 0, -1, dtype=np.int64), np.ones(5, np.uint8))
 known, long_term = UserBlob.opened(UserBlob(np.ones(3, np.float32), history).pack())
 _, live = LiveHistory.opened(LiveHistory(1, history).pack())
-for asker in ((None, PackedHistory(), PackedHistory()), (known, long_term, PackedHistory()), (known, long_term, live)):
+for state in ((None, PackedHistory(), PackedHistory()), (known, long_term, PackedHistory()), (known, long_term, live)):
     for anchor in (None, 1):
-        done = engine.rank_fused(*asker, anchor=anchor, limit=10)
+        done = engine.rank_fused(*state, anchor=anchor, limit=10)
         assert done is not None
         json_items.json_items(done.best.items, done.best.codes, done.best.scores, before, behind)
-        question = RankingQuery(anchor, engine.user(*asker))
+        question = RankingQuery(anchor, engine.user(*state))
         engine.rank(question, engine.recall(question, at_least=10), 10)
 assert compiled() == after_loading, (after_loading, compiled())
 

@@ -41,6 +41,7 @@ def test_health_is_answered_with_200_whatever_its_dependencies_are(dependency: S
             "checks": {"redis": {"status": dependency, "detail": "as set"}},
         },
     )
+    assert app.openapi()["components"]["schemas"]["Health"]["properties"]["service"]["examples"] == ["servicekit"]
     assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     # Every service shows what monitoring counts of itself.
     assert "monitoring_" in metrics.text

@@ -83,8 +83,8 @@ def test_an_overtaken_webhook_is_judged_by_the_time_it_was_sent() -> None:
 def test_an_attempt_with_unknown_outcome_may_have_prevented_the_message_about_an_end() -> None:
     record = [webhook(1, "firing"), webhook(10, "resolved"), webhook(20, "firing", outcome="unknown")]
     again = [*record, webhook(50, "firing")]
-    told_end, told_again = message("resolved", 10, sent=41), message("opened", 50)
-    for messages in ([message("opened", 1)], [message("opened", 1), told_end, told_again]):
+    notified_end, notified_again = message("resolved", 10, sent=41), message("opened", 50)
+    for messages in ([message("opened", 1)], [message("opened", 1), notified_end, notified_again]):
         verdict = judge(again, messages)
         assert (verdict.not_notified, verdict.ends_not_notified, verdict.unfounded) == ([], [], [])
 

@@ -34,7 +34,7 @@ class DeploymentRefusedError(ServiceError):
 class OvertakenError(ServiceError):
     """Another version is in service than the call counts on, and nothing changed: look at `active`, and decide anew.
 
-    The registry and the model are sound, so this is not recorded as a failed deployment and alerts nobody.
+    The registry and the model are sound, so this is not recorded as a failed deployment and raises no alert.
     """
 
     status = 409

@@ -13,7 +13,7 @@ from bench.collector import collector
 from bench.queries import new_queries
 from bench.results import Goal, Result
 from bench.servers import Server, Surroundings, monitored_by, recommender, surroundings
-from bench.turns import Asker, asker, prefer
+from bench.turns import TurnClient, prefer, start_turn_client
 from localservers.waiting import wait_until
 
 # Two healthy collectors are compared first: this shows the precision of the measurement.
@@ -33,8 +33,8 @@ def measure(folder: Path) -> list[Result]:
     end.
     """
     paths = new_queries()
-    with surroundings(folder) as around, asker() as asking:
-        return [result for mode in MODES for result in _compare(around, mode, asking, paths)]
+    with surroundings(folder) as around, start_turn_client() as client:
+        return [result for mode in MODES for result in _compare(around, mode, client, paths)]
 
 
 def ratio_of_p99(tried: NDArray[np.float64], plain: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -52,7 +52,7 @@ def ratio_of_p99(tried: NDArray[np.float64], plain: NDArray[np.float64]) -> tupl
     return _p99(tried) / _p99(plain), float(least), float(most)
 
 
-def _compare(around: Surroundings, mode: str, asking: Asker, paths: Iterator[str]) -> list[Result]:
+def _compare(around: Surroundings, mode: str, client: TurnClient, paths: Iterator[str]) -> list[Result]:
     with (
         collector() as healthy,
         collector() as faulty,
@@ -63,12 +63,12 @@ def _compare(around: Surroundings, mode: str, asking: Asker, paths: Iterator[str
         servers = {"plain": plain, "tried": tried}
         for server in servers.values():
             prefer(server)
-        _outage(around, servers, asking, paths, turns=2)
+        _outage(around, servers, client, paths, turns=2)
         before = tried.resident()
         outages = []
         for _ in range(OUTAGES):
             servers = dict(reversed(servers.items()))
-            outages.append(_outage(around, servers, asking, paths, turns=TURNS))
+            outages.append(_outage(around, servers, client, paths, turns=TURNS))
         grown = tried.resident() - before
         events = _events(tried)
     latencies = {name: np.concatenate([each[name] for each in outages]) for name in servers}
@@ -88,14 +88,14 @@ def _compare(around: Surroundings, mode: str, asking: Asker, paths: Iterator[str
 
 
 def _outage(
-    around: Surroundings, servers: Mapping[str, Server], asking: Asker, paths: Iterator[str], *, turns: int
+    around: Surroundings, servers: Mapping[str, Server], client: TurnClient, paths: Iterator[str], *, turns: int
 ) -> dict[str, NDArray[np.float64]]:
     """End one outage of Redis and begin the next; return the latencies of each server in it."""
     around.redis.restart()
     for server in servers.values():
         _wait_until_normal(server, paths)
     around.redis.kill()
-    return asking.ask(servers, list(islice(paths, 2 * turns * REQUESTS)), turns=turns, requests=REQUESTS)
+    return client.measure(servers, list(islice(paths, 2 * turns * REQUESTS)), turns=turns, requests=REQUESTS)
 
 
 def _wait_until_normal(server: Server, paths: Iterator[str]) -> None:

@@ -27,13 +27,13 @@ RECEIVED_AT_ONCE = 256 * 1024
 Turn = tuple[str, list[float]]
 
 
-class Asker:
+class TurnClient:
     """Sends requests from a process of its own."""
 
     def __init__(self, process: ProcessPoolExecutor) -> None:
         self._process = process
 
-    def ask(
+    def measure(
         self, servers: Mapping[str, Server], paths: Sequence[str], *, turns: int, requests: int
     ) -> dict[str, NDArray[np.float64]]:
         """Return each server's latencies (s) [turns, requests]; the turns go ABBA and begin with the first server.
@@ -44,18 +44,18 @@ class Asker:
         for pid, _ in targets.values():
             os.kill(pid, SIGSTOP)
         try:
-            asked = self._process.submit(_in_turns, targets, paths, turns, requests).result()
+            turns_taken = self._process.submit(_in_turns, targets, paths, turns, requests).result()
         finally:
             for pid, _ in targets.values():
                 os.kill(pid, SIGCONT)
-        return {name: np.array([latencies for who, latencies in asked if who == name]) for name in servers}
+        return {name: np.array([latencies for who, latencies in turns_taken if who == name]) for name in servers}
 
 
 @contextmanager
-def asker() -> Iterator[Asker]:
+def start_turn_client() -> Iterator[TurnClient]:
     """Start one on the core of the load, with the highest priority if that is permitted."""
     with own_process(_come_first) as process:
-        yield Asker(process)
+        yield TurnClient(process)
 
 
 def prefer(server: Server) -> None:
@@ -77,14 +77,14 @@ def _in_turns(targets: Mapping[str, tuple[int, int]], paths: Sequence[str], turn
         name: socket.create_connection(("127.0.0.1", port), ANSWER_SECONDS) for name, (_, port) in targets.items()
     }
     try:
-        asked, names, left = [], list(targets), iter(paths)
+        turns_taken, names, left = [], list(targets), iter(paths)
         for number in range(turns):
             for name in names[::-1] if number % 2 else names:
                 pid = targets[name][0]
                 os.kill(pid, SIGCONT)
-                asked.append((name, [_latency(connections[name], next(left)) for _ in range(requests)]))
+                turns_taken.append((name, [_latency(connections[name], next(left)) for _ in range(requests)]))
                 os.kill(pid, SIGSTOP)
-        return asked
+        return turns_taken
     finally:
         for connection in connections.values():
             connection.close()

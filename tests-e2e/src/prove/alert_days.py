@@ -170,7 +170,7 @@ class _Verdict:
             if not mine:
                 self._tally.not_notified.append(f"{fault.name}: no incident")
                 continue
-            if not self._is_told(fault, mine):
+            if not self._is_notified(fault, mine):
                 self._tally.not_notified.append(f"{fault.name} {mine[0]['priority']} under {mine[0]['parent_id']}")
             self._check_nights(fault, mine)
             self._check_end(fault, mine)
@@ -178,7 +178,7 @@ class _Verdict:
         self._check_messages()
         return self._tally
 
-    def _is_told(self, fault: Fault, mine: Sequence[dict[str, Any]]) -> bool:
+    def _is_notified(self, fault: Fault, mine: Sequence[dict[str, Any]]) -> bool:
         first = mine[0]
         if first["priority"] == "none":
             return True

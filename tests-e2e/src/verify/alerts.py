@@ -8,7 +8,7 @@ from verify.collector import Arrived
 from verify.fault_lab import ENVIRONMENT
 
 TIMEOUT_SECONDS = 10.0
-NOBODY = "suppressed"
+SUPPRESSED = "suppressed"
 Key = tuple[str, ...]
 
 
@@ -32,4 +32,4 @@ def key_of_event(arrived: Arrived) -> Key:
 
 def notified_people(alert: dict[str, Any]) -> bool:
     """Return whether a notification about an incident was sent, or is about to be."""
-    return any(notification["state"] != NOBODY for notification in alert["notifications"])
+    return any(notification["state"] != SUPPRESSED for notification in alert["notifications"])

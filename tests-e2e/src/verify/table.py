@@ -55,11 +55,11 @@ def _grouping(verdicts: Sequence[Verdict]) -> str:
 
 
 def _totals(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    promised = catalogue.load().by_id()
-    joined = [verdict for verdict in verdicts if verdict.point.id not in promised]
-    if joined:
-        yield f"{_total(joined)} that were added to them"
-    if len(joined) < len(verdicts):
+    promised = catalogue.load_core().by_id()
+    added = [verdict for verdict in verdicts if verdict.point.id not in promised]
+    if added:
+        yield f"{_total(added)} that were added to them"
+    if len(added) < len(verdicts):
         yield _total([verdict for verdict in verdicts if verdict.point.id in promised])
 
 

@@ -18,7 +18,7 @@ _OUTLIER_DEVIATIONS = 3.5
 _MAD_TO_DEVIATION = 1.4826
 # What decoders write for bytes that they can't decode, and UTF-8 that was read as Latin-1.
 _BROKEN = r"\x{FFFD}|\?{3,}|[ÃÂ][\x{80}-\x{BF}]|[\x{E3}-\x{E9}][\x{80}-\x{BF}]{2}"
-_APART_SECONDS = 10 * 365 * 86_400
+_GAP_SECONDS = 10 * 365 * 86_400
 _EARLIEST_PLAUSIBLE = 365 * 86_400
 
 
@@ -39,8 +39,8 @@ def catalogue_findings(tables: Tables, datasets: TableProfile, rules: Rules) -> 
         ),
         _duplicate_content(tables.datasets, bounds.duplicate_content),
         _broken_text(tables.datasets["title"], bounds.broken_text),
-        _apart_created_at("datasets", tables.datasets["created_at"], bounds.apart_created_at),
-        _apart_created_at("users", tables.users["created_at"], rules.users.apart_created_at),
+        _implausible_created_at("datasets", tables.datasets["created_at"], bounds.implausible_created_at),
+        _implausible_created_at("users", tables.users["created_at"], rules.users.implausible_created_at),
     ]
 
 
@@ -115,25 +115,26 @@ def _broken_text(titles: pa.ChunkedArray, bound: Bound) -> Finding:
     return bounded_finding("datasets.broken_text", share, bound, details, "look at the encoding of the source")
 
 
-def _apart_created_at(table: str, created_at: pa.ChunkedArray, bound: Bound) -> Finding:
+def _implausible_created_at(table: str, created_at: pa.ChunkedArray, bound: Bound) -> Finding:
     seconds = np.sort(utc_seconds(created_at.drop_null()))
-    apart = _apart(seconds)
-    count = int(apart.sum())
+    implausible = _implausible_times(seconds)
+    count = int(implausible.sum())
     details = f"{count:,} of {len(seconds):,} {table} were created years apart from the rest, or before 1971"
     if count:
-        strange = seconds[apart][0]
+        strange = seconds[implausible][0]
         details += f", such as {np.datetime64(int(strange), 's').astype('datetime64[D]')}; they are kept"
     share = count / len(seconds) if len(seconds) else 0.0
-    return bounded_finding(f"{table}.apart_created_at", share, bound, details, "select NULL where it is not known")
+    advice = "select NULL where it is not known"
+    return bounded_finding(f"{table}.implausible_created_at", share, bound, details, advice)
 
 
-def _apart(seconds: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _implausible_times(seconds: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return a mask over ascending times: those before 1971, and less than half that a gap of ten years cuts off."""
-    apart: NDArray[np.bool_] = seconds < _EARLIEST_PLAUSIBLE
+    implausible: NDArray[np.bool_] = seconds < _EARLIEST_PLAUSIBLE
     half = len(seconds) // 2
-    gaps = np.flatnonzero(np.diff(seconds) >= _APART_SECONDS)
+    gaps = np.flatnonzero(np.diff(seconds) >= _GAP_SECONDS)
     if len(low := gaps[gaps < half]):
-        apart[: int(low[-1]) + 1] = True
+        implausible[: int(low[-1]) + 1] = True
     if len(high := gaps[gaps >= half]):
-        apart[int(high[0]) + 1 :] = True
-    return apart
+        implausible[int(high[0]) + 1 :] = True
+    return implausible

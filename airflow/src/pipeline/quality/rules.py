@@ -60,13 +60,13 @@ class DatasetRules(_Part):
     repeated_tags: Bound
     duplicate_content: Bound
     broken_text: Bound
-    apart_created_at: Bound
+    implausible_created_at: Bound
 
 
 class UserRules(_Part):
     """The checks of the users as a whole."""
 
-    apart_created_at: Bound
+    implausible_created_at: Bound
 
 
 class InteractionRules(_Part):

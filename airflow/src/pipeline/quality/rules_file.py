@@ -11,18 +11,18 @@ from pydantic import ValidationError
 from pipeline.errors import InputError
 from pipeline.quality.rules import Rules
 
-SHIPPED = Path(__file__).with_name("quality.yaml")
+DEFAULTS = Path(__file__).with_name("quality.yaml")
 _Location = tuple[int | str, ...]
 
 
 def load_rules(path: Path | None = None) -> Rules:
-    """Return the shipped bounds with the changes that a file makes; raises `InputError`."""
-    shipped = _shipped()
+    """Return the default bounds with the changes that a file makes; raises `InputError`."""
+    defaults = _defaults()
     if path is None:
-        return Rules.model_validate(shipped)
+        return Rules.model_validate(defaults)
     lines, changes = _read(path)
     try:
-        return Rules.model_validate(_merged(shipped, changes))
+        return Rules.model_validate(_merged(defaults, changes))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         problems = (
@@ -34,8 +34,8 @@ def load_rules(path: Path | None = None) -> Rules:
 
 
 @cache
-def _shipped() -> dict[str, Any]:
-    _, content = _read(SHIPPED)
+def _defaults() -> dict[str, Any]:
+    _, content = _read(DEFAULTS)
     return content
 
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from pipeline.quality.findings import Finding
 
-_CHECK = "interactions.apart_ts"
+_CHECK = "interactions.implausible_ts"
 _FEW = 0.05
 _YEAR = 365 * 86_400
 _GAP_SECONDS = 3 * _YEAR

@@ -42,7 +42,7 @@ A part in `<angle brackets>` is filled at run time; `<exception>` is the name of
 
 def markdown() -> str:
     """Return the whole document."""
-    # Points that have joined stand with the others of their component.
+    # Added points stand with the others of their component.
     points = sorted(catalogue.load_all(), key=lambda point: list(TITLES).index(point.component))
     lines = [INTRODUCTION, *_overview(points)]
     for component, members in groupby(points, key=lambda point: point.component):

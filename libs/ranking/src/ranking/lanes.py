@@ -138,8 +138,8 @@ def number_leaves(_typing: Any, reach: Any, first: Any, count: Any, out: Any, pl
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         reach = _data(context, builder, signature.args, arguments, 0)
-        nobody = ir.Constant(_MASKS, [0] * WORDS)
-        bits = [_slot(builder, nobody) for _ in range(NUMBER_BITS)]
+        no_rows = ir.Constant(_MASKS, [0] * WORDS)
+        bits = [_slot(builder, no_rows) for _ in range(NUMBER_BITS)]
         low = GROUPS.bit_length() - 1
 
         def group(number: Any) -> Any:
@@ -148,7 +148,7 @@ def number_leaves(_typing: Any, reach: Any, first: Any, count: Any, out: Any, pl
 
         whole = builder.and_(builder.add(arguments[2], ir.Constant(_INT64, GROUPS - 1)), ir.Constant(_INT64, -GROUPS))
         with cgutils.for_range_slice(builder, arguments[2], whole, ir.Constant(_INT64, 1)) as (past, _):
-            builder.store(nobody, group(past), align=8)
+            builder.store(no_rows, group(past), align=8)
         with cgutils.for_range_slice(builder, ir.Constant(_INT64, 0), whole, ir.Constant(_INT64, GROUPS)) as (at, _):
             rows = [
                 builder.load(group(builder.add(at, ir.Constant(_INT64, number))), align=8) for number in range(GROUPS)
@@ -156,10 +156,10 @@ def number_leaves(_typing: Any, reach: Any, first: Any, count: Any, out: Any, pl
             for bit in range(low):
                 mine = [each for number, each in enumerate(rows) if number >> bit & 1]
                 _include(builder, bits[bit], reduce(builder.or_, mine))
-            anybody = reduce(builder.or_, rows)
+            any_rows = reduce(builder.or_, rows)
             for bit in range(low, NUMBER_BITS):
                 has = builder.trunc(builder.lshr(at, ir.Constant(_INT64, bit)), ir.IntType(1))
-                _include(builder, bits[bit], builder.select(has, anybody, nobody))
+                _include(builder, bits[bit], builder.select(has, any_rows, no_rows))
         out = _data(context, builder, signature.args, arguments, 3)
         for word in range(WORDS):
             numbers = ir.Constant(_BYTES, [0] * 64)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 
@@ -20,7 +20,7 @@ class Health(BaseModel):
     status: Annotated[
         Literal["healthy", "degraded"], Field(description="`degraded` as soon as one check is not `healthy`")
     ]
-    service: Annotated[str, Field(description="Name of the service", examples=["model-registry"])]
+    service: Annotated[str, Field(description="Name of the service")]
     version: Annotated[str, Field(description="Version of the service", examples=["2.0.0"])]
     checks: Annotated[
         dict[str, Check],
@@ -32,3 +32,9 @@ class Health(BaseModel):
         """Return the summary: degraded as soon as one check is not healthy."""
         healthy = all(check.status == "healthy" for check in checks.values())
         return cls(status="healthy" if healthy else "degraded", service=service, version=version, checks=checks)
+
+    @classmethod
+    def named(cls, service: str) -> "type[Health]":
+        """Return the model whose example in OpenAPI names the service."""
+        field = Field(description=cls.model_fields["service"].description, examples=[service])
+        return create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__, service=(str, field))

@@ -13,11 +13,12 @@ from servicekit.routing import ApiRouter
 def router(service: str, checks: Callable[[], Awaitable[dict[str, Check]]], metrics: ServiceMetrics) -> ApiRouter:
     """Return the routes of the service `recsys-{service}`; `checks` says how each of its dependencies is."""
     routes = ApiRouter(tags=["operations"])
+    named_health = Health.named(service)
 
-    @routes.get("/health", summary="How the process and its dependencies are")
+    @routes.get("/health", response_model=named_health, summary="How the process and its dependencies are")
     async def health() -> Health:
         """Answer 200 as long as the process lives, whatever is wrong with its dependencies."""
-        return Health.of(service, version(f"recsys-{service}"), await checks())
+        return named_health.of(service, version(f"recsys-{service}"), await checks())
 
     @routes.get(
         "/metrics",

@@ -34,7 +34,7 @@ _RESOLUTIONS = {
     "quiet": Phrase("15 分钟内未再发生", "quiet for 15 minutes"),
     "closed": Phrase("人工关闭", "closed by hand"),
     "false_alarm": Phrase("误报", "a false alarm"),
-    "abandoned": Phrase("30 天无人处理", "nobody attended to it for 30 days"),
+    "abandoned": Phrase("30 天内没有信号", "no signal for 30 days"),
 }
 # For a resolution that only a later release knows.
 _ENDED = Phrase("已结束", "ended")

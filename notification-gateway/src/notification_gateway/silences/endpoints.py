@@ -26,11 +26,13 @@ class NewSilence(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    matcher: Annotated[NewMatcher, Field(description="Which incidents it covers")]
+    matcher: Annotated[
+        NewMatcher, Field(description="Which incidents it covers", examples=[{"fingerprint": ["redis", "*"]}])
+    ]
     starts_at: Annotated[Moment | None, Field(description="At most a year ahead")] = None
     minutes: Annotated[
         int,
-        Field(strict=True, ge=1, le=MAX_LENGTH // timedelta(minutes=1), description="At most 30 days", examples=[60]),
+        Field(strict=True, ge=1, le=MAX_LENGTH // timedelta(minutes=1), description="At most 30 days", examples=[120]),
     ]
     reason: Annotated[
         str,

@@ -24,7 +24,7 @@ class Matcher(BaseModel):
 
     fingerprint: Annotated[
         tuple[str, ...] | None,
-        Field(min_length=1, examples=[["airflow", "*", "*"]], description="Parts of the fingerprint, with globs"),
+        Field(min_length=1, examples=[["redis", "*"]], description="Parts of the fingerprint, with globs"),
     ] = None
     level: Annotated[Level | None, Field(description="Level of the incident")] = None
     category: Annotated[str | None, Field(description="Category of the point")] = None
@@ -59,14 +59,16 @@ _Name = Annotated[str, TypedText(64, min_chars=1)]
 # The most parts of a fingerprint, and a final "**".
 _Parts = Annotated[
     tuple[Annotated[str, TypedText(MAX_FINGERPRINT_PART_CHARS)], ...],
-    Field(min_length=1, max_length=MAX_FINGERPRINT_PARTS + 1, examples=[["airflow", "*", "*"]]),
+    Field(min_length=1, max_length=MAX_FINGERPRINT_PARTS + 1),
 ]
 
 
 class NewMatcher(Matcher):
     """The matcher of a new silence; all named properties must match. `fingerprint` may hold globs, as in the policy."""
 
-    fingerprint: Annotated[_Parts | None, Field(description="Parts of the fingerprint, with globs")] = None
+    fingerprint: Annotated[
+        _Parts | None, Field(examples=[["redis", "*"]], description="Parts of the fingerprint, with globs")
+    ] = None
     category: Annotated[_Name | None, Field(description="Category of the point")] = None
     service: Annotated[_Name | None, Field(description="Service that reports")] = None
     environment: Annotated[_Name | None, Field(description="Environment of the reporter")] = None
@@ -79,7 +81,7 @@ class Silence:
     id: Annotated[int, Field(description="Id of the silence", examples=[5])]
     matcher: Annotated[Matcher, Field(description="Which incidents it covers")]
     starts_at: Annotated[datetime, Field(description="When it begins", examples=["2026-11-24T03:10:00Z"])]
-    ends_at: Annotated[datetime, Field(description="When it ends", examples=["2026-11-24T04:10:00Z"])]
+    ends_at: Annotated[datetime, Field(description="When it ends", examples=["2026-11-24T05:10:00Z"])]
     reason: Annotated[str, Field(description="Why", examples=["planned upgrade of Redis"])]
     created_by: Annotated[str, Field(description="Who silenced", examples=["li.wei"])]
     created_at: Annotated[datetime, Field(description="When it was made", examples=["2026-11-24T03:10:00Z"])]

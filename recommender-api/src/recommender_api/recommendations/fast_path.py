@@ -31,7 +31,7 @@ _UNRESERVED = re.compile(rf"[A-Za-z0-9._~-]{{1,{MAX_ID_CHARS}}}")
 
 # The number of an id, and its text unless the text is that number.
 _Id = tuple[int, str | None]
-_NOBODY: tuple[int | None, str | None] = (None, None)
+_NO_ID: tuple[int | None, str | None] = (None, None)
 
 
 class FastPath:
@@ -79,7 +79,7 @@ class FastPath:
 
 def parse_simple_query(path: str, query_string: bytes) -> Query | None:
     """Return the query if all of the request is understood here, else None."""
-    dataset = user = _NOBODY
+    dataset = user = _NO_ID
     if path == "/hot/trending":
         endpoint = Endpoint.TRENDING
     else:

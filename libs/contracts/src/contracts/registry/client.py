@@ -55,7 +55,7 @@ class RegistryClient:
         return self._call(calls.get_history(self._model))
 
     def versions(self) -> ModelSummary:
-        """Return the versions, newest first; a model that nobody has registered is a status of 404."""
+        """Return the versions, newest first; an unknown model raises `RegistryRejectedError` with status 404."""
         return self._call(calls.get_model(self._model))
 
     def version(self, version: str) -> VersionDetail:

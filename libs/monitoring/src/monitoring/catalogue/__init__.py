@@ -1,8 +1,8 @@
 """The catalogue of monitoring points: the files beside this one, read and checked.
 
-`points.yaml` holds the 24 that the product promises, `joined_points.yaml` those that were added later, and
-`own_points.yaml` those that monitoring reports about itself. `points.zh.yaml` holds the Chinese names of all points,
-`runbooks.zh.yaml` their runbooks in Chinese.
+`core_points.yaml` holds the 24 that the product promises, `added_points.yaml` those that were added later, and
+`self_monitoring_points.yaml` those that monitoring reports about itself. `points.zh.yaml` holds the Chinese names of
+all points, `runbooks.zh.yaml` their runbooks in Chinese.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ class LevelBy(BaseModel):
 
 
 class Point(BaseModel):
-    """One monitoring point, as `points.yaml` promises it."""
+    """One monitoring point, as a file of points describes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -124,33 +124,33 @@ class Catalogue(BaseModel):
 
 
 @cache
-def load() -> Catalogue:
+def load_core() -> Catalogue:
     """Read the points that the product promises."""
-    return _read("points.yaml")
+    return _read("core_points.yaml")
 
 
 @cache
-def load_joined() -> Catalogue:
-    """Read the points that have joined the promised ones."""
-    return _read("joined_points.yaml")
+def load_added() -> Catalogue:
+    """Read the points that were added to the promised ones."""
+    return _read("added_points.yaml")
 
 
 @cache
-def load_own() -> Catalogue:
+def load_self_monitoring() -> Catalogue:
     """Read the points that monitoring reports about itself."""
-    return _read("own_points.yaml")
+    return _read("self_monitoring_points.yaml")
 
 
 @cache
 def load_reported() -> Catalogue:
-    """Return the points that services report: the promised and the joined."""
-    return Catalogue(points=(*load(), *load_joined()))
+    """Return the points that services report: the promised and the added ones."""
+    return Catalogue(points=(*load_core(), *load_added()))
 
 
 @cache
 def load_all() -> Catalogue:
     """Return all points."""
-    return Catalogue(points=(*load_reported(), *load_own()))
+    return Catalogue(points=(*load_reported(), *load_self_monitoring()))
 
 
 @cache
