@@ -5,22 +5,23 @@ from pipeline.publish.registry import (
     ServedModel,
     deploy,
     deploy_refresh,
-    deployments,
     fetch_bundle,
     push,
     served_model,
+    version_history,
 )
-from pipeline.publish.reports import put_checks, put_report
+from pipeline.publish.reports import list_reports, put_checks, put_report
 
 __all__ = [
     "ServedModel",
     "deploy",
     "deploy_refresh",
-    "deployments",
     "fetch_bundle",
+    "list_reports",
     "push",
     "put_checks",
     "put_report",
     "served_model",
     "sync_snapshot",
+    "version_history",
 ]

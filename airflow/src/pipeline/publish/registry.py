@@ -79,10 +79,14 @@ def served_model(url: str, token: SecretStr | None, name: str) -> ServedModel | 
     return ServedModel(trained.version, trained.sha256, serving.version, str(serving.manifest.get("version", "")))
 
 
-def deployments(url: str, token: SecretStr | None, name: str) -> list[DeploymentRecord]:
-    """Return the latest deployments of a model, newest first; none if nobody has registered it."""
+def version_history(
+    url: str, token: SecretStr | None, name: str
+) -> tuple[list[DeploymentRecord], dict[str, str | None]]:
+    """Return the latest deployments of a model, newest first, and which trained version each version refreshes."""
     with _registry(url, token, name) as registry:
-        return registry.history().deployments
+        history = registry.history().deployments
+        versions = registry.versions().versions if history else []
+    return history, {each.version: each.refreshes for each in versions}
 
 
 def fetch_bundle(url: str, token: SecretStr | None, name: str, version: str, *, sha256: str, archive: Path) -> None:

@@ -45,10 +45,16 @@ def deploy(settings: Settings, run: str) -> str:
 
 
 @monitor_pipeline_step("sync")
-def sync(settings: Settings, run: str) -> str:
-    """Write the snapshot to Redis."""
-    state = sync_snapshot(settings.feature_sync_url, settings.admin_token, _absolute(snapshot_of(run)))
+def sync_snapshot_at(settings: Settings, snapshot: str) -> str:
+    """Write the snapshot at an address to Redis."""
+    state = sync_snapshot(settings.feature_sync_url, settings.admin_token, _absolute(snapshot))
     _log.info("snapshot is in Redis: %s", state)
+    return snapshot
+
+
+def sync(settings: Settings, run: str) -> str:
+    """Write the run's snapshot to Redis."""
+    sync_snapshot_at(settings, snapshot_of(run))
     return run
 
 
