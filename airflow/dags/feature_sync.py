@@ -4,7 +4,7 @@ from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pipeline_dags.assets import GROUP, SNAPSHOT
-from pipeline_dags.retries import DEFAULT_ARGS
+from pipeline_dags.retries import SYNC_ARGS
 from pipeline_dags.runs import check_conf
 
 PARAMS = {
@@ -39,7 +39,7 @@ def sync() -> None:
     is_paused_upon_creation=False,
     tags=[GROUP],
     params=PARAMS,
-    default_args=DEFAULT_ARGS,
+    default_args=SYNC_ARGS,
 )
 def feature_sync() -> None:
     """Write the snapshot to Redis, with retries of its own: the model that was deployed serves meanwhile."""

@@ -248,6 +248,8 @@ def test_a_refresh_that_is_overtaken_deploys_and_syncs_nothing_and_alerts_nobody
     with testing.captured() as captured:
         code, printed = shop.refresh("--run-id", "first", "--resume")
     assert (code, captured) == (0, [])
+    # All but the handover was done before.
+    assert printed.count("skipped: done before, and nothing has changed") == 7
     assert "overtaken, nothing is deployed" in printed
     assert f"in service is {another}" in printed
     assert shop.registry.active() == another
@@ -310,6 +312,7 @@ def copy_run(run: Path, name: str, hours: int) -> None:
         (("refresh", "--resume", "--run-id", "trained"), "there is no run refresh-trained below ARTIFACT_URL"),
         (("refresh", "--run-id", "a/b"), "run id 'a/b': write 1 to 48 letters"),
         (("run", "--resume", "--run-id", "refresh-first"), "run refresh-first is a refresh: continue it by"),
+        (("run", "--run-id", "refresh-first"), "only the ids of refreshes begin with refresh-"),
     ],
 )
 def test_a_wrong_run_is_an_input_error(shop: Shop, arguments: tuple[str, ...], message: str) -> None:

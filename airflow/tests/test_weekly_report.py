@@ -112,9 +112,12 @@ def test_it_counts_trainings_refreshes_and_findings_and_is_posted(
 
 def test_what_is_away_is_named_and_costs_only_its_own_part(tmp_path: Path) -> None:
     store_run(tmp_path, "n-3")
+    store_run(tmp_path, "n-4")
+    (tmp_path / "runs" / "n-4" / "run.json").write_text("{}")
     away = "http://127.0.0.1:1"
     made = Settings(artifact_url=str(tmp_path), registry_url=away)
     page = Path(make_weekly_report(made, THIS_WEEK, NOW)).read_text(encoding="utf-8")
     assert "GATEWAY_URL is not set" in page
     assert f"model-registry: model-registry at {away}" in page
+    assert "runs/n-4" in page
     assert "drift.rows" in page

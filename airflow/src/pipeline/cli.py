@@ -47,6 +47,7 @@ from pipeline.steps import (
     time_run_id,
 )
 from pipeline.steps.report import reported
+from pipeline.steps.run_info import REFRESH_PREFIX
 
 _DEMO = DemoSize()
 _MAX_COUNT_DIGITS = 9
@@ -167,6 +168,8 @@ def _begin(settings: Settings, options: argparse.Namespace, kind: RunKind) -> st
     run_id = time_run_id(now) if options.run_id is None else check_run_id(options.run_id)
     if kind == "refresh":
         run_id = refresh_run_id(run_id)
+    elif run_id.startswith(REFRESH_PREFIX):
+        raise InputError(f"run id {run_id}: only the ids of refreshes begin with {REFRESH_PREFIX}; choose another")
     run = begin_run(settings, RunInfo(run_id=run_id, as_of=as_of, started_at=now, publish=options.publish, kind=kind))
     _log.info("run %s as of %s; after a failure, --run-id %s --resume continues it", run_id, as_of.isoformat(), run_id)
     return run

@@ -6,8 +6,9 @@ from testkit.fake_registry import FakeRegistry, RegistryHandler
 class FakeHandover(FakeRegistry):
     """The fake registry, and feature-sync as CONTRACTS says.
 
-    `calls` are method and path in order, `failures` the 503s still to give. Just before the call `overtake_at`, the
-    bundle in service is registered and deployed anew under another version, as by a training.
+    `calls` are method and path in order, `failures` the 503s still to give, `failed_syncs` the jobs still to fail.
+    Just before the call `overtake_at`, the bundle in service is registered and deployed anew under another version, as
+    by a training.
     """
 
     def __init__(self) -> None:
@@ -15,6 +16,7 @@ class FakeHandover(FakeRegistry):
         self.calls: list[str] = []
         self.bodies: list[bytes] = []
         self.failures = 0
+        self.failed_syncs = 0
         self.overtake_at = ""
 
 
@@ -35,6 +37,9 @@ class _Handler(RegistryHandler):
             self.send_json(503, {"title": "Service Unavailable", "status": 503, "detail": "starting"})
         elif call == "POST /sync":
             self.send_json(202, {"job": "j-1"})
+        elif call == "GET /sync/j-1" and self.server.failed_syncs:
+            self.server.failed_syncs -= 1
+            self.send_json(200, {"job": "j-1", "state": "failed", "error": "Redis is down"})
         elif call == "GET /sync/j-1":
             self.send_json(200, {"job": "j-1", "state": "done"})
         else:

@@ -156,6 +156,15 @@ def test_a_sync_by_hand_takes_the_snapshot_of_the_last_run_that_deployed(
     assert wanted.encode() in served.bodies[-1]
 
 
+def test_a_sync_that_failed_in_the_service_is_tried_again(dags: dict[str, Any], served: FakeHandover) -> None:
+    served.failed_syncs = 1
+    with testing.captured() as captured:
+        run = dags["feature_sync"].test()
+    assert states(run) == {"sync": "success"}
+    assert served.calls == ["POST /sync", "GET /sync/j-1"] * 2
+    assert captured.of("airflow.task_failed") == []
+
+
 def test_a_sync_of_a_named_snapshot_and_without_any(
     dags: dict[str, Any], marketplace: str, services: FakeHandover, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -114,7 +115,7 @@ def gather(settings: Settings, week: Week) -> WeekContent:
     content = WeekContent(week)
     content.trainings = _read(content, "notification-gateway", lambda: _trainings(settings, week))
     content.deployments = _read(content, "model-registry", lambda: _deployments(settings, week))
-    content.stored = _read(content, "ARTIFACT_URL", lambda: _stored(settings, week)) or ()
+    content.stored = _read(content, "ARTIFACT_URL", lambda: _stored(settings, content)) or ()
     return content
 
 
@@ -149,17 +150,21 @@ def _deployments(settings: Settings, week: Week) -> list[DeploymentRow]:
     ]
 
 
-def _stored(settings: Settings, week: Week) -> list[StoredRun]:
+def _stored(settings: Settings, content: WeekContent) -> list[StoredRun]:
     root = join(settings.artifact_url, "runs")
-    found = []
-    for name in folders_below(root):
-        run = join(root, name)
-        info = find_run_info(run)
-        if info is not None and week.contains(info.started_at):
-            checks = TypeAdapter(list[CheckRow]).validate_python(read_json(join(run, *CHECKS)) or [])
-            metrics = TypeAdapter(dict[str, float]).validate_python(read_json(join(run, *METRICS)) or {})
-            found.append(StoredRun(info, metrics.get(_METRIC), checks))
-    return sorted(found, key=lambda each: each.info.started_at)
+    names = folders_below(root)
+    # One broken run costs only its own row.
+    read = [_read(content, f"runs/{name}", partial(_stored_run, join(root, name), content.week)) for name in names]
+    return sorted((run for run in read if run is not None), key=lambda each: each.info.started_at)
+
+
+def _stored_run(run: str, week: Week) -> StoredRun | None:
+    info = find_run_info(run)
+    if info is None or not week.contains(info.started_at):
+        return None
+    checks = TypeAdapter(list[CheckRow]).validate_python(read_json(join(run, *CHECKS)) or [])
+    metrics = TypeAdapter(dict[str, float]).validate_python(read_json(join(run, *METRICS)) or {})
+    return StoredRun(info, metrics.get(_METRIC), checks)
 
 
 def _finding(name: str, rows: Sequence[tuple[RunKind, CheckRow]]) -> FindingRow:
