@@ -73,8 +73,9 @@ def _describe(settings: Settings, name: str, *, has_run: bool) -> _OldRun:
         # A run of an earlier release has no markers: it was handed over if the registry gave it a version.
         there = folders_below(run) if has_run else []
         return _OldRun(time_of_run_id(name) or _NEVER, name, "registry" in there, "bundle" in there)
-    is_deployed = is_done(run, "sync")
-    has_made = is_done(run, "refresh_bundle" if info.kind == "refresh" else "bundle")
+    # Not by the sync, which may be another's task: of several snapshots that wait, only the newest is synced.
+    prefix = "refresh_" if info.kind == "refresh" else ""
+    is_deployed, has_made = is_done(run, f"{prefix}deploy"), is_done(run, f"{prefix}bundle")
     return _OldRun(
         info.started_at, name, is_deployed, is_deployed or (not info.publish and has_made), info.kind == "refresh"
     )
