@@ -1,8 +1,24 @@
-"""pytest for all packages: a test's report goes from its worker process to the one that prints it as UTF-8."""
+"""pytest for all packages: reports that UTF-8 can express, and a root logger that each test finds as it was."""
 
-from collections.abc import Generator
+import logging
+from collections.abc import Generator, Iterator
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def _root_logger() -> Iterator[None]:
+    """Remove the handler of a program that a test ran in this process.
+
+    Its stream is closed with the test, and each later log line would be a traceback in another test's output.
+    """
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
+    for handler in [*root.handlers]:
+        if type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
 
 
 @pytest.hookimpl(wrapper=True)

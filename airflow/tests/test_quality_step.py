@@ -45,7 +45,11 @@ def test_a_stopped_run_keeps_its_report_and_profile_but_no_rows(tmp_path: Path, 
     run = extracted_run(tmp_path, tables | {"datasets": tables["datasets"].slice(0, 0)})
     with pytest.raises(DataError, match=r"datasets\.empty"):
         quality(Settings(artifact_url=str(tmp_path)), run)
-    assert sorted(path.name for path in (Path(run) / "clean").iterdir()) == ["profile.json", "report.json"]
+    assert sorted(path.name for path in (Path(run) / "clean").iterdir()) == [
+        "profile.json",
+        "quarantine.parquet",
+        "report.json",
+    ]
     assert {"datasets.empty", "interactions.empty"} <= {
         each.check for each in load_checks(run) if each.severity == "critical"
     }

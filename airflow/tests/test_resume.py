@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from s3fs import S3FileSystem
 from sqlalchemy import text
 
+from contracts.artifact_store import locate
 from pipeline.artifacts import FileList, join, remove
 from pipeline.business.database import open_engine
 from pipeline.business.load import replace_content
@@ -25,6 +27,7 @@ from pipeline.steps.markers import relevant_settings
 from pipeline.steps.run import folder_of
 from pipeline.steps.runner import load_times
 from ranking.diversity import DiversitySettings
+from testkit.s3_server import S3Server
 
 AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUN = "nightly"
@@ -137,6 +140,66 @@ def test_a_killed_run_continues_to_the_same_archive_without_repeating_steps(
     assert shop.archive(artifacts) == shop.archive("undisturbed")
     left = [path.name for path in shop.run(artifacts).iterdir() if path.name.startswith(".")]
     assert left == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_carried_out", "done"),
+    [
+        # In the middle of an output; when an output is complete and its step is not yet marked as done.
+        ("PUT /runs/nightly/recall_heldout/content_items.npy", False, 3),
+        ("PUT /runs/nightly/clean.files.json", True, 1),
+    ],
+)
+def test_a_run_whose_results_are_on_an_object_store_continues_after_a_kill_in_the_middle_of_a_request(
+    shop: Shop, s3_server: S3Server, request_: str, is_carried_out: bool, done: int
+) -> None:
+    stop_after(shop, f"object-store-{done}", done)
+    files = locate(s3_server.address).files
+    files.put(f"{shop.folder}/object-store-{done}/", f"{s3_server.bucket}/", recursive=True)
+    environment = os.environ | shop.environment("") | {"ARTIFACT_URL": s3_server.address}
+    s3_server.deadly, s3_server.is_carried_out = request_, is_carried_out
+
+    def resume() -> tuple[int, str]:
+        command = [sys.executable, "-m", "pipeline", *ARGUMENTS, "--resume"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            s3_server.client = process.pid
+            out, _ = process.communicate(timeout=120)
+            return process.returncode, out
+
+    killed, _ = resume()
+    assert (killed, s3_server.deadly) == (-9, None)
+    ended, out = resume()
+    assert ended == 0
+    assert out.count(" skipped: done before, and nothing has changed") == done
+    assert f"{steps(publish=False)[done].name}: it has not finished" in out
+    assert files.cat_file(f"{s3_server.bucket}/runs/{RUN}/bundle/bundle.tar.gz") == shop.archive("undisturbed")
+
+
+def test_an_object_store_that_cannot_be_used_is_named_in_one_line(
+    shop: Shop, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in shop.environment("").items():
+        monkeypatch.setenv(name, value)
+    found = []
+    for address, environment in (
+        ("s3://no-such-bucket", {}),
+        (s3_server.address, {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}),
+        (
+            s3_server.address,
+            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"},
+        ),
+    ):
+        with monkeypatch.context() as patch:
+            for name, value in ({"ARTIFACT_URL": address} | environment).items():
+                patch.setenv(name, value)
+            S3FileSystem.clear_instance_cache()
+            assert main(ARGUMENTS) == 1
+        found.append(capfd.readouterr().err.splitlines()[-1].partition("?")[0])
+    assert found == [
+        "pipeline: The specified bucket does not exist",
+        f'pipeline: object store: Could not connect to the endpoint URL: "http://127.0.0.1:9/{s3_server.bucket}',
+        "pipeline: object store: Unable to locate credentials",
+    ]
 
 
 def test_rows_that_come_later_do_not_change_a_run_as_of_the_same_moment(shop: Shop, tmp_path: Path) -> None:

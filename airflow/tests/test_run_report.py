@@ -317,6 +317,8 @@ def test_a_run_with_nothing_to_train_has_no_report(tmp_path: Path) -> None:
 def test_a_report_is_posted_with_its_outcome_and_the_run_id_of_the_alerts(tmp_path: Path, gateway: Gateway) -> None:
     run = str(tmp_path / "runs" / NAME)
     full(run)
+    steps = [{"step": "extract", "state": "done", "seconds": 1.5}, {"step": "quality", "state": "skipped"}]
+    (Path(run) / "steps.json").write_text(json.dumps({"steps": steps}), encoding="utf-8")
     settings = Settings(gateway_url=gateway.url, gateway_token=SecretStr("gateway-secret"))
     with testing.captured() as captured:
         report_run(settings, run)
@@ -331,6 +333,7 @@ def test_a_report_is_posted_with_its_outcome_and_the_run_id_of_the_alerts(tmp_pa
         ("interactions.future_ts", "warning"),
         ("datasets.null_title", "ok"),
     ]
+    assert json.loads(checks)["steps"] == [{"step": "extract", "seconds": 1.5}]
     assert captured == []
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from s3fs import S3FileSystem
 
 import monitoring.testing
 from contracts import redis_keys
@@ -26,6 +27,7 @@ from feature_sync.metrics import Metrics
 from feature_sync.snapshots.jobs import SyncJob, SyncJobs
 from feature_sync.snapshots.switch import GRACE_SECONDS, SnapshotSwitch
 from servicekit.background import SupervisedLoop, cancel_all
+from testkit.s3_server import S3Server
 
 pytestmark = pytest.mark.anyio
 
@@ -252,3 +254,19 @@ async def test_a_protocol_without_its_package_fails_the_job_and_is_not_a_fault_o
     assert job.state == "failed"
     assert "gcsfs" in (job.error or "")
     assert reports.point_ids == ["pipeline.feature_store_sync"]
+
+
+async def test_a_snapshot_on_an_object_store_is_synced_and_one_out_of_reach_fails_its_job(
+    redis: AsyncRedis, redis_url: str, tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = _snapshot(tmp_path, "v1", users=3)
+    address = f"{s3_server.address}/snapshots/v1"
+    await asyncio.to_thread(S3FileSystem().put, f"{snapshot}/", address.removeprefix("s3://") + "/", recursive=True)
+    assert (await _run(redis, address, redis_url)).state == "done"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    S3FileSystem.clear_instance_cache()
+    with monitoring.testing.captured() as reports:
+        job = await _run(redis, address, redis_url)
+    assert (job.state, reports.point_ids) == ("failed", ["pipeline.feature_store_sync"])
+    assert "object store: Could not connect to the endpoint URL" in (job.error or "")

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from s3fs import S3FileSystem
 
 import monitoring.testing
+from contracts.artifact_store import UnreachableStoreError
 from contracts.bundle import pack
 from contracts.checksums import sha256_of
+from model_registry.artifacts import ArtifactStore, MissingArtifactError
 from ranking.testing import tiny_archive, tiny_bundle
 from running_registry import RunningRegistry
+from testkit.s3_server import S3Server
 
 
 def test_versions_count_up_and_the_same_content_keeps_its_version(registry: RunningRegistry, tmp_path: Path) -> None:
@@ -124,3 +128,22 @@ def test_an_unknown_version_is_a_problem_that_names_it(registry: RunningRegistry
     answer = registry.http.get(f"/models/ranker/versions/{version}", headers={"X-Request-ID": "asked-by-test"})
     assert answer.status_code in (404, 422)
     assert answer.json()["request_id"] == "asked-by-test"
+
+
+def test_bundles_lie_on_an_object_store_as_they_were_pushed(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(f"{s3_server.address}/registry")
+    bundle = tiny_archive(tmp_path / "a.tar.gz")
+    sha256 = store.put(bundle, "ranker")
+    assert (store.exists("ranker", sha256), store.exists("ranker", "0" * 64)) == (True, False)
+    store.fetch("ranker", sha256, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == bundle.read_bytes()
+    with pytest.raises(MissingArtifactError):
+        store.open("ranker", "0" * 64)
+    assert [path.rpartition("/")[2] for path in S3FileSystem().find(s3_server.bucket)] == [f"{sha256}.tar.gz"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    S3FileSystem.clear_instance_cache()
+    with pytest.raises(UnreachableStoreError):
+        ArtifactStore(s3_server.address).fetch("ranker", sha256, tmp_path / "copy")

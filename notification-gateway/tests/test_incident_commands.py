@@ -34,7 +34,8 @@ def alertctl(running: RunningApp, monkeypatch: pytest.MonkeyPatch, capsys: pytes
         capsys.readouterr()
         code = main(list(arguments))
         printed = capsys.readouterr()
-        return code, printed.out + printed.err
+        # The gateway runs in this process, and its log lines go to stderr.
+        return code, printed.out or printed.err
 
     return run
 

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
-from contracts.run_reports import RunChecks, RunReport
+from contracts.run_reports import RunChecks, RunReport, RunStep
 from notification_gateway.app import create_app
 from notification_gateway.reports import queries
+from notification_gateway.reports.durations import StepDurations
 from notification_gateway.reports.endpoints import MAX_REPORT_BYTES
 from running_gateway import ADMIN, TOKEN, SteppedGateway, Watch, settings, signal
 from servicekit.http_protocol import HttpProtocol
@@ -175,6 +177,12 @@ def put_checks(running: RunningApp, run: str, *checks: tuple[str, str, float], t
     return running.http.put(f"/reports/{run}/checks", json=body, headers=headers).status_code
 
 
+def put_steps(running: RunningApp, run: str, steps: dict[str, float]) -> int:
+    body = {"checks": [], "steps": [{"step": name, "seconds": seconds} for name, seconds in steps.items()]}
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    return running.http.put(f"/reports/{run}/checks", json=body, headers=headers).status_code
+
+
 def test_the_dashboard_shows_the_history_of_each_check_what_is_wrong_first(running: RunningApp, watch: Watch) -> None:
     for number, severity in enumerate(("warning", "ok", "critical")):
         watch.forward(days=1)
@@ -190,6 +198,39 @@ def test_the_dashboard_shows_the_history_of_each_check_what_is_wrong_first(runni
         "run-2: critical 2 / 0.5",
     ]
     assert 'aria-label="2 / 3"' in history
+
+
+def test_the_durations_of_the_steps_are_shown_by_run(running: RunningApp, watch: Watch) -> None:
+    for number, steps in enumerate(({"extract": 2.0}, {"extract": 4.0, "tr<ain>": 0.0})):
+        watch.forward(days=1)
+        put(running, f"run-{number}")
+        assert put_steps(running, f"run-{number}", steps) == 204
+    page = running.http.get("/dashboard/runs", params={"lang": "en"}).text
+    trends = page[page.index("Duration of each step") :]
+    assert re.findall(r'height="([\d.]+)" rx="1"><title>(.*?)</title>', trends) == [
+        ("8.5", "run-0: 2.0 s"),
+        ("16.0", "run-1: 4.0 s"),
+        ("1.0", "run-1: 0.0 s"),
+    ]
+    assert "<code>tr&lt;ain&gt;</code>" in trends
+    assert put_steps(running, "run-1", {"extract": -1}) == 422
+
+
+def test_the_durations_of_the_newest_run_are_metrics(stepped: SteppedGateway) -> None:
+    storage, registry = stepped.gateway.storage, CollectorRegistry()
+    durations = StepDurations(storage, registry)
+    durations.refresh()
+    assert registry.get_sample_value("gateway_run_step_seconds", {"step": "extract"}) is None
+    for number, step in enumerate(("extract", "train")):
+        stepped.watch.forward(minutes=1)
+        report = RunReport(run=step, run_id=None, outcome="failed", posted_at=stepped.watch.now, size_bytes=len(PAGE))
+        with storage.exclusive("reports") as connection:
+            queries.store_report(connection, report, PAGE)
+            checks = RunChecks(checks=[], steps=[RunStep(step=step, seconds=number + 1.0)])
+            queries.store_checks(connection, step, checks)
+        durations.refresh()
+        assert registry.get_sample_value("gateway_run_step_seconds", {"step": step}) == number + 1
+    assert registry.get_sample_value("gateway_run_step_seconds", {"step": "extract"}) is None
 
 
 def test_checks_belong_to_a_report_and_need_the_token(running: RunningApp) -> None:

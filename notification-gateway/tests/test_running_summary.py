@@ -152,7 +152,8 @@ def summary(
         capsys.readouterr()
         code = main(["summary", *arguments])
         printed = capsys.readouterr()
-        return code, printed.out + printed.err
+        # The gateway runs in this process, and its log lines go to stderr.
+        return code, printed.out or printed.err
 
     return run
 

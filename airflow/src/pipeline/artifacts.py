@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from contracts.artifact_store import Location, UnusableAddressError, locate
+from contracts.artifact_store import Location, UnusableAddressError, locate, store_errors
 from contracts.checksums import files_below, sha256_of
 from pipeline.errors import PipelineError
 
@@ -86,14 +86,11 @@ def writing(uri: str) -> Iterator[Path]:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return
-    files, path = location
     with tempfile.TemporaryDirectory(prefix="pipeline-") as temporary:
         yield Path(temporary)
         listed = FileList.of(Path(temporary))
         remove_file(_list_address(uri))
-        if files.exists(path):
-            files.rm(path, recursive=True)
-        files.put(f"{temporary}/", f"{path.rstrip('/')}/", recursive=True)
+        _upload(Path(temporary), location)
         write_file(_list_address(uri), listed.model_dump_json(indent=1).encode())
 
 
@@ -106,6 +103,7 @@ def read_file_list(uri: str) -> FileList | None:
         return None
 
 
+@store_errors()
 def has_files(uri: str, listed: FileList) -> bool:
     """Return whether the folder's files are those of its list: on a remote store by their sizes, else by checksums."""
     files, path = location = _parse_location(uri)
@@ -118,6 +116,7 @@ def has_files(uri: str, listed: FileList) -> bool:
     return found == {name: each.bytes for name, each in listed.files.items()}
 
 
+@store_errors()
 def read_file(uri: str) -> bytes | None:
     """Return the content of a file, None if there is none; raises `OSError`."""
     files, path = _parse_location(uri)
@@ -128,6 +127,7 @@ def read_file(uri: str) -> bytes | None:
     return content
 
 
+@store_errors()
 def write_file(uri: str, content: bytes) -> None:
     """Write a file; a reader sees either the previous content or the new one."""
     files, path = location = _parse_location(uri)
@@ -143,6 +143,7 @@ def write_file(uri: str, content: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
+@store_errors()
 def remove_file(uri: str) -> None:
     """Remove a file if there is one; raises `OSError`."""
     files, path = _parse_location(uri)
@@ -150,6 +151,7 @@ def remove_file(uri: str) -> None:
         files.rm_file(path)
 
 
+@store_errors()
 def folders_below(uri: str) -> list[str]:
     """Return the names of the folders at `uri`, ascending, without unfinished ones; raises `OSError`."""
     files, path = _parse_location(uri)
@@ -160,6 +162,7 @@ def folders_below(uri: str) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
+@store_errors()
 def remove(uri: str) -> None:
     """Remove the folder at `uri`; raises `OSError`."""
     files, path = _parse_location(uri)
@@ -185,6 +188,7 @@ def _list_address(uri: str) -> str:
     return f"{uri.rstrip('/')}.files.json"
 
 
+@store_errors()
 def _download(location: Location, listed: FileList, folder: Path) -> None:
     root = location.path.rstrip("/")
     for name in listed.files:
@@ -193,6 +197,14 @@ def _download(location: Location, listed: FileList, folder: Path) -> None:
         location.files.get([f"{root}/{name}" for name in listed.files], [str(folder / name) for name in listed.files])
     except FileNotFoundError as error:
         raise PipelineError(f"{root}: a file is missing; repeat the step that writes it") from error
+
+
+@store_errors()
+def _upload(folder: Path, location: Location) -> None:
+    files, path = location
+    if files.exists(path):
+        files.rm(path, recursive=True)
+    files.put(f"{folder}/", f"{path.rstrip('/')}/", recursive=True)
 
 
 def _parse_location(uri: str) -> Location:

@@ -6,10 +6,12 @@ this program; 130 interrupted.
 """
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -38,6 +40,7 @@ from pipeline.steps import (
     explain,
     find_run,
     load_metrics,
+    load_quarantine,
     load_run_info,
     refresh_run_id,
     run_step,
@@ -51,6 +54,7 @@ from pipeline.steps.run_info import REFRESH_PREFIX
 
 _DEMO = DemoSize()
 _MAX_COUNT_DIGITS = 9
+_EXAMPLES = 3
 _log = logging.getLogger(__name__)
 
 
@@ -77,8 +81,9 @@ def _execute_command(arguments: Sequence[str] | None) -> int:
     except PipelineError as error:
         return _fail(error)
     except OSError as error:
-        # A missing folder or a full disk: not a fault of this program.
-        return _fail(PipelineError(f"{error.filename or ''}: {error.strerror or type(error).__name__}".lstrip(": ")))
+        # A missing folder, a full disk or an unreachable store: not a fault of this program.
+        what = error.strerror or str(error) or type(error).__name__
+        return _fail(PipelineError(f"{error.filename or ''}: {what}".lstrip(": ")))
     finally:
         monitoring.flush()
     return 0
@@ -203,6 +208,23 @@ def _explain(settings: Settings, options: argparse.Namespace) -> None:
         _say(line)
 
 
+def _quarantine(settings: Settings, options: argparse.Namespace) -> None:
+    run, _ = find_run(settings, check_run_id(options.run_id))
+    entries = [each for each in load_quarantine(run) if options.check in {None, each.check}]
+    if options.json:
+        for entry in entries:
+            _say(json.dumps(entry._asdict()))
+        return
+    for _, found in groupby(entries, key=lambda each: each.check):
+        first, *others = found
+        _say(f"{first.check}: {len(others) + 1:,} {first.reason}" + (f"; {first.advice}" if first.advice else ""))
+        for entry in (first, *others[: _EXAMPLES - 1]):
+            _say(f"  {json.dumps(entry.row, ensure_ascii=False)}")
+        if len(others) >= _EXAMPLES:
+            _say(f"  and {len(others) + 1 - _EXAMPLES:,} more (--check {first.check} --json prints all)")
+    _say("correct them in the database or in EXTRACTION_SQL; the next run reads them again" if entries else "no rows")
+
+
 def _renumber(settings: Settings, options: argparse.Namespace) -> None:
     # Imported here, because it needs a Redis client.
     from pipeline.renumber import renumber
@@ -282,6 +304,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     explained.add_argument("--run-id", metavar="ID", required=True)
     explained.set_defaults(command=_explain)
+    quarantine = commands.add_parser("quarantine", help="show the rows and values that a run left out, and why")
+    quarantine.add_argument("--run-id", metavar="ID", required=True)
+    quarantine.add_argument("--check", metavar="NAME", help="only those of one check")
+    quarantine.add_argument("--json", action="store_true", help="print all, one JSON object a line")
+    quarantine.set_defaults(command=_quarantine)
     evaluate = commands.add_parser(
         "evaluate", help="compare the stack with the baselines, without training a model to deploy"
     )

@@ -41,7 +41,7 @@ def run(*command: object, settings: Mapping[str, str]) -> str:
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=110,
+        timeout=220,
     ).stdout
 
 

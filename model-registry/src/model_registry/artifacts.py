@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-from contracts.artifact_store import locate
+from contracts.artifact_store import locate, store_errors
 from contracts.checksums import sha256_of
 
 
@@ -14,7 +14,7 @@ class MissingArtifactError(LookupError):
 
 
 class ArtifactStore:
-    """Bundles below a folder or an `s3://` prefix, named by model and checksum."""
+    """Bundles below a folder or an `s3://` prefix, named by model and checksum; all methods raise `OSError`."""
 
     def __init__(self, url: str) -> None:
         self._files, self._root = locate(url)
@@ -23,10 +23,12 @@ class ArtifactStore:
         """Return the address of a bundle."""
         return f"{self._root}/models/{model}/{sha256}.tar.gz"
 
+    @store_errors()
     def exists(self, model: str, sha256: str) -> bool:
         """Return whether a bundle exists."""
         return bool(self._files.exists(self.address(model, sha256)))
 
+    @store_errors()
     def put(self, bundle: Path, model: str) -> str:
         """Store a bundle, completely or not at all, and return its SHA-256."""
         sha256 = sha256_of(bundle)
@@ -41,11 +43,13 @@ class ArtifactStore:
                 self._files.rm(partial)
         return sha256
 
+    @store_errors()
     def fetch(self, model: str, sha256: str, target: Path) -> None:
         """Copy a bundle to a local file; raises `MissingArtifactError`."""
         with self.open(model, sha256) as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy, 2**20)
 
+    @store_errors()
     def open(self, model: str, sha256: str) -> IO[Any]:
         """Open a bundle for reading; raises `MissingArtifactError`."""
         try:

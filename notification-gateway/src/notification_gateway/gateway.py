@@ -20,6 +20,7 @@ from notification_gateway.metrics import Metrics
 from notification_gateway.own_signals import OwnSignals
 from notification_gateway.policy.channel_names import allowed_channels
 from notification_gateway.policy.watching import PolicyFile
+from notification_gateway.reports.durations import REFRESH_SECONDS, StepDurations
 from notification_gateway.retention import remove_old
 from notification_gateway.settings import Settings
 from notification_gateway.storage import Storage
@@ -101,6 +102,8 @@ class Gateway:
         add_chore(self.loops, "policy", refresh, POLICY_SECONDS)
         self.alerts.add_loops(self.loops)
         add_chore(self.loops, "retention", remove, RETENTION_SECONDS)
+        durations = StepDurations(self.storage, self.metrics.registry)
+        add_chore(self.loops, "step durations", durations.refresh, REFRESH_SECONDS)
         self.heartbeat.add_loop()
         self.delivery.add_loops(self.loops)
 

@@ -1,7 +1,7 @@
 """A run that is killed in each of its steps continues to the archive of an undisturbed run, and repeats no step.
 
 The pipeline is killed by `kill -9` before a step's output appears, when only its marker is missing, and while a service
-carries out its request.
+carries out its request. The same with results on an object store, in the middle of its requests.
 """
 
 import os
@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from bench.results import Goal, Result
 from pipeline.business.database import open_engine
@@ -19,12 +20,24 @@ from pipeline.business.load import replace_content
 from pipeline.demo import DemoSize, generate
 from pipeline.steps import steps
 from testkit.fake_registry import FakeRegistry, RegistryHandler
+from testkit.s3_server import S3Server
 
 _AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _SIZE = DemoSize(datasets=300, users=200, interactions=12_000)
 _RUN_SECONDS = 300
 _RUN = "proof"
 _NOWHERE = "//nowhere//"
+# Whether the store carries out the request before the client is killed.
+_OBJECT_STORE_KILLS = (
+    ("extract/interactions.parquet", False),
+    ("clean/report.json", True),
+    ("features.files.json", False),
+    ("recall/content_items.npy", True),
+    ("train.done.json", False),
+    ("evaluate.done.json", True),
+    ("bundle/bundle.tar.gz", False),
+    ("bundle.files.json", True),
+)
 _CALLS = {"publish": "POST /models/ranker/versions", "deploy": "POST /models/ranker/deployments", "sync": "POST /sync"}
 
 
@@ -80,6 +93,10 @@ def prove(folder: Path, seed: int) -> list[Result]:
             attempt = _Attempt(folder / f"killed-{number}-{tally.kills}", url)
             with attempt:
                 _kill_and_resume(attempt, f"{step.name} at {place}", place, expected, tally)
+    for output, is_carried_out in _OBJECT_STORE_KILLS:
+        with S3Server() as store, _Attempt(store, url) as attempt:
+            store.is_carried_out = is_carried_out
+            _kill_and_resume(attempt, f"object store, {output}", f"PUT /runs/{_RUN}/{output}", expected, tally)
     return [
         Result("resume: runs killed in a step", tally.kills, "runs", Goal(least=2 * len(steps(publish=True)))),
         Result("resume: runs that outlived their kill", len(tally.survivors), "runs", Goal(most=0)),
@@ -103,16 +120,17 @@ def _kill_and_resume(attempt: "_Attempt", name: str, place: str, expected: bytes
 
 
 class _Attempt:
-    """A store of its own, with services of its own."""
+    """A store of its own, a folder or a bucket, with services of its own."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        self._folder = folder
+    def __init__(self, store: Path | S3Server, url: str) -> None:
+        self._store = store
         self._url = url
         self._stack = ExitStack()
         self.services = _Services()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._stack.enter_context(self.services)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -122,27 +140,37 @@ class _Attempt:
         known = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_TOKEN", "_DSN"))}
         own = {
             "BUSINESS_DATABASE_URL": self._url,
-            "ARTIFACT_URL": str(self._folder),
+            "ARTIFACT_URL": str(self._store) if isinstance(self._store, Path) else self._store.address,
             "REGISTRY_URL": self.services.url,
             "FEATURE_SYNC_URL": self.services.url,
             "TRAINING_QUERIES": "400",
         }
+        remote = {}
+        if isinstance(self._store, S3Server):
+            self._store.deadly, remote = place, self._store.environment()
         self.services.deadly = place
         with subprocess.Popen(
             [sys.executable, "-m", "testkit.killed_at_path", place, "pipeline", "run", "--run-id", _RUN, *arguments],
-            env=known | own,
+            env=known | own | remote,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as process:
             self.services.caller = process.pid
+            if isinstance(self._store, S3Server):
+                self._store.client = process.pid
             return process.wait(_RUN_SECONDS)
 
     def archive(self) -> bytes:
         """Return the run's archive, empty without one."""
-        path = self._folder / "runs" / _RUN / "bundle" / "bundle.tar.gz"
-        return path.read_bytes() if path.exists() else b""
+        return self._read("bundle/bundle.tar.gz") or b""
 
     def markers(self) -> dict[str, bytes]:
         """Return the done markers by step."""
-        found = (self._folder / "runs" / _RUN).glob("*.done.json")
-        return {path.name.removesuffix(".done.json"): path.read_bytes() for path in found}
+        found = {step.name: self._read(f"{step.name}.done.json") for step in steps(publish=True)}
+        return {name: data for name, data in found.items() if data is not None}
+
+    def _read(self, name: str) -> bytes | None:
+        path = f"runs/{_RUN}/{name}"
+        if isinstance(self._store, S3Server):
+            return self._store.read(path)
+        return (self._store / path).read_bytes() if (self._store / path).exists() else None

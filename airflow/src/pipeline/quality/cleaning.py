@@ -24,6 +24,7 @@ from pipeline.quality.event_log import COUNTS, repeated_purchases_finding, unkno
 from pipeline.quality.findings import Finding, share_finding
 from pipeline.quality.profile import Profile, write_profile
 from pipeline.quality.profiling import Tables, profile_tables
+from pipeline.quality.quarantine import Quarantine
 from pipeline.quality.rules import Rules
 from pipeline.quality.rules_file import load_rules
 from pipeline.quality.time_gap import time_gap_finding
@@ -37,11 +38,12 @@ _log = logging.getLogger(__name__)
 
 
 class _Checking:
-    """The findings so far, and the original texts of values outside the calendar."""
+    """The findings and rejected rows so far, and the original texts of values outside the calendar."""
 
     def __init__(self, outside_calendar: dict[str, str]) -> None:
         self._outside_calendar = outside_calendar
         self.findings: list[Finding] = []
+        self.quarantine = Quarantine()
 
     def apply(self, name: str, table: pa.Table, checks: list[Check]) -> pa.Table:
         """Return the table without the rows that the checks reject."""
@@ -49,6 +51,7 @@ class _Checking:
             refused = check.refuses(table).fill_null(False)
             bad = int(pc.sum(refused).as_py() or 0)
             rows = table.filter(refused) if bad else table.slice(0, 0)
+            advice = "" if not bad else check.advice if isinstance(check.advice, str) else check.advice(rows)
             self.findings.append(
                 share_finding(
                     check.name,
@@ -59,10 +62,11 @@ class _Checking:
                     warning_above=check.warning_above,
                     consequence="those values are left out" if check.only_value else "they are left out",
                     example=self._example(name, check.column, rows),
-                    advice="" if not bad else check.advice if isinstance(check.advice, str) else check.advice(rows),
+                    advice=advice,
                 )
             )
             if bad:
+                self.quarantine.add_rows(name, check, rows, advice)
                 table = _without(table, refused, check)
         return table
 
@@ -105,9 +109,9 @@ def clean(
 ) -> list[Finding]:
     """Write the rows that pass below `folder`, and return the findings, each of which is reported.
 
-    `report.json` and `profile.json` are written in any case. Deleted and `withdrawn` datasets are left out. `earlier`
-    are the profiles of good runs, in the order of time. Raises `DataError` if a finding is critical; then there are no
-    rows for the later steps.
+    `report.json`, `profile.json` and the quarantine of the rows that don't pass are written in any case. Deleted and
+    `withdrawn` datasets are left out. `earlier` are the profiles of good runs, in the order of time. Raises `DataError`
+    if a finding is critical; then there are no rows for the later steps.
     """
     rules = rules or load_rules()
     counts = _read_json(extracted / COUNTS)
@@ -131,6 +135,7 @@ def clean(
     ]
     (folder / REPORT).write_text(json.dumps([asdict(each) for each in checked], indent=2), encoding="utf-8")
     write_profile(profile, folder)
+    checking.quarantine.write(folder)
     _report(checked)
     for name, table in tables._asdict().items():
         pq.write_table(table, folder / f"{name}.parquet")

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from contracts import bounded_json
-from contracts.artifact_store import locate
+from contracts.artifact_store import locate, store_errors
 
 MAX_FILE_BYTES = 16 * 2**20
 _BLOCK_BYTES = 2**20
@@ -14,6 +14,7 @@ class UnreadableResultError(ValueError):
     """The file exists and can't be shown; the message says why."""
 
 
+@store_errors()
 def read_json(address: str) -> Any:
     """Return the content of a JSON file, None if there is none; raises `UnreadableResultError` and `OSError`."""
     files, path = locate(address)
@@ -28,6 +29,7 @@ def read_json(address: str) -> Any:
         raise UnreadableResultError(str(error)) from error
 
 
+@store_errors()
 def read_checksum(address: str) -> tuple[str, int] | None:
     """Return SHA-256 and size of a file, None if there is none; raises `OSError`."""
     files, path = locate(address)

@@ -5,6 +5,7 @@ only pass on addresses.
 """
 
 from pipeline.steps.beginning import begin_run, continue_run, find_run, has_begun, new_run
+from pipeline.steps.data import load_quarantine
 from pipeline.steps.modelling import load_metrics
 from pipeline.steps.run import EVALUATION, STEPS, Step, step_of, steps
 from pipeline.steps.run_info import (
@@ -32,6 +33,7 @@ __all__ = [
     "find_run",
     "has_begun",
     "load_metrics",
+    "load_quarantine",
     "load_run_info",
     "new_run",
     "refresh_run_id",

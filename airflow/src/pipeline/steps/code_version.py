@@ -10,6 +10,8 @@ import contracts
 import pipeline
 import ranking
 
+# Also the bounds of the data checks.
+_SOURCES = {".py", ".yaml"}
 _PACKAGES = (pipeline, ranking, contracts, business)
 # Libraries whose releases may change the results.
 _LIBRARIES = ("lightgbm", "numba", "numpy", "pandas", "pyarrow", "scipy")
@@ -21,7 +23,7 @@ def code_version() -> str:
     hashed = hashlib.sha256()
     for package in _PACKAGES:
         (root,) = map(Path, package.__path__)
-        for path in sorted(root.rglob("*.py")):
+        for path in sorted(each for each in root.rglob("*") if each.suffix in _SOURCES):
             hashed.update(f"{package.__name__}/{path.relative_to(root).as_posix()}\n".encode())
             hashed.update(path.read_bytes())
     for library in _LIBRARIES:

@@ -17,6 +17,7 @@ from pipeline.features.items import ItemState, item_state
 from pipeline.quality import clean
 from pipeline.quality.baselines import earlier_profiles
 from pipeline.quality.event_log import COUNTS
+from pipeline.quality.quarantine import QuarantinedRow, read_quarantine
 from pipeline.quality.rules_file import load_rules
 from pipeline.records import Records
 from pipeline.sentry_utils import monitor_pipeline_step
@@ -136,6 +137,12 @@ def load_checks(run: str) -> list[DataCheck]:
     """Read the results of the data checks, including passed ones."""
     with reading(join(run, "clean")) as folder:
         return _CHECKS.validate_json((folder / "report.json").read_bytes())
+
+
+def load_quarantine(run: str) -> list[QuarantinedRow]:
+    """Read the rows and values that `quality` left out."""
+    with reading(join(run, "clean")) as folder:
+        return read_quarantine(folder)
 
 
 def load_items(run: str) -> ItemState:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from math import isfinite
 
 import monitoring
-from contracts.run_reports import MAX_CHECKS, REFRESH_PAGE, RunCheck, RunChecks
+from contracts.run_reports import MAX_CHECKS, MAX_STEPS, REFRESH_PAGE, RunCheck, RunChecks, RunStep
 from pipeline.artifacts import join, writing
 from pipeline.errors import NothingToDoError
 from pipeline.publish import put_checks, put_report
@@ -78,16 +78,18 @@ def _post(settings: Settings, report: ReportContent, page: bytes) -> None:
         run_id=run_id,
         outcome="failed" if report.failure else "succeeded",
     )
-    if report.checks and not is_refresh:
+    if (report.checks or report.steps) and not is_refresh:
         put_checks(settings.gateway_url or "", settings.gateway_token, report.run, _checks_of(report))
     _log.info("report: %s", url)
 
 
 def _checks_of(report: ReportContent) -> RunChecks:
-    """Return the results that have finite numbers; the worst first, because their number is limited."""
+    """Return the durations of the steps, and the checks that have finite numbers, the worst first: they are limited."""
     finite = (
         RunCheck(check=each.check, severity=each.severity, value=each.value, threshold=each.threshold)
         for each in report.checks
         if each.value is not None and each.threshold is not None and isfinite(each.value) and isfinite(each.threshold)
     )
-    return RunChecks(checks=sorted(finite, key=lambda each: _ORDER.index(each.severity))[:MAX_CHECKS])
+    steps = [RunStep(step=each.step, seconds=each.seconds) for each in report.steps if each.seconds is not None]
+    checks = sorted(finite, key=lambda each: _ORDER.index(each.severity))[:MAX_CHECKS]
+    return RunChecks(checks=checks, steps=steps[:MAX_STEPS])

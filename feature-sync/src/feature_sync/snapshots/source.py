@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from contracts.artifact_store import locate
+from contracts.artifact_store import locate, store_errors
 from contracts.checksums import ChecksumError
 from contracts.features import FEATURE_SCHEMA
 from contracts.snapshot import MANIFEST, MalformedSnapshotError, SnapshotManifest, read_manifest
@@ -18,13 +18,7 @@ def fetch_snapshot(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
     with tempfile.TemporaryDirectory(prefix="snapshot-") as temporary:
         folder = Path(temporary, "snapshot")
         try:
-            files, path = locate(address)
-            if not files.exists(path):
-                raise UnusableSnapshotError(f"{address}: there is no such folder")
-            # Before anything is copied: a caller may name a home folder, or the root.
-            if not files.exists(f"{path.rstrip('/')}/{MANIFEST}"):
-                raise UnusableSnapshotError(f"{address}: {MANIFEST}: missing")
-            files.get(path.rstrip("/") + "/", str(folder) + "/", recursive=True)
+            _download(address, folder)
             manifest = read_manifest(folder)
         except (MalformedSnapshotError, ChecksumError, OSError, ValueError) as error:
             raise UnusableSnapshotError(f"{address}: {error}") from error
@@ -34,3 +28,14 @@ def fetch_snapshot(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
                 "run the pipeline of this release"
             )
         yield folder, manifest
+
+
+@store_errors()
+def _download(address: str, folder: Path) -> None:
+    files, path = locate(address)
+    if not files.exists(path):
+        raise UnusableSnapshotError(f"{address}: there is no such folder")
+    # Before anything is copied: a caller may name a home folder, or the root.
+    if not files.exists(f"{path.rstrip('/')}/{MANIFEST}"):
+        raise UnusableSnapshotError(f"{address}: {MANIFEST}: missing")
+    files.get(path.rstrip("/") + "/", str(folder) + "/", recursive=True)

@@ -15,6 +15,7 @@ RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 REFRESH_PAGE, WEEKLY_PAGE = "refresh-", "weekly-"
 MAX_RUN_ID_CHARS = 256
 MAX_CHECKS = 500
+MAX_STEPS = 50
 
 
 def is_about_training(run: str) -> bool:
@@ -54,7 +55,19 @@ class RunCheck(BaseModel):
     threshold: Annotated[float, Field(allow_inf_nan=False, description="What it is held against", examples=[0.01])]
 
 
+class RunStep(BaseModel):
+    """A step of a run that has ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: Annotated[str, LabelText(64, min_chars=1), Field(description="Name of the step", examples=["train"])]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False, description="How long it took", examples=[41.5])]
+
+
 class RunChecks(BaseModel):
-    """The results of a run's data checks."""
+    """The results of a run's data checks, and the durations of its steps."""
 
     checks: Annotated[list[RunCheck], Field(max_length=MAX_CHECKS, description="One for each check")]
+    steps: Annotated[
+        list[RunStep], Field(max_length=MAX_STEPS, description="One for each step that has ended, in their order")
+    ] = []

@@ -10,14 +10,14 @@ similarity  cosine of the content vectors, or `same_provider` for two datasets o
 It decides which datasets are in an answer; within an answer they are ordered by score.
 """
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from ranking.features import ItemTable
-from ranking.jit import compiled
+from ranking.jit import Fields, compiled
 from ranking.lanes import round_up_to_lanes
 
 _BUCKETS = 256
@@ -35,6 +35,19 @@ class DiversitySettings(BaseModel):
     same_provider: Annotated[float, Field(ge=0, le=1)] = 0.3
     head: Annotated[int, Field(ge=1, le=1000)] = 40
 
+    @property
+    def fields(self) -> Fields:
+        """The fields of `_Weights`."""
+        return self.relevance, self.same_provider, self.head
+
+
+class _Weights(NamedTuple):
+    """`DiversitySettings` in compiled code."""
+
+    relevance: float
+    same_provider: float
+    head: int
+
 
 # For a bundle without these settings: it was made before diversity existed.
 NO_DIVERSITY = DiversitySettings(relevance=1.0)
@@ -48,26 +61,19 @@ def choose(
     `raw` float64 [m] and `items` int32 [m] are the candidates' raw scores and positions. Candidates after the head
     follow by score; of equally good candidates the first is chosen.
     """
-    weights = (settings.relevance, settings.same_provider)
-    return choose_rows(raw, items, table.content, table.provider, *weights, settings.head, limit)
+    return choose_rows(raw, items, tuple(table), settings.fields, limit)
 
 
 @compiled
 def choose_rows(
-    raw: NDArray[np.float64],
-    items: NDArray[np.int32],
-    content: NDArray[np.float32],
-    provider: NDArray[np.int32],
-    relevance: float,
-    same_provider: float,
-    head: int,
-    limit: int,
+    raw: NDArray[np.float64], items: NDArray[np.int32], table: Fields, diversity: Fields, limit: int
 ) -> NDArray[np.int64]:
-    """Compiled part of `choose`."""
-    if relevance == 1.0:
+    """Compiled part of `choose`, of an `ItemTable` and `DiversitySettings.fields`."""
+    weights = _Weights(*diversity)
+    if weights.relevance == 1.0:
         return _best_rows(raw, limit)
-    best = _best_rows(raw, max(limit, head))
-    return best[_choose_diverse(raw[best], items[best], content, provider, relevance, same_provider, head, limit)]
+    best = _best_rows(raw, max(limit, weights.head))
+    return best[_choose_diverse(raw[best], items[best], ItemTable(*table), weights, limit)]
 
 
 @compiled
@@ -131,25 +137,19 @@ def _order_bits(bits: int) -> int:
 
 @compiled
 def _choose_diverse(
-    raw: NDArray[np.float64],
-    items: NDArray[np.int32],
-    content: NDArray[np.float32],
-    provider: NDArray[np.int32],
-    relevance: float,
-    same_provider: float,
-    head: int,
-    limit: int,
+    raw: NDArray[np.float64], items: NDArray[np.int32], table: ItemTable, weights: _Weights, limit: int
 ) -> NDArray[np.int64]:
+    relevance, same_provider, head = weights
     size = min(head, len(raw))
     # Transposed, so that a CPU compares 8 or 16 candidates at once; each sum still has one fixed order.
-    dimensions = content.shape[1]
+    dimensions = table.content.shape[1]
     vectors = np.zeros(((dimensions + 3) // 4 * 4, round_up_to_lanes(size)), np.float32)
     providers = np.empty(size, np.int32)
     gains = np.empty(size, np.float64)
     for row in range(size):
         for dimension in range(dimensions):
-            vectors[dimension, row] = content[items[row], dimension]
-        providers[row] = provider[items[row]]
+            vectors[dimension, row] = table.content[items[row], dimension]
+        providers[row] = table.provider[items[row]]
         gains[row] = relevance / (1.0 + np.exp(-raw[row]))
     values = gains.copy()
     nearest = np.zeros(size, np.float32)

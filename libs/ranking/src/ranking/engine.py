@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from contracts.features import CHANNELS, ITEM_FEATURES
 from contracts.user_blob import PackedHistory
 from ranking.bundle import BundleContents
-from ranking.diversity import DiversitySettings, choose, choose_rows
-from ranking.features import ItemTable, feature_columns, fill_features
+from ranking.diversity import choose, choose_rows
+from ranking.features import feature_columns, fill_features
 from ranking.forest import forest_scores
-from ranking.jit import compiled, seconds
+from ranking.jit import Fields, compiled, seconds
 from ranking.ranker import Ranker
 from ranking.recall import SCRATCH, Candidates, RecallSettings, RecallTables, channels_of, propose_candidates, recall
-from ranking.user import NOTHING_KNOWN, User, decode_user, make_user
+from ranking.user import NOTHING_KNOWN, HistoryContext, User, decode_user, make_user
 
 NOTHING_HIDDEN = np.empty(0, np.int32)
 _POPULARITY = [feature.name for feature in ITEM_FEATURES].index("item_popularity_7d")
@@ -79,14 +79,14 @@ class Engine:
         """Load the ranker; raises `ranking.ranker.UnusableRankerError`."""
         self.contents = contents
         self.ranker = Ranker(contents.ranker_text)
-        settings, table, diversity = contents.recall_settings, contents.table, contents.diversity
+        settings = contents.recall_settings
         ids = contents.catalogue.ids.view()
         # Contiguous and of one type, as arrays from a file are: the loops are compiled for one kind of array.
         ids.flags.writeable = False
-        self._interest = (ids, settings.history_half_life_days, settings.history_length)
-        self._tables = contents.recall.arrays(settings)
-        self._items = (contents.item_rows, table.content, table.provider, table.log_price)
-        self._diversity = (diversity.relevance, diversity.same_provider, diversity.head)
+        self._history = HistoryContext(ids, settings.history_half_life_days, settings.history_length)
+        # What all queries of the bundle pass to compiled code.
+        self._recall_fields = (tuple(self._history), contents.recall.fields(settings))
+        self._rank_fields = (contents.item_rows, tuple(contents.table), contents.diversity.fields)
 
     def user(
         self, features: NDArray[np.float32] | None, long_term: PackedHistory, live: PackedHistory = PackedHistory()
@@ -95,7 +95,7 @@ class Engine:
 
         Both histories are newest first, as `History.build` returns them.
         """
-        ids, half_life_days, limit = self._interest
+        ids, half_life_days, limit = self._history
         return make_user(features, long_term, live, ids, half_life_days=half_life_days, limit=limit)
 
     def rank_fused(
@@ -116,18 +116,11 @@ class Engine:
         if forest is None:
             return None
         enough, recall_seconds, rank_seconds, *best = _recall_and_rank(
-            *long_term,
-            *live,
-            NOTHING_KNOWN if features is None else features,
-            -1 if anchor is None else anchor,
-            limit,
-            hidden,
-            self._interest,
-            self._tables,
+            (tuple(long_term), tuple(live), NOTHING_KNOWN if features is None else features),
+            (-1 if anchor is None else anchor, limit, hidden),
+            self._recall_fields,
             SCRATCH.over(len(self.contents.catalogue)),
-            self._items,
-            self._diversity,
-            forest.arrays,
+            (*self._rank_fields, forest.fields),
         )
         return FusedResult(Best(*best), recall_seconds, rank_seconds) if enough else None
 
@@ -162,7 +155,7 @@ class Engine:
         )
 
     def rank(self, question: RankingQuery, candidates: Candidates, limit: int) -> Ranked:
-        """Return the best `limit` candidates, diversified; see `select_best`."""
+        """Return the `limit` candidates that diversity chooses, by score; ties go to the lower position."""
         table, forest = self.contents.table, self.ranker.forest
         anchor, user = question.anchor, question.user
         if forest is None:
@@ -170,18 +163,15 @@ class Engine:
                 candidates, self.contents.item_rows, candidates.items, table, anchor=anchor, user=user
             )
             raw = self.ranker.scores(columns.matrix) if columns.rows else np.empty(0)
-            return select_best(candidates, columns.matrix, raw, table, self.contents.diversity, limit)
+            order = choose(raw, candidates.items, table, self.contents.diversity, limit)
+            return Ranked(*_arrange_best(order, raw, candidates.items, candidates.ranks), columns.matrix)
         return Ranked(
             *_rank_candidates(
-                *candidates,
-                user.features,
-                user.items,
-                user.weights,
+                tuple(candidates),
+                tuple(user),
                 -1 if anchor is None else anchor,
                 limit,
-                self._items,
-                self._diversity,
-                forest.arrays,
+                (*self._rank_fields, forest.fields),
             )
         )
 
@@ -195,19 +185,6 @@ def _filter_candidates(question: RankingQuery, found: Candidates) -> Candidates:
     return found if question.keep is None else found.only(question.keep(found.items))
 
 
-def select_best(
-    candidates: Candidates,
-    matrix: NDArray[np.float32],
-    raw: NDArray[np.float64],
-    table: ItemTable,
-    diversity: DiversitySettings,
-    limit: int,
-) -> Ranked:
-    """Return the `limit` candidates that diversity chooses, by raw scores [m]; ties go to the lower position."""
-    order = choose(raw, candidates.items, table, diversity, limit)
-    return Ranked(*_arrange_best(order, raw, candidates.items, candidates.ranks), matrix)
-
-
 # The fields of a `Ranked`: of its rows, and of all considered candidates.
 _Arranged = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 _Ranked = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
@@ -215,59 +192,41 @@ _Ranked = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float32], NDArr
 
 @compiled
 def _recall_and_rank(
-    long_term: bytes,
-    long_term_start: int,
-    long_term_count: int,
-    live: bytes,
-    live_start: int,
-    live_count: int,
-    features: NDArray[np.float32],
-    anchor: int,
-    limit: int,
-    hidden: NDArray[np.int32],
-    catalogue: tuple[Any, ...],
-    tables: tuple[Any, ...],
-    scratch: tuple[Any, ...],
-    items: tuple[Any, ...],
-    diversity: tuple[float, float, int],
-    trees: tuple[Any, ...],
+    user: Fields, question: Fields, recall_fields: Fields, scratch: Fields, rank_fields: Fields
 ) -> tuple[Any, ...]:
-    """Compiled part of `Engine.rank_fused`; passing arrays between several calls would cost as much as some steps."""
+    """Compiled part of `Engine.rank_fused`; passing arrays between several calls would cost as much as some steps.
+
+    `user` are two `PackedHistory`, long-term and live, and the features; `question` the anchor, the limit and the
+    hidden positions; `recall_fields` a `HistoryContext` and `RecallTables.fields`; `scratch` is `SCRATCH`;
+    `rank_fields` are those of `_rank_candidates`.
+    """
     began = seconds()
-    history, weights, seen = decode_user(
-        long_term, long_term_start, long_term_count, live, live_start, live_count, *catalogue
-    )
+    long_term, live, features = user
+    anchor, limit, hidden = question
+    context, tables = recall_fields
+    history, weights, seen = decode_user(long_term, live, context)
     left_out = np.concatenate((seen, hidden)) if len(hidden) else seen
-    found, scores, ranks = propose_candidates(anchor, history, weights, left_out, *tables, *scratch)
+    known = (features, history, weights, left_out)
+    found, scores, ranks = propose_candidates(anchor, known, tables, scratch)
     recalled = seconds()
     enough = len(found) >= limit
     if not enough:
         found, scores, ranks = found[:0], scores[:0], ranks[:0]
-    best = _rank_candidates(found, scores, ranks, features, history, weights, anchor, limit, items, diversity, trees)
+    best = _rank_candidates((found, scores, ranks), known, anchor, limit, rank_fields)
     return (enough, recalled - began, seconds() - recalled, *best[:3])
 
 
 @compiled
-def _rank_candidates(
-    items: NDArray[np.int32],
-    scores: NDArray[np.float32],
-    ranks: NDArray[np.float32],
-    features: NDArray[np.float32],
-    history: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    anchor: int,
-    limit: int,
-    knowledge: tuple[Any, ...],
-    diversity: tuple[float, float, int],
-    trees: tuple[Any, ...],
-) -> _Ranked:
-    """Do all steps of `Engine.rank` with a forest in one call."""
-    item_rows, content, provider, log_price = knowledge
-    values = fill_features(
-        items, scores, ranks, item_rows, items, content, provider, log_price, features, history, weights, anchor
-    )
-    raw = forest_scores(values.reshape(values.size), len(items), *trees)
-    order = choose_rows(raw, items, content, provider, *diversity, limit)
+def _rank_candidates(candidates: Fields, user: Fields, anchor: int, limit: int, rank_fields: Fields) -> _Ranked:
+    """Do all steps of `Engine.rank` with a forest in one call, for `Candidates` and a `User`.
+
+    `rank_fields` are the item features, an `ItemTable`, `DiversitySettings.fields` and `Forest.fields`.
+    """
+    items, _, ranks = Candidates(*candidates)
+    item_rows, table, diversity, trees = rank_fields
+    values = fill_features(candidates, (item_rows, items, table), user, anchor)
+    raw = forest_scores(values.reshape(values.size), len(items), trees)
+    order = choose_rows(raw, items, table, diversity, limit)
     return (*_arrange_best(order, raw, items, ranks), values[:, : len(items)].T)
 
 

@@ -1,13 +1,13 @@
 """The ranker's input, which is computed only here."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import CHANNELS, FEATURES, ITEM_FEATURES
 from ranking.forest import Columns
-from ranking.jit import compiled
+from ranking.jit import Fields, compiled
 from ranking.lanes import four_sums, round_up_to_lanes
 from ranking.recall import Candidates
 from ranking.user import User
@@ -29,8 +29,7 @@ _ANCHOR_PRICE_GAP = _COLUMN["anchor_price_gap"]
 _ANCHOR_PROVIDER = _COLUMN["anchor_same_provider"]
 
 
-@dataclass(frozen=True)
-class ItemTable:
+class ItemTable(NamedTuple):
     """The item data that doesn't change with time.
 
     `content` float32 [n, d] of unit (or zero) rows, `provider` int32 [n], `log_price` float32 [n].
@@ -68,39 +67,20 @@ def feature_columns(
     user: User,
 ) -> Columns:
     """Return the features as columns; `places` [m] are the candidates' rows in `item_rows`."""
-    values = fill_features(
-        candidates.items,
-        candidates.scores,
-        candidates.ranks,
-        item_rows,
-        places,
-        table.content,
-        table.provider,
-        table.log_price,
-        user.features,
-        user.items,
-        user.weights,
-        -1 if anchor is None else anchor,
-    )
+    known = (item_rows, places, tuple(table))
+    values = fill_features(tuple(candidates), known, tuple(user), -1 if anchor is None else anchor)
     return Columns(values, len(candidates.items))
 
 
 @compiled
-def fill_features(
-    items: NDArray[np.int32],
-    scores: NDArray[np.float32],
-    ranks: NDArray[np.float32],
-    item_rows: NDArray[np.float32],
-    places: NDArray[np.int32],
-    content: NDArray[np.float32],
-    provider: NDArray[np.int32],
-    log_price: NDArray[np.float32],
-    features: NDArray[np.float32],
-    history: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    anchor: int,
-) -> NDArray[np.float32]:
-    """Compiled part of `feature_columns`; `anchor` -1 is none."""
+def fill_features(candidates: Fields, known: Fields, user: Fields, anchor: int) -> NDArray[np.float32]:
+    """Compiled part of `feature_columns`, of `Candidates`, what is known of items, and a `User`; `anchor` -1 is none.
+
+    `known` are the item features, the candidates' rows in them, and an `ItemTable`.
+    """
+    items, scores, ranks = Candidates(*candidates)
+    item_rows, places, fields = known
+    table, asking = ItemTable(*fields), User(*user)
     rows = len(items)
     columns = np.empty((_ALL, round_up_to_lanes(rows)), np.float32)
     # Row by row: gathering by column would read every row's cache line once per column.
@@ -109,17 +89,17 @@ def fill_features(
         for feature in range(_ITEM):
             columns[feature, row] = item_rows[place, feature]
     _turn_channels(columns, scores.reshape(scores.size), ranks.reshape(ranks.size), rows)
-    for feature in range(len(features)):
-        columns[_USER + feature] = features[feature]
-    _relate_to_user(columns, items, content, provider, log_price, history, weights)
+    for feature in range(len(asking.features)):
+        columns[_USER + feature] = asking.features[feature]
+    _relate_to_user(columns, items, table, asking)
     if anchor < 0:
         columns[_ANCHOR_SIMILARITY] = columns[_ANCHOR_PRICE_GAP] = columns[_ANCHOR_PROVIDER] = 0.0
     else:
         for row in range(rows):
             item = items[row]
-            columns[_ANCHOR_SIMILARITY, row] = _dot(content, item, content, anchor)
-            columns[_ANCHOR_PRICE_GAP, row] = log_price[item] - log_price[anchor]
-            columns[_ANCHOR_PROVIDER, row] = provider[item] == provider[anchor]
+            columns[_ANCHOR_SIMILARITY, row] = _dot(table.content, item, table.content, anchor)
+            columns[_ANCHOR_PRICE_GAP, row] = table.log_price[item] - table.log_price[anchor]
+            columns[_ANCHOR_PROVIDER, row] = table.provider[item] == table.provider[anchor]
     return columns
 
 
@@ -141,16 +121,10 @@ def _turn_channels(
 
 
 @compiled
-def _relate_to_user(
-    columns: NDArray[np.float32],
-    items: NDArray[np.int32],
-    content: NDArray[np.float32],
-    provider: NDArray[np.int32],
-    log_price: NDArray[np.float32],
-    history: NDArray[np.int32],
-    weights: NDArray[np.float32],
-) -> None:
+def _relate_to_user(columns: NDArray[np.float32], items: NDArray[np.int32], table: ItemTable, user: User) -> None:
     """Fill the columns that relate a candidate to the user's history."""
+    content, provider, log_price = table
+    history, weights = user.items, user.weights
     taste = np.zeros((1, content.shape[1]), np.float32)
     providers = np.empty(len(history), np.int32)
     shares = np.zeros(len(history), np.float32)

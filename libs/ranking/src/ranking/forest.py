@@ -12,13 +12,15 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from ranking.jit import compiled
+from ranking.jit import Fields, compiled
 from ranking.lanes import (
     CAN_ADD,
     LANES,
     LOOKED_UP,
     ROWS,
     WORDS,
+    Leaves,
+    Split,
     add_leaf_values,
     number_leaves,
     round_up_to_lanes,
@@ -52,8 +54,34 @@ class Columns(NamedTuple):
         return self.values[:, : self.rows].T
 
 
+class _Trees(NamedTuple):
+    """The trees of a model in flat arrays; each of the `first_…` has the end of the last part, too.
+
+    `thresholds` are those of all distinct comparisons, by feature and ascending. A node has the number of its
+    comparison and its children, as `_Node`; the `leaves` have `LOOKED_UP` zeros after the last tree's.
+    """
+
+    first_tests: NDArray[np.uint32]  # by feature
+    thresholds: NDArray[np.float32]
+    first_nodes: NDArray[np.uint32]  # by tree
+    node_tests: NDArray[Any]  # uint16 or uint32
+    lefts: NDArray[np.uint8]
+    rights: NDArray[np.uint8]
+    first_leaves: NDArray[np.uint32]  # by tree
+    leaves: NDArray[np.float64]
+    most_leaves: int
+
+
+class _Part(NamedTuple):
+    """The rows from `start` to before `stop`, in columns that begin `stride` values after one another."""
+
+    stride: int
+    start: int
+    stop: int
+
+
 class Forest:
-    """The trees of a model in flat `arrays`, the arguments of `forest_scores`."""
+    """The trees of a model; `fields` are those of `_Trees`, for `forest_scores`."""
 
     def __init__(self, booster: lgb.Booster) -> None:
         """Convert the trees of a model; raises `UnrepresentableError`."""
@@ -71,21 +99,22 @@ class Forest:
         for feature, ascending in enumerate(different):
             mine = features == feature
             tests[mine] = first_tests[feature] + np.searchsorted(ascending, thresholds[mine])
-        self.arrays = (
-            first_tests,
-            np.concatenate([*different, np.empty(0, np.float32)]),
-            _start_offsets([tree.nodes for tree in trees]),
-            tests,
-            np.array([node.left for node in nodes], np.uint8),
-            np.array([node.right for node in nodes], np.uint8),
-            _start_offsets([tree.leaves for tree in trees]),
-            np.array([leaf for tree in trees for leaf in tree.leaves] + [0.0] * LOOKED_UP, np.float64),
-            max(len(tree.leaves) for tree in trees),
+        arrays = _Trees(
+            first_tests=first_tests,
+            thresholds=np.concatenate([*different, np.empty(0, np.float32)]),
+            first_nodes=_start_offsets([tree.nodes for tree in trees]),
+            node_tests=tests,
+            lefts=np.array([node.left for node in nodes], np.uint8),
+            rights=np.array([node.right for node in nodes], np.uint8),
+            first_leaves=_start_offsets([tree.leaves for tree in trees]),
+            leaves=np.array([leaf for tree in trees for leaf in tree.leaves] + [0.0] * LOOKED_UP, np.float64),
+            most_leaves=max(len(tree.leaves) for tree in trees),
         )
+        self.fields: Fields = tuple(arrays)
 
     def scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return one raw score per row, [m] float64, as `Booster.predict` does."""
-        return forest_scores(_transpose(matrix).reshape(-1), len(matrix), *self.arrays)
+        return forest_scores(_transpose(matrix).reshape(-1), len(matrix), self.fields)
 
 
 class _Node(NamedTuple):
@@ -182,70 +211,55 @@ def _transpose(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @compiled
-def forest_scores(
-    columns: NDArray[np.float32],
-    rows: int,
-    first_tests: NDArray[np.uint32],
-    thresholds: NDArray[np.float32],
-    first_nodes: NDArray[np.uint32],
-    node_tests: NDArray[Any],  # uint16 or uint32
-    lefts: NDArray[np.uint8],
-    rights: NDArray[np.uint8],
-    first_leaves: NDArray[np.uint32],
-    leaves: NDArray[np.float64],
-    most_leaves: int,
-) -> NDArray[np.float64]:
-    """Compiled part of `Forest.scores`, on its `arrays`.
+def forest_scores(columns: NDArray[np.float32], rows: int, fields: Fields) -> NDArray[np.float64]:
+    """Compiled part of `Forest.scores`, of its `fields`.
 
     `columns` are flat; NaN in them becomes 0, as in the trees.
     """
+    trees = _Trees(*fields)
+    first_nodes, first_leaves = trees.first_nodes, trees.first_leaves
     stride = round_up_to_lanes(rows)
     scores = np.zeros(stride)  # `add_leaf_values` writes some values after the last row
-    tests = np.empty(len(thresholds) * WORDS, np.uint64)
+    tests = np.empty(len(trees.thresholds) * WORDS, np.uint64)
     reach = np.empty(2 * MAX_LEAVES * WORDS, np.uint64)
     numbers = np.empty(_TOGETHER * ROWS, np.uint8)
-    trees = len(first_nodes) - 1
+    number_of_trees = len(first_nodes) - 1
     for start in range(0, rows, ROWS):
         stop = min(start + ROWS, rows)
-        _compare(columns, stride, start, stop, first_tests, thresholds, tests)
-        for first in range(0, trees, _TOGETHER):
-            count = min(_TOGETHER, trees - first)
+        _compare(columns, _Part(stride, start, stop), trees, tests)
+        for first in range(0, number_of_trees, _TOGETHER):
+            count = min(_TOGETHER, number_of_trees - first)
             for tree in range(first, first + count):
                 # A tree without a split is a single leaf.
                 for word in range(WORDS):
                     reach[word] = reach[MAX_LEAVES * WORDS + word] = ~np.uint64(0)
                 for node in range(first_nodes[tree], first_nodes[tree + 1]):
-                    split_rows(reach, node - first_nodes[tree], tests, node_tests[node], lefts[node], rights[node])
+                    split = Split(trees.node_tests[node], trees.lefts[node], trees.rights[node])
+                    split_rows(reach, node - first_nodes[tree], tests, split)
                 number_leaves(
                     reach, MAX_LEAVES, first_leaves[tree + 1] - first_leaves[tree], numbers, (tree - first) * ROWS
                 )
             # Each row's leaves are added one after another, as in LightGBM; the compiler must not reorder a sum.
-            if CAN_ADD and count == _TOGETHER and most_leaves <= LOOKED_UP:
+            if CAN_ADD and count == _TOGETHER and trees.most_leaves <= LOOKED_UP:
                 firsts = (
                     np.int64(first_leaves[first]),
                     np.int64(first_leaves[first + 1]),
                     np.int64(first_leaves[first + 2]),
                     np.int64(first_leaves[first + 3]),
                 )
-                add_leaf_values(scores, start, stop, numbers, leaves, firsts)
+                add_leaf_values(scores, start, stop, numbers, Leaves(trees.leaves, firsts))
             else:
                 for tree in range(count):
                     for row in range(stop - start):
-                        scores[start + row] += leaves[first_leaves[first + tree] + numbers[tree * ROWS + row]]
+                        scores[start + row] += trees.leaves[first_leaves[first + tree] + numbers[tree * ROWS + row]]
     return scores[:rows]
 
 
 @compiled
-def _compare(
-    columns: NDArray[np.float32],
-    stride: int,
-    start: int,
-    stop: int,
-    first_tests: NDArray[np.uint32],
-    thresholds: NDArray[np.float32],
-    tests: NDArray[np.uint64],
-) -> None:
-    """Set each test's bits: which rows of [start, stop) are above its threshold; bits after the last are undefined."""
+def _compare(columns: NDArray[np.float32], part: _Part, trees: _Trees, tests: NDArray[np.uint64]) -> None:
+    """Set each test's bits: which rows of the part are above its threshold; bits after the last are undefined."""
+    stride, start, stop = part
+    first_tests, thresholds = trees.first_tests, trees.thresholds
     halves = tests.view(np.uint16)
     for feature in range(len(first_tests) - 1):
         column = feature * stride

@@ -19,6 +19,9 @@ import contracts
 from ranking.cpus import host
 
 F = TypeVar("F", bound=Callable[..., Any])
+# A NamedTuple as a plain tuple: what Python passes to compiled code, which makes a NamedTuple of it again. Numba finds
+# the type of a plain tuple in C, but that of a NamedTuple in Python: 7 µs more for those of one query.
+Fields = tuple[Any, ...]
 
 # NUMBA_CPU_NAME takes precedence.
 _config: Any = config

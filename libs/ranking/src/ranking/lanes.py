@@ -9,14 +9,16 @@ A row is a bit of a 64-bit word. `LANES` rows are compared at once, and a tree p
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from ranking.jit import compiled
 
@@ -60,7 +62,7 @@ def zero_nan_and_find_range(_typing: Any, column: Any, start: Any, stop: Any) ->
     """Replace NaN in column[start:stop] (float32, whole lanes) by 0, as LightGBM does; return minimum and maximum."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = _data(context, builder, signature, arguments, 0)
+        data = _data(context, builder, signature.args, arguments, 0)
         least = _slot(builder, ir.Constant(_FLOATS, [float("inf")] * LANES))
         greatest = _slot(builder, ir.Constant(_FLOATS, [float("-inf")] * LANES))
         with cgutils.for_range_slice(builder, arguments[1], arguments[2], ir.Constant(_INT64, LANES)) as (at, _):
@@ -84,39 +86,46 @@ def set_bits_above(_typing: Any, column: Any, start: Any, threshold: Any, out: A
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values = builder.load(
-            _vector_at(builder, _data(context, builder, signature, arguments, 0), arguments[1], _FLOATS), align=4
+            _vector_at(builder, _data(context, builder, signature.args, arguments, 0), arguments[1], _FLOATS), align=4
         )
         higher = builder.fcmp_ordered(">", values, _splat(builder, arguments[2], _FLOATS))
-        out = _data(context, builder, signature, arguments, 3)
+        out = _data(context, builder, signature.args, arguments, 3)
         builder.store(builder.bitcast(higher, ir.IntType(LANES)), builder.gep(out, [arguments[4]]))
         return context.get_dummy_value()
 
     return types.void(column, types.intp, types.float32, out, types.intp), codegen
 
 
+class Split(NamedTuple):
+    """The test of a node, and the nodes that its rows go to: numbers of groups, of any type of integer."""
+
+    test: int
+    left: int
+    right: int
+
+
 @_step
-def split_rows(
-    _typing: Any, reach: Any, node: Any, tests: Any, test: Any, left: Any, right: Any
-) -> tuple[Any, _Codegen]:
+def split_rows(_typing: Any, reach: Any, node: Any, tests: Any, split: Any) -> tuple[Any, _Codegen]:
     """Pass the rows that reach a node on: to the right if their bit of the test is set, else to the left.
 
-    `reach` and `tests` are uint64 in groups of WORDS; the numbers are those of groups.
+    `reach` and `tests` are uint64 in groups of WORDS; `node` is the number of a group, and `split` is a `Split`.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, node, _, test, left, right = (
-            builder.mul(argument, ir.Constant(_INT64, WORDS)) if kind is types.intp else argument
-            for kind, argument in zip(signature.args, arguments, strict=True)
+        numbers = zip(cgutils.unpack_tuple(builder, arguments[3]), signature.args[3].types, strict=True)
+        node, test, left, right = (
+            builder.mul(number, ir.Constant(_INT64, WORDS))
+            for number in (arguments[1], *(context.cast(builder, *number, types.intp) for number in numbers))
         )
-        reach = _data(context, builder, signature, arguments, 0)
-        tests = _data(context, builder, signature, arguments, 2)
+        reach = _data(context, builder, signature.args, arguments, 0)
+        tests = _data(context, builder, signature.args, arguments, 2)
         rows = builder.load(_vector_at(builder, reach, node, _MASKS), align=8)
         goes_right = builder.load(_vector_at(builder, tests, test, _MASKS), align=8)
         builder.store(builder.and_(rows, builder.not_(goes_right)), _vector_at(builder, reach, left, _MASKS), align=8)
         builder.store(builder.and_(rows, goes_right), _vector_at(builder, reach, right, _MASKS), align=8)
         return context.get_dummy_value()
 
-    return types.void(reach, types.intp, tests, types.intp, types.intp, types.intp), codegen
+    return types.void(reach, types.intp, tests, split), codegen
 
 
 @_step
@@ -128,7 +137,7 @@ def number_leaves(_typing: Any, reach: Any, first: Any, count: Any, out: Any, pl
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        reach = _data(context, builder, signature, arguments, 0)
+        reach = _data(context, builder, signature.args, arguments, 0)
         nobody = ir.Constant(_MASKS, [0] * WORDS)
         bits = [_slot(builder, nobody) for _ in range(NUMBER_BITS)]
         low = GROUPS.bit_length() - 1
@@ -151,7 +160,7 @@ def number_leaves(_typing: Any, reach: Any, first: Any, count: Any, out: Any, pl
             for bit in range(low, NUMBER_BITS):
                 has = builder.trunc(builder.lshr(at, ir.Constant(_INT64, bit)), ir.IntType(1))
                 _include(builder, bits[bit], builder.select(has, anybody, nobody))
-        out = _data(context, builder, signature, arguments, 3)
+        out = _data(context, builder, signature.args, arguments, 3)
         for word in range(WORDS):
             numbers = ir.Constant(_BYTES, [0] * 64)
             for bit, slot in enumerate(bits):
@@ -169,18 +178,25 @@ def _include(builder: Any, slot: Any, rows: Any) -> None:
     builder.store(builder.or_(builder.load(slot), rows), slot)
 
 
+class Leaves(NamedTuple):
+    """The `values` (float64) of several trees' leaves; each of the `firsts` is the place of a tree's first leaf."""
+
+    values: NDArray[np.float64]
+    firsts: tuple[np.int64, ...]
+
+
 @_step
-def add_leaf_values(
-    _typing: Any, sums: Any, start: Any, stop: Any, numbers: Any, values: Any, firsts: Any
-) -> tuple[Any, _Codegen]:
-    """Add values[first + number] (float64) to each of sums[start:stop], for each of the `firsts` in turn.
+def add_leaf_values(_typing: Any, sums: Any, start: Any, stop: Any, numbers: Any, leaves: Any) -> tuple[Any, _Codegen]:
+    """Add values[first + number] to each of sums[start:stop] (float64), for each of the `firsts` of `Leaves` in turn.
 
     `numbers` (uint8, less than LOOKED_UP) has ROWS numbers for each first. Processes whole SUMS and reads whole
     LOOKED_UP.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        sums, numbers, values = (_data(context, builder, signature, arguments, which) for which in (0, 3, 4))
+        sums, numbers = (_data(context, builder, signature.args, arguments, which) for which in (0, 3))
+        parts = cgutils.unpack_tuple(builder, arguments[4])
+        values = _data(context, builder, signature.args[4], parts, 0)
         tables = [
             [
                 builder.load(
@@ -188,7 +204,7 @@ def add_leaf_values(
                 )
                 for part in range(0, LOOKED_UP, SUMS)
             ]
-            for first in cgutils.unpack_tuple(builder, arguments[5])
+            for first in cgutils.unpack_tuple(builder, parts[1])
         ]
         with cgutils.for_range_slice(builder, arguments[1], arguments[2], ir.Constant(_INT64, SUMS)) as (at, _):
             where = _vector_at(builder, sums, at, _DOUBLES)
@@ -201,7 +217,7 @@ def add_leaf_values(
             builder.store(total, where, align=8)
         return context.get_dummy_value()
 
-    return types.void(sums, types.intp, types.intp, numbers, values, firsts), codegen
+    return types.void(sums, types.intp, types.intp, numbers, leaves), codegen
 
 
 def _looked_up(builder: Any, table: list[Any], places: Any) -> Any:
@@ -224,7 +240,7 @@ def four_sums(_typing: Any, left: Any, start: Any, right: Any, other: Any, count
         raise TypingError("vectors must be float32, row after row")
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vectors = [_data(context, builder, signature, arguments, which) for which in (0, 2)]
+        vectors = [_data(context, builder, signature.args, arguments, which) for which in (0, 2)]
         sums = _slot(builder, ir.Constant(_FOUR, [0.0] * 4))
         begin, step = ir.Constant(_INT64, 0), ir.Constant(_INT64, 4)
         with cgutils.for_range_slice(builder, begin, arguments[4], step) as (at, _):
@@ -241,9 +257,9 @@ def four_sums(_typing: Any, left: Any, start: Any, right: Any, other: Any, count
     return types.UniTuple(types.float32, 4)(left, types.intp, right, types.intp, types.intp), codegen
 
 
-def _data(context: Any, builder: Any, signature: Any, arguments: Any, which: int) -> Any:
-    """Return the pointer to an array argument's first element."""
-    return context.make_array(signature.args[which])(context, builder, arguments[which]).data
+def _data(context: Any, builder: Any, kinds: Any, values: Any, which: int) -> Any:
+    """Return the pointer to the first element of an array among these values."""
+    return context.make_array(kinds[which])(context, builder, values[which]).data
 
 
 def _slot(builder: Any, value: Any) -> Any:

@@ -10,7 +10,8 @@ popular   the currently popular datasets
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 from numba.cpython.unsafe.numbers import trailing_zeros as lowest_bit
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from contracts.features import CHANNELS
-from ranking.jit import compiled
+from ranking.jit import Fields, compiled
 from ranking.user import User
+
+_sizes = itemgetter(*CHANNELS)
 
 
 class RecallSettings(BaseModel):
@@ -56,10 +59,10 @@ class RecallTables:
     vector: Neighbours
     popular: Popular
 
-    def arrays(self, settings: RecallSettings) -> tuple[Any, ...]:
-        """Return the tables and settings as arguments of `propose_candidates`."""
-        sizes = tuple(settings.channel_sizes[channel] for channel in CHANNELS)
-        return (*self.behavior, *self.content, *self.vector, *self.popular, sizes, settings.seed_items)
+    def fields(self, settings: RecallSettings) -> Fields:
+        """Return the tables with the channels' sizes and the number of seed items, for `propose_candidates`."""
+        tables = (tuple(self.behavior), tuple(self.content), tuple(self.vector), tuple(self.popular))
+        return (*tables, _sizes(settings.channel_sizes), settings.seed_items)
 
 
 # Every set of channels by its code: the sum of its channels' bits.
@@ -82,6 +85,23 @@ _BUCKETS = 1024
 _FEW = 20
 
 
+class _Seeds(NamedTuple):
+    """Items whose neighbours are proposed, int32 [s], and the weight of each one's votes, float32 [s]."""
+
+    items: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+
+class _Votes(NamedTuple):
+    """The sum of each item's votes, float64, `_NO_VOTE` without any; and room for the items with votes, int32 [n + 1].
+
+    No item has a vote between two calls of `_vote`.
+    """
+
+    totals: NDArray[np.float64]
+    met: NDArray[np.int32]
+
+
 class Candidates(NamedTuple):
     """`items` int32 [m] ascending; `scores` and reciprocal `ranks` float32 [m, len(CHANNELS)], 0 where not proposed."""
 
@@ -102,11 +122,9 @@ def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None
     """Return the union of the channels' proposals, without the anchor and without datasets that the user has seen."""
     found = propose_candidates(
         -1 if anchor is None else anchor,
-        user.items,
-        user.weights,
-        user.seen,
-        *tables.arrays(settings),
-        *SCRATCH.over(len(tables.content.items)),
+        tuple(user),
+        tables.fields(settings),
+        SCRATCH.over(len(tables.content.items)),
     )
     return Candidates(*found)
 
@@ -114,20 +132,19 @@ def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None
 class _Scratch(threading.local):
     """Arrays over the catalogue that are reused: resetting only the used entries is cheaper than clearing all.
 
-    They are: votes float64, `_NO_VOTE` for items without any; the items with votes, int32, one more than needed; rows
-    of candidates int32; a set of items, a bit each, uint64. All are empty between two recalls.
+    They are: the fields of `_Votes`; rows of candidates int32; a set of items, a bit each, uint64. All are empty
+    between two recalls.
     """
 
     def __init__(self) -> None:
         self._items = -1
 
-    def over(self, items: int) -> tuple[NDArray[Any], ...]:
+    def over(self, items: int) -> Fields:
         """Return arrays for at least so many items."""
         if self._items < items:
             self._items = items
             self._arrays = (
-                np.full(items, _NO_VOTE),
-                np.zeros(items + 1, np.int32),
+                (np.full(items, _NO_VOTE), np.zeros(items + 1, np.int32)),
                 np.zeros(items, np.int32),
                 np.zeros((items + 63) // 64, np.uint64),
             )
@@ -139,37 +156,25 @@ SCRATCH = _Scratch()
 
 @compiled
 def propose_candidates(
-    anchor: int,
-    history: NDArray[np.int32],
-    history_weights: NDArray[np.float32],
-    seen: NDArray[np.int32],
-    behavior_items: NDArray[np.int32],
-    behavior_scores: NDArray[np.float32],
-    content_items: NDArray[np.int32],
-    content_scores: NDArray[np.float32],
-    vector_items: NDArray[np.int32],
-    vector_scores: NDArray[np.float32],
-    popular_items: NDArray[np.int32],
-    popular_scores: NDArray[np.float32],
-    sizes: tuple[int, ...],
-    seed_items: int,
-    totals: NDArray[np.float64],
-    met: NDArray[np.int32],
-    places: NDArray[np.int32],
-    union: NDArray[np.uint64],
+    anchor: int, user: Fields, tables: Fields, scratch: Fields
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-    """Compiled part of `recall`; `anchor` -1 is none, and the last four arguments are `SCRATCH`."""
+    """Compiled part of `recall`, of a `User`, `RecallTables.fields` and `SCRATCH`; `anchor` -1 is none."""
+    _, history, history_weights, seen = User(*user)
+    behavior, content, vector, popular, sizes, seed_items = tables
+    by_behavior, most_popular = Neighbours(*behavior), Popular(*popular)
+    (totals, met), places, union = scratch
+    votes = _Votes(totals, met)
     if anchor < 0:
         anchors, seeds, weights = history[:0], history[:seed_items], history_weights[:seed_items]
     else:
         anchors, weights = np.full(1, anchor, np.int32), np.ones(1, np.float32)
         seeds = anchors
     channels = (
-        _vote(behavior_items, behavior_scores, anchors, weights, sizes[0], totals, met),
-        _vote(content_items, content_scores, seeds, weights, sizes[1], totals, met),
-        _vote(vector_items, vector_scores, seeds, weights, sizes[2], totals, met),
-        _vote(behavior_items, behavior_scores, history, history_weights, sizes[3], totals, met),
-        (popular_items[: sizes[4]].copy(), popular_scores[: sizes[4]].copy()),
+        _vote(by_behavior, _Seeds(anchors, weights), sizes[0], votes),
+        _vote(Neighbours(*content), _Seeds(seeds, weights), sizes[1], votes),
+        _vote(Neighbours(*vector), _Seeds(seeds, weights), sizes[2], votes),
+        _vote(by_behavior, _Seeds(history, history_weights), sizes[3], votes),
+        (most_popular.items[: sizes[4]].copy(), most_popular.scores[: sizes[4]].copy()),
     )
     for found, _ in channels:
         for item in found:
@@ -212,21 +217,15 @@ def _pop_items(words: NDArray[np.uint64]) -> NDArray[np.int32]:
 
 
 @compiled
-def _vote(
-    items: NDArray[np.int32],
-    scores: NDArray[np.float32],
-    seeds: NDArray[np.int32],
-    weights: NDArray[np.float32],
-    size: int,
-    totals: NDArray[np.float64],
-    met: NDArray[np.int32],
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def _vote(table: Neighbours, seeds: _Seeds, size: int, votes: _Votes) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Add up the seeds' neighbours by weight and return the best `size`, descending; ties go to the lower position."""
+    totals, met = votes
     unmet = np.float64(_NO_VOTE).view(np.int64)
     marks = totals.view(np.int64)
     count = np.uint64(0)
-    for number in range(len(seeds)):
-        weight, near, nearness = weights[number], items[seeds[number]], scores[seeds[number]]
+    for number in range(len(seeds.items)):
+        seed, weight = seeds.items[number], seeds.weights[number]
+        near, nearness = table.items[seed], table.scores[seed]
         for column in range(len(near)):
             item = near[column]
             if item < 0:

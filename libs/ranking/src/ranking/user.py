@@ -9,7 +9,7 @@ from contracts.events import INTERACTION_WEIGHT, InteractionType
 from contracts.features import USER_FEATURES
 from contracts.user_blob import MAX_LONG_TERM, PackedHistory
 from ranking.item_stats import DAY
-from ranking.jit import compiled
+from ranking.jit import Fields, compiled
 
 # By `InteractionType`.
 INTERACTION_WEIGHTS = np.array([INTERACTION_WEIGHT[each] for each in InteractionType], np.float32)
@@ -36,6 +36,22 @@ class User(NamedTuple):
     seen: NDArray[np.int32] = np.empty(0, np.int32)
 
 
+class HistoryContext(NamedTuple):
+    """What a history is decoded with: the ids of the catalogue [n], ascending, and `make_user`'s other settings."""
+
+    ids: NDArray[np.int64]
+    half_life_days: float
+    limit: int
+
+
+class _Entries(NamedTuple):
+    """The columns of a history, all of one length: dataset ids, Unix seconds, and `InteractionType`."""
+
+    ids: NDArray[np.int64]
+    ts: NDArray[np.int64]
+    types: NDArray[np.uint8]
+
+
 def make_user(
     features: NDArray[np.float32] | None,
     long_term: PackedHistory,
@@ -50,7 +66,7 @@ def make_user(
     `ids` [n] are those of the catalogue, ascending. The items are the latest `limit` ones in the catalogue, without
     mere exposures. A weight is the interaction's weight, halved every `half_life_days` before the newest.
     """
-    items, weights, seen = decode_user(*long_term, *live, ids, half_life_days, limit)
+    items, weights, seen = decode_user(tuple(long_term), tuple(live), (ids, half_life_days, limit))
     return User(NOTHING_KNOWN if features is None else features, items, weights, seen)
 
 
@@ -67,19 +83,17 @@ def user_features(types: NDArray[np.uint8], prices: NDArray[np.float32]) -> NDAr
 
 @compiled
 def decode_user(
-    long_term: bytes,
-    long_term_start: int,
-    long_term_count: int,
-    live: bytes,
-    live_start: int,
-    live_count: int,
-    catalogue: NDArray[np.int64],
-    half_life_days: float,
-    limit: int,
+    long_term: Fields, live: Fields, context: Fields
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
-    """Compiled part of `make_user`, from two packed histories: items, their weights, and the seen positions."""
-    ids, ts, types = _unpack_histories(live, live_start, live_count, long_term, long_term_start, long_term_count)
-    entries = _merge_histories(ids, ts, types, live_count)
+    """Compiled part of `make_user`, from two `PackedHistory` and a `HistoryContext`.
+
+    Return the items, their weights, and the seen positions.
+    """
+    newer = PackedHistory(*live)
+    catalogue, half_life_days, limit = HistoryContext(*context)
+    history = _unpack_histories(newer, PackedHistory(*long_term))
+    ids, ts, types = history
+    entries = _merge_histories(history, newer.entries)
     places = _find_positions(catalogue, ids)
     positions = np.empty(len(entries), np.int32)
     known = np.empty(len(entries), np.int32)
@@ -126,27 +140,24 @@ def _find_positions(catalogue: NDArray[np.int64], datasets: NDArray[np.int64]) -
 
 
 @compiled
-def _unpack_histories(
-    live: bytes, live_start: int, live_count: int, long_term: bytes, long_term_start: int, long_term_count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+def _unpack_histories(live: PackedHistory, long_term: PackedHistory) -> _Entries:
     """Return `History.unpack` of two histories, each followed by an entry that is older than any."""
-    room = live_count + long_term_count + 2
+    room = live.entries + long_term.entries + 2
     ids, ts, types = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
-    _unpack(live, live_start, live_count, ids, ts, types)
-    ts[live_count] = -1
-    rest = live_count + 1
-    _unpack(long_term, long_term_start, long_term_count, ids[rest:], ts[rest:], types[rest:])
+    _unpack(live, _Entries(ids, ts, types))
+    ts[live.entries] = -1
+    rest = live.entries + 1
+    _unpack(long_term, _Entries(ids[rest:], ts[rest:], types[rest:]))
     ts[room - 1] = -1
-    return ids, ts, types
+    return _Entries(ids, ts, types)
 
 
 @compiled
-def _unpack(
-    data: bytes, start: int, count: int, ids: NDArray[np.int64], ts: NDArray[np.int64], types: NDArray[np.uint8]
-) -> None:
+def _unpack(packed: PackedHistory, out: _Entries) -> None:
     """Read entries byte by byte: they are not aligned."""
+    data, ids, ts, types = packed.data, out.ids, out.ts, out.types
     # Unsigned, because Numba adds a check for negative indices to signed ones.
-    at, length = np.uint64(start), np.uint64(count)
+    at, length = np.uint64(packed.start), np.uint64(packed.entries)
     for entry in range(length):
         dataset = np.uint64(0)
         for byte in range(np.uint64(8)):
@@ -160,10 +171,9 @@ def _unpack(
 
 
 @compiled
-def _merge_histories(
-    ids: NDArray[np.int64], ts: NDArray[np.int64], types: NDArray[np.uint8], live_count: int
-) -> NDArray[np.int32]:
+def _merge_histories(history: _Entries, live_count: int) -> NDArray[np.int32]:
     """Return the entries in the order of `History.merge`: of each dataset the newest, with the strongest type."""
+    ids, ts, types = history
     # Each history contains a dataset at most once.
     kept = np.ones(len(ids), np.uint8)
     rest = live_count + 1

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,9 @@ from testkit.mariadb import MariadbServer, running_mariadb
 from testkit.postgres import running_cluster
 from testkit.redis_server import RedisServer
 from testkit.source_databases import SOURCE_KINDS, SourceDatabase, make_source_database
+
+if TYPE_CHECKING:
+    from testkit.s3_server import S3Server
 
 CHECKOUT = Path(__file__).parents[4]
 UNTIL_SECONDS = 15.0
@@ -41,6 +45,22 @@ def redis_url(redis_server: RedisServer) -> str:
     with redis.Redis.from_url(redis_server.url, socket_timeout=5) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture
+def s3_server(monkeypatch: pytest.MonkeyPatch) -> "Iterator[S3Server]":
+    """An empty bucket, and the environment by which S3 clients find it."""
+    # Imported here: their half a second is not for each test program.
+    from s3fs import S3FileSystem
+
+    from testkit.s3_server import S3Server
+
+    with S3Server() as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        S3FileSystem.clear_instance_cache()
+        yield server
+    S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(scope="session")

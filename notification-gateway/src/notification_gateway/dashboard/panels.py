@@ -13,6 +13,7 @@ from notification_gateway.dashboard import queries, shadow
 from notification_gateway.dashboard.charts import Chart, Colour, Series
 from notification_gateway.dashboard.check_history import RUNS_SHOWN, check_histories
 from notification_gateway.dashboard.sources import Prometheus, Registry, Sample, SourceError, Version
+from notification_gateway.dashboard.step_durations import step_trends
 from notification_gateway.incidents.queries import by_id
 from notification_gateway.reports.queries import last_checks, list_reports
 from notification_gateway.silences import queries as silences
@@ -230,6 +231,7 @@ def _runs(connection: Connection, now: datetime) -> dict[str, Any]:
         "runs": _run_counts(connection, now),
         "names": [run for run, _ in checked],
         "checks": check_histories(checked),
+        "steps": step_trends(checked),
     }
 
 

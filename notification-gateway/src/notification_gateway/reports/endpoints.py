@@ -85,7 +85,10 @@ def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) ->
         responses=problem_responses(503, not_found="There is no report of this run"),
     )
     def put_checks(run: _Run, checks: RunChecks) -> None:
-        """Store the results of a run's data checks, whose history the dashboard shows. The report comes first."""
+        """Store the results of a run's data checks and the durations of its steps, after its report.
+
+        The dashboard shows the history of both.
+        """
         with storage.transaction() as connection:
             if not queries.store_checks(connection, run, checks):
                 raise _no_report(run)

@@ -48,7 +48,7 @@ class Mirror:
         *,
         sample_rate: float,
         cpu_share: float,
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = random.random,  # noqa: S311 - which answers are mirrored is no secret
         clock: Callable[[], float] = time.perf_counter,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:

@@ -29,12 +29,12 @@ def set_bits_above(column, start, threshold, out, place):  # type: ignore[no-unt
 
 
 @compiled
-def split_rows(reach, node, tests, test, left, right):  # type: ignore[no-untyped-def]
+def split_rows(reach, node, tests, split):  # type: ignore[no-untyped-def]
     """Send the rows that reach a node on."""
     for word in range(WORDS):
-        rows, goes_right = reach[np.int64(node) * WORDS + word], tests[np.int64(test) * WORDS + word]
-        reach[np.int64(left) * WORDS + word] = rows & ~goes_right
-        reach[np.int64(right) * WORDS + word] = rows & goes_right
+        rows, goes_right = reach[np.int64(node) * WORDS + word], tests[np.int64(split.test) * WORDS + word]
+        reach[np.int64(split.left) * WORDS + word] = rows & ~goes_right
+        reach[np.int64(split.right) * WORDS + word] = rows & goes_right
 
 
 @compiled
