@@ -67,14 +67,14 @@ class Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder = tmp_path_factory.mktemp("trained")
     engine = open_engine(f"sqlite:///{folder}/business.db", "X")
-    content = generate(DemoSize(datasets=120, users=150, interactions=4000), 42, datetime.now(UTC) - timedelta(hours=2))
+    content = generate(DemoSize(datasets=100, users=100, interactions=2500), 42, datetime.now(UTC) - timedelta(hours=2))
     replace_content(engine, content)
     engine.dispose()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "BUSINESS_DATABASE_URL": f"sqlite:///{folder}/business.db",
             "ARTIFACT_URL": f"{folder}/artifacts",
-            "TRAINING_QUERIES": "200",
+            "TRAINING_QUERIES": "100",
         }.items():
             patch.setenv(name, value)
         assert main(["run", "--no-publish", "--run-id", "trained"]) == 0
