@@ -97,7 +97,7 @@ def test_only_good_runs_with_a_readable_profile_are_compared_with(tmp_path: Path
         (tmp_path / "runs" / name / "bundle").mkdir()
         if content is not None:
             (tmp_path / "runs" / name / "clean" / PROFILE).write_bytes(content)
-    found = earlier_profiles(run, profile.as_of)
+    found = earlier_profiles([str(each) for each in (tmp_path / "runs").iterdir()], profile.as_of)
     assert [(profile.as_of - each.as_of).days for each in found] == [2, 1]
 
 

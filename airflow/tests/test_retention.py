@@ -62,14 +62,16 @@ def test_failed_runs_push_out_no_good_run_and_have_a_bound_of_their_own(tmp_path
     for name, age in (("z-oldest", 30), ("y-older", 29), ("x-last-good", 28)):
         add_run(settings, name, age, done="bundle publish deploy sync")
     for night in range(7):
-        # Each fails somewhere between its beginning and the end of its handover.
-        add_run(
-            settings,
-            f"failed-{night}",
-            7 - night,
-            done=("", "bundle", "bundle publish", "bundle publish deploy")[night % 4],
-        )
+        # Each fails somewhere between its beginning and its deployment.
+        add_run(settings, f"failed-{night}", 7 - night, done=("", "bundle", "bundle publish")[night % 3])
     assert kept_runs(settings) == {"y-older", "x-last-good", "failed-6"}
+
+
+def test_a_run_that_has_deployed_its_model_is_good_although_its_snapshot_is_not_synced(tmp_path: Path) -> None:
+    settings = Settings(artifact_url=str(tmp_path), runs_kept=1, failed_runs_kept=0)
+    add_run(settings, "synced", 2, done="bundle publish deploy sync")
+    add_run(settings, "deployed", 1, done="bundle publish deploy")
+    assert kept_runs(settings) == {"deployed"}
 
 
 def test_runs_that_only_make_a_bundle_do_not_push_out_the_deployed_one(tmp_path: Path) -> None:

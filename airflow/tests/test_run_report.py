@@ -337,6 +337,24 @@ def test_a_report_is_posted_with_its_outcome_and_the_run_id_of_the_alerts(tmp_pa
     assert captured == []
 
 
+def test_of_the_refreshes_only_the_last_failed_one_of_a_day_is_posted(tmp_path: Path, gateway: Gateway) -> None:
+    run = str(tmp_path / "runs" / NAME)
+    full(run)
+    info = {"run_id": NAME, "as_of": NOW.isoformat(), "started_at": NOW.isoformat(), "kind": "refresh"}
+    Path(run, "run.json").write_text(json.dumps(info), encoding="utf-8")
+    settings = Settings(gateway_url=gateway.url)
+    report_run(settings, run)
+    assert gateway.received == []
+    assert "刷新 refresh" in page_of(run)
+    before = datetime.now(UTC)
+    report_run(settings, run, "extract")
+    # Its page is not that of a training, and its checks are not among those of the nights.
+    ((path, _, _),) = gateway.received
+    days = {f"/reports/refresh-{each:%Y-%m-%d}" for each in (before, datetime.now(UTC))}
+    assert urlsplit(path).path in days
+    assert parse_qs(urlsplit(path).query) == {"run_id": [NAME], "outcome": ["failed"]}
+
+
 @pytest.mark.parametrize("status", [None, 401, 404, 500])
 def test_a_report_that_cannot_be_posted_fails_no_run_and_is_reported_once(
     tmp_path: Path, gateway: Gateway, status: int | None

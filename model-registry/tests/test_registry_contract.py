@@ -9,13 +9,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from contracts.bundle import pack, read_manifest, write_manifest
 from contracts.deployments import DeploymentRequest, ReplicaReport, RollbackRequest
 from contracts.registry.calls import ActiveAnswer
 from contracts.registry.client import AsyncRegistryClient, RegistryClient
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 from model_registry.app import create_app
 from model_registry.settings import Settings
-from ranking.testing import tiny_archive
+from ranking.testing import tiny_archive, tiny_bundle
 from testkit.fake_registry import FakeRegistry
 from testkit.odd_answers import OddServer
 from testkit.serving import Served
@@ -186,6 +187,24 @@ def test_nothing_changes_while_another_version_than_the_expected_one_is_in_servi
         with pytest.raises(RegistryRejectedError, match="expected_active is 1, in service is 2"):
             registry.roll_back(RollbackRequest(mode=mode, expected_active="1"))
     assert registry.roll_back(RollbackRequest(expected_active="2")).version == "1"
+
+
+def test_a_refresh_is_deployed_only_while_its_model_is_in_service(
+    registry: RegistryClient, archives: list[Path], tmp_path: Path
+) -> None:
+    for archive in archives:
+        registry.push(archive)
+    contents = tiny_bundle(tmp_path / "refresh", seed=3)
+    write_manifest(contents, read_manifest(contents).model_copy(update={"refreshes": "1"}))
+    pack(contents, tmp_path / "refresh.tar.gz")
+    assert registry.push(tmp_path / "refresh.tar.gz").refreshes == "1"
+    registry.deploy(DeploymentRequest(version="2"))
+    with pytest.raises(RegistryRejectedError, match="this bundle refreshes version 1") as rejected:
+        registry.deploy(DeploymentRequest(version="3"))
+    assert rejected.value.status == 409
+    registry.deploy(DeploymentRequest(version="1", force=True))
+    assert registry.deploy(DeploymentRequest(version="3", expected_active="1")).version == "3"
+    assert [each.refreshes for each in registry.versions().versions] == ["1", None, None]
 
 
 def test_what_a_replica_reports_stands_in_the_history(url: str, registry: RegistryClient) -> None:

@@ -162,6 +162,15 @@ def test_the_dashboard_links_to_the_reports_and_counts_failed_runs(running: Runn
         assert ">67<small>%</small>" in running.http.get(f"/dashboard/{tab}").text
 
 
+def test_pages_about_a_week_and_about_a_failed_refresh_are_shown_and_do_not_count(running: RunningApp) -> None:
+    put(running, RUN)
+    put(running, "weekly-2026-W48")
+    put(running, "refresh-2026-11-28", outcome="failed")
+    page = running.http.get("/dashboard/runs", params={"lang": "en"}).text
+    assert all(f'href="/reports/{run}"' in page for run in ("weekly-2026-W48", "refresh-2026-11-28"))
+    assert ">100<small>%</small>" in page
+
+
 def put_checks(running: RunningApp, run: str, *checks: tuple[str, str, float], token: str = TOKEN) -> int:
     body = {"checks": [{"check": n, "severity": s, "value": v, "threshold": 0.5, "later": 1} for n, s, v in checks]}
     headers = {"Authorization": f"Bearer {token}"}

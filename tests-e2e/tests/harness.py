@@ -100,6 +100,9 @@ class RunningStack:
         )
         self.models = RegistryClient(self.registry.request, "ranker")
         self.airflow = httpx.Client(base_url=self.env["AIRFLOW_URL"], timeout=TIMEOUT_SECONDS)
+        # A refresh in the middle of a test would put another version into service.
+        paused = self.airflow.patch("/api/v2/dags/incremental_update?update_mask=is_paused", json={"is_paused": True})
+        paused.raise_for_status()
         self.collector = CollectorClient(self.env["COLLECTOR_URL"], self.env["COLLECTOR_TOKEN"])
         self.wechat = WechatInbox(self.env["WECHAT_SIMULATOR_URL"])
 

@@ -1,8 +1,8 @@
 """The command line: fill the business database, run the pipeline, measure it.
 
-Exit codes: 0 done, or nothing to train yet; 1 the run failed, or a service rejected a request or is unavailable; 2
-unusable call, settings or data; 3 the answer at a service's address is not the service's; 70 a fault of this program;
-130 interrupted.
+Exit codes: 0 done, or nothing to train or to refresh; 1 the run failed, or a service rejected a request or is
+unavailable; 2 unusable call, settings or data; 3 the answer at a service's address is not the service's; 70 a fault of
+this program; 130 interrupted.
 """
 
 import argparse
@@ -23,14 +23,16 @@ from pipeline.business.content import Content
 from pipeline.business.database import open_engine
 from pipeline.business.load import is_empty, replace_content
 from pipeline.demo import DemoSize, generate
-from pipeline.errors import InputError, NothingToTrainError, PipelineError
+from pipeline.errors import InputError, NothingToDoError, PipelineError
 from pipeline.importers.sources import SOURCES, Imported, ImportOptions, find_source, read_source
 from pipeline.importers.summary import Summary
 from pipeline.report import metrics_table
 from pipeline.settings import Settings
 from pipeline.steps import (
     EVALUATION,
+    STEPS,
     RunInfo,
+    RunKind,
     Step,
     begin_run,
     check_run_id,
@@ -40,6 +42,7 @@ from pipeline.steps import (
     load_metrics,
     load_quarantine,
     load_run_info,
+    refresh_run_id,
     run_step,
     run_steps,
     step_of,
@@ -47,6 +50,7 @@ from pipeline.steps import (
     time_run_id,
 )
 from pipeline.steps.report import reported
+from pipeline.steps.run_info import REFRESH_PREFIX
 
 _DEMO = DemoSize()
 _MAX_COUNT_DIGITS = 9
@@ -71,7 +75,7 @@ def _execute_command(arguments: Sequence[str] | None) -> int:
     monitoring.init("pipeline", settings, secrets=settings.secrets())
     try:
         options.command(settings, options)
-    except NothingToTrainError as nothing:
+    except NothingToDoError as nothing:
         _say(str(nothing))
         return nothing.exit_code
     except PipelineError as error:
@@ -135,11 +139,22 @@ def _print_loaded(content: Content) -> None:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> None:
-    chosen = steps(publish=options.publish)
-    run = _continue(settings, options) if options.resume else _begin(settings, options)
-    _execute(settings, chosen, run, resume=options.resume, expected=options.publish)
+    run = _begin_or_continue(settings, options, "training")
+    _execute(settings, steps(publish=options.publish), run, resume=options.resume, expected=options.publish)
     _say(metrics_table(settings.model_name, load_metrics(run)))
     _say(f"bundle: {run}/bundle/bundle.tar.gz")
+
+
+def _refresh(settings: Settings, options: argparse.Namespace) -> None:
+    run = _begin_or_continue(settings, options, "refresh")
+    chosen = steps(publish=options.publish, kind="refresh")
+    # The gateway expects trainings: a refresh must not hide that they fail.
+    _execute(settings, chosen, run, resume=options.resume, expected=False)
+    _say(f"bundle: {run}/bundle/bundle.tar.gz")
+
+
+def _begin_or_continue(settings: Settings, options: argparse.Namespace, kind: RunKind) -> str:
+    return _continue(settings, options, kind) if options.resume else _begin(settings, options, kind)
 
 
 def _evaluate(settings: Settings, options: argparse.Namespace) -> None:
@@ -150,21 +165,29 @@ def _evaluate(settings: Settings, options: argparse.Namespace) -> None:
     _say(metrics_table(settings.model_name, load_metrics(run)))
 
 
-def _begin(settings: Settings, options: argparse.Namespace) -> str:
+def _begin(settings: Settings, options: argparse.Namespace, kind: RunKind) -> str:
     now = datetime.now(UTC)
     as_of = options.as_of or now
     if as_of > now:
         raise InputError(f"--as-of {as_of:%Y-%m-%dT%H:%M:%SZ} lies in the future")
     run_id = time_run_id(now) if options.run_id is None else check_run_id(options.run_id)
-    run = begin_run(settings, RunInfo(run_id=run_id, as_of=as_of, started_at=now, publish=options.publish))
+    if kind == "refresh":
+        run_id = refresh_run_id(run_id)
+    elif run_id.startswith(REFRESH_PREFIX):
+        raise InputError(f"run id {run_id}: only the ids of refreshes begin with {REFRESH_PREFIX}; choose another")
+    run = begin_run(settings, RunInfo(run_id=run_id, as_of=as_of, started_at=now, publish=options.publish, kind=kind))
     _log.info("run %s as of %s; after a failure, --run-id %s --resume continues it", run_id, as_of.isoformat(), run_id)
     return run
 
 
-def _continue(settings: Settings, options: argparse.Namespace) -> str:
+def _continue(settings: Settings, options: argparse.Namespace, kind: RunKind) -> str:
     if options.run_id is None:
         raise InputError("--resume needs --run-id: which run is to be continued?")
-    _, info = find_run(settings, check_run_id(options.run_id))
+    run_id = check_run_id(options.run_id)
+    _, info = find_run(settings, refresh_run_id(run_id) if kind == "refresh" else run_id)
+    if info.kind != kind:
+        command = "refresh" if info.kind == "refresh" else "run"
+        raise InputError(f"run {info.run_id} is a {info.kind}: continue it by `python -m pipeline {command} --resume`")
     if options.as_of is not None and options.as_of != info.as_of:
         raise InputError(f"run {info.run_id} is as of {info.as_of.isoformat()}: leave out --as-of, or begin a new run")
     return continue_run(settings, info.run_id, now=datetime.now(UTC), publish=options.publish)
@@ -179,8 +202,9 @@ def _step(settings: Settings, options: argparse.Namespace) -> None:
 def _explain(settings: Settings, options: argparse.Namespace) -> None:
     run, info = find_run(settings, check_run_id(options.run_id))
     end = "with deployment" if info.publish else "without deployment"
-    _say(f"run {info.run_id}, as of {info.as_of.isoformat()}, {end}")
-    for line in explain(settings, run, steps(publish=info.publish)):
+    word = "refresh" if info.kind == "refresh" else "run"
+    _say(f"{word} {info.run_id}, as of {info.as_of.isoformat()}, {end}")
+    for line in explain(settings, run, steps(publish=info.publish, kind=info.kind)):
         _say(line)
 
 
@@ -215,7 +239,7 @@ def _execute(settings: Settings, chosen: Sequence[Step], run: str, *, resume: bo
         try:
             with reported(settings, run):
                 run_steps(settings, run, chosen, _say, resume=resume)
-        except NothingToTrainError:
+        except NothingToDoError:
             _note_good_run(expected=expected)
             raise
         _note_good_run(expected=expected)
@@ -264,22 +288,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--source", choices=list(SOURCES), help="default: found by the names of the files")
     check.set_defaults(command=_check)
     run = commands.add_parser("run", help="extract, train, evaluate, bundle, publish, deploy, sync")
-    run.add_argument("--no-publish", dest="publish", action="store_false", help="stop after the bundle")
-    run.add_argument("--run-id", metavar="ID", help="name of the run; default: by the time, as 20261124T030000000000Z")
-    run.add_argument(
-        "--as-of",
-        type=_moment,
-        metavar="TIME",
-        help="leave out rows that came later (ISO 8601 with a zone); default: now",
-    )
-    run.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue the run --run-id: without the steps whose results are up to date",
-    )
+    _add_run_options(run)
     run.set_defaults(command=_run)
+    refresh = commands.add_parser(
+        "refresh", help="renew the data around the ranker in service: its statistics, lists, datasets and users"
+    )
+    _add_run_options(refresh)
+    refresh.set_defaults(command=_refresh)
     step = commands.add_parser("step", help="run one step of a run again")
-    step.add_argument("step", metavar="NAME", choices=[each.name for each in steps(publish=True)], help="%(choices)s")
+    step.add_argument("step", metavar="NAME", choices=list(STEPS), help="%(choices)s")
     step.add_argument("--run-id", metavar="ID", required=True)
     step.set_defaults(command=_step)
     explained = commands.add_parser(
@@ -303,3 +320,23 @@ def _parser() -> argparse.ArgumentParser:
     moved.add_argument("--without-redis", dest="with_redis", action="store_false", help="there is no Redis to move")
     moved.set_defaults(command=_renumber)
     return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-publish", dest="publish", action="store_false", help="stop after the bundle")
+    parser.add_argument(
+        "--run-id",
+        metavar="ID",
+        help="name of the run; default: by the time, as 20261124T030000000000Z. That of a refresh begins with refresh-",
+    )
+    parser.add_argument(
+        "--as-of",
+        type=_moment,
+        metavar="TIME",
+        help="leave out rows that came later (ISO 8601 with a zone); default: now",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the run --run-id: without the steps whose results are up to date",
+    )

@@ -21,7 +21,19 @@ class NoTablesError(InputError):
     """The business database has none of the tables: fill it, or map your own tables."""
 
 
-class NothingToTrainError(PipelineError):
-    """The business database is empty, as before the first import: not a failure, and a run has nothing to do."""
+class NothingToDoError(PipelineError):
+    """The run ends here and leaves everything as it is: not a failure; the message says why."""
 
     exit_code = 0
+
+
+class NothingToTrainError(NothingToDoError):
+    """The business database is empty, as before the first import."""
+
+
+class NothingToRefreshError(NothingToDoError):
+    """No model is in service that the run could refresh, or nothing has changed since it was made."""
+
+
+class OvertakenError(NothingToDoError):
+    """Another model came into service during the run; the next refresh is one of that model."""

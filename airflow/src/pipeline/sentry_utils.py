@@ -16,7 +16,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast
 import monitoring
 from contracts.severities import MAX_WORD_CHARS, parse_severity
 from contracts.signals import Level
-from pipeline.errors import InputError, NothingToTrainError
+from pipeline.errors import InputError, NothingToDoError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -189,7 +189,7 @@ def _monitor_step(step_name: str, *, critical: bool) -> Iterator[None]:
     try:
         with monitoring.transaction("step", step_name):
             yield
-    except NothingToTrainError:
+    except NothingToDoError:
         # The step found nothing to do, which is a success.
         monitoring.recovered(point, step_name=step_name)
         raise

@@ -65,7 +65,8 @@ class Settings(monitoring.MonitoringSettings):
     timezone: Annotated[
         TimeZoneName,
         Field(
-            description="Time zone (IANA) of times without an offset in an import or your SQL, such as Asia/Shanghai"
+            description="Time zone (IANA) of times without an offset in an import or your SQL, such as Asia/Shanghai; "
+            "also of the weekly report"
         ),
     ] = "UTC"
     registry_url: Annotated[HttpUrl, Field(description="Model registry")] = "http://127.0.0.1:8001"

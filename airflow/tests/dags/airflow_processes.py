@@ -82,15 +82,19 @@ class AirflowProcesses:
 
     def trigger(self, dag_id: str) -> str:
         """Start a run as soon as the DAG is known; return the run's id."""
+        self.wait_for(dag_id)
+        answer = self._api.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": {}})
+        answer.raise_for_status()
+        return str(answer.json()["dag_run_id"])
+
+    def wait_for(self, dag_id: str) -> None:
+        """Wait until a DAG is known."""
         wait_until(
             lambda: self._answers(f"/dags/{dag_id}"),
             within=START_SECONDS,
             every=POLL_SECONDS,
             what=f"{dag_id} is parsed",
         )
-        answer = self._api.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": {}})
-        answer.raise_for_status()
-        return str(answer.json()["dag_run_id"])
 
     def mark_task(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
         """Set a task's state by hand, as soon as it runs."""

@@ -3,10 +3,12 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from fake_handover import FakeHandover
 
 HERE = Path(__file__).parent
 DAGS = HERE.parents[1] / "dags"
@@ -64,9 +66,31 @@ def _dags(folder: Path) -> dict[str, object]:
 
 
 @pytest.fixture
-def dag(airflow_database: None) -> object:
-    """The DAG of the product."""
-    return _dags(DAGS)["recommendation_pipeline"]
+def dags(airflow_database: None) -> dict[str, object]:
+    """The DAGs of the product by id."""
+    return _dags(DAGS)
+
+
+@pytest.fixture
+def dag(dags: dict[str, object]) -> object:
+    """The nightly one."""
+    return dags["recommendation_pipeline"]
+
+
+@pytest.fixture
+def services() -> Iterator[FakeHandover]:
+    """The services that a run hands over to."""
+    with FakeHandover() as server:
+        yield server
+
+
+@pytest.fixture
+def marketplace(tmp_path: Path, services: FakeHandover, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The settings of a run over a small marketplace; returns the database's URL."""
+    # Imported here, after the environment was set.
+    from marketplace import set_marketplace
+
+    return set_marketplace(monkeypatch, tmp_path, services)
 
 
 @pytest.fixture

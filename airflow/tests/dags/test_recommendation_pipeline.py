@@ -4,26 +4,23 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dag_runs import asset_events, report_of, states
 from fake_handover import FakeHandover
 
 from monitoring import testing
 from pipeline.business.database import open_engine
-from pipeline.business.load import is_empty, replace_content
-from pipeline.demo import DemoSize, generate
+from pipeline.business.load import is_empty
 from pipeline.steps import steps
 
 DAGS = Path(__file__).parents[2] / "dags"
 HANDOVER = [
     "POST /models/ranker/versions",
     "POST /models/ranker/deployments",
-    "POST /sync",
-    "GET /sync/j-1",
 ]
 PARSED = """
 import json, sys, time
@@ -36,38 +33,6 @@ print(json.dumps({"errors": bag.import_errors, "dags": sorted(bag.dags), "heavy"
 """
 
 
-@pytest.fixture
-def services() -> Iterator[FakeHandover]:
-    with FakeHandover() as server:
-        yield server
-
-
-@pytest.fixture
-def marketplace(tmp_path: Path, services: FakeHandover, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The settings of a run over a small marketplace; returns the database's URL."""
-    url = f"sqlite:///{tmp_path}/business.db"
-    content = generate(DemoSize(datasets=120, users=150, interactions=4000), 42, datetime.now(UTC))
-    replace_content(open_engine(url, "BUSINESS_DATABASE_URL"), content)
-    for name, value in {
-        "BUSINESS_DATABASE_URL": url,
-        "ARTIFACT_URL": str(tmp_path / "artifacts"),
-        "REGISTRY_URL": services.url,
-        "FEATURE_SYNC_URL": services.url,
-        "TRAINING_QUERIES": "200",
-        "TRAINING_THREADS": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return url
-
-
-def report_of(run: Path) -> str:
-    return (run / "report" / "report.html").read_text(encoding="utf-8")
-
-
-def states(run: Any) -> dict[str, str]:
-    return {task.task_id: str(task.state) for task in run.get_task_instances()}
-
-
 def test_every_dag_is_parsed_without_error_and_without_a_heavy_module() -> None:
     began = time.perf_counter()
     done = subprocess.run(
@@ -75,7 +40,7 @@ def test_every_dag_is_parsed_without_error_and_without_a_heavy_module() -> None:
     )
     parsed = json.loads(done.stdout.splitlines()[-1])
     assert parsed["errors"] == {}
-    assert parsed["dags"] == ["recommendation_pipeline"]
+    assert parsed["dags"] == ["feature_sync", "incremental_update", "recommendation_pipeline", "weekly_report"]
     assert parsed["heavy"] == []
     # Measured: 0.03 s. The limit is for a busy machine and still far below an import of LightGBM.
     assert parsed["seconds"] < 2, f"of {time.perf_counter() - began:.1f} s in all"
@@ -83,8 +48,9 @@ def test_every_dag_is_parsed_without_error_and_without_a_heavy_module() -> None:
 
 def test_its_tasks_are_the_steps_of_the_pipeline_with_a_gate_before_the_handover(dag: Any) -> None:
     names = [task.task_id for task in dag.topological_sort()]
+    # The last step, the sync, is that of the DAG `feature_sync`.
     assert [name for name in names if name not in {"start", "gate", "report"}] == [
-        step.name for step in steps(publish=True)
+        step.name for step in steps(publish=True)[:-1]
     ]
     assert names.index("gate") < names.index("publish")
     assert all(len(task.upstream_list) <= 1 for task in dag.tasks)
@@ -92,7 +58,7 @@ def test_its_tasks_are_the_steps_of_the_pipeline_with_a_gate_before_the_handover
 
 def test_the_report_is_made_last_and_does_not_decide_about_the_run(dag: Any) -> None:
     report = dag.get_task("report")
-    assert (report.upstream_task_ids, report.downstream_task_ids) == ({"sync"}, set())
+    assert (report.upstream_task_ids, report.downstream_task_ids) == ({"deploy"}, set())
     assert report.is_teardown
     assert not report.on_failure_fail_dagrun
 
@@ -104,15 +70,14 @@ def test_it_runs_once_a_day_one_run_at_a_time_and_never_for_the_past(dag: Any) -
     assert (dag.catchup, dag.max_active_runs, dag.start_date) == (False, 1, None)
 
 
-def test_a_run_deploys_a_model_and_syncs_its_features(dag: Any, marketplace: str, services: FakeHandover) -> None:
+def test_a_run_deploys_a_model(dag: Any, marketplace: str, services: FakeHandover) -> None:
     with testing.captured() as captured:
         run = dag.test()
     assert set(states(run).values()) == {"success"}
     assert services.calls == HANDOVER
-    upload, deployment, sync = services.bodies
+    upload, deployment = services.bodies
     assert b'name="bundle"' in upload
     assert json.loads(deployment) == {"version": "1", "mode": "primary"}
-    assert Path(json.loads(sync)["snapshot"], "manifest.json").is_file()
     assert captured.of("airflow.task_failed") == []
 
 
@@ -129,17 +94,12 @@ def test_only_the_address_of_the_run_travels_between_tasks(dag: Any, marketplace
     assert "succeeded" in report_of(Path(address))
 
 
-def test_the_deployed_version_and_its_metric_are_on_the_models_asset(dag: Any, marketplace: str) -> None:
-    from airflow.models.asset import AssetEvent
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    run = dag.test()
-    with create_session() as session:
-        (event,) = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id)).all()
-        assert (event.asset.uri, event.source_task_id) == ("model://ranker/", "deploy")
-        assert event.extra["version"] == "1"
-        assert 0 <= event.extra["ndcg"] <= 1
+def test_the_deployed_version_with_its_metric_and_its_snapshot_are_on_the_assets(dag: Any, marketplace: str) -> None:
+    model, snapshot = asset_events(dag.test(), "deploy")
+    assert (model["uri"], snapshot["uri"]) == ("model://ranker/", "snapshot://users/")
+    assert model["extra"]["version"] == "1"
+    assert 0 <= model["extra"]["ndcg"] <= 1
+    assert Path(snapshot["extra"]["snapshot"], "manifest.json").is_file()
 
 
 def test_a_model_below_the_floor_is_not_handed_over(
@@ -148,7 +108,7 @@ def test_a_model_below_the_floor_is_not_handed_over(
     with testing.captured() as captured:
         run = dag.test(run_conf={"min_ndcg": 1.0})
     found = states(run)
-    assert (found["gate"], found["publish"], found["sync"]) == ("failed", "upstream_failed", "upstream_failed")
+    assert (found["gate"], found["publish"], found["deploy"]) == ("failed", "upstream_failed", "upstream_failed")
     assert services.calls == []
     (report,) = captured.of("airflow.task_failed")
     assert report.fingerprint == ("airflow", "recommendation_pipeline", "gate")
@@ -247,7 +207,7 @@ def test_a_run_has_the_id_of_the_dag_run_and_the_end_of_its_interval_as_its_mome
     info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert datetime.fromisoformat(info["as_of"]) == moment
     assert info["publish"] is True
-    assert len(list(folder.glob("*.done.json"))) == len(steps(publish=True))
+    assert len(list(folder.glob("*.done.json"))) == len(steps(publish=True)[:-1])
 
 
 def test_a_run_for_an_earlier_day_makes_its_bundle_and_deploys_nothing(
@@ -258,7 +218,7 @@ def test_a_run_for_an_earlier_day_makes_its_bundle_and_deploys_nothing(
         run = dag.test(logical_date=moment)
     found = states(run)
     assert (run.state, found["bundle"]) == ("success", "success")
-    assert {found[name] for name in ("gate", "publish", "deploy", "sync")} == {"skipped"}
+    assert {found[name] for name in ("gate", "publish", "deploy")} == {"skipped"}
     assert services.calls == []
     (manifest,) = tmp_path.glob("artifacts/runs/*/bundle/contents/manifest.json")
     made = json.loads(manifest.read_text(encoding="utf-8"))

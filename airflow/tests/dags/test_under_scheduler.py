@@ -1,19 +1,22 @@
 """The reports of Airflow's own processes to collector and gateway: scheduler, executor, one process per task."""
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copytree
+from shutil import copy, copytree
 from typing import Any
 
 import pytest
 from airflow_processes import POLL_SECONDS, AirflowProcesses
+from fake_handover import FakeHandover
 
 from localservers.waiting import TooLateError, wait_until
 from testkit.fake_server import FakeServer
 
 SAMPLES = Path(__file__).parent / "samples"
+DAGS = Path(__file__).parents[2] / "dags"
 STATES = {
     "killed": "failed",
     "killed_in_a_run_that_passes": "success",
@@ -28,14 +31,16 @@ STATES = {
 # Of each task that fails finally, of the step, and of the import.
 EVENTS = 8
 IMPORT_FAILED = ["pipeline", "dag_import_failed", "broken.py"]
-GOOD_RUN = """
-from airflow.sdk import dag, task
+SNAPSHOT = "/somewhere/snapshots/s-1"
+GOOD_RUN = f"""
+from airflow.sdk import Metadata, dag, task
+from pipeline_dags.assets import SNAPSHOT
 
 @dag(schedule=None)
 def recommendation_pipeline():
-    @task
+    @task(outlets=[SNAPSHOT])
     def work():
-        return None
+        yield Metadata(SNAPSHOT, extra={{"snapshot": "{SNAPSHOT}"}})
 
     work()
 
@@ -47,9 +52,10 @@ pytestmark = pytest.mark.timeout(420)
 
 @dataclass(frozen=True)
 class Outcome:
-    """The observations of one run of each sample; `runs` are run ids by DAG id."""
+    """The observations of one run of each sample; `runs` are run ids by DAG id, `synced` the bodies of syncs."""
 
     runs: dict[str, str]
+    synced: list[bytes]
     states: dict[str, str]
     events: list[dict[str, Any]]
     signals: list[dict[str, Any]]
@@ -66,26 +72,39 @@ def fingerprints(signals: list[dict[str, Any]], kind: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
+def feature_sync() -> Iterator[FakeHandover]:
+    with FakeHandover() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory, feature_sync: FakeHandover) -> Iterator[Outcome]:
     fake_server = FakeServer()
     fake_server.start()
     settings = {
         "SENTRY_DSN": fake_server.dsn,
         "GATEWAY_URL": fake_server.url,
         "SENTRY_ENVIRONMENT": "test",
+        "FEATURE_SYNC_URL": feature_sync.url,
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
     }
     dags = tmp_path_factory.mktemp("dags")
     copytree(SAMPLES, dags, dirs_exist_ok=True)
+    copy(DAGS / "feature_sync.py", dags)
     (dags / "recommendation_pipeline.py").write_text(GOOD_RUN, encoding="utf-8")
     broken = dags / "broken.py"
     broken.write_text("from airflow.sdk import dag\n\nraise RuntimeError('x')\n", encoding="utf-8")
     with AirflowProcesses(tmp_path_factory.mktemp("airflow"), dags, settings) as airflow:
+        # An asset only starts DAGs that are known.
+        airflow.wait_for("feature_sync")
         runs = {dag_id: airflow.trigger(dag_id) for dag_id in STATES}
         airflow.mark_task("marked_failed", runs["marked_failed"], "slow", "failed")
         states = {dag_id: airflow.state_at_end(dag_id, run_id, 120) for dag_id, run_id in runs.items()}
         with suppress(TooLateError):
             # The tests name a missing event.
+            wait_until(
+                lambda: "GET /sync/j-1" in feature_sync.calls, within=60, every=POLL_SECONDS, what="the sync by asset"
+            )
             wait_until(lambda: len(fake_server.events) >= EVENTS, within=30, every=POLL_SECONDS, what=f"event {EVENTS}")
             broken.write_text("from airflow.sdk import dag\n", encoding="utf-8")
             wait_until(
@@ -95,7 +114,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
                 what="the import's recovery",
             )
     # The processes have stopped and delivered everything: nothing more can come.
-    yield Outcome(runs, states, fake_server.events, fake_server.signals)
+    yield Outcome(runs, feature_sync.bodies, states, fake_server.events, fake_server.signals)
     fake_server.stop()
 
 
@@ -144,6 +163,7 @@ def test_every_event_has_its_signal_and_there_are_no_others(outcome: Outcome) ->
 
 def test_a_task_that_passes_ends_its_incident(outcome: Outcome) -> None:
     assert [each for each in outcome.signals_of("recovered") if each[0] == "airflow"] == [
+        ["airflow", "feature_sync", "sync"],
         ["airflow", "flaky", "second_time_lucky"],
         ["airflow", "killed_in_a_run_that_passes", "clean_up"],
         ["airflow", "recommendation_pipeline", "work"],
@@ -190,6 +210,10 @@ def test_a_dag_file_with_an_import_error_is_reported_and_recovers_when_it_is_cor
     assert event["level"] == "error"
     assert event["logentry"]["formatted"].endswith("RuntimeError: x")
     assert IMPORT_FAILED in outcome.signals_of("recovered")
+
+
+def test_the_sync_follows_the_asset_with_the_address_of_its_event(outcome: Outcome) -> None:
+    assert [json.loads(body) for body in outcome.synced] == [{"snapshot": SNAPSHOT}]
 
 
 def test_only_successful_pipeline_runs_are_signalled_to_the_gateway(outcome: Outcome) -> None:

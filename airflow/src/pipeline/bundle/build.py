@@ -31,10 +31,12 @@ def build_bundle(
     data_checks: list[DataCheck],
     created_at: datetime,
     seed: int,
+    refreshes: str | None = None,
 ) -> BundleManifest:
     """Write `contents/` and its archive below `folder`, after checking that the written bundle answers the same.
 
-    The version is the run id with a hash of the content.
+    The version is the run id with a hash of the content. `refreshes` is the registry's version of the trained model
+    whose ranker the contents have, None if it was trained by this run.
     """
     complete = replace(contents, golden=golden_requests(Engine(contents), records, seed))
     inside = folder / "contents"
@@ -53,10 +55,16 @@ def build_bundle(
             catalogue_sketch=catalogue_sketch(records.catalogue.titles),
             data_checks=data_checks,
             metrics=metrics,
+            refreshes=refreshes,
         ),
     )
     pack(inside, folder / ARCHIVE)
     return manifest
+
+
+def content_of(version: str) -> str:
+    """Return the hash of the content in a manifest's version; other text for a bundle of an earlier release."""
+    return version.rpartition("-")[2]
 
 
 def _content_hash(folder: Path) -> str:

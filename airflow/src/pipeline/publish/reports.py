@@ -1,14 +1,15 @@
 """Client of the notification gateway's reports of runs."""
 
 import httpx
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from contracts.run_reports import MAX_RUN_ID_CHARS, RunChecks, RunOutcome
-from pipeline.publish.http import answer_of, client
+from contracts.run_reports import MAX_RUN_ID_CHARS, RunChecks, RunOutcome, RunReport
+from pipeline.publish.http import UnusableAnswerError, answer_of, client
 
 _SERVICE = "notification-gateway"
 # A run waits no longer for a page about itself.
 _TIMEOUT = httpx.Timeout(15, connect=5)
+_REPORTS = TypeAdapter(list[RunReport])
 
 
 def put_report(url: str, token: SecretStr | None, run: str, page: bytes, *, run_id: str, outcome: RunOutcome) -> str:
@@ -23,6 +24,16 @@ def put_report(url: str, token: SecretStr | None, run: str, page: bytes, *, run_
         )
         answer_of(_SERVICE, response, "run")
     return f"{url.rstrip('/')}/reports/{run}"
+
+
+def list_reports(url: str, token: SecretStr | None) -> list[RunReport]:
+    """Return the reports that the gateway keeps, newest first."""
+    with client(_SERVICE, url, token) as gateway:
+        found = answer_of(_SERVICE, gateway.get("/reports", timeout=_TIMEOUT), "reports")
+    try:
+        return _REPORTS.validate_python(found["reports"])
+    except ValidationError as error:
+        raise UnusableAnswerError(f"{_SERVICE}: the list of reports: {error.errors()[0]['msg']}") from error
 
 
 def put_checks(url: str, token: SecretStr | None, run: str, checks: RunChecks) -> None:

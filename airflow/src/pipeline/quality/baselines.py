@@ -1,18 +1,20 @@
 """Finds the profiles of earlier good runs, with which a run compares itself."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from pipeline.artifacts import folders_below, join, read_file
 from pipeline.quality.profile import PROFILE, Profile, parse_profile
 
 
-def earlier_profiles(run: str, now: datetime) -> list[Profile]:
-    """Return the profiles of the good runs before `now`, in the order of time; a good run has made a bundle."""
-    runs, _, name = run.rstrip("/").rpartition("/")
+def earlier_profiles(runs: Iterable[str], now: datetime) -> list[Profile]:
+    """Return the profiles of the good ones of the runs before `now`, in the order of time.
+
+    `runs` are addresses. A good run has made a bundle.
+    """
     found = []
-    for other in folders_below(runs):
-        address = join(runs, other)
-        if other != name and "bundle" in folders_below(address):
+    for address in runs:
+        if "bundle" in folders_below(address):
             content = read_file(join(address, "clean", PROFILE))
             profile = None if content is None else parse_profile(content)
             # A run of an earlier release has none.

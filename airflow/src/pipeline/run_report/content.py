@@ -31,6 +31,7 @@ class RunHeader(BaseModel):
 
     run_id: str = ""
     as_of: str = ""
+    kind: str = "training"
 
 
 class StepRow(BaseModel):
@@ -65,6 +66,7 @@ class BundleFacts(BaseModel):
 
     name: str = ""
     version: str = ""
+    refreshes: str | None = None
     created_at: str = ""
     git_commit: str | None = None
     data_window: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 
 import monitoring
 from pipeline.artifacts import folders_below, join, remove, writing
-from pipeline.errors import NothingToTrainError, PipelineError
+from pipeline.errors import NothingToDoError, PipelineError
 from pipeline.run_report.files import UnreadableResultError, read_json
 
 FOLDER, FILE = "failure", "failure.json"
@@ -35,7 +35,7 @@ def record_failure(run: str, step: str, clock: Callable[[], datetime] = _utc_now
     """Store the error that a step raises, and raise it again. A step that passes removes what an earlier try stored."""
     try:
         yield
-    except NothingToTrainError:
+    except NothingToDoError:
         raise
     except Exception as error:
         failure = RunFailure(

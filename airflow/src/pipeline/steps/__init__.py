@@ -7,13 +7,24 @@ only pass on addresses.
 from pipeline.steps.beginning import begin_run, continue_run, find_run, has_begun, new_run
 from pipeline.steps.data import load_quarantine
 from pipeline.steps.modelling import load_metrics
-from pipeline.steps.run import EVALUATION, Step, step_of, steps
-from pipeline.steps.run_info import RunInfo, check_run_id, load_run_info, time_run_id, to_run_id, write_run_info
+from pipeline.steps.run import EVALUATION, STEPS, Step, step_of, steps
+from pipeline.steps.run_info import (
+    RunInfo,
+    RunKind,
+    check_run_id,
+    load_run_info,
+    refresh_run_id,
+    time_run_id,
+    to_run_id,
+    write_run_info,
+)
 from pipeline.steps.runner import explain, run_step, run_steps
 
 __all__ = [
     "EVALUATION",
+    "STEPS",
     "RunInfo",
+    "RunKind",
     "Step",
     "begin_run",
     "check_run_id",
@@ -25,6 +36,7 @@ __all__ = [
     "load_quarantine",
     "load_run_info",
     "new_run",
+    "refresh_run_id",
     "run_step",
     "run_steps",
     "step_of",

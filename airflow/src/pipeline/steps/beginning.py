@@ -8,7 +8,7 @@ from pipeline.errors import InputError, PipelineError
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
 from pipeline.steps.retention import prune
-from pipeline.steps.run_info import RunInfo, find_run_info, write_run_info
+from pipeline.steps.run_info import RunInfo, RunKind, find_run_info, write_run_info
 
 _log = logging.getLogger(__name__)
 _SHOWN_RUNS = 5
@@ -19,10 +19,10 @@ def run_address(settings: Settings, run_id: str) -> str:
     return join(settings.artifact_url, "runs", run_id)
 
 
-def new_run(settings: Settings, run_id: str) -> str:
+def new_run(settings: Settings, run_id: str, kind: RunKind = "training") -> str:
     """Return the address of a new run; old runs are deleted first."""
     try:
-        prune(settings)
+        prune(settings, kind)
     except (OSError, PipelineError) as error:
         # The function has reported it, and old runs only cost space.
         _log.warning("old runs could not be deleted: %s", error)
@@ -36,7 +36,7 @@ def has_begun(settings: Settings, run_id: str) -> bool:
 
 def begin_run(settings: Settings, info: RunInfo) -> str:
     """Begin a run, and return its address; raises `InputError` if there is a run of this id."""
-    run = new_run(settings, info.run_id)
+    run = new_run(settings, info.run_id, info.kind)
     if not _create(settings, run, info):
         raise InputError(f"there is a run {info.run_id} already: continue it by --resume, or choose another id")
     return run

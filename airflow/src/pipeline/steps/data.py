@@ -23,7 +23,7 @@ from pipeline.records import Records
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
 from pipeline.snapshot import user_blobs
-from pipeline.steps.run_info import load_run_info
+from pipeline.steps.run_info import is_refresh, load_run_info
 from pipeline.withdrawn import read_withdrawn
 from ranking.features import ItemTable
 from ranking.recall import Popular
@@ -64,7 +64,7 @@ def quality(settings: Settings, run: str) -> str:
     rules = load_rules(settings.quality_rules)
     withdrawn = read_withdrawn(settings.database_url)
     now = load_run_info(run).as_of
-    earlier = earlier_profiles(run, now)
+    earlier = earlier_profiles(other_trainings(run), now)
     failure: DataError | None = None
     with reading(join(run, "extract")) as extracted, writing(join(run, "clean")) as folder:
         try:
@@ -107,6 +107,13 @@ def require_earlier_bundle(run: str) -> None:
         raise NothingToTrainError(
             "nothing to train yet: the business database is empty; fill it by `python -m pipeline demo` or `import`"
         )
+
+
+def other_trainings(run: str) -> list[str]:
+    """Return the addresses of the other runs beside a run; without refreshes, of which there are many each night."""
+    runs, _, name = run.rstrip("/").rpartition("/")
+    others = [join(runs, other) for other in folders_below(runs) if other != name]
+    return [other for other in others if not is_refresh(other)]
 
 
 def version_of(run: str) -> str:

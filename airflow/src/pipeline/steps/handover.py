@@ -1,4 +1,4 @@
-"""Steps that hand over: publish, deploy, sync."""
+"""Steps that hand over what a training has made: publish, deploy, sync."""
 
 import json
 import logging
@@ -19,13 +19,18 @@ _log = logging.getLogger(__name__)
 @monitor_pipeline_step("publish")
 def publish(settings: Settings, run: str) -> str:
     """`bundle/` → the registry, and `registry/` with the version that it returned."""
+    register(settings, run)
+    return run
+
+
+def register(settings: Settings, run: str) -> None:
+    """Push the bundle of a run, and store the version that the registry gave it."""
     with reading(join(run, "bundle")) as folder:
         version = push(settings.registry_url, settings.registry_token, settings.model_name, folder / ARCHIVE)
     monitoring.bind_context(model_name=settings.model_name, model_version=version)
     with writing(join(run, "registry")) as folder:
         (folder / "version.json").write_text(json.dumps({"version": version}), encoding="utf-8")
     _log.info("registered as %s version %s", settings.model_name, version)
-    return run
 
 
 @monitor_pipeline_step("deploy")
@@ -40,10 +45,16 @@ def deploy(settings: Settings, run: str) -> str:
 
 
 @monitor_pipeline_step("sync")
-def sync(settings: Settings, run: str) -> str:
-    """Write the snapshot to Redis."""
-    state = sync_snapshot(settings.feature_sync_url, settings.admin_token, _absolute(snapshot_of(run)))
+def sync_snapshot_at(settings: Settings, snapshot: str) -> str:
+    """Write the snapshot at an address to Redis."""
+    state = sync_snapshot(settings.feature_sync_url, settings.admin_token, _absolute(snapshot))
     _log.info("snapshot is in Redis: %s", state)
+    return snapshot
+
+
+def sync(settings: Settings, run: str) -> str:
+    """Write the run's snapshot to Redis."""
+    sync_snapshot_at(settings, snapshot_of(run))
     return run
 
 

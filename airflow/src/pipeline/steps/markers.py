@@ -1,8 +1,4 @@
-"""Done markers: why a step's outputs are still those that it would make, or what has changed since.
-
-A marker is the file `<step>.done.json` in the run's folder. It is written after the step's outputs and removed before
-the step begins again.
-"""
+"""Why a step's outputs are still those that it would make, or what has changed since, by its done marker."""
 
 import hashlib
 import json
@@ -10,46 +6,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, SecretStr, ValidationError
+from pydantic import SecretStr
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from business.statements import TABLES
-from pipeline.artifacts import has_files, join, read_file, read_file_list, remove_file, write_file
+from pipeline.artifacts import has_files, read_file_list
 from pipeline.settings import Settings
 from pipeline.steps.code_version import code_version
+from pipeline.steps.marker_files import Marker, Value, load_marker, store_marker
 from pipeline.steps.run import Step, folder_of
 from pipeline.steps.run_info import load_run_info
 
-Value = str | int | float | None
 _HASH_CHARS = 16
-
-
-class Marker(BaseModel):
-    """What a finished step was made from, and what it made: checksums of folders, settings, version of the code."""
-
-    step: str
-    started_at: AwareDatetime
-    seconds: float
-    as_of: AwareDatetime
-    code: str
-    settings: dict[str, Value]
-    inputs: dict[str, str]
-    outputs: dict[str, str]
-
-
-def is_done(run: str, step: str) -> bool:
-    """Return whether a step has finished."""
-    return load_marker(run, step) is not None
-
-
-def load_marker(run: str, step: str) -> Marker | None:
-    """Return the marker of a step, None if it isn't finished."""
-    data = read_file(_address(run, step))
-    try:
-        return None if data is None else Marker.model_validate_json(data)
-    except ValidationError:
-        return None
 
 
 def write_marker(
@@ -67,12 +36,7 @@ def write_marker(
         inputs=inputs,
         outputs=outputs,
     )
-    write_file(_address(run, step.name), marker.model_dump_json(indent=1).encode())
-
-
-def remove_marker(run: str, step: str) -> None:
-    """Mark a step as not done."""
-    remove_file(_address(run, step))
+    store_marker(run, marker)
 
 
 def input_digests(run: str, step: Step) -> dict[str, str]:
@@ -141,7 +105,3 @@ def _changed_setting(name: str, before: Value, after: Value) -> str:
 def _digest(run: str, output: str) -> str:
     listed = read_file_list(folder_of(run, output))
     return "" if listed is None else listed.digest
-
-
-def _address(run: str, step: str) -> str:
-    return join(run, f"{step}.done.json")

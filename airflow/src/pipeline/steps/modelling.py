@@ -3,7 +3,7 @@
 import json
 import logging
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,13 +38,8 @@ def recall(settings: Settings, run: str) -> str:
     records, items = load_records(run), load_items(run)
     content = content_neighbours(items.table.content)
     past = training_queries(records, _training(settings))
-    for name, tables in (
-        ("recall", build_tables(records, content, settings.seed)),
-        ("recall_heldout", heldout_tables(records, past, content, settings.seed)),
-    ):
-        with writing(join(run, name)) as folder:
-            for table in _TABLES:
-                save_neighbours(folder, table, getattr(tables, table))
+    write_tables(run, "recall", build_tables(records, content, settings.seed))
+    write_tables(run, "recall_heldout", heldout_tables(records, past, content, settings.seed))
     _log.info("recall tables of %s datasets", f"{len(records.catalogue):,}")
     return run
 
@@ -87,33 +82,14 @@ def evaluate(settings: Settings, run: str) -> str:
 @monitor_pipeline_step("precompute")
 def precompute(settings: Settings, run: str) -> str:
     """The finished model → `precomputed/`."""
-    lists = precompute_lists(Engine(_contents(settings, run)), settings.training_threads)
-    with writing(join(run, "precomputed")) as folder:
-        save_arrays(folder, items=lists.items, scores=lists.scores)
-    listed = int((lists.items[:, 0] >= 0).sum())
-    _log.info("precomputed lists for %s of %s datasets", f"{listed:,}", f"{len(lists.items):,}")
+    write_precomputed(run, load_contents(run, _ranking(settings, run)), settings.training_threads)
     return run
 
 
 @monitor_pipeline_step("bundle")
 def bundle(settings: Settings, run: str) -> str:
     """Everything → `bundle/`."""
-    with reading(join(run, "precomputed")) as folder:
-        lists = Neighbours(load_array(folder, "items"), load_array(folder, "scores"))
-    with writing(join(run, "bundle")) as folder:
-        manifest = build_bundle(
-            replace(_contents(settings, run), precomputed=lists),
-            load_records(run),
-            folder,
-            name=settings.model_name,
-            run_id=version_of(run),
-            git_commit=settings.git_commit,
-            metrics=load_metrics(run),
-            data_checks=load_checks(run),
-            created_at=load_run_info(run).as_of,
-            seed=settings.seed,
-        )
-    _log.info("bundle %s of %d files", manifest.version, len(manifest.files))
+    write_bundle(settings, run, _ranking(settings, run), load_metrics(run))
     return run
 
 
@@ -124,6 +100,71 @@ def load_metrics(run: str) -> dict[str, float]:
     return metrics
 
 
+class Ranking(NamedTuple):
+    """What ranks in a bundle: LightGBM's text, and the settings of recall and diversity that belong to it."""
+
+    text: str
+    recall: RecallSettings
+    diversity: DiversitySettings
+
+
+def write_tables(run: str, name: str, tables: RecallTables) -> None:
+    """Write recall tables to the folder `name` of a run."""
+    with writing(join(run, name)) as folder:
+        for table in _TABLES:
+            save_neighbours(folder, table, getattr(tables, table))
+
+
+def write_precomputed(run: str, contents: BundleContents, threads: int) -> None:
+    """Write `precomputed/`."""
+    lists = precompute_lists(Engine(contents), threads)
+    with writing(join(run, "precomputed")) as folder:
+        save_arrays(folder, items=lists.items, scores=lists.scores)
+    listed = int((lists.items[:, 0] >= 0).sum())
+    _log.info("precomputed lists for %s of %s datasets", f"{listed:,}", f"{len(lists.items):,}")
+
+
+def write_bundle(
+    settings: Settings, run: str, ranking: Ranking, metrics: dict[str, float], refreshes: str | None = None
+) -> None:
+    """Write `bundle/`; `metrics` are those of the ranker, `refreshes` the version that it was trained for."""
+    with reading(join(run, "precomputed")) as folder:
+        lists = Neighbours(load_array(folder, "items"), load_array(folder, "scores"))
+    with writing(join(run, "bundle")) as folder:
+        manifest = build_bundle(
+            replace(load_contents(run, ranking), precomputed=lists),
+            load_records(run),
+            folder,
+            name=settings.model_name,
+            run_id=version_of(run),
+            git_commit=settings.git_commit,
+            metrics=metrics,
+            data_checks=load_checks(run),
+            created_at=load_run_info(run).as_of,
+            seed=settings.seed,
+            refreshes=refreshes,
+        )
+    _log.info("bundle %s of %d files", manifest.version, len(manifest.files))
+
+
+def load_contents(run: str, ranking: Ranking) -> BundleContents:
+    """Return the bundle's contents, still without precomputed lists and golden requests."""
+    records, items = load_records(run), load_items(run)
+    n = len(records.catalogue)
+    return BundleContents(
+        records.catalogue,
+        items.rows,
+        items.table,
+        replace(_load_tables(run, "recall"), popular=items.popular),
+        ranking.recall,
+        ranking.text,
+        Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
+        items.trending,
+        [],
+        diversity=ranking.diversity,
+    )
+
+
 def _training(settings: Settings) -> TrainSettings:
     return TrainSettings(queries=settings.training_queries, threads=settings.training_threads, seed=settings.seed)
 
@@ -132,24 +173,11 @@ def _diversity(settings: Settings) -> DiversitySettings:
     return DiversitySettings(relevance=settings.diversity_relevance)
 
 
-def _contents(settings: Settings, run: str) -> BundleContents:
-    """Return the bundle's contents, still without precomputed lists and golden requests."""
-    records, items = load_records(run), load_items(run)
-    n = len(records.catalogue)
+def _ranking(settings: Settings, run: str) -> Ranking:
+    """Return what this run has trained."""
     with reading(join(run, "model")) as folder:
         text = (folder / "ranker.txt").read_text(encoding="utf-8")
-    return BundleContents(
-        records.catalogue,
-        items.rows,
-        items.table,
-        replace(_load_tables(run, "recall"), popular=items.popular),
-        RecallSettings(),
-        text,
-        Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
-        items.trending,
-        [],
-        diversity=_diversity(settings),
-    )
+    return Ranking(text, RecallSettings(), _diversity(settings))
 
 
 def _load_tables(run: str, name: str) -> RecallTables:

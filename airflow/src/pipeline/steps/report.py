@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from math import isfinite
 
 import monitoring
-from contracts.run_reports import MAX_CHECKS, MAX_STEPS, RunCheck, RunChecks, RunStep
+from contracts.run_reports import MAX_CHECKS, MAX_STEPS, REFRESH_PAGE, RunCheck, RunChecks, RunStep
 from pipeline.artifacts import join, writing
-from pipeline.errors import NothingToTrainError
+from pipeline.errors import NothingToDoError
 from pipeline.publish import put_checks, put_report
 from pipeline.run_report import ReportContent, RunFailure, gather, render
 from pipeline.sentry_utils import monitor_pipeline_step
@@ -25,7 +25,7 @@ def reported(settings: Settings, run: str) -> Iterator[None]:
     """Report the run at the end of a block, whether it passes or raises; not if there is nothing to train."""
     try:
         yield
-    except NothingToTrainError:
+    except NothingToDoError:
         raise
     except Exception:
         report_run(settings, run)
@@ -34,13 +34,13 @@ def reported(settings: Settings, run: str) -> Iterator[None]:
 
 
 def report_run(settings: Settings, run: str, failed_step: str | None = None) -> None:
-    """Write `report/` and post it. What fails here is reported, and fails no run.
+    """Write `report/` and post it; of refreshes only those that failed. What fails here is reported, and fails no run.
 
     `failed_step` is a step that is known to have failed, even if its process could not say so.
     """
     try:
         report, page = _write(run, failed_step)
-        if settings.gateway_url:
+        if settings.gateway_url and _is_posted(report):
             _post(settings, report, page)
     except Exception as error:  # noqa: BLE001 - the steps below have reported it, and a page about a run is not the run
         _log.warning("the report of the run is incomplete: %s", error)
@@ -58,19 +58,27 @@ def _write(run: str, failed_step: str | None) -> tuple[ReportContent, bytes]:
     return report, page
 
 
+def _is_posted(report: ReportContent) -> bool:
+    # The gateway keeps a bounded number of pages, and hourly ones would push out those of the nights.
+    return report.info.kind != "refresh" or report.failure is not None
+
+
 @monitor_pipeline_step("post_report", critical=False)
 def _post(settings: Settings, report: ReportContent, page: bytes) -> None:
+    is_refresh = report.info.kind == "refresh"
+    # Of the refreshes that fail on one day, the last one has the page.
+    name = f"{REFRESH_PAGE}{datetime.now(UTC):%Y-%m-%d}" if is_refresh else report.run
     # Alerts of the run carry this id, and so the gateway finds the report of an incident.
     run_id = str(monitoring.current_context().get("run_id") or report.info.run_id or report.run)
     url = put_report(
         settings.gateway_url or "",
         settings.gateway_token,
-        report.run,
+        name,
         page,
         run_id=run_id,
         outcome="failed" if report.failure else "succeeded",
     )
-    if report.checks or report.steps:
+    if (report.checks or report.steps) and not is_refresh:
         put_checks(settings.gateway_url or "", settings.gateway_token, report.run, _checks_of(report))
     _log.info("report: %s", url)
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from pipeline.artifacts import join
 from pipeline.settings import Settings
-from pipeline.steps import data, handover, modelling
+from pipeline.steps import data, handover, modelling, refresh, served_model
+from pipeline.steps.run_info import RunKind
 
 SNAPSHOT = "snapshot"
 
@@ -62,23 +63,57 @@ RUN = (
         ("diversity_relevance", "git_commit", "model_name", "seed"),
     ),
 )
+_REGISTRY = ("model_name", "registry_url")
+_SYNC = Step("sync", handover.sync, (SNAPSHOT,), (), ("feature_sync_url",))
 HANDOVER = (
-    Step("publish", handover.publish, ("bundle",), ("registry",), ("model_name", "registry_url")),
-    Step("deploy", handover.deploy, ("registry",), (), ("model_name", "registry_url")),
-    Step("sync", handover.sync, (SNAPSHOT,), (), ("feature_sync_url",)),
+    Step("publish", handover.publish, ("bundle",), ("registry",), _REGISTRY),
+    Step("deploy", handover.deploy, ("registry",), (), _REGISTRY),
+    _SYNC,
 )
 EVALUATION = (*_DATA, _EVALUATE)
+REFRESH = (
+    # First, so that nothing is read while no model is in service.
+    Step("served_model", served_model.fetch_served_model, (), ("model",), _REGISTRY),
+    *_DATA,
+    Step("refresh_recall", refresh.recall, ("clean", "features"), ("recall",), ("seed",)),
+    Step(
+        "refresh_precompute",
+        refresh.precompute,
+        ("clean", "features", "recall", "model"),
+        ("precomputed",),
+        ("training_threads",),
+    ),
+    Step(
+        "refresh_bundle",
+        refresh.bundle,
+        ("clean", "features", "recall", "model", "precomputed"),
+        ("bundle",),
+        ("git_commit", "model_name", "seed"),
+    ),
+)
+REFRESH_HANDOVER = (
+    Step("refresh_publish", refresh.publish, ("bundle", "model"), ("registry",), _REGISTRY),
+    Step("refresh_deploy", refresh.deploy, ("registry", "model"), (), _REGISTRY),
+    _SYNC,
+)
+_WHOLE: dict[RunKind, tuple[tuple[Step, ...], tuple[Step, ...]]] = {
+    "training": (RUN, HANDOVER),
+    "refresh": (REFRESH, REFRESH_HANDOVER),
+}
 
 
-def steps(*, publish: bool) -> tuple[Step, ...]:
+def steps(*, publish: bool, kind: RunKind = "training") -> tuple[Step, ...]:
     """Return the steps of a whole run; without `publish` it ends with the bundle."""
-    return (*RUN, *HANDOVER) if publish else RUN
+    making, handing_over = _WHOLE[kind]
+    return (*making, *handing_over) if publish else making
 
 
 def step_of(name: str) -> Step:
-    """Return a step by its name."""
-    (step,) = (step for step in steps(publish=True) if step.name == name)
-    return step
+    """Return a step by its name, of any kind of run."""
+    return STEPS[name]
+
+
+STEPS = {step.name: step for kind in _WHOLE for step in steps(publish=True, kind=kind)}
 
 
 def folder_of(run: str, output: str) -> str:

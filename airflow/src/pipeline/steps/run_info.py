@@ -3,6 +3,7 @@
 import hashlib
 import re
 from datetime import UTC, datetime
+from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -15,13 +16,16 @@ MAX_CHARS = 48
 _RUN_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_CHARS - 1}}}")
 _HASH_CHARS = 10
 _BY_TIME = "%Y%m%dT%H%M%S%fZ"
+REFRESH_PREFIX = "refresh-"
+RunKind = Literal["training", "refresh"]
 
 
 class RunInfo(BaseModel):
     """`run.json` of a run. Rows after `as_of` do not enter, and bundle and snapshot say that they are as of then.
 
     `started_at` is the time of the clock when the run began or was last continued: what lies after it is in the future.
-    With `publish` the run deploys its model.
+    With `publish` the run deploys its model. A run of the kind refresh trains nothing: it renews the statistics and
+    lists of the model in service.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +34,7 @@ class RunInfo(BaseModel):
     as_of: AwareDatetime
     started_at: AwareDatetime
     publish: bool = True
+    kind: RunKind = "training"
 
 
 def check_run_id(text: str) -> str:
@@ -56,6 +61,11 @@ def time_run_id(now: datetime) -> str:
     return now.strftime(_BY_TIME)
 
 
+def refresh_run_id(text: str) -> str:
+    """Return the id of a refresh, which can be told from that of a training: `refresh-` and the text, as a run id."""
+    return to_run_id(text if text.startswith(REFRESH_PREFIX) else f"{REFRESH_PREFIX}{text}")
+
+
 def time_of_run_id(run_id: str) -> datetime | None:
     """Return the start of a run that `time_run_id` named, None for another id."""
     try:
@@ -75,6 +85,15 @@ def load_run_info(run: str) -> RunInfo:
     if info is None:
         raise PipelineError(f"{join(run, FILE)}: missing; a run begins with this file")
     return info
+
+
+def is_refresh(run: str) -> bool:
+    """Return whether a run is a refresh; one that cannot be read, or of an earlier release, is none."""
+    try:
+        info = find_run_info(run)
+    except PipelineError:
+        return False
+    return info is not None and info.kind == "refresh"
 
 
 def find_run_info(run: str) -> RunInfo | None:

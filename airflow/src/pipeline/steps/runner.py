@@ -8,10 +8,11 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from pipeline.artifacts import join, read_file, write_file
-from pipeline.errors import NothingToTrainError
+from pipeline.errors import NothingToDoError
 from pipeline.run_report import record_failure
 from pipeline.settings import Settings
-from pipeline.steps.markers import find_change, input_digests, is_done, remove_marker, write_marker
+from pipeline.steps.marker_files import is_done, remove_marker
+from pipeline.steps.markers import find_change, input_digests, write_marker
 from pipeline.steps.run import Step
 
 DURATIONS = "steps.json"
@@ -54,7 +55,7 @@ def run_step(
     try:
         with record_failure(run, step.name):
             step.run(settings, run)
-    except NothingToTrainError:
+    except NothingToDoError:
         _note(run, StepTime(step=step.name, state="skipped", started_at=started_at))
         raise
     except BaseException:
@@ -83,7 +84,8 @@ def explain(settings: Settings, run: str, chosen: Sequence[Step]) -> list[str]:
     """Return one line per step: when it ran, for how long, and whether `--resume` would run it (again), and why."""
     times = load_times(run)
     changing: dict[str, str] = {}
-    lines = [f"{'step':<11} {'state':<11} {'started':<20} {'took':>9}  with --resume"]
+    width = max(len(step.name) for step in chosen) + 1
+    lines = [f"{'step':<{width}} {'state':<11} {'started':<20} {'took':>9}  with --resume"]
     for step in chosen:
         reason = find_change(settings, run, step)
         if reason is None:
@@ -95,7 +97,7 @@ def explain(settings: Settings, run: str, chosen: Sequence[Step]) -> list[str]:
             verdict = f"runs: {reason}"
         if reason is not None:
             changing |= dict.fromkeys(step.outputs, step.name)
-        lines.append(f"{step.name:<11} {_describe(run, step, times.get(step.name))}  {verdict}")
+        lines.append(f"{step.name:<{width}} {_describe(run, step, times.get(step.name))}  {verdict}")
     return lines
 
 

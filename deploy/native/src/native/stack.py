@@ -112,7 +112,7 @@ class Stack:
         pipeline.load_demo_data(self.config, self.variables)
         self.say("training the first model through Airflow")
         with closing(AirflowClient(f"http://127.0.0.1:{self.config.ports.airflow}")) as airflow:
-            airflow.run_dag(first_model.DAG, self.say)
+            airflow.train(self.say)
         api = f"http://127.0.0.1:{self.config.ports.api}/ready"
         wait_until(lambda: programs.answers(api), within=60, what="recommender-api has the model")
 

@@ -91,7 +91,7 @@ def _first_model() -> int:
         if first_model.has_active_model(registry_url):
             return 0
         with closing(first_model.AirflowClient(airflow_url)) as airflow:
-            airflow.run_dag(first_model.DAG, _say)
+            airflow.train(_say)
     except first_model.TrainingFailedError as error:
         return _fail(str(error), 1)
     return 0

@@ -2,15 +2,21 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import httpx
 
 DAG = "recommendation_pipeline"
+# Follows the asset of the snapshot that the other announces after its deployment.
+SYNC_DAG = "feature_sync"
 # While everything starts at once on a small machine, answers are slow.
 TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 1.0
 TRAINING_SECONDS = 900.0
+SYNC_SECONDS = 300.0
+PARSING_SECONDS = 120.0
 _ENDED = ("success", "failed")
 
 
@@ -21,8 +27,16 @@ class TrainingFailedError(RuntimeError):
 class AirflowClient:
     """The calls to Airflow's REST API at a start."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._url = url
+        self._sleep = sleep
+        self._clock = clock
         try:
             self._http = httpx.Client(base_url=f"{url}/api/v2", timeout=TIMEOUT_SECONDS)
         except (httpx.InvalidURL, ValueError) as error:
@@ -32,28 +46,58 @@ class AirflowClient:
         """Close the connections."""
         self._http.close()
 
-    def run_dag(self, dag_id: str, on_progress: Callable[[str], None]) -> None:
-        """Trigger a DAG and wait for its end; raises `TrainingFailedError`, which names the failed tasks."""
-        self._call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
-        run = self._call("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {}})["dag_run_id"]
-        deadline = time.monotonic() + TRAINING_SECONDS
+    def train(self, on_progress: Callable[[str], None]) -> None:
+        """Train and deploy a model, and wait until its features are synced; raises `TrainingFailedError`."""
+        for dag_id in (DAG, SYNC_DAG):
+            # Each file is parsed by itself, and an asset only starts DAGs that are known.
+            self._wait_for(partial(self._is_known, dag_id), PARSING_SECONDS, f"{dag_id} is not known")
+            self._call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
+        earlier = self._runs(SYNC_DAG)
+        run = self._call("POST", f"/dags/{DAG}/dagRuns", {"logical_date": None, "conf": {}})["dag_run_id"]
+        self._wait_for_end(DAG, run, TRAINING_SECONDS, on_progress)
+        if "deploy" not in self._tasks(DAG, run, "success"):
+            # Without data there is nothing to train, and nothing to sync.
+            return
+        self._wait_for(
+            lambda: bool(self._runs(SYNC_DAG) - earlier), SYNC_SECONDS, f"{SYNC_DAG} has not begun after the deployment"
+        )
+        self._wait_for_end(SYNC_DAG, min(self._runs(SYNC_DAG) - earlier), SYNC_SECONDS, on_progress)
+
+    def _wait_for(self, is_so: Callable[[], bool], within: float, otherwise: str) -> None:
+        deadline = self._clock() + within
+        while not is_so():
+            if self._clock() > deadline:
+                raise TrainingFailedError(f"{otherwise} within {within:g} s: {self._url}/dags")
+            self._sleep(POLL_SECONDS)
+
+    def _is_known(self, dag_id: str) -> bool:
+        try:
+            return self._http.get(f"/dags/{dag_id}").is_success
+        except httpx.RequestError as error:
+            raise TrainingFailedError(f"Airflow at {self._url} can't be reached: {error}") from error
+
+    def _wait_for_end(self, dag_id: str, run: str, within: float, on_progress: Callable[[str], None]) -> None:
+        deadline = self._clock() + within
         shown = ""
-        while (state := self._call("GET", f"/dags/{dag_id}/dagRuns/{run}")["state"]) not in _ENDED:
-            if time.monotonic() > deadline:
-                raise TrainingFailedError(
-                    f"{dag_id} still runs after {TRAINING_SECONDS:g} s: {self._url}/dags/{dag_id}"
-                )
+        # An id has colons and a plus sign.
+        while (state := self._call("GET", f"/dags/{dag_id}/dagRuns/{quote(run)}")["state"]) not in _ENDED:
+            if self._clock() > deadline:
+                raise TrainingFailedError(f"{dag_id} still runs after {within:g} s: {self._url}/dags/{dag_id}")
             running = ", ".join(self._tasks(dag_id, run, "running"))
             if running and running != shown:
                 on_progress(f"{dag_id}: {running}")
                 shown = running
-            time.sleep(POLL_SECONDS)
+            self._sleep(POLL_SECONDS)
         if state == "failed":
             failed = ", ".join(self._tasks(dag_id, run, "failed")) or "no task"
             raise TrainingFailedError(f"{dag_id} failed at {failed}; see {self._url}/dags/{dag_id}/runs/{run}")
 
+    def _runs(self, dag_id: str) -> set[str]:
+        newest_first = self._call("GET", f"/dags/{dag_id}/dagRuns?order_by=-run_after")
+        return {run["dag_run_id"] for run in newest_first["dag_runs"]}
+
     def _tasks(self, dag_id: str, run: str, state: str) -> list[str]:
-        found = self._call("GET", f"/dags/{dag_id}/dagRuns/{run}/taskInstances")["task_instances"]
+        found = self._call("GET", f"/dags/{dag_id}/dagRuns/{quote(run)}/taskInstances")["task_instances"]
         return [task["task_id"] for task in found if task["state"] == state]
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:

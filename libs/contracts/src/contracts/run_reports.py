@@ -11,9 +11,16 @@ from contracts.text import LabelText
 RunOutcome = Literal["succeeded", "failed"]
 # The name of a run's folder: it is a part of a path, and of links.
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+# The names of pages that are not about a training: of the day's last failed refresh, and of a week.
+REFRESH_PAGE, WEEKLY_PAGE = "refresh-", "weekly-"
 MAX_RUN_ID_CHARS = 256
 MAX_CHECKS = 500
 MAX_STEPS = 50
+
+
+def is_about_training(run: str) -> bool:
+    """Return whether the page of this name is about a training; only these count in the success rate."""
+    return not run.startswith((REFRESH_PAGE, WEEKLY_PAGE))
 
 
 class RunReport(BaseModel):

@@ -187,11 +187,25 @@ def _check_expected(server: FakeRegistry, wanted: Mapping[str, Any]) -> None:
         raise _RejectedError(409, f"expected_active is {wanted['expected_active']}, in service is {active}")
 
 
+def _check_refresh(server: FakeRegistry, refreshed: str) -> None:
+    active = None if server.active is None else server.active["primary"]["version"]
+    trained = None if active is None else _refreshes(server, active) or active
+    if trained != refreshed:
+        raise _RejectedError(409, f"this bundle refreshes version {refreshed}, in service is {trained}")
+
+
+def _refreshes(server: FakeRegistry, version: str) -> str | None:
+    found: str | None = _manifest(server.bundles[version]).get("refreshes")
+    return found
+
+
 def _deploy(server: FakeRegistry, wanted: Mapping[str, Any]) -> dict[str, Any]:
     version, mode = wanted["version"], wanted.get("mode", "primary")
     _check_expected(server, wanted)
     if version not in server.bundles:
         raise _RejectedError(404, f"there is no version {version}")
+    if (refreshed := _refreshes(server, version)) is not None:
+        _check_refresh(server, refreshed)
     if mode != "primary" and server.active is None:
         raise _RejectedError(409, f"activate: a {mode} needs a primary version beside it")
     made = server.deployment(version, since=_now(), rollout=wanted.get("rollout", 1.0))
@@ -252,14 +266,24 @@ def _form(content_type: str, body: bytes) -> tuple[bytes, bytes]:
 
 
 def _receipt(server: FakeRegistry, version: str) -> dict[str, Any]:
-    return {"name": server.name, "version": version, "sha256": server.sha256(version), "created_at": SINCE}
+    receipt = {"name": server.name, "version": version, "sha256": server.sha256(version), "created_at": SINCE}
+    return receipt | {"refreshes": _refreshes(server, version)}
 
 
 def _detail(bundle: bytes) -> dict[str, Any]:
-    with tarfile.open(fileobj=BytesIO(bundle)) as archive:
-        manifest = archive.extractfile("manifest.json")
-        assert manifest is not None
-        return {"size": len(bundle), "manifest": json.load(manifest)}
+    return {"size": len(bundle), "manifest": _manifest(bundle)}
+
+
+def _manifest(bundle: bytes) -> dict[str, Any]:
+    """Return a bundle's manifest; some tests push what is no bundle."""
+    try:
+        with tarfile.open(fileobj=BytesIO(bundle)) as archive:
+            manifest = archive.extractfile("manifest.json")
+            assert manifest is not None
+            found: dict[str, Any] = json.load(manifest)
+    except (tarfile.TarError, KeyError):
+        return {}
+    return found
 
 
 def _now() -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from contracts.deployments import DeploymentRecord
+from contracts.run_reports import is_about_training
 from notification_gateway.dashboard import queries, shadow
 from notification_gateway.dashboard.charts import Chart, Colour, Series
 from notification_gateway.dashboard.check_history import RUNS_SHOWN, check_histories
@@ -207,7 +208,7 @@ class Panels:
 
 @dataclass(frozen=True)
 class RunCounts:
-    """How many runs of the pipeline have ended, and how many of them have succeeded."""
+    """How many trainings have ended, and how many of them have succeeded."""
 
     ended: int
     succeeded: int
@@ -219,7 +220,7 @@ class RunCounts:
 
 
 def _run_counts(connection: Connection, now: datetime) -> RunCounts:
-    reports = list_reports(connection, now - MONTH)
+    reports = [report for report in list_reports(connection, now - MONTH) if is_about_training(report.run)]
     return RunCounts(len(reports), sum(report.outcome == "succeeded" for report in reports))
 
 

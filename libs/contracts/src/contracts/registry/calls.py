@@ -90,6 +90,11 @@ def active_path(model: str) -> str:
     return f"/models/{model}/active"
 
 
+def bundle_path(model: str, version: str) -> str:
+    """Return the path of a version's bundle."""
+    return f"/models/{model}/versions/{version}/bundle"
+
+
 def put_replica(model: str, replica_id: str, report: ReplicaReport) -> Request:
     """Report what a replica serves."""
     return Request("PUT", f"/models/{model}/replicas/{replica_id}", {"json": report.model_dump(mode="json")})
