@@ -32,6 +32,9 @@ FINAL = RetryRule(
 
 PARAMS = {
     "min_ndcg": Param(0.0, type="number", minimum=0, maximum=1, description="Minimum nDCG@10 of a deployment"),
+    "full_extraction": Param(
+        False, type="boolean", description="Read all days from the databases, also those that earlier runs have read"
+    ),
 }
 
 
@@ -80,7 +83,9 @@ def start() -> str:
         return continue_run(settings, run_id, now=now, publish=publish)
     # A run that was triggered by hand may have no date, or one in the future.
     as_of = min(now, dag_run.data_interval_end or dag_run.logical_date or now)
-    return begin_run(settings, RunInfo(run_id=run_id, as_of=as_of, started_at=now, publish=publish))
+    is_full = get_current_context()["params"]["full_extraction"]
+    info = RunInfo(run_id=run_id, as_of=as_of, started_at=now, publish=publish, full_extraction=is_full)
+    return begin_run(settings, info)
 
 
 @task

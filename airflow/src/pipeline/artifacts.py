@@ -160,6 +160,17 @@ def folders_below(uri: str) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
+def file_names(uri: str) -> list[str]:
+    """Return the names of the files in the folder at `uri`, ascending, without unfinished ones; raises `OSError`."""
+    files, path = _parse_location(uri)
+    # A store such as S3 remembers what it has listed.
+    files.invalidate_cache()
+    if not files.isdir(path):
+        return []
+    names = (entry["name"].rpartition("/")[2] for entry in files.ls(path, detail=True) if entry["type"] == "file")
+    return sorted(name for name in names if not name.startswith("."))
+
+
 def remove(uri: str) -> None:
     """Remove the folder at `uri`; raises `OSError`."""
     files, path = _parse_location(uri)

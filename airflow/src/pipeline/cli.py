@@ -151,7 +151,10 @@ def _begin(settings: Settings, options: argparse.Namespace) -> str:
     if as_of > now:
         raise InputError(f"--as-of {as_of:%Y-%m-%dT%H:%M:%SZ} lies in the future")
     run_id = time_run_id(now) if options.run_id is None else check_run_id(options.run_id)
-    run = begin_run(settings, RunInfo(run_id=run_id, as_of=as_of, started_at=now, publish=options.publish))
+    info = RunInfo(
+        run_id=run_id, as_of=as_of, started_at=now, publish=options.publish, full_extraction=options.full_extraction
+    )
+    run = begin_run(settings, info)
     _log.info("run %s as of %s; after a failure, --run-id %s --resume continues it", run_id, as_of.isoformat(), run_id)
     return run
 
@@ -160,6 +163,8 @@ def _continue(settings: Settings, options: argparse.Namespace) -> str:
     if options.run_id is None:
         raise InputError("--resume needs --run-id: which run is to be continued?")
     _, info = find_run(settings, check_run_id(options.run_id))
+    if options.full_extraction and not info.full_extraction:
+        raise InputError(f"run {info.run_id} has begun without --full-extraction: leave it out, or begin a new run")
     if options.as_of is not None and options.as_of != info.as_of:
         raise InputError(f"run {info.run_id} is as of {info.as_of.isoformat()}: leave out --as-of, or begin a new run")
     return continue_run(settings, info.run_id, now=datetime.now(UTC), publish=options.publish)
@@ -254,6 +259,11 @@ def _parser() -> argparse.ArgumentParser:
         "--resume",
         action="store_true",
         help="continue the run --run-id: without the steps whose results are up to date",
+    )
+    run.add_argument(
+        "--full-extraction",
+        action="store_true",
+        help="read all days from the databases, also those that earlier runs have read",
     )
     run.set_defaults(command=_run)
     step = commands.add_parser("step", help="run one step of a run again")

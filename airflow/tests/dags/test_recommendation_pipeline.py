@@ -231,7 +231,7 @@ def test_an_unknown_parameter_fails_the_run_at_its_start_and_is_named(dag: Any, 
         run = dag.test(run_conf={"min_ndgc": 0.5})
     assert (states(run)["start"], states(run)["extract"]) == ("failed", "upstream_failed")
     (report,) = captured.of("airflow.task_failed")
-    assert "unknown 'min_ndgc'; this DAG knows 'min_ndcg'" in report.message
+    assert "unknown 'min_ndgc'; this DAG knows 'min_ndcg', 'full_extraction'" in report.message
     assert report.tags["try_number"] == "1"
 
 

@@ -21,7 +21,7 @@ class RunInfo(BaseModel):
     """`run.json` of a run. Rows after `as_of` do not enter, and bundle and snapshot say that they are as of then.
 
     `started_at` is the time of the clock when the run began or was last continued: what lies after it is in the future.
-    With `publish` the run deploys its model.
+    With `publish` the run deploys its model. With `full_extraction` it reads all days from the databases.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +30,7 @@ class RunInfo(BaseModel):
     as_of: AwareDatetime
     started_at: AwareDatetime
     publish: bool = True
+    full_extraction: bool = False
 
 
 def check_run_id(text: str) -> str:
