@@ -18,7 +18,7 @@ from pipeline.extract.columns import INTERACTIONS, SCHEMAS
 from pipeline.extract.conversion import Converter
 from pipeline.extract.events import events_source
 from pipeline.extract.faults import note_read, reading
-from pipeline.extract.incremental import DaySource, ExtractedStore, read_days
+from pipeline.extract.incremental import DayReader, DaySource, ExtractedStore
 from pipeline.extract.repeated_purchases import StoredPurchases, purchases_of
 from pipeline.extract.row_writer import RowWriter
 from pipeline.progress import Progress
@@ -28,6 +28,8 @@ from pipeline.progress import Progress
 OUTSIDE_CALENDAR = "outside_calendar.json"
 # The count of purchases that are in the event log as well as in the business database.
 REPEATED_PURCHASES = "repeated_purchases"
+# The count of interactions that are all read each time, because the database can't group them by day.
+READ_WHOLE = "interactions_read_whole"
 # Interactions of a day may come until this long after it; later ones are found by a comparison.
 SETTLES_AFTER = timedelta(days=7)
 _ROWS_PER_MATCH = 1_000_000
@@ -71,10 +73,13 @@ def extract(
             its_zone = _zone_of(business, statement, zone)
             source = DaySource("interactions", business, statement, its_zone, "ts", SETTLES_AFTER)
             purchases = []
-            for rows in _kept(as_of, "interactions", read_days(source, converter, store)):
+            reader = DayReader(source, converter, store)
+            for rows in _kept(as_of, "interactions", reader.read()):
                 writer.write(rows)
                 purchases.append(purchases_of(rows))
             counts["interactions"] = writer.rows
+            if not reader.has_days:
+                counts[READ_WHOLE] = writer.rows
         note_read("business")
         if events is not None:
             with reading("events"):
@@ -120,7 +125,7 @@ def _append_events(
     if source is None:
         return {"events": 0}
     counts = {"events": 0, REPEATED_PURCHASES: 0}
-    for posted in _in_large_parts(_kept(as_of, "interactions", read_days(source, converter, store))):
+    for posted in _in_large_parts(_kept(as_of, "interactions", DayReader(source, converter, store).read())):
         repeated = known.repeated(posted)
         kept = posted.filter(pa.array(~repeated))
         writer.write(kept)

@@ -64,39 +64,43 @@ class _DaySum(NamedTuple):
     checksum: str
 
 
-def read_days(source: DaySource, converter: Converter, store: ExtractedStore | None) -> Iterator[pa.Table]:
-    """Yield all rows of a table, day by day; those without a day come last."""
-    probe = source.database.rows(source.statement, where="1 = 0")
-    for _ in probe:
-        pass
-    check_columns(_TABLE, source.statement, probe)
-    type_ = dict(zip(probe.columns, probe.types, strict=True))[source.time]
-    if not source.database.days.has_type(type_):
-        if store is not None:
-            _log.info(
-                "%s: %s is not of a type that the database groups by day; all rows are read each time",
-                source.name,
-                source.time,
-            )
-        yield from _read_without_days(source, converter)
-        return
-    queries = _Queries(source, converter, [name for name in INTERACTIONS.names if name in probe.columns])
-    if store is None:
-        yield from _read_all(queries)
-        return
-    reader = _IncrementalReader(source, queries, store, _describe(source, store, probe.columns, type_))
-    yield from reader.read()
+class DayReader:
+    """Reads a table day by day; raises `InputError` if a required column is missing.
 
+    `has_days` is false if the database can't group the rows by day, because the times are texts or numbers.
+    """
 
-def _read_without_days(source: DaySource, converter: Converter) -> Iterator[pa.Table]:
-    queries = _Queries(source, converter, [])
-    yield queries.read("", day="NULL").of_day(None)
+    def __init__(self, source: DaySource, converter: Converter, store: ExtractedStore | None) -> None:
+        probe = source.database.rows(source.statement, where="1 = 0")
+        for _ in probe:
+            pass
+        check_columns(_TABLE, source.statement, probe)
+        type_ = dict(zip(probe.columns, probe.types, strict=True))[source.time]
+        self.has_days = source.database.days.has_type(type_)
+        self._source = source
+        self._queries = _Queries(source, converter, [name for name in INTERACTIONS.names if name in probe.columns])
+        self._store = store
+        self._described = "" if store is None else _describe(source, store, probe.columns, type_)
 
+    def read(self) -> Iterator[pa.Table]:
+        """Yield all rows, each day's in one order; those without a day come last."""
+        if not self.has_days:
+            self._log_without_days()
+            yield self._queries.read("", day="NULL").of_day(None)
+        elif self._store is None:
+            rows = self._queries.read("")
+            for day in (*rows.days, None):
+                yield rows.of_day(day)
+        else:
+            reader = _IncrementalReader(self._source, self._queries, self._store, self._described)
+            yield from reader.read()
 
-def _read_all(queries: "_Queries") -> Iterator[pa.Table]:
-    rows = queries.read("")
-    for day in (*rows.days, None):
-        yield rows.of_day(day)
+    def _log_without_days(self) -> None:
+        _log.info(
+            "%s: %s is not of a type that the database groups by day; all rows are read each time",
+            self._source.name,
+            self._source.time,
+        )
 
 
 def _describe(source: DaySource, store: ExtractedStore, columns: list[str], type_: str) -> str:
@@ -218,7 +222,7 @@ class _IncrementalReader:
     def _compare(self, index: Index) -> tuple[datetime, dict[str, _DaySum]]:
         """Compare some days or all; return when all were compared last, and the sums of the compared days."""
         if self._now - index.compared_at < COMPARE_EVERY:
-            checked = _spot_checked(sorted(index.days), self._now.date())
+            checked = spot_checked(sorted(index.days), self._now.date())
             found = _complete(self._queries.sums(self._queries.in_days(checked)), checked)
             if all(found[day] == _sum_of(index.days[day]) for day in checked):
                 return index.compared_at, found
@@ -300,7 +304,7 @@ def _sum_of(partition: Partition) -> _DaySum:
     return _DaySum(partition.rows, partition.checksum)
 
 
-def _spot_checked(days: list[str], today: date) -> list[str]:
-    """Return the oldest and the newest of the days, and others between them, which take turns."""
+def spot_checked(days: list[str], today: date) -> list[str]:
+    """Return the days that each run compares: the oldest and the newest, and others between them, which take turns."""
     step = max(1, len(days) // _SPOT_CHECKS)
     return sorted({*days[:1], *days[-1:], *days[today.toordinal() % step :: step]})

@@ -68,7 +68,8 @@ DUCKDB_DAYS = DaySql(
     _NOT_IN_CALENDAR,
     "CAST(sum(hash({row})) AS VARCHAR)",
 )
-_DAY_OF_TEXT = "(typeof({time}) = 'text' AND date(substr({time}, 1, 10)) = substr({time}, 1, 10))"
+# The addition makes the thirtieth of February another day.
+_DAY_OF_TEXT = "(typeof({time}) = 'text' AND date(substr({time}, 1, 10), '+0 days') = substr({time}, 1, 10))"
 SQLITE_DAYS = DaySql(
     frozenset({""}),
     "substr({time}, 1, 10)",

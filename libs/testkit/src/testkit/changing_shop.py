@@ -20,7 +20,9 @@ _ODD_TIMES = {
 SQL = {
     "users.sql": "SELECT DISTINCT who AS id FROM trades",
     "datasets.sql": "SELECT DISTINCT what AS id, 'a dataset' AS title FROM trades",
-    "interactions.sql": "SELECT who AS user_id, what AS dataset_id, kind AS type, paid AS price, done_at AS ts FROM trades",
+    "interactions.sql": (
+        "SELECT who AS user_id, what AS dataset_id, kind AS type, paid AS price, done_at AS ts FROM trades"
+    ),
 }
 _USERS, _DATASETS = 40, 60
 # The share of changes that concern old trades.
