@@ -137,11 +137,13 @@ def _append_events(
 def _in_large_parts(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """Yield the same rows in few tables, because each search among the purchases sorts them all."""
     waiting: list[pa.Table] = []
+    count = 0
     for rows in parts:
         waiting.append(rows)
-        if sum(map(len, waiting)) >= _ROWS_PER_MATCH:
+        count += len(rows)
+        if count >= _ROWS_PER_MATCH:
             yield pa.concat_tables(waiting)
-            waiting = []
+            waiting, count = [], 0
     if waiting:
         yield pa.concat_tables(waiting)
 
