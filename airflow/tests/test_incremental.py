@@ -10,8 +10,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pyarrow.parquet as pq
 import pytest
@@ -63,21 +64,27 @@ class Shop:
         return Index.model_validate_json((self.folder / "store" / "interactions" / INDEX).read_bytes())
 
     def extract(
-        self, now: datetime, *, as_of: datetime | None = None, code: str = "1", is_full: bool = False
+        self,
+        now: datetime,
+        *,
+        as_of: datetime | None = None,
+        code: str = "1",
+        is_full: bool = False,
+        zone: tzinfo = UTC,
     ) -> list[Row]:
         """Return the rows as of a moment, in their order."""
         store = ExtractedStore(str(self.folder / "store"), now, code, is_full)
-        return self._extract(AsOf(as_of or now, now), store)
+        return self._extract(AsOf(as_of or now, now), store, zone)
 
-    def extract_whole(self, now: datetime, *, as_of: datetime | None = None) -> list[Row]:
+    def extract_whole(self, now: datetime, *, as_of: datetime | None = None, zone: tzinfo = UTC) -> list[Row]:
         """Return the rows without a store."""
-        return self._extract(AsOf(as_of or now, now), None)
+        return self._extract(AsOf(as_of or now, now), None, zone)
 
-    def _extract(self, as_of: AsOf, store: ExtractedStore | None) -> list[Row]:
+    def _extract(self, as_of: AsOf, store: ExtractedStore | None, zone: tzinfo) -> list[Row]:
         out = self.folder / "out"
         out.mkdir(exist_ok=True)
         with open_business(SecretStr(self.url)) as business:
-            extract(business, None, self.folder / "sql", out, as_of=as_of, store=store)
+            extract(business, None, self.folder / "sql", out, zone, as_of=as_of, store=store)
         rows = pq.read_table(out / "interactions.parquet").to_pylist()
         return [(row["user_id"], row["price"], f"{row['ts']:%m-%dT%H}" if row["ts"] else "") for row in rows]
 
@@ -204,6 +211,9 @@ def test_other_sql_another_zone_and_other_code_read_everything_anew(shop: Shop) 
     assert rows == shop.extract_whole(NOW)
     assert {price for _, price, _ in rows} == {3.0}
     assert shop.index.source != source
+    zone = ZoneInfo("Asia/Shanghai")
+    assert shop.extract(NOW, zone=zone) == shop.extract_whole(NOW, zone=zone)
+    shop.extract(NOW)
     before = shop.files()
     shop.extract(NOW, code="2")
     after = shop.files()
