@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -49,6 +49,7 @@ class Shop:
     """An SQLite table of users' views, which is extracted with a store and without one."""
 
     folder: Path
+    counts: dict[str, int] = field(default_factory=dict)
 
     def run(self, *statements: str) -> None:
         with open_engine(self.url, "X").begin() as connection:
@@ -84,7 +85,7 @@ class Shop:
         out = self.folder / "out"
         out.mkdir(exist_ok=True)
         with open_business(SecretStr(self.url)) as business:
-            extract(business, None, self.folder / "sql", out, zone, as_of=as_of, store=store)
+            self.counts = extract(business, None, self.folder / "sql", out, zone, as_of=as_of, store=store)
         rows = pq.read_table(out / "interactions.parquet").to_pylist()
         return [(row["user_id"], row["price"], f"{row['ts']:%m-%dT%H}" if row["ts"] else "") for row in rows]
 
@@ -193,6 +194,16 @@ def test_rows_without_a_day_are_read_each_time(shop: Shop) -> None:
     assert [user for user, *_ in rows[-4:]] == [93, 94, 91, 92]
 
 
+def test_a_table_without_any_day_is_read_whole_and_says_so(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.extract(NOW)
+    assert "interactions_read_whole" not in shop.counts
+    shop.run("UPDATE t SET done_at = 1772323200 + who")
+    with caplog.at_level(logging.INFO):
+        assert shop.extract(NOW) == shop.extract_whole(NOW)
+    assert shop.counts["interactions_read_whole"] == 19
+    assert caplog.text.count("interactions: the database can't group ts by day") == 1
+
+
 def test_a_day_with_a_time_that_only_the_database_takes_for_one_is_read_each_time(shop: Shop) -> None:
     shop.run("INSERT INTO t VALUES (91, 1, '2026-03-05 99:00:00')")
     assert shop.extract(NOW) == shop.extract_whole(NOW)
@@ -254,7 +265,7 @@ def test_times_that_are_texts_or_numbers_are_all_read_each_time(
         counts = extract(business, None, tmp_path, tmp_path, as_of=AsOf(NOW, NOW), store=store)
     assert counts["interactions"] == counts["interactions_read_whole"] == 2
     assert [row["ts"].day for row in pq.read_table(tmp_path / "interactions.parquet").to_pylist()] == [1, 1]
-    assert caplog.text.count("is not of a type that the database groups by day; all rows are read each time") == 1
+    assert caplog.text.count("the database can't group ts by day; all rows are read each time") == 1
     assert not (tmp_path / "store").exists()
 
 
@@ -265,6 +276,8 @@ class Log:
     url: str
     folder: Path
     rows: int = 0
+    # Whether the last extraction has the rows of one without a store.
+    equal: bool = False
 
     @property
     def _table(self) -> str:

@@ -67,7 +67,7 @@ class _DaySum(NamedTuple):
 class DayReader:
     """Reads a table day by day; raises `InputError` if a required column is missing.
 
-    `has_days` is false if the database can't group the rows by day, because the times are texts or numbers.
+    After reading, `has_days` is false if no row has a day for the database, because the times are texts or numbers.
     """
 
     def __init__(self, source: DaySource, converter: Converter, store: ExtractedStore | None) -> None:
@@ -84,23 +84,21 @@ class DayReader:
 
     def read(self) -> Iterator[pa.Table]:
         """Yield all rows, each day's in one order; those without a day come last."""
-        if not self.has_days:
-            self._log_without_days()
-            yield self._queries.read("", day="NULL").of_day(None)
-        elif self._store is None:
-            rows = self._queries.read("")
-            for day in (*rows.days, None):
-                yield rows.of_day(day)
-        else:
+        if self._store is not None and self.has_days:
             reader = _IncrementalReader(self._source, self._queries, self._store, self._described)
             yield from reader.read()
-
-    def _log_without_days(self) -> None:
-        _log.info(
-            "%s: %s is not of a type that the database groups by day; all rows are read each time",
-            self._source.name,
-            self._source.time,
-        )
+            self.has_days = reader.has_days
+        else:
+            rows = self._queries.read("", None if self.has_days else "NULL")
+            self.has_days = _have_days(rows)
+            for day in (*rows.days, None):
+                yield rows.of_day(day)
+        if not self.has_days and self._store is not None:
+            _log.info(
+                "%s: the database can't group %s by day; all rows are read each time",
+                self._source.name,
+                self._source.time,
+            )
 
 
 def _describe(source: DaySource, store: ExtractedStore, columns: list[str], type_: str) -> str:
@@ -198,6 +196,7 @@ class _IncrementalReader:
         self._described = described
         self._days = DayStore(join(store.address, source.name))
         self._index = None if store.is_full else self._days.load_index(described)
+        self.has_days = True
 
     def read(self) -> Iterator[pa.Table]:
         settled_until = (self._now - self._source.settles_after).date()
@@ -251,6 +250,7 @@ class _IncrementalReader:
         compared_at: datetime,
     ) -> Iterator[pa.Table]:
         """Yield all days, store the new settled ones, and write the index at the end."""
+        self.has_days = bool(known) or _have_days(rows)
         settled = dict(known)
         unsettled = []
         read = set(rows.days)
@@ -293,6 +293,10 @@ class _IncrementalReader:
             "all older days" if is_whole else "some older days",
             len(changed),
         )
+
+
+def _have_days(rows: DayRows) -> bool:
+    return bool(rows.days) or not len(rows)
 
 
 def _complete(sums: dict[str, _DaySum], days: Collection[str]) -> dict[str, _DaySum]:
