@@ -19,6 +19,9 @@ from pipeline_dags.runs import (
 
 PARAMS = {
     "min_ndcg": Param(0.0, type="number", minimum=0, maximum=1, description="Minimum nDCG@10 of a deployment"),
+    "full_extraction": Param(
+        False, type="boolean", description="Read all days from the databases, also those that earlier runs have read"
+    ),
 }
 
 

@@ -34,10 +34,13 @@ OWN_SQL = {
     "interactions.sql": "SELECT who AS user_id, what AS dataset_id, 'purchase' AS type, at AS ts FROM orders -- 12:30",
 }
 EVENTS = (
-    "CREATE TABLE {table} (event_id TEXT PRIMARY KEY, type TEXT, user_id BIGINT, dataset_id BIGINT, ts {time})",
     (
-        "INSERT INTO {table} VALUES ('e-1', 'purchase', 900000001, 5, '2026-02-03 04:05:06'), "
-        "('e-2', 'exposure', 900000001, 6, '2026-02-03 04:05:06')"
+        "CREATE TABLE {table} (event_id TEXT PRIMARY KEY, type TEXT, user_id BIGINT, dataset_id BIGINT, ts {time}, "
+        "received_at {time})"
+    ),
+    (
+        "INSERT INTO {table} VALUES ('e-1', 'purchase', 900000001, 5, '2026-02-03 04:05:06', '2026-02-03'), "
+        "('e-2', 'exposure', 900000001, 6, '2026-02-03 04:05:06', '2026-02-03')"
     ),
 )
 
@@ -146,7 +149,7 @@ def test_behaviour_events_join_the_interactions_and_exposures_do_not(
         for statement in EVENTS:
             table = "behavior_events" if sqlite else "events.behavior_events"
             connection.execute(text(statement.format(table=table, time="TEXT" if sqlite else "timestamptz")))
-        repeated = f"INSERT INTO {table} VALUES ('e-3', 'purchase', :user_id, :dataset_id, :ts)"
+        repeated = f"INSERT INTO {table} VALUES ('e-3', 'purchase', :user_id, :dataset_id, :ts, :ts)"
         connection.execute(text(repeated), dict(bought))
     log.dispose()
     engine.dispose()
@@ -177,7 +180,7 @@ def test_events_with_impossible_times_are_findings_and_do_not_stop_the_run(
         times = ["0001-01-01 00:00:00+00", "infinity", *[ahead] * 1000]
         for number, ts in enumerate(times):
             row = {"id": f"e-{number}", "dataset": number % 300 + 1, "ts": ts}
-            statement = f"INSERT INTO {table} VALUES (:id, 'click', 7, :dataset, :ts)"
+            statement = f"INSERT INTO {table} VALUES (:id, 'click', 7, :dataset, :ts, '2026-02-03')"
             connection.execute(text(statement), row)
     log.dispose()
     engine.dispose()

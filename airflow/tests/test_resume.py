@@ -330,6 +330,7 @@ def test_a_step_depends_on_nothing_but_the_inputs_and_settings_that_it_declares(
         (("run", "--run-id", RUN), "there is a run nightly already: continue it by --resume"),
         (("run", "--run-id", "a/b"), "run id 'a/b': write 1 to 48 letters"),
         (("run", "--run-id", RUN, "--resume", "--as-of", "2026-01-01T00:00:00Z"), "run nightly is as of 2026-03-01"),
+        (("run", "--run-id", RUN, "--resume", "--full-extraction"), "run nightly has begun without --full-extraction"),
     ],
 )
 def test_a_wrong_run_is_an_input_error(

@@ -123,7 +123,10 @@ def test_rows_after_the_runs_moment_do_not_enter_from_any_table(content: Content
     events = open_engine(f"sqlite:///{tmp_path / 'log.db.events'}", "X")
     with engine.begin() as business, events.begin() as log:
         log.execute(
-            text("CREATE TABLE behavior_events (event_id TEXT, type TEXT, user_id INT, dataset_id INT, ts TEXT)")
+            text(
+                "CREATE TABLE behavior_events "
+                "(event_id TEXT, type TEXT, user_id INT, dataset_id INT, ts TEXT, received_at TEXT)"
+            )
         )
         for number, moment in moments.items():
             at = None if moment is None else moment.replace(tzinfo=None).isoformat(" ")

@@ -177,7 +177,7 @@ def test_each_end_of_the_calendar_has_an_example_of_its_own(
         f"SELECT 1 AS user_id, 1 AS dataset_id, 'view' AS type, {each} AS ts" for each in expressions
     )
     rows = extracted(lite, tmp_path, interactions=statement)["interactions"]
-    assert [row["ts"] for row in rows] == [LAST, FIRST]
+    assert [row["ts"] for row in rows] == [FIRST, LAST]
     found = json.loads((tmp_path / "out" / OUTSIDE_CALENDAR).read_bytes())
     assert found == {f"interactions.ts.{end}": text for end, text in noted.items()}
 

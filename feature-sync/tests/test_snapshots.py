@@ -5,7 +5,7 @@ import random
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,9 @@ def _blob(mark: int) -> bytes:
 
 
 def _snapshot(folder: Path, version: str, *, users: int = 2500, mark: int = 1) -> Path:
-    write_snapshot(folder / version, version, datetime.now(UTC), ((user, _blob(mark)) for user in range(1, users + 1)))
+    now = datetime.now(UTC)
+    blobs = ((user, _blob(mark)) for user in range(1, users + 1))
+    write_snapshot(folder / version, version, now, blobs, events_until=now - timedelta(hours=1))
     return folder / version
 
 

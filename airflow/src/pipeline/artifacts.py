@@ -163,6 +163,16 @@ def folders_below(uri: str) -> list[str]:
 
 
 @store_errors()
+def file_names(uri: str) -> list[str]:
+    """Return the names of the files in the folder at `uri`, ascending, without unfinished ones; raises `OSError`."""
+    files, path = _parse_location(uri)
+    if not files.isdir(path):
+        return []
+    names = (entry["name"].rpartition("/")[2] for entry in files.ls(path, detail=True) if entry["type"] == "file")
+    return sorted(name for name in names if not name.startswith("."))
+
+
+@store_errors()
 def remove(uri: str) -> None:
     """Remove the folder at `uri`; raises `OSError`."""
     files, path = _parse_location(uri)

@@ -175,7 +175,15 @@ def _begin(settings: Settings, options: argparse.Namespace, kind: RunKind) -> st
         run_id = refresh_run_id(run_id)
     elif run_id.startswith(REFRESH_PREFIX):
         raise InputError(f"run id {run_id}: only the ids of refreshes begin with {REFRESH_PREFIX}; choose another")
-    run = begin_run(settings, RunInfo(run_id=run_id, as_of=as_of, started_at=now, publish=options.publish, kind=kind))
+    info = RunInfo(
+        run_id=run_id,
+        as_of=as_of,
+        started_at=now,
+        publish=options.publish,
+        kind=kind,
+        full_extraction=options.full_extraction,
+    )
+    run = begin_run(settings, info)
     _log.info("run %s as of %s; after a failure, --run-id %s --resume continues it", run_id, as_of.isoformat(), run_id)
     return run
 
@@ -188,6 +196,8 @@ def _continue(settings: Settings, options: argparse.Namespace, kind: RunKind) ->
     if info.kind != kind:
         command = "refresh" if info.kind == "refresh" else "run"
         raise InputError(f"run {info.run_id} is a {info.kind}: continue it by `python -m pipeline {command} --resume`")
+    if options.full_extraction and not info.full_extraction:
+        raise InputError(f"run {info.run_id} has begun without --full-extraction: leave it out, or begin a new run")
     if options.as_of is not None and options.as_of != info.as_of:
         raise InputError(f"run {info.run_id} is as of {info.as_of.isoformat()}: leave out --as-of, or begin a new run")
     return continue_run(settings, info.run_id, now=datetime.now(UTC), publish=options.publish)
@@ -339,4 +349,9 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="continue the run --run-id: without the steps whose results are up to date",
+    )
+    parser.add_argument(
+        "--full-extraction",
+        action="store_true",
+        help="read all days from the databases, also those that earlier runs have read",
     )

@@ -34,7 +34,15 @@ def begin_pipeline_run(known: Collection[str], kind: "RunKind" = "training") -> 
         return continue_run(settings, run_id, now=now, publish=publish)
     # A run that was triggered by hand may have no date, or one in the future.
     as_of = min(now, dag_run.data_interval_end or dag_run.logical_date or now)
-    return begin_run(settings, RunInfo(run_id=run_id, as_of=as_of, started_at=now, publish=publish, kind=kind))
+    info = RunInfo(
+        run_id=run_id,
+        as_of=as_of,
+        started_at=now,
+        publish=publish,
+        kind=kind,
+        full_extraction=get_current_context()["params"].get("full_extraction", False),
+    )
+    return begin_run(settings, info)
 
 
 def run_step(name: str, run: str) -> str:

@@ -106,7 +106,7 @@ def test_a_model_below_the_floor_is_not_handed_over(
     dag: Any, marketplace: str, services: FakeHandover, tmp_path: Path
 ) -> None:
     with testing.captured() as captured:
-        run = dag.test(run_conf={"min_ndcg": 1.0})
+        run = dag.test(run_conf={"min_ndcg": 1.0, "full_extraction": True})
     found = states(run)
     assert (found["gate"], found["publish"], found["deploy"]) == ("failed", "upstream_failed", "upstream_failed")
     assert services.calls == []
@@ -115,6 +115,7 @@ def test_a_model_below_the_floor_is_not_handed_over(
     assert "min_ndcg asks for 1.0000" in report.message
     (folder,) = (tmp_path / "artifacts" / "runs").iterdir()
     assert "min_ndcg asks for 1.0000" in report_of(folder)
+    assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["full_extraction"] is True
 
 
 def test_bad_data_is_not_retried_and_the_report_names_the_check(dag: Any, marketplace: str, tmp_path: Path) -> None:
@@ -191,7 +192,7 @@ def test_an_unknown_parameter_fails_the_run_at_its_start_and_is_named(dag: Any, 
         run = dag.test(run_conf={"min_ndgc": 0.5})
     assert (states(run)["start"], states(run)["extract"]) == ("failed", "upstream_failed")
     (report,) = captured.of("airflow.task_failed")
-    assert "unknown 'min_ndgc'; this DAG knows 'min_ndcg'" in report.message
+    assert "unknown 'min_ndgc'; this DAG knows 'min_ndcg', 'full_extraction'" in report.message
     assert report.tags["try_number"] == "1"
 
 
@@ -206,7 +207,7 @@ def test_a_run_has_the_id_of_the_dag_run_and_the_end_of_its_interval_as_its_mome
     assert folder.name == to_run_id(run.run_id)
     info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert datetime.fromisoformat(info["as_of"]) == moment
-    assert info["publish"] is True
+    assert (info["publish"], info["full_extraction"]) == (True, False)
     assert len(list(folder.glob("*.done.json"))) == len(steps(publish=True)[:-1])
 
 

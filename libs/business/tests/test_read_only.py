@@ -127,7 +127,7 @@ def test_a_statement_that_writes_is_rejected_and_changes_nothing(prepared: Sourc
 class Unchecked(Statement):
     """A statement of any text that our own check lets pass."""
 
-    def wrap(self, syntax: object, columns: object = (), where: str = "") -> WrappedStatement:
+    def wrap(self, syntax: object, columns: object = (), where: str = "", group_by: str = "") -> WrappedStatement:
         return WrappedStatement(self, "", self.sql)
 
 

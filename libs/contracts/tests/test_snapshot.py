@@ -1,7 +1,7 @@
 """A snapshot: what is written is what is read, and a damaged one is not read at all."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +26,24 @@ def test_users_come_back_in_order_over_all_files_and_batches(tmp_path: Path, mon
     batches = list(iter_users(tmp_path, manifest, batch_size=2))
     assert all(len(batch) <= 2 for batch in batches)
     assert [user for batch in batches for user in batch] == USERS
+
+
+def test_a_snapshot_says_until_when_it_has_the_events_and_one_without_a_log_does_not(tmp_path: Path) -> None:
+    """The absent field stays out of the file: readers of an earlier release accept no unknown ones."""
+    until = NOW - timedelta(hours=1)
+    written = write_snapshot(tmp_path / "log", "v1", NOW, USERS, events_until=until)
+    assert read_manifest(tmp_path / "log") == written
+    assert written.events_until == until
+    assert write_snapshot(tmp_path / "none", "v1", NOW, USERS).events_until is None
+    assert "events_until" not in json.loads((tmp_path / "none" / "manifest.json").read_bytes())
+    assert read_manifest(tmp_path / "none").events_until is None
+
+
+def test_fields_of_a_later_release_are_ignored(tmp_path: Path) -> None:
+    written = write_snapshot(tmp_path, "v1", NOW, USERS)
+    document = json.loads((tmp_path / "manifest.json").read_bytes())
+    (tmp_path / "manifest.json").write_text(json.dumps(document | {"stranger": 1}), encoding="utf-8")
+    assert read_manifest(tmp_path) == written
 
 
 def test_a_snapshot_without_users_is_one(tmp_path: Path) -> None:
@@ -53,7 +71,9 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize(("field", "value"), [("rows", -1), ("version", "a/b"), ("format", 9), ("stranger", 1)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("rows", -1), ("version", "a/b"), ("format", 9), ("events_until", "noon")]
+)
 def test_a_malformed_manifest_names_the_field(tmp_path: Path, field: str, value: object) -> None:
     write_snapshot(tmp_path, "v1", NOW, USERS)
     document = json.loads((tmp_path / "manifest.json").read_bytes())

@@ -1,5 +1,6 @@
 """The behaviour event log of feature-sync."""
 
+from datetime import UTC, timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -8,11 +9,15 @@ from sqlalchemy.exc import ArgumentError
 
 from business import BusinessDatabase, Statement, open_business_database
 from pipeline.extract.faults import reading
+from pipeline.extract.incremental import DaySource
 
 SCHEMA = "events"
+# `received_at` is set before the event is committed, by a machine with another clock. An event that becomes visible
+# later than this is found by the weekly comparison.
+EVENTS_SETTLE_AFTER = timedelta(hours=1)
 _TABLE = "behavior_events"
 # Exposures are left out: they are not an interest.
-_COLUMNS = "user_id, dataset_id, type, NULL AS price, ts"
+_COLUMNS = "user_id, dataset_id, type, NULL AS price, ts, received_at"
 
 
 def open_event_log(url: SecretStr | None) -> BusinessDatabase | None:
@@ -30,13 +35,17 @@ def open_event_log(url: SecretStr | None) -> BusinessDatabase | None:
     return _open(target.set(database=path).render_as_string(hide_password=False)) if Path(path).exists() else None
 
 
-def events_statement(log: BusinessDatabase) -> Statement | None:
-    """Return the statement that reads the events, or None while their table doesn't exist."""
+def events_source(log: BusinessDatabase) -> DaySource | None:
+    """Return the events by the day on which they were received, or None while their table doesn't exist.
+
+    Events are only ever added, so all days but the last are settled.
+    """
     schema = None if log.dialect == "sqlite" else SCHEMA
     if _TABLE not in log.relations(schema):
         return None
     name = _TABLE if schema is None else f"{schema}.{_TABLE}"
-    return Statement(f"SELECT {_COLUMNS} FROM {name} WHERE type <> 'exposure'", f"table {name}")  # noqa: S608 - our own names
+    statement = Statement(f"SELECT {_COLUMNS} FROM {name} WHERE type <> 'exposure'", f"table {name}")  # noqa: S608 - our own names
+    return DaySource("events", log, statement, UTC, "received_at", EVENTS_SETTLE_AFTER)
 
 
 def _open(url: str) -> BusinessDatabase:

@@ -11,26 +11,37 @@ SAME_PURCHASE_SECONDS = 60
 _KEYS = ["user_id", "dataset_id"]
 
 
-def repeated_purchases(events: pa.Table, known: pa.Table) -> NDArray[np.bool_]:
-    """Return a mask [events] of purchases that `known` has for the same user and dataset, within a minute."""
-    repeated = np.zeros(len(events), np.bool_)
-    posted, stored = _purchases(events), _purchases(known)
-    matched = pd.merge_asof(
-        posted,
-        stored.drop(columns="row").assign(stored=True),
-        on="ts",
-        by=_KEYS,
-        direction="nearest",
-        tolerance=SAME_PURCHASE_SECONDS * 1_000_000,
-    )
-    repeated[matched.loc[matched["stored"].notna(), "row"]] = True
-    return repeated
+def purchases_of(rows: pa.Table) -> pa.Table:
+    """Return the complete purchases among interactions: user_id, dataset_id, ts (Unix microseconds), and other columns.
+
+    The columns `type` and `price` are left out.
+    """
+    of_type = rows.filter(pc.equal(rows["type"], "purchase")).drop_columns(["type", "price"])
+    return of_type.set_column(of_type.schema.get_field_index("ts"), "ts", of_type["ts"].cast(pa.int64())).drop_null()
 
 
-def _purchases(rows: pa.Table) -> pd.DataFrame:
-    """Return the complete purchases in ascending time: user_id, dataset_id, ts (Unix microseconds) and row."""
-    numbered = rows.select([*_KEYS, "type", "ts"]).append_column("row", pa.array(np.arange(len(rows))))
-    of_type = numbered.filter(pc.equal(numbered["type"], "purchase")).drop_columns("type")
-    complete = of_type.set_column(2, "ts", of_type["ts"].cast(pa.int64())).drop_null()
-    frame: pd.DataFrame = complete.to_pandas()
+class StoredPurchases:
+    """The purchases of the business database, as `purchases_of` returns them."""
+
+    def __init__(self, purchases: pa.Table) -> None:
+        self._stored = _by_time(purchases).assign(stored=True)
+
+    def repeated(self, events: pa.Table) -> NDArray[np.bool_]:
+        """Return a mask [events] of purchases that are stored for the same user and dataset, within a minute."""
+        repeated = np.zeros(len(events), np.bool_)
+        posted = _by_time(purchases_of(events.append_column("row", pa.array(np.arange(len(events))))))
+        matched = pd.merge_asof(
+            posted,
+            self._stored,
+            on="ts",
+            by=_KEYS,
+            direction="nearest",
+            tolerance=SAME_PURCHASE_SECONDS * 1_000_000,
+        )
+        repeated[matched.loc[matched["stored"].notna(), "row"]] = True
+        return repeated
+
+
+def _by_time(purchases: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = purchases.to_pandas()
     return frame.sort_values("ts", kind="stable")

@@ -3,15 +3,16 @@
 import json
 import logging
 from contextlib import ExitStack
+from datetime import datetime
 
-from pydantic import TypeAdapter
+from pydantic import AwareDatetime, BaseModel, TypeAdapter
 
 from contracts.data_checks import DataCheck
 from contracts.snapshot import write_snapshot
 from pipeline.arrays import load_array, save_arrays
-from pipeline.artifacts import folders_below, join, reading, writing
+from pipeline.artifacts import folders_below, join, read_file, reading, writing
 from pipeline.errors import DataError, NoTablesError, NothingToTrainError
-from pipeline.extract import AsOf, open_business, open_event_log
+from pipeline.extract import EVENTS_SETTLE_AFTER, AsOf, ExtractedStore, open_business, open_event_log
 from pipeline.extract import extract as extract_tables
 from pipeline.features.items import ItemState, item_state
 from pipeline.quality import clean
@@ -23,6 +24,7 @@ from pipeline.records import Records
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
 from pipeline.snapshot import user_blobs
+from pipeline.steps.code_version import code_version
 from pipeline.steps.run_info import is_refresh, load_run_info
 from pipeline.withdrawn import read_withdrawn
 from ranking.features import ItemTable
@@ -30,6 +32,14 @@ from ranking.recall import Popular
 
 _log = logging.getLogger(__name__)
 _CHECKS = TypeAdapter(list[DataCheck])
+# In `extract/`, if there is an event log.
+EVENTS_UNTIL = "events_until.json"
+
+
+class EventsUntil(BaseModel):
+    """`events_until.json`: all events that were received before this moment have been read."""
+
+    events_until: AwareDatetime
 
 
 @monitor_pipeline_step("extract")
@@ -48,6 +58,7 @@ def extract(settings: Settings, run: str) -> str:
                 folder,
                 settings.zone,
                 as_of=AsOf(info.as_of, info.started_at),
+                store=ExtractedStore(extracted_of(run), info.started_at, code_version(), is_full=info.full_extraction),
             )
         except NoTablesError as error:
             require_earlier_bundle(run)
@@ -55,6 +66,9 @@ def extract(settings: Settings, run: str) -> str:
         if not counts["datasets"] and not counts["interactions"]:
             require_earlier_bundle(run)
         (folder / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
+        if "events" in counts:
+            until = EventsUntil(events_until=info.as_of - EVENTS_SETTLE_AFTER)
+            (folder / EVENTS_UNTIL).write_text(until.model_dump_json(), encoding="utf-8")
     return run
 
 
@@ -80,7 +94,7 @@ def quality(settings: Settings, run: str) -> str:
 
 @monitor_pipeline_step("features")
 def features(settings: Settings, run: str) -> str:
-    """`clean/` → `features/`, and the snapshot of all users."""
+    """`clean/` → `features/`, and the snapshot of all users, which says until when it has the events."""
     records = load_records(run)
     state = item_state(records, settings.seed)
     with writing(join(run, "features")) as folder:
@@ -95,7 +109,9 @@ def features(settings: Settings, run: str) -> str:
         )
         (folder / "trending.json").write_text(json.dumps(state.trending), encoding="utf-8")
     with writing(snapshot_of(run)) as folder:
-        manifest = write_snapshot(folder, version_of(run), load_run_info(run).as_of, user_blobs(records))
+        manifest = write_snapshot(
+            folder, version_of(run), load_run_info(run).as_of, user_blobs(records), events_until=load_events_until(run)
+        )
     _log.info("features of %s datasets, snapshot of %s users", f"{len(records.catalogue):,}", f"{manifest.rows:,}")
     return run
 
@@ -125,6 +141,17 @@ def snapshot_of(run: str) -> str:
     """Return the address of a run's snapshot: ARTIFACT_URL/snapshots/<version>."""
     root = run.rstrip("/").rsplit("/", 2)[0]
     return join(root, "snapshots", version_of(run))
+
+
+def extracted_of(run: str) -> str:
+    """Return the address of what all runs have read: ARTIFACT_URL/extracted."""
+    return join(run.rstrip("/").rsplit("/", 2)[0], "extracted")
+
+
+def load_events_until(run: str) -> datetime | None:
+    """Return the moment up to which the run has all received events; None without an event log."""
+    data = read_file(join(run, "extract", EVENTS_UNTIL))
+    return None if data is None else EventsUntil.model_validate_json(data).events_until
 
 
 def load_records(run: str) -> Records:

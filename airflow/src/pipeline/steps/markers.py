@@ -7,9 +7,10 @@ from datetime import datetime
 from pathlib import Path
 
 from pydantic import SecretStr
-from sqlalchemy import URL, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from business.database import without_credentials
 from business.statements import TABLES
 from pipeline.artifacts import has_files, read_file_list
 from pipeline.settings import Settings
@@ -84,12 +85,10 @@ def _comparable(value: object) -> Value:
 
 
 def _without_password(text: str) -> str:
-    """Return a database's URL without user and password, which may change while the data stays the same."""
     try:
-        url = make_url(text)
+        return without_credentials(make_url(text))
     except ArgumentError:
         return ""
-    return URL.create(url.drivername, None, None, url.host, url.port, url.database, url.query).render_as_string()
 
 
 def _hashed(data: bytes) -> str:

@@ -34,7 +34,7 @@ _DATA = (
         ("business_database_url", "database_url", "extraction_sql", "timezone"),
     ),
     Step("quality", data.quality, ("extract",), ("clean",), ("database_url", "quality_rules")),
-    Step("features", data.features, ("clean",), ("features", SNAPSHOT), ("seed",)),
+    Step("features", data.features, ("extract", "clean"), ("features", SNAPSHOT), ("seed",)),
 )
 _EVALUATE = Step(
     "evaluate",

@@ -25,7 +25,7 @@ class RunInfo(BaseModel):
 
     `started_at` is the time of the clock when the run began or was last continued: what lies after it is in the future.
     With `publish` the run deploys its model. A run of the kind refresh trains nothing: it renews the statistics and
-    lists of the model in service.
+    lists of the model in service. With `full_extraction` all days are read from the databases.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +35,7 @@ class RunInfo(BaseModel):
     started_at: AwareDatetime
     publish: bool = True
     kind: RunKind = "training"
+    full_extraction: bool = False
 
 
 def check_run_id(text: str) -> str:

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL
 
+from business.days import DaySql
 from business.errors import BusinessDatabaseError, DatabaseUnavailableError
 from business.statements import Statement, WrappedStatement
 from business.syntax import Syntax
@@ -28,11 +29,22 @@ class Timeouts:
     lock: float = 30
 
 
+class ResultColumn(NamedTuple):
+    """A column of a result: its name, and its type as the driver names it (empty on SQLite, which has none)."""
+
+    name: str
+    type: str
+
+
 @dataclass(frozen=True)
 class RowBatches:
-    """The result of a statement: its column names, and its rows in batches, read once."""
+    """The result of a statement: its column names, and its rows in batches, read once.
+
+    `types` are the names of the columns' types, as the driver has them.
+    """
 
     columns: list[str]
+    types: list[str]
     batches: Iterator[Rows]
 
     def __iter__(self) -> Iterator[Rows]:
@@ -48,6 +60,7 @@ class BusinessDatabase(ABC):
 
     dialect: ClassVar[str]
     syntax: ClassVar[Syntax]
+    days: ClassVar[DaySql]
     # The exceptions of the driver, including those of value conversions.
     driver_errors: ClassVar[tuple[type[Exception], ...]]
 
@@ -57,17 +70,29 @@ class BusinessDatabase(ABC):
         with self._translated(None):
             self._open()
 
+    @property
+    def address(self) -> str:
+        """The database's URL without user and password."""
+        return without_credentials(self._url)
+
     def rows(
-        self, statement: Statement, *, columns: Sequence[str] = (), where: str = "", batch_rows: int = BATCH_ROWS
+        self,
+        statement: Statement,
+        *,
+        columns: Sequence[str] = (),
+        where: str = "",
+        group_by: str = "",
+        batch_rows: int = BATCH_ROWS,
     ) -> RowBatches:
-        """Run a SELECT, or a SELECT of `columns` with `where` over it; raises `UserSqlError`.
+        """Run a SELECT, or a SELECT of `columns` with `where` and `group_by` over it; raises `UserSqlError`.
 
         The rows raise `UserSqlError` and `DatabaseUnavailableError` too.
         """
-        wrapped = statement.wrap(self.syntax, columns, where)
+        wrapped = statement.wrap(self.syntax, columns, where, group_by)
         with self._translated(wrapped):
-            names, batches = self._stream(wrapped, batch_rows)
-        return RowBatches(names, self._translate_batches(wrapped, batches))
+            found, batches = self._stream(wrapped, batch_rows)
+        names, types = [column.name for column in found], [column.type for column in found]
+        return RowBatches(names, types, self._translate_batches(wrapped, batches))
 
     def relations(self, schema: str | None = None) -> frozenset[str]:
         """Return the names of the tables and views of a schema, or of those that need no schema in their name."""
@@ -95,7 +120,7 @@ class BusinessDatabase(ABC):
     @abstractmethod
     def _open(self) -> None: ...
     @abstractmethod
-    def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[str], Iterator[Rows]]: ...
+    def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[ResultColumn], Iterator[Rows]]: ...
     @abstractmethod
     def _close(self) -> None: ...
     @abstractmethod
@@ -123,6 +148,11 @@ class BusinessDatabase(ABC):
         except self.driver_errors as error:
             # The driver's own exception may contain the connection's parameters.
             raise self._translate(error, statement) from None
+
+
+def without_credentials(url: URL) -> str:
+    """Return a database's URL without user and password, which may change while the data stays the same."""
+    return URL.create(url.drivername, None, None, url.host, url.port, url.database, url.query).render_as_string()
 
 
 def first_line(error: object) -> str:

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import duckdb
 
-from business.database import BusinessDatabase, Rows, first_line
+from business.database import BusinessDatabase, ResultColumn, Rows, first_line
+from business.days import DUCKDB_DAYS, DaySql
 from business.errors import BusinessDatabaseError
 from business.statements import WrappedStatement
 from business.syntax import DUCKDB, Syntax
@@ -31,6 +32,7 @@ class DuckdbDatabase(BusinessDatabase):
 
     dialect: ClassVar[str] = "duckdb"
     syntax: ClassVar[Syntax] = DUCKDB
+    days: ClassVar[DaySql] = DUCKDB_DAYS
     driver_errors: ClassVar[tuple[type[Exception], ...]] = (duckdb.Error, UnicodeDecodeError)
 
     def _open(self) -> None:
@@ -42,11 +44,11 @@ class DuckdbDatabase(BusinessDatabase):
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("BEGIN TRANSACTION READ ONLY")
 
-    def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[str], Iterator[Rows]]:
+    def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[ResultColumn], Iterator[Rows]]:
         described = self._connection.execute(f"DESCRIBE {statement.sql}").fetchall()
         columns = ", ".join(_column(name, kind) for name, kind, *_ in described)
         result = self._connection.cursor().execute(f"SELECT {columns} FROM ({statement.sql})")  # noqa: S608 - checked
-        return [name for name, *_ in described], _fetch(result, batch_rows)
+        return [ResultColumn(name, kind) for name, kind, *_ in described], _fetch(result, batch_rows)
 
     def _close(self) -> None:
         self._connection.close()

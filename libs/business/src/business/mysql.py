@@ -9,7 +9,8 @@ from pymysql.constants import FIELD_TYPE
 from pymysql.converters import conversions
 from pymysql.cursors import SSCursor
 
-from business.database import BusinessDatabase, Rows, first_line
+from business.database import BusinessDatabase, ResultColumn, Rows, first_line
+from business.days import MYSQL_DAYS, DaySql
 from business.errors import BusinessDatabaseError
 from business.statements import WrappedStatement
 from business.syntax import MYSQL, Syntax
@@ -57,6 +58,7 @@ class MysqlDatabase(BusinessDatabase):
 
     dialect: ClassVar[str] = "mysql"
     syntax: ClassVar[Syntax] = MYSQL
+    days: ClassVar[DaySql] = MYSQL_DAYS
     driver_errors: ClassVar[tuple[type[Exception], ...]] = (pymysql.MySQLError, OSError, UnicodeDecodeError)
 
     def _open(self) -> None:
@@ -96,10 +98,11 @@ class MysqlDatabase(BusinessDatabase):
         with self._connection.cursor() as cursor:
             cursor.execute(sql)
 
-    def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[str], Iterator[Rows]]:
+    def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[ResultColumn], Iterator[Rows]]:
         cursor = self._cursor = self._connection.cursor(_Cursor)
         cursor.execute(statement.sql)
-        return [column[0] for column in cursor.description or ()], _fetch(cursor, batch_rows)
+        found = [ResultColumn(column[0], str(column[1])) for column in cursor.description or ()]
+        return found, _fetch(cursor, batch_rows)
 
     def _close(self) -> None:
         if self._cursor is not None:

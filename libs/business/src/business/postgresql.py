@@ -7,7 +7,8 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 from psycopg2.extensions import new_type, register_type
 
-from business.database import BusinessDatabase, Rows, first_line
+from business.database import BusinessDatabase, ResultColumn, Rows, first_line
+from business.days import POSTGRESQL_DAYS, DaySql
 from business.errors import BusinessDatabaseError, UnusableUrlError
 from business.statements import WrappedStatement
 from business.syntax import POSTGRESQL, Syntax
@@ -28,6 +29,7 @@ class PostgresqlDatabase(BusinessDatabase):
 
     dialect: ClassVar[str] = "postgresql"
     syntax: ClassVar[Syntax] = POSTGRESQL
+    days: ClassVar[DaySql] = POSTGRESQL_DAYS
     # A database in SQL_ASCII contains text that is not UTF-8.
     driver_errors: ClassVar[tuple[type[Exception], ...]] = (psycopg2.Error, UnicodeDecodeError)
 
@@ -55,11 +57,12 @@ class PostgresqlDatabase(BusinessDatabase):
                 "SELECT 1"
             )
 
-    def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[str], Iterator[Rows]]:
+    def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[ResultColumn], Iterator[Rows]]:
         cursor = self._connection.cursor()
         cursor.execute(_DECLARE + statement.sql)
         cursor.execute("FETCH FORWARD 0 FROM extraction")
-        return [column.name for column in cursor.description or ()], self._fetch(cursor, batch_rows)
+        found = [ResultColumn(column.name, str(column.type_code)) for column in cursor.description or ()]
+        return found, self._fetch(cursor, batch_rows)
 
     def _fetch(self, cursor: "psycopg2.extensions.cursor", batch_rows: int) -> Iterator[Rows]:
         with cursor:

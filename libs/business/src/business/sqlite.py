@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
-from business.database import BusinessDatabase, Rows, first_line
+from business.database import BusinessDatabase, ResultColumn, Rows, first_line
+from business.days import SQLITE_DAYS, SQLITE_ROWS_HASH, DaySql, RowsHash
 from business.errors import BusinessDatabaseError
 from business.statements import Statement, WrappedStatement
 from business.syntax import SQLITE, Syntax
@@ -37,6 +38,7 @@ class SqliteDatabase(BusinessDatabase):
 
     dialect: ClassVar[str] = "sqlite"
     syntax: ClassVar[Syntax] = SQLITE
+    days: ClassVar[DaySql] = SQLITE_DAYS
     driver_errors: ClassVar[tuple[type[Exception], ...]] = (sqlite3.Error, sqlite3.Warning)
 
     def _open(self) -> None:
@@ -46,13 +48,15 @@ class SqliteDatabase(BusinessDatabase):
         )
         self._due = math.inf
         self._connection.set_progress_handler(self._is_late, _INSTRUCTIONS_PER_LOOK)
+        self._connection.create_aggregate(SQLITE_ROWS_HASH, -1, RowsHash)  # type: ignore[arg-type] # typeshed wants one argument
         self._connection.execute("PRAGMA query_only = ON")
         self._connection.execute("BEGIN")
 
-    def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[str], Iterator[Rows]]:
+    def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[ResultColumn], Iterator[Rows]]:
         with self._time_limit():
             cursor = self._connection.execute(statement.sql)
-        return [column[0] for column in cursor.description or ()], self._fetch(cursor, batch_rows)
+        found = [ResultColumn(name, "") for name, *_ in cursor.description or ()]
+        return found, self._fetch(cursor, batch_rows)
 
     def _fetch(self, cursor: sqlite3.Cursor, batch_rows: int) -> Iterator[Rows]:
         while True:

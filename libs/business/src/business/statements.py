@@ -36,10 +36,12 @@ class Statement:
             raise statement.error("holds the character NUL", place)
         return statement
 
-    def wrap(self, syntax: Syntax, columns: Sequence[str] = (), where: str = "") -> "WrappedStatement":
+    def wrap(
+        self, syntax: Syntax, columns: Sequence[str] = (), where: str = "", group_by: str = ""
+    ) -> "WrappedStatement":
         """Return a SELECT of the columns (all if none) over this one; raises `UserSqlError` if it isn't one SELECT.
 
-        `columns` and `where` are our own code.
+        `columns`, `where` and `group_by` are our own code.
         """
         try:
             inner = check_reads(self.sql, syntax)
@@ -47,7 +49,7 @@ class Statement:
             raise self.error(str(error), error.offset) from error
         # The first line stays the first, and a comment at the end can't include the text after it.
         head = f"SELECT {', '.join(columns) or '*'} FROM ("  # noqa: S608 - columns of ours
-        tail = f"\n) AS q WHERE {where}" if where else "\n) AS q"
+        tail = "\n) AS q" + (f" WHERE {where}" if where else "") + (f" GROUP BY {group_by}" if group_by else "")
         return WrappedStatement(self, head, f"{head}{inner}{tail}")
 
     def error(self, words: str, offset: int | None = None, line: int | None = None) -> UserSqlError:

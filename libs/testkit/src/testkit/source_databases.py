@@ -28,8 +28,8 @@ def make_source_database(kind: str, request: pytest.FixtureRequest, folder: Path
     return _MAKERS[kind](request, folder)
 
 
-def _postgresql(request: pytest.FixtureRequest, _: Path) -> SourceDatabase:
-    url: str = request.getfixturevalue("postgres_url")
+def postgresql_source(url: str) -> SourceDatabase:
+    """Return a database of a PostgreSQL server by its SQLAlchemy URL."""
 
     def run(sql: str) -> Rows:
         connection = psycopg2.connect(url.replace("+psycopg2", ""))
@@ -43,25 +43,37 @@ def _postgresql(request: pytest.FixtureRequest, _: Path) -> SourceDatabase:
     return SourceDatabase("postgresql", url, run)
 
 
-def _mariadb(request: pytest.FixtureRequest, _: Path) -> SourceDatabase:
-    server: MariadbServer = request.getfixturevalue("mariadb_server")
-    url: str = request.getfixturevalue("mariadb_url")
+def mariadb_source(server: MariadbServer, url: str) -> SourceDatabase:
+    """Return a database of a MariaDB server by its SQLAlchemy URL."""
     return SourceDatabase("mariadb", url, lambda sql: server.run(sql, database=url.rpartition("/")[2]))
 
 
-def _sqlite(_: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
-    path = folder / "a shop?.db"
+def sqlite_source(path: Path) -> SourceDatabase:
+    """Return a new SQLite file."""
     path.touch()
 
     def run(sql: str) -> Rows:
         connection = sqlite3.connect(path)
         try:
+            connection.execute("PRAGMA synchronous = OFF")
             with connection:
                 return connection.execute(sql).fetchall()
         finally:
             connection.close()
 
     return SourceDatabase("sqlite", f"sqlite:///{str(path).replace('?', '%3F')}", run)
+
+
+def _postgresql(request: pytest.FixtureRequest, _: Path) -> SourceDatabase:
+    return postgresql_source(request.getfixturevalue("postgres_url"))
+
+
+def _mariadb(request: pytest.FixtureRequest, _: Path) -> SourceDatabase:
+    return mariadb_source(request.getfixturevalue("mariadb_server"), request.getfixturevalue("mariadb_url"))
+
+
+def _sqlite(_: pytest.FixtureRequest, folder: Path) -> SourceDatabase:
+    return sqlite_source(folder / "a shop?.db")
 
 
 def _duckdb(_: pytest.FixtureRequest, folder: Path) -> SourceDatabase:

@@ -27,7 +27,12 @@ class MalformedSnapshotError(ValueError):
 
 
 def write_snapshot(
-    folder: Path, version: str, created_at: datetime, users: Iterable[tuple[int, bytes]]
+    folder: Path,
+    version: str,
+    created_at: datetime,
+    users: Iterable[tuple[int, bytes]],
+    *,
+    events_until: datetime | None = None,
 ) -> SnapshotManifest:
     """Write `users` (id, packed `UserBlob`) below the empty `folder`; the manifest comes last and makes it whole."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,9 +44,15 @@ def write_snapshot(
         rows += len(ids)
     sums = {name: sha256_of(path) for name, path in files_below(folder).items()}
     manifest = SnapshotManifest(
-        version=version, created_at=created_at, feature_schema=FEATURE_SCHEMA, rows=rows, files=sums
+        version=version,
+        created_at=created_at,
+        events_until=events_until,
+        feature_schema=FEATURE_SCHEMA,
+        rows=rows,
+        files=sums,
     )
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # An absent field stays absent, so that an earlier release can read the snapshot.
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
     return manifest
 
 

@@ -8,13 +8,18 @@ FORMAT = 1
 
 
 class SnapshotManifest(BaseModel):
-    """Schema of `manifest.json`; `rows` is the number of users over all `files`."""
+    """Schema of `manifest.json`; `rows` is the number of users over all `files`.
 
-    model_config = ConfigDict(extra="forbid")
+    The users' features include all behaviour events that were received before `events_until`; None: there is no event
+    log, or the snapshot is of an earlier release. Fields of later releases are ignored.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)] = FORMAT
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     created_at: AwareDatetime
+    events_until: AwareDatetime | None = None
     feature_schema: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
     rows: Annotated[int, Field(ge=0)]
     files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
