@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pipeline.bootstrap import intervals
 from pipeline.evaluate import AT_CUT, LEAVE_LAST_OUT, ROLLING, STACK, evaluate
 from pipeline.evaluate.baselines import BASELINES, rank_baselines
 from pipeline.evaluate.metrics import Context, measure
@@ -17,9 +16,11 @@ from pipeline.features.items import item_state
 from pipeline.recall import build_tables, content_neighbours
 from pipeline.records import Records
 from pipeline.train import TrainSettings
-from pipeline.train.queries import Knowledge, replay_moments
+from pipeline.train.queries import replay_moments
+from ranking.bootstrap import intervals
 from ranking.diversity import DiversitySettings
 from ranking.recall import RecallSettings
+from ranking.replay import Knowledge
 
 
 def test_in_the_core_users_and_datasets_have_five_of_each_other(records: Records) -> None:

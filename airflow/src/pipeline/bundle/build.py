@@ -53,6 +53,7 @@ def build_bundle(
             catalogue_sketch=catalogue_sketch(records.catalogue.titles),
             data_checks=data_checks,
             metrics=metrics,
+            trained_until=datetime.fromtimestamp(records.last, UTC) if len(records) else None,
         ),
     )
     pack(inside, folder / ARCHIVE)

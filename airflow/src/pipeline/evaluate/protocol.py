@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from contracts.features import CHANNELS
-from pipeline.bootstrap import intervals
 from pipeline.evaluate.baselines import active_columns, rank_baselines
 from pipeline.evaluate.histories import histories_of
 from pipeline.evaluate.metrics import Context, Measured, measure
@@ -41,11 +40,12 @@ from pipeline.recall import content_neighbours
 from pipeline.records import Records
 from pipeline.train.lambdamart import TrainingError, TrainSettings
 from pipeline.train.model import Model, train_model
-from pipeline.train.queries import Kind, Knowledge
+from ranking.bootstrap import intervals
 from ranking.diversity import DiversitySettings
 from ranking.features import ItemTable
 from ranking.ranker import Ranker
 from ranking.recall import Neighbours, RecallSettings
+from ranking.replay import Kind, Knowledge
 
 MAX_QUERIES = 10_000
 MAX_OF_A_GROUP = 1000

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.bootstrap import Interval
 from pipeline.evaluate.metrics import COVERAGE
+from ranking.bootstrap import Interval
 
 STACK = "stack"
 LEAVE_LAST_OUT = "leave_last_out"

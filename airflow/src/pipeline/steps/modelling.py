@@ -21,11 +21,11 @@ from pipeline.steps.data import load_checks, load_items, load_records, version_o
 from pipeline.steps.run_info import load_run_info
 from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_queries
 from pipeline.train.order import RANKER
-from pipeline.train.queries import Knowledge
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
 from ranking.engine import Engine
 from ranking.recall import Neighbours, RecallSettings, RecallTables
+from ranking.replay import Knowledge
 
 _log = logging.getLogger(__name__)
 _TABLES = ("behavior", "content", "vector")
