@@ -136,7 +136,14 @@ def test_a_bundle_is_not_compared_on_queries_that_it_has_seen(folder: Path) -> N
 def test_what_cannot_be_compared_is_named(folder: Path) -> None:
     (folder / "hello.zip").write_text("hello", encoding="utf-8")
     (folder / "hello.tar.gz").write_text("hello", encoding="utf-8")
+    missing = folder / "without-queries" / "evaluation_part"
+    missing.mkdir(parents=True)
+    (missing / "missing.txt").write_text("nobody came back\n", encoding="utf-8")
     for text, message in (
+        (
+            "./without-queries",
+            "there is neither an evaluation part (nobody came back) nor a bundle in ./without-queries",
+        ),
         ("unknown", "there is no run unknown below ARTIFACT_URL"),
         ("./nowhere", "./nowhere: no such file or folder"),
         ("hello.zip", "hello.zip: not a readable evaluation part"),

@@ -19,7 +19,7 @@ from pipeline.train import TrainSettings
 from prove.compare import degrade, hold_out, part_settings, resample
 from prove.evaluation import load_content
 from ranking.diversity import DiversitySettings
-from ranking.evaluation import EvaluationPart, Verdict, compare, compare_gains, query_gains, read_part
+from ranking.evaluation import EvaluationPart, ModelVerdict, compare, compare_gains, query_gains, read_part
 from ranking.evaluation.part import MAX_BYTES, MAX_HISTORY
 from ranking.ranker import Ranker
 from ranking.recall import RecallSettings
@@ -173,11 +173,11 @@ def test_a_model_that_is_5_percent_worse_is_told_apart_on_4000_queries(
     for _ in range(100):
         drawn, rows = resample(parts[1], 4000, rng)
         second = degrade(gains[rows], 0.05 * gains[rows].sum(), rng)
-        worse += compare_gains(drawn, (gains[rows], second)).verdict is Verdict.WORSE
+        worse += compare_gains(drawn, (gains[rows], second)).verdict is ModelVerdict.WORSE
     assert worse >= 95
 
 
 def test_the_same_data_with_three_seeds_makes_no_difference(parts: dict[int, EvaluationPart]) -> None:
     """`make prove ONLY=compare` has six seeds on 200,000 interactions."""
     verdicts = [compare(parts[b], parts[a].twin, parts[b].twin).verdict for a, b in permutations(SEEDS, 2)]
-    assert verdicts.count(Verdict.NO_DIFFERENCE) >= 5, verdicts
+    assert verdicts.count(ModelVerdict.NO_DIFFERENCE) >= 5, verdicts

@@ -45,7 +45,7 @@ from pipeline.steps import (
     time_run_id,
 )
 from pipeline.steps.report import reported
-from ranking.evaluation import TOLERANCE, Verdict
+from ranking.evaluation import TOLERANCE, ModelVerdict
 
 _DEMO = DemoSize()
 _MAX_COUNT_DIGITS = 9
@@ -187,7 +187,7 @@ def _compare(settings: Settings, options: argparse.Namespace) -> None:
 
     found = compare_sources(load_source(settings, options.a), load_source(settings, options.b), options.tolerance)
     _say(json.dumps(found.document(), indent=2) if options.json else describe(found))
-    if options.fail_if_worse and found.result.verdict is Verdict.WORSE:
+    if options.fail_if_worse and found.result.verdict is ModelVerdict.WORSE:
         raise PipelineError(f"{options.b} is worse than {options.a}")
 
 

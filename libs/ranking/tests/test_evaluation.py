@@ -14,9 +14,9 @@ from contracts.bundle import BundleManifest, read_manifest
 from ranking.bundle import load
 from ranking.evaluation import (
     EvaluationPart,
+    ModelVerdict,
     NotComparableError,
     UnusablePartError,
-    Verdict,
     align,
     compare,
     compare_gains,
@@ -96,7 +96,7 @@ def test_statistics_that_continue_at_a_state_are_those_of_all_interactions(part:
 def test_a_model_is_compared_with_itself_without_any_difference(part: EvaluationPart) -> None:
     found = compare(part, part.twin, part.twin)
     assert (found.difference, found.low, found.high) == (0, 0, 0)
-    assert found.verdict is Verdict.NO_DIFFERENCE
+    assert found.verdict is ModelVerdict.NO_DIFFERENCE
     assert found.first > 0.1
     assert sum(scores.queries for scores in found.kinds.values()) == found.queries == 800
 
@@ -105,8 +105,8 @@ def test_a_model_whose_ranker_prefers_the_wrong_is_worse_and_the_other_way_round
     tables = part.twin.tables
     content = Neighbours(tables.content.items[:, 15:], tables.content.scores[:, 15:])
     bad = replace(part.twin, tables=replace(tables, content=content, behavior=content, vector=content))
-    assert compare(part, part.twin, bad).verdict is Verdict.WORSE
-    assert compare(part, bad, part.twin).verdict is Verdict.BETTER
+    assert compare(part, part.twin, bad).verdict is ModelVerdict.WORSE
+    assert compare(part, bad, part.twin).verdict is ModelVerdict.BETTER
 
 
 def test_what_happens_after_a_query_does_not_change_its_gain(part: EvaluationPart) -> None:
@@ -162,16 +162,16 @@ def test_an_aligned_model_has_the_neighbours_of_the_datasets_that_both_know(part
 @pytest.mark.parametrize(
     ("queries", "interval", "tolerance", "verdict"),
     [
-        (499, (-0.1, -0.05), 0.0, Verdict.NOT_ENOUGH_QUERIES),
-        (500, (-0.1, -0.05), 0.0, Verdict.WORSE),
-        (500, (-0.1, -0.05), 0.3, Verdict.NO_DIFFERENCE),
-        (500, (-0.01, 0.01), 0.0, Verdict.NO_DIFFERENCE),
-        (500, (0.01, 0.02), 0.0, Verdict.BETTER),
-        (500, (0.01, 0.02), 0.1, Verdict.NO_DIFFERENCE),
+        (499, (-0.1, -0.05), 0.0, ModelVerdict.NOT_ENOUGH_QUERIES),
+        (500, (-0.1, -0.05), 0.0, ModelVerdict.WORSE),
+        (500, (-0.1, -0.05), 0.3, ModelVerdict.NO_DIFFERENCE),
+        (500, (-0.01, 0.01), 0.0, ModelVerdict.NO_DIFFERENCE),
+        (500, (0.01, 0.02), 0.0, ModelVerdict.BETTER),
+        (500, (0.01, 0.02), 0.1, ModelVerdict.NO_DIFFERENCE),
     ],
 )
 def test_the_verdict_is_about_the_whole_interval_and_the_tolerance(
-    queries: int, interval: tuple[float, float], tolerance: float, verdict: Verdict
+    queries: int, interval: tuple[float, float], tolerance: float, verdict: ModelVerdict
 ) -> None:
     assert judge(queries, 0.2, interval, tolerance) is verdict
 

@@ -25,7 +25,7 @@ from pipeline.train import TrainSettings
 from pipeline.train.model import train_model
 from prove.evaluation import load_content
 from ranking.diversity import DiversitySettings
-from ranking.evaluation import EvaluationPart, Verdict, compare_gains, query_gains, read_part
+from ranking.evaluation import EvaluationPart, ModelVerdict, compare_gains, query_gains, read_part
 from ranking.evaluation.part import MAX_BYTES
 from ranking.features import ItemTable
 from ranking.recall import RecallSettings
@@ -60,13 +60,13 @@ def prove(folder: Path, seed: int) -> list[Result]:
     for number in range(RESAMPLES):
         a, b = pairs[number % len(pairs)]
         paired.append(_is_told_apart(parts[b], (gains[b][a], gains[b][b]), rng))
-    different = len(pairs) - verdicts.count(Verdict.NO_DIFFERENCE)
+    different = len(pairs) - verdicts.count(ModelVerdict.NO_DIFFERENCE)
     return [
         Result("compare: size of the largest part", max(sizes) / 1e6, "MB", Goal(most=MAX_BYTES / 1e6)),
         Result("compare: queries of the smallest part", min(map(len, gains[0])), "queries", Goal(least=QUERIES)),
         Result("compare: pairs of six seeds that are compared", len(pairs), "pairs"),
         Result("compare: pairs of six seeds that differ", different, "pairs", Goal(most=3)),
-        Result("compare: pairs of six seeds that are worse", verdicts.count(Verdict.WORSE), "pairs", Goal(most=2)),
+        Result("compare: pairs of six seeds that are worse", verdicts.count(ModelVerdict.WORSE), "pairs", Goal(most=2)),
         Result("compare: 5 % worse, same model, told apart of 100", sum(alone), "resamples", Goal(least=95)),
         Result("compare: 5 % worse, another seed, told apart of 100", sum(paired), "resamples"),
     ]
@@ -119,4 +119,4 @@ def _is_told_apart(part: EvaluationPart, gains: tuple[Gains, Gains], rng: np.ran
     drawn, rows = resample(part, QUERIES, rng)
     first, second = (each[rows] for each in gains)
     worse = degrade(second, _WORSE * float(second.sum()), rng)
-    return compare_gains(drawn, (first, worse)).verdict is Verdict.WORSE
+    return compare_gains(drawn, (first, worse)).verdict is ModelVerdict.WORSE

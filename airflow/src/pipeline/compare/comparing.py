@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from pipeline.compare.sources import Source
+from pipeline.compare.sources import ComparedModel
 from pipeline.errors import InputError
-from ranking.evaluation import Comparison, NotComparableError, compare
+from ranking.evaluation import ModelComparison, NotComparableError, compare
 from ranking.ranker import UnusableRankerError
 
 
@@ -14,14 +14,14 @@ class Compared(NamedTuple):
     first: str
     second: str
     asked: str
-    result: Comparison
+    result: ModelComparison
 
     def document(self) -> dict[str, object]:
         """Return everything as JSON can express it."""
         return {"a": self.first, "b": self.second, "queries_of": self.asked, **self.result.document()}
 
 
-def compare_sources(first: Source, second: Source, tolerance: float) -> Compared:
+def compare_sources(first: ComparedModel, second: ComparedModel, tolerance: float) -> Compared:
     """Compare on the queries with the later cut, which neither model may have seen; raises `InputError`."""
     asked, part = None, None
     for source in (second, first):

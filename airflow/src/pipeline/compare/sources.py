@@ -21,7 +21,7 @@ from ranking.evaluation import EvaluationPart, RankingModel, UnusablePartError, 
 _ENDINGS = (".zip", ".gz")
 
 
-class Source(NamedTuple):
+class ComparedModel(NamedTuple):
     """A model, and the queries that came with it; a bundle has none."""
 
     name: str
@@ -29,8 +29,10 @@ class Source(NamedTuple):
     part: EvaluationPart | None
 
 
-def load_source(settings: Settings, text: str) -> Source:
+def load_source(settings: Settings, text: str) -> ComparedModel:
     """Read what a text names: a path if it has a slash or ends with `.zip` or `.gz`, otherwise the id of a run.
+
+    The address of a run (`s3://…`) is another way to name it.
 
     Of a run, the twin of its evaluation part is compared, or its bundle if it has none. Raises `InputError`.
     """
@@ -38,6 +40,8 @@ def load_source(settings: Settings, text: str) -> Source:
     if "/" not in text and not text.endswith(_ENDINGS):
         run, _ = find_run(settings, check_run_id(text))
         return _of_run(text, run)
+    if "://" in text:
+        return _of_run(text, text)
     if path.is_file():
         return _of_part(text, path) if zipfile.is_zipfile(path) or path.suffix == ".zip" else _of_archive(text, path)
     if not path.is_dir():
@@ -45,7 +49,7 @@ def load_source(settings: Settings, text: str) -> Source:
     return _of_contents(text, path) if (path / "manifest.json").exists() else _of_run(text, text)
 
 
-def _of_run(name: str, run: str) -> Source:
+def _of_run(name: str, run: str) -> ComparedModel:
     folders = folders_below(run)
     reason = "it has not been evaluated by this release"
     if "evaluation_part" in folders:
@@ -59,23 +63,23 @@ def _of_run(name: str, run: str) -> Source:
         return _of_archive(name, folder / ARCHIVE)
 
 
-def _of_part(name: str, path: Path) -> Source:
+def _of_part(name: str, path: Path) -> ComparedModel:
     try:
         part = read_part(path)
     except UnusablePartError as error:
         raise InputError(str(error)) from error
-    return Source(name, part.twin, part)
+    return ComparedModel(name, part.twin, part)
 
 
-def _of_archive(name: str, path: Path) -> Source:
+def _of_archive(name: str, path: Path) -> ComparedModel:
     with tempfile.TemporaryDirectory(prefix="compare-") as folder, _unusable(path):
         manifest = unpack(path, Path(folder))
-        return Source(name, model_of_bundle(load(Path(folder)), manifest), None)
+        return ComparedModel(name, model_of_bundle(load(Path(folder)), manifest), None)
 
 
-def _of_contents(name: str, folder: Path) -> Source:
+def _of_contents(name: str, folder: Path) -> ComparedModel:
     with _unusable(folder):
-        return Source(name, model_of_bundle(load(folder), read_manifest(folder)), None)
+        return ComparedModel(name, model_of_bundle(load(folder), read_manifest(folder)), None)
 
 
 @contextmanager

@@ -16,10 +16,9 @@ from contracts.features import FEATURE_SCHEMA, USER_FEATURES
 from pipeline.evaluate.split import GlobalSplit, sample_rows
 from pipeline.records import Records
 from pipeline.train.model import KIND_SHARES, Model
-from pipeline.train.queries import PastQueries as PastRows
-from pipeline.train.queries import moments_of
+from pipeline.train.queries import PastQueries, moments_of
 from ranking.diversity import DiversitySettings
-from ranking.evaluation import EvaluationPart, PartManifest, PastQueries, RankingModel, align, write_part
+from ranking.evaluation import EvaluationPart, HeldOutQueries, PartManifest, RankingModel, align, write_part
 from ranking.evaluation.part import MAX_BYTES, MAX_HISTORY, ItemData
 from ranking.features import ItemTable
 from ranking.recall import RecallSettings
@@ -147,7 +146,7 @@ def _item_data(
     )
 
 
-def _past_queries(core: Records, rows: NDArray[np.int64], place: NDArray[np.int32], seed: int) -> PastQueries:
+def _past_queries(core: Records, rows: NDArray[np.int64], place: NDArray[np.int32], seed: int) -> HeldOutQueries:
     rng = np.random.default_rng(seed)
     kinds = rng.choice(np.array(list(KIND_SHARES), np.uint8), len(rows), p=list(KIND_SHARES.values()))
     features = np.empty((len(rows), len(USER_FEATURES)), np.float32)
@@ -164,10 +163,10 @@ def _past_queries(core: Records, rows: NDArray[np.int64], place: NDArray[np.int3
         history.append(positions[recent])
         ages.append(at - known.ts[recent])
         types.append(known.types[recent])
-    own_second = (place[items] for items in moments_of(core, PastRows(rows, kinds)).hidden)
+    own_second = (place[items] for items in moments_of(core, PastQueries(rows, kinds)).hidden)
     hidden = [items[items >= 0] for items in own_second]
     _, first, user = np.unique(core.user[rows], return_index=True, return_inverse=True)
-    return PastQueries(
+    return HeldOutQueries(
         core.ts[rows],
         # In the order of the first query: users' own order would be that of their ids.
         np.argsort(np.argsort(first))[user].astype(np.int32),

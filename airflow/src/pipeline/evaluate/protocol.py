@@ -101,10 +101,10 @@ _NO_QUERY = {
 }
 
 
-_Measured = tuple[dict[str, ProtocolResult], Holdout | None]
+_MeasuredSplit = tuple[dict[str, ProtocolResult], Holdout | None]
 
 
-def _measure_last_out(core: Records, stack: Stack) -> _Measured:
+def _measure_last_out(core: Records, stack: Stack) -> _MeasuredSplit:
     seed = stack.training.seed
     split = leave_last_out(core, MAX_QUERIES, seed)
     if not len(split.test):
@@ -116,7 +116,7 @@ def _measure_last_out(core: Records, stack: Stack) -> _Measured:
     return {LEAVE_LAST_OUT: _measure(LEAVE_LAST_OUT, split.train, groups, model, stack)}, None
 
 
-def _measure_global(core: Records, stack: Stack) -> _Measured:
+def _measure_global(core: Records, stack: Stack) -> _MeasuredSplit:
     seed = stack.training.seed
     split = global_split(core)
     of_known = split.of_known(core)

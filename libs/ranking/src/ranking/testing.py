@@ -17,7 +17,7 @@ from ranking.catalogue import Catalogue
 from ranking.diversity import DiversitySettings, choose
 from ranking.engine import Engine, RankingQuery, displayed_scores
 from ranking.evaluation.models import NO_POPULAR, RankingModel
-from ranking.evaluation.part import EvaluationPart, ItemData, PartManifest, PastQueries
+from ranking.evaluation.part import EvaluationPart, HeldOutQueries, ItemData, PartManifest
 from ranking.features import ItemTable, feature_matrix, log_prices
 from ranking.golden import GoldenRequest
 from ranking.item_stats import DAY, ItemStats
@@ -170,7 +170,7 @@ def tiny_part(*, seed: int = 0, queries: int = 800, size: Size = Size()) -> Eval
             cut + later,
             rng.integers(1, 5, len(later)).astype(np.uint8),
         ),
-        PastQueries(
+        HeldOutQueries(
             cut + np.sort(rng.integers(0, 7 * int(DAY), queries)),
             np.arange(queries, dtype=np.int32),
             rng.integers(0, len(Kind), queries).astype(np.uint8),

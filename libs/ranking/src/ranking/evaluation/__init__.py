@@ -1,28 +1,28 @@
-"""Comparison of two models on the same queries of the past, with an evaluation part and nothing of the pipeline."""
+"""Two models on the same queries of the past, by an evaluation part and without the pipeline."""
 
 from ranking.evaluation.archive import UnusablePartError, read_part, write_part
 from ranking.evaluation.comparison import (
     TOLERANCE,
-    Comparison,
+    ModelComparison,
+    ModelVerdict,
     NotComparableError,
-    Verdict,
     compare,
     compare_gains,
 )
 from ranking.evaluation.models import RankingModel, align, model_of_bundle
-from ranking.evaluation.part import EvaluationPart, PartManifest, PastQueries
+from ranking.evaluation.part import EvaluationPart, HeldOutQueries, PartManifest
 from ranking.evaluation.scoring import query_gains
 
 __all__ = [
     "TOLERANCE",
-    "Comparison",
     "EvaluationPart",
+    "HeldOutQueries",
+    "ModelComparison",
+    "ModelVerdict",
     "NotComparableError",
     "PartManifest",
-    "PastQueries",
     "RankingModel",
     "UnusablePartError",
-    "Verdict",
     "align",
     "compare",
     "compare_gains",

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from contracts.events import InteractionType
 from contracts.features import FEATURE_SCHEMA, USER_FEATURES
 from ranking.evaluation.models import NO_POPULAR, RankingModel
-from ranking.evaluation.part import MAX_HISTORY, EvaluationPart, ItemData, PartManifest, PastQueries
+from ranking.evaluation.part import MAX_HISTORY, EvaluationPart, HeldOutQueries, ItemData, PartManifest
 from ranking.item_stats import HALF_LIVES_DAYS, StatsState
 from ranking.recall import Neighbours, RecallTables
 from ranking.replay import Kind
@@ -93,11 +93,11 @@ def _items(columns: "_Columns", manifest: PartManifest, n: int) -> ItemData:
     )
 
 
-def _queries(columns: "_Columns", manifest: PartManifest, n: int, q: int) -> PastQueries:
+def _queries(columns: "_Columns", manifest: PartManifest, n: int, q: int) -> HeldOutQueries:
     counts = columns.read("history_counts", "|u1", q, below=MAX_HISTORY + 1).astype(np.int64)
     hidden_counts = columns.read("hidden_counts", "<u4", q).astype(np.int64)
     entries = int(counts.sum())
-    return PastQueries(
+    return HeldOutQueries(
         int(manifest.cut.timestamp()) + np.cumsum(columns.read("query_gaps", "<u4", q), dtype=np.int64),
         columns.read("user", "<i4", q, below=q),
         columns.read("kinds", "|u1", q, below=len(Kind)),

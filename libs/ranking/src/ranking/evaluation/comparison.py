@@ -31,7 +31,7 @@ class NotComparableError(ValueError):
     """The queries can't be used for one of the models; the message says which and why."""
 
 
-class Verdict(StrEnum):
+class ModelVerdict(StrEnum):
     """What is known of the second model, compared with the first."""
 
     BETTER = "better"
@@ -49,7 +49,7 @@ class KindScores(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """The second model against the first on `queries` of `users`, from `cut` on.
 
     `first` and `second` are means of nDCG@10; `low` and `high` the 95 % interval of `difference` (second minus first),
@@ -65,7 +65,7 @@ class Comparison:
     low: float
     high: float
     tolerance: float
-    verdict: Verdict
+    verdict: ModelVerdict
     kinds: Mapping[str, KindScores]
 
     def document(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Comparison:
 
 def compare(
     part: EvaluationPart, first: RankingModel, second: RankingModel, *, tolerance: float = TOLERANCE, seed: int = _SEED
-) -> Comparison:
+) -> ModelComparison:
     """Score both models on the part's queries, and compare them.
 
     Raises `NotComparableError` for a model that has seen the queries or is of another marketplace, and
@@ -95,12 +95,12 @@ def compare_gains(
     *,
     tolerance: float = TOLERANCE,
     seed: int = _SEED,
-) -> Comparison:
+) -> ModelComparison:
     """Compare nDCG@10 of the part's queries, [q] of the first and of the second model."""
     first, second = gains
     queries = part.queries
     one, other, apart = intervals(np.column_stack([first, second, second - first]), queries.user, seed)
-    return Comparison(
+    return ModelComparison(
         queries=len(first),
         users=len(np.unique(queries.user)),
         cut=part.manifest.cut,
@@ -119,14 +119,14 @@ def compare_gains(
     )
 
 
-def judge(queries: int, first: float, interval: tuple[float, float], tolerance: float) -> Verdict:
+def judge(queries: int, first: float, interval: tuple[float, float], tolerance: float) -> ModelVerdict:
     """Return the verdict by the interval of the difference; `tolerance` is a share of `first`."""
     low, high = interval
     if queries < MIN_QUERIES:
-        return Verdict.NOT_ENOUGH_QUERIES
+        return ModelVerdict.NOT_ENOUGH_QUERIES
     if high < -tolerance * first:
-        return Verdict.WORSE
-    return Verdict.BETTER if low > tolerance * first else Verdict.NO_DIFFERENCE
+        return ModelVerdict.WORSE
+    return ModelVerdict.BETTER if low > tolerance * first else ModelVerdict.NO_DIFFERENCE
 
 
 def _check_unseen(part: EvaluationPart, name: str, model: RankingModel) -> None:

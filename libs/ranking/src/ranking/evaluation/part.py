@@ -62,7 +62,7 @@ class ItemData:
 
 
 @dataclass(frozen=True)
-class PastQueries:
+class HeldOutQueries:
     """q queries in ascending time `at` int64 [q], Unix seconds.
 
     `user` int32 [q] numbers the users from 0 in the order of their first query. `kinds` uint8 [q] are endpoints
@@ -95,4 +95,4 @@ class EvaluationPart:
     manifest: PartManifest
     twin: RankingModel
     items: ItemData
-    queries: PastQueries
+    queries: HeldOutQueries

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from contracts.user_blob import History, PackedHistory
 from ranking.diversity import choose
 from ranking.evaluation.models import RankingModel, align
-from ranking.evaluation.part import EvaluationPart, PastQueries
+from ranking.evaluation.part import EvaluationPart, HeldOutQueries
 from ranking.features import ItemTable, log_prices
 from ranking.item_stats import ItemStats
 from ranking.ranker import Ranker
@@ -51,7 +51,7 @@ def query_gains(part: EvaluationPart, model: RankingModel) -> NDArray[np.float64
     return gains
 
 
-def _user(queries: PastQueries, number: int, rows: slice, ids: NDArray[np.int64], settings: RecallSettings) -> User:
+def _user(queries: HeldOutQueries, number: int, rows: slice, ids: NDArray[np.int64], settings: RecallSettings) -> User:
     at = queries.at[number]
     history = History(ids[queries.history[rows]], at - queries.ages[rows], queries.types[rows])
     return make_user(
