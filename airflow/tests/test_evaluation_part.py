@@ -5,13 +5,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from pipeline.demo import DemoSize, generate
-from pipeline.evaluate.part import Holdout, NoQueriesError, build_part, write_evaluation_part
+from pipeline.evaluate.part import (
+    MAX_ACTIVITY,
+    MAX_DATASETS,
+    MAX_QUERIES,
+    Holdout,
+    NoQueriesError,
+    build_part,
+    write_evaluation_part,
+)
 from pipeline.evaluate.queries import ask_before
 from pipeline.evaluate.stack import rank_stack
 from pipeline.records import Records
@@ -19,10 +28,11 @@ from pipeline.train import TrainSettings
 from prove.compare import degrade, hold_out, part_settings, resample
 from prove.evaluation import load_content
 from ranking.diversity import DiversitySettings
-from ranking.evaluation import EvaluationPart, ModelVerdict, compare, compare_gains, query_gains, read_part
+from ranking.evaluation import EvaluationPart, ModelVerdict, compare, compare_gains, query_gains, read_part, write_part
 from ranking.evaluation.part import MAX_BYTES, MAX_HISTORY
+from ranking.item_stats import StatsState
 from ranking.ranker import Ranker
-from ranking.recall import RecallSettings
+from ranking.recall import Neighbours, RecallSettings, RecallTables
 from ranking.replay import Kind, Knowledge
 
 END = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -156,6 +166,56 @@ def test_a_part_that_would_be_too_large_has_the_datasets_with_the_most_users(
     assert kept / len(users) < small.manifest.share < 1
     back = read_part(tmp_path / "evaluation.zip")
     assert 0 < query_gains(back, back.twin).mean() < 1
+
+
+def test_a_part_of_the_largest_size_fits(parts: dict[int, EvaluationPart], tmp_path: Path) -> None:
+    n, q, m, k = MAX_DATASETS, MAX_QUERIES, MAX_ACTIVITY, 100
+    part, rng = parts[1], np.random.default_rng(1)
+    cut = int(part.manifest.cut.timestamp())
+
+    def some(values: NDArray[Any], count: int) -> NDArray[Any]:
+        return values[rng.integers(0, len(values), count)]
+
+    def places(count: int) -> NDArray[np.int32]:
+        # A long tail, as of interactions.
+        return (n * rng.random(count) ** 3).astype(np.int32)
+
+    def table() -> Neighbours:
+        scores = -np.sort(-rng.gamma(2, 0.02, (n, k)).astype(np.float32), axis=1)
+        return Neighbours(rng.integers(0, n, (n, k)).astype(np.int32), scores)
+
+    content = rng.normal(size=(n, 64)).astype(np.float32)
+    tables = RecallTables(table(), table(), table(), part.twin.tables.popular)
+    entries = q * MAX_HISTORY
+    largest = replace(
+        part,
+        twin=replace(part.twin, ids=np.cumsum(rng.integers(1, 9, n)), content=content, tables=tables),
+        items=replace(
+            part.items,
+            created_at=some(part.items.created_at, n),
+            prices=np.round(rng.uniform(0, 500, n), 2),
+            provider=rng.integers(0, 300, n).astype(np.int32),
+            at_cut=StatsState(part.manifest.origin, rng.random((n, 4)), some(np.arange(900.0), n), np.zeros(n)),
+            item=places(m),
+            ts=cut + np.sort(rng.integers(0, 18 * 86_400, m)),
+            types=some(part.items.types, m),
+        ),
+        queries=replace(
+            part.queries,
+            at=cut + np.sort(rng.integers(0, 18 * 86_400, q)),
+            user=rng.integers(0, q, q).astype(np.int32),
+            kinds=rng.integers(0, 3, q).astype(np.uint8),
+            features=some(part.queries.features, q),
+            answer=places(q),
+            history_counts=np.full(q, MAX_HISTORY),
+            history=places(entries),
+            ages=np.sort(rng.integers(60, 70 * 86_400, (q, MAX_HISTORY)), axis=1).reshape(-1),
+            types=some(part.queries.types, entries),
+            hidden_counts=np.zeros(q, np.int64),
+            hidden=np.empty(0, np.int32),
+        ),
+    )
+    assert 4_000_000 < write_part(largest, tmp_path / "largest.zip") <= MAX_BYTES
 
 
 def test_without_a_query_after_the_cut_the_reason_is_named(holdouts: dict[int, Holdout]) -> None:
