@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -74,6 +74,7 @@ def test_the_bundle_answers_its_golden_requests_and_records_its_origin(folder: P
     assert manifest.created_at == datetime.fromisoformat(info["as_of"])
     assert manifest.data_window.datasets == 300
     assert 11_000 < manifest.data_window.interactions <= 12_000
+    assert manifest.trained_until == manifest.data_window.end - timedelta(seconds=1)
     assert {f"ndcg@10{model}" for model in ("", "_ease", "_itemknn", "_popularity")} <= manifest.metrics.keys()
 
 
@@ -104,6 +105,53 @@ def test_the_snapshot_holds_every_user_under_the_runs_version(folder: Path) -> N
     assert (manifest.version, manifest.rows, len(users)) == (run_of(folder).name, len(users), len(users))
     assert 190 <= len(users) <= 200
     assert all(len(UserBlob.unpack(blob).history) for blob in users.values())
+
+
+def test_a_run_is_compared_with_itself_by_its_id_its_folder_and_its_part(folder: Path) -> None:
+    run = run_of(folder)
+    part = run / "evaluation_part" / "evaluation.zip"
+    for other in (run.name, str(run), str(part)):
+        found = pipeline(folder, "compare", run.name, other, "--json")
+        assert found.returncode == 0, found.stderr
+        document = json.loads(found.stdout)
+        assert (document["a"], document["b"], document["queries_of"]) == (run.name, other, other)
+        # The small marketplace has few queries after its cut.
+        assert (document["difference"], document["verdict"]) == (0, "not enough queries")
+        assert document["queries"] == sum(kind["queries"] for kind in document["kinds"].values())
+    lines = pipeline(folder, "compare", run.name, run.name).stdout.splitlines()
+    assert lines[:2] == [f"A: {run.name}", f"B: {run.name}"]
+    assert lines[-1] == "verdict: not enough queries"
+
+
+def test_a_bundle_is_not_compared_on_queries_that_it_has_seen(folder: Path) -> None:
+    archive = run_of(folder) / "bundle" / "bundle.tar.gz"
+    found = pipeline(folder, "compare", str(archive), run_of(folder).name)
+    assert found.returncode == 2
+    assert "the first model was trained until " in found.stderr
+    assert "it has seen their answers" in found.stderr
+    found = pipeline(folder, "compare", str(archive), str(archive))
+    assert (found.returncode, "have no queries: one of them needs an evaluation part" in found.stderr) == (2, True)
+
+
+def test_what_cannot_be_compared_is_named(folder: Path) -> None:
+    (folder / "hello.zip").write_text("hello", encoding="utf-8")
+    (folder / "hello.tar.gz").write_text("hello", encoding="utf-8")
+    missing = folder / "without-queries" / "evaluation_part"
+    missing.mkdir(parents=True)
+    (missing / "missing.txt").write_text("nobody came back\n", encoding="utf-8")
+    for text, message in (
+        (
+            "./without-queries",
+            "there is neither an evaluation part (nobody came back) nor a bundle in ./without-queries",
+        ),
+        ("unknown", "there is no run unknown below ARTIFACT_URL"),
+        ("./nowhere", "./nowhere: no such file or folder"),
+        ("hello.zip", "hello.zip: not a readable evaluation part"),
+        ("hello.tar.gz", "hello.tar.gz: hello.tar.gz: not a readable .tar.gz"),
+    ):
+        found = pipeline(folder, "compare", text, run_of(folder).name)
+        assert (found.returncode, message in found.stderr) == (2, True), found.stderr
+    assert pipeline(folder, "compare", "a", "b", "--tolerance", "1").returncode == 2
 
 
 @pytest.mark.parametrize("has_tables", [True, False])

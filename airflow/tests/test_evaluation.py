@@ -1,33 +1,26 @@
 """The evaluation: its split leaks nothing, its metrics follow their definitions, and the stack beats the baselines."""
 
-import os
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pipeline.bootstrap import intervals
-from pipeline.business.database import open_engine
-from pipeline.business.load import replace_content
 from pipeline.evaluate import AT_CUT, LEAVE_LAST_OUT, ROLLING, STACK, evaluate
 from pipeline.evaluate.baselines import BASELINES, rank_baselines
 from pipeline.evaluate.metrics import Context, measure
 from pipeline.evaluate.queries import ask_at_cut, ask_before
 from pipeline.evaluate.split import CORE, five_core, global_split, leave_last_out
 from pipeline.features.items import item_state
-from pipeline.importers.sources import ImportOptions, read_source
 from pipeline.recall import build_tables, content_neighbours
 from pipeline.records import Records
-from pipeline.settings import Settings
-from pipeline.steps import EVALUATION, RunInfo, begin_run, load_metrics
 from pipeline.train import TrainSettings
-from pipeline.train.queries import Knowledge, replay_moments
+from pipeline.train.queries import replay_moments
+from ranking.bootstrap import intervals
 from ranking.diversity import DiversitySettings
 from ranking.recall import RecallSettings
+from ranking.replay import Knowledge
 
 
 def test_in_the_core_users_and_datasets_have_five_of_each_other(records: Records) -> None:
@@ -246,25 +239,3 @@ def test_data_without_a_core_is_not_evaluated_and_the_reason_is_named(records: R
     assert not found.protocols
     assert found.missing[LEAVE_LAST_OUT] == "no user and dataset have five interactions with each other"
     assert found.metrics() == {}
-
-
-@pytest.mark.timeout(900)
-def test_the_published_figures_of_movietweetings_are_reproduced(tmp_path: Path) -> None:
-    """The baselines have their known scores on this split, and the stack has more than twice that of EASE."""
-    if not (real := os.environ.get("REAL_DATA_DIR")):
-        pytest.skip("REAL_DATA_DIR is not set: the tests on real data were left out")
-    url = f"sqlite:///{tmp_path / 'business.db'}"
-    engine = open_engine(url, "BUSINESS_DATABASE_URL")
-    source = read_source("movietweetings", Path(real) / "movietweetings-100k", ImportOptions(datetime.now(UTC)))
-    replace_content(engine, source.content)
-    engine.dispose()
-    settings = Settings(business_database_url=url, artifact_url=str(tmp_path / "artifacts"), database_url=None)
-    now = datetime.now(UTC)
-    run = begin_run(settings, RunInfo(run_id="measured", as_of=now, started_at=now, publish=False))
-    for step in EVALUATION:
-        step.run(settings, run)
-    metrics = load_metrics(run)
-    assert metrics["ndcg@10_popularity"] == pytest.approx(0.078, abs=0.002)
-    assert metrics["ndcg@10_itemknn"] == pytest.approx(0.089, abs=0.002)
-    assert metrics["ndcg@10_ease"] == pytest.approx(0.094, abs=0.002)
-    assert metrics["ndcg@10"] > 2 * metrics["ndcg@10_ease"]

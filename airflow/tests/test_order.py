@@ -13,11 +13,11 @@ from pipeline.recall import build_tables, content_neighbours
 from pipeline.records import Records
 from pipeline.train import TrainingError, TrainSettings, train_on, training_queries
 from pipeline.train.order import RANKER, Order
-from pipeline.train.queries import Knowledge
 from pipeline.train.simple_orders import SIMPLE_ORDERS, trees_of
 from ranking.diversity import DiversitySettings
 from ranking.ranker import Ranker
 from ranking.recall import RecallSettings
+from ranking.replay import Knowledge
 
 SMALL = TrainSettings(queries=400, trees=10, leaves=15)
 RECALL = RecallSettings()

@@ -13,11 +13,12 @@ from pipeline.recall import build_tables, content_neighbours
 from pipeline.records import Records
 from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_queries
 from pipeline.train.model import last_pairs, of_pairs
-from pipeline.train.queries import Kind, Knowledge, PastQueries, ReplayedQuery, replay_queries
+from pipeline.train.queries import PastQueries, ReplayedQuery, replay_queries
 from ranking.bundle import BundleContents
 from ranking.engine import Engine
 from ranking.ranker import Ranker
 from ranking.recall import Neighbours, RecallSettings
+from ranking.replay import Kind, Knowledge
 
 SMALL = TrainSettings(queries=400, trees=10, leaves=15)
 RECALL = RecallSettings()

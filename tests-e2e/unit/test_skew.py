@@ -33,11 +33,12 @@ from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
 from pipeline.records import Records
 from pipeline.snapshot import user_blobs
 from pipeline.train import TrainSettings, train_on, training_queries
-from pipeline.train.queries import Knowledge, candidate_features, user_at
+from pipeline.train.queries import user_at
 from ranking.bundle import BundleContents
 from ranking.engine import Best, Engine, FusedResult, Ranked, RankingQuery
 from ranking.item_stats import ItemStats
 from ranking.recall import Candidates, Neighbours, RecallSettings
+from ranking.replay import Knowledge, candidate_features
 from recommender_api.answers.budget import Budget
 from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.main_path import RankedPath

@@ -51,6 +51,7 @@ from pipeline.steps import (
 )
 from pipeline.steps.report import reported
 from pipeline.steps.run_info import REFRESH_PREFIX
+from ranking.evaluation import TOLERANCE, ModelVerdict
 
 _DEMO = DemoSize()
 _MAX_COUNT_DIGITS = 9
@@ -235,6 +236,16 @@ def _quarantine(settings: Settings, options: argparse.Namespace) -> None:
     _say("correct them in the database or in EXTRACTION_SQL; the next run reads them again" if entries else "no rows")
 
 
+def _compare(settings: Settings, options: argparse.Namespace) -> None:
+    # Imported here, because it needs the ranking engine.
+    from pipeline.compare import compare_sources, describe, load_source
+
+    found = compare_sources(load_source(settings, options.a), load_source(settings, options.b), options.tolerance)
+    _say(json.dumps(found.document(), indent=2) if options.json else describe(found))
+    if options.fail_if_worse and found.result.verdict is ModelVerdict.WORSE:
+        raise PipelineError(f"{options.b} is worse than {options.a}")
+
+
 def _renumber(settings: Settings, options: argparse.Namespace) -> None:
     # Imported here, because it needs a Redis client.
     from pipeline.renumber import renumber
@@ -265,6 +276,16 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > _MAX_COUNT_DIGITS:
         raise argparse.ArgumentTypeError(f"a whole number of at most {_MAX_COUNT_DIGITS} digits")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("a share from 0 to less than 1, as 0.01")
+    return value
 
 
 def _moment(text: str) -> datetime:
@@ -323,6 +344,25 @@ def _parser() -> argparse.ArgumentParser:
         "evaluate", help="compare the stack with the baselines, without training a model to deploy"
     )
     evaluate.set_defaults(command=_evaluate)
+    compare = commands.add_parser(
+        "compare",
+        help="tell whether model B is better or worse than model A, on queries that neither has seen",
+        description="Score two models on the same queries of the past. Exit code 0 whatever the verdict is.",
+    )
+    for name in ("a", "b"):
+        compare.add_argument(
+            name, metavar=name.upper(), help="id of a run, its folder, an evaluation part (.zip) or a bundle (.tar.gz)"
+        )
+    compare.add_argument(
+        "--tolerance",
+        type=_share,
+        default=TOLERANCE,
+        metavar="SHARE",
+        help="B is worse if the whole interval is below A by more than this share of A; default: %(default)s",
+    )
+    compare.add_argument("--json", action="store_true", help="print one JSON document")
+    compare.add_argument("--fail-if-worse", action="store_true", help="end with exit code 1 if the verdict is worse")
+    compare.set_defaults(command=_compare)
     moved = commands.add_parser(
         "renumber", help="move the rows, events and features of an earlier release to the current ids"
     )

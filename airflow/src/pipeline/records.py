@@ -72,6 +72,11 @@ class Records:
         """The time of the first interaction, Unix seconds."""
         return int(self.ts[0]) if len(self.ts) else self.end
 
+    @property
+    def last(self) -> int:
+        """The time of the last interaction of these records, Unix seconds; there has to be one."""
+        return int(self.ts[-1])
+
     def only(self, keep: NDArray[np.bool_]) -> "Records":
         """Return the records with the interactions of the mask [m]; ids, positions and `end` don't change."""
         return replace(self, user=self.user[keep], item=self.item[keep], ts=self.ts[keep], types=self.types[keep])

@@ -56,6 +56,7 @@ def build_bundle(
             data_checks=data_checks,
             metrics=metrics,
             refreshes=refreshes,
+            trained_until=datetime.fromtimestamp(records.last, UTC) if len(records) else None,
         ),
     )
     pack(inside, folder / ARCHIVE)

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from contracts.events import InteractionType
 from pipeline.evaluate.queries import QuerySet
-from pipeline.train.queries import Kind
+from ranking.replay import Kind
 
 
 class Histories(NamedTuple):

@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from contracts.features import CHANNELS
-from pipeline.bootstrap import intervals
 from pipeline.evaluate.baselines import active_columns, rank_baselines
 from pipeline.evaluate.histories import histories_of
 from pipeline.evaluate.metrics import Context, Measured, measure
+from pipeline.evaluate.part import Holdout
 from pipeline.evaluate.queries import QuerySet, ask_at_cut, ask_before, join_queries
 from pipeline.evaluate.results import AT_CUT, LEAVE_LAST_OUT, ROLLING, STACK, Evaluation, ProtocolResult
 from pipeline.evaluate.segments import segments_of
@@ -41,11 +41,12 @@ from pipeline.recall import content_neighbours
 from pipeline.records import Records
 from pipeline.train.lambdamart import TrainingError, TrainSettings
 from pipeline.train.model import Model, train_model
-from pipeline.train.queries import Kind, Knowledge
+from ranking.bootstrap import intervals
 from ranking.diversity import DiversitySettings
 from ranking.features import ItemTable
 from ranking.ranker import Ranker
 from ranking.recall import Neighbours, RecallSettings
+from ranking.replay import Kind, Knowledge
 
 MAX_QUERIES = 10_000
 MAX_OF_A_GROUP = 1000
@@ -77,18 +78,20 @@ def evaluate(
     stack = Stack(table, content_neighbours(table.content), recall, diversity, settings)
     protocols: dict[str, ProtocolResult] = {}
     missing: dict[str, str] = {}
+    holdout: Holdout | None = None
     for names, measure_split in (
         ((LEAVE_LAST_OUT,), _measure_last_out),
         ((AT_CUT, ROLLING), _measure_global),
     ):
         try:
-            found = measure_split(core, stack)
+            found, used = measure_split(core, stack)
         except TrainingError as error:
             missing |= dict.fromkeys(names, str(error))
             continue
         protocols |= found
+        holdout = used or holdout
         missing |= {name: _NO_QUERY[name] for name in names if name not in found}
-    return Evaluation(protocols, missing, _outside(records, core))
+    return Evaluation(protocols, missing, _outside(records, core), holdout)
 
 
 _NO_QUERY = {
@@ -98,25 +101,27 @@ _NO_QUERY = {
 }
 
 
-def _measure_last_out(core: Records, stack: Stack) -> dict[str, ProtocolResult]:
+_MeasuredSplit = tuple[dict[str, ProtocolResult], Holdout | None]
+
+
+def _measure_last_out(core: Records, stack: Stack) -> _MeasuredSplit:
     seed = stack.training.seed
     split = leave_last_out(core, MAX_QUERIES, seed)
     if not len(split.test):
-        return {}
+        return {}, None
     model = _train(split.train, stack)
     main = ask_before(core, split.test, split.train)
     few = main.only(sample_rows(np.arange(len(main)), MAX_OF_A_GROUP, seed))
     groups = {_MAIN: main, _DETAIL: few.of_kind(Kind.DETAIL), _SIMILAR: few.of_kind(Kind.SIMILAR)}
-    return {LEAVE_LAST_OUT: _measure(LEAVE_LAST_OUT, split.train, groups, model, stack)}
+    return {LEAVE_LAST_OUT: _measure(LEAVE_LAST_OUT, split.train, groups, model, stack)}, None
 
 
-def _measure_global(core: Records, stack: Stack) -> dict[str, ProtocolResult]:
+def _measure_global(core: Records, stack: Stack) -> _MeasuredSplit:
     seed = stack.training.seed
     split = global_split(core)
-    known = np.bincount(split.train.user[split.train.first_of_pair], minlength=len(core.user_ids)) > 0
-    of_known = known[core.user[split.test]]
+    of_known = split.of_known(core)
     if not of_known.any():
-        return {}
+        return {}, None
     model = _train(split.train, stack)
     users = sample_rows(np.unique(core.user[split.test[of_known]]).astype(np.int64), MAX_QUERIES, seed)
     at_cut = {_MAIN: ask_at_cut(core, split, users)}
@@ -124,10 +129,11 @@ def _measure_global(core: Records, stack: Stack) -> dict[str, ProtocolResult]:
     if not of_known.all():
         rows = sample_rows(split.test[~of_known], MAX_OF_A_GROUP, seed)
         rolling[_COLD_USERS] = ask_before(core, rows, core)
-    return {
+    found = {
         AT_CUT: _measure(AT_CUT, split.train, at_cut, model, stack),
         ROLLING: _measure(ROLLING, split.train, rolling, model, stack),
     }
+    return found, Holdout(core, split, stack.items, model)
 
 
 def _train(train: Records, stack: Stack) -> Model:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from pipeline.evaluate.split import GlobalSplit
 from pipeline.records import Records
-from pipeline.train.queries import Kind, Moments, PastQueries, moments_of
+from pipeline.train.queries import Moments, PastQueries, moments_of
+from ranking.replay import Kind
 
 _NOTHING = np.empty(0, np.int32)
 

@@ -1,11 +1,12 @@
 """The results of an evaluation, as they are printed, stored in the manifest and in `evaluation.json`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pipeline.bootstrap import Interval
 from pipeline.evaluate.metrics import COVERAGE
+from pipeline.evaluate.part import Holdout
+from ranking.bootstrap import Interval
 
 STACK = "stack"
 LEAVE_LAST_OUT = "leave_last_out"
@@ -47,15 +48,20 @@ class ProtocolResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Results by protocol, why the missing ones are missing, and what the 5-core leaves out."""
+    """Results by protocol, why the missing ones are missing, and what the 5-core leaves out.
+
+    `holdout` is what the evaluation part is made of; it is missing with the rolling protocol.
+    """
 
     protocols: Mapping[str, ProtocolResult]
     missing: Mapping[str, str]
     outside_core: Mapping[str, float]
+    holdout: Holdout | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return everything as `evaluation.json`."""
-        found: dict[str, Any] = asdict(self)
+        """Return all numbers as `evaluation.json`."""
+        found: dict[str, Any] = asdict(replace(self, holdout=None))
+        del found["holdout"]
         for result in found["protocols"].values():
             for name in ("ndcg", "differences"):
                 result[name] = {model: each._asdict() for model, each in result[name].items()}

@@ -27,6 +27,12 @@ class GlobalSplit(NamedTuple):
     test: NDArray[np.int64]
     cut: int
 
+    def of_known(self, core: Records) -> NDArray[np.bool_]:
+        """Return which test rows are of users with interactions before the cut; `core` are the records of the split."""
+        known = np.bincount(self.train.user, minlength=len(core.user_ids)) > 0
+        found: NDArray[np.bool_] = known[core.user[self.test]]
+        return found
+
 
 def five_core(records: Records) -> tuple[Records, NDArray[np.int64]]:
     """Find users and datasets with at least five of each other; return their records and the datasets' positions."""

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from contracts.features import CHANNELS
 from pipeline.evaluate.metrics import AT, DEEP
 from pipeline.evaluate.queries import QuerySet
-from pipeline.train.queries import Knowledge, replay_moments
+from pipeline.train.queries import replay_moments
 from ranking.diversity import DiversitySettings, choose
 from ranking.ranker import Ranker
 from ranking.recall import Candidates
+from ranking.replay import Knowledge
 
 _QUERIES_PER_BATCH = 200
 ANY_CHANNEL = "any"

@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,15 @@ import numpy as np
 from pipeline.arrays import load_array, load_neighbours, save_arrays, save_neighbours
 from pipeline.artifacts import folders_below, join, reading, writing
 from pipeline.bundle import build_bundle
-from pipeline.evaluate import LEAVE_LAST_OUT, Evaluation
+from pipeline.evaluate import (
+    LEAVE_LAST_OUT,
+    MISSING,
+    ROLLING,
+    Evaluation,
+    NoQueriesError,
+    PartSettings,
+    write_evaluation_part,
+)
 from pipeline.evaluate import evaluate as evaluate_stack
 from pipeline.precompute import precompute as precompute_lists
 from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
@@ -21,11 +30,11 @@ from pipeline.steps.data import load_checks, load_items, load_records, version_o
 from pipeline.steps.run_info import load_run_info
 from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_queries
 from pipeline.train.order import RANKER
-from pipeline.train.queries import Knowledge
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
 from ranking.engine import Engine
 from ranking.recall import Neighbours, RecallSettings, RecallTables
+from ranking.replay import Knowledge
 
 _log = logging.getLogger(__name__)
 _TABLES = ("behavior", "content", "vector")
@@ -66,7 +75,10 @@ def train(settings: Settings, run: str) -> str:
 
 @monitor_pipeline_step("evaluate")
 def evaluate(settings: Settings, run: str) -> str:
-    """`clean/`, `features/` → `evaluation/`: the same training on each split, against the simple models."""
+    """`clean/`, `features/` → `evaluation/`: the same training on each split, against the simple models.
+
+    `evaluation_part/` holds queries of the split by time, and the model that they measured.
+    """
     records, items = load_records(run), load_items(run)
     found = evaluate_stack(records, items.table, RecallSettings(), _diversity(settings), _training(settings))
     order = _load_order(run)
@@ -75,6 +87,8 @@ def evaluate(settings: Settings, run: str) -> str:
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
         document = found.document() | {"order": order}
         (folder / "evaluation.json").write_text(json.dumps(document, indent=2), encoding="utf-8")
+    with writing(join(run, "evaluation_part")) as folder:
+        _write_part(settings, run, found, folder)
     _judge(settings.model_name, found, order)
     return run
 
@@ -204,6 +218,20 @@ def _order_metrics(order: dict[str, Any]) -> dict[str, float]:
         "training_ndcg@10_ranker": round(compared["ranker_seen"], 5),
     }
     return metrics if order["name"] == RANKER else metrics | {f"{SIMPLE_ORDER}{order['name']}": 1.0}
+
+
+def _write_part(settings: Settings, run: str, found: Evaluation, folder: Path) -> None:
+    identity = PartSettings(RecallSettings(), _diversity(settings), settings.seed, settings.model_name, version_of(run))
+    reason = found.missing.get(ROLLING, "")
+    if found.holdout is not None:
+        try:
+            write_evaluation_part(found.holdout, identity, folder)
+        except NoQueriesError as error:
+            reason = str(error)
+        else:
+            return
+    (folder / MISSING).write_text(reason + "\n", encoding="utf-8")
+    _log.info("no evaluation part: %s", reason)
 
 
 def _judge(model: str, found: Evaluation, order: dict[str, Any] | None) -> None:

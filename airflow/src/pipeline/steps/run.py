@@ -40,7 +40,7 @@ _EVALUATE = Step(
     "evaluate",
     modelling.evaluate,
     ("clean", "features"),
-    ("evaluation",),
+    ("evaluation", "evaluation_part"),
     (*_TRAINING, "diversity_relevance", "model_name"),
 )
 RUN = (

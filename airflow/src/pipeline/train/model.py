@@ -11,13 +11,14 @@ from pipeline.recall import build_tables
 from pipeline.records import Records
 from pipeline.train.lambdamart import TrainingError, TrainSettings
 from pipeline.train.order import Order, choose_order
-from pipeline.train.queries import Kind, Knowledge, PastQueries, replay_queries
+from pipeline.train.queries import PastQueries, replay_queries
 from ranking.features import ItemTable
 from ranking.recall import Neighbours, RecallSettings, RecallTables
+from ranking.replay import Kind, Knowledge
 
 _log = logging.getLogger(__name__)
 # Shares of the queries by kind: the same ranker serves /recommend/user, /recommend/detail and /similar.
-_KIND_SHARES = {Kind.USER: 0.6, Kind.DETAIL: 0.2, Kind.SIMILAR: 0.2}
+KIND_SHARES = {Kind.USER: 0.6, Kind.DETAIL: 0.2, Kind.SIMILAR: 0.2}
 
 
 class Model(NamedTuple):
@@ -41,7 +42,7 @@ def training_queries(records: Records, settings: TrainSettings) -> PastQueries:
     """Return the newest queries about each user's last datasets, for users with an earlier history."""
     rows = last_pairs(records, settings.targets_per_user, least_before=1, seed=settings.seed)[-settings.queries :]
     rng = np.random.default_rng(settings.seed)
-    kinds = rng.choice(np.array(list(_KIND_SHARES), np.uint8), len(rows), p=list(_KIND_SHARES.values()))
+    kinds = rng.choice(np.array(list(KIND_SHARES), np.uint8), len(rows), p=list(KIND_SHARES.values()))
     return PastQueries(rows, kinds)
 
 

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bootstrap import intervals
 from pipeline.train.lambdamart import TrainingError, TrainSettings, sample_example, train_ranker
-from pipeline.train.queries import Kind, ReplayedQuery
+from pipeline.train.queries import ReplayedQuery
 from pipeline.train.simple_orders import SIMPLE_ORDERS, SimpleOrder, trees_of
+from ranking.bootstrap import intervals
 from ranking.ranker import Ranker
+from ranking.replay import Kind
 
 RANKER = "ranker"
 AT = 10

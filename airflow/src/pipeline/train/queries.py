@@ -1,8 +1,6 @@
 """Queries of the past: the query just before a user's interaction with a dataset, and the data of that time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -11,20 +9,10 @@ from numpy.typing import NDArray
 from contracts.events import InteractionType
 from contracts.user_blob import PackedHistory
 from pipeline.records import Records
-from ranking.engine import RankingQuery, find_candidates
-from ranking.features import ItemTable, feature_matrix
-from ranking.item_stats import ItemStats
-from ranking.popularity import popular_at
-from ranking.recall import Candidates, RecallSettings, RecallTables
+from ranking.engine import RankingQuery
+from ranking.recall import Candidates, RecallSettings
+from ranking.replay import Kind, Knowledge, candidate_features, make_query
 from ranking.user import User, make_user, user_features
-
-
-class Kind(IntEnum):
-    """The endpoint that the query simulates."""
-
-    USER = 0
-    DETAIL = 1
-    SIMILAR = 2
 
 
 class PastQueries(NamedTuple):
@@ -54,15 +42,6 @@ class ReplayedQuery(NamedTuple):
     candidates: Candidates
     matrix: NDArray[np.float32]
     target: int
-
-
-@dataclass(frozen=True)
-class Knowledge:
-    """The data for all queries that doesn't change with time."""
-
-    tables: RecallTables
-    settings: RecallSettings
-    items: ItemTable
 
 
 def user_at(records: Records, settings: RecallSettings, user: int, before: int | None) -> User:
@@ -106,19 +85,8 @@ def replay_moments(
         until = int(np.searchsorted(known.ts, at))
         stats.add(known.item[done:until], known.ts[done:until], known.types[done:until])
         done = until
-        question = _make_query(user_at(known, knowledge.settings, int(user), int(at)), Kind(kind), hidden)
+        question = make_query(user_at(known, knowledge.settings, int(user), int(at)), Kind(kind), hidden)
         yield question, *candidate_features(question, knowledge, stats, int(at))
-
-
-def candidate_features(
-    question: RankingQuery, knowledge: Knowledge, stats: ItemStats, at: float
-) -> tuple[Candidates, NDArray[np.float32]]:
-    """Return the candidates of a query and their features as of `at`, as serving computes them."""
-    settings, tables = knowledge.settings, knowledge.tables
-    popular = popular_at(stats, at, settings.channel_sizes["popular"])
-    found = find_candidates(RecallTables(tables.behavior, tables.content, tables.vector, popular), settings, question)
-    rows = stats.rows(found.items, at)
-    return found, feature_matrix(found, rows, knowledge.items, anchor=question.anchor, user=question.user)
 
 
 def _own_second(records: Records, row: int) -> NDArray[np.int32]:
@@ -129,12 +97,3 @@ def _own_second(records: Records, row: int) -> NDArray[np.int32]:
     taken = records.item[rows[records.types[rows] != InteractionType.EXPOSURE]]
     others: NDArray[np.int32] = taken[taken != records.item[row]]
     return others
-
-
-def _make_query(user: User, kind: Kind, hidden: NDArray[np.int32]) -> RankingQuery:
-    """Return the query of a kind; the anchor is the user's previous dataset, and without one it is a USER query."""
-    keep = (lambda items: ~np.isin(items, hidden)) if len(hidden) else None
-    if kind is Kind.USER or not len(user.items):
-        return RankingQuery(None, user, keep)
-    anchor = int(user.items[0])
-    return RankingQuery(anchor, user, keep) if kind is Kind.DETAIL else RankingQuery(anchor, keep=keep)

@@ -1,5 +1,7 @@
 """Item features as of a given time: exponentially decayed interaction counts, age and price."""
 
+from typing import NamedTuple, Self
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,19 @@ DAY = 86_400.0
 HALF_LIVES_DAYS = np.array([1.0, 3.0, 7.0, 30.0])
 # Counts are scaled to a moving origin; 2**500 leaves room to both ends of a float64.
 _MAX_DOUBLINGS = 500.0
+
+
+class StatsState(NamedTuple):
+    """The numbers of `ItemStats`: `origin` is Unix seconds, `scaled` [n, half-lives], the others [n]; all float64."""
+
+    origin: float
+    scaled: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    purchases: NDArray[np.float64]
+
+    def only(self, items: NDArray[np.int64]) -> "StatsState":
+        """Return the state of some items."""
+        return StatsState(self.origin, self.scaled[items], self.counts[items], self.purchases[items])
 
 
 class ItemStats:
@@ -28,6 +43,17 @@ class ItemStats:
         self._scaled = np.zeros((n, len(HALF_LIVES_DAYS)))
         self._count = np.zeros(n)
         self._purchases = np.zeros(n)
+
+    @classmethod
+    def restore(cls, created_at: NDArray[np.int64], price: NDArray[np.float32], state: StatsState) -> Self:
+        """Return statistics that continue at a state."""
+        stats = cls(created_at, price, state.origin)
+        stats._scaled, stats._count, stats._purchases = (array.copy() for array in state[1:])
+        return stats
+
+    def state(self) -> StatsState:
+        """Return the numbers as they are now."""
+        return StatsState(self._origin, self._scaled.copy(), self._count.copy(), self._purchases.copy())
 
     def add(self, items: NDArray[np.int32], ts: NDArray[np.int64], types: NDArray[np.uint8]) -> None:
         """Count interactions, in any order; exposures don't count."""

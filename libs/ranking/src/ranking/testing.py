@@ -16,10 +16,13 @@ from ranking.bundle import BundleContents, save
 from ranking.catalogue import Catalogue
 from ranking.diversity import DiversitySettings, choose
 from ranking.engine import Engine, RankingQuery, displayed_scores
+from ranking.evaluation.models import NO_POPULAR, RankingModel
+from ranking.evaluation.part import EvaluationPart, HeldOutQueries, ItemData, PartManifest
 from ranking.features import ItemTable, feature_matrix, log_prices
 from ranking.golden import GoldenRequest
 from ranking.item_stats import DAY, ItemStats
 from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
+from ranking.replay import Kind
 from ranking.verification import answer
 
 FIRST_DATASET_ID = 101
@@ -120,6 +123,67 @@ def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
     )
     engine = Engine(partial)
     return replace(partial, precomputed=_precomputed(engine, n), golden=_golden(engine, rng, n))
+
+
+def tiny_part(*, seed: int = 0, queries: int = 800, size: Size = Size()) -> EvaluationPart:
+    """Return an evaluation part whose twin is the model of `tiny_contents`, and whose queries begin at `MODEL_END`.
+
+    The right answers are near the newest dataset of a history, so that a model finds some of them.
+    """
+    contents = tiny_contents(seed=seed, size=size)
+    n, cut = size.datasets, int(MODEL_END.timestamp())
+    rng = np.random.default_rng(seed)
+    stats = _stats(rng, contents.catalogue)
+    near = contents.recall.content.items
+    history = np.array([rng.permutation(n - 1)[:5] for _ in range(queries)], np.int32)
+    later = np.sort(rng.integers(0, 7 * int(DAY), 2000))
+    return EvaluationPart(
+        PartManifest(
+            name="ranker",
+            run_id=f"seed-{seed}",
+            cut=MODEL_END,
+            trained_until=MODEL_END - timedelta(seconds=1),
+            feature_schema=FEATURE_SCHEMA,
+            datasets=n,
+            queries=queries,
+            queries_after_cut=queries,
+            share=1.0,
+            origin=stats.state().origin,
+            recall=contents.recall_settings,
+            diversity=contents.diversity,
+        ),
+        RankingModel(
+            contents.catalogue.ids,
+            contents.table.content,
+            replace(contents.recall, popular=NO_POPULAR),
+            contents.recall_settings,
+            contents.diversity,
+            contents.ranker_text,
+            cut - 1,
+        ),
+        ItemData(
+            np.full(n, cut - 90 * int(DAY), np.int64),
+            np.asarray(contents.catalogue.prices),
+            contents.table.provider,
+            stats.state(),
+            rng.integers(0, n - 1, len(later)).astype(np.int32),
+            cut + later,
+            rng.integers(1, 5, len(later)).astype(np.uint8),
+        ),
+        HeldOutQueries(
+            cut + np.sort(rng.integers(0, 7 * int(DAY), queries)),
+            np.arange(queries, dtype=np.int32),
+            rng.integers(0, len(Kind), queries).astype(np.uint8),
+            np.tile(np.array([1.8, 0.1, 3.0], np.float32), (queries, 1)),
+            near[history[:, 0], rng.integers(0, 5, queries)],
+            np.full(queries, 5, np.int64),
+            history.reshape(-1),
+            np.tile(np.arange(1, 6) * 3600, queries),
+            np.full(5 * queries, 2, np.uint8),
+            np.zeros(queries, np.int64),
+            np.empty(0, np.int32),
+        ),
+    )
 
 
 def text_id(number: int) -> str:

@@ -42,7 +42,8 @@ class BundleManifest(BaseModel):
     """Schema of `manifest.json`; `version` is the run's id and a hash of the content, the registry gives its own.
 
     `refreshes` is the registry's version of the trained model whose statistics and lists this bundle renews; a bundle
-    that was trained itself has None. Fields of a later release are ignored.
+    that was trained itself has None. `trained_until` is the time of the newest interaction that training saw, None in a
+    bundle of an earlier release. Fields of a later release are ignored.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -59,6 +60,7 @@ class BundleManifest(BaseModel):
     data_checks: list[DataCheck] = []
     metrics: dict[str, float]
     refreshes: Annotated[str, Field(pattern=MODEL_VERSION)] | None = None
+    trained_until: AwareDatetime | None = None
     files: dict[str, Annotated[str, Field(pattern=SHA256)]] = {}
 
 
@@ -83,7 +85,7 @@ def write_manifest(folder: Path, manifest: BundleManifest) -> BundleManifest:
     """Fill in the checksums of all files below `folder`, write `manifest.json` there, and return it."""
     sums = {name: sha256_of(path) for name, path in files_below(folder).items() if name != MANIFEST}
     complete = manifest.model_copy(update={"files": sums})
-    # The release before rejects fields that it doesn't know, and a trained bundle needs none.
-    unused = {"refreshes"} if manifest.refreshes is None else None
+    # Older releases reject fields that they don't know, so there are no empty ones.
+    unused = {name for name in ("refreshes", "trained_until") if getattr(manifest, name) is None}
     (folder / MANIFEST).write_text(complete.model_dump_json(indent=2, exclude=unused) + "\n", encoding="utf-8")
     return complete
