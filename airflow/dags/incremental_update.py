@@ -6,6 +6,7 @@ from datetime import timedelta
 from airflow.sdk import CronTriggerTimetable, Metadata, dag, task
 
 from pipeline_dags.assets import GROUP, SNAPSHOT
+from pipeline_dags.report_link import with_report_link
 from pipeline_dags.retries import DEFAULT_ARGS
 from pipeline_dags.runs import (
     begin_pipeline_run,
@@ -39,9 +40,9 @@ def refresh_deploy(run: str) -> Iterator[Metadata]:
 
 
 @task
-def report() -> None:
+def report() -> str | None:
     """Write the report of the run, and post it if the run has failed."""
-    report_pipeline_run("served_model")
+    return report_pipeline_run("served_model")
 
 
 @dag(
@@ -64,7 +65,7 @@ def incremental_update() -> None:
         run = step_task(name, run)
     run = step_task("refresh_publish", gate(run))
     # As in the nightly run, a teardown hides no failure.
-    refresh_deploy(run) >> report().as_teardown()
+    refresh_deploy(run) >> with_report_link(report()).as_teardown()
 
 
 incremental_update()

@@ -7,6 +7,7 @@ from airflow.sdk import CronTriggerTimetable, Metadata, Param, dag, get_current_
 from airflow.sdk.exceptions import AirflowFailException
 
 from pipeline_dags.assets import GROUP, MODEL, SNAPSHOT
+from pipeline_dags.report_link import with_report_link
 from pipeline_dags.retries import DEFAULT_ARGS
 from pipeline_dags.runs import (
     begin_pipeline_run,
@@ -59,9 +60,9 @@ def deploy(run: str) -> Iterator[Metadata]:
 
 
 @task
-def report() -> None:
+def report() -> str | None:
     """Write and post the report of the run."""
-    report_pipeline_run("extract")
+    return report_pipeline_run("extract")
 
 
 @dag(
@@ -81,7 +82,7 @@ def recommendation_pipeline() -> None:
         run = step_task(name, run)
     run = step_task("publish", gate(run))
     # Airflow derives a run's state from its last tasks, but for teardowns: so this one hides no failure.
-    deploy(run) >> report().as_teardown()
+    deploy(run) >> with_report_link(report()).as_teardown()
 
 
 recommendation_pipeline()

@@ -5,6 +5,7 @@ from datetime import timedelta
 from airflow.sdk import CronTriggerTimetable, Param, dag, get_current_context, task
 
 from pipeline_dags.assets import GROUP
+from pipeline_dags.report_link import with_report_link
 from pipeline_dags.retries import DEFAULT_ARGS
 from pipeline_dags.runs import check_conf
 from pipeline_dags.settings import ScheduleSettings
@@ -41,7 +42,7 @@ def report() -> str:
 )
 def weekly_report() -> None:
     """Make the report of the last week."""
-    report()
+    with_report_link(report())
 
 
 weekly_report()

@@ -24,7 +24,8 @@ PAGE = b"<!doctype html><title>run</title><p>\xe8\xbf\x90\xe8\xa1\x8c</p>"
 
 @pytest.fixture
 def running(sqlite_url: str, watch: Watch) -> Iterator[RunningApp]:
-    with RunningApp(create_app(settings(sqlite_url), clock=watch)) as running:
+    public = settings(sqlite_url, gateway_public_url="https://alerts.example.test")
+    with RunningApp(create_app(public, clock=watch)) as running:
         yield running
 
 
@@ -60,6 +61,7 @@ def test_a_report_is_shown_as_it_was_posted_and_can_do_nothing(running: RunningA
         "outcome": "failed",
         "posted_at": "2026-01-05T12:00:30Z",
         "size_bytes": len(PAGE),
+        "url": f"https://alerts.example.test/reports/{RUN}",
     }
     shown = running.http.get(f"/reports/{RUN}")
     assert (shown.status_code, shown.content) == (200, PAGE)
@@ -67,6 +69,11 @@ def test_a_report_is_shown_as_it_was_posted_and_can_do_nothing(running: RunningA
     assert shown.headers["X-Content-Type-Options"] == "nosniff"
     policy = shown.headers["Content-Security-Policy"].split("; ")
     assert policy[:4] == ["sandbox", "default-src 'none'", "style-src 'unsafe-inline'", "img-src data:"]
+
+
+def test_without_a_public_address_a_report_names_none(sqlite_url: str, watch: Watch) -> None:
+    with RunningApp(create_app(settings(sqlite_url, gateway_public_url=""), clock=watch)) as running:
+        assert put(running).json()["url"] is None
 
 
 def test_the_last_90_reports_are_kept_and_one_that_is_posted_again_replaces_the_first(stepped: SteppedGateway) -> None:

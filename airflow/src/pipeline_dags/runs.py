@@ -84,8 +84,10 @@ def snapshot_extra(run: str) -> dict[str, str]:
     return {"snapshot": snapshot_of(run)}
 
 
-def report_pipeline_run(first_step: str) -> None:
+def report_pipeline_run(first_step: str) -> str | None:
     """Write and post the report of the run, whatever has become of it; skipped if its first step was.
+
+    Returns the address of the page for people, None if none was posted.
 
     It fetches the run's address itself: an argument would make it wait for `start` alone, and not for the last task.
     """
@@ -98,4 +100,4 @@ def report_pipeline_run(first_step: str) -> None:
     states = instance.get_task_states(dag_id=instance.dag_id, run_ids=[run_id])[run_id]
     if run is None or states.get(first_step) == "skipped":
         raise AirflowSkipException("no step has run")
-    report_run(Settings(), run, next((name for name, state in states.items() if state == "failed"), None))
+    return report_run(Settings(), run, next((name for name, state in states.items() if state == "failed"), None))

@@ -22,6 +22,17 @@ def asset_events(run: Any, task_id: str) -> list[dict[str, Any]]:
     return sorted(events, key=lambda event: event["uri"])
 
 
+def xcom(run: Any, task_id: str, key: str) -> Any:
+    """Return what a task of the run has pushed under a key."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    wanted = (XComModel.run_id == run.run_id, XComModel.task_id == task_id, XComModel.key == key)
+    with create_session() as session:
+        return session.scalars(select(XComModel.value).where(*wanted)).one()
+
+
 def report_of(run: Path) -> str:
     """Return the page about a run of the pipeline."""
     return (run / "report" / "report.html").read_text(encoding="utf-8")

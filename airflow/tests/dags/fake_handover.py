@@ -1,10 +1,13 @@
-"""A fake model registry and feature-sync on loopback that store what they receive."""
+"""A fake model registry, feature-sync and gateway on loopback that store what they receive."""
 
 from testkit.fake_registry import FakeRegistry, RegistryHandler
 
+# Where people read the gateway's pages.
+PUBLIC_URL = "https://alerts.example.test"
+
 
 class FakeHandover(FakeRegistry):
-    """The fake registry, and feature-sync as CONTRACTS says.
+    """The fake registry, and feature-sync and the gateway's reports as their contracts say.
 
     `calls` are method and path in order, `failures` the 503s still to give, `failed_syncs` the jobs still to fail.
     Just before the call `overtake_at`, the bundle in service is registered and deployed anew under another version, as
@@ -35,6 +38,9 @@ class _Handler(RegistryHandler):
         if self.server.failures:
             self.server.failures -= 1
             self.send_json(503, {"title": "Service Unavailable", "status": 503, "detail": "starting"})
+        elif self.command == "PUT" and self.path.startswith("/reports/"):
+            page = self.path.partition("?")[0]
+            self.send_json(200, {"run": page.rpartition("/")[2], "url": f"{PUBLIC_URL}{page}"})
         elif call == "POST /sync":
             self.send_json(202, {"job": "j-1"})
         elif call == "GET /sync/j-1" and self.server.failed_syncs:

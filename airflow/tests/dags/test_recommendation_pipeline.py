@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dag_runs import asset_events, report_of, states
-from fake_handover import FakeHandover
+from dag_runs import asset_events, report_of, states, xcom
+from fake_handover import PUBLIC_URL, FakeHandover
 
 from monitoring import testing
 from pipeline.business.database import open_engine
 from pipeline.business.load import is_empty
-from pipeline.steps import steps
+from pipeline.steps import steps, to_run_id
 
 DAGS = Path(__file__).parents[2] / "dags"
 HANDOVER = [
@@ -88,10 +88,24 @@ def test_only_the_address_of_the_run_travels_between_tasks(dag: Any, marketplace
 
     run = dag.test()
     with create_session() as session:
-        values = session.scalars(select(XComModel.value).where(XComModel.run_id == run.run_id)).all()
+        returned = (XComModel.run_id == run.run_id, XComModel.key == "return_value")
+        values = session.scalars(select(XComModel.value).where(*returned)).all()
     (address,) = set(values)
     assert Path(address, "bundle").is_dir()
     assert "succeeded" in report_of(Path(address))
+
+
+def test_the_task_of_the_report_has_a_button_that_leads_to_its_page(
+    dag: Any, marketplace: str, services: FakeHandover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_URL", services.url)
+    run = dag.test(run_conf={"min_ndcg": 1.0})
+    button = xcom(run, "report", "_link_RunReportLink")
+    assert button == f"{PUBLIC_URL}/reports/{to_run_id(run.run_id)}"
+    assert [call.partition("?")[0] for call in services.calls] == [
+        f"PUT /reports/{to_run_id(run.run_id)}",
+        f"PUT /reports/{to_run_id(run.run_id)}/checks",
+    ]
 
 
 def test_the_deployed_version_with_its_metric_and_its_snapshot_are_on_the_assets(dag: Any, marketplace: str) -> None:
@@ -199,8 +213,6 @@ def test_an_unknown_parameter_fails_the_run_at_its_start_and_is_named(dag: Any, 
 def test_a_run_has_the_id_of_the_dag_run_and_the_end_of_its_interval_as_its_moment(
     dag: Any, marketplace: str, tmp_path: Path
 ) -> None:
-    from pipeline.steps import to_run_id
-
     moment = datetime.now(UTC) - timedelta(hours=2)
     run = dag.test(logical_date=moment)
     (folder,) = (tmp_path / "artifacts/runs").iterdir()

@@ -78,7 +78,7 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
         ping.router(delivery.channels, delivery.observers, settings.admin_token, settings.alert_language, clock)
     )
     app.include_router(runbooks.router(storage, RunbookPage(ZoneInfo(settings.alert_timezone))))
-    app.include_router(reports.router(storage, settings.gateway_token, clock))
+    app.include_router(reports.router(storage, settings.gateway_token, gateway.composer.links, clock))
     app.include_router(operations.router(SERVICE, lambda: run_in_threadpool(gateway.checks), metrics))
     return app
 

@@ -13,7 +13,7 @@ _REPORTS = TypeAdapter(list[RunReport])
 
 
 def put_report(url: str, token: SecretStr | None, run: str, page: bytes, *, run_id: str, outcome: RunOutcome) -> str:
-    """Store the report of a run, in place of an earlier one, and return its address."""
+    """Store the report of a run, in place of an earlier one, and return its address for people."""
     with client(_SERVICE, url, token) as gateway:
         response = gateway.put(
             f"/reports/{run}",
@@ -22,8 +22,9 @@ def put_report(url: str, token: SecretStr | None, run: str, page: bytes, *, run_
             headers={"Content-Type": "text/html; charset=utf-8"},
             timeout=_TIMEOUT,
         )
-        answer_of(_SERVICE, response, "run")
-    return f"{url.rstrip('/')}/reports/{run}"
+        stored = answer_of(_SERVICE, response, "run")
+    # A gateway of an earlier release does not know its public address.
+    return str(stored.get("url") or f"{url.rstrip('/')}/reports/{run}")
 
 
 def list_reports(url: str, token: SecretStr | None) -> list[RunReport]:

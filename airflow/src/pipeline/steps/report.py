@@ -33,17 +33,20 @@ def reported(settings: Settings, run: str) -> Iterator[None]:
     report_run(settings, run)
 
 
-def report_run(settings: Settings, run: str, failed_step: str | None = None) -> None:
+def report_run(settings: Settings, run: str, failed_step: str | None = None) -> str | None:
     """Write `report/` and post it; of refreshes only those that failed. What fails here is reported, and fails no run.
+
+    Returns the address of the posted page, None if none was posted.
 
     `failed_step` is a step that is known to have failed, even if its process could not say so.
     """
     try:
         report, page = _write(run, failed_step)
         if settings.gateway_url and _is_posted(report):
-            _post(settings, report, page)
+            return _post(settings, report, page)
     except Exception as error:  # noqa: BLE001 - the steps below have reported it, and a page about a run is not the run
         _log.warning("the report of the run is incomplete: %s", error)
+    return None
 
 
 @monitor_pipeline_step("report", critical=False)
@@ -64,7 +67,7 @@ def _is_posted(report: ReportContent) -> bool:
 
 
 @monitor_pipeline_step("post_report", critical=False)
-def _post(settings: Settings, report: ReportContent, page: bytes) -> None:
+def _post(settings: Settings, report: ReportContent, page: bytes) -> str:
     is_refresh = report.info.kind == "refresh"
     # Of the refreshes that fail on one day, the last one has the page.
     name = f"{REFRESH_PAGE}{datetime.now(UTC):%Y-%m-%d}" if is_refresh else report.run
@@ -81,6 +84,7 @@ def _post(settings: Settings, report: ReportContent, page: bytes) -> None:
     if (report.checks or report.steps) and not is_refresh:
         put_checks(settings.gateway_url or "", settings.gateway_token, report.run, _checks_of(report))
     _log.info("report: %s", url)
+    return url
 
 
 def _checks_of(report: ReportContent) -> RunChecks:

@@ -39,6 +39,13 @@ class RunReport(BaseModel):
         datetime, Field(description="When the report was posted last", examples=["2026-11-28T03:21:09Z"])
     ]
     size_bytes: Annotated[int, Field(description="Size of the page", examples=[48210])]
+    url: Annotated[
+        str | None,
+        Field(
+            description="Address of the page for people; null: GATEWAY_PUBLIC_URL is empty",
+            examples=["http://127.0.0.1:8003/reports/20261128T030000000000Z"],
+        ),
+    ] = None
 
 
 class RunCheck(BaseModel):

@@ -45,6 +45,10 @@ class Links:
             return ""
         return f"{self._collector_url}/issues/event/{UUID(incident.event_id)}/"
 
+    def report(self, run: str) -> str | None:
+        """Return the address of a run's report, None without a public address."""
+        return f"{self._public_url}/reports/{run}" if self._public_url else None
+
     def runbook(self, incident: Incident) -> str:
         """Return the address of the incident's runbook, or an empty text."""
         if incident.monitoring_point not in point_texts():

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse
 
 from contracts.run_reports import MAX_RUN_ID_CHARS, RUN_NAME, RunChecks, RunOutcome, RunReport
 from contracts.text import LabelText
+from notification_gateway.messages.links import Links
 from notification_gateway.reports import queries
 from notification_gateway.storage import Storage
 from servicekit.bearer import bearer_guard
@@ -46,9 +47,12 @@ class RunReportList(BaseModel):
     reports: Annotated[list[RunReport], Field(description=f"At most {queries.REPORTS_KEPT} reports")]
 
 
-def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) -> ApiRouter:
+def router(storage: Storage, token: SecretStr, links: Links, clock: Callable[[], datetime]) -> ApiRouter:
     """Return the routes."""
     routes = ApiRouter(tags=["reports"])
+
+    def linked(report: RunReport) -> RunReport:
+        return report.model_copy(update={"url": links.report(report.run)})
 
     @routes.put(
         "/reports/{run}",
@@ -76,7 +80,7 @@ def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) ->
                 queries.store_report(connection, report, page)
 
         await run_in_threadpool(store)
-        return report
+        return linked(report)
 
     @routes.put(
         "/reports/{run}/checks",
@@ -97,7 +101,7 @@ def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) ->
     def get_reports() -> RunReportList:
         """List the reports of the last runs, newest first."""
         with storage.read() as connection:
-            return RunReportList(reports=list(queries.list_reports(connection)))
+            return RunReportList(reports=[linked(report) for report in queries.list_reports(connection)])
 
     @routes.get(
         "/reports/{run}",

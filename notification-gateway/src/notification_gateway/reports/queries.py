@@ -21,7 +21,7 @@ _LISTED = [column for column in run_reports.c if column.name in RunReport.model_
 
 def store_report(connection: Connection, report: RunReport, page: bytes) -> None:
     """Store a report in place of an earlier one of its run, and delete all but the last REPORTS_KEPT."""
-    row: dict[str, Any] = {**report.model_dump(), "page": zlib.compress(page), "checks": null()}
+    row: dict[str, Any] = {**report.model_dump(exclude={"url"}), "page": zlib.compress(page), "checks": null()}
     statement = upsert(connection, run_reports).values(row)
     changed = {name: statement.excluded[name] for name in row if name != "run"}
     connection.execute(statement.on_conflict_do_update(index_elements=["run"], set_=changed))
