@@ -26,7 +26,7 @@ def write(path: Path, **fields: object) -> str:
 
 def test_the_default_policy_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(POLICY)]) == 0
-    assert capsys.readouterr().out == f"{POLICY}: valid, 3 rules\n"
+    assert capsys.readouterr().out == f"{POLICY}: valid, 4 rules\n"
 
 
 def test_an_invalid_policy_is_rejected_with_line_and_advice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

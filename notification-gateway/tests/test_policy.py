@@ -56,6 +56,8 @@ def test_as_many_stars_as_parts_match_any_fingerprint(fingerprint: list[str]) ->
     [
         (["airflow", "daily", "train"], "error", "P0", "Critical Failures"),
         (["airflow", "daily", "train"], "warning", "P2", None),
+        (["airflow", "incremental_update", "extract"], "error", "P1", "Hourly and Weekly Runs"),
+        (["airflow", "weekly_report", "report"], "error", "P1", "Hourly and Weekly Runs"),
         (["airflow", "daily", "train"], "fatal", "P0", "Critical Failures"),
         (["model", "deployment_failed"], "error", "P0", "Critical Failures"),
         (["model", "source_not_found"], "error", "P1", None),

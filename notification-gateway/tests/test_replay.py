@@ -327,4 +327,4 @@ def test_a_mistake_in_the_new_policy_is_named_with_its_file_and_line(
 ) -> None:
     new = edited(tmp_path, ("priority: P0", "priority: P9"))
     assert main(["replay", str(new), "--policy", str(POLICY)]) == 1
-    assert capsys.readouterr().err.startswith(f"{new}:14: rules.0.priority")
+    assert capsys.readouterr().err.startswith(f"{new}:25: rules.1.priority")

@@ -197,6 +197,7 @@ def test_projects_keys_workflows_and_three_dashboards_are_made_once(
     assert set(sentry.made["workflows"]) == {
         "recsys: Critical Failures",
         "recsys: Degradation Events",
+        "recsys: Hourly and Weekly Runs",
         "recsys: Quality Issues",
     }
     assert set(sentry.made["dashboards"]) == {"recsys: Live", "recsys: Data quality", "recsys: Models"}
