@@ -1,5 +1,6 @@
 """A small marketplace, as Parquet and as records, made once."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,11 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
+import monitoring
+
 if TYPE_CHECKING:
     from pipeline.business.content import Content
     from pipeline.records import Records
 
 END = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _context() -> Iterator[None]:
+    """What a step adds to the context of reports ends with the test that has called the step."""
+    with monitoring.bound_context():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from recommender_api.redis_store import (
 from testkit.redis_server import RedisServer
 from testkit.redis_topologies import SentinelSetup, cluster_url
 
+DISCOVERIES = 5
 pytestmark = pytest.mark.anyio
 
 
@@ -63,10 +65,15 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     with client:
         client.flushall()
         store = open_store(url, budget=0.5)
-        # On a busy machine discovering the nodes of a cluster may take longer than a call.
-        await store.probe()
-        yield Subject(store, client)
-        await store.close()
+        try:
+            # On a busy machine discovering the nodes of a cluster takes longer than a call, and sometimes than a probe.
+            for _ in range(DISCOVERIES):
+                with suppress(StoreUnavailableError):
+                    await store.probe()
+                    break
+            yield Subject(store, client)
+        finally:
+            await store.close()
 
 
 def _reached(kind: str, fixture: Callable[[str], Any]) -> tuple[str, redis.Redis | redis.RedisCluster]:
