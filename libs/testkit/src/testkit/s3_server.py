@@ -10,12 +10,15 @@ from uuid import uuid4
 
 import httpx
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from s3fs import S3FileSystem
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _TIMEOUT_SECONDS = 15
+# Access key and secret.
+_KEY = "test"
 
 
 class S3Server:
@@ -58,15 +61,20 @@ class S3Server:
         """Return the variables by which S3 clients find the store."""
         return {
             "AWS_ENDPOINT_URL": self._url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": _KEY,
+            "AWS_SECRET_ACCESS_KEY": _KEY,
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
     def read(self, path: str) -> bytes | None:
         """Return the content of an object of the bucket, None if there is none."""
-        response = httpx.get(f"{self._url}/{self.bucket}/{path}", timeout=_TIMEOUT_SECONDS)
-        return None if response.status_code == httpx.codes.NOT_FOUND else response.raise_for_status().content
+        # Not by `locate`: the environment of this process may name another store.
+        files = S3FileSystem(endpoint_url=self._url, key=_KEY, secret=_KEY, skip_instance_cache=True)
+        try:
+            content: bytes = files.cat_file(f"{self.bucket}/{path}")
+        except FileNotFoundError:
+            return None
+        return content
 
     def _answer(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         request = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'].removeprefix(f'/{self.bucket}')}"
