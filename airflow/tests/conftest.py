@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import SecretStr
 
 import monitoring
 
@@ -35,23 +34,9 @@ def content() -> "Content":
 @pytest.fixture(scope="session")
 def clean_folder(content: "Content", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its clean Parquet files."""
-    from pipeline.business.database import open_engine
-    from pipeline.business.load import replace_content
-    from pipeline.extract import extract, open_business
-    from pipeline.quality import clean
+    from prove.clean_content import write_clean_tables
 
-    folder = tmp_path_factory.mktemp("marketplace")
-    extracted, cleaned = folder / "extract", folder / "clean"
-    extracted.mkdir()
-    cleaned.mkdir()
-    url = f"sqlite:///{folder / 'business.db'}"
-    engine = open_engine(url, "BUSINESS_DATABASE_URL")
-    replace_content(engine, content)
-    engine.dispose()
-    with open_business(SecretStr(url)) as business:
-        extract(business, None, None, extracted)
-    clean(extracted, cleaned, END)
-    return cleaned
+    return write_clean_tables(content, tmp_path_factory.mktemp("marketplace"), END)
 
 
 @pytest.fixture(scope="session")

@@ -9,24 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from pydantic import SecretStr
 
 from bench.results import Goal, Result
 from pipeline.business.content import Content
-from pipeline.business.database import open_engine
-from pipeline.business.load import replace_content
 from pipeline.demo import DemoSize, generate
 from pipeline.evaluate import AT_CUT, LEAVE_LAST_OUT, ROLLING, STACK, Evaluation, evaluate
 from pipeline.evaluate.baselines import rank_baselines
 from pipeline.evaluate.metrics import find_hits, ndcg
 from pipeline.evaluate.queries import QuerySet, ask_at_cut, ask_before
 from pipeline.evaluate.split import five_core, global_split, leave_last_out
-from pipeline.extract import extract, open_business
 from pipeline.features.items import item_state
 from pipeline.importers.sources import ImportOptions, read_source
-from pipeline.quality import clean
 from pipeline.records import Records
 from pipeline.train import TrainSettings
+from prove.clean_content import write_clean_tables
 from prove.independent_models import Ints, Scores, independent_scores
 from ranking.diversity import DiversitySettings
 from ranking.recall import RecallSettings
@@ -58,17 +54,7 @@ def prove(folder: Path, seed: int) -> list[Result]:
 
 def load_content(content: Content, folder: Path) -> Records:
     """Return what the extraction and the quality step make of a content; `folder` is created."""
-    extracted, cleaned = folder / "extract", folder / "clean"
-    extracted.mkdir(parents=True)
-    cleaned.mkdir()
-    url = f"sqlite:///{folder / 'business.db'}"
-    engine = open_engine(url, "BUSINESS_DATABASE_URL")
-    replace_content(engine, content)
-    engine.dispose()
-    with open_business(SecretStr(url)) as business:
-        extract(business, None, None, extracted)
-    clean(extracted, cleaned, datetime.now(UTC))
-    return Records.load(cleaned)
+    return Records.load(write_clean_tables(content, folder, datetime.now(UTC)))
 
 
 def read_movietweetings(real: Path, folder: Path) -> Records:
