@@ -20,6 +20,7 @@ from sqlalchemy import Table, select
 from contracts.signals import AlertSignal
 from notification_gateway.gateway import Gateway
 from notification_gateway.own_signals import OwnSignals
+from notification_gateway.policy.model import Rule
 from notification_gateway.settings import Settings
 from wechat_simulator.settings import Settings as SimulatorSettings
 
@@ -98,6 +99,17 @@ class SteppedGateway:
         self._runner.run(self.gateway.heartbeat.close())
         self._runner.close()
         self.gateway.storage.close()
+
+    def page_for_everything(self, priority: str = "P1") -> None:
+        """Let one rule of the given priority send each incident to WeChat Work at once."""
+        everything = {
+            "name": "Everything",
+            "priority": priority,
+            "conditions": [{"fingerprint": ["**"]}],
+            "actions": [{"alert": "immediate", "channel": "weixin"}],
+        }
+        held = self.gateway.policy_file
+        held.policy = held.policy.model_copy(update={"rules": (Rule.model_validate(everything),)})
 
     def fire(self, *signals: AlertSignal) -> tuple[int, int]:
         """Send signals; returns how many were accepted and how many were duplicates."""

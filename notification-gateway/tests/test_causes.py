@@ -7,15 +7,6 @@ REDIS = ("redis", "connection_failed")
 FALLBACK = ("fallback", "redis_failed")
 
 
-def page_for_everything(stepped: SteppedGateway, priority: str = "P1") -> None:
-    policy = stepped.gateway.policy_file.policy
-    rule = policy.rules[0]
-    everything = rule.model_copy(
-        update={"priority": priority, "conditions": (rule.conditions[1].model_copy(update={"fingerprint": ("**",)}),)}
-    )
-    stepped.gateway.policy_file.policy = policy.model_copy(update={"rules": (everything,)})
-
-
 def messages(stepped: SteppedGateway) -> list[tuple[str, int]]:
     return [(row["kind"], row["incident_id"]) for row in stepped.rows(notifications)]
 
@@ -25,14 +16,14 @@ def parents(stepped: SteppedGateway) -> dict[str, int | None]:
 
 
 def test_a_symptom_of_an_open_cause_is_grouped_under_it_and_has_no_message(stepped: SteppedGateway) -> None:
-    page_for_everything(stepped)
+    stepped.page_for_everything()
     stepped.fire(signal(REDIS), signal(FALLBACK, service="recommender-api"))
     assert parents(stepped) == {"redis.connection_failed": None, "fallback.redis_failed": 1}
     assert messages(stepped) == [("opened", 1)]
 
 
 def test_the_message_of_a_slightly_earlier_symptom_is_withdrawn_and_the_cause_names_it(stepped: SteppedGateway) -> None:
-    page_for_everything(stepped)
+    stepped.page_for_everything()
     stepped.fire(signal(FALLBACK, occurrences=12))
     assert stepped.deliver() == 0
     stepped.watch.forward(seconds=5)
@@ -44,7 +35,7 @@ def test_the_message_of_a_slightly_earlier_symptom_is_withdrawn_and_the_cause_na
 
 
 def test_a_symptom_without_its_cause_is_notified_after_the_grace_period(stepped: SteppedGateway) -> None:
-    page_for_everything(stepped)
+    stepped.page_for_everything()
     stepped.fire(signal(FALLBACK))
     assert messages(stepped) == [("opened", 1)]
     due = stepped.rows(notifications)[0]["next_attempt_at"]
@@ -52,13 +43,13 @@ def test_a_symptom_without_its_cause_is_notified_after_the_grace_period(stepped:
 
 
 def test_a_p0_does_not_wait_for_a_cause(stepped: SteppedGateway) -> None:
-    page_for_everything(stepped, "P0")
+    stepped.page_for_everything("P0")
     stepped.fire(signal(FALLBACK))
     assert stepped.rows(notifications)[0]["next_attempt_at"] == stepped.watch.now
 
 
 def test_a_symptom_that_outlives_its_cause_is_notified(stepped: SteppedGateway) -> None:
-    page_for_everything(stepped)
+    stepped.page_for_everything()
     stepped.fire(signal(REDIS), signal(FALLBACK))
     stepped.watch.forward(minutes=1)
     stepped.fire(signal(REDIS, at=stepped.watch.now, kind="recovered"))
@@ -70,7 +61,7 @@ def test_a_symptom_that_outlives_its_cause_is_notified(stepped: SteppedGateway) 
 
 
 def test_an_incident_from_before_a_cause_is_not_explained_by_it(stepped: SteppedGateway) -> None:
-    page_for_everything(stepped)
+    stepped.page_for_everything()
     stepped.fire(signal(FALLBACK))
     for _ in range(6):
         stepped.pass_time(minutes=10)
@@ -83,7 +74,7 @@ def test_an_incident_from_before_a_cause_is_not_explained_by_it(stepped: Stepped
 
 def test_a_less_urgent_cause_explains_nothing(stepped: SteppedGateway) -> None:
     stepped.fire(signal(REDIS, level="warning"))
-    page_for_everything(stepped, "P0")
+    stepped.page_for_everything("P0")
     stepped.fire(signal(FALLBACK))
     assert parents(stepped)["fallback.redis_failed"] is None
     assert messages(stepped) == [("opened", 2)]
@@ -100,7 +91,7 @@ def test_a_cause_explains_tasks_of_its_own_run_only(stepped: SteppedGateway) -> 
 
 
 def test_an_alert_of_prometheus_is_explained_by_its_name(stepped: SteppedGateway) -> None:
-    page_for_everything(stepped)
+    stepped.page_for_everything()
     stepped.fire(signal(REDIS))
     for name in ("AnswersDegraded", "DiskFull"):
         alert = ("alertmanager", name, "f1")
@@ -133,7 +124,7 @@ def test_a_symptom_that_outlives_its_cause_is_notified_even_if_it_does_not_fire_
 
 
 def test_an_incident_that_a_person_grouped_is_notified_after_its_parent_has_ended(stepped: SteppedGateway) -> None:
-    page_for_everything(stepped, "P0")
+    stepped.page_for_everything("P0")
     stepped.fire(signal(REDIS))
     stepped.fire(signal(("search", "failed")))
     stepped.gateway.alerts.actions.group(2, 1, "li")
