@@ -65,7 +65,9 @@ def registry(tmp_path: Path) -> Iterator[RunningRegistry]:
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[RunningApp]:
-    with RunningApp(create_app(settings(f"sqlite:///{tmp_path}/gateway.db", gateway_public_url=""), clock=Watch(NOW))) as running:
+    with RunningApp(
+        create_app(settings(f"sqlite:///{tmp_path}/gateway.db", gateway_public_url=""), clock=Watch(NOW))
+    ) as running:
         yield running
 
 

@@ -54,7 +54,9 @@ def report(name: str, failure: RunFailure | None = None) -> ReportContent:
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[RunningApp]:
-    with RunningApp(create_app(settings(f"sqlite:///{tmp_path}/recsys.db", gateway_public_url=""), clock=Watch(NOW))) as running:
+    with RunningApp(
+        create_app(settings(f"sqlite:///{tmp_path}/recsys.db", gateway_public_url=""), clock=Watch(NOW))
+    ) as running:
         yield running
 
 
