@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.evaluate.baselines import active_columns, rank_baselines
 from pipeline.evaluate.baselines.lists import best_columns
-from pipeline.evaluate.baselines.slit import slit
+from pipeline.recall.slit import slit
 from pipeline.evaluate.queries import ask_before
 from pipeline.evaluate.split import five_core, global_split, leave_last_out
 from pipeline.records import Records

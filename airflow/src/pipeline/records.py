@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from contracts.events import InteractionType
 from contracts.ids import hash_id, is_numeric_id
 from contracts.user_blob import History
+from pipeline.features.trends import trends_before
 from ranking.catalogue import Catalogue
 from ranking.item_stats import ItemStats
+from ranking.user import user_features
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,15 @@ class Records:
     def new_stats(self) -> ItemStats:
         """Return item statistics without any interaction."""
         return ItemStats(self.created_at, self.prices, float(self.start))
+
+    @cached_property
+    def trends(self) -> NDArray[np.float32]:
+        """The trend of each interaction's dataset just before it, float32 [m, 3]; see `trends_before`."""
+        return trends_before(self.item, self.ts, self.created_at)
+
+    def features_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the long-term features of a user whose interactions are these rows, in the order of time."""
+        return user_features(self.types[rows], self.prices[self.item[rows]], self.trends[rows])
 
     @cached_property
     def first_of_pair(self) -> NDArray[np.int64]:

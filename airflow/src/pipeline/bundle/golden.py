@@ -5,7 +5,6 @@ import numpy as np
 from pipeline.records import Records
 from ranking.engine import Engine
 from ranking.golden import GoldenRequest
-from ranking.user import user_features
 from ranking.verification import answer
 
 _OF_EACH_KIND = 4
@@ -34,7 +33,7 @@ def golden_requests(engine: Engine, records: Records, seed: int) -> list[GoldenR
 def _user(records: Records, user: int) -> dict[str, object]:
     rows = records.rows_of(user)
     history = records.history(rows)
-    features = user_features(records.types[rows], records.prices[records.item[rows]])
+    features = records.features_of(rows)
     return {
         "user_features": features.tolist(),
         "history_ids": history.ids[:_HISTORY].tolist(),

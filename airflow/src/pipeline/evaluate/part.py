@@ -22,7 +22,6 @@ from ranking.evaluation import EvaluationPart, HeldOutQueries, PartManifest, Ran
 from ranking.evaluation.part import MAX_BYTES, MAX_HISTORY, ItemData
 from ranking.features import ItemTable
 from ranking.recall import RecallSettings
-from ranking.user import user_features
 
 PART = "evaluation.zip"
 # Written instead if there is no query, with the reason.
@@ -160,7 +159,7 @@ def _past_queries(core: Records, rows: NDArray[np.int64], place: NDArray[np.int3
         known = core.history(mine)
         positions = place[core.catalogue.positions(known.ids)]
         recent = np.flatnonzero(positions >= 0)[:MAX_HISTORY]
-        features[number] = user_features(core.types[mine], core.prices[core.item[mine]])
+        features[number] = core.features_of(mine)
         history.append(positions[recent])
         ages.append(at - known.ts[recent])
         types.append(known.types[recent])

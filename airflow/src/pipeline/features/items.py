@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.recall import content_vectors
 from pipeline.records import Records
 from ranking.features import ItemTable, log_prices
-from ranking.popularity import popular_at
+from ranking.popularity import LONG_HALF_LIFE_DAYS, popular_at
 from ranking.recall import Popular
 from ranking.user import INTERACTION_WEIGHTS
 
@@ -24,6 +24,7 @@ class ItemState(NamedTuple):
     table: ItemTable
     rows: NDArray[np.float32]
     popular: Popular
+    popular_30d: Popular
     trending: dict[str, list[int]]
 
 
@@ -41,6 +42,7 @@ def item_state(records: Records, seed: int) -> ItemState:
         ),
         stats.rows(np.arange(n, dtype=np.int32), records.end),
         _fill_up(popular, n),
+        popular_at(stats, records.end, POPULAR_SIZE, LONG_HALF_LIFE_DAYS),
         {name: _trending(records, seconds, popular) for name, seconds in _TIMEFRAMES.items()},
     )
 

@@ -28,7 +28,7 @@ def behavior_neighbours(interest: sparse.csr_array, k: int) -> Neighbours:
         found = top_k(len(active), len(active), lambda start, stop: weights[start:stop].copy(), k)
     else:
         found = cosine_neighbours(known, k)
-    return _spread(found, active, n)
+    return spread(found, active, n)
 
 
 def cosine_neighbours(interest: sparse.csr_array, k: int) -> Neighbours:
@@ -60,7 +60,7 @@ def top_k_of_sparse(similarity: sparse.csr_array, first: int, k: int) -> Neighbo
     return Neighbours(items, scores)
 
 
-def _spread(found: Neighbours, active: NDArray[np.int64], n: int) -> Neighbours:
+def spread(found: Neighbours, active: NDArray[np.int64], n: int) -> Neighbours:
     """Convert rows and columns of the active items to positions of all items."""
     k = found.items.shape[1]
     items = np.full((n, k), -1, np.int32)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contracts.user_blob import UserBlob
 from pipeline.progress import Progress
 from pipeline.records import Records
-from ranking.user import user_features
 
 
 def user_blobs(records: Records) -> Iterator[tuple[int, bytes]]:
@@ -15,5 +14,5 @@ def user_blobs(records: Records) -> Iterator[tuple[int, bytes]]:
         progress.advance(1)
         rows = records.rows_of(user)
         if len(rows):
-            features = user_features(records.types[rows], records.prices[records.item[rows]])
+            features = records.features_of(rows)
             yield user_id, UserBlob(features, records.history(rows)).pack()

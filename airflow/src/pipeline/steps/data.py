@@ -106,6 +106,8 @@ def features(settings: Settings, run: str) -> str:
             item_rows=state.rows,
             popular_items=state.popular.items,
             popular_scores=state.popular.scores,
+            popular_30d_items=state.popular_30d.items,
+            popular_30d_scores=state.popular_30d.scores,
         )
         (folder / "trending.json").write_text(json.dumps(state.trending), encoding="utf-8")
     with writing(snapshot_of(run)) as folder:
@@ -178,6 +180,9 @@ def load_items(run: str) -> ItemState:
         return ItemState(
             ItemTable(*(load_array(folder, name) for name in ("content", "provider", "log_price"))),
             load_array(folder, "item_rows"),
-            Popular(load_array(folder, "popular_items"), load_array(folder, "popular_scores")),
+            *(
+                Popular(load_array(folder, f"{name}_items"), load_array(folder, f"{name}_scores"))
+                for name in ("popular", "popular_30d")
+            ),
             json.loads((folder / "trending.json").read_text(encoding="utf-8")),
         )

@@ -22,7 +22,7 @@ from pipeline.evaluate import (
 )
 from pipeline.evaluate import evaluate as evaluate_stack
 from pipeline.precompute import precompute as precompute_lists
-from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
+from pipeline.recall import build_tables, content_neighbours
 from pipeline.report import SIMPLE_ORDER
 from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_issue, track_model_training_ok
 from pipeline.settings import Settings
@@ -37,7 +37,7 @@ from ranking.recall import Neighbours, RecallSettings, RecallTables
 from ranking.replay import Knowledge
 
 _log = logging.getLogger(__name__)
-_TABLES = ("behavior", "content", "vector")
+_TABLES = ("behavior", "content", "vector", "transition")
 _ORDER = "order.json"
 
 
@@ -169,7 +169,7 @@ def load_contents(run: str, ranking: Ranking) -> BundleContents:
         records.catalogue,
         items.rows,
         items.table,
-        replace(_load_tables(run, "recall"), popular=items.popular),
+        replace(_load_tables(run, "recall"), popular=items.popular, popular_30d=items.popular_30d),
         ranking.recall,
         ranking.text,
         Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
@@ -196,8 +196,7 @@ def _ranking(settings: Settings, run: str) -> Ranking:
 
 def _load_tables(run: str, name: str) -> RecallTables:
     with reading(join(run, name)) as folder:
-        behavior, content, vector = (load_neighbours(folder, table) for table in _TABLES)
-    return RecallTables(behavior, content, vector, NO_POPULAR)
+        return RecallTables(*(load_neighbours(folder, table) for table in _TABLES))
 
 
 def _load_order(run: str) -> dict[str, Any] | None:

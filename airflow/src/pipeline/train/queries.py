@@ -12,7 +12,7 @@ from pipeline.records import Records
 from ranking.engine import RankingQuery
 from ranking.recall import Candidates, RecallSettings
 from ranking.replay import Kind, Knowledge, candidate_features, make_query
-from ranking.user import User, make_user, user_features
+from ranking.user import User, make_user
 
 
 class PastQueries(NamedTuple):
@@ -48,12 +48,10 @@ def user_at(records: Records, settings: RecallSettings, user: int, before: int |
     """Return a user as serving would have seen one just before a time (None: at the end of the records)."""
     rows = records.rows_of(user, before)
     return make_user(
-        user_features(records.types[rows], records.prices[records.item[rows]]),
+        records.features_of(rows),
         records.history(rows).packed(),
         PackedHistory(),
-        records.catalogue.ids,
-        half_life_days=settings.history_half_life_days,
-        limit=settings.history_length,
+        settings.history_context(records.catalogue.ids),
     )
 
 

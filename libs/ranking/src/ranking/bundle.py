@@ -1,9 +1,9 @@
 """The files of a model bundle except its manifest, and how they are written and read.
 
-items.parquet            catalogue                     item_rows.npy      float32 [n, item features]
+items.parquet            catalogue                     item_rows.npy      float32 [n, item features of the ranker]
 content.npy              float32 [n, d]                provider.npy       int32 [n]
-{behavior,content,vector}_items.npy / _scores.npy      neighbours [n, k]
-popular_items.npy / popular_scores.npy                 static popular [p]
+{behavior,content,vector,transition}_items.npy / _scores.npy      neighbours [n, k]
+{popular,popular_30d}_items.npy / _scores.npy          static popular [p]
 precomputed_items.npy / precomputed_scores.npy         [n, k], -1 pads: /similar without a user, in the order of choice
 trending.json            {"1h": [positions], "24h": [positions]}
 recall.json              RecallSettings                ranker.txt         LightGBM text
@@ -26,9 +26,11 @@ from ranking.catalogue import Catalogue
 from ranking.diversity import NO_DIVERSITY, DiversitySettings
 from ranking.features import ItemTable, log_prices
 from ranking.golden import GoldenRequest
-from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
+from ranking.ranker import feature_names
+from ranking.recall import NO_POPULAR, Neighbours, Popular, RecallSettings, RecallTables, no_neighbours
 
 _DIVERSITY = "diversity.json"
+_ITEM_COLUMN = {feature.name: column for column, feature in enumerate(ITEM_FEATURES)}
 _GOLDEN = TypeAdapter(list[GoldenRequest])
 _TRENDING = TypeAdapter(dict[str, list[int]])
 
@@ -61,13 +63,15 @@ def save(contents: BundleContents, folder: Path) -> None:
     """Write everything except the manifest below `folder`."""
     contents.catalogue.save(folder / "items.parquet")
     arrays = {
-        "item_rows": contents.item_rows,
+        "item_rows": contents.item_rows[:, _item_columns(contents.ranker_text)],
         "content": contents.table.content,
         "provider": contents.table.provider,
         "popular_items": contents.recall.popular.items,
         "popular_scores": contents.recall.popular.scores,
+        "popular_30d_items": contents.recall.popular_30d.items,
+        "popular_30d_scores": contents.recall.popular_30d.scores,
     }
-    for name in ("behavior", "content", "vector"):
+    for name in ("behavior", "content", "vector", "transition"):
         neighbours: Neighbours = getattr(contents.recall, name)
         arrays |= {f"{name}_items": neighbours.items, f"{name}_scores": neighbours.scores}
     arrays |= {"precomputed_items": contents.precomputed.items, "precomputed_scores": contents.precomputed.scores}
@@ -84,10 +88,12 @@ def load(folder: Path) -> BundleContents:
     """Read a bundle whose checksums are valid; raises `UnusableBundleError`, which names the file."""
     catalogue = _catalogue(folder)
     n = len(catalogue)
+    ranker_text = _text(folder, "ranker.txt")
+    settings = _json(folder, "recall.json", TypeAdapter(RecallSettings))
     precomputed, precomputed_error = _precomputed(folder, n)
     return BundleContents(
         catalogue,
-        _array(folder, "item_rows", np.float32, (n, len(ITEM_FEATURES))),
+        _item_rows(folder, n, _item_columns(ranker_text)),
         ItemTable(
             _array(folder, "content", np.float32, (n, -1)),
             _array(folder, "provider", np.int32, (n,)),
@@ -97,10 +103,13 @@ def load(folder: Path) -> BundleContents:
             _neighbours(folder, "behavior", n),
             _neighbours(folder, "content", n),
             _neighbours(folder, "vector", n),
-            _popular(folder, n),
+            # A bundle of an earlier release has neither of these channels.
+            _neighbours(folder, "transition", n) if "transition" in settings.channel_sizes else no_neighbours(n),
+            _popular(folder, "popular", n),
+            _popular(folder, "popular_30d", n) if "popular_30d" in settings.channel_sizes else NO_POPULAR,
         ),
-        _json(folder, "recall.json", TypeAdapter(RecallSettings)),
-        _text(folder, "ranker.txt"),
+        settings,
+        ranker_text,
         precomputed,
         _json(folder, "trending.json", _TRENDING),
         _json(folder, "golden.json", _GOLDEN),
@@ -124,14 +133,26 @@ def _catalogue(folder: Path) -> Catalogue:
     return catalogue
 
 
+def _item_columns(ranker_text: str) -> list[int]:
+    """Return which of `ITEM_FEATURES` the ranker names, in its order: one of an earlier release has fewer."""
+    return [_ITEM_COLUMN[name] for name in feature_names(ranker_text) if name in _ITEM_COLUMN]
+
+
+def _item_rows(folder: Path, n: int, columns: list[int]) -> NDArray[np.float32]:
+    """Read the ranker's columns into [n, len(ITEM_FEATURES)]; the others are 0, and no tree uses them."""
+    rows = np.zeros((n, len(ITEM_FEATURES)), np.float32)
+    rows[:, columns] = _array(folder, "item_rows", np.float32, (n, len(columns)))
+    return rows
+
+
 def _neighbours(folder: Path, name: str, n: int) -> Neighbours:
     items = _positions(folder, f"{name}_items", (n, -1), n, least=-1)
     return Neighbours(items, _array(folder, f"{name}_scores", np.float32, items.shape))
 
 
-def _popular(folder: Path, n: int) -> Popular:
-    items = _positions(folder, "popular_items", (-1,), n, least=0)
-    return Popular(items, _array(folder, "popular_scores", np.float32, items.shape))
+def _popular(folder: Path, name: str, n: int) -> Popular:
+    items = _positions(folder, f"{name}_items", (-1,), n, least=0)
+    return Popular(items, _array(folder, f"{name}_scores", np.float32, items.shape))
 
 
 def _precomputed(folder: Path, n: int) -> tuple[Neighbours, UnusableBundleError | None]:

@@ -83,7 +83,7 @@ class Engine:
         ids = contents.catalogue.ids.view()
         # Contiguous and of one type, as arrays from a file are: the loops are compiled for one kind of array.
         ids.flags.writeable = False
-        self._history = HistoryContext(ids, settings.history_half_life_days, settings.history_length)
+        self._history = settings.history_context(ids)
         # What all queries of the bundle pass to compiled code.
         self._recall_fields = (tuple(self._history), contents.recall.fields(settings))
         self._rank_fields = (contents.item_rows, tuple(contents.table), contents.diversity.fields)
@@ -95,8 +95,7 @@ class Engine:
 
         Both histories are newest first, as `History.build` returns them.
         """
-        ids, half_life_days, limit = self._history
-        return make_user(features, long_term, live, ids, half_life_days=half_life_days, limit=limit)
+        return make_user(features, long_term, live, self._history)
 
     def rank_fused(
         self,
@@ -144,7 +143,7 @@ class Engine:
         popularity = self.contents.item_rows[others, _POPULARITY]
         others = others[np.argsort(-popularity, kind="stable")[:missing]]
         ranks = np.zeros((len(others), len(CHANNELS)), np.float32)
-        size = self.contents.recall_settings.channel_sizes["popular"]
+        size = self.contents.recall_settings.size_of("popular")
         ranks[:, CHANNELS.index("popular")] = 1.0 / np.arange(size + 1, size + 1 + len(others))
         items = np.concatenate([found.items, others])
         order = np.argsort(items)
@@ -204,9 +203,9 @@ def _recall_and_rank(
     long_term, live, features = user
     anchor, limit, hidden = question
     context, tables = recall_fields
-    history, weights, seen = decode_user(long_term, live, context)
+    history, weights, seen, recent = decode_user(long_term, live, context)
     left_out = np.concatenate((seen, hidden)) if len(hidden) else seen
-    known = (features, history, weights, left_out)
+    known = (features, history, weights, left_out, recent)
     found, scores, ranks = propose_candidates(anchor, known, tables, scratch)
     recalled = seconds()
     enough = len(found) >= limit

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.features import CHANNELS, FEATURES, ITEM_FEATURES
+from contracts.features import CHANNELS, FEATURES, ITEM_FEATURES, SHARED_CHANNELS
 from ranking.forest import Columns
 from ranking.jit import Fields, compiled
 from ranking.lanes import four_sums, round_up_to_lanes
@@ -18,12 +18,26 @@ _ITEM = len(ITEM_FEATURES)  # these columns come first
 _CHANNELS = len(CHANNELS)
 _SCORES = _COLUMN["score_behavior"]
 _RANKS = _COLUMN["rank_behavior"]
+_SHARES = _COLUMN[f"share_{SHARED_CHANNELS[0]}"]
+_SHARED = tuple(CHANNELS.index(channel) for channel in SHARED_CHANNELS)
 _CHANNEL_COUNT = _COLUMN["channel_count"]
 _USER = _COLUMN["user_interactions"]
 _MEAN_PRICE = _COLUMN["user_mean_price"]
 _USER_PRICE_GAP = _COLUMN["user_price_gap"]
 _USER_AFFINITY = _COLUMN["user_content_affinity"]
 _USER_PROVIDER = _COLUMN["user_provider_share"]
+_RECENT_AFFINITY = _COLUMN["user_recent_affinity"]
+# A gap is the item's column minus the user's.
+_GAPS = tuple(
+    (_COLUMN[f"{habit}_gap"], _COLUMN[item], _COLUMN[habit])
+    for habit, item in (
+        ("user_trend_1d", "item_popularity_1d"),
+        ("user_trend_7d", "item_popularity_7d"),
+        ("user_age", "item_age_days"),
+        ("user_recent_trend_1d", "item_popularity_1d"),
+        ("user_recent_age", "item_age_days"),
+    )
+)
 _ANCHOR_SIMILARITY = _COLUMN["anchor_content_similarity"]
 _ANCHOR_PRICE_GAP = _COLUMN["anchor_price_gap"]
 _ANCHOR_PROVIDER = _COLUMN["anchor_same_provider"]
@@ -118,6 +132,14 @@ def _turn_channels(
             columns[_RANKS + channel, row] = rank
             count += np.float32(rank > 0)
         columns[_CHANNEL_COUNT, row] = count
+    for number in range(len(_SHARED)):
+        values, shares = columns[_SCORES + _SHARED[number]], columns[_SHARES + number]
+        best = np.float32(0.0)
+        for row in range(rows):
+            best = max(best, values[row])
+        scale = np.float32(1.0) / best if best > 0 else np.float32(0.0)
+        for row in range(rows):
+            shares[row] = values[row] * scale
 
 
 @compiled
@@ -125,7 +147,10 @@ def _relate_to_user(columns: NDArray[np.float32], items: NDArray[np.int32], tabl
     """Fill the columns that relate a candidate to the user's history."""
     content, provider, log_price = table
     history, weights = user.items, user.weights
-    taste = np.zeros((1, content.shape[1]), np.float32)
+    taste = np.zeros((2, content.shape[1]), np.float32)
+    for number in range(len(user.recent)):
+        for dimension in range(taste.shape[1]):
+            taste[1, dimension] += user.recent[number] * content[history[number], dimension]
     providers = np.empty(len(history), np.int32)
     shares = np.zeros(len(history), np.float32)
     known = 0
@@ -147,7 +172,12 @@ def _relate_to_user(columns: NDArray[np.float32], items: NDArray[np.int32], tabl
         item = items[row]
         columns[_USER_PRICE_GAP, row] = log_price[item] - mean_price if priced else np.float32(0.0)
         columns[_USER_AFFINITY, row] = _dot(content, item, taste, 0)
+        columns[_RECENT_AFFINITY, row] = _dot(content, item, taste, 1)
         theirs[row] = provider[item]
+    for number in range(len(_GAPS)):
+        gap, item_column, habit = _GAPS[number]
+        for row in range(len(items)):
+            columns[gap, row] = columns[item_column, row] - columns[habit, row]
     columns[_USER_PROVIDER] = 0.0
     for place in range(known):
         known_provider, share = providers[place], shares[place]

@@ -83,16 +83,19 @@ class _Part(NamedTuple):
 class Forest:
     """The trees of a model; `fields` are those of `_Trees`, for `forest_scores`."""
 
-    def __init__(self, booster: lgb.Booster) -> None:
-        """Convert the trees of a model; raises `UnrepresentableError`."""
+    def __init__(self, booster: lgb.Booster, columns: NDArray[np.int64], width: int) -> None:
+        """Convert the trees of a model whose features are the `columns` of rows that are `width` wide.
+
+        Raises `UnrepresentableError`.
+        """
         model = _dump_model(booster)
         _check(model)
         trees = [_Tree(tree) for tree in model["tree_info"]]
         nodes = [node for tree in trees for node in tree.nodes]
-        features = np.array([node.feature for node in nodes], np.int64)
+        features = columns[np.array([node.feature for node in nodes], np.int64)]
         thresholds = np.array([node.threshold for node in nodes], np.float32)
         # All distinct comparisons, by feature and ascending; `tests` names the comparison of each node.
-        different = [np.unique(thresholds[features == feature]) for feature in range(model["max_feature_idx"] + 1)]
+        different = [np.unique(thresholds[features == feature]) for feature in range(width)]
         first_tests = _start_offsets(different)
         # As small as possible: all trees are read for every query, and should fit into a cache of 32 kB.
         tests = np.empty(len(nodes), np.uint16 if first_tests[-1] <= 2**16 else np.uint32)

@@ -5,13 +5,16 @@ import numpy as np
 from ranking.item_stats import ItemStats
 from ranking.recall import Popular
 
+# Of the channel popular_30d.
+LONG_HALF_LIFE_DAYS = 30.0
 
-def popular_at(stats: ItemStats, at: float, size: int) -> Popular:
+
+def popular_at(stats: ItemStats, at: float, size: int, half_life_days: float = 3.0) -> Popular:
     """Return the `size` most popular items as of `at` (Unix seconds), scores relative to the first.
 
     Ties go to the lower position; items with zero popularity are left out.
     """
-    popularity = stats.popularity(at)
+    popularity = stats.popularity(at, half_life_days)
     if size < len(popularity):
         # Ties at the cut must not depend on the partition's order, so all tied items are sorted.
         cut = np.partition(popularity, len(popularity) - size)[len(popularity) - size]

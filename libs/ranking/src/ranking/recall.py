@@ -1,16 +1,19 @@
-"""Recall: a few hundred candidates from five channels, each a look-up in tables of the bundle.
+"""Recall: a few hundred candidates from eight channels, each a look-up in tables of the bundle.
 
-behavior  neighbours of the query's dataset, by common users
-content   neighbours by text: of the query's dataset, else of the latest in the user's history
-vector    neighbours by embedding: the same seeds as content
-history   behaviour neighbours of everything in the user's recent history
-popular   the currently popular datasets
+behavior     neighbours of the query's dataset, by common users
+content      neighbours by text: of the query's dataset, else of the latest in the user's history
+vector       neighbours by embedding: the same seeds as content
+history      behaviour neighbours of everything in the user's history, weighted by time
+recent       the same, weighted by time and by rank: the last few datasets decide
+transition   what users took after the datasets of the history, weighted as in recent; without a history, after the
+             query's dataset
+popular      the currently popular datasets
+popular_30d  the popular datasets of a longer time
 """
 
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -20,20 +23,45 @@ from pydantic import BaseModel, ConfigDict
 
 from contracts.features import CHANNELS
 from ranking.jit import Fields, compiled
-from ranking.user import User
-
-_sizes = itemgetter(*CHANNELS)
+from ranking.user import HistoryContext, User
 
 
 class RecallSettings(BaseModel):
-    """The recall settings of the bundle's training, stored in the bundle so that serving uses the same."""
+    """The recall settings of the bundle's training, stored in the bundle so that serving uses the same.
+
+    A channel without a size proposes nothing. A weight in `recent` falls to 1/e with every `recent_ranks` datasets that
+    are newer.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    channel_sizes: dict[str, int] = {"behavior": 80, "content": 40, "vector": 40, "history": 120, "popular": 60}
+    channel_sizes: dict[str, int] = {
+        "behavior": 80,
+        "content": 40,
+        "vector": 40,
+        "history": 60,
+        "popular": 60,
+        "recent": 80,
+        "transition": 80,
+        "popular_30d": 60,
+    }
     history_length: int = 50
     history_half_life_days: float = 30.0
+    recent_ranks: float = 4.0
     seed_items: int = 3
+
+    def history_context(self, ids: NDArray[np.int64]) -> HistoryContext:
+        """Return what a history is decoded with, for the ids of a catalogue."""
+        return HistoryContext(ids, self.history_half_life_days, self.recent_ranks, self.history_length)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes of all channels in their order; a bundle of an earlier release doesn't name all."""
+        return tuple(self.size_of(channel) for channel in CHANNELS)
+
+    def size_of(self, channel: str) -> int:
+        """Return the number of datasets that a channel proposes."""
+        return self.channel_sizes.get(channel, 0)
 
 
 class Neighbours(NamedTuple):
@@ -50,19 +78,30 @@ class Popular(NamedTuple):
     scores: NDArray[np.float32]
 
 
+NO_POPULAR = Popular(np.empty(0, np.int32), np.empty(0, np.float32))
+
+
+def no_neighbours(items: int) -> Neighbours:
+    """Return a table without neighbours."""
+    return Neighbours(np.empty((items, 0), np.int32), np.empty((items, 0), np.float32))
+
+
 @dataclass(frozen=True)
 class RecallTables:
-    """The look-up tables of all channels."""
+    """The look-up tables of all channels; `history` and `recent` share that of `behavior`."""
 
     behavior: Neighbours
     content: Neighbours
     vector: Neighbours
-    popular: Popular
+    transition: Neighbours
+    popular: Popular = NO_POPULAR
+    popular_30d: Popular = NO_POPULAR
 
     def fields(self, settings: RecallSettings) -> Fields:
         """Return the tables with the channels' sizes and the number of seed items, for `propose_candidates`."""
-        tables = (tuple(self.behavior), tuple(self.content), tuple(self.vector), tuple(self.popular))
-        return (*tables, _sizes(settings.channel_sizes), settings.seed_items)
+        neighbours = (self.behavior, self.content, self.vector, self.transition)
+        lists = (self.popular, self.popular_30d)
+        return (*map(tuple, neighbours), *map(tuple, lists), settings.sizes, settings.seed_items)
 
 
 # Every set of channels by its code: the sum of its channels' bits.
@@ -159,9 +198,9 @@ def propose_candidates(
     anchor: int, user: Fields, tables: Fields, scratch: Fields
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
     """Compiled part of `recall`, of a `User`, `RecallTables.fields` and `SCRATCH`; `anchor` -1 is none."""
-    _, history, history_weights, seen = User(*user)
-    behavior, content, vector, popular, sizes, seed_items = tables
-    by_behavior, most_popular = Neighbours(*behavior), Popular(*popular)
+    _, history, history_weights, seen, recent_weights = User(*user)
+    behavior, content, vector, transition, popular, popular_30d, sizes, seed_items = tables
+    by_behavior, most_popular, popular_longer = Neighbours(*behavior), Popular(*popular), Popular(*popular_30d)
     (totals, met), places, union = scratch
     votes = _Votes(totals, met)
     if anchor < 0:
@@ -169,12 +208,16 @@ def propose_candidates(
     else:
         anchors, weights = np.full(1, anchor, np.int32), np.ones(1, np.float32)
         seeds = anchors
+    recent = _Seeds(history[: len(recent_weights)], recent_weights)
     channels = (
         _vote(by_behavior, _Seeds(anchors, weights), sizes[0], votes),
         _vote(Neighbours(*content), _Seeds(seeds, weights), sizes[1], votes),
         _vote(Neighbours(*vector), _Seeds(seeds, weights), sizes[2], votes),
         _vote(by_behavior, _Seeds(history, history_weights), sizes[3], votes),
         (most_popular.items[: sizes[4]].copy(), most_popular.scores[: sizes[4]].copy()),
+        _vote(by_behavior, recent, sizes[5], votes),
+        _vote(Neighbours(*transition), recent if len(history) else _Seeds(anchors, weights), sizes[6], votes),
+        (popular_longer.items[: sizes[7]].copy(), popular_longer.scores[: sizes[7]].copy()),
     )
     for found, _ in channels:
         for item in found:
@@ -220,6 +263,8 @@ def _pop_items(words: NDArray[np.uint64]) -> NDArray[np.int32]:
 def _vote(table: Neighbours, seeds: _Seeds, size: int, votes: _Votes) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Add up the seeds' neighbours by weight and return the best `size`, descending; ties go to the lower position."""
     totals, met = votes
+    if size <= 0:
+        return met[:0].copy(), np.empty(0, np.float32)
     unmet = np.float64(_NO_VOTE).view(np.int64)
     marks = totals.view(np.int64)
     count = np.uint64(0)

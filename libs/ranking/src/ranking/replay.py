@@ -1,6 +1,6 @@
 """Queries of the past: what a user asked at a moment, and the candidates and features of that moment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ranking.engine import RankingQuery, find_candidates
 from ranking.features import ItemTable, feature_matrix
 from ranking.item_stats import ItemStats
-from ranking.popularity import popular_at
+from ranking.popularity import LONG_HALF_LIFE_DAYS, popular_at
 from ranking.recall import Candidates, RecallSettings, RecallTables
 from ranking.user import User
 
@@ -45,7 +45,11 @@ def candidate_features(
 ) -> tuple[Candidates, NDArray[np.float32]]:
     """Return the candidates of a query and their features as of `at`, as serving computes them."""
     settings, tables = knowledge.settings, knowledge.tables
-    popular = popular_at(stats, at, settings.channel_sizes["popular"])
-    found = find_candidates(RecallTables(tables.behavior, tables.content, tables.vector, popular), settings, question)
+    now = replace(
+        tables,
+        popular=popular_at(stats, at, settings.size_of("popular")),
+        popular_30d=popular_at(stats, at, settings.size_of("popular_30d"), LONG_HALF_LIFE_DAYS),
+    )
+    found = find_candidates(now, settings, question)
     rows = stats.rows(found.items, at)
     return found, feature_matrix(found, rows, knowledge.items, anchor=question.anchor, user=question.user)

@@ -16,12 +16,12 @@ from ranking.bundle import BundleContents, save
 from ranking.catalogue import Catalogue
 from ranking.diversity import DiversitySettings, choose
 from ranking.engine import Engine, RankingQuery, displayed_scores
-from ranking.evaluation.models import NO_POPULAR, RankingModel
+from ranking.evaluation.models import RankingModel
 from ranking.evaluation.part import EvaluationPart, HeldOutQueries, ItemData, PartManifest
 from ranking.features import ItemTable, feature_matrix, log_prices
 from ranking.golden import GoldenRequest
 from ranking.item_stats import DAY, ItemStats
-from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
+from ranking.recall import NO_POPULAR, Neighbours, Popular, RecallSettings, RecallTables
 from ranking.replay import Kind
 from ranking.verification import answer
 
@@ -107,13 +107,13 @@ def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
     popularity = stats.popularity(MODEL_END.timestamp())
     best = np.argsort(-popularity, kind="stable").astype(np.int32)
     popular = Popular(best, (popularity[best] / popularity.max()).astype(np.float32))
-    neighbours = [_nearest(content, rng, noise, size.neighbours) for noise in (0.6, 0.0, 0.3)]
+    neighbours = [_nearest(content, rng, noise, size.neighbours) for noise in (0.6, 0.0, 0.3, 0.8)]
     everything = np.arange(n, dtype=np.int32)
     partial = BundleContents(
         catalogue,
         stats.rows(everything, MODEL_END.timestamp()),
         ItemTable(content, (everything % 7).astype(np.int32), log_prices(catalogue.prices)),
-        RecallTables(neighbours[0], neighbours[1], neighbours[2], popular),
+        RecallTables(*neighbours, popular, popular),
         size.recall,
         _ranker_text(rng, size),
         Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
@@ -155,7 +155,7 @@ def tiny_part(*, seed: int = 0, queries: int = 800, size: Size = Size()) -> Eval
         RankingModel(
             contents.catalogue.ids,
             contents.table.content,
-            replace(contents.recall, popular=NO_POPULAR),
+            replace(contents.recall, popular=NO_POPULAR, popular_30d=NO_POPULAR),
             contents.recall_settings,
             contents.diversity,
             contents.ranker_text,

@@ -14,6 +14,10 @@ from ranking.jit import Fields, compiled
 # By `InteractionType`.
 INTERACTION_WEIGHTS = np.array([INTERACTION_WEIGHT[each] for each in InteractionType], np.float32)
 _EXPOSURE = int(InteractionType.EXPOSURE)
+# With every so many newer interactions, the weight of one in the recent habits falls to 1/e.
+_HABIT_INTERACTIONS = 4.0
+# Recent weights below this share of the first one are left out.
+_LEAST_RECENT = 1e-3
 
 
 def default_features() -> NDArray[np.float32]:
@@ -27,20 +31,27 @@ NOTHING_KNOWN = default_features()
 class User(NamedTuple):
     """`features` in the order of `USER_FEATURES`; `items` newest first with `weights` that sum to 1; all float32.
 
-    `seen` are the positions that recall leaves out because the user knows them, `items` among them.
+    `seen` are the positions that recall leaves out because the user knows them, `items` among them. `recent` are
+    weights of the first of `items` that fall with their rank as well, and sum to 1.
     """
 
     features: NDArray[np.float32] = NOTHING_KNOWN
     items: NDArray[np.int32] = np.empty(0, np.int32)
     weights: NDArray[np.float32] = np.empty(0, np.float32)
     seen: NDArray[np.int32] = np.empty(0, np.int32)
+    recent: NDArray[np.float32] = np.empty(0, np.float32)
 
 
 class HistoryContext(NamedTuple):
-    """What a history is decoded with: the ids of the catalogue [n], ascending, and `make_user`'s other settings."""
+    """What a history is decoded with: the ids of the catalogue [n], ascending, and how it is weighted.
+
+    The items are the latest `limit` ones in the catalogue, without mere exposures. A weight is the interaction's
+    weight, halved every `half_life_days` before the newest; a recent one also falls to 1/e every `recent_ranks` items.
+    """
 
     ids: NDArray[np.int64]
     half_life_days: float
+    recent_ranks: float
     limit: int
 
 
@@ -53,44 +64,44 @@ class _Entries(NamedTuple):
 
 
 def make_user(
-    features: NDArray[np.float32] | None,
-    long_term: PackedHistory,
-    live: PackedHistory,
-    ids: NDArray[np.int64],
-    *,
-    half_life_days: float,
-    limit: int,
+    features: NDArray[np.float32] | None, long_term: PackedHistory, live: PackedHistory, context: HistoryContext
 ) -> User:
-    """Return a user by long-term features (None: unknown), and history with `live` merged in (`History.merge`).
+    """Return a user by long-term features (None: unknown), and history with `live` merged in (`History.merge`)."""
+    items, weights, seen, recent = decode_user(tuple(long_term), tuple(live), tuple(context))
+    return User(NOTHING_KNOWN if features is None else features, items, weights, seen, recent)
 
-    `ids` [n] are those of the catalogue, ascending. The items are the latest `limit` ones in the catalogue, without
-    mere exposures. A weight is the interaction's weight, halved every `half_life_days` before the newest.
+
+def user_features(
+    types: NDArray[np.uint8], prices: NDArray[np.float32], trends: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the long-term features from all of a user's interactions in ascending time.
+
+    `types` [k] are theirs and `prices` [k] the items'. `trends` [k, 3] are the columns item_popularity_1d,
+    item_popularity_7d and item_age_days of the items just before.
     """
-    items, weights, seen = decode_user(tuple(long_term), tuple(live), (ids, half_life_days, limit))
-    return User(NOTHING_KNOWN if features is None else features, items, weights, seen)
-
-
-def user_features(types: NDArray[np.uint8], prices: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the long-term features from all of a user's interactions: their types and the items' prices, both [k]."""
     interest = types != InteractionType.EXPOSURE
     count = int(interest.sum())
     if not count:
         return default_features()
     purchases = int((types == InteractionType.PURCHASE).sum())
     mean_price = np.log1p(np.maximum(prices[interest], 0)).mean(dtype=np.float64)
-    return np.array([np.log1p(count), (purchases + 1.0) / (count + 10.0), mean_price], np.float32)
+    habits = trends[interest].astype(np.float64)
+    falling = np.exp(-np.arange(count)[::-1] / _HABIT_INTERACTIONS)
+    trend, _, age = falling @ habits / falling.sum()
+    long_term = np.log1p(count), (purchases + 1.0) / (count + 10.0), mean_price
+    return np.array([*long_term, *habits.mean(axis=0), trend, age], np.float32)
 
 
 @compiled
 def decode_user(
     long_term: Fields, live: Fields, context: Fields
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
     """Compiled part of `make_user`, from two `PackedHistory` and a `HistoryContext`.
 
-    Return the items, their weights, and the seen positions.
+    Return the items, their weights, the seen positions, and the recent weights.
     """
     newer = PackedHistory(*live)
-    catalogue, half_life_days, limit = HistoryContext(*context)
+    catalogue, half_life_days, recent_ranks, limit = HistoryContext(*context)
     history = _unpack_histories(newer, PackedHistory(*long_term))
     ids, ts, types = history
     entries = _merge_histories(history, newer.entries)
@@ -113,7 +124,21 @@ def decode_user(
     weights = np.empty(recent, np.float32)
     for number in range(recent):
         weights[number] = strengths[number] / total
-    return positions[:recent].copy(), weights, positions[:count]
+    return positions[:recent].copy(), weights, positions[:count], _fall_by_rank(strengths, recent_ranks)
+
+
+@compiled
+def _fall_by_rank(strengths: NDArray[np.float64], ranks: float) -> NDArray[np.float32]:
+    """Return weights that sum to 1, of the first of `strengths`: the later ones would change no vote."""
+    count = min(len(strengths), int(np.ceil(-np.log(_LEAST_RECENT) * ranks)))
+    fallen = np.empty(count, np.float64)
+    for rank in range(count):
+        fallen[rank] = strengths[rank] * np.exp(-rank / ranks)
+    total = fallen.sum()
+    weights = np.empty(count, np.float32)
+    for rank in range(count):
+        weights[rank] = fallen[rank] / total
+    return weights
 
 
 @compiled

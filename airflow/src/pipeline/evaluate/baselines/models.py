@@ -8,12 +8,12 @@ from scipy import sparse
 
 from pipeline.evaluate.baselines.decayed import DecayedCounts
 from pipeline.evaluate.baselines.lists import DEPTH, best_columns
-from pipeline.evaluate.baselines.slit import slit
 from pipeline.evaluate.histories import Histories, histories_of
 from pipeline.evaluate.queries import QuerySet
 from pipeline.recall.behavior import MAX_EASE_ITEMS, cosine_neighbours
 from pipeline.recall.ease import ease
 from pipeline.recall.interest import interest_matrix
+from pipeline.recall.slit import slit
 from pipeline.records import Records
 from ranking.item_stats import DAY
 

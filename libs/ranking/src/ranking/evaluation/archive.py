@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from contracts.events import InteractionType
 from contracts.features import FEATURE_SCHEMA, USER_FEATURES
-from ranking.evaluation.models import NO_POPULAR, RankingModel
+from ranking.evaluation.models import RankingModel
 from ranking.evaluation.part import MAX_HISTORY, EvaluationPart, HeldOutQueries, ItemData, PartManifest
 from ranking.item_stats import HALF_LIVES_DAYS, StatsState
 from ranking.recall import Neighbours, RecallTables
@@ -64,7 +64,7 @@ def read_part(path: Path) -> EvaluationPart:
             columns.read_neighbours("behavior", n),
             columns.read_neighbours("near", n),
             columns.read_neighbours("vector", n),
-            NO_POPULAR,
+            columns.read_neighbours("transition", n),
         ),
         manifest.recall,
         manifest.diversity,
@@ -81,6 +81,7 @@ def _items(columns: "_Columns", manifest: PartManifest, n: int) -> ItemData:
         columns.read("scaled", "<f8", n * len(HALF_LIVES_DAYS)).reshape(n, -1),
         columns.read("counts", "<f8", n),
         columns.read("purchases", "<f8", n),
+        columns.read("last", "<f8", n),
     )
     return ItemData(
         columns.read("created_at", "<i8", n),
@@ -125,6 +126,7 @@ def _columns(part: EvaluationPart) -> dict[str, NDArray[Any]]:
         "scaled": (items.at_cut.scaled, "<f8"),
         "counts": (items.at_cut.counts, "<f8"),
         "purchases": (items.at_cut.purchases, "<f8"),
+        "last": (items.at_cut.last, "<f8"),
         "activity": (items.item, "<i4"),
         "activity_gaps": (np.diff(items.ts, prepend=cut), "<u4"),
         "activity_types": (items.types, "|u1"),
@@ -140,7 +142,12 @@ def _columns(part: EvaluationPart) -> dict[str, NDArray[Any]]:
         "hidden_counts": (queries.hidden_counts, "<u4"),
         "hidden": (queries.hidden, "<i4"),
     }
-    for name, table in (("behavior", tables.behavior), ("near", tables.content), ("vector", tables.vector)):
+    for name, table in (
+        ("behavior", tables.behavior),
+        ("near", tables.content),
+        ("vector", tables.vector),
+        ("transition", tables.transition),
+    ):
         columns[f"{name}_items"] = (table.items, "<i4")
         columns[f"{name}_scores"] = (table.scores, "<f2")
     return {name: array.astype(dtype) for name, (array, dtype) in columns.items()}

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from contracts.bundle import BundleManifest
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
-from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
-
-NO_POPULAR = Popular(np.empty(0, np.int32), np.empty(0, np.float32))
+from ranking.recall import NO_POPULAR, Neighbours, RecallSettings, RecallTables
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def model_of_bundle(contents: BundleContents, manifest: BundleManifest) -> Ranki
     return RankingModel(
         contents.catalogue.ids,
         contents.table.content,
-        replace(contents.recall, popular=NO_POPULAR),
+        replace(contents.recall, popular=NO_POPULAR, popular_30d=NO_POPULAR),
         contents.recall_settings,
         contents.diversity,
         contents.ranker_text,
@@ -58,11 +56,12 @@ def align(model: RankingModel, ids: NDArray[np.int64]) -> RankingModel:
     rows = _positions(model.ids, ids)
     place = _positions(ids, model.ids)
     content = np.where((rows >= 0)[:, None], model.content[np.maximum(rows, 0)], np.float32(0))
-    behavior, near, vector = (
+    tables = model.tables
+    behavior, near, vector, transition = (
         _align_neighbours(table, rows, place)
-        for table in (model.tables.behavior, model.tables.content, model.tables.vector)
+        for table in (tables.behavior, tables.content, tables.vector, tables.transition)
     )
-    return replace(model, ids=ids, content=content, tables=RecallTables(behavior, near, vector, NO_POPULAR))
+    return replace(model, ids=ids, content=content, tables=RecallTables(behavior, near, vector, transition))
 
 
 def _positions(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -58,9 +58,7 @@ def _user(queries: HeldOutQueries, number: int, rows: slice, ids: NDArray[np.int
         queries.features[number],
         history.packed(),
         PackedHistory(),
-        ids,
-        half_life_days=settings.history_half_life_days,
-        limit=settings.history_length,
+        settings.history_context(ids),
     )
 
 

@@ -27,8 +27,8 @@ def slit(
 
     A weight is exp(-rank / `past_ranks`) before the example and exp(-rank / `next_ranks`) from it on.
     """
-    past = _decayed(user, column, columns, past_ranks, first=-1)
-    following = _decayed(user, column, columns, next_ranks, first=0)
+    past = decayed_pairs(user, column, columns, past_ranks, first=-1)
+    following = decayed_pairs(user, column, columns, next_ranks, first=0)
     gram = _product(past, past)
     gram[np.diag_indices(columns)] += np.float32(regularisation)
     found = scipy.linalg.solve(
@@ -37,7 +37,7 @@ def slit(
     return np.asarray(found, np.float32)
 
 
-def _decayed(
+def decayed_pairs(
     user: NDArray[np.int32], column: NDArray[np.int32], columns: int, ranks: float, *, first: int
 ) -> sparse.csr_array:
     """Return [m, columns]: for each pair the user's pairs from distance `first` on, backwards if that is negative."""
