@@ -5,14 +5,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts.bundle import BundleManifest, DataWindow, catalogue_sketch, pack, write_manifest
+from contracts.bundle import BundleManifest, DataWindow, FeatureSpec, catalogue_sketch, pack, write_manifest
 from contracts.checksums import files_below, sha256_of
 from contracts.data_checks import DataCheck
-from contracts.features import FEATURE_SCHEMA
+from contracts.features import FEATURES, Feature, schema_of
 from pipeline.bundle.golden import golden_requests
 from pipeline.records import Records
 from ranking.bundle import BundleContents, load, save
 from ranking.engine import Engine
+from ranking.ranker import feature_names
 from ranking.verification import verify
 
 ARCHIVE = "bundle.tar.gz"
@@ -39,6 +40,7 @@ def build_bundle(
     whose ranker the contents have, None if it was trained by this run.
     """
     complete = replace(contents, golden=golden_requests(Engine(contents), records, seed))
+    features = _features_of(contents.ranker_text)
     inside = folder / "contents"
     inside.mkdir()
     save(complete, inside)
@@ -51,7 +53,8 @@ def build_bundle(
             created_at=created_at,
             git_commit=git_commit,
             data_window=_window(records),
-            feature_schema=FEATURE_SCHEMA,
+            feature_schema=schema_of(features),
+            features=[FeatureSpec(name=each.name, dtype=each.dtype, default=each.default) for each in features],
             catalogue_sketch=catalogue_sketch(records.catalogue.titles),
             data_checks=data_checks,
             metrics=metrics,
@@ -61,6 +64,12 @@ def build_bundle(
     )
     pack(inside, folder / ARCHIVE)
     return manifest
+
+
+def _features_of(ranker_text: str) -> list[Feature]:
+    """Return the features of a ranker; one that is refreshed may be of an earlier release."""
+    computed = {feature.name: feature for feature in FEATURES}
+    return [computed[name] for name in feature_names(ranker_text)]
 
 
 def content_of(version: str) -> str:

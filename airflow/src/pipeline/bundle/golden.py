@@ -35,6 +35,7 @@ def _user(records: Records, user: int) -> dict[str, object]:
     history = records.history(rows)
     features = records.features_of(rows)
     return {
+        "at": records.end,
         "user_features": features.tolist(),
         "history_ids": history.ids[:_HISTORY].tolist(),
         "history_ts": history.ts[:_HISTORY].tolist(),

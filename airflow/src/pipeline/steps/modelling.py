@@ -28,7 +28,7 @@ from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_is
 from pipeline.settings import Settings
 from pipeline.steps.data import load_checks, load_items, load_records, version_of
 from pipeline.steps.run_info import load_run_info
-from pipeline.train import TrainingError, TrainSettings, heldout_tables, train_on, training_queries
+from pipeline.train import TrainingError, TrainingPart, TrainSettings, train_on, training_queries, training_tables
 from pipeline.train.order import RANKER
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
@@ -39,29 +39,36 @@ from ranking.replay import Knowledge
 _log = logging.getLogger(__name__)
 _TABLES = ("behavior", "content", "vector", "transition")
 _ORDER = "order.json"
+# The tables of each part of the training queries.
+_OF_TRAINING = ("recall_heldout", "recall_earlier")
 
 
 @monitor_pipeline_step("recall")
 def recall(settings: Settings, run: str) -> str:
-    """`clean/`, `features/` → `recall/` from everything, `recall_heldout/` without the ranker's targets."""
+    """`clean/`, `features/` → `recall/` from everything, and tables without the ranker's targets.
+
+    `recall_heldout/` is without the targets alone, `recall_earlier/` of the time before them.
+    """
     records, items = load_records(run), load_items(run)
     content = content_neighbours(items.table.content)
-    past = training_queries(records, _training(settings))
     write_tables(run, "recall", build_tables(records, content, settings.seed))
-    write_tables(run, "recall_heldout", heldout_tables(records, past, content, settings.seed))
+    for name, past in zip(_OF_TRAINING, training_queries(records, _training(settings)), strict=True):
+        write_tables(run, name, training_tables(records, past, content, settings.seed))
     _log.info("recall tables of %s datasets", f"{len(records.catalogue):,}")
     return run
 
 
 @monitor_pipeline_step("train")
 def train(settings: Settings, run: str) -> str:
-    """`clean/`, `features/`, `recall_heldout/` → `model/`."""
+    """`clean/`, `features/`, `recall_heldout/`, `recall_earlier/` → `model/`."""
     records, items = load_records(run), load_items(run)
     training = _training(settings)
-    past = training_queries(records, training)
+    parts = [
+        TrainingPart(past, Knowledge(_load_tables(run, name), RecallSettings(), items.table))
+        for name, past in zip(_OF_TRAINING, training_queries(records, training), strict=True)
+    ]
     try:
-        heldout = Knowledge(_load_tables(run, "recall_heldout"), RecallSettings(), items.table)
-        order = train_on(records, past, heldout, training)
+        order = train_on(records, parts, training)
     except TrainingError as error:
         track_model_training_issue(settings.model_name, "training_failed", str(error))
         raise
@@ -69,7 +76,7 @@ def train(settings: Settings, run: str) -> str:
     with writing(join(run, "model")) as folder:
         (folder / "ranker.txt").write_text(order.text, encoding="utf-8")
         (folder / _ORDER).write_text(json.dumps(order.document(), indent=2), encoding="utf-8")
-    _log.info("%s queries; the order is %s", f"{len(past.rows):,}", order.name)
+    _log.info("%s queries; the order is %s", f"{sum(len(part.past.rows) for part in parts):,}", order.name)
     return run
 
 

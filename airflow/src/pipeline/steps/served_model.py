@@ -8,9 +8,15 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from contracts.bundle import BundleManifest, MalformedBundleError, MalformedManifestError, unpack
+from contracts.bundle import (
+    BundleManifest,
+    MalformedBundleError,
+    MalformedManifestError,
+    UnreadableFeaturesError,
+    check_features,
+    unpack,
+)
 from contracts.checksums import ChecksumError
-from contracts.features import FEATURE_SCHEMA
 from pipeline.artifacts import folders_below, join, read_file, read_file_list, reading, writing
 from pipeline.bundle.build import ARCHIVE
 from pipeline.errors import NothingToRefreshError, PipelineError
@@ -52,11 +58,12 @@ def fetch_served_model(settings: Settings, run: str) -> str:
         raise NothingToRefreshError(f"nothing to refresh: no version of {settings.model_name} is in service yet")
     files = _stored_files(settings, served.sha256) or _registered_files(settings, served)
     manifest = _parse_manifest(files[_MANIFEST])
-    if manifest.feature_schema != FEATURE_SCHEMA:
+    try:
+        check_features(manifest)
+    except UnreadableFeaturesError as error:
         raise NothingToRefreshError(
-            f"nothing to refresh: version {served.trained} has the features {manifest.feature_schema}, this release "
-            f"computes {FEATURE_SCHEMA}; the next training makes a model that can be refreshed"
-        )
+            f"nothing to refresh: version {served.trained}: {error}; the next training makes a model that can be refreshed"
+        ) from error
     refreshed = Refreshed(
         refreshes=served.trained,
         active=served.active,

@@ -7,7 +7,7 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.features import FEATURES
+from contracts.features import FEATURES, TRAINED_FEATURES
 from pipeline.errors import DataError
 from pipeline.train.queries import ReplayedQuery
 
@@ -20,20 +20,31 @@ class TrainingError(DataError):
 class TrainSettings:
     """Size of the ranker and of its training; at most 64 leaves and numeric splits keep it convertible to bit masks."""
 
-    queries: int = 8000
-    targets_per_user: int = 2
-    negatives: int = 100
-    trees: int = 100
-    leaves: int = 31
+    queries: int = 32_000
+    targets_per_user: int = 4
+    late_queries: float = 0.6
+    late_share: float = 0.3
+    negatives: int = 25
+    trees: int = 150
+    leaves: int = 15
     learning_rate: float = 0.07
     threads: int = 1
     seed: int = 42
 
 
+TRAINED_NAMES = [feature.name for feature in TRAINED_FEATURES]
+_TRAINED = [FEATURES.index(feature) for feature in TRAINED_FEATURES]
+
+
+def trained_columns(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the columns of [m, len(FEATURES)] that rankers are trained on."""
+    return matrix[:, _TRAINED]
+
+
 def sample_example(
     query: ReplayedQuery, settings: TrainSettings, rng: np.random.Generator
 ) -> NDArray[np.float32] | None:
-    """Return the features of a query's target (the last row) and of some other candidates.
+    """Return the trained features of a query's target (the last row) and of some other candidates.
 
     None if the target is not among the candidates.
     """
@@ -43,7 +54,7 @@ def sample_example(
     wrong = np.flatnonzero(~right)
     if len(wrong) > settings.negatives:
         wrong = np.sort(rng.choice(wrong, settings.negatives, replace=False))
-    return query.matrix[np.append(wrong, np.flatnonzero(right))]
+    return trained_columns(query.matrix[np.append(wrong, np.flatnonzero(right))])
 
 
 def train_ranker(examples: Sequence[NDArray[np.float32]], settings: TrainSettings) -> str:
@@ -55,7 +66,7 @@ def train_ranker(examples: Sequence[NDArray[np.float32]], settings: TrainSetting
         np.concatenate(examples),
         labels,
         group=groups,
-        feature_name=[feature.name for feature in FEATURES],
+        feature_name=TRAINED_NAMES,
         params={"use_missing": False, "verbosity": -1, "num_threads": settings.threads, "max_bin": 255},
     )
     return str(lgb.train(_parameters(settings), data, num_boost_round=settings.trees).model_to_string())

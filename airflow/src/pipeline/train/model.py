@@ -1,6 +1,8 @@
 """A model: recall tables and a ranker, both made from one set of records. Evaluation and deployment share this code."""
 
 import logging
+from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -28,38 +30,72 @@ class Model(NamedTuple):
     order: Order
 
 
+class TrainingPart(NamedTuple):
+    """Queries of the past, and what they are answered with, which doesn't contain their targets."""
+
+    past: PastQueries
+    knowledge: Knowledge
+
+
 def train_model(
     records: Records, content: Neighbours, items: ItemTable, recall: RecallSettings, settings: TrainSettings
 ) -> Model:
     """Train and choose an order, and build the tables that it will rank from."""
-    past = training_queries(records, settings)
-    heldout = Knowledge(heldout_tables(records, past, content, settings.seed), recall, items)
-    order = train_on(records, past, heldout, settings)
-    return Model(build_tables(records, content, settings.seed), order)
+    parts = [
+        TrainingPart(past, Knowledge(training_tables(records, past, content, settings.seed), recall, items))
+        for past in training_queries(records, settings)
+    ]
+    return Model(build_tables(records, content, settings.seed), train_on(records, parts, settings))
 
 
-def training_queries(records: Records, settings: TrainSettings) -> PastQueries:
-    """Return the newest queries about each user's last datasets, for users with an earlier history."""
-    rows = last_pairs(records, settings.targets_per_user, least_before=1, seed=settings.seed)[-settings.queries :]
+def training_queries(records: Records, settings: TrainSettings) -> list[PastQueries]:
+    """Return at most `settings.queries` queries of users with an earlier history, in two parts.
+
+    The first part are the newest queries about each user's last datasets. The second are of the newest `late_share` of
+    all such queries: of active users there are more, and of datasets that the tables don't know yet.
+    """
+    most_late = int(settings.queries * settings.late_queries)
     rng = np.random.default_rng(settings.seed)
-    kinds = rng.choice(np.array(list(KIND_SHARES), np.uint8), len(rows), p=list(KIND_SHARES.values()))
-    return PastQueries(rows, kinds)
+    last = last_pairs(records, settings.targets_per_user, least_before=1, seed=settings.seed)
+    last = last[-(settings.queries - most_late) :]
+    late, cut = _late_pairs(records, settings)
+    if len(late) > most_late:
+        late = np.sort(rng.choice(late, most_late, replace=False))
+    return [_of_all_kinds(last, rng), _of_all_kinds(late, rng)._replace(known_until=cut)]
 
 
-def heldout_tables(records: Records, past: PastQueries, content: Neighbours, seed: int) -> RecallTables:
-    """Return tables without the targets."""
-    return build_tables(records.only(~of_pairs(records, past.rows)), content, seed)
+def training_tables(records: Records, past: PastQueries, content: Neighbours, seed: int) -> RecallTables:
+    """Return tables without the targets of a part."""
+    known = ~of_pairs(records, past.rows) if past.known_until is None else records.ts < past.known_until
+    return build_tables(records.only(known), content, seed)
 
 
-def train_on(records: Records, past: PastQueries, knowledge: Knowledge, settings: TrainSettings) -> Order:
+def train_on(records: Records, parts: Sequence[TrainingPart], settings: TrainSettings) -> Order:
     """Train a ranker on the queries and choose the order; raises `TrainingError` that says what is missing."""
-    replayed = replay_queries(records, records, knowledge, past)
+    replayed = chain.from_iterable(replay_queries(records, records, part.knowledge, part.past) for part in parts)
+    user = np.concatenate([records.user[part.past.rows] for part in parts])
+    kinds = np.concatenate([part.past.kinds for part in parts])
     try:
-        return choose_order(replayed, records.user[past.rows], past.kinds, settings)
+        return choose_order(replayed, user, kinds, settings)
     except TrainingError as error:
         reason = describe_shortage(records.user.astype(np.int64), records.item.astype(np.int64), records.ts)
         needed = "" if LEAST in reason else f"; {LEAST}"
         raise TrainingError(f"{error}: {reason}{needed}") from error
+
+
+def _of_all_kinds(rows: NDArray[np.int64], rng: np.random.Generator) -> PastQueries:
+    return PastQueries(rows, rng.choice(np.array(list(KIND_SHARES), np.uint8), len(rows), p=list(KIND_SHARES.values())))
+
+
+def _late_pairs(records: Records, settings: TrainSettings) -> tuple[NDArray[np.int64], int]:
+    """Return the rows of the newest new datasets of users with earlier ones, and the time from which they are."""
+    rows = last_pairs(records, len(records), least_before=1, seed=settings.seed)
+    if not len(rows):
+        return rows, records.end
+    cut = int(records.ts[rows[int(len(rows) * (1 - settings.late_share))]])
+    late = rows[records.ts[rows] >= cut]
+    # Nothing is known before the first moment of all.
+    return (late, cut) if cut > records.start else (late[:0], cut)
 
 
 def last_pairs(records: Records, per_user: int, *, least_before: int, seed: int) -> NDArray[np.int64]:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.train.lambdamart import TrainingError, TrainSettings, sample_example, train_ranker
+from pipeline.train.lambdamart import TrainingError, TrainSettings, sample_example, train_ranker, trained_columns
 from pipeline.train.queries import ReplayedQuery
-from pipeline.train.simple_orders import SIMPLE_ORDERS, SimpleOrder, trees_of
+from pipeline.train.simple_orders import SIMPLE_ORDERS, SimpleOrder, scores_by_all, trees_of
 from ranking.bootstrap import intervals
 from ranking.ranker import Ranker
 from ranking.replay import Kind
@@ -24,6 +24,8 @@ RANKER = "ranker"
 AT = 10
 # For measuring how far the ranker is ahead on the queries that it was trained on.
 _MAX_SEEN = 1000
+# Enough for a difference of 2 % of nDCG.
+_MAX_UNSEEN = 4000
 # Rows that a simple order is fitted to.
 _MAX_ROWS = 50_000
 _log = logging.getLogger(__name__)
@@ -70,9 +72,13 @@ def choose_order(
     """Train and compare on the queries; `user` and `kinds` [q] are their columns. Raises `TrainingError`."""
     second = _second_half(user, settings.seed)
     rng = np.random.default_rng(settings.seed)
+    compared = np.flatnonzero(second & (kinds == Kind.USER))
+    if len(compared) > _MAX_UNSEEN:
+        compared = rng.choice(compared, _MAX_UNSEEN, replace=False)
+    is_compared = np.isin(np.arange(len(user)), compared)
     examples: list[NDArray[np.float32]] = []
     in_first: list[bool] = []
-    first_gains: list[list[float]] = []
+    first_gains: list[NDArray[np.float64]] = []
     seen: list[_Kept] = []
     unseen: list[_Kept] = []
     for number, query in enumerate(queries):
@@ -83,17 +89,17 @@ def choose_order(
             continue
         found = np.flatnonzero(query.candidates.items == query.target)
         kept = _Kept(query.matrix, int(found[0]) if len(found) else -1, int(user[number]))
-        if second[number]:
+        if is_compared[number]:
             unseen.append(kept)
-        else:
-            first_gains.append([_gain(order.scores(kept.matrix), kept.target) for order in SIMPLE_ORDERS])
+        elif not second[number]:
+            first_gains.append(_gains_by_all(kept))
             if len(seen) < _MAX_SEEN:
                 seen.append(kept)
     if not examples:
         raise TrainingError("no training query has its target among the candidates")
     means = np.mean(first_gains, axis=0) if first_gains else np.zeros(len(SIMPLE_ORDERS))
     simple = SIMPLE_ORDERS[int(np.argmax(means))]
-    rows = _some_rows([*examples, *(kept.matrix for kept in (*seen, *unseen))])
+    rows = _some_rows([*examples, *(trained_columns(kept.matrix) for kept in (*seen, *unseen))])
     simple_text = trees_of(simple, rows, settings.seed)
     halved = [example for example, chosen in zip(examples, in_first, strict=True) if chosen]
     # Without an example to learn from there is no ranker that could be better.
@@ -141,10 +147,19 @@ def _gains(ranker: Ranker, kept: _Kept) -> float:
 
 def _gain(scores: NDArray[np.float64], target: int) -> float:
     """Return nDCG@10 of one query by the scores of its candidates; ties go to the lower row, as in answers."""
-    if target < 0:
-        return 0.0
-    better = int((scores > scores[target]).sum() + (scores[:target] == scores[target]).sum())
-    return 1.0 / float(np.log2(better + 2)) if better < AT else 0.0
+    return float(_gains_of(scores[:, None], target)[0])
+
+
+def _gains_by_all(kept: _Kept) -> NDArray[np.float64]:
+    """Return the same by each of `SIMPLE_ORDERS`."""
+    if kept.target < 0:
+        return np.zeros(len(SIMPLE_ORDERS))
+    return _gains_of(scores_by_all(kept.matrix), kept.target)
+
+
+def _gains_of(scores: NDArray[np.float64], target: int) -> NDArray[np.float64]:
+    better = (scores > scores[target]).sum(axis=0) + (scores[:target] == scores[target]).sum(axis=0)
+    return np.where(better < AT, 1.0 / np.log2(better + 2), 0.0)
 
 
 def _some_rows(matrices: list[NDArray[np.float32]]) -> NDArray[np.float32]:

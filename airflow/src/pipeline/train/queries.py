@@ -12,14 +12,18 @@ from pipeline.records import Records
 from ranking.engine import RankingQuery
 from ranking.recall import Candidates, RecallSettings
 from ranking.replay import Kind, Knowledge, candidate_features, make_query
-from ranking.user import User, make_user
+from ranking.user import NO_TIME, User, make_user
 
 
 class PastQueries(NamedTuple):
-    """Columns of q queries in ascending time: rows of the targets in the records, and their kinds; both [q]."""
+    """Columns of q queries in ascending time: rows of the targets in the records, and their kinds; both [q].
+
+    If `known_until` (Unix seconds) is not None, the queries' tables are of the time before it.
+    """
 
     rows: NDArray[np.int64]
     kinds: NDArray[np.uint8]
+    known_until: int | None = None
 
 
 class Moments(NamedTuple):
@@ -52,6 +56,7 @@ def user_at(records: Records, settings: RecallSettings, user: int, before: int |
         records.history(rows).packed(),
         PackedHistory(),
         settings.history_context(records.catalogue.ids),
+        NO_TIME if before is None else before,
     )
 
 

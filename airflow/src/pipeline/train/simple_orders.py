@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import FEATURES
+from pipeline.train.lambdamart import TRAINED_NAMES
 
 _NAMES = [feature.name for feature in FEATURES]
-_COUNTS = ("1d", "3d", "7d", "30d", "all")
-# Votes of the behaviour neighbours (EASE), which are about 0.1, against log counts, which are about 3.
+_WINDOWS = ("1d", "2d", "3d", "7d", "30d", "all")
+# Votes about a history, against log counts, which are about 3: those of EASE are about 0.1.
+_VOTES = ("history", "recent", "transition")
 _BLENDS = (3.0, 10.0, 30.0, 100.0)
+# Popularity only decides between equal votes.
+_TIE = 10_000.0
 _TREES = 100
 _LEAVES = 63
 
@@ -28,13 +32,15 @@ class SimpleOrder:
     weights: Mapping[str, float]
 
     @property
-    def columns(self) -> list[int]:
-        """The columns of the features."""
-        return [_NAMES.index(name) for name in self.weights]
+    def vector(self) -> NDArray[np.float64]:
+        """The weights by column, [len(FEATURES)]."""
+        found = np.zeros(len(_NAMES))
+        found[[_NAMES.index(name) for name in self.weights]] = list(self.weights.values())
+        return found
 
     def scores(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return a score per row, [m]."""
-        found: NDArray[np.float64] = matrix[:, self.columns].astype(np.float64) @ np.array(list(self.weights.values()))
+        """Return a score per row of [m, len(FEATURES)], [m]."""
+        found: NDArray[np.float64] = matrix.astype(np.float64) @ self.vector
         return found
 
 
@@ -43,39 +49,46 @@ def _popularity(window: str) -> SimpleOrder:
     return SimpleOrder(name, {f"item_popularity_{window}": 1.0})
 
 
-def _behavior(weight: float, window: str) -> SimpleOrder:
+def _blend(vote: str, weight: float, window: str) -> SimpleOrder:
     # The vote about the query's dataset, and the one about the history; one of them is 0 without dataset or history.
-    votes = {"score_behavior": weight, "score_history": weight}
-    return SimpleOrder(f"behavior_{weight:g}_popularity_{window}", votes | {f"item_popularity_{window}": 1.0})
+    votes = {"vote_behavior": weight, f"vote_{vote}": weight}
+    return SimpleOrder(f"{vote}_{weight:g}_popularity_{window}", votes | {f"item_popularity_{window}": 1.0})
 
 
 SIMPLE_ORDERS = (
-    *(_popularity(window) for window in _COUNTS),
-    *(_behavior(weight, window) for weight in _BLENDS for window in _COUNTS),
-    # Popularity only decides between equal votes.
-    _behavior(10_000.0, "all"),
+    *(_popularity(window) for window in _WINDOWS),
+    *(_blend(vote, weight, window) for vote in _VOTES for weight in _BLENDS for window in _WINDOWS),
+    *(_blend(vote, _TIE, "all") for vote in _VOTES),
 )
+_ALL_WEIGHTS = np.column_stack([order.vector for order in SIMPLE_ORDERS])
+
+
+def scores_by_all(matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the scores of [m, len(FEATURES)] by each of `SIMPLE_ORDERS`, [m, orders]."""
+    found: NDArray[np.float64] = matrix.astype(np.float64) @ _ALL_WEIGHTS
+    return found
 
 
 def trees_of(order: SimpleOrder, matrix: NDArray[np.float32], seed: int) -> str:
-    """Return a LightGBM text that ranks as the order does, fitted to candidates [m, len(FEATURES)].
+    """Return a LightGBM text that ranks as the order does, fitted to candidates [m, len(TRAINED_FEATURES)].
 
     Each tree splits one feature, so their sum is additive as the order is; and it rises in each feature, so the order
     of candidates that differ in one feature is exact but for ties.
     """
-    raw = order.scores(matrix)
+    columns = [TRAINED_NAMES.index(name) for name in order.weights]
+    raw = matrix[:, columns].astype(np.float64) @ np.array(list(order.weights.values()))
     # Answers show the logistic of a score, and diversification weighs by it: the scale is that of a trained ranker.
     target = (raw - np.median(raw)) / max(float(raw.std()), 1e-12) * 2.0
     used = np.zeros_like(matrix)
-    used[:, order.columns] = matrix[:, order.columns]
+    used[:, columns] = matrix[:, columns]
     settings = {
         "objective": "regression",
         "num_leaves": _LEAVES,
         "learning_rate": 0.3,
         "min_data_in_leaf": 1,
         "min_sum_hessian_in_leaf": 0.0,
-        "monotone_constraints": [int(name in order.weights) for name in _NAMES],
-        "interaction_constraints": [[column] for column in order.columns],
+        "monotone_constraints": [int(name in order.weights) for name in TRAINED_NAMES],
+        "interaction_constraints": [[column] for column in columns],
         "use_missing": False,
         "num_threads": 1,
         "deterministic": True,
@@ -86,7 +99,7 @@ def trees_of(order: SimpleOrder, matrix: NDArray[np.float32], seed: int) -> str:
     data = lgb.Dataset(
         used,
         target,
-        feature_name=_NAMES,
+        feature_name=TRAINED_NAMES,
         params={
             "use_missing": False,
             "verbosity": -1,

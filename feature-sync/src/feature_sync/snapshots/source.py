@@ -7,7 +7,6 @@ from pathlib import Path
 
 from contracts.artifact_store import locate, store_errors
 from contracts.checksums import ChecksumError
-from contracts.features import FEATURE_SCHEMA
 from contracts.snapshot import MANIFEST, MalformedSnapshotError, SnapshotManifest, read_manifest
 from feature_sync.errors import UnusableSnapshotError
 
@@ -22,11 +21,6 @@ def fetch_snapshot(address: str) -> Iterator[tuple[Path, SnapshotManifest]]:
             manifest = read_manifest(folder)
         except (MalformedSnapshotError, ChecksumError, OSError, ValueError) as error:
             raise UnusableSnapshotError(f"{address}: {error}") from error
-        if manifest.feature_schema != FEATURE_SCHEMA:
-            raise UnusableSnapshotError(
-                f"{address}: feature_schema is {manifest.feature_schema}, this stack computes {FEATURE_SCHEMA}; "
-                "run the pipeline of this release"
-            )
         yield folder, manifest
 
 

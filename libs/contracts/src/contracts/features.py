@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 
@@ -16,6 +17,10 @@ class Feature:
 
 # Recall channels in the order of their bits in a channel code.
 CHANNELS = ("behavior", "content", "vector", "history", "popular", "recent", "transition", "popular_30d")
+# Those that add up votes of neighbours.
+VOTING_CHANNELS = ("behavior", "content", "vector", "history", "recent", "transition")
+# Those of the first release: its rankers know a candidate's score only from channels that propose it.
+SCORED_CHANNELS = CHANNELS[:5]
 
 # Both lists grow at their end only: a value of an earlier release then still has its place.
 ITEM_FEATURES = tuple(
@@ -55,16 +60,26 @@ USER_FEATURES = tuple(
     )
 )
 
-# Channels whose score is also given as a share of the channel's best.
-SHARED_CHANNELS = ("history", "recent", "transition")
+# Of a user at the moment of a query, so no snapshot has them.
+SESSION_FEATURES = (
+    Feature("user_idle_hours", default=-1.0),
+    Feature("user_hour_interactions"),
+    Feature("user_day_interactions"),
+)
 
+_PROPOSALS = (
+    *(Feature(f"score_{channel}") for channel in SCORED_CHANNELS),
+    *(Feature(f"rank_{channel}") for channel in SCORED_CHANNELS),
+    Feature("channel_count"),
+)
+
+# All columns that this release computes. A ranker names those it was trained on.
 FEATURES = (
     *ITEM_FEATURES,
-    *(Feature(f"score_{channel}") for channel in CHANNELS),
-    *(Feature(f"rank_{channel}") for channel in CHANNELS),
-    *(Feature(f"share_{channel}") for channel in SHARED_CHANNELS),
-    Feature("channel_count"),
+    *(Feature(f"vote_{channel}") for channel in VOTING_CHANNELS),
+    *_PROPOSALS,
     *USER_FEATURES,
+    *SESSION_FEATURES,
     Feature("user_price_gap"),
     Feature("user_content_affinity"),
     Feature("user_provider_share"),
@@ -78,14 +93,18 @@ FEATURES = (
     Feature("anchor_price_gap"),
     Feature("anchor_same_provider"),
 )
+# Those that rankers are trained on. The others are for rankers of the first release: they add nothing to the votes.
+TRAINED_FEATURES = tuple(feature for feature in FEATURES if feature not in _PROPOSALS)
 
 
-def schema_hash() -> str:
-    """Return a hash (16 hex digits) of the ordered names, types and defaults; bundle and snapshot must share it."""
-    canonical = json.dumps([[asdict(f) for f in FEATURES], [asdict(f) for f in USER_FEATURES]], sort_keys=True)
+def schema_of(features: Iterable[Feature]) -> str:
+    """Return a hash (16 hex digits) of the ordered names, types and defaults, of all and of the user features."""
+    everything = tuple(features)
+    parts = [everything, [feature for feature in everything if feature in USER_FEATURES]]
+    canonical = json.dumps([[asdict(feature) for feature in part] for part in parts], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-FEATURE_SCHEMA = schema_hash()
-# This release computes the features of these, too, and their user features are the first of `USER_FEATURES`.
+FEATURE_SCHEMA = schema_of(TRAINED_FEATURES)
+# The user features of these are the first of `USER_FEATURES`.
 READABLE_SCHEMAS = frozenset({FEATURE_SCHEMA, "e98a244902e8ff2e"})

@@ -89,6 +89,8 @@ def load(folder: Path) -> BundleContents:
     catalogue = _catalogue(folder)
     n = len(catalogue)
     ranker_text = _text(folder, "ranker.txt")
+    if not feature_names(ranker_text):
+        raise UnusableBundleError("ranker.txt: not a LightGBM model")
     settings = _json(folder, "recall.json", TypeAdapter(RecallSettings))
     precomputed, precomputed_error = _precomputed(folder, n)
     return BundleContents(

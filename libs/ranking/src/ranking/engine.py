@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.features import CHANNELS, ITEM_FEATURES
+from contracts.features import CHANNELS, ITEM_FEATURES, VOTING_CHANNELS
 from contracts.user_blob import PackedHistory
 from ranking.bundle import BundleContents
 from ranking.diversity import choose, choose_rows
@@ -15,7 +15,7 @@ from ranking.forest import forest_scores
 from ranking.jit import Fields, compiled, seconds
 from ranking.ranker import Ranker
 from ranking.recall import SCRATCH, Candidates, RecallSettings, RecallTables, channels_of, propose_candidates, recall
-from ranking.user import NOTHING_KNOWN, HistoryContext, User, decode_user, make_user
+from ranking.user import NO_TIME, HistoryContext, User, complete_features, decode_user, make_user
 
 NOTHING_HIDDEN = np.empty(0, np.int32)
 _POPULARITY = [feature.name for feature in ITEM_FEATURES].index("item_popularity_7d")
@@ -89,13 +89,17 @@ class Engine:
         self._rank_fields = (contents.item_rows, tuple(contents.table), contents.diversity.fields)
 
     def user(
-        self, features: NDArray[np.float32] | None, long_term: PackedHistory, live: PackedHistory = PackedHistory()
+        self,
+        features: NDArray[np.float32] | None,
+        long_term: PackedHistory,
+        live: PackedHistory = PackedHistory(),
+        at: int = NO_TIME,
     ) -> User:
-        """Return a user by long-term features (None: unknown), long-term history, and the interactions since.
+        """Return a user as of `at` by long-term features (None: unknown), history, and the interactions since.
 
         Both histories are newest first, as `History.build` returns them.
         """
-        return make_user(features, long_term, live, self._history)
+        return make_user(features, long_term, live, self._history, at)
 
     def rank_fused(
         self,
@@ -105,6 +109,7 @@ class Engine:
         *,
         anchor: int | None,
         limit: int,
+        at: int = NO_TIME,
         hidden: NDArray[np.int32] = NOTHING_HIDDEN,
     ) -> FusedResult | None:
         """Do `user`, `recall` and `rank` in one compiled call; the only filter is the positions that are `hidden`.
@@ -115,8 +120,8 @@ class Engine:
         if forest is None:
             return None
         enough, recall_seconds, rank_seconds, *best = _recall_and_rank(
-            (tuple(long_term), tuple(live), NOTHING_KNOWN if features is None else features),
-            (-1 if anchor is None else anchor, limit, hidden),
+            (tuple(long_term), tuple(live), complete_features(features)),
+            (-1 if anchor is None else anchor, limit, hidden, at),
             self._recall_fields,
             SCRATCH.over(len(self.contents.catalogue)),
             (*self._rank_fields, forest.fields),
@@ -151,6 +156,7 @@ class Engine:
             items[order],
             np.concatenate([found.scores, np.zeros_like(ranks)])[order],
             np.concatenate([found.ranks, ranks])[order],
+            np.concatenate([found.votes, np.zeros((len(others), len(VOTING_CHANNELS)), np.float32)])[order],
         )
 
     def rank(self, question: RankingQuery, candidates: Candidates, limit: int) -> Ranked:
@@ -195,23 +201,23 @@ def _recall_and_rank(
 ) -> tuple[Any, ...]:
     """Compiled part of `Engine.rank_fused`; passing arrays between several calls would cost as much as some steps.
 
-    `user` are two `PackedHistory`, long-term and live, and the features; `question` the anchor, the limit and the
-    hidden positions; `recall_fields` a `HistoryContext` and `RecallTables.fields`; `scratch` is `SCRATCH`;
+    `user` are two `PackedHistory`, long-term and live, and the features; `question` the anchor, the limit, the hidden
+    positions and the time; `recall_fields` a `HistoryContext` and `RecallTables.fields`; `scratch` is `SCRATCH`;
     `rank_fields` are those of `_rank_candidates`.
     """
     began = seconds()
     long_term, live, features = user
-    anchor, limit, hidden = question
+    anchor, limit, hidden, at = question
     context, tables = recall_fields
-    history, weights, seen, recent = decode_user(long_term, live, context)
+    history, weights, seen, recent, session = decode_user(long_term, live, context, at)
     left_out = np.concatenate((seen, hidden)) if len(hidden) else seen
-    known = (features, history, weights, left_out, recent)
-    found, scores, ranks = propose_candidates(anchor, known, tables, scratch)
+    known = (features, history, weights, left_out, recent, session)
+    found, scores, ranks, votes = propose_candidates(anchor, known, tables, scratch)
     recalled = seconds()
     enough = len(found) >= limit
     if not enough:
-        found, scores, ranks = found[:0], scores[:0], ranks[:0]
-    best = _rank_candidates((found, scores, ranks), known, anchor, limit, rank_fields)
+        found, scores, ranks, votes = found[:0], scores[:0], ranks[:0], votes[:0]
+    best = _rank_candidates((found, scores, ranks, votes), known, anchor, limit, rank_fields)
     return (enough, recalled - began, seconds() - recalled, *best[:3])
 
 
@@ -221,7 +227,7 @@ def _rank_candidates(candidates: Fields, user: Fields, anchor: int, limit: int, 
 
     `rank_fields` are the item features, an `ItemTable`, `DiversitySettings.fields` and `Forest.fields`.
     """
-    items, _, ranks = Candidates(*candidates)
+    items, _, ranks, _ = Candidates(*candidates)
     item_rows, table, diversity, trees = rank_fields
     values = fill_features(candidates, (item_rows, items, table), user, anchor)
     raw = forest_scores(values.reshape(values.size), len(items), trees)

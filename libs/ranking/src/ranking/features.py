@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.features import CHANNELS, FEATURES, ITEM_FEATURES, SHARED_CHANNELS
+from contracts.features import CHANNELS, FEATURES, ITEM_FEATURES, SCORED_CHANNELS, VOTING_CHANNELS
 from ranking.forest import Columns
 from ranking.jit import Fields, compiled
 from ranking.lanes import four_sums, round_up_to_lanes
@@ -15,13 +15,15 @@ from ranking.user import User
 _COLUMN = {feature.name: column for column, feature in enumerate(FEATURES)}
 _ALL = len(FEATURES)
 _ITEM = len(ITEM_FEATURES)  # these columns come first
-_CHANNELS = len(CHANNELS)
+_WIDTH = len(CHANNELS)
+_CHANNELS = len(SCORED_CHANNELS)
+_VOTED = len(VOTING_CHANNELS)
+_VOTES = _COLUMN["vote_behavior"]
 _SCORES = _COLUMN["score_behavior"]
 _RANKS = _COLUMN["rank_behavior"]
-_SHARES = _COLUMN[f"share_{SHARED_CHANNELS[0]}"]
-_SHARED = tuple(CHANNELS.index(channel) for channel in SHARED_CHANNELS)
 _CHANNEL_COUNT = _COLUMN["channel_count"]
 _USER = _COLUMN["user_interactions"]
+_SESSION = _COLUMN["user_idle_hours"]
 _MEAN_PRICE = _COLUMN["user_mean_price"]
 _USER_PRICE_GAP = _COLUMN["user_price_gap"]
 _USER_AFFINITY = _COLUMN["user_content_affinity"]
@@ -92,7 +94,7 @@ def fill_features(candidates: Fields, known: Fields, user: Fields, anchor: int) 
 
     `known` are the item features, the candidates' rows in them, and an `ItemTable`.
     """
-    items, scores, ranks = Candidates(*candidates)
+    items, scores, ranks, votes = Candidates(*candidates)
     item_rows, places, fields = known
     table, asking = ItemTable(*fields), User(*user)
     rows = len(items)
@@ -102,9 +104,12 @@ def fill_features(candidates: Fields, known: Fields, user: Fields, anchor: int) 
         place = np.uint32(places[row])
         for feature in range(_ITEM):
             columns[feature, row] = item_rows[place, feature]
-    _turn_channels(columns, scores.reshape(scores.size), ranks.reshape(ranks.size), rows)
+    _transpose_votes(columns, votes.reshape(votes.size), rows)
+    _transpose_channels(columns, scores.reshape(scores.size), ranks.reshape(ranks.size), rows)
     for feature in range(len(asking.features)):
         columns[_USER + feature] = asking.features[feature]
+    for feature in range(len(asking.session)):
+        columns[_SESSION + feature] = asking.session[feature]
     _relate_to_user(columns, items, table, asking)
     if anchor < 0:
         columns[_ANCHOR_SIMILARITY] = columns[_ANCHOR_PRICE_GAP] = columns[_ANCHOR_PROVIDER] = 0.0
@@ -118,28 +123,28 @@ def fill_features(candidates: Fields, known: Fields, user: Fields, anchor: int) 
 
 
 @compiled
-def _turn_channels(
+def _transpose_votes(columns: NDArray[np.float32], votes: NDArray[np.float32], rows: int) -> None:
+    """Fill the columns of the votes; see `_transpose_channels`."""
+    for row in range(rows):
+        for channel in range(_VOTED):
+            columns[_VOTES + channel, row] = votes[row * _VOTED + channel]
+
+
+@compiled
+def _transpose_channels(
     columns: NDArray[np.float32], scores: NDArray[np.float32], ranks: NDArray[np.float32], rows: int
 ) -> None:
     """Fill the columns of the channels. Their number is a constant here, so LLVM transposes 16 rows at once."""
     for row in range(rows):
         for channel in range(_CHANNELS):
-            columns[_SCORES + channel, row] = scores[row * _CHANNELS + channel]
+            columns[_SCORES + channel, row] = scores[row * _WIDTH + channel]
     for row in range(rows):
         count = np.float32(0.0)
         for channel in range(_CHANNELS):
-            rank = ranks[row * _CHANNELS + channel]
+            rank = ranks[row * _WIDTH + channel]
             columns[_RANKS + channel, row] = rank
             count += np.float32(rank > 0)
         columns[_CHANNEL_COUNT, row] = count
-    for number in range(len(_SHARED)):
-        values, shares = columns[_SCORES + _SHARED[number]], columns[_SHARES + number]
-        best = np.float32(0.0)
-        for row in range(rows):
-            best = max(best, values[row])
-        scale = np.float32(1.0) / best if best > 0 else np.float32(0.0)
-        for row in range(rows):
-            shares[row] = values[row] * scale
 
 
 @compiled

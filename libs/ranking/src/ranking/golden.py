@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.ids import DatasetId
 from contracts.user_blob import History
+from ranking.user import NO_TIME
 
 
 class GoldenRequest(BaseModel):
@@ -15,6 +16,7 @@ class GoldenRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dataset_id: DatasetId | None = None
+    at: Annotated[int, Field(ge=0)] = NO_TIME
     user_features: list[float] = []
     history_ids: list[DatasetId] = []
     history_ts: list[int] = []

@@ -21,7 +21,7 @@ from numba.cpython.unsafe.numbers import trailing_zeros as lowest_bit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from contracts.features import CHANNELS
+from contracts.features import CHANNELS, SCORED_CHANNELS, VOTING_CHANNELS
 from ranking.jit import Fields, compiled
 from ranking.user import HistoryContext, User
 
@@ -40,10 +40,10 @@ class RecallSettings(BaseModel):
         "content": 40,
         "vector": 40,
         "history": 60,
-        "popular": 60,
+        "popular": 100,
         "recent": 80,
         "transition": 80,
-        "popular_30d": 60,
+        "popular_30d": 100,
     }
     history_length: int = 50
     history_half_life_days: float = 30.0
@@ -118,6 +118,11 @@ def channels_of(codes: Iterable[int]) -> list[tuple[str, ...]]:
 
 # Never a sum of votes, because sums start with +0.0.
 _NO_VOTE = -0.0
+# By channel: its column of votes, -1 without any.
+_VOTE_COLUMNS = tuple(
+    VOTING_CHANNELS.index(channel) if channel in VOTING_CHANNELS else -1 for channel in CHANNELS
+)
+_VOTED = len(VOTING_CHANNELS)
 # Many enough that few of some thousand votes share a bucket, and few enough to scan.
 _BUCKETS = 1024
 # Up to this size, insertion sort is faster for a bucket; equal votes may fill a bucket further.
@@ -134,7 +139,7 @@ class _Seeds(NamedTuple):
 class _Votes(NamedTuple):
     """The sum of each item's votes, float64, `_NO_VOTE` without any; and room for the items with votes, int32 [n + 1].
 
-    No item has a vote between two calls of `_vote`.
+    No item has a vote before a call of `_vote`.
     """
 
     totals: NDArray[np.float64]
@@ -142,15 +147,19 @@ class _Votes(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """`items` int32 [m] ascending; `scores` and reciprocal `ranks` float32 [m, len(CHANNELS)], 0 where not proposed."""
+    """`items` int32 [m] ascending; `scores` and reciprocal `ranks` float32 [m, len(CHANNELS)], 0 where not proposed.
+
+    `votes` float32 [m, len(VOTING_CHANNELS)] are those for each candidate, whoever proposes it.
+    """
 
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
     ranks: NDArray[np.float32]
+    votes: NDArray[np.float32]
 
     def only(self, keep: NDArray[np.bool_]) -> "Candidates":
         """Return the candidates that the mask [m] keeps."""
-        return Candidates(self.items[keep], self.scores[keep], self.ranks[keep])
+        return Candidates(*(array[keep] for array in self))
 
     def channels(self, row: int) -> tuple[str, ...]:
         """Return the names of the channels that proposed a candidate."""
@@ -171,8 +180,8 @@ def recall(tables: RecallTables, settings: RecallSettings, *, anchor: int | None
 class _Scratch(threading.local):
     """Arrays over the catalogue that are reused: resetting only the used entries is cheaper than clearing all.
 
-    They are: the fields of `_Votes`; rows of candidates int32; a set of items, a bit each, uint64. All are empty
-    between two recalls.
+    They are: the fields of `_Votes` by channel; rows of candidates int32; a set of items, a bit each, uint64. All are
+    empty between two recalls.
     """
 
     def __init__(self) -> None:
@@ -183,7 +192,7 @@ class _Scratch(threading.local):
         if self._items < items:
             self._items = items
             self._arrays = (
-                (np.full(items, _NO_VOTE), np.zeros(items + 1, np.int32)),
+                (np.full((_VOTED, items), _NO_VOTE), np.zeros((_VOTED, items + 1), np.int32)),
                 np.zeros(items, np.int32),
                 np.zeros((items + 63) // 64, np.uint64),
             )
@@ -196,30 +205,37 @@ SCRATCH = _Scratch()
 @compiled
 def propose_candidates(
     anchor: int, user: Fields, tables: Fields, scratch: Fields
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Compiled part of `recall`, of a `User`, `RecallTables.fields` and `SCRATCH`; `anchor` -1 is none."""
-    _, history, history_weights, seen, recent_weights = User(*user)
+    _, history, history_weights, seen, recent_weights, _ = User(*user)
     behavior, content, vector, transition, popular, popular_30d, sizes, seed_items = tables
     by_behavior, most_popular, popular_longer = Neighbours(*behavior), Popular(*popular), Popular(*popular_30d)
     (totals, met), places, union = scratch
-    votes = _Votes(totals, met)
     if anchor < 0:
         anchors, seeds, weights = history[:0], history[:seed_items], history_weights[:seed_items]
     else:
         anchors, weights = np.full(1, anchor, np.int32), np.ones(1, np.float32)
         seeds = anchors
     recent = _Seeds(history[: len(recent_weights)], recent_weights)
+    nothing = (np.uint64(0), True)
     channels = (
-        _vote(by_behavior, _Seeds(anchors, weights), sizes[0], votes),
-        _vote(Neighbours(*content), _Seeds(seeds, weights), sizes[1], votes),
-        _vote(Neighbours(*vector), _Seeds(seeds, weights), sizes[2], votes),
-        _vote(by_behavior, _Seeds(history, history_weights), sizes[3], votes),
-        (most_popular.items[: sizes[4]].copy(), most_popular.scores[: sizes[4]].copy()),
-        _vote(by_behavior, recent, sizes[5], votes),
-        _vote(Neighbours(*transition), recent if len(history) else _Seeds(anchors, weights), sizes[6], votes),
-        (popular_longer.items[: sizes[7]].copy(), popular_longer.scores[: sizes[7]].copy()),
+        _vote(by_behavior, _Seeds(anchors, weights), sizes[0], _Votes(totals[0], met[0])),
+        _vote(Neighbours(*content), _Seeds(seeds, weights), sizes[1], _Votes(totals[1], met[1])),
+        _vote(Neighbours(*vector), _Seeds(seeds, weights), sizes[2], _Votes(totals[2], met[2])),
+        _vote(by_behavior, _Seeds(history, history_weights), sizes[3], _Votes(totals[3], met[3])),
+        (most_popular.items[: sizes[4]].copy(), most_popular.scores[: sizes[4]].copy(), *nothing),
+        _vote(by_behavior, recent, sizes[5], _Votes(totals[4], met[4])),
+        _vote(
+            Neighbours(*transition),
+            recent if len(history) else _Seeds(anchors, weights),
+            sizes[6],
+            _Votes(totals[5], met[5]),
+        ),
+        (popular_longer.items[: sizes[7]].copy(), popular_longer.scores[: sizes[7]].copy(), *nothing),
     )
-    for found, _ in channels:
+    are_numbers = True
+    for found, _, _, is_number in channels:
+        are_numbers &= is_number
         for item in found:
             union[item >> 6] |= np.uint64(1) << np.uint64(item & 63)
     for item in seen:
@@ -234,15 +250,24 @@ def propose_candidates(
 
     scores = np.zeros((len(items), len(sizes)), np.float32)
     ranks = np.zeros((len(items), len(sizes)), np.float32)
+    ballots = np.empty((len(items), _VOTED), np.float32)
     channel = 0
-    for found, values in channels:
+    for found, values, voted, _ in channels:
         for rank in range(len(found)):
             row = places[found[rank]]
             if row >= 0:
                 scores[row, channel] = values[rank]
                 ranks[row, channel] = np.float32(1.0) / np.float32(rank + 1)
+        column = _VOTE_COLUMNS[channel]
+        if column >= 0:
+            for row in range(len(items)):
+                ballots[row, column] = np.float32(totals[column, items[row]]) + np.float32(0.0)
+            for number in range(voted):
+                totals[column, met[column, number]] = _NO_VOTE
         channel += 1  # noqa: SIM113 - Numba unrolls no enumerate over a tuple
-    return items, scores, ranks
+    if not are_numbers:
+        raise ValueError("a neighbour's score is not a number")
+    return items, scores, ranks, ballots
 
 
 @compiled
@@ -260,11 +285,16 @@ def _pop_items(words: NDArray[np.uint64]) -> NDArray[np.int32]:
 
 
 @compiled
-def _vote(table: Neighbours, seeds: _Seeds, size: int, votes: _Votes) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Add up the seeds' neighbours by weight and return the best `size`, descending; ties go to the lower position."""
+def _vote(
+    table: Neighbours, seeds: _Seeds, size: int, votes: _Votes
+) -> tuple[NDArray[np.int32], NDArray[np.float32], np.uint64, bool]:
+    """Add up the seeds' neighbours by weight and return the best `size`, descending; ties go to the lower position.
+
+    Also return the number of items that have votes now, and whether all of them are numbers.
+    """
     totals, met = votes
     if size <= 0:
-        return met[:0].copy(), np.empty(0, np.float32)
+        return met[:0].copy(), np.empty(0, np.float32), np.uint64(0), True
     unmet = np.float64(_NO_VOTE).view(np.int64)
     marks = totals.view(np.int64)
     count = np.uint64(0)
@@ -284,7 +314,6 @@ def _vote(table: Neighbours, seeds: _Seeds, size: int, votes: _Votes) -> tuple[N
     for number in range(count):
         item = met[number]
         summed[number] = totals[item]
-        totals[item] = _NO_VOTE
     # A float's bits, read as an integer, have the float's order (for negative ones the other bits are inverted).
     bits = summed.view(np.int32)
     keys = np.empty(count, np.int64)
@@ -294,8 +323,7 @@ def _vote(table: Neighbours, seeds: _Seeds, size: int, votes: _Votes) -> tuple[N
         highest, lowest = max(highest, turned), min(lowest, turned)
         keys[number] = -np.int64(turned) << 32 | met[number]
     # NaN sorts before or after all numbers; infinities of both signs sum up to NaN as well.
-    if np.isnan(_float(highest) + _float(lowest)):
-        raise ValueError("a neighbour's score is not a number")
+    is_number = not np.isnan(_float(highest) + _float(lowest))
     best = _least(keys, size)
     positions = np.empty(len(best), np.int32)
     values = np.empty(len(best), np.float32)
@@ -303,7 +331,7 @@ def _vote(table: Neighbours, seeds: _Seeds, size: int, votes: _Votes) -> tuple[N
     for number in range(len(best)):
         positions[number] = best[number] & 0xFFFFFFFF
         bits[number] = _order_bits(-(best[number] >> 32))
-    return positions, values
+    return positions, values, count, is_number
 
 
 @compiled

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.bundle import BundleManifest, DataWindow, pack, write_manifest
-from contracts.features import CHANNELS, FEATURE_SCHEMA, FEATURES
+from contracts.features import FEATURE_SCHEMA, TRAINED_FEATURES, VOTING_CHANNELS
 from contracts.ids import hash_id
 from ranking.bundle import BundleContents, save
 from ranking.catalogue import Catalogue
@@ -27,6 +27,8 @@ from ranking.verification import answer
 
 FIRST_DATASET_ID = 101
 MODEL_END = datetime(2026, 1, 1, tzinfo=UTC)
+# Long-term features of a usual user.
+_USER = np.array([1.8, 0.1, 3.0, 1.5, 2.5, 3.0, 1.5, 3.0], np.float32)
 _TOPICS = ("Weather", "Health", "Traffic", "Finance", "Energy")
 
 
@@ -174,7 +176,7 @@ def tiny_part(*, seed: int = 0, queries: int = 800, size: Size = Size()) -> Eval
             cut + np.sort(rng.integers(0, 7 * int(DAY), queries)),
             np.arange(queries, dtype=np.int32),
             rng.integers(0, len(Kind), queries).astype(np.uint8),
-            np.tile(np.array([1.8, 0.1, 3.0], np.float32), (queries, 1)),
+            np.tile(_USER, (queries, 1)),
             near[history[:, 0], rng.integers(0, 5, queries)],
             np.full(queries, 5, np.int64),
             history.reshape(-1),
@@ -220,10 +222,11 @@ def _nearest(content: NDArray[np.float32], rng: np.random.Generator, noise: floa
 
 
 def _ranker_text(rng: np.random.Generator, size: Size) -> str:
-    """Train on noise around a plausible preference: recall scores, popularity and similarity all help."""
-    matrix = rng.random((2000, len(FEATURES))).astype(np.float32)
-    names = [feature.name for feature in FEATURES]
-    helpful = [names.index(f"score_{channel}") for channel in CHANNELS] + [names.index("anchor_content_similarity")]
+    """Train on noise around a plausible preference: votes, popularity and similarity all help."""
+    matrix = rng.random((2000, len(TRAINED_FEATURES))).astype(np.float32)
+    names = [feature.name for feature in TRAINED_FEATURES]
+    votes = [names.index(f"vote_{channel}") for channel in VOTING_CHANNELS]
+    helpful = [*votes, names.index("item_popularity_3d"), names.index("anchor_content_similarity")]
     target = matrix[:, helpful].sum(axis=1) + rng.normal(0, 0.3, len(matrix))
     data = lgb.Dataset(matrix, target, feature_name=names)
     settings = {
@@ -261,7 +264,8 @@ def _golden(engine: Engine, rng: np.random.Generator, n: int) -> list[GoldenRequ
         known = rng.choice(n - 1, 5, replace=False) if number % 3 else np.empty(0, np.int64)
         request = GoldenRequest(
             dataset_id=int(all_ids[rng.integers(n)]) if number % 2 else None,
-            user_features=[1.8, 0.1, 3.0] if len(known) else [],
+            at=end + 60,
+            user_features=_USER.tolist() if len(known) else [],
             history_ids=[int(all_ids[position]) for position in known],
             history_ts=[end - 3600 * hour for hour in range(len(known))],
             history_types=[2] * len(known),

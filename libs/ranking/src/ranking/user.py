@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.events import INTERACTION_WEIGHT, InteractionType
-from contracts.features import USER_FEATURES
+from contracts.features import SESSION_FEATURES, USER_FEATURES
 from contracts.user_blob import MAX_LONG_TERM, PackedHistory
-from ranking.item_stats import DAY
+from ranking.item_stats import DAY, HOUR
 from ranking.jit import Fields, compiled
 
 # By `InteractionType`.
@@ -26,13 +26,26 @@ def default_features() -> NDArray[np.float32]:
 
 
 NOTHING_KNOWN = default_features()
+NO_SESSION = np.array([feature.default for feature in SESSION_FEATURES], np.float32)
+# The time of a query that has none.
+NO_TIME = 0
+
+
+def complete_features(features: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """Return long-term features with defaults in place of those that an earlier release doesn't have (None: all)."""
+    if features is None:
+        return NOTHING_KNOWN
+    if len(features) == len(NOTHING_KNOWN):
+        return features
+    return np.concatenate([features, NOTHING_KNOWN[len(features) :]])
 
 
 class User(NamedTuple):
     """`features` in the order of `USER_FEATURES`; `items` newest first with `weights` that sum to 1; all float32.
 
     `seen` are the positions that recall leaves out because the user knows them, `items` among them. `recent` are
-    weights of the first of `items` that fall with their rank as well, and sum to 1.
+    weights of the first of `items` that fall with their rank as well, and sum to 1. `session` is in the order of
+    `SESSION_FEATURES`.
     """
 
     features: NDArray[np.float32] = NOTHING_KNOWN
@@ -40,6 +53,7 @@ class User(NamedTuple):
     weights: NDArray[np.float32] = np.empty(0, np.float32)
     seen: NDArray[np.int32] = np.empty(0, np.int32)
     recent: NDArray[np.float32] = np.empty(0, np.float32)
+    session: NDArray[np.float32] = NO_SESSION
 
 
 class HistoryContext(NamedTuple):
@@ -64,11 +78,18 @@ class _Entries(NamedTuple):
 
 
 def make_user(
-    features: NDArray[np.float32] | None, long_term: PackedHistory, live: PackedHistory, context: HistoryContext
+    features: NDArray[np.float32] | None,
+    long_term: PackedHistory,
+    live: PackedHistory,
+    context: HistoryContext,
+    at: int,
 ) -> User:
-    """Return a user by long-term features (None: unknown), and history with `live` merged in (`History.merge`)."""
-    items, weights, seen, recent = decode_user(tuple(long_term), tuple(live), tuple(context))
-    return User(NOTHING_KNOWN if features is None else features, items, weights, seen, recent)
+    """Return a user as of `at` (Unix seconds) by long-term features (None: unknown) and history.
+
+    `live` is merged into the history (`History.merge`).
+    """
+    decoded = decode_user(tuple(long_term), tuple(live), tuple(context), at)
+    return User(complete_features(features), *decoded)
 
 
 def user_features(
@@ -94,11 +115,11 @@ def user_features(
 
 @compiled
 def decode_user(
-    long_term: Fields, live: Fields, context: Fields
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
+    long_term: Fields, live: Fields, context: Fields, at: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
     """Compiled part of `make_user`, from two `PackedHistory` and a `HistoryContext`.
 
-    Return the items, their weights, the seen positions, and the recent weights.
+    Return all of a `User` but its features.
     """
     newer = PackedHistory(*live)
     catalogue, half_life_days, recent_ranks, limit = HistoryContext(*context)
@@ -124,7 +145,25 @@ def decode_user(
     weights = np.empty(recent, np.float32)
     for number in range(recent):
         weights[number] = strengths[number] / total
-    return positions[:recent].copy(), weights, positions[:count], _fall_by_rank(strengths, recent_ranks)
+    session = _summarize_session(ts, known[:recent], at)
+    return positions[:recent].copy(), weights, positions[:count], _fall_by_rank(strengths, recent_ranks), session
+
+
+@compiled
+def _summarize_session(ts: NDArray[np.int64], entries: NDArray[np.int32], at: int) -> NDArray[np.float32]:
+    """Return `User.session` from the times of some entries, newest first."""
+    session = NO_SESSION.copy()
+    if len(entries) == 0 or at == NO_TIME:
+        return session
+    # A clock of another machine may be ahead.
+    session[0] = np.log1p(max(at - ts[entries[0]], 0) / HOUR)
+    in_hour = in_day = 0
+    for entry in entries:
+        age = at - ts[entry]
+        in_hour += age <= HOUR
+        in_day += age <= DAY
+    session[1], session[2] = np.log1p(in_hour), np.log1p(in_day)
+    return session
 
 
 @compiled

@@ -25,10 +25,10 @@ def answer(engine: Engine, request: GoldenRequest, limit: int) -> tuple[list[int
             )
     features = np.array(request.user_features, np.float32) if request.user_features else None
     history = request.history().packed()
-    question = RankingQuery(anchor, engine.user(features, history))
+    question = RankingQuery(anchor, engine.user(features, history, at=request.at))
     ranked = engine.rank(question, engine.recall(question), limit)
     positions, scores = ranked.items.tolist(), ranked.scores.tolist()
-    done = engine.rank_fused(features, history, PackedHistory(), anchor=anchor, limit=limit)
+    done = engine.rank_fused(features, history, PackedHistory(), anchor=anchor, limit=limit, at=request.at)
     if done is not None and (done.best.items.tolist(), done.best.scores.tolist()) != (positions, scores):
         raise GoldenMismatchError(
             "a golden request has different answers from the fused call and from the separate steps"

@@ -6,10 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.bundle import BundleManifest, MalformedBundleError, MalformedManifestError, overlap, unpack
+from contracts.bundle import (
+    BundleManifest,
+    MalformedBundleError,
+    MalformedManifestError,
+    UnreadableFeaturesError,
+    check_features,
+    overlap,
+    unpack,
+)
 from contracts.checksums import ChecksumError, sha256_of
 from contracts.deployments import DeploymentStage
-from contracts.features import FEATURE_SCHEMA
 from model_registry.artifacts import ArtifactStore, MissingArtifactError
 from model_registry.errors import DeploymentRefusedError
 from ranking import bundle
@@ -63,11 +70,15 @@ def check_bundle(store: ArtifactStore, model: str, sha256: str) -> BundleManifes
             detail = f"the stored bundle's sha256 is {actual}, expected {sha256}"
             raise DeploymentRefusedError(DeploymentStage.CHECKSUM, detail, status=UNPROCESSABLE)
         contents.mkdir()
-        with _stage(DeploymentStage.MANIFEST, MalformedBundleError, MalformedManifestError, ChecksumError):
+        with _stage(
+            DeploymentStage.MANIFEST,
+            MalformedBundleError,
+            MalformedManifestError,
+            UnreadableFeaturesError,
+            ChecksumError,
+        ):
             manifest = unpack(archive, contents)
-        if manifest.feature_schema != FEATURE_SCHEMA:
-            detail = f"feature_schema is {manifest.feature_schema}, this stack computes {FEATURE_SCHEMA}"
-            raise DeploymentRefusedError(DeploymentStage.MANIFEST, detail, status=UNPROCESSABLE)
+            check_features(manifest)
         with _stage(DeploymentStage.LOAD, UnusableBundleError, UnusableRankerError):
             engine = Engine(bundle.load(contents))
         with _stage(DeploymentStage.GOLDEN, GoldenMismatchError):

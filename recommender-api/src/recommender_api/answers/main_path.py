@@ -1,6 +1,8 @@
 """The main path: how a query is answered while everything works."""
 
 import logging
+import time
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -58,6 +60,7 @@ class _RankingRequest(NamedTuple):
     long_term: PackedHistory
     live: PackedHistory
     withdrawn: Withdrawn
+    at: int
 
     @property
     def anchor(self) -> int | None:
@@ -73,6 +76,7 @@ class _RankingRequest(NamedTuple):
             self.live,
             anchor=self.anchor,
             limit=self.query.limit,
+            at=self.at,
             hidden=self.withdrawn.hidden(self.engine.contents.catalogue),
         )
 
@@ -92,12 +96,15 @@ class RankedPath:
         withdrawn: WithdrawnWatch,
         stages: StageHistogram,
         errors: FastPathErrors,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._snapshots = snapshots
         self._withdrawn = withdrawn
         self._stages = stages
         self._errors = errors
+        self._clock = clock
         self._batcher = RankingBatcher()
 
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> MainPathResult:
@@ -123,7 +130,7 @@ class RankedPath:
 
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
         budget.check(Stage.READ)
-        request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn)
+        request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn, int(self._clock()))
         found, error = await self._rank_fused(request, budget)
         if found is None:
             question, candidates = self._recalled(request, budget)
@@ -165,11 +172,11 @@ class RankedPath:
         return (best, None), None
 
     def _recalled(self, request: _RankingRequest, budget: Budget) -> tuple[RankingQuery, Candidates]:
-        query, engine, features, long_term, live, withdrawn = request
+        query, engine, features, long_term, live, withdrawn, at = request
         try:
             keep = withdrawn.keep(engine.contents.catalogue, query.filters.over(engine.contents.catalogue))
             with monitoring.span(Stage.RECALL):
-                question = RankingQuery(request.anchor, engine.user(features, long_term, live), keep)
+                question = RankingQuery(request.anchor, engine.user(features, long_term, live, at), keep)
                 candidates = engine.recall(question, at_least=query.limit)
         except Exception as error:  # a fault in the model must cost no answer
             raise RecallFailedError(str(error)) from error

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from contracts import redis_keys
-from contracts.features import FEATURE_SCHEMA
+from contracts.features import FEATURE_SCHEMA, READABLE_SCHEMAS
 from recommender_api.redis_store import GuardedStore, StoreError
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def _version(pointer: bytes) -> str | None:
 
 def _snapshot(version: str, schema: bytes | None) -> Snapshot:
     # If a snapshot has no schema, each blob is checked by its number of features.
-    usable = schema is None or schema.decode("ascii", "replace") == FEATURE_SCHEMA
+    usable = schema is None or schema.decode("ascii", "replace") in READABLE_SCHEMAS
     if usable:
         _log.info("reading user features of snapshot %s", version)
     else:

@@ -43,5 +43,6 @@ class UserBlobs:
         except MalformedBlobError as error:
             self._bad(error, self.keys[1])
             return None, PackedHistory()
-        fits = self._snapshot.usable and len(features) == len(USER_FEATURES)
+        # A snapshot of an earlier release has the first ones.
+        fits = self._snapshot.usable and len(features) <= len(USER_FEATURES)
         return (features if fits else None), history

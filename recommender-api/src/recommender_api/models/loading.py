@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 import monitoring
-from contracts.bundle import MalformedManifestError, read_manifest
+from contracts.bundle import MalformedManifestError, UnreadableFeaturesError, check_features, read_manifest
 from contracts.checksums import ChecksumError
 from contracts.deployments import ActiveDeployment, DeploymentStage
-from contracts.features import FEATURE_SCHEMA
 from ranking.bundle import BundleContents, UnusableBundleError, load
 from ranking.engine import Engine
 from ranking.json_items import compile_json_items
@@ -52,16 +51,12 @@ def load_model(folder: Path, deployment: ActiveDeployment, damage: ChecksumError
     """
     try:
         manifest = read_manifest(folder)
-        if manifest.feature_schema != FEATURE_SCHEMA:
-            raise UnusableModelError(
-                DeploymentStage.LOAD,
-                f"made for feature schema {manifest.feature_schema}; this service computes {FEATURE_SCHEMA}",
-            )
+        check_features(manifest)
         contents = load(folder)
         if damage is not None:
             contents = _without_precomputed(contents, damage)
         engine = Engine(contents)
-    except (MalformedManifestError, UnusableBundleError, UnusableRankerError) as error:
+    except (MalformedManifestError, UnreadableFeaturesError, UnusableBundleError, UnusableRankerError) as error:
         raise UnusableModelError(DeploymentStage.LOAD, str(error)) from error
     if contents.precomputed_error is not None:
         monitoring.report(

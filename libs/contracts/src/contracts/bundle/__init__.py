@@ -6,6 +6,8 @@ from contracts.bundle.manifest import (
     DataWindow,
     FeatureSpec,
     MalformedManifestError,
+    UnreadableFeaturesError,
+    check_features,
     read_manifest,
     write_manifest,
 )
@@ -17,7 +19,9 @@ __all__ = [
     "FeatureSpec",
     "MalformedBundleError",
     "MalformedManifestError",
+    "UnreadableFeaturesError",
     "catalogue_sketch",
+    "check_features",
     "overlap",
     "pack",
     "read_manifest",

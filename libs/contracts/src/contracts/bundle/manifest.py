@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from contracts.checksums import files_below, sha256_of
 from contracts.data_checks import DataCheck
-from contracts.features import FEATURES
+from contracts.features import FEATURES, TRAINED_FEATURES, Feature, schema_of
 from contracts.model_versions import MODEL_NAME, MODEL_VERSION, SHA256
 
 MANIFEST = "manifest.json"
@@ -18,6 +18,10 @@ FORMAT = 1
 
 class MalformedManifestError(ValueError):
     """`manifest.json` is missing, not JSON, or not of this schema; the message names the field."""
+
+
+class UnreadableFeaturesError(ValueError):
+    """The bundle's ranker needs features that this release does not compute; the message names them."""
 
 
 class FeatureSpec(BaseModel):
@@ -55,13 +59,27 @@ class BundleManifest(BaseModel):
     git_commit: str | None
     data_window: DataWindow
     feature_schema: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
-    features: list[FeatureSpec] = [FeatureSpec(name=f.name, dtype=f.dtype, default=f.default) for f in FEATURES]
+    features: list[FeatureSpec] = [FeatureSpec(name=f.name, dtype=f.dtype, default=f.default) for f in TRAINED_FEATURES]
     catalogue_sketch: list[str] = []
     data_checks: list[DataCheck] = []
     metrics: dict[str, float]
     refreshes: Annotated[str, Field(pattern=MODEL_VERSION)] | None = None
     trained_until: AwareDatetime | None = None
     files: dict[str, Annotated[str, Field(pattern=SHA256)]] = {}
+
+
+def check_features(manifest: BundleManifest) -> None:
+    """Check that this release computes the bundle's features; raises `UnreadableFeaturesError`.
+
+    They may be those of an earlier release: fewer, or in another order.
+    """
+    computed = {feature.name: feature for feature in FEATURES}
+    unknown = [spec.name for spec in manifest.features if spec.name not in computed]
+    if unknown:
+        raise UnreadableFeaturesError(f"this release does not compute the features {', '.join(unknown)}")
+    schema = schema_of(Feature(spec.name, spec.dtype, spec.default) for spec in manifest.features)
+    if schema != manifest.feature_schema:
+        raise UnreadableFeaturesError(f"feature_schema is {manifest.feature_schema}, that of its features is {schema}")
 
 
 def read_manifest(folder: Path) -> BundleManifest:

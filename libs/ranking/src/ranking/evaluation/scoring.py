@@ -59,6 +59,7 @@ def _user(queries: HeldOutQueries, number: int, rows: slice, ids: NDArray[np.int
         history.packed(),
         PackedHistory(),
         settings.history_context(ids),
+        int(at),
     )
 
 
