@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.evaluate.baselines import active_columns, rank_baselines
 from pipeline.evaluate.baselines.lists import best_columns
-from pipeline.recall.slit import slit
 from pipeline.evaluate.queries import ask_before
 from pipeline.evaluate.split import five_core, global_split, leave_last_out
+from pipeline.recall.slit import slit
 from pipeline.records import Records
 from prove.evaluation import (
     first_pairs,

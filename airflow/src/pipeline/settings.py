@@ -78,9 +78,9 @@ class Settings(monitoring.MonitoringSettings):
     ] = "ranker"
     git_commit: Annotated[str | None, Field(description="Commit recorded in the bundle; empty: unknown")] = None
     seed: Annotated[int, Field(ge=0, description="Seed of sampling and training")] = 42
-    training_queries: Annotated[
-        int, Field(ge=100, description="Maximum number of training queries for the ranker")
-    ] = 32_000
+    training_queries: Annotated[int, Field(ge=100, description="Maximum number of training queries for the ranker")] = (
+        32_000
+    )
     diversity_relevance: Annotated[
         float,
         Field(

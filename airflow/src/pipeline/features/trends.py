@@ -9,9 +9,7 @@ from ranking.jit import compiled
 _HALF_LIVES_DAYS = np.array([1.0, 7.0])
 
 
-def trends_before(
-    item: NDArray[np.int32], ts: NDArray[np.int64], created_at: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def trends_before(item: NDArray[np.int32], ts: NDArray[np.int64], created_at: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return for interactions in ascending time what their datasets were just before: float32 [m, 3].
 
     The columns are log1p of the count with a half-life of 1 and of 7 days, and log1p of the age in days. Interactions

@@ -46,7 +46,13 @@ _EVALUATE = Step(
 RUN = (
     *_DATA,
     Step("recall", modelling.recall, ("clean", "features"), ("recall", "recall_heldout", "recall_earlier"), _TRAINING),
-    Step("train", modelling.train, ("clean", "features", "recall_heldout", "recall_earlier"), ("model",), (*_TRAINING, "model_name")),
+    Step(
+        "train",
+        modelling.train,
+        ("clean", "features", "recall_heldout", "recall_earlier"),
+        ("model",),
+        (*_TRAINING, "model_name"),
+    ),
     _EVALUATE._replace(inputs=(*_EVALUATE.inputs, "model")),
     Step(
         "precompute",

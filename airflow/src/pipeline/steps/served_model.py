@@ -62,7 +62,8 @@ def fetch_served_model(settings: Settings, run: str) -> str:
         check_features(manifest)
     except UnreadableFeaturesError as error:
         raise NothingToRefreshError(
-            f"nothing to refresh: version {served.trained}: {error}; the next training makes a model that can be refreshed"
+            f"nothing to refresh: version {served.trained}: {error}; "
+            "the next training makes a model that can be refreshed"
         ) from error
     refreshed = Refreshed(
         refreshes=served.trained,

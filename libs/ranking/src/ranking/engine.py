@@ -15,7 +15,7 @@ from ranking.forest import forest_scores
 from ranking.jit import Fields, compiled, seconds
 from ranking.ranker import Ranker
 from ranking.recall import SCRATCH, Candidates, RecallSettings, RecallTables, channels_of, propose_candidates, recall
-from ranking.user import NO_TIME, HistoryContext, User, complete_features, decode_user, make_user
+from ranking.user import NO_TIME, User, complete_features, decode_user, make_user
 
 NOTHING_HIDDEN = np.empty(0, np.int32)
 _POPULARITY = [feature.name for feature in ITEM_FEATURES].index("item_popularity_7d")

@@ -111,6 +111,7 @@ def fill_features(candidates: Fields, known: Fields, user: Fields, anchor: int) 
     for feature in range(len(asking.session)):
         columns[_SESSION + feature] = asking.session[feature]
     _relate_to_user(columns, items, table, asking)
+    _fill_gaps(columns, rows)
     if anchor < 0:
         columns[_ANCHOR_SIMILARITY] = columns[_ANCHOR_PRICE_GAP] = columns[_ANCHOR_PROVIDER] = 0.0
     else:
@@ -152,17 +153,12 @@ def _relate_to_user(columns: NDArray[np.float32], items: NDArray[np.int32], tabl
     """Fill the columns that relate a candidate to the user's history."""
     content, provider, log_price = table
     history, weights = user.items, user.weights
-    taste = np.zeros((2, content.shape[1]), np.float32)
-    for number in range(len(user.recent)):
-        for dimension in range(taste.shape[1]):
-            taste[1, dimension] += user.recent[number] * content[history[number], dimension]
+    taste = _tastes(content, user)
     providers = np.empty(len(history), np.int32)
     shares = np.zeros(len(history), np.float32)
     known = 0
     for number in range(len(history)):
         item, weight = history[number], weights[number]
-        for dimension in range(taste.shape[1]):
-            taste[0, dimension] += weight * content[item, dimension]
         place = 0
         while place < known and providers[place] != provider[item]:
             place += 1
@@ -179,15 +175,33 @@ def _relate_to_user(columns: NDArray[np.float32], items: NDArray[np.int32], tabl
         columns[_USER_AFFINITY, row] = _dot(content, item, taste, 0)
         columns[_RECENT_AFFINITY, row] = _dot(content, item, taste, 1)
         theirs[row] = provider[item]
-    for number in range(len(_GAPS)):
-        gap, item_column, habit = _GAPS[number]
-        for row in range(len(items)):
-            columns[gap, row] = columns[item_column, row] - columns[habit, row]
     columns[_USER_PROVIDER] = 0.0
     for place in range(known):
         known_provider, share = providers[place], shares[place]
         for row in range(len(items)):
             columns[_USER_PROVIDER, row] = share if theirs[row] == known_provider else columns[_USER_PROVIDER, row]
+
+
+@compiled
+def _tastes(content: NDArray[np.float32], user: User) -> NDArray[np.float32]:
+    """Return the mean content of a user's history, float32 [2, d]: by its weights, and by the recent ones."""
+    tastes = np.zeros((2, content.shape[1]), np.float32)
+    for number in range(len(user.weights)):
+        for dimension in range(tastes.shape[1]):
+            tastes[0, dimension] += user.weights[number] * content[user.items[number], dimension]
+    for number in range(len(user.recent)):
+        for dimension in range(tastes.shape[1]):
+            tastes[1, dimension] += user.recent[number] * content[user.items[number], dimension]
+    return tastes
+
+
+@compiled
+def _fill_gaps(columns: NDArray[np.float32], rows: int) -> None:
+    """Fill the columns that are an item's value minus the user's."""
+    for number in range(len(_GAPS)):
+        gap, item, user = _GAPS[number]
+        for row in range(rows):
+            columns[gap, row] = columns[item, row] - columns[user, row]
 
 
 @compiled

@@ -82,7 +82,7 @@ class ItemStats:
 
     def popularity(self, at: float, half_life_days: float = 3.0) -> NDArray[np.float64]:
         """Return the decayed counts of all items as of `at` (Unix seconds), [n]."""
-        (window,) = np.flatnonzero(HALF_LIVES_DAYS == half_life_days)
+        (window,) = np.flatnonzero(half_life_days == HALF_LIVES_DAYS)
         decayed: NDArray[np.float64] = self._scaled[:, window] * np.exp2(-(at - self._origin) / (half_life_days * DAY))
         return decayed
 

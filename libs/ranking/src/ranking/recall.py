@@ -21,7 +21,7 @@ from numba.cpython.unsafe.numbers import trailing_zeros as lowest_bit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from contracts.features import CHANNELS, SCORED_CHANNELS, VOTING_CHANNELS
+from contracts.features import CHANNELS, VOTING_CHANNELS
 from ranking.jit import Fields, compiled
 from ranking.user import HistoryContext, User
 
@@ -118,9 +118,9 @@ def channels_of(codes: Iterable[int]) -> list[tuple[str, ...]]:
 
 # Never a sum of votes, because sums start with +0.0.
 _NO_VOTE = -0.0
-# By channel: its column of votes, -1 without any.
+# By channel: its column of votes; without any, one more that nothing reads.
 _VOTE_COLUMNS = tuple(
-    VOTING_CHANNELS.index(channel) if channel in VOTING_CHANNELS else -1 for channel in CHANNELS
+    VOTING_CHANNELS.index(channel) if channel in VOTING_CHANNELS else len(VOTING_CHANNELS) for channel in CHANNELS
 )
 _VOTED = len(VOTING_CHANNELS)
 # Many enough that few of some thousand votes share a bucket, and few enough to scan.
@@ -233,9 +233,7 @@ def propose_candidates(
         ),
         (popular_longer.items[: sizes[7]].copy(), popular_longer.scores[: sizes[7]].copy(), *nothing),
     )
-    are_numbers = True
-    for found, _, _, is_number in channels:
-        are_numbers &= is_number
+    for found, _, _, _ in channels:
         for item in found:
             union[item >> 6] |= np.uint64(1) << np.uint64(item & 63)
     for item in seen:
@@ -248,26 +246,47 @@ def propose_candidates(
     for row in range(len(items)):
         places[items[row]] = row
 
+    counts = np.zeros(_VOTED + 1, np.uint64)
     scores = np.zeros((len(items), len(sizes)), np.float32)
     ranks = np.zeros((len(items), len(sizes)), np.float32)
-    ballots = np.empty((len(items), _VOTED), np.float32)
     channel = 0
-    for found, values, voted, _ in channels:
-        for rank in range(len(found)):
-            row = places[found[rank]]
-            if row >= 0:
-                scores[row, channel] = values[rank]
-                ranks[row, channel] = np.float32(1.0) / np.float32(rank + 1)
-        column = _VOTE_COLUMNS[channel]
-        if column >= 0:
-            for row in range(len(items)):
-                ballots[row, column] = np.float32(totals[column, items[row]]) + np.float32(0.0)
-            for number in range(voted):
-                totals[column, met[column, number]] = _NO_VOTE
+    are_numbers = True
+    for found, values, voted, is_number in channels:
+        are_numbers &= is_number
+        counts[_VOTE_COLUMNS[channel]] = voted
+        _set_proposals((scores[:, channel], ranks[:, channel]), found, values, places)
         channel += 1  # noqa: SIM113 - Numba unrolls no enumerate over a tuple
+    ballots = _take_votes(items, counts, totals, met)
     if not are_numbers:
         raise ValueError("a neighbour's score is not a number")
     return items, scores, ranks, ballots
+
+
+@compiled
+def _set_proposals(
+    columns: Fields, found: NDArray[np.int32], values: NDArray[np.float32], places: NDArray[np.int32]
+) -> None:
+    """Set the scores and ranks of what a channel has found; `places` are the rows of candidates, -1 of other items."""
+    scores, ranks = columns
+    for rank in range(len(found)):
+        row = places[found[rank]]
+        if row >= 0:
+            scores[row] = values[rank]
+            ranks[row] = np.float32(1.0) / np.float32(rank + 1)
+
+
+@compiled
+def _take_votes(
+    items: NDArray[np.int32], counts: NDArray[np.uint64], totals: NDArray[np.float64], met: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """Return `Candidates.votes`, and clear all votes; the first `counts` of `met` have some."""
+    votes = np.empty((len(items), _VOTED), np.float32)
+    for column in range(_VOTED):
+        for row in range(len(items)):
+            votes[row, column] = np.float32(totals[column, items[row]]) + np.float32(0.0)
+        for number in range(counts[column]):
+            totals[column, met[column, number]] = _NO_VOTE
+    return votes
 
 
 @compiled
