@@ -11,7 +11,7 @@ from ranking.recall import Neighbours
 
 SIZE = 60
 _QUESTIONS_PER_BATCH = 128
-_ANCHOR_CHANNELS = [CHANNELS.index(name) for name in ("behavior", "content", "vector")]
+_ANCHOR_CHANNELS = [CHANNELS.index(name) for name in ("behavior", "content", "vector", "transition")]
 
 
 def precompute(engine: Engine, threads: int) -> Neighbours:
