@@ -148,7 +148,7 @@ def _measure(protocol: str, train: Records, groups: dict[str, QuerySet], model: 
     context = _context(train, stack, histories.weighted(np.ones(len(histories.query))))
     lists = rank_stack(
         queries,
-        Knowledge(model.tables, stack.recall, stack.items),
+        Knowledge(model.tables, model.recall, stack.items),
         Ranker(model.order.text),
         stack.diversity,
         stack.training.threads,

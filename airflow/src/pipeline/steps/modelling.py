@@ -28,7 +28,15 @@ from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_is
 from pipeline.settings import Settings
 from pipeline.steps.data import load_checks, load_items, load_records, version_of
 from pipeline.steps.run_info import load_run_info
-from pipeline.train import TrainingError, TrainingPart, TrainSettings, train_on, training_queries, training_tables
+from pipeline.train import (
+    TrainingError,
+    TrainingPart,
+    TrainSettings,
+    train_on,
+    training_queries,
+    training_tables,
+    with_chosen_weights,
+)
 from pipeline.train.order import RANKER
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
@@ -38,7 +46,7 @@ from ranking.replay import Knowledge
 
 _log = logging.getLogger(__name__)
 _TABLES = ("behavior", "content", "vector", "transition")
-_ORDER = "order.json"
+_ORDER, _RANKER, _RECALL = "order.json", "ranker.txt", "recall.json"
 # The tables of each part of the training queries.
 _OF_TRAINING = ("recall_heldout", "recall_earlier")
 
@@ -67,6 +75,7 @@ def train(settings: Settings, run: str) -> str:
         TrainingPart(past, Knowledge(_load_tables(run, name), RecallSettings(), items.table))
         for name, past in zip(_OF_TRAINING, training_queries(records, training), strict=True)
     ]
+    parts = with_chosen_weights(records, parts, settings.seed)
     try:
         order = train_on(records, parts, training)
     except TrainingError as error:
@@ -74,7 +83,8 @@ def train(settings: Settings, run: str) -> str:
         raise
     track_model_training_ok(settings.model_name, "training_failed")
     with writing(join(run, "model")) as folder:
-        (folder / "ranker.txt").write_text(order.text, encoding="utf-8")
+        (folder / _RANKER).write_text(order.text, encoding="utf-8")
+        (folder / _RECALL).write_text(parts[0].knowledge.settings.model_dump_json(indent=2), encoding="utf-8")
         (folder / _ORDER).write_text(json.dumps(order.document(), indent=2), encoding="utf-8")
     _log.info("%s queries; the order is %s", f"{sum(len(part.past.rows) for part in parts):,}", order.name)
     return run
@@ -197,8 +207,9 @@ def _diversity(settings: Settings) -> DiversitySettings:
 def _ranking(settings: Settings, run: str) -> Ranking:
     """Return what this run has trained."""
     with reading(join(run, "model")) as folder:
-        text = (folder / "ranker.txt").read_text(encoding="utf-8")
-    return Ranking(text, RecallSettings(), _diversity(settings))
+        text = (folder / _RANKER).read_text(encoding="utf-8")
+        recall = RecallSettings.model_validate_json((folder / _RECALL).read_bytes())
+    return Ranking(text, recall, _diversity(settings))
 
 
 def _load_tables(run: str, name: str) -> RecallTables:
@@ -227,9 +238,11 @@ def _order_metrics(order: dict[str, Any]) -> dict[str, float]:
 
 
 def _write_part(settings: Settings, run: str, found: Evaluation, folder: Path) -> None:
-    identity = PartSettings(RecallSettings(), _diversity(settings), settings.seed, settings.model_name, version_of(run))
     reason = found.missing.get(ROLLING, "")
     if found.holdout is not None:
+        identity = PartSettings(
+            found.holdout.model.recall, _diversity(settings), settings.seed, settings.model_name, version_of(run)
+        )
         try:
             write_evaluation_part(found.holdout, identity, folder)
         except NoQueriesError as error:

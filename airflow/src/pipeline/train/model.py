@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.quality.sufficiency import LEAST, describe_shortage
 from pipeline.recall import build_tables
 from pipeline.records import Records
+from pipeline.train.history_weights import choose_history_weights
 from pipeline.train.lambdamart import TrainingError, TrainSettings
 from pipeline.train.order import Order, choose_order
 from pipeline.train.queries import PastQueries, replay_queries
@@ -20,14 +22,18 @@ from ranking.replay import Kind, Knowledge
 
 _log = logging.getLogger(__name__)
 # Shares of the queries by kind: the same ranker serves /recommend/user, /recommend/detail and /similar.
-KIND_SHARES = {Kind.USER: 0.6, Kind.DETAIL: 0.2, Kind.SIMILAR: 0.2}
+KIND_SHARES = {Kind.USER: 0.8, Kind.DETAIL: 0.1, Kind.SIMILAR: 0.1}
 
 
 class Model(NamedTuple):
-    """Tables of all records, and an order that was trained and chosen with tables without its targets."""
+    """Tables of all records, and an order that was trained and chosen with tables without its targets.
+
+    `recall` are the settings that it was trained with.
+    """
 
     tables: RecallTables
     order: Order
+    recall: RecallSettings
 
 
 class TrainingPart(NamedTuple):
@@ -45,7 +51,15 @@ def train_model(
         TrainingPart(past, Knowledge(training_tables(records, past, content, settings.seed), recall, items))
         for past in training_queries(records, settings)
     ]
-    return Model(build_tables(records, content, settings.seed), train_on(records, parts, settings))
+    parts = with_chosen_weights(records, parts, settings.seed)
+    tables = build_tables(records, content, settings.seed)
+    return Model(tables, train_on(records, parts, settings), parts[0].knowledge.settings)
+
+
+def with_chosen_weights(records: Records, parts: Sequence[TrainingPart], seed: int) -> list[TrainingPart]:
+    """Return the parts with the weights of histories that suit the first one best."""
+    chosen = choose_history_weights(records, *parts[0], seed)
+    return [part._replace(knowledge=replace(part.knowledge, settings=chosen)) for part in parts]
 
 
 def training_queries(records: Records, settings: TrainSettings) -> list[PastQueries]:
