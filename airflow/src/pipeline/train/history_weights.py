@@ -1,6 +1,7 @@
 """How fast the weight of a history falls, by time and by rank: chosen by how well votes alone find the targets."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,11 +14,11 @@ from ranking.engine import find_candidates
 from ranking.recall import RecallSettings
 from ranking.replay import Kind, Knowledge, make_query
 
-# About a session, a month, and no decay; by rank: about the last two, four, eight datasets, and many.
-HALF_LIVES_DAYS = (1.0, 7.0, 30.0, 1000.0)
-RECENT_RANKS = (2.0, 4.0, 8.0, 16.0)
-# Enough to tell settings apart that matter, few enough for some seconds.
-MAX_QUERIES = 1000
+# A week, a month, and no decay; by rank: about the last two, five, twelve datasets.
+HALF_LIVES_DAYS = (7.0, 30.0, 1000.0)
+RECENT_RANKS = (2.0, 5.0, 12.0)
+# Of each part. Fewer don't tell a month from no decay where times mean nothing.
+MAX_QUERIES = 1500
 _MIN_QUERIES = 100
 _AT = 10
 _HISTORY = ("history",)
@@ -25,36 +26,53 @@ _RECENT = ("recent", "transition")
 _log = logging.getLogger(__name__)
 
 
-def choose_history_weights(records: Records, past: PastQueries, knowledge: Knowledge, seed: int) -> RecallSettings:
+def choose_history_weights(
+    records: Records, parts: Sequence[tuple[PastQueries, Knowledge]], seed: int
+) -> RecallSettings:
     """Return the settings with the half-life and the ranks of the highest nDCG@10; unchanged for few queries."""
-    settings = knowledge.settings
-    rows = past.rows[past.kinds == Kind.USER]
-    if len(rows) < _MIN_QUERIES:
+    settings = parts[0][1].settings
+    asked = [(_sample(past, seed), knowledge) for past, knowledge in parts]
+    if sum(len(past.rows) for past, _ in asked) < _MIN_QUERIES:
         return settings
-    if len(rows) > MAX_QUERIES:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_QUERIES, replace=False))
-    asked = PastQueries(rows, np.full(len(rows), Kind.USER, np.uint8))
     for name, values, channels in (
         ("history_half_life_days", HALF_LIVES_DAYS, _HISTORY),
         ("recent_ranks", RECENT_RANKS, _RECENT),
     ):
         tried = [settings.model_copy(update={name: value}) for value in values]
-        gains = [_mean_gain(records, asked, replace(knowledge, settings=each), channels) for each in tried]
+        gains = [
+            np.mean(
+                [
+                    gain
+                    for past, knowledge in asked
+                    for gain in _gains(records, past, replace(knowledge, settings=each), channels)
+                ]
+            )
+            for each in tried
+        ]
         settings = tried[int(np.argmax(gains))]
-        found = ", ".join(f"{value:g} {gain:.4f}" for value, gain in zip(values, gains, strict=True))
-        _log.info("%s: nDCG@10 of its votes %s", name, found)
+        found = ", ".join(f"{value:g}: {gain:.4f}" for value, gain in zip(values, gains, strict=True))
+        _log.info("%s: nDCG@10 of the votes %s", name, found)
     return settings
 
 
-def _mean_gain(records: Records, past: PastQueries, knowledge: Knowledge, channels: tuple[str, ...]) -> float:
+def _sample(past: PastQueries, seed: int) -> PastQueries:
+    """Return some queries, all as `/recommend/user` gets them."""
+    rows = past.rows[past.kinds == Kind.USER]
+    if len(rows) > MAX_QUERIES:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_QUERIES, replace=False))
+    return PastQueries(rows, np.full(len(rows), Kind.USER, np.uint8))
+
+
+def _gains(records: Records, past: PastQueries, knowledge: Knowledge, channels: tuple[str, ...]) -> list[float]:
+    """Return nDCG@10 of each query, ordered by the sum of the channels' votes."""
     columns = [VOTING_CHANNELS.index(channel) for channel in channels]
-    gains = []
+    gains: list[float] = []
     moments = moments_of(records, past)
     for row, user, at, hidden in zip(past.rows, moments.user, moments.at, moments.hidden, strict=True):
         question = make_query(user_at(records, knowledge.settings, int(user), int(at)), Kind.USER, hidden)
         found = find_candidates(knowledge.tables, knowledge.settings, question)
         gains.append(_gain(found.votes[:, columns].sum(axis=1), found.items == records.item[row]))
-    return float(np.mean(gains))
+    return gains
 
 
 def _gain(votes: NDArray[np.float32], right: NDArray[np.bool_]) -> float:

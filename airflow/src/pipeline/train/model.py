@@ -57,8 +57,8 @@ def train_model(
 
 
 def with_chosen_weights(records: Records, parts: Sequence[TrainingPart], seed: int) -> list[TrainingPart]:
-    """Return the parts with the weights of histories that suit the first one best."""
-    chosen = choose_history_weights(records, *parts[0], seed)
+    """Return the parts with the weights of histories that suit them best."""
+    chosen = choose_history_weights(records, parts, seed)
     return [part._replace(knowledge=replace(part.knowledge, settings=chosen)) for part in parts]
 
 
