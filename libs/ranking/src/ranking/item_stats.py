@@ -113,12 +113,23 @@ class ItemStats:
         self._origin = latest
 
 
+def most_popular(counts: NDArray[np.float64], size: int) -> NDArray[np.int64]:
+    """Return the positions of the `size` greatest counts, descending; ties go to the lower position.
+
+    Zeros are left out.
+    """
+    cut = 0.0
+    if 0 < size < len(counts):
+        # Ties at the cut must not depend on the partition's order, so all tied items are sorted.
+        cut = np.partition(counts, len(counts) - size)[len(counts) - size]
+    pool = np.flatnonzero((counts >= cut) & (counts > 0))
+    first: NDArray[np.int64] = pool[np.argsort(-counts[pool], kind="stable")][:size]
+    return first
+
+
 def _log_places(counts: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return log1p of each item's place by count, descending, [n]; places from `RANKED` on are `RANKED`."""
-    ranked = min(RANKED, len(counts))
-    places = np.full(len(counts), ranked)
-    if ranked:
-        first = np.sort(np.argpartition(-counts, ranked - 1)[:ranked])
-        places[first[np.argsort(-counts[first], kind="stable")]] = np.arange(ranked)
-    places[counts <= 0] = RANKED
+    places = np.full(len(counts), RANKED)
+    first = most_popular(counts, RANKED)
+    places[first] = np.arange(len(first))
     return np.log1p(places).astype(np.float32)
