@@ -132,4 +132,5 @@ def _log_places(counts: NDArray[np.float64]) -> NDArray[np.float32]:
     places = np.full(len(counts), RANKED)
     first = most_popular(counts, RANKED)
     places[first] = np.arange(len(first))
-    return np.log1p(places).astype(np.float32)
+    logarithms: NDArray[np.float32] = np.log1p(places).astype(np.float32)
+    return logarithms
