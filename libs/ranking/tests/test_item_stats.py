@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from contracts.events import InteractionType
 from contracts.features import ITEM_FEATURES
-from ranking.item_stats import DAY, HOUR, RANKED, ItemStats, StatsState
+from ranking.item_stats import DAY, HOUR, NEVER, RANKED, ItemStats, StatsState
 from ranking.popularity import LONG_HALF_LIFE_DAYS, popular_at
 
 START = 1_700_000_000
@@ -126,7 +126,7 @@ def test_statistics_continue_at_a_state() -> None:
     before, after = [(0, 0, 2), (1, 50, 4)], [(2, 60, 2), (0, 4 * 365 * 86_400, 3)]
     stats = stats_of(before)
     state = stats.state()
-    assert state.last.tolist() == [START, START + 50, -np.inf, -np.inf]
+    assert state.last.tolist() == [START, START + 50, NEVER, NEVER]
     restored = ItemStats.restore(np.full(4, START - 86_400), np.array([0, 9, 99, -1], np.float32), state)
     for each in (stats, restored):
         items, seconds, types = (np.array(column) for column in zip(*after, strict=True))

@@ -15,8 +15,10 @@ _SHORTEST = float(HALF_LIVES_DAYS.min()) * DAY
 HOUR = 3600.0
 # Places in the order of popularity; all datasets further back share the next one.
 RANKED = 500
-# Of a dataset without interactions: longer than any data.
+# Idle time of a dataset without interactions: longer than any data.
 _LONG_AGO = 30 * 365 * DAY
+# The time of its last one, so long before 1970. A finite number, because evaluation parts reject others.
+NEVER = -_LONG_AGO
 # Counts are scaled to a moving origin; 2**500 leaves room to both ends of a float64.
 _MAX_DOUBLINGS = 500.0
 
@@ -24,7 +26,7 @@ _MAX_DOUBLINGS = 500.0
 class StatsState(NamedTuple):
     """The numbers of `ItemStats`: `origin` is Unix seconds, `scaled` [n, half-lives], the others [n]; all float64.
 
-    `last` are the times of the last interactions, Unix seconds, -inf without any.
+    `last` are the times of the last interactions, Unix seconds, `NEVER` without any.
     """
 
     origin: float
@@ -54,7 +56,7 @@ class ItemStats:
         self._scaled = np.zeros((n, len(HALF_LIVES_DAYS)))
         self._count = np.zeros(n)
         self._purchases = np.zeros(n)
-        self._last = np.full(n, -np.inf)
+        self._last = np.full(n, NEVER)
 
     @classmethod
     def restore(cls, created_at: NDArray[np.int64], price: NDArray[np.float32], state: StatsState) -> Self:
