@@ -164,7 +164,7 @@ async def test_the_same_version_again_changes_nothing(
     assert plain.ttl(redis_keys.user_features("v1", 1)) == -1
 
 
-@pytest.mark.parametrize("damage", ["absent", "changed", "foreign features"])
+@pytest.mark.parametrize("damage", ["absent", "changed"])
 async def test_an_unusable_snapshot_is_rejected_and_reported_and_the_previous_one_stays(
     redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path, damage: str
 ) -> None:
@@ -172,11 +172,8 @@ async def test_an_unusable_snapshot_is_rejected_and_reported_and_the_previous_on
     bad = _snapshot(tmp_path, "v2")
     if damage == "absent":
         bad = tmp_path / "nowhere"
-    elif damage == "changed":
-        (bad / "users-00000.parquet").write_bytes(b"not what was written")
     else:
-        manifest = (bad / "manifest.json").read_text(encoding="utf-8")
-        (bad / "manifest.json").write_text(manifest.replace(FEATURE_SCHEMA, "0" * 16), encoding="utf-8")
+        (bad / "users-00000.parquet").write_bytes(b"not what was written")
     with monitoring.testing.captured() as reports:
         job = await _run(redis, bad, redis_url)
     assert job.state == "failed"
@@ -184,6 +181,23 @@ async def test_an_unusable_snapshot_is_rejected_and_reported_and_the_previous_on
     (report,) = reports.of("pipeline.feature_store_sync")
     assert report.fingerprint == ("feature_store", "sync_snapshot", "UnusableSnapshotError")
     assert plain.get(redis_keys.SNAPSHOT_POINTER) == b"v1"
+
+
+@pytest.mark.parametrize("schema", ["e98a244902e8ff2e", "0" * 16], ids=["the first release", "unknown"])
+async def test_a_snapshot_of_another_feature_schema_is_synced_with_that_schema(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path, schema: str
+) -> None:
+    """Whether its features can be used is decided by who reads them: that may be an earlier or a later release."""
+    folder = _snapshot(tmp_path, "v1", users=20)
+    manifest = (folder / "manifest.json").read_text(encoding="utf-8")
+    (folder / "manifest.json").write_text(manifest.replace(FEATURE_SCHEMA, schema), encoding="utf-8")
+    with monitoring.testing.captured() as reports:
+        job = await _run(redis, folder, redis_url)
+    assert (job.state, job.users, job.error) == ("done", 20, None)
+    assert list(reports) == []
+    assert plain.get(redis_keys.SNAPSHOT_POINTER) == b"v1"
+    assert plain.get(redis_keys.snapshot_schema("v1")) == schema.encode()
+    assert plain.mget(redis_keys.user_features("v1", user) for user in (1, 20)) == [_blob(1)] * 2
 
 
 _SYNC_ONE = """

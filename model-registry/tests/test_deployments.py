@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 
 import monitoring.testing
-from contracts.bundle import catalogue_sketch, pack, read_manifest, write_manifest
+from contracts.bundle import FeatureSpec, catalogue_sketch, pack, read_manifest, write_manifest
 from contracts.checksums import sha256_of
+from contracts.features import FEATURE_SCHEMA, Feature, schema_of
 from ranking.testing import tiny_bundle
 from running_registry import RunningRegistry
+
+FIRST_RELEASE = Path(__file__).parents[2] / "libs" / "ranking" / "tests" / "data" / "first_release.tar.gz"
 
 
 def test_nothing_is_active_before_the_first_deployment(registry: RunningRegistry, tmp_path: Path) -> None:
@@ -100,6 +103,36 @@ def test_a_bundle_that_fails_its_golden_requests_or_lacks_files_is_rejected(
     write_manifest(folder, read_manifest(folder).model_copy(update=changes))
     refused = registry.deploy(_pushed(registry, folder, tmp_path / "odd.tar.gz"))
     assert (refused.status_code, refused.json()["detail"].split(":")[0]) == (422, stage)
+
+
+def test_a_bundle_of_the_first_release_is_deployed(registry: RunningRegistry) -> None:
+    pushed = registry.push(FIRST_RELEASE)
+    assert pushed.status_code == 201, pushed.text
+    deployed = registry.deploy(str(pushed.json()["version"]))
+    assert (deployed.status_code, deployed.json()["state"]) == (201, "active")
+
+
+def test_a_bundle_with_a_feature_that_is_not_computed_is_rejected_with_its_name(
+    registry: RunningRegistry, tmp_path: Path
+) -> None:
+    folder = tiny_bundle(tmp_path / "contents")
+    manifest = read_manifest(folder)
+    features = [*manifest.features, FeatureSpec(name="moon_phase", dtype="float32", default=0.0)]
+    schema = schema_of(Feature(**spec.model_dump()) for spec in features)
+    write_manifest(folder, manifest.model_copy(update={"features": features, "feature_schema": schema}))
+    refused = registry.deploy(_pushed(registry, folder, tmp_path / "odd.tar.gz"))
+    detail = "manifest: this release does not compute the features moon_phase"
+    assert (refused.status_code, refused.json()["detail"]) == (422, detail)
+
+
+def test_a_bundle_whose_schema_does_not_match_its_features_is_rejected_with_both(
+    registry: RunningRegistry, tmp_path: Path
+) -> None:
+    folder = tiny_bundle(tmp_path / "contents")
+    write_manifest(folder, read_manifest(folder).model_copy(update={"feature_schema": "0" * 16}))
+    refused = registry.deploy(_pushed(registry, folder, tmp_path / "odd.tar.gz"))
+    detail = f"manifest: feature_schema is {'0' * 16}, that of its features is {FEATURE_SCHEMA}"
+    assert (refused.status_code, refused.json()["detail"]) == (422, detail)
 
 
 def test_the_gate_rejects_a_worse_model_and_force_overrides_it(registry: RunningRegistry, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A user's features and history reach the ranker from Redis exactly as in training, or not at all."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,8 @@ from contracts.events import InteractionType
 from contracts.features import FEATURE_SCHEMA, USER_FEATURES
 from contracts.user_blob import History, UserBlob
 from ranking.engine import RankingQuery
-from recommender_api.features import SnapshotWatch
+from ranking.user import default_features
+from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.models.serving import LoadedModel
 from recommender_api.redis_store import Address, Breaker, GuardedStore, MemoryStore, StoreUnavailableError
 from testkit.running_app import RunningApp
@@ -22,7 +24,9 @@ NOW = 1_767_225_600
 HISTORY = History(
     np.array([150, 140, 130]), np.array([NOW, NOW - 60, NOW - 120]), np.full(3, InteractionType.VIEW, np.uint8)
 )
-FEATURES = np.array([1.5, 0.2, 4.0], np.float32)
+FEATURES = np.array([1.5, 0.2, 4.0, 0.5, 0.9, 0.3, 0.8, 0.1], np.float32)
+FIRST_RELEASE_SCHEMA = "e98a244902e8ff2e"
+UNKNOWN_SCHEMA = "0123456789abcdef"
 
 
 def sync(client: redis.Redis, user: UserBlob, schema: str | None = FEATURE_SCHEMA, version: str = "v1") -> None:
@@ -40,7 +44,7 @@ def ids(answer: dict[str, Any]) -> list[int]:
 def expected(model: LoadedModel, features: np.ndarray | None, history: History = HISTORY) -> list[int]:
     """Return the engine's answer to the same query."""
     engine = model.engine
-    question = RankingQuery(user=engine.user(features, history.packed()))
+    question = RankingQuery(user=engine.user(features, history.packed(), at=int(time.time())))
     return engine.contents.catalogue.ids[engine.rank(question, engine.recall(question), 10).items].tolist()
 
 
@@ -58,12 +62,64 @@ def test_a_snapshot_of_another_feature_schema_leaves_the_defaults_and_the_histor
     start: Callable[..., RunningApp], redis_client: redis.Redis, model: LoadedModel, how: str
 ) -> None:
     if how == "by its schema":
-        sync(redis_client, UserBlob(FEATURES, HISTORY), schema="0123456789abcdef")
+        sync(redis_client, UserBlob(FEATURES, HISTORY), schema=UNKNOWN_SCHEMA)
     else:
         sync(redis_client, UserBlob(np.ones(len(USER_FEATURES) + 1, np.float32), HISTORY), schema=None)
     answer = start().ask("/recommend/user/7")
     assert ids(answer) == expected(model, None)
     assert answer["fallback_level"] == 0
+
+
+def test_a_snapshot_of_an_unknown_schema_is_answered_with_defaults_and_said_once_in_the_log(
+    start: Callable[..., RunningApp],
+    redis_client: redis.Redis,
+    model: LoadedModel,
+    caplog: pytest.LogCaptureFixture,
+    until: Callable[..., None],
+) -> None:
+    api = start()
+    with caplog.at_level(logging.WARNING, logger="recommender_api.features.snapshot"):
+        sync(redis_client, UserBlob(FEATURES, HISTORY), schema=UNKNOWN_SCHEMA)
+        until(lambda: "v1" in api.ask("/health")["checks"]["features"]["detail"])
+        for limit in (10, 11, 12):
+            answer = api.ask(f"/recommend/user/7?limit={limit}")
+            assert ids(answer)[:10] == expected(model, None)
+            assert answer["fallback_level"] == 0
+        time.sleep(0.5)  # some polls
+    said = [record.getMessage() for record in caplog.records if "feature schema" in record.getMessage()]
+    assert len(said) == 1
+    assert "snapshot v1" in said[0]
+    assert UNKNOWN_SCHEMA in said[0]
+
+
+def test_a_snapshot_of_the_first_release_gives_its_three_features_and_defaults_for_the_rest(
+    start: Callable[..., RunningApp], redis_client: redis.Redis, model: LoadedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="recommender_api.features.snapshot"):
+        sync(redis_client, UserBlob(FEATURES[:3], HISTORY), schema=FIRST_RELEASE_SCHEMA)
+        answer = start().ask("/recommend/user/7")
+    assert caplog.records == []
+    completed = np.concatenate([FEATURES[:3], default_features()[3:]])
+    assert ids(answer) == expected(model, completed)
+
+
+@pytest.mark.parametrize("schema", [FIRST_RELEASE_SCHEMA.encode(), None])
+@pytest.mark.anyio
+async def test_the_three_features_of_a_blob_of_the_first_release_are_read(
+    model: LoadedModel, schema: bytes | None
+) -> None:
+    watched = Watched()
+    watched.redis.values[redis_keys.SNAPSHOT_POINTER] = b"v1"
+    if schema is not None:
+        watched.redis.values[redis_keys.snapshot_schema("v1")] = schema
+    await watched.watch.poll()
+    undecodable: list[Exception] = []
+    blobs = UserBlobs(7, watched.watch.active, lambda error, _key: undecodable.append(error))
+    features, history = blobs.long_term([None, UserBlob(FEATURES[:3], HISTORY).pack()])
+    user = model.engine.user(features, history)
+    assert undecodable == []
+    assert user.features.tolist() == FEATURES[:3].tolist() + default_features()[3:].tolist()
+    assert len(user.items) == 3
 
 
 def test_the_pointer_is_followed(
@@ -93,7 +149,7 @@ async def test_a_foreign_schema_is_logged_once_per_snapshot(caplog: pytest.LogCa
     watched = Watched()
     with caplog.at_level(logging.WARNING):
         for version in ("v1", "v1", "v2", "v2"):
-            watched.point(version, "0123456789abcdef")
+            watched.point(version, UNKNOWN_SCHEMA)
             await watched.watch.poll()
     assert [record.args[0] for record in caplog.records] == ["v1", "v2"]
 

@@ -13,15 +13,18 @@ import pytest
 from contracts.bundle import (
     BundleManifest,
     DataWindow,
+    FeatureSpec,
     MalformedBundleError,
     MalformedManifestError,
+    UnreadableFeaturesError,
+    check_features,
     pack,
     read_manifest,
     unpack,
     write_manifest,
 )
 from contracts.checksums import ChecksumError
-from contracts.features import FEATURE_SCHEMA, FEATURES
+from contracts.features import FEATURE_SCHEMA, TRAINED_FEATURES, Feature, schema_of
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -52,7 +55,7 @@ def test_a_packed_bundle_unpacks_to_the_same_files_and_manifest(folder: Path, tm
     pack(folder, tmp_path / "b.tar.gz")
     manifest = unpack(tmp_path / "b.tar.gz", tmp_path / "out")
     assert manifest == read_manifest(folder)
-    assert [feature.name for feature in manifest.features] == [feature.name for feature in FEATURES]
+    assert [feature.name for feature in manifest.features] == [feature.name for feature in TRAINED_FEATURES]
     assert (tmp_path / "out" / "deeper" / "items.npy").read_bytes() == bytes(1000)
 
 
@@ -176,6 +179,40 @@ def test_a_field_of_a_later_release_is_ignored_and_the_release_before_gets_none(
     before = read_manifest(folder)
     path.write_text(json.dumps(content | {"of_a_later_release": {"any": 1}}), encoding="utf-8")
     assert read_manifest(folder) == before
+
+
+def _of_features(manifest: BundleManifest, features: list[FeatureSpec]) -> BundleManifest:
+    schema = schema_of(Feature(spec.name, spec.dtype, spec.default) for spec in features)
+    return manifest.model_copy(update={"features": features, "feature_schema": schema})
+
+
+def test_fewer_features_in_another_order_can_be_read(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    check_features(manifest)
+    check_features(_of_features(manifest, manifest.features[20:3:-1]))
+
+
+def test_features_that_this_release_does_not_compute_are_rejected_by_name(folder: Path) -> None:
+    manifest = read_manifest(folder)
+    strangers = [FeatureSpec(name=name, dtype="float32", default=0.0) for name in ("moon_phase", "item_luck")]
+    with pytest.raises(UnreadableFeaturesError, match=r"does not compute the features moon_phase, item_luck$"):
+        check_features(_of_features(manifest, [strangers[0], *manifest.features, strangers[1]]))
+
+
+@pytest.mark.parametrize("change", [{"default": 7.0}, {"dtype": "float64"}])
+def test_a_feature_of_another_default_or_type_is_rejected_by_name(folder: Path, change: dict[str, object]) -> None:
+    manifest = read_manifest(folder)
+    changed = [manifest.features[0], manifest.features[1].model_copy(update=change), *manifest.features[2:]]
+    with pytest.raises(UnreadableFeaturesError, match=rf"the features {changed[1].name}$"):
+        check_features(_of_features(manifest, changed))
+
+
+def test_a_schema_that_does_not_match_the_features_is_rejected_with_both(folder: Path) -> None:
+    manifest = read_manifest(folder).model_copy(update={"feature_schema": "0" * 16})
+    with pytest.raises(
+        UnreadableFeaturesError, match=rf"feature_schema is 0{{16}}, that of its features is {FEATURE_SCHEMA}"
+    ):
+        check_features(manifest)
 
 
 def test_a_manifest_that_is_not_json_says_so(folder: Path) -> None:

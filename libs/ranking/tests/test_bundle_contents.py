@@ -27,7 +27,7 @@ def test_contents_come_back_bit_for_bit(folder: Path) -> None:
     np.testing.assert_array_equal(made.item_rows, read.item_rows)
     for name in ("content", "provider", "log_price"):
         np.testing.assert_array_equal(getattr(made.table, name), getattr(read.table, name))
-    for name in ("behavior", "content", "vector", "popular"):
+    for name in ("behavior", "content", "vector", "transition", "popular", "popular_30d"):
         for before, after in zip(getattr(made.recall, name), getattr(read.recall, name), strict=True):
             np.testing.assert_array_equal(before, after)
     np.testing.assert_array_equal(made.precomputed.items, read.precomputed.items)
@@ -44,6 +44,10 @@ FILES = (
     "behavior_items.npy",
     "vector_scores.npy",
     "popular_items.npy",
+    "transition_items.npy",
+    "transition_scores.npy",
+    "popular_30d_items.npy",
+    "popular_30d_scores.npy",
     "trending.json",
     "recall.json",
     "ranker.txt",
@@ -77,9 +81,23 @@ def test_an_array_of_the_wrong_shape_or_type_is_named(folder: Path) -> None:
         load(folder)
 
 
+def test_item_features_of_another_width_than_the_rankers_are_named(folder: Path) -> None:
+    rows = np.load(folder / "item_rows.npy")
+    np.save(folder / "item_rows.npy", rows[:, :10])
+    with pytest.raises(UnusableBundleError, match=r"item_rows\.npy: float32 \(60, 10\), expected float32 \(60, 17\)"):
+        load(folder)
+
+
 @pytest.mark.parametrize(
     ("name", "position"),
-    [("behavior_items", 60), ("content_items", -2), ("vector_items", 10**6), ("popular_items", -1)],
+    [
+        ("behavior_items", 60),
+        ("content_items", -2),
+        ("vector_items", 10**6),
+        ("popular_items", -1),
+        ("transition_items", 60),
+        ("popular_30d_items", 60),
+    ],
 )
 def test_a_position_outside_the_catalogue_is_named(folder: Path, name: str, position: int) -> None:
     array = np.load(folder / f"{name}.npy")

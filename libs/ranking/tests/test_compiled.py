@@ -33,14 +33,21 @@ after_loading = compiled()
 
 ids = engine.contents.catalogue.ids[:5].copy()
 history = History(ids, np.arange(5, 0, -1, dtype=np.int64), np.ones(5, np.uint8))
-known, long_term = UserBlob.opened(UserBlob(np.ones(3, np.float32), history).pack())
 _, live = LiveHistory.opened(LiveHistory(1, history).pack())
-for state in ((None, PackedHistory(), PackedHistory()), (known, long_term, PackedHistory()), (known, long_term, live)):
-    for anchor in (None, 1):
-        done = engine.rank_fused(*state, anchor=anchor, limit=10)
+known, long_term = UserBlob.opened(UserBlob(np.ones(8, np.float32), history).pack())
+of_first_release, _ = UserBlob.opened(UserBlob(np.ones(3, np.float32), history).pack())
+states = [
+    (None, PackedHistory(), PackedHistory()),
+    (known, long_term, PackedHistory()),
+    (known, long_term, live),
+    (of_first_release, long_term, live),
+]
+for state in states:
+    for anchor, at in ((None, 0), (1, 1_767_225_600)):
+        done = engine.rank_fused(*state, anchor=anchor, limit=10, at=at)
         assert done is not None
         json_items.json_items(done.best.items, done.best.codes, done.best.scores, before, behind)
-        question = RankingQuery(anchor, engine.user(*state))
+        question = RankingQuery(anchor, engine.user(*state, at))
         engine.rank(question, engine.recall(question, at_least=10), 10)
 assert compiled() == after_loading, (after_loading, compiled())
 

@@ -5,14 +5,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.features import FEATURES
+from contracts.features import FEATURES, ITEM_FEATURES, SCORED_CHANNELS
 from contracts.user_blob import History, PackedHistory
 from ranking.engine import Engine, RankingQuery
 from ranking.features import feature_matrix
 from ranking.ranker import Ranker, UnusableRankerError
 from ranking.testing import MODEL_END, tiny_contents
+from ranking.user import NO_TIME
 
 COLUMN = {feature.name: column for column, feature in enumerate(FEATURES)}
+USER = np.array([2.0, 0.25, 4.0, 1.0, 2.5, 3.0, 1.5, 3.5], np.float32)
+
+
+# A user's habit, and the item feature that it is compared with.
+GAPS = {
+    "user_trend_1d": "item_popularity_1d",
+    "user_trend_7d": "item_popularity_7d",
+    "user_age": "item_age_days",
+    "user_recent_trend_1d": "item_popularity_1d",
+    "user_recent_age": "item_age_days",
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +71,8 @@ def test_a_dataset_without_neighbours_is_answered_with_popular_ones(engine: Engi
     cold = len(engine.contents.catalogue) - 1
     question = RankingQuery(cold)
     candidates = engine.recall(question)
-    assert {channel for row in range(len(candidates.items)) for channel in candidates.channels(row)} == {"popular"}
+    proposing = {channel for row in range(len(candidates.items)) for channel in candidates.channels(row)}
+    assert proposing == {"popular", "popular_30d"}
 
 
 def test_history_that_is_not_in_the_catalogue_is_ignored(engine: Engine) -> None:
@@ -84,13 +97,14 @@ def test_the_fused_call_equals_the_separate_steps(engine: Engine) -> None:
             History.build(ids[part], times[part], np.full(len(ids[part]), 2, np.uint8)).packed()
             for part in (slice(2, None), slice(0, 4))
         )
-        features = np.array([2.0, 0.25, 4.0], np.float32) if anchor else None
-        rank_fused = engine.rank_fused(features, long_term, live, anchor=anchor, limit=20)
+        features = USER[: 3 if (anchor or 0) % 2 else None] if anchor else None
+        at = now + 600 if anchor != 7 else NO_TIME
+        rank_fused = engine.rank_fused(features, long_term, live, anchor=anchor, limit=20, at=at)
         assert rank_fused is not None
         assert 0 < rank_fused.recall_seconds < 1
         assert 0 < rank_fused.rank_seconds < 1
         for steps in (engine, by_booster):
-            question = RankingQuery(anchor, steps.user(features, long_term, live))
+            question = RankingQuery(anchor, steps.user(features, long_term, live, at))
             ranked = steps.rank(question, steps.recall(question), 20)
             for one, other in zip(rank_fused.best, ranked.best, strict=True):
                 np.testing.assert_array_equal(one, other)
@@ -125,28 +139,43 @@ def test_a_query_that_needs_the_separate_steps_is_not_fused(engine: Engine) -> N
 
 def test_every_feature_stands_in_its_column(engine: Engine) -> None:
     contents = engine.contents
-    features = np.array([2.0, 0.25, 4.0], np.float32)
-    question = RankingQuery(5, engine.user(features, user_history(engine, [1, 2]).packed()))
+    user = engine.user(USER, user_history(engine, [1, 2]).packed(), at=1_760_000_000 + 1800)
+    question = RankingQuery(5, user)
     found = engine.recall(question)
     matrix = feature_matrix(
         found, contents.item_rows[found.items], contents.table, anchor=question.anchor, user=question.user
     )
-    table, user = contents.table, question.user
+    table = contents.table
     for row, item in enumerate(found.items.tolist()):
         line = matrix[row]
-        np.testing.assert_array_equal(line[:10], contents.item_rows[item])
-        np.testing.assert_array_equal(line[COLUMN["score_behavior"] : COLUMN["rank_behavior"]], found.scores[row])
-        assert line[COLUMN["channel_count"]] == len(found.channels(row))
-        np.testing.assert_array_equal(line[COLUMN["user_interactions"] :][:3], features)
+        np.testing.assert_array_equal(line[: len(ITEM_FEATURES)], contents.item_rows[item])
+        np.testing.assert_array_equal(line[COLUMN["vote_behavior"] : COLUMN["score_behavior"]], found.votes[row])
+        np.testing.assert_array_equal(line[COLUMN["score_behavior"] : COLUMN["rank_behavior"]], found.scores[row, :5])
+        np.testing.assert_array_equal(line[COLUMN["rank_behavior"] : COLUMN["channel_count"]], found.ranks[row, :5])
+        assert line[COLUMN["channel_count"]] == len(set(found.channels(row)) & set(SCORED_CHANNELS))
+        np.testing.assert_array_equal(line[COLUMN["user_interactions"] :][:8], USER)
+        np.testing.assert_allclose(line[COLUMN["user_idle_hours"] :][:3], np.log1p([0.5, 1, 2]), rtol=1e-6)
         assert line[COLUMN["user_price_gap"]] == table.log_price[item] - np.float32(4.0)
         affinity = float(sum(w * (table.content[item] @ table.content[i]) for i, w in zip(user.items, user.weights)))  # noqa: B905 - NumPy rows
         assert line[COLUMN["user_content_affinity"]] == pytest.approx(affinity, abs=1e-5)
+        recent = float(sum(w * (table.content[item] @ table.content[i]) for i, w in zip(user.items, user.recent)))  # noqa: B905 - NumPy rows
+        assert line[COLUMN["user_recent_affinity"]] == pytest.approx(recent, abs=1e-5)
+        for habit, value in GAPS.items():
+            assert line[COLUMN[f"{habit}_gap"]] == line[COLUMN[value]] - line[COLUMN[habit]]
         same = sum(w for i, w in zip(user.items, user.weights) if table.provider[i] == table.provider[item])  # noqa: B905 - NumPy rows
         assert line[COLUMN["user_provider_share"]] == pytest.approx(float(same), abs=1e-6)
         near = table.content[item] @ table.content[5]
         assert line[COLUMN["anchor_content_similarity"]] == pytest.approx(near, abs=1e-6)
         assert line[COLUMN["anchor_price_gap"]] == table.log_price[item] - table.log_price[5]
         assert line[COLUMN["anchor_same_provider"]] == (table.provider[item] == table.provider[5])
+
+
+def test_the_time_of_a_query_changes_its_answer_only_by_the_session(engine: Engine) -> None:
+    history = user_history(engine, [1, 2, 3]).packed()
+    early, late = (engine.user(USER, history, at=1_760_000_000 + after) for after in (60, 10 * 86_400))
+    for one, other in zip(early._replace(session=late.session), late, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert early.session.tolist() != late.session.tolist()
 
 
 def test_scores_do_not_depend_on_other_rows_or_on_threads(engine: Engine) -> None:
@@ -163,8 +192,8 @@ def test_a_text_that_is_not_a_model_is_rejected(text: str) -> None:
 
 
 def test_a_model_of_other_features_is_rejected(engine: Engine) -> None:
-    text = engine.contents.ranker_text.replace("item_popularity_1d", "item_popularity_2d")
-    with pytest.raises(UnusableRankerError, match="trained on other features"):
+    text = engine.contents.ranker_text.replace("item_popularity_1d", "moon_phase")
+    with pytest.raises(UnusableRankerError, match=r"features that this release does not compute: moon_phase$"):
         Ranker(text)
 
 

@@ -15,14 +15,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from contracts.features import FEATURES
+from contracts.features import FEATURES, TRAINED_FEATURES
 from ranking.engine import Engine, RankingQuery
 from ranking.features import feature_matrix
 from ranking.forest import MAX_LEAVES, Forest, UnrepresentableError
-from ranking.ranker import Ranker
+from ranking.ranker import Ranker, feature_names
 from ranking.testing import Size, tiny_contents
 
 WIDTH = 6
+NAMES = [feature.name for feature in FEATURES]
+# The columns of a new ranker.
+TRAINED = [NAMES.index(feature.name) for feature in TRAINED_FEATURES]
 
 
 @cache
@@ -43,7 +46,7 @@ def booster(**changes: Any) -> lgb.Booster:
 
 @cache
 def forest(**changes: Any) -> Forest:
-    return Forest(booster(**changes))
+    return Forest(booster(**changes), np.arange(WIDTH), WIDTH)
 
 
 def thresholds(model: lgb.Booster) -> list[float]:
@@ -72,7 +75,7 @@ def test_rows_of_real_queries_get_lightgbms_scores() -> None:
         found = engine.recall(RankingQuery(anchor))
         rows = engine.contents.item_rows[found.items]
         matrix = feature_matrix(found, rows, engine.contents.table, anchor=anchor, user=RankingQuery().user)
-        np.testing.assert_array_equal(engine.ranker.scores(matrix), model.predict(matrix, num_threads=1))
+        np.testing.assert_array_equal(engine.ranker.scores(matrix), model.predict(matrix[:, TRAINED], num_threads=1))
     assert engine.ranker.method == "bit masks"
 
 
@@ -82,7 +85,8 @@ from ranking.forest import Forest
 from ranking.lanes import CAN_ADD
 folder = sys.argv[1]
 booster = lightgbm.Booster(model_file=f"{folder}/ranker.txt")
-numpy.save(f"{folder}/scores.npy", Forest(booster).scores(numpy.load(f"{folder}/rows.npy")))
+rows = numpy.load(f"{folder}/rows.npy")
+numpy.save(f"{folder}/scores.npy", Forest(booster, numpy.arange(rows.shape[1]), rows.shape[1]).scores(rows))
 print(CAN_ADD)
 """
 
@@ -129,3 +133,31 @@ def test_a_rejected_model_is_ranked_by_lightgbm_and_says_so() -> None:
     ranker = Ranker(model.model_to_string())
     assert ranker.method == "LightGBM: a tree of 90 leaves; the maximum is 64"
     np.testing.assert_array_equal(ranker.scores(rows), model.predict(rows))
+
+
+@pytest.mark.parametrize(("leaves", "method"), [(31, "bit masks"), (90, "LightGBM: a tree of 90 leaves")])
+@pytest.mark.parametrize("order", ["reversed", "shuffled"])
+def test_a_ranker_with_fewer_features_in_another_order_gives_the_same_scores(
+    leaves: int, method: str, order: str
+) -> None:
+    rng = np.random.default_rng(3)
+    rows = rng.random((600, len(FEATURES))).astype(np.float32)
+    columns = np.arange(len(FEATURES))[::-2] if order == "reversed" else rng.permutation(len(FEATURES))[:20]
+    own = rows[:, columns]
+    names = [NAMES[column] for column in columns]
+    target = own[:, 0] * own[:, 1] + np.sin(7 * own[:, 2]) - own[:, -1]
+    settings = {"num_leaves": leaves, "min_data_in_leaf": 2, "verbosity": -1, "use_missing": False, "num_threads": 1}
+    model = lgb.train(settings, lgb.Dataset(own, target, feature_name=names), 15)
+    ranker = Ranker(model.model_to_string())
+    assert ranker.method.startswith(method)
+    assert feature_names(model.model_to_string()) == names
+    np.testing.assert_array_equal(ranker.scores(rows), model.predict(own, num_threads=1))
+    shares = ranker.contributions(rows[:50])
+    np.testing.assert_array_equal(
+        shares[:, [*columns, len(FEATURES)]], np.asarray(model.predict(own[:50], pred_contrib=True))
+    )
+    others = np.setdiff1d(np.arange(len(FEATURES)), columns)
+    assert not shares[:, others].any()
+    changed = rows.copy()
+    changed[:, others] = rng.random((len(rows), len(others)))
+    np.testing.assert_array_equal(ranker.scores(changed), ranker.scores(rows))

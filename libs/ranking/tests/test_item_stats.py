@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from contracts.events import InteractionType
 from contracts.features import ITEM_FEATURES
-from ranking.item_stats import DAY, ItemStats
-from ranking.popularity import popular_at
+from ranking.item_stats import DAY, HOUR, NEVER, RANKED, ItemStats, StatsState
+from ranking.popularity import LONG_HALF_LIFE_DAYS, popular_at
 
 START = 1_700_000_000
 NAMES = [feature.name for feature in ITEM_FEATURES]
@@ -42,9 +42,11 @@ def test_counts_decay_by_their_half_lives_over_years_and_exposures_count_nothing
     found = by_name(stats_of(rows), at)
     for item in range(4):
         mine = [(START + after, kind) for i, after, kind in rows if i == item and kind != InteractionType.EXPOSURE]
-        for days in (1, 3, 7, 30):
+        for name, days in (("6h", 0.25), ("12h", 0.5), ("1d", 1), ("2d", 2), ("3d", 3), ("7d", 7), ("30d", 30)):
             count = sum(2.0 ** (-(at - ts) / (days * DAY)) for ts, _ in mine)
-            np.testing.assert_allclose(found[f"item_popularity_{days}d"][item], np.log1p(count), rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(found[f"item_popularity_{name}"][item], np.log1p(count), rtol=1e-4, atol=1e-6)
+        idle = at - max((ts for ts, _ in mine), default=at - 30 * 365 * DAY)
+        np.testing.assert_allclose(found["item_idle_hours"][item], np.log1p(idle / HOUR), rtol=1e-6)
         np.testing.assert_allclose(found["item_popularity_all"][item], np.log1p(len(mine)), rtol=1e-6)
         bought = sum(kind == InteractionType.PURCHASE for _, kind in mine)
         np.testing.assert_allclose(found["item_purchase_share"][item], (bought + 1) / (len(mine) + 10), rtol=1e-6)
@@ -73,18 +75,94 @@ def test_the_most_popular_item_has_share_one_and_rising_ones_a_higher_trend() ->
     assert found["item_trend"][1] > found["item_trend"][0]
 
 
+def many(counts: list[int]) -> ItemStats:
+    """Return statistics of items that have so many interactions each, all at `START`."""
+    n = len(counts)
+    stats = ItemStats(np.full(n, START - 86_400), np.zeros(n, np.float32), float(START))
+    items = np.repeat(np.arange(n, dtype=np.int32), counts)
+    stats.add(items, np.full(len(items), START), np.full(len(items), 2, np.uint8))
+    return stats
+
+
+def places(stats: ItemStats, n: int, at: float = START) -> dict[str, list[int]]:
+    rows = stats.rows(np.arange(n, dtype=np.int32), at)
+    return {
+        name: np.round(np.expm1(rows[:, NAMES.index(name)])).astype(int).tolist()
+        for name in ("item_rank_1d", "item_rank_7d")
+    }
+
+
+def test_a_place_is_that_in_the_order_of_popularity_and_ties_go_to_the_lower_position() -> None:
+    found = places(many([3, 0, 7, 3, 1]), 5)
+    assert found == {"item_rank_1d": [1, RANKED, 0, 2, 3], "item_rank_7d": [1, RANKED, 0, 2, 3]}
+
+
+def test_places_of_a_day_and_of_a_week_differ_if_interest_is_new() -> None:
+    found = places(stats_of([(0, 0, 2)] * 4 + [(1, 6 * 86_400, 2)] * 2), 4, START + 6 * DAY)
+    assert found["item_rank_1d"][:2] == [1, 0]
+    assert found["item_rank_7d"][:2] == [0, 1]
+
+
+def test_items_further_back_share_the_last_place_and_ties_at_the_cut_go_to_the_lower_position() -> None:
+    n = RANKED + 100
+    assert places(many(list(range(n, 0, -1))), n)["item_rank_1d"] == [*range(RANKED), *[RANKED] * 100]
+    mixed = [1 + number % 3 for number in range(n)]
+    order = sorted(range(n), key=lambda item: (-mixed[item], item))
+    expected = {item: min(place, RANKED) for place, item in enumerate(order)}
+    assert places(many(mixed), n)["item_rank_7d"] == [expected[item] for item in range(n)]
+
+
+def test_places_do_not_depend_on_time_without_new_interactions() -> None:
+    stats = many([3, 0, 7, 3, 1])
+    assert places(stats, 5, START + 300 * DAY) == places(stats, 5)
+
+
+def test_idle_hours_are_those_since_the_last_interest_and_never_negative() -> None:
+    found = by_name(stats_of([(0, 0, 2), (0, 7200, 2), (0, 9000, 0), (1, 10_800, 2)]), START + 9000)
+    np.testing.assert_allclose(np.expm1(found["item_idle_hours"]), [0.5, 0, *[30 * 365 * 24.0] * 2], rtol=1e-5)
+
+
+def test_statistics_continue_at_a_state() -> None:
+    before, after = [(0, 0, 2), (1, 50, 4)], [(2, 60, 2), (0, 4 * 365 * 86_400, 3)]
+    stats = stats_of(before)
+    state = stats.state()
+    assert state.last.tolist() == [START, START + 50, NEVER, NEVER]
+    restored = ItemStats.restore(np.full(4, START - 86_400), np.array([0, 9, 99, -1], np.float32), state)
+    for each in (stats, restored):
+        items, seconds, types = (np.array(column) for column in zip(*after, strict=True))
+        each.add(items.astype(np.int32), START + seconds, types.astype(np.uint8))
+    assert by_name(restored, START + 10**9) == by_name(stats, START + 10**9)
+    assert isinstance(state, StatsState)
+    assert state.only(np.array([1])).last.tolist() == [START + 50]
+
+
+def test_a_trend_of_30_days_is_the_share_of_the_last_week_in_the_last_month() -> None:
+    found = by_name(stats_of([(0, 0, 2)] * 4 + [(1, 14 * 86_400, 2)] * 4), START + 14 * DAY)
+    week, month = 4 * 2.0 ** (-14 / 7), 4 * 2.0 ** (-14 / 30)
+    np.testing.assert_allclose(found["item_trend_30d"], [week / (month + 1), 4 / 5, 0, 0], rtol=1e-6)
+
+
 def test_without_interactions_nothing_is_popular() -> None:
     stats = stats_of([])
     assert len(popular_at(stats, START, 3).items) == 0
     assert by_name(stats, START)["item_popularity_share"] == [0.0] * 4
 
 
-@given(INTERACTIONS, st.integers(1, 4))
-def test_the_popular_list_is_the_head_of_all_by_decayed_count(rows: list[tuple[int, int, int]], size: int) -> None:
+def test_the_popular_list_of_a_longer_time_remembers_longer() -> None:
+    stats = stats_of([(0, 0, 2)] * 5 + [(1, 20 * 86_400, 2)] * 2)
+    at = START + 20 * DAY
+    assert popular_at(stats, at, 3).items.tolist() == [1, 0]
+    assert popular_at(stats, at, 3, LONG_HALF_LIFE_DAYS).items.tolist() == [0, 1]
+
+
+@given(INTERACTIONS, st.integers(0, 4), st.sampled_from([0.25, 3.0, 30.0]))
+def test_the_popular_list_is_the_head_of_all_by_decayed_count(
+    rows: list[tuple[int, int, int]], size: int, half_life_days: float
+) -> None:
     stats, at = stats_of(rows), START + 3 * 365 * 86_400
-    popularity = stats.popularity(at)
+    popularity = stats.popularity(at, half_life_days)
     expected = [item for item in sorted(range(4), key=lambda item: (-popularity[item], item)) if popularity[item] > 0]
-    found = popular_at(stats, at, size)
+    found = popular_at(stats, at, size, half_life_days)
     assert found.items.tolist() == expected[:size]
     assert (found.scores <= 1).all()
     assert not len(found.items) or found.scores[0] == 1.0

@@ -63,7 +63,8 @@ def save(contents: BundleContents, folder: Path) -> None:
     """Write everything except the manifest below `folder`."""
     contents.catalogue.save(folder / "items.parquet")
     arrays = {
-        "item_rows": contents.item_rows[:, _item_columns(contents.ranker_text)],
+        # Row by row, as every release writes and reads them: a choice of columns would lie column by column.
+        "item_rows": np.ascontiguousarray(contents.item_rows[:, _item_columns(contents.ranker_text)]),
         "content": contents.table.content,
         "provider": contents.table.provider,
         "popular_items": contents.recall.popular.items,

@@ -15,8 +15,10 @@ _SHORTEST = float(HALF_LIVES_DAYS.min()) * DAY
 HOUR = 3600.0
 # Places in the order of popularity; all datasets further back share the next one.
 RANKED = 500
-# Of a dataset without interactions: longer than any data.
+# Idle time of a dataset without interactions: longer than any data.
 _LONG_AGO = 30 * 365 * DAY
+# The time of its last one, so long before 1970. A finite number, because evaluation parts reject others.
+NEVER = -_LONG_AGO
 # Counts are scaled to a moving origin; 2**500 leaves room to both ends of a float64.
 _MAX_DOUBLINGS = 500.0
 
@@ -24,7 +26,7 @@ _MAX_DOUBLINGS = 500.0
 class StatsState(NamedTuple):
     """The numbers of `ItemStats`: `origin` is Unix seconds, `scaled` [n, half-lives], the others [n]; all float64.
 
-    `last` are the times of the last interactions, Unix seconds, -inf without any.
+    `last` are the times of the last interactions, Unix seconds, `NEVER` without any.
     """
 
     origin: float
@@ -54,7 +56,7 @@ class ItemStats:
         self._scaled = np.zeros((n, len(HALF_LIVES_DAYS)))
         self._count = np.zeros(n)
         self._purchases = np.zeros(n)
-        self._last = np.full(n, -np.inf)
+        self._last = np.full(n, NEVER)
 
     @classmethod
     def restore(cls, created_at: NDArray[np.int64], price: NDArray[np.float32], state: StatsState) -> Self:
@@ -113,12 +115,24 @@ class ItemStats:
         self._origin = latest
 
 
+def most_popular(counts: NDArray[np.float64], size: int) -> NDArray[np.int64]:
+    """Return the positions of the `size` greatest counts, descending; ties go to the lower position.
+
+    Zeros are left out.
+    """
+    cut = 0.0
+    if 0 < size < len(counts):
+        # Ties at the cut must not depend on the partition's order, so all tied items are sorted.
+        cut = np.partition(counts, len(counts) - size)[len(counts) - size]
+    pool = np.flatnonzero((counts >= cut) & (counts > 0))
+    first: NDArray[np.int64] = pool[np.argsort(-counts[pool], kind="stable")][:size]
+    return first
+
+
 def _log_places(counts: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return log1p of each item's place by count, descending, [n]; places from `RANKED` on are `RANKED`."""
-    ranked = min(RANKED, len(counts))
-    places = np.full(len(counts), ranked)
-    if ranked:
-        first = np.sort(np.argpartition(-counts, ranked - 1)[:ranked])
-        places[first[np.argsort(-counts[first], kind="stable")]] = np.arange(ranked)
-    places[counts <= 0] = RANKED
-    return np.log1p(places).astype(np.float32)
+    places = np.full(len(counts), RANKED)
+    first = most_popular(counts, RANKED)
+    places[first] = np.arange(len(first))
+    logarithms: NDArray[np.float32] = np.log1p(places).astype(np.float32)
+    return logarithms

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ranking.item_stats import ItemStats
+from ranking.item_stats import ItemStats, most_popular
 from ranking.recall import Popular
 
 # Of the channel popular_30d.
@@ -15,12 +15,6 @@ def popular_at(stats: ItemStats, at: float, size: int, half_life_days: float = 3
     Ties go to the lower position; items with zero popularity are left out.
     """
     popularity = stats.popularity(at, half_life_days)
-    if size < len(popularity):
-        # Ties at the cut must not depend on the partition's order, so all tied items are sorted.
-        cut = np.partition(popularity, len(popularity) - size)[len(popularity) - size]
-        pool = np.flatnonzero(popularity >= max(cut, np.finfo(float).tiny))
-    else:
-        pool = np.flatnonzero(popularity > 0)
-    items = pool[np.argsort(-popularity[pool], kind="stable")][:size]
+    items = most_popular(popularity, size)
     top = popularity[items[0]] if len(items) else 1.0
     return Popular(items.astype(np.int32), (popularity[items] / top).astype(np.float32))

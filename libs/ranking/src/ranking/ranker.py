@@ -61,7 +61,7 @@ class Ranker:
 
     def contributions(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return SHAP values, [m, len(FEATURES) + 1]; the last column is the expected score."""
-        own = self._booster.predict(matrix[:, self._columns], pred_contrib=True, num_threads=1)
+        own = np.asarray(self._booster.predict(matrix[:, self._columns], pred_contrib=True, num_threads=1), np.float64)
         found = np.zeros((len(matrix), len(FEATURES) + 1))
         found[:, np.append(self._columns, len(FEATURES))] = own
         return found

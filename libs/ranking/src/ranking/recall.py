@@ -159,7 +159,7 @@ class Candidates(NamedTuple):
 
     def only(self, keep: NDArray[np.bool_]) -> "Candidates":
         """Return the candidates that the mask [m] keeps."""
-        return Candidates(*(array[keep] for array in self))
+        return Candidates(self.items[keep], self.scores[keep], self.ranks[keep], self.votes[keep])
 
     def channels(self, row: int) -> tuple[str, ...]:
         """Return the names of the channels that proposed a candidate."""

@@ -109,13 +109,15 @@ def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
     popularity = stats.popularity(MODEL_END.timestamp())
     best = np.argsort(-popularity, kind="stable").astype(np.int32)
     popular = Popular(best, (popularity[best] / popularity.max()).astype(np.float32))
-    neighbours = [_nearest(content, rng, noise, size.neighbours) for noise in (0.6, 0.0, 0.3, 0.8)]
+    behavior, near, vector, transition = (
+        _nearest(content, rng, noise, size.neighbours) for noise in (0.6, 0.0, 0.3, 0.8)
+    )
     everything = np.arange(n, dtype=np.int32)
     partial = BundleContents(
         catalogue,
         stats.rows(everything, MODEL_END.timestamp()),
         ItemTable(content, (everything % 7).astype(np.int32), log_prices(catalogue.prices)),
-        RecallTables(*neighbours, popular, popular),
+        RecallTables(behavior, near, vector, transition, popular, popular),
         size.recall,
         _ranker_text(rng, size),
         Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),

@@ -71,13 +71,14 @@ class BundleManifest(BaseModel):
 def check_features(manifest: BundleManifest) -> None:
     """Check that this release computes the bundle's features; raises `UnreadableFeaturesError`.
 
-    They may be those of an earlier release: fewer, or in another order.
+    They may be those of an earlier release: fewer, or in another order. A feature of another type or default is
+    another one.
     """
-    computed = {feature.name: feature for feature in FEATURES}
-    unknown = [spec.name for spec in manifest.features if spec.name not in computed]
+    features = [Feature(spec.name, spec.dtype, spec.default) for spec in manifest.features]
+    unknown = [feature.name for feature in features if feature not in FEATURES]
     if unknown:
         raise UnreadableFeaturesError(f"this release does not compute the features {', '.join(unknown)}")
-    schema = schema_of(Feature(spec.name, spec.dtype, spec.default) for spec in manifest.features)
+    schema = schema_of(features)
     if schema != manifest.feature_schema:
         raise UnreadableFeaturesError(f"feature_schema is {manifest.feature_schema}, that of its features is {schema}")
 
