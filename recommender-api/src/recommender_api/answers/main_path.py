@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import monitoring
 from contracts import redis_keys
-from contracts.features import CHANNELS, FEATURES
+from contracts.features import CHANNELS, FEATURES, SCORED_CHANNELS
 from contracts.user_blob import PackedHistory
 from ranking.engine import Best, Engine, FusedResult, Ranked, RankingQuery
 from ranking.recall import Candidates
@@ -28,7 +28,13 @@ from recommender_api.withdrawal import Withdrawn, WithdrawnWatch
 
 _log = logging.getLogger(__name__)
 _FEATURE_NAMES = [feature.name for feature in FEATURES]
-_CHANNEL_SCORES = [_FEATURE_NAMES.index(f"score_{channel}") for channel in CHANNELS]
+# The votes of a channel that came after the first release are its score; the popular list of 30 days has no column.
+_CHANNEL_SCORES = {
+    channel: _FEATURE_NAMES.index(name)
+    for channel in CHANNELS
+    for name in (f"score_{channel}" if channel in SCORED_CHANNELS else f"vote_{channel}",)
+    if name in _FEATURE_NAMES
+}
 
 
 class MainPathResult(NamedTuple):
@@ -224,9 +230,9 @@ def _explained(engine: Engine, ranked: Ranked) -> list[bytes]:
                     name: round(float(value), 6) for name, value in zip(_FEATURE_NAMES, row[:-1], strict=True) if value
                 },
                 "channels": {
-                    channel: round(float(features[column]), 6)
-                    for channel, column in zip(CHANNELS, _CHANNEL_SCORES, strict=True)
-                    if features[column]
+                    channel: round(float(features[_CHANNEL_SCORES[channel]]), 6)
+                    for channel in reasons
+                    if channel in _CHANNEL_SCORES and features[_CHANNEL_SCORES[channel]]
                 },
             },
         )
