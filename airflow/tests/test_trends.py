@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from contracts.features import ITEM_FEATURES
-from pipeline.features.trends import trends_before
 from pipeline.records import Records
+from pipeline.trends import trends_before
 from ranking.item_stats import DAY, ItemStats
 
 _NAMES = [feature.name for feature in ITEM_FEATURES]
