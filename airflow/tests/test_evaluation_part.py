@@ -30,7 +30,7 @@ from prove.evaluation import load_content
 from ranking.diversity import DiversitySettings
 from ranking.evaluation import EvaluationPart, ModelVerdict, compare, compare_gains, query_gains, read_part, write_part
 from ranking.evaluation.part import MAX_BYTES, MAX_HISTORY
-from ranking.item_stats import StatsState
+from ranking.item_stats import HALF_LIVES_DAYS, StatsState
 from ranking.ranker import Ranker
 from ranking.recall import Neighbours, RecallSettings, RecallTables
 from ranking.replay import Kind, Knowledge
@@ -185,7 +185,7 @@ def test_a_part_of_the_largest_size_fits(parts: dict[int, EvaluationPart], tmp_p
         return Neighbours(rng.integers(0, n, (n, k)).astype(np.int32), scores)
 
     content = rng.normal(size=(n, 64)).astype(np.float32)
-    tables = RecallTables(table(), table(), table(), part.twin.tables.popular)
+    tables = RecallTables(table(), table(), table(), table())
     entries = q * MAX_HISTORY
     largest = replace(
         part,
@@ -195,7 +195,13 @@ def test_a_part_of_the_largest_size_fits(parts: dict[int, EvaluationPart], tmp_p
             created_at=some(part.items.created_at, n),
             prices=np.round(rng.uniform(0, 500, n), 2),
             provider=rng.integers(0, 300, n).astype(np.int32),
-            at_cut=StatsState(part.manifest.origin, rng.random((n, 4)), some(np.arange(900.0), n), np.zeros(n)),
+            at_cut=StatsState(
+                part.manifest.origin,
+                rng.random((n, len(HALF_LIVES_DAYS))),
+                some(np.arange(900.0), n),
+                np.zeros(n),
+                cut - rng.integers(1, 70 * 86_400, n).astype(np.float64),
+            ),
             item=places(m),
             ts=cut + np.sort(rng.integers(0, 18 * 86_400, m)),
             types=some(part.items.types, m),

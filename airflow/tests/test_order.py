@@ -11,9 +11,10 @@ from pipeline.evaluate import LEAVE_LAST_OUT, Evaluation, evaluate
 from pipeline.features.items import item_state
 from pipeline.recall import build_tables, content_neighbours
 from pipeline.records import Records
-from pipeline.train import TrainingError, TrainSettings, train_on, training_queries
+from pipeline.train import TrainingError, TrainingPart, TrainSettings, train_on, training_queries
+from pipeline.train.lambdamart import trained_columns
 from pipeline.train.order import RANKER, Order
-from pipeline.train.simple_orders import SIMPLE_ORDERS, trees_of
+from pipeline.train.simple_orders import SIMPLE_ORDERS, scores_by_all, trees_of
 from ranking.diversity import DiversitySettings
 from ranking.ranker import Ranker
 from ranking.recall import RecallSettings
@@ -26,8 +27,8 @@ RECALL = RecallSettings()
 def order_of(records: Records, settings: TrainSettings = SMALL) -> Order:
     """Train and choose as the pipeline does."""
     items = item_state(records, 42).table
-    tables = build_tables(records, content_neighbours(items.content), 42)
-    return train_on(records, training_queries(records, settings), Knowledge(tables, RECALL, items), settings)
+    knowledge = Knowledge(build_tables(records, content_neighbours(items.content), 42), RECALL, items)
+    return train_on(records, [TrainingPart(past, knowledge) for past in training_queries(records, settings)], settings)
 
 
 def evaluated(records: Records) -> Evaluation:
@@ -62,7 +63,7 @@ def matrix() -> NDArray[np.float32]:
 @pytest.mark.parametrize("order", [SIMPLE_ORDERS[1], SIMPLE_ORDERS[7], SIMPLE_ORDERS[-1]], ids=lambda order: order.name)
 def test_the_trees_of_a_simple_order_rank_as_it_does(order: object, matrix: NDArray[np.float32]) -> None:
     assert isinstance(order, type(SIMPLE_ORDERS[0]))
-    ranker = Ranker(trees_of(order, matrix, 42))
+    ranker = Ranker(trees_of(order, trained_columns(matrix), 42))
     assert ranker.method == "bit masks"
     exact = order.scores(matrix)
     found = ranker.scores(matrix)
@@ -74,11 +75,19 @@ def test_the_trees_of_a_simple_order_rank_as_it_does(order: object, matrix: NDAr
     assert np.mean(same) > 9
 
 
+def test_the_scores_by_all_orders_are_those_of_each(matrix: NDArray[np.float32]) -> None:
+    together = scores_by_all(matrix)
+    assert together.shape == (len(matrix), len(SIMPLE_ORDERS))
+    for column, order in enumerate(SIMPLE_ORDERS):
+        np.testing.assert_allclose(together[:, column], order.scores(matrix), rtol=1e-12)
+
+
 def test_other_features_do_not_change_a_simple_order(matrix: NDArray[np.float32]) -> None:
     order = SIMPLE_ORDERS[7]
-    ranker = Ranker(trees_of(order, matrix, 42))
+    ranker = Ranker(trees_of(order, trained_columns(matrix), 42))
     other = np.random.default_rng(2).gamma(1.0, 1.0, matrix.shape).astype(np.float32)
-    other[:, order.columns] = matrix[:, order.columns]
+    used = order.vector != 0
+    other[:, used] = matrix[:, used]
     np.testing.assert_array_equal(ranker.scores(other), ranker.scores(matrix))
 
 

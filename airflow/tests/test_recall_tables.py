@@ -130,6 +130,6 @@ def test_interest_is_once_per_user_and_dataset(records: Records) -> None:
 def test_tables_repeat_to_the_bit(records: Records) -> None:
     content = tables.content_neighbours(content_vectors(records, 42))
     first, again = (tables.build_tables(records, content, 42) for _ in range(2))
-    for name in ("behavior", "content", "vector"):
+    for name in ("behavior", "content", "vector", "transition"):
         for before, after in zip(getattr(first, name), getattr(again, name), strict=True):
             np.testing.assert_array_equal(before, after)

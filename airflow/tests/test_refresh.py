@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from contracts.bundle import BundleManifest, unpack
+from contracts.bundle import BundleManifest, check_features, unpack
 from model_registry import settings as registry_settings
 from monitoring import testing
 from pipeline.business.database import open_engine
@@ -24,11 +24,14 @@ from pipeline.steps.data import other_trainings
 from pipeline.steps.runner import load_times
 from ranking import bundle
 from ranking.engine import Engine
+from ranking.ranker import feature_names
 from ranking.verification import verify
 from running_registry import RunningRegistry
 from testkit.threaded_server import SilentHandler, ThreadedServer
 
 TOKEN = "r" * 40
+# A bundle of the release before the votes of recall were features.
+FIRST_RELEASE = Path(__file__).parents[2] / "libs/ranking/tests/data/first_release.tar.gz"
 NEW_DATASET = 900_001
 
 
@@ -205,6 +208,29 @@ def test_a_refresh_of_a_refresh_belongs_to_the_trained_version(shop: Shop, train
     assert shop.refresh("--run-id", "second")[0] == 0
     serving = shop.registry.http.get(f"/models/ranker/versions/{shop.registry.active()}").json()
     assert (serving["version"], serving["refreshes"]) == ("3", version)
+
+
+def test_a_refresh_keeps_the_ranker_of_the_first_release_and_names_its_features_and_their_schema(
+    shop: Shop, tmp_path: Path
+) -> None:
+    before = unpacked(FIRST_RELEASE, tmp_path / "before")
+    version = shop.serve(FIRST_RELEASE)
+    shop.add_dataset()
+    assert shop.refresh("--run-id", "first")[0] == 0
+    (run,) = shop.runs()
+    after = unpacked(run / "bundle" / "bundle.tar.gz", tmp_path / "after")
+    assert (tmp_path / "after/ranker.txt").read_bytes() == (tmp_path / "before/ranker.txt").read_bytes()
+    assert after.feature_schema == before.feature_schema == "e98a244902e8ff2e"
+    assert after.features == before.features
+    assert [spec.name for spec in after.features] == feature_names((tmp_path / "after/ranker.txt").read_text())
+    check_features(after)
+    contents = bundle.load(tmp_path / "after")
+    assert NEW_DATASET in contents.catalogue.ids
+    # The channels of its time: the ranker was not trained with candidates of others.
+    assert contents.recall_settings == bundle.load(tmp_path / "before").recall_settings
+    assert verify(Engine(contents)) > 0
+    serving = shop.registry.http.get(f"/models/ranker/versions/{shop.registry.active()}").json()
+    assert (serving["refreshes"], serving["manifest"]["version"]) == (version, after.version)
 
 
 def test_the_ranker_comes_from_the_registry_if_its_run_is_gone(shop: Shop, trained: Trained) -> None:

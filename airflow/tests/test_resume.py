@@ -109,7 +109,7 @@ def stop_after(shop: Shop, artifacts: str, done: int) -> None:
     ("place", "done"),
     [
         # Before the last output of a step is complete; in the middle of an output.
-        ("/recall_heldout.files.json$", 3),
+        ("/recall_earlier.files.json$", 3),
         ("/contents/manifest.json$", 7),
     ],
 )

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from contracts.bundle import unpack
 from contracts.deployments import ActiveDeployment
 from contracts.events import BehaviorEvent, InteractionType
+from contracts.features import FEATURES, SESSION_FEATURES
 from contracts.snapshot import write_snapshot
 from feature_sync.connections import RedisFaults, open_redis
 from feature_sync.events.live import LiveFeatures
@@ -29,15 +30,15 @@ from pipeline.demo import DemoSize, generate
 from pipeline.extract import extract, open_business
 from pipeline.features.items import item_state
 from pipeline.quality import clean
-from pipeline.recall import NO_POPULAR, build_tables, content_neighbours
+from pipeline.recall import build_tables, content_neighbours
 from pipeline.records import Records
 from pipeline.snapshot import user_blobs
-from pipeline.train import TrainSettings, train_on, training_queries
+from pipeline.train import TrainingPart, TrainSettings, train_on, training_queries
 from pipeline.train.queries import user_at
 from ranking.bundle import BundleContents
 from ranking.engine import Best, Engine, FusedResult, Ranked, RankingQuery
 from ranking.item_stats import ItemStats
-from ranking.recall import Candidates, Neighbours, RecallSettings
+from ranking.recall import NO_POPULAR, Candidates, Neighbours, RecallSettings
 from ranking.replay import Knowledge, candidate_features
 from recommender_api.answers.budget import Budget
 from recommender_api.answers.fast_path_errors import FastPathErrors
@@ -60,6 +61,7 @@ USERS = 120
 SEED = 42
 TRAINING = TrainSettings(queries=400, trees=10, leaves=15)
 PATIENCE_SECONDS = 30.0
+_SESSION = [FEATURES.index(feature) for feature in SESSION_FEATURES]
 
 
 class Watched(Engine):
@@ -96,7 +98,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Records:
-    """All interactions of a small marketplace."""
+    """All interactions of a small marketplace, up to the last one of those users who ask and have live events."""
     folder = tmp_path_factory.mktemp("marketplace")
     (folder / "extract").mkdir()
     (folder / "clean").mkdir()
@@ -107,7 +109,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Records:
     with open_business(SecretStr(url)) as business:
         extract(business, None, None, folder / "extract")
     clean(folder / "extract", folder / "clean", END)
-    return Records.load(folder / "clean")
+    records = Records.load(folder / "clean")
+    return records.only(records.ts <= records.ts[(records.user < USERS) & (records.user % 2 == 0)].max())
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +121,9 @@ def offline(everything: Records) -> Offline:
     state = item_state(records, SEED)
     tables = build_tables(records, content_neighbours(state.table.content), SEED)
     settings = RecallSettings()
-    ranker = train_on(
-        records, training_queries(records, TRAINING), Knowledge(tables, settings, state.table), TRAINING
-    ).text
+    knowledge = Knowledge(tables, settings, state.table)
+    parts = [TrainingPart(past, knowledge) for past in training_queries(records, TRAINING)]
+    ranker = train_on(records, parts, TRAINING).text
     nothing = Neighbours(
         np.empty((len(records.catalogue), 0), np.int32), np.empty((len(records.catalogue), 0), np.float32)
     )
@@ -130,7 +133,7 @@ def offline(everything: Records) -> Offline:
         records.catalogue,
         state.rows,
         state.table,
-        replace(tables, popular=state.popular),
+        replace(tables, popular=state.popular, popular_30d=state.popular_30d),
         settings,
         ranker,
         nothing,
@@ -184,8 +187,21 @@ async def path(redis_url: str, offline: Offline, everything: Records, tmp_path: 
     assert snapshots.active is not None
     metrics = Metrics()
     withdrawn = WithdrawnWatch(guarded, WithdrawnFile(tmp_path))
-    yield RankedPath(guarded, snapshots, withdrawn, metrics.stages, FastPathErrors(metrics.fast_path_failed))
+    yield RankedPath(
+        guarded,
+        snapshots,
+        withdrawn,
+        metrics.stages,
+        FastPathErrors(metrics.fast_path_failed),
+        # Within a second: a query's time is in whole seconds.
+        clock=lambda: _asked_at(everything) + 0.9,
+    )
     await store.close()
+
+
+def _asked_at(records: Records) -> int:
+    """The time of all queries: a minute after the last interaction."""
+    return records.last + 60
 
 
 def _events(records: Records, rows: NDArray[np.bool_]) -> list[BehaviorEvent]:
@@ -212,13 +228,15 @@ async def test_training_features_equal_the_served_ones_bit_for_bit(
 ) -> None:
     contents, engine = offline.contents, arm.model.engine
     assert isinstance(engine, Watched)
-    tables = replace(contents.recall, popular=NO_POPULAR)
+    tables = replace(contents.recall, popular=NO_POPULAR, popular_30d=NO_POPULAR)
     knowledge = Knowledge(tables, contents.recall_settings, contents.table)
-    asked = with_news = 0
+    at = _asked_at(everything)
+    asked = with_news = recently_changed = 0
+    sessions = []
     for user, user_id in enumerate(everything.user_ids.tolist()[:USERS]):
         # Long-term features are those of the snapshot; the history grows with every event.
         before = user_at(offline.records, contents.recall_settings, user, None)
-        now = user_at(everything if user % 2 == 0 else offline.records, contents.recall_settings, user, None)
+        now = user_at(everything if user % 2 == 0 else offline.records, contents.recall_settings, user, at)
         asking = now._replace(features=before.features)
         dataset_id = int(contents.catalogue.ids[user])
         for query, question in (
@@ -233,9 +251,15 @@ async def test_training_features_equal_the_served_ones_bit_for_bit(
             ranked = engine.ranked
             np.testing.assert_array_equal(ranked.items, candidates.items[ranked.rows])
             np.testing.assert_array_equal(_bits(ranked.considered), _bits(matrix))
+            np.testing.assert_array_equal(matrix[:, _SESSION], np.tile(question.user.session, (len(matrix), 1)))
             for rank_fused, step_by_step in zip(engine.best, ranked.best, strict=True):
                 np.testing.assert_array_equal(rank_fused, step_by_step)
             asked += 1
         with_news += len(now.seen) != len(before.seen)
+        recently_changed += not np.array_equal(now.items[:3], before.items[:3])
+        sessions.append(now.session)
     assert asked == 3 * USERS
     assert with_news > USERS / 10
+    assert recently_changed > USERS / 10
+    # Each session feature tells users apart.
+    assert (np.ptp(sessions, axis=0) > 0).all()

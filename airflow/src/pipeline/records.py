@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from contracts.events import InteractionType
 from contracts.ids import hash_id, is_numeric_id
 from contracts.user_blob import History
-from pipeline.features.trends import trends_before
+from pipeline.trends import trends_before
 from ranking.catalogue import Catalogue
 from ranking.item_stats import ItemStats
 from ranking.user import user_features

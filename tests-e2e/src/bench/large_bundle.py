@@ -17,6 +17,7 @@ from ranking.features import ItemTable, log_prices
 from ranking.golden import GoldenRequest
 from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
 from ranking.testing import FIRST_DATASET_ID, MODEL_END, Size, tiny_contents
+from ranking.user import NOTHING_KNOWN
 from ranking.verification import answer
 
 # The sizes that the pipeline uses.
@@ -52,6 +53,7 @@ def _contents(n: int, rng: np.random.Generator) -> BundleContents:
     prices = np.round(rng.uniform(0, 500, n), 2)
     sizes = RecallSettings().channel_sizes
     popular = rng.permutation(n).astype(np.int32)[:POPULAR]
+    most_popular = Popular(popular, np.linspace(1, 0, POPULAR, dtype=np.float32))
     contents = BundleContents(
         Catalogue(
             np.arange(FIRST_DATASET_ID, FIRST_DATASET_ID + n),
@@ -71,7 +73,9 @@ def _contents(n: int, rng: np.random.Generator) -> BundleContents:
             _table(rng, n, sizes["behavior"]),
             _table(rng, n, sizes["content"]),
             _table(rng, n, sizes["vector"]),
-            Popular(popular, np.linspace(1, 0, POPULAR, dtype=np.float32)),
+            _table(rng, n, sizes["transition"]),
+            most_popular,
+            most_popular,
         ),
         RecallSettings(),
         tiny_contents(size=_RANKER).ranker_text,
@@ -90,7 +94,8 @@ def _golden(engine: Engine) -> list[GoldenRequest]:
     ids: NDArray[np.int64] = engine.contents.catalogue.ids
     asked = GoldenRequest(
         dataset_id=int(ids[5]),
-        user_features=[1.8, 0.1, 3.0],
+        at=int(MODEL_END.timestamp()) + 60,
+        user_features=NOTHING_KNOWN.tolist(),
         history_ids=ids[10:15].tolist(),
         history_ts=[int(MODEL_END.timestamp())] * 5,
         history_types=[2] * 5,

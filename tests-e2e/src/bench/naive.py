@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings
 from redis.asyncio import Redis
 
 from bench.population import CANDIDATES
-from contracts.features import FEATURES
+from contracts.features import TRAINED_FEATURES
 
 LIMIT = 20
 
@@ -29,7 +29,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Return the service."""
     redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=10)
     booster = lgb.Booster(model_file=str(settings.ranker))
-    names = [feature.name for feature in FEATURES]
+    names = [feature.name for feature in TRAINED_FEATURES]
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -30,7 +30,7 @@ MISSING = "missing.txt"
 # than another is at a disadvantage.
 MAX_QUERIES = 8000
 MAX_ACTIVITY = 200_000
-MAX_DATASETS = 2800
+MAX_DATASETS = 2100
 _SMALLER = 0.8
 _log = logging.getLogger(__name__)
 

@@ -26,8 +26,11 @@ def new_pairs(records: Records, seed: int) -> tuple[NDArray[np.int32], NDArray[n
     return records.user[order], records.item[order]
 
 
-def transition_neighbours(records: Records, k: int, seed: int) -> Neighbours:
-    """Return for each dataset the `k` that users took after it; datasets with fewer than two users have none."""
+def transition_neighbours(records: Records, k: int, seed: int, most_dense: int = MAX_EASE_ITEMS) -> Neighbours:
+    """Return for each dataset the `k` that users took after it; datasets with fewer than two users have none.
+
+    Above `most_dense` datasets, the transitions are counted.
+    """
     user, item = new_pairs(records, seed)
     n = len(records.catalogue)
     active = np.flatnonzero(np.bincount(item, minlength=n) >= _LEAST_USERS)
@@ -37,7 +40,7 @@ def transition_neighbours(records: Records, k: int, seed: int) -> Neighbours:
     place[active] = np.arange(len(active))
     inside = place[item] >= 0
     user, column = user[inside], place[item[inside]]
-    if len(active) <= MAX_EASE_ITEMS:
+    if len(active) <= most_dense:
         weights = slit(
             user, column, len(active), past_ranks=PAST_RANKS, next_ranks=NEXT_RANKS, regularisation=REGULARISATION
         )

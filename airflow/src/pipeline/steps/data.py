@@ -4,6 +4,7 @@ import json
 import logging
 from contextlib import ExitStack
 from datetime import datetime
+from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, TypeAdapter
 
@@ -180,9 +181,11 @@ def load_items(run: str) -> ItemState:
         return ItemState(
             ItemTable(*(load_array(folder, name) for name in ("content", "provider", "log_price"))),
             load_array(folder, "item_rows"),
-            *(
-                Popular(load_array(folder, f"{name}_items"), load_array(folder, f"{name}_scores"))
-                for name in ("popular", "popular_30d")
-            ),
+            _load_popular(folder, "popular"),
+            _load_popular(folder, "popular_30d"),
             json.loads((folder / "trending.json").read_text(encoding="utf-8")),
         )
+
+
+def _load_popular(folder: Path, name: str) -> Popular:
+    return Popular(load_array(folder, f"{name}_items"), load_array(folder, f"{name}_scores"))

@@ -214,7 +214,8 @@ def _ranking(settings: Settings, run: str) -> Ranking:
 
 def _load_tables(run: str, name: str) -> RecallTables:
     with reading(join(run, name)) as folder:
-        return RecallTables(*(load_neighbours(folder, table) for table in _TABLES))
+        behavior, content, vector, transition = (load_neighbours(folder, table) for table in _TABLES)
+        return RecallTables(behavior, content, vector, transition)
 
 
 def _load_order(run: str) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.quality.sufficiency import LEAST, describe_shortage
+from pipeline.quality.sufficiency import LEAST, count_learnable, describe_shortage
 from pipeline.recall import build_tables
 from pipeline.records import Records
 from pipeline.train.history_weights import choose_history_weights
@@ -89,12 +89,23 @@ def train_on(records: Records, parts: Sequence[TrainingPart], settings: TrainSet
     replayed = chain.from_iterable(replay_queries(records, records, part.knowledge, part.past) for part in parts)
     user = np.concatenate([records.user[part.past.rows] for part in parts])
     kinds = np.concatenate([part.past.kinds for part in parts])
+    # Content may find the targets of one user, but only what users have in common is worth learning.
+    if not count_learnable(*_columns(records)):
+        raise _shortage("no user has taken a dataset after another user", records)
     try:
         return choose_order(replayed, user, kinds, settings)
     except TrainingError as error:
-        reason = describe_shortage(records.user.astype(np.int64), records.item.astype(np.int64), records.ts)
-        needed = "" if LEAST in reason else f"; {LEAST}"
-        raise TrainingError(f"{error}: {reason}{needed}") from error
+        raise _shortage(str(error), records) from error
+
+
+def _shortage(error: str, records: Records) -> TrainingError:
+    reason = describe_shortage(*_columns(records))
+    needed = "" if LEAST in reason else f"; {LEAST}"
+    return TrainingError(f"{error}: {reason}{needed}")
+
+
+def _columns(records: Records) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    return records.user.astype(np.int64), records.item.astype(np.int64), records.ts
 
 
 def _of_all_kinds(rows: NDArray[np.int64], rng: np.random.Generator) -> PastQueries:

@@ -61,7 +61,7 @@ def booster() -> None:
     """`Booster.predict` in the place of bit masks."""
     from ranking.forest import UnrepresentableError
 
-    def refuse(_booster: object) -> None:
+    def refuse(*_: object) -> None:
         raise UnrepresentableError("ablation")
 
     _replace("ranking.ranker:Forest", refuse)
