@@ -102,8 +102,8 @@ class Item(BaseModel):
     cover_image: Annotated[str | None, Field(description="URL or path of the cover image")]
     score: float = Field(description="Comparable within one answer; 0..1")
     reasons: list[str] = Field(
-        description="Recall channels that proposed the item (behavior, content, vector, history, popular, recent, transition, popular_30d), "
-        "or the list that contained it (trending, precomputed, popular)"
+        description="Recall channels that proposed the item "
+        "(behavior, content, vector, history, popular, recent, transition, popular_30d), or the list that contained it (trending, precomputed, popular)"
     )
     explanation: Annotated[Explanation | None, Field(description="Present with `explain=true` on level 0; else null")]
 
