@@ -87,7 +87,7 @@ def test_the_queries_are_all_new_datasets_of_known_users_after_the_cut(
     np.testing.assert_array_equal(part.twin.ids[part.queries.answer], core.catalogue.ids[core.item[asked]])
     assert part.manifest.share == 1
     shares = np.bincount(part.queries.kinds) / len(asked)
-    np.testing.assert_allclose(shares, [0.6, 0.2, 0.2], atol=0.05)
+    np.testing.assert_allclose(shares, [0.8, 0.1, 0.1], atol=0.05)
 
 
 def test_the_twin_was_trained_before_the_cut_and_histories_end_before_their_query(

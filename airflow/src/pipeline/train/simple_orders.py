@@ -22,6 +22,8 @@ _BLENDS = (3.0, 10.0, 30.0, 100.0)
 _TIE = 10_000.0
 _TREES = 100
 _LEAVES = 63
+# Of candidates: about the best two of ten answers.
+_TOP_QUANTILE = 0.999
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,10 @@ def trees_of(order: SimpleOrder, matrix: NDArray[np.float32], seed: int) -> str:
     """
     columns = [TRAINED_NAMES.index(name) for name in order.weights]
     raw = matrix[:, columns].astype(np.float64) @ np.array(list(order.weights.values()))
-    # Answers show the logistic of a score, and diversification weighs by it: the scale is that of a trained ranker.
-    target = (raw - np.median(raw)) / max(float(raw.std()), 1e-12) * 2.0
+    # Answers show the logistic of a score, and diversification weighs by it, so the best candidates must differ there.
+    # Most votes are about 0: measured in their deviation, the best ones would all be 1.
+    middle, top = np.quantile(raw, [0.5, _TOP_QUANTILE])
+    target = (raw - middle) / max(float(top - middle), 1e-12) * 4.0 - 2.0
     used = np.zeros_like(matrix)
     used[:, columns] = matrix[:, columns]
     settings = {

@@ -103,7 +103,8 @@ class Item(BaseModel):
     score: float = Field(description="Comparable within one answer; 0..1")
     reasons: list[str] = Field(
         description="Recall channels that proposed the item "
-        "(behavior, content, vector, history, popular, recent, transition, popular_30d), or the list that contained it (trending, precomputed, popular)"
+        "(behavior, content, vector, history, popular, recent, transition, popular_30d), "
+        "or the list that contained it (trending, precomputed, popular)"
     )
     explanation: Annotated[Explanation | None, Field(description="Present with `explain=true` on level 0; else null")]
 
