@@ -13,12 +13,17 @@ def test_the_stack_trained_through_airflow(stack: RunningStack) -> None:
     assert [run["state"] for run in runs if run["run_type"] == "manual" and not run["conf"]] == ["success"]
 
 
+# The channels of each kind of query; without a history, transitions are those of the dataset.
+_OF_A_DATASET = {"behavior", "content", "vector", "transition", "popular", "popular_30d"}
+_OF_A_HISTORY = {"history", "recent"}
+
+
 @pytest.mark.parametrize(
     ("path", "known"),
     [
-        ("/similar/{dataset}?limit=5", {"behavior", "content", "vector", "popular"}),
-        ("/recommend/detail/{dataset}?user_id={user}&limit=5", {"behavior", "content", "vector", "history", "popular"}),
-        ("/recommend/user/{user}?limit=5", {"content", "vector", "history", "popular"}),
+        ("/similar/{dataset}?limit=5", _OF_A_DATASET),
+        ("/recommend/detail/{dataset}?user_id={user}&limit=5", _OF_A_DATASET | _OF_A_HISTORY),
+        ("/recommend/user/{user}?limit=5", _OF_A_DATASET - {"behavior"} | _OF_A_HISTORY),
         ("/hot/trending?timeframe=24h&limit=5", {"popular", "trending"}),
         ("/hot/trending?timeframe=1h&limit=5", {"popular", "trending"}),
     ],
