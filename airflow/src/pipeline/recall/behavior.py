@@ -35,11 +35,14 @@ def cosine_neighbours(interest: sparse.csr_array, k: int) -> Neighbours:
     """Return each item's `k` neighbours by cosine of their columns, computed block by block."""
     norms = np.sqrt(np.asarray(interest.multiply(interest).sum(axis=0)))
     unit = sparse.csr_array(interest @ sparse.diags_array(1.0 / np.maximum(norms, 1e-9)).astype(np.float32))
-    columns = sparse.csr_array(unit.T)
-    n = columns.shape[0]
+    return top_k_of_product(sparse.csr_array(unit.T), unit, k)
+
+
+def top_k_of_product(left: sparse.csr_array, right: sparse.csr_array, k: int) -> Neighbours:
+    """Return the best `k` of each row of the square `left @ right`, without the row's own column, block by block."""
     parts = [
-        top_k_of_sparse(sparse.csr_array(columns[start : start + _ROWS_PER_BLOCK] @ unit), start, k)
-        for start in range(0, n, _ROWS_PER_BLOCK)
+        top_k_of_sparse(sparse.csr_array(left[start : start + _ROWS_PER_BLOCK] @ right), start, k)
+        for start in range(0, left.shape[0], _ROWS_PER_BLOCK)
     ]
     return Neighbours(np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts]))
 

@@ -4,26 +4,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pipeline.recall.behavior import MAX_EASE_ITEMS, spread, top_k_of_sparse
+from pipeline.recall.behavior import MAX_EASE_ITEMS, spread, top_k_of_product
 from pipeline.recall.nearest import top_k
 from pipeline.recall.slit import decayed_pairs, slit
 from pipeline.records import Records
 from ranking.recall import Neighbours
 
-# As the simple model has them; the newest examples, because habits change.
+# Those of the simple model, too; the newest examples, because habits change.
 PAST_RANKS, NEXT_RANKS, REGULARISATION = 4.0, 4.0, 100.0
 MAX_EXAMPLES = 500_000
 _LEAST_USERS = 2
-_ROWS_PER_BLOCK = 1000
 
 
 def new_pairs(records: Records, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return users and datasets of the newest new pairs, by user and then by time; the seed decides ties."""
-    rows = records.first_of_pair
+    order = newest_by_user(records, records.first_of_pair, seed)
+    return records.user[order], records.item[order]
+
+
+def newest_by_user(records: Records, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return the newest `MAX_EXAMPLES` of some rows, by user and then by time; the seed decides ties."""
     tie = np.random.default_rng(seed).random(len(rows))
     order = rows[np.lexsort((tie, records.ts[rows]))][-MAX_EXAMPLES:]
-    order = order[np.argsort(records.user[order], kind="stable")]
-    return records.user[order], records.item[order]
+    return order[np.argsort(records.user[order], kind="stable")]
 
 
 def transition_neighbours(records: Records, k: int, seed: int, most_dense: int = MAX_EASE_ITEMS) -> Neighbours:
@@ -59,9 +62,4 @@ def _counted(past: sparse.csr_array, following: sparse.csr_array, k: int) -> Nei
         sparse.csr_array(each @ sparse.diags_array(1.0 / norm).astype(np.float32))
         for each, norm in zip((past, following), norms, strict=True)
     )
-    rows = sparse.csr_array(before.T)
-    parts = [
-        top_k_of_sparse(sparse.csr_array(rows[start : start + _ROWS_PER_BLOCK] @ after), start, k)
-        for start in range(0, rows.shape[0], _ROWS_PER_BLOCK)
-    ]
-    return Neighbours(np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts]))
+    return top_k_of_product(sparse.csr_array(before.T), after, k)

@@ -14,6 +14,7 @@ from pipeline.recall.behavior import MAX_EASE_ITEMS, cosine_neighbours
 from pipeline.recall.ease import ease
 from pipeline.recall.interest import interest_matrix
 from pipeline.recall.slit import slit
+from pipeline.recall.transition import NEXT_RANKS, PAST_RANKS, REGULARISATION, newest_by_user
 from pipeline.records import Records
 from ranking.item_stats import DAY
 
@@ -35,9 +36,8 @@ EASE_REGULARISATION = 400.0
 HALF_LIFE_DAYS = 2.0
 HISTORY_HALF_LIFE_DAYS = 7.0
 HISTORY_RANKS = 4.0
-SLIT = {"past_ranks": 4.0, "next_ranks": 4.0, "regularisation": 100.0}
+SLIT = {"past_ranks": PAST_RANKS, "next_ranks": NEXT_RANKS, "regularisation": REGULARISATION}
 TREND_WEIGHT = 30.0
-_MAX_EXAMPLES = 500_000
 # So that datasets without recent users differ little from those with one.
 _LEAST_COUNT = 1.0
 _QUERIES_PER_BLOCK = 512
@@ -127,11 +127,9 @@ def _directed(train: Records, columns: NDArray[np.int64], histories: Histories, 
     place[columns] = np.arange(len(columns))
     rows = train.first_of_pair
     rows = rows[place[train.item[rows]] >= 0]
-    tie = np.random.default_rng(seed).random(len(rows))
-    order = rows[np.lexsort((tie, train.ts[rows]))][-_MAX_EXAMPLES:]
-    order = order[np.argsort(train.user[order], kind="stable")]
+    order = newest_by_user(train, rows, seed)
     weights = slit(train.user[order], place[train.item[order]], len(columns), **SLIT)
-    past = histories.weighted(np.exp(-histories.rank / SLIT["past_ranks"]))
+    past = histories.weighted(np.exp(-histories.rank / PAST_RANKS))
     return {"slit": _linear(weights, past), "slit_trend": _with_trend(_linear(weights, past))}
 
 
