@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import random
+import subprocess
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,9 +34,9 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 def folder(tmp_path: Path) -> Path:
     """A bundle folder with two files and its manifest."""
     made = tmp_path / "made"
-    (made / "deeper").mkdir(parents=True)
+    made.mkdir()
     (made / "ranker.txt").write_text("tree", encoding="utf-8")
-    (made / "deeper" / "items.npy").write_bytes(bytes(1000))
+    (made / "content.npy").write_bytes(bytes(1000))
     write_manifest(
         made,
         BundleManifest(
@@ -56,7 +57,7 @@ def test_a_packed_bundle_unpacks_to_the_same_files_and_manifest(folder: Path, tm
     manifest = unpack(tmp_path / "b.tar.gz", tmp_path / "out")
     assert manifest == read_manifest(folder)
     assert [feature.name for feature in manifest.features] == [feature.name for feature in TRAINED_FEATURES]
-    assert (tmp_path / "out" / "deeper" / "items.npy").read_bytes() == bytes(1000)
+    assert (tmp_path / "out" / "content.npy").read_bytes() == bytes(1000)
 
 
 def test_the_same_content_packs_to_the_same_bytes(folder: Path, tmp_path: Path) -> None:
@@ -81,9 +82,9 @@ def test_a_missing_file_is_refused_by_name(folder: Path, tmp_path: Path) -> None
 
 
 def test_a_file_that_the_manifest_does_not_name_is_refused(folder: Path, tmp_path: Path) -> None:
-    (folder / "extra.pkl").write_bytes(b"x")
+    (folder / "provider.npy").write_bytes(b"x")
     pack(folder, tmp_path / "b.tar.gz")
-    with pytest.raises(ChecksumError, match=r"extra\.pkl: not named"):
+    with pytest.raises(ChecksumError, match=r"provider\.npy: not named"):
         unpack(tmp_path / "b.tar.gz", tmp_path / "out")
 
 
@@ -110,7 +111,7 @@ def test_a_flipped_byte_anywhere_is_refused_or_changes_no_file(folder: Path, tmp
 
 
 def test_damage_in_the_middle_of_a_large_file_is_refused(folder: Path, tmp_path: Path) -> None:
-    (folder / "large.npy").write_bytes(random.Random(1).randbytes(2_000_000))
+    (folder / "item_rows.npy").write_bytes(random.Random(1).randbytes(2_000_000))
     write_manifest(folder, read_manifest(folder))
     archive = tmp_path / "b.tar.gz"
     pack(folder, archive)
@@ -262,3 +263,102 @@ def test_a_manifest_that_is_a_folder_or_without_end_is_refused(tmp_path: Path) -
         file.truncate(2**30)
     with pytest.raises(MalformedManifestError, match="larger than"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("style", ["ustar", "gnu", "posix"])
+def test_what_tar_makes_of_a_folder_is_unpacked(folder: Path, tmp_path: Path, style: str) -> None:
+    archive = tmp_path / "b.tar.gz"
+    subprocess.run(["tar", f"--format={style}", "-czf", archive, "-C", folder, "."], check=True, timeout=30)
+    assert unpack(archive, tmp_path / "out") == read_manifest(folder)
+    assert (tmp_path / "out" / "content.npy").read_bytes() == bytes(1000)
+
+
+@pytest.mark.parametrize("style", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_what_pythons_tarfile_makes_of_a_folder_is_unpacked(folder: Path, tmp_path: Path, style: int) -> None:
+    archive = tmp_path / "b.tar.gz"
+    with tarfile.open(archive, "w:gz", format=style, pax_headers={"comment": "x"} if style == 2 else None) as tar:
+        for name in sorted(path.name for path in folder.iterdir()):
+            tar.add(folder / name, arcname=name)
+    if style == tarfile.PAX_FORMAT:
+        # A comment for all entries is a global header, which no `tar` writes unasked.
+        with pytest.raises(MalformedBundleError):
+            unpack(archive, tmp_path / "out")
+    else:
+        assert unpack(archive, tmp_path / "out") == read_manifest(folder)
+
+
+def _entry(name: str, content: bytes = b"", kind: bytes = b"0", size: int | None = None) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.size = kind, len(content) if size is None else size
+    return entry.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+_END = bytes(1024)
+_BAD_SUM = b"manifest.jsom" + _entry("manifest.json")[13:]
+_SPARSE = _record(b"GNU.sparse.major", b"1") + _record(b"GNU.sparse.realsize", b"2147483648")
+
+
+@pytest.mark.parametrize(
+    ("tar", "says"),
+    [
+        (_entry("evil.pkl", b"x") + _END, r"evil\.pkl: not a file of a bundle"),
+        (_entry("a/ranker.txt", b"x") + _END, r"a/ranker\.txt: not a file of a bundle"),
+        (_entry("ranker.txt", b"x") * 2 + _END, r"ranker\.txt: is in the archive twice"),
+        (_entry("./ranker.txt", b"x") + _entry("ranker.txt", b"x") + _END, "twice"),
+        (_entry("deeper/", kind=b"5") + _END, "has no folders"),
+        (_entry("ranker.txt", kind=b"1") + _END, "only plain files"),
+        (_entry("ranker.txt", kind=b"3") + _END, "only plain files"),
+        (_entry("ranker.txt", kind=b"6") + _END, "only plain files"),
+        (_entry("ranker.txt", kind=b"7") + _END, "only plain files"),
+        (_entry("ranker.txt", b"x" * 512, kind=b"S") + _END, "only plain files"),
+        (_header(b"g", _record(b"path", b"ranker.txt")) + _END, "only plain files"),
+        (_header(b"x", _SPARSE) + _entry("ranker.txt", b"x") + _END, r"GNU\.sparse\.major is not supported"),
+        (_header(b"x", _record(b"path", b"a") * 2) + _entry("ranker.txt") + _END, "path comes twice"),
+        (_header(b"x", _record(b"path", b"/etc/passwd")) + _entry("ranker.txt") + _END, "outside of the bundle"),
+        (_header(b"x", _record(b"size", b"1e9")) + _entry("ranker.txt") + _END, "the size of an entry"),
+        (_header(b"x", _record(b"comment", b"a" * 65_536)) + _entry("ranker.txt") + _END, "larger than 65536"),
+        (_header(b"x", b"5 a=b") + _entry("ranker.txt") + _END, "PAX record"),
+        (_entry("manifest.json", size=2**21) + _END, r"manifest\.json: 2097152 bytes"),
+        (_entry("content.npy", size=2**32) + _END, "unpacks to 4294967296 bytes"),
+        (_entry("content.npy", size=2**34) + _END, "is not text"),
+        (_BAD_SUM + _END, "checksum of a header"),
+        (_entry("ranker.txt", b"x"), "ends inside an entry"),
+        (_entry("ranker.txt", b"x") + bytes(512), "ends inside an entry"),
+        (_entry("ranker.txt", b"x") + bytes(512) + _entry("evil"), "does not end the archive"),
+        (_entry("ranker.txt", b"x") + _END + b"more", "follows the end of the tar"),
+        (_entry("ranker.txt", b"x") + _END + bytes(2**20), "follows the end of the tar"),
+    ],
+)
+def test_an_archive_that_is_not_on_the_whitelist_is_refused(tmp_path: Path, tar: bytes, says: str) -> None:
+    archive = tmp_path / "b.tar.gz"
+    archive.write_bytes(gzip.compress(tar))
+    with pytest.raises(MalformedBundleError, match=says):
+        unpack(archive, tmp_path / "out")
+
+
+@pytest.mark.parametrize("more", [b"x", gzip.compress(b"x"), gzip.compress(b"")], ids=["bytes", "member", "empty"])
+def test_nothing_may_follow_the_gzip_member(folder: Path, tmp_path: Path, more: bytes) -> None:
+    archive = tmp_path / "b.tar.gz"
+    pack(folder, archive)
+    archive.write_bytes(archive.read_bytes() + more)
+    with pytest.raises(MalformedBundleError, match="only gzip member"):
+        unpack(archive, tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", [-1, -5], ids=["length", "checksum"])
+def test_the_trailer_of_the_gzip_member_is_checked(folder: Path, tmp_path: Path, place: int) -> None:
+    archive = tmp_path / "b.tar.gz"
+    pack(folder, archive)
+    damaged = bytearray(archive.read_bytes())
+    damaged[place] ^= 1
+    archive.write_bytes(damaged)
+    with pytest.raises(MalformedBundleError, match=r"not a readable \.tar\.gz"):
+        unpack(archive, tmp_path / "out")
+
+
+def test_a_bomb_is_refused_before_a_byte_of_it_is_written(tmp_path: Path) -> None:
+    archive = tmp_path / "b.tar.gz"
+    archive.write_bytes(gzip.compress(_entry("content.npy", size=2**31) + bytes(2**20)))
+    with pytest.raises(MalformedBundleError, match="unpacks to"):
+        unpack(archive, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())

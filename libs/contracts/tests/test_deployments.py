@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.deployments import ActiveDeployments, DeploymentHistory, DeploymentRequest, ReplicaReport
 from contracts.model_versions import ModelSummary, VersionDetail
+from contracts.retention import RetentionReport
 
 DEPLOYMENT = {
     "deployment_id": "1",
@@ -15,6 +16,15 @@ DEPLOYMENT = {
     "sha256": "a" * 64,
     "rollout": 1.0,
     "since": "2026-01-01T00:00:00Z",
+}
+RETENTION = {
+    "name": "ranker",
+    "dry_run": True,
+    "removed": [],
+    "kept": [{"version": "12", "refreshes": None, "reasons": ["aliased"]}],
+    "bytes_removed": 0,
+    "files_left": 0,
+    "next_run": "2026-01-02T00:00:00Z",
 }
 VERSION = {"name": "ranker", "version": "12", "sha256": "a" * 64, "created_at": "2026-01-01T00:00:00Z"}
 
@@ -27,6 +37,7 @@ VERSION = {"name": "ranker", "version": "12", "sha256": "a" * 64, "created_at": 
         (ReplicaReport, {"version": "12", "state": "serving", "since": "2026-01-01T00:00:00Z", "load": 0.5}),
         (VersionDetail, VERSION | {"size": 1, "manifest": {}, "labels": ["nightly"]}),
         (ModelSummary, {"name": "ranker", "versions": [VERSION | {"labels": []}], "owner": "ci"}),
+        (RetentionReport, RETENTION),
     ],
 )
 def test_a_receiver_ignores_fields_of_a_newer_release(model: type[BaseModel], body: dict[str, Any]) -> None:

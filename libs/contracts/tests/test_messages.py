@@ -1,5 +1,6 @@
 """Events and signals: what is taken, what is refused, and how they travel."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -12,11 +13,11 @@ from contracts.events import (
     REFUSAL_REASONS,
     BehaviorEvent,
     EventBatch,
-    Exposures,
+    Exposure,
     InteractionType,
     PostedEvent,
     RefusedEvent,
-    events_of,
+    read_entry,
 )
 from contracts.ids import hash_id
 from contracts.signals import AlertSignal
@@ -40,7 +41,7 @@ SIGNAL = {
 def test_an_event_travels_through_the_stream_unchanged() -> None:
     event = BehaviorEvent.model_validate(EVENT | {"request_id": "req_1", "position": 3})
     entry = {name.encode(): value.encode() for name, value in event.to_stream().items()}
-    assert events_of(entry) == [event]
+    assert read_entry(entry) == event
     assert event.ts == datetime(2026, 1, 1, 19, 4, 5, tzinfo=UTC)
 
 
@@ -119,20 +120,20 @@ def test_a_signals_text_is_repaired_and_its_labels_stay_different() -> None:
 
 def test_a_foreign_stream_entry_is_refused() -> None:
     with pytest.raises(KeyError):
-        events_of({b"other": b"1"})
+        read_entry({b"other": b"1"})
     with pytest.raises(ValidationError):
-        events_of({b"event": b"{}"})
+        read_entry({b"event": b"{}"})
     with pytest.raises(ValidationError):
-        events_of({b"exposures": b'{"exposure_id": "a b"}'})
+        read_entry({b"exposures": b'{"exposure_id": "a b"}'})
 
 
-def test_what_an_answer_showed_is_an_event_for_each_dataset_in_its_position() -> None:
-    shown = Exposures(exposure_id="exp-1", user_id=7, dataset_ids=[13, 12], request_id="req_1", ts=EVENT["ts"])
-    first, second = events_of({b"exposures": shown.model_dump_json().encode()})
-    assert first == BehaviorEvent.model_validate(
-        EVENT | {"event_id": "exp-1.0", "type": "exposure", "request_id": "req_1", "position": 0}
-    )
-    assert (second.event_id, second.dataset_id, second.position) == ("exp-1.1", 12, 1)
+def test_an_exposure_is_one_entry_and_that_of_the_release_before_is_read() -> None:
+    before = {"exposure_id": "exp-1", "user_id": 7, "dataset_ids": [13, 12], "request_id": "req_1", "ts": EVENT["ts"]}
+    shown = Exposure.model_validate({**before, "user_id": None, "model_version": "12", "scores": [0.5, 0.25]})
+    assert read_entry({b"exposures": shown.model_dump_json().encode()}) == shown
+    read = read_entry({b"exposures": json.dumps(before).encode()})
+    assert isinstance(read, Exposure)
+    assert (read.user_id, read.dataset_ids, read.scores, read.model_version) == (7, [13, 12], [], None)
 
 
 @pytest.mark.parametrize("count", [0, MAX_EVENTS_PER_BATCH + 1])

@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.person_names import MAX_HEADER_LENGTH, MAX_LENGTH, check_name, decode_name, encode_name
+from contracts.text import is_visible
 
-NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=MAX_LENGTH)
+NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=MAX_LENGTH).filter(is_visible)
 
 
 @given(NAMES)

@@ -1,5 +1,6 @@
 """What the command-line tools have in common: exit codes, output that survives any terminal, no traceback."""
 
+import argparse
 import io
 import os
 import sys
@@ -24,6 +25,24 @@ class CommandError(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class Commands:
+    """The commands of a parser; each takes `--json` after its name, too."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._commands = parser.add_subparsers(required=True, metavar="command")
+
+    def add(self, name: str, run: Callable[..., object], text: str) -> argparse.ArgumentParser:
+        """Add a command; `run` is what the parsed arguments have as `run`."""
+        added = self._commands.add_parser(name, help=text)
+        added.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the answer as JSON")
+        added.set_defaults(run=run)
+        return added
+
+    def group(self, name: str, text: str) -> "Commands":
+        """Add a command that has commands of its own."""
+        return Commands(self._commands.add_parser(name, help=text))
 
 
 def run_command(program: str, command: Callable[[], int]) -> int:

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.model_versions import MODEL_VERSION, SHA256
 from contracts.moments import Moment
-from contracts.text import TypedText
+from contracts.text import MachineText, TypedText, is_visible
 
 DeploymentMode = Literal["primary", "shadow", "canary"]
 DeploymentState = Literal["active", "replaced", "rolled_back", "failed"]
@@ -93,12 +93,26 @@ class DeploymentRequest(BaseModel):
     mode: Annotated[DeploymentMode, Field(description="`shadow` mirrors traffic, `canary` takes a share of users")] = (
         "primary"
     )
-    rollout: Annotated[float, Field(strict=True, ge=0, le=1, description="Share of the users that a canary serves")] = (
-        1.0
-    )
-    force: Annotated[bool, Field(strict=True, description="Deploy although the gate refuses it")] = False
+    rollout: Annotated[
+        float | None,
+        Field(strict=True, ge=0, le=1, description="Share of the users that a canary serves; only a canary has one"),
+    ] = None
+    force: Annotated[
+        bool, Field(strict=True, description="Deploy without asking the gate; the history keeps the `reason`")
+    ] = False
     expected_active: _ExpectedActive = None
-    reason: Annotated[_Text | None, Field(description="Why, for the history")] = None
+    reason: Annotated[_Text | None, Field(description="Why, for the history; `force` needs one")] = None
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> Self:
+        if self.mode == "canary" and self.rollout is None:
+            raise ValueError("rollout: a canary needs the share of the users that it serves, from 0 to 1")
+        # Clients of the release before send 1.0 with every mode.
+        if self.mode != "canary" and self.rollout not in (None, 1.0):
+            raise ValueError(f"rollout: a {self.mode} has none, only a canary serves a share of the users")
+        if self.force and not is_visible(self.reason or ""):
+            raise ValueError("reason: `force` needs one that can be read, which the history keeps")
+        return self
 
 
 class RollbackRequest(BaseModel):
@@ -140,11 +154,25 @@ class DeploymentRecord(DeploymentReceipt):
 
 
 class ReplicaStatus(BaseModel):
-    """A process that serves the model, as it last said."""
+    """A process that serves the model, as it last said; one line for each mode that it serves."""
 
     replica_id: Annotated[str, Field(description="Name of the replica", examples=["api-0-8000"])]
+    mode: Annotated[DeploymentMode, Field(description="Which of its deployments this is about")] = "primary"
+    deployment_id: Annotated[
+        str | None,
+        Field(description="Deployment that it serves; null for none, and from an earlier release", examples=["7"]),
+    ] = None
     version: Annotated[str | None, Field(description="Version that it serves; null for none", examples=["12"])]
-    state: Annotated[str, Field(description="State, as it last said", examples=["serving"])]
+    state: Annotated[
+        str,
+        Field(
+            description="`serving` what is deployed, `loading` it, or `failed` to load it and serving what it had",
+            examples=["serving"],
+        ),
+    ]
+    error: Annotated[
+        str | None, Field(description="Why it can't serve what is deployed; null if it does", examples=[None])
+    ] = None
     since: Annotated[datetime, Field(description="Since when it is in this state", examples=["2026-11-24T03:10:00Z"])]
     reported_at: Annotated[datetime, Field(description="When it last reported", examples=["2026-11-24T03:10:00Z"])]
 
@@ -157,11 +185,26 @@ class DeploymentHistory(BaseModel):
 
 
 class ReplicaReport(BaseModel):
-    """What a replica says of itself; what another release says besides is ignored."""
+    """What a replica says of one of its modes; what another release says besides is ignored."""
 
+    mode: Annotated[DeploymentMode, Field(description="Which of its deployments this is about")] = "primary"
+    deployment_id: Annotated[
+        Annotated[str, TypedText(32)] | None,
+        Field(description="Deployment that it serves; null for none", examples=["7"]),
+    ] = None
     version: Annotated[
         Annotated[str, TypedText(32)] | None,
         Field(description="Version that it serves; null for none", examples=["12"]),
     ]
-    state: Annotated[str, TypedText(32), Field(examples=["serving"], description="State of the replica")]
+    state: Annotated[
+        str,
+        TypedText(32),
+        Field(
+            examples=["serving"],
+            description="`serving` what is deployed, `loading` it, or `failed` to load it and serving what it had",
+        ),
+    ]
+    error: Annotated[
+        Annotated[str, MachineText(500)] | None, Field(description="Why it can't serve what is deployed")
+    ] = None
     since: Annotated[Moment, Field(description="Since when it is in this state", examples=["2026-11-24T03:10:00Z"])]

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
 
 from contracts.ids import DatasetId, UserId
@@ -92,43 +93,49 @@ class BehaviorEvent(BaseModel):
         return {"event": self.model_dump_json(exclude_none=True)}
 
 
-class Exposures(BaseModel):
+class Exposure(BaseModel):
     """All that one answer showed, first to last: one Redis Stream entry, of one field `exposures` with the JSON body.
 
-    An entry for each dataset would cost the API and Redis twenty times as much.
+    What stands for a dataset is at its place in each list. `channels` joins the names of those that proposed it by `+`.
+    The release before sends neither scores nor channels, nor which model has answered.
     """
 
     model_config = ConfigDict(frozen=True)
 
     exposure_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,56}$")]
-    user_id: UserId
+    user_id: UserId | None = None
     dataset_ids: Annotated[list[DatasetId], Field(max_length=MAX_EVENTS_PER_BATCH)]
-    request_id: str
-    experiment_variant: str | None = None
+    request_id: Annotated[str, Field(max_length=128)]
+    endpoint: Annotated[str | None, Field(max_length=32)] = None
+    model_version: Annotated[str | None, Field(max_length=64)] = None
+    model_variant: Annotated[str | None, Field(max_length=16)] = None
+    experiment_variant: Annotated[str | None, Field(max_length=64)] = None
+    fallback_level: Annotated[int | None, Field(ge=0, le=9)] = None
+    scores: Annotated[list[float], Field(max_length=MAX_EVENTS_PER_BATCH)] = []
+    channels: Annotated[list[str], Field(max_length=MAX_EVENTS_PER_BATCH)] = []
+    # None: the answer was not drawn.
+    propensity: Annotated[list[float] | None, Field(max_length=MAX_EVENTS_PER_BATCH)] = None
     ts: EventMoment
 
-    def events(self) -> list[BehaviorEvent]:
-        """Return an event for each dataset."""
-        return [
-            BehaviorEvent(
-                event_id=f"{self.exposure_id}.{position}",
-                type="exposure",
-                user_id=self.user_id,
-                dataset_id=dataset_id,
-                request_id=self.request_id,
-                position=position,
-                experiment_variant=self.experiment_variant,
-                ts=self.ts,
-            )
-            for position, dataset_id in enumerate(self.dataset_ids)
-        ]
+
+class _Receipt(BaseModel):
+    received_at: AwareDatetime | None = None
 
 
-def events_of(fields: Mapping[bytes, bytes]) -> list[BehaviorEvent]:
+def receipt_of(fields: Mapping[bytes, bytes]) -> datetime | None:
+    """Return when recommender-api received the event of an entry that has waited in its journal, None for others.
+
+    Raises `pydantic.ValidationError` on a foreign one.
+    """
+    body = fields.get(b"event", b"")
+    return _Receipt.model_validate_json(body).received_at if b'"received_at"' in body else None
+
+
+def read_entry(fields: Mapping[bytes, bytes]) -> BehaviorEvent | Exposure:
     """Read a Redis Stream entry; raises `KeyError` or `pydantic.ValidationError` on a foreign one."""
     if b"exposures" in fields:
-        return Exposures.model_validate_json(fields[b"exposures"]).events()
-    return [BehaviorEvent.model_validate_json(fields[b"event"])]
+        return Exposure.model_validate_json(fields[b"exposures"])
+    return BehaviorEvent.model_validate_json(fields[b"event"])
 
 
 class PostedEvent(BehaviorEvent):

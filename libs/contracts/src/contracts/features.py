@@ -8,11 +8,16 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Feature:
-    """One column of the ranker's input; `default` stands where nothing is known."""
+    """One column of the ranker's input; `default` stands where nothing is known.
+
+    `definition` is None for a column that a release computes. For one that a user has declared, it is a hash of the
+    declaration, so that two columns of one name are told apart.
+    """
 
     name: str
     dtype: str = "float32"
     default: float = 0.0
+    definition: str | None = None
 
 
 # Recall channels in the order of their bits in a channel code.
@@ -96,13 +101,29 @@ FEATURES = (
 # Those that rankers are trained on. The others are for rankers of the first release: they add nothing to the votes.
 TRAINED_FEATURES = tuple(feature for feature in FEATURES if feature not in _PROPOSALS)
 
+# Names of columns that a user has declared. No release gives such a name to a column of its own.
+OWN_DATASET, OWN_USER = "own_dataset_", "own_user_"
+# And of those that relate two of them: dataset minus user, and whether both are of one category.
+OWN_GAP, OWN_SAME = "own_gap_", "own_same_"
+_OWN = (OWN_DATASET, OWN_USER, OWN_GAP, OWN_SAME)
+
+
+def is_own(feature: Feature) -> bool:
+    """Return whether this release can serve a feature as a declared column."""
+    return feature.name.startswith(_OWN) and feature.dtype == "float32" and feature.definition is not None
+
 
 def schema_of(features: Iterable[Feature]) -> str:
     """Return a hash (16 hex digits) of the ordered names, types and defaults, of all and of the user features."""
     everything = tuple(features)
     parts = [everything, [feature for feature in everything if feature in USER_FEATURES]]
-    canonical = json.dumps([[asdict(feature) for feature in part] for part in parts], sort_keys=True)
+    canonical = json.dumps([[_fields_of(feature) for feature in part] for part in parts], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _fields_of(feature: Feature) -> dict[str, object]:
+    """Return the fields; without `definition` where there is none, so that earlier hashes stay."""
+    return {name: value for name, value in asdict(feature).items() if value is not None}
 
 
 FEATURE_SCHEMA = schema_of(TRAINED_FEATURES)

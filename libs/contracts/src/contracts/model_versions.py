@@ -32,6 +32,25 @@ class VersionReceipt(BaseModel):
         str | None,
         Field(description="Trained version whose statistics it renews; null for a trained one", examples=["11"]),
     ] = None
+    removed_at: Annotated[
+        datetime | None,
+        Field(description="When retention removed its bundle, which cannot be deployed until it is pushed again"),
+    ] = None
+    takes_evaluation: Annotated[
+        bool, Field(description="Whether its evaluation part can be sent, to `PUT …/evaluation`; a refresh has none")
+    ] = False
+
+
+class EvaluationSummary(BaseModel):
+    """What the evaluation part of a version says of itself. The part is stored, and no route returns it."""
+
+    sha256: Annotated[str, Field(pattern=SHA256, description="SHA-256 of the part")]
+    run_id: Annotated[str, Field(description="Run that made it", examples=["2026-11-24T03-00-00Z"])]
+    cut: Annotated[datetime, Field(description="From when on its queries were asked")]
+    queries: Annotated[int, Field(description="Number of its queries", examples=[4812])]
+    ndcg: Annotated[
+        float, Field(alias="ndcg@10", description="nDCG@10 on these queries, of the model trained before the cut")
+    ]
 
 
 class VersionDetail(VersionReceipt):
@@ -44,6 +63,9 @@ class VersionDetail(VersionReceipt):
     )
 
     size: Annotated[int, Field(description="Bytes of the bundle", examples=[1843200])]
+    evaluation: Annotated[
+        EvaluationSummary | None, Field(description="Its evaluation part; null if none was pushed", examples=[None])
+    ] = None
     manifest: Annotated[
         dict[str, Any], Field(description="`manifest.json` of the bundle", examples=[{"metrics": {"ndcg@10": 0.193}}])
     ]

@@ -11,6 +11,8 @@ import re
 import unicodedata
 from urllib.parse import quote, unquote_to_bytes
 
+from contracts.text import is_visible
+
 MAX_LENGTH = 200
 # Each of 200 characters takes up to four bytes, and each byte three characters.
 MAX_HEADER_LENGTH = 12 * MAX_LENGTH + 64
@@ -21,7 +23,6 @@ _PERCENT_ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9!#$&+.^_`|~-])*")
 # RFC 8187, attr-char, but for letters, digits and what quote() never touches.
 _SAFE = "!#$&+^`|"
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 # They turn the rest of a line around on a terminal and on a page.
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -29,8 +30,7 @@ _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 def check_name(value: str) -> str:
     """Return a name without white space at its ends; raises `ValueError` with what is wrong."""
     name = value.strip()
-    # Spaces of no width are no white space to Python.
-    if all(unicodedata.category(character) in _INVISIBLE for character in name):
+    if not is_visible(name):
         raise ValueError("a name has at least one character that can be seen")
     if len(name) > MAX_LENGTH:
         raise ValueError(f"a name has at most {MAX_LENGTH} characters")

@@ -1,16 +1,33 @@
 """Every Redis key of the stack, in one place. Who writes and reads which is in docs/ARCHITECTURE.md.
 
-In braces stands the key that a marker or bucket is changed together with: a cluster keeps both on one node then.
+In braces stands the key that another one is changed together with: a cluster keeps both on one node then.
 """
 
 from typing import Literal
 
 SNAPSHOT_POINTER = "fs:ptr"
+# Hash: the snapshot version that is being written, and until when; one sync at a time over all workers.
+SYNC_LEASE = f"{{{SNAPSHOT_POINTER}}}:lease"
+# Sorted set of the snapshot versions with keys, by the time from which they may be removed.
+SNAPSHOT_VERSIONS = f"{{{SNAPSHOT_POINTER}}}:versions"
+# Hash: the active snapshot version, and when its snapshot was made (Unix time).
+SNAPSHOT_CREATED = f"{{{SNAPSHOT_POINTER}}}:created"
+# Hash of the last sync jobs of all workers.
+SYNC_JOBS = f"{{{SNAPSHOT_POINTER}}}:jobs"
 EVENT_STREAM = "stream:events"
-EVENT_STREAM_GROUP = "feature-sync"
+# Events whose id may have been accepted before; only the event log reads them.
+REPEATED_EVENTS = f"{{{EVENT_STREAM}}}:repeated"
+# Is there while the readers of the event stream know exposures of answers to nobody.
+TAKES_ANONYMOUS = f"{{{EVENT_STREAM}}}:takes-anonymous"
+# The consumer groups of both streams, and the one of the release before.
+LIVE_GROUP, LOG_GROUP, LEGACY_GROUP = "live", "log", "feature-sync"
 # Written to find out whether Redis takes writes at all.
 WRITE_PROBE = "probe:feature-sync"
 DEAD_LETTERS = f"{EVENT_STREAM}:rejected"
+# Entries of the event stream that are dead letters already, so that each becomes one once.
+DEAD_LETTER_IDS = f"dead:{{{DEAD_LETTERS}}}"
+# Dead letters that were put back into the event stream, so that each is put back once.
+REPLAYED_LETTERS = f"{{{EVENT_STREAM}}}:replayed"
 # The datasets that no answer may show (`contracts.withdrawn`); without a TTL, so that it is never evicted.
 WITHDRAWN = "withdrawn"
 
@@ -27,6 +44,16 @@ def snapshot_schema(version: str) -> str:
     return f"fs:{version}:schema"
 
 
+def snapshot_features(version: str) -> str:
+    """The `user_features` of a snapshot's manifest, as JSON; written with its schema. An earlier sender has none."""
+    return f"fs:{version}:features"
+
+
+def snapshot_users(version: str) -> str:
+    """List of the users with keys in a version: int64 ids, packed, one element for each written batch."""
+    return f"{{{SNAPSHOT_POINTER}}}:users:{version}"
+
+
 def live_history(user_id: int) -> str:
     """Recent history of a user and its sequence number (`contracts.user_blob`)."""
     return f"live:u:{user_id}"
@@ -37,31 +64,33 @@ def hot(timeframe: Timeframe) -> str:
     return f"hot:{timeframe}"
 
 
-def hot_bucket(timeframe: Timeframe, bucket: int) -> str:
-    """One time slice of a sliding window; `bucket` is its start in units of the slice's length."""
-    return f"{{{hot(timeframe)}}}:{bucket}"
+def hot_part(timeframe: Timeframe, name: str) -> str:
+    """A key of the worker behind a sliding window: its state, its slices (`feature_sync.hot.scripts`)."""
+    return f"{{{hot(timeframe)}}}:{name}"
 
 
-def seen_event(event_id: str) -> str:
-    """Marker that an event id was accepted, so that it counts once."""
-    return f"seen:{{{EVENT_STREAM}}}:{event_id}"
-
-
-def applied_event(key: str, event_id: str) -> str:
-    """Marker that an event has changed what `key` holds, so that it does so once."""
-    return f"applied:{{{key}}}:{event_id}"
-
-
-def dead_letter_marker(entry_id: str) -> str:
-    """Marker that an entry of the event stream is a dead letter already, so that it becomes one once."""
+def legacy_dead_letter_marker(entry_id: str) -> str:
+    """Marker of the release before that an entry of the event stream is a dead letter already."""
     return f"dead:{{{DEAD_LETTERS}}}:{entry_id}"
 
 
-def result(question_hash: str) -> str:
-    """A cached answer; the hash covers query, model version, experiment and the user's live sequence."""
-    return f"res:{question_hash}"
+def result(question_hash: str, user_id: int | None = None) -> str:
+    """A cached answer; the hash covers query, model version, experiment and the user's live sequence.
+
+    The key of an answer to a user holds the user's id, so that all answers to the user can be found.
+    """
+    return f"res:{_tag(user_id)}{question_hash}"
 
 
-def last_good(question_hash: str) -> str:
-    """The last good answer to a query, of any model."""
-    return f"last:{question_hash}"
+def last_good(question_hash: str, user_id: int | None = None) -> str:
+    """The last good answer to a query, of any model; the user's id as in `result`."""
+    return f"last:{_tag(user_id)}{question_hash}"
+
+
+def answers_of(user_id: int) -> str:
+    """Pattern of the keys of all answers to a user."""
+    return f"*:{_tag(user_id)}*"
+
+
+def _tag(user_id: int | None) -> str:
+    return "" if user_id is None else f"{{{live_history(user_id)}}}:"

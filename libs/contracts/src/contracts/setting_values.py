@@ -1,8 +1,11 @@
-"""Numbers of settings, read by their grammar: other spellings that `int()` and `float()` accept are rejected."""
+"""Values of settings: numbers by their grammar, and settings that stand in for one of an earlier release.
+
+Other spellings that `int()` and `float()` accept are rejected.
+"""
 
 import math
 import re
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
@@ -17,3 +20,10 @@ def check_number(field: FieldInfo, value: object) -> object:
     if not _NUMBER.fullmatch(value) or math.isinf(float(value)):
         raise ValueError("write a number in the digits 0 to 9, without separators or white space")
     return value
+
+
+def with_fallback(values: Any, name: str, earlier: str) -> Any:
+    """Return a settings class's input with `name` taken from the setting `earlier` where only that one is given."""
+    if not isinstance(values, dict) or values.get(name) or not values.get(earlier):
+        return values
+    return {**values, name: values[earlier]}

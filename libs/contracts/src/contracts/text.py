@@ -12,6 +12,8 @@ from pydantic_core import CoreSchema, core_schema
 
 # What storage, serializers or terminals can't hold: control characters but tab and line ends, and half surrogates.
 _UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# Letters and symbols that show nothing: the fillers of Hangul, and the empty pattern of Braille.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _ELLIPSIS = "…"
 _DIGEST_CHARS = 8
 
@@ -45,6 +47,11 @@ def check_text(text: str) -> str:
         return text
     name = "a NUL character (U+0000)" if found[0] == "\0" else f"the character U+{ord(found[0]):04X}"
     raise UnusableTextError(f"holds {name}, which can't be stored")
+
+
+def is_visible(text: str) -> bool:
+    """Return whether a text has a character that can be seen; spaces of no width are no white space to Python."""
+    return any(unicodedata.category(each)[0] not in "CMZ" and each not in _BLANK for each in text)
 
 
 def normalize_tag(tag: str) -> str:

@@ -103,7 +103,7 @@ class History:
 
 @dataclass(frozen=True)
 class UserBlob:
-    """What the snapshot knows of a user: `features` float32 in the order of `USER_FEATURES`, and the history."""
+    """What the snapshot knows of a user: `features` float32 in the order of the manifest, and the history."""
 
     features: NDArray[np.float32]
     history: History

@@ -1,19 +1,23 @@
 """The model bundle: a `.tar.gz` that holds everything a replica needs to answer, without a pickle in it."""
 
-from contracts.bundle.archive import MalformedBundleError, pack, unpack
+from contracts.bundle.archive import pack, unpack
+from contracts.bundle.errors import MalformedBundleError
 from contracts.bundle.manifest import (
+    AnotherRankerError,
     BundleManifest,
     DataWindow,
-    FeatureSpec,
     MalformedManifestError,
     UnreadableFeaturesError,
     check_features,
+    check_same_ranker,
     read_manifest,
     write_manifest,
 )
 from contracts.bundle.sketch import catalogue_sketch, overlap
+from contracts.feature_spec import FeatureSpec
 
 __all__ = [
+    "AnotherRankerError",
     "BundleManifest",
     "DataWindow",
     "FeatureSpec",
@@ -22,6 +26,7 @@ __all__ = [
     "UnreadableFeaturesError",
     "catalogue_sketch",
     "check_features",
+    "check_same_ranker",
     "overlap",
     "pack",
     "read_manifest",

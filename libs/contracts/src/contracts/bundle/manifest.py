@@ -3,16 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from contracts.checksums import files_below, sha256_of
 from contracts.data_checks import DataCheck
-from contracts.features import FEATURES, TRAINED_FEATURES, Feature, schema_of
+from contracts.feature_spec import FeatureSpec
+from contracts.features import FEATURES, TRAINED_FEATURES, is_own, schema_of
 from contracts.model_versions import MODEL_NAME, MODEL_VERSION, SHA256
 
 MANIFEST = "manifest.json"
-# One of a thousand files has 100 kB.
-MAX_MANIFEST_BYTES = 16 * 2**20
+RANKER = "ranker.txt"
+# A bundle's has 10 kB. Reading a larger one would hold up a service's other answers.
+MAX_MANIFEST_BYTES = 2**20
 FORMAT = 1
 
 
@@ -24,12 +26,8 @@ class UnreadableFeaturesError(ValueError):
     """The bundle's ranker needs features that this release does not compute; the message names them."""
 
 
-class FeatureSpec(BaseModel):
-    """One input column of the ranker."""
-
-    name: str
-    dtype: str
-    default: float
+class AnotherRankerError(ValueError):
+    """The bundle says that it refreshes a version, and has another ranker than that one."""
 
 
 class DataWindow(BaseModel):
@@ -47,10 +45,11 @@ class BundleManifest(BaseModel):
 
     `refreshes` is the registry's version of the trained model whose statistics and lists this bundle renews; a bundle
     that was trained itself has None. `trained_until` is the time of the newest interaction that training saw, None in a
-    bundle of an earlier release. Fields of a later release are ignored.
+    bundle of an earlier release. `config` is the shape of the training, as `pipeline.yaml` writes it: for people, no
+    program reads it. Fields of a later release are ignored.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)] = FORMAT
     name: Annotated[str, Field(pattern=MODEL_NAME)]
@@ -59,23 +58,34 @@ class BundleManifest(BaseModel):
     git_commit: str | None
     data_window: DataWindow
     feature_schema: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
-    features: list[FeatureSpec] = [FeatureSpec(name=f.name, dtype=f.dtype, default=f.default) for f in TRAINED_FEATURES]
+    features: list[FeatureSpec] = [FeatureSpec.of(feature) for feature in TRAINED_FEATURES]
     catalogue_sketch: list[str] = []
     data_checks: list[DataCheck] = []
     metrics: dict[str, float]
     refreshes: Annotated[str, Field(pattern=MODEL_VERSION)] | None = None
     trained_until: AwareDatetime | None = None
+    config: dict[str, JsonValue] | None = None
     files: dict[str, Annotated[str, Field(pattern=SHA256)]] = {}
+
+
+def check_same_ranker(refresh: BundleManifest, trained: BundleManifest) -> None:
+    """Check that a refresh has the ranker of the version that it refreshes; raises `AnotherRankerError`."""
+    if refresh.files.get(RANKER) != trained.files.get(RANKER):
+        raise AnotherRankerError(
+            f"{RANKER} is another one than that of version {refresh.refreshes}, which this bundle refreshes; "
+            "a bundle with a ranker of its own is pushed without `refreshes`"
+        )
 
 
 def check_features(manifest: BundleManifest) -> None:
     """Check that this release computes the bundle's features; raises `UnreadableFeaturesError`.
 
     They may be those of an earlier release: fewer, or in another order. A feature of another type or default is
-    another one.
+    another one. The values of declared columns are in the bundle and the snapshot, so this release needs no code of
+    theirs.
     """
-    features = [Feature(spec.name, spec.dtype, spec.default) for spec in manifest.features]
-    unknown = [feature.name for feature in features if feature not in FEATURES]
+    features = [spec.feature() for spec in manifest.features]
+    unknown = [feature.name for feature in features if feature not in FEATURES and not is_own(feature)]
     if unknown:
         raise UnreadableFeaturesError(f"this release does not compute the features {', '.join(unknown)}")
     schema = schema_of(features)
@@ -105,6 +115,6 @@ def write_manifest(folder: Path, manifest: BundleManifest) -> BundleManifest:
     sums = {name: sha256_of(path) for name, path in files_below(folder).items() if name != MANIFEST}
     complete = manifest.model_copy(update={"files": sums})
     # Older releases reject fields that they don't know, so there are no empty ones.
-    unused = {name for name in ("refreshes", "trained_until") if getattr(manifest, name) is None}
+    unused = {name for name in ("refreshes", "trained_until", "config") if getattr(manifest, name) is None}
     (folder / MANIFEST).write_text(complete.model_dump_json(indent=2, exclude=unused) + "\n", encoding="utf-8")
     return complete

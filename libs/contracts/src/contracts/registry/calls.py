@@ -16,8 +16,13 @@ from contracts.deployments import (
     RollbackRequest,
 )
 from contracts.json_answers import AnswerT, UnusableAnswerError, problem_detail, read_answer
-from contracts.model_versions import ModelSummary, VersionDetail, VersionReceipt
+from contracts.model_versions import EvaluationSummary, ModelSummary, VersionDetail, VersionReceipt
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
+from contracts.retention import RetentionReport, RetentionRequest
+
+CONNECT_SECONDS = 2.0
+# A registry that ends a wait late is still there.
+SPARE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,13 @@ def push(model: str, bundle: IO[bytes], sha256: str) -> Call[VersionReceipt]:
     return Call("POST", f"/models/{model}/versions", content, answer=VersionReceipt)
 
 
+def put_evaluation(model: str, version: str, part: IO[bytes], sha256: str) -> Call[EvaluationSummary]:
+    """Upload the evaluation part of a version."""
+    files = {"evaluation": ("evaluation.zip", part, "application/zip")}
+    content = {"files": files, "data": {"sha256": sha256}}
+    return Call("PUT", f"/models/{model}/versions/{version}/evaluation", content, answer=EvaluationSummary)
+
+
 def deploy(model: str, wanted: DeploymentRequest) -> Call[DeploymentReceipt]:
     """Put a version into service; only the fields that were set are sent."""
     content = {"json": wanted.model_dump(mode="json", exclude_unset=True, exclude_none=True)}
@@ -79,10 +91,19 @@ def get_version(model: str, version: str) -> Call[VersionDetail]:
     return Call("GET", f"/models/{model}/versions/{version}", answer=VersionDetail)
 
 
-def get_active(model: str, etag: str | None) -> Request:
-    """Ask for what is in service, if that isn't what `etag` stands for."""
+def apply_retention(model: str, wanted: RetentionRequest) -> Call[RetentionReport]:
+    """Remove old bundles, or ask which ones would be removed."""
+    content = {"json": wanted.model_dump(mode="json")}
+    return Call("POST", f"/models/{model}/retention", content, answer=RetentionReport)
+
+
+def get_active(model: str, etag: str | None, wait: int | None = None) -> Request:
+    """Ask for what is in service, if that isn't what `etag` stands for; the answer may `wait` (s) for a change."""
     headers = {"If-None-Match": etag} if etag else {}
-    return Request("GET", active_path(model), {"headers": headers})
+    if wait is None:
+        return Request("GET", active_path(model), {"headers": headers})
+    timeout = httpx.Timeout(CONNECT_SECONDS, read=wait + SPARE_SECONDS)
+    return Request("GET", active_path(model), {"headers": headers | {"Prefer": f"wait={wait}"}, "timeout": timeout})
 
 
 def active_path(model: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from contracts.audit import AuditLogPage
 from contracts.checksums import sha256_of
 from contracts.deployments import (
     ActiveDeployments,
@@ -22,6 +23,8 @@ from contracts.json_answers import AnswerT
 from contracts.model_versions import ModelSummary, VersionDetail, VersionReceipt
 from contracts.registry import calls
 from contracts.registry.calls import ActiveAnswer, Call, Request
+from contracts.registry.token_client import TokenClient
+from contracts.retention import RetentionReport, RetentionRequest
 
 
 class RegistryClient:
@@ -31,11 +34,24 @@ class RegistryClient:
         self._send = send
         self._model = model
 
-    def push(self, archive: Path) -> VersionReceipt:
-        """Upload a bundle as the next version; the same bytes again have the same version. `OSError` of the file."""
+    @property
+    def tokens(self) -> TokenClient:
+        """The named tokens, which are those of all models."""
+        return TokenClient(self._request)
+
+    def push(self, archive: Path, evaluation: Path | None = None) -> VersionReceipt:
+        """Upload a bundle as the next version; the same bytes again have the same version. `OSError` of a file.
+
+        The `evaluation` part follows if the registry takes it: one of an earlier release doesn't.
+        """
         checksum = sha256_of(archive)
         with archive.open("rb") as bundle:
-            return self._call(calls.push(self._model, bundle, checksum))
+            receipt = self._call(calls.push(self._model, bundle, checksum))
+        if evaluation is not None and receipt.takes_evaluation:
+            checksum = sha256_of(evaluation)
+            with evaluation.open("rb") as part:
+                self._call(calls.put_evaluation(self._model, receipt.version, part, checksum))
+        return receipt
 
     def deploy(self, wanted: DeploymentRequest) -> DeploymentReceipt:
         """Put a version into service."""
@@ -62,6 +78,14 @@ class RegistryClient:
         """Return a version with its manifest."""
         return self._call(calls.get_version(self._model, version))
 
+    def audit_log(self, limit: int) -> AuditLogPage:
+        """Return who changed what and why, newest first; the other services answer this call, too."""
+        return self._call(Call("GET", "/audit", {"params": {"limit": limit}}, answer=AuditLogPage))
+
+    def apply_retention(self, wanted: RetentionRequest) -> RetentionReport:
+        """Remove the bundles that are not kept; a dry run only returns which ones."""
+        return self._call(calls.apply_retention(self._model, wanted))
+
     def _call(self, call: Call[AnswerT]) -> AnswerT:
         return calls.read(call, self._request(call))
 
@@ -79,9 +103,12 @@ class AsyncRegistryClient:
         self.model = model
         self._send = send
 
-    async def active(self, etag: str | None) -> ActiveAnswer | None:
-        """Return what is in service, None if that hasn't changed since `etag`."""
-        return calls.read_active(await self._request(calls.get_active(self.model, etag)))
+    async def active(self, etag: str | None, *, wait: int | None = None) -> ActiveAnswer | None:
+        """Return what is in service, None if that hasn't changed since `etag`.
+
+        With `wait` (s) a registry that can do so answers when it changes, at the latest after that time.
+        """
+        return calls.read_active(await self._request(calls.get_active(self.model, etag, wait)))
 
     async def report_replica(self, replica_id: str, report: ReplicaReport) -> None:
         """Report what a replica serves."""

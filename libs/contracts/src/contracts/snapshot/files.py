@@ -4,7 +4,7 @@ Each Parquet row is `user_id` int64 and `blob` binary, the bytes of `contracts.u
 training wrote is, byte for byte, what serving reads.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from contracts.checksums import files_below, sha256_of, verify_files
-from contracts.features import FEATURE_SCHEMA
+from contracts.feature_spec import FeatureSpec
+from contracts.features import FEATURE_SCHEMA, USER_FEATURES, Feature
 from contracts.snapshot.manifest import SnapshotManifest
 
 MANIFEST = "manifest.json"
@@ -33,8 +34,12 @@ def write_snapshot(
     users: Iterable[tuple[int, bytes]],
     *,
     events_until: datetime | None = None,
+    user_features: Sequence[Feature] = USER_FEATURES,
 ) -> SnapshotManifest:
-    """Write `users` (id, packed `UserBlob`) below the empty `folder`; the manifest comes last and makes it whole."""
+    """Write `users` (id, packed `UserBlob`) below the empty `folder`; the manifest comes last and makes it whole.
+
+    `user_features` are those of the blobs, in their order.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows = 0
     remaining = iter(users)
@@ -48,6 +53,7 @@ def write_snapshot(
         created_at=created_at,
         events_until=events_until,
         feature_schema=FEATURE_SCHEMA,
+        user_features=[FeatureSpec.of(feature) for feature in user_features],
         rows=rows,
         files=sums,
     )

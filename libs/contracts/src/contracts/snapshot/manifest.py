@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from contracts.feature_spec import FeatureSpec
+
 FORMAT = 1
 
 
@@ -11,7 +13,8 @@ class SnapshotManifest(BaseModel):
     """Schema of `manifest.json`; `rows` is the number of users over all `files`.
 
     The users' features include all behaviour events that were received before `events_until`; None: there is no event
-    log, or the snapshot is of an earlier release. Fields of later releases are ignored.
+    log, or the snapshot is of an earlier release. `user_features` are the features in each blob, in their order; None:
+    an earlier release has written it, and `feature_schema` says which they are. Fields of later releases are ignored.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -21,5 +24,6 @@ class SnapshotManifest(BaseModel):
     created_at: AwareDatetime
     events_until: AwareDatetime | None = None
     feature_schema: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    user_features: list[FeatureSpec] | None = None
     rows: Annotated[int, Field(ge=0)]
     files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
