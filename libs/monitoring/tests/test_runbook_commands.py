@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from contracts.deployments import DeploymentStage
-from model_registry.cli import main as registryctl
 from monitoring import catalogue
 from monitoring.catalogue.commands import COUNT, Command, commands_of, load_commands
 from notification_gateway.cli import main as alertctl
+from registryctl.cli import main as registryctl
 
 ROOT = Path(__file__).parents[3]
 ALL = sorted(

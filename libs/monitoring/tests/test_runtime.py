@@ -7,6 +7,7 @@ import pytest
 from contracts.signals import AlertSignal
 from monitoring import catalogue
 from monitoring.coalescing import Coalescer
+from monitoring.ended_requests.recorder import RequestRecorder
 from monitoring.metrics import Counters
 from monitoring.outbox.outbox import Outbox
 from monitoring.redaction import Redactor
@@ -28,6 +29,7 @@ class Bench:
             counters=counters,
             collector=None,
             signals=SignalPath(self.outbox, "tested", "test"),
+            requests=RequestRecorder(None, counters, share=0.0),
         )
         self.runtime.start()
 

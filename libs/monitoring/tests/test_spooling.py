@@ -100,7 +100,7 @@ def test_what_waits_survives_a_restart(fake_server: FakeServer, spooling: Monito
     until(lambda: len(fake_server.events) == 1 and len(fake_server.signals) == 2)
     assert fake_server.events[0]["event_id"] == event_id
     assert [each["kind"] for each in fake_server.signals] == ["fired", "recovered"]
-    assert counters()["events_resent"] == 1
+    until(lambda: counters()["events_resent"] == 1)
 
 
 def test_shutdown_does_not_wait_for_a_dead_collector_when_all_is_on_disk(

@@ -1,5 +1,6 @@
 """A bundle's contents are read as they were written; damaged files are named."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from contracts.bundle.files import MAX_BYTES
 from ranking.bundle import UnusableBundleError, load, save
+from ranking.catalogue import MAX_ROW_GROUPS
 from ranking.engine import Engine
 from ranking.golden import GoldenRequest
 from ranking.testing import Size, tiny_contents
@@ -137,7 +140,7 @@ def test_without_its_precomputed_lists_a_bundle_still_loads_and_says_why(folder:
     assert verify(Engine(contents)) == 10
 
 
-@pytest.mark.parametrize("change", ["order", "score", "dataset"])
+@pytest.mark.parametrize("change", ["order", "score", "dataset", "scores"])
 def test_a_changed_answer_is_found(change: str) -> None:
     contents = tiny_contents(size=Size(60))
     last: GoldenRequest = contents.golden[-1]
@@ -145,6 +148,7 @@ def test_a_changed_answer_is_found(change: str) -> None:
         "order": last.model_copy(update={"expected_ids": last.expected_ids[::-1]}),
         "score": last.model_copy(update={"expected_scores": [score + 1e-3 for score in last.expected_scores]}),
         "dataset": last.model_copy(update={"dataset_id": 10**12}),
+        "scores": last.model_copy(update={"expected_scores": last.expected_scores[:-1]}),
     }[change]
     with pytest.raises(GoldenMismatchError):
         verify(Engine(replace(contents, golden=[*contents.golden[:-1], changed])))
@@ -154,3 +158,73 @@ def test_another_ranker_fails_the_golden_requests() -> None:
     contents = tiny_contents(size=Size(60))
     with pytest.raises(GoldenMismatchError):
         verify(Engine(replace(contents, ranker_text=tiny_contents(seed=1, size=Size(60)).ranker_text)))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("recall.json", {"channel_sizes": {"behavior": 10**9}}, r"recall\.json: channel_sizes\.behavior"),
+        ("recall.json", {"channel_sizes": {"behavior": -1}}, r"recall\.json: channel_sizes\.behavior"),
+        ("recall.json", {"history_length": -1}, r"recall\.json: history_length"),
+        ("recall.json", {"seed_items": 10**9}, r"recall\.json: seed_items"),
+        ("recall.json", {"recent_ranks": 0}, r"recall\.json: recent_ranks"),
+        ("trending.json", {"1h": [60]}, r"trending\.json: 1h: position 60 in a catalogue of 60"),
+        ("trending.json", {"1h": [-1]}, r"trending\.json: 1h: position -1"),
+        ("golden.json", {"history_ids": [101, 102]}, r"golden\.json: .*different lengths"),
+        ("golden.json", {"user_features": [0.0] * 1000}, r"golden\.json: 0\.user_features"),
+        ("golden.json", {"at": 2**62}, r"golden\.json: 0\.at"),
+    ],
+)
+def test_values_that_compiled_code_would_believe_are_checked(
+    folder: Path, name: str, change: dict[str, object], says: str
+) -> None:
+    found = json.loads((folder / name).read_bytes())
+    if isinstance(found, list):
+        found[0] |= change
+    else:
+        found |= change
+    (folder / name).write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(UnusableBundleError, match=says):
+        load(folder)
+
+
+def test_json_that_is_too_large_is_not_read(folder: Path) -> None:
+    with (folder / "trending.json").open("wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(UnusableBundleError, match=r"trending\.json: larger than"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["title", "price", "tags"])
+def test_a_catalogue_with_a_value_missing_is_rejected(folder: Path, name: str) -> None:
+    table = pq.read_table(folder / "items.parquet")
+    column = table.column_names.index(name)
+    missing = pa.array([None, *table[name].to_pylist()[1:]], table.schema.field(name).type)
+    pq.write_table(table.set_column(column, name, missing), folder / "items.parquet")
+    with pytest.raises(UnusableBundleError, match=rf"items\.parquet: {name} is missing in 1 rows"):
+        load(folder)
+
+
+def test_texts_that_are_not_utf_8_are_rejected_when_they_are_loaded(folder: Path) -> None:
+    path = folder / "items.parquet"
+    table = pq.read_table(path)
+    titles = pa.array(["zzzzzzzz", *table["title"].to_pylist()[1:]])
+    changed = table.set_column(table.column_names.index("title"), "title", titles)
+    pq.write_table(changed, path, compression="none", use_dictionary=False, write_statistics=False)
+    path.write_bytes(path.read_bytes().replace(b"zzzzzzzz", b"\xff" * 8))
+    with pytest.raises(UnusableBundleError, match=r"items\.parquet: .*UTF8"):
+        load(folder)
+
+
+def test_a_catalogue_that_declares_too_much_is_not_read(folder: Path) -> None:
+    table = pq.read_table(folder / "items.parquet")
+    pq.write_table(
+        pa.concat_tables([table.slice(0, 1)] * (MAX_ROW_GROUPS + 1)), folder / "items.parquet", row_group_size=1
+    )
+    with pytest.raises(UnusableBundleError, match="row groups"):
+        load(folder)
+
+
+def test_every_file_that_is_written_is_one_of_a_bundle(folder: Path) -> None:
+    optional = {"manifest.json", "own_columns.json", "own_columns.npy"}
+    assert {path.name for path in folder.iterdir()} | optional == MAX_BYTES.keys()

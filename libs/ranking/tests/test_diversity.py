@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ranking.bundle import UnusableBundleError, load, save
 from ranking.diversity import NO_DIVERSITY, DiversitySettings, choose
 from ranking.engine import Engine, RankingQuery
-from ranking.features import ItemTable
+from ranking.features import ItemTable, item_table
 from ranking.testing import Size, tiny_contents
 from ranking.verification import verify
 
@@ -21,7 +21,7 @@ WEIGHED = DiversitySettings(relevance=0.6, same_provider=0.4, head=15)
 
 
 def table(content: NDArray[np.float32], provider: NDArray[np.int32]) -> ItemTable:
-    return ItemTable(content, provider, np.zeros(len(provider), np.float32))
+    return item_table(content, provider, np.zeros(len(provider), np.float32))
 
 
 def unit_rows(rng: np.random.Generator, n: int, kinds: int) -> NDArray[np.float32]:

@@ -239,6 +239,8 @@ def of_a_later_format(path: Path) -> None:
         (lambda path: rewritten(path, {"vector_items.bin": b"\x55" * 9600}), "a position is not within -1 … 79"),
         (lambda path: rewritten(path, {"scaled.bin": b"\xff" * 2560}), "scaled.bin: a value is not a number"),
         (lambda path: rewritten(path, {"ids.bin": b"\x01" * 640}), "ids.bin: they must ascend"),
+        (lambda path: rewritten(path, {"content.bin": bytes(80 * 257 * 2)}), "257 numbers a row, at most 256"),
+        (lambda path: rewritten(path, {"vector_scores.bin": bytes(80 * 401 * 2)}), "401 numbers a row, at most 400"),
         (lambda path: rewritten(path, {"ranker.txt": b"\xff"}), "ranker.txt: "),
         (lambda path: rewritten(path, {"more.bin": bytes(MAX_UNPACKED_BYTES)}), "bytes when unpacked"),
     ],

@@ -9,7 +9,7 @@ from pydantic import BaseModel, SecretStr
 from starlette.responses import StreamingResponse
 
 from servicekit.app import base_app
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.errors import ServiceError
 from servicekit.http_protocol import HttpProtocol
 from servicekit.problems import ProblemError
@@ -38,7 +38,7 @@ def app() -> FastAPI:
     def fine(limit: Annotated[int, Query(ge=1, le=5)] = 1) -> dict[str, int]:
         return {"limit": limit}
 
-    @app.post("/body", dependencies=bearer_guard(SecretStr("the-token")))
+    @app.post("/body", dependencies=Access.by_token(SecretStr("the-token")).allow("admin"))
     def body(given: Body) -> Body:
         return given
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 
 import monitoring.testing
 from contracts.query_values import Flag, WholeNumber
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.bodies import MAX_BODY_BYTES, MAX_DRAINED_BYTES, MAX_FORM_BYTES
 from servicekit.http_protocol import HttpProtocol
 from servicekit.problem_document import MAX_ERRORS, MEDIA_TYPE
@@ -36,7 +36,7 @@ class Strict(BaseModel, extra="forbid"):
 @pytest.fixture(scope="module")
 def app(app: FastAPI) -> FastAPI:
     """The same with routes of every kind."""
-    routes = ApiRouter(dependencies=bearer_guard(SecretStr("the-token")))
+    routes = ApiRouter(dependencies=Access.by_token(SecretStr("the-token")).allow("admin"))
 
     @routes.get("/listed")
     def listed(options: Annotated[Options, Query()]) -> Options:

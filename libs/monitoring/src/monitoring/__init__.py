@@ -1,7 +1,15 @@
 """The one way to report a fault: the catalogue of points, reports, and their delivery to collector and gateway."""
 
 from monitoring import testing
-from monitoring.context import ContextFields, bind_context, bound_context, bound_request, breadcrumb, current_context
+from monitoring.context import (
+    ContextFields,
+    bind_context,
+    bound_context,
+    bound_request,
+    breadcrumb,
+    current_context,
+    note_outcome,
+)
 from monitoring.process import (
     counters,
     flush,
@@ -10,6 +18,7 @@ from monitoring.process import (
     recovered,
     redacted,
     report,
+    request_ended,
     request_trace,
     shutdown,
     transaction,
@@ -34,9 +43,11 @@ __all__ = [
     "init",
     "is_traced",
     "log_redaction",
+    "note_outcome",
     "recovered",
     "redacted",
     "report",
+    "request_ended",
     "request_trace",
     "shutdown",
     "span",

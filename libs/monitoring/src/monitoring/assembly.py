@@ -7,6 +7,8 @@ from monitoring import catalogue, tracing
 from monitoring.before_send import BeforeSend, load_hook
 from monitoring.coalescing import Coalescer
 from monitoring.collector import CollectorPath, EventFilter, start_sdk
+from monitoring.ended_requests.gateway_index import GatewayIndex
+from monitoring.ended_requests.recorder import RequestRecorder
 from monitoring.events import Origin
 from monitoring.metrics import Counters
 from monitoring.outbox.outbox import Outbox
@@ -39,6 +41,7 @@ def build(service: str, settings: MonitoringSettings, redactor: Redactor, signal
         counters=counters,
         collector=collector,
         signals=signals,
+        requests=RequestRecorder(_index(service, settings), counters, settings.access_log_share),
     )
     runtime.start()
     return runtime
@@ -69,12 +72,21 @@ def _signals(
     if signal_sink is not None:
         sink = LocalSink(signal_sink)
     elif settings.gateway_url is not None:
-        token = settings.gateway_token
-        sink = GatewaySink(settings.gateway_url, None if token is None else token.get_secret_value())
+        sink = GatewaySink(settings.gateway_url, _gateway_token(settings))
     else:
         return None
     outbox = _outbox("signals", settings, counters, sink.deliver, BATCH)
     return SignalPath(outbox, service, settings.sentry_environment)
+
+
+def _index(service: str, settings: MonitoringSettings) -> GatewayIndex | None:
+    if settings.gateway_url is None:
+        return None
+    return GatewayIndex(settings.gateway_url, _gateway_token(settings), service, settings.sentry_environment)
+
+
+def _gateway_token(settings: MonitoringSettings) -> str | None:
+    return None if settings.gateway_token is None else settings.gateway_token.get_secret_value()
 
 
 def _outbox(name: str, settings: MonitoringSettings, counters: Counters, deliver: Deliver, batch: int = 1) -> Outbox:

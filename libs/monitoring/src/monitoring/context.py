@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
 from types import MappingProxyType
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
+from contracts.request_records import MAX_POINTS
 from monitoring.requests import AsgiScope
 from monitoring.sdk_scopes import OuterScopes, enter_request, leave_request
 
@@ -55,15 +56,32 @@ Trail = deque[Breadcrumb]
 _NO_FIELDS: Mapping[str, Any] = MappingProxyType({})
 
 
+# A monitoring point that fired, and its fingerprint.
+Fired = tuple[str, tuple[str, ...]]
+
+
+class RequestOutcome(NamedTuple):
+    """Of a degraded or failed request: the fallback level, the reason, and the number of items in the answer."""
+
+    level: int | None
+    reason: str | None
+    items: int | None
+
+
 class _Scope:
-    __slots__ = ("_trail", "fields", "request")
+    __slots__ = ("_trail", "fields", "fired", "outcome", "request", "whole")
 
     def __init__(
         self,
         fields: Mapping[str, Any] = _NO_FIELDS,
         trail: Trail | None = None,
         request: AsgiScope | None = None,
+        whole: "_Scope | None" = None,
     ) -> None:
+        # Of a block within a request: the request's own scope.
+        self.whole = whole
+        self.outcome: RequestOutcome | None = None
+        self.fired: tuple[Fired, ...] = ()
         # Replaced, never changed: a reference to the mapping is a snapshot.
         self.fields = fields
         self._trail = trail
@@ -104,7 +122,7 @@ class bound_context:  # noqa: N801 - reads as the statement that it is: `with bo
         elif outer is None:
             scope = _Scope(self._fields)
         else:
-            scope = _Scope({**outer.fields, **self._fields}, outer.trail, outer.request)
+            scope = _Scope({**outer.fields, **self._fields}, outer.trail, outer.request, outer.whole or outer)
         _current.set(scope)
 
     def __exit__(self, *_: object) -> None:
@@ -138,6 +156,30 @@ def breadcrumb(message: str, *, category: str, level: str = "info", **data: obje
     if level not in BREADCRUMB_LEVELS:
         level = "info"
     _own_scope().trail.append(Breadcrumb(message, category, level, data, time()))
+
+
+def note_outcome(*, level: int | None = None, reason: str | None = None, items: int | None = None) -> None:
+    """Note how the current request was degraded or failed, for the gateway's index and the access log."""
+    scope = _current.get()
+    if scope is not None:
+        (scope.whole or scope).outcome = RequestOutcome(level, reason, items)
+
+
+def note_fired(point_id: str, fingerprint: tuple[str, ...]) -> None:
+    """Note a monitoring point that the current request has reported."""
+    scope = _current.get()
+    if scope is None:
+        return
+    scope = scope.whole or scope
+    fired = (point_id, fingerprint)
+    if len(scope.fired) < MAX_POINTS and fired not in scope.fired:
+        scope.fired = (*scope.fired, fired)
+
+
+def request_notes() -> tuple[RequestOutcome | None, tuple[Fired, ...]]:
+    """Return what was noted of the current request: its outcome if it is degraded or failed, and its points."""
+    scope = _current.get()
+    return (None, ()) if scope is None else (scope.outcome, scope.fired)
 
 
 def current_context() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Counters of events and signals, for a service's /metrics: plain integers, written from any thread."""
+"""Counters of events, signals and requests, for a service's /metrics: plain integers, written from any thread."""
 
 import threading
 from dataclasses import dataclass, field, fields
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 @dataclass(slots=True)
 class Counters:
-    """Numbers of events and signals by outcome since `init()`."""
+    """Numbers of events, signals and recorded requests by outcome since `init()`."""
 
     events_delivered: int = 0
     events_spooled: int = 0
@@ -20,6 +20,9 @@ class Counters:
     signals_resent: int = 0
     signals_rejected: int = 0
     signals_dropped: int = 0
+    requests_delivered: int = 0
+    requests_left_out: int = 0
+    request_lines_left_out: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, name: str, amount: int = 1) -> None:

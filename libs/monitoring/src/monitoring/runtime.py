@@ -14,7 +14,8 @@ from monitoring import tracing
 from monitoring.catalogue import Point, open_part
 from monitoring.coalescing import Coalescer, Repeats
 from monitoring.collector import CollectorPath
-from monitoring.context import context_fields, current_request, snapshot
+from monitoring.context import context_fields, current_request, note_fired, snapshot
+from monitoring.ended_requests.recorder import RequestRecorder
 from monitoring.metrics import Counters
 from monitoring.redaction import Redactor, text_of
 from monitoring.report_log import log_report
@@ -44,6 +45,7 @@ class Runtime:
         counters: Counters,
         collector: CollectorPath | None,
         signals: SignalPath | None,
+        requests: RequestRecorder,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.redactor = redactor
@@ -58,6 +60,7 @@ class Runtime:
         }
         self._collector = collector
         self._signals = signals
+        self.requests = requests
         self._now = now
         self._coalescer = coalescer
         # Locked while repeats are sent, so that a recovery does not overtake them.
@@ -75,6 +78,7 @@ class Runtime:
             self._collector.start(partial(self._dropped, "events"))
         if self._signals is not None:
             self._signals.start(partial(self._dropped, "signals"))
+        self.requests.start()
         self._thread.start()
 
     def report(
@@ -109,6 +113,8 @@ class Runtime:
         )
         key = self._keys.get(point_id) or (point_id, seen.level(), seen.fingerprint())
         request_id = fields_in_context.get("request_id")
+        if request_id is not None:
+            note_fired(point_id, key[2])
         if not self._coalescer.observe(key, seen, request_id):
             return None
         for name in seen.missing_parts():
@@ -162,6 +168,7 @@ class Runtime:
         for path in (self._signals, self._collector):
             if path is not None:
                 path.flush(max(0.0, deadline - time.monotonic()))
+        self.requests.flush(max(0.0, deadline - time.monotonic()))
 
     def close(self, timeout: float) -> None:
         """Flush and stop; undelivered events and signals stay in the spool."""
@@ -171,6 +178,7 @@ class Runtime:
         for path in (self._signals, self._collector):
             if path is not None:
                 path.close(0.0)
+        self.requests.close(0.0)
 
     def abandon(self) -> None:
         """In a forked child: drop references to what belongs to the parent."""

@@ -51,9 +51,13 @@ class MonitoringSettings(BaseSettings):
         HttpUrl | None,
         Field(description="Notification gateway that alert signals go to; empty: none"),
     ] = None
-    gateway_token: Annotated[Token | None, Field(description="Bearer token of the gateway's /signals and /reports")] = (
-        None
-    )
+    gateway_token: Annotated[
+        Token | None, Field(description="Bearer token of the gateway's /signals, /requests and /reports")
+    ] = None
+    access_log_share: Annotated[
+        float,
+        Field(ge=0, le=1, description="Share of healthy requests in the log; degraded and failed ones always are"),
+    ] = 0.01
     spool_dir: Annotated[
         Path | None, Field(description="Folder where undelivered events and signals wait; empty: memory only")
     ] = None

@@ -8,30 +8,35 @@ precomputed_items.npy / precomputed_scores.npy         [n, k], -1 pads: /similar
 trending.json            {"1h": [positions], "24h": [positions]}
 recall.json              RecallSettings                ranker.txt         LightGBM text
 diversity.json           DiversitySettings; may be missing
+own_columns.json         OwnColumns; only if there are any    own_columns.npy    float32 [n, own columns of datasets]
 golden.json              requests with the answers that this bundle must give
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
+from contracts.bundle.files import MAX_BYTES
 from contracts.features import ITEM_FEATURES
-from ranking.catalogue import Catalogue
+from ranking.catalogue import Catalogue, MalformedCatalogueError
 from ranking.diversity import NO_DIVERSITY, DiversitySettings
-from ranking.features import ItemTable, log_prices
-from ranking.golden import GoldenRequest
+from ranking.features import ItemTable, item_table, log_prices
+from ranking.golden import MAX_GOLDEN, GoldenRequest
+from ranking.npy import NpyError, read_array
+from ranking.own_columns import NO_COLUMNS, OwnColumns
 from ranking.ranker import feature_names
 from ranking.recall import NO_POPULAR, Neighbours, Popular, RecallSettings, RecallTables, no_neighbours
 
 _DIVERSITY = "diversity.json"
+OWN_COLUMNS = "own_columns.json"
 _ITEM_COLUMN = {feature.name: column for column, feature in enumerate(ITEM_FEATURES)}
-_GOLDEN = TypeAdapter(list[GoldenRequest])
+_GOLDEN = TypeAdapter(Annotated[list[GoldenRequest], Field(max_length=MAX_GOLDEN)])
 _TRENDING = TypeAdapter(dict[str, list[int]])
 
 
@@ -57,6 +62,7 @@ class BundleContents:
     golden: list[GoldenRequest]
     precomputed_error: UnusableBundleError | None = None
     diversity: DiversitySettings = NO_DIVERSITY
+    own: OwnColumns = NO_COLUMNS
 
 
 def save(contents: BundleContents, folder: Path) -> None:
@@ -76,6 +82,9 @@ def save(contents: BundleContents, folder: Path) -> None:
         neighbours: Neighbours = getattr(contents.recall, name)
         arrays |= {f"{name}_items": neighbours.items, f"{name}_scores": neighbours.scores}
     arrays |= {"precomputed_items": contents.precomputed.items, "precomputed_scores": contents.precomputed.scores}
+    if contents.own != NO_COLUMNS:
+        arrays["own_columns"] = np.ascontiguousarray(contents.table.own)
+        (folder / OWN_COLUMNS).write_text(contents.own.model_dump_json(indent=2), encoding="utf-8")
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     (folder / "ranker.txt").write_text(contents.ranker_text, encoding="utf-8")
@@ -93,14 +102,17 @@ def load(folder: Path) -> BundleContents:
     if not feature_names(ranker_text):
         raise UnusableBundleError("ranker.txt: not a LightGBM model")
     settings = _json(folder, "recall.json", TypeAdapter(RecallSettings))
+    own = _json(folder, OWN_COLUMNS, TypeAdapter(OwnColumns)) if (folder / OWN_COLUMNS).exists() else NO_COLUMNS
     precomputed, precomputed_error = _precomputed(folder, n)
     return BundleContents(
         catalogue,
         _item_rows(folder, n, _item_columns(ranker_text)),
-        ItemTable(
+        item_table(
             _array(folder, "content", np.float32, (n, -1)),
             _array(folder, "provider", np.int32, (n,)),
             log_prices(catalogue.prices),
+            own,
+            None if own == NO_COLUMNS else _array(folder, "own_columns", np.float32, (n, len(own.datasets))),
         ),
         RecallTables(
             _neighbours(folder, "behavior", n),
@@ -114,17 +126,18 @@ def load(folder: Path) -> BundleContents:
         settings,
         ranker_text,
         precomputed,
-        _json(folder, "trending.json", _TRENDING),
+        _trending(folder, n),
         _json(folder, "golden.json", _GOLDEN),
         precomputed_error,
         _json(folder, _DIVERSITY, TypeAdapter(DiversitySettings)) if (folder / _DIVERSITY).exists() else NO_DIVERSITY,
+        own,
     )
 
 
 def _catalogue(folder: Path) -> Catalogue:
     try:
         catalogue = Catalogue.load(folder / "items.parquet")
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (OSError, pa.ArrowException, KeyError, MalformedCatalogueError) as error:
         raise UnusableBundleError(f"items.parquet: {error}") from error
     before, after = catalogue.ids[:-1], catalogue.ids[1:]
     out_of_order = np.flatnonzero(~(before < after))
@@ -174,11 +187,20 @@ def _positions(folder: Path, name: str, shape: tuple[int, ...], n: int, *, least
     return array
 
 
+def _trending(folder: Path, n: int) -> dict[str, list[int]]:
+    trending = _json(folder, "trending.json", _TRENDING)
+    for name, positions in trending.items():
+        for position in positions:
+            if not 0 <= position < n:
+                raise UnusableBundleError(f"trending.json: {name}: position {position} in a catalogue of {n}")
+    return trending
+
+
 def _array(folder: Path, name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
     path = folder / f"{name}.npy"
     try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = read_array(path)
+    except (OSError, NpyError) as error:
         raise UnusableBundleError(f"{path.name}: {error}") from error
     fits = len(array.shape) == len(shape) and all(
         want in (-1, have) for want, have in zip(shape, array.shape, strict=True)
@@ -190,7 +212,10 @@ def _array(folder: Path, name: str, dtype: type[np.generic], shape: tuple[int, .
 
 def _text(folder: Path, name: str) -> str:
     try:
-        return (folder / name).read_text(encoding="utf-8")
+        path = folder / name
+        if path.stat().st_size > MAX_BYTES[name]:
+            raise UnusableBundleError(f"{name}: larger than {MAX_BYTES[name]} bytes")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UnusableBundleError(f"{name}: {error}") from error
 

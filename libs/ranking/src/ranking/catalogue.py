@@ -27,6 +27,15 @@ _SCHEMA = pa.schema(
 _EXTERNAL_ID = pa.field("external_id", pa.string())
 
 
+MAX_DATASETS = 50_000_000
+MAX_ROW_GROUPS = 10_000
+MAX_CATALOGUE_BYTES = 4 * 2**30
+
+
+class MalformedCatalogueError(ValueError):
+    """The file is not a catalogue, or declares more than one may have; the message says what."""
+
+
 class Column(Sequence[_T_co]):
     """A column of Parquet whose values become Python objects when they are needed.
 
@@ -157,9 +166,19 @@ class Catalogue:
 
     @classmethod
     def load(cls, path: Path) -> "Catalogue":
-        """Read a catalogue that `save` wrote; raises `pyarrow.ArrowException` or `KeyError`."""
-        has_external_ids = _EXTERNAL_ID.name in pq.read_schema(path).names
+        """Read a catalogue that `save` wrote.
+
+        Raises `pyarrow.ArrowException`, `KeyError` or `MalformedCatalogueError`.
+        """
+        metadata = pq.read_metadata(path)
+        _check_metadata(metadata)
+        has_external_ids = _EXTERNAL_ID.name in metadata.schema.to_arrow_schema().names
         table = pq.read_table(path, schema=_SCHEMA.append(_EXTERNAL_ID) if has_external_ids else _SCHEMA)
+        # Among others that texts are UTF-8: they are decoded much later, in an answer.
+        table.validate(full=True)
+        for name in ("title", "price", "tags"):
+            if table[name].null_count:
+                raise MalformedCatalogueError(f"{name} is missing in {table[name].null_count} rows")
         return cls(
             table["dataset_id"].to_numpy(),
             Column(table["title"].combine_chunks()),
@@ -168,4 +187,15 @@ class Catalogue:
             Column(table["tags"].combine_chunks()),
             Column(table["provider"].combine_chunks()),
             Column(table[_EXTERNAL_ID.name].combine_chunks()) if has_external_ids else None,
+        )
+
+
+def _check_metadata(metadata: pq.FileMetaData) -> None:
+    """Check what the footer declares, before any of it is allocated."""
+    groups = [metadata.row_group(number) for number in range(min(metadata.num_row_groups, MAX_ROW_GROUPS + 1))]
+    declared = sum(max(group.total_byte_size, 0) for group in groups)
+    if len(groups) > MAX_ROW_GROUPS or not 0 <= metadata.num_rows <= MAX_DATASETS or declared > MAX_CATALOGUE_BYTES:
+        raise MalformedCatalogueError(
+            f"declares {metadata.num_rows} datasets in {metadata.num_row_groups} row groups of {declared} bytes; the "
+            f"maximum is {MAX_DATASETS} in {MAX_ROW_GROUPS} of {MAX_CATALOGUE_BYTES}"
         )

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.features import CHANNELS, ITEM_FEATURES, VOTING_CHANNELS
+from contracts.features import CHANNELS, ITEM_FEATURES, USER_FEATURES, VOTING_CHANNELS, schema_of
 from contracts.user_blob import PackedHistory
 from ranking.bundle import BundleContents
 from ranking.diversity import choose, choose_rows
 from ranking.features import feature_columns, fill_features
 from ranking.forest import forest_scores
 from ranking.jit import Fields, compiled, seconds
+from ranking.own_columns import column_names
 from ranking.ranker import Ranker
 from ranking.recall import SCRATCH, Candidates, RecallSettings, RecallTables, channels_of, propose_candidates, recall
 from ranking.user import NO_TIME, User, complete_features, decode_user, make_user
@@ -48,7 +49,7 @@ class FusedResult(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """The best candidates as `rows` of the features that were `considered`, [m, len(FEATURES)]."""
+    """The best candidates as `rows` of the features that were `considered`, [m, columns]."""
 
     items: NDArray[np.int32]
     codes: NDArray[np.int64]
@@ -68,7 +69,7 @@ class Ranked(NamedTuple):
 
     @property
     def matrix(self) -> NDArray[np.float32]:
-        """The features of the candidates, [k, len(FEATURES)]."""
+        """The features of the candidates, [k, columns]."""
         return self.considered[self.rows]
 
 
@@ -78,7 +79,11 @@ class Engine:
     def __init__(self, contents: BundleContents) -> None:
         """Load the ranker; raises `ranking.ranker.UnusableRankerError`."""
         self.contents = contents
-        self.ranker = Ranker(contents.ranker_text)
+        self.feature_names = column_names(contents.own)
+        self.ranker = Ranker(contents.ranker_text, contents.own.names)
+        # In the order of a `User`.
+        self.user_features = (*USER_FEATURES, *contents.own.user_features)
+        self.user_schema = schema_of(self.user_features)
         settings = contents.recall_settings
         ids = contents.catalogue.ids.view()
         # Contiguous and of one type, as arrays from a file are: the loops are compiled for one kind of array.

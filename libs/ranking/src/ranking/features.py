@@ -5,10 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.features import CHANNELS, FEATURES, ITEM_FEATURES, SCORED_CHANNELS, VOTING_CHANNELS
+from contracts.features import CHANNELS, FEATURES, ITEM_FEATURES, SCORED_CHANNELS, USER_FEATURES, VOTING_CHANNELS
 from ranking.forest import Columns
 from ranking.jit import Fields, compiled
 from ranking.lanes import four_sums, round_up_to_lanes
+from ranking.own_columns import NO_CATEGORY, NO_COLUMNS, OwnColumns
 from ranking.recall import Candidates
 from ranking.user import User
 
@@ -23,6 +24,7 @@ _SCORES = _COLUMN["score_behavior"]
 _RANKS = _COLUMN["rank_behavior"]
 _CHANNEL_COUNT = _COLUMN["channel_count"]
 _USER = _COLUMN["user_interactions"]
+_USERS = len(USER_FEATURES)
 _SESSION = _COLUMN["user_idle_hours"]
 _MEAN_PRICE = _COLUMN["user_mean_price"]
 _USER_PRICE_GAP = _COLUMN["user_price_gap"]
@@ -48,12 +50,38 @@ _ANCHOR_PROVIDER = _COLUMN["anchor_same_provider"]
 class ItemTable(NamedTuple):
     """The item data that doesn't change with time.
 
-    `content` float32 [n, d] of unit (or zero) rows, `provider` int32 [n], `log_price` float32 [n].
+    `content` float32 [n, d] of unit (or zero) rows, `provider` int32 [n], `log_price` float32 [n]. `own` float32
+    [n, o] are the declared columns of datasets, `own_defaults` float32 [u] the defaults of those of users, and
+    `own_pairs` int32 [p, 3] as in `ranking.own_columns.OwnColumns.pairs`.
     """
 
     content: NDArray[np.float32]
     provider: NDArray[np.int32]
     log_price: NDArray[np.float32]
+    own: NDArray[np.float32]
+    own_defaults: NDArray[np.float32]
+    own_pairs: NDArray[np.int32]
+
+    def only(self, items: NDArray[np.int64]) -> "ItemTable":
+        """Return the data of some items."""
+        return self._replace(
+            content=self.content[items],
+            provider=self.provider[items],
+            log_price=self.log_price[items],
+            own=self.own[items],
+        )
+
+
+def item_table(
+    content: NDArray[np.float32],
+    provider: NDArray[np.int32],
+    log_price: NDArray[np.float32],
+    own: OwnColumns = NO_COLUMNS,
+    own_rows: NDArray[np.float32] | None = None,
+) -> ItemTable:
+    """Return the data of n datasets; `own_rows` float32 [n, o] are the values of declared columns (None: without)."""
+    rows = np.empty((len(provider), 0), np.float32) if own_rows is None else own_rows
+    return ItemTable(content, provider, log_price, rows, own.user_defaults, own.pairs)
 
 
 def log_prices(prices: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -64,7 +92,7 @@ def log_prices(prices: NDArray[np.float64]) -> NDArray[np.float32]:
 def feature_matrix(
     candidates: Candidates, item_rows: NDArray[np.float32], table: ItemTable, *, anchor: int | None, user: User
 ) -> NDArray[np.float32]:
-    """Return float32 [m, len(FEATURES)] for `m` candidates.
+    """Return float32 [m, columns] for `m` candidates: those of `FEATURES`, then the declared ones.
 
     `item_rows` float32 [m, len(ITEM_FEATURES)] are the candidates' item features: as of the time of the query in
     training, as of the bundle's time in serving.
@@ -98,7 +126,8 @@ def fill_features(candidates: Fields, known: Fields, user: Fields, anchor: int) 
     item_rows, places, fields = known
     table, asking = ItemTable(*fields), User(*user)
     rows = len(items)
-    columns = np.empty((_ALL, round_up_to_lanes(rows)), np.float32)
+    width = _ALL + table.own.shape[1] + len(table.own_defaults) + len(table.own_pairs)
+    columns = np.empty((width, round_up_to_lanes(rows)), np.float32)
     # Row by row: gathering by column would read every row's cache line once per column.
     for row in range(rows):
         place = np.uint32(places[row])
@@ -106,12 +135,14 @@ def fill_features(candidates: Fields, known: Fields, user: Fields, anchor: int) 
             columns[feature, row] = item_rows[place, feature]
     _transpose_votes(columns, votes.reshape(votes.size), rows)
     _transpose_channels(columns, scores.reshape(scores.size), ranks.reshape(ranks.size), rows)
-    for feature in range(len(asking.features)):
+    for feature in range(_USERS):
         columns[_USER + feature] = asking.features[feature]
     for feature in range(len(asking.session)):
         columns[_SESSION + feature] = asking.session[feature]
     _relate_to_user(columns, items, table, asking)
     _fill_gaps(columns, rows)
+    if width > _ALL:
+        _fill_own(columns, items, table, asking.features)
     if anchor < 0:
         columns[_ANCHOR_SIMILARITY] = columns[_ANCHOR_PRICE_GAP] = columns[_ANCHOR_PROVIDER] = 0.0
     else:
@@ -151,7 +182,7 @@ def _transpose_channels(
 @compiled
 def _relate_to_user(columns: NDArray[np.float32], items: NDArray[np.int32], table: ItemTable, user: User) -> None:
     """Fill the columns that relate a candidate to the user's history."""
-    content, provider, log_price = table
+    content, provider, log_price = table[:3]
     history, weights = user.items, user.weights
     taste = _tastes(content, user)
     providers = np.empty(len(history), np.int32)
@@ -202,6 +233,31 @@ def _fill_gaps(columns: NDArray[np.float32], rows: int) -> None:
         gap, item, user = _GAPS[number]
         for row in range(rows):
             columns[gap, row] = columns[item, row] - columns[user, row]
+
+
+@compiled
+def _fill_own(
+    columns: NDArray[np.float32], items: NDArray[np.int32], table: ItemTable, features: NDArray[np.float32]
+) -> None:
+    """Fill the declared columns of the items and of the user, and those that relate both."""
+    datasets = table.own.shape[1]
+    user = table.own_defaults.copy()
+    for column in range(min(len(user), len(features) - _USERS)):
+        user[column] = features[_USERS + column]
+    for row in range(len(items)):
+        for column in range(datasets):
+            columns[_ALL + column, row] = table.own[items[row], column]
+    for column in range(len(user)):
+        columns[_ALL + datasets + column] = user[column]
+    for number in range(len(table.own_pairs)):
+        pair = _ALL + datasets + len(user) + number
+        item, other = _ALL + table.own_pairs[number, 0], user[table.own_pairs[number, 1]]
+        if table.own_pairs[number, 2]:
+            for row in range(len(items)):
+                columns[pair, row] = (columns[item, row] == other) & (other > NO_CATEGORY)
+        else:
+            for row in range(len(items)):
+                columns[pair, row] = columns[item, row] - other
 
 
 @compiled

@@ -1,11 +1,14 @@
 """The LightGBM ranker: loads a text model and computes scores."""
 
+from collections.abc import Sequence
+
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import FEATURES
 from ranking.forest import Forest, UnrepresentableError
+from ranking.ranker_text import RankerGrammarError, check_ranker_text
 
 _COLUMN = {feature.name: column for column, feature in enumerate(FEATURES)}
 
@@ -26,29 +29,36 @@ class UnusableRankerError(ValueError):
 class Ranker:
     """A trained LambdaMART model over some of the columns of `FEATURES`, which it names itself.
 
-    A model of an earlier release has fewer columns, or another order. `method` says how its scores are computed, and
-    why: `forest` computes them, or LightGBM if `forest` is None.
+    A model of an earlier release has fewer columns, or another order. `own` are the names of the declared columns,
+    which follow those of `FEATURES`; [m, columns] has both. `method` says how its scores are computed, and why:
+    `forest` computes them, or LightGBM if `forest` is None.
     """
 
-    def __init__(self, model_text: str) -> None:
+    def __init__(self, model_text: str, own: Sequence[str] = ()) -> None:
         """Load a text of `Booster.model_to_string`; raises `UnusableRankerError`."""
+        try:
+            check_ranker_text(model_text)
+        except RankerGrammarError as error:
+            raise UnusableRankerError(f"ranker.txt: not a LightGBM model: {error}") from error
         try:
             self._booster = lgb.Booster(model_str=model_text)
         except lgb.basic.LightGBMError as error:
             raise UnusableRankerError(f"not a LightGBM model: {error}") from error
         names = self._booster.feature_name()
-        if unknown := [name for name in names if name not in _COLUMN]:
+        places = _COLUMN | {name: len(FEATURES) + place for place, name in enumerate(own)}
+        if unknown := [name for name in names if name not in places]:
             raise UnusableRankerError(f"trained on features that this release does not compute: {', '.join(unknown)}")
-        self._columns = np.array([_COLUMN[name] for name in names])
+        self._width = len(places)
+        self._columns = np.array([places[name] for name in names])
         self.forest: Forest | None = None
         try:
-            self.forest = Forest(self._booster, self._columns, len(FEATURES))
+            self.forest = Forest(self._booster, self._columns, self._width)
             self.method = "bit masks"
         except UnrepresentableError as error:
             self.method = f"LightGBM: {error}"
 
     def scores(self, matrix: NDArray[np.float32], threads: int = 1) -> NDArray[np.float64]:
-        """Return one raw score per row of [m, len(FEATURES)], float64, higher is better.
+        """Return one raw score per row of [m, columns], float64, higher is better.
 
         The number of threads doesn't change the result.
 
@@ -60,8 +70,8 @@ class Ranker:
         return np.asarray(self._booster.predict(matrix[:, self._columns], num_threads=threads), np.float64)
 
     def contributions(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return SHAP values, [m, len(FEATURES) + 1]; the last column is the expected score."""
+        """Return SHAP values, [m, columns + 1]; the last column is the expected score."""
         own = np.asarray(self._booster.predict(matrix[:, self._columns], pred_contrib=True, num_threads=1), np.float64)
-        found = np.zeros((len(matrix), len(FEATURES) + 1))
-        found[:, np.append(self._columns, len(FEATURES))] = own
+        found = np.zeros((len(matrix), self._width + 1))
+        found[:, np.append(self._columns, self._width)] = own
         return found

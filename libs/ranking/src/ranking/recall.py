@@ -14,16 +14,18 @@ popular_30d  the popular datasets of a longer time
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numba.cpython.unsafe.numbers import trailing_zeros as lowest_bit
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.features import CHANNELS, VOTING_CHANNELS
 from ranking.jit import Fields, compiled
 from ranking.user import HistoryContext, User
+
+MAX_CHANNEL_SIZE = 10_000
 
 
 class RecallSettings(BaseModel):
@@ -33,9 +35,10 @@ class RecallSettings(BaseModel):
     are newer.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    channel_sizes: dict[str, int] = {
+    # Compiled code allocates by the sizes and does not check them.
+    channel_sizes: dict[str, Annotated[int, Field(ge=0, le=MAX_CHANNEL_SIZE)]] = {
         "behavior": 80,
         "content": 40,
         "vector": 40,
@@ -45,10 +48,10 @@ class RecallSettings(BaseModel):
         "transition": 80,
         "popular_30d": 100,
     }
-    history_length: int = 50
-    history_half_life_days: float = 30.0
-    recent_ranks: float = 4.0
-    seed_items: int = 3
+    history_length: Annotated[int, Field(ge=0, le=10_000)] = 50
+    history_half_life_days: Annotated[float, Field(gt=0)] = 30.0
+    recent_ranks: Annotated[float, Field(gt=0)] = 4.0
+    seed_items: Annotated[int, Field(ge=0, le=1000)] = 3
 
     def history_context(self, ids: NDArray[np.int64]) -> HistoryContext:
         """Return what a history is decoded with, for the ids of a catalogue."""

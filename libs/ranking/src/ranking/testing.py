@@ -18,7 +18,7 @@ from ranking.diversity import DiversitySettings, choose
 from ranking.engine import Engine, RankingQuery, displayed_scores
 from ranking.evaluation.models import RankingModel
 from ranking.evaluation.part import EvaluationPart, HeldOutQueries, ItemData, PartManifest
-from ranking.features import ItemTable, feature_matrix, log_prices
+from ranking.features import feature_matrix, item_table, log_prices
 from ranking.golden import GoldenRequest
 from ranking.item_stats import DAY, ItemStats
 from ranking.recall import NO_POPULAR, Neighbours, Popular, RecallSettings, RecallTables
@@ -49,15 +49,22 @@ class Size:
 
 
 def tiny_bundle(
-    folder: Path, *, name: str = "ranker", version: str = "1", seed: int = 0, size: Size = Size(), ndcg: float = 0.2
+    folder: Path,
+    *,
+    name: str = "ranker",
+    version: str = "1",
+    seed: int = 0,
+    size: Size = Size(),
+    ndcg: float = 0.2,
+    ranker_text: str | None = None,
 ) -> Path:
     """Write a complete bundle of random datasets, ids from `FIRST_DATASET_ID` on, below `folder` and return it.
 
     The last dataset is cold: no neighbours, no precomputed list. Another `seed` gives other answers; `ndcg` is the
-    manifest's `ndcg@10`.
+    manifest's `ndcg@10`. A refresh has the `ranker_text` of another bundle.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    contents = tiny_contents(seed=seed, size=size)
+    contents = tiny_contents(seed=seed, size=size, ranker_text=ranker_text)
     n = size.datasets
     save(contents, folder)
     write_manifest(
@@ -87,7 +94,7 @@ def tiny_archive(
     return path
 
 
-def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
+def tiny_contents(*, seed: int = 0, size: Size = Size(), ranker_text: str | None = None) -> BundleContents:
     """Return the contents of `tiny_bundle`."""
     n = size.datasets
     rng = np.random.default_rng(seed)
@@ -116,10 +123,10 @@ def tiny_contents(*, seed: int = 0, size: Size = Size()) -> BundleContents:
     partial = BundleContents(
         catalogue,
         stats.rows(everything, MODEL_END.timestamp()),
-        ItemTable(content, (everything % 7).astype(np.int32), log_prices(catalogue.prices)),
+        item_table(content, (everything % 7).astype(np.int32), log_prices(catalogue.prices)),
         RecallTables(behavior, near, vector, transition, popular, popular),
         size.recall,
-        _ranker_text(rng, size),
+        ranker_text or _ranker_text(rng, size),
         Neighbours(np.empty((n, 0), np.int32), np.empty((n, 0), np.float32)),
         {"1h": best[:20].tolist(), "24h": best[:40].tolist()},
         [],
@@ -164,6 +171,8 @@ def tiny_part(*, seed: int = 0, queries: int = 800, size: Size = Size()) -> Eval
             contents.diversity,
             contents.ranker_text,
             cut - 1,
+            contents.own,
+            contents.table.own,
         ),
         ItemData(
             np.full(n, cut - 90 * int(DAY), np.int64),

@@ -35,17 +35,17 @@ def complete_features(features: NDArray[np.float32] | None) -> NDArray[np.float3
     """Return long-term features with defaults in place of those that an earlier release doesn't have (None: all)."""
     if features is None:
         return NOTHING_KNOWN
-    if len(features) == len(NOTHING_KNOWN):
+    if len(features) >= len(NOTHING_KNOWN):
         return features
     return np.concatenate([features, NOTHING_KNOWN[len(features) :]])
 
 
 class User(NamedTuple):
-    """`features` in the order of `USER_FEATURES`; `items` newest first with `weights` that sum to 1; all float32.
+    """`features` are `USER_FEATURES`, then declared columns if they are known; all weights and features are float32.
 
-    `seen` are the positions that recall leaves out because the user knows them, `items` among them. `recent` are
-    weights of the first of `items` that fall with their rank as well, and sum to 1. `session` is in the order of
-    `SESSION_FEATURES`.
+    `items` are newest first, with `weights` that sum to 1. `seen` are the positions that recall leaves out because the
+    user knows them, `items` among them. `recent` are weights of the first of `items` that fall with their rank as well,
+    and sum to 1. `session` is in the order of `SESSION_FEATURES`.
     """
 
     features: NDArray[np.float32] = NOTHING_KNOWN

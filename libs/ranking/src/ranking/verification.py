@@ -42,6 +42,8 @@ def verify(engine: Engine) -> int:
         ids, scores = answer(engine, request, len(request.expected_ids))
         if ids != request.expected_ids:
             raise GoldenMismatchError(f"golden request {number}: got {ids}, expected {request.expected_ids}")
+        if len(scores) != len(request.expected_scores):
+            raise GoldenMismatchError(f"golden request {number}: {len(request.expected_scores)} expected scores")
         if not np.allclose(scores, request.expected_scores, rtol=0, atol=SCORE_TOLERANCE):
             raise GoldenMismatchError(f"golden request {number}: scores differ from the expected ones")
     return len(engine.contents.golden)

@@ -1,6 +1,7 @@
 """Request bodies: how long they say they are, how much of them is taken, and JSON within its bounds."""
 
 import asyncio
+from contextlib import suppress
 from email.message import Message as MimeMessage
 from typing import Any, Self
 
@@ -93,6 +94,13 @@ def bounded(receive: Receive, max_bytes: int) -> Receive:
         return message
 
     return receive_bounded
+
+
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Return when the client of a request without a body has hung up; a body that comes nevertheless may not stall."""
+    with suppress(HTTPException):
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
 class JsonRequest(Request):

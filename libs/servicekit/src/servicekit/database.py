@@ -1,5 +1,6 @@
 """SQLAlchemy engines and migrations: one schema and one Alembic history per service, one file each on SQLite."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from sqlalchemy import Connection, DateTime, Dialect, Engine, TypeDecorator, cre
 from sqlalchemy.schema import CreateSchema
 
 from servicekit.database_urls import parse_database_url
+
+_LOCK_POLL_SECONDS = 0.2
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -49,15 +52,25 @@ def open_database(url: str, schema: str) -> Engine:
 
 
 def migrate(engine: Engine, schema: str, scripts: Path) -> None:
-    """Bring `schema` to the newest revision below `scripts`; replicas that start together wait for one another."""
-    with engine.begin() as connection, _one_at_a_time(connection, schema):
-        if connection.dialect.name != "sqlite":
+    """Bring `schema` to the newest revision below `scripts`; replicas that start together wait for one another.
+
+    Each revision is a transaction of its own, and may take as long as it needs. One that has to leave its transaction
+    (`autocommit_block`, for CREATE INDEX CONCURRENTLY) must bear to be repeated after an interruption.
+    """
+    with _one_at_a_time(engine, schema), engine.connect() as connection:
+        if engine.dialect.name != "sqlite":
+            connection.execute(text("SET statement_timeout = 0"))
             connection.execute(CreateSchema(schema, if_not_exists=True))
+            connection.commit()
         config = Config()
         config.set_main_option("script_location", str(scripts).replace("%", "%%"))
         config.attributes["connection"] = connection
         config.attributes["schema"] = schema
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        finally:
+            # Not back into the pool: its statements have no timeout.
+            connection.invalidate()
 
 
 def run_alembic_env() -> None:
@@ -66,16 +79,26 @@ def run_alembic_env() -> None:
 
     connection: Connection = context.config.attributes["connection"]
     schema: str | None = context.config.attributes["schema"] if connection.dialect.name != "sqlite" else None
-    context.configure(connection=connection, version_table_schema=schema, transactional_ddl=True)
+    context.configure(
+        connection=connection, version_table_schema=schema, transactional_ddl=True, transaction_per_migration=True
+    )
     context.run_migrations()
 
 
 @contextmanager
-def _one_at_a_time(connection: Connection, schema: str) -> Iterator[None]:
-    if connection.dialect.name != "sqlite":
-        # Held until the transaction ends.
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"recsys.{schema}"})
-    yield
+def _one_at_a_time(engine: Engine, schema: str) -> Iterator[None]:
+    if engine.dialect.name == "sqlite":
+        yield
+        return
+    name = {"name": f"recsys.{schema}"}
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # Not waiting inside a statement: CREATE INDEX CONCURRENTLY of another replica would wait for that statement.
+        while not connection.execute(text("SELECT pg_try_advisory_lock(hashtext(:name))"), name).scalar_one():
+            time.sleep(_LOCK_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), name)
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

@@ -26,6 +26,7 @@ class ProblemError(Exception):
 
 _MEANINGS = {
     401: "The token is missing or wrong",
+    403: "The token's role or models don't open this",
     408: "The body stopped coming for 30 s",
     422: "A parameter or the body is invalid; `errors` names the fields",
     500: "An unexpected error; it was reported as `api.unhandled`",
@@ -80,7 +81,8 @@ async def _on_problem(request: Request, error: ProblemError) -> Response:
 
 
 async def _on_service_error(request: Request, error: ServiceError) -> Response:
-    return answer(request, error.status, str(error))
+    headers = None if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return answer(request, error.status, str(error), headers=headers)
 
 
 async def _on_invalid(request: Request, error: RequestValidationError) -> Response:

@@ -37,13 +37,13 @@ class RequestIdMiddleware:
             return
         started = time.perf_counter()
         request_id = scope[_SCOPE_KEY] = _request_id(scope)
-        answering = False
+        status = 0
         body = LongBody.of(scope, receive)
 
         async def send_with_id(message: Message) -> None:
-            nonlocal answering
+            nonlocal status
             if message["type"] == "http.response.start":
-                answering = True
+                status = message["status"]
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", request_id.encode()),
@@ -58,9 +58,12 @@ class RequestIdMiddleware:
                 await self._app(scope, receive if body is None else body.receive, send_with_id)
             except Exception as error:
                 _report(scope, error)
-                if answering:
+                if status:
                     raise
                 await _send_500(scope, request_id, send_with_id)
+            finally:
+                if status:
+                    monitoring.request_ended(status, time.perf_counter() - started)
 
 
 async def answered(fast_route: FastRoute, scope: Scope) -> tuple[Reply, bytes]:
@@ -76,7 +79,8 @@ async def answered(fast_route: FastRoute, scope: Scope) -> tuple[Reply, bytes]:
             _report(scope, error)
             body = _crash_body(scope, request_id)
             reply = Reply(500, encode_headers(problem_headers(body)), body)
-    took = time.perf_counter() - started
+        took = time.perf_counter() - started
+        monitoring.request_ended(reply.status, took)
     return reply, b"x-request-id: %b\r\nx-response-time: %.6f\r\n" % (request_id.encode(), took)
 
 

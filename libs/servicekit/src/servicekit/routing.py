@@ -5,6 +5,7 @@ first. What they then read is bounded, and JSON is checked before it is parsed.
 """
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, ClassVar, get_origin
 from urllib.parse import unquote_to_bytes
 
@@ -18,8 +19,9 @@ from pydantic.fields import FieldInfo
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servicekit.bodies import MAX_BODY_BYTES, JsonRequest, bounded, check_length, invalid, size_text
-from servicekit.guards import Guard
+from servicekit.guards import Guard, Recorder
 from servicekit.problems import problem_responses, unreadable_responses
+from servicekit.recording import note_fields, record_call
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -49,7 +51,7 @@ class BoundedRoute(APIRoute):
         """Return the errors that this class answers, for the OpenAPI document: those that the route can give."""
         takes_body = self.body_field is not None or "requestBody" in (self.openapi_extra or {})
         takes_input = takes_body or bool(get_flat_params(self.dependant))
-        statuses = [401] if self.guards else []
+        statuses = self._guard_statuses()
         too_long = {}
         if takes_body:
             statuses.append(408)
@@ -62,6 +64,15 @@ class BoundedRoute(APIRoute):
             return problem_responses(*statuses, unprocessable_entity="The route takes no query parameters")
         return problem_responses(*statuses)
 
+    def _guard_statuses(self) -> list[int]:
+        statuses = {status for guard in self.guards for status in guard.statuses}
+        return sorted(statuses | {503} if self._recorder is not None else statuses)
+
+    @property
+    def _recorder(self) -> Recorder | None:
+        is_change = bool((self.methods or set()) - {"GET", "HEAD"})
+        return next((guard.recorder for guard in self.guards if guard.recorder is not None and is_change), None)
+
     @property
     def _is_strict_about_query(self) -> bool:
         return isinstance(self.response_class, DefaultPlaceholder) and not self.ignores_unknown_query
@@ -71,7 +82,25 @@ class BoundedRoute(APIRoute):
         handle = super().get_route_handler()
         guards, max_bytes = self.guards, self.max_body_bytes
         parameters = _query_parameters(self.dependant) if self._is_strict_about_query else None
-        reads_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
+        reads_form = self.body_field is not None and isinstance(self.body_field.field_info, params.Form)
+        reads_json = self.body_field is not None and not reads_form
+        path = self.path
+        recorder = self._recorder
+
+        async def answer(request: Request, length: int) -> Response:
+            if length == 0:
+                return await handle(request)
+            receive = bounded(request.receive, max_bytes)
+            if not reads_json:
+                form_request = Request(request.scope, receive)
+                response = await handle(form_request)
+                if recorder is not None and reads_form:
+                    note_fields(request, await form_request.form())
+                return response
+            json_request = JsonRequest(request.scope, receive)
+            await json_request.read_json()
+            note_fields(request, await json_request.json())
+            return await handle(json_request)
 
         async def enter(request: Request) -> Response:
             for guard in guards:
@@ -81,14 +110,9 @@ class BoundedRoute(APIRoute):
                 _check_encoding("path", request.scope.get("raw_path") or b"")
                 if request.scope["query_string"]:
                     _check_query(request, parameters)
-            if length == 0:
-                return await handle(request)
-            receive = bounded(request.receive, max_bytes)
-            if not reads_json:
-                return await handle(Request(request.scope, receive))
-            json_request = JsonRequest(request.scope, receive)
-            await json_request.read_json()
-            return await handle(json_request)
+            if recorder is None:
+                return await answer(request, length)
+            return await record_call(recorder, f"{request.method} {path}", request, partial(answer, length=length))
 
         return enter
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import tarfile
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.parser import BytesParser
@@ -21,7 +22,10 @@ SINCE = "2026-01-01T00:00:00Z"
 
 
 class FakeRegistry(ThreadedServer):
-    """Serves one model. `mode` is how it answers: ok, an HTTP status, or garbage. Changes need the `token`, if any."""
+    """Serves one model. `mode` is how it answers: ok, an HTTP status, or garbage. Changes need the `token`, if any.
+
+    With `max_wait` (s) it holds a request with `Prefer: wait=N` until the active deployments change.
+    """
 
     def __init__(
         self,
@@ -37,7 +41,14 @@ class FakeRegistry(ThreadedServer):
         self.bundles: dict[str, bytes] = {}
         self.active: dict[str, Any] | None = None
         self.history: list[dict[str, Any]] = []
-        self.replicas: dict[str, dict[str, Any]] = {}
+        # By replica and mode.
+        self.replicas: dict[tuple[str, str], dict[str, Any]] = {}
+        # Evaluation parts by version, as they were pushed.
+        self.evaluations: dict[str, bytes] = {}
+        # As a registry of the release before, it says nothing of evaluation parts.
+        self.takes_evaluations = True
+        self.max_wait = 0
+        self.changed = threading.Condition()
         self.authorizations: list[str | None] = []
         self.downloads = 0
         self.not_modified = 0
@@ -64,7 +75,14 @@ class FakeRegistry(ThreadedServer):
         self, primary: dict[str, Any], canary: dict[str, Any] | None = None, shadow: dict[str, Any] | None = None
     ) -> None:
         """Make deployments active."""
-        self.active = {"name": self.name, "primary": primary, "canary": canary, "shadow": shadow}
+        with self.changed:
+            self.active = {"name": self.name, "primary": primary, "canary": canary, "shadow": shadow}
+            self.changed.notify_all()
+
+    def active_document(self) -> tuple[bytes, str]:
+        """Return the body of `GET …/active` and its tag."""
+        body = json.dumps(self.active).encode()
+        return body, f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
     def sha256(self, version: str) -> str:
         """Return the checksum of a stored bundle."""
@@ -84,7 +102,9 @@ class RegistryHandler(SilentHandler):
 
     def do_GET(self) -> None:
         """Answer what is asked of the model, or a bundle."""
-        self.server.authorizations.append(self.headers.get("Authorization"))
+        # The list of named tokens is asked for every few seconds, whatever happens to the model.
+        if self.path.startswith("/models"):
+            self.server.authorizations.append(self.headers.get("Authorization"))
         self.handle_call(b"")
 
     def do_PUT(self) -> None:
@@ -119,12 +139,14 @@ class RegistryHandler(SilentHandler):
             self.send_body(200, self.server.bundles[bundle[1]])
         elif version:
             self._stored(version[1])
-            self.send_json(200, _receipt(self.server, version[1]) | _detail(self.server.bundles[version[1]]))
+            detail = _detail(self.server.bundles[version[1]]) | {"evaluation": _evaluation(self.server, version[1])}
+            self.send_json(200, _receipt(self.server, version[1]) | detail)
         elif self.path == f"{root}/active":
             self._get_active()
         elif self.path == f"{root}/deployments":
             replicas = [
-                {"replica_id": name} | report | {"reported_at": _now()} for name, report in self.server.replicas.items()
+                {"replica_id": name} | report | {"reported_at": _now()}
+                for (name, _), report in sorted(self.server.replicas.items())
             ]
             self.send_json(200, {"deployments": self.server.history, "replicas": replicas})
         elif self.path == root and self.server.bundles:
@@ -139,35 +161,51 @@ class RegistryHandler(SilentHandler):
             return
         if self.server.active is None:
             raise _RejectedError(404, f"nothing of {self.server.name!r} is in service")
-        body = json.dumps(self.server.active).encode()
-        etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-        if self.headers.get("If-None-Match") == etag:
+        known, headers = self.headers.get("If-None-Match"), {}
+        wait = re.search(r"wait=(\d+)", self.headers.get("Prefer", ""))
+        if known and wait and self.server.max_wait:
+            headers["Preference-Applied"] = wait[0]
+            seconds = min(int(wait[1]), self.server.max_wait)
+            with self.server.changed:
+                self.server.changed.wait_for(lambda: self.server.active_document()[1] != known, seconds)
+        body, etag = self.server.active_document()
+        headers["ETag"] = etag
+        if known == etag:
             self.server.not_modified += 1
-            self.send_body(304, b"", {"ETag": etag})
+            self.send_body(304, b"", headers)
             return
-        self.send_body(200, body, {"ETag": etag})
+        self.send_body(200, body, headers)
 
     def _change(self, body: bytes) -> None:
         root = f"/models/{self.server.name}"
         call = f"{self.command} {self.path}"
+        evaluation = re.fullmatch(rf"PUT {root}/versions/([^/]+)/evaluation", call)
         if call == f"POST {root}/versions":
             self._take_bundle(body)
+        elif evaluation:
+            self._stored(evaluation[1])
+            self.server.evaluations[evaluation[1]] = _form(self.headers["Content-Type"], body)["evaluation"]
+            self.send_json(200, _evaluation(self.server, evaluation[1]))
         elif call == f"POST {root}/deployments":
             self.send_json(201, _deploy(self.server, json.loads(body)))
         elif call == f"POST {root}/rollback":
             self.send_json(201, _roll_back(self.server, json.loads(body)))
         elif call.startswith(f"PUT {root}/replicas/"):
-            self.server.replicas[self.path.rsplit("/", 1)[-1]] = json.loads(body)
+            report = json.loads(body)
+            self.server.replicas[self.path.rsplit("/", 1)[-1], report.get("mode", "primary")] = report
             self.send_response(204)
             self.end_headers()
         else:
             raise _RejectedError(404, f"nothing at {self.path}")
 
     def _take_bundle(self, body: bytes) -> None:
-        bundle, wanted = _form(self.headers["Content-Type"], body)
-        if hashlib.sha256(bundle).hexdigest() != wanted.decode():
+        form = _form(self.headers["Content-Type"], body)
+        bundle, wanted = form["bundle"], form["sha256"].decode()
+        if hashlib.sha256(bundle).hexdigest() != wanted:
             raise _RejectedError(422, "sha256: the upload's is another")
         known = [version for version, content in self.server.bundles.items() if content == bundle]
+        if not known:
+            _check_ranker(self.server, bundle)
         version = known[0] if known else str(max(map(int, self.server.bundles), default=0) + 1)
         self.server.bundles[version] = bundle
         self.send_json(200 if known else 201, _receipt(self.server, version))
@@ -194,6 +232,18 @@ def _check_refresh(server: FakeRegistry, refreshed: str) -> None:
         raise _RejectedError(409, f"this bundle refreshes version {refreshed}, in service is {trained}")
 
 
+def _check_ranker(server: FakeRegistry, bundle: bytes) -> None:
+    manifest = _manifest(bundle)
+    trained = server.bundles.get(manifest.get("refreshes") or "")
+    if trained is not None and _ranker(_manifest(trained)) != _ranker(manifest):
+        raise _RejectedError(422, "bundle: manifest.json: refreshes: ranker.txt is another one")
+
+
+def _ranker(manifest: Mapping[str, Any]) -> str | None:
+    found: str | None = manifest.get("files", {}).get("ranker.txt")
+    return found
+
+
 def _refreshes(server: FakeRegistry, version: str) -> str | None:
     found: str | None = _manifest(server.bundles[version]).get("refreshes")
     return found
@@ -201,6 +251,8 @@ def _refreshes(server: FakeRegistry, version: str) -> str | None:
 
 def _deploy(server: FakeRegistry, wanted: Mapping[str, Any]) -> dict[str, Any]:
     version, mode = wanted["version"], wanted.get("mode", "primary")
+    if (repeated := _repeated(server, wanted, mode)) is not None:
+        return repeated
     _check_expected(server, wanted)
     if version not in server.bundles:
         raise _RejectedError(404, f"there is no version {version}")
@@ -226,6 +278,17 @@ def _deploy(server: FakeRegistry, wanted: Mapping[str, Any]) -> dict[str, Any]:
     more = {name: wanted.get(name) for name in ("reason",)} | {"rollout": made["rollout"], "created_at": made["since"]}
     server.history.insert(0, record | more | {"failed_stage": None, "detail": None, "deployed_by": None})
     return record
+
+
+def _repeated(server: FakeRegistry, wanted: Mapping[str, Any], mode: str) -> dict[str, Any] | None:
+    """Return the receipt of the active deployment if an earlier try of this call has made it."""
+    record = next((each for each in server.history if (each["mode"], each["state"]) == (mode, "active")), None)
+    if record is None or wanted.get("expected_active") is None or record["version"] != wanted["version"]:
+        return None
+    begun = server.active["primary"]["version"] if mode != "primary" and server.active else record["previous_version"]
+    if begun != wanted["expected_active"] or record["rollout"] != wanted.get("rollout", 1.0):
+        return None
+    return {name: record[name] for name in ("deployment_id", "mode", "version", "state", "previous_version")}
 
 
 def _roll_back(server: FakeRegistry, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,20 +317,31 @@ def _end(server: FakeRegistry, deployment: Mapping[str, Any] | None, state: str)
     return {}
 
 
-def _form(content_type: str, body: bytes) -> tuple[bytes, bytes]:
-    """Return the fields `bundle` and `sha256` of an upload."""
+def _form(content_type: str, body: bytes) -> dict[str, bytes]:
+    """Return the fields of an upload: `sha256`, and `bundle` or `evaluation`."""
     message = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
-    fields = {}
+    fields: dict[str, bytes] = {}
     for part in message.iter_parts():
         content = part.get_payload(decode=True)
         assert isinstance(content, bytes)
-        fields[part.get_param("name", header="content-disposition")] = content
-    return fields["bundle"], fields["sha256"]
+        fields[str(part.get_param("name", header="content-disposition"))] = content
+    return fields
 
 
 def _receipt(server: FakeRegistry, version: str) -> dict[str, Any]:
     receipt = {"name": server.name, "version": version, "sha256": server.sha256(version), "created_at": SINCE}
-    return receipt | {"refreshes": _refreshes(server, version)}
+    refreshes = _refreshes(server, version)
+    takes = {"takes_evaluation": refreshes is None} if server.takes_evaluations else {}
+    return receipt | {"refreshes": refreshes} | takes
+
+
+def _evaluation(server: FakeRegistry, version: str) -> dict[str, Any] | None:
+    """Return what the part says of itself; it isn't read here."""
+    part = server.evaluations.get(version)
+    if part is None:
+        return None
+    read = {"run_id": "run", "cut": SINCE, "queries": 800, "ndcg@10": 0.15}
+    return {"sha256": hashlib.sha256(part).hexdigest()} | read
 
 
 def _detail(bundle: bytes) -> dict[str, Any]:

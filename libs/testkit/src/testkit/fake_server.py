@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from http import HTTPStatus
 from typing import Any
 
 from testkit.threaded_server import SilentHandler, ThreadedServer
@@ -19,6 +20,9 @@ class FakeServer(ThreadedServer):
         super().__init__(_Handler)
         self.mode = "ok"
         self.gateway_mode = "ok"
+        # The HTTP status of batches for the index of requests, and those that were taken.
+        self.index_status = 202
+        self.request_batches: list[dict[str, Any]] = []
         # Signals with this fingerprint part are rejected: alone, or with their batch as by an older gateway.
         self.refused_parts: frozenset[str] = frozenset()
         self.refuses_batches = False
@@ -55,26 +59,13 @@ class _Handler(SilentHandler):
         body = self.read_body()
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
+        if self.path == "/requests":
+            self._take_requests(json.loads(body))
+            return
         signals = self.path == "/signals"
-        mode = self.server.gateway_mode if signals else self.server.mode
         self.server.requests += 1
-        if mode == "down":
-            self.connection.shutdown(socket.SHUT_RDWR)
+        if self._misbehaves(self.server.gateway_mode if signals else self.server.mode):
             return
-        if mode == "hang":
-            self.server.released.wait(30)
-            return
-        if mode == "garbage":
-            self.wfile.write(b"\x00\x01 not HTTP at all\r\n\r\n")
-            return
-        if mode == "page":
-            self._answer(200, b"<html>Please log in</html>")
-            return
-        if mode.isdigit():
-            self._answer(int(mode), b"{}")
-            return
-        if mode == "slow":
-            time.sleep(0.2)
         self.server.bodies.append(body)
         if signals:
             self.server.authorizations.append(self.headers.get("Authorization"))
@@ -89,6 +80,32 @@ class _Handler(SilentHandler):
             self.server.events.append(payload)
             self.server.arrivals.append(time.monotonic())
         self._answer(200, json.dumps({"id": payload["event_id"]}).encode())
+
+    def _misbehaves(self, mode: str) -> bool:
+        """Do what a faulty mode says; return whether that was all."""
+        if mode == "down":
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return True
+        if mode == "hang":
+            self.server.released.wait(30)
+            return True
+        if mode == "garbage":
+            self.wfile.write(b"\x00\x01 not HTTP at all\r\n\r\n")
+            return True
+        if mode == "page":
+            self._answer(200, b"<html>Please log in</html>")
+            return True
+        if mode.isdigit():
+            self._answer(int(mode), b"{}")
+            return True
+        if mode == "slow":
+            time.sleep(0.2)
+        return False
+
+    def _take_requests(self, batch: dict[str, Any]) -> None:
+        if self.server.index_status == HTTPStatus.ACCEPTED:
+            self.server.request_batches.append(batch)
+        self._answer(self.server.index_status, b'{"accepted": 0, "rejected": 0}')
 
     def _take_signals(self, sent: list[dict[str, Any]]) -> None:
         refused = [each for each in sent if self.server.refused_parts.intersection(each["fingerprint"])]

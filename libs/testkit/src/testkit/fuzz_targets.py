@@ -107,6 +107,9 @@ def feature_sync(url: str, token: str) -> Target:
         lambda _operation, _body: _bearer(token),
         {
             "POST /sync": {"snapshot": "/nowhere/to/be/found"},
+            "POST /verify": {"snapshot": "/nowhere/to/be/found"},
+            "POST /dead-letters/replay": {"reason": "unreadable"},
+            "POST /dead-letters/drop": {"ids": ["1795841917918-0"], "older_than_seconds": 3600},
             "POST /datasets/{dataset_id}/withdraw": {"reason": "Licence withdrawn"},
         },
         pages=("/health", "/metrics"),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 # The header or parameter that an error depends on, where it needs one.
-_NEEDED_PARAMETER = {"304": "if-none-match", "403": "signature"}
+_NEEDED_PARAMETER = {"304": "if-none-match"}
 # A route about the only one of its kind: the path names nothing that could be missing.
 _SINGLETONS = {"/models/shadow"}
 
@@ -32,6 +32,7 @@ def _impossible(path: str, operation: dict[str, Any]) -> Iterator[str]:
     possible = {
         "400": may_be_invalid,
         "401": is_guarded or any("signature" in name for name in parameters),
+        "403": is_guarded or "signature" in parameters,
         "404": "{" in path or path in _SINGLETONS,
         "408": takes_body,
         "413": takes_body,

@@ -1,10 +1,13 @@
 """A real Redis on a free port with the stack's configuration. A test may kill, freeze and restart it."""
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from redis import Redis
 
 from localservers import redis_server
 from localservers.ports import Ports
@@ -72,3 +75,16 @@ class RedisServer:
         if self._process is None:
             raise RuntimeError("Redis is down")
         self._process.send(number)
+
+
+@contextmanager
+def changed_settings(client: Redis, settings: Mapping[str, str | int]) -> Iterator[None]:
+    """Within it Redis has these settings (maxmemory in bytes); afterwards those of before, whatever happened."""
+    before = {name: value for each in settings for name, value in client.config_get(each).items()}
+    for name, value in settings.items():
+        client.config_set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            client.config_set(name, value)

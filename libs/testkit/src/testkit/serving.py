@@ -37,3 +37,8 @@ class Served:
         """Stop as after a SIGTERM, and wait for the end."""
         self._server.should_exit = True
         self._thread.join(START_SECONDS)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server has not ended."""
+        return self._thread.is_alive()

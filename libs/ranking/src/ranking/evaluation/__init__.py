@@ -2,10 +2,13 @@
 
 from ranking.evaluation.archive import UnusablePartError, read_part, write_part
 from ranking.evaluation.comparison import (
+    MIN_QUERIES,
     TOLERANCE,
+    ComparedModel,
     ModelComparison,
     ModelVerdict,
     NotComparableError,
+    choose_queries,
     compare,
     compare_gains,
 )
@@ -14,7 +17,9 @@ from ranking.evaluation.part import EvaluationPart, HeldOutQueries, PartManifest
 from ranking.evaluation.scoring import query_gains
 
 __all__ = [
+    "MIN_QUERIES",
     "TOLERANCE",
+    "ComparedModel",
     "EvaluationPart",
     "HeldOutQueries",
     "ModelComparison",
@@ -24,6 +29,7 @@ __all__ = [
     "RankingModel",
     "UnusablePartError",
     "align",
+    "choose_queries",
     "compare",
     "compare_gains",
     "model_of_bundle",

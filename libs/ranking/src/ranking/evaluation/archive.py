@@ -1,6 +1,7 @@
 """Writes an evaluation part as one small zip file, and reads an untrusted one safely.
 
 manifest.json    `PartManifest`                      ranker.txt    LightGBM text of the twin
+own_columns.json `OwnColumns` of the twin; only if there are any, and then with a column `own`
 <name>.bin       columns of little-endian numbers, in planes: all lowest bytes first, which compresses better
 
 Content and neighbours' scores are stored as float16. Every twin is scored in this form, so that none is at an
@@ -22,11 +23,14 @@ from contracts.features import FEATURE_SCHEMA, USER_FEATURES
 from ranking.evaluation.models import RankingModel
 from ranking.evaluation.part import MAX_HISTORY, EvaluationPart, HeldOutQueries, ItemData, PartManifest
 from ranking.item_stats import HALF_LIVES_DAYS, StatsState
+from ranking.own_columns import NO_COLUMNS, OwnColumns
 from ranking.recall import Neighbours, RecallTables
 from ranking.replay import Kind
 
 MAX_UNPACKED_BYTES = 128 * 2**20
-_MANIFEST, _RANKER = "manifest.json", "ranker.txt"
+# Scoring takes as long as the rows are wide. Pipelines make contents of 64 numbers and tables of 100 neighbours.
+MAX_CONTENT_WIDTH, MAX_NEIGHBOURS = 256, 400
+_MANIFEST, _RANKER, _OWN_COLUMNS = "manifest.json", "ranker.txt", "own_columns.json"
 # Those of a damaged or hostile zip file.
 _UNREADABLE = (
     zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, ValueError,
@@ -41,6 +45,9 @@ def write_part(part: EvaluationPart, path: Path) -> int:
     """Write a part and return its size in bytes."""
     entries = {_MANIFEST: part.manifest.model_dump_json(indent=1).encode(), _RANKER: part.twin.ranker_text.encode()}
     entries |= {f"{name}.bin": _planes(array) for name, array in _columns(part).items()}
+    if part.twin.own != NO_COLUMNS:
+        entries[_OWN_COLUMNS] = part.twin.own.model_dump_json(indent=1).encode()
+        entries["own.bin"] = _planes(part.twin.own_rows.astype("<f4"))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, data in entries.items():
             # A fixed time (1980), so that the same part gives the same bytes.
@@ -54,12 +61,16 @@ def read_part(path: Path) -> EvaluationPart:
     manifest = _manifest(path, entries)
     columns = _Columns(path, entries)
     n, q = manifest.datasets, manifest.queries
+    own = _own_columns(path, entries)
+    own_rows = np.empty((n, len(own.datasets)), np.float32)
+    if own != NO_COLUMNS:
+        own_rows[:] = columns.read("own", "<f4", own_rows.size).reshape(own_rows.shape)
     ids = columns.read("ids", "<i8", n)
     if not (ids[:-1] < ids[1:]).all():
         raise columns.unusable("ids", "they must ascend")
     twin = RankingModel(
         ids,
-        columns.read_rows("content", "<f2", n),
+        columns.read_rows("content", "<f2", n, MAX_CONTENT_WIDTH),
         RecallTables(
             columns.read_neighbours("behavior", n),
             columns.read_neighbours("near", n),
@@ -70,8 +81,11 @@ def read_part(path: Path) -> EvaluationPart:
         manifest.diversity,
         _text(path, entries, _RANKER),
         int(manifest.trained_until.timestamp()),
+        own,
+        own_rows,
     )
-    return EvaluationPart(manifest, twin, _items(columns, manifest, n), _queries(columns, manifest, n, q))
+    width = len(USER_FEATURES) + len(own.users)
+    return EvaluationPart(manifest, twin, _items(columns, manifest, n), _queries(columns, manifest, q, width))
 
 
 def _items(columns: "_Columns", manifest: PartManifest, n: int) -> ItemData:
@@ -94,22 +108,27 @@ def _items(columns: "_Columns", manifest: PartManifest, n: int) -> ItemData:
     )
 
 
-def _queries(columns: "_Columns", manifest: PartManifest, n: int, q: int) -> HeldOutQueries:
+def _queries(columns: "_Columns", manifest: PartManifest, q: int, width: int) -> HeldOutQueries:
+    n = manifest.datasets
     counts = columns.read("history_counts", "|u1", q, below=MAX_HISTORY + 1).astype(np.int64)
     hidden_counts = columns.read("hidden_counts", "<u4", q).astype(np.int64)
     entries = int(counts.sum())
+    answer = columns.read("answer", "<i4", q, below=n)
+    hidden = columns.read("hidden", "<i4", int(hidden_counts.sum()), below=n)
+    if (np.repeat(answer, hidden_counts) == hidden).any():
+        raise columns.unusable("hidden", "the answer of a query is hidden, so that no model can find it")
     return HeldOutQueries(
         int(manifest.cut.timestamp()) + np.cumsum(columns.read("query_gaps", "<u4", q), dtype=np.int64),
         columns.read("user", "<i4", q, below=q),
         columns.read("kinds", "|u1", q, below=len(Kind)),
-        columns.read("features", "<f4", q * len(USER_FEATURES)).reshape(q, -1),
-        columns.read("answer", "<i4", q, below=n),
+        columns.read("features", "<f4", q * width).reshape(q, -1),
+        answer,
         counts,
         columns.read("history", "<i4", entries, below=n),
         columns.read("ages", "<u4", entries).astype(np.int64),
         columns.read("types", "|u1", entries, below=len(InteractionType)),
         hidden_counts,
-        columns.read("hidden", "<i4", int(hidden_counts.sum()), below=n),
+        hidden,
     )
 
 
@@ -172,16 +191,19 @@ class _Columns(NamedTuple):
             raise self.unusable(name, f"a number is not within 0 … {below - 1}")
         return array
 
-    def read_rows(self, name: str, dtype: str, rows: int) -> NDArray[np.float32]:
-        """Return float32 [rows, width]."""
+    def read_rows(self, name: str, dtype: str, rows: int, max_width: int) -> NDArray[np.float32]:
+        """Return float32 [rows, width], where the width is at most `max_width`."""
         array = self._numbers(name, dtype)
         if len(array) % rows:
             raise self.unusable(name, f"{len(array)} numbers don't make {rows} rows")
+        if len(array) > rows * max_width:
+            raise self.unusable(name, f"{len(array) // rows} numbers a row, at most {max_width} are allowed")
         return array.reshape(rows, -1).astype(np.float32)
 
     def read_neighbours(self, name: str, rows: int) -> Neighbours:
         """Return a table whose items are positions or the pad -1."""
-        items, scores = self._numbers(f"{name}_items", "<i4"), self.read_rows(f"{name}_scores", "<f2", rows)
+        items = self._numbers(f"{name}_items", "<i4")
+        scores = self.read_rows(f"{name}_scores", "<f2", rows, MAX_NEIGHBOURS)
         if len(items) != scores.size:
             raise self.unusable(f"{name}_items", f"{len(items)} numbers for {scores.size} scores")
         if len(items) and not (items.min() >= -1 and items.max() < rows):
@@ -236,6 +258,17 @@ def _manifest(path: Path, entries: dict[str, bytes]) -> PartManifest:
             "make a new run"
         )
     return manifest
+
+
+def _own_columns(path: Path, entries: dict[str, bytes]) -> OwnColumns:
+    if _OWN_COLUMNS not in entries:
+        return NO_COLUMNS
+    try:
+        return OwnColumns.model_validate_json(entries[_OWN_COLUMNS])
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "document"
+        raise UnusablePartError(f"{path}: {_OWN_COLUMNS}: {field}: {first['msg']}") from error
 
 
 def _text(path: Path, entries: dict[str, bytes], name: str) -> str:

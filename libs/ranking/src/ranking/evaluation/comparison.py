@@ -5,7 +5,7 @@ the resamples. The tolerance is relative. It is there because another seed on th
 interval over queries doesn't contain that. Measured: by 1 % as a rule, by 4 % at most of 30 pairs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,6 +25,7 @@ MIN_QUERIES = 500
 SAME_MARKETPLACE = 0.5
 TOLERANCE = 0.005
 _SEED = 42
+Score = Callable[[EvaluationPart, RankingModel], NDArray[np.float64]]
 
 
 class NotComparableError(ValueError):
@@ -74,10 +75,40 @@ class ModelComparison:
         return asdict(self) | {"cut": self.cut.isoformat(), "verdict": str(self.verdict), "kinds": kinds}
 
 
+class ComparedModel(NamedTuple):
+    """A model, and the queries that came with it; a bundle has none."""
+
+    name: str
+    model: RankingModel
+    part: EvaluationPart | None
+
+
+def choose_queries(first: ComparedModel, second: ComparedModel) -> tuple[str, EvaluationPart]:
+    """Return the name of the one whose queries both are asked, and its part; raises `NotComparableError`.
+
+    Those with the later cut are chosen, because neither model may have seen them.
+    """
+    chosen: tuple[str, EvaluationPart] | None = None
+    for name, _, part in (second, first):
+        if part is not None and (chosen is None or part.manifest.cut > chosen[1].manifest.cut):
+            chosen = name, part
+    if chosen is None:
+        raise NotComparableError(
+            f"{first.name} and {second.name} have no queries: one of them needs an evaluation part"
+        )
+    return chosen
+
+
 def compare(
-    part: EvaluationPart, first: RankingModel, second: RankingModel, *, tolerance: float = TOLERANCE, seed: int = _SEED
+    part: EvaluationPart,
+    first: RankingModel,
+    second: RankingModel,
+    *,
+    tolerance: float = TOLERANCE,
+    seed: int = _SEED,
+    score: Score = query_gains,
 ) -> ModelComparison:
-    """Score both models on the part's queries, and compare them.
+    """Score both models on the part's queries, and compare them; `score` may remember what it has scored.
 
     Raises `NotComparableError` for a model that has seen the queries or is of another marketplace, and
     `ranking.ranker.UnusableRankerError`.
@@ -85,7 +116,7 @@ def compare(
     for name, model in (("first", first), ("second", second)):
         _check_unseen(part, name, model)
         _check_datasets(part, name, model)
-    gains = (query_gains(part, first), query_gains(part, second))
+    gains = (score(part, first), score(part, second))
     return compare_gains(part, gains, tolerance=tolerance, seed=seed)
 
 

@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.bundle import BundleManifest
+from contracts.features import USER_FEATURES, Feature
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
+from ranking.own_columns import OwnColumns
 from ranking.recall import NO_POPULAR, Neighbours, RecallSettings, RecallTables
 
 
@@ -16,8 +18,8 @@ from ranking.recall import NO_POPULAR, Neighbours, RecallSettings, RecallTables
 class RankingModel:
     """What training made, over n datasets by ascending `ids` int64 [n]; the tables have no popular list.
 
-    `content` float32 [n, d] are unit (or zero) rows. `trained_until` is the time of the newest interaction that
-    training saw, Unix seconds.
+    `content` float32 [n, d] are unit (or zero) rows, `own_rows` float32 [n, o] the declared columns of datasets.
+    `trained_until` is the time of the newest interaction that training saw, Unix seconds.
     """
 
     ids: NDArray[np.int64]
@@ -27,6 +29,13 @@ class RankingModel:
     diversity: DiversitySettings
     ranker_text: str
     trained_until: int
+    own: OwnColumns
+    own_rows: NDArray[np.float32]
+
+    @property
+    def user_features(self) -> tuple[Feature, ...]:
+        """The long-term features of a user that the ranker reads, in their order."""
+        return (*USER_FEATURES, *self.own.user_features)
 
 
 def model_of_bundle(contents: BundleContents, manifest: BundleManifest) -> RankingModel:
@@ -43,25 +52,30 @@ def model_of_bundle(contents: BundleContents, manifest: BundleManifest) -> Ranki
         contents.diversity,
         contents.ranker_text,
         int(until.timestamp()),
+        contents.own,
+        contents.table.own,
     )
 
 
 def align(model: RankingModel, ids: NDArray[np.int64]) -> RankingModel:
     """Return the model over other datasets, by ascending `ids` [m]: only these are in its tables.
 
-    A dataset that the model doesn't know has no neighbours and a zero content row.
+    A dataset that the model doesn't know has no neighbours, a zero content row, and the defaults of declared columns.
     """
     if np.array_equal(model.ids, ids):
         return model
     rows = _positions(model.ids, ids)
     place = _positions(ids, model.ids)
     content = np.where((rows >= 0)[:, None], model.content[np.maximum(rows, 0)], np.float32(0))
+    defaults = np.array([column.default for column in model.own.datasets], np.float32)
+    own_rows = np.where((rows >= 0)[:, None], model.own_rows[np.maximum(rows, 0)], defaults)
     tables = model.tables
     behavior, near, vector, transition = (
         _align_neighbours(table, rows, place)
         for table in (tables.behavior, tables.content, tables.vector, tables.transition)
     )
-    return replace(model, ids=ids, content=content, tables=RecallTables(behavior, near, vector, transition))
+    aligned = RecallTables(behavior, near, vector, transition)
+    return replace(model, ids=ids, content=content, tables=aligned, own_rows=own_rows)
 
 
 def _positions(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int32]:

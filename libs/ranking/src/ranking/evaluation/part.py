@@ -18,6 +18,8 @@ from ranking.recall import RecallSettings
 
 MAX_HISTORY = 50
 MAX_BYTES = 5_000_000
+# Scoring takes as long as these are many. Pipelines make parts of 2,100 datasets and 8,000 queries at most.
+MAX_DATASETS, MAX_QUERIES = 10_000, 20_000
 
 
 class PartManifest(BaseModel):
@@ -35,8 +37,8 @@ class PartManifest(BaseModel):
     cut: AwareDatetime
     trained_until: AwareDatetime
     feature_schema: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
-    datasets: Annotated[int, Field(ge=1)]
-    queries: Annotated[int, Field(ge=1)]
+    datasets: Annotated[int, Field(ge=1, le=MAX_DATASETS)]
+    queries: Annotated[int, Field(ge=1, le=MAX_QUERIES)]
     queries_after_cut: Annotated[int, Field(ge=1)]
     share: Annotated[float, Field(ge=0, le=1)]
     origin: float

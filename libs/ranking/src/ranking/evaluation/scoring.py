@@ -1,5 +1,7 @@
 """Scores a model on the queries of an evaluation part, as serving would have answered at each moment."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,8 +9,9 @@ from contracts.user_blob import History, PackedHistory
 from ranking.diversity import choose
 from ranking.evaluation.models import RankingModel, align
 from ranking.evaluation.part import EvaluationPart, HeldOutQueries
-from ranking.features import ItemTable, log_prices
+from ranking.features import item_table, log_prices
 from ranking.item_stats import ItemStats
+from ranking.own_columns import arrange_features
 from ranking.ranker import Ranker
 from ranking.recall import RecallSettings
 from ranking.replay import Kind, Knowledge, candidate_features, make_query
@@ -23,12 +26,19 @@ def query_gains(part: EvaluationPart, model: RankingModel) -> NDArray[np.float64
     Item statistics and the popular list are those of the query's moment, from the part. Only the part's datasets are
     ranked; the model's tables, content and ranker decide.
     """
-    items, queries = part.items, part.queries
-    ids = part.twin.ids
+    items, ids = part.items, part.twin.ids
     aligned = align(model, ids)
-    table = ItemTable(np.ascontiguousarray(aligned.content), items.provider, log_prices(items.prices))
+    features = arrange_features(part.queries.features, part.twin.user_features, aligned.user_features)
+    queries = replace(part.queries, features=features)
+    table = item_table(
+        np.ascontiguousarray(aligned.content),
+        items.provider,
+        log_prices(items.prices),
+        aligned.own,
+        np.ascontiguousarray(aligned.own_rows),
+    )
     knowledge = Knowledge(aligned.tables, aligned.recall, table)
-    ranker = Ranker(aligned.ranker_text)
+    ranker = Ranker(aligned.ranker_text, aligned.own.names)
     stats = ItemStats.restore(items.created_at, items.prices.astype(np.float32), items.at_cut)
     until = np.searchsorted(items.ts, queries.at)
     histories = np.concatenate([[0], np.cumsum(queries.history_counts)])
