@@ -5,10 +5,21 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from model_registry.bundle_checks.service import WORK
+from model_registry.sandbox.client import Sandbox
 from model_registry.settings import Settings
 from running_registry import RunningRegistry
 
 TOKEN = "the-registry-token"
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """One template for all registries of the tests: it takes seconds to warm up."""
+    made = Sandbox(WORK)
+    made.start()
+    yield made
+    made.close()
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
@@ -20,14 +31,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def registry(database_url: str, tmp_path: Path) -> Iterator[RunningRegistry]:
+def registry(database_url: str, tmp_path: Path, sandbox: Sandbox) -> Iterator[RunningRegistry]:
     settings = Settings(
         database_url=SecretStr(database_url),
         artifact_url=str(tmp_path / "artifacts"),
         registry_token=SecretStr(TOKEN),
         max_bundle_mb=8,
     )
-    with RunningRegistry(settings) as running:
+    with RunningRegistry(settings, sandbox) as running:
         yield running
 
 

@@ -8,6 +8,7 @@ import httpx
 
 from contracts.checksums import sha256_of
 from model_registry.app import create_app
+from model_registry.sandbox.client import Sandbox
 from model_registry.settings import Settings
 from ranking.testing import tiny_archive
 from testkit.serving import Served
@@ -16,13 +17,13 @@ from testkit.serving import Served
 class RunningRegistry:
     """A registry on a free port; `http` carries the token."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._served = Served(create_app(settings))
+    def __init__(self, settings: Settings, sandbox: Sandbox | None = None) -> None:
+        self.settings = settings
+        self._served = Served(create_app(settings, sandbox))
 
     def __enter__(self) -> Self:
         self.url = self._served.__enter__().url
-        token = self._settings.registry_token.get_secret_value()
+        token = self.settings.registry_token.get_secret_value()
         self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
         return self
 
@@ -37,6 +38,15 @@ class RunningRegistry:
                 f"/models/{model}/versions",
                 files={"bundle": ("bundle.tar.gz", content, "application/gzip")},
                 data={"sha256": sha256 or sha256_of(archive)},
+            )
+
+    def put_evaluation(self, version: str, part: Path, *, sha256: str | None = None) -> httpx.Response:
+        """Upload the evaluation part of a version."""
+        with part.open("rb") as content:
+            return self.http.put(
+                f"/models/ranker/versions/{version}/evaluation",
+                files={"evaluation": ("evaluation.zip", content, "application/zip")},
+                data={"sha256": sha256 or sha256_of(part)},
             )
 
     def deploy(self, version: str, **more: Any) -> httpx.Response:
@@ -57,4 +67,4 @@ class RunningRegistry:
     def stored(self, version: str) -> Path:
         """Return the path of a version's stored bundle."""
         sha256 = self.http.get(f"/models/ranker/versions/{version}").json()["sha256"]
-        return Path(self._settings.artifact_url) / "models" / "ranker" / f"{sha256}.tar.gz"
+        return Path(self.settings.artifact_url) / "models" / "ranker" / f"{sha256}.tar.gz"

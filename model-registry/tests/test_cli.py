@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.command_line import OK, REFUSED, UNREACHABLE, USAGE
 from contracts.person_names import MAX_LENGTH
 from localservers.ports import Ports
 from localservers.waiting import wait_until
-from model_registry import cli
 from ranking.testing import tiny_archive
+from registryctl import cli
 from running_registry import RunningRegistry
 from testkit.command_runs import assert_civil, run_module
 from testkit.odd_answers import OddServer
@@ -47,7 +48,7 @@ def odd() -> Iterator[OddServer]:
 
 
 def _registryctl(*arguments: str | bytes, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    ran = run_module("model_registry.cli", arguments, {"REGISTRY_TOKEN": TOKEN, **environment})
+    ran = run_module("registryctl.cli", arguments, {"REGISTRY_TOKEN": TOKEN, **environment})
     assert_civil(ran, environment.get("REGISTRY_TOKEN", TOKEN).strip())
     return ran
 
@@ -61,11 +62,29 @@ def test_a_pipeline_pushes_deploys_and_rolls_back(
 ) -> None:
     for seed in (1, 2):
         archive = tiny_archive(tmp_path / f"{seed}.tar.gz", seed=seed)
-        assert _run(registry, "push", str(archive), "--deploy", "--reason", "nightly") == cli.OK
-    assert _run(registry, "rollback") == cli.OK
-    assert _run(registry, "status") == cli.OK
+        assert _run(registry, "push", str(archive), "--deploy", "--reason", "nightly") == OK
+    assert _run(registry, "rollback") == OK
+    assert _run(registry, "status") == OK
     assert "ranker is rolled back to 1 (was 2)" in capsys.readouterr().out
     assert registry.active() == "1"
+
+
+def test_retention_lists_first_and_removes_only_with_apply(
+    registry: RunningRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(1, 17):
+        registry.push_new(tmp_path, seed=seed)
+    assert _run(registry, "retention") == OK
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("2 of 16 versions of ranker (")
+    assert shown[0].endswith("would be removed; `--apply` removes them")
+    assert [line.split()[:2] for line in shown[1:4]] == [["remove", "2"], ["remove", "1"], ["keep", "16"]]
+    assert registry.stored("1").is_file()
+    assert _run(registry, "retention", "--apply", "--json") == OK
+    report = json.loads(capsys.readouterr().out)
+    assert ([each["version"] for each in report["removed"]], report["dry_run"]) == (["2", "1"], False)
+    assert not registry.stored("1").exists()
+    assert _run(registry, "retention", "--apply", token="wrong") == USAGE
 
 
 def test_exit_codes_distinguish_a_rejection_a_wrong_call_and_an_outage(
@@ -73,20 +92,20 @@ def test_exit_codes_distinguish_a_rejection_a_wrong_call_and_an_outage(
 ) -> None:
     good = tiny_archive(tmp_path / "good.tar.gz", seed=1, ndcg=0.3)
     worse = tiny_archive(tmp_path / "worse.tar.gz", seed=2, ndcg=0.1)
-    assert _run(registry, "push", str(good), "--deploy") == cli.OK
-    assert _run(registry, "push", str(worse), "--deploy") == cli.REFUSED
+    assert _run(registry, "push", str(good), "--deploy") == OK
+    assert _run(registry, "push", str(worse), "--deploy") == REFUSED
     assert "gate" in capsys.readouterr().err
-    assert _run(registry, "push", str(tmp_path / "absent.tar.gz")) == cli.USAGE
-    assert _run(registry, "deploy", "1", token="wrong") == cli.USAGE
-    assert _run(registry, "deploy", "1", token="") == cli.USAGE
-    assert _run(registry, "status", token="") == cli.OK
-    assert cli.main(["--url", f"http://127.0.0.1:{Ports.free().api}", "status"]) == cli.UNREACHABLE
+    assert _run(registry, "push", str(tmp_path / "absent.tar.gz")) == USAGE
+    assert _run(registry, "deploy", "1", token="wrong") == USAGE
+    assert _run(registry, "deploy", "1", token="") == USAGE
+    assert _run(registry, "status", token="") == OK
+    assert cli.main(["--url", f"http://127.0.0.1:{Ports.free().api}", "status"]) == UNREACHABLE
 
 
 def test_a_name_of_any_script_is_kept_and_shown(registry: RunningRegistry, tmp_path: Path) -> None:
     archive = tiny_archive(tmp_path / "1.tar.gz", seed=1)
     ran = _registryctl("--url", registry.url, "--by", "张伟", "push", str(archive), "--deploy")
-    assert ran.returncode == cli.OK, ran.stderr
+    assert ran.returncode == OK, ran.stderr
     status = _registryctl("--url", registry.url, "status", PYTHONIOENCODING="utf-8")
     assert "张伟" in status.stdout.decode()
     printed = _registryctl("--url", registry.url, "--json", "status", LANG="C", PYTHONIOENCODING="ascii")
@@ -96,14 +115,14 @@ def test_a_name_of_any_script_is_kept_and_shown(registry: RunningRegistry, tmp_p
 @pytest.mark.parametrize("name", ["张\n伟", "\x1b[31m", "  ", "x" * (MAX_LENGTH + 1), b"\xd5\xc5\xce\xb0"])
 def test_a_name_that_cannot_be_stored_is_a_wrong_call(name: str | bytes) -> None:
     ran = _registryctl("--by", name, "status")
-    assert ran.returncode == cli.USAGE
+    assert ran.returncode == USAGE
     assert ran.stderr.startswith(b"registryctl: --by: a name ")
 
 
 def test_an_ascii_terminal_gets_escapes(odd: OddServer) -> None:
     odd.will_answer(json.dumps(HISTORY).encode())
     status = _registryctl("status", REGISTRY_URL=odd.url, LANG="C", LC_ALL="C", PYTHONIOENCODING="ascii")
-    assert status.returncode == cli.OK
+    assert status.returncode == OK
     assert b"\\u5f20\\u4f1f" in status.stdout
 
 
@@ -126,7 +145,7 @@ def test_an_ascii_terminal_gets_escapes(odd: OddServer) -> None:
 )
 def test_an_unusable_setting_is_a_wrong_call_that_names_it_and_not_its_value(variable: str, value: str) -> None:
     ran = _registryctl("status", **{variable: value})
-    assert ran.returncode == cli.USAGE, ran.stderr
+    assert ran.returncode == USAGE, ran.stderr
     assert variable in ran.stderr.decode()
     assert "secret-of-ours" not in ran.stderr.decode()
 
@@ -154,7 +173,7 @@ def test_an_answer_that_is_not_the_registrys_is_an_outage_and_named(
     odd: OddServer, command: list[str], body: bytes, content_type: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd.will_answer(body, content_type)
-    assert cli.main(["--url", odd.url, *command]) == cli.UNREACHABLE
+    assert cli.main(["--url", odd.url, *command]) == UNREACHABLE
     message = capsys.readouterr().err
     assert message.startswith(f"registryctl: {odd.url}/models/ranker/")
     assert content_type in message
@@ -163,12 +182,12 @@ def test_an_answer_that_is_not_the_registrys_is_an_outage_and_named(
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (302, cli.USAGE),
-        (401, cli.USAGE),
-        (403, cli.USAGE),
-        (404, cli.USAGE),
-        (422, cli.REFUSED),
-        (502, cli.UNREACHABLE),
+        (302, USAGE),
+        (401, USAGE),
+        (403, USAGE),
+        (404, USAGE),
+        (422, REFUSED),
+        (502, UNREACHABLE),
     ],
 )
 def test_a_proxys_page_gives_the_code_of_its_status_and_shows_no_token(odd: OddServer, status: int, code: int) -> None:
@@ -183,10 +202,10 @@ def test_a_proxys_page_gives_the_code_of_its_status_and_shows_no_token(odd: OddS
 def test_an_answer_that_breaks_off_is_an_outage(odd: OddServer) -> None:
     odd.will_answer(b'{"deployments": [')
     odd.missing = 100
-    assert _registryctl("status", REGISTRY_URL=odd.url).returncode == cli.UNREACHABLE
+    assert _registryctl("status", REGISTRY_URL=odd.url).returncode == UNREACHABLE
     odd.missing = 0
     odd.will_answer(b"not gzip", Content_Encoding="gzip")
-    assert _registryctl("status", REGISTRY_URL=odd.url).returncode == cli.UNREACHABLE
+    assert _registryctl("status", REGISTRY_URL=odd.url).returncode == UNREACHABLE
 
 
 @pytest.mark.parametrize(
@@ -195,6 +214,11 @@ def test_an_answer_that_breaks_off_is_an_outage(odd: OddServer) -> None:
         ["deploy", "1", "--rollout", "nan"],
         ["deploy", "1", "--rollout", "2"],
         ["deploy", "one"],
+        ["deploy", "1", "--force"],
+        ["deploy", "1", "--force", "--reason", " "],
+        ["deploy", "1", "--mode", "canary"],
+        ["deploy", "1", "--rollout", "0.5"],
+        ["deploy", "1", "--wait", "soon"],
         ["deploy", "1", "--reason", "a\nb"],
         ["deploy", "1", "--reason", b"\xff"],
         ["push", "."],
@@ -205,7 +229,7 @@ def test_an_answer_that_breaks_off_is_an_outage(odd: OddServer) -> None:
     ],
 )
 def test_a_wrong_call_ends_with_2(arguments: list[str | bytes]) -> None:
-    assert _registryctl(*arguments).returncode == cli.USAGE
+    assert _registryctl(*arguments).returncode == USAGE
 
 
 def test_a_reader_that_goes_away_is_no_error(odd: OddServer) -> None:
@@ -213,21 +237,21 @@ def test_a_reader_that_goes_away_is_no_error(odd: OddServer) -> None:
     read, write = os.pipe()
     os.close(read)
     ran = subprocess.run(
-        [sys.executable, "-m", "model_registry.cli", "--url", odd.url, "status"],
+        [sys.executable, "-m", "registryctl.cli", "--url", odd.url, "status"],
         stdout=write,
         stderr=subprocess.PIPE,
         timeout=60,
         check=False,
     )
     os.close(write)
-    assert (ran.returncode, ran.stderr) == (cli.OK, b"")
+    assert (ran.returncode, ran.stderr) == (OK, b"")
 
 
 def test_an_output_that_cannot_be_written_is_reported(odd: OddServer) -> None:
     odd.will_answer(json.dumps(HISTORY).encode())
     with Path("/dev/full").open("wb") as full:
         ran = subprocess.run(
-            [sys.executable, "-m", "model_registry.cli", "--url", odd.url, "status"],
+            [sys.executable, "-m", "registryctl.cli", "--url", odd.url, "status"],
             stdout=full,
             stderr=subprocess.PIPE,
             timeout=60,
@@ -241,7 +265,7 @@ def test_an_interrupt_ends_with_130(odd: OddServer) -> None:
     odd.held = True
     with subprocess.Popen(
         # A shell that runs the tests in the background ignores the signal, and its children would too.
-        ["env", "--default-signal=INT", sys.executable, "-m", "model_registry.cli", "--url", odd.url, "status"],
+        ["env", "--default-signal=INT", sys.executable, "-m", "registryctl.cli", "--url", odd.url, "status"],
         stderr=subprocess.PIPE,
     ) as running:
         try:
@@ -274,7 +298,7 @@ def test_any_arguments_end_with_a_documented_code_and_print_no_token(
 ) -> None:
     environment = {b"REGISTRY_TOKEN": secret, b"REGISTRY_URL": b"http://127.0.0.1:1" if url is None else url}
     arguments = [part for option in options for part in (option if option[0] != b"--json" else option[:1])]
-    ran = run_module("model_registry.cli", [*arguments, command, *words], environment)
+    ran = run_module("registryctl.cli", [*arguments, command, *words], environment)
     assert_civil(ran, "s3cr3t-of-0urs")
 
 

@@ -11,6 +11,8 @@ from contracts.features import FEATURE_SCHEMA, Feature, schema_of
 from ranking.testing import tiny_bundle
 from running_registry import RunningRegistry
 
+# Only a canary has one.
+ROLLOUT: dict[str, dict[str, float]] = {"canary": {"rollout": 0.1}, "shadow": {}}
 FIRST_RELEASE = Path(__file__).parents[2] / "libs" / "ranking" / "tests" / "data" / "first_release.tar.gz"
 
 
@@ -144,7 +146,7 @@ def test_the_gate_rejects_a_worse_model_and_force_overrides_it(registry: Running
     assert (refused.status_code, refused.json()["detail"].split(":")[0]) == (409, "gate")
     assert registry.active() == good
     assert registry.deploy(slightly_worse).status_code == 201
-    assert registry.deploy(much_worse, force=True).status_code == 201
+    assert registry.deploy(much_worse, force=True, reason="test").status_code == 201
 
 
 def test_models_of_different_marketplaces_are_not_compared(registry: RunningRegistry, tmp_path: Path) -> None:
@@ -202,21 +204,21 @@ def test_a_canary_or_shadow_that_is_rolled_back_is_ended_and_the_primary_stays(
     registry.deploy(first)
     nothing = registry.http.post("/models/ranker/rollback", json={"mode": mode})
     assert nothing.status_code == 409
-    registry.deploy(second, mode=mode, rollout=0.1)
+    registry.deploy(second, mode=mode, **ROLLOUT[mode])
     ended = registry.http.post("/models/ranker/rollback", json={"mode": mode, "reason": "slow"})
     assert (ended.status_code, ended.json()["version"], ended.json()["state"]) == (201, second, "rolled_back")
     active = registry.http.get("/models/ranker/active").json()
     assert (active["primary"]["version"], active[mode]) == (first, None)
     assert states(registry) == [(mode, "rolled_back"), ("primary", "active")]
     line = registry.http.get("/models/ranker/deployments").json()["deployments"][0]
-    assert line["detail"] == "rolled back: slow"
+    assert line["detail"] == "rolled back by REGISTRY_TOKEN: slow"
 
 
 @pytest.mark.parametrize("mode", ["canary", "shadow"])
 def test_a_canary_or_shadow_that_becomes_primary_is_ended(registry: RunningRegistry, tmp_path: Path, mode: str) -> None:
     first, second, third = (registry.push_new(tmp_path, seed=seed) for seed in (1, 2, 3))
     registry.deploy(first)
-    registry.deploy(second, mode=mode)
+    registry.deploy(second, mode=mode, **ROLLOUT[mode])
     registry.deploy(third)
     assert registry.http.get("/models/ranker/active").json()[mode]["version"] == second
     registry.deploy(second)

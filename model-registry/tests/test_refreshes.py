@@ -1,37 +1,18 @@
 """A refresh renews the statistics of a trained model: it belongs to that model, and serves only in its place."""
 
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from pydantic import SecretStr
 
 import monitoring.testing
-from contracts.bundle import pack, read_manifest, write_manifest
 from contracts.data_checks import DataCheck
+from model_registry.sandbox.client import Sandbox
 from model_registry.settings import Settings
-from ranking.testing import tiny_bundle
+from refresh_bundles import archive, pushed
 from running_registry import RunningRegistry
 
 CRITICAL = DataCheck(check="interactions.empty", severity="critical", value=0, threshold=1)
-
-
-def archive(folder: Path, refreshes: str | None, *, seed: int, **changes: Any) -> Path:
-    """Write a bundle that refreshes a version."""
-    contents = tiny_bundle(folder / f"refresh-{seed}", seed=seed, ndcg=0.0)
-    manifest = read_manifest(contents).model_copy(update={"refreshes": refreshes, **changes})
-    write_manifest(contents, manifest)
-    packed = folder / f"refresh-{seed}.tar.gz"
-    pack(contents, packed)
-    return packed
-
-
-def pushed(registry: RunningRegistry, folder: Path, refreshes: str, *, seed: int, **changes: Any) -> str:
-    """Push such a bundle and return its version."""
-    answer = registry.push(archive(folder, refreshes, seed=seed, **changes))
-    assert answer.status_code == 201, answer.text
-    assert answer.json()["refreshes"] == refreshes
-    return str(answer.json()["version"])
 
 
 def served(registry: RunningRegistry, folder: Path) -> tuple[str, str]:
@@ -105,21 +86,22 @@ def test_a_refresh_names_a_trained_version_that_exists(registry: RunningRegistry
         assert (answer.status_code, why in answer.json()["detail"]) == (422, True), answer.text
 
 
-def test_versions_of_the_release_before_are_trained_ones_after_the_migration(tmp_path: Path) -> None:
+def test_versions_of_the_release_before_are_trained_ones_after_the_migration(tmp_path: Path, sandbox: Sandbox) -> None:
     settings = Settings(
         database_url=SecretStr(f"sqlite:///{tmp_path}/recsys.db"),
         artifact_url=str(tmp_path / "artifacts"),
         registry_token=SecretStr("token-of-the-registry"),
     )
-    with RunningRegistry(settings) as registry:
+    with RunningRegistry(settings, sandbox) as registry:
         trained = registry.push_new(tmp_path, seed=1)
     (stored,) = tmp_path.glob("recsys.db*registry*")
     engine = sa.create_engine(f"sqlite:///{stored}")
     with engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE versions DROP COLUMN refreshes"))
+        connection.execute(sa.text("DROP TABLE audit_log"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
-    with RunningRegistry(settings) as registry:
+    with RunningRegistry(settings, sandbox) as registry:
         assert registry.deploy(trained).status_code == 201
         refresh = pushed(registry, tmp_path, trained, seed=11)
         assert registry.deploy(refresh).status_code == 201

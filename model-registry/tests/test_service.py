@@ -5,6 +5,7 @@ from pydantic import SecretStr, ValidationError
 import monitoring.testing
 from localservers.postgres import PostgresCluster
 from localservers.waiting import wait_until
+from model_registry.sandbox.client import Sandbox
 from model_registry.settings import Settings
 from running_registry import RunningRegistry
 
@@ -21,11 +22,11 @@ def test_production_rejects_a_default_token() -> None:
 
 
 def test_a_lost_database_is_503_and_reported_and_the_service_recovers(
-    postgres_server: PostgresCluster, postgres_url: str, tmp_path_factory: pytest.TempPathFactory
+    postgres_server: PostgresCluster, postgres_url: str, tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox
 ) -> None:
     name = postgres_url.rpartition("/")[2]
     settings = Settings(database_url=SecretStr(postgres_url), artifact_url=str(tmp_path_factory.mktemp("artifacts")))
-    with RunningRegistry(settings) as registry:
+    with RunningRegistry(settings, sandbox) as registry:
         postgres_server.drop_database(name)
         with monitoring.testing.captured() as reports:
             answer = registry.http.get("/models")

@@ -11,7 +11,8 @@ import monitoring.testing
 from contracts.artifact_store import UnreachableStoreError
 from contracts.bundle import pack
 from contracts.checksums import sha256_of
-from model_registry.artifacts import ArtifactStore, MissingArtifactError
+from localservers.waiting import wait_until
+from model_registry.artifacts import ArtifactStore, DamagedArtifactError, MissingArtifactError
 from ranking.testing import tiny_archive, tiny_bundle
 from running_registry import RunningRegistry
 from testkit.s3_server import S3Server
@@ -94,7 +95,8 @@ def _bad_manifest(folder: Path) -> Path:
     [
         (lambda folder: _tar(folder / "x.tar.gz", _entry("../evil", b"x")), "evil"),
         (lambda folder: _tar(folder / "x.tar.gz", _entry("link", b"", tarfile.SYMTYPE, "/etc/passwd")), "link"),
-        (lambda folder: _tar(folder / "x.tar.gz", _entry("a", b"x")), "manifest.json: missing"),
+        (lambda folder: _tar(folder / "x.tar.gz", _entry("ranker.txt", b"x")), "manifest.json: missing"),
+        (lambda folder: _tar(folder / "x.tar.gz", _entry("evil.pkl", b"x")), "evil.pkl: not a file of a bundle"),
         (_truncated, "not a readable .tar.gz"),
         (_foreign_file, "ranker.txt: sha256"),
         (_bad_manifest, "manifest.json: name"),
@@ -136,14 +138,88 @@ def test_bundles_lie_on_an_object_store_as_they_were_pushed(
     store = ArtifactStore(f"{s3_server.address}/registry")
     bundle = tiny_archive(tmp_path / "a.tar.gz")
     sha256 = store.put(bundle, "ranker")
-    assert (store.exists("ranker", sha256), store.exists("ranker", "0" * 64)) == (True, False)
+    assert (store.is_intact("ranker", sha256), store.is_intact("ranker", "0" * 64)) == (True, False)
     store.fetch("ranker", sha256, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == bundle.read_bytes()
     with pytest.raises(MissingArtifactError):
-        store.open("ranker", "0" * 64)
+        store.open_intact("ranker", "0" * 64)
     assert [path.rpartition("/")[2] for path in S3FileSystem().find(s3_server.bucket)] == [f"{sha256}.tar.gz"]
+    with store.open_intact("ranker", sha256).content as content:
+        assert content.read() == bundle.read_bytes()
+    S3FileSystem().pipe_file(store.address("ranker", sha256), b"damaged")
+    with pytest.raises(DamagedArtifactError):
+        store.open_intact("ranker", sha256)
+    store.check()
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     S3FileSystem.clear_instance_cache()
     with pytest.raises(UnreachableStoreError):
         ArtifactStore(s3_server.address).fetch("ranker", sha256, tmp_path / "copy")
+    with pytest.raises(UnreachableStoreError):
+        ArtifactStore(s3_server.address).check()
+
+
+def _damage(registry: RunningRegistry, version: str) -> None:
+    stored = registry.stored(version)
+    content = bytearray(stored.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    stored.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", ["damaged", "missing"])
+def test_a_bundle_that_the_store_has_damaged_or_lost_is_not_served_and_is_healed_by_pushing_it_again(
+    registry: RunningRegistry, tmp_path: Path, harm: str
+) -> None:
+    archive = tiny_archive(tmp_path / "a.tar.gz")
+    version = registry.push(archive).json()["version"]
+    path = f"/models/ranker/versions/{version}/bundle"
+    assert registry.http.get(path).status_code == 200
+    if harm == "damaged":
+        _damage(registry, version)
+    else:
+        registry.stored(version).unlink()
+    gone = registry.http.get(path)
+    assert (gone.status_code, "push it again" in gone.json()["detail"]) == (404, True)
+    assert registry.deploy(version).status_code in (409, 422)
+    again = registry.push(archive)
+    assert (again.status_code, again.json()["version"]) == (200, version)
+    assert registry.http.get(path).content == archive.read_bytes()
+    assert registry.deploy(version).status_code == 201
+
+
+def test_a_download_has_its_length_and_tag_and_can_be_continued(registry: RunningRegistry, tmp_path: Path) -> None:
+    archive = tiny_archive(tmp_path / "a.tar.gz")
+    path, whole = f"/models/ranker/versions/{registry.push(archive).json()['version']}/bundle", archive.read_bytes()
+    head = registry.http.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert (head.headers["content-length"], head.headers["etag"]) == (str(len(whole)), f'"{sha256_of(archive)}"')
+    tag = head.headers["etag"]
+    assert registry.http.get(path).headers["content-length"] == str(len(whole))
+    assert registry.http.get(path, headers={"If-None-Match": tag}).status_code == 304
+    for wanted, expected in (("bytes=0-99", whole[:100]), ("bytes=100-", whole[100:]), ("bytes=-7", whole[-7:])):
+        part = registry.http.get(path, headers={"Range": wanted, "If-Range": tag})
+        assert (part.status_code, part.content) == (206, expected)
+        first = len(whole) - len(expected) if wanted != "bytes=0-99" else 0
+        assert part.headers["content-range"] == f"bytes {first}-{first + len(expected) - 1}/{len(whole)}"
+    for ignored in ({"Range": "bytes=5-2"}, {"Range": "rows=1-2"}, {"Range": "bytes=1-2", "If-Range": '"other"'}):
+        assert registry.http.get(path, headers=ignored).content == whole
+    after = registry.http.get(path, headers={"Range": f"bytes={len(whole)}-"})
+    assert (after.status_code, after.headers["content-range"]) == (416, f"bytes */{len(whole)}")
+
+
+def test_a_store_that_cannot_be_used_is_seen_in_health_and_reported(registry: RunningRegistry, tmp_path: Path) -> None:
+    wait_until(lambda: registry.http.get("/health").json()["status"] == "healthy", within=15, what="the store is asked")
+    store = tmp_path / "artifacts"
+    store.rename(tmp_path / "elsewhere")
+    store.write_bytes(b"")
+    with monitoring.testing.captured() as reports:
+        pushed = registry.push(tiny_archive(tmp_path / "a.tar.gz"))
+    assert (pushed.status_code, reports.point_ids) == (500, ["api.unhandled"])
+    wait_until(
+        lambda: registry.http.get("/health").json()["checks"]["artifact_store"]["status"] == "unhealthy",
+        within=15,
+        what="the store's fault is seen",
+    )
+    store.unlink()
+    (tmp_path / "elsewhere").rename(store)
+    assert registry.push(tiny_archive(tmp_path / "a.tar.gz")).status_code == 201

@@ -40,13 +40,42 @@ class OvertakenError(ServiceError):
     status = 409
 
 
+class RemovedVersionError(ServiceError):
+    """Retention has removed the version's bundle: push the bundle again, or deploy another version.
+
+    The registry and the model are sound, so this is not recorded as a failed deployment and raises no alert.
+    """
+
+    status = 409
+
+
+class EvaluatedOtherwiseError(ServiceError):
+    """The version has another evaluation part: what a version was compared with doesn't change; push a new bundle."""
+
+    status = 409
+
+
 class NothingToRollBackError(ServiceError):
     """No earlier version was ever in service, or there is no such canary or shadow."""
 
     status = 409
 
 
+class TokenConflictError(ServiceError):
+    """There is a valid token of this name, or there are too many: rotate or revoke one."""
+
+    status = 409
+
+
 class UnavailableError(ServiceError):
-    """The database or the artifact store can't be reached; it was reported, and the call may be repeated."""
+    """The database, the disk or the process that checks bundles can't be used; the call may be repeated."""
 
     status = 503
+    retry_after = 5
+
+
+class BusyError(ServiceError):
+    """Too many bundles wait for their check, and nothing was changed or recorded; repeat the call later."""
+
+    status = 503
+    retry_after = 10

@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from contracts.deployments import DeploymentMode
 from servicekit.metrics import ServiceMetrics
@@ -23,6 +23,11 @@ class Metrics(ServiceMetrics):
             "registry_deployments_total",
             "Deployments by result: `active`, `rolled_back`, or the check that rejected them",
             ["model", "mode", "outcome"],
+            registry=self.registry,
+        )
+        self.waiting = Gauge(
+            "registry_waiting_requests",
+            "Requests that wait for another active deployment",
             registry=self.registry,
         )
         self.begin(DEFAULT_MODEL)

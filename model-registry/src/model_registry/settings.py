@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from contracts.access import SingleLine, Token
+from contracts.query_values import Flag
+from ranking.evaluation.comparison import MIN_QUERIES, TOLERANCE
 from servicekit.database_urls import DatabaseUrl
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
@@ -19,13 +21,84 @@ class Settings(ServiceSettings):
     artifact_url: Annotated[SingleLine, Field(description="Store of bundles: a folder, or `s3://bucket/prefix`")] = (
         "artifacts"
     )
-    registry_token: Annotated[Token, Field(description="Token for uploads, deployments and rollbacks")] = SecretStr(
-        DEVELOPMENT_SECRET
-    )
-    model_gate_metric: Annotated[str, Field(description="Manifest metric by which the gate compares versions")] = (
-        "ndcg@10"
-    )
+    registry_token: Annotated[
+        Token, Field(description="Token of the first admin, who makes the named ones (`registryctl tokens`)")
+    ] = SecretStr(DEVELOPMENT_SECRET)
+    registry_ci_token: Annotated[
+        Token | None, Field(description="Token for uploads, deployments and rollbacks; empty: none")
+    ] = None
+    registry_replica_token: Annotated[
+        Token | None, Field(description="Token of the replicas of recommender-api; empty: none")
+    ] = None
+    registry_read_token: Annotated[Token | None, Field(description="Token that only reads; empty: none")] = None
+    public_reads: Annotated[
+        Flag | None,
+        Field(
+            description="Whether reads need no token, except those of bundles and tokens; empty: only outside of "
+            "production"
+        ),
+    ] = None
+    # Another seed on the same data moves nDCG@10, too: see `ranking.evaluation.comparison`.
+    model_gate_paired_tolerance: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="How much worse than another version on the same queries a new one may be, as a share of "
+            "nDCG@10: it is rejected if the whole 95 % interval of the difference lies below that",
+        ),
+    ] = TOLERANCE
+    model_gate_min_queries: Annotated[
+        int, Field(ge=1, description="The fewest queries by which the gate compares two versions")
+    ] = MIN_QUERIES
+    # A week of nightly trainings: what gets worse a little each night is compared with the model before that.
+    model_gate_best_of: Annotated[
+        int,
+        Field(
+            ge=0, description="The best of so many newest trained versions is compared beside the active one; 0: none"
+        ),
+    ] = 7
+    model_gate_metric: Annotated[
+        str, Field(description="Manifest metric by which the gate compares versions without evaluation parts")
+    ] = "ndcg@10"
     model_gate_tolerance: Annotated[
-        float, Field(ge=0, le=1, description="How much worse than the active version a new one may be, as a share")
+        float,
+        Field(
+            ge=0, le=1, description="How much worse by that metric than the active version a new one may be, as a share"
+        ),
     ] = 0.05
+    # A replica that can't load a bundle tries again after 1, 5 and 30 s. One that was killed counts for 120 s.
+    convergence_deadline_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="After this time, a replica that doesn't serve what is deployed is reported as "
+            "`model.not_converged`",
+        ),
+    ] = 120.0
+    # Two weeks of nightly trainings: a model that is found to be bad late can still be compared with those before it.
+    bundle_retention_trained: Annotated[
+        int, Field(ge=1, description="How many of the newest trained versions keep their bundle")
+    ] = 14
+    # One day of hourly refreshes; older ones are out of date, and their trained version is kept anyway.
+    bundle_retention_refreshes: Annotated[
+        int, Field(ge=1, description="How many of the newest refreshes keep their bundle")
+    ] = 24
+    # One quarter: what users saw in it can be explained and put into service again.
+    bundle_retention_days: Annotated[
+        int,
+        Field(
+            ge=0, le=36500, description="Days for which the bundle of a trained version is kept after it was primary"
+        ),
+    ] = 90
+    # Nobody should lose a bundle by an upgrade: look at a dry run first.
+    bundle_retention_daily: Annotated[
+        bool,
+        Field(description="Remove old bundles at the start and once a day; otherwise only by a call"),
+    ] = False
     max_bundle_mb: Annotated[int, Field(ge=1, description="Maximum size of a bundle, in MiB")] = 2048
+
+    @property
+    def has_public_reads(self) -> bool:
+        """Whether reads need no token."""
+        return self.environment != "production" if self.public_reads is None else self.public_reads

@@ -7,7 +7,7 @@ from servicekit.database import UtcDateTime
 SCHEMA = "registry"
 metadata = MetaData(schema=SCHEMA)
 
-# One row per model, locked while a version is numbered or a deployment changes.
+# One row per model, locked while a version is numbered or removed, or a deployment changes.
 models = Table("models", metadata, Column("name", String(63), primary_key=True))
 
 versions = Table(
@@ -22,8 +22,26 @@ versions = Table(
     # The trained version that this one renews; null for a trained one.
     Column("refreshes", Integer),
     Column("created_at", UtcDateTime, nullable=False),
+    # The evaluation part that was pushed beside the bundle, and what it says of itself; null if there is none.
+    Column("evaluation_sha256", String(64)),
+    Column("evaluation", JSON),
+    # When retention removed the bundle; the row stays for the history. Null while the version can be deployed.
+    Column("removed_at", UtcDateTime),
     UniqueConstraint("model", "version"),
     UniqueConstraint("model", "sha256"),
+)
+
+# What the checks of a bundle have found, by its content and the code that checked it.
+checks = Table(
+    "checks",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("code_version", String(16), primary_key=True),
+    Column("manifest", JSON, nullable=False),
+    # Null if the bundle can be deployed.
+    Column("stage", String(16)),
+    Column("detail", Text),
+    Column("checked_at", UtcDateTime, nullable=False),
 )
 
 deployments = Table(
@@ -52,8 +70,29 @@ replicas = Table(
     metadata,
     Column("model", String(63), primary_key=True),
     Column("replica_id", String(128), primary_key=True),
+    # A registry of the release before writes none.
+    Column("mode", String(16), primary_key=True, server_default="primary"),
+    Column("deployment_id", String(32)),
     Column("version", String(32)),
     Column("state", String(32), nullable=False),
+    Column("error", Text),
     Column("since", UtcDateTime, nullable=False),
     Column("reported_at", UtcDateTime, nullable=False),
+)
+
+# One row per secret: after a rotation, a name has two valid ones for the overlap. Rows are never deleted.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(63), nullable=False, index=True),
+    Column("role", String(16), nullable=False),
+    # Names of models; null: all.
+    Column("models", JSON(none_as_null=True)),
+    # Of 256 random bits: nothing can be found out from it.
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(200), nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
 )

@@ -1,16 +1,19 @@
 """HTTP API of the deployments."""
 
 import hashlib
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, get_args
 
-from fastapi import Header, Path, Response
-from pydantic import AfterValidator, SecretStr
+from fastapi import Header, Path, Request, Response
+from pydantic import AfterValidator
 from sqlalchemy import Row
+from starlette.concurrency import run_in_threadpool
 
 from contracts.deployments import (
     ActiveDeployment,
     ActiveDeployments,
     DeploymentHistory,
+    DeploymentMode,
     DeploymentReceipt,
     DeploymentRecord,
     DeploymentRequest,
@@ -20,10 +23,14 @@ from contracts.deployments import (
 )
 from contracts.person_names import MAX_HEADER_LENGTH, MAX_LENGTH, decode_name
 from contracts.text import TypedText
+from model_registry.access import RegistryAccess
+from model_registry.deployments.active_watch import ActiveDocument, ActiveWatch
 from model_registry.deployments.replicas import Replicas
 from model_registry.deployments.service import Author, Deployments
 from model_registry.versions.endpoints import ModelName
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import CallerName
+from servicekit.bodies import wait_for_disconnect
+from servicekit.etags import is_named
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
@@ -32,19 +39,32 @@ _DeployedBy = Annotated[
     Header(
         alias="X-Deployed-By",
         max_length=MAX_HEADER_LENGTH,
-        description=f"Author for the history: a name of at most {MAX_LENGTH} characters. Plain ASCII is sent as it is; "
-        "other scripts as UTF-8, or as an ext-value of RFC 8187 (`UTF-8''%E5%BC%A0%E4%BC%9F`)",
+        description=f"Author for the history, a name of at most {MAX_LENGTH} characters; without, it is the token's. "
+        "Plain ASCII is sent as it is; other scripts as UTF-8, or as an ext-value of RFC 8187 "
+        "(`UTF-8''%E5%BC%A0%E4%BC%9F`)",
     ),
     # An unset variable of a CI job is an empty name; the deployment must not be rejected for it.
     AfterValidator(lambda header: decode_name(header) if header else None),
 ]
+_Prefer = Annotated[
+    str | None,
+    Header(
+        max_length=200,
+        description="With `wait=N` and `If-None-Match`, the answer comes when it differs, at the latest after N "
+        "seconds (60 at most), and has the header `Preference-Applied`. Without that header, ask again in a second",
+        examples=["wait=30"],
+    ),
+]
+_WAIT = re.compile(r"(?:^|[,\s])wait\s*=\s*\"?([0-9]+)\"?\s*(?=[,;]|$)", re.ASCII | re.IGNORECASE)
+# Shorter than the timeouts of usual proxies.
+MAX_WAIT_SECONDS = 60
 _ReplicaId = Annotated[str, TypedText(128, min_chars=1), Path(description="Name of the replica")]
 
 
-def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> ApiRouter:
+def router(deployments: Deployments, replicas: Replicas, watch: ActiveWatch, access: RegistryAccess) -> ApiRouter:
     """Return the routes."""
     made = ApiRouter(tags=["deployments"])
-    guard = bearer_guard(token)
+    guard = access.allow("ci", "admin")
 
     @made.post(
         "/models/{name}/deployments",
@@ -53,14 +73,16 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
             503,
             not_found="There is no such version",
             conflict="The quality gate rejected the version, another version is in service than `expected_active` or "
-            "the refreshed one, or it cannot be activated; `detail` says why",
+            "the refreshed one, retention has removed the version, or it cannot be activated; `detail` says why",
             unprocessable_entity="The request is invalid, or a check of the bundle failed; `detail` names it",
         ),
         dependencies=guard,
     )
-    def deploy(name: ModelName, wanted: DeploymentRequest, deployed_by: _DeployedBy = None) -> DeploymentReceipt:
+    def deploy(
+        name: ModelName, wanted: DeploymentRequest, caller: CallerName, deployed_by: _DeployedBy = None
+    ) -> DeploymentReceipt:
         """Check a version and deploy it; if a check rejects it, the answer names the check and nothing has changed."""
-        return _receipt(deployments.deploy(name, wanted, Author(deployed_by, wanted.reason)))
+        return _receipt(deployments.deploy(name, wanted, Author(deployed_by or caller, wanted.reason)))
 
     @made.post(
         "/models/{name}/rollback",
@@ -74,16 +96,16 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
         dependencies=guard,
     )
     def roll_back(
-        name: ModelName, wanted: RollbackRequest | None = None, deployed_by: _DeployedBy = None
+        name: ModelName, caller: CallerName, wanted: RollbackRequest | None = None, deployed_by: _DeployedBy = None
     ) -> DeploymentReceipt:
         """Deploy the previous version again, or take a canary or shadow out of service."""
         wanted = wanted or RollbackRequest()
-        author = Author(deployed_by, wanted.reason)
+        author = Author(deployed_by or caller, wanted.reason)
         if wanted.mode == "primary":
             return _receipt(deployments.roll_back(name, author, wanted.expected_active))
         return _receipt(deployments.withdraw(name, wanted.mode, author, wanted.expected_active))
 
-    @made.get("/models/{name}/deployments", responses=problem_responses(503))
+    @made.get("/models/{name}/deployments", responses=problem_responses(503), dependencies=access.read())
     def history(name: ModelName) -> DeploymentHistory:
         """Return what was deployed, when, by whom and why, and which replicas run what."""
         return DeploymentHistory(
@@ -98,32 +120,53 @@ def router(deployments: Deployments, replicas: Replicas, token: SecretStr) -> Ap
             304: {"description": "Nothing changed"},
             **problem_responses(503, not_found="Nothing of this model is deployed"),
         },
+        dependencies=access.read("replica"),
     )
-    def active(
+    async def active(
+        request: Request,
         name: ModelName,
         if_none_match: Annotated[str | None, Header(description="The ETag of the last answer")] = None,
+        prefer: _Prefer = None,
     ) -> Response:
-        """Return the active deployments; poll it with `If-None-Match`."""
-        found = deployments.active(name)
-        primary = _active(name, found["primary"])
-        body = {"name": name, "primary": primary, "canary": _active(name, found["canary"])}
-        content = ActiveDeployments.model_validate({**body, "shadow": _active(name, found["shadow"])}).model_dump_json()
-        etag = f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
-        if if_none_match == etag:
-            return Response(status_code=304, headers={"ETag": etag})
-        return Response(content, media_type="application/json", headers={"ETag": etag})
+        """Return the active deployments; ask with `If-None-Match`, and with `Prefer: wait=30` for a change."""
+        document = await run_in_threadpool(active_document, deployments, name)
+        wait = None if if_none_match is None or watch.is_full else parse_wait(prefer)
+        headers = {} if wait is None else {"Preference-Applied": f"wait={wait}"}
+        if if_none_match is not None and is_named(document.etag, if_none_match):
+            changed = None
+            if wait is not None:
+                changed = await watch.wait(name, document.etag, wait, wait_for_disconnect(request.receive))
+            if changed is None:
+                return Response(status_code=304, headers=headers | {"ETag": document.etag})
+            document = changed
+        headers["ETag"] = document.etag
+        return Response(document.content, media_type="application/json", headers=headers)
 
     @made.put(
         "/models/{name}/replicas/{replica_id}",
         status_code=204,
         responses=problem_responses(503),
-        dependencies=guard,
+        dependencies=access.allow("replica", "admin"),
     )
     def report_replica(name: ModelName, replica_id: _ReplicaId, report: ReplicaReport) -> None:
         """Store the report of a replica."""
         replicas.put(name, replica_id, report)
 
     return made
+
+
+def active_document(deployments: Deployments, name: str) -> ActiveDocument:
+    """Return the document of a model's active deployments; raises `NotFoundError`."""
+    rows = deployments.active(name)
+    body = {"name": name} | {mode: _active(name, rows.get(mode)) for mode in get_args(DeploymentMode)}
+    content = ActiveDeployments.model_validate(body).model_dump_json()
+    return ActiveDocument(content, f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"')
+
+
+def parse_wait(prefer: str | None) -> int | None:
+    """Return how many seconds `Prefer` asks to wait, at most `MAX_WAIT_SECONDS`; None if it doesn't."""
+    found = None if prefer is None else _WAIT.search(prefer)
+    return None if found is None else min(int(found[1]), MAX_WAIT_SECONDS)
 
 
 def _receipt(row: Row[Any]) -> DeploymentReceipt:

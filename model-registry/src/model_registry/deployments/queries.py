@@ -24,6 +24,38 @@ def active(connection: Connection, model: str, mode: str) -> Row[Any] | None:
     return connection.execute(found).first()
 
 
+def all_active(connection: Connection, model: str) -> dict[str, Row[Any]]:
+    """Return the active deployments of a model by mode, with their versions' checksums."""
+    found = (
+        select(deployments, versions.c.sha256)
+        .join(versions, _OF_VERSION)
+        .where(deployments.c.model == model, deployments.c.state == "active")
+    )
+    return {row.mode: row for row in connection.execute(found)}
+
+
+def models_in_service(connection: Connection) -> Sequence[str]:
+    """Return the names of the models of which something is deployed."""
+    found = select(deployments.c.model).where(deployments.c.state == "active").distinct()
+    return connection.execute(found.order_by(deployments.c.model)).scalars().all()
+
+
+def is_rollback(connection: Connection, current: Row[Any]) -> bool:
+    """Return whether an active deployment has taken the place of one that was rolled back."""
+    previous = (
+        select(deployments.c.state)
+        .where(
+            deployments.c.model == current.model,
+            deployments.c.mode == current.mode,
+            deployments.c.state != "failed",
+            deployments.c.id < current.id,
+        )
+        .order_by(deployments.c.id.desc())
+        .limit(1)
+    )
+    return connection.scalar(previous) == "rolled_back"
+
+
 def record(connection: Connection, **values: Any) -> Row[Any]:
     """Insert a deployment and return it."""
     added = connection.execute(insert(deployments).values(created_at=datetime.now(UTC), **values))
@@ -53,7 +85,7 @@ def end_active(
 def before(connection: Connection, current: Row[Any]) -> Row[Any] | None:
     """Return the primary deployment of another trained model that was in service before `current`, not rolled back.
 
-    It may be of a refresh of that model: the newest that served.
+    It may be of a refresh of that model: the newest that served and was not removed.
     """
     found = (
         select(deployments)
@@ -62,6 +94,7 @@ def before(connection: Connection, current: Row[Any]) -> Row[Any] | None:
             deployments.c.model == current.model,
             deployments.c.mode == "primary",
             deployments.c.state == "replaced",
+            versions.c.removed_at.is_(None),
             current.trained != _TRAINED,
             deployments.c.id < (current.restores or current.id),
         )

@@ -1,5 +1,6 @@
 """Deploy and roll back: checks first, then activation in one transaction; a failure changes nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,29 @@ from contracts.deployments import DeploymentMode, DeploymentRequest, DeploymentS
 from model_registry.artifacts import ArtifactStore
 from model_registry.database import Database, lock_model
 from model_registry.deployments import queries
-from model_registry.deployments.checks import Gate, check_bundle
-from model_registry.deployments.conditions import check_expected, check_refresh
-from model_registry.errors import DeploymentRefusedError, NotFoundError, NothingToRollBackError, UnavailableError
+from model_registry.deployments.conditions import (
+    check_beside,
+    check_expected,
+    check_refresh,
+    is_gated,
+    is_repeat,
+    is_repeated_rollback,
+    share_of,
+)
+from model_registry.deployments.gate import Gate
+from model_registry.deployments.stored_bundles import StoredBundles
+from model_registry.errors import (
+    DeploymentRefusedError,
+    NotFoundError,
+    NothingToRollBackError,
+    OvertakenError,
+    UnavailableError,
+)
 from model_registry.metrics import Metrics
 from model_registry.versions import queries as version_queries
+
+# How often a version is compared because another one was deployed meanwhile; each time, that other one has succeeded.
+MAX_COMPARISONS = 50
 
 
 @dataclass(frozen=True)
@@ -26,31 +45,74 @@ class Author:
     reason: str | None
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A deployment that is being made; `restores` is the deployment that a rollback restores."""
+
+    model: str
+    wanted: DeploymentRequest
+    author: Author
+    manifest: BundleManifest
+    restores: int | None
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """What the gate has found, beside which trained version; None for both while nothing is deployed."""
+
+    trained: int | None
+    note: str | None
+
+
+class _ComparedWithAnotherError(Exception):
+    """Another version is in service than the one that was compared with: compare again."""
+
+
 class Deployments:
     """The deployments of all models."""
 
-    def __init__(self, database: Database, store: ArtifactStore, gate: Gate, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: ArtifactStore,
+        bundles: StoredBundles,
+        gate: Gate,
+        metrics: Metrics,
+        *,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database = database
         self._store = store
+        self._bundles = bundles
         self._gate = gate
         self._metrics = metrics
+        self._on_change = on_change
 
     def deploy(self, model: str, wanted: DeploymentRequest, author: Author) -> Row[Any]:
-        """Deploy a version; raises `DeploymentRefusedError` and `OvertakenError`: the previous version stays active."""
+        """Deploy a version; the previous version stays active if it raises.
+
+        With `expected_active`, a repeat of the call that made the active deployment returns that deployment. Raises
+        `DeploymentRefusedError`, `OvertakenError` and `RemovedVersionError`.
+        """
         return self._deploy(model, wanted, author)
 
     def roll_back(self, model: str, author: Author, expected_active: str | None = None) -> Row[Any]:
-        """Deploy the previous trained model again; raises `NothingToRollBackError` and `OvertakenError`."""
+        """Deploy the previous trained model again; raises `NothingToRollBackError` and `OvertakenError`.
+
+        With `expected_active`, a repeat of the call that made the active deployment returns that deployment.
+        """
         with self._database.transaction("find_previous") as connection:
             current = queries.active(connection, model, "primary")
             if current is None:
                 raise NotFoundError(f"no version of {model!r} is in service")
+            if is_repeated_rollback(expected_active, current, is_rollback=queries.is_rollback(connection, current)):
+                return current
             check_expected(expected_active, current)
             previous = queries.before(connection, current)
         if previous is None:
             raise NothingToRollBackError(f"{model} {current.version} is the only version that was ever in service")
         # The checks take a while; the version that is rolled back must still be in service after them.
-        wanted = DeploymentRequest(version=str(previous.version), force=True, expected_active=str(current.version))
+        wanted = DeploymentRequest(version=str(previous.version), expected_active=str(current.version))
         return self._deploy(model, wanted, author, restores=previous.id)
 
     def withdraw(
@@ -70,14 +132,15 @@ class Deployments:
             detail += f": {author.reason}" if author.reason else ""
             queries.end_active(connection, model, mode, "rolled_back", detail=detail)
             ended = queries.get(connection, current.id)
+        self._on_change()
         self._metrics.deployments.labels(model, mode, "rolled_back").inc()
         return ended
 
-    def active(self, model: str) -> dict[str, Row[Any] | None]:
-        """Return the active deployment of every mode; raises `NotFoundError` while nothing is in service."""
+    def active(self, model: str) -> dict[str, Row[Any]]:
+        """Return the active deployments by mode; raises `NotFoundError` while nothing is in service."""
         with self._database.transaction("get_active") as connection:
-            found = {mode: queries.active(connection, model, mode) for mode in ("primary", "canary", "shadow")}
-        if found["primary"] is None:
+            found = queries.all_active(connection, model)
+        if "primary" not in found:
             raise NotFoundError(f"no version of {model!r} is in service")
         return found
 
@@ -88,18 +151,21 @@ class Deployments:
 
     def _deploy(self, model: str, wanted: DeploymentRequest, author: Author, restores: int | None = None) -> Row[Any]:
         with self._database.transaction("get_version") as connection:
-            version = version_queries.get(connection, model, wanted.version)
+            version = version_queries.get_present(connection, model, wanted.version)
         source = self._store.address(model, version.sha256)
         crumb = {"model_name": model, "model_version": wanted.version, "mode": wanted.mode}
         monitoring.breadcrumb("deployment started", category="model", **crumb)
         try:
             with monitoring.span("deploy", f"{model} {wanted.version}"):
                 # Outside of a transaction, so that readers and other models don't wait for it.
-                manifest = check_bundle(self._store, model, version.sha256)
-                deployed = self._activate(model, wanted, author, manifest, restores)
+                manifest = self._bundles.check(model, version.sha256)
+                deployed, is_new = self._compare_and_activate(_Step(model, wanted, author, manifest, restores))
         except (DeploymentRefusedError, UnavailableError) as error:
             self._record_failure(model, wanted, author, source, error)
             raise
+        if not is_new:
+            return deployed
+        self._on_change()
         self._metrics.deployments.labels(model, wanted.mode, "active").inc()
         monitoring.breadcrumb("deployment completed", category="model", **crumb)
         with monitoring.bound_context(deployment_id=deployed.id):
@@ -107,36 +173,68 @@ class Deployments:
                 monitoring.recovered(point, model_name=model, model_version=wanted.version)
         return deployed
 
-    def _activate(
-        self, model: str, wanted: DeploymentRequest, author: Author, manifest: BundleManifest, restores: int | None
-    ) -> Row[Any]:
+    def _compare_and_activate(self, step: _Step) -> tuple[Row[Any], bool]:
+        """Return the deployment, and whether it is a new one."""
+        for _ in range(MAX_COMPARISONS):
+            # Scoring takes seconds, and a transaction would hold up other deployments and the reports of replicas.
+            passed = self._pass_gate(step)
+            try:
+                return self._activate(step, passed)
+            except _ComparedWithAnotherError:
+                continue
+        raise OvertakenError("other versions were deployed while this one was compared with them; try again")
+
+    def _pass_gate(self, step: _Step) -> _Passed:
+        wanted = step.wanted
+        with self._database.transaction("find_active") as connection:
+            current = queries.active(connection, step.model, "primary")
+            if current is None:
+                return _Passed(None, None)
+            # Whether it is a repeat or was overtaken is found out in the transaction that deploys.
+            is_expected = wanted.expected_active in (None, str(current.version))
+            if not is_expected or not is_gated(wanted, step.manifest, step.restores, current):
+                return _Passed(current.trained, "forced: not compared" if wanted.force else None)
+            candidate = version_queries.get(connection, step.model, wanted.version)
+            trained = version_queries.get(connection, step.model, str(current.trained))
+        return _Passed(current.trained, self._gate.check(step.model, candidate, trained))
+
+    def _activate(self, step: _Step, passed: _Passed) -> tuple[Row[Any], bool]:
+        model, wanted, restores = step.model, step.wanted, step.restores
         with self._database.transaction("activate") as connection:
             lock_model(connection, model)
+            # Retention may have removed it while it was checked.
+            version_queries.get_present(connection, model, wanted.version)
             current = queries.active(connection, model, "primary")
-            check_expected(wanted.expected_active, current)
-            if wanted.mode != "primary" and current is None:
-                detail = f"a {wanted.mode} needs a primary version beside it"
-                raise DeploymentRefusedError(DeploymentStage.ACTIVATE, detail, status=409)
-            note = None
-            restored = restores
-            if manifest.refreshes is not None:
-                # A rollback may restore a refresh, and then its model is not in service yet.
-                if restores is None:
-                    check_refresh(wanted, manifest, current)
-                    # After a rollback, the next one goes on from there, also after refreshes.
-                    restored = None if current is None else current.restores
-            elif current is not None and not wanted.force:
-                trained = version_queries.get(connection, model, str(current.trained))
-                note = self._gate.check(manifest, BundleManifest.model_validate(trained.manifest))
             previous = current if wanted.mode == "primary" else queries.active(connection, model, wanted.mode)
+            if restores is None and previous is not None and is_repeat(wanted, previous, current):
+                return previous, False
+            check_expected(wanted.expected_active, current)
+            check_beside(wanted, current)
+            restored = restores
+            # A rollback may restore a refresh, and then its model is not in service yet.
+            if step.manifest.refreshes is not None and restores is None:
+                refreshed = version_queries.get(connection, model, step.manifest.refreshes)
+                check_refresh(wanted, step.manifest, refreshed, current)
+                # After a rollback, the next one goes on from there, also after refreshes.
+                restored = None if current is None else current.restores
+            if is_gated(wanted, step.manifest, restores, current) and _trained(current) != passed.trained:
+                raise _ComparedWithAnotherError
             queries.end_active(connection, model, wanted.mode, "replaced" if restores is None else "rolled_back")
             if wanted.mode == "primary":
                 # Beside itself as primary, a canary or shadow has nothing to compare.
                 for mode in ("canary", "shadow"):
                     queries.end_active(connection, model, mode, "replaced", version=int(wanted.version))
-            return _record(
-                connection, model, wanted, author, state="active", previous=previous, restores=restored, detail=note
+            deployed = _record(
+                connection,
+                model,
+                wanted,
+                step.author,
+                state="active",
+                previous=previous,
+                restores=restored,
+                detail=passed.note,
             )
+            return deployed, True
 
     def _record_failure(
         self, model: str, wanted: DeploymentRequest, author: Author, source: str, error: Exception
@@ -163,6 +261,10 @@ class Deployments:
             )
 
 
+def _trained(primary: Row[Any] | None) -> int | None:
+    return None if primary is None else primary.trained
+
+
 def _record(
     connection: Connection,
     model: str,
@@ -180,7 +282,7 @@ def _record(
         model=model,
         version=int(wanted.version),
         mode=wanted.mode,
-        rollout=wanted.rollout,
+        rollout=share_of(wanted),
         state=state,
         restores=restores,
         failed_stage=stage,

@@ -2,40 +2,46 @@
 
 from typing import IO, Annotated, Any, cast
 
-from fastapi import File, Form, Path, Response, UploadFile
-from pydantic import SecretStr
+from fastapi import File, Form, Header, Path, Response, UploadFile
 from sqlalchemy import Row
-from starlette.responses import StreamingResponse
 
-from contracts.model_versions import MODEL_NAME, MODEL_VERSION, ModelSummary, VersionDetail, VersionReceipt
-from model_registry.artifacts import ArtifactStore, MissingArtifactError
-from model_registry.errors import NotFoundError
+from contracts.model_versions import (
+    MODEL_NAME,
+    MODEL_VERSION,
+    EvaluationSummary,
+    ModelSummary,
+    VersionDetail,
+    VersionReceipt,
+)
+from model_registry.access import RegistryAccess
 from model_registry.metrics import Metrics
+from model_registry.versions.downloads import Download
 from model_registry.versions.service import Versions
-from servicekit.bearer import bearer_guard
 from servicekit.bodies import MIB
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
 ModelName = Annotated[str, Path(pattern=MODEL_NAME, description="Model", examples=["ranker"])]
 Version = Annotated[str, Path(pattern=MODEL_VERSION, description="Version number", examples=["12"])]
-_BLOCK = 2**20
+_Range = Annotated[str | None, Header(alias="Range", max_length=200, description="One range of bytes, to go on")]
+_IfRange = Annotated[str | None, Header(max_length=200, description="The tag that a part must fit to")]
+_IfNoneMatch = Annotated[str | None, Header(max_length=1000, description="Tags that the caller has")]
+_GONE = "There is no such version, or its bundle is gone from the artifact store or damaged there: push it again"
 # The size of a form's other parts.
 _FORM_BYTES = MIB
 _KNOWN: dict[str, Any] = {"model": VersionReceipt, "description": "This content was uploaded before, with this version"}
 
 
-def router(
-    versions: Versions, store: ArtifactStore, metrics: Metrics, token: SecretStr, max_bundle_bytes: int
-) -> ApiRouter:
+def router(versions: Versions, metrics: Metrics, access: RegistryAccess, max_bundle_bytes: int) -> ApiRouter:
     """Return the routes."""
     made = ApiRouter(tags=["versions"])
+    bundle_access = access.allow("reader", "replica", "ci", "admin")
 
     @made.post(
         "/models/{name}/versions",
         status_code=201,
         responses={200: _KNOWN, **problem_responses(503)},
-        dependencies=bearer_guard(token),
+        dependencies=access.allow("ci", "admin"),
         max_body_size=max_bundle_bytes + _FORM_BYTES,
     )
     def push(
@@ -53,23 +59,31 @@ def router(
             response.status_code = 200
         return receipt(row)
 
-    @made.get("/models", responses=problem_responses(503))
+    @made.get("/models", responses=problem_responses(503), dependencies=access.read())
     def list_models() -> list[ModelSummary]:
         """List all models with their versions."""
         return [_summary(name, rows) for name, rows in versions.models().items()]
 
-    @made.get("/models/{name}", responses=problem_responses(503, not_found="There is no such model"))
+    @made.get(
+        "/models/{name}",
+        responses=problem_responses(503, not_found="There is no such model"),
+        dependencies=access.read(),
+    )
     def get_model(name: ModelName) -> ModelSummary:
         """Return a model with its versions, newest first."""
         return _summary(name, versions.all_of(name))
 
     @made.get(
-        "/models/{name}/versions/{version}", responses=problem_responses(503, not_found="There is no such version")
+        "/models/{name}/versions/{version}",
+        responses=problem_responses(503, not_found="There is no such version"),
+        dependencies=access.read(),
     )
     def get_version(name: ModelName, version: Version) -> VersionDetail:
         """Return a version with its bundle's manifest."""
         row = versions.get(name, version)
-        return VersionDetail(**receipt(row).model_dump(), size=row.size, manifest=row.manifest)
+        return VersionDetail(
+            **receipt(row).model_dump(), size=row.size, manifest=row.manifest, evaluation=evaluation_of(row)
+        )
 
     @made.get(
         "/models/{name}/versions/{version}/bundle",
@@ -79,25 +93,38 @@ def router(
                 "description": "The bundle, a `.tar.gz`",
                 "content": {"application/gzip": {"schema": {"type": "string", "format": "binary"}}},
             },
+            206: {"description": "The part that `Range` asks for"},
+            304: {"description": "`If-None-Match` names the bundle's tag"},
             **problem_responses(
-                503, not_found="There is no such version, or its bundle is gone from the artifact store"
+                503, not_found=_GONE, requested_range_not_satisfiable="`Range` begins after the end of the bundle"
             ),
         },
+        dependencies=bundle_access,
     )
-    def get_bundle(name: ModelName, version: Version) -> StreamingResponse:
-        """Download a version's bundle."""
+    def get_bundle(
+        name: ModelName,
+        version: Version,
+        wanted: _Range = None,
+        if_range: _IfRange = None,
+        if_none_match: _IfNoneMatch = None,
+    ) -> Response:
+        """Download a version's bundle, or a part of it."""
         row = versions.get(name, version)
-        try:
-            content = store.open(name, row.sha256)
-        except MissingArtifactError as error:
-            raise NotFoundError(f"the bundle of {name} {version} is not in the artifact store") from error
+        download = Download(versions.open_bundle(row), row.sha256)
+        return download.answer(head=False, wanted=wanted, if_range=if_range, if_none_match=if_none_match)
 
-        def blocks() -> Any:
-            with content:
-                while block := content.read(_BLOCK):
-                    yield block
-
-        return StreamingResponse(blocks(), media_type="application/gzip", headers={"X-Bundle-SHA256": row.sha256})
+    @made.head(
+        "/models/{name}/versions/{version}/bundle",
+        response_class=Response,
+        responses={200: {"description": "The headers of the download"}, **problem_responses(503, not_found=_GONE)},
+        dependencies=bundle_access,
+    )
+    def head_bundle(name: ModelName, version: Version, if_none_match: _IfNoneMatch = None) -> Response:
+        """Return size and checksum of a version's bundle."""
+        row = versions.get(name, version)
+        return Download(versions.open_bundle(row), row.sha256).answer(
+            head=True, wanted=None, if_none_match=if_none_match
+        )
 
     return made
 
@@ -110,7 +137,16 @@ def receipt(row: Row[Any]) -> VersionReceipt:
         sha256=row.sha256,
         created_at=row.created_at,
         refreshes=None if row.refreshes is None else str(row.refreshes),
+        removed_at=row.removed_at,
+        takes_evaluation=row.refreshes is None,
     )
+
+
+def evaluation_of(row: Row[Any]) -> EvaluationSummary | None:
+    """Return what the evaluation part of a version says of itself, None if it has none."""
+    if row.evaluation_sha256 is None:
+        return None
+    return EvaluationSummary.model_validate({"sha256": row.evaluation_sha256, **row.evaluation})
 
 
 def _summary(name: str, rows: list[Row[Any]]) -> ModelSummary:

@@ -4,17 +4,26 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from contracts.bundle import BundleManifest
-from model_registry.errors import NotFoundError
+from model_registry.errors import NotFoundError, RemovedVersionError
 from model_registry.tables import versions
+
+# A manifest takes kilobytes, and with hourly refreshes there are thousands of them.
+_LISTED = [column for column in versions.columns if column.name not in ("manifest", "evaluation")]
 
 
 def by_checksum(connection: Connection, model: str, sha256: str) -> Row[Any] | None:
     """Return the version with this content, if there is one."""
     found = select(versions).where(versions.c.model == model, versions.c.sha256 == sha256)
     return connection.execute(found).first()
+
+
+def of_checksum(connection: Connection, model: str, sha256: str) -> Row[Any]:
+    """Return the version with this content, which exists: rows are never deleted."""
+    found = select(versions).where(versions.c.model == model, versions.c.sha256 == sha256)
+    return connection.execute(found).one()
 
 
 def get(connection: Connection, model: str, version: str) -> Row[Any]:
@@ -28,13 +37,47 @@ def get(connection: Connection, model: str, version: str) -> Row[Any]:
     return row
 
 
+def get_present(connection: Connection, model: str, version: str) -> Row[Any]:
+    """Return a version whose bundle is kept; raises `NotFoundError` and `RemovedVersionError`."""
+    row = get(connection, model, version)
+    if row.removed_at is not None:
+        raise RemovedVersionError(f"{removal(row)}; push it again, or deploy another version")
+    return row
+
+
+def removal(version: Row[Any]) -> str:
+    """Return what happened to the bundle of a removed version."""
+    return f"retention removed the bundle of {version.model} {version.version} at {version.removed_at:%Y-%m-%dT%H:%MZ}"
+
+
 def all_of(connection: Connection, model: str) -> Sequence[Row[Any]]:
-    """Return the versions of a model, newest first; raises `NotFoundError` if there are none."""
-    found = select(versions).where(versions.c.model == model).order_by(versions.c.version.desc())
+    """Return the versions of a model without their manifests, newest first; raises `NotFoundError` if there are none.
+
+    Those whose bundle was removed are among them.
+    """
+    found = select(*_LISTED).where(versions.c.model == model).order_by(versions.c.version.desc())
     rows = connection.execute(found).all()
     if not rows:
         raise NotFoundError(f"there is no model {model!r}")
     return rows
+
+
+def mark_removed(connection: Connection, model: str, numbers: Sequence[int], now: datetime) -> None:
+    """Mark the bundles of versions as removed; the caller holds the model's lock."""
+    chosen = (versions.c.model == model) & versions.c.version.in_(numbers)
+    connection.execute(update(versions).where(chosen).values(removed_at=now))
+
+
+def restore(connection: Connection, model: str, version: int) -> None:
+    """Mark a version's bundle as there again; the caller holds the model's lock."""
+    chosen = (versions.c.model == model) & (versions.c.version == version)
+    connection.execute(update(versions).where(chosen).values(removed_at=None))
+
+
+def removed_checksums(connection: Connection, model: str) -> set[str]:
+    """Return the checksums of the model's removed bundles."""
+    found = select(versions.c.sha256).where(versions.c.model == model, versions.c.removed_at.is_not(None))
+    return set(connection.execute(found).scalars())
 
 
 def names(connection: Connection) -> Sequence[str]:
@@ -56,7 +99,4 @@ def add(connection: Connection, model: str, sha256: str, size: int, manifest: Bu
             created_at=datetime.now(UTC),
         )
     )
-    added = by_checksum(connection, model, sha256)
-    if added is None:
-        raise NotFoundError("the version just added is gone")
-    return added
+    return of_checksum(connection, model, sha256)

@@ -1,17 +1,19 @@
 """Uploads: checked completely before anything is stored, and stored before the version is visible."""
 
-import tempfile
 from pathlib import Path
 from typing import IO, Any
 
 from sqlalchemy import Connection, Row
 
 import monitoring
-from contracts.bundle import BundleManifest, MalformedBundleError, MalformedManifestError, unpack
-from contracts.checksums import ChecksumError, sha256_of
-from model_registry.artifacts import ArtifactStore
+from contracts.bundle import AnotherRankerError, BundleManifest, MalformedManifestError, check_same_ranker
+from contracts.checksums import sha256_of
+from model_registry.artifacts import ArtifactStore, DamagedArtifactError, MissingArtifactError, StoredBundle
+from model_registry.bundle_checks.report import CheckReport
+from model_registry.bundle_checks.service import BundleChecks
 from model_registry.database import Database, lock_model
-from model_registry.errors import NotFoundError, TooLargeError, UnusableUploadError
+from model_registry.errors import NotFoundError, RemovedVersionError, TooLargeError, UnusableUploadError
+from model_registry.scratch import Scratch
 from model_registry.versions import queries
 
 _BLOCK = 2**20
@@ -20,41 +22,60 @@ _BLOCK = 2**20
 class Versions:
     """The versions of all models."""
 
-    def __init__(self, database: Database, store: ArtifactStore, max_bundle_bytes: int) -> None:
+    def __init__(
+        self, database: Database, store: ArtifactStore, checks: BundleChecks, scratch: Scratch, max_bundle_bytes: int
+    ) -> None:
         self._database = database
         self._store = store
+        self._checks = checks
+        self._scratch = scratch
         self._max_bytes = max_bundle_bytes
 
     def upload(self, model: str, content: IO[bytes], sha256: str) -> tuple[Row[Any], bool]:
         """Store a bundle as the next version, and return whether it is new: the same content keeps its version.
 
-        Raises `UnusableUploadError` or `TooLargeError`; then nothing is stored.
+        If the store has lost or damaged that version's bundle, or retention has removed it, the store has it again.
+        Raises `UnusableUploadError`, `TooLargeError`, `BusyError` and `UnavailableError`; then no version is added.
         """
-        with tempfile.TemporaryDirectory(prefix="upload-") as folder:
-            bundle = Path(folder, "bundle.tar.gz")
+        with self._scratch.folder("upload") as folder:
+            bundle = folder / "bundle.tar.gz"
             self._receive(content, bundle)
             actual = sha256_of(bundle)
             if actual != sha256.lower():
                 raise UnusableUploadError(f"sha256: the upload's is {actual}, the form says {sha256}")
             with self._database.transaction("find_version") as connection:
                 known = queries.by_checksum(connection, model, actual)
-            if known is not None and self._store.exists(model, actual):
-                return known, False
-            manifest = _check_upload(model, bundle, Path(folder, "contents"))
-            size = bundle.stat().st_size
-            self._store.put(bundle, model)
-        with self._database.transaction("add_version") as connection:
-            lock_model(connection, model)
-            known = queries.by_checksum(connection, model, actual)
             if known is not None:
-                return known, False
-            _check_refreshed(connection, model, manifest)
-            return queries.add(connection, model, actual, size, manifest), True
+                return self._push_again(bundle, model, actual), False
+            report = self._checks.check(bundle, folder / "contents")
+            manifest = _usable_manifest(model, report)
+            size = bundle.stat().st_size
+            self._heal(bundle, model, actual)
+            with self._database.transaction("add_version") as connection:
+                lock_model(connection, model)
+                known = self._restore(connection, bundle, model, actual)
+                if known is not None:
+                    return known, False
+                _check_refreshed(connection, model, manifest)
+                self._checks.remember(actual, report, connection)
+                return queries.add(connection, model, actual, size, manifest), True
 
     def get(self, model: str, version: str) -> Row[Any]:
         """Return a version; raises `NotFoundError`."""
         with self._database.transaction("get_version") as connection:
             return queries.get(connection, model, version)
+
+    def open_bundle(self, version: Row[Any]) -> StoredBundle:
+        """Open a version's bundle; raises `NotFoundError` if it is gone or damaged."""
+        if version.removed_at is not None:
+            raise NotFoundError(f"{queries.removal(version)}; push it again")
+        which = f"the bundle of {version.model} {version.version}"
+        try:
+            return self._store.open_intact(version.model, version.sha256)
+        except MissingArtifactError as error:
+            raise NotFoundError(f"{which} is not in the artifact store; push it again") from error
+        except DamagedArtifactError as error:
+            raise NotFoundError(f"{which} is damaged in the artifact store; push it again") from error
 
     def all_of(self, model: str) -> list[Row[Any]]:
         """Return the versions of a model, newest first; raises `NotFoundError`."""
@@ -66,6 +87,31 @@ class Versions:
         with self._database.transaction("list_models") as connection:
             return {name: list(queries.all_of(connection, name)) for name in queries.names(connection)}
 
+    def _push_again(self, bundle: Path, model: str, sha256: str) -> Row[Any]:
+        """Return the version that has this content, with its bundle in the store, also if it was removed."""
+        self._heal(bundle, model, sha256)
+        with self._database.transaction("restore_version") as connection:
+            lock_model(connection, model)
+            self._restore(connection, bundle, model, sha256)
+            return queries.of_checksum(connection, model, sha256)
+
+    def _restore(self, connection: Connection, bundle: Path, model: str, sha256: str) -> Row[Any] | None:
+        """Return the version with this content, if there is one; if it was removed, it is there again.
+
+        The caller holds the model's lock, without which retention deletes no file.
+        """
+        known = queries.by_checksum(connection, model, sha256)
+        if known is None or known.removed_at is None:
+            return known
+        self._heal(bundle, model, sha256)
+        queries.restore(connection, model, known.version)
+        return queries.of_checksum(connection, model, sha256)
+
+    def _heal(self, bundle: Path, model: str, sha256: str) -> None:
+        """Store a bundle unless the store has it, whole; a store that fails is an unhandled error, and reported."""
+        if not self._store.is_intact(model, sha256):
+            self._store.put(bundle, model)
+
     def _receive(self, content: IO[bytes], target: Path) -> None:
         taken = 0
         with target.open("wb") as copy:
@@ -76,30 +122,36 @@ class Versions:
                 copy.write(block)
 
 
-def _check_upload(model: str, bundle: Path, folder: Path) -> BundleManifest:
-    folder.mkdir()
-    try:
-        manifest = unpack(bundle, folder)
-    except MalformedManifestError as error:
-        monitoring.report("model.registry_parse_failed", error=error, registry_path="upload", model_name=model)
-        raise UnusableUploadError(f"bundle: {error}") from error
-    except (MalformedBundleError, ChecksumError) as error:
-        raise UnusableUploadError(f"bundle: {error}") from error
-    if manifest.name != model:
-        raise UnusableUploadError(f"bundle: manifest.json: name: is {manifest.name!r}, pushed as {model!r}")
-    return manifest
+def _usable_manifest(model: str, report: CheckReport) -> BundleManifest:
+    """Return the manifest; raises `UnusableUploadError` for what is no bundle, or one of another model.
+
+    A bundle whose content fails a check is taken in: deploying it fails, and that is recorded.
+    """
+    if report.manifest is None:
+        detail = "no manifest" if report.refusal is None else report.refusal.detail
+        if report.refusal is not None and report.refusal.error == MalformedManifestError.__name__:
+            error = MalformedManifestError(detail)
+            monitoring.report("model.registry_parse_failed", error=error, registry_path="upload", model_name=model)
+        raise UnusableUploadError(f"bundle: {detail}")
+    if report.manifest.name != model:
+        raise UnusableUploadError(f"bundle: manifest.json: name: is {report.manifest.name!r}, pushed as {model!r}")
+    return report.manifest
 
 
 def _check_refreshed(connection: Connection, model: str, manifest: BundleManifest) -> None:
-    """Raise `UnusableUploadError` if the bundle refreshes a version that does not exist, or is itself a refresh."""
+    """Raise `UnusableUploadError` for a refresh of what is no trained version, or with another ranker than that one."""
     if manifest.refreshes is None:
         return
     field = "bundle: manifest.json: refreshes"
     try:
-        trained = queries.get(connection, model, manifest.refreshes)
-    except NotFoundError as error:
+        trained = queries.get_present(connection, model, manifest.refreshes)
+    except (NotFoundError, RemovedVersionError) as error:
         raise UnusableUploadError(f"{field}: {error}") from error
     if trained.refreshes is not None:
         raise UnusableUploadError(
             f"{field}: version {trained.version} is itself a refresh of version {trained.refreshes}; name that one"
         )
+    try:
+        check_same_ranker(manifest, BundleManifest.model_validate(trained.manifest))
+    except AnotherRankerError as error:
+        raise UnusableUploadError(f"{field}: {error}") from error

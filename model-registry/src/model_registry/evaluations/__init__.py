@@ -1,0 +1,1 @@
+"""Evaluation parts: stored beside the bundles, and what the gate compares versions with."""

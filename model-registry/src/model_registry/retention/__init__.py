@@ -1,0 +1,1 @@
+"""Which versions are kept, and the removal of the others."""

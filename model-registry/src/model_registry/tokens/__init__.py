@@ -1,0 +1,1 @@
+"""Named tokens: their table, their endpoints, and what other services recognize them by."""
