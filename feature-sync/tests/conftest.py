@@ -10,7 +10,8 @@ from redis.asyncio import Redis as AsyncRedis
 import feature_sync
 from feature_sync.app import create_app
 from feature_sync.connections import open_redis
-from feature_sync.events.log import SCHEMA, EventLog
+from feature_sync.events.log import EventLog
+from feature_sync.events.tables import SCHEMA
 from feature_sync.settings import Settings
 from servicekit.database import migrate, open_database
 from servicekit.redis_urls import disconnect

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, func, select
+from stream_worker import Worker
 
 import feature_sync
 import monitoring.testing
 from contracts import redis_keys
-from contracts.events import BehaviorEvent, Exposures, InteractionType
+from contracts.events import BehaviorEvent, Exposure, InteractionType
 from contracts.user_blob import LiveHistory
-from feature_sync.connections import RedisFaults
-from feature_sync.events.consumer import EventConsumer
-from feature_sync.events.dead_letters import DeadLetters
+from feature_sync.bounds import BoundWatch
+from feature_sync.events.consumer import TAKEOVER_CHECK_SECONDS
+from feature_sync.events.lag import StreamLag
 from feature_sync.events.live import LiveFeatures
-from feature_sync.events.log import SCHEMA, EventLog, LogUnavailableError, behavior_events
-from feature_sync.events.stream import EventStream
-from feature_sync.hot.windows import HotWindows
-from feature_sync.metrics import Metrics
-from servicekit.database import migrate
+from feature_sync.events.log import EventLog, LogUnavailableError
+from feature_sync.events.stream import ConsumerGroup, Reading
+from feature_sync.events.tables import behavior_events
+from feature_sync.hot.refresh import HotWindows
 from testkit.redis_server import RedisServer
 
 pytestmark = pytest.mark.anyio
@@ -36,26 +36,8 @@ def _event(number: int, **values: Any) -> BehaviorEvent:
     return BehaviorEvent.model_validate(given)
 
 
-async def _no_sleep(_: float) -> None:
-    await asyncio.sleep(0)
-
-
-def _consumer(redis: AsyncRedis, log: EventLog, redis_url: str, name: str = "one") -> EventConsumer:
-    return EventConsumer(
-        EventStream(redis, name, 500),
-        LiveFeatures(redis, NOW.timestamp),
-        log,
-        DeadLetters(redis, 10_000),
-        faults=RedisFaults(redis_url),
-        metrics=Metrics(),
-        sleep=_no_sleep,
-    )
-
-
-async def _step(consumer: EventConsumer) -> None:
-    """Let each of the two loops go round once."""
-    await consumer.apply_new()
-    await consumer.log_applied()
+def _worker(redis: AsyncRedis, log: EventLog, redis_url: str, name: str = "one") -> Worker:
+    return Worker(redis, redis_url, log, name=name, clock=NOW.timestamp)
 
 
 def _send(plain: Redis, events: Sequence[BehaviorEvent]) -> None:
@@ -78,10 +60,17 @@ class _BrokenLog(EventLog):
 
     repaired = False
 
-    def add(self, events: Sequence[BehaviorEvent]) -> None:
+    def add(
+        self,
+        events: Sequence[BehaviorEvent],
+        verify: Callable[[Connection], None] | None = None,
+        *,
+        exposures: Sequence[Exposure] = (),
+        may_be_repeats: bool = False,
+    ) -> None:
         if not self.repaired:
             raise LogUnavailableError("the database is down")
-        super().add(events)
+        super().add(events, verify, exposures=exposures, may_be_repeats=may_be_repeats)
 
 
 async def test_a_future_event_never_outranks_todays(redis: AsyncRedis, plain: Redis) -> None:
@@ -106,7 +95,7 @@ async def test_an_event_is_logged_applied_and_gone_from_the_stream(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
     _send(plain, [_event(1, ts=NOW - timedelta(seconds=1)), _event(2, type="purchase")])
-    await _step(_consumer(redis, event_log, redis_url))
+    await _worker(redis, event_log, redis_url).step()
     live = _live(plain)
     assert live.history.ids.tolist() == [2, 1]
     assert live.history.types.tolist() == [InteractionType.PURCHASE, InteractionType.VIEW]
@@ -118,78 +107,119 @@ async def test_an_event_is_logged_applied_and_gone_from_the_stream(
 async def test_the_sequence_grows_with_each_change_and_not_with_a_repeated_event(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
-    consumer = _consumer(redis, event_log, redis_url)
+    worker = _worker(redis, event_log, redis_url)
     sequences = []
     for number in (1, 2, 2, 3):
         _send(plain, [_event(number)])
-        await _step(consumer)
+        await worker.step()
         sequences.append(_live(plain).sequence)
     assert sequences == [1, 2, 2, 3]
     assert _logged(event_log) == 3
-
-
-async def test_an_exposure_is_logged_and_not_an_interest(
-    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
-) -> None:
-    shown = Exposures(
-        exposure_id="exp-1", user_id=7, dataset_ids=[1, 2], request_id="req_1", experiment_variant="canary-2", ts=NOW
-    )
-    _send(plain, [_event(1, type="exposure", position=0, request_id="req_1")])
-    plain.xadd(redis_keys.EVENT_STREAM, {"exposures": shown.model_dump_json()})
-    await _step(_consumer(redis, event_log, redis_url))
-    assert (_logged(event_log), _live(plain).sequence) == (3, 0)
-    with event_log._engine.connect() as connection:
-        sides = connection.execute(select(behavior_events.c.experiment_variant)).scalars().all()
-    assert sorted(map(str, sides)) == ["None", "canary-2", "canary-2"]
-    assert plain.keys("hot:*") == []
-
-
-def test_an_older_log_without_experiments_gets_their_column(event_log: EventLog) -> None:
-    engine = event_log._engine
-    schema = "" if engine.dialect.name == "sqlite" else f"{SCHEMA}."
-    with engine.begin() as connection:
-        connection.execute(text(f"ALTER TABLE {schema}behavior_events DROP COLUMN experiment_variant"))
-        connection.execute(text(f"DROP TABLE {schema}withdrawn_datasets"))
-        connection.execute(text(f"UPDATE {schema}alembic_version SET version_num = '0001'"))
-    migrate(engine, SCHEMA, MIGRATIONS)
-    event_log.add([_event(1, experiment_variant="control")])
-    assert _logged(event_log) == 1
 
 
 async def test_with_the_database_down_live_features_continue_and_nothing_is_lost(
     redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
 ) -> None:
     broken = _BrokenLog(event_log._engine)
-    consumer = _consumer(redis, broken, redis_url)
+    worker = _worker(redis, broken, redis_url)
     _send(plain, [_event(number) for number in range(1, 6)])
     with monitoring.testing.captured() as reports:
-        await _step(consumer)
-        await _step(consumer)
+        await worker.step()
+        await worker.step()
         assert reports.of("pipeline.database")[0].fingerprint[:3] == ("database", "events", "insert_events")
         assert (_live(plain).sequence, len(_live(plain).history)) == (1, 5)
         assert (plain.xlen(redis_keys.EVENT_STREAM), _logged(event_log)) == (5, 0)
         broken.repaired = True
-        await _step(consumer)
+        await worker.step()
         assert [each.point_id for each in reports.recovered].count("pipeline.database") == 1
     assert (plain.xlen(redis_keys.EVENT_STREAM), _logged(event_log)) == (0, 5)
     assert _live(plain).sequence == 1
-    assert plain.zscore(redis_keys.hot_bucket("24h", int(NOW.timestamp()) // 900), "1") == 1.0
+    await HotWindows(redis, NOW.timestamp).refresh()
+    assert plain.zscore("hot:24h", "1") == 1.0
 
 
-async def test_entries_of_a_dead_consumer_are_taken_over(
-    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("group", [redis_keys.LIVE_GROUP, redis_keys.LOG_GROUP])
+async def test_entries_of_a_dead_consumer_are_taken_over_and_its_name_is_removed(
+    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog, group: str
 ) -> None:
-    dead = EventStream(redis, "dead", 500)
+    dead = ConsumerGroup(redis, redis_keys.EVENT_STREAM, group, Reading("dead", 500))
     await dead.prepare()
     _send(plain, [_event(1)])
     assert len(await dead.take()) == 1
-    (entry,) = plain.xpending_range(redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP, "-", "+", 10)
-    plain.execute_command(
-        *("XCLAIM", redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP, "dead", 0, entry["message_id"]),
-        *("IDLE", 120_000),
+    heir = Worker(redis, redis_url, event_log, name="heir", clock=NOW.timestamp, takeover_seconds=0.0)
+    for _ in range(4):
+        await heir.step()
+        heir.now += TAKEOVER_CHECK_SECONDS
+    assert (_logged(event_log), _live(plain).history.ids.tolist()) == (1, [1])
+    assert [each["name"] for each in plain.xinfo_consumers(redis_keys.EVENT_STREAM, group)] == [b"heir"]
+    assert plain.xlen(redis_keys.EVENT_STREAM) == 0
+
+
+async def test_a_consumer_that_has_entries_or_was_active_keeps_its_name(redis: AsyncRedis, plain: Redis) -> None:
+    busy, idle, fresh, own = (
+        ConsumerGroup(redis, redis_keys.EVENT_STREAM, "live", Reading(name, 1, 0.02, takeover))
+        for name, takeover in (("busy", 60.0), ("idle", 60.0), ("fresh", 60.0), ("own", 0.0))
     )
-    await _step(_consumer(redis, event_log, redis_url, "heir"))
-    assert _logged(event_log) == 1
+    await own.prepare()
+    _send(plain, [_event(1), _event(2), _event(3)])
+    assert await busy.take()
+    await idle.done([entry for entry, _ in await idle.take()])
+    assert await own.remove_dead_consumers() == 1
+    await fresh.done([entry for entry, _ in await fresh.take()])
+    assert await busy.remove_dead_consumers() == 0
+    names = {each["name"] for each in plain.xinfo_consumers(redis_keys.EVENT_STREAM, "live")}
+    assert names == {b"busy", b"fresh"}
+
+
+async def test_an_entry_stays_until_every_group_has_it_and_a_third_group_is_one(
+    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
+) -> None:
+    worker = _worker(redis, event_log, redis_url)
+    plain.xgroup_create(redis_keys.EVENT_STREAM, "sink", "0", mkstream=True)
+    _send(plain, [_event(number) for number in range(1, 301)])
+    await worker.live.step()
+    await worker.retention.trim()
+    assert plain.xlen(redis_keys.EVENT_STREAM) == 300, "the log doesn't have them"
+    await worker.step()
+    assert plain.xlen(redis_keys.EVENT_STREAM) == 300, "the sink doesn't have them"
+    taken = plain.xreadgroup("sink", "mine", {redis_keys.EVENT_STREAM: ">"}, count=200)[0][1]
+    plain.xack(redis_keys.EVENT_STREAM, "sink", *(entry for entry, _ in taken[50:]))
+    await worker.retention.trim()
+    assert plain.xlen(redis_keys.EVENT_STREAM) == 300, "its first entries are pending"
+    plain.xack(redis_keys.EVENT_STREAM, "sink", *(entry for entry, _ in taken))
+    await worker.retention.trim()
+    assert plain.xlen(redis_keys.EVENT_STREAM) == 100
+    plain.xgroup_destroy(redis_keys.EVENT_STREAM, "sink")
+    await worker.retention.trim()
+    assert plain.xlen(redis_keys.EVENT_STREAM) == 0
+
+
+async def test_the_lag_is_that_of_each_group(
+    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
+) -> None:
+    worker = _worker(redis, event_log, redis_url)
+    await worker.step()
+    _send(plain, [_event(number) for number in range(1, 8)])
+    await worker.live.step()
+    lag = StreamLag(redis, redis_keys.EVENT_STREAM, worker.metrics, BoundWatch("pipeline.feature_store_lag", 60))
+    await lag.measure()
+    assert lag.entries == 7
+    exposition = worker.metrics.exposition()
+    assert b'sync_stream_lag{group="live"} 0.0' in exposition
+    assert b'sync_stream_lag{group="log"} 7.0' in exposition
+
+
+async def test_a_repeated_event_is_logged_unless_its_whole_id_was(
+    redis: AsyncRedis, plain: Redis, redis_url: str, event_log: EventLog
+) -> None:
+    worker = _worker(redis, event_log, redis_url)
+    _send(plain, [_event(1)])
+    await worker.step()
+    for event in (_event(1), _event(2)):
+        fields: Any = event.to_stream()
+        plain.xadd(redis_keys.REPEATED_EVENTS, fields)
+    await worker.repeated.step()
+    assert _logged(event_log) == 2
 
 
 async def test_an_invalid_event_becomes_a_dead_letter_and_blocks_no_other(
@@ -199,7 +229,7 @@ async def test_an_invalid_event_becomes_a_dead_letter_and_blocks_no_other(
     plain.xadd(redis_keys.EVENT_STREAM, {"foreign": "entry"})
     _send(plain, [_event(1)])
     with monitoring.testing.captured() as reports:
-        await _step(_consumer(redis, event_log, redis_url))
+        await _worker(redis, event_log, redis_url).step()
     assert _logged(event_log) == 1
     assert plain.xlen(redis_keys.EVENT_STREAM) == 0
     assert [fields[b"foreign"] for _, fields in plain.xrange(redis_keys.DEAD_LETTERS) if b"foreign" in fields] == [
@@ -234,14 +264,14 @@ async def test_windows_slide(redis: AsyncRedis, plain: Redis) -> None:
 async def test_a_lost_redis_is_reported_once_and_its_return_too(
     redis: AsyncRedis, redis_server: RedisServer, redis_url: str, event_log: EventLog
 ) -> None:
-    consumer = _consumer(redis, event_log, redis_url)
+    worker = _worker(redis, event_log, redis_url)
     with monitoring.testing.captured() as reports:
         redis_server.kill()
         try:
-            await consumer.apply_new()
+            await worker.live.step()
         finally:
             redis_server.restart()
         (report,) = reports.of("redis.connection_failed")
         assert report.tags["redis_port"] == str(redis_server.port)
-        await _step(consumer)
+        await worker.step()
         assert "redis.connection_failed" in {each.point_id for each in reports.recovered}

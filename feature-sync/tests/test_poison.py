@@ -18,24 +18,24 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ResponseError
 from sqlalchemy import select, text
+from stream_worker import Worker
 
 import feature_sync
 import monitoring.testing
 from contracts import redis_keys
 from contracts.events import BehaviorEvent
 from contracts.user_blob import LiveHistory
-from feature_sync.connections import RedisFaults
-from feature_sync.events.consumer import EventConsumer
-from feature_sync.events.dead_letters import DeadLetters
+from feature_sync.events.consumer import TAKEOVER_CHECK_SECONDS
 from feature_sync.events.live import LiveFeatures
-from feature_sync.events.log import SCHEMA, EventLog, behavior_events
-from feature_sync.events.stream import EventStream
-from feature_sync.events.suspects import RETRY_SECONDS, Suspects
-from feature_sync.metrics import Metrics
+from feature_sync.events.log import EventLog
+from feature_sync.events.stream import ConsumerGroup, Reading
+from feature_sync.events.suspects import RETRY_SECONDS
+from feature_sync.events.tables import SCHEMA, behavior_events
 from localservers.ports import Ports
 from localservers.waiting import wait_until
 from servicekit.database import migrate, open_database
 from testkit.postgres import PostgresServer, running_server
+from testkit.redis_server import changed_settings
 
 pytestmark = pytest.mark.anyio
 MIGRATIONS = Path(feature_sync.__file__).parent / "migrations"
@@ -66,31 +66,14 @@ KINDS: dict[str, Callable[[int], dict[Any, Any]]] = {
 }
 
 
-class Case:
-    """Redis and the database of a test, and a worker's two loops over them, on a clock of their own."""
+class Case(Worker):
+    """A worker, and what a test sends and finds."""
 
-    def __init__(self, redis: AsyncRedis, plain: Redis, redis_url: str, log: EventLog, *, most: int = 10_000) -> None:
+    def __init__(self, redis: AsyncRedis, plain: Redis, redis_url: str, log: EventLog, **options: Any) -> None:
+        super().__init__(redis, redis_url, log, **options)
         self.redis = redis
         self.plain = plain
-        self.log = log
-        self.now = 0.0
-        self.metrics = Metrics()
-        self.letters = DeadLetters(redis, most)
-        self.live = LiveFeatures(redis, time.time)
-        self.consumer = EventConsumer(
-            EventStream(redis, "one", 500, block_seconds=0.02),
-            self.live,
-            log,
-            self.letters,
-            faults=RedisFaults(redis_url),
-            metrics=self.metrics,
-            suspects=Suspects(lambda: self.now),
-            sleep=self._sleep,
-            idle_seconds=0.02,
-        )
-
-    async def _sleep(self, _: float) -> None:
-        await asyncio.sleep(0)
+        self.event_log = log
 
     def send(self, entries: Sequence[dict[Any, Any]]) -> None:
         pipeline = self.plain.pipeline(transaction=False)
@@ -100,9 +83,10 @@ class Case:
 
     async def round(self, times: int = 1) -> None:
         for _ in range(times):
-            await self.consumer.apply_new()
+            await self.live.step()
             for _ in range(4):
-                await self.consumer.log_applied()
+                await self.log.step()
+            await self.retention.trim()
             self.now += RETRY_SECONDS
 
     async def run_dry(self) -> None:
@@ -111,7 +95,7 @@ class Case:
                 await self.round()
 
     def logged(self) -> set[str]:
-        with self.log._engine.connect() as connection:
+        with self.event_log._engine.connect() as connection:
             return set(connection.execute(select(behavior_events.c.event_id)).scalars())
 
     def in_live(self) -> set[int]:
@@ -124,7 +108,7 @@ class Case:
         return [fields[b"error"].decode() for _, fields in self.plain.xrange(redis_keys.DEAD_LETTERS)]
 
     def execute(self, *statements: str) -> None:
-        with self.log._engine.begin() as connection:
+        with self.event_log._engine.begin() as connection:
             for statement in statements:
                 connection.execute(text(statement))
 
@@ -161,7 +145,6 @@ async def test_of_a_thousand_events_with_twenty_poison_entries_exactly_those_bec
     assert case.in_live() == set(good)
     assert len(case.dead()) == 20
     assert len({fields[b"entry"] for _, fields in case.plain.xrange(redis_keys.DEAD_LETTERS)}) == 20
-    assert case.plain.keys("dead:*") == [], "no marker is left"
     assert {report.tags["check_name"] for report in reports} == {"stream_entry"}
 
 
@@ -216,7 +199,7 @@ async def test_while_the_database_accepts_nothing_no_failure_is_counted(case: Ca
 
 async def test_with_the_table_missing_locked_or_read_only_no_failure_is_counted(case: Case) -> None:
     case.send([_fields(number) for number in range(1, 101)])
-    database = case.log._engine.url.database
+    database = case.event_log._engine.url.database
     for harm, repair in (
         (
             "ALTER TABLE events.behavior_events RENAME TO elsewhere",
@@ -228,13 +211,13 @@ async def test_with_the_table_missing_locked_or_read_only_no_failure_is_counted(
         ),
     ):
         case.execute(harm)
-        case.log._engine.dispose()
+        case.event_log._engine.dispose()
         await case.round(5)
         assert (case.dead(), case.plain.xlen(redis_keys.EVENT_STREAM)) == ([], 100)
-        with case.log._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with case.event_log._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             for statement in repair.split("; "):
                 connection.execute(text(statement))
-        case.log._engine.dispose()
+        case.event_log._engine.dispose()
     await case.run_dry()
     assert (len(case.logged()), case.dead()) == (100, [])
 
@@ -242,12 +225,12 @@ async def test_with_the_table_missing_locked_or_read_only_no_failure_is_counted(
 async def test_live_features_continue_while_the_database_hangs(case: Case) -> None:
     _trigger(case, "pg_sleep(2) IS NOT NULL", "57014")
     case.send([_fields(number) for number in range(1, 4)])
-    await case.consumer.apply_new()
-    hanging = asyncio.create_task(case.consumer.log_applied())
+    await case.live.step()
+    hanging = asyncio.create_task(case.log.step())
     for number in range(4, 8):
         case.send([_fields(number)])
         async with asyncio.timeout(1):
-            await case.consumer.apply_new()
+            await case.live.step()
         assert number in case.in_live()
     assert not hanging.done()
     await hanging
@@ -256,7 +239,8 @@ async def test_live_features_continue_while_the_database_hangs(case: Case) -> No
 
 async def test_a_value_of_another_type_under_the_keys_of_live_features_is_replaced(case: Case) -> None:
     case.plain.rpush(redis_keys.live_history(7), "foreign")
-    case.plain.set(redis_keys.hot_bucket("1h", int(time.time()) // 60), "foreign")
+    for name in ("state", "next", "slices:1"):
+        case.plain.set(redis_keys.hot_part("1h", name), "foreign")
     case.send([_fields(1, user_id=7), _fields(2)])
     await case.run_dry()
     assert (case.in_live(), case.logged(), case.dead()) == ({1, 2}, {"e-1", "e-2"}, [])
@@ -270,11 +254,11 @@ async def test_an_entry_that_live_features_cannot_store_blocks_no_other(case: Ca
                 raise error
             return await super().apply(events)
 
-    case.consumer._live = Refusing(case.redis, time.time)
+    case.live_store._live = Refusing(case.redis, time.time)
     case.send([_fields(number) for number in range(1, 301)])
     await case.round()
     assert case.in_live() == case_without(200)
-    assert case.logged() == {f"e-{number}" for number in case_without(200)}
+    assert case.logged() == {f"e-{number}" for number in range(1, 301)}, "the log doesn't depend on live features"
     if isinstance(error, KeyError):
         # Only the other entries of its batch show that this entry is at fault: alone it is retried forever.
         assert case.dead() == []
@@ -282,7 +266,7 @@ async def test_an_entry_that_live_features_cannot_store_blocks_no_other(case: Ca
     await case.run_dry()
     (why,) = case.dead()
     assert why.startswith(f"live features: {type(error).__name__}: ")
-    assert "e-200" not in case.logged(), "a dead letter is in no other store"
+    assert why.startswith("live features: ")
 
 
 def case_without(number: int) -> set[int]:
@@ -294,12 +278,12 @@ async def test_a_bug_that_fails_all_events_makes_no_dead_letter(case: Case) -> N
         async def apply(self, events: Sequence[BehaviorEvent]) -> int:
             raise TypeError("a bug")
 
-    sound, case.consumer._live = case.consumer._live, Broken(case.redis, time.time)
+    sound, case.live_store._live = case.live_store._live, Broken(case.redis, time.time)
     case.send([_fields(number) for number in range(1, 31)])
     for _ in range(5):
         with pytest.raises(TypeError):
-            await case.consumer.apply_new()
-    case.consumer._live = sound
+            await case.live.step()
+    case.live_store._live = sound
     await case.run_dry()
     assert (len(case.logged()), len(case.in_live()), case.dead()) == (30, 30, [])
 
@@ -308,20 +292,16 @@ async def test_a_time_outside_of_live_histories_range_is_rejected(case: Case) ->
     early = datetime(1969, 1, 1, tzinfo=UTC)
     event = BehaviorEvent.model_construct(event_id="e-1", type="view", user_id=1, dataset_id=1, ts=early)
     with pytest.raises(OverflowError, match="1970 to 2106"):
-        await case.live.apply([event])
+        await case.live_store._live.apply([event])
 
 
 async def test_while_redis_rejects_writes_no_failure_is_counted(case: Case) -> None:
     case.send([_fields(number) for number in range(1, 30)])
-    await case.consumer._stream.prepare()
-    case.plain.config_set("maxmemory-policy", "noeviction")
-    case.plain.config_set("maxmemory", 1)
-    try:
+    await case.live._group.prepare()
+    with changed_settings(case.plain, {"maxmemory-policy": "noeviction", "maxmemory": 1}):
         for _ in range(5):
-            await case.consumer.apply_new()
+            await case.live.step()
             case.now += RETRY_SECONDS
-    finally:
-        case.plain.config_set("maxmemory", 0)
     await case.run_dry()
     assert (len(case.logged()), len(case.in_live()), case.dead()) == (29, 29, [])
 
@@ -341,18 +321,39 @@ async def test_dead_letters_are_limited_and_dropped_ones_are_counted_and_reporte
 async def test_an_entry_becomes_a_dead_letter_once_if_the_worker_dies_before_it_is_acknowledged(
     case: Case, redis: AsyncRedis
 ) -> None:
-    class Dying(EventStream):
+    class Dying(ConsumerGroup):
         async def done(self, ids: Sequence[bytes]) -> None:
             raise SystemExit
 
     case.send([{"event": "no JSON"}])
-    living, case.consumer._stream = case.consumer._stream, Dying(redis, "one", 500)
+    living, case.live._group = case.live._group, Dying(redis, redis_keys.EVENT_STREAM, "live", Reading("one", 500))
+    await living.prepare()
     with pytest.raises(SystemExit):
-        await case.consumer.apply_new()
+        await case.live.step()
     assert (len(case.dead()), case.plain.xlen(redis_keys.EVENT_STREAM)) == (1, 1)
-    case.consumer._stream = living
+    case.live._group = living
     await case.run_dry()
     assert len(case.dead()) == 1
+
+
+async def test_an_entry_is_one_dead_letter_however_many_workers_and_groups_reject_it(
+    case: Case, redis: AsyncRedis, plain: Redis, redis_url: str, postgres_log: EventLog
+) -> None:
+    _trigger(case, "NEW.dataset_id = 2", "22003")
+    workers = [
+        Case(redis, plain, redis_url, postgres_log, name=f"worker-{number}", takeover_seconds=0.0)
+        for number in range(3)
+    ]
+    case.send([{"event": "no JSON"}, _fields(1), _fields(2)])
+    for _ in range(12):
+        # With no time to takeover, each worker claims the entries that another one has taken.
+        for each in workers:
+            await each.live.step()
+            await each.log.step()
+            each.now += TAKEOVER_CHECK_SECONDS
+    await workers[0].run_dry()
+    entries = [fields[b"entry"] for _, fields in case.plain.xrange(redis_keys.DEAD_LETTERS)]
+    assert len(entries) == len(set(entries)) == 2
 
 
 async def test_an_entry_of_thousands_of_fields_becomes_a_shortened_dead_letter(case: Case) -> None:
@@ -368,47 +369,17 @@ async def test_another_type_under_the_key_of_the_dead_letters_is_replaced(case: 
     assert (len(case.dead()), case.in_live()) == (1, {1})
 
 
-async def test_a_requeued_dead_letter_is_processed(case: Case) -> None:
-    _trigger(case, "NEW.dataset_id = 2", "22003")
-    case.send([_fields(1), _fields(2)])
-    await case.run_dry()
-    case.execute("DROP TRIGGER refuse ON events.behavior_events")
-    for letter in await case.letters.list(10):
-        await case.letters.requeue(letter)
-    await case.run_dry()
-    assert (case.logged(), case.dead()) == ({"e-1", "e-2"}, [])
-
-
-async def test_the_command_shows_dead_letters_and_requeues_them(case: Case, redis_url: str) -> None:
-    case.send([{"event": "no JSON \x1b[2J"}])
-    await case.run_dry()
-    shown = _dead_letters(redis_url)
-    assert "unreadable: ValidationError" in shown
-    assert "\\x1b[2J" in shown, "control characters of an entry must not reach the terminal"
-    assert shown.endswith("1 shown, 1 stored\n")
-    assert _dead_letters(redis_url, "--requeue").endswith("1 queued again, 0 stored\n")
-    assert case.plain.xlen(redis_keys.EVENT_STREAM) == 1
-
-
-def _dead_letters(redis_url: str, *arguments: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "feature_sync", "dead-letters", *arguments],
-        env={**os.environ, "REDIS_URL": redis_url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    ).stdout
-
-
 async def test_an_entry_whose_content_was_deleted_is_not_a_dead_letter(case: Case) -> None:
     case.send([_fields(1), _fields(2)])
-    await case.consumer.apply_new()
+    for group in (case.live._group, case.log._group):
+        await group.prepare()
+        assert len(await group.take()) == 2
     ((entry, _),) = case.plain.xrange(redis_keys.EVENT_STREAM, count=1)
     case.plain.xdel(redis_keys.EVENT_STREAM, entry)
     await case.round()
     assert (case.logged(), case.dead()) == ({"e-2"}, [])
-    assert case.plain.xpending(redis_keys.EVENT_STREAM, redis_keys.EVENT_STREAM_GROUP)["pending"] == 0
+    for group in (redis_keys.LIVE_GROUP, redis_keys.LOG_GROUP):
+        assert case.plain.xpending(redis_keys.EVENT_STREAM, group)["pending"] == 0
 
 
 @contextmanager
@@ -438,8 +409,8 @@ async def test_a_kill_at_any_moment_loses_nothing_and_repeats_no_dead_letter(
     chance = random.Random(7)
     for each in poison:
         entries.insert(chance.randrange(len(entries)), each)
-    case.send(entries)
-    for _ in range(3):
+    for part in range(3):
+        case.send(entries[part::3])
         before = case.plain.xlen(redis_keys.EVENT_STREAM)
         with _worker(redis_url, postgres_url):
             wait_until(
@@ -448,13 +419,14 @@ async def test_a_kill_at_any_moment_loses_nothing_and_repeats_no_dead_letter(
                 every=0.01,
                 what="the worker is running",
             )
+            case.send(entries[part::3])
             await asyncio.sleep(chance.uniform(0.0, 0.3))
     with _worker(redis_url, postgres_url):
         wait_until(lambda: not case.plain.xlen(redis_keys.EVENT_STREAM), within=60, what="the stream is empty")
     good = {number for number in range(1, 801) if number % 100}
     assert case.logged() == {f"e-{number}" for number in good}
     dead = [fields[b"entry"] for _, fields in case.plain.xrange(redis_keys.DEAD_LETTERS)]
-    assert len(dead) == len(set(dead)) == len(poison) + 8
+    assert len(dead) == len(set(dead)) == 2 * (len(poison) + 8), "all were sent twice"
 
 
 async def test_with_the_server_stopped_or_hung_no_failure_is_counted_and_live_features_continue(
@@ -474,9 +446,9 @@ async def _outlive(server: PostgresServer, case: Case) -> None:
     assert len(case.logged()) == 50
     server.freeze()
     case.send([_fields(number) for number in range(51, 101)])
-    hanging = asyncio.create_task(case.consumer.log_applied())
+    hanging = asyncio.create_task(case.log.step())
     for _ in range(20):
-        await case.consumer.apply_new()
+        await case.live.step()
         await asyncio.sleep(0.05)
     assert (len(case.in_live() & set(range(51, 101))), case.dead()) == (50, [])
     server.thaw()

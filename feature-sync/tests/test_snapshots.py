@@ -5,6 +5,8 @@ import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,13 +21,18 @@ from s3fs import S3FileSystem
 import monitoring.testing
 from contracts import redis_keys
 from contracts.checksums import sha256_of
-from contracts.features import FEATURE_SCHEMA
+from contracts.features import FEATURE_SCHEMA, USER_FEATURES
 from contracts.snapshot import write_snapshot
 from contracts.user_blob import History, UserBlob
 from feature_sync.connections import RedisFaults
 from feature_sync.metrics import Metrics
-from feature_sync.snapshots.jobs import SyncJob, SyncJobs
-from feature_sync.snapshots.switch import GRACE_SECONDS, SnapshotSwitch
+from feature_sync.snapshots.bodies import SyncJob
+from feature_sync.snapshots.job_store import JobStore
+from feature_sync.snapshots.jobs import SyncJobs
+from feature_sync.snapshots.lease import GRACE_SECONDS
+from feature_sync.snapshots.retirement import Retirement
+from feature_sync.snapshots.source import FetchedSnapshot
+from feature_sync.snapshots.switch import Progress, SnapshotSwitch
 from servicekit.background import SupervisedLoop, cancel_all
 from testkit.s3_server import S3Server
 
@@ -44,10 +51,27 @@ def _snapshot(folder: Path, version: str, *, users: int = 2500, mark: int = 1) -
 
 
 async def _run(redis: AsyncRedis, snapshot: Path | str, redis_url: str) -> SyncJob:
-    jobs = SyncJobs(SnapshotSwitch(redis), RedisFaults(redis_url), Metrics())
-    job = jobs.submit(str(snapshot))
+    jobs = SyncJobs(SnapshotSwitch(redis), JobStore(redis, "one"), RedisFaults(redis_url), Metrics())
+    job = await jobs.submit(str(snapshot))
     await jobs.step()
     return job
+
+
+def _active(plain: Redis) -> str:
+    """Return the active version in Redis: the snapshot's version, the hash of its content and a token."""
+    return plain.get(redis_keys.SNAPSHOT_POINTER).decode()
+
+
+def _active_snapshot(plain: Redis) -> str:
+    return _active(plain).split(".")[0]
+
+
+def _versions_with_keys(plain: Redis) -> set[str]:
+    return {key.decode().split(":")[1] for key in plain.scan_iter("fs:*:*")}
+
+
+def _later(redis: AsyncRedis, seconds: float) -> Retirement:
+    return Retirement(redis, clock=lambda: time.time() + seconds)
 
 
 async def test_a_snapshot_is_written_completely_and_then_activated(
@@ -55,31 +79,73 @@ async def test_a_snapshot_is_written_completely_and_then_activated(
 ) -> None:
     job = await _run(redis, _snapshot(tmp_path, "v1"), redis_url)
     assert (job.state, job.users, job.total, job.version) == ("done", 2500, 2500, "v1")
-    assert plain.get(redis_keys.SNAPSHOT_POINTER) == b"v1"
-    assert plain.get(redis_keys.snapshot_schema("v1")) == FEATURE_SCHEMA.encode()
-    assert plain.mget(redis_keys.user_features("v1", user) for user in (1, 1000, 1001, 2500)) == [_blob(1)] * 4
+    active = _active(plain)
+    assert active.startswith("v1.")
+    assert plain.get(redis_keys.snapshot_schema(active)) == FEATURE_SCHEMA.encode()
+    named = [spec["name"] for spec in json.loads(plain.get(redis_keys.snapshot_features(active)))]
+    assert named == [feature.name for feature in USER_FEATURES]
+    assert plain.mget(redis_keys.user_features(active, user) for user in (1, 1000, 1001, 2500)) == [_blob(1)] * 4
 
 
-async def test_the_previous_version_expires_after_a_grace_and_nothing_else_does(
+async def test_a_snapshot_of_an_earlier_release_does_not_name_its_features(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    folder = _snapshot(tmp_path, "v1", users=20)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["user_features"]
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert (await _run(redis, folder, redis_url)).state == "done"
+    assert plain.get(redis_keys.snapshot_features(_active(plain))) is None
+
+
+async def test_the_previous_version_is_removed_after_a_grace_and_nothing_else_is(
     redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     plain.set("somebody:else", "kept")
     await _run(redis, _snapshot(tmp_path, "v1"), redis_url)
+    first = _active(plain)
     await _run(redis, _snapshot(tmp_path, "v2"), redis_url)
-    assert 0 < plain.ttl(redis_keys.user_features("v1", 7)) <= GRACE_SECONDS
-    assert plain.ttl(redis_keys.user_features("v2", 7)) == -1
-    assert plain.ttl(redis_keys.SNAPSHOT_POINTER) == -1
-    assert plain.ttl("somebody:else") == -1
+    second = _active(plain)
+    await _later(redis, GRACE_SECONDS - 10).remove_due()
+    assert len(plain.keys(f"fs:{first}:*")) == 2502
+    await _later(redis, GRACE_SECONDS + 1).remove_due()
+    assert _versions_with_keys(plain) == {second}
+    assert not plain.exists(redis_keys.snapshot_users(first))
+    assert len(plain.keys(f"fs:{second}:*")) == 2502
+    assert plain.get("somebody:else") == b"kept"
 
 
-async def test_keys_and_a_pointer_that_are_not_text_do_not_stop_a_sync(
+async def test_no_key_of_any_version_has_a_ttl(redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path) -> None:
+    for version in ("v1", "v2"):
+        await _run(redis, _snapshot(tmp_path, version, users=50), redis_url)
+    assert {plain.ttl(key) for key in plain.scan_iter("*fs:*")} == {-1}
+
+
+async def test_the_versions_of_a_release_that_listed_no_users_are_removed_after_the_grace(
     redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
 ) -> None:
-    plain.set(b"fs:\xff:u:{7}", "foreign")
+    """They are found by a scan, once: the active one, those of interrupted syncs, and what is not text."""
+    plain.set(redis_keys.SNAPSHOT_POINTER, "v1")
+    for key in ("fs:v1:u:7", "fs:v1:schema", "fs:interrupted:u:7", b"fs:\xff:u:{7}"):
+        plain.set(key, "old")
+    await _run(redis, _snapshot(tmp_path, "v2", users=20), redis_url)
+    active = _active(plain)
+    await _later(redis, GRACE_SECONDS - 10).remove_due()
+    assert plain.get("fs:v1:u:7") == b"old"
+    await _later(redis, GRACE_SECONDS + 1).remove_due()
+    assert _versions_with_keys(plain) == {active}
+    assert len(plain.keys(f"fs:{active}:*")) == 22
+    assert plain.zrange(redis_keys.SNAPSHOT_VERSIONS, 0, -1) == [active.encode()]
+
+
+async def test_a_pointer_that_is_not_text_does_not_stop_a_sync(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
+) -> None:
     plain.set(redis_keys.SNAPSHOT_POINTER, b"\xff")
     assert await SnapshotSwitch(redis).active() == "\ufffd"
     assert (await _run(redis, _snapshot(tmp_path, "v1"), redis_url)).state == "done"
-    assert plain.ttl(b"fs:\xff:u:{7}") > 0
+    await _later(redis, GRACE_SECONDS + 1).remove_due()
+    assert plain.zrange(redis_keys.SNAPSHOT_VERSIONS, 0, -1) == [_active(plain).encode()]
 
 
 @pytest.mark.parametrize(
@@ -136,9 +202,9 @@ async def test_a_reader_never_sees_a_mixture_of_two_versions(
     stop = asyncio.Event()
 
     def read_once() -> None:
-        version = plain.get(redis_keys.SNAPSHOT_POINTER).decode()
+        version = _active(plain)
         blobs = plain.mget(redis_keys.user_features(version, user) for user in range(1, 2501, 250))
-        if set(blobs) != {_blob(int(version[1:]))}:
+        if set(blobs) != {_blob(int(version.split(".")[0][1:]))}:
             torn.append(version)
 
     async def read() -> None:
@@ -153,15 +219,41 @@ async def test_a_reader_never_sees_a_mixture_of_two_versions(
     assert torn == []
 
 
-async def test_the_same_version_again_changes_nothing(
+async def test_the_active_snapshot_again_changes_nothing(
     redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     snapshot = _snapshot(tmp_path, "v1")
     await _run(redis, snapshot, redis_url)
-    before = plain.dbsize()
+
+    def dumps() -> dict[bytes, bytes]:
+        return {key: plain.dump(key) for key in plain.scan_iter() if key != redis_keys.SYNC_JOBS.encode()}
+
+    before = dumps()
+    job = await _run(redis, snapshot, redis_url)
+    assert (job.state, job.users) == ("done", 2500)
+    assert dumps() == before
+
+
+async def test_the_active_snapshot_of_which_a_key_was_lost_is_written_again(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    """A cluster's node may lose its data, and the pointer is on another one."""
+    snapshot = _snapshot(tmp_path, "v1")
+    await _run(redis, snapshot, redis_url)
+    plain.delete(redis_keys.user_features(_active(plain), 2400))
     assert (await _run(redis, snapshot, redis_url)).state == "done"
-    assert plain.dbsize() == before
-    assert plain.ttl(redis_keys.user_features("v1", 1)) == -1
+    assert plain.get(redis_keys.user_features(_active(plain), 2400)) == _blob(1)
+
+
+async def test_the_same_version_with_other_content_is_another_version_in_redis(
+    redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await _run(redis, _snapshot(tmp_path / "a", "v1", mark=1), redis_url)
+    first = _active(plain)
+    await _run(redis, _snapshot(tmp_path / "b", "v1", mark=2), redis_url)
+    assert _active(plain) != first
+    assert plain.get(redis_keys.user_features(first, 7)) == _blob(1)
+    assert plain.get(redis_keys.user_features(_active(plain), 7)) == _blob(2)
 
 
 @pytest.mark.parametrize("damage", ["absent", "changed"])
@@ -180,7 +272,7 @@ async def test_an_unusable_snapshot_is_rejected_and_reported_and_the_previous_on
     assert str(bad) in (job.error or "")
     (report,) = reports.of("pipeline.feature_store_sync")
     assert report.fingerprint == ("feature_store", "sync_snapshot", "UnusableSnapshotError")
-    assert plain.get(redis_keys.SNAPSHOT_POINTER) == b"v1"
+    assert _active_snapshot(plain) == "v1"
 
 
 @pytest.mark.parametrize("schema", ["e98a244902e8ff2e", "0" * 16], ids=["the first release", "unknown"])
@@ -195,62 +287,120 @@ async def test_a_snapshot_of_another_feature_schema_is_synced_with_that_schema(
         job = await _run(redis, folder, redis_url)
     assert (job.state, job.users, job.error) == ("done", 20, None)
     assert list(reports) == []
-    assert plain.get(redis_keys.SNAPSHOT_POINTER) == b"v1"
-    assert plain.get(redis_keys.snapshot_schema("v1")) == schema.encode()
-    assert plain.mget(redis_keys.user_features("v1", user) for user in (1, 20)) == [_blob(1)] * 2
+    active = _active(plain)
+    assert active.startswith("v1.")
+    assert plain.get(redis_keys.snapshot_schema(active)) == schema.encode()
+    assert plain.mget(redis_keys.user_features(active, user) for user in (1, 20)) == [_blob(1)] * 2
 
 
 _SYNC_ONE = """
 import asyncio, sys
 from feature_sync.connections import open_redis, RedisFaults
 from feature_sync.metrics import Metrics
+from feature_sync.snapshots.job_store import JobStore
 from feature_sync.snapshots.jobs import SyncJobs
 from feature_sync.snapshots.switch import SnapshotSwitch
 
 async def main():
-    jobs = SyncJobs(SnapshotSwitch(open_redis(sys.argv[1])), RedisFaults(sys.argv[1]), Metrics())
-    job = jobs.submit(sys.argv[2])
+    redis = open_redis(sys.argv[1])
+    jobs = SyncJobs(SnapshotSwitch(redis), JobStore(redis, "one"), RedisFaults(sys.argv[1]), Metrics())
     print("started", flush=True)
-    await jobs.step()
+    sys.stdin.readline()
+    for snapshot in sys.argv[2:]:
+        job = await jobs.submit(snapshot)
+        await jobs.step()
+        print(job.state, job.error, flush=True)
 
 asyncio.run(main())
 """
 
 
-async def test_a_sync_killed_at_any_moment_leaves_a_complete_version(
+def _start_syncs(redis_url: str, *snapshots: Path) -> subprocess.Popen[bytes]:
+    """Start a worker, and return it when it waits for the line at which its first sync begins."""
+    command = [sys.executable, "-c", _SYNC_ONE, redis_url, *map(str, snapshots)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+class _Reader(threading.Thread):
+    """Reads the active version without a pause, as the API does, and notes versions that are not complete."""
+
+    def __init__(self, url: str, users: int) -> None:
+        super().__init__()
+        self.incomplete: list[str] = []
+        self.reads = 0
+        self._redis = Redis.from_url(url, socket_timeout=5)
+        self._users = range(1, users + 1, 37)
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            version = _active(self._redis)
+            blobs = self._redis.mget(redis_keys.user_features(version, user) for user in self._users)
+            if set(blobs) != {_blob(int(version.split(".")[0][1:]))}:
+                self.incomplete.append(version)
+            self.reads += 1
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+        self._redis.close()
+
+
+ROUNDS = 4
+
+
+async def test_two_workers_with_three_syncs_and_a_kill_leave_one_complete_version(
     redis: AsyncRedis, plain: Redis, redis_url: str, tmp_path: Path
 ) -> None:
-    await _run(redis, _snapshot(tmp_path, "v1", mark=1), redis_url)
-    moments = random.Random(42)
-    snapshot = _snapshot(tmp_path, "v2", users=20_000, mark=2)
-    for _ in range(6):
-        process = subprocess.Popen(  # noqa: ASYNC220 - starts at once, and the wait for its line is short
-            [sys.executable, "-c", _SYNC_ONE, redis_url, str(snapshot)], stdout=subprocess.PIPE, env=os.environ
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        await asyncio.sleep(moments.uniform(0.0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        version = plain.get(redis_keys.SNAPSHOT_POINTER).decode()
-        users = range(1, 2501, 100)
-        assert set(plain.mget(redis_keys.user_features(version, user) for user in users)) == {_blob(int(version[1:]))}
-    assert (await _run(redis, _snapshot(tmp_path, "v3", mark=3), redis_url)).state == "done"
-    left = plain.keys("fs:v2:*")
-    assert all(plain.ttl(key) > 0 for key in left)
+    """At any moment the active version is complete, and afterwards no other version has keys."""
+    users, moments = 20_000, random.Random(42)
+    await _run(redis, _snapshot(tmp_path, "v1", mark=1, users=users), redis_url)
+    snapshots = [_snapshot(tmp_path, f"v{number}", mark=number, users=users) for number in (2, 3, 4)]
+    reader = _Reader(redis_url, users)
+    reader.start()
+    try:
+        for _ in range(ROUNDS):
+            moments.shuffle(snapshots)
+            shares = [snapshots[:1], snapshots[1:]]
+            workers = [await asyncio.to_thread(_start_syncs, redis_url, *share) for share in shares]
+            for worker in workers:
+                assert worker.stdin is not None
+                worker.stdin.write(b"\n")
+                worker.stdin.flush()
+            await asyncio.sleep(moments.uniform(0.05, 0.6))
+            killed = moments.randrange(2)
+            workers[killed].send_signal(signal.SIGKILL)
+            workers[killed].communicate()
+            # A killed worker's lease expires; the test does not wait for that.
+            holder = (plain.hget(redis_keys.SYNC_LEASE, "version") or b"").decode()
+            if holder.split(".")[0] in {snapshot.name for snapshot in shares[killed]}:
+                plain.delete(redis_keys.SYNC_LEASE)
+            output, _ = await asyncio.to_thread(workers[1 - killed].communicate)
+            assert set(output.decode().splitlines()) == {"done None"}
+    finally:
+        reader.stop()
+    assert reader.incomplete == []
+    await _later(redis, 300).remove_due()
+    active = _active(plain)
+    assert _versions_with_keys(plain) == {active}
+    assert len(plain.keys(f"fs:{active}:*")) == users + 2
+    assert plain.zrange(redis_keys.SNAPSHOT_VERSIONS, 0, -1) == [active.encode()]
 
 
 async def test_an_unexpected_error_fails_the_job_and_the_next_one_runs(
     redis: AsyncRedis, redis_url: str, tmp_path: Path
 ) -> None:
     class Broken(SnapshotSwitch):
-        async def retire_others(self, version: str) -> int:
-            if version == "v1":
+        async def sync(self, snapshot: FetchedSnapshot, progress: Progress) -> None:
+            if snapshot.manifest.version == "v1":
                 raise RuntimeError("of all things")
-            return await super().retire_others(version)
+            await super().sync(snapshot, progress)
 
-    jobs = SyncJobs(Broken(redis), RedisFaults(redis_url), Metrics())
-    first, second = (jobs.submit(str(_snapshot(tmp_path, version, users=3))) for version in ("v1", "v2"))
+    jobs = SyncJobs(Broken(redis), JobStore(redis, "one"), RedisFaults(redis_url), Metrics())
+    first, second = [await jobs.submit(str(_snapshot(tmp_path, version, users=3))) for version in ("v1", "v2")]
     loop = SupervisedLoop("snapshot syncs", jobs.step)
     with monitoring.testing.captured() as reports:
         task = asyncio.create_task(loop.run())
@@ -262,13 +412,30 @@ async def test_an_unexpected_error_fails_the_job_and_the_next_one_runs(
     assert reports.point_ids == ["pipeline.feature_store_sync", "api.background_failed"]
 
 
-async def test_a_protocol_without_its_package_fails_the_job_and_is_not_a_fault_of_the_service(
-    redis: AsyncRedis, redis_url: str
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("gs://bucket/snapshot", "gcsfs"),
+        ("nosuch://bucket/snapshot", "Protocol not known: nosuch"),
+        ("s3://bucket/snapshot", "object store: Unable to locate credentials"),
+        ("http://127.0.0.1:9/snapshot", "there is no such folder"),
+        ("zip://snapshot::{folder}/no.zip", "File is not a zip file"),
+        ("reference://snapshot", "missing 1 required positional argument: 'fo'"),
+    ],
+)
+async def test_an_address_that_no_driver_can_open_fails_the_job_and_is_not_a_fault_of_the_service(
+    redis: AsyncRedis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, reason: str
 ) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    S3FileSystem.clear_instance_cache()
+    (tmp_path / "no.zip").write_bytes(b"no archive")
     with monitoring.testing.captured() as reports:
-        job = await _run(redis, "gs://bucket/snapshot", redis_url)
+        job = await _run(redis, address.format(folder=tmp_path), redis_url)
     assert job.state == "failed"
-    assert "gcsfs" in (job.error or "")
+    assert reason in (job.error or "")
     assert reports.point_ids == ["pipeline.feature_store_sync"]
 
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ import feature_sync
 from contracts import redis_keys
 from contracts.user_blob import LiveHistory
 from feature_sync.app import create_app
-from feature_sync.events.log import SCHEMA
+from feature_sync.events.tables import SCHEMA
 from feature_sync.settings import Settings
 from feature_sync.withdrawal.table import withdrawn_datasets
 from localservers.waiting import wait_until
@@ -41,6 +42,11 @@ def migrate_to(engine: Engine, revision: str) -> None:
         command.upgrade(config, revision)
 
 
+def _groups(plain: Redis) -> set[str]:
+    found: Any = plain.xinfo_groups(redis_keys.EVENT_STREAM)
+    return {group["name"].decode() for group in found}
+
+
 @pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
 def test_an_upgrade_keeps_the_event_log_and_processes_waiting_entries(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, plain: Redis
@@ -57,13 +63,28 @@ def test_an_upgrade_keeps_the_event_log_and_processes_waiting_entries(
             ),
             {"at": NOW},
         )
+    # The release before had one group. It has taken the first entry, and applied it, and the second one waits.
+    plain.xgroup_create(redis_keys.EVENT_STREAM, redis_keys.LEGACY_GROUP, "0", mkstream=True)
     plain.xadd(redis_keys.EVENT_STREAM, {"event": STREAM_ENTRY})
-    settings = Settings(redis_url=SecretStr(redis_url), database_url=SecretStr(url), admin_token=SecretStr("the-token"))
+    plain.xreadgroup(redis_keys.LEGACY_GROUP, "old", {redis_keys.EVENT_STREAM: ">"})
+    plain.set("applied:{hot:24h}:waiting-1", "")
+    plain.zadd(f"{{hot:24h}}:{int(NOW.timestamp()) // 900}", {"12": 3.0})
+    plain.xadd(redis_keys.EVENT_STREAM, {"event": STREAM_ENTRY.replace("waiting-1", "waiting-2")})
+    settings = Settings(
+        redis_url=SecretStr(redis_url),
+        database_url=SecretStr(url),
+        admin_token=SecretStr("the-token"),
+        takeover_seconds=1,
+    )
     with Served(create_app(settings)) as served, httpx.Client(base_url=served.url) as client:
         wait_until(lambda: not plain.xlen(redis_keys.EVENT_STREAM), within=30, what="the stream is read")
         assert client.get("/health").json()["status"] == "healthy"
+        wait_until(lambda: plain.zscore("hot:24h", "12") == 6.0, within=30, what="each event counts once")
+        wait_until(lambda: _groups(plain) == {"live", "log"}, within=30, what="the old group is gone")
     with engine.connect() as connection:
-        assert set(connection.execute(text(f"SELECT event_id FROM {table}")).scalars()) == {"logged-1", "waiting-1"}
+        assert set(connection.execute(text(f"SELECT event_id FROM {table}")).scalars()) == {
+            *("logged-1", "waiting-1", "waiting-2")
+        }
         columns = inspect(connection).get_columns("withdrawn_datasets", schema=None if kind == "sqlite" else SCHEMA)
     assert {column["name"] for column in columns} == {column.name for column in withdrawn_datasets.columns}
     engine.dispose()

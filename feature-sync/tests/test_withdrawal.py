@@ -20,7 +20,8 @@ from contracts.withdrawn import WithdrawnList
 from feature_sync.app import create_app
 from feature_sync.connections import RedisFaults
 from feature_sync.errors import DeletedInDatabaseError, WithdrawalsUnavailableError
-from feature_sync.events.log import SCHEMA, EventLog
+from feature_sync.events.log import EventLog
+from feature_sync.events.tables import SCHEMA
 from feature_sync.metrics import Metrics
 from feature_sync.settings import Settings
 from feature_sync.withdrawal.business import BusinessDeleted

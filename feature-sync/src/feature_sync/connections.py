@@ -1,14 +1,15 @@
 """Redis connections of this worker: waits are limited, and faults are classified and reported once."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 import monitoring
@@ -49,6 +50,42 @@ async def get_many(redis: AnyRedis, keys: Sequence[str]) -> list[bytes | None]:
     """Read values at once, None for missing ones."""
     found: Any = await (redis.mget_nonatomic(keys) if isinstance(redis, RedisCluster) else redis.mget(keys))
     return list(found)
+
+
+async def unlink_many(redis: AnyRedis, keys: Sequence[bytes | str]) -> None:
+    """Delete keys at once; in a cluster in one batch per node."""
+    if isinstance(redis, RedisCluster):
+        pipeline = redis.pipeline()
+        for key in keys:
+            pipeline.execute_command("UNLINK", key)
+        await pipeline.execute()
+    elif keys:
+        await redis.unlink(*keys)
+
+
+class Script:
+    """A Lua script, sent once to each server and then called by its hash: Redis would hash its text in each call."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, redis: AnyRedis, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Return what the script returns."""
+        try:
+            return await redis.evalsha(self._sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await redis.eval(self._text, len(keys), *keys, *arguments)
+
+
+def unless_lost(step: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+    """Return a loop's step that ends early while Redis is unreachable: the consumers report its outage."""
+
+    async def run() -> None:
+        with suppress(*LOST_ERRORS):
+            await step()
+
+    return run
 
 
 class RedisFaults:

@@ -1,13 +1,17 @@
 """Decodes entries of the event stream one by one, so that an unreadable one doesn't affect others."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from contracts.events import BehaviorEvent, events_of
+from contracts.events import BehaviorEvent, Exposure, read_entry, receipt_of
 
 # The entry of a full answer with a thousand datasets has 20 kB.
 MAX_ENTRY_BYTES = 256 * 1024
 MAX_REASON = 500
+# The field of an entry that was a dead letter before: the id that it had first.
+REPLAYED = b"replayed"
+ENTRY_ID = re.compile(rb"[0-9]{1,19}-[0-9]{1,19}")
 
 Fields = Mapping[bytes, bytes]
 # Redis returns no fields for an entry that was taken and then deleted.
@@ -16,11 +20,12 @@ RawEntry = tuple[bytes, Fields | None]
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry and its events."""
+    """An entry and its content; `received_at` is when recommender-api received it (Unix time)."""
 
     id: bytes
     fields: Fields
-    events: list[BehaviorEvent]
+    content: BehaviorEvent | Exposure
+    received_at: float
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,28 @@ def decode(raw: Iterable[RawEntry]) -> Decoded:
             decoded.deleted.append(entry_id)
             continue
         try:
-            decoded.entries.append(Entry(entry_id, fields, _events(fields)))
+            decoded.entries.append(Entry(entry_id, fields, _content(fields), received_at(entry_id, fields)))
         # pydantic's ValidationError is a ValueError; depth and size of numbers have errors of their own.
         except (KeyError, ValueError, OverflowError, RecursionError) as error:
             decoded.unreadable.append(DeadLetter(entry_id, fields, reason_of("unreadable", error)))
     return decoded
+
+
+def received_at(entry_id: bytes, fields: Fields) -> float:
+    """Return when recommender-api received an entry (Unix time).
+
+    Its id says so, unless it has waited in a journal or was a dead letter. Raises as `contracts.events.receipt_of`.
+    """
+    receipt = receipt_of(fields)
+    if receipt is not None:
+        return receipt.timestamp()
+    return int((first_id_of(fields) or entry_id).partition(b"-")[0]) / 1000
+
+
+def first_id_of(fields: Fields) -> bytes | None:
+    """Return the id that an entry had before it was a dead letter, None for others."""
+    entry_id = fields.get(REPLAYED, b"")
+    return entry_id if ENTRY_ID.fullmatch(entry_id) else None
 
 
 def reason_of(stage: str, error: Exception) -> str:
@@ -62,8 +84,8 @@ def reason_of(stage: str, error: Exception) -> str:
     return f"{stage}: {type(error).__name__}: {text}"[:MAX_REASON]
 
 
-def _events(fields: Fields) -> list[BehaviorEvent]:
+def _content(fields: Fields) -> BehaviorEvent | Exposure:
     size = sum(len(name) + len(value) for name, value in fields.items())
     if size > MAX_ENTRY_BYTES:
         raise ValueError(f"an entry of {size} bytes, more than {MAX_ENTRY_BYTES}")
-    return events_of(fields)
+    return read_entry(fields)

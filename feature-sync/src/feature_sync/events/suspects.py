@@ -17,29 +17,28 @@ Stage = Literal["live features", "event log"]
 
 @dataclass
 class Suspect:
-    """An entry that failed in `stage` this many times; it is not retried before `retry_at`."""
+    """An entry that failed this many times; it is not retried before `retry_at`."""
 
-    stage: Stage
+    entry: Entry
     deliveries: int
     retry_at: float
 
 
 class Suspects:
-    """Counted in memory: a worker that is killed starts counting again."""
+    """Of one group. Counted in memory: a worker that is killed starts counting again."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._by_id: dict[bytes, Suspect] = {}
 
-    def is_due(self, entry: Entry) -> bool:
-        """Whether an entry may be tried now; an entry without failures always may."""
-        suspect = self._by_id.get(entry.id)
-        return suspect is None or self._clock() >= suspect.retry_at
+    def knows(self, entry_id: bytes) -> bool:
+        """Return whether an entry has failed before."""
+        return entry_id in self._by_id
 
-    def failed_in(self, entry: Entry, stage: Stage) -> bool:
-        """Whether an entry failed in this stage before."""
-        suspect = self._by_id.get(entry.id)
-        return suspect is not None and suspect.stage == stage
+    def due(self) -> list[Entry]:
+        """Return the entries that may be tried again now."""
+        now = self._clock()
+        return [suspect.entry for suspect in self._by_id.values() if now >= suspect.retry_at]
 
     def count(self, stage: Stage, failed: Iterable[tuple[Entry, Exception]]) -> list[DeadLetter]:
         """Count a delivery of each; return those that have failed too often."""
@@ -47,7 +46,7 @@ class Suspects:
         for entry, error in failed:
             before = self._by_id.get(entry.id)
             deliveries = 1 + (before.deliveries if before is not None else 0)
-            self._by_id[entry.id] = Suspect(stage, deliveries, self._clock() + RETRY_SECONDS)
+            self._by_id[entry.id] = Suspect(entry, deliveries, self._clock() + RETRY_SECONDS)
             if deliveries >= MAX_DELIVERIES:
                 given_up.append(DeadLetter(entry.id, entry.fields, reason_of(stage, error)))
         return given_up

@@ -1,103 +1,120 @@
-"""Sync jobs: one at a time, in the order of their requests; the last ones are stored."""
+"""Sync jobs: one at a time, in the order of their requests; the last ones are stored in Redis."""
 
 import asyncio
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 import monitoring
-from contracts.snapshot import MalformedSnapshotError, iter_users
+from contracts.snapshot import MalformedSnapshotError
 from feature_sync.connections import REDIS_ERRORS, RedisFaults
-from feature_sync.errors import UnknownJobError, UnusableSnapshotError
+from feature_sync.errors import SnapshotsUnavailableError, UnknownJobError, UnusableSnapshotError
 from feature_sync.metrics import Metrics
+from feature_sync.snapshots.bodies import SyncJob
+from feature_sync.snapshots.job_store import REMEMBERED, JobStore
+from feature_sync.snapshots.lease import LeaseLostError
+from feature_sync.snapshots.room import NoRoomError
 from feature_sync.snapshots.source import fetch_snapshot
 from feature_sync.snapshots.switch import IncompleteSnapshotError, Progress, SnapshotSwitch
 
 _log = logging.getLogger(__name__)
 
-REMEMBERED = 100
 _OPERATION = "sync_snapshot"
-_FAILURES = (UnusableSnapshotError, MalformedSnapshotError, IncompleteSnapshotError, *REDIS_ERRORS)
-
-
-class SyncJob(BaseModel):
-    """The state of a `POST /sync`."""
-
-    job: Annotated[str, Field(description="Id of the job", examples=["5c1f0e6a9b3d"])]
-    snapshot: Annotated[
-        str, Field(description="The requested folder", examples=["s3://recsys/snapshots/20261124T0300"])
-    ]
-    state: Annotated[Literal["queued", "running", "done", "failed"], Field(description="State of the job")] = "queued"
-    version: Annotated[
-        str | None, Field(description="Version of the snapshot; null until it is read", examples=["20261124T0300"])
-    ] = None
-    users: Annotated[int, Field(description="Users written", examples=[120000])] = 0
-    total: Annotated[int, Field(description="Users in the snapshot", examples=[120000])] = 0
-    seconds: Annotated[float | None, Field(description="Duration; null until the job ends", examples=[1.4])] = None
-    error: Annotated[str | None, Field(description="Reason of the failure; null without one")] = None
-    created_at: Annotated[datetime, Field(description="Time at which it was queued", examples=["2026-11-24T03:10:00Z"])]
+_FAILURES = (
+    UnusableSnapshotError,
+    MalformedSnapshotError,
+    IncompleteSnapshotError,
+    NoRoomError,
+    LeaseLostError,
+    *REDIS_ERRORS,
+)
 
 
 class SyncJobs:
-    """Runs sync jobs; `step` has to be called repeatedly."""
+    """Runs sync jobs; `step` and `report` have to be called repeatedly."""
 
     def __init__(
         self,
         switch: SnapshotSwitch,
+        store: JobStore,
         faults: RedisFaults,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._switch = switch
+        self._store = store
         self._faults = faults
         self._metrics = metrics
         self._clock = clock
         self._jobs: OrderedDict[str, SyncJob] = OrderedDict()
-        # Each with its address and the trace of its request.
+        # Each with its address and the trace of its request. An address may contain a password, so it is not stored.
         self._queue: asyncio.Queue[tuple[SyncJob, str, dict[str, str]]] = asyncio.Queue()
+        self._unfinished: dict[str, tuple[SyncJob, Progress]] = {}
+        self._restarted = True
 
-    def submit(self, snapshot: str) -> SyncJob:
+    async def submit(self, snapshot: str) -> SyncJob:
         """Queue a sync and return its job."""
-        # Any caller may read a job, and an address may contain a password.
+        # Any caller may read a job.
         job = SyncJob(job=uuid4().hex, snapshot=monitoring.redacted(snapshot), created_at=datetime.now(UTC))
         self._jobs[job.job] = job
         while len(self._jobs) > REMEMBERED:
             self._jobs.popitem(last=False)
+        self._unfinished[job.job] = (job, Progress())
         self._queue.put_nowait((job, snapshot, monitoring.trace_headers()))
+        # The sync itself reports what is wrong with Redis.
+        with suppress(*REDIS_ERRORS):
+            await self._store.add(job)
         return job
 
-    def get(self, job: str) -> SyncJob:
-        """Return a job; raises `UnknownJobError`."""
+    async def get(self, job: str) -> SyncJob:
+        """Return a job of any worker; raises `UnknownJobError`, or `SnapshotsUnavailableError` without Redis."""
+        if (own := self._jobs.get(job)) is not None:
+            return own
         try:
-            return self._jobs[job]
-        except KeyError as error:
-            raise UnknownJobError(f"there is no job {job!r}; the last {REMEMBERED} are available") from error
+            found = await self._store.find(job)
+        except REDIS_ERRORS as error:
+            raise SnapshotsUnavailableError(
+                f"Redis doesn't answer ({type(error).__name__}), and it has the job"
+            ) from error
+        if found is None:
+            raise UnknownJobError(f"there is no job {job!r}; the last {REMEMBERED} are available")
+        return found
+
+    async def report(self) -> None:
+        """Store the progress of unfinished jobs, and once that those of an earlier process have failed."""
+        if self._restarted:
+            await self._store.fail_interrupted(except_for=self._jobs.keys())
+            self._restarted = False
+        for job, progress in list(self._unfinished.values()):
+            job.users = progress.written
+            await self._store.save(job)
 
     async def step(self) -> None:
         """Wait for a job and run it. An unexpected error fails the job, and is raised."""
         job, address, trace = await self._queue.get()
         job.state = "running"
+        ended: Literal["running", "failed", "done"] = "running"
         began = self._clock()
-        progress = Progress()
+        _, progress = self._unfinished[job.job]
         try:
             with monitoring.transaction("sync", "snapshot", trace):
                 await self._sync(job, address, progress)
         except Exception as error:
             job.error = monitoring.redacted(str(error)) or type(error).__name__
-            job.state = "failed"
+            ended = "failed"
             self._metrics.snapshots.labels("failed").inc()
             _report(error, progress)
             if not isinstance(error, _FAILURES):
                 raise
         else:
-            job.state = "done"
+            ended = "done"
             self._metrics.snapshots.labels("done").inc()
             self._metrics.users.set(progress.written)
             monitoring.recovered("pipeline.feature_store_sync", operation=_OPERATION)
@@ -105,19 +122,22 @@ class SyncJobs:
             job.seconds = round(self._clock() - began, 3)
             job.users = progress.written
             self._metrics.seconds.set(job.seconds)
+            del self._unfinished[job.job]
+            # Before a caller sees the end: it may ask another worker next. A job that was cancelled stays `running`
+            # there, until this worker is started again.
+            with suppress(*REDIS_ERRORS):
+                await self._store.save(job.model_copy(update={"state": ended}))
+            job.state = ended
             _log.info("sync of %s: %s, %d users in %.1f s", job.snapshot, job.state, job.users, job.seconds)
 
     async def _sync(self, job: SyncJob, address: str, progress: Progress) -> None:
         fetching = fetch_snapshot(address)
-        folder, manifest = await run_in_threadpool(fetching.__enter__)
+        snapshot = await run_in_threadpool(fetching.__enter__)
         try:
-            job.version, job.total = manifest.version, manifest.rows
-            progress.total = manifest.rows
+            job.version, job.total = snapshot.manifest.version, snapshot.manifest.rows
+            progress.total = snapshot.manifest.rows
             with self._faults.report_faults():
-                batches = iter_users(folder, manifest)
-                await self._switch.write(manifest.version, manifest.feature_schema, batches, progress)
-                await self._switch.activate(manifest.version)
-                await self._switch.retire_others(manifest.version)
+                await self._switch.sync(snapshot, progress)
         finally:
             await run_in_threadpool(fetching.__exit__, None, None, None)
 

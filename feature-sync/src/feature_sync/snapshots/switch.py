@@ -1,15 +1,28 @@
 """The switch in Redis: a new version is written beside the active one, verified, and then the pointer is moved."""
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from contracts import redis_keys
-from feature_sync.connections import AnyRedis, get_many, put_many
+from starlette.concurrency import run_in_threadpool
 
-# Readers poll the pointer each second, and finish started requests.
-GRACE_SECONDS = 60
-_SCAN = 5000
+from contracts import redis_keys
+from contracts.feature_spec import FEATURE_SPECS
+from contracts.snapshot import SnapshotManifest
+from feature_sync.connections import REDIS_ERRORS, AnyRedis, get_many, put_many
+from feature_sync.marks import Marks
+from feature_sync.snapshots.lease import SyncLease
+from feature_sync.snapshots.retirement import Retirement
+from feature_sync.snapshots.room import check_room
+from feature_sync.snapshots.source import FetchedSnapshot
+
+_WAIT_SECONDS = 0.5
 
 
 class IncompleteSnapshotError(RuntimeError):
@@ -25,55 +38,119 @@ class Progress:
 
 
 class SnapshotSwitch:
-    """Writes and activates versions. After an interruption at any point the previous version stays active."""
+    """Writes and activates versions. After an interruption at any point the previous version stays active.
 
-    def __init__(self, redis: AnyRedis) -> None:
+    Users who were forgotten after the snapshot's events are left out.
+    """
+
+    def __init__(
+        self,
+        redis: AnyRedis,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        token: Callable[[int], str] = secrets.token_hex,
+        marks: Callable[[], Marks] = Marks,
+    ) -> None:
         self._redis = redis
+        self._clock = clock
+        self._sleep = sleep
+        self._token = token
+        self._marks = marks
+        self._retirement = Retirement(redis, clock)
 
     async def active(self) -> str | None:
         """Return the active version."""
         pointer: Any = await self._redis.get(redis_keys.SNAPSHOT_POINTER)
         return None if pointer is None else pointer.decode("utf-8", "replace")
 
-    async def write(
-        self, version: str, schema: str, batches: Iterable[list[tuple[int, bytes]]], progress: Progress
-    ) -> None:
-        """Write all users of a version, and read each batch back; raises `IncompleteSnapshotError`."""
-        await self._redis.set(redis_keys.snapshot_schema(version), schema)
-        for batch in batches:
+    async def sync(self, snapshot: FetchedSnapshot, progress: Progress) -> None:
+        """Make a snapshot the active one; nothing is written if it is already.
+
+        Waits while another sync runs. Raises `IncompleteSnapshotError`, `NoRoomError`, `LeaseLostError` or an error of
+        Redis; the keys of a version that did not become active are removed then.
+        """
+        content = content_name(snapshot.manifest)
+        version = f"{content}.{self._token(4)}"
+        async with self._lease(version) as lease:
+            created_at = snapshot.manifest.created_at.timestamp()
+            if (active := await self._active_with(content, snapshot, lease)) is not None:
+                # The same content as that of an earlier run, but as of now.
+                await self._redis.hset(redis_keys.SNAPSHOT_CREATED, active, str(created_at))
+                progress.written = snapshot.size.users
+                return
+            await check_room(self._redis, snapshot.size)
+            await self._write(version, snapshot, lease, progress)
+            await lease.activate(created_at)
+
+    @asynccontextmanager
+    async def _lease(self, version: str) -> AsyncIterator[SyncLease]:
+        lease = SyncLease(self._redis, version, self._clock)
+        await self._retirement.remove_due()
+        while not await lease.acquire():
+            await self._sleep(_WAIT_SECONDS)
+            await self._retirement.remove_due()
+        try:
+            yield lease
+        finally:
+            # Without Redis the lease expires, and whoever looks for killed syncs then removes the keys.
+            with suppress(*REDIS_ERRORS):
+                await lease.release()
+                await self._retirement.remove_due()
+
+    async def _active_with(self, content: str, snapshot: FetchedSnapshot, lease: SyncLease) -> str | None:
+        """Return the active version if it has this content, and all of its keys: a cluster's node may lose some."""
+        active = await self.active()
+        if active is None or active.rpartition(".")[0] != content:
+            return None
+        async for batch in batches_without_forgotten(snapshot, self._marks):
+            await lease.extend()
+            stored = await get_many(self._redis, [redis_keys.user_features(active, user) for user, _ in batch])
+            if stored != [blob for _, blob in batch]:
+                return None
+        wanted = schema_values(active, snapshot.manifest)
+        return active if await get_many(self._redis, list(wanted)) == list(wanted.values()) else None
+
+    async def _write(self, version: str, snapshot: FetchedSnapshot, lease: SyncLease, progress: Progress) -> None:
+        """Write all users of a version, and read each batch back."""
+        await lease.extend()
+        await put_many(self._redis, schema_values(version, snapshot.manifest))
+        async for batch in batches_without_forgotten(snapshot, self._marks):
+            await lease.extend([user for user, _ in batch])
             blobs = {redis_keys.user_features(version, user): blob for user, blob in batch}
             await put_many(self._redis, blobs)
-            stored = await get_many(self._redis, list(blobs))
-            if stored != list(blobs.values()):
+            if await get_many(self._redis, list(blobs)) != list(blobs.values()):
                 raise IncompleteSnapshotError(f"{version}: Redis doesn't contain what was written to it")
             progress.written += len(batch)
-        if progress.written != progress.total:
-            raise IncompleteSnapshotError(f"{version}: {progress.written} users, the manifest says {progress.total}")
 
-    async def activate(self, version: str) -> None:
-        """Move the pointer; from the next poll on, readers read the new version."""
-        await self._redis.set(redis_keys.SNAPSHOT_POINTER, version)
 
-    async def retire_others(self, version: str) -> int:
-        """Set a TTL on every other version's keys, including those of interrupted syncs; return their number."""
-        mine = (redis_keys.user_features(version, 0)[:-1].encode(), redis_keys.snapshot_schema(version).encode())
-        retired = 0
-        async for keys in self._snapshot_keys():
-            others = [key for key in keys if not key.startswith(mine)]
-            if others:
-                pipeline = self._redis.pipeline(transaction=False)
-                for key in others:
-                    # Keys that already have a TTL are left out.
-                    pipeline.expire(key, GRACE_SECONDS, nx=True)
-                await pipeline.execute()
-            retired += len(others)
-        return retired
+async def batches_without_forgotten(
+    snapshot: FetchedSnapshot, marks: Callable[[], Marks]
+) -> AsyncIterator[list[tuple[int, bytes]]]:
+    """Yield the users in batches, decoded in a thread so that events go on."""
+    manifest = snapshot.manifest
+    until = (manifest.events_until or manifest.created_at).timestamp()
+    batches = snapshot.batches()
+    known = forgotten = Marks()
+    while (batch := await run_in_threadpool(next, batches, None)) is not None:
+        # Read each time: a user may be forgotten during a sync.
+        if (current := marks()) is not known:
+            known, forgotten = current, current.later_than(until)
+        if kept := [each for each in batch if not forgotten.moment_of(each[0])]:
+            yield kept
 
-    async def _snapshot_keys(self) -> AsyncIterator[list[bytes]]:
-        keys: list[bytes] = []
-        async for key in self._redis.scan_iter(match="fs:*:*", count=_SCAN):
-            keys.append(key)
-            if len(keys) == _SCAN:
-                yield keys
-                keys = []
-        yield keys
+
+def content_name(manifest: SnapshotManifest) -> str:
+    """Return the version with the hash of what is written of the snapshot: one name never means two contents."""
+    content = json.dumps([manifest.feature_schema, sorted(manifest.files.items())])
+    if manifest.user_features is not None:
+        content += FEATURE_SPECS.dump_json(manifest.user_features).decode()
+    return f"{manifest.version}.{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+
+def schema_values(version: str, manifest: SnapshotManifest) -> dict[str, bytes]:
+    """Return the keys that say which features the blobs of a version have."""
+    values = {redis_keys.snapshot_schema(version): manifest.feature_schema.encode()}
+    if manifest.user_features is not None:
+        values[redis_keys.snapshot_features(version)] = FEATURE_SPECS.dump_json(manifest.user_features)
+    return values

@@ -12,6 +12,7 @@ from feature_sync.withdrawal.publisher import RECONCILE_SECONDS, WithdrawnPublis
 from feature_sync.withdrawal.service import Withdrawals
 from feature_sync.withdrawal.table import WithdrawnTable
 from servicekit.background import BackgroundLoops
+from servicekit.bearer import Access
 from servicekit.health import Check
 from servicekit.routing import ApiRouter
 
@@ -49,7 +50,7 @@ class WithdrawalAssembly:
 
 
 def assemble(
-    settings: Settings, engine: Engine, redis: AnyRedis, faults: RedisFaults, metrics: Metrics
+    settings: Settings, engine: Engine, redis: AnyRedis, faults: RedisFaults, metrics: Metrics, *, access: Access
 ) -> WithdrawalAssembly:
     """Build the parts; nothing is connected or started."""
     table = WithdrawnTable(engine)
@@ -60,7 +61,7 @@ def assemble(
         database = BusinessDeleted(business, settings.extraction_sql)
         follower = DeletedFollower(database, table, publisher, metrics)
     return WithdrawalAssembly(
-        endpoints.router(Withdrawals(table, publisher), settings.admin_token),
+        endpoints.router(Withdrawals(table, publisher), access),
         publisher,
         follower,
         settings.deleted_poll_seconds,

@@ -4,14 +4,14 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.ids import DatasetId, is_numeric_id
 from contracts.query_values import WholeNumber
 from contracts.text import TypedText
 from feature_sync.withdrawal.service import Withdrawals
 from feature_sync.withdrawal.table import MAX_REASON_CHARS, Source
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.id_paths import register_id_convertor
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
@@ -71,10 +71,10 @@ register_id_convertor()
 AskedDataset = Annotated[DatasetId, Path(description="The dataset, by its number or its text; `/` is `%2F`")]
 
 
-def router(withdrawals: Withdrawals, token: SecretStr) -> ApiRouter:
+def router(withdrawals: Withdrawals, access: Access) -> ApiRouter:
     """Return the routes."""
     made = ApiRouter(tags=["withdrawal"])
-    guard = bearer_guard(token)
+    guard = access.allow("admin")
 
     @made.get("/datasets/withdrawn", responses=problem_responses(503), dependencies=guard)
     async def list_withdrawn(

@@ -13,7 +13,7 @@ from contracts import redis_keys
 from contracts.withdrawn import MalformedListError, WithdrawnList
 from feature_sync.connections import REDIS_ERRORS, AnyRedis, RedisFaults, get_many
 from feature_sync.errors import WithdrawalsUnavailableError
-from feature_sync.events.log import SCHEMA
+from feature_sync.events.tables import SCHEMA
 from feature_sync.metrics import Metrics
 from feature_sync.withdrawal.table import WithdrawnTable
 

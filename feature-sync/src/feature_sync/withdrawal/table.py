@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from contracts.ids import MAX_ID_CHARS
 from feature_sync.errors import DeletedInDatabaseError, WithdrawalsUnavailableError
-from feature_sync.events.log import SCHEMA
+from feature_sync.events.tables import SCHEMA
 from servicekit.database import UtcDateTime
 
 Source = Literal["operator", "database"]

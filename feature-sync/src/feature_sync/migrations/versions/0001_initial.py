@@ -1,16 +1,27 @@
 """The log of behaviour events."""
 
+import sqlalchemy as sa
 from alembic import op
-
-from feature_sync.events.log import metadata
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    metadata.create_all(op.get_bind())
+    op.create_table(
+        "behavior_events",
+        sa.Column("event_id", sa.String(length=64), primary_key=True),
+        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("user_id", sa.BigInteger(), nullable=False),
+        sa.Column("dataset_id", sa.BigInteger(), nullable=False),
+        sa.Column("request_id", sa.String(length=128)),
+        sa.Column("position", sa.Integer()),
+        sa.Column("ts", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        schema="events",
+    )
+    op.create_index("behavior_events_ts", "behavior_events", ["ts"], schema="events")
 
 
 def downgrade() -> None:
-    metadata.drop_all(op.get_bind())
+    op.drop_table("behavior_events", schema="events")

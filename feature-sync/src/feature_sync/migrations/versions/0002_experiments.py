@@ -8,18 +8,11 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    if not _is_there():
-        op.add_column("behavior_events", sa.Column("experiment_variant", sa.String(64)), schema=_schema())
+    op.add_column("behavior_events", sa.Column("experiment_variant", sa.String(length=64)), schema=_schema())
 
 
 def downgrade() -> None:
     op.drop_column("behavior_events", "experiment_variant", schema=_schema())
-
-
-def _is_there() -> bool:
-    # The first revision creates the table in its current form.
-    columns = sa.inspect(op.get_bind()).get_columns("behavior_events", schema=_schema())
-    return "experiment_variant" in {column["name"] for column in columns}
 
 
 def _schema() -> str | None:

@@ -1,0 +1,1 @@
+"""`featurectl`: feature-sync from a terminal."""

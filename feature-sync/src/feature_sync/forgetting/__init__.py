@@ -1,0 +1,1 @@
+"""Users' rights: removes what is stored about a user, and keeps it from coming back."""

@@ -1,0 +1,1 @@
+"""What takes up the memory of Redis, and whether there is room."""
