@@ -85,20 +85,7 @@ class Surroundings(ThreadingHTTPServer):
         return {"name": "ranker", "version": str(number), "sha256": "a" * 64, "created_at": made.isoformat()}
 
     def _samples(self, query: dict[str, list[str]], *, ranged: bool) -> Iterator[dict[str, Any]]:
-        asked = query["query"][0]
-        if "sync_" in asked:
-            labels, level = [{"outcome": "done"}, {"outcome": "failed"}], [20.0, 1.0]
-        elif "stage" in asked:
-            labels, level = [{"stage": stage} for stage in ("read", "recall", "rank")], [0.002, 0.004, 0.009]
-        elif "request_seconds" in asked:
-            labels, level = [{}], [0.021]
-        elif "shadow" in asked:
-            labels, level = _shadow(asked)
-        elif "version" in asked:
-            labels = [{"version": version, "level": level} for version in ("5", "6") for level in ("0", "2")]
-            level = [990.0, 10.0, 1_900.0, 100.0]
-        else:
-            labels, level = [{"level": str(number)} for number in range(4)], [900.0, 20.0, 60.0, 8.0]
+        labels, level = _levels(query["query"][0])
         for label, value in zip(labels, level, strict=True):
             if not ranged:
                 yield {"metric": label, "value": [self.watch.now.timestamp(), str(value)]}
@@ -107,6 +94,38 @@ class Surroundings(ThreadingHTTPServer):
             moments = [start + step * number for number in range(int((end - start) / step) + 1)]
             wave = [1 + 0.3 * ((place * 7) % 11) / 11 for place in range(len(moments))]
             yield {"metric": label, "values": [[at, str(value * w)] for at, w in zip(moments, wave, strict=True)]}
+
+
+_PLACES = [
+    {"model_version": "6", "variant": variant, "endpoint": "/recommend/user"} for variant in ("canary", "control")
+]
+
+
+# What Prometheus answers to a query that has this text, the first that fits: labels and level of each series.
+_ANSWERS: list[tuple[str, list[dict[str, str]], list[float]]] = [
+    ("sync_exposures", _PLACES, [4800.0, 43210.4]),
+    ("sync_outcomes", [{**place, "type": "click"} for place in _PLACES], [180.0, 1473.6]),
+    ("sync_", [{"outcome": "done"}, {"outcome": "failed"}], [20.0, 1.0]),
+    ("stage", [{"stage": stage} for stage in ("read", "recall", "rank")], [0.002, 0.004, 0.009]),
+    (
+        "responses",
+        [{"status": "200", "reason": "redis_unavailable"}, {"status": "503", "reason": "overloaded"}],
+        [12.0, 3.0],
+    ),
+    ("request_seconds", [{}], [0.021]),
+    (
+        "version",
+        [{"version": version, "level": level} for version in ("5", "6") for level in ("0", "2")],
+        [990.0, 10.0, 1_900.0, 100.0],
+    ),
+    ("", [{"level": str(number)} for number in range(4)], [900.0, 20.0, 60.0, 8.0]),
+]
+
+
+def _levels(asked: str) -> tuple[list[dict[str, str]], list[float]]:
+    if "shadow" in asked:
+        return _shadow(asked)
+    return next((labels, level) for text, labels, level in _ANSWERS if text in asked)
 
 
 def _shadow(asked: str) -> tuple[list[dict[str, str]], list[float]]:
@@ -273,9 +292,18 @@ def test_the_panels_show_what_prometheus_and_the_registry_say(running: RunningAp
     rows = page.locator("tr:has(td.meter)")
     assert rows.count() == 8
     assert "get_similar / timeout" in rows.nth(1).inner_text()
-    expect(page.locator(".u-legend")).to_have_count(3)
-    legend = page.locator(".u-legend").nth(2).inner_text()
-    assert all(stage in legend for stage in ("read", "recall", "rank", "request"))
+    assert rows.nth(1).locator("svg.history rect").count() == 11
+    link = rows.nth(1).locator("a")
+    assert "get_similar / timeout" in link.inner_text()
+    assert re.fullmatch(r"/dashboard/incident/\d+", link.get_attribute("href") or "")
+    expect(page.locator(".u-legend")).to_have_count(4)
+    reasons, quantiles = (page.locator(".u-legend").nth(number).inner_text() for number in (2, 3))
+    assert all(reason in reasons for reason in ("200 redis_unavailable", "503 overloaded"))
+    assert all(quantile in quantiles for quantile in ("p50", "p95", "p99"))
+    stages = page.locator("tr:has(svg.heat)")
+    assert [row.inner_text().split()[0] for row in stages.all()] == ["read", "recall", "rank"]
+    assert [row.locator("svg.heat rect").count() for row in stages.all()] == [31] * 3
+    assert "ms" in stages.nth(2).inner_text()
     page.goto(f"{running.url}/dashboard/data")
     assert "20 / 21" in page.locator(".tile b").first.inner_text()
     assert "last run: v7, 1 d ago" in page.locator(".two section").first.inner_text()
@@ -294,6 +322,8 @@ def test_the_models_tab_shows_fallback_by_version_and_the_live_shadow(running: R
     page.goto(f"{running.url}/dashboard/models?lang=en")
     rates = page.locator("tr:has(td.meter)").all_inner_texts()
     assert [" ".join(row.split()) for row in rates] == ["v6 5.00% 2000 answers", "v5 1.00% 1000 answers"]
+    over_time = page.locator("section", has_text="Fallback rate by version over time").last.locator(".u-legend")
+    assert all(version in over_time.inner_text() for version in ("v5", "v6"))
     live = page.locator("section", has_text="Shadow, live").last.locator("tr").all_inner_texts()
     assert [row.split("\t") for row in live] == [
         ["", "v7"],
@@ -305,6 +335,51 @@ def test_the_models_tab_shows_fallback_by_version_and_the_live_shadow(running: R
         ["Compared", "4321"],
         ["Dropped", "12"],
         ["Failed", "0"],
+    ]
+
+
+def test_charts_and_texts_are_in_one_zone_that_the_page_names(running: RunningApp, page: Page, watch: Watch) -> None:
+    """The clock of the browser is that of the machine, UTC; the gateway's is eight hours ahead."""
+    busy_hour(running, watch)
+    page.add_init_script(
+        """window.drawn = []; const draw = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+          window.drawn.push(text); return draw.call(this, text, ...rest);
+        };"""
+    )
+    page.goto(f"{running.url}/dashboard/live?lang=en")
+    assert "20:00:30 Asia/Shanghai" in page.locator("footer").inner_text()
+    hours = {text[:2] for text in page.evaluate("window.drawn") if re.fullmatch(r"\d\d:\d\d", text)}
+    assert hours == {"19", "20"}
+
+
+def test_the_axis_of_a_chart_with_one_moment_does_not_repeat_it(running: RunningApp, page: Page) -> None:
+    page.goto(f"{running.url}/dashboard/live?lang=en")
+    page.evaluate(
+        """() => {
+          const box = document.querySelector(".chart");
+          const data = JSON.parse(box.dataset.chart);
+          data.x = data.x.slice(0, 1);
+          data.series.forEach((each) => (each.values = each.values.slice(0, 1)));
+          box.dataset.chart = JSON.stringify(data);
+          window.drawn = []; const draw = CanvasRenderingContext2D.prototype.fillText;
+          CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+            if (this.canvas === document.querySelector(".chart canvas")) window.drawn.push(text);
+            return draw.call(this, text, ...rest);
+          };
+        }"""
+    )
+    page.locator("#theme").click()
+    times = [text for text in page.evaluate("window.drawn") if re.fullmatch(r"\d\d:\d\d", text)]
+    assert len(times) == len(set(times)) > 0
+
+
+def test_the_models_tab_shows_what_came_of_exposures(running: RunningApp, page: Page) -> None:
+    page.goto(f"{running.url}/dashboard/models?lang=en")
+    rows = page.locator("section", has_text="What came of exposures").last.locator("tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [
+        ["v6", "control", "/recommend/user", "43210", "3.41% (3.24–3.59)", "0.00% (0.00–0.01)", "0.00% (0.00–0.01)"],
+        ["v6", "canary", "/recommend/user", "4800", "3.75% (3.25–4.33)", "0.00% (0.00–0.08)", "0.00% (0.00–0.08)"],
     ]
 
 

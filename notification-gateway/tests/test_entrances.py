@@ -61,7 +61,7 @@ def test_a_form_without_a_session_is_rejected_before_it_is_read(running: Running
             answer = running.http.post(path, content=b"{", headers=headers)
             assert (answer.status_code, answer.json()["detail"]) == (
                 401,
-                "Sign in on the dashboard with the ADMIN_TOKEN first.",
+                "Sign in on the dashboard with the token of an admin first.",
             )
 
 

@@ -67,6 +67,8 @@ def test_as_many_stars_as_parts_match_any_fingerprint(fingerprint: list[str]) ->
         (["redis", "connection_failed"], "warning", "P1", "Degradation Events"),
         (["redis", "unexpected_error"], "error", "P1", None),
         (["gateway", "unreadable_alert", "alertmanager recsys"], "warning", "P1", "Degradation Events"),
+        (["feature_store", "stale"], "warning", "P1", "Degradation Events"),
+        (["feature_store", "lag", "log"], "warning", "P1", "Degradation Events"),
         (["pipeline", "train", "ValueError"], "warning", "P2", "Quality Issues"),
         (["pipeline", "train", "ValueError"], "error", "P1", None),
         (["weixin", "send_message_failed"], "error", "P2", "Quality Issues"),

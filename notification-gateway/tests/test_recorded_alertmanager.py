@@ -16,6 +16,8 @@ from pydantic import SecretStr
 from notification_gateway.tables import incidents, notifications
 from notification_gateway.webhooks import alertmanager
 from running_gateway import SIMULATED, TOKEN, SteppedGateway, Watch, app_of, settings
+from servicekit.bearer import Access
+from servicekit.tokens import KnownToken, Tokens
 from testkit.alert_episodes import BEGINNINGS, Message, expect, judge
 from testkit.recorded_webhooks import RecordedWebhook, read_webhooks
 from testkit.running_app import RunningApp
@@ -58,9 +60,8 @@ class Replay:
 def entrance_of(stepped: SteppedGateway) -> RunningApp:
     gateway = stepped.gateway
     app = FastAPI()
-    app.include_router(
-        alertmanager.router(gateway.alerts.intake, SecretStr(TOKEN), "test", stepped.watch, gateway.metrics)
-    )
+    access = Access(Tokens(KnownToken.of_setting("GATEWAY_TOKEN", SecretStr(TOKEN), "signals")))
+    app.include_router(alertmanager.router(gateway.alerts.intake, access, "test", stepped.watch, gateway.metrics))
     return RunningApp(app)
 
 

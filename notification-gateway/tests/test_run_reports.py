@@ -101,9 +101,9 @@ def test_the_last_90_reports_are_kept_and_one_that_is_posted_again_replaces_the_
         assert found.posted_at.tzinfo is not None
 
 
-@pytest.mark.parametrize("token", ["wrong", ADMIN])
-def test_a_report_needs_the_gateways_token(running: RunningApp, token: str) -> None:
-    assert put(running, token=token).status_code == 401
+@pytest.mark.parametrize(("token", "status"), [("wrong", 401), (ADMIN, 403)])
+def test_a_report_needs_the_gateways_token(running: RunningApp, token: str, status: int) -> None:
+    assert put(running, token=token).status_code == status
     assert running.http.put(f"/reports/{RUN}?outcome=failed", content=PAGE).status_code == 401
     assert stored(running) == []
 
@@ -205,6 +205,17 @@ def test_the_dashboard_shows_the_history_of_each_check_what_is_wrong_first(runni
         "run-2: critical 2 / 0.5",
     ]
     assert 'aria-label="2 / 3"' in history
+
+
+def test_the_tab_of_data_quality_shows_missing_values_outliers_and_freshness_over_the_runs(running: RunningApp) -> None:
+    assert "Runs of the pipeline post their checks" in running.http.get("/dashboard/data", params={"lang": "en"}).text
+    names = ("datasets.null_price", "interactions.outlier_price", "interactions.freshness_days", "users.rows")
+    for number in range(2):
+        put(running, f"run-{number}")
+        assert put_checks(running, f"run-{number}", *((name, "ok", number) for name in names)) == 204
+    page = running.http.get("/dashboard/data", params={"lang": "en"}).text
+    assert [name in page for name in names] == [True, True, True, False]
+    assert page.count("<title>run-1: ok 1 / 0.5</title>") == 3
 
 
 def test_the_durations_of_the_steps_are_shown_by_run(running: RunningApp, watch: Watch) -> None:

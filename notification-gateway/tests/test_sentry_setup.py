@@ -215,6 +215,7 @@ def test_a_workflow_names_the_points_that_its_rule_can_match(sentry: FakeSentry)
         "airflow.task_failed",
         "api.unavailable",
         "model.deployment_failed",
+        "model.not_converged",
         "pipeline.dag_import_failed",
         "pipeline.database",
         "pipeline.no_recent_run",

@@ -24,6 +24,7 @@ from notification_gateway.own_signals import OwnSignals
 from notification_gateway.ping import endpoints as ping
 from notification_gateway.replay import endpoints as stored_signals
 from notification_gateway.reports import endpoints as reports
+from notification_gateway.request_index import endpoints as request_index
 from notification_gateway.runbooks import endpoints as runbooks
 from notification_gateway.runbooks.page import RunbookPage
 from notification_gateway.settings import Settings
@@ -31,9 +32,13 @@ from notification_gateway.signals import endpoints as signals
 from notification_gateway.silences import endpoints as silences
 from notification_gateway.storage import UnstorableError
 from notification_gateway.summaries import endpoints as summaries
+from notification_gateway.tables import SCHEMA
 from notification_gateway.webhooks import alertmanager, sentry
-from servicekit import operations
+from servicekit import audit, operations
 from servicekit.app import base_app
+from servicekit.audit import AuditLog
+from servicekit.bearer import Access
+from servicekit.database import open_database
 from servicekit.problems import answer
 
 SERVICE = "notification-gateway"
@@ -46,12 +51,16 @@ WeChat Work, P1 in an hourly email, P2 in the daily digest. Every accepted signa
 def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock: Clock = utc_now) -> FastAPI:
     """Return the application; its lifespan opens the policy file, the database and the connections."""
     gateway = Gateway(settings, own_signals or OwnSignals(), clock)
+    access = Access(gateway.tokens)
+    audit_log = AuditLog(open_database(settings.database_url.get_secret_value(), SCHEMA), SCHEMA, SERVICE)
+    access.recorder = audit_log
     storage, alerts, delivery, metrics = gateway.storage, gateway.alerts, gateway.delivery, gateway.metrics
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with gateway.running():
             yield
+        await audit_log.close()
 
     app = base_app("recsys-notification-gateway", "Notification gateway", lifespan=lifespan, description=DESCRIPTION)
     app.exception_handler(DBAPIError)(_database_failed)
@@ -59,26 +68,26 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.exception_handler(UnstorableError)(_unstorable)
     app.exception_handler(IncidentNotFoundError)(_not_found)
     app.exception_handler(IncidentStateError)(_conflict)
-    app.include_router(signals.router(alerts.intake, settings.gateway_token, metrics))
-    app.include_router(stored_signals.router(storage, settings.admin_token))
+    app.include_router(signals.router(alerts.intake, access, metrics))
+    app.include_router(request_index.router(storage, access, clock, metrics))
+    app.include_router(stored_signals.router(storage, access))
     app.include_router(alerting.router(storage))
-    app.include_router(actions.router(alerts.actions, storage, settings.admin_token))
+    app.include_router(actions.router(alerts.actions, storage, access))
     app.include_router(action_pages.router(alerts.actions, gateway.composer.links, clock))
-    app.include_router(silences.router(storage, settings.admin_token, clock))
-    app.include_router(notify.router(storage, settings.gateway_token, clock, delivery.wake, delivery.channels))
-    app.include_router(alertmanager.router(alerts.intake, settings.gateway_token, settings.environment, clock, metrics))
+    app.include_router(silences.router(storage, access, clock))
+    app.include_router(notify.router(storage, access, clock, delivery.wake, delivery.channels))
+    app.include_router(alertmanager.router(alerts.intake, access, settings.environment, clock, metrics))
     app.include_router(
         sentry.router(alerts.intake, settings.sentry_webhook_secret, settings.environment, clock, metrics)
     )
-    app.include_router(summaries.router(storage, alerts.summaries, settings.admin_token))
-    sessions = Sessions(settings.admin_token)
+    app.include_router(summaries.router(storage, alerts.summaries, access))
+    sessions = Sessions(settings.admin_token, gateway.tokens, audit_log)
     app.include_router(dashboard_changes.router(storage, sessions, alerts.actions, alerts.summaries, clock))
     app.include_router(dashboard.router(storage, gateway.dashboard.page, sessions, clock))
-    app.include_router(
-        ping.router(delivery.channels, delivery.observers, settings.admin_token, settings.alert_language, clock)
-    )
+    app.include_router(ping.router(delivery.channels, delivery.observers, access, settings.alert_language, clock))
     app.include_router(runbooks.router(storage, RunbookPage(ZoneInfo(settings.alert_timezone))))
-    app.include_router(reports.router(storage, settings.gateway_token, gateway.composer.links, clock))
+    app.include_router(reports.router(storage, access, gateway.composer.links, clock))
+    app.include_router(audit.router(audit_log, access))
     app.include_router(operations.router(SERVICE, lambda: run_in_threadpool(gateway.checks), metrics))
     return app
 

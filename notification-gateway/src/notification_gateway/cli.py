@@ -28,6 +28,7 @@ from notification_gateway.policy.loading import PolicyError, parse_policy, read_
 from notification_gateway.policy.matching import Subject, mismatch
 from notification_gateway.policy.model import Condition, Policy
 from notification_gateway.replay import command as replay
+from notification_gateway.request_index import command as request_index
 from notification_gateway.summaries import command as summary
 
 FAILED = 1
@@ -204,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--expect", choices=["P0", "P1", "P2", "none"], help="exit with 1 if the priority is another one")
     test.add_argument("--json", action="store_true", help="print the decision as JSON")
     incidents.add_to(commands)
+    request_index.add_to(commands)
     summary.add_to(commands)
     ping = commands.add_parser("ping", help="send a test message through a channel of the running gateway")
     ping.set_defaults(run=_ping)

@@ -21,11 +21,14 @@ from notification_gateway.own_signals import OwnSignals
 from notification_gateway.policy.channel_names import allowed_channels
 from notification_gateway.policy.watching import PolicyFile
 from notification_gateway.reports.durations import REFRESH_SECONDS, StepDurations
+from notification_gateway.request_index.queries import remove_old_requests
 from notification_gateway.retention import remove_old
 from notification_gateway.settings import Settings
 from notification_gateway.storage import Storage
 from servicekit.background import BackgroundLoops
 from servicekit.health import Check
+from servicekit.token_list import add_token_list
+from servicekit.tokens import KnownToken, Tokens
 
 POLICY_SECONDS = 1.0
 RETENTION_SECONDS = 3600.0
@@ -61,7 +64,12 @@ class Gateway:
             settings, self.storage, self.policy_file, self.composer, clock, on_stored=self.delivery.wake
         )
         self.dashboard = Dashboard(settings, self.alerts.summaries, self.composer.links, clock)
+        self.tokens = Tokens(
+            KnownToken.of_setting("ADMIN_TOKEN", settings.admin_token, "admin"),
+            KnownToken.of_setting("GATEWAY_TOKEN", settings.gateway_token, "signals"),
+        )
         self.loops = BackgroundLoops()
+        add_token_list(self.loops, self.tokens, settings.registry_url, settings.registry_read_token)
         self.heartbeat = Heartbeat(settings.heartbeat_url, self.storage, self.loops, clock, self.metrics)
         self._add_loops(timedelta(days=settings.retention_days))
 
@@ -98,6 +106,7 @@ class Gateway:
 
         def remove() -> None:
             remove_old(self.storage, self._clock(), retention)
+            remove_old_requests(self.storage, self._clock())
 
         add_chore(self.loops, "policy", refresh, POLICY_SECONDS)
         self.alerts.add_loops(self.loops)

@@ -27,6 +27,14 @@ class Metrics(ServiceMetrics):
             self.signals.labels(outcome)
         for source, field in _REJECTED:
             self.rejected.labels(source, field)
+        self.requests = Counter(
+            "gateway_requests",
+            "Degraded and failed requests for the index, by outcome",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in ("accepted", "rejected", "left_out"):
+            self.requests.labels(outcome)
         self.deliveries = Counter(
             "gateway_deliveries", "Notifications by channel and outcome", ["channel", "outcome"], registry=self.registry
         )

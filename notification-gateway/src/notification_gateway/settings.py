@@ -118,8 +118,17 @@ class Settings(ServiceSettings):
         Field(description="Public address of this gateway, for links in messages; empty: no such links"),
     ] = "http://127.0.0.1:8003"
     registry_url: Annotated[
-        HttpUrlOrEmpty, Field(description="Registry whose models the dashboard shows; empty: none")
+        HttpUrlOrEmpty,
+        Field(
+            description="Registry whose models the dashboard shows, and whose named tokens are accepted; empty: none"
+        ),
     ] = ""
+    registry_read_token: Annotated[
+        Token | None,
+        Field(
+            description="Bearer token that reads the registry; empty: the dashboard reads without, and no named token"
+        ),
+    ] = None
     model_name: Annotated[str, Field(description="The model that the dashboard shows")] = "ranker"
     prometheus_url: Annotated[
         HttpUrlWithUserOrEmpty,

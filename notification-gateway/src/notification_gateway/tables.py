@@ -250,3 +250,32 @@ run_reports = Table(
     Column("checks", StoredJson, comment="results of the data checks; null: none were posted"),
     Index("ix_run_reports_run_id", "run_id"),
 )
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("request_id", StoredText(128), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("service", StoredText(64), nullable=False),
+    Column("environment", StoredText(64), nullable=False),
+    Column("endpoint", StoredText(128), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("level", Integer, comment="fallback level; null: no recommendation"),
+    Column("reason", StoredText(64)),
+    Column("model_version", StoredText(64)),
+    Column("duration_ms", Float, nullable=False),
+    Column("items", Integer),
+    Column("points", StoredJson, nullable=False, comment="monitoring points with their fingerprints"),
+    # A batch that is sent twice is stored once.
+    Index("uq_requests", "request_id", "at", "service", unique=True),
+    Index("ix_requests_at", "at"),
+)
+
+requests_left_out = Table(
+    "requests_left_out",
+    metadata,
+    Column("minute", UtcDateTime, primary_key=True, comment="when the sender said so"),
+    Column("service", StoredText(64), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+)

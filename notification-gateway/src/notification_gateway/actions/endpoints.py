@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts.person_names import check_name
 from contracts.query_values import MAX_WHOLE_NUMBER, WholeNumber
@@ -13,7 +13,7 @@ from notification_gateway.actions.service import IncidentActions
 from notification_gateway.alerting.endpoints import AlertDetail, detail_of
 from notification_gateway.incidents.model import Incident
 from notification_gateway.storage import Storage
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
@@ -89,10 +89,10 @@ class Grouping(_Action):
     comment: Comment = ""
 
 
-def router(actions: IncidentActions, storage: Storage, token: SecretStr) -> ApiRouter:
+def router(actions: IncidentActions, storage: Storage, access: Access) -> ApiRouter:
     """Return the routes for actions."""
     routes = ApiRouter(prefix="/alerts/{incident_id}", tags=["alerts"])
-    guard = bearer_guard(token)
+    guard = access.allow("admin")
     not_found_responses = problem_responses(503, not_found="There is no such incident")
 
     def show_detail(incident: Incident) -> AlertDetail:

@@ -17,7 +17,7 @@ class Dashboard:
 
     def __init__(self, settings: Settings, summaries: Summaries, links: Links, clock: Callable[[], datetime]) -> None:
         self._prometheus = Source(settings.prometheus_url, clock)
-        self._registry = Source(settings.registry_url, clock)
+        self._registry = Source(settings.registry_url, clock, settings.registry_read_token)
         panels = Panels(Prometheus(self._prometheus), Registry(self._registry, settings.model_name), summaries)
         self.page = Page(panels, ZoneInfo(settings.alert_timezone), links)
 

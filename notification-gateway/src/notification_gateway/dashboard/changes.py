@@ -27,7 +27,7 @@ from servicekit.problems import ProblemError
 from servicekit.routing import LenientRouter
 
 _Text = Annotated[str, TypedText(1000)]
-_INCIDENT_PAGE = re.compile(r"incident/[1-9][0-9]{0,18}")
+_PAGES = re.compile(r"incident/[1-9][0-9]{0,18}|request/[A-Za-z0-9._-]{1,128}")
 _Who = Annotated[Name, Form()]
 _Comment = Annotated[Comment, Form()]
 _NewComment = Annotated[Annotated[str, TypedText(MAX_COMMENT_CHARS, min_chars=1)], Form()]
@@ -73,7 +73,7 @@ def router(
     def post_session(request: Request, token: Annotated[str, Form()], back: Annotated[str, Form()] = "") -> Response:
         cookie = sessions.begin(token, clock())
         if cookie is None:
-            raise ProblemError(401, "This is not the ADMIN_TOKEN.")
+            raise ProblemError(401, "This is not the token of an admin, as ADMIN_TOKEN is.")
         response = _back(back)
         response.set_cookie(
             session.COOKIE,
@@ -149,6 +149,6 @@ def _add_incident_changes(routes: LenientRouter, guard: list[params.Depends], ac
 
 
 def _back(page: str) -> RedirectResponse:
-    # Redirect only to a tab of the dashboard, or to the page of an incident.
-    is_ours = page in TABS or _INCIDENT_PAGE.fullmatch(page)
+    # Redirect only to a tab of the dashboard, or to the page of an incident or a request.
+    is_ours = page in TABS or _PAGES.fullmatch(page)
     return RedirectResponse(f"/dashboard/{page}" if is_ours else "/dashboard", status_code=303)

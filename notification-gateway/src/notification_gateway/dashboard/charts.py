@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from notification_gateway.dashboard.sources import Sample
+
 Colour = Literal["p0", "p1", "p2", "ok", "soft", "violet"]
 
 
@@ -30,3 +32,13 @@ class Chart:
     def is_empty(self) -> bool:
         """Whether all values are zero or missing."""
         return not any(value for each in self.series for value in each.values)
+
+
+def aligned(samples: Sequence[Sample], label: str) -> tuple[list[float], dict[str, list[float | None]]]:
+    """Return all times, and the values at each of them by label."""
+    x = sorted({at for each in samples for at, _ in each.points})
+    columns: dict[str, list[float | None]] = {}
+    for each in samples:
+        found = dict(each.points)
+        columns[each.labels.get(label, "")] = [found.get(at) for at in x]
+    return x, columns

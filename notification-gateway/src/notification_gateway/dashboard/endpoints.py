@@ -1,6 +1,7 @@
 """GET /dashboard, its tabs, and its updates as server-sent events."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from importlib.resources import files
@@ -15,6 +16,7 @@ from notification_gateway.dashboard import language, session
 from notification_gateway.dashboard.page import Page, Tab
 from notification_gateway.dashboard.revision import MAX_PAGES, Revisions, TooManyPagesError
 from notification_gateway.dashboard.session import Sessions
+from notification_gateway.request_index.endpoints import RequestId
 from notification_gateway.storage import Storage
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import LenientRouter
@@ -41,23 +43,31 @@ _ASSETS = {
 }
 
 
-def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[], datetime]) -> LenientRouter:
-    """Return the routes of the pages."""
-    routes = LenientRouter(tags=["dashboard"])
-    revisions = Revisions(storage)
+@dataclass(frozen=True)
+class _Pages:
+    storage: Storage
+    sessions: Sessions
+    clock: Callable[[], datetime]
 
-    def show(request: Request, lang: str | None, render: _Render) -> HTMLResponse:
-        now = clock()
+    def show(self, request: Request, lang: str | None, render: _Render) -> HTMLResponse:
+        now = self.clock()
         page_language = language.choose_language(
             lang, request.cookies.get(language.COOKIE), request.headers.get("Accept-Language", "")
         )
-        may_change = sessions.is_open(request.cookies.get(session.COOKIE), now)
-        with storage.read() as connection:
+        may_change = self.sessions.is_open(request.cookies.get(session.COOKIE), now)
+        with self.storage.read() as connection:
             content = render(page_language, connection, now, may_change=may_change)
         response = HTMLResponse(content, headers=PAGE_HEADERS)
         if lang:
             response.set_cookie(language.COOKIE, page_language, max_age=31_536_000, samesite="lax", httponly=True)
         return response
+
+
+def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[], datetime]) -> LenientRouter:
+    """Return the routes of the pages."""
+    routes = LenientRouter(tags=["dashboard"])
+    revisions = Revisions(storage)
+    show = _Pages(storage, sessions, clock).show
 
     @routes.get("/dashboard", response_class=HTMLResponse, responses=problem_responses(503))
     def get_dashboard(
@@ -102,6 +112,21 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
     ) -> HTMLResponse:
         """Show the page of an incident: its state, its timeline and its notifications."""
         return show(request, lang, partial(page.render_incident, incident_id))
+
+    @routes.get(
+        "/dashboard/request/{request_id}",
+        response_class=HTMLResponse,
+        responses=problem_responses(503),
+    )
+    def get_request_page(
+        request: Request,
+        request_id: RequestId,
+        lang: Annotated[
+            Literal["zh", "en"] | None, Query(description="Language of the page; null: as the browser asks")
+        ] = None,
+    ) -> HTMLResponse:
+        """Show what is known of a degraded or failed request, and its incidents, to who has signed in."""
+        return show(request, lang, partial(page.render_request, request_id))
 
     @routes.get("/dashboard/{tab}", response_class=HTMLResponse, responses=problem_responses(503))
     def get_tab(

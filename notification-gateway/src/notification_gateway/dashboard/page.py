@@ -14,6 +14,7 @@ from notification_gateway.dashboard.charts import Chart
 from notification_gateway.dashboard.incident import CHANGES, gather_incident
 from notification_gateway.dashboard.language import PageLanguage
 from notification_gateway.dashboard.panels import Panels
+from notification_gateway.dashboard.request import gather_request
 from notification_gateway.incidents.model import Incident
 from notification_gateway.language import Phrase
 from notification_gateway.messages.links import Links
@@ -65,6 +66,15 @@ class Page:
         back = f"incident/{incident_id}"
         return self._fill("incident.html", content, "incidents", language, now, may_change=may_change, back=back)
 
+    def render_request(
+        self, request_id: str, language: PageLanguage, connection: Connection, now: datetime, *, may_change: bool
+    ) -> str:
+        """Return the page of a request; without a session, it only asks to sign in."""
+        content = gather_request(connection, request_id, now) if may_change else {"request_id": request_id}
+        content["search_url"] = self._links.search(request_id)
+        back = f"request/{request_id}"
+        return self._fill("request.html", content, "incidents", language, now, may_change=may_change, back=back)
+
     def _fill(
         self,
         template: str,
@@ -89,6 +99,7 @@ class Page:
             t=t,
             now=now,
             time=self._time,
+            zone=self._zone.key,
             ago=lambda at: _ago(now - at, t),
             name=lambda incident: _name(incident, language),
             state_name=lambda state: t("进行中", "open") if state == "open" else t("已结束", "resolved"),

@@ -9,10 +9,11 @@ from sqlalchemy import Connection
 
 from contracts.deployments import DeploymentRecord
 from contracts.run_reports import is_about_training
-from notification_gateway.dashboard import queries, shadow
-from notification_gateway.dashboard.charts import Chart, Colour, Series
+from notification_gateway.dashboard import live, queries, shadow
+from notification_gateway.dashboard.charts import Chart, Colour, Series, aligned
 from notification_gateway.dashboard.check_history import RUNS_SHOWN, check_histories
-from notification_gateway.dashboard.sources import Prometheus, Registry, Sample, SourceError, Version
+from notification_gateway.dashboard.outcomes import read_outcomes
+from notification_gateway.dashboard.sources import Prometheus, Registry, SourceError, Version
 from notification_gateway.dashboard.step_durations import step_trends
 from notification_gateway.incidents.queries import by_id
 from notification_gateway.reports.queries import last_checks, list_reports
@@ -23,19 +24,15 @@ from notification_gateway.summaries.content import RunningSummary
 
 HOUR, DAY, WEEK, MONTH = timedelta(hours=1), timedelta(days=1), timedelta(days=7), timedelta(days=30)
 STEP = timedelta(minutes=1)
+VERSION_STEP = timedelta(hours=3)
 RATE_STEP = timedelta(hours=6)
 _REQUESTS = "recommender_requests_total"
-_P99 = "histogram_quantile(0.99, sum by (le{by}) (rate(recommender_{what}_seconds_bucket[5m])))"
-_LEVELS: Sequence[tuple[str, str, Colour]] = (
-    ("1", "1 redis", "p2"),
-    ("2", "2 precomputed", "p1"),
-    ("3", "3 popular", "p0"),
-)
-_STAGES: Mapping[str, Colour] = {"read": "p2", "recall": "p1", "rank": "violet", "request": "soft"}
 _METRIC_COLOURS: Sequence[Colour] = ("p2", "ok", "p1", "violet")
 # The table of versions shows the other metrics.
 _METRICS_CHARTED = 4
 _VERSIONS_RATED = 8
+# Parts of the names of checks that are shown over time on the tab of data quality.
+_MEASURED = (".null_", "outlier", "freshness")
 DIGESTS_SHOWN = 30
 
 
@@ -82,13 +79,15 @@ class Panels:
         }
 
     def _live(self, connection: Connection, now: datetime) -> dict[str, Any]:
-        top = queries.most_frequent(connection, now - HOUR)
+        top = queries.most_frequent(connection, now)
         return {
             "errors": _errors(connection, now),
             "top": top,
             "most": max((each.occurrences for each in top), default=1),
-            "fallback": self._load(self._prometheus, lambda: self._fallback(now)),
-            "latency": self._load(self._prometheus, lambda: self._latency(now)),
+            "fallback": self._load(self._prometheus, lambda: live.degraded_by_level(self._prometheus, now)),
+            "failures": self._load(self._prometheus, lambda: live.failures_by_reason(self._prometheus, now)),
+            "latency": self._load(self._prometheus, lambda: live.latency(self._prometheus, now)),
+            "stages": self._load(self._prometheus, lambda: live.latency_by_stage(self._prometheus, now)),
         }
 
     def _data(self, connection: Connection, now: datetime) -> dict[str, Any]:
@@ -97,6 +96,7 @@ class Panels:
             "checks": _by_level(x, counts),
             "run": self._load(self._registry, self._last_run),
             "findings": queries.last_findings(connection, now - WEEK),
+            **_measured_over_time(connection),
             "databases": queries.incidents_in(connection, ["database"], now - WEEK),
             "sync_failures": queries.incidents_in(connection, ["feature_store"], now - WEEK),
             "syncs": self._load(self._prometheus, lambda: self._syncs(now)),
@@ -115,7 +115,9 @@ class Panels:
             "metrics": _metrics(versions),
             "deployments": deployments,
             "rates": self._load(self._prometheus, lambda: self._rates(now)),
+            "rates_over_time": self._load(self._prometheus, lambda: self._rates_over_time(now)),
             "mirrored": self._load(self._prometheus, lambda: shadow.compare(self._prometheus, now)),
+            "outcomes": self._load(self._prometheus, lambda: read_outcomes(self._prometheus, now)),
             "comparison": _comparison(versions, deployments.content or []),
         }
 
@@ -156,35 +158,6 @@ class Panels:
         total = sum(answers.values())
         return {"total": total, "degraded": (total - answers.get("0", 0.0)) / total * 100 if total else 0.0}
 
-    def _fallback(self, now: datetime) -> Chart:
-        by_level = self._prometheus.query_range(f"sum by (level) (rate({_REQUESTS}[5m]))", now - HOUR, now, STEP)
-        x, columns = _aligned(by_level, "level")
-        totals = [sum(column[place] or 0.0 for column in columns.values()) for place in range(len(x))]
-        series = [
-            Series(
-                name,
-                [
-                    (value or 0.0) / total * 100 if total else 0.0
-                    for value, total in zip(columns.get(level, [0.0] * len(x)), totals, strict=True)
-                ],
-                colour,
-            )
-            for level, name, colour in _LEVELS
-        ]
-        return Chart("bars", x, series, unit="%")
-
-    def _latency(self, now: datetime) -> Chart:
-        stages = self._prometheus.query_range(_P99.format(by=", stage", what="stage"), now - HOUR, now, STEP)
-        whole = self._prometheus.query_range(_P99.format(by="", what="request"), now - HOUR, now, STEP)
-        named = [*stages, *(Sample({"stage": "request"}, each.points) for each in whole)]
-        x, columns = _aligned(named, "stage")
-        series = [
-            Series(stage, [None if value is None else value * 1000 for value in columns[stage]], colour)
-            for stage, colour in _STAGES.items()
-            if stage in columns
-        ]
-        return Chart("lines", x, series, unit="ms")
-
     def _syncs(self, now: datetime) -> dict[str, float]:
         found = self._prometheus.query("sum by (outcome) (increase(sync_snapshots_total[7d]))", now)
         return {each.labels.get("outcome", "?"): round(each.points[-1][1]) for each in found}
@@ -204,6 +177,19 @@ class Panels:
             (version, totals[version], (totals[version] - answers[version].get("0", 0.0)) / totals[version] * 100)
             for version in sorted(busiest, key=shadow.version_order, reverse=True)
         ]
+
+    def _rates_over_time(self, now: datetime) -> Chart:
+        """Return the fallback rate (%) of the newest versions over 7 days."""
+        query = (
+            f'sum by (version) (rate({_REQUESTS}{{level!="0"}}[3h])) / (sum by (version) (rate({_REQUESTS}[3h])) > 0)'
+        )
+        x, columns = aligned(self._prometheus.query_range(query, now - WEEK, now, VERSION_STEP), "version")
+        newest = sorted(columns, key=shadow.version_order)[-len(_METRIC_COLOURS) :]
+        series = [
+            Series(f"v{version}", [None if value is None else value * 100 for value in columns[version]], colour)
+            for version, colour in zip(newest, _METRIC_COLOURS, strict=False)
+        ]
+        return Chart("lines", x, series, unit="%")
 
 
 @dataclass(frozen=True)
@@ -233,6 +219,13 @@ def _runs(connection: Connection, now: datetime) -> dict[str, Any]:
         "checks": check_histories(checked),
         "steps": step_trends(checked),
     }
+
+
+def _measured_over_time(connection: Connection) -> dict[str, Any]:
+    """Return the checks of missing values, outliers and freshness in the last runs."""
+    checked = last_checks(connection, RUNS_SHOWN)
+    histories = [each for each in check_histories(checked) if any(part in each.check for part in _MEASURED)]
+    return {"names": [run for run, _ in checked], "measured": histories}
 
 
 def _incidents(connection: Connection, incident_id: int | None) -> dict[str, Any]:
@@ -278,13 +271,3 @@ def _comparison(versions: Sequence[Version], deployments: Sequence[DeploymentRec
         if each.state == "active" and each.mode not in found and each.version in known:
             found[each.mode] = known[each.version]
     return found if len(found) > 1 else {}
-
-
-def _aligned(samples: Sequence[Sample], label: str) -> tuple[list[float], dict[str, list[float | None]]]:
-    """Return all times, and the values at each of them by label."""
-    x = sorted({at for each in samples for at, _ in each.points})
-    columns: dict[str, list[float | None]] = {}
-    for each in samples:
-        found = dict(each.points)
-        columns[each.labels.get(label, "")] = [found.get(at) for at in x]
-    return x, columns

@@ -1,6 +1,5 @@
 """Queries of the gateway's own database for the page; the environment `verify` is left out."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from contracts.signals import AlertSignal
-from notification_gateway.incidents.model import VERIFY, Incident
-from notification_gateway.incidents.queries import of_row
+from notification_gateway.incidents.model import VERIFY, Incident, incident_key
+from notification_gateway.incidents.queries import newest_by_key, of_row
 from notification_gateway.stored import texts_of
 from notification_gateway.tables import incidents, notifications, occurrence_minutes, signals
 from notification_gateway.unreadable import report_row
@@ -19,6 +18,7 @@ from notification_gateway.unreadable import report_row
 INCIDENTS_SHOWN = 50
 DELIVERIES_SHOWN = 40
 TOP = 10
+_TOP_PARTS, _TOP_STEP = 12, timedelta(minutes=5)
 UNREADABLE = "the stored message can't be read"
 _Model = TypeVar("_Model", bound=BaseModel)
 _REAL = incidents.c.environment != VERIFY
@@ -27,12 +27,17 @@ _ERRORS = ("error", "fatal")
 
 @dataclass(frozen=True)
 class Frequent:
-    """A fingerprint and its number of occurrences."""
+    """A fingerprint and its number of occurrences: in all, and in each part of the time, oldest first.
+
+    `incident_id` is its newest incident.
+    """
 
     fingerprint: tuple[str, ...]
     service: str
     level: str
     occurrences: int
+    by_time: Sequence[int]
+    incident_id: int | None
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,9 @@ def occurrences_over_time(
     return starts, counts
 
 
-def most_frequent(connection: Connection, since: datetime) -> list[Frequent]:
-    """Return the fingerprints that occurred most since a time."""
+def most_frequent(connection: Connection, now: datetime) -> list[Frequent]:
+    """Return the fingerprints that occurred most in the last hour."""
+    since = now - _TOP_STEP * _TOP_PARTS
     rows = connection.execute(
         select(occurrence_minutes).where(
             occurrence_minutes.c.minute > since,
@@ -101,10 +107,24 @@ def most_frequent(connection: Connection, since: datetime) -> list[Frequent]:
             occurrence_minutes.c.level.in_((*_ERRORS, "warning")),
         )
     )
-    counted: Counter[tuple[tuple[str, ...], str, str]] = Counter()
+    counted: dict[tuple[tuple[str, ...], str, str], list[int]] = {}
+    keys: dict[tuple[tuple[str, ...], str, str], str] = {}
     for row in rows:
-        counted[tuple(texts_of(row.fingerprint)), row.service, row.level] += row.occurrences
-    return [Frequent(*subject, occurrences) for subject, occurrences in counted.most_common(TOP)]
+        subject = (tuple(texts_of(row.fingerprint)), row.service, row.level)
+        part = min(int((row.minute - since) / _TOP_STEP), _TOP_PARTS - 1)
+        counted.setdefault(subject, [0] * _TOP_PARTS)[part] += row.occurrences
+        keys[subject] = incident_key(row.environment, row.service, subject[0])
+    top = sorted(counted, key=lambda subject: sum(counted[subject]), reverse=True)[:TOP]
+    newest = newest_by_key(connection, [keys[subject] for subject in top])
+    return [
+        Frequent(
+            *subject,
+            sum(counted[subject]),
+            counted[subject],
+            newest[keys[subject]].id if keys[subject] in newest else None,
+        )
+        for subject in top
+    ]
 
 
 def last_findings(connection: Connection, since: datetime) -> list[Finding]:

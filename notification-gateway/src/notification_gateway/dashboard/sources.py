@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from contracts.data_checks import DataCheck
 from contracts.deployments import DeploymentRecord
@@ -39,11 +39,12 @@ class Sample:
 
 
 class Source:
-    """Calls the configured address over HTTP; redirects are not followed."""
+    """Calls the configured address over HTTP, with a bearer token if one is given; redirects are not followed."""
 
-    def __init__(self, url: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, url: str, clock: Callable[[], datetime], token: SecretStr | None = None) -> None:
         self.configured = bool(url)
         self._http = client(url.rstrip("/"), TIMEOUT) if url else None
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
         self._clock = clock
         self._paused_until = clock()
 
@@ -64,7 +65,8 @@ class Source:
         if self._clock() < self._paused_until:
             raise SourceError("it did not answer a moment ago")
         try:
-            response = call(self._http, method, path, **content)
+            headers = self._headers | content.pop("headers", {})
+            response = call(self._http, method, path, headers=headers, **content)
         except httpx.HTTPError as error:
             self._paused_until = self._clock() + PAUSE
             raise SourceError(type(error).__name__) from error

@@ -56,6 +56,16 @@ def related(connection: Connection, environment: str, points: Iterable[str], now
     return sorted(_where(connection, *wanted), key=lambda each: each.id, reverse=True)
 
 
+def open_between(connection: Connection, keys: Iterable[str], after: datetime, before: datetime) -> list[Incident]:
+    """Return the incidents of some keys that were open at some time between two times, newest first."""
+    wanted = (
+        incidents.c.key.in_(sorted(set(keys))),
+        incidents.c.first_seen <= before,
+        or_(incidents.c.resolved_at.is_(None), incidents.c.resolved_at >= after),
+    )
+    return sorted(_where(connection, *wanted), key=lambda each: each.id, reverse=True)
+
+
 def quiet_since(connection: Connection, now: datetime, excluded_points: Sequence[str]) -> list[Incident]:
     """Return the open incidents without a signal for `QUIET`, except those of `excluded_points`."""
     return _where(

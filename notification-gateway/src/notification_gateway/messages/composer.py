@@ -171,6 +171,8 @@ class Composer:
         lines += [*links[:1], *self._places(incident), *links[1:]]
         if incident.request_ids:
             lines.append(self._line("请求", "Requests", ", ".join(incident.request_ids[:MAX_REQUEST_IDS])))
+            if url := self.links.request(incident.request_ids[0]):
+                lines.append(self._link("查看请求", "Show the request", url))
         lines.append(self._line("规则", "Rule", incident.rule or incident.reason))
         url = self.links.action("acknowledge", incident.id, now) or self.links.event(incident)
         # WeChat drops a message that equals one of the last 30 minutes.

@@ -65,6 +65,14 @@ class Links:
         """Return the address of an incident's page, or an empty text."""
         return f"{self._public_url}/dashboard/incident/{incident_id}" if self._public_url else ""
 
+    def search(self, request_id: str) -> str:
+        """Return the address of the collector's search for a request, or an empty text."""
+        return f"{self._collector_url}/issues/?query=request_id:{request_id}" if self._collector_url else ""
+
+    def request(self, request_id: str) -> str:
+        """Return the address of a request's page, or an empty text."""
+        return f"{self._public_url}/dashboard/request/{request_id}" if self._public_url else ""
+
     def action(self, action: Action, incident_id: int, now: datetime) -> str:
         """Return the signed address of an action, which needs no password, or an empty text."""
         if not self._public_url:

@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Annotated
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.text import TypedText
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import NewNotification
 from notification_gateway.outbox.notice import Line, Notice
 from notification_gateway.storage import Storage
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
 
@@ -56,7 +56,7 @@ class NotifyReceipt(BaseModel):
 
 def router(
     storage: Storage,
-    token: SecretStr,
+    access: Access,
     clock: Callable[[], datetime],
     on_stored: Callable[[], None],
     channels: Collection[str] = ("weixin", "email"),
@@ -64,7 +64,7 @@ def router(
     """Return the route."""
     routes = ApiRouter(tags=["notify"])
 
-    @routes.post("/notify", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(503))
+    @routes.post("/notify", status_code=202, dependencies=access.allow("signals"), responses=problem_responses(503))
     def post_notify(request: NotifyRequest) -> NotifyReceipt:
         """Send a message through a channel. It is stored before the answer."""
         if request.channel not in channels:

@@ -8,7 +8,7 @@ from typing import Annotated
 from uuid import uuid4
 
 from fastapi import Path
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field
 
 from contracts.text import TypedText
 from notification_gateway.delivery.channel import ConfiguredChannel, Delivered, Outcome, Rejected
@@ -16,7 +16,7 @@ from notification_gateway.delivery.observers import ChannelObserver
 from notification_gateway.language import Language, Phrase
 from notification_gateway.outbox.notice import Line, Notice
 from servicekit.background import report_failure
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
 
@@ -38,7 +38,7 @@ class PingResult(BaseModel):
 def router(
     channels: Mapping[str, ConfiguredChannel],
     observers: Mapping[str, ChannelObserver],
-    token: SecretStr,
+    access: Access,
     language: Language,
     clock: Callable[[], datetime],
 ) -> ApiRouter:
@@ -47,7 +47,7 @@ def router(
 
     @routes.post(
         "/channels/{name}/ping",
-        dependencies=bearer_guard(token),
+        dependencies=access.allow("admin"),
         responses=problem_responses(not_found="There is no such channel"),
     )
     async def ping(name: Annotated[str, TypedText(64), Path(description="The channel")]) -> PingResult:

@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, Field
 
 from contracts.moments import Moment
 from contracts.query_values import WholeNumber
 from notification_gateway.replay.stored_signals import Position, StoredSignal, read_page
 from notification_gateway.storage import Storage
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
@@ -36,11 +36,11 @@ class SignalPage(BaseModel):
     next_after: Annotated[str | None, Field(description="null: there are no more")]
 
 
-def router(storage: Storage, token: SecretStr) -> ApiRouter:
+def router(storage: Storage, access: Access) -> ApiRouter:
     """Return the route."""
     routes = ApiRouter(tags=["signals"])
 
-    @routes.get("/signals", dependencies=bearer_guard(token), responses=problem_responses(503))
+    @routes.get("/signals", dependencies=access.allow("admin"), responses=problem_responses(503))
     def get_signals(
         since: Annotated[Moment, Query(description="Only signals that arrived since then")],
         after: Annotated[

@@ -6,7 +6,7 @@ from email.message import Message as MimeMessage
 from typing import Annotated
 
 from fastapi import Path, Query, Request
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse
 
@@ -15,7 +15,7 @@ from contracts.text import LabelText
 from notification_gateway.messages.links import Links
 from notification_gateway.reports import queries
 from notification_gateway.storage import Storage
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.bodies import MIB, invalid
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
@@ -47,7 +47,7 @@ class RunReportList(BaseModel):
     reports: Annotated[list[RunReport], Field(description=f"At most {queries.REPORTS_KEPT} reports")]
 
 
-def router(storage: Storage, token: SecretStr, links: Links, clock: Callable[[], datetime]) -> ApiRouter:
+def router(storage: Storage, access: Access, links: Links, clock: Callable[[], datetime]) -> ApiRouter:
     """Return the routes."""
     routes = ApiRouter(tags=["reports"])
 
@@ -56,7 +56,7 @@ def router(storage: Storage, token: SecretStr, links: Links, clock: Callable[[],
 
     @routes.put(
         "/reports/{run}",
-        dependencies=bearer_guard(token),
+        dependencies=access.allow("signals"),
         max_body_size=MAX_REPORT_BYTES,
         responses=problem_responses(503),
         openapi_extra={"requestBody": _BODY},
@@ -85,7 +85,7 @@ def router(storage: Storage, token: SecretStr, links: Links, clock: Callable[[],
     @routes.put(
         "/reports/{run}/checks",
         status_code=204,
-        dependencies=bearer_guard(token),
+        dependencies=access.allow("signals"),
         responses=problem_responses(503, not_found="There is no report of this run"),
     )
     def put_checks(run: _Run, checks: RunChecks) -> None:

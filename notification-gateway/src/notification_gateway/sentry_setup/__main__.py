@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from contracts.access import check_http_url, check_token
+from contracts.command_client import open_http
 from contracts.command_line import OK, REFUSED, UNREACHABLE, USAGE, CommandError, printable, run_command, say
 from contracts.json_answers import UnusableAnswerError, problem_detail, read_json
 from notification_gateway.policy.loading import PolicyError, load_policy
@@ -37,12 +38,7 @@ class Sentry:
 
     def __init__(self, url: str, organization: str, token: str) -> None:
         headers = {"Authorization": f"Bearer {token}"}
-        try:
-            self._http = httpx.Client(base_url=f"{url.rstrip('/')}/api/0", headers=headers, timeout=TIMEOUT)
-        except (httpx.InvalidURL, ValueError, OSError) as error:
-            # `url` was checked, so the fault is in a variable that httpx reads itself.
-            message = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE of the environment can't be used"
-            raise CommandError(USAGE, message) from error
+        self._http = open_http(f"{url.rstrip('/')}/api/0", headers, TIMEOUT)
         self._organization = organization
 
     def ensure_project(self, team: str, slug: str) -> tuple[str, str]:

@@ -1,11 +1,9 @@
 """POST /signals."""
 
-from pydantic import SecretStr
-
 from contracts.signals import AlertSignal, RejectedSignal, SignalBatch, SignalReceipt, UnreadableSignal, read_signal
 from notification_gateway.metrics import UNSTORABLE, Metrics
 from notification_gateway.signals.intake import Intake
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.bodies import MIB
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
@@ -14,14 +12,14 @@ from servicekit.routing import ApiRouter
 MAX_BODY_BYTES = 8 * MIB
 
 
-def router(intake: Intake, token: SecretStr, metrics: Metrics) -> ApiRouter:
+def router(intake: Intake, access: Access, metrics: Metrics) -> ApiRouter:
     """Return the route."""
     routes = ApiRouter(tags=["signals"])
 
     @routes.post(
         "/signals",
         status_code=202,
-        dependencies=bearer_guard(token),
+        dependencies=access.allow("signals"),
         responses=problem_responses(503),
         max_body_size=MAX_BODY_BYTES,
     )

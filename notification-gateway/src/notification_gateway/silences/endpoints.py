@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.moments import Moment
 from contracts.query_values import WholeNumber
@@ -13,7 +13,7 @@ from contracts.text import TypedText
 from notification_gateway.silences import queries
 from notification_gateway.silences.model import NewMatcher, Silence
 from notification_gateway.storage import Storage
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
 
@@ -48,10 +48,10 @@ class SilenceList(BaseModel):
     silences: Annotated[list[Silence], Field(description="The silences")]
 
 
-def router(storage: Storage, token: SecretStr, clock: Callable[[], datetime]) -> ApiRouter:
+def router(storage: Storage, access: Access, clock: Callable[[], datetime]) -> ApiRouter:
     """Return the routes of /silences."""
     routes = ApiRouter(
-        prefix="/silences", tags=["silences"], dependencies=bearer_guard(token), responses=problem_responses(503)
+        prefix="/silences", tags=["silences"], dependencies=access.allow("admin"), responses=problem_responses(503)
     )
 
     @routes.post("", status_code=201)

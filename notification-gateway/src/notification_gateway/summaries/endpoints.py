@@ -3,19 +3,18 @@
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import SecretStr
 
 from contracts.query_values import WholeNumber
 from notification_gateway.storage import Storage
 from notification_gateway.summaries import queries
 from notification_gateway.summaries.closing import Summaries
 from notification_gateway.summaries.schemas import Kind, SendNow, SentNow, Summary, SummaryDetail, SummaryPage
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
 
 
-def router(storage: Storage, summaries: Summaries, token: SecretStr) -> ApiRouter:
+def router(storage: Storage, summaries: Summaries, access: Access) -> ApiRouter:
     """Return the routes."""
     routes = ApiRouter(prefix="/summaries", tags=["summaries"])
 
@@ -48,7 +47,7 @@ def router(storage: Storage, summaries: Summaries, token: SecretStr) -> ApiRoute
             raise ProblemError(404, f"There is no readable summary {summary_id}.")
         return SummaryDetail.of(stored)
 
-    @routes.post("/send-now", status_code=202, dependencies=bearer_guard(token), responses=problem_responses(503))
+    @routes.post("/send-now", status_code=202, dependencies=access.allow("admin"), responses=problem_responses(503))
     def post_send_now(request: SendNow) -> SentNow:
         """Send the running period's summary now. The summary at the period's end then holds only what comes later."""
         summary_ids = summaries.send_now(request.kind)

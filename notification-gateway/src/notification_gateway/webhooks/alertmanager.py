@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, SecretStr, SkipValidation
+from pydantic import BaseModel, Field, SkipValidation
 from starlette.exceptions import HTTPException
 
 from contracts.signals import AlertSignal, SignalReceipt
@@ -16,7 +16,7 @@ from notification_gateway.signals.intake import Intake
 from notification_gateway.unreadable import describe_problem, report_unreadable
 from notification_gateway.webhooks.managed_alerts import ManagedAlert, UnreadableAlert, read_alerts
 from notification_gateway.webhooks.receipts import AlertmanagerReceipt
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.bodies import MIB
 from servicekit.problems import problem_responses
 from servicekit.routing import Handler, LenientRoute
@@ -52,7 +52,7 @@ class AlertmanagerPayload(BaseModel):
 
 
 def router(
-    intake: Intake, token: SecretStr, environment: str, clock: Callable[[], datetime], metrics: Metrics
+    intake: Intake, access: Access, environment: str, clock: Callable[[], datetime], metrics: Metrics
 ) -> APIRouter:
     """Return the route; `environment` is the default of alerts without such a label."""
     routes = APIRouter(tags=["webhooks"], route_class=_reporting_route(metrics))
@@ -60,7 +60,7 @@ def router(
     @routes.post(
         "/webhooks/alertmanager",
         status_code=202,
-        dependencies=bearer_guard(token),
+        dependencies=access.allow("signals"),
         responses=problem_responses(503),
         max_body_size=MAX_BODY_BYTES,
     )

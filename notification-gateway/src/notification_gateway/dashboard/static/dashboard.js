@@ -4,6 +4,10 @@
   const root = document.documentElement;
   const content = () => document.getElementById("content");
   let drawn = [];
+  // That of the page's texts, whatever the browser's own is.
+  const timeZone = root.dataset.zone;
+  const clock = new Intl.DateTimeFormat("en-GB", { timeZone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const calendar = new Intl.DateTimeFormat("en-CA", { timeZone, month: "2-digit", day: "2-digit" });
 
   const stored = localStorage.getItem("theme");
   if (stored) root.dataset.theme = stored;
@@ -16,22 +20,20 @@
     const bars = data.kind === "bars";
     const axis = { stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false } };
     const written = (value) => (value == null ? "–" : `${Math.round(value * 1000) / 1000}${data.unit}`);
-    const pad = data.x.length > 1 ? (data.x[1] - data.x[0]) / 2 : 0.5;
     const named = data.names.length > 0;
-    const days = !named && data.x[data.x.length - 1] - data.x[0] > 172800;
-    const moment = (at) => {
-      const shown = new Date(at * 1000);
-      const two = (number) => String(number).padStart(2, "0");
-      const day = `${two(shown.getMonth() + 1)}-${two(shown.getDate())}`;
-      const time = `${two(shown.getHours())}:${two(shown.getMinutes())}`;
-      return days ? day : time;
-    };
+    // Of a single moment the axis shows an hour, not the day that uPlot would.
+    const alone = named ? 0.5 : 1800;
+    const pad = data.x.length > 1 ? (data.x[1] - data.x[0]) / 2 : alone;
+    const last = data.x[data.x.length - 1];
+    const days = !named && last - data.x[0] > 172800;
+    const moment = (at) => (days ? calendar : clock).format(new Date(at * 1000));
     const place = (at) => (named ? (data.names[at] ?? "") : moment(at));
     return {
       width: box.clientWidth,
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), timeZone),
       height: innerWidth < 640 ? 170 : 200,
       scales: {
-        x: { time: !named, range: (_, low, high) => [low - pad, high + pad] },
+        x: { time: !named, range: () => [data.x[0] - pad, last + pad] },
         y: { range: (_, low, high) => [bars ? 0 : Math.min(low, 0), high > 0 ? high * 1.1 : 1] },
       },
       axes: [
