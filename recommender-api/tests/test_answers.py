@@ -10,7 +10,7 @@ import redis
 
 import monitoring.testing
 from contracts import redis_keys
-from contracts.events import InteractionType, events_of
+from contracts.events import Exposure, InteractionType, read_entry
 from contracts.user_blob import LiveHistory
 from ranking.testing import FIRST_DATASET_ID
 from recommender_api.models.serving import LoadedModel
@@ -111,7 +111,7 @@ def test_an_unknown_user_and_a_cold_dataset_get_ranked_answers(api: RunningApp) 
         assert (len(answer["items"]), answer["fallback_level"]) == (10, 0)
 
 
-def test_a_cached_answer_has_its_own_request_id_and_logs_its_own_exposures(
+def test_a_cached_answer_has_its_own_request_id_and_logs_its_own_exposure(
     api: RunningApp, redis_client: redis.Redis, until: Until
 ) -> None:
     first = api.ask("/recommend/user/7", request_id="first", limit=3)
@@ -122,12 +122,45 @@ def test_a_cached_answer_has_its_own_request_id_and_logs_its_own_exposures(
     assert first == second
     assert "recommender_cached_answers_total 1.0" in api.get("/metrics").text
     entries = redis_client.xrange(redis_keys.EVENT_STREAM)
-    events = [event for _, fields in entries for event in events_of(fields)]
-    assert [(e.type, e.user_id, e.request_id, e.position) for e in events] == [
-        ("exposure", 7, request_id, position) for request_id in ("first", "second") for position in range(3)
+    shown = [read_entry(fields) for _, fields in entries]
+    assert all(isinstance(each, Exposure) for each in shown)
+    assert [
+        each.model_dump(exclude={"exposure_id", "ts", "channels"}) for each in shown if isinstance(each, Exposure)
+    ] == [
+        {
+            "user_id": 7,
+            "dataset_ids": ids(first),
+            "request_id": request_id,
+            "endpoint": "/recommend/user",
+            "model_version": "1",
+            "model_variant": "primary",
+            "experiment_variant": None,
+            "fallback_level": 0,
+            "scores": [item["score"] for item in first["items"]],
+            "propensity": None,
+        }
+        for request_id in ("first", "second")
     ]
-    assert [event.dataset_id for event in events] == ids(first) * 2
-    assert len({event.event_id for event in events}) == 6
+    reasons = ["+".join(item["reasons"]) for item in first["items"]]
+    assert [each.channels for each in shown if isinstance(each, Exposure)] == [reasons, reasons]
+
+
+@pytest.mark.parametrize(("share", "logged"), [(0.0, 0), (1.0, 6)])
+def test_answers_to_nobody_are_logged_by_share_and_only_while_readers_take_them(
+    start: Callable[..., RunningApp], redis_client: redis.Redis, until: Until, share: float, logged: int
+) -> None:
+    api = start(exposure_anonymous_share=share)
+    for _ in range(3):
+        api.ask("/similar/105")
+    until(lambda: redis_client.keys("res:*"))
+    redis_client.set(redis_keys.TAKES_ANONYMOUS, "")
+    for path in ["/similar/106"] * 6:
+        api.ask(path)
+    # In order behind those of nobody.
+    api.ask("/recommend/user/7", limit=2)
+    until(lambda: redis_client.xlen(redis_keys.EVENT_STREAM) == logged + 1)
+    users = [read_entry(fields).user_id for _, fields in redis_client.xrange(redis_keys.EVENT_STREAM)]
+    assert users == [None] * logged + [7]
 
 
 def test_a_users_new_interaction_makes_the_cached_answer_stale(
@@ -157,6 +190,18 @@ def test_live_counts_lead_the_trends(api: RunningApp, redis_client: redis.Redis)
     assert answer["items"][0]["reasons"] == ["trending"]
     scores = [item["score"] for item in answer["items"]]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_unknown_datasets_never_push_known_ones_out_of_the_trends(
+    api: RunningApp, redis_client: redis.Redis, until: Until
+) -> None:
+    unknown = {str(number): 100.0 for number in range(1_000_000, 1_020_000)}
+    redis_client.zadd(redis_keys.hot("1h"), {**unknown, "180": 9.0, "181": 4.5})
+    # A request reads some pages; the next one goes on.
+    until(lambda: ids(api.ask("/hot/trending", timeframe="1h", limit=5))[:2] == [180, 181])
+    assert api.ask("/hot/trending", timeframe="1h", limit=5)["degraded"] is False
+    redis_client.zincrby(redis_keys.hot("1h"), 7.0, "181")
+    until(lambda: ids(api.ask("/hot/trending", timeframe="1h", limit=5))[:2] == [181, 180])
 
 
 def test_foreign_members_and_infinite_counts_are_left_out_of_the_trends(

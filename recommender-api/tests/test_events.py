@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import redis
 
 import monitoring.testing
 from contracts import redis_keys
-from contracts.events import BehaviorEvent, events_of
+from contracts.events import BehaviorEvent, Exposure, read_entry, receipt_of
 from contracts.ids import hash_id
 from recommender_api.events import EventIntake
 from recommender_api.events.journal import Journal, JournalError, JournalFullError, JournalInUseError
@@ -52,7 +52,8 @@ def post(api: RunningApp, *events: dict[str, Any]) -> dict[str, Any]:
 
 
 def stored(client: redis.Redis) -> list[BehaviorEvent]:
-    return [event for _, fields in client.xrange(redis_keys.EVENT_STREAM) for event in events_of(fields)]
+    found = [read_entry(fields) for _, fields in client.xrange(redis_keys.EVENT_STREAM)]
+    return [each for each in found if not isinstance(each, Exposure)]
 
 
 def test_an_accepted_event_is_in_the_stream_and_counts_once(api: RunningApp, redis_client: redis.Redis) -> None:
@@ -62,9 +63,9 @@ def test_an_accepted_event_is_in_the_stream_and_counts_once(api: RunningApp, red
 
 
 def test_events_need_the_token(api: RunningApp) -> None:
-    for token in (None, "wrong", "admin-token-of-the-tests"):
+    for token, status in ((None, 401), ("wrong", 401), ("admin-token-of-the-tests", 403)):
         refused = api.post("/events", {"events": [event(1)]}, token=token)
-        assert refused.status_code == 401
+        assert refused.status_code == status
         assert refused.headers["content-type"] == "application/problem+json"
 
 
@@ -193,6 +194,23 @@ async def test_while_older_events_wait_newer_ones_are_queued_after_them(journal:
     assert ids == ["e-1", "e-2", "e-3"]
 
 
+@pytest.mark.anyio
+async def test_an_event_that_waits_in_the_journal_says_when_it_was_received(journal: Journal) -> None:
+    memory = MemoryStore()
+    store = GuardedStore(memory, Breaker(memory.probe, on_close=lambda: None), Address("localhost", 6379, 0))
+    now = [datetime(2026, 1, 1, 12, tzinfo=UTC)]
+    intake = EventIntake(store, store.without_reporting(), journal, Metrics(), now=lambda: now[0])
+    await intake.take([BehaviorEvent.model_validate(event(1))])
+    memory.error = StoreUnavailableError("down", "ConnectionError")
+    await intake.take([BehaviorEvent.model_validate(event(2))])
+    memory.error = None
+    now[0] += timedelta(hours=1)
+    await intake.replay()
+    entries = [{b"event": body} for body in memory.stream]
+    assert [receipt_of(fields) for fields in entries] == [None, now[0] - timedelta(hours=1)]
+    assert [read_entry(fields) for fields in entries] == [BehaviorEvent.model_validate(event(n)) for n in (1, 2)]
+
+
 def new(*numbers: int) -> list[NewEvent]:
     return [NewEvent(f"e-{number}", b'{"n":%d}' % number) for number in numbers]
 
@@ -276,6 +294,40 @@ def test_a_full_journal_is_a_503_that_asks_for_a_retry(
     assert statuses[-1] == 503
     assert response.headers["Retry-After"]
     assert "send them again" in response.json()["detail"]
+
+
+def test_events_wait_in_the_journal_while_the_stream_is_full_and_live_histories_stay(
+    start: Callable[..., RunningApp], redis_client: redis.Redis, until: Until
+) -> None:
+    """Nothing of that is a fault of Redis: it is not reported as one, and the breaker stays closed."""
+    redis_client.set(redis_keys.live_history(7), b"live", ex=3600)
+    api = start(stream_max_mb=1, event_journal_max_mb=1)
+    post(api, event(0))
+    pipeline = redis_client.pipeline(transaction=False)
+    for number in range(300):
+        pipeline.xadd(redis_keys.EVENT_STREAM, {"event": b"x" * 4000}, id=f"{2**50 + number}-0")
+    pipeline.execute()
+    with monitoring.testing.captured() as reports:
+        for number in range(1, 6):
+            assert post(api, event(number)) == {"accepted": 1, "duplicates": 0}
+        checks = api.ask("/health")["checks"]
+        assert checks["redis"]["status"] == "healthy"
+        assert checks["events"]["status"] == "degraded"
+        assert checks["events"]["detail"].endswith("bytes of events wait for room in the event stream")
+        assert "recommender_event_stream_full 1.0" in api.http.get("/metrics").text
+        statuses = set()
+        for number in range(10):
+            batch = [event(n, event_id=f"{number:03d}-{n:050d}") for n in range(1000)]
+            statuses.add(api.post("/events", {"events": batch}, token=TOKEN).status_code)
+        assert statuses == {202, 503}
+        assert redis_client.xlen(redis_keys.EVENT_STREAM) == 301
+        redis_client.xtrim(redis_keys.EVENT_STREAM, 0)
+        until(lambda: api.ask("/health")["checks"]["events"]["status"] == "healthy")
+    assert list(reports) == []
+    assert "recommender_event_stream_full 0.0" in api.http.get("/metrics").text
+    assert [each.event_id for each in stored(redis_client)][:5] == [f"e-{number}" for number in range(1, 6)]
+    assert redis_client.xlen(redis_keys.REPEATED_EVENTS) == 0
+    assert redis_client.get(redis_keys.live_history(7)) == b"live"
 
 
 @pytest.mark.parametrize("harm", [b"no event at all", b"\xff\xfe\x00", b"", b"e-9\t" + b"x" * 5000, b"\x0b\x1c\x85"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
 
@@ -116,7 +117,7 @@ class Case:
         ranked = RankedPath(store, SnapshotWatch(store), self.withdrawn, metrics.stages, errors)
         trending = TrendingPath(store, metrics.stages, self.withdrawn)
         paths: dict[Endpoint, Any] = dict.fromkeys(Endpoint, ranked) | {Endpoint.TRENDING: trending}
-        self.write_behind = WriteBehind(store, metrics)
+        self.write_behind = WriteBehind(store, metrics, anonymous_share=0.0)
         self.fallback = FallbackChain(store, self.withdrawn)
         self.recommender = Recommender(
             self.models,
@@ -403,13 +404,30 @@ async def test_an_answer_that_cannot_be_packed_does_not_affect_the_rest_of_its_b
     case = Case(model)
     served = Served("ranker", "1", "primary")
     for number, ids in enumerate(([105], ["no id"], [106])):
-        case.write_behind.add(
-            f"r-{number}", StoredAnswer(served, cast("list[int]", ids), b"[]"), {f"res:{number}": 60}, None
-        )
+        answer = StoredAnswer(served, cast("list[int]", ids), b"[]")
+        case.write_behind.add(f"r-{number}", answer, {f"res:{number}": 60}, SIMILAR, 0)
     with monitoring.testing.captured() as reports:
         await case.write_behind.drain()
     assert sorted(case.redis.values) == ["res:0", "res:2"]
     assert (reports.point_ids, reports[0].tags["loop"]) == (["api.background_failed"], "cache writes")
+
+
+@pytest.mark.parametrize("query", [SIMILAR, DETAIL, USER])
+async def test_the_keys_of_answers_to_a_user_and_no_others_name_the_user(case: Case, query: Query) -> None:
+    await case.ask(query)
+    pattern = redis_keys.answers_of(query.user_id or 1)
+    matching = [key for key in case.redis.values if fnmatchcase(key, pattern)]
+    assert len(case.redis.values) == 2
+    assert len(matching) == (0 if query.user_id is None else 2)
+
+
+async def test_last_good_answers_of_the_release_before_are_found(case: Case) -> None:
+    before = await case.ask(USER)
+    digest = USER.digest()
+    case.redis.values = {redis_keys.last_good(digest): case.redis.values[redis_keys.last_good(digest, USER.user_id)]}
+    case.engine.recall_error = ValueError("broken")  # type: ignore[attr-defined]
+    after = await case.ask(USER)
+    assert (after.fallback_level, after.items) == (1, before.items)
 
 
 @pytest.mark.parametrize("query", [SIMILAR, DETAIL, USER])

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import redis
 
 from contracts import redis_keys
 from contracts.events import InteractionType
+from contracts.feature_spec import FEATURE_SPECS, FeatureSpec
 from contracts.features import FEATURE_SCHEMA, USER_FEATURES
 from contracts.user_blob import History, UserBlob
-from ranking.engine import RankingQuery
+from ranking.engine import Engine, RankingQuery
+from ranking.own_columns import OwnColumn, OwnColumns
 from ranking.user import default_features
 from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.models.serving import LoadedModel
@@ -98,7 +101,7 @@ def test_a_snapshot_of_the_first_release_gives_its_three_features_and_defaults_f
     with caplog.at_level(logging.WARNING, logger="recommender_api.features.snapshot"):
         sync(redis_client, UserBlob(FEATURES[:3], HISTORY), schema=FIRST_RELEASE_SCHEMA)
         answer = start().ask("/recommend/user/7")
-    assert caplog.records == []
+    assert [record for record in caplog.records if record.name == "recommender_api.features.snapshot"] == []
     completed = np.concatenate([FEATURES[:3], default_features()[3:]])
     assert ids(answer) == expected(model, completed)
 
@@ -115,11 +118,70 @@ async def test_the_three_features_of_a_blob_of_the_first_release_are_read(
     await watched.watch.poll()
     undecodable: list[Exception] = []
     blobs = UserBlobs(7, watched.watch.active, lambda error, _key: undecodable.append(error))
-    features, history = blobs.long_term([None, UserBlob(FEATURES[:3], HISTORY).pack()])
+    features, history = blobs.long_term([None, UserBlob(FEATURES[:3], HISTORY).pack()], model.engine)
     user = model.engine.user(features, history)
     assert undecodable == []
     assert user.features.tolist() == FEATURES[:3].tolist() + default_features()[3:].tolist()
     assert len(user.items) == 3
+
+
+def declared(*names: str, sql: str = "1") -> OwnColumns:
+    """Return columns of users whose defaults are 0.5."""
+    return OwnColumns(users=tuple(OwnColumn(name=name, sql=sql, type="number", default=0.5) for name in names))
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "expected"),
+    [
+        (declared("a", "b"), declared("a", "b"), [7.0, 8.0]),
+        (declared("a", "b"), declared("b"), [8.0]),
+        (declared("b", "a"), declared("a", "c"), [8.0, 0.5]),
+        (declared("a", "b", sql="2"), declared("a"), [0.5]),
+        (declared("a", "b"), declared(), []),
+    ],
+    ids=["the same", "fewer", "another one", "of other SQL", "a bundle without any"],
+)
+@pytest.mark.anyio
+async def test_a_model_gets_the_declared_columns_of_a_snapshot_that_it_was_trained_on(
+    model: LoadedModel,
+    caplog: pytest.LogCaptureFixture,
+    stored: OwnColumns,
+    wanted: OwnColumns,
+    expected: list[float],
+) -> None:
+    watched, contents = Watched(), model.engine.contents
+    engine = Engine(replace(contents, own=wanted))
+    named = [FeatureSpec.of(feature) for feature in (*USER_FEATURES, *stored.user_features)]
+    watched.point("v1", FEATURE_SCHEMA)
+    watched.redis.values[redis_keys.snapshot_features("v1")] = FEATURE_SPECS.dump_json(named)
+    await watched.watch.poll()
+    blobs = UserBlobs(7, watched.watch.active, lambda error, _key: pytest.fail(str(error)))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            own = np.array([7.0, 8.0], np.float32)
+            blob = UserBlob(np.concatenate([FEATURES, own]), HISTORY).pack()
+            features, history = blobs.long_term([None, blob], engine)
+            assert features is not None
+            assert features.tolist() == [*FEATURES.tolist(), *expected]
+            assert history.entries == len(HISTORY)
+            # A damaged blob of more or fewer values than its snapshot names.
+            longer = np.ones(len(named) + 1, np.float32)
+            assert blobs.long_term([None, UserBlob(longer, HISTORY).pack()], engine)[0] is None
+    lacking = {name for name in engine.contents.own.user_features if name not in stored.user_features}
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == (1 if lacking else 0)
+    assert watched.watch.active is not None
+    assert watched.watch.active.lacking == {feature.name for feature in lacking}
+
+
+@pytest.mark.anyio
+async def test_features_that_are_no_list_leave_the_defaults(model: LoadedModel) -> None:
+    watched = Watched()
+    watched.point("v1", FEATURE_SCHEMA)
+    watched.redis.values[redis_keys.snapshot_features("v1")] = b'[{"name": 1}]'
+    await watched.watch.poll()
+    blobs = UserBlobs(7, watched.watch.active, lambda error, _key: pytest.fail(str(error)))
+    assert blobs.long_term([None, UserBlob(FEATURES, HISTORY).pack()], model.engine)[0] is None
 
 
 def test_the_pointer_is_followed(
@@ -162,7 +224,7 @@ async def test_while_redis_is_away_the_known_snapshot_stays() -> None:
     watched.redis.error = StoreUnavailableError("down", "ConnectionError")
     await watched.watch.poll()
     assert watched.watch.active is not None
-    assert (watched.watch.active.version, watched.watch.active.usable) == ("v1", True)
+    assert (watched.watch.active.version, watched.watch.active.features) == ("v1", USER_FEATURES)
 
 
 @pytest.mark.anyio

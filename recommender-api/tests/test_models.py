@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import monitoring.testing
 from contracts import redis_keys
 from contracts.bundle import pack, write_manifest
 from contracts.bundle.manifest import read_manifest
-from contracts.events import events_of
+from contracts.events import Exposure, read_entry
 from ranking.testing import Size, tiny_bundle
 from recommender_api.models.cache import BundleCache
 from recommender_api.models.loading import load_model
@@ -62,8 +63,8 @@ def test_a_new_deployment_is_served_without_a_failed_or_mixed_answer(
     # No result of one model is served under the other's name.
     for answer in answers:
         assert answer["items"] == (first["items"] if answer["model_version"] == "1" else items["2"])
-    until(lambda: registry.replicas.get("replica-1", {}).get("version") == "2")
-    assert registry.replicas["replica-1"]["state"] == "serving"
+    until(lambda: registry.replicas.get(("replica-1", "primary"), {}).get("version") == "2")
+    assert registry.replicas["replica-1", "primary"]["state"] == "serving"
 
 
 def test_loading_a_model_has_a_lower_priority_than_answers(
@@ -85,6 +86,42 @@ def test_an_unchanged_deployment_costs_the_registry_a_304(
 ) -> None:
     until(lambda: registry.not_modified >= 3)
     assert set(registry.authorizations) == {"Bearer registry-token-of-the-tests"}
+
+
+def test_a_registry_that_holds_requests_is_not_polled_and_a_change_is_served_at_once(
+    start: Callable[..., RunningApp], registry: FakeRegistry, archives: Any, until: Until
+) -> None:
+    registry.max_wait = 30
+    api = start(model_poll_seconds=1)
+    until(lambda: len(registry.authorizations) >= 3)
+    time.sleep(3)
+    asked = len(registry.authorizations)
+    registry.deploy(registry.push("2", archives.second))
+    # Loading takes its time on a busy machine; the next poll would be a minute away.
+    until(lambda: version(api) == "2")
+    until(lambda: registry.replicas["replica-1", "primary"]["version"] == "2")
+    assert (asked, registry.not_modified) == (3, 0)
+    # A reload isn't held up by the request that waits.
+    registry.deploy(registry.deployment("1", since=SINCE))
+    assert reload(api).status_code == 200
+
+
+def test_a_replica_says_which_mode_it_cannot_load_and_tries_again_without_waiting(
+    api: RunningApp, registry: FakeRegistry, archives: Any, until: Until
+) -> None:
+    assert registry.active is not None
+    damaged = registry.push("2", archives.second)
+    registry.bundles["2"] = b"damaged"
+    registry.max_wait = 30
+    registry.deploy(registry.active["primary"], canary=damaged)
+    until(lambda: registry.replicas.get(("replica-1", "canary"), {}).get("state") == "failed")
+    canary, primary = registry.replicas["replica-1", "canary"], registry.replicas["replica-1", "primary"]
+    assert (canary["deployment_id"], canary["version"]) == (None, None)
+    assert "checksum" in canary["error"]
+    assert (primary["deployment_id"], primary["state"]) == (registry.active["primary"]["deployment_id"], "serving")
+    registry.bundles["2"] = archives.second.read_bytes()
+    until(lambda: registry.replicas["replica-1", "canary"]["state"] == "serving")
+    assert registry.replicas["replica-1", "canary"]["error"] is None
 
 
 def test_reload_polls_the_registry_now_and_accepts_no_other_source(
@@ -384,7 +421,8 @@ def test_exposures_name_the_arm_of_the_experiment(
 
     def logged() -> dict[int, str | None]:
         entries = redis_client.xrange(redis_keys.EVENT_STREAM)
-        return {event.user_id: event.experiment_variant for _, fields in entries for event in events_of(fields)}
+        shown = [read_entry(fields) for _, fields in entries]
+        return {each.user_id: each.experiment_variant for each in shown if isinstance(each, Exposure) and each.user_id}
 
     until(lambda: logged() == sides)
     assert set(sides.values()) == {"canary-2", "control"}

@@ -11,7 +11,7 @@ import monitoring.testing
 from contracts import redis_keys
 from localservers.waiting import wait_until
 from ranking.testing import FIRST_DATASET_ID
-from testkit.redis_server import RedisServer
+from testkit.redis_server import RedisServer, changed_settings
 from testkit.running_app import RunningApp
 
 Until = Callable[..., None]
@@ -94,21 +94,17 @@ def test_connections_that_died_while_idle_cost_no_answer(
 def test_a_redis_that_rejects_writes_still_serves_and_its_error_is_reported_at_the_first_write(
     api: RunningApp, redis_client: redis.Redis, until: Until, fault: str, error_type: str
 ) -> None:
-    if fault == "read-only":
-        redis_client.replicaof("127.0.0.1", 1)
-        redis_client.config_set("replica-read-only", "yes")
-    else:
-        redis_client.config_set("maxmemory", "1")
-        redis_client.config_set("maxmemory-policy", "noeviction")
-    try:
-        with monitoring.testing.captured() as reports:
-            answer = api.ask("/similar/105", request_id="r-write")
-            until(lambda: reports)
-            accepted = api.post("/events", {"events": [event(1)]}, token="events-token-of-the-tests")
-    finally:
-        redis_client.replicaof("NO", "ONE")
-        redis_client.config_set("maxmemory", "0")
-        redis_client.config_set("maxmemory-policy", "volatile-lru")
+    full = {"maxmemory": 1, "maxmemory-policy": "noeviction"} if fault == "out of memory" else {}
+    with changed_settings(redis_client, {"replica-read-only": "yes", **full}):
+        if fault == "read-only":
+            redis_client.replicaof("127.0.0.1", 1)
+        try:
+            with monitoring.testing.captured() as reports:
+                answer = api.ask("/similar/105", request_id="r-write")
+                until(lambda: reports)
+                accepted = api.post("/events", {"events": [event(1)]}, token="events-token-of-the-tests")
+        finally:
+            redis_client.replicaof("NO", "ONE")
     assert answer["fallback_level"] == 0
     assert {(r.point_id, r.tags["error_type"]) for r in reports} == {("redis.unexpected_error", error_type)}
     assert reports[0].tags["request_id"] == "r-write"

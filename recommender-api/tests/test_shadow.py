@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 import monitoring.testing
 from contracts import redis_keys
-from contracts.events import events_of
+from contracts.events import Exposure, read_entry
 from ranking.engine import Engine, Ranked, RankingQuery
 from ranking.recall import Candidates
 from recommender_api.answers.fast_path_errors import FastPathErrors
@@ -50,8 +50,8 @@ def shown_by(answer: dict[str, Any]) -> list[tuple[str, int]]:
 
 def exposed(client: redis.Redis) -> list[tuple[str, int]]:
     """Every exposure in the stream: the request's id and the dataset's, sorted."""
-    events = [event for _, fields in client.xrange(redis_keys.EVENT_STREAM) for event in events_of(fields)]
-    return sorted((str(event.request_id), event.dataset_id) for event in events)
+    shown = [read_entry(fields) for _, fields in client.xrange(redis_keys.EVENT_STREAM)]
+    return sorted((each.request_id, id_) for each in shown if isinstance(each, Exposure) for id_ in each.dataset_ids)
 
 
 def test_the_shadows_answers_reach_no_user_no_cache_and_no_exposure_log(

@@ -18,6 +18,7 @@ from recommender_api.redis_store import (
     Store,
     StoreRefusedError,
     StoreUnavailableError,
+    StreamFullError,
     open_store,
 )
 from testkit.redis_server import RedisServer
@@ -48,23 +49,28 @@ class Subject:
         else:
             self._client.set(key, value)
 
-    def stream(self) -> list[bytes]:
+    def stream(self, key: str = redis_keys.EVENT_STREAM) -> list[bytes]:
         if self._client is None:
             assert isinstance(self.store, MemoryStore)
-            return self.store.stream
-        return [next(iter(fields.values())) for _, fields in self._client.xrange(redis_keys.EVENT_STREAM)]
+            return self.store.stream if key == redis_keys.EVENT_STREAM else self.store.repeated
+        return [next(iter(fields.values())) for _, fields in self._client.xrange(key)]
+
+
+@pytest.fixture
+def stream_max_bytes() -> int:
+    return 2**30
 
 
 @pytest.fixture(params=["server", "tls", "user", "sentinels", "cluster", "memory"])
-async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+async def subject(request: pytest.FixtureRequest, stream_max_bytes: int) -> AsyncIterator[Subject]:
     kind: str = request.param
     if kind == "memory":
-        yield Subject(MemoryStore(), None)
+        yield Subject(MemoryStore(stream_max_bytes), None)
         return
     url, client = _reached(kind, request.getfixturevalue)
     with client:
         client.flushall()
-        store = open_store(url, budget=0.5)
+        store = open_store(url, budget=0.5, stream_max_bytes=stream_max_bytes)
         try:
             # On a busy machine discovering the nodes of a cluster takes longer than a call, and sometimes than a probe.
             for _ in range(DISCOVERIES):
@@ -118,6 +124,7 @@ async def test_the_last_write_of_a_key_counts(subject: Subject) -> None:
 async def test_top_returns_the_highest_scores_first(subject: Subject) -> None:
     subject.add_sorted_set("hot", {7: 1.5, 8: 3.0, 9: 2.0})
     assert await subject.store.top("hot", 2) == [(8, 3.0), (9, 2.0)]
+    assert await subject.store.top("hot", 2, 1) == [(9, 2.0), (7, 1.5)]
     assert await subject.store.top("absent", 2) == []
 
 
@@ -128,10 +135,48 @@ async def test_an_event_is_added_once_within_a_batch_and_across_batches(subject:
     assert subject.stream() == [b"one", b"two"]
 
 
+async def test_a_repeated_event_goes_to_the_log_because_a_filter_may_mistake_an_id(subject: Subject) -> None:
+    events = [NewEvent(f"e-{number}", b"%d" % number) for number in range(120)]
+    assert await subject.store.add_events(events) == 120
+    assert await subject.store.add_events([*events, NewEvent("new", b"new")]) == 1
+    assert subject.stream() == [*(event.body for event in events), b"new"]
+    assert subject.stream(redis_keys.REPEATED_EVENTS) == [event.body for event in events]
+
+
 async def test_exposures_go_to_the_event_stream_in_order(subject: Subject) -> None:
     await subject.store.write([], [b"x", b"y"])
     await subject.store.write([Put(b"1", {"a": 60})], [b"z"])
     assert subject.stream() == [b"x", b"y", b"z"]
+
+
+async def test_exposures_of_answers_to_nobody_wait_for_readers_that_take_them(subject: Subject) -> None:
+    nobody, somebody = b'{"user_id":null,"exposure_id":"a"}', b'{"user_id":7,"exposure_id":"b"}'
+    await subject.store.write([], [nobody, somebody])
+    await subject.store.write([Put(b"", {redis_keys.TAKES_ANONYMOUS: 60})], [])
+    await subject.store.write([], [nobody])
+    assert subject.stream() == [somebody, nobody]
+
+
+@pytest.mark.parametrize("stream_max_bytes", [60_000])
+async def test_a_full_stream_takes_a_batch_whole_or_not_at_all_and_values_are_stored_all_the_same(
+    subject: Subject,
+) -> None:
+    batches = [[NewEvent(f"{batch}-{n}", b"%060d" % n) for n in range(120)] for batch in range(20)]
+    stored = 0
+
+    async def fill() -> None:
+        nonlocal stored
+        for batch in batches:
+            stored += await subject.store.add_events(batch)
+
+    with pytest.raises(StreamFullError, match="STREAM_MAX_MB"):
+        await fill()
+    assert (len(subject.stream()), stored % 120) == (stored, 0)
+    assert 120 <= stored < 2400
+    with pytest.raises(StreamFullError):
+        await subject.store.write([Put(b"1", {"a": 60})], [b"x"])
+    assert await subject.store.read(["a"]) == [b"1"]
+    assert len(subject.stream()) == stored
 
 
 async def test_a_stored_value_expires(redis_url: str, redis_client: redis.Redis) -> None:
@@ -139,7 +184,8 @@ async def test_a_stored_value_expires(redis_url: str, redis_client: redis.Redis)
     await store.write([Put(b"1", {"a": 60})], [])
     await store.add_events([NewEvent("e1", b"one")])
     assert 0 < redis_client.ttl("a") <= 60
-    assert redis_client.ttl(redis_keys.seen_event("e1")) > 3600
+    (marked,) = redis_client.keys("accepted:*")
+    assert redis_client.ttl(marked) > 3600
     await store.close()
 
 

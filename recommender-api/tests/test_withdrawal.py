@@ -9,7 +9,7 @@ import redis
 
 import monitoring.testing
 from contracts import redis_keys
-from contracts.events import Exposures
+from contracts.events import Exposure
 from contracts.user_blob import History, LiveHistory
 from contracts.withdrawn import HEAD_BYTES, WithdrawnList
 from ranking.testing import FIRST_DATASET_ID
@@ -191,7 +191,7 @@ def test_exposures_contain_only_shown_datasets(
     _ids(api, "/recommend/user/7")
     until(lambda: redis_client.xlen(redis_keys.EVENT_STREAM))
     entry = redis_client.xrange(redis_keys.EVENT_STREAM)[0][1][b"exposures"]
-    assert set(Exposures.model_validate_json(entry).dataset_ids).isdisjoint(withdrawn)
+    assert set(Exposure.model_validate_json(entry).dataset_ids).isdisjoint(withdrawn)
 
 
 class _Watched:

@@ -39,6 +39,9 @@ from recommender_api.withdrawal import WithdrawnFile, WithdrawnWatch
 from servicekit import operations
 from servicekit.app import base_app
 from servicekit.background import BackgroundLoops
+from servicekit.bearer import Access
+from servicekit.token_list import add_token_list
+from servicekit.tokens import KnownToken, Tokens
 
 SNAPSHOT_POLL_SECONDS = 1.0
 WITHDRAWN_POLL_SECONDS = 1.0
@@ -57,7 +60,9 @@ is."""
 def create_app(settings: Settings) -> FastAPI:
     """Return the application; nothing is connected, read or started before its lifespan."""
     metrics = Metrics()
-    redis = open_store(settings.redis_url, budget=settings.redis_budget_ms / 1000)
+    redis = open_store(
+        settings.redis_url, budget=settings.redis_budget_ms / 1000, stream_max_bytes=settings.stream_max_mb * 2**20
+    )
     breaker = Breaker(redis.probe, on_close=report_recovery)
     store = GuardedStore(redis, breaker, redis.address)
     snapshots = SnapshotWatch(store.without_reporting())
@@ -65,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     http = httpx.AsyncClient()
     models = Models()
-    registry = ReplicaRegistry(http, settings.registry_url, settings.registry_token, settings.model_name)
+    registry = ReplicaRegistry(http, settings.registry_url, settings.registry_replica_token, settings.model_name)
     cache = BundleCache(settings.model_cache_dir)
 
     errors = FastPathErrors(metrics.fast_path_failed)
@@ -99,6 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
         replica_id=settings.replica_id,
         prepare=prepare,
         on_change=follow,
+        interval=settings.model_poll_seconds,
     )
 
     def model_state() -> ModelState:
@@ -114,7 +120,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     availability = AvailabilityWatch(model_state, metrics.successes, time.monotonic)
 
-    write_behind = WriteBehind(store, metrics)
+    write_behind = WriteBehind(store, metrics, anonymous_share=settings.exposure_anonymous_share)
     ranked = RankedPath(store, snapshots, withdrawn, metrics.stages, errors)
     recommender = Recommender(
         models,
@@ -146,6 +152,9 @@ def create_app(settings: Settings) -> FastAPI:
         "breaker_open", "1 while the circuit breaker is open and Redis is not called", lambda: float(breaker.is_open)
     )
     metrics.gauge("event_journal_bytes", "Events that wait for Redis", lambda: float(journal.waiting_bytes))
+    metrics.gauge(
+        "event_stream_full", "1 while events wait because the stream has its maximum size", lambda: intake.stream_full
+    )
     metrics.gauge("requests_in_flight", "Requests in flight", lambda: float(questions.in_flight))
     metrics.gauge(
         "questions_limit",
@@ -160,8 +169,14 @@ def create_app(settings: Settings) -> FastAPI:
     )
     metrics.gauge("ready", "1 once a model is loaded", lambda: float(models.serving is not None))
 
+    tokens = Tokens(
+        KnownToken.of_setting("ADMIN_TOKEN", settings.admin_token, "admin"),
+        KnownToken.of_setting("EVENTS_TOKEN", settings.events_token, "events"),
+    )
+    access = Access(tokens)
     loops = BackgroundLoops()
-    loops.add("model poll", poller.poll, interval=settings.model_poll_seconds)
+    add_token_list(loops, tokens, settings.registry_url, settings.registry_replica_token)
+    loops.add("model poll", poller.follow)
     loops.add("availability", availability.poll, interval=AVAILABILITY_POLL_SECONDS)
     loops.add("snapshot poll", snapshots.poll, interval=SNAPSHOT_POLL_SECONDS)
     loops.add("withdrawn poll", withdrawn.poll, interval=WITHDRAWN_POLL_SECONDS)
@@ -191,8 +206,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.match_fast_route = FastPath(recommender, gate, errors)
     # Innermost: the request ids are already set.
     app.user_middleware.append(Middleware(Shedding, gate))
-    app.include_router(events.router(intake, settings.events_token))
-    app.include_router(models_endpoints.router(models, poller, settings.model_name, settings.admin_token))
+    app.include_router(events.router(intake, access))
+    app.include_router(models_endpoints.router(models, poller, settings.model_name, access))
     app.include_router(
         shadow_endpoints.router(
             poller,
@@ -209,6 +224,7 @@ def create_app(settings: Settings) -> FastAPI:
         snapshots=snapshots,
         withdrawn=withdrawn,
         journal=journal,
+        intake=intake,
         loops=loops,
     )
     app.include_router(operations.router(health.SERVICE, report.checks, metrics))

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from recommender_api.availability import AvailabilityWatch
-from recommender_api.events import Journal
+from recommender_api.events import EventIntake, Journal
 from recommender_api.features import SnapshotWatch
 from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import Models
@@ -37,6 +37,7 @@ class HealthReport:
         snapshots: SnapshotWatch,
         withdrawn: WithdrawnWatch,
         journal: Journal,
+        intake: EventIntake,
         loops: BackgroundLoops,
     ) -> None:
         self._breaker = breaker
@@ -45,6 +46,7 @@ class HealthReport:
         self._snapshots = snapshots
         self._withdrawn = withdrawn
         self._journal = journal
+        self._intake = intake
         self._loops = loops
 
     async def checks(self) -> dict[str, Check]:
@@ -83,14 +85,18 @@ class HealthReport:
         snapshot = self._snapshots.active
         if snapshot is None:
             return Check(status="degraded", detail="no feature snapshot in Redis yet")
-        if not snapshot.usable:
+        if not snapshot.features:
             return Check(status="degraded", detail=f"snapshot {snapshot.version} has a different feature schema")
+        if snapshot.lacking:
+            lacking = ", ".join(sorted(snapshot.lacking))
+            return Check(status="degraded", detail=f"snapshot {snapshot.version} lacks {lacking} of the model")
         return Check(status="healthy", detail=f"snapshot {snapshot.version}")
 
     def _events(self) -> Check:
         waiting = self._journal.waiting_bytes
         if waiting:
-            return Check(status="degraded", detail=f"{waiting} bytes of events wait for Redis")
+            cause = "room in the event stream" if self._intake.stream_full else "Redis"
+            return Check(status="degraded", detail=f"{waiting} bytes of events wait for {cause}")
         return Check(status="healthy")
 
 

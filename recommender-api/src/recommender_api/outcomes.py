@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 
+import monitoring
 from recommender_api.availability import AvailabilityWatch
 from recommender_api.metrics import EVENTS, JOURNAL_FULL, NO_MODEL, UNHANDLED, Metrics
 
@@ -26,6 +27,7 @@ class Outcomes:
 
     def _count_failure(self, endpoint: str, status: int, reason: str) -> None:
         self._metrics.count_response(endpoint, status, reason)
+        monitoring.note_outcome(reason=reason)
         if self._availability is None:
             return
         if reason == NO_MODEL:

@@ -2,11 +2,12 @@
 
 import socket
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from contracts.access import HttpUrl, SingleLine, Token
+from contracts.setting_values import with_fallback
 from servicekit.redis_urls import checked, parse
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 
@@ -48,12 +49,23 @@ class Settings(ServiceSettings):
     ] = 10
 
     registry_url: Annotated[HttpUrl, Field(description="URL of the model registry")] = "http://127.0.0.1:8001"
-    registry_token: Annotated[Token, Field(description="Bearer token of the registry")] = SecretStr(DEVELOPMENT_SECRET)
+    registry_token: Annotated[
+        Token | None,
+        Field(description="Read only where REGISTRY_REPLICA_TOKEN is not set, as in deployments of earlier releases"),
+    ] = None
+    registry_replica_token: Annotated[Token, Field(description="Bearer token of the registry, for replicas")] = (
+        SecretStr(DEVELOPMENT_SECRET)
+    )
     model_name: Annotated[
         str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the model in the registry")
     ] = "ranker"
     model_poll_seconds: Annotated[
-        float, Field(gt=0, description="Interval between polls of the registry for the active deployment")
+        float,
+        Field(
+            gt=0,
+            description="Interval between polls of the registry for the active deployment, where the registry doesn't "
+            "hold requests until it changes, and while something has to be tried again",
+        ),
     ] = 1.0
     model_cache_dir: Annotated[
         Path, Field(description="Folder of downloaded bundles; a restart serves the last active one from here")
@@ -80,8 +92,26 @@ class Settings(ServiceSettings):
     admin_token: Annotated[Token, Field(description="Bearer token that opens POST /models/reload")] = SecretStr(
         DEVELOPMENT_SECRET
     )
+    exposure_anonymous_share: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of the answers to nobody (without `user_id`) that are logged as exposures; answers to "
+            "users are all logged",
+        ),
+    ] = 0.1
+    stream_max_mb: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Maximum size of the event stream in Redis. It grows while PostgreSQL or feature-sync is down; "
+            "above it events wait in the journal of the replica. 128 MB are about 700,000 events",
+        ),
+    ] = 128
     event_journal_dir: Annotated[
-        Path, Field(description="Folder where behaviour events wait while Redis is down; one per replica")
+        Path,
+        Field(description="Folder where behaviour events wait while Redis is down or the stream full; one per replica"),
     ] = Path(".run/event-journal")
     event_journal_max_mb: Annotated[
         int, Field(ge=1, description="Maximum size of that journal; above it POST /events answers 503")
@@ -90,6 +120,11 @@ class Settings(ServiceSettings):
     def secrets(self) -> list[str]:
         """Return every configured secret value, including the passwords of the Redis URL."""
         return [*super().secrets(), *parse(self.redis_url).secrets()]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fall_back_to_the_admins_token(cls, values: Any) -> Any:
+        return with_fallback(values, "registry_replica_token", "registry_token")
 
     @model_validator(mode="after")
     def _name_the_replica(self) -> Self:

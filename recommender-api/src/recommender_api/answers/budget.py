@@ -54,6 +54,10 @@ class Budget:
         before, self.spent = self.spent, self._clock() - self._started
         return self.spent - before
 
+    def left(self, stage: Stage) -> float:
+        """Return the seconds until `stage` must have ended, below 0 if that is past."""
+        return self._seconds * SHARES[stage] - self.elapsed()
+
     def check(self, stage: Stage) -> None:
         """Raise `BudgetExceededError` if `stage`, which ended last, used the time of the stages after it."""
         allowed = self._seconds * SHARES[stage]

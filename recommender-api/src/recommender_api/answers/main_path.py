@@ -118,7 +118,7 @@ class RankedPath:
         # The same read fetches the user's live sequence, so the key can't contain it. The cached answer contains it
         # instead.
         served = served_by(arm)
-        result_key = redis_keys.result(f"{query.digest()}-{served.digest()}")
+        result_key = redis_keys.result(f"{query.digest()}-{served.digest()}", query.user_id)
         snapshot = None if query.user_id is None else self._snapshots.active
         blobs = None if query.user_id is None else UserBlobs(query.user_id, snapshot, self._store.undecodable)
         with monitoring.span(Stage.READ):
@@ -134,7 +134,7 @@ class RankedPath:
             if kept is not None and is_current and not withdrawn.is_in(kept.ids):
                 return MainPathResult(kept, fresh=False)
 
-        known = (None, PackedHistory()) if blobs is None else blobs.long_term(values)
+        known = (None, PackedHistory()) if blobs is None else blobs.long_term(values, arm.model.engine)
         budget.check(Stage.READ)
         request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn, int(self._clock()))
         found, error = await self._rank_fused(request, budget)
@@ -227,7 +227,9 @@ def _explained(engine: Engine, ranked: Ranked) -> list[bytes]:
             {
                 "base": round(float(row[-1]), 6),
                 "contributions": {
-                    name: round(float(value), 6) for name, value in zip(_FEATURE_NAMES, row[:-1], strict=True) if value
+                    name: round(float(value), 6)
+                    for name, value in zip(engine.feature_names, row[:-1], strict=True)
+                    if value
                 },
                 "channels": {
                     channel: round(float(features[_CHANNEL_SCORES[channel]]), 6)

@@ -3,13 +3,12 @@
 from typing import Any
 
 from fastapi import Body, Request, Response, status
-from pydantic import SecretStr
 
 from contracts.events import EventBatch, EventReceipt
 from recommender_api.events.intake import EventIntake
 from recommender_api.events.journal import JournalError
 from recommender_api.events.receipts import EventProblem, event_problem
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.bodies import MIB
 from servicekit.problem_document import MEDIA_TYPE, Problem
 from servicekit.problems import ProblemError, problem_responses
@@ -57,7 +56,7 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(intake: EventIntake, token: SecretStr) -> ApiRouter:
+def router(intake: EventIntake, access: Access) -> ApiRouter:
     """Return the routes."""
     routes = ApiRouter(tags=["events"])
 
@@ -65,7 +64,7 @@ def router(intake: EventIntake, token: SecretStr) -> ApiRouter:
         "/events",
         summary="Record behaviour events",
         status_code=status.HTTP_202_ACCEPTED,
-        dependencies=bearer_guard(token),
+        dependencies=access.allow("events"),
         max_body_size=MAX_BODY_BYTES,
         response_model=EventReceipt,
         responses=problem_responses(service_unavailable="The events could not be stored durably; send them again")

@@ -1,16 +1,18 @@
-"""Accepts events: directly into the Redis Stream, or into the journal while Redis is unavailable."""
+"""Accepts events: directly into the Redis Stream, or into the journal while Redis is unavailable or the stream full."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import orjson
+
 import monitoring
 from contracts.events import BehaviorEvent, EventReceipt, FieldFault, RefusedEvent
 from contracts.moments import CLOCK_AHEAD, EARLIEST_EVENT, UnusableMomentError, check_between
 from recommender_api.events.journal import Journal, JournalError
 from recommender_api.metrics import Metrics
-from recommender_api.redis_store import GuardedStore, NewEvent, StoreError
+from recommender_api.redis_store import GuardedStore, NewEvent, StoreError, StreamFullError
 
 REPLAY_INTERVAL_SECONDS = 0.25
 # About a thousand events, which fit into the budget of one call.
@@ -47,6 +49,8 @@ class EventIntake:
         self._metrics = metrics
         self._knows_dataset = knows_dataset
         self._now = now
+        # Whether events wait only because the stream has its maximum size.
+        self.stream_full = False
         # Held while the journal's file is written or truncated, but never during a call to Redis.
         self._lock = asyncio.Lock()
 
@@ -95,8 +99,10 @@ class EventIntake:
             if events:
                 try:
                     await self._background.add_events(events)
-                except StoreError:
+                except StoreError as error:
+                    self.stream_full = isinstance(error, StreamFullError)
                     return
+                self.stream_full = False
             async with self._lock:
                 await asyncio.to_thread(self._journal.mark_replayed, offset)
             self._metrics.events("replayed", len(events))
@@ -105,10 +111,20 @@ class EventIntake:
         # While older events wait, newer ones are queued after them: the stream keeps the order of arrival.
         if not self._journal.waiting_bytes:
             try:
-                return await self._store.add_events(events)
+                added = await self._store.add_events(events)
             except StoreError as error:
+                self.stream_full = isinstance(error, StreamFullError)
                 monitoring.breadcrumb("events go to the journal", category="events", error=str(error))
+            else:
+                self.stream_full = False
+                return added
+        waiting = [_received(event, self._now()) for event in events]
         async with self._lock:
-            added = await asyncio.to_thread(self._journal.append, events)
+            added = await asyncio.to_thread(self._journal.append, waiting)
         self._metrics.events("journaled", added)
         return added
+
+
+def _received(event: NewEvent, at: datetime) -> NewEvent:
+    """Return the event with the moment of its receipt: the stream's own time will be that of the replay."""
+    return NewEvent(event.event_id, orjson.dumps({**orjson.loads(event.body), "received_at": at}))

@@ -75,7 +75,7 @@ class Journal:
         fresh = {event.event_id: event for event in events if event.event_id not in self._ids}
         lines = b"".join(b"%b\t%b\n" % (event.event_id.encode(), event.body) for event in fresh.values())
         if self._size + len(lines) > self._max_bytes:
-            raise JournalFullError(f"{self._size} bytes of events wait for Redis already")
+            raise JournalFullError(f"{self._size} bytes of events wait already")
         file = self._open_file()
         try:
             file.write(lines)

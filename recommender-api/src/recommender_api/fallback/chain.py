@@ -86,9 +86,13 @@ class FallbackChain:
             # Redis has just been called and failed; another call would only wait again.
             self._unreadable(query, reason, cause)
             return None
-        key = redis_keys.last_good(query.digest())
+        digest = query.digest()
+        # The second one is the key of the release before: in an upgrade, its answers are the last good ones.
+        keys = list(dict.fromkeys([redis_keys.last_good(digest, query.user_id), redis_keys.last_good(digest)]))
+        key = keys[0]
         try:
-            (data,) = await self._store.read([key])
+            found = zip(keys, await self._store.read(keys), strict=True)
+            key, data = next(((key, data) for key, data in found if data is not None), (key, None))
             return None if data is None else self._remove_withdrawn(StoredAnswer.unpack(data))
         except StoreError as error:
             self._unreadable(query, reason, error)

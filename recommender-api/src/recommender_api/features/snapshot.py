@@ -1,10 +1,17 @@
-"""Follows the active feature snapshot, and checks that it was made for the features that are served."""
+"""Follows the active feature snapshot, and gives each model the features of its users that it was trained on."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from contracts import redis_keys
-from contracts.features import FEATURE_SCHEMA, READABLE_SCHEMAS
+from contracts.feature_spec import FEATURE_SPECS
+from contracts.features import READABLE_SCHEMAS, USER_FEATURES, Feature, schema_of
+from ranking.engine import Engine
+from ranking.own_columns import arrange_features
 from recommender_api.redis_store import GuardedStore, StoreError
 
 _log = logging.getLogger(__name__)
@@ -14,10 +21,38 @@ MAX_VERSION_BYTES = 256
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot's version. Of an unusable one (another feature schema) only the histories are read."""
+    """A snapshot's version, and the features in its blobs.
+
+    Without any (a feature schema that this release can't read) only the histories are read. `schema` is a hash of the
+    features. `lacking` collects the names of those that a model has asked for in vain.
+    """
 
     version: str
-    usable: bool
+    features: tuple[Feature, ...]
+    schema: str
+    lacking: set[str] = field(default_factory=set)
+
+    def features_for(self, engine: Engine, stored: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Return a blob's features as an engine reads them; None: only the defaults apply."""
+        if self.schema == engine.user_schema and len(stored) == len(self.features):
+            return stored
+        if len(stored) > len(self.features):
+            return None
+        # An earlier release has written the first of them.
+        known = self.features[: len(stored)]
+        self._say_what_is_lacking(engine)
+        return arrange_features(stored, known, engine.user_features) if known else None
+
+    def _say_what_is_lacking(self, engine: Engine) -> None:
+        lacking = {feature.name for feature in engine.user_features if feature not in self.features}
+        if self.features and lacking - self.lacking:
+            self.lacking.update(lacking)
+            _log.warning(
+                "snapshot %s has no %s as the model was trained on: users get the model's defaults until a snapshot "
+                "of the same declared columns is synced",
+                self.version,
+                ", ".join(sorted(lacking)),
+            )
 
 
 class SnapshotWatch:
@@ -35,8 +70,9 @@ class SnapshotWatch:
             if version is None:
                 self.active = None
             elif self.active is None or self.active.version != version:
-                (schema,) = await self._store.read([redis_keys.snapshot_schema(version)])
-                self.active = _snapshot(version, schema)
+                keys = [redis_keys.snapshot_schema(version), redis_keys.snapshot_features(version)]
+                schema, features = await self._store.read(keys)
+                self.active = _snapshot(version, schema, features)
         except StoreError:
             return
 
@@ -48,17 +84,28 @@ def _version(pointer: bytes) -> str | None:
     return None
 
 
-def _snapshot(version: str, schema: bytes | None) -> Snapshot:
-    # If a snapshot has no schema, each blob is checked by its number of features.
-    usable = schema is None or schema.decode("ascii", "replace") in READABLE_SCHEMAS
-    if usable:
+def _snapshot(version: str, schema: bytes | None, features: bytes | None) -> Snapshot:
+    known = _earlier_features(schema) if features is None else _parse_features(features)
+    if known:
         _log.info("reading user features of snapshot %s", version)
     else:
         _log.warning(
-            "snapshot %s has feature schema %r, this service %r: users get the bundle's default features "
+            "snapshot %s has feature schema %r, which this release can't read: users get the bundle's default features "
             "until a snapshot of the right schema is synced",
             version,
             schema,
-            FEATURE_SCHEMA,
         )
-    return Snapshot(version, usable)
+    return Snapshot(version, known, schema_of(known))
+
+
+def _earlier_features(schema: bytes | None) -> tuple[Feature, ...]:
+    """Return the features of a snapshot that doesn't name them: those of its schema, or of the number in each blob."""
+    usable = schema is None or schema.decode("ascii", "replace") in READABLE_SCHEMAS
+    return USER_FEATURES if usable else ()
+
+
+def _parse_features(data: bytes) -> tuple[Feature, ...]:
+    try:
+        return tuple(spec.feature() for spec in FEATURE_SPECS.validate_json(data))
+    except ValidationError:
+        return ()

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import redis_keys
-from contracts.features import USER_FEATURES
 from contracts.user_blob import LiveHistory, MalformedBlobError, PackedHistory, UserBlob
+from ranking.engine import Engine
 from recommender_api.features.snapshot import Snapshot
 
 # Called with the error of a value that can't be decoded, and the key it was read from.
@@ -34,8 +34,8 @@ class UserBlobs:
             self._bad(error, self.keys[0])
             return 0, PackedHistory()
 
-    def long_term(self, values: list[bytes | None]) -> tuple[NDArray[np.float32] | None, PackedHistory]:
-        """Return the features, None if only the bundle's defaults apply, and the long-term history."""
+    def long_term(self, values: list[bytes | None], engine: Engine) -> tuple[NDArray[np.float32] | None, PackedHistory]:
+        """Return the features as an engine reads them, None if only its defaults apply, and the long-term history."""
         if self._snapshot is None or (data := values[1]) is None:
             return None, PackedHistory()
         try:
@@ -43,6 +43,4 @@ class UserBlobs:
         except MalformedBlobError as error:
             self._bad(error, self.keys[1])
             return None, PackedHistory()
-        # A snapshot of an earlier release has the first ones.
-        fits = self._snapshot.usable and len(features) <= len(USER_FEATURES)
-        return (features if fits else None), history
+        return self._snapshot.features_for(engine, features), history

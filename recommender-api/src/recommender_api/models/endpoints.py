@@ -1,10 +1,10 @@
 """`POST /models/reload`: poll the registry now instead of at the next interval."""
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field
 
 from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import Models
-from servicekit.bearer import bearer_guard
+from servicekit.bearer import Access
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter
 
@@ -17,14 +17,14 @@ class Reloaded(BaseModel):
     changed: bool = Field(description="Whether the poll changed the served version")
 
 
-def router(models: Models, poller: RegistryPoller, model_name: str, admin_token: SecretStr) -> ApiRouter:
+def router(models: Models, poller: RegistryPoller, model_name: str, access: Access) -> ApiRouter:
     """Return the routes. The caller names neither path nor version: the registry alone decides what is served."""
     routes = ApiRouter(tags=["models"])
 
     @routes.post(
         "/models/reload",
         summary="Poll the registry now",
-        dependencies=bearer_guard(admin_token),
+        dependencies=access.allow("admin"),
         responses=problem_responses(
             conflict="The active deployment cannot be loaded; the previous one keeps serving",
             service_unavailable="The registry gives no usable answer, or nothing is deployed",

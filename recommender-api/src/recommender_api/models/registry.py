@@ -44,11 +44,17 @@ class ReplicaRegistry(AsyncRegistryClient):
         return urljoin(self._base, deployment.bundle_url)
 
     async def _send_with_token(
-        self, method: str, path: str, *, headers: dict[str, str] | None = None, **content: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        timeout: httpx.Timeout = POLL_TIMEOUT,  # noqa: ASYNC109 - httpx's own, for a request that waits
+        **content: Any,
     ) -> httpx.Response:
         url = urljoin(self._base, path.lstrip("/"))
         return await self._http.request(
-            method, url, headers=self._headers(url) | (headers or {}), timeout=POLL_TIMEOUT, **content
+            method, url, headers=self._headers(url) | (headers or {}), timeout=timeout, **content
         )
 
     def _headers(self, url: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ A rejection is 503 and not 429: the service has no capacity, and this caller has
 
 from http import HTTPStatus
 
+import monitoring
 from recommender_api.answers.query import Endpoint
 from recommender_api.availability import AvailabilityWatch
 from recommender_api.metrics import EVENTS, OVERLOADED, Metrics
@@ -39,6 +40,7 @@ class Gate:
     def refuse(self, endpoint: str, path: str, request_id: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
         """Count a rejection, and return the headers and the body of its answer."""
         self._refused[endpoint].inc()
+        monitoring.note_outcome(reason=OVERLOADED)
         self._metrics.count_response(endpoint, REFUSED, OVERLOADED)
         what = "batches of events" if endpoint == EVENTS else "requests"
         detail = f"More {what} are in flight than this replica can answer in time; retry after Retry-After seconds."

@@ -108,12 +108,13 @@ class Recommender:
             _report(query.endpoint, error)
             fallback = await self._fallback.answer(query, arm, reason, error)
             answer, level = fallback.answer, fallback.level
+            monitoring.note_outcome(level=level, reason=reason, items=len(answer.ids))
         if reason == "redis_unavailable":
             if query.user_id is not None:
                 # A write would only fail, and report the same outage again.
-                self._metrics.dropped("exposure", len(answer.ids))
-        elif keys or query.user_id is not None:
-            self._write_behind.add(request_id, answer, keys, query.user_id)
+                self._metrics.dropped("exposure", 1)
+        else:
+            self._write_behind.add(request_id, answer, keys, query, level)
         self._metrics.answered(query.endpoint, arm, level, reason, budget.elapsed())
         return _body(request_id, query, arm, answer, _how(level, reason)), level
 
@@ -122,7 +123,7 @@ def _keys(query: Query, answer: StoredAnswer, result_key: str | None) -> dict[st
     """Return the keys under which an answer of the main path is cached (last good, result), with their TTL (s)."""
     if not answer.ids:
         return {}
-    keys = {redis_keys.last_good(query.digest()): LAST_GOOD_SECONDS}
+    keys = {redis_keys.last_good(query.digest(), query.user_id): LAST_GOOD_SECONDS}
     if result_key is not None:
         keys[result_key] = RESULT_SECONDS
     return keys

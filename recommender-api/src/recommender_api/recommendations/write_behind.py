@@ -1,20 +1,21 @@
-"""Writes to Redis after an answer: the result, the last good answer, and the exposure of the user."""
+"""Writes to Redis after an answer: the result, the last good answer, and the exposure."""
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from random import getrandbits
+from random import getrandbits, random
 from time import time
 from typing import NamedTuple
 
 import orjson
 
 import monitoring
+from recommender_api.answers.query import Query
 from recommender_api.answers.stored import StoredAnswer
 from recommender_api.metrics import Metrics
-from recommender_api.redis_store import GuardedStore, Put, StoreError
+from recommender_api.redis_store import GuardedStore, Put, StoreError, StreamFullError
 from servicekit.background import report_failure
 
 # Some seconds of answers at full load. If more is waiting, Redis is in trouble, and more cache entries won't help.
@@ -26,40 +27,52 @@ DRAIN_SECONDS = 1.0
 
 
 class PendingWrite(NamedTuple):
-    """The writes of one answer: the answer under `keys`, each with its TTL in seconds, and the exposure of a user.
+    """The writes of one answer: the answer under `keys`, each with its TTL in seconds, and its exposure if `is_logged`.
 
-    `user_id` is None if the user is unknown; `at` is in Unix seconds.
+    `at` is in Unix seconds.
     """
 
     request_id: str
     answer: StoredAnswer
     keys: dict[str, int]
-    user_id: int | None
+    query: Query
+    fallback_level: int
+    is_logged: bool
     # Not the request's id: callers may send the same one twice.
     exposure_id: int
     at: float
 
-    @property
-    def shown(self) -> int:
-        """The number of datasets in the exposure."""
-        return 0 if self.user_id is None else len(self.answer.ids)
-
 
 class WriteBehind:
-    """Collects the writes of answers and does them in batches; no caller waits for them."""
+    """Collects the writes of answers and does them in batches; no caller waits for them.
 
-    def __init__(self, store: GuardedStore, metrics: Metrics) -> None:
+    All answers to users are logged as exposures, and `anonymous_share` of the others; `chance` draws from 0..1.
+    """
+
+    def __init__(
+        self,
+        store: GuardedStore,
+        metrics: Metrics,
+        *,
+        anonymous_share: float,
+        chance: Callable[[], float] = random,  # noqa: S311 - a sample is no secret
+    ) -> None:
         self._store = store
         self._metrics = metrics
+        self._anonymous_share = anonymous_share
+        self._chance = chance
         self._waiting: deque[PendingWrite] = deque()
         self._wake = asyncio.Event()
 
-    def add(self, request_id: str, answer: StoredAnswer, keys: dict[str, int], user_id: int | None) -> None:
+    def add(self, request_id: str, answer: StoredAnswer, keys: dict[str, int], query: Query, level: int) -> None:
         """Add the writes of an answer, see `PendingWrite`; above the limit the oldest is dropped."""
+        is_logged = query.user_id is not None or (bool(answer.ids) and self._chance() < self._anonymous_share)
+        if not (keys or is_logged):
+            return
         if len(self._waiting) >= MAX_WAITING:
             self._drop([self._waiting.popleft()])
         # Packing is left to the batch, because packing many writes together is faster.
-        self._waiting.append(PendingWrite(request_id, answer, keys, user_id, getrandbits(64), time()))
+        self._waiting.append(PendingWrite(request_id, answer, keys, query, level, is_logged, getrandbits(64), time()))
         self._wake.set()
 
     async def step(self) -> None:
@@ -98,28 +111,38 @@ class WriteBehind:
         with monitoring.bound_context(request_id=batch[-1].request_id):
             try:
                 await self._store.write(puts, shown)
+            except StreamFullError:
+                self._metrics.dropped("exposure", sum(write.is_logged for write in batch))
             except StoreError:
                 self._drop(batch)
 
     def _drop(self, batch: Sequence[PendingWrite]) -> None:
         self._metrics.dropped("cache", sum(len(write.keys) for write in batch))
-        self._metrics.dropped("exposure", sum(write.shown for write in batch))
+        self._metrics.dropped("exposure", sum(write.is_logged for write in batch))
 
 
 def _packed(batch: Sequence[PendingWrite]) -> tuple[list[Put], list[bytes]]:
     puts = [Put(write.answer.pack(), write.keys) for write in batch if write.keys]
-    return puts, [exposures(write) for write in batch if write.user_id is not None]
+    return puts, [exposure(write) for write in batch if write.is_logged]
 
 
-def exposures(write: PendingWrite) -> bytes:
-    """Return the exposure of an answer as `Exposures` JSON."""
+def exposure(write: PendingWrite) -> bytes:
+    """Return the exposure of an answer as `Exposure` JSON; it begins with the user, see `exposure_calls`."""
+    served = write.answer.served
+    items = orjson.loads(write.answer.items)
     return orjson.dumps(
         {
+            "user_id": write.query.user_id,
             "exposure_id": f"exp-{write.exposure_id:016x}",
-            "user_id": write.user_id,
             "dataset_ids": write.answer.ids,
             "request_id": write.request_id,
-            "experiment_variant": write.answer.served.experiment_variant,
+            "endpoint": write.query.endpoint,
+            "model_version": served.model_version,
+            "model_variant": served.model_variant,
+            "experiment_variant": served.experiment_variant,
+            "fallback_level": write.fallback_level,
+            "scores": [item["score"] for item in items],
+            "channels": ["+".join(item["reasons"]) for item in items],
             "ts": datetime.fromtimestamp(write.at, UTC),
         }
     )

@@ -13,14 +13,19 @@ from recommender_api.redis_store.port import (
     StoreError,
     StoreRefusedError,
     StoreUnavailableError,
+    StreamFullError,
 )
 from servicekit.redis_urls import parse
 
 
-def open_store(url: str, *, budget: float) -> RedisStore | ClusterStore:
-    """Return the store that a URL names (`servicekit.redis_urls`); nothing is connected before it is used."""
+def open_store(url: str, *, budget: float, stream_max_bytes: int = 128 * 2**20) -> RedisStore | ClusterStore:
+    """Return the store that a URL names (`servicekit.redis_urls`); nothing is connected before it is used.
+
+    Above `stream_max_bytes` nothing is added to the event stream.
+    """
     target = parse(url)
-    return ClusterStore(target, budget=budget) if target.kind == "cluster" else RedisStore(target, budget=budget)
+    store = ClusterStore if target.kind == "cluster" else RedisStore
+    return store(target, budget=budget, stream_max_bytes=stream_max_bytes)
 
 
 __all__ = [
@@ -36,6 +41,7 @@ __all__ = [
     "StoreError",
     "StoreRefusedError",
     "StoreUnavailableError",
+    "StreamFullError",
     "open_store",
     "report_recovery",
 ]

@@ -1,19 +1,20 @@
 """The real Redis behind `Store`: one server, or the master that sentinels report."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from contracts import redis_keys
 from recommender_api.redis_store.commands import (
-    ADD_EVENTS,
-    ADD_EXPOSURES,
     PUT,
     WRITE_BUDGET_SECONDS,
     Address,
+    check_full,
+    event_calls,
+    exposure_calls,
     parse_counts,
 )
 from recommender_api.redis_store.multiplexed_connection import Command, Endpoint, MultiplexedConnection, static_address
-from recommender_api.redis_store.port import SEEN_EVENT_SECONDS, NewEvent, Put, StoreRefusedError
+from recommender_api.redis_store.port import NewEvent, Put, StoreRefusedError
 from recommender_api.redis_store.sentinels import Sentinels
 from servicekit.redis_urls import RedisTarget
 
@@ -21,9 +22,10 @@ from servicekit.redis_urls import RedisTarget
 class RedisStore:
     """`Store` on one Redis. A read ends within `budget` (s), including a new connection; calls are not retried."""
 
-    def __init__(self, target: RedisTarget, *, budget: float) -> None:
+    def __init__(self, target: RedisTarget, *, budget: float, stream_max_bytes: int) -> None:
         self.address = Address(*target.nodes[0], target.db)
         self._budget = budget
+        self._stream_max_bytes = stream_max_bytes
         self._moves = target.kind == "sentinel"
         greeting = _greeting(target)
         # A new connection, with TLS, may take longer than a command; the budget of the call limits it anyway.
@@ -48,9 +50,9 @@ class RedisStore:
         (head,) = await self._reads.call([("GETRANGE", key, 0, size - 1)], self._budget)
         return bytes(head)
 
-    async def top(self, key: str, count: int) -> list[tuple[int, float]]:
+    async def top(self, key: str, count: int, start: int = 0) -> list[tuple[int, float]]:
         """See `Store`."""
-        command = ("ZRANGE", key, 0, count - 1, "REV", "WITHSCORES")
+        command = ("ZRANGE", key, start, start + count - 1, "REV", "WITHSCORES")
         (found,) = await self._reads.call([command], self._budget)
         return parse_counts(zip(found[::2], found[1::2], strict=True))
 
@@ -65,16 +67,17 @@ class RedisStore:
                 arguments += (value, len(lives), *lives.values())
             commands.append(("EVAL", PUT, len(keys), *keys, *arguments))
         if exposures:
-            commands.append(("EVAL", ADD_EXPOSURES, 1, redis_keys.EVENT_STREAM, *exposures))
-        await self._write(commands)
+            commands += [("EVAL", *call) for call in exposure_calls(exposures, self._stream_max_bytes)]
+        check_full(await self._write(commands))
 
     async def add_events(self, events: Sequence[NewEvent]) -> int:
         """See `Store`."""
-        keys = [redis_keys.EVENT_STREAM, *(redis_keys.seen_event(event.event_id) for event in events)]
-        arguments = [SEEN_EVENT_SECONDS, *(event.body for event in events)]
-        command = ("EVAL", ADD_EVENTS, len(keys), *keys, *arguments)
-        (added,) = await self._write([command])
-        return int(added)
+        first, *others = [("EVAL", *call) for call in event_calls(events, time.time(), self._stream_max_bytes)]
+        added = await self._write([first])
+        check_full(added)
+        if others:
+            added += await self._write(others)
+        return sum(int(each) for each in added)
 
     async def probe(self) -> None:
         """Check Redis on a new connection; connections from before an outage are closed."""

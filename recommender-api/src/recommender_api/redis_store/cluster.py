@@ -1,6 +1,7 @@
 """A Redis Cluster behind `Store`: each call asks the nodes that hold its keys, in parallel."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -10,17 +11,16 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ClusterDownError, RedisClusterException, RedisError, ResponseError
 
-from contracts import redis_keys
 from recommender_api.redis_store.commands import (
-    ADD_EVENTS,
-    ADD_EXPOSURES,
     WRITE_BUDGET_SECONDS,
     Address,
+    check_full,
+    event_calls,
+    exposure_calls,
     parse_counts,
 )
 from recommender_api.redis_store.deadline import timeout_error
 from recommender_api.redis_store.port import (
-    SEEN_EVENT_SECONDS,
     NewEvent,
     Put,
     StoreRefusedError,
@@ -39,9 +39,10 @@ class ClusterStore:
     slots.
     """
 
-    def __init__(self, target: RedisTarget, *, budget: float) -> None:
+    def __init__(self, target: RedisTarget, *, budget: float, stream_max_bytes: int) -> None:
         self.address = Address(*target.nodes[0], target.db)
         self._budget = budget
+        self._stream_max_bytes = stream_max_bytes
         self._client = cast(
             "RedisCluster",
             connect(
@@ -65,12 +66,12 @@ class ClusterStore:
             head: Any = await self._client.getrange(key, 0, size - 1)
             return bytes(head)
 
-    async def top(self, key: str, count: int) -> list[tuple[int, float]]:
+    async def top(self, key: str, count: int, start: int = 0) -> list[tuple[int, float]]:
         """See `Store`."""
         async with _translate_errors(self._budget):
             found: list[tuple[bytes, float]]
             found = await self._client.zrange(  # type: ignore[assignment]  # with scores these are pairs
-                key, 0, count - 1, desc=True, withscores=True
+                key, start, start + count - 1, desc=True, withscores=True
             )
             return parse_counts(found)
 
@@ -81,16 +82,20 @@ class ClusterStore:
             for value, lives in puts:
                 for key, seconds in lives.items():
                     pipeline.set(key, value, ex=seconds)
-            if exposures:
-                pipeline.eval(ADD_EXPOSURES, 1, redis_keys.EVENT_STREAM, *exposures)
-            await pipeline.execute()
+            for call in exposure_calls(exposures, self._stream_max_bytes):
+                pipeline.execute_command("EVAL", *call)
+            check_full(await pipeline.execute())
 
     async def add_events(self, events: Sequence[NewEvent]) -> int:
         """See `Store`."""
-        keys = [redis_keys.EVENT_STREAM, *(redis_keys.seen_event(event.event_id) for event in events)]
-        arguments: list[Any] = [SEEN_EVENT_SECONDS, *(event.body for event in events)]
         async with _translate_errors(WRITE_BUDGET_SECONDS):
-            return int(await self._client.eval(ADD_EVENTS, len(keys), *keys, *arguments))
+            first, *others = event_calls(events, time.time(), self._stream_max_bytes)
+            added: list[Any] = [await self._client.execute_command("EVAL", *first)]
+            check_full(added)
+            pipeline = self._client.pipeline()
+            for call in others:
+                pipeline.execute_command("EVAL", *call)
+            return sum(int(each) for each in [*added, *(await pipeline.execute() if others else ())])
 
     async def probe(self) -> None:
         """Discover the nodes again, and check that every master answers."""

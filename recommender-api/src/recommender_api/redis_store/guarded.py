@@ -13,6 +13,7 @@ from recommender_api.redis_store.port import (
     StoreError,
     StoreRefusedError,
     StoreUnavailableError,
+    StreamFullError,
 )
 from recommender_api.redis_store.recoveries import RedisRecoveries
 
@@ -48,9 +49,9 @@ class GuardedStore:
         """See `Store`."""
         return await self._guarded("read", self._store.read_head, key, size)
 
-    async def top(self, key: str, count: int) -> list[tuple[int, float]]:
+    async def top(self, key: str, count: int, start: int = 0) -> list[tuple[int, float]]:
         """See `Store`."""
-        return await self._guarded("top", self._store.top, key, count)
+        return await self._guarded("top", self._store.top, key, count, start)
 
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
         """See `Store`."""
@@ -82,6 +83,10 @@ class GuardedStore:
             self.breaker.record_success()
             self._recoveries.note_refusal(operation)
             self._report("redis.unexpected_error", error, error.error_type, operation=operation)
+            raise
+        except StreamFullError:
+            # Redis is healthy, and feature-sync reports the lag.
+            self.breaker.record_success()
             raise
         self.breaker.record_success()
         if self._recoveries.open and not self.breaker.is_open:

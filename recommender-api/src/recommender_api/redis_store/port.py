@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-# A caller that retries does so within hours; after that the event log's primary key still counts an event once.
-SEEN_EVENT_SECONDS = 24 * 3600
+# A caller that retries does so within a day; after that the event log's primary key still counts an event once.
+SEEN_EVENT_SECONDS = 25 * 3600
 
 
 class StoreError(Exception):
@@ -23,6 +23,10 @@ class StoreRefusedError(StoreError):
     """Redis answered with an error (READONLY, OOM, WRONGTYPE): other calls may still succeed."""
 
 
+class StreamFullError(StoreError):
+    """The event stream has reached its maximum size, and nothing was added to it: keep events until there is room."""
+
+
 class Put(NamedTuple):
     """A value to store under each of `keys`, with the TTL of each in seconds."""
 
@@ -38,7 +42,7 @@ class NewEvent(NamedTuple):
 
 
 class Store(Protocol):
-    """Every call raises `StoreUnavailableError` or `StoreRefusedError`."""
+    """Every call raises `StoreUnavailableError` or `StoreRefusedError`; one that adds events also `StreamFullError`."""
 
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values of `keys` in one round trip, None for keys without one."""
@@ -48,14 +52,20 @@ class Store(Protocol):
         """Return the first `size` bytes of a value, fewer if the value is shorter or missing."""
         ...
 
-    async def top(self, key: str, count: int) -> list[tuple[int, float]]:
-        """Return the first `count` (id, score) pairs of a sorted set, highest score first."""
+    async def top(self, key: str, count: int, start: int = 0) -> list[tuple[int, float]]:
+        """Return `count` (id, score) pairs of a sorted set, highest score first, from place `start` on."""
         ...
 
     async def write(self, puts: Sequence[Put], exposures: Sequence[bytes]) -> None:
-        """Store values and append each answer's `Exposures` (JSON) to the event stream, in one round trip."""
+        """Store values and append each answer's `Exposure` (JSON) to the event stream, in one round trip.
+
+        If the stream is full, the values are stored all the same.
+        """
         ...
 
     async def add_events(self, events: Sequence[NewEvent]) -> int:
-        """Append the events with new ids to the event stream, each completely or not at all; return their number."""
+        """Append the events with new ids to the event stream, each completely or not at all; return their number.
+
+        The others are appended to the stream of repeated events, because a store can take an id for another.
+        """
         ...

@@ -1,11 +1,8 @@
 """The main path of `/hot/trending`."""
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts import redis_keys
 from ranking.bundle import BundleContents
 from ranking.engine import Keep
 from recommender_api.answers.budget import Budget, Stage, StageHistogram
@@ -14,27 +11,25 @@ from recommender_api.answers.main_path import MainPathResult, served_by
 from recommender_api.answers.query import Query
 from recommender_api.models.serving import Arm
 from recommender_api.redis_store import GuardedStore
+from recommender_api.trending.known_counts import KnownCounts
 from recommender_api.withdrawal import WithdrawnWatch
-
-# The longest answer has 100 items; filters may remove as many again.
-REACH = 400
 
 
 class TrendingPath:
     """The live counts first; if there are few, the bundle's trending list and then the popular list fill the answer."""
 
     def __init__(self, store: GuardedStore, stages: StageHistogram, withdrawn: WithdrawnWatch) -> None:
-        self._store = store
+        self._counts = KnownCounts(store)
         self._withdrawn = withdrawn
         self._stages = stages
 
     async def answer(self, query: Query, arm: Arm, budget: Budget) -> MainPathResult:
         """See `MainPath`."""
         timeframe = query.timeframe or "24h"
-        counts = await self._store.top(redis_keys.hot(timeframe), REACH)
+        contents = arm.model.engine.contents
+        counts = await self._counts.read(timeframe, contents, budget)
         self._stages.observe(Stage.READ, budget.end_stage())
         budget.check(Stage.READ)
-        contents = arm.model.engine.contents
         keep = self._withdrawn.current.keep(contents.catalogue, query.filters.over(contents.catalogue))
         hot, live_scores = _hot(contents, counts, keep)
         hot, live_scores = hot[: query.limit], live_scores[: query.limit]
@@ -57,12 +52,8 @@ def _hot(
     contents: BundleContents, counts: list[tuple[int, float]], keep: Keep | None
 ) -> tuple[NDArray[np.int32], list[float]]:
     """Return the positions with live counts, and each count as a share of the highest one."""
-    # A share of an infinite count is not a number.
-    known = [
-        (id_, count) for id_, count in counts if 0 < count < math.inf and contents.catalogue.position(id_) is not None
-    ]
-    positions = contents.catalogue.positions(np.array([id_ for id_, _ in known], np.int64))
-    shares = np.array([count for _, count in known]) / (known[0][1] if known else 1.0)
+    positions = contents.catalogue.positions(np.array([id_ for id_, _ in counts], np.int64))
+    shares = np.array([count for _, count in counts]) / (counts[0][1] if counts else 1.0)
     if keep is not None and len(positions):
         kept = keep(positions)
         positions, shares = positions[kept], shares[kept]
