@@ -59,7 +59,7 @@ def incremental_update() -> None:
     """Run the steps of a refresh; skipped without a model in service, without new data, and when overtaken."""
     run = start()
     for name in (
-        *("served_model", "extract", "quality", "features"),
+        *("served_model", "extract", "quality", "refresh_columns", "features"),
         *("refresh_recall", "refresh_precompute", "refresh_bundle"),
     ):
         run = step_task(name, run)

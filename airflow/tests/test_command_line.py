@@ -35,7 +35,7 @@ def pipeline(folder: Path, *arguments: str, **environment: str) -> subprocess.Co
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=220,
         check=False,
     )
 
@@ -58,7 +58,7 @@ def run_of(folder: Path) -> Path:
 
 def test_a_run_prints_its_progress_and_the_scores_of_all_four(folder: Path) -> None:
     lines = (folder / "output.txt").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "[1/8] extract"
+    assert lines[0] == "[1/9] extract"
     for model in ("ranker (this stack)", "EASE", "ItemKNN-50", "popularity"):
         (line,) = (line for line in lines if line.startswith(model))
         assert 0 < float(line.removeprefix(model).split()[0]) < 1
@@ -136,6 +136,7 @@ def test_a_bundle_is_not_compared_on_queries_that_it_has_seen(folder: Path) -> N
 def test_what_cannot_be_compared_is_named(folder: Path) -> None:
     (folder / "hello.zip").write_text("hello", encoding="utf-8")
     (folder / "hello.tar.gz").write_text("hello", encoding="utf-8")
+    (folder / "hello").write_text("hello", encoding="utf-8")
     missing = folder / "without-queries" / "evaluation_part"
     missing.mkdir(parents=True)
     (missing / "missing.txt").write_text("nobody came back\n", encoding="utf-8")
@@ -147,7 +148,8 @@ def test_what_cannot_be_compared_is_named(folder: Path) -> None:
         ("unknown", "there is no run unknown below ARTIFACT_URL"),
         ("./nowhere", "./nowhere: no such file or folder"),
         ("hello.zip", "hello.zip: not a readable evaluation part"),
-        ("hello.tar.gz", "hello.tar.gz: hello.tar.gz: not a readable .tar.gz"),
+        ("hello.tar.gz", "pipeline: hello.tar.gz: not a readable .tar.gz"),
+        ("hello", "pipeline: hello: not a readable .tar.gz"),
     ):
         found = pipeline(folder, "compare", text, run_of(folder).name)
         assert (found.returncode, message in found.stderr) == (2, True), found.stderr
@@ -272,9 +274,27 @@ def test_a_fault_in_the_users_sql_ends_with_2_and_its_file_and_line(tmp_path: Pa
         assert "Traceback" not in failed.stderr
 
 
+@pytest.mark.parametrize(
+    ("setting", "text"), [("PIPELINE_CONFIG", "recall: {chanels: {}}"), ("QUALITY_RULES", "rows: {unusable: 5}")]
+)
+def test_a_mistake_in_a_users_file_is_found_before_the_run_begins(
+    folder: Path, tmp_path: Path, setting: str, text: str
+) -> None:
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    artifacts = tmp_path / "artifacts"
+    failed = pipeline(
+        folder, "run", "--no-publish", ARTIFACT_URL=str(artifacts), **{setting: str(tmp_path / "mine.yaml")}
+    )
+    assert failed.returncode == 2
+    assert failed.stderr.splitlines()[-1].startswith(f"pipeline: {setting}: {tmp_path / 'mine.yaml'}:1: ")
+    assert not artifacts.exists()
+
+
 def test_an_unreachable_registry_fails_the_run_and_keeps_the_bundle(folder: Path, tmp_path: Path) -> None:
-    environment = {"REGISTRY_URL": "http://127.0.0.1:1", "ARTIFACT_URL": str(tmp_path)}
-    failed = pipeline(folder, "run", TRAINING_QUERIES="200", **environment)
+    config = tmp_path / "pipeline.yaml"
+    config.write_text("queries: {most: 200}\n", encoding="utf-8")
+    environment = {"REGISTRY_URL": "http://127.0.0.1:1", "ARTIFACT_URL": str(tmp_path), "PIPELINE_CONFIG": str(config)}
+    failed = pipeline(folder, "run", **environment)
     assert failed.returncode == 1
     assert "model-registry at http://127.0.0.1:1" in failed.stderr
     assert len(list(tmp_path.glob("runs/*/bundle/bundle.tar.gz"))) == 1

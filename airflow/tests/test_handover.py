@@ -77,10 +77,11 @@ def test_a_bundle_is_pushed_with_its_checksum_and_the_token(service: Service, tm
     assert parts["sha256"].get_payload(decode=True) == hashlib.sha256(archive.read_bytes()).hexdigest().encode()
 
 
-def test_a_version_is_deployed_as_the_primary_one(service: Service) -> None:
+def test_a_version_is_deployed_as_the_primary_one_with_author_and_reason(service: Service) -> None:
     service.answers["POST /models/ranker/deployments"] = [(201, DEPLOYMENT)]
-    assert deploy(service.url, TOKEN, "ranker", "12") == "d-3"
-    assert json.loads(service.asked[0][2]) == {"version": "12", "mode": "primary"}
+    assert deploy(service.url, TOKEN, "ranker", "12", reason="training, run 1") == "d-3"
+    assert json.loads(service.asked[0][2]) == {"version": "12", "mode": "primary", "reason": "training, run 1"}
+    assert service.asked[0][1]["x-deployed-by"] == "pipeline"
 
 
 @pytest.mark.parametrize(

@@ -356,6 +356,26 @@ def test_events_of_a_deleted_user_are_gone_within_a_week(log: Log) -> None:
     assert log.equal
 
 
+def test_events_of_a_forgotten_user_are_gone_with_the_next_run(log: Log) -> None:
+    schema = "" if log.url.startswith("sqlite") else "events."
+    log.run(f"CREATE TABLE {schema}forgotten_users (number BIGINT)")
+    for day in range(6, 41):
+        log.receive(NOW - day * DAY, user=day)
+    log.extract(NOW)
+    stored = log.partitions()
+    compared = spot_checked(sorted(stored), (NOW + DAY).date())
+    user, other = [day for day in range(6, 41) if f"{NOW - day * DAY:%Y-%m-%d}" not in compared][:2]
+    log.run(f"DELETE FROM {{table}} WHERE user_id = {user}")
+    log.run(f"INSERT INTO {schema}forgotten_users VALUES (1)")
+    log.extract(NOW + DAY)
+    assert log.equal
+    assert set(log.partitions()) == set(stored) - {f"{NOW - user * DAY:%Y-%m-%d}"}
+    # Without a further mark, only some days are compared.
+    log.receive(NOW - other * DAY)
+    log.extract(NOW + DAY)
+    assert not log.equal
+
+
 @pytest.mark.parametrize("business_url", ["sqlite"], indirect=True)
 def test_the_snapshot_says_until_when_it_has_the_events(log: Log, tmp_path: Path) -> None:
     settings = Settings(

@@ -63,7 +63,7 @@ def test_a_file_without_changes_is_accepted(tmp_path: Path, text: str) -> None:
         ("rows: {unusable: 0.1}\nrows: {unusable: 0.2}\n", 2, "rows stands here twice"),
         ("- rows\n", 1, "write sections"),
         ("rows: {unusable: 0.1\n", 2, "expected"),
-        ("rows: *star\n", 1, "undefined alias"),
+        ("rows: *star\n", 1, "an alias: write the value out"),
     ],
 )
 def test_an_error_names_the_line_and_the_key(tmp_path: Path, text: str, line: int, words: str) -> None:

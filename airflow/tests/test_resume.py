@@ -19,6 +19,7 @@ from pipeline.artifacts import FileList, join, remove
 from pipeline.business.database import open_engine
 from pipeline.business.load import replace_content
 from pipeline.cli import main
+from pipeline.config import PipelineConfig
 from pipeline.demo import DemoSize, generate
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
@@ -31,6 +32,7 @@ from testkit.s3_server import S3Server
 
 AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUN = "nightly"
+CONFIG = "queries: {most: 200}\n"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Shop:
         return {
             "BUSINESS_DATABASE_URL": self.url,
             "ARTIFACT_URL": str(self.folder / artifacts),
-            "TRAINING_QUERIES": "200",
+            "PIPELINE_CONFIG": str(self.folder / "pipeline.yaml"),
             "GIT_COMMIT": "abc",
         }
 
@@ -66,6 +68,7 @@ ARGUMENTS = ("run", "--no-publish", "--run-id", RUN)
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     folder = tmp_path_factory.mktemp("resume")
     made = Shop(folder, f"sqlite:///{folder / 'business.db'}")
+    (folder / "pipeline.yaml").write_text(CONFIG, encoding="utf-8")
     content = generate(DemoSize(datasets=120, users=150, interactions=4000), 42, AS_OF)
     engine = open_engine(made.url, "X")
     replace_content(engine, content)
@@ -109,8 +112,8 @@ def stop_after(shop: Shop, artifacts: str, done: int) -> None:
     ("place", "done"),
     [
         # Before the last output of a step is complete; in the middle of an output.
-        ("/recall_earlier.files.json$", 3),
-        ("/contents/manifest.json$", 7),
+        ("/recall_earlier.files.json$", 4),
+        ("/contents/manifest.json$", 8),
     ],
 )
 def test_a_killed_run_continues_to_the_same_archive_without_repeating_steps(
@@ -124,7 +127,7 @@ def test_a_killed_run_continues_to_the_same_archive_without_repeating_steps(
         cwd=shop.folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=220,
         check=False,
     )
     assert killed.returncode == -9, killed.stderr
@@ -134,7 +137,7 @@ def test_a_killed_run_continues_to_the_same_archive_without_repeating_steps(
     assert [each.split()[1] for each in lines if each.endswith(" skipped: done before, and nothing has changed")] == [
         step.name for step in steps(publish=False)[:done]
     ]
-    assert lines[done] == f"[{done + 1}/8] {steps(publish=False)[done].name}: it has not finished"
+    assert lines[done] == f"[{done + 1}/9] {steps(publish=False)[done].name}: it has not finished"
     after = markers(shop.run(artifacts))
     assert {name: after[name] for name in before} == before
     assert shop.archive(artifacts) == shop.archive("undisturbed")
@@ -146,7 +149,7 @@ def test_a_killed_run_continues_to_the_same_archive_without_repeating_steps(
     ("request_", "is_carried_out", "done"),
     [
         # In the middle of an output; when an output is complete and its step is not yet marked as done.
-        ("PUT /runs/nightly/recall_heldout/content_items.npy", False, 3),
+        ("PUT /runs/nightly/recall_heldout/content_items.npy", False, 4),
         ("PUT /runs/nightly/clean.files.json", True, 1),
     ],
 )
@@ -163,7 +166,7 @@ def test_a_run_whose_results_are_on_an_object_store_continues_after_a_kill_in_th
         command = [sys.executable, "-m", "pipeline", *ARGUMENTS, "--resume"]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
             s3_server.client = process.pid
-            out, _ = process.communicate(timeout=120)
+            out, _ = process.communicate(timeout=220)
             return process.returncode, out
 
     killed, _ = resume()
@@ -232,7 +235,45 @@ def copied(shop: Shop) -> Path:
 
 def verdicts(lines: list[str]) -> dict[str, str]:
     """Return what `explain` says about each step."""
-    return {line.split()[0]: line.split(" s  ")[-1].strip() for line in lines[2:]}
+    table = lines[2 : lines.index("")]
+    return {line.split()[0]: line.split(" s  ")[-1].strip() for line in table}
+
+
+def test_explain_says_what_the_settings_mean_for_the_data_of_the_last_training(copied: Path, resume: Any) -> None:
+    lines = resume("copied", "explain")
+    assert lines[0].startswith(f"run {RUN}, ")
+    document = json.loads("\n".join(resume("copied", "explain", "--json")))
+    counts = json.loads((copied / "bundle" / "contents" / "manifest.json").read_text("utf-8"))["data_window"]
+    assert {name: document["data"][name] for name in ("users", "datasets", "interactions")} == {
+        name: counts[name] for name in ("users", "datasets", "interactions")
+    }
+    queries = document["queries"]
+    assert (queries["about_last_datasets"], queries["late"], queries["most"]) == (80, 120, 200)
+    assert [each["step"] for each in document["steps"]] == [step.name for step in steps(publish=False)]
+    chosen = json.loads((copied / "bundle" / "contents" / "recall.json").read_text("utf-8"))
+    assert {name: each["chosen"] for name, each in document["history"].items()} == {
+        name: chosen[name] for name in ("history_half_life_days", "recent_ranks")
+    }
+    assert document["order"] == json.loads((copied / "model" / "order.json").read_text("utf-8"))
+    assert document["config"]["queries"]["most"] == 200
+    assert any(line.startswith("training queries: 80 about the last datasets of users, 120 of") for line in lines)
+
+
+def test_explain_of_a_run_without_a_training_says_what_the_current_shape_would_mean(
+    shop: Shop, resume: Any, tmp_path: Path
+) -> None:
+    stop_after(shop, "only-data", 4)
+    (tmp_path / "mine.yaml").write_text("recall: {channels: {vector: 0}}\nqueries: {most: 150}\n", encoding="utf-8")
+    lines = resume("only-data", "explain", PIPELINE_CONFIG=str(tmp_path / "mine.yaml"))
+    assert any(line.split()[:2] == ["vector", "off"] for line in lines)
+    assert any(line.startswith("training queries: 60 about the last datasets") for line in lines)
+    assert lines[-1] == "order: not trained yet"
+
+
+def test_explain_without_any_training_says_how_to_begin_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in shop.environment("nothing-here").items():
+        monkeypatch.setenv(name, value)
+    assert main(["explain"]) == 2
 
 
 def test_explain_shows_when_each_step_ran_and_that_nothing_would_run_again(copied: Path, resume: Any) -> None:
@@ -250,10 +291,34 @@ def test_a_changed_setting_repeats_the_steps_that_depend_on_it_and_names_both_va
     assert {name for name, verdict in found.items() if verdict == "skipped"} == {
         "extract",
         "quality",
+        "columns",
         "features",
         "recall",
         "train",
     }
+
+
+def test_another_shape_of_the_model_repeats_the_training_and_no_data_is_read_again(
+    copied: Path, resume: Any, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(f"{CONFIG}ranker: {{trees: 20}}\n", encoding="utf-8")
+    found = verdicts(resume("copied", "explain", "--run-id", RUN, PIPELINE_CONFIG=str(other)))
+    assert found["train"] == "runs: PIPELINE_CONFIG has changed"
+    assert found["features"] == "runs again if columns changes columns"
+    assert {name for name, verdict in found.items() if verdict == "skipped"} == {"extract", "quality"}
+
+
+def test_the_manifest_and_the_report_say_what_was_in_force(shop: Shop) -> None:
+    manifest = json.loads((shop.run("undisturbed") / "bundle" / "contents" / "manifest.json").read_text("utf-8"))
+    defaults = PipelineConfig()
+    in_force = defaults.model_copy(update={"queries": defaults.queries.model_copy(update={"most": 200})})
+    assert manifest["config"] == in_force.model_dump(mode="json")
+    page = (shop.run("undisturbed") / "report" / "report.html").read_text("utf-8")
+    shown = page.partition("Configuration of the training")[2]
+    assert '<th scope="row">queries.most</th><td class="num">200</td>' in shown
+    assert '<th scope="row">queries.kinds.user</th><td class="num">0.8</td>' in shown
+    assert '<th scope="row">history.half_lives_days</th><td class="num">[7.0, 30.0, 1000.0]</td>' in shown
 
 
 def test_a_changed_file_is_made_again_and_equal_results_repeat_nothing_else(
@@ -264,7 +329,7 @@ def test_a_changed_file_is_made_again_and_equal_results_repeat_nothing_else(
     assert found["quality"] == "runs: its output clean is missing or has changed"
     assert found["features"] == "runs again if quality changes clean"
     lines = resume("copied")
-    assert sum("skipped" in line for line in lines) == 7
+    assert sum("skipped" in line for line in lines) == 8
     assert shop.archive("copied") == shop.archive("undisturbed")
 
 

@@ -172,3 +172,26 @@ def test_a_moment_in_the_future_or_without_a_zone_is_rejected(
             main(["run", "--as-of", moment])
         assert "a time is a text in ISO 8601 with a zone" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "options", "publishes"),
+    [(1, (), True), (1, ("--no-publish",), False), (25, (), False), (25, ("--publish",), True)],
+)
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_run_as_of_more_than_a_day_ago_deploys_only_if_that_is_asked_for(
+    hours_ago: int,
+    options: tuple[str, ...],
+    publishes: bool,
+    resumed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("ARTIFACT_URL", str(tmp_path / "artifacts"))
+    monkeypatch.setenv("BUSINESS_DATABASE_URL", f"sqlite:///{tmp_path}/missing/business.db")
+    as_of = (datetime.now(UTC) - hours_ago * HOUR).isoformat()
+    # The run begins, and ends at the database that is not there.
+    assert main(["run", "--run-id", "r-1", "--as-of", as_of, *(() if resumed else options)]) != 0
+    if resumed:
+        assert main(["run", "--run-id", "r-1", "--resume", *options]) != 0
+    assert load_run_info(f"{tmp_path}/artifacts/runs/r-1").publish is publishes

@@ -88,7 +88,8 @@ def test_it_counts_trainings_refreshes_and_findings_and_is_posted(
     for name, outcome in (("n-1", "succeeded"), ("n-2", "failed"), ("n-3", "succeeded"), ("refresh-2026", "failed")):
         put_report(gateway.url, token, name, b"<p>", run_id=name, outcome=outcome)
     registry.deploy(registry.push_new(tmp_path, seed=1))
-    contents = tiny_bundle(tmp_path / "refresh", seed=2)
+    # A refresh has the ranker of its training.
+    contents = tiny_bundle(tmp_path / "refresh", seed=1)
     write_manifest(contents, read_manifest(contents).model_copy(update={"refreshes": "1"}))
     pack(contents, tmp_path / "refresh.tar.gz")
     registry.push(tmp_path / "refresh.tar.gz")

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 import feature_sync
-from feature_sync.events.log import SCHEMA
+from feature_sync.events.tables import SCHEMA
 from feature_sync.withdrawal.table import WithdrawnTable
 from monitoring import testing
 from pipeline.business.database import DatabaseError

@@ -23,7 +23,8 @@ class ListenerSettings(MonitoringSettings):
         SecretStr | None,
         Field(validation_alias="AIRFLOW__API_AUTH__JWT_SECRET", description="Key that signs Airflow's tokens"),
     ] = None
-    registry_token: Annotated[Token | None, Field(description="Token of the model registry for the tasks")] = None
+    registry_ci_token: Annotated[Token | None, Field(description="Token of the model registry for the tasks")] = None
+    registry_token: Annotated[Token | None, Field(description="The same, of an earlier release")] = None
     admin_token: Annotated[Token | None, Field(description="Token of feature-sync for the tasks")] = None
 
     def secrets(self) -> list[str]:
@@ -32,6 +33,7 @@ class ListenerSettings(MonitoringSettings):
             self.airflow_fernet_key,
             self.airflow_api_secret_key,
             self.airflow_jwt_secret,
+            self.registry_ci_token,
             self.registry_token,
             self.admin_token,
         )

@@ -103,6 +103,12 @@ def read_file_list(uri: str) -> FileList | None:
         return None
 
 
+def is_complete(uri: str) -> bool:
+    """Return whether a folder has all its files as they were written."""
+    listed = read_file_list(uri)
+    return listed is not None and has_files(uri, listed)
+
+
 @store_errors()
 def has_files(uri: str, listed: FileList) -> bool:
     """Return whether the folder's files are those of its list: on a remote store by their sizes, else by checksums."""

@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from pipeline.steps import (
     begin_run,
     check_run_id,
     continue_run,
-    explain,
+    find_latest_training,
     find_run,
     load_metrics,
     load_quarantine,
@@ -54,6 +54,8 @@ from pipeline.steps.run_info import REFRESH_PREFIX
 from ranking.evaluation import TOLERANCE, ModelVerdict
 
 _DEMO = DemoSize()
+# As in Airflow: a run that starts later than the next nightly one is about the past.
+_PAST = timedelta(days=1)
 _MAX_COUNT_DIGITS = 9
 _EXAMPLES = 3
 _log = logging.getLogger(__name__)
@@ -141,14 +143,15 @@ def _print_loaded(content: Content) -> None:
 
 def _run(settings: Settings, options: argparse.Namespace) -> None:
     run = _begin_or_continue(settings, options, "training")
-    _execute(settings, steps(publish=options.publish), run, resume=options.resume, expected=options.publish)
+    publish = load_run_info(run).publish
+    _execute(settings, steps(publish=publish), run, resume=options.resume, expected=publish)
     _say(metrics_table(settings.model_name, load_metrics(run)))
     _say(f"bundle: {run}/bundle/bundle.tar.gz")
 
 
 def _refresh(settings: Settings, options: argparse.Namespace) -> None:
     run = _begin_or_continue(settings, options, "refresh")
-    chosen = steps(publish=options.publish, kind="refresh")
+    chosen = steps(publish=load_run_info(run).publish, kind="refresh")
     # The gateway expects trainings: a refresh must not hide that they fail.
     _execute(settings, chosen, run, resume=options.resume, expected=False)
     _say(f"bundle: {run}/bundle/bundle.tar.gz")
@@ -180,7 +183,7 @@ def _begin(settings: Settings, options: argparse.Namespace, kind: RunKind) -> st
         run_id=run_id,
         as_of=as_of,
         started_at=now,
-        publish=options.publish,
+        publish=_publishes(options, as_of, now),
         kind=kind,
         full_extraction=options.full_extraction,
     )
@@ -201,7 +204,17 @@ def _continue(settings: Settings, options: argparse.Namespace, kind: RunKind) ->
         raise InputError(f"run {info.run_id} has begun without --full-extraction: leave it out, or begin a new run")
     if options.as_of is not None and options.as_of != info.as_of:
         raise InputError(f"run {info.run_id} is as of {info.as_of.isoformat()}: leave out --as-of, or begin a new run")
-    return continue_run(settings, info.run_id, now=datetime.now(UTC), publish=options.publish)
+    now = datetime.now(UTC)
+    return continue_run(settings, info.run_id, now=now, publish=_publishes(options, info.as_of, now))
+
+
+def _publishes(options: argparse.Namespace, as_of: datetime, now: datetime) -> bool:
+    if options.publish is not None:
+        return bool(options.publish)
+    is_past = now - as_of > _PAST
+    if is_past:
+        _log.warning("as of %s, more than a day ago: nothing is deployed, unless --publish is given", as_of.isoformat())
+    return not is_past
 
 
 def _step(settings: Settings, options: argparse.Namespace) -> None:
@@ -211,12 +224,45 @@ def _step(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _explain(settings: Settings, options: argparse.Namespace) -> None:
-    run, info = find_run(settings, check_run_id(options.run_id))
-    end = "with deployment" if info.publish else "without deployment"
-    word = "refresh" if info.kind == "refresh" else "run"
-    _say(f"{word} {info.run_id}, as of {info.as_of.isoformat()}, {end}")
-    for line in explain(settings, run, steps(publish=info.publish, kind=info.kind)):
+    # Imported here, because it needs the training's libraries.
+    from pipeline.explain import describe, explain_run
+
+    found = explain_run(settings, *_run_of(settings, options.run_id))
+    for line in [json.dumps(found.document(), indent=2)] if options.json else describe(found):
         _say(line)
+
+
+def _search(settings: Settings, options: argparse.Namespace) -> None:
+    # Imported here, because it needs the training's libraries and Optuna.
+    from pipeline.config import load_config
+    from pipeline.search import Bounds, check_output, describe, fragment_of, load_source, search, write_fragment
+
+    config = load_config(settings)
+    if options.output is not None:
+        check_output(options.output, force=options.force)
+    run = _run_of(settings, options.run_id)[0]
+    # What each training says of itself would hide the trials.
+    logging.getLogger("pipeline.train").setLevel(logging.WARNING)
+    found = search(
+        load_source(run, config, settings.seed),
+        config,
+        Bounds(options.trials, options.minutes),
+        seed=settings.seed,
+        threads=settings.training_threads,
+    )
+    for line in [json.dumps(found.document(), indent=2)] if options.json else describe(found):
+        _say(line)
+    if options.output is None:
+        return
+    if (text := fragment_of(config, found)) is None:
+        _log.info("%s: not written", options.output)
+    else:
+        write_fragment(options.output, text, force=options.force)
+        _log.info("%s: set PIPELINE_CONFIG to its path; the next training uses it", options.output)
+
+
+def _run_of(settings: Settings, run_id: str | None) -> tuple[str, RunInfo]:
+    return find_latest_training(settings) if run_id is None else find_run(settings, check_run_id(run_id))
 
 
 def _quarantine(settings: Settings, options: argparse.Namespace) -> None:
@@ -278,6 +324,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _positive_count(text: str) -> int:
+    if (value := _count(text)) == 0:
+        raise argparse.ArgumentTypeError("a whole number of at least 1")
+    return value
+
+
 def _share(text: str) -> float:
     try:
         value = float(text)
@@ -331,10 +383,13 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--run-id", metavar="ID", required=True)
     step.set_defaults(command=_step)
     explained = commands.add_parser(
-        "explain", help="show which steps of a run are done, and what --resume would repeat"
+        "explain",
+        help="show which steps of a run are done, what --resume would repeat, and what the settings mean for its data",
     )
-    explained.add_argument("--run-id", metavar="ID", required=True)
+    explained.add_argument("--run-id", metavar="ID", help="default: the training that began last")
+    explained.add_argument("--json", action="store_true", help="one JSON document")
     explained.set_defaults(command=_explain)
+    _add_search(commands.add_parser("search", help="try other settings of training, and confirm the best"))
     quarantine = commands.add_parser("quarantine", help="show the rows and values that a run left out, and why")
     quarantine.add_argument("--run-id", metavar="ID", required=True)
     quarantine.add_argument("--check", metavar="NAME", help="only those of one check")
@@ -372,8 +427,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Try other values of the keys in the section `search` of PIPELINE_CONFIG, on the data of a run. The best "
+        "trial is compared with the current values on users that no trial saw."
+    )
+    parser.add_argument("--run-id", metavar="ID", help="whose data; default: the training that began last")
+    parser.add_argument("--trials", type=_positive_count, default=20, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--minutes", type=_positive_count, default=60, metavar="M", help="begin no trial later; default: %(default)s"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write a file for PIPELINE_CONFIG, if something better is found"
+    )
+    parser.add_argument("--force", action="store_true", help="replace the file of --output")
+    parser.set_defaults(command=_search)
+
+
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-publish", dest="publish", action="store_false", help="stop after the bundle")
+    parser.add_argument(
+        "--publish",
+        action=argparse.BooleanOptionalAction,
+        help="deploy the model, or stop after the bundle; default: deploy, unless --as-of is more than a day ago",
+    )
     parser.add_argument(
         "--run-id",
         metavar="ID",

@@ -26,7 +26,8 @@ class Records:
 
     `created_at` int64 [n] Unix seconds; `user_ids` int64 [u] ascending; `user` int32 [m] rows of `user_ids`, `item`
     int32 [m] catalogue positions, `ts` int64 [m] Unix seconds, `types` uint8 [m] `InteractionType`. `end` is the time
-    after the last interaction of the whole data, even if interactions are held out.
+    after the last interaction of the whole data, even if interactions are held out. `own_users` float32 [u, columns]
+    are the declared columns of users, as of the run.
     """
 
     catalogue: Catalogue
@@ -38,6 +39,7 @@ class Records:
     ts: NDArray[np.int64]
     types: NDArray[np.uint8]
     end: int
+    own_users: NDArray[np.float32]
 
     @classmethod
     def load(cls, folder: Path) -> "Records":
@@ -64,6 +66,7 @@ class Records:
             ts[order],
             types[order],
             int(ts.max(initial=0)) + 1,
+            np.empty((len(users), 0), np.float32),
         )
 
     def __len__(self) -> int:
@@ -126,9 +129,10 @@ class Records:
         """The trend of each interaction's dataset just before it, float32 [m, 3]; see `trends_before`."""
         return trends_before(self.item, self.ts, self.created_at)
 
-    def features_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the long-term features of a user whose interactions are these rows, in the order of time."""
-        return user_features(self.types[rows], self.prices[self.item[rows]], self.trends[rows])
+    def features_of(self, user: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the long-term features of a user, by interactions in the order of time, and the declared columns."""
+        computed = user_features(self.types[rows], self.prices[self.item[rows]], self.trends[rows])
+        return np.concatenate([computed, self.own_users[user]])
 
     @cached_property
     def first_of_pair(self) -> NDArray[np.int64]:

@@ -2,14 +2,15 @@
 
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 import monitoring
 from contracts.access import HttpUrl, SecretLine, SingleLine, Token
+from contracts.setting_values import with_fallback
 from contracts.time_zones import TimeZoneName
 from pipeline.importers.encodings import check_encoding
 from ranking.diversity import DiversitySettings
@@ -59,6 +60,20 @@ class Settings(monitoring.MonitoringSettings):
             description="File with your changes to the bounds of the data checks, as airflow/quality.yaml; empty: none"
         ),
     ] = None
+    pipeline_config: Annotated[
+        Path | None,
+        Field(
+            description="File with your changes to recall, training and evaluation, as airflow/pipeline.yaml; empty: "
+            "none"
+        ),
+    ] = None
+    dataset_vectors: Annotated[
+        Path | None,
+        Field(
+            description="Parquet file with vectors of your own (columns dataset_id, vector), which the recall channel "
+            "vector then compares; empty: factors of the interactions"
+        ),
+    ] = None
     encoding: Annotated[
         str, Field(description="Encoding of the text files of an import, such as gb18030, big5 or utf-16")
     ] = "utf-8"
@@ -70,7 +85,13 @@ class Settings(monitoring.MonitoringSettings):
         ),
     ] = "UTC"
     registry_url: Annotated[HttpUrl, Field(description="Model registry")] = "http://127.0.0.1:8001"
-    registry_token: Annotated[Token | None, Field(description="Bearer token of the model registry")] = None
+    registry_token: Annotated[
+        Token | None,
+        Field(description="Read only where REGISTRY_CI_TOKEN is not set, as in deployments of earlier releases"),
+    ] = None
+    registry_ci_token: Annotated[
+        Token | None, Field(description="Bearer token of the model registry: it pushes and deploys")
+    ] = None
     feature_sync_url: Annotated[HttpUrl, Field(description="Feature sync")] = "http://127.0.0.1:8002"
     admin_token: Annotated[Token | None, Field(description="Bearer token of feature-sync's /sync")] = None
     model_name: Annotated[
@@ -78,9 +99,10 @@ class Settings(monitoring.MonitoringSettings):
     ] = "ranker"
     git_commit: Annotated[str | None, Field(description="Commit recorded in the bundle; empty: unknown")] = None
     seed: Annotated[int, Field(ge=0, description="Seed of sampling and training")] = 42
-    training_queries: Annotated[int, Field(ge=100, description="Maximum number of training queries for the ranker")] = (
-        32_000
-    )
+    training_queries: Annotated[
+        int | None,
+        Field(ge=100, description="Deprecated, until the next release: `queries.most` in the file of PIPELINE_CONFIG"),
+    ] = None
     diversity_relevance: Annotated[
         float,
         Field(
@@ -94,6 +116,11 @@ class Settings(monitoring.MonitoringSettings):
         int, Field(ge=1, le=64, description="Threads of LightGBM; two threads on one busy core are slower than one")
     ] = 1
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fall_back_to_the_admins_token(cls, values: Any) -> Any:
+        return with_fallback(values, "registry_ci_token", "registry_token")
+
     @property
     def zone(self) -> tzinfo:
         """The time zone `timezone`."""
@@ -106,5 +133,12 @@ class Settings(monitoring.MonitoringSettings):
 
     def secrets(self) -> list[str]:
         """Return the values that must never be sent or logged; passwords in URLs are redacted by their form."""
-        own = (self.registry_token, self.admin_token, self.business_database_url, self.database_url, self.redis_url)
+        own = (
+            self.registry_ci_token,
+            self.registry_token,
+            self.admin_token,
+            self.business_database_url,
+            self.database_url,
+            self.redis_url,
+        )
         return [*super().secrets(), *(value.get_secret_value() for value in own if value is not None)]

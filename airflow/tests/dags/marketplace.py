@@ -16,12 +16,14 @@ def set_marketplace(patch: pytest.MonkeyPatch, folder: Path, services: FakeHando
     url = f"sqlite:///{folder}/business.db"
     content = generate(DemoSize(datasets=120, users=150, interactions=4000), 42, datetime.now(UTC))
     replace_content(open_engine(url, "BUSINESS_DATABASE_URL"), content)
+    config = folder / "pipeline.yaml"
+    config.write_text("queries: {most: 200}\n", encoding="utf-8")
     for name, value in {
         "BUSINESS_DATABASE_URL": url,
         "ARTIFACT_URL": str(folder / "artifacts"),
         "REGISTRY_URL": services.url,
         "FEATURE_SYNC_URL": services.url,
-        "TRAINING_QUERIES": "200",
+        "PIPELINE_CONFIG": str(config),
         "TRAINING_THREADS": "1",
     }.items():
         patch.setenv(name, value)

@@ -20,6 +20,7 @@ from pipeline.steps import steps, to_run_id
 DAGS = Path(__file__).parents[2] / "dags"
 HANDOVER = [
     "POST /models/ranker/versions",
+    "PUT /models/ranker/versions/1/evaluation",
     "POST /models/ranker/deployments",
 ]
 PARSED = """
@@ -77,7 +78,9 @@ def test_a_run_deploys_a_model(dag: Any, marketplace: str, services: FakeHandove
     assert services.calls == HANDOVER
     upload, deployment = services.bodies
     assert b'name="bundle"' in upload
-    assert json.loads(deployment) == {"version": "1", "mode": "primary"}
+    wanted = json.loads(deployment)
+    assert wanted.pop("reason").startswith("training, run ")
+    assert wanted == {"version": "1", "mode": "primary"}
     assert captured.of("airflow.task_failed") == []
 
 

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from contracts.bundle import BundleManifest, DataWindow, FeatureSpec, catalogue_sketch, pack, write_manifest
 from contracts.checksums import files_below, sha256_of
@@ -33,14 +34,15 @@ def build_bundle(
     created_at: datetime,
     seed: int,
     refreshes: str | None = None,
+    config: dict[str, Any] | None = None,
 ) -> BundleManifest:
     """Write `contents/` and its archive below `folder`, after checking that the written bundle answers the same.
 
     The version is the run id with a hash of the content. `refreshes` is the registry's version of the trained model
-    whose ranker the contents have, None if it was trained by this run.
+    whose ranker the contents have, None if it was trained by this run. `config` is the shape of its training.
     """
     complete = replace(contents, golden=golden_requests(Engine(contents), records, seed))
-    features = _features_of(contents.ranker_text)
+    features = _features_of(contents)
     inside = folder / "contents"
     inside.mkdir()
     save(complete, inside)
@@ -54,11 +56,12 @@ def build_bundle(
             git_commit=git_commit,
             data_window=_window(records),
             feature_schema=schema_of(features),
-            features=[FeatureSpec(name=each.name, dtype=each.dtype, default=each.default) for each in features],
+            features=[FeatureSpec.of(each) for each in features],
             catalogue_sketch=catalogue_sketch(records.catalogue.titles),
             data_checks=data_checks,
             metrics=metrics,
             refreshes=refreshes,
+            config=config,
             trained_until=datetime.fromtimestamp(records.last, UTC) if len(records) else None,
         ),
     )
@@ -66,10 +69,10 @@ def build_bundle(
     return manifest
 
 
-def _features_of(ranker_text: str) -> list[Feature]:
+def _features_of(contents: BundleContents) -> list[Feature]:
     """Return the features of a ranker; one that is refreshed may be of an earlier release."""
-    computed = {feature.name: feature for feature in FEATURES}
-    return [computed[name] for name in feature_names(ranker_text)]
+    known = {feature.name: feature for feature in (*FEATURES, *contents.own.features)}
+    return [known[name] for name in feature_names(contents.ranker_text)]
 
 
 def content_of(version: str) -> str:

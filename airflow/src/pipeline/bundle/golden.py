@@ -33,7 +33,7 @@ def golden_requests(engine: Engine, records: Records, seed: int) -> list[GoldenR
 def _user(records: Records, user: int) -> dict[str, object]:
     rows = records.rows_of(user)
     history = records.history(rows)
-    features = records.features_of(rows)
+    features = records.features_of(user, rows)
     return {
         "at": records.end,
         "user_features": features.tolist(),

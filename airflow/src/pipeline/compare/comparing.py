@@ -2,9 +2,8 @@
 
 from typing import NamedTuple
 
-from pipeline.compare.sources import ComparedModel
 from pipeline.errors import InputError
-from ranking.evaluation import ModelComparison, NotComparableError, compare
+from ranking.evaluation import ComparedModel, ModelComparison, NotComparableError, choose_queries, compare
 from ranking.ranker import UnusableRankerError
 
 
@@ -23,12 +22,10 @@ class Compared(NamedTuple):
 
 def compare_sources(first: ComparedModel, second: ComparedModel, tolerance: float) -> Compared:
     """Compare on the queries with the later cut, which neither model may have seen; raises `InputError`."""
-    asked, part = None, None
-    for source in (second, first):
-        if source.part is not None and (part is None or source.part.manifest.cut > part.manifest.cut):
-            asked, part = source.name, source.part
-    if asked is None or part is None:
-        raise InputError(f"{first.name} and {second.name} have no queries: one of them needs an evaluation part")
+    try:
+        asked, part = choose_queries(first, second)
+    except NotComparableError as error:
+        raise InputError(str(error)) from error
     try:
         result = compare(part, first.model, second.model, tolerance=tolerance)
     except NotComparableError as error:

@@ -5,7 +5,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from contracts.bundle import MalformedBundleError, MalformedManifestError, read_manifest, unpack
 from contracts.checksums import ChecksumError
@@ -16,28 +15,20 @@ from pipeline.evaluate import MISSING, PART
 from pipeline.settings import Settings
 from pipeline.steps import check_run_id, find_run
 from ranking.bundle import UnusableBundleError, load
-from ranking.evaluation import EvaluationPart, RankingModel, UnusablePartError, model_of_bundle, read_part
+from ranking.evaluation import ComparedModel, UnusablePartError, model_of_bundle, read_part
 
 _ENDINGS = (".zip", ".gz")
 
 
-class ComparedModel(NamedTuple):
-    """A model, and the queries that came with it; a bundle has none."""
-
-    name: str
-    model: RankingModel
-    part: EvaluationPart | None
-
-
 def load_source(settings: Settings, text: str) -> ComparedModel:
-    """Read what a text names: a path if it has a slash or ends with `.zip` or `.gz`, otherwise the id of a run.
+    """Read what a text names: a file, a path if it has a slash or ends with `.zip` or `.gz`, otherwise the id of a run.
 
     The address of a run (`s3://…`) is another way to name it.
 
     Of a run, the twin of its evaluation part is compared, or its bundle if it has none. Raises `InputError`.
     """
     path = Path(text)
-    if "/" not in text and not text.endswith(_ENDINGS):
+    if "/" not in text and not text.endswith(_ENDINGS) and not path.is_file():
         run, _ = find_run(settings, check_run_id(text))
         return _of_run(text, run)
     if "://" in text:

@@ -2,7 +2,15 @@
 
 from pipeline.evaluate.part import MISSING, PART, NoQueriesError, PartSettings, write_evaluation_part
 from pipeline.evaluate.protocol import evaluate
-from pipeline.evaluate.results import AT_CUT, LEAVE_LAST_OUT, ROLLING, STACK, Evaluation, ProtocolResult
+from pipeline.evaluate.results import (
+    AT_CUT,
+    LEAVE_LAST_OUT,
+    ROLLING,
+    STACK,
+    Evaluation,
+    EvaluationSettings,
+    ProtocolResult,
+)
 
 __all__ = [
     "AT_CUT",
@@ -12,6 +20,7 @@ __all__ = [
     "ROLLING",
     "STACK",
     "Evaluation",
+    "EvaluationSettings",
     "NoQueriesError",
     "PartSettings",
     "ProtocolResult",

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from contracts.features import FEATURE_SCHEMA, USER_FEATURES
 from pipeline.evaluate.split import GlobalSplit, sample_rows
 from pipeline.records import Records
-from pipeline.train.model import KIND_SHARES, Model
+from pipeline.train.lambdamart import KIND_SHARES
+from pipeline.train.model import Model
 from pipeline.train.queries import PastQueries, moments_of
 from ranking.diversity import DiversitySettings
 from ranking.evaluation import EvaluationPart, HeldOutQueries, PartManifest, RankingModel, align, write_part
 from ranking.evaluation.part import MAX_BYTES, MAX_HISTORY, ItemData
 from ranking.features import ItemTable
+from ranking.own_columns import NO_COLUMNS, OwnColumns
 from ranking.recall import RecallSettings
 
 PART = "evaluation.zip"
@@ -49,13 +51,17 @@ class Holdout(NamedTuple):
 
 
 class PartSettings(NamedTuple):
-    """What else a part says of its model: how it ranks, and whose it is. `seed` samples the queries."""
+    """What else a part says of its model: how it ranks, and whose it is. `seed` samples the queries.
+
+    `own` are the declared columns.
+    """
 
     recall: RecallSettings
     diversity: DiversitySettings
     seed: int
     name: str
     run_id: str
+    own: OwnColumns = NO_COLUMNS
 
 
 def write_evaluation_part(
@@ -91,6 +97,8 @@ def build_part(holdout: Holdout, settings: PartSettings, most_datasets: int = MA
         settings.diversity,
         model.order.text,
         split.train.last,
+        settings.own,
+        items.own,
     )
     data = _item_data(core, split, items, kept, place, until=int(core.ts[rows[-1]]))
     manifest = PartManifest(
@@ -149,7 +157,7 @@ def _item_data(
 def _past_queries(core: Records, rows: NDArray[np.int64], place: NDArray[np.int32], seed: int) -> HeldOutQueries:
     rng = np.random.default_rng(seed)
     kinds = rng.choice(np.array(list(KIND_SHARES), np.uint8), len(rows), p=list(KIND_SHARES.values()))
-    features = np.empty((len(rows), len(USER_FEATURES)), np.float32)
+    features = np.empty((len(rows), len(USER_FEATURES) + core.own_users.shape[1]), np.float32)
     history: list[NDArray[np.int32]] = []
     ages: list[NDArray[np.int64]] = []
     types: list[NDArray[np.uint8]] = []
@@ -159,7 +167,7 @@ def _past_queries(core: Records, rows: NDArray[np.int64], place: NDArray[np.int3
         known = core.history(mine)
         positions = place[core.catalogue.positions(known.ids)]
         recent = np.flatnonzero(positions >= 0)[:MAX_HISTORY]
-        features[number] = core.features_of(mine)
+        features[number] = core.features_of(int(core.user[row]), mine)
         history.append(positions[recent])
         ages.append(at - known.ts[recent])
         types.append(known.types[recent])

@@ -33,11 +33,19 @@ from pipeline.evaluate.histories import histories_of
 from pipeline.evaluate.metrics import Context, Measured, measure
 from pipeline.evaluate.part import Holdout
 from pipeline.evaluate.queries import QuerySet, ask_at_cut, ask_before, join_queries
-from pipeline.evaluate.results import AT_CUT, LEAVE_LAST_OUT, ROLLING, STACK, Evaluation, ProtocolResult
+from pipeline.evaluate.results import (
+    AT_CUT,
+    LEAVE_LAST_OUT,
+    ROLLING,
+    STACK,
+    Evaluation,
+    EvaluationSettings,
+    ProtocolResult,
+)
 from pipeline.evaluate.segments import segments_of
 from pipeline.evaluate.split import five_core, global_split, leave_last_out, sample_rows
 from pipeline.evaluate.stack import ANY_CHANNEL, rank_stack
-from pipeline.recall import content_neighbours
+from pipeline.recall import content_neighbours, own_neighbours
 from pipeline.records import Records
 from pipeline.train.lambdamart import TrainingError, TrainSettings
 from pipeline.train.model import Model, train_model
@@ -48,7 +56,6 @@ from ranking.ranker import Ranker
 from ranking.recall import Neighbours, RecallSettings
 from ranking.replay import Kind, Knowledge
 
-MAX_QUERIES = 10_000
 MAX_OF_A_GROUP = 1000
 _MAIN, _DETAIL, _SIMILAR, _COLD_USERS = "user", "detail", "similar", "cold_users"
 _MAX_TAGS = 200
@@ -60,9 +67,11 @@ class Stack(NamedTuple):
 
     items: ItemTable
     content: Neighbours
+    vector: Neighbours | None
     recall: RecallSettings
     diversity: DiversitySettings
     training: TrainSettings
+    evaluation: EvaluationSettings
 
 
 def evaluate(
@@ -71,18 +80,28 @@ def evaluate(
     recall: RecallSettings,
     diversity: DiversitySettings,
     settings: TrainSettings,
+    *,
+    evaluation: EvaluationSettings = EvaluationSettings(),
+    own_vectors: NDArray[np.float32] | None = None,
 ) -> Evaluation:
-    """Measure the stack and the baselines by each protocol that has queries and a model; others are missing."""
+    """Measure the stack and the baselines by each protocol that has queries and a model; others are missing.
+
+    `own_vectors` [n, d] are of all datasets.
+    """
     core, kept = five_core(records)
-    table = ItemTable(items.content[kept], items.provider[kept], items.log_price[kept])
-    stack = Stack(table, content_neighbours(table.content), recall, diversity, settings)
+    table = items.only(kept)
+    vector = None if own_vectors is None else own_neighbours(own_vectors[kept])
+    stack = Stack(table, content_neighbours(table.content), vector, recall, diversity, settings, evaluation)
     protocols: dict[str, ProtocolResult] = {}
     missing: dict[str, str] = {}
     holdout: Holdout | None = None
-    for names, measure_split in (
-        ((LEAVE_LAST_OUT,), _measure_last_out),
-        ((AT_CUT, ROLLING), _measure_global),
+    for names, measure_split, is_chosen in (
+        ((LEAVE_LAST_OUT,), _measure_last_out, True),
+        ((AT_CUT, ROLLING), _measure_global, evaluation.global_split),
     ):
+        if not is_chosen:
+            missing |= dict.fromkeys(names, _SWITCHED_OFF)
+            continue
         try:
             found, used = measure_split(core, stack)
         except TrainingError as error:
@@ -94,6 +113,7 @@ def evaluate(
     return Evaluation(protocols, missing, _outside(records, core), holdout)
 
 
+_SWITCHED_OFF = "switched off by evaluation.global_split in PIPELINE_CONFIG"
 _NO_QUERY = {
     LEAVE_LAST_OUT: "no user and dataset have five interactions with each other",
     AT_CUT: "no user of the older 80 % of the interactions turned to a new dataset in the newest 20 %",
@@ -106,7 +126,7 @@ _MeasuredSplit = tuple[dict[str, ProtocolResult], Holdout | None]
 
 def _measure_last_out(core: Records, stack: Stack) -> _MeasuredSplit:
     seed = stack.training.seed
-    split = leave_last_out(core, MAX_QUERIES, seed)
+    split = leave_last_out(core, stack.evaluation.queries, seed)
     if not len(split.test):
         return {}, None
     model = _train(split.train, stack)
@@ -123,9 +143,9 @@ def _measure_global(core: Records, stack: Stack) -> _MeasuredSplit:
     if not of_known.any():
         return {}, None
     model = _train(split.train, stack)
-    users = sample_rows(np.unique(core.user[split.test[of_known]]).astype(np.int64), MAX_QUERIES, seed)
+    users = sample_rows(np.unique(core.user[split.test[of_known]]).astype(np.int64), stack.evaluation.queries, seed)
     at_cut = {_MAIN: ask_at_cut(core, split, users)}
-    rolling = {_MAIN: ask_before(core, sample_rows(split.test[of_known], MAX_QUERIES, seed), core)}
+    rolling = {_MAIN: ask_before(core, sample_rows(split.test[of_known], stack.evaluation.queries, seed), core)}
     if not of_known.all():
         rows = sample_rows(split.test[~of_known], MAX_OF_A_GROUP, seed)
         rolling[_COLD_USERS] = ask_before(core, rows, core)
@@ -137,7 +157,7 @@ def _measure_global(core: Records, stack: Stack) -> _MeasuredSplit:
 
 
 def _train(train: Records, stack: Stack) -> Model:
-    return train_model(train, stack.content, stack.items, stack.recall, stack.training)
+    return train_model(train, stack.content, stack.items, stack.recall, stack.training, vector=stack.vector)
 
 
 def _measure(protocol: str, train: Records, groups: dict[str, QuerySet], model: Model, stack: Stack) -> ProtocolResult:
@@ -149,11 +169,12 @@ def _measure(protocol: str, train: Records, groups: dict[str, QuerySet], model: 
     lists = rank_stack(
         queries,
         Knowledge(model.tables, model.recall, stack.items),
-        Ranker(model.order.text),
+        Ranker(model.order.text, stack.training.own_features),
         stack.diversity,
         stack.training.threads,
     )
-    tops = {STACK: lists.tops, **dict(rank_baselines(train, queries, seed))}
+    baselines = rank_baselines(train, queries, seed) if stack.evaluation.baselines else ()
+    tops = {STACK: lists.tops, **dict(baselines)}
     measured = {
         name: {
             model: _measure_rows(np.flatnonzero(group == name), found, queries, context)

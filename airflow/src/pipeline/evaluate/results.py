@@ -19,6 +19,15 @@ _OF_OTHER_PROTOCOLS = ("ndcg@10", "recall@50")
 
 
 @dataclass(frozen=True)
+class EvaluationSettings:
+    """Whether the global split and the baselines are measured, too, and by how many queries each protocol."""
+
+    global_split: bool = True
+    baselines: bool = True
+    queries: int = 10_000
+
+
+@dataclass(frozen=True)
 class ProtocolResult:
     """One protocol. Means are over the queries of known users as `/recommend/user` would get them.
 
@@ -41,9 +50,10 @@ class ProtocolResult:
     segments: Mapping[str, Mapping[str, Mapping[str, float]]]
 
     @property
-    def best_baseline(self) -> str:
-        """The baseline with the highest nDCG@10."""
-        return max((name for name in self.models if name != STACK), key=lambda name: self.models[name]["ndcg@10"])
+    def best_baseline(self) -> str | None:
+        """The baseline with the highest nDCG@10; None if none was measured."""
+        baselines = (name for name in self.models if name != STACK)
+        return max(baselines, key=lambda name: self.models[name]["ndcg@10"], default=None)
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,13 @@ class Evaluation:
                 result[name] = {model: each._asdict() for model, each in result[name].items()}
         return found
 
+    @property
+    def is_below_baseline(self) -> bool:
+        """Whether nDCG@10 is significantly below that of the best baseline, on the same queries."""
+        result = self.protocols.get(LEAVE_LAST_OUT)
+        best = None if result is None else result.best_baseline
+        return result is not None and best is not None and result.differences[best].high < 0
+
     def metrics(self) -> dict[str, float]:
         """Return the manifest's metrics: the stack's by plain names, the baselines' with a suffix."""
         metrics: dict[str, float] = {}
@@ -84,4 +101,5 @@ class Evaluation:
             metrics[f"{prefix}ndcg@10_low"] = round(result.ndcg[STACK].low, 5)
             metrics[f"{prefix}ndcg@10_high"] = round(result.ndcg[STACK].high, 5)
             metrics |= {f"{prefix}recalled_{name}": round(share, 5) for name, share in result.channels.items()}
-        return metrics
+        # The registry's gate rejects such a model.
+        return metrics | {"below_baseline": 1.0} if self.is_below_baseline else metrics

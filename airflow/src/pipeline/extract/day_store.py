@@ -31,12 +31,14 @@ class Index(BaseModel):
     """The partitions, by day.
 
     `source` is a checksum of what they were read from. All days before `settled_until` are partitions, except for the
-    `unsettled` ones, which are read each time. `compared_at` is when all days were last compared with the database.
+    `unsettled` ones, which are read each time. `compared_at` is when all days were last compared with the database, and
+    `removals` the number of removals then.
     """
 
     source: str
     settled_until: date
     compared_at: AwareDatetime
+    removals: int = 0
     days: dict[str, Partition] = {}
     unsettled: list[str] = []
 

@@ -16,6 +16,7 @@ SCHEMA = "events"
 # later than this is found by the weekly comparison.
 EVENTS_SETTLE_AFTER = timedelta(hours=1)
 _TABLE = "behavior_events"
+_FORGOTTEN = "forgotten_users"
 # Exposures are left out: they are not an interest.
 _COLUMNS = "user_id, dataset_id, type, NULL AS price, ts, received_at"
 
@@ -38,14 +39,23 @@ def open_event_log(url: SecretStr | None) -> BusinessDatabase | None:
 def events_source(log: BusinessDatabase) -> DaySource | None:
     """Return the events by the day on which they were received, or None while their table doesn't exist.
 
-    Events are only ever added, so all days but the last are settled.
+    Events are only ever added, so all days but the last are settled. Only those of forgotten users are removed.
     """
     schema = None if log.dialect == "sqlite" else SCHEMA
-    if _TABLE not in log.relations(schema):
+    relations = log.relations(schema)
+    if _TABLE not in relations:
         return None
-    name = _TABLE if schema is None else f"{schema}.{_TABLE}"
+    prefix = "" if schema is None else f"{schema}."
+    name = f"{prefix}{_TABLE}"
     statement = Statement(f"SELECT {_COLUMNS} FROM {name} WHERE type <> 'exposure'", f"table {name}")  # noqa: S608 - our own names
-    return DaySource("events", log, statement, UTC, "received_at", EVENTS_SETTLE_AFTER)
+    removals = _last_mark(log, f"{prefix}{_FORGOTTEN}") if _FORGOTTEN in relations else 0
+    return DaySource("events", log, statement, UTC, "received_at", EVENTS_SETTLE_AFTER, removals)
+
+
+def _last_mark(log: BusinessDatabase, name: str) -> int:
+    """Return the number of the last mark of a forgotten user, 0 without one."""
+    statement = Statement(f"SELECT COALESCE(MAX(number), 0) AS number FROM {name}", f"table {name}")  # noqa: S608 - our own name
+    return int(next(row[0] for batch in log.rows(statement) for row in batch))
 
 
 def _open(url: str) -> BusinessDatabase:

@@ -1,8 +1,8 @@
 """Reads a table day by day: only what may have changed comes from the database, the rest from the store of partitions.
 
 The newest days are read each time. Older days, the settled ones, are partitions. Each time, a few of them are compared
-with the database by number and checksum of their rows; all of them are compared if one of those differs, and once a
-week. A day that differs is read again. A full extraction is the same with an empty store.
+with the database by number and checksum of their rows; all of them are compared if one of those differs, if users were
+forgotten, and once a week. A day that differs is read again. A full extraction is the same with an empty store.
 """
 
 import hashlib
@@ -48,7 +48,8 @@ class ExtractedStore:
 class DaySource:
     """A table whose rows have the columns of interactions: where it is, and the column that its days are of.
 
-    Rows of a day may come until `settles_after` the day's end; later ones are found by a comparison.
+    Rows of a day may come until `settles_after` the day's end; later ones are found by a comparison. `removals` grows
+    with each removal of rows from any day: then all days are compared.
     """
 
     name: str
@@ -57,6 +58,7 @@ class DaySource:
     zone: tzinfo
     time: str
     settles_after: timedelta
+    removals: int = 0
 
 
 class _DaySum(NamedTuple):
@@ -220,7 +222,7 @@ class _IncrementalReader:
 
     def _compare(self, index: Index) -> tuple[datetime, dict[str, _DaySum]]:
         """Compare some days or all; return when all were compared last, and the sums of the compared days."""
-        if self._now - index.compared_at < COMPARE_EVERY:
+        if self._now - index.compared_at < COMPARE_EVERY and index.removals == self._source.removals:
             checked = spot_checked(sorted(index.days), self._now.date())
             found = _complete(self._queries.sums(self._queries.in_days(checked)), checked)
             if all(found[day] == _sum_of(index.days[day]) for day in checked):
@@ -275,6 +277,7 @@ class _IncrementalReader:
                 source=self._described,
                 settled_until=settled_until,
                 compared_at=compared_at,
+                removals=self._source.removals,
                 days=settled,
                 unsettled=unsettled,
             )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.recall import content_vectors
 from pipeline.records import Records
-from ranking.features import ItemTable, log_prices
+from ranking.features import ItemTable, item_table, log_prices
 from ranking.popularity import LONG_HALF_LIFE_DAYS, popular_at
 from ranking.recall import Popular
 from ranking.user import INTERACTION_WEIGHTS
@@ -35,7 +35,7 @@ def item_state(records: Records, seed: int) -> ItemState:
     n = len(records.catalogue)
     popular = popular_at(stats, records.end, POPULAR_SIZE)
     return ItemState(
-        ItemTable(
+        item_table(
             content_vectors(records, seed),
             provider_codes(records.catalogue.providers),
             log_prices(records.catalogue.prices),

@@ -18,6 +18,8 @@ from pipeline.errors import OvertakenError
 from pipeline.publish.http import SHOWN_CHARS, UnreachableError, UnusableAnswerError, answer_of, client, refusal
 
 _SERVICE = "model-registry"
+# In the history of deployments and in the audit log.
+_AUTHOR = "pipeline"
 _BLOCK_BYTES = 2**20
 
 
@@ -34,24 +36,29 @@ class ServedModel(NamedTuple):
     active_bundle: str
 
 
-def push(url: str, token: SecretStr | None, name: str, archive: Path) -> str:
-    """Upload a bundle and return the version that the registry gave it; the same bytes again get the same."""
+def push(url: str, token: SecretStr | None, name: str, archive: Path, evaluation: Path | None = None) -> str:
+    """Upload a bundle and return the version that the registry gave it; the same bytes again get the same.
+
+    Its evaluation part follows if there is one and the registry takes it.
+    """
     with _registry(url, token, name) as registry:
-        return registry.push(archive).version
+        return registry.push(archive, evaluation).version
 
 
-def deploy(url: str, token: SecretStr | None, name: str, version: str) -> str:
+def deploy(url: str, token: SecretStr | None, name: str, version: str, *, reason: str | None = None) -> str:
     """Make a version the primary one and return the deployment's id; raises `RefusedError` with the failed check."""
     with _registry(url, token, name) as registry:
-        return registry.deploy(DeploymentRequest(version=version, mode="primary")).deployment_id
+        return registry.deploy(DeploymentRequest(version=version, mode="primary", reason=reason)).deployment_id
 
 
-def deploy_refresh(url: str, token: SecretStr | None, name: str, version: str, expected_active: str) -> str:
+def deploy_refresh(
+    url: str, token: SecretStr | None, name: str, version: str, expected_active: str, *, reason: str | None = None
+) -> str:
     """Put a refresh in the place of the version that it was made beside, and return the deployment's id.
 
     Raises `OvertakenError` if another version is in service by now. An earlier try whose answer was lost counts.
     """
-    wanted = DeploymentRequest(version=version, mode="primary", expected_active=expected_active)
+    wanted = DeploymentRequest(version=version, mode="primary", expected_active=expected_active, reason=reason)
     with _registry(url, token, name) as registry:
         try:
             return registry.deploy(wanted).deployment_id
@@ -112,6 +119,7 @@ def _registry(url: str, token: SecretStr | None, name: str) -> Iterator[Registry
     secret = _secret(token)
     try:
         with client(_SERVICE, url, token) as http:
+            http.headers["X-Deployed-By"] = _AUTHOR
             yield RegistryClient(http.request, name)
     except RegistryUnreachableError as error:
         raise UnreachableError(f"{_SERVICE} at {url}: {error.reason}") from error

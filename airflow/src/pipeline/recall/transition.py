@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pipeline.recall.behavior import MAX_EASE_ITEMS, spread, top_k_of_product
+from pipeline.recall.behavior import LEAST_USERS, MAX_EASE_ITEMS, spread, top_k_of_product
 from pipeline.recall.nearest import top_k
 from pipeline.recall.slit import decayed_pairs, slit
 from pipeline.records import Records
@@ -13,7 +13,6 @@ from ranking.recall import Neighbours
 # Those of the simple model, too; the newest examples, because habits change.
 PAST_RANKS, NEXT_RANKS, REGULARISATION = 4.0, 4.0, 100.0
 MAX_EXAMPLES = 500_000
-_LEAST_USERS = 2
 
 
 def new_pairs(records: Records, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -36,7 +35,7 @@ def transition_neighbours(records: Records, k: int, seed: int, most_dense: int =
     """
     user, item = new_pairs(records, seed)
     n = len(records.catalogue)
-    active = np.flatnonzero(np.bincount(item, minlength=n) >= _LEAST_USERS)
+    active = np.flatnonzero(np.bincount(item, minlength=n) >= LEAST_USERS)
     if not len(active):
         return Neighbours(np.full((n, 1), -1, np.int32), np.zeros((n, 1), np.float32))
     place = np.full(n, -1, np.int32)

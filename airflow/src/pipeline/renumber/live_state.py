@@ -60,7 +60,8 @@ class LiveState:
 
     async def waiting_events(self) -> int:
         """Return the number of stream entries that are not processed yet."""
-        return int(await self._redis.xlen(redis_keys.EVENT_STREAM))
+        streams = (redis_keys.EVENT_STREAM, redis_keys.REPEATED_EVENTS)
+        return sum([int(await self._redis.xlen(stream)) for stream in streams])
 
     async def count_histories(self) -> int:
         """Return the number of users with a live history."""

@@ -70,6 +70,7 @@ class BundleFacts(BaseModel):
     created_at: str = ""
     git_commit: str | None = None
     data_window: dict[str, Any] = {}
+    config: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

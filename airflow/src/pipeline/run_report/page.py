@@ -1,7 +1,7 @@
 """Renders a report as one self-contained page of bounded size; Jinja escapes every value."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -94,6 +94,7 @@ def _render(report: ReportContent, now: datetime, bounds: _Bounds) -> bytes:
         checks=bounds.first("clean/report.json", checks),
         profile=_shown_blocks(report.profile, "clean/profile.json", bounds),
         metrics=_shown_metrics(report, bounds),
+        config=_shown_blocks(_keys_of(report), "config", bounds),
         evaluation=_shown_blocks(report.evaluation, "evaluation/evaluation.json", bounds),
         unreadable=bounds.first("unreadable files", report.unreadable),
         bounds=bounds,
@@ -113,6 +114,20 @@ def _shown_blocks(value: Any, name: str, bounds: _Bounds) -> list[BarChart | Gri
         rows = [row[: len(columns) + 1] if columns else row for row in bounds.first(title, block.rows)]
         found.append(Grid(block.title, columns, rows))
     return found
+
+
+def _keys_of(report: ReportContent) -> dict[str, Any]:
+    """Return the configuration by the whole names of its keys, as errors and documents name them."""
+    config = report.manifest.config if report.manifest else None
+    return dict(_flattened(config or {}, ""))
+
+
+def _flattened(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value) if isinstance(value, list) else value
 
 
 def _shown_metrics(report: ReportContent, bounds: _Bounds) -> MetricsTable:

@@ -4,7 +4,7 @@ A step takes the settings and the address of the run's folder, and writes its re
 only pass on addresses.
 """
 
-from pipeline.steps.beginning import begin_run, continue_run, find_run, has_begun, new_run
+from pipeline.steps.beginning import begin_run, continue_run, find_latest_training, find_run, has_begun, new_run
 from pipeline.steps.data import load_quarantine
 from pipeline.steps.modelling import load_metrics
 from pipeline.steps.run import EVALUATION, STEPS, Step, step_of, steps
@@ -18,7 +18,7 @@ from pipeline.steps.run_info import (
     to_run_id,
     write_run_info,
 )
-from pipeline.steps.runner import explain, run_step, run_steps
+from pipeline.steps.runner import StepState, explain_steps, run_step, run_steps, step_table
 
 __all__ = [
     "EVALUATION",
@@ -26,10 +26,12 @@ __all__ = [
     "RunInfo",
     "RunKind",
     "Step",
+    "StepState",
     "begin_run",
     "check_run_id",
     "continue_run",
-    "explain",
+    "explain_steps",
+    "find_latest_training",
     "find_run",
     "has_begun",
     "load_metrics",
@@ -40,6 +42,7 @@ __all__ = [
     "run_step",
     "run_steps",
     "step_of",
+    "step_table",
     "steps",
     "time_run_id",
     "to_run_id",

@@ -5,8 +5,10 @@ from datetime import datetime
 
 from pipeline.artifacts import folders_below, join
 from pipeline.errors import InputError, PipelineError
+from pipeline.quality.rules_file import load_rules
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
+from pipeline.steps.columns import check_declared_columns
 from pipeline.steps.retention import prune
 from pipeline.steps.run_info import RunInfo, RunKind, find_run_info, write_run_info
 
@@ -35,7 +37,11 @@ def has_begun(settings: Settings, run_id: str) -> bool:
 
 
 def begin_run(settings: Settings, info: RunInfo) -> str:
-    """Begin a run, and return its address; raises `InputError` if there is a run of this id."""
+    """Begin a run, and return its address.
+
+    Raises `InputError` if there is a run of this id, or a mistake in a user's file.
+    """
+    _check_files(settings, info.kind)
     run = new_run(settings, info.run_id, info.kind)
     if not _create(settings, run, info):
         raise InputError(f"there is a run {info.run_id} already: continue it by --resume, or choose another id")
@@ -54,12 +60,31 @@ def _create(settings: Settings, run: str, info: RunInfo) -> bool:
 def continue_run(settings: Settings, run_id: str, *, now: datetime, publish: bool | None = None) -> str:
     """Continue a run as of the moment that it began with, and return its address.
 
-    `publish` says whether it deploys its model from now on. Raises `InputError` if there is no run of this id.
+    `publish` says whether it deploys its model from now on. Raises `InputError` if there is no run of this id, or a
+    mistake in a user's file.
     """
     run, info = find_run(settings, run_id)
+    _check_files(settings, info.kind)
     intent = info.publish if publish is None else publish
     write_run_info(run, info.model_copy(update={"started_at": now, "publish": intent}))
     return run
+
+
+def _check_files(settings: Settings, kind: RunKind) -> None:
+    """Read the user's files and try their SQL, so that a mistake there costs no extraction."""
+    load_rules(settings.quality_rules)
+    if kind == "training":
+        check_declared_columns(settings)
+
+
+def find_latest_training(settings: Settings) -> tuple[str, RunInfo]:
+    """Return address and description of the training that began last; raises `InputError` if there is none."""
+    runs = (run_address(settings, name) for name in folders_below(join(settings.artifact_url, "runs")))
+    found = [(info.started_at, run, info) for run in runs if (info := find_run_info(run)) and info.kind == "training"]
+    if not found:
+        raise InputError("there is no training below ARTIFACT_URL: begin one by `python -m pipeline run`")
+    _, run, info = max(found, key=lambda each: each[0])
+    return run, info
 
 
 def find_run(settings: Settings, run_id: str) -> tuple[str, RunInfo]:

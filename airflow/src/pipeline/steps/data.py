@@ -3,12 +3,16 @@
 import json
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, TypeAdapter
 
 from contracts.data_checks import DataCheck
+from contracts.features import USER_FEATURES
 from contracts.snapshot import write_snapshot
 from pipeline.arrays import load_array, save_arrays
 from pipeline.artifacts import folders_below, join, read_file, reading, writing
@@ -21,20 +25,24 @@ from pipeline.quality.baselines import earlier_profiles
 from pipeline.quality.event_log import COUNTS
 from pipeline.quality.quarantine import QuarantinedRow, read_quarantine
 from pipeline.quality.rules_file import load_rules
+from pipeline.recall import read_own_vectors
 from pipeline.records import Records
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
 from pipeline.snapshot import user_blobs
 from pipeline.steps.code_version import code_version
+from pipeline.steps.columns import load_declared, load_own_data
 from pipeline.steps.run_info import is_refresh, load_run_info
 from pipeline.withdrawn import read_withdrawn
-from ranking.features import ItemTable
+from ranking.features import item_table
 from ranking.recall import Popular
 
 _log = logging.getLogger(__name__)
 _CHECKS = TypeAdapter(list[DataCheck])
 # In `extract/`, if there is an event log.
 EVENTS_UNTIL = "events_until.json"
+# In `features/`, if the user has some.
+_OWN_VECTORS = "own_vectors"
 
 
 class EventsUntil(BaseModel):
@@ -95,8 +103,10 @@ def quality(settings: Settings, run: str) -> str:
 
 @monitor_pipeline_step("features")
 def features(settings: Settings, run: str) -> str:
-    """`clean/` → `features/`, and the snapshot of all users, which says until when it has the events."""
+    """`clean/`, `columns/` → `features/`, and the snapshot of all users, which says until when it has the events."""
     records = load_records(run)
+    # First, because a mistake in the user's file should cost no time.
+    own = None if settings.dataset_vectors is None else read_own_vectors(settings.dataset_vectors, records.catalogue)
     state = item_state(records, settings.seed)
     with writing(join(run, "features")) as folder:
         save_arrays(
@@ -111,9 +121,17 @@ def features(settings: Settings, run: str) -> str:
             popular_30d_scores=state.popular_30d.scores,
         )
         (folder / "trending.json").write_text(json.dumps(state.trending), encoding="utf-8")
+        if own is not None:
+            save_arrays(folder, **{_OWN_VECTORS: own.rows})
+            _log.info("own vectors: %s datasets have one, %s have none; %s are of unknown datasets", *own.counts())
     with writing(snapshot_of(run)) as folder:
         manifest = write_snapshot(
-            folder, version_of(run), load_run_info(run).as_of, user_blobs(records), events_until=load_events_until(run)
+            folder,
+            version_of(run),
+            load_run_info(run).as_of,
+            user_blobs(records),
+            events_until=load_events_until(run),
+            user_features=(*USER_FEATURES, *load_declared(run).user_features),
         )
     _log.info("features of %s datasets, snapshot of %s users", f"{len(records.catalogue):,}", f"{manifest.rows:,}")
     return run
@@ -158,9 +176,10 @@ def load_events_until(run: str) -> datetime | None:
 
 
 def load_records(run: str) -> Records:
-    """Read `clean/`."""
+    """Read `clean/`, and the declared columns of users."""
     with reading(join(run, "clean")) as folder:
-        return Records.load(folder)
+        records = Records.load(folder)
+    return replace(records, own_users=load_own_data(run, len(records.catalogue), len(records.user_ids)).users)
 
 
 def load_checks(run: str) -> list[DataCheck]:
@@ -176,15 +195,23 @@ def load_quarantine(run: str) -> list[QuarantinedRow]:
 
 
 def load_items(run: str) -> ItemState:
-    """Read `features/`."""
+    """Read `features/`, and the declared columns of datasets."""
     with reading(join(run, "features")) as folder:
+        content, provider, log_price = (load_array(folder, name) for name in ("content", "provider", "log_price"))
+        own = load_own_data(run, len(provider), 0)
         return ItemState(
-            ItemTable(*(load_array(folder, name) for name in ("content", "provider", "log_price"))),
+            item_table(content, provider, log_price, own.columns, own.datasets),
             load_array(folder, "item_rows"),
             _load_popular(folder, "popular"),
             _load_popular(folder, "popular_30d"),
             json.loads((folder / "trending.json").read_text(encoding="utf-8")),
         )
+
+
+def load_own_vectors(run: str) -> NDArray[np.float32] | None:
+    """Read the user's own vectors [n, d]; None if the run has none."""
+    with reading(join(run, "features")) as folder:
+        return load_array(folder, _OWN_VECTORS) if (folder / f"{_OWN_VECTORS}.npy").is_file() else None
 
 
 def _load_popular(folder: Path, name: str) -> Popular:

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.arrays import load_array, load_neighbours, save_arrays, save_neighbours
-from pipeline.artifacts import folders_below, join, reading, writing
+from pipeline.artifacts import join, reading, writing
 from pipeline.bundle import build_bundle
+from pipeline.config import PipelineConfig, load_config
+from pipeline.errors import PipelineError
 from pipeline.evaluate import (
     LEAVE_LAST_OUT,
     MISSING,
@@ -22,12 +24,14 @@ from pipeline.evaluate import (
 )
 from pipeline.evaluate import evaluate as evaluate_stack
 from pipeline.precompute import precompute as precompute_lists
-from pipeline.recall import build_tables, content_neighbours
+from pipeline.recall import build_tables, content_neighbours, own_neighbours
 from pipeline.report import SIMPLE_ORDER
 from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_issue, track_model_training_ok
 from pipeline.settings import Settings
-from pipeline.steps.data import load_checks, load_items, load_records, version_of
+from pipeline.steps.columns import load_declared
+from pipeline.steps.data import load_checks, load_items, load_own_vectors, load_records, version_of
 from pipeline.steps.run_info import load_run_info
+from pipeline.steps.trained import RANKER_FILE, Training, load_training, write_training
 from pipeline.train import (
     TrainingError,
     TrainingPart,
@@ -45,8 +49,9 @@ from ranking.recall import Neighbours, RecallSettings, RecallTables
 from ranking.replay import Knowledge
 
 _log = logging.getLogger(__name__)
+# In the manifest of a model that was trained with own vectors: how many numbers each has.
+OWN_VECTORS = "dataset_vector_length"
 _TABLES = ("behavior", "content", "vector", "transition")
-_ORDER, _RANKER, _RECALL = "order.json", "ranker.txt", "recall.json"
 # The tables of each part of the training queries.
 _OF_TRAINING = ("recall_heldout", "recall_earlier")
 
@@ -59,9 +64,12 @@ def recall(settings: Settings, run: str) -> str:
     """
     records, items = load_records(run), load_items(run)
     content = content_neighbours(items.table.content)
-    write_tables(run, "recall", build_tables(records, content, settings.seed))
-    for name, past in zip(_OF_TRAINING, training_queries(records, _training(settings)), strict=True):
-        write_tables(run, name, training_tables(records, past, content, settings.seed))
+    own = load_own_vectors(run)
+    vector = None if own is None else own_neighbours(own)
+    write_tables(run, "recall", build_tables(records, content, settings.seed, vector))
+    training = _training(settings, run, load_config(settings))
+    for name, past in zip(_OF_TRAINING, training_queries(records, training), strict=True):
+        write_tables(run, name, training_tables(records, past, content, settings.seed, vector))
     _log.info("recall tables of %s datasets", f"{len(records.catalogue):,}")
     return run
 
@@ -70,12 +78,13 @@ def recall(settings: Settings, run: str) -> str:
 def train(settings: Settings, run: str) -> str:
     """`clean/`, `features/`, `recall_heldout/`, `recall_earlier/` → `model/`."""
     records, items = load_records(run), load_items(run)
-    training = _training(settings)
+    config = load_config(settings)
+    training, recall_settings = _training(settings, run, config), config.recall_settings()
     parts = [
-        TrainingPart(past, Knowledge(_load_tables(run, name), RecallSettings(), items.table))
+        TrainingPart(past, Knowledge(_load_tables(run, name), recall_settings, items.table))
         for name, past in zip(_OF_TRAINING, training_queries(records, training), strict=True)
     ]
-    parts = with_chosen_weights(records, parts, settings.seed)
+    parts, history_scores = with_chosen_weights(records, parts, training)
     try:
         order = train_on(records, parts, training)
     except TrainingError as error:
@@ -83,9 +92,8 @@ def train(settings: Settings, run: str) -> str:
         raise
     track_model_training_ok(settings.model_name, "training_failed")
     with writing(join(run, "model")) as folder:
-        (folder / _RANKER).write_text(order.text, encoding="utf-8")
-        (folder / _RECALL).write_text(parts[0].knowledge.settings.model_dump_json(indent=2), encoding="utf-8")
-        (folder / _ORDER).write_text(json.dumps(order.document(), indent=2), encoding="utf-8")
+        chosen = parts[0].knowledge.settings
+        write_training(folder, order.text, Training(config, chosen, history_scores, order.document()))
     _log.info("%s queries; the order is %s", f"{sum(len(part.past.rows) for part in parts):,}", order.name)
     return run
 
@@ -97,8 +105,18 @@ def evaluate(settings: Settings, run: str) -> str:
     `evaluation_part/` holds queries of the split by time, and the model that they measured.
     """
     records, items = load_records(run), load_items(run)
-    found = evaluate_stack(records, items.table, RecallSettings(), _diversity(settings), _training(settings))
-    order = _load_order(run)
+    config = load_config(settings)
+    found = evaluate_stack(
+        records,
+        items.table,
+        config.recall_settings(),
+        _diversity(settings),
+        _training(settings, run, config),
+        evaluation=config.evaluation_settings(),
+        own_vectors=load_own_vectors(run),
+    )
+    trained = load_training(run)
+    order = None if trained is None else trained.order
     with writing(join(run, "evaluation")) as folder:
         metrics = found.metrics() | ({} if order is None else _order_metrics(order))
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
@@ -120,7 +138,12 @@ def precompute(settings: Settings, run: str) -> str:
 @monitor_pipeline_step("bundle")
 def bundle(settings: Settings, run: str) -> str:
     """Everything → `bundle/`."""
-    write_bundle(settings, run, _ranking(settings, run), load_metrics(run))
+    write_bundle(
+        settings,
+        run,
+        _ranking(settings, run),
+        Trained(load_metrics(run), _config_of(run)),
+    )
     return run
 
 
@@ -129,6 +152,14 @@ def load_metrics(run: str) -> dict[str, float]:
     with reading(join(run, "evaluation")) as folder:
         metrics: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return metrics
+
+
+class Trained(NamedTuple):
+    """What the manifest says of the training: its metrics, its shape, and which version a refresh keeps."""
+
+    metrics: dict[str, float]
+    config: dict[str, Any] | None
+    refreshes: str | None = None
 
 
 class Ranking(NamedTuple):
@@ -155,10 +186,8 @@ def write_precomputed(run: str, contents: BundleContents, threads: int) -> None:
     _log.info("precomputed lists for %s of %s datasets", f"{listed:,}", f"{len(lists.items):,}")
 
 
-def write_bundle(
-    settings: Settings, run: str, ranking: Ranking, metrics: dict[str, float], refreshes: str | None = None
-) -> None:
-    """Write `bundle/`; `metrics` are those of the ranker, `refreshes` the version that it was trained for."""
+def write_bundle(settings: Settings, run: str, ranking: Ranking, trained: Trained) -> None:
+    """Write `bundle/`."""
     with reading(join(run, "precomputed")) as folder:
         lists = Neighbours(load_array(folder, "items"), load_array(folder, "scores"))
     with writing(join(run, "bundle")) as folder:
@@ -169,11 +198,12 @@ def write_bundle(
             name=settings.model_name,
             run_id=version_of(run),
             git_commit=settings.git_commit,
-            metrics=metrics,
+            metrics=trained.metrics,
             data_checks=load_checks(run),
             created_at=load_run_info(run).as_of,
             seed=settings.seed,
-            refreshes=refreshes,
+            refreshes=trained.refreshes,
+            config=trained.config,
         )
     _log.info("bundle %s of %d files", manifest.version, len(manifest.files))
 
@@ -193,11 +223,13 @@ def load_contents(run: str, ranking: Ranking) -> BundleContents:
         items.trending,
         [],
         diversity=ranking.diversity,
+        own=load_declared(run),
     )
 
 
-def _training(settings: Settings) -> TrainSettings:
-    return TrainSettings(queries=settings.training_queries, threads=settings.training_threads, seed=settings.seed)
+def _training(settings: Settings, run: str, config: PipelineConfig) -> TrainSettings:
+    training = config.train_settings(threads=settings.training_threads, seed=settings.seed)
+    return replace(training, own_features=load_declared(run).names)
 
 
 def _diversity(settings: Settings) -> DiversitySettings:
@@ -207,9 +239,8 @@ def _diversity(settings: Settings) -> DiversitySettings:
 def _ranking(settings: Settings, run: str) -> Ranking:
     """Return what this run has trained."""
     with reading(join(run, "model")) as folder:
-        text = (folder / _RANKER).read_text(encoding="utf-8")
-        recall = RecallSettings.model_validate_json((folder / _RECALL).read_bytes())
-    return Ranking(text, recall, _diversity(settings))
+        text = (folder / RANKER_FILE).read_text(encoding="utf-8")
+    return Ranking(text, _training_of(run).recall, _diversity(settings))
 
 
 def _load_tables(run: str, name: str) -> RecallTables:
@@ -218,12 +249,17 @@ def _load_tables(run: str, name: str) -> RecallTables:
         return RecallTables(behavior, content, vector, transition)
 
 
-def _load_order(run: str) -> dict[str, Any] | None:
-    """Read which order `train` chose; None in a run that only evaluates."""
-    if "model" not in folders_below(run):
-        return None
-    with reading(join(run, "model")) as folder:
-        found: dict[str, Any] = json.loads((folder / _ORDER).read_text(encoding="utf-8"))
+def _config_of(run: str) -> dict[str, Any]:
+    """Return the shape of the training as the manifest has it: as `pipeline.yaml`, and the length of own vectors."""
+    own = load_own_vectors(run)
+    document = _training_of(run).config.model_dump(mode="json")
+    return document if own is None else document | {OWN_VECTORS: own.shape[1]}
+
+
+def _training_of(run: str) -> Training:
+    found = load_training(run)
+    if found is None:
+        raise PipelineError(f"{join(run, 'model')}: there is no training of this release; repeat the step train")
     return found
 
 
@@ -242,7 +278,12 @@ def _write_part(settings: Settings, run: str, found: Evaluation, folder: Path) -
     reason = found.missing.get(ROLLING, "")
     if found.holdout is not None:
         identity = PartSettings(
-            found.holdout.model.recall, _diversity(settings), settings.seed, settings.model_name, version_of(run)
+            found.holdout.model.recall,
+            _diversity(settings),
+            settings.seed,
+            settings.model_name,
+            version_of(run),
+            load_declared(run),
         )
         try:
             write_evaluation_part(found.holdout, identity, folder)
@@ -265,7 +306,7 @@ def _judge(model: str, found: Evaluation, order: dict[str, Any] | None) -> None:
     if order is not None and order["name"] != RANKER:
         details = f"the ranker is not better than a simple order: the bundle ranks by {order['name']}"
         track_model_training_issue(model, "below_baseline", details, metrics | _order_metrics(order))
-    elif result is not None and result.differences[result.best_baseline].high < 0:
+    elif result is not None and found.is_below_baseline:
         details = f"nDCG@10 is significantly below that of {result.best_baseline}"
         track_model_training_issue(model, "below_baseline", details, metrics)
     elif result is not None:

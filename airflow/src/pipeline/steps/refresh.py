@@ -10,26 +10,61 @@ import logging
 import monitoring
 from pipeline.artifacts import join, reading
 from pipeline.bundle.build import content_of
-from pipeline.errors import NothingToRefreshError
+from pipeline.columns.evaluate import ColumnError
+from pipeline.errors import DataError, InputError, NothingToRefreshError
 from pipeline.publish import deploy_refresh
-from pipeline.recall import build_tables, content_neighbours
+from pipeline.recall import build_tables, content_neighbours, own_neighbours
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
-from pipeline.steps.data import load_items, load_records
+from pipeline.steps.columns import write_columns
+from pipeline.steps.data import load_items, load_own_vectors, load_records, version_of
 from pipeline.steps.handover import published_version, register
-from pipeline.steps.modelling import load_contents, write_bundle, write_precomputed, write_tables
-from pipeline.steps.served_model import load_refreshed, load_served_ranking
+from pipeline.steps.modelling import OWN_VECTORS, Trained, load_contents, write_bundle, write_precomputed, write_tables
+from pipeline.steps.served_model import load_refreshed, load_served_columns, load_served_ranking
+from ranking.recall import Neighbours
 
 _log = logging.getLogger(__name__)
 
 
+@monitor_pipeline_step("refresh_columns")
+def columns(_: Settings, run: str) -> str:
+    """`clean/`, `model/` → `columns/`: those that the model in service was trained with, by the same SQL and codes."""
+    try:
+        write_columns(run, load_served_columns(run), has_categories=True)
+    except ColumnError as error:
+        raise DataError(
+            f"columns.{error.half}.{error.place}.sql of the model in service: {error}; correct PIPELINE_CONFIG, and "
+            "train a model"
+        ) from error
+    return run
+
+
 @monitor_pipeline_step("refresh_recall")
 def recall(settings: Settings, run: str) -> str:
-    """`clean/`, `features/` → `recall/`."""
+    """`clean/`, `features/`, `model/` → `recall/`; with own vectors if the model was trained with some."""
     records, items = load_records(run), load_items(run)
-    write_tables(run, "recall", build_tables(records, content_neighbours(items.table.content), settings.seed))
+    content, vector = content_neighbours(items.table.content), _own_neighbours(run)
+    write_tables(run, "recall", build_tables(records, content, settings.seed, vector))
     _log.info("recall tables of %s datasets", f"{len(records.catalogue):,}")
     return run
+
+
+def _own_neighbours(run: str) -> Neighbours | None:
+    """Return the table that the model in service was trained with: its ranker knows the votes of no other one."""
+    trained_length = (load_refreshed(run).config or {}).get(OWN_VECTORS)
+    own = load_own_vectors(run)
+    if trained_length is None:
+        if own is not None:
+            _log.info("DATASET_VECTORS takes effect with the next training")
+        return None
+    if own is None:
+        raise InputError("DATASET_VECTORS: the model in service was trained with own vectors: set it, or train a model")
+    if own.shape[1] != trained_length:
+        raise InputError(
+            f"DATASET_VECTORS: vectors of {own.shape[1]} numbers; the model in service was trained with "
+            f"{trained_length}: set the file of those, or train a model"
+        )
+    return own_neighbours(own)
 
 
 @monitor_pipeline_step("refresh_precompute")
@@ -43,7 +78,8 @@ def precompute(settings: Settings, run: str) -> str:
 def bundle(settings: Settings, run: str) -> str:
     """Everything → `bundle/`, with the metrics of the trained version and golden requests of its own."""
     refreshed = load_refreshed(run)
-    write_bundle(settings, run, load_served_ranking(run), refreshed.metrics, refreshed.refreshes)
+    trained = Trained(refreshed.metrics, refreshed.config, refreshed.refreshes)
+    write_bundle(settings, run, load_served_ranking(run), trained)
     return run
 
 
@@ -67,7 +103,12 @@ def deploy(settings: Settings, run: str) -> str:
     version, refreshed = published_version(run), load_refreshed(run)
     monitoring.bind_context(model_name=settings.model_name, model_version=version)
     deployment = deploy_refresh(
-        settings.registry_url, settings.registry_token, settings.model_name, version, refreshed.active
+        settings.registry_url,
+        settings.registry_ci_token,
+        settings.model_name,
+        version,
+        refreshed.active,
+        reason=f"refresh of version {refreshed.refreshes}, run {version_of(run)}",
     )
     monitoring.bind_context(deployment_id=deployment)
     _log.info("version %s, a refresh of version %s, is deployed (%s)", version, refreshed.refreshes, deployment)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pipeline.artifacts import join
 from pipeline.settings import Settings
-from pipeline.steps import data, handover, modelling, refresh, served_model
+from pipeline.steps import columns, data, handover, modelling, refresh, served_model
 from pipeline.steps.run_info import RunKind
 
 SNAPSHOT = "snapshot"
@@ -24,8 +24,15 @@ class Step(NamedTuple):
     settings: tuple[str, ...] = ()
 
 
-_TRAINING = ("seed", "training_queries", "training_threads")
-_DATA = (
+_TRAINING = ("seed", "pipeline_config", "training_queries", "training_threads")
+_FEATURES = Step(
+    "features",
+    data.features,
+    ("extract", "clean", "columns"),
+    ("features", SNAPSHOT),
+    ("dataset_vectors", "seed"),
+)
+_CLEAN = (
     Step(
         "extract",
         data.extract,
@@ -34,22 +41,32 @@ _DATA = (
         ("business_database_url", "database_url", "extraction_sql", "timezone"),
     ),
     Step("quality", data.quality, ("extract",), ("clean",), ("database_url", "quality_rules")),
-    Step("features", data.features, ("extract", "clean"), ("features", SNAPSHOT), ("seed",)),
+)
+_DATA = (
+    *_CLEAN,
+    Step("columns", columns.columns, ("clean",), ("columns",), ("pipeline_config", "training_queries")),
+    _FEATURES,
 )
 _EVALUATE = Step(
     "evaluate",
     modelling.evaluate,
-    ("clean", "features"),
+    ("clean", "columns", "features"),
     ("evaluation", "evaluation_part"),
     (*_TRAINING, "diversity_relevance", "model_name"),
 )
 RUN = (
     *_DATA,
-    Step("recall", modelling.recall, ("clean", "features"), ("recall", "recall_heldout", "recall_earlier"), _TRAINING),
+    Step(
+        "recall",
+        modelling.recall,
+        ("clean", "columns", "features"),
+        ("recall", "recall_heldout", "recall_earlier"),
+        _TRAINING,
+    ),
     Step(
         "train",
         modelling.train,
-        ("clean", "features", "recall_heldout", "recall_earlier"),
+        ("clean", "columns", "features", "recall_heldout", "recall_earlier"),
         ("model",),
         (*_TRAINING, "model_name"),
     ),
@@ -57,14 +74,14 @@ RUN = (
     Step(
         "precompute",
         modelling.precompute,
-        ("clean", "features", "recall", "model"),
+        ("clean", "columns", "features", "recall", "model"),
         ("precomputed",),
         ("diversity_relevance", "training_threads"),
     ),
     Step(
         "bundle",
         modelling.bundle,
-        ("clean", "features", "recall", "model", "evaluation", "precomputed"),
+        ("clean", "columns", "features", "recall", "model", "evaluation", "precomputed"),
         ("bundle",),
         ("diversity_relevance", "git_commit", "model_name", "seed"),
     ),
@@ -80,19 +97,21 @@ EVALUATION = (*_DATA, _EVALUATE)
 REFRESH = (
     # First, so that nothing is read while no model is in service.
     Step("served_model", served_model.fetch_served_model, (), ("model",), _REGISTRY),
-    *_DATA,
-    Step("refresh_recall", refresh.recall, ("clean", "features"), ("recall",), ("seed",)),
+    *_CLEAN,
+    Step("refresh_columns", refresh.columns, ("clean", "model"), ("columns",)),
+    _FEATURES,
+    Step("refresh_recall", refresh.recall, ("clean", "columns", "features", "model"), ("recall",), ("seed",)),
     Step(
         "refresh_precompute",
         refresh.precompute,
-        ("clean", "features", "recall", "model"),
+        ("clean", "columns", "features", "recall", "model"),
         ("precomputed",),
         ("training_threads",),
     ),
     Step(
         "refresh_bundle",
         refresh.bundle,
-        ("clean", "features", "recall", "model", "precomputed"),
+        ("clean", "columns", "features", "recall", "model", "precomputed"),
         ("bundle",),
         ("git_commit", "model_name", "seed"),
     ),

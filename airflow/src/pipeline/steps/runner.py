@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -80,12 +81,22 @@ def run_steps(settings: Settings, run: str, chosen: Sequence[Step], say: Say, *,
         say(f"{head} done in {run_step(settings, run, step):.1f} s")
 
 
-def explain(settings: Settings, run: str, chosen: Sequence[Step]) -> list[str]:
-    """Return one line per step: when it ran, for how long, and whether `--resume` would run it (again), and why."""
+@dataclass(frozen=True)
+class StepState:
+    """A step of a run: when it ran, for how long, and what `--resume` would do with it, and why."""
+
+    step: str
+    state: str
+    started_at: datetime | None
+    seconds: float | None
+    with_resume: str
+
+
+def explain_steps(settings: Settings, run: str, chosen: Sequence[Step]) -> list[StepState]:
+    """Return the states of the steps, in their order."""
     times = load_times(run)
     changing: dict[str, str] = {}
-    width = max(len(step.name) for step in chosen) + 1
-    lines = [f"{'step':<{width}} {'state':<11} {'started':<20} {'took':>9}  with --resume"]
+    found = []
     for step in chosen:
         reason = find_change(settings, run, step)
         if reason is None:
@@ -97,17 +108,27 @@ def explain(settings: Settings, run: str, chosen: Sequence[Step]) -> list[str]:
             verdict = f"runs: {reason}"
         if reason is not None:
             changing |= dict.fromkeys(step.outputs, step.name)
-        lines.append(f"{step.name:<{width}} {_describe(run, step, times.get(step.name))}  {verdict}")
+        found.append(_state_of(run, step, times.get(step.name), verdict))
+    return found
+
+
+def step_table(states: Sequence[StepState]) -> list[str]:
+    """Return a line per step, below a line of titles."""
+    width = max(len(each.step) for each in states) + 1
+    lines = [f"{'step':<{width}} {'state':<11} {'started':<20} {'took':>9}  with --resume"]
+    for each in states:
+        started = "-" if each.started_at is None else f"{each.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        took = "-" if each.seconds is None else f"{each.seconds:,.1f} s"
+        lines.append(f"{each.step:<{width}} {each.state:<11} {started:<20} {took:>9}  {each.with_resume}")
     return lines
 
 
-def _describe(run: str, step: Step, time_: StepTime | None) -> str:
+def _state_of(run: str, step: Step, time_: StepTime | None, verdict: str) -> StepState:
     if time_ is None:
-        return f"{'not begun':<11} {'-':<20} {'-':>9}"
+        return StepState(step.name, "not begun", None, None, verdict)
     has_ended = time_.state in {"failed", "skipped"} or is_done(run, step.name)
     state = time_.state if has_ended else "unfinished"
-    took = "-" if time_.seconds is None else f"{time_.seconds:,.1f} s"
-    return f"{state:<11} {time_.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} {took:>9}"
+    return StepState(step.name, state, time_.started_at, time_.seconds, verdict)
 
 
 def _note(run: str, entry: StepTime) -> None:

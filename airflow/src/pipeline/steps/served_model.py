@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from contracts.bundle import (
     BundleManifest,
@@ -28,10 +28,13 @@ from pipeline.steps.handover import published_version
 from pipeline.steps.marker_files import is_done
 from pipeline.steps.modelling import Ranking
 from pipeline.steps.run_info import find_run_info, load_run_info
+from ranking.bundle import OWN_COLUMNS
 from ranking.diversity import NO_DIVERSITY, DiversitySettings
+from ranking.own_columns import NO_COLUMNS, OwnColumns
 from ranking.recall import RecallSettings
 
 _RANKER, _RECALL, _DIVERSITY, _MANIFEST = "ranker.txt", "recall.json", "diversity.json", "manifest.json"
+_OPTIONAL = (_DIVERSITY, OWN_COLUMNS)
 _NEEDED = (_RANKER, _RECALL, _MANIFEST)
 _REFRESHED = "refreshed.json"
 _log = logging.getLogger(__name__)
@@ -41,13 +44,14 @@ class Refreshed(BaseModel):
     """`model/refreshed.json`: the trained version whose model this run refreshes, and what was in service then.
 
     `active` is the version that must still be in service when the refresh is deployed, `active_bundle` the version in
-    its manifest; `metrics` are those of the trained version.
+    its manifest; `metrics` and `config` are those of the trained version.
     """
 
     refreshes: str
     active: str
     active_bundle: str
     metrics: dict[str, float]
+    config: dict[str, JsonValue] | None = None
 
 
 @monitor_pipeline_step("served_model")
@@ -70,9 +74,10 @@ def fetch_served_model(settings: Settings, run: str) -> str:
         active=served.active,
         active_bundle=served.active_bundle,
         metrics=manifest.metrics,
+        config=manifest.config,
     )
     with writing(join(run, "model")) as folder:
-        for name in (_RANKER, _RECALL, _DIVERSITY):
+        for name in (_RANKER, _RECALL, *_OPTIONAL):
             if name in files:
                 (folder / name).write_bytes(files[name])
         (folder / _REFRESHED).write_text(refreshed.model_dump_json(indent=1), encoding="utf-8")
@@ -98,10 +103,17 @@ def load_served_ranking(run: str) -> Ranking:
         )
 
 
+def load_served_columns(run: str) -> OwnColumns:
+    """Read the declared columns of the version that a run refreshes."""
+    with reading(join(run, "model")) as folder:
+        path = folder / OWN_COLUMNS
+        return OwnColumns.model_validate_json(path.read_bytes()) if path.is_file() else NO_COLUMNS
+
+
 def _find(settings: Settings, run: str) -> ServedModel | None:
     """Ask the registry; a run that deploys nothing may also take the model that was deployed last by a run here."""
     try:
-        return served_model(settings.registry_url, settings.registry_token, settings.model_name)
+        return served_model(settings.registry_url, settings.registry_ci_token, settings.model_name)
     except UnreachableError as error:
         if load_run_info(run).publish:
             raise
@@ -132,7 +144,7 @@ def _stored_files(settings: Settings, sha256: str) -> Mapping[str, bytes] | None
         if listed is None or ARCHIVE not in listed.files or listed.files[ARCHIVE].sha256 != sha256:
             continue
         files = {}
-        for name in (*_NEEDED, _DIVERSITY):
+        for name in (*_NEEDED, *_OPTIONAL):
             content = read_file(join(run, "bundle", "contents", name))
             known = listed.files.get(f"contents/{name}")
             if content is not None and known is not None and hashlib.sha256(content).hexdigest() == known.sha256:
@@ -148,7 +160,7 @@ def _registered_files(settings: Settings, served: ServedModel) -> Mapping[str, b
         contents.mkdir()
         fetch_bundle(
             settings.registry_url,
-            settings.registry_token,
+            settings.registry_ci_token,
             settings.model_name,
             served.trained,
             sha256=served.sha256,
@@ -158,7 +170,7 @@ def _registered_files(settings: Settings, served: ServedModel) -> Mapping[str, b
             unpack(archive, contents)
         except (MalformedBundleError, MalformedManifestError, ChecksumError) as error:
             raise PipelineError(f"the bundle of version {served.trained}: {error}; train a new model") from error
-        paths = (contents / name for name in (*_NEEDED, _DIVERSITY))
+        paths = (contents / name for name in (*_NEEDED, *_OPTIONAL))
         return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
 

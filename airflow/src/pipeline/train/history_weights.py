@@ -3,56 +3,74 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import VOTING_CHANNELS
 from pipeline.records import Records
+from pipeline.train.lambdamart import TrainSettings
 from pipeline.train.queries import PastQueries, moments_of, user_at
 from ranking.engine import find_candidates
 from ranking.recall import RecallSettings
 from ranking.replay import Kind, Knowledge, make_query
 
-# A week, a month, and no decay; by rank: about the last two, five, twelve datasets.
-HALF_LIVES_DAYS = (7.0, 30.0, 1000.0)
-RECENT_RANKS = (2.0, 5.0, 12.0)
 # Of each part. Fewer don't tell a month from no decay where times mean nothing.
 MAX_QUERIES = 1500
 _MIN_QUERIES = 100
 _AT = 10
 _HISTORY = ("history",)
 _RECENT = ("recent", "transition")
+# nDCG@10 of each value that was tried, by setting; nothing for a setting of one value, or for few queries.
+HistoryScores = dict[str, dict[float, float]]
 _log = logging.getLogger(__name__)
 
 
+class HistoryWeights(NamedTuple):
+    """The settings with the chosen weights, and how well each one did."""
+
+    settings: RecallSettings
+    scores: HistoryScores
+
+
 def choose_history_weights(
-    records: Records, parts: Sequence[tuple[PastQueries, Knowledge]], seed: int
-) -> RecallSettings:
+    records: Records, parts: Sequence[tuple[PastQueries, Knowledge]], training: TrainSettings
+) -> HistoryWeights:
     """Return the settings with the half-life and the ranks of the highest nDCG@10; unchanged for few queries."""
     settings = parts[0][1].settings
-    asked = [(_sample(past, seed), knowledge) for past, knowledge in parts]
+    asked = [(_sample(past, training.seed), knowledge) for past, knowledge in parts]
     if sum(len(past.rows) for past, _ in asked) < _MIN_QUERIES:
-        return settings
+        return HistoryWeights(settings, {})
+    scores: HistoryScores = {}
     for name, values, channels in (
-        ("history_half_life_days", HALF_LIVES_DAYS, _HISTORY),
-        ("recent_ranks", RECENT_RANKS, _RECENT),
+        ("history_half_life_days", training.half_lives_days, _HISTORY),
+        ("recent_ranks", training.recent_ranks, _RECENT),
     ):
+        if len(values) == 1:
+            settings = settings.model_copy(update={name: values[0]})
+            continue
+        # Without votes, all values are equal.
+        if not any(settings.size_of(channel) for channel in channels):
+            continue
         tried = [settings.model_copy(update={name: value}) for value in values]
         gains = [
-            np.mean(
-                [
-                    gain
-                    for past, knowledge in asked
-                    for gain in _gains(records, past, replace(knowledge, settings=each), channels)
-                ]
+            float(
+                np.mean(
+                    [
+                        gain
+                        for past, knowledge in asked
+                        for gain in _gains(records, past, replace(knowledge, settings=each), channels)
+                    ]
+                )
             )
             for each in tried
         ]
         settings = tried[int(np.argmax(gains))]
         found = ", ".join(f"{value:g}: {gain:.4f}" for value, gain in zip(values, gains, strict=True))
         _log.info("%s: nDCG@10 of the votes %s", name, found)
-    return settings
+        scores[name] = dict(zip(values, gains, strict=True))
+    return HistoryWeights(settings, scores)
 
 
 def _sample(past: PastQueries, seed: int) -> PastQueries:

@@ -1,7 +1,9 @@
 """LambdaMART over queries with one target each."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 import lightgbm as lgb
 import numpy as np
@@ -10,6 +12,10 @@ from numpy.typing import NDArray
 from contracts.features import FEATURES, TRAINED_FEATURES
 from pipeline.errors import DataError
 from pipeline.train.queries import ReplayedQuery
+from ranking.replay import Kind
+
+# Shares of the queries by kind: the same ranker serves /recommend/user, /recommend/detail and /similar.
+KIND_SHARES = MappingProxyType({Kind.USER: 0.8, Kind.DETAIL: 0.1, Kind.SIMILAR: 0.1})
 
 
 class TrainingError(DataError):
@@ -18,18 +24,35 @@ class TrainingError(DataError):
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Size of the ranker and of its training; at most 64 leaves and numeric splits keep it convertible to bit masks."""
+    """Size of the ranker and of its training; at most 64 leaves and numeric splits keep it convertible to bit masks.
+
+    With `simple_orders`, a simple order that the ranker is not better than takes its place. `own_features` are the
+    names of the declared columns.
+    """
 
     queries: int = 32_000
     targets_per_user: int = 4
     late_queries: float = 0.6
     late_share: float = 0.3
     negatives: int = 25
-    trees: int = 200
+    kind_shares: Mapping[Kind, float] = field(default_factory=lambda: KIND_SHARES)
+    # A week, a month, and no decay; by rank: about the last two, five, twelve datasets.
+    half_lives_days: tuple[float, ...] = (7.0, 30.0, 1000.0)
+    recent_ranks: tuple[float, ...] = (2.0, 5.0, 12.0)
+    left_out_features: tuple[str, ...] = ()
+    trees: int = 150
     leaves: int = 15
-    learning_rate: float = 0.07
+    learning_rate: float = 0.09
+    feature_fraction: float = 0.5
+    simple_orders: bool = True
     threads: int = 1
     seed: int = 42
+    own_features: tuple[str, ...] = ()
+
+    @property
+    def trained_names(self) -> list[str]:
+        """The names of the ranker's columns, in their order."""
+        return [*TRAINED_NAMES, *self.own_features]
 
 
 # The least rows of a leaf: one of a thousand, within these bounds. Fewer are learned by heart.
@@ -40,8 +63,8 @@ _TRAINED = [FEATURES.index(feature) for feature in TRAINED_FEATURES]
 
 
 def trained_columns(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the columns of [m, len(FEATURES)] that rankers are trained on."""
-    return matrix[:, _TRAINED]
+    """Return the columns of a feature matrix that rankers are trained on; the declared ones are the last."""
+    return matrix[:, [*_TRAINED, *range(len(FEATURES), matrix.shape[1])]]
 
 
 def sample_example(
@@ -49,7 +72,8 @@ def sample_example(
 ) -> NDArray[np.float32] | None:
     """Return the trained features of a query's target (the last row) and of some other candidates.
 
-    None if the target is not among the candidates.
+    A feature that is left out is 0 everywhere, so it decides nothing. It stays a column: serving computes others from
+    those of the bundle. None if the target is not among the candidates.
     """
     right = query.candidates.items == query.target
     if not right.any():
@@ -57,11 +81,26 @@ def sample_example(
     wrong = np.flatnonzero(~right)
     if len(wrong) > settings.negatives:
         wrong = np.sort(rng.choice(wrong, settings.negatives, replace=False))
-    return trained_columns(query.matrix[np.append(wrong, np.flatnonzero(right))])
+    example = trained_columns(query.matrix[np.append(wrong, np.flatnonzero(right))])
+    example[:, [TRAINED_NAMES.index(name) for name in settings.left_out_features]] = 0.0
+    return example
 
 
-def train_ranker(examples: Sequence[NDArray[np.float32]], settings: TrainSettings) -> str:
-    """Train on the examples of `sample_example`, and return the LightGBM text."""
+class BoostedTrees(NamedTuple):
+    """What boosting has made: the trees that it began with, if any, and its own."""
+
+    booster: lgb.Booster
+    first: int
+
+    def text(self, trees: int) -> str:
+        """Return the LightGBM text with the first `trees` of its own; 0 is only for boosting that began with some."""
+        return str(self.booster.model_to_string(num_iteration=self.first + trees))
+
+
+def boost(
+    examples: Sequence[NDArray[np.float32]], settings: TrainSettings, *, trees: int, start: str = ""
+) -> BoostedTrees:
+    """Train on the examples of `sample_example`, from nothing or from the LightGBM text `start`."""
     groups = [len(example) for example in examples]
     labels = np.zeros(sum(groups), np.float32)
     labels[np.cumsum(groups) - 1] = 1.0
@@ -69,11 +108,13 @@ def train_ranker(examples: Sequence[NDArray[np.float32]], settings: TrainSetting
         np.concatenate(examples),
         labels,
         group=groups,
-        feature_name=TRAINED_NAMES,
+        feature_name=settings.trained_names,
         params={"use_missing": False, "verbosity": -1, "num_threads": settings.threads, "max_bin": 255},
     )
     parameters = _parameters(settings, least=int(np.clip(len(labels) // _ROWS_PER_LEAF_ROW, *_LEAF_ROWS)))
-    return str(lgb.train(parameters, data, num_boost_round=settings.trees).model_to_string())
+    first = lgb.Booster(model_str=start) if start else None
+    booster = lgb.train(parameters, data, num_boost_round=trees, init_model=first)
+    return BoostedTrees(booster, first.num_trees() if first is not None else 0)
 
 
 def _parameters(settings: TrainSettings, least: int) -> dict[str, object]:
@@ -83,7 +124,7 @@ def _parameters(settings: TrainSettings, least: int) -> dict[str, object]:
         "num_leaves": settings.leaves,
         "learning_rate": settings.learning_rate,
         "min_data_in_leaf": least,
-        "feature_fraction": 0.5,
+        "feature_fraction": settings.feature_fraction,
         "use_missing": False,
         "num_threads": settings.threads,
         "deterministic": True,

@@ -1,7 +1,7 @@
 """A model: recall tables and a ranker, both made from one set of records. Evaluation and deployment share this code."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 from pipeline.quality.sufficiency import LEAST, count_learnable, describe_shortage
 from pipeline.recall import build_tables
 from pipeline.records import Records
-from pipeline.train.history_weights import choose_history_weights
+from pipeline.train.history_weights import HistoryScores, choose_history_weights
 from pipeline.train.lambdamart import TrainingError, TrainSettings
 from pipeline.train.order import Order, choose_order
 from pipeline.train.queries import PastQueries, replay_queries
+from pipeline.train.validation import ValidationQueries, keep_queries
 from ranking.features import ItemTable
 from ranking.recall import Neighbours, RecallSettings, RecallTables
 from ranking.replay import Kind, Knowledge
 
 _log = logging.getLogger(__name__)
-# Shares of the queries by kind: the same ranker serves /recommend/user, /recommend/detail and /similar.
-KIND_SHARES = {Kind.USER: 0.8, Kind.DETAIL: 0.1, Kind.SIMILAR: 0.1}
 
 
 class Model(NamedTuple):
@@ -44,22 +43,30 @@ class TrainingPart(NamedTuple):
 
 
 def train_model(
-    records: Records, content: Neighbours, items: ItemTable, recall: RecallSettings, settings: TrainSettings
+    records: Records,
+    content: Neighbours,
+    items: ItemTable,
+    recall: RecallSettings,
+    settings: TrainSettings,
+    *,
+    vector: Neighbours | None = None,
 ) -> Model:
-    """Train and choose an order, and build the tables that it will rank from."""
+    """Train and choose an order, and build the tables that it will rank from; `vector` are those of own vectors."""
     parts = [
-        TrainingPart(past, Knowledge(training_tables(records, past, content, settings.seed), recall, items))
+        TrainingPart(past, Knowledge(training_tables(records, past, content, settings.seed, vector), recall, items))
         for past in training_queries(records, settings)
     ]
-    parts = with_chosen_weights(records, parts, settings.seed)
-    tables = build_tables(records, content, settings.seed)
+    parts, _ = with_chosen_weights(records, parts, settings)
+    tables = build_tables(records, content, settings.seed, vector)
     return Model(tables, train_on(records, parts, settings), parts[0].knowledge.settings)
 
 
-def with_chosen_weights(records: Records, parts: Sequence[TrainingPart], seed: int) -> list[TrainingPart]:
-    """Return the parts with the weights of histories that suit them best."""
-    chosen = choose_history_weights(records, parts, seed)
-    return [part._replace(knowledge=replace(part.knowledge, settings=chosen)) for part in parts]
+def with_chosen_weights(
+    records: Records, parts: Sequence[TrainingPart], settings: TrainSettings
+) -> tuple[list[TrainingPart], HistoryScores]:
+    """Return the parts with the weights of histories that suit them best, and how well each one did."""
+    chosen, scores = choose_history_weights(records, parts, settings)
+    return [part._replace(knowledge=replace(part.knowledge, settings=chosen)) for part in parts], scores
 
 
 def training_queries(records: Records, settings: TrainSettings) -> list[PastQueries]:
@@ -71,31 +78,39 @@ def training_queries(records: Records, settings: TrainSettings) -> list[PastQuer
     most_late = int(settings.queries * settings.late_queries)
     rng = np.random.default_rng(settings.seed)
     last = last_pairs(records, settings.targets_per_user, least_before=1, seed=settings.seed)
-    last = last[-(settings.queries - most_late) :]
+    last = last[max(0, len(last) - (settings.queries - most_late)) :]
     late, cut = _late_pairs(records, settings)
     if len(late) > most_late:
         late = np.sort(rng.choice(late, most_late, replace=False))
-    return [_of_all_kinds(last, rng), _of_all_kinds(late, rng)._replace(known_until=cut)]
+    shares = settings.kind_shares
+    return [_of_all_kinds(last, shares, rng), _of_all_kinds(late, shares, rng)._replace(known_until=cut)]
 
 
-def training_tables(records: Records, past: PastQueries, content: Neighbours, seed: int) -> RecallTables:
+def training_tables(
+    records: Records, past: PastQueries, content: Neighbours, seed: int, vector: Neighbours | None = None
+) -> RecallTables:
     """Return tables without the targets of a part."""
     known = ~of_pairs(records, past.rows) if past.known_until is None else records.ts < past.known_until
-    return build_tables(records.only(known), content, seed)
+    return build_tables(records.only(known), content, seed, vector)
 
 
 def train_on(records: Records, parts: Sequence[TrainingPart], settings: TrainSettings) -> Order:
     """Train a ranker on the queries and choose the order; raises `TrainingError` that says what is missing."""
-    replayed = chain.from_iterable(replay_queries(records, records, part.knowledge, part.past) for part in parts)
-    user = np.concatenate([records.user[part.past.rows] for part in parts])
-    kinds = np.concatenate([part.past.kinds for part in parts])
     # Content may find the targets of one user, but only what users have in common is worth learning.
     if not count_learnable(*_columns(records)):
         raise _shortage("no user has taken a dataset after another user", records)
     try:
-        return choose_order(replayed, user, kinds, settings)
+        return choose_order(replay_parts(records, parts, settings), settings)
     except TrainingError as error:
         raise _shortage(str(error), records) from error
+
+
+def replay_parts(records: Records, parts: Sequence[TrainingPart], settings: TrainSettings) -> ValidationQueries:
+    """Replay the queries, and return what a ranker is trained and compared on."""
+    replayed = chain.from_iterable(replay_queries(records, records, part.knowledge, part.past) for part in parts)
+    user = np.concatenate([records.user[part.past.rows] for part in parts])
+    kinds = np.concatenate([part.past.kinds for part in parts])
+    return keep_queries(replayed, user, kinds, settings)
 
 
 def _shortage(error: str, records: Records) -> TrainingError:
@@ -108,8 +123,8 @@ def _columns(records: Records) -> tuple[NDArray[np.int64], NDArray[np.int64], ND
     return records.user.astype(np.int64), records.item.astype(np.int64), records.ts
 
 
-def _of_all_kinds(rows: NDArray[np.int64], rng: np.random.Generator) -> PastQueries:
-    return PastQueries(rows, rng.choice(np.array(list(KIND_SHARES), np.uint8), len(rows), p=list(KIND_SHARES.values())))
+def _of_all_kinds(rows: NDArray[np.int64], shares: Mapping[Kind, float], rng: np.random.Generator) -> PastQueries:
+    return PastQueries(rows, rng.choice(np.array(list(shares), np.uint8), len(rows), p=list(shares.values())))
 
 
 def _late_pairs(records: Records, settings: TrainSettings) -> tuple[NDArray[np.int64], int]:

@@ -52,7 +52,7 @@ def user_at(records: Records, settings: RecallSettings, user: int, before: int |
     """Return a user as serving would have seen one just before a time (None: at the end of the records)."""
     rows = records.rows_of(user, before)
     return make_user(
-        records.features_of(rows),
+        records.features_of(user, rows),
         records.history(rows).packed(),
         PackedHistory(),
         settings.history_context(records.catalogue.ids),

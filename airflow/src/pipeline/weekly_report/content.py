@@ -140,7 +140,7 @@ def _trainings(settings: Settings, week: Week) -> list[TrainingRow]:
 
 
 def _deployments(settings: Settings, week: Week) -> list[DeploymentRow]:
-    history, refreshed = version_history(settings.registry_url, settings.registry_token, settings.model_name)
+    history, refreshed = version_history(settings.registry_url, settings.registry_ci_token, settings.model_name)
     return [
         DeploymentRow(
             each.version, refreshed.get(each.version), each.mode, each.state, each.created_at, each.detail or ""
