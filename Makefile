@@ -15,7 +15,7 @@ ENVIRONMENTS := $(foreach name,native services airflow collector,.venvs/$(name)/
 
 # Packages that are installed into each environment besides its lock file.
 native_PACKAGES := libs/localservers deploy/provisioning deploy/native
-services_PACKAGES := $(LIBS) $(SERVICES) airflow libs/localservers tests-e2e
+services_PACKAGES := $(LIBS) libs/registryctl $(SERVICES) airflow libs/localservers tests-e2e
 airflow_PACKAGES := libs/contracts libs/business libs/ranking libs/monitoring libs/servicekit airflow libs/localservers libs/testkit
 collector_PACKAGES :=
 images/recommender-api_PACKAGES := $(filter-out libs/business,$(LIBS)) recommender-api
@@ -37,9 +37,11 @@ $(error STACK=$(STACK): say STACK=compose or STACK=native)
 endif
 # The folder of an import as a path that is also valid in containers; its name may contain spaces.
 DATA = '$(shell realpath -m -- '$(DIR)')'
+# Where backups are made.
+BACKUPS := $(or $(DIR),backups)
 include deploy/$(STACK).mk
 
-.PHONY: up down status env clean logs hold-down bring-back import check-data renumber train verify
+.PHONY: up down status env clean logs hold-down bring-back import check-data renumber train verify backup restore
 up: ## start the whole stack, ready to use (DEMO=0: without demo data and training)
 down: ## stop everything; the data stays
 status: ## list the programs and their states
@@ -53,6 +55,8 @@ check-data: ## check data before it is imported (DIR=folder, SOURCE=, TIMEZONE=,
 renumber: ## show how ids of an earlier release change to the current ones (APPLY=1: change them)
 train: ## train, deploy and sync without Airflow
 verify: ## raise every monitoring point by a real fault beside the stack and find it in the collector (ONLY=point)
+backup: ## back up databases, artifacts, secrets and alert policy (DIR=backups); the stack may run
+restore: ## replace the data of a stack by that of a backup (FROM=backups/recsys-…)
 
 .PHONY: test lint unit dags e2e test-compose
 test: lint unit dags e2e ## everything: lint, types, unit, contract, integration and end-to-end tests

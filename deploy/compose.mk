@@ -36,3 +36,10 @@ train:
 verify: .venvs/services/.stamp .venvs/airflow/.stamp
 	@set -a && eval "$$($(SETUP) env 2>/dev/null)" && AIRFLOW_PYTHON=$(CURDIR)/.venvs/airflow/bin/python \
 		.venvs/services/bin/python -m verify $(if $(ONLY),--only $(ONLY))
+backup: .venvs/native/.stamp
+	@.venvs/native/bin/python -m provisioning.compose_backup backup $(BACKUPS)
+restore: .venvs/native/.stamp
+	@$(if $(FROM),,$(error FROM=backups/recsys-… is missing))$(COMPOSE) down
+	@$(COMPOSE) up --detach --wait postgres
+	@.venvs/native/bin/python -m provisioning.compose_backup restore $(FROM)
+	@$(COMPOSE) down && echo "restored; start it: make up STACK=compose"

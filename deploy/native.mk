@@ -29,3 +29,7 @@ train: $(ENVIRONMENTS)
 	@$(NATIVE) pipeline run
 verify: $(ENVIRONMENTS)
 	@$(NATIVE) verify $(if $(ONLY),--only $(ONLY))
+backup: .venvs/native/.stamp
+	@$(NATIVE) backup $(BACKUPS)
+restore: .venvs/native/.stamp
+	@$(if $(FROM),,$(error FROM=backups/recsys-… is missing))$(NATIVE) restore $(FROM)

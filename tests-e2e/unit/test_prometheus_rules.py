@@ -1,5 +1,6 @@
 """The alert rules detect short outages and ignore a single bad answer; all metrics in rules and dashboard exist."""
 
+import json
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -13,9 +14,11 @@ from pydantic import SecretStr
 
 import feature_sync.metrics
 import model_registry.metrics
+import monitoring
 import notification_gateway.metrics
 from localservers.executables import promtool
-from notification_gateway.dashboard import shadow
+from monitoring import MonitoringSettings
+from notification_gateway.dashboard import live, shadow
 from notification_gateway.dashboard.panels import Panels
 from notification_gateway.dashboard.sources import Prometheus, Registry, Source
 from notification_gateway.gateway import Gateway
@@ -25,7 +28,11 @@ from recommender_api.metrics import Metrics
 from recommender_api.shadow import ShadowMetrics
 from recommender_api.shadow.comparison import Comparison
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules.yml"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "prometheus" / "rules.yml"
+GRAFANA = DEPLOY / "grafana" / "recommendations.json"
+# Prometheus adds it to every series, by its targets.
+TARGET_LABEL = "service"
 STEP_SECONDS = 5
 # Longer than the windows of the rules.
 QUIET_STEPS = 120
@@ -151,16 +158,28 @@ def dashboard_queries() -> list[str]:
     gateway = Gateway(Settings(database_url=SecretStr("sqlite://")), OwnSignals())
     panels = Panels(Prometheus(asked), Registry(Source("", lambda: now), "ranker"), gateway.alerts.summaries)
     panels._fallback_now(now)  # noqa: SLF001 - each panel's own query; the tabs need a database besides
-    panels._fallback(now)  # noqa: SLF001
-    panels._latency(now)  # noqa: SLF001
     panels._syncs(now)  # noqa: SLF001
     panels._rates(now)  # noqa: SLF001
-    shadow.compare(Prometheus(asked), now)
+    panels._rates_over_time(now)  # noqa: SLF001
+    for chart in (live.degraded_by_level, live.failures_by_reason, live.latency, live.latency_by_stage, shadow.compare):
+        chart(Prometheus(asked), now)
     return asked.queries
 
 
-def exported() -> dict[str, set[str]]:
-    """Return the series of all services by name, as exported right after their start."""
+def grafana_panels() -> list[dict[str, Any]]:
+    """Return the panels of the Grafana dashboard that show something."""
+    document = json.loads(GRAFANA.read_text(encoding="utf-8"))
+    return [panel for panel in document["panels"] if panel["type"] != "row"]
+
+
+def grafana_queries() -> list[str]:
+    """Return the queries of the Grafana dashboard, with values for its variables."""
+    queries = [target["expr"] for panel in grafana_panels() for target in panel["targets"]]
+    return [each.replace("$stage", "rank").replace("$__rate_interval", "1m") for each in queries]
+
+
+def expositions() -> list[str]:
+    """Return the lines of `/metrics` of all services right after their start."""
     metrics = Metrics()
     metrics.follow_arms([InService()])  # type: ignore[list-item]  # see there
     ShadowMetrics(metrics.registry).begin(Comparison("1", "2"))
@@ -170,8 +189,18 @@ def exported() -> dict[str, set[str]]:
         feature_sync.metrics.Metrics().exposition(),
         notification_gateway.metrics.Metrics().exposition(),
     )
+    return b"\n".join(texts).decode().splitlines()
+
+
+def declared() -> set[str]:
+    """Return the names of all metrics, also of those that have no series yet."""
+    return {line.split()[2] for line in expositions() if line.startswith("# TYPE ")}
+
+
+def exported() -> dict[str, set[str]]:
+    """Return the series of all services by name, as exported right after their start."""
     found: dict[str, set[str]] = {}
-    for line in b"\n".join(texts).decode().splitlines():
+    for line in expositions():
         if line and not line.startswith("#"):
             name, _, labels = line.rpartition(" ")[0].partition("{")
             found.setdefault(name, set()).add(labels.rstrip("}"))
@@ -188,6 +217,49 @@ def test_every_metric_in_rules_and_dashboard_is_exported_from_the_start() -> Non
     used = names_in([*expressions, *dashboard_queries()])
     assert used >= {"recommender_responses_total", "recommender_requests_total", "sync_snapshots_total"}
     assert used - exported().keys() == set()
+
+
+def test_the_grafana_dashboard_asks_for_rules_and_labels_that_exist_in_queries_that_prometheus_reads(
+    tmp_path: Path,
+) -> None:
+    recorded = {rule["record"] for group in rules() for rule in group["rules"] if "record" in rule}
+    queries = grafana_queries()
+    assert {name for each in queries for name in re.findall(r"recommender:[\w:]+", each)} <= recorded
+    monitoring.init("tested", MonitoringSettings(), signal_sink=lambda _: None)
+    try:
+        found, families = exported(), declared()
+    finally:
+        monitoring.shutdown()
+    assert {re.sub("_bucket$", "", name) for name in names_in(queries)} - families == set()
+    grouped = re.findall(r"sum by \(([^)]*)\) \((?:rate\(|increase\()?([a-z_]+)", " ".join(queries))
+    assert len(grouped) > 10
+    for labels, metric in grouped:
+        for label in set(labels.split(", ")) - {TARGET_LABEL}:
+            assert all(f'{label}="' in each for each in found.get(metric, ())), (metric, label)
+    numbered = [{"record": f"grafana:query{number}", "expr": each} for number, each in enumerate(queries)]
+    path = tmp_path / "grafana.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "grafana", "rules": numbered}]}), encoding="utf-8")
+    program = promtool()
+    assert program is not None, "promtool is not installed: `python -m native prerequisites`"
+    done = subprocess.run([program, "check", "rules", path], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_grafana_dashboard_is_laid_out_without_gaps_and_names_its_source_by_a_variable() -> None:
+    document = json.loads(GRAFANA.read_text(encoding="utf-8"))
+    assert {each["name"] for each in document["templating"]["list"]} == {"datasource", "stage"}
+    panels = document["panels"]
+    assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
+    taken = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(taken) == len(set(taken)) == 24 * (max(y for _, y in taken) + 1)
+    for panel in grafana_panels():
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]) > 0
 
 
 def test_every_label_of_the_dashboard_is_exported_from_the_start_with_0() -> None:

@@ -16,11 +16,12 @@ from pydantic import SecretStr
 from contracts.bundle import unpack
 from contracts.deployments import ActiveDeployment
 from contracts.events import BehaviorEvent, InteractionType
-from contracts.features import FEATURES, SESSION_FEATURES
+from contracts.features import FEATURES, SESSION_FEATURES, USER_FEATURES
 from contracts.snapshot import write_snapshot
 from feature_sync.connections import RedisFaults, open_redis
 from feature_sync.events.live import LiveFeatures
 from feature_sync.metrics import Metrics as SyncMetrics
+from feature_sync.snapshots.job_store import JobStore
 from feature_sync.snapshots.jobs import SyncJobs
 from feature_sync.snapshots.switch import SnapshotSwitch
 from pipeline.bundle import build_bundle
@@ -37,7 +38,9 @@ from pipeline.train import TrainingPart, TrainSettings, train_on, training_queri
 from pipeline.train.queries import user_at
 from ranking.bundle import BundleContents
 from ranking.engine import Best, Engine, FusedResult, Ranked, RankingQuery
+from ranking.features import item_table
 from ranking.item_stats import ItemStats
+from ranking.own_columns import OwnColumn, OwnColumns
 from ranking.recall import NO_POPULAR, Candidates, Neighbours, RecallSettings
 from ranking.replay import Knowledge, candidate_features
 from recommender_api.answers.budget import Budget
@@ -59,8 +62,14 @@ END = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LIVE_DAYS = 3
 USERS = 120
 SEED = 42
-TRAINING = TrainSettings(queries=400, trees=10, leaves=15)
 PATIENCE_SECONDS = 30.0
+_HALF = (
+    OwnColumn(name="quality", sql="1", type="number", default=0.5),
+    OwnColumn(name="region", sql="2", type="category", categories=("north", "south")),
+)
+OWN = OwnColumns(datasets=_HALF, users=_HALF)
+TRAINING = TrainSettings(queries=400, trees=10, leaves=15, own_features=OWN.names)
+_OWN = slice(len(FEATURES), None)
 _SESSION = [FEATURES.index(feature) for feature in SESSION_FEATURES]
 
 
@@ -110,6 +119,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Records:
         extract(business, None, None, folder / "extract")
     clean(folder / "extract", folder / "clean", END)
     records = Records.load(folder / "clean")
+    records = replace(records, own_users=_own_values(len(records.user_ids)))
     return records.only(records.ts <= records.ts[(records.user < USERS) & (records.user % 2 == 0)].max())
 
 
@@ -119,9 +129,11 @@ def offline(everything: Records) -> Offline:
     at = everything.end - LIVE_DAYS * 86_400
     records = replace(everything.only(everything.ts < at), end=at)
     state = item_state(records, SEED)
-    tables = build_tables(records, content_neighbours(state.table.content), SEED)
+    content, provider, log_price, *_ = state.table
+    table = item_table(content, provider, log_price, OWN, _own_values(len(provider)))
+    tables = build_tables(records, content_neighbours(content), SEED)
     settings = RecallSettings()
-    knowledge = Knowledge(tables, settings, state.table)
+    knowledge = Knowledge(tables, settings, table)
     parts = [TrainingPart(past, knowledge) for past in training_queries(records, TRAINING)]
     ranker = train_on(records, parts, TRAINING).text
     nothing = Neighbours(
@@ -132,13 +144,14 @@ def offline(everything: Records) -> Offline:
     contents = BundleContents(
         records.catalogue,
         state.rows,
-        state.table,
+        table,
         replace(tables, popular=state.popular, popular_30d=state.popular_30d),
         settings,
         ranker,
         nothing,
         state.trending,
         [],
+        own=OWN,
     )
     return Offline(records, contents, stats)
 
@@ -171,16 +184,17 @@ def arm(offline: Offline, tmp_path_factory: pytest.TempPathFactory) -> Arm:
 async def path(redis_url: str, offline: Offline, everything: Records, tmp_path: Path) -> AsyncIterator[RankedPath]:
     """The API's main path over a Redis with a snapshot of feature-sync, and the live history of half of the users."""
     redis = open_redis(redis_url)
-    write_snapshot(tmp_path / "s1", "s1", END, user_blobs(offline.records))
-    jobs = SyncJobs(SnapshotSwitch(redis), RedisFaults(redis_url), SyncMetrics())
-    job = jobs.submit(str(tmp_path / "s1"))
+    user_features = (*USER_FEATURES, *OWN.user_features)
+    write_snapshot(tmp_path / "s1", "s1", END, user_blobs(offline.records), user_features=user_features)
+    jobs = SyncJobs(SnapshotSwitch(redis), JobStore(redis, "one"), RedisFaults(redis_url), SyncMetrics())
+    job = await jobs.submit(str(tmp_path / "s1"))
     async with asyncio.timeout(PATIENCE_SECONDS):
         await jobs.step()
-    assert jobs.get(job.job).state == "done"
+    assert (await jobs.get(job.job)).state == "done"
     await LiveFeatures(redis, END.timestamp).apply(_events(everything, everything.ts >= offline.records.end))
     await redis.aclose()
 
-    store = RedisStore(parse(redis_url), budget=PATIENCE_SECONDS)
+    store = RedisStore(parse(redis_url), budget=PATIENCE_SECONDS, stream_max_bytes=2**27)
     guarded = GuardedStore(store, Breaker(store.probe, on_close=lambda: None), store.address)
     snapshots = SnapshotWatch(guarded)
     await snapshots.poll()
@@ -219,6 +233,12 @@ def _events(records: Records, rows: NDArray[np.bool_]) -> list[BehaviorEvent]:
     ]
 
 
+def _own_values(count: int) -> NDArray[np.float32]:
+    """Return values of the declared columns, of datasets or users."""
+    rng = np.random.default_rng(count)
+    return np.column_stack([rng.random(count), rng.integers(0, 3, count)]).astype(np.float32)
+
+
 def _bits(matrix: NDArray[np.float32]) -> NDArray[np.uint32]:
     return np.ascontiguousarray(matrix).view(np.uint32)
 
@@ -232,7 +252,7 @@ async def test_training_features_equal_the_served_ones_bit_for_bit(
     knowledge = Knowledge(tables, contents.recall_settings, contents.table)
     at = _asked_at(everything)
     asked = with_news = recently_changed = 0
-    sessions = []
+    sessions, own = [], []
     for user, user_id in enumerate(everything.user_ids.tolist()[:USERS]):
         # Long-term features are those of the snapshot; the history grows with every event.
         before = user_at(offline.records, contents.recall_settings, user, None)
@@ -255,11 +275,18 @@ async def test_training_features_equal_the_served_ones_bit_for_bit(
             for rank_fused, step_by_step in zip(engine.best, ranked.best, strict=True):
                 np.testing.assert_array_equal(rank_fused, step_by_step)
             asked += 1
+            own.append(matrix[:, _OWN])
         with_news += len(now.seen) != len(before.seen)
         recently_changed += not np.array_equal(now.items[:3], before.items[:3])
         sessions.append(now.session)
     assert asked == 3 * USERS
     assert with_news > USERS / 10
     assert recently_changed > USERS / 10
+    columns = np.concatenate(own)
+    assert columns.shape[1] == len(OWN.names) == 6
+    # Each declared column tells candidates apart, and those of pairs are what they say.
+    assert (np.ptp(columns, axis=0) > 0).all()
+    np.testing.assert_array_equal(columns[:, 4], columns[:, 0] - columns[:, 2])
+    np.testing.assert_array_equal(columns[:, 5], (columns[:, 1] == columns[:, 3]) & (columns[:, 3] > 0))
     # Each session feature tells users apart.
     assert (np.ptp(sessions, axis=0) > 0).all()

@@ -40,7 +40,14 @@ def test_secrets_are_generated_once(root: Path) -> None:
     first = read(root / "recommender-api" / "env")
     Containers(root, PORTS).set_up()
     assert read(root / "recommender-api" / "env") == first
-    assert len({first[name] for name in ("ADMIN_TOKEN", "EVENTS_TOKEN", "REGISTRY_TOKEN", "GATEWAY_TOKEN")}) == 4
+    tokens = ("ADMIN_TOKEN", "EVENTS_TOKEN", "REGISTRY_REPLICA_TOKEN", "GATEWAY_TOKEN")
+    assert len({first[name] for name in tokens}) == 4
+
+
+def test_the_registrys_first_admin_token_is_given_to_the_registry_alone(root: Path) -> None:
+    Containers(root, PORTS).set_up()
+    given = {folder.name for folder in root.iterdir() if "REGISTRY_TOKEN" in read(folder / "env")}
+    assert given == {"setup", "model-registry"}
 
 
 def test_programs_and_servers_share_their_secrets(root: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench import (
     alerts,
+    feature_sync,
     monitoring_collector_faults,
     monitoring_healthy,
     monitoring_storm,
@@ -28,6 +29,7 @@ PARTS = {
     "serving-size": serving_size.measure,
     "shadow": shadow.measure,
     "alerts": alerts.measure,
+    "feature-sync": feature_sync.measure,
     "ablation": ablation_answers.measure,
     "ablation-loading": ablation_loading.measure,
 }

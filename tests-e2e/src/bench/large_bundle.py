@@ -13,7 +13,7 @@ from contracts.features import FEATURE_SCHEMA, ITEM_FEATURES
 from ranking.bundle import BundleContents, save
 from ranking.catalogue import Catalogue
 from ranking.engine import Engine
-from ranking.features import ItemTable, log_prices
+from ranking.features import item_table, log_prices
 from ranking.golden import GoldenRequest
 from ranking.recall import Neighbours, Popular, RecallSettings, RecallTables
 from ranking.testing import FIRST_DATASET_ID, MODEL_END, Size, tiny_contents
@@ -64,7 +64,7 @@ def _contents(n: int, rng: np.random.Generator) -> BundleContents:
             [f"Provider {number % 500}" for number in range(n)],
         ),
         rng.random((n, len(ITEM_FEATURES))).astype(np.float32),
-        ItemTable(
+        item_table(
             rng.normal(size=(n, CONTENT_DIMENSIONS)).astype(np.float32) / np.float32(np.sqrt(CONTENT_DIMENSIONS)),
             rng.integers(0, 500, n).astype(np.int32),
             log_prices(prices),

@@ -44,16 +44,25 @@ def measure(folder: Path) -> list[Result]:
             ratios = [_slice(monitored, bare, list(islice(paths, PER_SECOND * SLICE_SECONDS))) for _ in range(SLICES)]
             # Before the service ends, because it then sends the counts of a window that is still open.
             sent_at = _sent_at(receiver)
-            reports = _reports(monitored)
+            counted_by_service = _counts(monitored)
         # The monitored service has ended, so it has sent its counts.
     finally:
         receiver.stop()
+    reports = counted_by_service["monitoring_reports_total"]
+    degraded = counted_by_service["recommender_requests_total"]
     counted = sum(_occurrences(event) for event in receiver.events)
+    recorded = {each["request_id"] for batch in receiver.request_batches for each in batch["requests"]}
     part = "monitoring-storm: "
     return [
         Result(part + "CPU, monitoring on / off", statistics.median(ratios), "×", Goal(most=1.1)),
         Result(part + "reports made", reports, ""),
         Result(part + "reports minus occurrences in events", reports - counted, "", Goal(most=0, least=0)),
+        Result(
+            part + "degraded requests that are not in the index",
+            degraded - len(recorded),
+            "",
+            Goal(most=0, least=0),
+        ),
         Result(part + "most events of one fingerprint, in total", max(map(len, sent_at.values())), ""),
         Result(
             part + "most events of one fingerprint, per window",
@@ -84,14 +93,15 @@ def _sent_at(receiver: FakeServer) -> dict[str, list[float]]:
     return found
 
 
-def _reports(server: Server) -> float:
+def _counts(server: Server) -> Counter[str]:
+    """Return the server's counters, without the answers of the main path."""
     text = httpx.get(f"http://127.0.0.1:{server.port}/metrics", timeout=5).text
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == "monitoring_reports_total"
-    )
+    counts: Counter[str] = Counter()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.labels.get("level") != "0":
+                counts[sample.name] += int(sample.value)
+    return counts
 
 
 def _occurrences(event: dict[str, Any]) -> int:

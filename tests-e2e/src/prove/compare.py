@@ -27,7 +27,6 @@ from prove.evaluation import load_content
 from ranking.diversity import DiversitySettings
 from ranking.evaluation import EvaluationPart, ModelVerdict, compare_gains, query_gains, read_part
 from ranking.evaluation.part import MAX_BYTES
-from ranking.features import ItemTable
 from ranking.recall import RecallSettings
 
 _END = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -60,6 +59,7 @@ def prove(folder: Path, seed: int) -> list[Result]:
     for number in range(RESAMPLES):
         a, b = pairs[number % len(pairs)]
         paired.append(_is_told_apart(parts[b], (gains[b][a], gains[b][b]), rng))
+    rejected = sum(_is_rejected(parts, gains, active, candidate) for active, candidate in pairs)
     different = len(pairs) - verdicts.count(ModelVerdict.NO_DIFFERENCE)
     return [
         Result("compare: size of the largest part", max(sizes) / 1e6, "MB", Goal(most=MAX_BYTES / 1e6)),
@@ -67,6 +67,13 @@ def prove(folder: Path, seed: int) -> list[Result]:
         Result("compare: pairs of six seeds that are compared", len(pairs), "pairs"),
         Result("compare: pairs of six seeds that differ", different, "pairs", Goal(most=3)),
         Result("compare: pairs of six seeds that are worse", verdicts.count(ModelVerdict.WORSE), "pairs", Goal(most=2)),
+        Result("gate: one seed after another, rejected", rejected, "pairs", Goal(most=3)),
+        Result(
+            "gate: nights of -3 % until it stops",
+            _nights_until_stopped(parts[0], gains[0][0], rng),
+            "nights",
+            Goal(most=9),
+        ),
         Result("compare: 5 % worse, same model, told apart of 100", sum(alone), "resamples", Goal(least=95)),
         Result("compare: 5 % worse, another seed, told apart of 100", sum(paired), "resamples"),
     ]
@@ -76,7 +83,7 @@ def hold_out(records: Records, seed: int, training: TrainSettings = TrainSetting
     """Return what the evaluation holds out, without the evaluation."""
     core, kept = five_core(records)
     table = item_state(records, seed).table
-    items = ItemTable(table.content[kept], table.provider[kept], table.log_price[kept])
+    items = table.only(kept)
     split = global_split(core)
     near = content_neighbours(items.content)
     return Holdout(
@@ -113,6 +120,26 @@ def resample(part: EvaluationPart, queries: int, rng: np.random.Generator) -> tu
     user = np.repeat(np.arange(len(rows), dtype=np.int32), [len(each) for each in rows])
     chosen = np.concatenate(rows)
     return replace(part, queries=replace(part.queries, user=user, kinds=part.queries.kinds[chosen])), chosen
+
+
+def _is_rejected(parts: list[EvaluationPart], gains: list[list[Gains]], active: int, candidate: int) -> bool:
+    """Return whether the gate rejects a seed: it is worse than the active one, or the best of the others."""
+    best = max((seed for seed in range(SEEDS) if seed != candidate), key=lambda seed: gains[seed][seed].mean())
+    asked = gains[candidate]
+    verdicts = [compare_gains(parts[candidate], (asked[each], asked[candidate])).verdict for each in (active, best)]
+    return ModelVerdict.WORSE in verdicts
+
+
+def _nights_until_stopped(part: EvaluationPart, first: Gains, rng: np.random.Generator) -> int:
+    """Return after how many nights, each 3 % worse than the one before, the gate rejects a model; 99 if it doesn't."""
+    drawn, rows = resample(part, QUERIES, rng)
+    best = active = first[rows]
+    for night in range(1, 11):
+        candidate = degrade(active, 0.03 * float(active.sum()), rng)
+        if any(compare_gains(drawn, (each, candidate)).verdict is ModelVerdict.WORSE for each in (active, best)):
+            return night
+        active = candidate
+    return 99
 
 
 def _is_told_apart(part: EvaluationPart, gains: tuple[Gains, Gains], rng: np.random.Generator) -> bool:

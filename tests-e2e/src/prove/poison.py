@@ -23,6 +23,7 @@ from redis import Redis
 
 from bench.results import Goal, Result
 from contracts import redis_keys
+from contracts.user_blob import LiveHistory
 from localservers.ports import Ports
 from localservers.waiting import wait_until
 from testkit.postgres import PostgresServer, running_server
@@ -93,13 +94,13 @@ class Traffic:
     def look(self) -> None:
         """Record which of the sent events are live now."""
         waiting = list(self.sent)
-        pipeline = self.redis.pipeline(transaction=False)
-        for number in waiting:
-            key = redis_keys.live_history(number % 5000 + 1)
-            pipeline.exists(redis_keys.applied_event(key, f"prove-{number}"))
-        found, now = pipeline.execute(), time.monotonic()
-        for number, is_live in zip(waiting, found, strict=True):
-            if is_live:
+        if not waiting:
+            return
+        keys = [redis_keys.live_history(number % 5000 + 1) for number in waiting]
+        found: Any = self.redis.mget(keys)
+        now = time.monotonic()
+        for number, blob in zip(waiting, found, strict=True):
+            if blob is not None and number in LiveHistory.unpack(blob).history.ids:
                 self.latencies.append(now - self.sent.pop(number))
 
     def stream(self, entries: Sequence[tuple[int | None, Fields]], per_second: float) -> None:

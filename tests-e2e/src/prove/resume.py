@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -77,12 +78,15 @@ class _Tally:
 def prove(folder: Path, seed: int) -> list[Result]:
     """Return the numbers of kills, and of runs that continued wrongly."""
     url = f"sqlite:///{folder / 'business.db'}"
+    config = folder / "pipeline.yaml"
+    config.write_text("queries: {most: 400}\n", encoding="utf-8")
+    data = {"BUSINESS_DATABASE_URL": url, "PIPELINE_CONFIG": str(config)}
     engine = open_engine(url, "BUSINESS_DATABASE_URL")
     replace_content(engine, generate(_SIZE, seed % 2**31, _AS_OF))
     engine.dispose()
-    whole = _Attempt(folder / "undisturbed", url)
+    whole = _Attempt(folder / "undisturbed", data)
     with whole:
-        if code := whole.run(_NOWHERE, "--as-of", _AS_OF.isoformat()):
+        if code := whole.run(_NOWHERE, "--as-of", _AS_OF.isoformat(), "--publish"):
             raise RuntimeError(f"the undisturbed run ended with {code}")
         expected = whole.archive()
     tally = _Tally()
@@ -90,11 +94,11 @@ def prove(folder: Path, seed: int) -> list[Result]:
         points = [f"/{output}$" for output in step.outputs if output != "snapshot"]
         points += ["/snapshots/proof$"] if "snapshot" in step.outputs else []
         for place in [*points, f"/{step.name}.done.json$", *([_CALLS[step.name]] if step.name in _CALLS else [])]:
-            attempt = _Attempt(folder / f"killed-{number}-{tally.kills}", url)
+            attempt = _Attempt(folder / f"killed-{number}-{tally.kills}", data)
             with attempt:
                 _kill_and_resume(attempt, f"{step.name} at {place}", place, expected, tally)
     for output, is_carried_out in _OBJECT_STORE_KILLS:
-        with S3Server() as store, _Attempt(store, url) as attempt:
+        with S3Server() as store, _Attempt(store, data) as attempt:
             store.is_carried_out = is_carried_out
             _kill_and_resume(attempt, f"object store, {output}", f"PUT /runs/{_RUN}/{output}", expected, tally)
     return [
@@ -108,10 +112,10 @@ def prove(folder: Path, seed: int) -> list[Result]:
 
 def _kill_and_resume(attempt: "_Attempt", name: str, place: str, expected: bytes, tally: _Tally) -> None:
     tally.kills += 1
-    if attempt.run(place, "--as-of", _AS_OF.isoformat()) != -signal.SIGKILL:
+    if attempt.run(place, "--as-of", _AS_OF.isoformat(), "--publish") != -signal.SIGKILL:
         tally.survivors.append(name)
     before = attempt.markers()
-    if attempt.run(_NOWHERE, "--resume") or attempt.archive() != expected:
+    if attempt.run(_NOWHERE, "--resume", "--publish") or attempt.archive() != expected:
         tally.different.append(name)
     after = attempt.markers()
     tally.repeated += [f"{name}: {step}" for step, marker in before.items() if after.get(step) != marker]
@@ -122,9 +126,9 @@ def _kill_and_resume(attempt: "_Attempt", name: str, place: str, expected: bytes
 class _Attempt:
     """A store of its own, a folder or a bucket, with services of its own."""
 
-    def __init__(self, store: Path | S3Server, url: str) -> None:
+    def __init__(self, store: Path | S3Server, data: Mapping[str, str]) -> None:
         self._store = store
-        self._url = url
+        self._data = data
         self._stack = ExitStack()
         self.services = _Services()
 
@@ -139,11 +143,10 @@ class _Attempt:
         """Run the pipeline, which is killed at a place or by a service; return its exit code."""
         known = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_TOKEN", "_DSN"))}
         own = {
-            "BUSINESS_DATABASE_URL": self._url,
+            **self._data,
             "ARTIFACT_URL": str(self._store) if isinstance(self._store, Path) else self._store.address,
             "REGISTRY_URL": self.services.url,
             "FEATURE_SYNC_URL": self.services.url,
-            "TRAINING_QUERIES": "400",
         }
         remote = {}
         if isinstance(self._store, S3Server):

@@ -66,11 +66,11 @@ class RunningService:
 def running(
     service: Service, folder: Path, redis_url: str, settings: Mapping[str, str] | None = None
 ) -> Iterator[RunningService]:
-    """Run a service in a folder of its own; it answers `/health` when the block begins."""
-    folder.mkdir()
+    """Run a service in a folder, new or of an earlier run; it answers `/health` when the block begins."""
+    folder.mkdir(exist_ok=True)
     port = Ports.free().api
     temporary = folder / "tmp"
-    temporary.mkdir()
+    temporary.mkdir(exist_ok=True)
     environment = {
         "PATH": os.environ["PATH"],
         "ENVIRONMENT": "test",

@@ -10,11 +10,20 @@ from typing import Literal
 
 from contracts import redis_keys
 
-Mode = Literal["empty", "late", "refusing"]
+Mode = Literal["empty", "late", "refusing", "old"]
 
 LATE_SECONDS = 1.5
 _ERROR = b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
 _ANSWER = redis_keys.result("").encode()
+# Of feature-sync's questions about the snapshot and the lag; all others are refused.
+_OLD_ANSWERS = {
+    b"GET": b"$7\r\nold.0.0\r\n",
+    b"HGET": b"$1\r\n1\r\n",
+    b"EVALSHA": b"-NOSCRIPT No matching script\r\n",
+}
+# The time, and a group with one entry from the beginning of 1970.
+_OLD_LAG = b"*2\r\n:1795500000000\r\n*3\r\n$3\r\nlog\r\n:1\r\n:1\r\n"
+_LAG_SCRIPT = b"'COUNT', 1)"
 _HANDSHAKE = frozenset({b"AUTH", b"CLIENT", b"HELLO", b"PING", b"SELECT"})
 
 
@@ -94,6 +103,10 @@ class _Handler(StreamRequestHandler):
             return b"+PONG\r\n" if name == b"PING" else b"+OK\r\n"
         if self.server.mode == "refusing" and _reads_answer(command):
             return _ERROR
+        if self.server.mode == "old":
+            if name == b"EVAL" and _LAG_SCRIPT in command[1]:
+                return _OLD_LAG
+            return _OLD_ANSWERS.get(name, _ERROR)
         if self.server.mode == "late":
             time.sleep(LATE_SECONDS)
         match name:

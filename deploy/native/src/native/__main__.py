@@ -10,10 +10,11 @@ from pathlib import Path
 
 from localservers.executables import MissingProgramError
 from localservers.waiting import TooLateError
-from native import pipeline, prerequisites, prometheus
+from native import backup, pipeline, prerequisites, prometheus
 from native.config import StackConfig
 from native.stack import Stack, StartError, example_dataset
 from provisioning import pages
+from provisioning.backup import BackupError
 from provisioning.demo import why_no_demo
 from provisioning.environment_file import UnreadableFileError
 from provisioning.first_model import TrainingFailedError
@@ -42,6 +43,12 @@ def command_line() -> argparse.ArgumentParser:
     add("logs", _logs, "follow the logs").add_argument("service", nargs="?", help="one program; all without it")
     add("hold-down", _hold_down, "kill one program and keep it down").add_argument("program")
     add("bring-back", _bring_back, "start a program that was kept down").add_argument("program")
+    backed_up = add(
+        "backup", _backup, "back up databases, artifacts, secrets and policy below a folder; the stack runs"
+    )
+    backed_up.add_argument("folder", type=Path)
+    restored = add("restore", _restore, "replace the data of this stack by that of a backup; the stack is down")
+    restored.add_argument("folder", type=Path)
     verify = add("verify", _verify, "raise every monitoring point beside this stack and find it in its collector")
     verify.add_argument("--only", metavar="POINT", help="one point")
     piped = add("pipeline", _pipeline, "run `python -m pipeline …` on this stack's databases")
@@ -60,7 +67,7 @@ def main() -> int:
     command: _Command = given.command
     try:
         return command(stack, given)
-    except (MissingProgramError, StartError, TrainingFailedError, TooLateError) as error:
+    except (BackupError, MissingProgramError, StartError, TrainingFailedError, TooLateError) as error:
         sys.stderr.write(f"\n{error}\n")
         return 1
     except UnreadableFileError as error:
@@ -144,6 +151,17 @@ def _hold_down(stack: Stack, given: argparse.Namespace) -> int:
 
 def _bring_back(stack: Stack, given: argparse.Namespace) -> int:
     stack.bring_back(given.program)
+    return 0
+
+
+def _backup(stack: Stack, given: argparse.Namespace) -> int:
+    print(backup.make_backup(stack, given.folder.resolve()))
+    return 0
+
+
+def _restore(stack: Stack, given: argparse.Namespace) -> int:
+    backup.restore_backup(stack, given.folder.resolve())
+    print("restored; start it: make up STACK=native")
     return 0
 
 

@@ -14,6 +14,10 @@ from native.environment import StackEnvironment
 
 HEALTH_TIMEOUT_SECONDS = 2.0
 
+_REGISTRY = "model-registry"
+# All programs inherit the stack's variables; an empty one counts as one that is not set.
+_NO_FIRST_ADMIN = MappingProxyType({"REGISTRY_TOKEN": ""})
+
 
 @dataclass(frozen=True)
 class Program:
@@ -99,7 +103,7 @@ def _services(config: StackConfig, environment: StackEnvironment) -> list[Progra
     """Return the services, and the simulator if no WeChat credentials or no mail server are set."""
     services = [
         _service(config, "notification-gateway", "notification_gateway", config.ports.gateway),
-        _service(config, "model-registry", "model_registry", config.ports.registry),
+        _service(config, _REGISTRY, "model_registry", config.ports.registry),
         _service(config, "feature-sync", "feature_sync", config.ports.sync),
         _service(config, "recommender-api", "recommender_api", config.ports.api),
     ]
@@ -120,7 +124,7 @@ def _airflow(config: StackConfig) -> list[Program]:
             [str(home / "airflow"), *options],
             lambda: airflow_is_well(url),
             # It finds its own programs by name.
-            {"PATH": f"{home}:/usr/local/bin:/usr/bin:/bin"},
+            {"PATH": f"{home}:/usr/local/bin:/usr/bin:/bin", **_NO_FIRST_ADMIN},
             stop_seconds=15,
         )
         for name, options in (
@@ -153,5 +157,5 @@ def _service(
         name,
         [config.python("services"), "-m", module],
         lambda: answers(f"http://127.0.0.1:{port}/health"),
-        {"HOST": "127.0.0.1", "PORT": str(port), **more},
+        {"HOST": "127.0.0.1", "PORT": str(port), **({} if name == _REGISTRY else _NO_FIRST_ADMIN), **more},
     )

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
@@ -68,8 +68,12 @@ class Stack:
                 each.result()
         self._start(wanted.collector)
         self._start(wanted.rest)
-        if config.demo and not first_model.has_active_model(environment.variables()["REGISTRY_URL"]):
+        if config.demo and not self._has_active_model(environment.variables()):
             self._first_model()
+
+    @staticmethod
+    def _has_active_model(variables: Mapping[str, str]) -> bool:
+        return first_model.has_active_model(variables["REGISTRY_URL"], variables["REGISTRY_CI_TOKEN"])
 
     def down(self) -> None:
         """Stop everything; the data stays."""

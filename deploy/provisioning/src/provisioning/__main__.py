@@ -88,7 +88,7 @@ def _first_model() -> int:
 
     registry_url, airflow_url = os.environ["REGISTRY_URL"], os.environ["AIRFLOW_URL"]
     try:
-        if first_model.has_active_model(registry_url):
+        if first_model.has_active_model(registry_url, os.environ.get("REGISTRY_CI_TOKEN", "")):
             return 0
         with closing(first_model.AirflowClient(airflow_url)) as airflow:
             airflow.train(_say)

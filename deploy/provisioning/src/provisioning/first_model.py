@@ -114,12 +114,16 @@ class AirflowClient:
         raise TrainingFailedError(f"Airflow answered {response.status_code} to {method} {path}: {response.text[:500]}")
 
 
-def has_active_model(registry_url: str, model: str = "ranker") -> bool:
+def has_active_model(registry_url: str, token: str, model: str = "ranker") -> bool:
     """Return whether the registry has a model in service; raises `TrainingFailedError`."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        return httpx.get(f"{registry_url}/models/{model}/active", timeout=TIMEOUT_SECONDS).status_code == 200
+        answer = httpx.get(f"{registry_url}/models/{model}/active", headers=headers, timeout=TIMEOUT_SECONDS)
     except (httpx.RequestError, httpx.InvalidURL, UnicodeError) as error:
         raise TrainingFailedError(f"the registry (REGISTRY_URL) doesn't answer: {type(error).__name__}") from error
+    if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise TrainingFailedError("the registry (REGISTRY_URL) rejects the token (REGISTRY_CI_TOKEN)")
+    return answer.status_code == httpx.codes.OK
 
 
 class _Answer(dict[str, Any]):

@@ -11,9 +11,13 @@ STACK: Mapping[str, Callable[[], str]] = {
     "COLLECTOR_PASSWORD": lambda: token_hex(12),
     "COLLECTOR_SECRET": lambda: token_hex(32),
     "REGISTRY_TOKEN": lambda: token_hex(24),
+    "REGISTRY_REPLICA_TOKEN": lambda: token_hex(32),
+    "REGISTRY_READ_TOKEN": lambda: token_hex(32),
+    "REGISTRY_CI_TOKEN": lambda: token_hex(32),
     "GATEWAY_TOKEN": lambda: token_hex(24),
     "ADMIN_TOKEN": lambda: token_hex(24),
     "EVENTS_TOKEN": lambda: token_hex(24),
+    "FORGET_SECRET": lambda: token_hex(32),
     "SENTRY_WEBHOOK_SECRET": lambda: token_hex(24),
     # A key in Fernet's format, as cryptography generates it.
     "AIRFLOW__CORE__FERNET_KEY": lambda: urlsafe_b64encode(token_bytes(32)).decode(),

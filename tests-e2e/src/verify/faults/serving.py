@@ -17,6 +17,7 @@ from verify.faults.fault import Fault, Raised
 
 FOLLOW_SECONDS = 30.0
 MISSING_SOURCES = 3
+CONVERGENCE_SECONDS = 3
 _IN_REGISTRY = Raised("model-registry", in_request=True)
 _IN_API = Raised("recommender-api", in_request=True)
 
@@ -35,6 +36,7 @@ def fire(shop: FaultLab) -> None:
             _break_redis(api, redis, bundles)
             _damage_what_lies_on_disk(shop.folder / "models", registry, api, first)
         _break_deploys(registry, bundles, first)
+        _lag_behind(registry)
         _break_uploads(registry, bundles)
     _lose_the_model(shop)
 
@@ -51,7 +53,7 @@ class _LabRegistry:
         with _accepted(f"the upload of {archive.name}"):
             return self.client.push(archive).version
 
-    def deploy(self, version: str, mode: DeploymentMode = "primary", rollout: float = 1.0) -> None:
+    def deploy(self, version: str, mode: DeploymentMode = "primary", rollout: float | None = None) -> None:
         with _accepted(f"the deploy of {version}"):
             self.client.deploy(DeploymentRequest(version=version, mode=mode, rollout=rollout))
 
@@ -98,6 +100,7 @@ def _registry(shop: FaultLab) -> Iterator[_LabRegistry]:
         "DATABASE_URL": f"sqlite:///{shop.folder}/registry.db",
         "ARTIFACT_URL": str(artifacts),
         "REGISTRY_TOKEN": TOKEN,
+        "CONVERGENCE_DEADLINE_SECONDS": str(CONVERGENCE_SECONDS),
     }
     with shop.service("model_registry", variables) as side:
         yield _LabRegistry(side, artifacts)
@@ -165,6 +168,17 @@ def _break_deploys(registry: _LabRegistry, bundles: Bundles, good: str) -> None:
     registry.fail_to_deploy(version)
 
 
+def _lag_behind(registry: _LabRegistry) -> None:
+    """Speak as a replica that serves another version, until the registry has reported it."""
+    report = {"version": "9999", "deployment_id": "9999", "state": "serving", "since": "2026-01-01T00:00:00Z"}
+    registry.side.http.put("/models/ranker/replicas/verify", json=report).raise_for_status()
+    wait_until(
+        lambda: "verify" in registry.side.http.get("/health").json()["checks"]["convergence"]["detail"],
+        within=FOLLOW_SECONDS,
+        what="the registry misses a replica",
+    )
+
+
 def _break_uploads(registry: _LabRegistry, bundles: Bundles) -> None:
     registry.fail_to_push(bundles.malformed())
     # The store is gone, and what stands in its place cannot hold anything.
@@ -213,6 +227,7 @@ FAULT = Fault(
         "model.registry_parse_failed": _IN_REGISTRY,
         "model.source_not_found": _IN_REGISTRY,
         "model.deployment_failed": _IN_REGISTRY,
+        "model.not_converged": Raised("model-registry"),
         "fallback.precomputed_load_failed": Raised("recommender-api"),
         "fallback.redis_failed": _IN_API,
         "fallback.precomputed_used": _IN_API,
