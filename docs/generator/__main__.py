@@ -1,4 +1,4 @@
-"""Writes what comes from the code: four pages, .env.example and the settings in Kubernetes.
+"""Writes what comes from the code: five pages, .env.example, airflow/pipeline.yaml and the settings in Kubernetes.
 
 python docs/generator            write them
 python docs/generator --check    exit 1 and name the pages that no longer say what the code says
@@ -10,10 +10,12 @@ from pathlib import Path
 
 import critical_paths
 import kubernetes_settings
+import pipeline_config
 
 import api_reference
 import configuration
 import env_example
+import rights
 from monitoring.docs import markdown as render_monitoring_points
 
 PAGES = {
@@ -21,7 +23,9 @@ PAGES = {
     "docs/CONFIGURATION.md": configuration.render,
     "docs/COVERAGE.md": critical_paths.render,
     "docs/MONITORING_POINTS.md": render_monitoring_points,
+    "docs/RIGHTS.md": rights.render,
     ".env.example": env_example.render,
+    "airflow/pipeline.yaml": pipeline_config.render,
     **kubernetes_settings.PAGES,
 }
 

@@ -26,7 +26,8 @@ from these documents by `make docs`; `make test` checks that it is what the code
   takes parameters or a body 400. The other errors stand at their routes.
 - JSON routes reject unknown and repeated query parameters with 422. A body on a route that takes none is bounded too:
   413 beyond 1 MiB.
-- A token is sent as `Authorization: Bearer …`. `make env` prints the tokens.
+- A token is sent as `Authorization: Bearer …`. [RIGHTS](RIGHTS.md) says which roles may call a route; `make env` prints
+  the tokens of the stack.
 """
 # Said once, in the head.
 _EVERYWHERE = {"400", "500"}

@@ -60,6 +60,8 @@ _S3_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _S3 = ("AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 # Fixed by the image, or one of a kind by the pod's own name.
 _INSIDE = {"HOST", "PORT", "REPLICA_ID", "CONSUMER_NAME"}
+# Read in deployments of earlier releases; here it would give the registry's first admin to every program.
+_EARLIER = {"REGISTRY_TOKEN"}
 _SETTINGS: dict[str, type[BaseSettings]] = {
     **{service.name: service.settings for service in SERVICES},
     "airflow": pipeline.settings.Settings,
@@ -97,7 +99,7 @@ def variables(program: str) -> Variables:
             fields |= {name.upper(): field for name, field in kind.model_fields.items()}
     if "ARTIFACT_URL" in made or program == "feature-sync":
         fields |= dict.fromkeys((*_S3_SECRETS, *_S3))
-    rest = {name: field for name, field in sorted(fields.items()) if name not in {*made, *_FIXED, *_INSIDE}}
+    rest = {name: field for name, field in sorted(fields.items()) if name not in {*made, *_FIXED, *_INSIDE, *_EARLIER}}
     values = {name: _HERE.get(name, _MADE.get(name, "")) for name in made if name not in _SECRETS}
     if program in _SETTINGS:
         values |= {name: value for name, value in _FIXED.items() if name == "TMPDIR" or name in fields}
