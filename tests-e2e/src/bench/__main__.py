@@ -11,6 +11,7 @@ from bench import (
     monitoring_collector_faults,
     monitoring_healthy,
     monitoring_storm,
+    pipeline,
     serving,
     serving_redis_faults,
     serving_size,
@@ -30,11 +31,13 @@ PARTS = {
     "shadow": shadow.measure,
     "alerts": alerts.measure,
     "feature-sync": feature_sync.measure,
+    "pipeline": pipeline.measure,
+    "pipeline-growth": pipeline.measure_growth,
     "ablation": ablation_answers.measure,
     "ablation-loading": ablation_loading.measure,
 }
-# For decisions about the code, and too long to be measured with the rest.
-ONLY_BY_NAME = {"ablation", "ablation-loading"}
+# Too long to be measured with the rest.
+ONLY_BY_NAME = {"pipeline-growth", "ablation", "ablation-loading"}
 
 
 def main() -> int:

@@ -1,0 +1,128 @@
+"""The steps of a training on the generated marketplace: CPU seconds, and the memory of all processes of a step.
+
+Each step is a process of its own, as Airflow runs it.
+"""
+
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from bench.results import Goal, Result
+from pipeline.demo import DemoSize
+from pipeline.steps import steps
+
+_AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
+_SAMPLE_SECONDS = 0.25
+_RUN = "bench"
+# Writes the marketplace, and begins the run.
+_PREPARE = """
+import sys
+from datetime import datetime
+from pipeline.business.database import open_engine
+from pipeline.business.load import replace_content
+from pipeline.demo import DemoSize, generate
+from pipeline.settings import Settings
+from pipeline.steps import RunInfo, begin_run
+settings, moment = Settings(), datetime.fromisoformat(sys.argv[2])
+engine = open_engine(settings.business_database_url.get_secret_value(), "BUSINESS_DATABASE_URL")
+replace_content(engine, generate(DemoSize(*map(int, sys.argv[3:])), 42, moment))
+begin_run(settings, RunInfo(run_id=sys.argv[1], as_of=moment, started_at=moment, publish=False))
+"""
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """A size of the marketplace, by its millions of interactions, and the goals of a whole training."""
+
+    size: DemoSize
+    cpu_seconds: float
+    gigabytes: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.size.interactions / 1e6:g} M"
+
+
+_SCALES = {
+    1: _Scale(DemoSize(datasets=5_000, users=50_000, interactions=1_000_000), cpu_seconds=170, gigabytes=3),
+    10: _Scale(DemoSize(datasets=20_000, users=200_000, interactions=10_000_000), cpu_seconds=900, gigabytes=6),
+    30: _Scale(DemoSize(datasets=40_000, users=400_000, interactions=30_000_000), cpu_seconds=3_000, gigabytes=8),
+}
+_MOST_EXPONENT = 1.05
+
+
+def measure(folder: Path) -> list[Result]:
+    """Measure a training on a million interactions, step by step."""
+    return _measure_scale(_SCALES[1], folder)
+
+
+def measure_growth(folder: Path) -> list[Result]:
+    """Measure trainings on 1, 10 and 30 million, and how the CPU seconds grow: 1 is in proportion."""
+    results: list[Result] = []
+    totals: dict[int, float] = {}
+    for millions, scale in _SCALES.items():
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            measured = _measure_scale(scale, Path(own))
+        totals[millions] = measured[-2].value
+        results += measured
+    exponent = math.log(totals[30] / totals[1]) / math.log(30)
+    return [*results, Result("pipeline: exponent of growth, 1 M to 30 M", exponent, "", Goal(most=_MOST_EXPONENT))]
+
+
+def _measure_scale(scale: _Scale, folder: Path) -> list[Result]:
+    known = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_TOKEN", "_DSN"))}
+    own = {"BUSINESS_DATABASE_URL": f"sqlite:///{folder / 'business.db'}", "ARTIFACT_URL": str(folder / "artifacts")}
+    size = [str(each) for each in (scale.size.datasets, scale.size.users, scale.size.interactions, scale.size.days)]
+    subprocess.run([sys.executable, "-c", _PREPARE, _RUN, _AS_OF.isoformat(), *size], env=known | own, check=True)
+    results: list[Result] = []
+    total, highest = 0.0, 0.0
+    for step in steps(publish=False):
+        seconds, gigabytes = _observe(
+            [sys.executable, "-m", "pipeline", "step", step.name, "--run-id", _RUN], known | own
+        )
+        total, highest = total + seconds, max(highest, gigabytes)
+        results += [
+            Result(f"pipeline: {scale.name}, {step.name}, CPU", seconds, "s"),
+            Result(f"pipeline: {scale.name}, {step.name}, memory", gigabytes, "GB"),
+        ]
+    return [
+        *results,
+        Result(f"pipeline: {scale.name}, CPU of all steps", total, "s", Goal(most=scale.cpu_seconds)),
+        Result(f"pipeline: {scale.name}, most memory", highest, "GB", Goal(most=scale.gigabytes)),
+    ]
+
+
+def _observe(command: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
+    """Run it; return the CPU seconds of its processes, and the most memory that they had at once (GB)."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        highest = 0.0
+        while process.poll() is None:
+            highest = max(highest, _memory(process.pid))
+            time.sleep(_SAMPLE_SECONDS)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, highest / 1e9
+
+
+def _memory(pid: int) -> float:
+    """Return the bytes of a process and its children, in which shared pages count once."""
+    total = 0.0
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        for each in (root, *root.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                total += each.memory_full_info().pss
+    return total
