@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from pipeline.artifacts import file_names, join, read_file, remove_file, write_file
-from pipeline.errors import PipelineError
 
 INDEX = "index.json"
 _HASH_CHARS = 16
@@ -63,13 +62,11 @@ class DayStore:
         there = set(file_names(self._address))
         return {day for day, partition in index.days.items() if partition.file not in there}
 
-    def load_partition(self, partition: Partition) -> pa.Table:
-        """Return the rows of a day; a damaged file is removed, and raises `PipelineError`."""
-        address = join(self._address, partition.file)
-        data = read_file(address)
+    def load_partition(self, partition: Partition) -> pa.Table | None:
+        """Return the rows of a day, None if the file is damaged, or another run has removed it meanwhile."""
+        data = read_file(join(self._address, partition.file))
         if data is None or _hash(data) != partition.file.removesuffix(".parquet").rpartition("-")[2]:
-            remove_file(address)
-            raise PipelineError(f"{address}: missing or damaged; repeat the step extract, which reads that day again")
+            return None
         return pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
 
     def write_partition(self, day: str, rows: pa.Table) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
@@ -56,8 +56,7 @@ def extract(
 
     Times without an offset are in `zone`. With `as_of`, rows that came later are left out. With `store`, only new and
     changed days of the interactions and events are read from the databases; the rows and their order are the same.
-    Raises `InputError` if the SQL or a column has to be corrected, `PipelineError` for a damaged store, and
-    `DatabaseError`.
+    Raises `InputError` if the SQL or a column has to be corrected, and `DatabaseError`.
     """
     converter = Converter()
     counts = {}
@@ -72,21 +71,17 @@ def extract(
             statement = found["interactions"]
             its_zone = _zone_of(business, statement, zone)
             source = DaySource("interactions", business, statement, its_zone, "ts", SETTLES_AFTER)
-            purchases = []
             reader = DayReader(source, converter, store)
-            for rows in _kept(as_of, "interactions", reader.read()):
-                writer.write(rows)
-                purchases.append(purchases_of(rows))
+            purchases = _append_interactions(_kept(as_of, "interactions", reader.read()), writer)
             counts["interactions"] = writer.rows
             if not reader.has_days:
                 counts[READ_WHOLE] = writer.rows
         note_read("business")
         if events is not None:
             with reading("events"):
-                source_of_events = events_source(events)
                 counts["events"] = 0
-                if source_of_events is not None:
-                    posted = _kept(as_of, "interactions", DayReader(source_of_events, converter, store).read())
+                if (log := events_source(events)) is not None:
+                    posted = _kept(as_of, "interactions", DayReader(log, converter, store).read())
                     counts |= _append_events(posted, writer, StoredPurchases(pa.concat_tables(purchases)))
             note_read("events")
     (folder / OUTSIDE_CALENDAR).write_text(json.dumps(converter.outside_calendar, sort_keys=True), encoding="utf-8")
@@ -115,7 +110,16 @@ def _kept(as_of: AsOf | None, name: str, parts: Iterator[Rows]) -> Iterator[Rows
         yield rows if as_of is None else as_of.keep(name, rows)
 
 
-def _append_events(events: Iterator[pa.Table], writer: RowWriter, known: StoredPurchases) -> dict[str, int]:
+def _append_interactions(parts: Iterable[pa.Table], writer: RowWriter) -> list[pa.Table]:
+    """Append all, and return the purchases of each part."""
+    purchases = []
+    for rows in parts:
+        writer.write(rows)
+        purchases.append(purchases_of(rows))
+    return purchases
+
+
+def _append_events(events: Iterable[pa.Table], writer: RowWriter, known: StoredPurchases) -> dict[str, int]:
     """Append the events without repeated purchases; return both numbers."""
     counts = {"events": 0, REPEATED_PURCHASES: 0}
     for posted in _in_large_parts(events):
@@ -127,7 +131,7 @@ def _append_events(events: Iterator[pa.Table], writer: RowWriter, known: StoredP
     return counts
 
 
-def _in_large_parts(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
+def _in_large_parts(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Yield the same rows in few tables, because each search among the purchases sorts them all."""
     waiting: list[pa.Table] = []
     count = 0

@@ -258,7 +258,12 @@ class _IncrementalReader:
         read = set(rows.days)
         for day in sorted(read | known.keys()):
             if day not in read:
-                yield self._days.load_partition(known[day])
+                if (table := self._days.load_partition(known[day])) is None:
+                    # The next run stores what is read now.
+                    table = self._queries.read(self._queries.in_days([day])).of_day(day)
+                    del settled[day]
+                    unsettled.append(day)
+                yield table
                 continue
             table = rows.of_day(day)
             if day < str(settled_until):
