@@ -11,6 +11,7 @@ PY := .venvs/dev/bin/python
 E2E := $(PY) -m pytest tests-e2e/tests -o timeout_func_only=true
 LIBS := libs/contracts libs/business libs/ranking libs/monitoring libs/servicekit
 SERVICES := recommender-api model-registry feature-sync notification-gateway
+UNIT := libs deploy/provisioning deploy/native $(SERVICES) tests-e2e/unit airflow/tests --ignore airflow/tests/dags
 ENVIRONMENTS := $(foreach name,native services airflow collector,.venvs/$(name)/.stamp)
 
 # Packages that are installed into each environment besides its lock file.
@@ -68,7 +69,8 @@ lint: .venvs/dev/.stamp ## formatting, lint, types, import rules, generated page
 	$(PY) docs/generator --check
 unit: .venvs/dev/.stamp .venvs/collector/.stamp ## unit, contract and integration tests
 	$(PY) -m native prerequisites
-	$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile libs deploy/provisioning deploy/native $(SERVICES) tests-e2e/unit airflow/tests --ignore airflow/tests/dags
+	$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile $(UNIT) || { \
+	  [ $$? = 1 ] && $(PY) -m pytest --last-failed --last-failed-no-failures none $(UNIT); }
 test-compose: .venvs/dev/.stamp .venvs/services/.stamp .venvs/airflow/.stamp ## the end-to-end tests against containers (needs a Docker engine)
 	$(E2E) --stack compose
 dags: .venvs/airflow/.stamp ## the tests of the DAGs and the task listener, in Airflow's environment
