@@ -175,11 +175,8 @@ def test_an_upgrade_loses_nothing_of_redis_and_of_the_table(
     assert sorted(stored) == sorted(logged | waiting | {"shown-1", "repeated-1"})
     for user in (1, 2):
         history = _history(plain, user)
-        assert set(history.history.ids.tolist()) == {
-            user,
-            90,
-            *(100 + each for each in range(20) if each % 2 + 1 == user),
-        }
+        new = {100 + number for number in range(20) if number % 2 + 1 == user}
+        assert set(history.history.ids.tolist()) == {user, 90} | new
         assert history.sequence > 41 + user
     assert plain.get(redis_keys.live_history(3)) == untouched
     assert plain.xlen(redis_keys.DEAD_LETTERS) == 1
