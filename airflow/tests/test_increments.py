@@ -4,10 +4,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
 
+from conftest import END
 from contracts.features import USER_FEATURES
 from contracts.snapshot import SnapshotManifest, content_name, read_manifest, write_snapshot
+from pipeline.business.content import Content
+from pipeline.business.database import open_engine
+from pipeline.business.load import replace_content
+from pipeline.settings import Settings
 from pipeline.snapshot import add_changes
+from pipeline.steps import RunInfo, begin_run, run_step, step_of
+from pipeline.steps.markers import write_marker
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -35,6 +44,38 @@ def test_each_seventh_is_whole_and_no_chain_has_more_than_two_bases(tmp_path: Pa
     assert {each.increment.depth for each in manifests if each.increment is not None} == {1, 2}
     # The change of a night is gone in the next one.
     assert [each.increment and each.increment.rows for each in manifests[:7]] == [None, 1, 2, 1, 2, 1, 2]
+
+
+def test_a_run_writes_an_increment_to_the_snapshot_that_was_synced_last(content: Content, tmp_path: Path) -> None:
+    """Of two nights over one marketplace: who did nothing between them is the same in both snapshots."""
+    url = f"sqlite:///{tmp_path / 'business.db'}"
+    engine = open_engine(url, "BUSINESS_DATABASE_URL")
+    replace_content(engine, content)
+    with engine.connect() as connection:
+        query = text("SELECT DISTINCT user_id FROM interactions WHERE ts > :since")
+        active = connection.execute(query, {"since": f"{END - timedelta(hours=2):%Y-%m-%d %H:%M:%S}"}).scalars().all()
+    engine.dispose()
+    settings = Settings(
+        business_database_url=SecretStr(url),
+        database_url=None,
+        artifact_url=str(tmp_path / "artifacts"),
+        snapshot_incremental=True,
+    )
+    manifests = []
+    for name, hours in (("first", 2), ("unsynced", 1), ("second", 0)):
+        info = RunInfo(run_id=name, as_of=END - timedelta(hours=hours), started_at=END, publish=False)
+        run = begin_run(settings, info)
+        for step in ("extract", "quality", "columns", "features"):
+            run_step(settings, run, step_of(step))
+        if name != "unsynced":
+            # As the step does at its end.
+            write_marker(settings, run, step_of("sync"), inputs={}, started_at=END, seconds=1.0)
+        manifests.append(read_manifest(tmp_path / "artifacts" / "snapshots" / name))
+    first, _, second = manifests
+    assert first.increment is None
+    assert second.increment is not None
+    assert second.increment.base == content_name(first)
+    assert 0 < second.increment.rows <= len(active) < second.rows / 2
 
 
 def test_without_a_usable_base_there_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

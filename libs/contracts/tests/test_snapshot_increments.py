@@ -1,5 +1,6 @@
 """An increment holds what a snapshot changes in its base, and the snapshot is whole without it."""
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from contracts.checksums import ChecksumError
 from contracts.features import USER_FEATURES
 from contracts.snapshot import (
+    MalformedSnapshotError,
     SnapshotManifest,
     UnsortedUsersError,
     add_increment,
@@ -16,6 +18,7 @@ from contracts.snapshot import (
     content_name,
     iter_changes,
     iter_users,
+    parse_manifest,
     read_manifest,
     write_snapshot,
 )
@@ -85,6 +88,18 @@ def test_users_out_of_order_are_not_compared_and_the_snapshot_stays_whole(tmp_pa
     with pytest.raises(UnsortedUsersError, match="user 1 comes after user 2"):
         add_increment(tmp_path / "v2", tmp_path / "v1", 1)
     assert read_manifest(tmp_path / "v2").increment is None
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "users-00000.parquet", "/etc/increment/users-00000.parquet"])
+def test_an_increment_names_only_files_of_its_own_folder(tmp_path: Path, name: str) -> None:
+    _written(tmp_path / "v1", [(1, b"a")])
+    _written(tmp_path / "v2", [(1, b"b")], day=1)
+    add_increment(tmp_path / "v2", tmp_path / "v1", 1)
+    manifest = json.loads((tmp_path / "v2" / "manifest.json").read_bytes())
+    manifest["increment"]["files"] = {name: "0" * 64}
+    (tmp_path / "v2" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(MalformedSnapshotError, match=r"manifest\.json: increment\.files"):
+        parse_manifest(tmp_path / "v2")
 
 
 def test_a_damaged_increment_is_refused_by_name(tmp_path: Path) -> None:

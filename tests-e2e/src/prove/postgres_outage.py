@@ -43,7 +43,7 @@ def prove(folder: Path, _seed: int, outage_seconds: float = OUTAGE_SECONDS) -> l
             *_outage(proof, "as usual", _do_nothing, _do_nothing, outage_seconds / 4),
             *_outage(proof, "stopped", server.stop, server.start, outage_seconds),
             *_outage(proof, "frozen", server.freeze, server.thaw, outage_seconds),
-            *_outage(proof, "that rejects writes", reject, take, outage_seconds),
+            *_outage(proof, "read-only", reject, take, outage_seconds),
         ]
 
 
@@ -65,11 +65,11 @@ def _outage(
     part = f"PostgreSQL {name}: "
     p99 = statistics.quantiles(traffic.latencies, n=100)[98]
     return [
-        Result(f"{part}until {len(events):,} events were live, p99", p99, "s", Goal(most=LIVE_SECONDS)),
-        Result(part + "the slowest", max(traffic.latencies), "s"),
-        Result(part + "events missing afterwards", missing, "events", Goal(most=0, least=0)),
+        Result(f"{part}{len(events):,} events live, p99", p99, "s", Goal(most=LIVE_SECONDS)),
+        Result(part + "the slowest event live", max(traffic.latencies), "s"),
+        Result(part + "events missing", missing, "events", Goal(most=0, least=0)),
         Result(part + "new dead letters", len(proof.dead_letters()) - letters, "entries", Goal(most=0)),
-        Result(part + "afterwards, until all were stored", took, "s"),
+        Result(part + "then, until all are stored", took, "s"),
     ]
 
 

@@ -1,6 +1,5 @@
 """The versions in Redis that are read together: the active one, and those that it adds to."""
 
-import random
 from collections.abc import Sequence
 
 from contracts import redis_keys
@@ -8,9 +7,6 @@ from contracts.snapshot import SnapshotManifest, content_name
 from feature_sync.connections import AnyRedis, get_many
 from feature_sync.marks import Marks
 from feature_sync.snapshots.listed_users import listed_users
-
-# A lost node of a cluster has some of them.
-_SAMPLE = 1000
 
 
 async def read_chain(redis: AnyRedis) -> tuple[str, ...]:
@@ -38,15 +34,17 @@ async def get_users(redis: AnyRedis, chain: Sequence[str], users: Sequence[int])
 
 
 async def is_whole(redis: AnyRedis, chain: Sequence[str]) -> bool:
-    """Return whether the versions have their list of users, and the keys of a sample of these."""
+    """Return whether the versions have their list of users, and the keys of one batch of them.
+
+    A lost node of a cluster has some of these.
+    """
     for version in chain:
         if not await redis.exists(redis_keys.snapshot_users(version)):
             return False
         async for users in listed_users(redis, version):
             if not users:
                 continue
-            sample = random.sample(users, min(len(users), _SAMPLE))
-            if None in await get_many(redis, [redis_keys.user_features(version, user) for user in sample]):
+            if None in await get_many(redis, [redis_keys.user_features(version, user) for user in users]):
                 return False
             break
     return True

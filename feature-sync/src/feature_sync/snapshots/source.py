@@ -11,6 +11,7 @@ from contracts.checksums import ChecksumError, verify_files
 from contracts.snapshot import (
     MANIFEST,
     MalformedSnapshotError,
+    SnapshotIncrement,
     SnapshotManifest,
     iter_changes,
     iter_users,
@@ -35,7 +36,7 @@ class FetchedSnapshot:
 
     def batches(self) -> Iterator[list[tuple[int, bytes]]]:
         """Yield the users to write in batches of (id, packed `UserBlob`); empty: the user was removed."""
-        return _batches(self.folder, self.manifest, self.bases)
+        return _batches(self.folder, self.manifest, _increment(self.manifest, self.bases))
 
 
 def _no_bases(_manifest: SnapshotManifest) -> tuple[str, ...]:
@@ -55,37 +56,43 @@ def fetch_snapshot(address: str, find_bases: FindBases = _no_bases) -> Iterator[
                 _copy_manifest(address, folder)
             manifest = parse_manifest(folder)
             bases = find_bases(manifest)
+            increment = _increment(manifest, bases)
             with _translate_errors(address):
-                _copy_users(address, folder, manifest, bases)
-            _verify(folder, manifest, bases)
+                _copy_users(address, folder, increment)
+            _verify(folder, increment)
         except (MalformedSnapshotError, ChecksumError, OSError, ValueError) as error:
             raise UnusableSnapshotError(f"{address}: {error}") from error
-        yield FetchedSnapshot(folder, manifest, _measure(folder, manifest, bases), bases)
+        yield FetchedSnapshot(folder, manifest, _measure(folder, manifest, increment), bases)
 
 
-def _batches(folder: Path, manifest: SnapshotManifest, bases: tuple[str, ...]) -> Iterator[list[tuple[int, bytes]]]:
-    if bases and manifest.increment is not None:
-        return iter_changes(folder, manifest.increment)
-    return iter_users(folder, manifest)
+def _increment(manifest: SnapshotManifest, bases: tuple[str, ...]) -> SnapshotIncrement | None:
+    """Return the increment that is written to the bases; None: all users are written."""
+    return manifest.increment if bases else None
 
 
-def _measure(folder: Path, manifest: SnapshotManifest, bases: tuple[str, ...]) -> SnapshotSize:
+def _batches(
+    folder: Path, manifest: SnapshotManifest, increment: SnapshotIncrement | None
+) -> Iterator[list[tuple[int, bytes]]]:
+    return iter_users(folder, manifest) if increment is None else iter_changes(folder, increment)
+
+
+def _measure(folder: Path, manifest: SnapshotManifest, increment: SnapshotIncrement | None) -> SnapshotSize:
     """Read all rows, so that nothing is written to Redis of a snapshot that turns out to be malformed."""
     users = blob_bytes = 0
-    for batch in _batches(folder, manifest, bases):
+    for batch in _batches(folder, manifest, increment):
         users += len(batch)
         blob_bytes += sum(len(blob) for _, blob in batch)
-    expected = manifest.increment.rows if bases and manifest.increment is not None else manifest.rows
+    expected = (increment or manifest).rows
     if users != expected:
         raise MalformedSnapshotError(f"{MANIFEST}: rows: {expected}, but the files have {users}")
     return SnapshotSize(users, blob_bytes)
 
 
-def _verify(folder: Path, manifest: SnapshotManifest, bases: tuple[str, ...]) -> None:
-    if bases and manifest.increment is not None:
-        verify_files(folder, manifest.increment.files, besides=frozenset({MANIFEST}))
-    else:
+def _verify(folder: Path, increment: SnapshotIncrement | None) -> None:
+    if increment is None:
         read_manifest(folder)
+    else:
+        verify_files(folder, increment.files, besides=frozenset({MANIFEST}))
 
 
 @contextmanager
@@ -112,12 +119,12 @@ def _copy_manifest(address: str, folder: Path) -> None:
     files.get_file(manifest, str(folder / MANIFEST))
 
 
-def _copy_users(address: str, folder: Path, manifest: SnapshotManifest, bases: tuple[str, ...]) -> None:
+def _copy_users(address: str, folder: Path, increment: SnapshotIncrement | None) -> None:
     files, path = locate(address)
-    if not bases or manifest.increment is None:
+    if increment is None:
         files.get(path.rstrip("/") + "/", str(folder) + "/", recursive=True)
         return
-    for name in manifest.increment.files:
+    for name in increment.files:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         files.get_file(f"{path.rstrip('/')}/{name}", str(target))

@@ -27,7 +27,8 @@ class SnapshotIncrement(BaseModel):
     number: Annotated[int, Field(ge=1)]
     depth: Annotated[int, Field(ge=1)]
     rows: Annotated[int, Field(ge=0)]
-    files: dict[str, _Sum]
+    # A reader copies files of these names.
+    files: dict[Annotated[str, Field(pattern=r"^increment/users-[0-9]{5}\.parquet$")], _Sum]
 
 
 class SnapshotManifest(BaseModel):
