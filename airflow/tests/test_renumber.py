@@ -1,6 +1,7 @@
 """Renumbering: the numbers of an earlier release are replaced by the source's ids in every store, exactly once."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ import redis
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
+import feature_sync
 from contracts import redis_keys
 from contracts.ids import hash_id
 from contracts.user_blob import LiveHistory
+from feature_sync.events.tables import SCHEMA
 from pipeline.business.database import open_engine
 from pipeline.business.ids import OldId
 from pipeline.business.load import create_tables
@@ -22,9 +25,10 @@ from pipeline.errors import InputError
 from pipeline.renumber import renumber
 from pipeline.renumber.business import changes_of, renumber_tables
 from pipeline.renumber.changes import IdChanges
-from pipeline.renumber.event_log import renumber_events
+from pipeline.renumber.event_log import open_event_log, renumber_events
 from pipeline.renumber.live_state import LiveState
 from pipeline.settings import Settings
+from servicekit.database import migrate, open_database
 from testkit.redis_server import RedisServer
 from testkit.redis_topologies import cluster_url
 
@@ -118,6 +122,66 @@ def stack(business_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stack]:
     client.close()
     business.dispose()
     events.dispose()
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+def test_exposures_outcomes_and_withdrawals_are_renumbered_with_the_events(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    is_sqlite = kind == "sqlite"
+    url = f"sqlite:///{tmp_path}/recsys.db" if is_sqlite else request.getfixturevalue("postgres_url")
+    migrated = open_database(url, SCHEMA)
+    migrate(migrated, SCHEMA, Path(feature_sync.__file__).parent / "migrations")
+    events = open_event_log(SecretStr(url))
+    assert events is not None
+    prefix, now, datasets = ("", "'2026-01-02 03:04:05'", "'[{}]'") if is_sqlite else ("events.", "now()", "'{{{}}}'")
+    shown = {"x-1": (1, [2, 1, 88, 4]), "x-2": (77, [3]), "x-3": (None, []), "x-4": (2, [99])}
+
+    def insert(table: str, columns: str, *values: object) -> str:
+        return f"INSERT INTO {prefix}{table} ({columns}) VALUES ({', '.join(map(str, values))})"
+
+    statements = [
+        insert("withdrawn_datasets", "withdrawn_at, source, dataset_id", now, "'operator'", dataset)
+        for dataset in (1, 2, 88)
+    ]
+    for name, (user, ids) in shown.items():
+        shown_ids, nothing = datasets.format(",".join(map(str, ids))), datasets.format("")
+        columns = "ts, received_at, exposure_id, request_id, user_id, dataset_ids, scores, channels"
+        given = (f"'{name}'", "'r'", user or "NULL", shown_ids, nothing, nothing)
+        statements.append(insert("exposures", columns, now, now, *given))
+    for number, (user, dataset) in enumerate(EVENTS):
+        columns, row = "ts, type, event_id, user_id, dataset_id", (now, "'click'", f"'e-{number}'", user, dataset)
+        statements.append(insert("outcomes", f"{columns}, exposure_id, position", *row, f"'x-{number}'", 0))
+        times = "earliest, latest, received_at"
+        statements.append(insert("pending_outcomes", f"{columns}, {times}", *row, now, now, now))
+    with events.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    changes = IdChanges(
+        {
+            "user": [OldId(old, NEW_USERS[old], name) for old, name in USERS.items()],
+            "dataset": [OldId(old, NEW_DATASETS[old], name) for old, name in DATASETS.items()],
+        }
+    )
+    assert renumber_events(events, changes)
+    assert not renumber_events(events, changes), "once"
+
+    def rows(statement: str) -> list[tuple[Any, ...]]:
+        with events.connect() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(statement)]
+
+    renumbered = [(NEW_USERS.get(user, user), NEW_DATASETS.get(dataset, dataset)) for user, dataset in EVENTS]
+    for table in ("outcomes", "pending_outcomes"):
+        assert rows(f"SELECT user_id, dataset_id FROM {prefix}{table} ORDER BY event_id") == renumbered
+    found = rows(f"SELECT exposure_id, user_id, dataset_ids FROM {prefix}exposures ORDER BY exposure_id")
+    assert [(name, user, json.loads(ids) if is_sqlite else ids) for name, user, ids in found] == [
+        (name, user and NEW_USERS.get(user, user), [NEW_DATASETS.get(each, each) for each in ids])
+        for name, (user, ids) in shown.items()
+    ]
+    withdrawn = rows(f"SELECT dataset_id FROM {prefix}withdrawn_datasets ORDER BY dataset_id")
+    assert withdrawn == [(10,), (30,), (88,)]
+    for engine in (migrated, events):
+        engine.dispose()
 
 
 def run(stack: Stack, *, apply: bool = True) -> list[str]:

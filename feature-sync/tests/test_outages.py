@@ -102,6 +102,43 @@ def test_with_the_database_down_or_hung_live_features_go_on_and_the_log_catches_
     assert _logged(server) == 21
 
 
+ADMIN_CALLS = (
+    ("POST", "/sync", {"snapshot": "/nowhere"}),
+    ("POST", "/verify", {}),
+    ("POST", "/datasets/12/withdraw", {"reason": "a test"}),
+    ("DELETE", "/datasets/12/withdraw", None),
+    ("DELETE", "/users/7", None),
+    ("POST", "/dead-letters/replay", {"ids": ["1-0"]}),
+    ("POST", "/dead-letters/drop", {"ids": ["1-0"]}),
+)
+
+
+@pytest.mark.parametrize(("fault", "calls"), [("down", ADMIN_CALLS), ("hung", ADMIN_CALLS[:1])])
+def test_a_call_that_can_not_be_recorded_is_answered_503_and_not_carried_out(
+    service: httpx.Client, server: PostgresServer, plain: Redis, fault: str, calls: tuple[tuple[str, str, Any], ...]
+) -> None:
+    headers = {"Authorization": "Bearer the-token"}
+    _send(plain, 1)
+    wait_until(lambda: _is_live(plain, 1) and _logged(server) == 1, within=15, what="the event is processed")
+    withdrawn = plain.get(redis_keys.WITHDRAWN)
+    (server.freeze if fault == "hung" else server.stop)()
+    try:
+        for method, path, body in calls:
+            answer = service.request(method, path, json=body, headers=headers)
+            assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "5"), (path, answer.text)
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert "so nothing has changed; try again later" in answer.json()["detail"]
+    finally:
+        (server.thaw if fault == "hung" else server.start)()
+    assert _is_live(plain, 1)
+    assert (plain.exists(redis_keys.SYNC_JOBS), plain.get(redis_keys.WITHDRAWN)) == (0, withdrawn)
+    wait_until(
+        lambda: service.post("/sync", json={"snapshot": "/nowhere"}, headers=headers).status_code == 202,
+        within=30,
+        what="calls are carried out again",
+    )
+
+
 def test_health_is_answered_in_a_second_with_a_hung_redis(service: httpx.Client, redis_server: RedisServer) -> None:
     redis_server.freeze()
     try:

@@ -14,7 +14,7 @@ from redis import Redis as PlainRedis
 
 from contracts import redis_keys
 from contracts.events import BehaviorEvent
-from contracts.snapshot import write_snapshot
+from contracts.snapshot import add_increment, write_snapshot
 from contracts.user_blob import LiveHistory
 from feature_sync.app import create_app
 from feature_sync.bounds import BoundWatch
@@ -32,6 +32,7 @@ from feature_sync.memory.sampling import MemoryUsage
 from feature_sync.metrics import Metrics
 from feature_sync.settings import Settings
 from feature_sync.snapshots.age import SnapshotAge
+from feature_sync.snapshots.chain import get_users, read_chain
 from feature_sync.snapshots.lease import GRACE_SECONDS
 from feature_sync.snapshots.retirement import Retirement
 from feature_sync.snapshots.room import NoRoomError, SnapshotSize
@@ -160,6 +161,24 @@ async def test_a_snapshot_is_written_completely_then_activated_and_the_previous_
     assert len(keys) == 2000 + 2 + 4, (
         "users, schema and features; pointer, its snapshot's time, versions, list of users"
     )
+
+
+async def test_changes_are_written_on_top_of_the_active_version_and_its_base_stays(
+    redis: AnyRedis, tmp_path: Path
+) -> None:
+    switch = SnapshotSwitch(redis, clock=NOW.timestamp)
+    for name, changed in (("v1", 0), ("v2", 20)):
+        blobs = [(user, f"{name if user <= changed else 'v1'}".encode()) for user in range(1, 1501)]
+        write_snapshot(tmp_path / name, name, NOW, blobs)
+    add_increment(tmp_path / "v2", tmp_path / "v1", 1)
+    for name in ("v1", "v2"):
+        with fetch_snapshot(str(tmp_path / name), await switch.find_bases()) as snapshot:
+            assert snapshot.size.users == (1500 if name == "v1" else 20)
+            await switch.sync(snapshot, Progress())
+    await Retirement(redis, clock=lambda: NOW.timestamp() + GRACE_SECONDS + 1).remove_due()
+    chain = await read_chain(redis)
+    assert await get_users(redis, chain, [1, 20, 21, 1500, 1501]) == [b"v2", b"v2", b"v1", b"v1", None]
+    assert (await SnapshotVerification(redis, Marks).verify(str(tmp_path / "v2"))).matches
 
 
 async def test_a_snapshot_without_room_is_not_written(redis: AnyRedis, tmp_path: Path) -> None:

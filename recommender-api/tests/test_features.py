@@ -184,6 +184,65 @@ async def test_features_that_are_no_list_leave_the_defaults(model: LoadedModel) 
     assert blobs.long_term([None, UserBlob(FEATURES, HISTORY).pack()], model.engine)[0] is None
 
 
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        ({"v3": 3.0, "v2": 2.0, "v1": 1.0}, 3.0),
+        ({"v2": 2.0, "v1": 1.0}, 2.0),
+        ({"v1": 1.0}, 1.0),
+        ({"v3": None, "v1": 1.0}, None),
+        ({"v3": 3.0, "v2": None, "v1": 1.0}, 3.0),
+        ({}, None),
+    ],
+    ids=["changed", "changed before", "unchanged", "removed", "removed and back", "unknown"],
+)
+@pytest.mark.anyio
+async def test_of_a_snapshot_and_its_bases_the_newest_state_of_a_user_is_read(
+    model: LoadedModel, stored: dict[str, float | None], read: float | None
+) -> None:
+    watched = Watched()
+    watched.point("v3", FEATURE_SCHEMA)
+    watched.redis.values[redis_keys.snapshot_bases("v3")] = b"v2 v1"
+    for version, mark in stored.items():
+        blob = b"" if mark is None else UserBlob(np.full(len(USER_FEATURES), mark, np.float32), HISTORY).pack()
+        watched.redis.values[redis_keys.user_features(version, 7)] = blob
+    await watched.watch.poll()
+    blobs = UserBlobs(7, watched.watch.active, lambda error, _key: pytest.fail(str(error)))
+    assert len(blobs.keys) == 4, "the live history, and all versions in one call"
+    features, history = blobs.long_term([watched.redis.values.get(key) for key in blobs.keys], model.engine)
+    assert (None if features is None else float(features[0])) == read
+    assert history.entries == (0 if read is None else len(HISTORY))
+
+
+@pytest.mark.anyio
+async def test_a_damaged_state_is_reported_by_the_key_of_its_version(model: LoadedModel) -> None:
+    watched = Watched()
+    watched.point("v3", FEATURE_SCHEMA)
+    watched.redis.values[redis_keys.snapshot_bases("v3")] = b"v2 v1"
+    await watched.watch.poll()
+    undecodable: list[str] = []
+    blobs = UserBlobs(7, watched.watch.active, lambda _error, key: undecodable.append(key))
+    assert blobs.long_term([None, None, b"damaged", b"older"], model.engine)[0] is None
+    assert undecodable == [redis_keys.user_features("v2", 7)]
+
+
+def test_a_user_is_answered_by_the_base_of_the_active_snapshot(
+    start: Callable[..., RunningApp], redis_client: redis.Redis, model: LoadedModel, until: Callable[..., None]
+) -> None:
+    sync(redis_client, UserBlob(FEATURES, HISTORY), version="v1")
+    api = start()
+    until(lambda: ids(api.ask("/recommend/user/7")) == expected(model, FEATURES))
+    redis_client.mset(
+        {
+            redis_keys.snapshot_schema("v2"): FEATURE_SCHEMA,
+            redis_keys.snapshot_bases("v2"): "v1",
+            redis_keys.SNAPSHOT_POINTER: "v2",
+        }
+    )
+    until(lambda: "v2" in api.ask("/health")["checks"]["features"]["detail"])
+    assert ids(api.ask("/recommend/user/7")) == expected(model, FEATURES)
+
+
 def test_the_pointer_is_followed(
     start: Callable[..., RunningApp], redis_client: redis.Redis, model: LoadedModel, until: Callable[..., None]
 ) -> None:

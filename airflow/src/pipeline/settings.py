@@ -46,6 +46,13 @@ class Settings(monitoring.MonitoringSettings):
     failed_runs_kept: Annotated[
         int, Field(ge=0, description="Number of failed and unfinished runs to keep there, besides the good ones")
     ] = 3
+    snapshot_incremental: Annotated[
+        bool,
+        Field(
+            description="1: a snapshot also says what it changes in the one that was synced last, and its sync writes "
+            "only that. Set it when every recommender-api and feature-sync is of this release"
+        ),
+    ] = False
     extraction_sql: Annotated[
         Path | None,
         Field(

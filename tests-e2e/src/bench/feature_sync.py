@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 from redis import Redis
 
+from bench.feature_sync_outcomes import measure_outcomes
+from bench.feature_sync_snapshots import measure_increments
 from bench.results import Goal, Result
 from bench.servers import Server
 from contracts import redis_keys
@@ -44,10 +46,12 @@ def measure(folder: Path) -> list[Result]:
     results = []
     with RedisServer(folder) as server, Redis.from_url(server.url, socket_timeout=60) as redis:
         results += asyncio.run(_memory(server, redis))
-    for name in ("hot", "cpu"):
+    for name in ("hot", "cpu", "snapshots"):
         (folder / name).mkdir()
     with RedisServer(folder / "hot") as server, Redis.from_url(server.url, socket_timeout=60) as redis:
         results += asyncio.run(_calls(server, redis))
+    results += measure_increments(folder / "snapshots")
+    results += measure_outcomes()
     return [*results, *_cpu(folder / "cpu")]
 
 

@@ -37,7 +37,7 @@ CHUNK_SECONDS = 0.1
 OUTAGE_EVENTS_PER_SECOND = 20
 LIVE_SECONDS = 1.0
 DRAIN_SECONDS = 180.0
-_DATABASE = "recsys"
+DATABASE = "recsys"
 _FULL = """
 CREATE FUNCTION events.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
@@ -196,7 +196,7 @@ class Proof:
         ]
 
     def _query(self, statement: str) -> Any:
-        url = self._server.cluster.url(_DATABASE).replace("+psycopg2", "")
+        url = self._server.cluster.url(DATABASE).replace("+psycopg2", "")
         connection = psycopg2.connect(url, connect_timeout=5)
         try:
             with connection, connection.cursor() as cursor:
@@ -211,10 +211,10 @@ def prove(folder: Path, seed: int, outage_seconds: float = OUTAGE_SECONDS) -> li
     """Return the results; takes three outages and about two minutes."""
     with ExitStack() as stack:
         server = stack.enter_context(running_server())
-        server.cluster.ensure_database(_DATABASE)
+        server.cluster.ensure_database(DATABASE)
         redis_server = stack.enter_context(RedisServer(folder))
         redis = stack.enter_context(Redis.from_url(redis_server.url, socket_timeout=10))
-        stack.enter_context(_worker(redis_server.url, server.cluster.url(_DATABASE), folder))
+        stack.enter_context(running_worker(redis_server.url, server.cluster.url(DATABASE), folder))
         wait_until(lambda: redis.exists(redis_keys.EVENT_STREAM), within=60, what="the worker is running")
         proof = Proof(server, redis)
         return [
@@ -226,7 +226,8 @@ def prove(folder: Path, seed: int, outage_seconds: float = OUTAGE_SECONDS) -> li
 
 
 @contextmanager
-def _worker(redis_url: str, database_url: str, folder: Path) -> Iterator[None]:
+def running_worker(redis_url: str, database_url: str, folder: Path) -> Iterator[None]:
+    """Run feature-sync as a process of its own."""
     environment = {
         **{name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ},
         "REDIS_URL": redis_url,

@@ -1,12 +1,12 @@
 """The business tables, and the list of changes that the other stores apply: both in one transaction."""
 
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, Engine
 
 from business import tables
 from pipeline.business.database import faults_of
 from pipeline.business.ids import TABLES, id_changes, is_renumbering, renumbering
 from pipeline.business.load import create_tables
-from pipeline.renumber.changes import IdChanges, find_changes, follow, store_changes, stored_changes
+from pipeline.renumber.changes import IdChanges, find_changes, follow, follow_key, store_changes, stored_changes
 
 
 def changes_of(engine: Engine) -> tuple[IdChanges, bool]:
@@ -42,10 +42,4 @@ def forget_changes(engine: Engine) -> None:
 
 def _follow_primary_keys(connection: Connection) -> None:
     for kind, table in TABLES.items():
-        # In two steps, with negative numbers between: a row's new number may be another's old one.
-        connection.execute(
-            update(table)
-            .values(id=-id_changes.c.new_id)
-            .where(id_changes.c.kind == kind, id_changes.c.old_id == table.c.id)
-        )
-        connection.execute(update(table).values(id=-table.c.id).where(table.c.id < 0))
+        follow_key(connection, table.c.id, kind)

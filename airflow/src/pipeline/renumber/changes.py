@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Table, Text, cast, func, select, update
+from sqlalchemy import Column, Connection, Table, Text, cast, func, select, update
 
 from contracts.ids import EntityKind
 from pipeline.business.ids import TABLES, OldId, assign_ids, id_changes, old_ids
@@ -91,8 +91,21 @@ def follow(connection: Connection, table: Table, changes: Table = id_changes) ->
     """Change the columns `user_id` and `dataset_id` of a table, each in one statement: no id is changed twice."""
     for kind in TABLES:
         name = f"{kind}_id"
+        if name not in table.c:
+            continue
         connection.execute(
             update(table)
             .values({name: changes.c.new_id})
             .where(changes.c.kind == kind, changes.c.old_id == table.c[name])
         )
+
+
+def follow_key(connection: Connection, column: Column[int], kind: EntityKind, changes: Table = id_changes) -> None:
+    """Change a column that is a key, or part of one."""
+    # In two steps, with negative numbers between: a row's new number may be another's old one.
+    connection.execute(
+        update(column.table)
+        .values({column.name: -changes.c.new_id})
+        .where(changes.c.kind == kind, changes.c.old_id == column)
+    )
+    connection.execute(update(column.table).values({column.name: -column}).where(column < 0))

@@ -22,10 +22,26 @@ from sqlalchemy import (
 from contracts.ids import EntityKind
 from pipeline.business.database import faults_of, open_engine
 from pipeline.business.ids import TABLES
-from pipeline.renumber.changes import IdChanges, follow, store_changes
+from pipeline.renumber.changes import IdChanges, follow, follow_key, store_changes
 
 _SCHEMA = "events"
 _EVENTS = "behavior_events"
+# Those of users and datasets; a table that the database doesn't have yet is left out.
+_BY_BOTH = (_EVENTS, "pending_outcomes", "outcomes")
+_EXPOSURES, _WITHDRAWN = "exposures", "withdrawn_datasets"
+# Each dataset of an answer at its place. Rows without a changed dataset are not written.
+_DATASETS = {
+    "postgresql": """UPDATE events.exposures SET dataset_ids = ARRAY(
+        SELECT coalesce(change.new_id, shown.id) FROM unnest(dataset_ids) WITH ORDINALITY AS shown(id, place)
+        LEFT JOIN id_changes_of_now AS change ON change.kind = 'dataset' AND change.old_id = shown.id
+        ORDER BY shown.place)
+    WHERE dataset_ids && ARRAY(SELECT old_id FROM id_changes_of_now WHERE kind = 'dataset')""",
+    "sqlite": """UPDATE exposures SET dataset_ids = (
+        SELECT json_group_array(id) FROM (
+            SELECT coalesce(change.new_id, shown.value) AS id FROM json_each(exposures.dataset_ids) AS shown
+            LEFT JOIN id_changes_of_now AS change ON change.kind = 'dataset' AND change.old_id = shown.value
+            ORDER BY shown.key))""",
+}
 
 
 def open_event_log(url: SecretStr | None) -> Engine | None:
@@ -68,7 +84,7 @@ def count_events(engine: Engine, changes: IdChanges) -> EventCounts:
 
 
 def renumber_events(engine: Engine, changes: IdChanges) -> bool:
-    """Give every event the current numbers; return whether any change was needed."""
+    """Give the events, and what is kept beside them, the current numbers; return whether any change was needed."""
     with faults_of("renumber", "events"), engine.begin() as connection:
         events = _events_table(connection)
         if events is None:
@@ -77,17 +93,37 @@ def renumber_events(engine: Engine, changes: IdChanges) -> bool:
         done.create(connection, checkfirst=True)
         if connection.execute(select(done.c.token).where(done.c.token == changes.token)).first() is not None:
             return False
-        follow(connection, events, _temporary(connection, changes))
+        known = _temporary(connection, changes)
+        for name in _BY_BOTH:
+            if (table := _find_table(connection, name, *TABLES)) is not None:
+                follow(connection, table, known)
+        _follow_exposures(connection, known)
+        _follow_withdrawals(connection, known)
         connection.execute(done.insert(), {"token": changes.token})
     return True
 
 
+def _follow_exposures(connection: Connection, changes: Table) -> None:
+    if (table := _find_table(connection, _EXPOSURES, "user")) is not None:
+        follow(connection, table, changes)
+        connection.exec_driver_sql(_DATASETS[connection.dialect.name])
+
+
+def _follow_withdrawals(connection: Connection, changes: Table) -> None:
+    if (table := _find_table(connection, _WITHDRAWN, "dataset")) is not None:
+        follow_key(connection, table.c.dataset_id, "dataset", changes)
+
+
 def _events_table(connection: Connection) -> Table | None:
+    return _find_table(connection, _EVENTS, *TABLES)
+
+
+def _find_table(connection: Connection, name: str, *kinds: EntityKind) -> Table | None:
+    """Return a table with the columns of ids of some kinds, None if the database has no such table."""
     schema = None if connection.dialect.name == "sqlite" else _SCHEMA
-    if not inspect(connection).has_table(_EVENTS, schema=schema):
+    if not inspect(connection).has_table(name, schema=schema):
         return None
-    columns = (Column(f"{kind}_id", BigInteger) for kind in TABLES)
-    return Table(_EVENTS, MetaData(schema=schema), *columns)
+    return Table(name, MetaData(schema=schema), *(Column(f"{kind}_id", BigInteger) for kind in kinds))
 
 
 def _temporary(connection: Connection, changes: IdChanges) -> Table:

@@ -29,9 +29,10 @@ from pipeline.recall import read_own_vectors
 from pipeline.records import Records
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
-from pipeline.snapshot import user_blobs
+from pipeline.snapshot import add_changes, user_blobs
 from pipeline.steps.code_version import code_version
 from pipeline.steps.columns import load_declared, load_own_data
+from pipeline.steps.marker_files import load_marker
 from pipeline.steps.run_info import is_refresh, load_run_info
 from pipeline.withdrawn import read_withdrawn
 from ranking.features import item_table
@@ -133,6 +134,8 @@ def features(settings: Settings, run: str) -> str:
             events_until=load_events_until(run),
             user_features=(*USER_FEATURES, *load_declared(run).user_features),
         )
+        if settings.snapshot_incremental:
+            add_changes(folder, manifest, _synced_snapshots(run))
     _log.info("features of %s datasets, snapshot of %s users", f"{len(records.catalogue):,}", f"{manifest.rows:,}")
     return run
 
@@ -148,9 +151,19 @@ def require_earlier_bundle(run: str) -> None:
 
 def other_trainings(run: str) -> list[str]:
     """Return the addresses of the other runs beside a run; without refreshes, of which there are many each night."""
+    return [other for other in _other_runs(run) if not is_refresh(other)]
+
+
+def _synced_snapshots(run: str) -> list[str]:
+    """Return the addresses of the other runs' snapshots that were synced, the last one first."""
+    markers = {snapshot_of(other): load_marker(other, "sync") for other in _other_runs(run)}
+    found = [(marker.started_at, address) for address, marker in markers.items() if marker is not None]
+    return [address for _, address in sorted(found, reverse=True)]
+
+
+def _other_runs(run: str) -> list[str]:
     runs, _, name = run.rstrip("/").rpartition("/")
-    others = [join(runs, other) for other in folders_below(runs) if other != name]
-    return [other for other in others if not is_refresh(other)]
+    return [join(runs, other) for other in folders_below(runs) if other != name]
 
 
 def version_of(run: str) -> str:

@@ -30,7 +30,7 @@ _FEATURES = Step(
     data.features,
     ("extract", "clean", "columns"),
     ("features", SNAPSHOT),
-    ("dataset_vectors", "seed"),
+    ("dataset_vectors", "seed", "snapshot_incremental"),
 )
 _CLEAN = (
     Step(

@@ -16,6 +16,7 @@ from feature_sync.errors import UserStateUnavailableError
 from feature_sync.events.live import LIVE_SECONDS
 from feature_sync.forgetting.bodies import HeldInteraction, LiveState, SnapshotState, UserState
 from feature_sync.forgetting.finding import snapshot_keys
+from feature_sync.snapshots.chain import read_chain
 
 
 class UserStates:
@@ -44,11 +45,14 @@ class UserStates:
             snapshots=[],
             malformed_keys=[],
         )
-        (active,) = await get_many(self._redis, [redis_keys.SNAPSHOT_POINTER])
+        chain = await read_chain(self._redis)
         keys = [redis_keys.live_history(user_id), *await snapshot_keys(self._redis, user_id)]
         # Values of another type are not found.
-        for key, value in zip(keys, await get_many(self._redis, keys), strict=True):
-            if value is None:
+        values = dict(zip(keys, await get_many(self._redis, keys), strict=True))
+        read = [version for version in chain if values.get(redis_keys.user_features(version, user_id)) is not None]
+        for key, value in values.items():
+            # In a version that adds to another one, an empty value says that the user was removed.
+            if not value:
                 continue
             try:
                 if key == keys[0]:
@@ -56,7 +60,7 @@ class UserStates:
                 else:
                     version = key.split(":", 2)[1]
                     names = await self._feature_names(version)
-                    is_active = active == version.encode()
+                    is_active = read[:1] == [version]
                     state.snapshots.append(_snapshot(version, names, UserBlob.unpack(value), now, is_active=is_active))
             except MalformedBlobError:
                 state.malformed_keys.append(key)

@@ -19,8 +19,18 @@ class SyncJob(BaseModel):
     version: Annotated[
         str | None, Field(description="Version of the snapshot; null until it is read", examples=["20261124T0300"])
     ] = None
-    users: Annotated[int, Field(description="Users written", examples=[120000])] = 0
-    total: Annotated[int, Field(description="Users in the snapshot", examples=[120000])] = 0
+    users: Annotated[int, Field(description="Users written", examples=[6000])] = 0
+    total: Annotated[
+        int,
+        Field(description="Users to write: all of the snapshot, or those that it changes in `base`", examples=[6000]),
+    ] = 0
+    base: Annotated[
+        str | None,
+        Field(
+            description="Version in Redis to which only the changes were added; null: all users were written",
+            examples=["20261123T0300.0123456789abcdef.89abcdef"],
+        ),
+    ] = None
     seconds: Annotated[float | None, Field(description="Duration; null until the job ends", examples=[1.4])] = None
     error: Annotated[str | None, Field(description="Reason of the failure; null without one")] = None
     created_at: Annotated[datetime, Field(description="Time at which it was queued", examples=["2026-11-24T03:10:00Z"])]
@@ -51,7 +61,9 @@ class Verification(BaseModel):
         bool, Field(description="Whether the active version is of this content. If not, no key is compared")
     ] = False
     users: Annotated[int, Field(description="Users that should have a key", examples=[120000])] = 0
-    keys: Annotated[int, Field(description="Keys of users that the active version has", examples=[120000])] = 0
+    keys: Annotated[
+        int, Field(description="Keys of users that the active version and its bases have", examples=[120000])
+    ] = 0
     missing: Annotated[KeyDifferences, Field(description="Keys that are not in Redis")] = KeyDifferences()
     different: Annotated[KeyDifferences, Field(description="Keys with another value than the files")] = KeyDifferences()
     foreign: Annotated[

@@ -5,7 +5,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import uuid4
@@ -21,8 +21,8 @@ from feature_sync.snapshots.bodies import SyncJob
 from feature_sync.snapshots.job_store import REMEMBERED, JobStore
 from feature_sync.snapshots.lease import LeaseLostError
 from feature_sync.snapshots.room import NoRoomError
-from feature_sync.snapshots.source import fetch_snapshot
-from feature_sync.snapshots.switch import IncompleteSnapshotError, Progress, SnapshotSwitch
+from feature_sync.snapshots.source import FetchedSnapshot, fetch_snapshot
+from feature_sync.snapshots.switch import BasesReplacedError, IncompleteSnapshotError, Progress, SnapshotSwitch
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +116,6 @@ class SyncJobs:
         else:
             ended = "done"
             self._metrics.snapshots.labels("done").inc()
-            self._metrics.users.set(progress.written)
             monitoring.recovered("pipeline.feature_store_sync", operation=_OPERATION)
         finally:
             job.seconds = round(self._clock() - began, 3)
@@ -131,13 +130,25 @@ class SyncJobs:
             _log.info("sync of %s: %s, %d users in %.1f s", job.snapshot, job.state, job.users, job.seconds)
 
     async def _sync(self, job: SyncJob, address: str, progress: Progress) -> None:
-        fetching = fetch_snapshot(address)
+        try:
+            with self._faults.report_faults():
+                find_bases = await self._switch.find_bases()
+            await self._fetch_and_sync(job, fetch_snapshot(address, find_bases), progress)
+        except BasesReplacedError as error:
+            _log.info("all users are synced: %s", error)
+            await self._fetch_and_sync(job, fetch_snapshot(address), progress)
+
+    async def _fetch_and_sync(
+        self, job: SyncJob, fetching: AbstractContextManager[FetchedSnapshot], progress: Progress
+    ) -> None:
         snapshot = await run_in_threadpool(fetching.__enter__)
         try:
-            job.version, job.total = snapshot.manifest.version, snapshot.manifest.rows
-            progress.total = snapshot.manifest.rows
+            job.version, job.total = snapshot.manifest.version, snapshot.size.users
+            job.base = snapshot.bases[0] if snapshot.bases else None
+            progress.total = snapshot.size.users
             with self._faults.report_faults():
                 await self._switch.sync(snapshot, progress)
+            self._metrics.users.set(snapshot.manifest.rows if snapshot.bases else progress.written)
         finally:
             await run_in_threadpool(fetching.__exit__, None, None, None)
 

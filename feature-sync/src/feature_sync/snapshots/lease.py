@@ -48,13 +48,19 @@ redis.call('HSET', KEYS[1], 'until', now + ARGV[2])
 if ARGV[3] ~= '' then redis.call('RPUSH', KEYS[2], ARGV[3]) end
 return 1
 """)
-# KEYS: lease, versions, pointer, when the active snapshot was made; ARGV: version, when the previous one may be
-# removed, when the snapshot was made.
+# Of a base of the active version, and later than any time. Not that of a version that is being written.
+_AS_BASE = 1e15
+# KEYS: lease, versions, pointer, when the active snapshot was made; ARGV: version, when the previous one and its bases
+# may be removed, when the snapshot was made, the time of bases, those of the version.
 _ACTIVATE = Script(f"""
 {HOLDER}
 if holder ~= ARGV[1] then return 0 end
 local previous = redis.call('GET', KEYS[3])
 if previous and previous ~= ARGV[1] then redis.call('ZADD', KEYS[2], ARGV[2], previous) end
+for _, base in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[4], ARGV[4])) do
+  redis.call('ZADD', KEYS[2], ARGV[2], base)
+end
+for i = 5, #ARGV do redis.call('ZADD', KEYS[2], ARGV[4], ARGV[i]) end
 redis.call('SET', KEYS[3], ARGV[1])
 redis.call('DEL', KEYS[4])
 redis.call('HSET', KEYS[4], ARGV[1], ARGV[3])
@@ -96,13 +102,13 @@ class SyncLease:
         arguments = [self._version, LEASE_SECONDS, packed]
         self._check(await _EXTEND.run(self._redis, [redis_keys.SYNC_LEASE, self._users], arguments))
 
-    async def activate(self, created_at: float) -> None:
+    async def activate(self, created_at: float, bases: Sequence[str] = ()) -> None:
         """Move the pointer to the version, whose snapshot was made at `created_at` (Unix time).
 
-        Raises `LeaseLostError`.
+        Its bases stay as long as it is active. Raises `LeaseLostError`.
         """
         keys = [*SWITCH_KEYS, redis_keys.SNAPSHOT_CREATED]
-        arguments = [self._version, self._clock() + GRACE_SECONDS, created_at]
+        arguments = [self._version, self._clock() + GRACE_SECONDS, created_at, _AS_BASE, *bases]
         self._check(await _ACTIVATE.run(self._redis, keys, arguments))
 
     async def release(self) -> None:

@@ -60,7 +60,7 @@ class Retirement:
         version = name.decode("utf-8", "replace")
         users = redis_keys.snapshot_users(version)
         if await self._redis.exists(users):
-            await self._unlink([redis_keys.snapshot_schema(version), redis_keys.snapshot_features(version)])
+            await self._unlink(redis_keys.snapshot_heads(version))
             async for ids in listed_users(self._redis, version):
                 await self._unlink([redis_keys.user_features(version, user) for user in ids])
         else:

@@ -1,11 +1,9 @@
 """The switch in Redis: a new version is written beside the active one, verified, and then the pointer is moved."""
 
 import asyncio
-import hashlib
-import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,19 +12,24 @@ from starlette.concurrency import run_in_threadpool
 
 from contracts import redis_keys
 from contracts.feature_spec import FEATURE_SPECS
-from contracts.snapshot import SnapshotManifest
+from contracts.snapshot import SnapshotManifest, content_name
 from feature_sync.connections import REDIS_ERRORS, AnyRedis, get_many, put_many
 from feature_sync.marks import Marks
+from feature_sync.snapshots.chain import content_of, find_bases, get_users, is_whole, read_chain
 from feature_sync.snapshots.lease import SyncLease
 from feature_sync.snapshots.retirement import Retirement
 from feature_sync.snapshots.room import check_room
-from feature_sync.snapshots.source import FetchedSnapshot
+from feature_sync.snapshots.source import FetchedSnapshot, FindBases
 
 _WAIT_SECONDS = 0.5
 
 
 class IncompleteSnapshotError(RuntimeError):
     """Redis doesn't contain all written data; the pointer was not moved."""
+
+
+class BasesReplacedError(RuntimeError):
+    """Another sync ended meanwhile, and the increment does not add to its version: fetch all users and sync them."""
 
 
 @dataclass
@@ -64,11 +67,18 @@ class SnapshotSwitch:
         pointer: Any = await self._redis.get(redis_keys.SNAPSHOT_POINTER)
         return None if pointer is None else pointer.decode("utf-8", "replace")
 
+    async def find_bases(self) -> FindBases:
+        """Return a function that says to which versions in Redis a snapshot's increment can be written."""
+        chain = await read_chain(self._redis)
+        if not await is_whole(self._redis, chain):
+            chain = ()
+        return lambda manifest: find_bases(manifest, chain, self._marks())
+
     async def sync(self, snapshot: FetchedSnapshot, progress: Progress) -> None:
         """Make a snapshot the active one; nothing is written if it is already.
 
-        Waits while another sync runs. Raises `IncompleteSnapshotError`, `NoRoomError`, `LeaseLostError` or an error of
-        Redis; the keys of a version that did not become active are removed then.
+        Waits while another sync runs. Raises `BasesReplacedError`, `IncompleteSnapshotError`, `NoRoomError`,
+        `LeaseLostError` or an error of Redis; the keys of a version that did not become active are removed then.
         """
         content = content_name(snapshot.manifest)
         version = f"{content}.{self._token(4)}"
@@ -79,9 +89,12 @@ class SnapshotSwitch:
                 await self._redis.hset(redis_keys.SNAPSHOT_CREATED, active, str(created_at))
                 progress.written = snapshot.size.users
                 return
+            chain = await read_chain(self._redis)
+            if snapshot.bases and find_bases(snapshot.manifest, chain, self._marks()) != snapshot.bases:
+                raise BasesReplacedError(f"{version}: the active version is {chain[:1]}, not {snapshot.bases[0]}")
             await check_room(self._redis, snapshot.size)
             await self._write(version, snapshot, lease, progress)
-            await lease.activate(created_at)
+            await lease.activate(created_at, snapshot.bases)
 
     @asynccontextmanager
     async def _lease(self, version: str) -> AsyncIterator[SyncLease]:
@@ -100,21 +113,21 @@ class SnapshotSwitch:
 
     async def _active_with(self, content: str, snapshot: FetchedSnapshot, lease: SyncLease) -> str | None:
         """Return the active version if it has this content, and all of its keys: a cluster's node may lose some."""
-        active = await self.active()
-        if active is None or active.rpartition(".")[0] != content:
+        chain = await read_chain(self._redis)
+        # Those of an increment do not say what else should be there.
+        if snapshot.bases or not chain or content_of(chain[0]) != content:
             return None
         async for batch in batches_without_forgotten(snapshot, self._marks):
             await lease.extend()
-            stored = await get_many(self._redis, [redis_keys.user_features(active, user) for user, _ in batch])
-            if stored != [blob for _, blob in batch]:
+            if await get_users(self._redis, chain, [user for user, _ in batch]) != [blob for _, blob in batch]:
                 return None
-        wanted = schema_values(active, snapshot.manifest)
-        return active if await get_many(self._redis, list(wanted)) == list(wanted.values()) else None
+        wanted = schema_values(chain[0], snapshot.manifest, chain[1:])
+        return chain[0] if await get_many(self._redis, list(wanted)) == list(wanted.values()) else None
 
     async def _write(self, version: str, snapshot: FetchedSnapshot, lease: SyncLease, progress: Progress) -> None:
         """Write all users of a version, and read each batch back."""
         await lease.extend()
-        await put_many(self._redis, schema_values(version, snapshot.manifest))
+        await put_many(self._redis, schema_values(version, snapshot.manifest, snapshot.bases))
         async for batch in batches_without_forgotten(snapshot, self._marks):
             await lease.extend([user for user, _ in batch])
             blobs = {redis_keys.user_features(version, user): blob for user, blob in batch}
@@ -129,7 +142,7 @@ async def batches_without_forgotten(
 ) -> AsyncIterator[list[tuple[int, bytes]]]:
     """Yield the users in batches, decoded in a thread so that events go on."""
     manifest = snapshot.manifest
-    until = (manifest.events_until or manifest.created_at).timestamp()
+    until = manifest.until.timestamp()
     batches = snapshot.batches()
     known = forgotten = Marks()
     while (batch := await run_in_threadpool(next, batches, None)) is not None:
@@ -140,17 +153,11 @@ async def batches_without_forgotten(
             yield kept
 
 
-def content_name(manifest: SnapshotManifest) -> str:
-    """Return the version with the hash of what is written of the snapshot: one name never means two contents."""
-    content = json.dumps([manifest.feature_schema, sorted(manifest.files.items())])
-    if manifest.user_features is not None:
-        content += FEATURE_SPECS.dump_json(manifest.user_features).decode()
-    return f"{manifest.version}.{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-
-
-def schema_values(version: str, manifest: SnapshotManifest) -> dict[str, bytes]:
-    """Return the keys that say which features the blobs of a version have."""
+def schema_values(version: str, manifest: SnapshotManifest, bases: Sequence[str]) -> dict[str, bytes]:
+    """Return the keys that say which features the blobs of a version have, and what it adds to."""
     values = {redis_keys.snapshot_schema(version): manifest.feature_schema.encode()}
     if manifest.user_features is not None:
         values[redis_keys.snapshot_features(version)] = FEATURE_SPECS.dump_json(manifest.user_features)
+    if bases:
+        values[redis_keys.snapshot_bases(version)] = " ".join(bases).encode()
     return values

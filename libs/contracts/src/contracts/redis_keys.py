@@ -8,12 +8,15 @@ from typing import Literal
 SNAPSHOT_POINTER = "fs:ptr"
 # Hash: the snapshot version that is being written, and until when; one sync at a time over all workers.
 SYNC_LEASE = f"{{{SNAPSHOT_POINTER}}}:lease"
-# Sorted set of the snapshot versions with keys, by the time from which they may be removed.
+# Sorted set of the snapshot versions with keys, by the time from which they may be removed; that of the bases of the
+# active version never comes.
 SNAPSHOT_VERSIONS = f"{{{SNAPSHOT_POINTER}}}:versions"
 # Hash: the active snapshot version, and when its snapshot was made (Unix time).
 SNAPSHOT_CREATED = f"{{{SNAPSHOT_POINTER}}}:created"
 # Hash of the last sync jobs of all workers.
 SYNC_JOBS = f"{{{SNAPSHOT_POINTER}}}:jobs"
+# A version adds to so many others at most: a reader asks for a user's key in each of them, in one call.
+MAX_BASES = 2
 EVENT_STREAM = "stream:events"
 # Events whose id may have been accepted before; only the event log reads them.
 REPEATED_EVENTS = f"{{{EVENT_STREAM}}}:repeated"
@@ -35,7 +38,11 @@ Timeframe = Literal["1h", "24h"]
 
 
 def user_features(version: str, user_id: int) -> str:
-    """Packed features and long-term history of a user (`contracts.user_blob`)."""
+    """Packed features and long-term history of a user (`contracts.user_blob`).
+
+    If a version has bases, a user's state is the value in the first of them that has the key, the version itself before
+    all others. An empty value there: the user was removed.
+    """
     return f"fs:{version}:u:{user_id}"
 
 
@@ -47,6 +54,16 @@ def snapshot_schema(version: str) -> str:
 def snapshot_features(version: str) -> str:
     """The `user_features` of a snapshot's manifest, as JSON; written with its schema. An earlier sender has none."""
     return f"fs:{version}:features"
+
+
+def snapshot_bases(version: str) -> str:
+    """Versions that a version adds to, as text, the newest first, with spaces between them; absent without any."""
+    return f"fs:{version}:bases"
+
+
+def snapshot_heads(version: str) -> list[str]:
+    """Return the keys of a version besides those of its users, in the order schema, features, bases."""
+    return [snapshot_schema(version), snapshot_features(version), snapshot_bases(version)]
 
 
 def snapshot_users(version: str) -> str:

@@ -24,6 +24,13 @@ class PostgresServer:
         self._process: ServerProcess | None = None
         self._frozen: list[int] = []
 
+    @property
+    def pid(self) -> int:
+        """The process whose children serve the sessions."""
+        if self._process is None:
+            raise RuntimeError("PostgreSQL is down")
+        return self._process.pid
+
     def start(self) -> None:
         """Start it with its data, and wait until it answers."""
         process = ServerProcess(self.cluster.command(), self._log, user=self.cluster.user, cwd="/")
@@ -39,12 +46,11 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """Freeze it: connections are accepted, but nothing is answered."""
-        if self._process is None:
-            raise RuntimeError("PostgreSQL is down")
+        parent = self.pid
         # Each process has a session of its own; the parent is frozen first, so that no new one starts.
-        os.kill(self._process.pid, signal.SIGSTOP)
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
-        self._frozen = [self._process.pid, *map(int, children.split())]
+        os.kill(parent, signal.SIGSTOP)
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
+        self._frozen = [parent, *map(int, children.split())]
         for pid in self._frozen[1:]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)

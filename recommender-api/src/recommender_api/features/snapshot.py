@@ -24,13 +24,19 @@ class Snapshot:
     """A snapshot's version, and the features in its blobs.
 
     Without any (a feature schema that this release can't read) only the histories are read. `schema` is a hash of the
-    features. `lacking` collects the names of those that a model has asked for in vain.
+    features. `lacking` collects the names of those that a model has asked for in vain. `bases` are the versions that it
+    adds to, the newest first.
     """
 
     version: str
     features: tuple[Feature, ...]
     schema: str
     lacking: set[str] = field(default_factory=set)
+    bases: tuple[str, ...] = ()
+
+    def keys_of(self, user_id: int) -> list[str]:
+        """Return the keys of a user; the first of them that is there holds the user's state."""
+        return [redis_keys.user_features(version, user_id) for version in (self.version, *self.bases)]
 
     def features_for(self, engine: Engine, stored: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Return a blob's features as an engine reads them; None: only the defaults apply."""
@@ -70,9 +76,8 @@ class SnapshotWatch:
             if version is None:
                 self.active = None
             elif self.active is None or self.active.version != version:
-                keys = [redis_keys.snapshot_schema(version), redis_keys.snapshot_features(version)]
-                schema, features = await self._store.read(keys)
-                self.active = _snapshot(version, schema, features)
+                schema, features, bases = await self._store.read(redis_keys.snapshot_heads(version))
+                self.active = _snapshot(version, schema, features, bases)
         except StoreError:
             return
 
@@ -84,7 +89,7 @@ def _version(pointer: bytes) -> str | None:
     return None
 
 
-def _snapshot(version: str, schema: bytes | None, features: bytes | None) -> Snapshot:
+def _snapshot(version: str, schema: bytes | None, features: bytes | None, bases: bytes | None) -> Snapshot:
     known = _earlier_features(schema) if features is None else _parse_features(features)
     if known:
         _log.info("reading user features of snapshot %s", version)
@@ -95,7 +100,11 @@ def _snapshot(version: str, schema: bytes | None, features: bytes | None) -> Sna
             version,
             schema,
         )
-    return Snapshot(version, known, schema_of(known))
+    return Snapshot(version, known, schema_of(known), bases=_parse_bases(bases or b""))
+
+
+def _parse_bases(names: bytes) -> tuple[str, ...]:
+    return tuple(filter(None, map(_version, names.split()[: redis_keys.MAX_BASES])))
 
 
 def _earlier_features(schema: bytes | None) -> tuple[Feature, ...]:

@@ -21,7 +21,7 @@ class UserBlobs:
         self._snapshot = snapshot
         self._bad = bad
         live = redis_keys.live_history(user_id)
-        self.keys = [live] if snapshot is None else [live, redis_keys.user_features(snapshot.version, user_id)]
+        self.keys = [live] if snapshot is None else [live, *snapshot.keys_of(user_id)]
 
     def live(self, values: list[bytes | None]) -> tuple[int, PackedHistory]:
         """Return the live history (since the snapshot) and its sequence number; `values` belong to `keys`."""
@@ -36,11 +36,17 @@ class UserBlobs:
 
     def long_term(self, values: list[bytes | None], engine: Engine) -> tuple[NDArray[np.float32] | None, PackedHistory]:
         """Return the features as an engine reads them, None if only its defaults apply, and the long-term history."""
-        if self._snapshot is None or (data := values[1]) is None:
+        if self._snapshot is None:
+            return None, PackedHistory()
+        key, data = next(
+            ((key, value) for key, value in zip(self.keys[1:], values[1:], strict=True) if value is not None), ("", b"")
+        )
+        # An empty value says that the user was removed.
+        if not data:
             return None, PackedHistory()
         try:
             features, history = UserBlob.opened(data)
         except MalformedBlobError as error:
-            self._bad(error, self.keys[1])
+            self._bad(error, key)
             return None, PackedHistory()
         return self._snapshot.features_for(engine, features), history
