@@ -1,6 +1,7 @@
 """Drives the open rollouts: looks at their figures and does what they decide. One registry at a time drives one."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -76,21 +77,27 @@ class RolloutDriver:
                 # It may be a refresh by now: the model is the same.
                 queries.change(connection, seen, primary_version=primary.version)
                 seen = queries.get(connection, rollout_id)
-        evidence, signals = self._look(seen)
-        self._carry_out(seen, evidence, self._decide(seen, evidence, signals, _interference(seen, canary, primary)))
+        at = self._now()
+        evidence, fault = self._observe(seen, at)
+        signals = Signals(*self._traffic(seen), fault)
+        interference = _interference(seen, canary, primary)
+        # Beside another model, clicks say nothing; errors still do.
+        judged = evidence if interference is None else Evidence()
+        verdict = decide(_progress(seen), judged, signals, self._rules, at)
+        if interference is not None and verdict.decision is not Decision.ROLL_BACK:
+            verdict = Verdict(Decision.HOLD, interference)
+        self._carry_out(seen, Move.by_itself(seen, evidence, verdict.reason, at), verdict.decision)
 
-    def _look(self, seen: Row[Any]) -> tuple[Evidence, Signals]:
-        evidence, fault = Evidence.model_validate(seen.evidence), None
+    def _observe(self, seen: Row[Any], at: datetime) -> tuple[Evidence, str | None]:
+        """Return the evidence after a look at the sums, and why they can't be read."""
+        evidence = Evidence.model_validate(seen.evidence)
+        if self._outcomes is None:
+            return evidence, "FEATURE_SYNC_URL is not set"
         try:
-            if self._outcomes is None:
-                fault = "FEATURE_SYNC_URL is not set"
-            else:
-                counts = self._outcomes.read(str(seen.version), seen.created_at)
-                evidence = evidence.observe(counts, seen.step_since, self._now(), self._rules)
+            counts = self._outcomes.read(str(seen.version), seen.created_at)
         except OutcomesUnavailableError as error:
-            fault = str(error)
-        canary, primary = self._traffic(seen)
-        return evidence, Signals(canary, primary, fault)
+            return evidence, str(error)
+        return evidence.observe(counts, seen.step_since, at, self._rules), None
 
     def _traffic(self, seen: Row[Any]) -> tuple[Traffic | None, Traffic | None]:
         reported = [row for row in self._replicas.of(seen.model) if row.traffic is not None]
@@ -98,30 +105,16 @@ class RolloutDriver:
         primary = [row for row in reported if row.mode == "primary"]
         return _sum(canary), _sum(primary)
 
-    def _decide(self, seen: Row[Any], evidence: Evidence, signals: Signals, interference: str | None) -> Verdict:
-        progress = Progress(
-            steps=seen.steps,
-            step=seen.step,
-            every=timedelta(seconds=seen.every_seconds),
-            step_since=seen.step_since,
-            asked_at=seen.asked_at,
-        )
-        verdict = decide(progress, evidence, signals, self._rules, self._now())
-        if interference is None or verdict.decision is Decision.ROLL_BACK:
-            return verdict
-        return Verdict(Decision.HOLD, interference)
-
-    def _carry_out(self, seen: Row[Any], evidence: Evidence, verdict: Verdict) -> None:
-        move = Move.by_itself(seen, evidence, verdict.reason)
-        if verdict.decision is Decision.ROLL_BACK:
+    def _carry_out(self, seen: Row[Any], move: Move, decision: Decision) -> None:
+        if decision is Decision.ROLL_BACK:
             self._rollouts.roll_back(seen, move)
         elif seen.state == "holding":
-            # Only a person ends that; the figures go on.
-            self._rollouts.note(seen, evidence)
-        elif verdict.decision is Decision.HOLD:
-            self._rollouts.hold(seen, evidence, verdict.reason)
-        elif verdict.decision is Decision.WAIT:
-            self._rollouts.note(seen, evidence, reason=verdict.reason)
+            # Only a person ends that, and the reason stays what was asked; the figures go on.
+            self._rollouts.note(seen, replace(move, reason=seen.reason))
+        elif decision is Decision.HOLD:
+            self._rollouts.hold(seen, move)
+        elif decision is Decision.WAIT:
+            self._rollouts.note(seen, move)
         else:
             self._advance(seen, move)
 
@@ -129,7 +122,17 @@ class RolloutDriver:
         try:
             self._rollouts.advance(seen, move)
         except (DeploymentRefusedError, RemovedVersionError, NotFoundError) as error:
-            self._rollouts.hold(seen, move.evidence, f"the next step was rejected: {error}")
+            self._rollouts.hold(seen, replace(move, reason=f"the next step was rejected: {error}"))
+
+
+def _progress(seen: Row[Any]) -> Progress:
+    return Progress(
+        steps=seen.steps,
+        step=seen.step,
+        every=timedelta(seconds=seen.every_seconds),
+        step_since=seen.step_since,
+        asked_at=seen.asked_at,
+    )
 
 
 def _interference(seen: Row[Any], canary: Row[Any] | None, primary: Row[Any] | None) -> str | None:

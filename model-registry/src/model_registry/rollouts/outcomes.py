@@ -12,7 +12,8 @@ from model_registry.rollouts.sequential_test import Arm, Stratum
 
 # feature-sync sums up the hours of a rollout: milliseconds, seconds while its database is busy.
 TIMEOUT = httpx.Timeout(10.0, connect=2.0)
-_PRIMARY = frozenset({"primary", "control"})
+# The primary's side of a canary: users who are in no experiment are none to compare with.
+_CONTROL = "control"
 
 
 class OutcomesUnavailableError(Exception):
@@ -59,7 +60,7 @@ def sides(report: OutcomeReport, version: str) -> Stratum:
     Whatever is primary meanwhile counts: a refresh renews only the statistics of the model in service.
     """
     canary = [each for each in report.models if each.variant == "canary" and each.model_version == version]
-    return Stratum(_sum(canary), _sum([each for each in report.models if each.variant in _PRIMARY]))
+    return Stratum(_sum(canary), _sum([each for each in report.models if each.variant == _CONTROL]))
 
 
 def _sum(models: list[ModelOutcomes]) -> Arm:

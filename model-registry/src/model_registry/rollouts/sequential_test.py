@@ -102,7 +102,9 @@ def information_for(width: float, *, alpha: float, rho: float) -> float:
     """Return the information at which half the interval is as narrow as `width`, above 0."""
     low = high = rho
     while half_width(high, alpha=alpha, rho=rho) > width:
-        low, high = high, high * 2
+        high *= 2
+    while half_width(low, alpha=alpha, rho=rho) < width:
+        low /= 2
     while high - low > low * 1e-3:
         middle = (low + high) / 2
         low, high = (middle, high) if half_width(middle, alpha=alpha, rho=rho) > width else (low, middle)

@@ -29,16 +29,19 @@ class Move:
     author: Author
     reason: str
     answered_by: str | None
+    # When the figures were looked at.
+    reviewed_at: datetime | None
 
     @classmethod
-    def by_itself(cls, seen: Row[Any], evidence: Evidence, reason: str) -> Self:
+    def by_itself(cls, seen: Row[Any], evidence: Evidence, reason: str, at: datetime) -> Self:
         """Return what the figures decide; it is done in the name of whoever has started the rollout."""
-        return cls(evidence, Author(seen.started_by, None), reason, seen.answered_by)
+        return cls(evidence, Author(seen.started_by, None), reason, seen.answered_by, at)
 
     @classmethod
     def by_person(cls, seen: Row[Any], author: Author, what: str) -> Self:
         """Return what a person decides."""
-        return cls(Evidence.model_validate(seen.evidence), author, f"{what}{_by(author)}", author.name)
+        evidence = Evidence.model_validate(seen.evidence)
+        return cls(evidence, author, f"{what}{_by(author)}", author.name, seen.reviewed_at)
 
 
 class Rollouts:
@@ -166,14 +169,14 @@ class Rollouts:
             lock_model(connection, seen.model)
             write(connection, seen)
 
-    def hold(self, seen: Row[Any], evidence: Evidence, reason: str) -> None:
+    def hold(self, seen: Row[Any], move: Move) -> None:
         """Stay at this step until a person decides, and ask for that."""
-        self.note(seen, evidence, state="holding", reason=reason)
+        self.note(seen, move, state="holding")
         percent = seen.steps[seen.step]
         monitoring.report(
             DECISION_NEEDED,
-            details=f"version {seen.version} at {percent} % of the users: {reason}. Clicks per exposure, "
-            f"{describe_curves(evidence, percent)}",
+            details=f"version {seen.version} at {percent} % of the users: {move.reason}. Clicks per exposure, "
+            f"{describe_curves(move.evidence, percent)}",
             model_name=seen.model,
             model_version=str(seen.version),
             primary_version=str(seen.primary_version),
@@ -182,11 +185,10 @@ class Rollouts:
             percent=percent,
         )
 
-    def note(self, seen: Row[Any], evidence: Evidence, **values: object) -> None:
+    def note(self, seen: Row[Any], move: Move, **values: object) -> None:
         """Store what a look at the figures has found, and give the claim back."""
         with self._database.transaction("note_rollout") as connection:
-            stored = evidence.model_dump(mode="json")
-            queries.change(connection, seen, evidence=stored, reviewed_at=self._now(), claimed_until=None, **values)
+            _writer(seen, move, **values)(connection, seen)
 
     def _wait(self, seen: Row[Any], author: Author) -> None:
         with self._database.transaction("wait_rollout") as connection:
@@ -206,6 +208,7 @@ def _writer(seen: Row[Any], move: Move, **values: object) -> Within:
             evidence=move.evidence.model_dump(mode="json"),
             reason=move.reason,
             answered_by=move.answered_by,
+            reviewed_at=move.reviewed_at,
             claimed_until=None,
             **values,
         )

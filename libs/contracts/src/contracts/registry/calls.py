@@ -136,7 +136,8 @@ def bundle_path(model: str, version: str) -> str:
 
 def put_replica(model: str, replica_id: str, report: ReplicaReport) -> Request:
     """Report what a replica serves."""
-    return Request("PUT", f"/models/{model}/replicas/{replica_id}", {"json": report.model_dump(mode="json")})
+    body = report.model_dump(mode="json", exclude={"traffic"} if report.traffic is None else None)
+    return Request("PUT", f"/models/{model}/replicas/{replica_id}", {"json": body})
 
 
 def read(call: Call[AnswerT], response: httpx.Response) -> AnswerT:
