@@ -30,12 +30,8 @@ from servicekit.database import open_database
 class GrowingOutcomes:
     """The same many clicks on both sides, more with each look."""
 
-    def __init__(self) -> None:
-        self._looks = 0
-
-    def read(self, version: str, since: datetime) -> Stratum:  # noqa: ARG002 - those of the port
+    def read(self, version: str, since: datetime) -> Stratum:
         """Return larger sums each time, in each process."""
-        self._looks += 1
         exposures = int(datetime.now(UTC).timestamp() * 1_000_000)
         return Stratum(Arm(exposures, exposures // 25), Arm(exposures, exposures // 25))
 

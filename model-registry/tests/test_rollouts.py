@@ -119,6 +119,12 @@ def settings(database_url: str, tmp_path: Path, outcomes: StandInOutcomes) -> Se
 
 
 @pytest.fixture
+def looks_every() -> float:
+    """The seconds between two looks of the registry."""
+    return 0.02
+
+
+@pytest.fixture
 def marketplace(
     settings: Settings,
     outcomes: StandInOutcomes,
@@ -126,8 +132,9 @@ def marketplace(
     sandbox: Sandbox,
     until: Callable[..., float],
     monkeypatch: pytest.MonkeyPatch,
+    looks_every: float,
 ) -> Iterator[Marketplace]:
-    monkeypatch.setattr(driver, "INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(driver, "INTERVAL_SECONDS", looks_every)
     clock = Clock()
     with RunningRegistry(settings, sandbox, now=clock) as registry:
         registry.push_new(tmp_path, seed=1)
@@ -267,6 +274,7 @@ def test_two_registries_take_each_step_once(marketplace: Marketplace, settings: 
     assert shares == [0.05, 0.1, 0.2, 0.5, 1.0]
 
 
+@pytest.mark.parametrize("looks_every", [3600.0])
 def test_a_driver_that_is_killed_neither_repeats_nor_skips_a_step(
     marketplace: Marketplace, settings: Settings, tmp_path: Path
 ) -> None:
