@@ -73,8 +73,7 @@ class RolloutDriver:
             seen = queries.get(connection, rollout_id)
             canary = deployment_queries.active(connection, seen.model, "canary")
             primary = deployment_queries.active(connection, seen.model, "primary")
-            if primary is not None and primary.trained == seen.primary_trained:
-                # It may be a refresh by now: the model is the same.
+            if primary is not None and _is_refreshed(seen, primary):
                 queries.change(connection, seen, primary_version=primary.version)
                 seen = queries.get(connection, rollout_id)
         at = self._now()
@@ -110,7 +109,9 @@ class RolloutDriver:
             self._rollouts.roll_back(seen, move)
         elif seen.state == "holding":
             # Only a person ends that, and the reason stays what was asked; the figures go on.
-            self._rollouts.note(seen, replace(move, reason=seen.reason))
+            asked = replace(move, reason=seen.reason)
+            self._rollouts.note(seen, asked)
+            self._rollouts.ask(seen, asked)
         elif decision is Decision.HOLD:
             self._rollouts.hold(seen, move)
         elif decision is Decision.WAIT:
@@ -133,6 +134,11 @@ def _progress(seen: Row[Any]) -> Progress:
         step_since=seen.step_since,
         asked_at=seen.asked_at,
     )
+
+
+def _is_refreshed(seen: Row[Any], primary: Row[Any]) -> bool:
+    """Return whether a refresh is the primary by now: its model is the same."""
+    return bool(primary.trained == seen.primary_trained and primary.version != seen.primary_version)
 
 
 def _interference(seen: Row[Any], canary: Row[Any] | None, primary: Row[Any] | None) -> str | None:

@@ -54,6 +54,8 @@ class Rollouts:
         self._deployments = deployments
         self._is_measured = is_measured
         self._now = now
+        # What this process has asked; after a restart it asks again, in case that the question was lost.
+        self._asked: set[str] = set()
 
     def start(self, model: str, wanted: RolloutRequest, author: Author) -> Row[Any]:
         """Deploy the canary with the first share; raises as `Deployments.deploy`, and `RolloutConflictError`."""
@@ -145,7 +147,7 @@ class Rollouts:
 
     def roll_back(self, seen: Row[Any], move: Move) -> None:
         """Withdraw the canary, because a guardrail is broken, and report that."""
-        self.end(seen, move, "rolled_back")
+        self.end(seen, replace(move, author=Author(None, None)), "rolled_back")
         monitoring.report(
             "model.deployment_failed",
             details=f"rollout {seen.id} of version {seen.version}, at {seen.steps[seen.step]} %: {move.reason}",
@@ -172,9 +174,18 @@ class Rollouts:
     def hold(self, seen: Row[Any], move: Move) -> None:
         """Stay at this step until a person decides, and ask for that."""
         self.note(seen, move, state="holding")
+        self.ask(seen, move)
+
+    def ask(self, seen: Row[Any], move: Move) -> None:
+        """Report that a person has to decide, once in this process; all processes name the same occurrence."""
+        question = f"{seen.id}/{seen.step}/{seen.asked_at}"
+        if question in self._asked:
+            return
+        self._asked.add(question)
         percent = seen.steps[seen.step]
         monitoring.report(
             DECISION_NEEDED,
+            occurrence=question,
             details=f"version {seen.version} at {percent} % of the users: {move.reason}. Clicks per exposure, "
             f"{describe_curves(move.evidence, percent)}",
             model_name=seen.model,
