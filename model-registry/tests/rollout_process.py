@@ -6,6 +6,7 @@ Its clock goes a minute further with each look, and its figures allow every step
 import sys
 from datetime import UTC, datetime, timedelta
 
+from contracts.deployments import DeploymentMode, ReplicaReport, ReplicaTraffic
 from model_registry.artifacts import EVALUATION, ArtifactStore
 from model_registry.bundle_checks.service import WORK, BundleChecks, default_slots
 from model_registry.database import Database
@@ -25,6 +26,9 @@ from model_registry.scratch import Scratch
 from model_registry.settings import Settings
 from model_registry.tables import SCHEMA
 from servicekit.database import open_database
+
+SOUND = ReplicaTraffic(answers=1000, errors=1, fallback_answers=2, p99_ms=20.0)
+SIDES: tuple[tuple[DeploymentMode, str], ...] = (("primary", "1"), ("canary", "2"))
 
 
 class GrowingOutcomes:
@@ -59,11 +63,15 @@ def main(database_url: str, artifacts: str) -> None:
         return datetime.now(UTC) + passed
 
     rollouts = Rollouts(database, deployments, is_measured=True, now=now)
+    replicas = Replicas(database)
     driver = RolloutDriver(
-        database, rollouts, Replicas(database), GrowingOutcomes(), rules=RolloutRules(burn_in=timedelta(0)), now=now
+        database, rollouts, replicas, GrowingOutcomes(), rules=RolloutRules(burn_in=timedelta(0)), now=now
     )
     while True:
         passed += timedelta(minutes=1)
+        for mode, version in SIDES:
+            report = ReplicaReport(mode=mode, version=version, state="serving", since=datetime.now(UTC), traffic=SOUND)
+            replicas.put("ranker", "api-1", report)
         driver.review()
 
 

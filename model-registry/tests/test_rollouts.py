@@ -62,12 +62,16 @@ class Marketplace:
 
     def start(self, **more: Any) -> dict[str, Any]:
         """Start the rollout of version 2, with sound replicas."""
-        for version, mode in (("1", "primary"), ("2", "canary")):
-            report_answers(self.registry.http, version, mode)
+        self.report_sound_answers()
         body = {"version": "2", "steps": STEPS, "every_seconds": 1800} | more
         answer = self.registry.http.post(ROLLOUTS, json=body)
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
+
+    def report_sound_answers(self) -> None:
+        """Let a replica report on both sides: after two minutes, a report is too old."""
+        for version, mode in (("1", "primary"), ("2", "canary")):
+            report_answers(self.registry.http, version, mode)
 
     @property
     def rollout(self) -> dict[str, Any]:
@@ -76,6 +80,7 @@ class Marketplace:
 
     def look(self) -> dict[str, Any]:
         """Wait until the figures were looked at after the present time of the clock, and return the rollout."""
+        self.report_sound_answers()
         self.clock.advance(1 / 60)
         now = f"{self.clock.now:%Y-%m-%dT%H:%M:%S}"
         self.until(lambda: (self.rollout["reviewed_at"] or "") >= now or self.has_ended, within=60)
@@ -85,6 +90,10 @@ class Marketplace:
     def has_ended(self) -> bool:
         """Whether the newest rollout has."""
         return self.rollout["ended_at"] is not None
+
+    def is_at(self, step: int) -> bool:
+        """Whether the newest rollout has taken so many steps, or has ended."""
+        return self.has_ended or int(self.rollout["step"]) >= step
 
     def pass_step(self, exposures: int = 2_000_000, **rates: float) -> dict[str, Any]:
         """Let the burn-in pass, then the time of the step, in which so much was shown."""
@@ -157,8 +166,7 @@ def run(registry: RunningRegistry, *arguments: str) -> int:
 def test_an_equal_canary_grows_step_by_step_and_becomes_the_primary(
     marketplace: Marketplace, capsys: pytest.CaptureFixture[str], reports: Captured
 ) -> None:
-    for version, mode in (("1", "primary"), ("2", "canary")):
-        report_answers(marketplace.registry.http, version, mode)
+    marketplace.report_sound_answers()
     command = ("--by", "张伟", "rollout", "2", "--steps", "10,50,100", "--every", "30m", "--reason", "better recall")
     assert run(marketplace.registry, *command) == OK
     assert "running, step 1 of 3, 10 % of the users" in capsys.readouterr().out
@@ -263,6 +271,12 @@ def test_another_primary_or_canary_holds_the_rollout_and_a_refresh_does_not(
     marketplace.start()
     assert marketplace.registry.deploy("2", mode="canary", rollout=0.9).status_code == 201
     assert marketplace.look()["reason"] == "the canary was changed: it is version 2 with 90% of the users"
+    assert marketplace.answer("stop").status_code == 200
+    marketplace.start()
+    assert marketplace.registry.http.post("/models/ranker/rollback", json={"mode": "canary"}).status_code == 201
+    assert marketplace.look()["reason"] == "the canary was withdrawn"
+    assert marketplace.answer("wait").json()["state"] == "running"
+    assert (marketplace.look()["state"], marketplace.answer("stop").status_code) == ("holding", 200)
 
 
 def test_two_registries_take_each_step_once(marketplace: Marketplace, settings: Settings, sandbox: Sandbox) -> None:
@@ -286,11 +300,11 @@ def test_a_driver_that_is_killed_neither_repeats_nor_skips_a_step(
     # It is killed wherever it is, a moment after it has taken some steps.
     for taken, moment in ((3, 0.0), (8, 0.013), (14, 0.031), (99, 0.0)):
         with (tmp_path / "driver.log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-            marketplace.until(
-                lambda until=taken: marketplace.has_ended or marketplace.rollout["step"] >= until, within=90
-            )
-            time.sleep(moment)
-            process.kill()
+            try:
+                marketplace.until(lambda least=taken: marketplace.is_at(least), within=120)
+                time.sleep(moment)
+            finally:
+                process.kill()
     assert (marketplace.rollout["state"], marketplace.registry.active()) == ("completed", "2")
     assert [share for _, _, share, _ in marketplace.deployed()[1:]] == [step / 100 for step in steps]
     assert [each["percent"] for each in marketplace.rollout["curves"]] == steps[:-1]
