@@ -17,9 +17,9 @@ from testkit.serving import Served
 class RunningRegistry:
     """A registry on a free port; `http` carries the token."""
 
-    def __init__(self, settings: Settings, sandbox: Sandbox | None = None) -> None:
+    def __init__(self, settings: Settings, sandbox: Sandbox | None = None, **more: Any) -> None:
         self.settings = settings
-        self._served = Served(create_app(settings, sandbox))
+        self._served = Served(create_app(settings, sandbox, **more))
 
     def __enter__(self) -> Self:
         self.url = self._served.__enter__().url

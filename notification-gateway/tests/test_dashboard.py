@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,8 @@ class Surroundings(ThreadingHTTPServer):
             manifest = {"metrics": metrics, "data_checks": checks}
             return self._receipt(int(version[1])) | {"size": 1, "manifest": manifest}
         at = self.watch.now
+        if path == "/models/ranker/rollouts":
+            return {"rollouts": [_rollout(at)]}
         if path == "/models/ranker":
             return {"name": "ranker", "versions": [self._receipt(number) for number in range(7, 0, -1)]}
         modes = [
@@ -94,6 +96,34 @@ class Surroundings(ThreadingHTTPServer):
             moments = [start + step * number for number in range(int((end - start) / step) + 1)]
             wave = [1 + 0.3 * ((place * 7) % 11) / 11 for place in range(len(moments))]
             yield {"metric": label, "values": [[at, str(value * w)] for at, w in zip(moments, wave, strict=True)]}
+
+
+def _rollout(at: datetime) -> dict[str, Any]:
+    """Return a rollout that holds at its second step, as the registry shows it."""
+    arm = {"exposures": 4800, "clicks": 180, "rate": 0.0375, "low": 0.0325, "high": 0.0432}
+    none = {"exposures": 0, "clicks": 0, "rate": None, "low": None, "high": None}
+    since = at.isoformat()
+    return {
+        "rollout_id": "3",
+        "version": "7",
+        "primary_version": "6",
+        "state": "holding",
+        "steps": [5, 25, 100],
+        "step": 1,
+        "every_seconds": 1800.0,
+        "reason": "not decided within 24 h",
+        "started_by": "ci@main",
+        "answered_by": None,
+        "created_at": since,
+        "step_since": since,
+        "reviewed_at": since,
+        "ended_at": None,
+        "curves": [
+            {"percent": 5, "since": since, "canary": arm, "primary": arm},
+            {"percent": 25, "since": since, "canary": none, "primary": arm},
+        ],
+        "difference": None,
+    }
 
 
 _PLACES = [
@@ -381,6 +411,15 @@ def test_the_models_tab_shows_what_came_of_exposures(running: RunningApp, page: 
         ["v6", "control", "/recommend/user", "43210", "3.41% (3.24–3.59)", "0.00% (0.00–0.01)", "0.00% (0.00–0.01)"],
         ["v6", "canary", "/recommend/user", "4800", "3.75% (3.25–4.33)", "0.00% (0.00–0.08)", "0.00% (0.00–0.08)"],
     ]
+
+
+def test_the_models_tab_shows_a_rollout_with_both_curves_and_what_it_asks(running: RunningApp, page: Page) -> None:
+    page.goto(f"{running.url}/dashboard/models?lang=en")
+    card = page.locator("section", has=page.locator("h2", has_text="Rollout"))
+    assert "v7 · step 2 of 3 · 25 % · since" in card.locator("h2").inner_text()
+    assert "holding not decided within 24 h" in card.inner_text()
+    rows = [row.split("\t")[:3] for row in card.locator("tbody tr").all_inner_texts()]
+    assert rows == [["5 %", "3.75% (3.25–4.32)", "3.75% (3.25–4.32)"], ["25 %", "–", "3.75% (3.25–4.32)"]]
 
 
 def test_an_open_page_is_updated_automatically(running: RunningApp, page: Page, watch: Watch) -> None:

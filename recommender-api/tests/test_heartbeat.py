@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from contracts.deployments import ActiveDeployment
+from contracts.deployments import ActiveDeployment, ReplicaTraffic
 from recommender_api.models.heartbeat import HEARTBEAT_SECONDS, ReplicaHeartbeat, ReplicaState
 from recommender_api.models.registry import ReplicaRegistry
 from testkit.fake_registry import SINCE
@@ -25,7 +25,7 @@ def deployment(version: str) -> ActiveDeployment:
 class Case:
     """A heartbeat on a clock that the test moves; the registry accepts `reports` unless it `is_down`."""
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: ReplicaTraffic | None = None) -> None:
         self.now = 0.0
         self.reports: list[dict[str, Any]] = []
         self.paths: set[str] = set()
@@ -33,7 +33,11 @@ class Case:
         client = httpx.AsyncClient(transport=httpx.MockTransport(self._take))
         registry = ReplicaRegistry(client, "http://registry", SecretStr("token"), "ranker")
         self.heartbeat = ReplicaHeartbeat(
-            registry, "r", lambda: self.now, lambda: datetime.fromtimestamp(START + self.now, UTC)
+            registry,
+            "r",
+            lambda: self.now,
+            lambda: datetime.fromtimestamp(START + self.now, UTC),
+            traffic=lambda _: traffic,
         )
 
     def _take(self, request: httpx.Request) -> httpx.Response:
@@ -87,6 +91,14 @@ async def test_each_mode_is_reported_by_itself_and_no_longer_once_it_is_gone() -
     assert await case.beats_at([primary, canary], 0.0) == [2]
     assert await case.beats_at([primary], 1.0) == [0]
     assert await case.beats_at([primary, canary], 2.0) == [1]
+
+
+async def test_what_a_version_has_answered_is_reported_with_it_but_for_a_shadow() -> None:
+    case = Case(ReplicaTraffic(answers=10, errors=1, fallback_answers=2, p99_ms=4.5))
+    modes = [ReplicaState(mode, deployment("1"), "serving") for mode in ("primary", "canary", "shadow")]
+    await case.beats_at([*modes[:1], ReplicaState("canary", None, "loading"), *modes[1:]], 0.0)
+    sent = {"answers": 10, "errors": 1, "fallback_answers": 2, "p99_ms": 4.5}
+    assert [each.get("traffic") for each in case.reports] == [sent, None, sent, None]
 
 
 async def test_a_report_that_the_registry_rejects_is_repeated_at_the_next_beat() -> None:

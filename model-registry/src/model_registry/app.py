@@ -1,8 +1,9 @@
 """The composition root of model-registry."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -28,6 +29,12 @@ from model_registry.retention import endpoints as retention_endpoints
 from model_registry.retention import service as retention_service
 from model_registry.retention.rule import Limits
 from model_registry.retention.service import Retention
+from model_registry.rollouts import driver as rollout_driver
+from model_registry.rollouts import endpoints as rollout_endpoints
+from model_registry.rollouts.driver import RolloutDriver
+from model_registry.rollouts.outcomes import FeatureSyncOutcomes
+from model_registry.rollouts.rules import RolloutRules
+from model_registry.rollouts.service import Rollouts
 from model_registry.sandbox.client import Sandbox
 from model_registry.scratch import Scratch
 from model_registry.settings import Settings
@@ -51,7 +58,13 @@ _log = logging.getLogger(__name__)
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(
+    settings: Settings, sandbox: Sandbox | None = None, *, now: Callable[[], datetime] = _utc_now
+) -> FastAPI:
     """Build the service; nothing is opened before its lifespan starts. It has a sandbox of its own unless given one."""
     database_url = settings.database_url.get_secret_value()
     engine = open_database(database_url, SCHEMA)
@@ -98,6 +111,12 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
     metrics.waiting.set_function(lambda: watch.waiting)
     replicas = Replicas(database)
     converging = ConvergenceWatch(database, replicas, settings.convergence_deadline_seconds)
+    outcomes = (
+        FeatureSyncOutcomes(settings.feature_sync_url, settings.admin_token) if settings.feature_sync_url else None
+    )
+    rollout_rules = _rollout_rules(settings)
+    rollouts = Rollouts(database, deployments, is_measured=outcomes is not None, now=now)
+    driver = RolloutDriver(database, rollouts, replicas, outcomes, rules=rollout_rules, now=now)
     access = RegistryAccess(settings)
     audit_log = AuditLog(open_database(database_url, SCHEMA), SCHEMA, SERVICE)
     access.recorder = audit_log
@@ -106,6 +125,7 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
     loops.add("named tokens", named_tokens.step, interval=token_service.INTERVAL_SECONDS)
     loops.add("active deployments", watch.step)
     loops.add("convergence", converging.step, interval=convergence.INTERVAL_SECONDS)
+    loops.add("rollouts", driver.step, interval=rollout_driver.INTERVAL_SECONDS)
     loops.add("artifact store", store_watch.step, interval=INTERVAL_SECONDS)
     loops.add(
         "retention",
@@ -125,6 +145,8 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
             yield
         if is_own_sandbox:
             await run_in_threadpool(sandbox.close)
+        if outcomes is not None:
+            await run_in_threadpool(outcomes.close)
         scratch.close()
         await audit_log.close()
         database.close()
@@ -145,6 +167,7 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
     )
     app.include_router(evaluation_endpoints.router(evaluations, access))
     app.include_router(deployment_endpoints.router(deployments, replicas, watch, access))
+    app.include_router(rollout_endpoints.router(rollouts, rollout_rules, access))
     app.include_router(retention_endpoints.router(retention, access))
     app.include_router(audit.router(audit_log, access))
     app.include_router(token_endpoints.router(named_tokens, access))
@@ -162,6 +185,21 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
 
     app.include_router(operations.router(SERVICE, health_checks, metrics))
     return app
+
+
+def _rollout_rules(settings: Settings) -> RolloutRules:
+    return RolloutRules(
+        alpha=settings.model_rollout_alpha,
+        tolerance=settings.model_rollout_tolerance,
+        design_effect=settings.model_rollout_design_effect,
+        min_exposures=settings.model_rollout_min_exposures,
+        burn_in=timedelta(seconds=settings.model_rollout_burn_in_seconds),
+        max_age=timedelta(seconds=settings.model_rollout_max_age_seconds),
+        max_wait=timedelta(hours=settings.model_rollout_max_wait_hours),
+        max_error_increase=settings.model_rollout_max_error_increase,
+        max_fallback_increase=settings.model_rollout_max_fallback_increase,
+        max_p99_ratio=settings.model_rollout_max_p99_ratio,
+    )
 
 
 def _collect(scratch: Scratch, store: ArtifactStore) -> None:

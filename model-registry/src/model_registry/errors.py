@@ -61,6 +61,12 @@ class NothingToRollBackError(ServiceError):
     status = 409
 
 
+class RolloutConflictError(ServiceError):
+    """A rollout of the model has not ended, or has ended already, or can't be measured: look at the rollouts."""
+
+    status = 409
+
+
 class TokenConflictError(ServiceError):
     """There is a valid token of this name, or there are too many: rotate or revoke one."""
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from contracts.access import SingleLine, Token
+from contracts.access import HttpUrlOrEmpty, SingleLine, Token
 from contracts.query_values import Flag
 from ranking.evaluation.comparison import MIN_QUERIES, TOLERANCE
 from servicekit.database_urls import DatabaseUrl
@@ -76,6 +76,75 @@ class Settings(ServiceSettings):
             "`model.not_converged`",
         ),
     ] = 120.0
+    feature_sync_url: Annotated[
+        HttpUrlOrEmpty,
+        Field(description="feature-sync, whose outcomes of exposures judge a rollout; empty: no rollouts"),
+    ] = ""
+    admin_token: Annotated[
+        Token | None, Field(description="Token by which outcomes are read from feature-sync; empty: none")
+    ] = None
+    model_rollout_alpha: Annotated[
+        float,
+        Field(
+            gt=0,
+            lt=1,
+            description="Probability with which a verdict by clicks may be wrong, over all looks at a whole rollout",
+        ),
+    ] = 0.05
+    # At 50 % of the users and 4 % clicks, about 75,000 exposures of each side show that.
+    model_rollout_tolerance: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Share of all clicks that the next step of a rollout may cost at most: it is taken once the "
+            "interval excludes more",
+        ),
+    ] = 0.1
+    # Exposures of one answer and one user are not independent.
+    model_rollout_design_effect: Annotated[
+        float,
+        Field(ge=1, le=100, description="By how much that widens the variance of clicks per exposure"),
+    ] = 1.5
+    model_rollout_min_exposures: Annotated[
+        int, Field(ge=1, description="The fewest exposures of a canary by which a rollout is judged")
+    ] = 1000
+    # Clicks come within minutes, and are attributed 70 s later.
+    model_rollout_burn_in_seconds: Annotated[
+        float,
+        Field(ge=0, le=86_400, description="A step of a rollout is measured from so long after its beginning on (s)"),
+    ] = 300.0
+    model_rollout_max_age_seconds: Annotated[
+        float,
+        Field(gt=0, description="If no exposure was counted for so long (s), the figures of a rollout are not fresh"),
+    ] = 600.0
+    # One day of every kind of traffic.
+    model_rollout_max_wait_hours: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=8760,
+            description="How long a step that is due waits for figures; then the rollout holds and reports "
+            "`model.rollout_needs_decision`",
+        ),
+    ] = 24.0
+    model_rollout_max_error_increase: Annotated[
+        float,
+        Field(
+            ge=0, le=1, description="How much larger than the primary's a canary's share of errors may be, in a rollout"
+        ),
+    ] = 0.01
+    model_rollout_max_fallback_increase: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="How much larger than the primary's a canary's share of fallback answers may be, in a rollout",
+        ),
+    ] = 0.05
+    model_rollout_max_p99_ratio: Annotated[
+        float, Field(ge=1, description="How many times the primary's p99 a canary's may be, in a rollout")
+    ] = 1.5
     # Two weeks of nightly trainings: a model that is found to be bad late can still be compared with those before it.
     bundle_retention_trained: Annotated[
         int, Field(ge=1, description="How many of the newest trained versions keep their bundle")

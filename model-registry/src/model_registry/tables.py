@@ -76,8 +76,39 @@ replicas = Table(
     Column("version", String(32)),
     Column("state", String(32), nullable=False),
     Column("error", Text),
+    # What it has answered lately; null from a replica of the release before.
+    Column("traffic", JSON(none_as_null=True)),
     Column("since", UtcDateTime, nullable=False),
     Column("reported_at", UtcDateTime, nullable=False),
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(63), nullable=False),
+    Column("version", Integer, nullable=False),
+    # The version beside it, and the trained version that this one is or refreshes.
+    Column("primary_version", Integer, nullable=False),
+    Column("primary_trained", Integer, nullable=False),
+    Column("steps", JSON, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("every_seconds", Float, nullable=False),
+    # running, holding, completed, rolled_back, stopped
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("started_by", String(200)),
+    Column("answered_by", String(200)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("step_since", UtcDateTime, nullable=False),
+    # When a person last told it to wait.
+    Column("asked_at", UtcDateTime),
+    Column("reviewed_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("evidence", JSON, nullable=False),
+    # Until then, the registry that has claimed it drives it alone.
+    Column("claimed_until", UtcDateTime),
+    Index("rollouts_of_model", "model", "state"),
 )
 
 # One row per secret: after a rotation, a name has two valid ones for the overlap. Rows are never deleted.

@@ -19,9 +19,10 @@ from recommender_api.events import endpoints as events
 from recommender_api.events.intake import REPLAY_INTERVAL_SECONDS
 from recommender_api.fallback import FallbackChain
 from recommender_api.features import SnapshotWatch
-from recommender_api.metrics import Metrics
+from recommender_api.metrics import SECONDS, Metrics
 from recommender_api.models import endpoints as models_endpoints
 from recommender_api.models.cache import BundleCache
+from recommender_api.models.recent_traffic import RecentTraffic
 from recommender_api.models.registry import ReplicaRegistry
 from recommender_api.models.registry_poller import RegistryPoller
 from recommender_api.models.serving import Models, Serving
@@ -90,9 +91,12 @@ def create_app(settings: Settings) -> FastAPI:
         for arm in serving.arms:
             fallback.prepare(arm)
 
+    traffic = RecentTraffic(metrics.counts_of, SECONDS)
+
     def follow() -> None:
         if models.serving is not None:
             metrics.follow_arms(models.serving.arms)
+            traffic.keep({arm.version for arm in models.serving.arms})
         mirror.follow()
         availability.review()
 
@@ -104,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
         replica_id=settings.replica_id,
         prepare=prepare,
         on_change=follow,
+        traffic=traffic.of,
         interval=settings.model_poll_seconds,
     )
 

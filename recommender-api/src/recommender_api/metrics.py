@@ -18,13 +18,16 @@ from recommender_api.answers.budget import Stage
 from recommender_api.answers.errors import DegradeReason
 from recommender_api.answers.fast_path_errors import FastPathStep
 from recommender_api.answers.query import Endpoint
+from recommender_api.models.recent_traffic import AnswerCounts
 from servicekit.metrics import ServiceMetrics
 
 # From a cached answer on an idle machine to the time budget of a request.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 1.0)
 
 _LEVELS = ("0", "1", "2", "3")
-_VERSION = 3  # the position of each label
+_VERSION, _LEVEL, _REASON = 3, 4, 5  # the position of each label
+# What a model can be to blame for; the other reasons are Redis's.
+_MODEL_ERRORS = frozenset({"timeout", "recall_failed", "rank_failed"})
 EVENTS = "/events"
 _RECOMMENDATION_ENDPOINTS = tuple(endpoint.value for endpoint in Endpoint)
 _DEGRADE_REASONS: tuple[str, ...] = get_args(DegradeReason)
@@ -84,6 +87,18 @@ class Times(Collector):
         """Count a duration."""
         self._counts[label][bisect_left(SECONDS, seconds)] += 1
         self._sums[label] += seconds
+
+    def counts(self, label: str) -> Sequence[int]:
+        """Return the counts of a label value in each bucket, and above the last one."""
+        return tuple(self._counts.get(label, ())) or (0,) * (len(SECONDS) + 1)
+
+    def keep(self, labels: Collection[str]) -> None:
+        """Drop all other label values, and export 0 for those that have no count yet."""
+        for label in self._counts.keys() - labels:
+            del self._counts[label]
+            self._sums.pop(label, None)
+        for label in labels:
+            self._counts.setdefault(label, [0] * (len(SECONDS) + 1))
 
     def collect(self) -> Iterator[Metric]:
         """Return the metric families."""
@@ -152,6 +167,9 @@ class Metrics(ServiceMetrics):
         self._seconds = Times(
             "recommender_request_seconds", "Time from request to answer", "endpoint", _RECOMMENDATION_ENDPOINTS
         )
+        self._version_seconds = Times(
+            "recommender_version_request_seconds", "Time from request to answer, by version in service", "version", ()
+        )
         self.stages = Times(
             "recommender_stage_seconds", "Duration of a main path stage", "stage", [each.value for each in Stage]
         )
@@ -162,7 +180,8 @@ class Metrics(ServiceMetrics):
             ("question",),
         )
         self.cached = Counts("recommender_cached_answers_total", "Answers from the result cache")
-        for collector in (self._requests, self._responses, self._seconds, self.stages, self.queued, self.cached):
+        times = (self._seconds, self._version_seconds, self.stages, self.queued)
+        for collector in (self._requests, self._responses, *times, self.cached):
             self.registry.register(collector)
         self._events = Counter(
             "recommender_events_total", "Accepted behaviour events, by outcome", ("outcome",), registry=self.registry
@@ -208,6 +227,7 @@ class Metrics(ServiceMetrics):
         self._requests.add(endpoint, arm.variant, arm.experiment or "", arm.version, _LEVELS[level], reason or "")
         self._responses.add(endpoint, "200", reason or "")
         self._seconds.observe(endpoint, seconds)
+        self._version_seconds.observe(arm.version, seconds)
 
     def count_response(self, endpoint: str, status: int, reason: str | None = None) -> None:
         """Count an answer that `answered` doesn't count; without a `reason`, the status determines it."""
@@ -219,10 +239,24 @@ class Metrics(ServiceMetrics):
         """Return the number of an endpoint's 2xx answers."""
         return self._responses.total(lambda labels: labels[0] == endpoint and labels[1].startswith("2"))
 
+    def counts_of(self, version: str) -> AnswerCounts:
+        """Return what a version has answered since it is in service."""
+
+        def total(wanted: Callable[[tuple[str, ...]], bool]) -> int:
+            return self._requests.total(lambda labels: labels[_VERSION] == version and wanted(labels))
+
+        return AnswerCounts(
+            answers=total(lambda _: True),
+            errors=total(lambda labels: labels[_REASON] in _MODEL_ERRORS),
+            fallback_answers=total(lambda labels: labels[_LEVEL] != _LEVELS[0]),
+            times=self._version_seconds.counts(version),
+        )
+
     def follow_arms(self, arms: Collection[ArmLabels]) -> None:
         """Export the arms that are in service now and drop the others, so that labels don't accumulate."""
         versions = {arm.version for arm in arms}
         self._requests.keep(lambda labels: labels[_VERSION] in versions)
+        self._version_seconds.keep(versions)
         degraded = list(product(_LEVELS[1:], _DEGRADE_REASONS))
         for arm, endpoint in product(arms, _RECOMMENDATION_ENDPOINTS):
             head = (endpoint, arm.variant, arm.experiment or "", arm.version)

@@ -25,6 +25,7 @@ from prove import (
     quality_nights,
     registry_killed,
     resume,
+    rollout,
     slips,
     withdrawal,
 )
@@ -49,6 +50,7 @@ PROOFS: dict[str, Proof] = {
     "quality-nights": quality_nights.prove,
     "registry-killed": registry_killed.prove,
     "resume": resume.prove,
+    "rollout": rollout.prove,
     "slips": slips.prove,
     "withdrawal": withdrawal.prove,
 }

@@ -35,6 +35,8 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
         *_MONITORED,
         "DATABASE_URL",
         "ARTIFACT_URL",
+        "FEATURE_SYNC_URL",
+        "ADMIN_TOKEN",
         "REGISTRY_TOKEN",
         "REGISTRY_CI_TOKEN",
         "REGISTRY_READ_TOKEN",

@@ -31,6 +31,7 @@ class DeploymentStage(StrEnum):
     VALIDATE = "validate"
     GATE = "gate"
     ACTIVATE = "activate"
+    ROLLOUT = "rollout"
 
 
 class ActiveDeployment(BaseModel):
@@ -184,6 +185,17 @@ class DeploymentHistory(BaseModel):
     replicas: Annotated[list[ReplicaStatus], Field(description="Replicas that reported lately")]
 
 
+class ReplicaTraffic(BaseModel):
+    """What a replica has answered with a version in the last minutes: a rollout is judged by it."""
+
+    answers: Annotated[int, Field(ge=0, description="Answers", examples=[1200])]
+    errors: Annotated[
+        int, Field(ge=0, description="Answers for which recall or ranking failed or was too slow", examples=[0])
+    ]
+    fallback_answers: Annotated[int, Field(ge=0, description="Answers above fallback level 0", examples=[3])]
+    p99_ms: Annotated[float | None, Field(ge=0, description="p99 of their time (ms)", examples=[12.5])] = None
+
+
 class ReplicaReport(BaseModel):
     """What a replica says of one of its modes; what another release says besides is ignored."""
 
@@ -208,3 +220,6 @@ class ReplicaReport(BaseModel):
         Annotated[str, MachineText(500)] | None, Field(description="Why it can't serve what is deployed")
     ] = None
     since: Annotated[Moment, Field(description="Since when it is in this state", examples=["2026-11-24T03:10:00Z"])]
+    traffic: Annotated[
+        ReplicaTraffic | None, Field(description="Its answers of the last minutes; null from an earlier release")
+    ] = None

@@ -36,7 +36,7 @@ from contracts.registry.client import RegistryClient
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 from contracts.retention import RetentionRequest
 from contracts.text import is_visible
-from registryctl import audit_history, token_commands
+from registryctl import audit_history, rollout_commands, token_commands
 from registryctl.deployment_wait import DEFAULT_SECONDS, wait_until_served
 
 # A deployment fetches, unpacks and checks a bundle before it answers.
@@ -263,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="SECONDS",
             help=f"wait until all live replicas serve it ({DEFAULT_SECONDS:g} s by default); exit code 1 if they don't",
         )
+    rollout_commands.add_arguments(add("rollout", rollout_commands.run, "roll a version out step by step"))
     add("status", _status, "list the deployments, newest first, and the replicas")
     retention = add("retention", _retention, "list the versions that nothing keeps, and why the others are kept")
     retention.add_argument("--apply", action="store_true", help="remove the bundles of those versions")

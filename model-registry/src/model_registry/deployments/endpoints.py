@@ -34,7 +34,7 @@ from servicekit.etags import is_named
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
-_DeployedBy = Annotated[
+DeployedBy = Annotated[
     str | None,
     Header(
         alias="X-Deployed-By",
@@ -79,7 +79,7 @@ def router(deployments: Deployments, replicas: Replicas, watch: ActiveWatch, acc
         dependencies=guard,
     )
     def deploy(
-        name: ModelName, wanted: DeploymentRequest, caller: CallerName, deployed_by: _DeployedBy = None
+        name: ModelName, wanted: DeploymentRequest, caller: CallerName, deployed_by: DeployedBy = None
     ) -> DeploymentReceipt:
         """Check a version and deploy it; if a check rejects it, the answer names the check and nothing has changed."""
         return _receipt(deployments.deploy(name, wanted, Author(deployed_by or caller, wanted.reason)))
@@ -96,7 +96,7 @@ def router(deployments: Deployments, replicas: Replicas, watch: ActiveWatch, acc
         dependencies=guard,
     )
     def roll_back(
-        name: ModelName, caller: CallerName, wanted: RollbackRequest | None = None, deployed_by: _DeployedBy = None
+        name: ModelName, caller: CallerName, wanted: RollbackRequest | None = None, deployed_by: DeployedBy = None
     ) -> DeploymentReceipt:
         """Deploy the previous version again, or take a canary or shadow out of service."""
         wanted = wanted or RollbackRequest()

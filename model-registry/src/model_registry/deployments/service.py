@@ -33,6 +33,8 @@ from model_registry.errors import (
 from model_registry.metrics import Metrics
 from model_registry.versions import queries as version_queries
 
+# What else is written in the transaction that changes what is in service; what it raises undoes the change.
+Within = Callable[[Connection, Row[Any]], None]
 # How often a version is compared because another one was deployed meanwhile; each time, that other one has succeeded.
 MAX_COMPARISONS = 50
 
@@ -54,6 +56,7 @@ class _Step:
     author: Author
     manifest: BundleManifest
     restores: int | None
+    within: Within | None
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,15 @@ class Deployments:
         self._metrics = metrics
         self._on_change = on_change
 
-    def deploy(self, model: str, wanted: DeploymentRequest, author: Author) -> Row[Any]:
+    def deploy(
+        self, model: str, wanted: DeploymentRequest, author: Author, *, within: Within | None = None
+    ) -> Row[Any]:
         """Deploy a version; the previous version stays active if it raises.
 
         With `expected_active`, a repeat of the call that made the active deployment returns that deployment. Raises
         `DeploymentRefusedError`, `OvertakenError` and `RemovedVersionError`.
         """
-        return self._deploy(model, wanted, author)
+        return self._deploy(model, wanted, author, within=within)
 
     def roll_back(self, model: str, author: Author, expected_active: str | None = None) -> Row[Any]:
         """Deploy the previous trained model again; raises `NothingToRollBackError` and `OvertakenError`.
@@ -116,7 +121,13 @@ class Deployments:
         return self._deploy(model, wanted, author, restores=previous.id)
 
     def withdraw(
-        self, model: str, mode: DeploymentMode, author: Author, expected_active: str | None = None
+        self,
+        model: str,
+        mode: DeploymentMode,
+        author: Author,
+        expected_active: str | None = None,
+        *,
+        within: Within | None = None,
     ) -> Row[Any]:
         """Take the canary or shadow out of service and return its deployment.
 
@@ -132,6 +143,8 @@ class Deployments:
             detail += f": {author.reason}" if author.reason else ""
             queries.end_active(connection, model, mode, "rolled_back", detail=detail)
             ended = queries.get(connection, current.id)
+            if within is not None:
+                within(connection, ended)
         self._on_change()
         self._metrics.deployments.labels(model, mode, "rolled_back").inc()
         return ended
@@ -149,7 +162,15 @@ class Deployments:
         with self._database.transaction("list_deployments") as connection:
             return list(queries.history(connection, model))
 
-    def _deploy(self, model: str, wanted: DeploymentRequest, author: Author, restores: int | None = None) -> Row[Any]:
+    def _deploy(
+        self,
+        model: str,
+        wanted: DeploymentRequest,
+        author: Author,
+        restores: int | None = None,
+        *,
+        within: Within | None = None,
+    ) -> Row[Any]:
         with self._database.transaction("get_version") as connection:
             version = version_queries.get_present(connection, model, wanted.version)
         source = self._store.address(model, version.sha256)
@@ -159,7 +180,7 @@ class Deployments:
             with monitoring.span("deploy", f"{model} {wanted.version}"):
                 # Outside of a transaction, so that readers and other models don't wait for it.
                 manifest = self._bundles.check(model, version.sha256)
-                deployed, is_new = self._compare_and_activate(_Step(model, wanted, author, manifest, restores))
+                deployed, is_new = self._compare_and_activate(_Step(model, wanted, author, manifest, restores, within))
         except (DeploymentRefusedError, UnavailableError) as error:
             self._record_failure(model, wanted, author, source, error)
             raise
@@ -199,42 +220,49 @@ class Deployments:
         return _Passed(current.trained, self._gate.check(step.model, candidate, trained))
 
     def _activate(self, step: _Step, passed: _Passed) -> tuple[Row[Any], bool]:
-        model, wanted, restores = step.model, step.wanted, step.restores
         with self._database.transaction("activate") as connection:
-            lock_model(connection, model)
-            # Retention may have removed it while it was checked.
-            version_queries.get_present(connection, model, wanted.version)
-            current = queries.active(connection, model, "primary")
-            previous = current if wanted.mode == "primary" else queries.active(connection, model, wanted.mode)
-            if restores is None and previous is not None and is_repeat(wanted, previous, current):
-                return previous, False
-            check_expected(wanted.expected_active, current)
-            check_beside(wanted, current)
-            restored = restores
-            # A rollback may restore a refresh, and then its model is not in service yet.
-            if step.manifest.refreshes is not None and restores is None:
-                refreshed = version_queries.get(connection, model, step.manifest.refreshes)
-                check_refresh(wanted, step.manifest, refreshed, current)
-                # After a rollback, the next one goes on from there, also after refreshes.
-                restored = None if current is None else current.restores
-            if is_gated(wanted, step.manifest, restores, current) and _trained(current) != passed.trained:
-                raise _ComparedWithAnotherError
-            queries.end_active(connection, model, wanted.mode, "replaced" if restores is None else "rolled_back")
-            if wanted.mode == "primary":
-                # Beside itself as primary, a canary or shadow has nothing to compare.
-                for mode in ("canary", "shadow"):
-                    queries.end_active(connection, model, mode, "replaced", version=int(wanted.version))
-            deployed = _record(
-                connection,
-                model,
-                wanted,
-                step.author,
-                state="active",
-                previous=previous,
-                restores=restored,
-                detail=passed.note,
-            )
-            return deployed, True
+            lock_model(connection, step.model)
+            activated = self._activate_locked(connection, step, passed)
+            if step.within is not None:
+                step.within(connection, activated[0])
+            return activated
+
+    @staticmethod
+    def _activate_locked(connection: Connection, step: _Step, passed: _Passed) -> tuple[Row[Any], bool]:
+        model, wanted, restores = step.model, step.wanted, step.restores
+        # Retention may have removed it while it was checked.
+        version_queries.get_present(connection, model, wanted.version)
+        current = queries.active(connection, model, "primary")
+        previous = current if wanted.mode == "primary" else queries.active(connection, model, wanted.mode)
+        if restores is None and previous is not None and is_repeat(wanted, previous, current):
+            return previous, False
+        check_expected(wanted.expected_active, current)
+        check_beside(wanted, current)
+        restored = restores
+        # A rollback may restore a refresh, and then its model is not in service yet.
+        if step.manifest.refreshes is not None and restores is None:
+            refreshed = version_queries.get(connection, model, step.manifest.refreshes)
+            check_refresh(wanted, step.manifest, refreshed, current)
+            # After a rollback, the next one goes on from there, also after refreshes.
+            restored = None if current is None else current.restores
+        if is_gated(wanted, step.manifest, restores, current) and _trained(current) != passed.trained:
+            raise _ComparedWithAnotherError
+        queries.end_active(connection, model, wanted.mode, "replaced" if restores is None else "rolled_back")
+        if wanted.mode == "primary":
+            # Beside itself as primary, a canary or shadow has nothing to compare.
+            for mode in ("canary", "shadow"):
+                queries.end_active(connection, model, mode, "replaced", version=int(wanted.version))
+        deployed = _record(
+            connection,
+            model,
+            wanted,
+            step.author,
+            state="active",
+            previous=previous,
+            restores=restored,
+            detail=passed.note,
+        )
+        return deployed, True
 
     def _record_failure(
         self, model: str, wanted: DeploymentRequest, author: Author, source: str, error: Exception

@@ -114,6 +114,7 @@ class Panels:
             "failures": failures,
             "metrics": _metrics(versions),
             "deployments": deployments,
+            "rollouts": self._load(self._registry, self._registry.rollouts),
             "rates": self._load(self._prometheus, lambda: self._rates(now)),
             "rates_over_time": self._load(self._prometheus, lambda: self._rates_over_time(now)),
             "mirrored": self._load(self._prometheus, lambda: shadow.compare(self._prometheus, now)),

@@ -16,6 +16,7 @@ from contracts.deployments import DeploymentRecord
 from contracts.model_versions import VersionReceipt
 from contracts.registry.client import RegistryClient
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError
+from contracts.rollouts import RolloutRecord
 from notification_gateway.outbound.http import call, client
 
 TIMEOUT = httpx.Timeout(2.0)
@@ -137,6 +138,16 @@ class Registry:
         """Return the history, newest first; raises `SourceError`."""
         with _source_errors():
             return self._client.history().deployments
+
+    def rollouts(self) -> list[RolloutRecord]:
+        """Return the latest rollouts, newest first; a registry of an earlier release has none. Raises `SourceError`."""
+        with _source_errors():
+            try:
+                return self._client.rollouts()
+            except RegistryRejectedError as error:
+                if error.status == httpx.codes.NOT_FOUND:
+                    return []
+                raise
 
     def versions(self, most: int = VERSIONS_SHOWN) -> list[Version]:
         """Return the newest versions, oldest first; raises `SourceError`."""

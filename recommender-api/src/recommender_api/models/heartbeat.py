@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from contracts.deployments import ActiveDeployment, DeploymentMode, ReplicaReport
+from contracts.deployments import ActiveDeployment, DeploymentMode, ReplicaReport, ReplicaTraffic
 from contracts.registry.client import AsyncRegistryClient
 from contracts.registry.errors import RegistryError
 
@@ -49,15 +49,25 @@ class _Reported:
 
 
 class ReplicaHeartbeat:
-    """Reports the state of each mode when it changes, and every `HEARTBEAT_SECONDS` of `clock`."""
+    """Reports the state of each mode when it changes, and every `HEARTBEAT_SECONDS` of `clock`.
+
+    `traffic` returns what a version has answered lately; a shadow answers nobody.
+    """
 
     def __init__(
-        self, registry: AsyncRegistryClient, replica_id: str, clock: Callable[[], float], now: Callable[[], datetime]
+        self,
+        registry: AsyncRegistryClient,
+        replica_id: str,
+        clock: Callable[[], float],
+        now: Callable[[], datetime],
+        *,
+        traffic: Callable[[str], ReplicaTraffic | None] = lambda _: None,
     ) -> None:
         self._registry = registry
         self._replica_id = replica_id
         self._clock = clock
         self._now = now
+        self._traffic = traffic
         self._reported: dict[DeploymentMode, _Reported] = {}
         # Whether the registry has accepted what was reported last.
         self.is_delivered = True
@@ -77,21 +87,21 @@ class ReplicaHeartbeat:
             return
         since = last.since if last is not None and is_same else self._now()
         try:
-            await self._registry.report_replica(self._replica_id, _report_of(state, since))
+            await self._registry.report_replica(self._replica_id, self._report_of(state, since))
         except RegistryError as error:
             self.is_delivered = False
             _log.debug("replica state not reported: %s", error)
         else:
             self._reported[state.mode] = _Reported(state, since, self._clock())
 
-
-def _report_of(state: ReplicaState, since: datetime) -> ReplicaReport:
-    held = state.deployment
-    return ReplicaReport(
-        mode=state.mode,
-        deployment_id=None if held is None else held.deployment_id,
-        version=None if held is None else held.version,
-        state=state.state,
-        error=state.error,
-        since=since,
-    )
+    def _report_of(self, state: ReplicaState, since: datetime) -> ReplicaReport:
+        held = state.deployment
+        return ReplicaReport(
+            mode=state.mode,
+            deployment_id=None if held is None else held.deployment_id,
+            version=None if held is None else held.version,
+            state=state.state,
+            error=state.error,
+            since=since,
+            traffic=None if held is None or state.mode == "shadow" else self._traffic(held.version),
+        )

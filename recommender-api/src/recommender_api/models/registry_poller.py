@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from contracts.deployments import ActiveDeployments
+from contracts.deployments import ActiveDeployments, ReplicaTraffic
 from contracts.registry.calls import ActiveAnswer
 from contracts.registry.errors import RegistryAnswerError, RegistryError
 from recommender_api.models.activation import ActivationError, Activator
@@ -32,6 +32,7 @@ class RegistryPoller:
     registry doesn't hold requests or something has to be tried again.
 
     `prepare` is called in another thread with the models that are about to be in service; `on_change` after the switch.
+    `traffic` returns what a version has answered lately, for the registry.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class RegistryPoller:
         replica_id: str,
         prepare: Callable[[Serving], None] = lambda _: None,
         on_change: Callable[[], None] = lambda: None,
+        traffic: Callable[[str], ReplicaTraffic | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         interval: float = 1.0,
@@ -62,7 +64,7 @@ class RegistryPoller:
         self._lock = asyncio.Lock()
         self._thread = LowPriorityThread()
         self._reports = DeploymentReports(registry, model_name=model_name, replica_id=replica_id)
-        self._heartbeat = ReplicaHeartbeat(registry, replica_id, clock, now)
+        self._heartbeat = ReplicaHeartbeat(registry, replica_id, clock, now, traffic=traffic)
         self._clock = clock
         self._interval = interval
         self._sleep = sleep

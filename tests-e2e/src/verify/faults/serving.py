@@ -9,6 +9,7 @@ from pathlib import Path
 from contracts.deployments import DeploymentMode, DeploymentRequest, RollbackRequest
 from contracts.registry.client import RegistryClient
 from contracts.registry.errors import RegistryError, RegistryRejectedError
+from contracts.rollouts import RolloutRequest
 from localservers.waiting import wait_until
 from verify.broken_redis import LATE_SECONDS, BrokenRedis, broken_redis
 from verify.bundles import Bundles, damage
@@ -16,6 +17,8 @@ from verify.fault_lab import TOKEN, FaultLab, FaultNotFiredError, SideService, f
 from verify.faults.fault import Fault, Raised
 
 FOLLOW_SECONDS = 30.0
+# The registry looks at its rollouts each 15 s.
+HOLD_SECONDS = 60.0
 MISSING_SOURCES = 3
 CONVERGENCE_SECONDS = 3
 _IN_REGISTRY = Raised("model-registry", in_request=True)
@@ -36,6 +39,7 @@ def fire(shop: FaultLab) -> None:
             _break_redis(api, redis, bundles)
             _damage_what_lies_on_disk(shop.folder / "models", registry, api, first)
         _break_deploys(registry, bundles, first)
+        _hold_a_rollout(registry, bundles)
         _lag_behind(registry)
         _break_uploads(registry, bundles)
     _lose_the_model(shop)
@@ -101,6 +105,8 @@ def _registry(shop: FaultLab) -> Iterator[_LabRegistry]:
         "ARTIFACT_URL": str(artifacts),
         "REGISTRY_TOKEN": TOKEN,
         "CONVERGENCE_DEADLINE_SECONDS": str(CONVERGENCE_SECONDS),
+        # Nothing answers there; no rollout of this registry gets as far as its clicks.
+        "FEATURE_SYNC_URL": f"http://127.0.0.1:{free_port()}",
     }
     with shop.service("model_registry", variables) as side:
         yield _LabRegistry(side, artifacts)
@@ -168,6 +174,19 @@ def _break_deploys(registry: _LabRegistry, bundles: Bundles, good: str) -> None:
     registry.fail_to_deploy(version)
 
 
+def _hold_a_rollout(registry: _LabRegistry, bundles: Bundles) -> None:
+    """Take the canary away from a rollout, until the registry asks what to do."""
+    version = registry.push(bundles.whole())
+    with _accepted("the rollout and the end of its canary"):
+        registry.client.start_rollout(RolloutRequest(version=version, steps=[1, 100]))
+        registry.client.roll_back(RollbackRequest(mode="canary", reason="verify"))
+    wait_until(
+        lambda: registry.client.rollouts()[0].state == "holding",
+        within=HOLD_SECONDS,
+        what="the registry asks for a decision",
+    )
+
+
 def _lag_behind(registry: _LabRegistry) -> None:
     """Speak as a replica that serves another version, until the registry has reported it."""
     report = {"version": "9999", "deployment_id": "9999", "state": "serving", "since": "2026-01-01T00:00:00Z"}
@@ -228,6 +247,7 @@ FAULT = Fault(
         "model.source_not_found": _IN_REGISTRY,
         "model.deployment_failed": _IN_REGISTRY,
         "model.not_converged": Raised("model-registry"),
+        "model.rollout_needs_decision": Raised("model-registry"),
         "fallback.precomputed_load_failed": Raised("recommender-api"),
         "fallback.redis_failed": _IN_API,
         "fallback.precomputed_used": _IN_API,

@@ -19,6 +19,7 @@ from contracts.json_answers import AnswerT, UnusableAnswerError, problem_detail,
 from contracts.model_versions import EvaluationSummary, ModelSummary, VersionDetail, VersionReceipt
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 from contracts.retention import RetentionReport, RetentionRequest
+from contracts.rollouts import RolloutAnswer, RolloutList, RolloutRecord, RolloutRequest
 
 CONNECT_SECONDS = 2.0
 # A registry that ends a wait late is still there.
@@ -76,6 +77,23 @@ def roll_back(model: str, wanted: RollbackRequest) -> Call[DeploymentReceipt]:
     return Call("POST", f"/models/{model}/rollback", content, answer=DeploymentReceipt)
 
 
+def start_rollout(model: str, wanted: RolloutRequest) -> Call[RolloutRecord]:
+    """Roll a version out step by step; only the fields that were set are sent."""
+    content = {"json": wanted.model_dump(mode="json", exclude_unset=True, exclude_none=True)}
+    return Call("POST", f"/models/{model}/rollouts", content, answer=RolloutRecord)
+
+
+def get_rollouts(model: str) -> Call[RolloutList]:
+    """Ask for the latest rollouts."""
+    return Call("GET", f"/models/{model}/rollouts", answer=RolloutList)
+
+
+def answer_rollout(model: str, rollout_id: str, wanted: RolloutAnswer) -> Call[RolloutRecord]:
+    """Say how a rollout goes on."""
+    content = {"json": wanted.model_dump(mode="json", exclude_none=True)}
+    return Call("POST", f"/models/{model}/rollouts/{rollout_id}/answer", content, answer=RolloutRecord)
+
+
 def get_history(model: str) -> Call[DeploymentHistory]:
     """Ask for the deployments and the replicas."""
     return Call("GET", f"/models/{model}/deployments", answer=DeploymentHistory)
@@ -118,7 +136,8 @@ def bundle_path(model: str, version: str) -> str:
 
 def put_replica(model: str, replica_id: str, report: ReplicaReport) -> Request:
     """Report what a replica serves."""
-    return Request("PUT", f"/models/{model}/replicas/{replica_id}", {"json": report.model_dump(mode="json")})
+    body = report.model_dump(mode="json", exclude={"traffic"} if report.traffic is None else None)
+    return Request("PUT", f"/models/{model}/replicas/{replica_id}", {"json": body})
 
 
 def read(call: Call[AnswerT], response: httpx.Response) -> AnswerT:

@@ -25,6 +25,7 @@ from contracts.registry import calls
 from contracts.registry.calls import ActiveAnswer, Call, Request
 from contracts.registry.token_client import TokenClient
 from contracts.retention import RetentionReport, RetentionRequest
+from contracts.rollouts import RolloutAnswer, RolloutRecord, RolloutRequest
 
 
 class RegistryClient:
@@ -60,6 +61,18 @@ class RegistryClient:
     def roll_back(self, wanted: RollbackRequest) -> DeploymentReceipt:
         """Put the version before back into service, or end a canary or shadow."""
         return self._call(calls.roll_back(self._model, wanted))
+
+    def start_rollout(self, wanted: RolloutRequest) -> RolloutRecord:
+        """Roll a version out step by step."""
+        return self._call(calls.start_rollout(self._model, wanted))
+
+    def rollouts(self) -> list[RolloutRecord]:
+        """Return the latest rollouts, newest first."""
+        return self._call(calls.get_rollouts(self._model)).rollouts
+
+    def answer_rollout(self, rollout_id: str, wanted: RolloutAnswer) -> RolloutRecord:
+        """Continue or stop a rollout, or let it wait."""
+        return self._call(calls.answer_rollout(self._model, rollout_id, wanted))
 
     def active(self) -> ActiveDeployments | None:
         """Return what is in service, None while nothing is deployed."""
