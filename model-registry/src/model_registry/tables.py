@@ -63,6 +63,7 @@ deployments = Table(
     Column("restores", Integer),
     Column("created_at", UtcDateTime, nullable=False),
     Index("deployments_of_model", "model", "mode", "state"),
+    Index("deployments_newest", "model", "id"),
 )
 
 replicas = Table(

@@ -178,9 +178,12 @@ class ReplicaStatus(BaseModel):
 
 
 class DeploymentHistory(BaseModel):
-    """Deployments, newest first, and the replicas that serve now."""
+    """A page of deployments, newest first, and the replicas that serve now."""
 
     deployments: Annotated[list[DeploymentRecord], Field(description="Deployments, newest first")]
+    next_before: Annotated[
+        str | None, Field(description="`before` of the next page; null: these are the oldest", examples=["151"])
+    ] = None
     replicas: Annotated[list[ReplicaStatus], Field(description="Replicas that reported lately")]
 
 

@@ -10,6 +10,8 @@ MODEL_NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 # The number that the registry gives, as text.
 MODEL_VERSION = "^[1-9][0-9]{0,8}$"
 SHA256 = "^[0-9a-f]{64}$"
+# The most lines that a page of a list has.
+MAX_PAGE = 500
 
 _EXAMPLE: JsonDict = {
     "name": "ranker",
@@ -72,7 +74,11 @@ class VersionDetail(VersionReceipt):
 
 
 class ModelSummary(BaseModel):
-    """A model and its versions, newest first."""
+    """A page of a model's versions, newest first."""
 
     name: Annotated[str, Field(description="Name of the model", examples=["ranker"])]
     versions: Annotated[list[VersionReceipt], Field(description="Its versions, newest first")]
+    next_before: Annotated[
+        str | None,
+        Field(description="`before` of the next page of this model; null: these are the oldest", examples=["51"]),
+    ] = None

@@ -27,6 +27,7 @@ from model_registry.access import RegistryAccess
 from model_registry.deployments.active_watch import ActiveDocument, ActiveWatch
 from model_registry.deployments.replicas import Replicas
 from model_registry.deployments.service import Author, Deployments
+from model_registry.paging import WantedPage
 from model_registry.versions.endpoints import ModelName
 from servicekit.bearer import CallerName
 from servicekit.bodies import wait_for_disconnect
@@ -106,10 +107,12 @@ def router(deployments: Deployments, replicas: Replicas, watch: ActiveWatch, acc
         return _receipt(deployments.withdraw(name, wanted.mode, author, wanted.expected_active))
 
     @made.get("/models/{name}/deployments", responses=problem_responses(503), dependencies=access.read())
-    def history(name: ModelName) -> DeploymentHistory:
-        """Return what was deployed, when, by whom and why, and which replicas run what."""
+    def history(name: ModelName, page: WantedPage) -> DeploymentHistory:
+        """Return a page of what was deployed, when, by whom and why, and which replicas run what."""
+        rows, next_before = deployments.history(name, page)
         return DeploymentHistory(
-            deployments=[_line(row) for row in deployments.history(name)],
+            deployments=[_line(row) for row in rows],
+            next_before=next_before,
             replicas=[ReplicaStatus.model_validate(row, from_attributes=True) for row in replicas.of(name)],
         )
 

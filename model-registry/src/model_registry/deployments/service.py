@@ -31,6 +31,7 @@ from model_registry.errors import (
     UnavailableError,
 )
 from model_registry.metrics import Metrics
+from model_registry.paging import Page, cut_page
 from model_registry.versions import queries as version_queries
 
 # How often a version is compared because another one was deployed meanwhile; each time, that other one has succeeded.
@@ -144,10 +145,10 @@ class Deployments:
             raise NotFoundError(f"no version of {model!r} is in service")
         return found
 
-    def history(self, model: str) -> list[Row[Any]]:
-        """Return the latest deployments, newest first."""
+    def history(self, model: str, page: Page) -> tuple[list[Row[Any]], str | None]:
+        """Return a page of the deployments, newest first, and what begins the next one."""
         with self._database.transaction("list_deployments") as connection:
-            return list(queries.history(connection, model))
+            return cut_page(queries.history(connection, model, page), page, "id")
 
     def _deploy(self, model: str, wanted: DeploymentRequest, author: Author, restores: int | None = None) -> Row[Any]:
         with self._database.transaction("get_version") as connection:

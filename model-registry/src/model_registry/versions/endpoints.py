@@ -15,8 +15,9 @@ from contracts.model_versions import (
 )
 from model_registry.access import RegistryAccess
 from model_registry.metrics import Metrics
+from model_registry.paging import WantedPage
 from model_registry.versions.downloads import Download
-from model_registry.versions.service import Versions
+from model_registry.versions.service import VersionPage, Versions
 from servicekit.bodies import MIB
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
@@ -61,17 +62,17 @@ def router(versions: Versions, metrics: Metrics, access: RegistryAccess, max_bun
 
     @made.get("/models", responses=problem_responses(503), dependencies=access.read())
     def list_models() -> list[ModelSummary]:
-        """List all models with their versions."""
-        return [_summary(name, rows) for name, rows in versions.models().items()]
+        """List all models with their newest versions; `GET /models/{name}` has the others."""
+        return [_summary(page) for page in versions.models()]
 
     @made.get(
         "/models/{name}",
         responses=problem_responses(503, not_found="There is no such model"),
         dependencies=access.read(),
     )
-    def get_model(name: ModelName) -> ModelSummary:
-        """Return a model with its versions, newest first."""
-        return _summary(name, versions.all_of(name))
+    def get_model(name: ModelName, page: WantedPage) -> ModelSummary:
+        """Return a page of a model's versions, newest first, without their manifests."""
+        return _summary(versions.page_of(name, page))
 
     @made.get(
         "/models/{name}/versions/{version}",
@@ -149,5 +150,5 @@ def evaluation_of(row: Row[Any]) -> EvaluationSummary | None:
     return EvaluationSummary.model_validate({"sha256": row.evaluation_sha256, **row.evaluation})
 
 
-def _summary(name: str, rows: list[Row[Any]]) -> ModelSummary:
-    return ModelSummary(name=name, versions=[receipt(row) for row in rows])
+def _summary(page: VersionPage) -> ModelSummary:
+    return ModelSummary(name=page.model, versions=[receipt(row) for row in page.rows], next_before=page.next_before)

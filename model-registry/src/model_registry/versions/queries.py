@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from contracts.bundle import BundleManifest
 from model_registry.errors import NotFoundError, RemovedVersionError
-from model_registry.tables import versions
+from model_registry.paging import Page
+from model_registry.tables import models, versions
 
 # A manifest takes kilobytes, and with hourly refreshes there are thousands of them.
 _LISTED = [column for column in versions.columns if column.name not in ("manifest", "evaluation")]
@@ -50,6 +51,12 @@ def removal(version: Row[Any]) -> str:
     return f"retention removed the bundle of {version.model} {version.version} at {version.removed_at:%Y-%m-%dT%H:%MZ}"
 
 
+def page_of(connection: Connection, model: str, page: Page) -> Sequence[Row[Any]]:
+    """Return a page of the versions of a model without their manifests, newest first, and one more if there is one."""
+    found = select(*_LISTED).where(versions.c.model == model, versions.c.version < page.before)
+    return connection.execute(found.order_by(versions.c.version.desc()).limit(page.limit + 1)).all()
+
+
 def all_of(connection: Connection, model: str) -> Sequence[Row[Any]]:
     """Return the versions of a model without their manifests, newest first; raises `NotFoundError` if there are none.
 
@@ -82,7 +89,9 @@ def removed_checksums(connection: Connection, model: str) -> set[str]:
 
 def names(connection: Connection) -> Sequence[str]:
     """Return the names of all models that have a version."""
-    return connection.execute(select(versions.c.model).distinct().order_by(versions.c.model)).scalars().all()
+    # The other table has few rows; some have no version, since a rejected call locks a name, too.
+    has_version = select(versions.c.id).where(versions.c.model == models.c.name).exists()
+    return connection.execute(select(models.c.name).where(has_version).order_by(models.c.name)).scalars().all()
 
 
 def add(connection: Connection, model: str, sha256: str, size: int, manifest: BundleManifest) -> Row[Any]:

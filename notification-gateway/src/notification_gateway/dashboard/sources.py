@@ -145,7 +145,7 @@ class Registry:
 
     def _listed(self) -> list[VersionReceipt]:
         try:
-            return self._client.versions().versions
+            return self._client.newest_versions().versions
         except RegistryRejectedError as error:
             if error.status == httpx.codes.NOT_FOUND:
                 return []

@@ -16,7 +16,7 @@ from contracts.deployments import (
     RollbackRequest,
 )
 from contracts.json_answers import AnswerT, UnusableAnswerError, problem_detail, read_answer
-from contracts.model_versions import EvaluationSummary, ModelSummary, VersionDetail, VersionReceipt
+from contracts.model_versions import MAX_PAGE, EvaluationSummary, ModelSummary, VersionDetail, VersionReceipt
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 from contracts.retention import RetentionReport, RetentionRequest
 
@@ -77,13 +77,17 @@ def roll_back(model: str, wanted: RollbackRequest) -> Call[DeploymentReceipt]:
 
 
 def get_history(model: str) -> Call[DeploymentHistory]:
-    """Ask for the deployments and the replicas."""
+    """Ask for the newest deployments and the replicas."""
     return Call("GET", f"/models/{model}/deployments", answer=DeploymentHistory)
 
 
-def get_model(model: str) -> Call[ModelSummary]:
-    """Ask for the versions."""
-    return Call("GET", f"/models/{model}", answer=ModelSummary)
+def get_model(model: str, before: str | None = None) -> Call[ModelSummary]:
+    """Ask for a page of the versions.
+
+    Without `before` there is no query: a registry of an earlier release rejects it, and answers with all versions.
+    """
+    content = {} if before is None else {"params": {"before": before, "limit": MAX_PAGE}}
+    return Call("GET", f"/models/{model}", content, answer=ModelSummary)
 
 
 def get_version(model: str, version: str) -> Call[VersionDetail]:

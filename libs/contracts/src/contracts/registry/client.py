@@ -67,11 +67,19 @@ class RegistryClient:
         return None if answer is None else answer.deployments
 
     def history(self) -> DeploymentHistory:
-        """Return the deployments, newest first, and the replicas."""
+        """Return the newest deployments and the replicas."""
         return self._call(calls.get_history(self._model))
 
     def versions(self) -> ModelSummary:
-        """Return the versions, newest first; an unknown model raises `RegistryRejectedError` with status 404."""
+        """Return all versions, newest first, page by page; an unknown model raises `RegistryRejectedError` (404)."""
+        found = self.newest_versions()
+        while found.next_before is not None:
+            following = self._call(calls.get_model(self._model, found.next_before))
+            found = following.model_copy(update={"versions": found.versions + following.versions})
+        return found
+
+    def newest_versions(self) -> ModelSummary:
+        """Return the first page of the versions: the newest 50, or all if the registry is of an earlier release."""
         return self._call(calls.get_model(self._model))
 
     def version(self, version: str) -> VersionDetail:
