@@ -37,6 +37,8 @@ from model_registry.tokens import endpoints as token_endpoints
 from model_registry.tokens import service as token_service
 from model_registry.tokens.service import NamedTokens
 from model_registry.versions import endpoints as version_endpoints
+from model_registry.versions import label_endpoints
+from model_registry.versions.label_service import Labels
 from model_registry.versions.service import Versions
 from servicekit import audit, operations
 from servicekit.app import base_app
@@ -97,6 +99,7 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
     )
     metrics.waiting.set_function(lambda: watch.waiting)
     replicas = Replicas(database)
+    labels = Labels(database)
     converging = ConvergenceWatch(database, replicas, settings.convergence_deadline_seconds)
     access = RegistryAccess(settings)
     audit_log = AuditLog(open_database(database_url, SCHEMA), SCHEMA, SERVICE)
@@ -138,11 +141,13 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
     app.include_router(
         version_endpoints.router(
             Versions(database, store, checks, scratch, max_bundle_bytes),
+            labels,
             metrics,
             access,
             max_bundle_bytes,
         )
     )
+    app.include_router(label_endpoints.router(labels, access))
     app.include_router(evaluation_endpoints.router(evaluations, access))
     app.include_router(deployment_endpoints.router(deployments, replicas, watch, access))
     app.include_router(retention_endpoints.router(retention, access))

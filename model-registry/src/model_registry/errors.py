@@ -61,6 +61,18 @@ class NothingToRollBackError(ServiceError):
     status = 409
 
 
+class AliasConflictError(ServiceError):
+    """The alias points to another version than the call counts on, and nothing changed: look, and decide anew."""
+
+    status = 409
+
+
+class TooManyLabelsError(ServiceError):
+    """There are too many aliases or tags, and nothing changed: remove one first."""
+
+    status = 409
+
+
 class TokenConflictError(ServiceError):
     """There is a valid token of this name, or there are too many: rotate or revoke one."""
 

@@ -31,6 +31,40 @@ versions = Table(
     UniqueConstraint("model", "sha256"),
 )
 
+# What a search of versions goes by, in small rows: those of `versions` are a hundred times as large.
+version_facts = Table(
+    "version_facts",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("trained_until", UtcDateTime),
+    Column("pushed_by", String(200)),
+    Column("description", Text),
+    # Run, commit and description, in small letters.
+    Column("search_text", Text, nullable=False),
+)
+
+version_tags = Table(
+    "version_tags",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("key", String(63), primary_key=True),
+    Column("value", String(250), nullable=False),
+    Index("version_tags_by_value", "model", "key", "value", "version"),
+)
+
+# A name that points to one version of its model.
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("alias", String(63), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("set_at", UtcDateTime, nullable=False),
+    Column("set_by", String(200)),
+)
+
 # What the checks of a bundle have found, by its content and the code that checked it.
 checks = Table(
     "checks",

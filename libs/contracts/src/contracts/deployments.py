@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from contracts.model_versions import MODEL_VERSION, SHA256
+from contracts.model_versions import MODEL_VERSION, SHA256, VERSION_OR_ALIAS
 from contracts.moments import Moment
 from contracts.text import MachineText, TypedText, is_visible
 
@@ -89,7 +89,7 @@ class DeploymentRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": "12", "mode": "primary"}]})
 
-    version: Annotated[str, Field(pattern=MODEL_VERSION, description="A version of this model")]
+    version: Annotated[str, Field(pattern=VERSION_OR_ALIAS, description="A version of this model, or an alias of one")]
     mode: Annotated[DeploymentMode, Field(description="`shadow` mirrors traffic, `canary` takes a share of users")] = (
         "primary"
     )

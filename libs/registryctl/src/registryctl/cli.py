@@ -30,13 +30,13 @@ from contracts.deployments import (
     ReplicaStatus,
     RollbackRequest,
 )
-from contracts.model_versions import MODEL_NAME, MODEL_VERSION
+from contracts.model_versions import MODEL_NAME, MODEL_VERSION, VERSION_OR_ALIAS
 from contracts.person_names import check_name, encode_name
 from contracts.registry.client import RegistryClient
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 from contracts.retention import RetentionRequest
 from contracts.text import is_visible
-from registryctl import audit_history, token_commands
+from registryctl import audit_history, label_commands, token_commands
 from registryctl.deployment_wait import DEFAULT_SECONDS, wait_until_served
 
 # A deployment fetches, unpacks and checks a bundle before it answers.
@@ -90,9 +90,10 @@ def _check(given: argparse.Namespace) -> None:
     if given.by is not None:
         given.by = checked_option("--by", check_name, given.by)
     if getattr(given, "version", None) is not None:
-        checked_option("VERSION", _check_version, given.version)
-    if getattr(given, "expected_active", None) is not None:
-        checked_option("--expected-active", _check_version, given.expected_active)
+        checked_option("VERSION", _check_version_or_alias, given.version)
+    for option in ("expected_active", "expected", "before"):
+        if getattr(given, option, None) is not None:
+            checked_option(f"--{option.replace('_', '-')}", _check_version, getattr(given, option))
     if getattr(given, "reason", None) is not None:
         checked_option("--reason", _check_reason, given.reason)
     if getattr(given, "force", False) and not is_visible(given.reason or ""):
@@ -117,6 +118,12 @@ def _check_model(value: str) -> str:
 def _check_version(value: str) -> str:
     if not re.fullmatch(MODEL_VERSION, value):
         raise ValueError("a version is a whole number, as `registryctl status` shows it")
+    return value
+
+
+def _check_version_or_alias(value: str) -> str:
+    if not re.fullmatch(VERSION_OR_ALIAS, value):
+        raise ValueError("a version is a whole number, as `registryctl status` shows it, or the name of an alias")
     return value
 
 
@@ -157,7 +164,7 @@ def _put_into_service(registry: RegistryClient, given: argparse.Namespace, versi
             reason=given.reason,
         )
     )
-    text = f"{given.model} {version} is in service as {deployed.mode}"
+    text = f"{given.model} {deployed.version} is in service as {deployed.mode}"
     return _await_replicas(registry, given, deployed, text)
 
 
@@ -267,6 +274,7 @@ def _parser() -> argparse.ArgumentParser:
     retention = add("retention", _retention, "list the versions that nothing keeps, and why the others are kept")
     retention.add_argument("--apply", action="store_true", help="remove the bundles of those versions")
     audit_history.add_arguments(add("history", _history, "list who changed what, with which token, and why"))
+    label_commands.add_commands(commands)
     token_commands.add_commands(commands.group("tokens", "create, list, rotate and revoke named tokens"))
     for each in (push, deploy, roll_back):
         each.add_argument("--reason", help="reason for the history")

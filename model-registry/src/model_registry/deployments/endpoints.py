@@ -5,7 +5,6 @@ import re
 from typing import Annotated, Any, get_args
 
 from fastapi import Header, Path, Request, Response
-from pydantic import AfterValidator
 from sqlalchemy import Row
 from starlette.concurrency import run_in_threadpool
 
@@ -21,9 +20,9 @@ from contracts.deployments import (
     ReplicaStatus,
     RollbackRequest,
 )
-from contracts.person_names import MAX_HEADER_LENGTH, MAX_LENGTH, decode_name
 from contracts.text import TypedText
 from model_registry.access import RegistryAccess
+from model_registry.author import DeployedBy
 from model_registry.deployments.active_watch import ActiveDocument, ActiveWatch
 from model_registry.deployments.replicas import Replicas
 from model_registry.deployments.service import Author, Deployments
@@ -35,18 +34,6 @@ from servicekit.etags import is_named
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
-_DeployedBy = Annotated[
-    str | None,
-    Header(
-        alias="X-Deployed-By",
-        max_length=MAX_HEADER_LENGTH,
-        description=f"Author for the history, a name of at most {MAX_LENGTH} characters; without, it is the token's. "
-        "Plain ASCII is sent as it is; other scripts as UTF-8, or as an ext-value of RFC 8187 "
-        "(`UTF-8''%E5%BC%A0%E4%BC%9F`)",
-    ),
-    # An unset variable of a CI job is an empty name; the deployment must not be rejected for it.
-    AfterValidator(lambda header: decode_name(header) if header else None),
-]
 _Prefer = Annotated[
     str | None,
     Header(
@@ -80,7 +67,7 @@ def router(deployments: Deployments, replicas: Replicas, watch: ActiveWatch, acc
         dependencies=guard,
     )
     def deploy(
-        name: ModelName, wanted: DeploymentRequest, caller: CallerName, deployed_by: _DeployedBy = None
+        name: ModelName, wanted: DeploymentRequest, caller: CallerName, deployed_by: DeployedBy = None
     ) -> DeploymentReceipt:
         """Check a version and deploy it; if a check rejects it, the answer names the check and nothing has changed."""
         return _receipt(deployments.deploy(name, wanted, Author(deployed_by or caller, wanted.reason)))
@@ -97,7 +84,7 @@ def router(deployments: Deployments, replicas: Replicas, watch: ActiveWatch, acc
         dependencies=guard,
     )
     def roll_back(
-        name: ModelName, caller: CallerName, wanted: RollbackRequest | None = None, deployed_by: _DeployedBy = None
+        name: ModelName, caller: CallerName, wanted: RollbackRequest | None = None, deployed_by: DeployedBy = None
     ) -> DeploymentReceipt:
         """Deploy the previous version again, or take a canary or shadow out of service."""
         wanted = wanted or RollbackRequest()

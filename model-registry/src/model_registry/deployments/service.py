@@ -153,6 +153,8 @@ class Deployments:
     def _deploy(self, model: str, wanted: DeploymentRequest, author: Author, restores: int | None = None) -> Row[Any]:
         with self._database.transaction("get_version") as connection:
             version = version_queries.get_present(connection, model, wanted.version)
+        # An alias may move meanwhile: what it points to now is deployed.
+        wanted = wanted.model_copy(update={"version": str(version.version)})
         source = self._store.address(model, version.sha256)
         crumb = {"model_name": model, "model_version": wanted.version, "mode": wanted.mode}
         monitoring.breadcrumb("deployment started", category="model", **crumb)

@@ -16,6 +16,7 @@ from model_registry.errors import NotFoundError, RemovedVersionError, TooLargeEr
 from model_registry.paging import Page, cut_page
 from model_registry.scratch import Scratch
 from model_registry.versions import queries
+from model_registry.versions.queries import NewContent
 
 _BLOCK = 2**20
 
@@ -40,7 +41,9 @@ class Versions:
         self._scratch = scratch
         self._max_bytes = max_bundle_bytes
 
-    def upload(self, model: str, content: IO[bytes], sha256: str) -> tuple[Row[Any], bool]:
+    def upload(
+        self, model: str, content: IO[bytes], sha256: str, pushed_by: str | None = None
+    ) -> tuple[Row[Any], bool]:
         """Store a bundle as the next version, and return whether it is new: the same content keeps its version.
 
         If the store has lost or damaged that version's bundle, or retention has removed it, the store has it again.
@@ -67,7 +70,7 @@ class Versions:
                     return known, False
                 _check_refreshed(connection, model, manifest)
                 self._checks.remember(actual, report, connection)
-                return queries.add(connection, model, actual, size, manifest), True
+                return queries.add(connection, model, NewContent(actual, size, manifest), pushed_by), True
 
     def get(self, model: str, version: str) -> Row[Any]:
         """Return a version; raises `NotFoundError`."""

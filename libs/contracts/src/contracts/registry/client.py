@@ -23,6 +23,7 @@ from contracts.json_answers import AnswerT
 from contracts.model_versions import ModelSummary, VersionDetail, VersionReceipt
 from contracts.registry import calls
 from contracts.registry.calls import ActiveAnswer, Call, Request
+from contracts.registry.label_client import LabelClient
 from contracts.registry.token_client import TokenClient
 from contracts.retention import RetentionReport, RetentionRequest
 
@@ -38,6 +39,11 @@ class RegistryClient:
     def tokens(self) -> TokenClient:
         """The named tokens, which are those of all models."""
         return TokenClient(self._request)
+
+    @property
+    def labels(self) -> LabelClient:
+        """The aliases, tags and descriptions of its versions."""
+        return LabelClient(self._request, self._model)
 
     def push(self, archive: Path, evaluation: Path | None = None) -> VersionReceipt:
         """Upload a bundle as the next version; the same bytes again have the same version. `OSError` of a file.

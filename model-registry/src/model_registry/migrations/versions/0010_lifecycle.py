@@ -1,10 +1,15 @@
-"""The life of a version: an index for pages of the deployments."""
+"""The life of a version: aliases, tags, descriptions and what a search goes by; an index for pages of deployments."""
+
+from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
 down_revision = "0008"
+
+_BATCH = 500
 
 
 def upgrade() -> None:
@@ -13,10 +18,81 @@ def upgrade() -> None:
     indexes = {index["name"] for index in inspector.get_indexes("deployments", schema=_schema())}
     if "deployments_newest" not in indexes:
         op.create_index("deployments_newest", "deployments", ["model", "id"], schema=_schema())
+    if inspector.has_table("aliases", schema=_schema()):
+        return
+    op.create_table(
+        "version_facts",
+        sa.Column("model", sa.String(63), primary_key=True),
+        sa.Column("version", sa.Integer, primary_key=True),
+        sa.Column("trained_until", sa.DateTime(timezone=True)),
+        sa.Column("pushed_by", sa.String(200)),
+        sa.Column("description", sa.Text),
+        sa.Column("search_text", sa.Text, nullable=False),
+        schema=_schema(),
+    )
+    op.create_table(
+        "version_tags",
+        sa.Column("model", sa.String(63), primary_key=True),
+        sa.Column("version", sa.Integer, primary_key=True),
+        sa.Column("key", sa.String(63), primary_key=True),
+        sa.Column("value", sa.String(250), nullable=False),
+        schema=_schema(),
+    )
+    op.create_index(
+        "version_tags_by_value", "version_tags", ["model", "key", "value", "version"], schema=_schema()
+    )
+    op.create_table(
+        "aliases",
+        sa.Column("model", sa.String(63), primary_key=True),
+        sa.Column("alias", sa.String(63), primary_key=True),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("set_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("set_by", sa.String(200)),
+        schema=_schema(),
+    )
+    _fill_facts()
 
 
 def downgrade() -> None:
+    for table in ("aliases", "version_tags", "version_facts"):
+        op.drop_table(table, schema=_schema())
     op.drop_index("deployments_newest", "deployments", schema=_schema())
+
+
+def _fill_facts() -> None:
+    """Fill in the facts of the versions that are there; 10,000 manifests are not read at once."""
+    metadata = sa.MetaData(schema=_schema())
+    versions = sa.Table(
+        "versions",
+        metadata,
+        *(sa.Column("id", sa.Integer), sa.Column("model", sa.String), sa.Column("version", sa.Integer)),
+        sa.Column("manifest", sa.JSON),
+    )
+    facts = sa.Table(
+        "version_facts",
+        metadata,
+        *(sa.Column("model", sa.String), sa.Column("version", sa.Integer), sa.Column("search_text", sa.Text)),
+        sa.Column("trained_until", sa.DateTime(timezone=True)),
+    )
+    connection, last = op.get_bind(), 0
+    while True:
+        found = sa.select(versions).where(versions.c.id > last).order_by(versions.c.id).limit(_BATCH)
+        rows = connection.execute(found).all()
+        if not rows:
+            return
+        connection.execute(sa.insert(facts), [_facts(row) for row in rows])
+        last = rows[-1].id
+
+
+def _facts(row: sa.Row[Any]) -> dict[str, Any]:
+    manifest = row.manifest
+    until = manifest.get("trained_until")
+    return {
+        "model": row.model,
+        "version": row.version,
+        "trained_until": None if until is None else datetime.fromisoformat(until).astimezone(UTC),
+        "search_text": "\n".join((manifest["version"], manifest.get("git_commit") or "", "")).lower(),
+    }
 
 
 def _schema() -> str | None:
