@@ -11,6 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from model_registry.access import RegistryAccess
 from model_registry.artifacts import EVALUATION, ArtifactStore
 from model_registry.bundle_checks.service import WORK, BundleChecks, default_slots
+from model_registry.comparisons import endpoints as comparison_endpoints
+from model_registry.comparisons.service import Comparisons
 from model_registry.database import Database
 from model_registry.deployments import convergence
 from model_registry.deployments import endpoints as deployment_endpoints
@@ -148,6 +150,8 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
         )
     )
     app.include_router(label_endpoints.router(labels, access))
+    comparisons = Comparisons(database, evaluations, settings.model_gate_paired_tolerance)
+    app.include_router(comparison_endpoints.router(comparisons, access))
     app.include_router(evaluation_endpoints.router(evaluations, access))
     app.include_router(deployment_endpoints.router(deployments, replicas, watch, access))
     app.include_router(retention_endpoints.router(retention, access))

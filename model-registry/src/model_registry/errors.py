@@ -73,6 +73,12 @@ class TooManyLabelsError(ServiceError):
     status = 409
 
 
+class NotComparableError(ServiceError):
+    """Two versions can't be compared, for the reason in the message: push their evaluation parts, or choose others."""
+
+    status = 409
+
+
 class TokenConflictError(ServiceError):
     """There is a valid token of this name, or there are too many: rotate or revoke one."""
 

@@ -1,5 +1,6 @@
 """Requests to the registry and its answers, without the sending: both clients are made of these."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from contracts.json_answers import AnswerT, UnusableAnswerError, problem_detail,
 from contracts.model_versions import MAX_PAGE, EvaluationSummary, ModelSummary, VersionDetail, VersionReceipt
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 from contracts.retention import RetentionReport, RetentionRequest
+from contracts.version_comparisons import VersionComparison
 
 CONNECT_SECONDS = 2.0
 # A registry that ends a wait late is still there.
@@ -93,6 +95,26 @@ def get_model(model: str, before: str | None = None) -> Call[ModelSummary]:
 def get_version(model: str, version: str) -> Call[VersionDetail]:
     """Ask for a version with its manifest."""
     return Call("GET", f"/models/{model}/versions/{version}", answer=VersionDetail)
+
+
+def compare(model: str, first: str, second: str) -> Call[VersionComparison]:
+    """Ask for a comparison of two versions."""
+    content = {"params": {"first": first, "second": second}}
+    return Call("GET", f"/models/{model}/comparisons", content, answer=VersionComparison)
+
+
+def get_bundle_part(model: str, version: str, start: int, size: int) -> Request:
+    """Ask for a part of a bundle; one without `Range` answers with the whole."""
+    headers = {"Range": f"bytes={start}-{start + size - 1}"}
+    return Request("GET", bundle_path(model, version), {"headers": headers})
+
+
+def total_size(response: httpx.Response) -> int:
+    """Return the size of what a part belongs to; raises `RegistryAnswerError`."""
+    found = re.fullmatch(r"bytes [0-9]+-[0-9]+/([0-9]{1,18})", response.headers.get("Content-Range", ""))
+    if found is None:
+        raise RegistryAnswerError(f"{response.request.url}: the header Content-Range is not that of a part")
+    return int(found[1])
 
 
 def apply_retention(model: str, wanted: RetentionRequest) -> Call[RetentionReport]:

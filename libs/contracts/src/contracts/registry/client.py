@@ -5,6 +5,7 @@ methods raise `RegistryError`.
 """
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -26,6 +27,7 @@ from contracts.registry.calls import ActiveAnswer, Call, Request
 from contracts.registry.label_client import LabelClient
 from contracts.registry.token_client import TokenClient
 from contracts.retention import RetentionReport, RetentionRequest
+from contracts.version_comparisons import VersionComparison
 
 
 class RegistryClient:
@@ -91,6 +93,25 @@ class RegistryClient:
     def version(self, version: str) -> VersionDetail:
         """Return a version with its manifest."""
         return self._call(calls.get_version(self._model, version))
+
+    def compare(self, first: str, second: str) -> VersionComparison:
+        """Compare two versions on the same queries; a registry of an earlier release answers 404."""
+        return self._call(calls.compare(self._model, first, second))
+
+    def download(self, version: str, target: Path, *, part_bytes: int = 8 * 2**20) -> None:
+        """Download a version's bundle to a file, part by part; the caller checks its SHA-256. `OSError` of the file.
+
+        A registry without ranges answers with the whole bundle, which is then in memory.
+        """
+        size = None
+        with target.open("wb") as file:
+            while size is None or file.tell() < size:
+                response = self._request(calls.get_bundle_part(self._model, version, file.tell(), part_bytes))
+                calls.check_success(response)
+                file.write(response.content)
+                if response.status_code != HTTPStatus.PARTIAL_CONTENT:
+                    return
+                size = calls.total_size(response)
 
     def audit_log(self, limit: int) -> AuditLogPage:
         """Return who changed what and why, newest first; the other services answer this call, too."""
