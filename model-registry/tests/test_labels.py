@@ -201,7 +201,7 @@ def _migrate_back(database_url: str) -> None:
         "" if is_file else "registry.",
     )
     with engine.begin() as connection:
-        for table in ("aliases", "version_tags", "version_facts"):
+        for table in ("webhook_deliveries", "webhooks", "aliases", "version_tags", "version_facts"):
             connection.execute(text(f"DROP TABLE {schema}{table}"))
         connection.execute(text(f"DROP INDEX {schema}deployments_newest"))
         connection.execute(text(f"UPDATE {schema}alembic_version SET version_num = '0008'"))

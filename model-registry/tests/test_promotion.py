@@ -8,6 +8,7 @@ from evaluated_versions import EvaluatedVersions, base_part, part_of
 from pydantic import SecretStr
 
 from contracts.checksums import sha256_of
+from contracts.command_line import OK, REFUSED, USAGE
 from contracts.registry.client import RegistryClient
 from model_registry.sandbox.client import Sandbox
 from model_registry.settings import Settings
@@ -27,7 +28,7 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture(scope="module")
 def queries() -> EvaluationPart:
-    return base_part(800)
+    return base_part(500)
 
 
 @pytest.fixture
@@ -61,12 +62,12 @@ def test_two_versions_are_compared_on_the_same_queries(
     answer = registry.http.get("/models/ranker/comparisons", params={"first": good, "second": "candidate"})
     assert answer.status_code == 200, answer.text
     found = answer.json()
-    assert (found["first"], found["second"], found["queries"], found["verdict"]) == (good, bad, 800, "worse")
+    assert (found["first"], found["second"], found["queries"], found["verdict"]) == (good, bad, 500, "worse")
     assert found["low"] <= found["difference"] <= found["high"] < 0
     code, text = run("compare", "candidate", good)
-    assert (code, text.splitlines()[-1]) == (cli.OK, f"version {good}: better")
+    assert (code, text.splitlines()[-1]) == (OK, f"version {good}: better")
     code, text = run("compare", good, unknown)
-    assert (code, "has no evaluation part" in text) == (cli.REFUSED, True)
+    assert (code, "has no evaluation part" in text) == (REFUSED, True)
     refresh = pushed_refresh(registry, tmp_path, good, seed=90)
     assert f"compare version {good}" in run("compare", good, refresh)[1]
 
@@ -75,7 +76,7 @@ def test_the_candidate_becomes_champion_when_it_is_deployed(
     registry: RunningRegistry, tmp_path: Path, run: Run
 ) -> None:
     first, worse = registry.push_new(tmp_path, seed=1), registry.push_new(tmp_path, seed=2, ndcg=0.1)
-    for version, code in ((first, cli.OK), (worse, cli.REFUSED)):
+    for version, code in ((first, OK), (worse, REFUSED)):
         run("alias", "set", "candidate", version)
         assert run("promote", "--reason", "nightly")[0] == code
     # The gate has rejected the second one.
@@ -92,11 +93,11 @@ def test_a_version_is_copied_to_another_registry_by_its_checksum(
     version = versions.push(queries)
     part, other = tmp_path / "run-1.zip", versions.write(part_of("run-2", queries))
     to = ("promote", version, "--to", production.url, "--to-token", OTHER_TOKEN)
-    assert run("promote", version, "--to", production.url)[0] == cli.USAGE
+    assert run("promote", version, "--to", production.url)[0] == USAGE
     code, text = run(*to, "--evaluation", str(other))
-    assert (code, "not the part of version" in text) == (cli.USAGE, True)
+    assert (code, "not the part of version" in text) == (USAGE, True)
     code, text = run(*to, "--deploy", "--evaluation", str(part))
-    assert (code, text.splitlines()[-1]) == (cli.OK, "champion points to it")
+    assert (code, text.splitlines()[-1]) == (OK, "champion points to it")
     assert (production.active(), registry.http.get("/models/ranker/active").status_code) == ("2", 404)
     copied, original = (
         each.http.get(f"/models/ranker/versions/{number}").json()
@@ -118,7 +119,7 @@ def test_a_refresh_is_not_copied_and_an_earlier_registry_has_no_aliases(
     earlier.start()
     code, text = run("promote", trained, "--to", earlier.url, "--deploy")
     earlier.stop()
-    assert (code, text.splitlines()[-1]) == (cli.OK, "this registry has no aliases")
+    assert (code, text.splitlines()[-1]) == (OK, "this registry has no aliases")
 
 
 def test_a_large_bundle_is_downloaded_part_by_part(registry: RunningRegistry, tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ from model_registry.versions import endpoints as version_endpoints
 from model_registry.versions import label_endpoints
 from model_registry.versions.label_service import Labels
 from model_registry.versions.service import Versions
+from model_registry.webhooks import endpoints as webhook_endpoints
+from model_registry.webhooks import sender as webhook_sender
+from model_registry.webhooks.outbox import Outbox
+from model_registry.webhooks.sender import WebhookSender
+from model_registry.webhooks.service import Webhooks
 from servicekit import audit, operations
 from servicekit.app import base_app
 from servicekit.audit import AuditLog
@@ -62,6 +67,9 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
     database = Database(engine)
     store = ArtifactStore(settings.artifact_url)
     metrics = Metrics()
+    outbox = Outbox(metrics)
+    post, close_webhooks = webhook_sender.poster(allows_private=settings.webhook_allow_private)
+    sender = WebhookSender(database, metrics, post)
     max_bundle_bytes = settings.max_bundle_mb * MIB
     is_own_sandbox = sandbox is None
     sandbox = sandbox or Sandbox(WORK)
@@ -94,14 +102,14 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
     )
     gate = Gate(rules, database, evaluations)
     bundles = StoredBundles(store, checks, scratch)
-    deployments = Deployments(database, store, bundles, gate, metrics, on_change=wake_waiters)
+    deployments = Deployments(database, store, bundles, gate, metrics, outbox=outbox, on_change=wake_waiters)
     watch = ActiveWatch(
         lambda model: deployment_endpoints.active_document(deployments, model),
         is_stopping=lambda: bool(getattr(app.state, "is_stopping", lambda: False)()),
     )
     metrics.waiting.set_function(lambda: watch.waiting)
     replicas = Replicas(database)
-    labels = Labels(database)
+    labels = Labels(database, outbox)
     converging = ConvergenceWatch(database, replicas, settings.convergence_deadline_seconds)
     access = RegistryAccess(settings)
     audit_log = AuditLog(open_database(database_url, SCHEMA), SCHEMA, SERVICE)
@@ -110,6 +118,7 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
     loops = BackgroundLoops()
     loops.add("named tokens", named_tokens.step, interval=token_service.INTERVAL_SECONDS)
     loops.add("active deployments", watch.step)
+    loops.add("webhooks", sender.step, interval=webhook_sender.INTERVAL_SECONDS)
     loops.add("convergence", converging.step, interval=convergence.INTERVAL_SECONDS)
     loops.add("artifact store", store_watch.step, interval=INTERVAL_SECONDS)
     loops.add(
@@ -128,6 +137,8 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
         await run_in_threadpool(named_tokens.load)
         async with loops.running():
             yield
+        await sender.close()
+        await close_webhooks()
         if is_own_sandbox:
             await run_in_threadpool(sandbox.close)
         scratch.close()
@@ -142,7 +153,7 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
     )
     app.include_router(
         version_endpoints.router(
-            Versions(database, store, checks, scratch, max_bundle_bytes),
+            Versions(database, store, checks, scratch, max_bundle_bytes, outbox=outbox),
             labels,
             metrics,
             access,
@@ -156,6 +167,8 @@ def create_app(settings: Settings, sandbox: Sandbox | None = None) -> FastAPI:
     app.include_router(deployment_endpoints.router(deployments, replicas, watch, access))
     app.include_router(retention_endpoints.router(retention, access))
     app.include_router(audit.router(audit_log, access))
+    webhooks = Webhooks(database, allows_http=settings.webhook_allow_http)
+    app.include_router(webhook_endpoints.router(webhooks, access))
     app.include_router(token_endpoints.router(named_tokens, access))
 
     async def health_checks() -> dict[str, Check]:

@@ -67,8 +67,14 @@ class AliasConflictError(ServiceError):
     status = 409
 
 
+class UnusableUrlError(ServiceError):
+    """The address of a webhook can't be used, for the reason in the message: correct it."""
+
+    status = 422
+
+
 class TooManyLabelsError(ServiceError):
-    """There are too many aliases or tags, and nothing changed: remove one first."""
+    """There are too many aliases, tags or webhooks, and nothing changed: remove one first."""
 
     status = 409
 

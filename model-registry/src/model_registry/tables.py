@@ -65,6 +65,35 @@ aliases = Table(
     Column("set_by", String(200)),
 )
 
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    # Signs what is posted, so it can't be a digest.
+    Column("secret", String(200), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(200), nullable=False),
+    # Until when one process alone sends to it.
+    Column("claimed_until", UtcDateTime),
+    # After a failure: not before this moment.
+    Column("retry_at", UtcDateTime),
+    Column("failures", Integer, nullable=False),
+    Column("last_success_at", UtcDateTime),
+    Column("last_error", Text),
+)
+
+# What waits; a delivery that has arrived has no row.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("webhook", Integer, nullable=False, index=True),
+    Column("body", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
 # What the checks of a bundle have found, by its content and the code that checked it.
 checks = Table(
     "checks",

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row
 import monitoring
 from contracts.bundle import BundleManifest
 from contracts.deployments import DeploymentMode, DeploymentRequest, DeploymentStage
+from contracts.webhooks import WebhookEvent
 from model_registry.artifacts import ArtifactStore
 from model_registry.database import Database, lock_model
 from model_registry.deployments import queries
@@ -33,6 +34,7 @@ from model_registry.errors import (
 from model_registry.metrics import Metrics
 from model_registry.paging import Page, cut_page
 from model_registry.versions import queries as version_queries
+from model_registry.webhooks.outbox import Outbox
 
 # How often a version is compared because another one was deployed meanwhile; each time, that other one has succeeded.
 MAX_COMPARISONS = 50
@@ -80,8 +82,10 @@ class Deployments:
         gate: Gate,
         metrics: Metrics,
         *,
+        outbox: Outbox,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        self._outbox = outbox
         self._database = database
         self._store = store
         self._bundles = bundles
@@ -133,6 +137,7 @@ class Deployments:
             detail += f": {author.reason}" if author.reason else ""
             queries.end_active(connection, model, mode, "rolled_back", detail=detail)
             ended = queries.get(connection, current.id)
+            self._record_event(connection, WebhookEvent.ROLLED_BACK, ended)
         self._on_change()
         self._metrics.deployments.labels(model, mode, "rolled_back").inc()
         return ended
@@ -237,6 +242,8 @@ class Deployments:
                 restores=restored,
                 detail=passed.note,
             )
+            event = WebhookEvent.DEPLOYED if restores is None else WebhookEvent.ROLLED_BACK
+            self._record_event(connection, event, deployed)
             return deployed, True
 
     def _record_failure(
@@ -259,9 +266,27 @@ class Deployments:
             return
         with self._database.transaction("record_failure") as connection:
             previous = queries.active(connection, model, wanted.mode)
-            _record(
+            failed = _record(
                 connection, model, wanted, author, state="failed", previous=previous, stage=stage, detail=str(error)
             )
+            self._record_event(connection, WebhookEvent.REJECTED, failed)
+
+    def _record_event(self, connection: Connection, event: WebhookEvent, deployment: Row[Any]) -> None:
+        previous = deployment.previous_version
+        self._outbox.record(
+            connection,
+            event,
+            deployment.model,
+            deployment_id=str(deployment.id),
+            version=str(deployment.version),
+            mode=deployment.mode,
+            rollout=deployment.rollout,
+            previous_version=None if previous is None else str(previous),
+            failed_stage=deployment.failed_stage,
+            detail=deployment.detail,
+            reason=deployment.reason,
+            by=deployment.deployed_by,
+        )
 
 
 def _trained(primary: Row[Any] | None) -> int | None:

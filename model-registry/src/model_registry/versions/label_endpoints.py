@@ -103,9 +103,11 @@ def router(labels: Labels, access: RegistryAccess) -> ApiRouter:
         responses=problem_responses(503, not_found="There is no such alias"),
         dependencies=guard,
     )
-    def remove_alias(name: ModelName, alias: _Alias, reason: _Reason = None) -> None:  # noqa: ARG001 - for the log
+    def remove_alias(
+        name: ModelName, alias: _Alias, caller: CallerName, reason: _Reason = None, deployed_by: DeployedBy = None
+    ) -> None:
         """Remove an alias; the version stays."""
-        labels.remove_alias(name, alias)
+        labels.remove_alias(name, alias, deployed_by or caller, reason)
 
     return made
 

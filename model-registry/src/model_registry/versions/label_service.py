@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row
 
 from contracts.version_labels import MAX_ALIASES, MAX_TAGS, AliasRequest, LabelChange
+from contracts.webhooks import WebhookEvent
 from model_registry.database import Database, lock_model
 from model_registry.errors import AliasConflictError, NotFoundError, TooManyLabelsError
 from model_registry.paging import Page, cut_page
 from model_registry.versions import labels, queries, search
 from model_registry.versions.search import Search
+from model_registry.webhooks.outbox import Outbox
 
 
 class VersionLabels(NamedTuple):
@@ -32,8 +34,11 @@ class LabelledRow(NamedTuple):
 class Labels:
     """The aliases, tags and descriptions of all models' versions."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, database: Database, outbox: Outbox, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._database = database
+        self._outbox = outbox
         self._clock = clock
 
     def describe(self, model: str, version: str) -> LabelledRow:
@@ -88,15 +93,20 @@ class Labels:
             if current is None and len(labels.all_aliases(connection, model)) >= MAX_ALIASES:
                 raise TooManyLabelsError(f"{model} has {MAX_ALIASES} aliases; remove one first")
             values = {"version": version.version, "set_at": self._clock(), "set_by": by}
+            moved = {"alias": alias, "version": str(version.version), "previous_version": points_to, "by": by}
+            self._outbox.record(connection, WebhookEvent.ALIAS_CHANGED, model, **moved, reason=wanted.reason)
             return labels.put_alias(connection, model, alias, values)
 
-    def remove_alias(self, model: str, alias: str) -> None:
+    def remove_alias(self, model: str, alias: str, by: str | None, reason: str | None) -> None:
         """Remove an alias; raises `NotFoundError`."""
         with self._database.transaction("remove_alias") as connection:
             lock_model(connection, model)
-            if labels.alias(connection, model, alias) is None:
+            current = labels.alias(connection, model, alias)
+            if current is None:
                 raise NotFoundError(f"model {model!r} has no alias {alias!r}")
             labels.remove_alias(connection, model, alias)
+            removed = {"alias": alias, "version": None, "previous_version": str(current.version), "by": by}
+            self._outbox.record(connection, WebhookEvent.ALIAS_CHANGED, model, **removed, reason=reason)
 
 
 def _labelled(connection: Connection, model: str, rows: Sequence[Row[Any]]) -> list[LabelledRow]:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row
 import monitoring
 from contracts.bundle import AnotherRankerError, BundleManifest, MalformedManifestError, check_same_ranker
 from contracts.checksums import sha256_of
+from contracts.webhooks import WebhookEvent
 from model_registry.artifacts import ArtifactStore, DamagedArtifactError, MissingArtifactError, StoredBundle
 from model_registry.bundle_checks.report import CheckReport
 from model_registry.bundle_checks.service import BundleChecks
@@ -17,6 +18,7 @@ from model_registry.paging import Page, cut_page
 from model_registry.scratch import Scratch
 from model_registry.versions import queries
 from model_registry.versions.queries import NewContent
+from model_registry.webhooks.outbox import Outbox
 
 _BLOCK = 2**20
 
@@ -33,8 +35,16 @@ class Versions:
     """The versions of all models."""
 
     def __init__(
-        self, database: Database, store: ArtifactStore, checks: BundleChecks, scratch: Scratch, max_bundle_bytes: int
+        self,
+        database: Database,
+        store: ArtifactStore,
+        checks: BundleChecks,
+        scratch: Scratch,
+        max_bundle_bytes: int,
+        *,
+        outbox: Outbox,
     ) -> None:
+        self._outbox = outbox
         self._database = database
         self._store = store
         self._checks = checks
@@ -70,7 +80,11 @@ class Versions:
                     return known, False
                 _check_refreshed(connection, model, manifest)
                 self._checks.remember(actual, report, connection)
-                return queries.add(connection, model, NewContent(actual, size, manifest), pushed_by), True
+                added = queries.add(connection, model, NewContent(actual, size, manifest), pushed_by)
+                version, refreshes = str(added.version), manifest.refreshes
+                facts = {"version": version, "sha256": actual, "refreshes": refreshes, "by": pushed_by}
+                self._outbox.record(connection, WebhookEvent.PUSHED, model, **facts)
+                return added, True
 
     def get(self, model: str, version: str) -> Row[Any]:
         """Return a version; raises `NotFoundError`."""

@@ -16,7 +16,7 @@ from contracts.deployments import DeploymentRecord
 from contracts.model_versions import VersionReceipt
 from contracts.registry.client import RegistryClient
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError
-from notification_gateway.outbound.http import call, client
+from servicekit.outbound.http import call, client
 
 TIMEOUT = httpx.Timeout(2.0)
 # How long a source that does not answer is not called again.

@@ -28,6 +28,7 @@ from contracts.registry.label_client import LabelClient
 from contracts.registry.token_client import TokenClient
 from contracts.retention import RetentionReport, RetentionRequest
 from contracts.version_comparisons import VersionComparison
+from contracts.webhooks import CreatedWebhook, NewWebhook, WebhookList
 
 
 class RegistryClient:
@@ -112,6 +113,20 @@ class RegistryClient:
                 if response.status_code != HTTPStatus.PARTIAL_CONTENT:
                     return
                 size = calls.total_size(response)
+
+    def add_webhook(self, wanted: NewWebhook) -> CreatedWebhook:
+        """Register a webhook, and return it with its secret."""
+        content = {"json": wanted.model_dump(mode="json", exclude_unset=True)}
+        return self._call(Call("POST", "/webhooks", content, answer=CreatedWebhook))
+
+    def webhooks(self) -> WebhookList:
+        """Return all webhooks, without their secrets."""
+        return self._call(Call("GET", "/webhooks", answer=WebhookList))
+
+    def remove_webhook(self, webhook: int, reason: str | None = None) -> None:
+        """Remove a webhook, and what waits for it."""
+        content = {"params": {"reason": reason}} if reason else {}
+        calls.check_success(self._request(Request("DELETE", f"/webhooks/{webhook}", content)))
 
     def audit_log(self, limit: int) -> AuditLogPage:
         """Return who changed what and why, newest first; the other services answer this call, too."""

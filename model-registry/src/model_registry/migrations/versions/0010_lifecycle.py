@@ -1,4 +1,4 @@
-"""The life of a version: aliases, tags, descriptions and what a search goes by; an index for pages of deployments."""
+"""The life of a version: aliases, tags, descriptions, search, webhooks; an index for pages of deployments."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -50,11 +50,41 @@ def upgrade() -> None:
         sa.Column("set_by", sa.String(200)),
         schema=_schema(),
     )
+    _create_webhooks()
     _fill_facts()
 
 
+def _create_webhooks() -> None:
+    op.create_table(
+        "webhooks",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("url", sa.Text, nullable=False),
+        sa.Column("events", sa.JSON, nullable=False),
+        sa.Column("secret", sa.String(200), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.String(200), nullable=False),
+        sa.Column("claimed_until", sa.DateTime(timezone=True)),
+        sa.Column("retry_at", sa.DateTime(timezone=True)),
+        sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("last_success_at", sa.DateTime(timezone=True)),
+        sa.Column("last_error", sa.Text),
+        schema=_schema(),
+    )
+    op.create_table(
+        "webhook_deliveries",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("webhook", sa.Integer, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        schema=_schema(),
+    )
+    op.create_index(
+        "ix_registry_webhook_deliveries_webhook", "webhook_deliveries", ["webhook"], schema=_schema()
+    )
+
+
 def downgrade() -> None:
-    for table in ("aliases", "version_tags", "version_facts"):
+    for table in ("webhook_deliveries", "webhooks", "aliases", "version_tags", "version_facts"):
         op.drop_table(table, schema=_schema())
     op.drop_index("deployments_newest", "deployments", schema=_schema())
 
