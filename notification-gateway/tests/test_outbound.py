@@ -7,9 +7,11 @@ import httpx
 import pytest
 
 from monitoring.redaction import Redactor
-from notification_gateway.outbound import http as outbound
-from notification_gateway.outbound.addresses import ForbiddenAddressError, check_address, resolve
-from notification_gateway.outbound.http import (
+from notification_gateway.url_secrets import secret_parts
+from running_gateway import Receiver
+from servicekit.outbound import http as outbound
+from servicekit.outbound.addresses import ForbiddenAddressError, check_address, resolve
+from servicekit.outbound.http import (
     AddressCheckingAsyncTransport,
     AddressCheckingTransport,
     async_client,
@@ -17,8 +19,6 @@ from notification_gateway.outbound.http import (
     call_async,
     client,
 )
-from notification_gateway.outbound.secrets import secret_parts
-from running_gateway import Receiver
 
 FORBIDDEN = [
     "169.254.169.254",

@@ -12,6 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from model_registry.access import RegistryAccess
 from model_registry.artifacts import EVALUATION, ArtifactStore
 from model_registry.bundle_checks.service import WORK, BundleChecks, default_slots
+from model_registry.comparisons import endpoints as comparison_endpoints
+from model_registry.comparisons.service import Comparisons
 from model_registry.database import Database
 from model_registry.deployments import convergence
 from model_registry.deployments import endpoints as deployment_endpoints
@@ -44,7 +46,14 @@ from model_registry.tokens import endpoints as token_endpoints
 from model_registry.tokens import service as token_service
 from model_registry.tokens.service import NamedTokens
 from model_registry.versions import endpoints as version_endpoints
+from model_registry.versions import label_endpoints
+from model_registry.versions.label_service import Labels
 from model_registry.versions.service import Versions
+from model_registry.webhooks import endpoints as webhook_endpoints
+from model_registry.webhooks import sender as webhook_sender
+from model_registry.webhooks.outbox import Outbox
+from model_registry.webhooks.sender import WebhookSender
+from model_registry.webhooks.service import Webhooks
 from servicekit import audit, operations
 from servicekit.app import base_app
 from servicekit.audit import AuditLog
@@ -71,6 +80,9 @@ def create_app(
     database = Database(engine)
     store = ArtifactStore(settings.artifact_url)
     metrics = Metrics()
+    outbox = Outbox(metrics)
+    post, close_webhooks = webhook_sender.poster(allows_private=settings.webhook_allow_private)
+    sender = WebhookSender(database, metrics, post)
     max_bundle_bytes = settings.max_bundle_mb * MIB
     is_own_sandbox = sandbox is None
     sandbox = sandbox or Sandbox(WORK)
@@ -103,13 +115,14 @@ def create_app(
     )
     gate = Gate(rules, database, evaluations)
     bundles = StoredBundles(store, checks, scratch)
-    deployments = Deployments(database, store, bundles, gate, metrics, on_change=wake_waiters)
+    deployments = Deployments(database, store, bundles, gate, metrics, outbox=outbox, on_change=wake_waiters)
     watch = ActiveWatch(
         lambda model: deployment_endpoints.active_document(deployments, model),
         is_stopping=lambda: bool(getattr(app.state, "is_stopping", lambda: False)()),
     )
     metrics.waiting.set_function(lambda: watch.waiting)
     replicas = Replicas(database)
+    labels = Labels(database, outbox)
     converging = ConvergenceWatch(database, replicas, settings.convergence_deadline_seconds)
     outcomes = (
         FeatureSyncOutcomes(settings.feature_sync_url, settings.admin_token) if settings.feature_sync_url else None
@@ -124,6 +137,7 @@ def create_app(
     loops = BackgroundLoops()
     loops.add("named tokens", named_tokens.step, interval=token_service.INTERVAL_SECONDS)
     loops.add("active deployments", watch.step)
+    loops.add("webhooks", sender.step, interval=webhook_sender.INTERVAL_SECONDS)
     loops.add("convergence", converging.step, interval=convergence.INTERVAL_SECONDS)
     loops.add("rollouts", driver.step, interval=rollout_driver.INTERVAL_SECONDS)
     loops.add("artifact store", store_watch.step, interval=INTERVAL_SECONDS)
@@ -143,6 +157,8 @@ def create_app(
         await run_in_threadpool(named_tokens.load)
         async with loops.running():
             yield
+        await sender.close()
+        await close_webhooks()
         if is_own_sandbox:
             await run_in_threadpool(sandbox.close)
         if outcomes is not None:
@@ -159,17 +175,23 @@ def create_app(
     )
     app.include_router(
         version_endpoints.router(
-            Versions(database, store, checks, scratch, max_bundle_bytes),
+            Versions(database, store, checks, scratch, max_bundle_bytes, outbox=outbox),
+            labels,
             metrics,
             access,
             max_bundle_bytes,
         )
     )
+    app.include_router(label_endpoints.router(labels, access))
+    comparisons = Comparisons(database, evaluations, settings.model_gate_paired_tolerance)
+    app.include_router(comparison_endpoints.router(comparisons, access))
     app.include_router(evaluation_endpoints.router(evaluations, access))
     app.include_router(deployment_endpoints.router(deployments, replicas, watch, access))
     app.include_router(rollout_endpoints.router(rollouts, rollout_rules, access))
     app.include_router(retention_endpoints.router(retention, access))
     app.include_router(audit.router(audit_log, access))
+    webhooks = Webhooks(database, allows_http=settings.webhook_allow_http)
+    app.include_router(webhook_endpoints.router(webhooks, access))
     app.include_router(token_endpoints.router(named_tokens, access))
 
     async def health_checks() -> dict[str, Check]:

@@ -67,6 +67,30 @@ class RolloutConflictError(ServiceError):
     status = 409
 
 
+class AliasConflictError(ServiceError):
+    """The alias points to another version than the call counts on, and nothing changed: look, and decide anew."""
+
+    status = 409
+
+
+class UnusableUrlError(ServiceError):
+    """The address of a webhook can't be used, for the reason in the message: correct it."""
+
+    status = 422
+
+
+class TooManyLabelsError(ServiceError):
+    """There are too many aliases, tags or webhooks, and nothing changed: remove one first."""
+
+    status = 409
+
+
+class NotComparableError(ServiceError):
+    """Two versions can't be compared, for the reason in the message: push their evaluation parts, or choose others."""
+
+    status = 409
+
+
 class TokenConflictError(ServiceError):
     """There is a valid token of this name, or there are too many: rotate or revoke one."""
 

@@ -12,6 +12,8 @@ DEFAULT_MODEL = "ranker"
 # `active`, `rolled_back`, or the check that refused the deployment.
 OUTCOMES = ("active", "rolled_back", "source", "checksum", "manifest", "load", "golden", "gate", "activate")
 
+WEBHOOK_OUTCOMES = ("delivered", "failed", "expired", "dropped")
+
 
 class Metrics(ServiceMetrics):
     """The registry's counters, and those of monitoring."""
@@ -30,6 +32,15 @@ class Metrics(ServiceMetrics):
             "Requests that wait for another active deployment",
             registry=self.registry,
         )
+        self.webhook_deliveries = Counter(
+            "registry_webhook_deliveries_total",
+            "Deliveries to webhooks by outcome: `delivered`, `failed` (tried again), `expired` after a day, `dropped` "
+            "because too many wait",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in WEBHOOK_OUTCOMES:
+            self.webhook_deliveries.labels(outcome)
         self.begin(DEFAULT_MODEL)
 
     def begin(self, model: str) -> None:

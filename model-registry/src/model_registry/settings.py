@@ -165,6 +165,13 @@ class Settings(ServiceSettings):
         bool,
         Field(description="Remove old bundles at the start and once a day; otherwise only by a call"),
     ] = False
+    webhook_allow_http: Annotated[
+        bool, Field(description="Whether webhooks may have an address without TLS; the signature is sent anyway")
+    ] = False
+    # An admin's token must not reach what only the registry's network does.
+    webhook_allow_private: Annotated[
+        bool, Field(description="Whether webhooks may lead to loopback and private addresses, never to link-local ones")
+    ] = False
     max_bundle_mb: Annotated[int, Field(ge=1, description="Maximum size of a bundle, in MiB")] = 2048
 
     @property

@@ -31,6 +31,69 @@ versions = Table(
     UniqueConstraint("model", "sha256"),
 )
 
+# What a search of versions goes by, in small rows: those of `versions` are a hundred times as large.
+version_facts = Table(
+    "version_facts",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("trained_until", UtcDateTime),
+    Column("pushed_by", String(200)),
+    Column("description", Text),
+    # Run, commit and description, in small letters.
+    Column("search_text", Text, nullable=False),
+)
+
+version_tags = Table(
+    "version_tags",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("key", String(63), primary_key=True),
+    Column("value", String(250), nullable=False),
+    Index("version_tags_by_value", "model", "key", "value", "version"),
+)
+
+# A name that points to one version of its model.
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("alias", String(63), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("set_at", UtcDateTime, nullable=False),
+    Column("set_by", String(200)),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    # Signs what is posted, so it can't be a digest.
+    Column("secret", String(200), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(200), nullable=False),
+    # Until when one process alone sends to it.
+    Column("claimed_until", UtcDateTime),
+    # After a failure: not before this moment.
+    Column("retry_at", UtcDateTime),
+    Column("failures", Integer, nullable=False),
+    Column("last_success_at", UtcDateTime),
+    Column("last_error", Text),
+)
+
+# What waits; a delivery that has arrived has no row.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("webhook", Integer, nullable=False, index=True),
+    Column("body", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
 # What the checks of a bundle have found, by its content and the code that checked it.
 checks = Table(
     "checks",
@@ -63,6 +126,7 @@ deployments = Table(
     Column("restores", Integer),
     Column("created_at", UtcDateTime, nullable=False),
     Index("deployments_of_model", "model", "mode", "state"),
+    Index("deployments_newest", "model", "id"),
 )
 
 replicas = Table(

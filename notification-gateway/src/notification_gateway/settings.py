@@ -20,8 +20,8 @@ from contracts.query_values import Flag
 from contracts.time_zones import TimeZoneName
 from notification_gateway.apprise_urls import parse_urls
 from notification_gateway.language import Language
-from notification_gateway.outbound.secrets import secret_parts
 from notification_gateway.policy.mentions import split_mentions
+from notification_gateway.url_secrets import secret_parts
 from servicekit.database_urls import DatabaseUrl
 from servicekit.settings import DEVELOPMENT_SECRET, ServiceSettings
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from contracts.model_versions import MODEL_VERSION, SHA256
+from contracts.model_versions import MODEL_VERSION, SHA256, VERSION_OR_ALIAS
 from contracts.moments import Moment
 from contracts.text import MachineText, TypedText, is_visible
 
@@ -90,7 +90,7 @@ class DeploymentRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": "12", "mode": "primary"}]})
 
-    version: Annotated[str, Field(pattern=MODEL_VERSION, description="A version of this model")]
+    version: Annotated[str, Field(pattern=VERSION_OR_ALIAS, description="A version of this model, or an alias of one")]
     mode: Annotated[DeploymentMode, Field(description="`shadow` mirrors traffic, `canary` takes a share of users")] = (
         "primary"
     )
@@ -179,9 +179,12 @@ class ReplicaStatus(BaseModel):
 
 
 class DeploymentHistory(BaseModel):
-    """Deployments, newest first, and the replicas that serve now."""
+    """A page of deployments, newest first, and the replicas that serve now."""
 
     deployments: Annotated[list[DeploymentRecord], Field(description="Deployments, newest first")]
+    next_before: Annotated[
+        str | None, Field(description="`before` of the next page; null: these are the oldest", examples=["151"])
+    ] = None
     replicas: Annotated[list[ReplicaStatus], Field(description="Replicas that reported lately")]
 
 

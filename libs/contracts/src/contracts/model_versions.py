@@ -9,7 +9,12 @@ from pydantic.config import JsonDict
 MODEL_NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 # The number that the registry gives, as text.
 MODEL_VERSION = "^[1-9][0-9]{0,8}$"
+# A name that points to a version of its model; no number is one.
+ALIAS = "^[a-z][a-z0-9_.-]{0,62}$"
+VERSION_OR_ALIAS = "^(?:[1-9][0-9]{0,8}|[a-z][a-z0-9_.-]{0,62})$"
 SHA256 = "^[0-9a-f]{64}$"
+# The most lines that a page of a list has.
+MAX_PAGE = 500
 
 _EXAMPLE: JsonDict = {
     "name": "ranker",
@@ -53,6 +58,33 @@ class EvaluationSummary(BaseModel):
     ]
 
 
+class Lineage(BaseModel):
+    """Where a version comes from, as its bundle's manifest and its upload say."""
+
+    run: Annotated[
+        str,
+        Field(description="Run that made it, with a hash of its content", examples=["2026-11-24T03-00-00Z-5f2b8c0d"]),
+    ]
+    git_commit: Annotated[str | None, Field(description="Commit of the code; null: unknown")] = None
+    made_at: Annotated[datetime, Field(description="When the bundle was made", examples=["2026-11-24T03:08:00Z"])]
+    data_window: Annotated[
+        dict[str, Any],
+        Field(description="What it was trained on: `start`, `end`, `interactions`, `users`, `datasets`"),
+    ]
+    trained_until: Annotated[
+        datetime | None,
+        Field(description="Newest interaction that training saw; null in a bundle of an earlier release"),
+    ] = None
+    parameters: Annotated[
+        dict[str, Any] | None, Field(description="Shape of the training, as `pipeline.yaml` writes it; null: unknown")
+    ] = None
+    refreshes: Annotated[str | None, Field(description="Trained version that it renews; null for a trained one")] = None
+    pushed_by: Annotated[
+        str | None,
+        Field(description="Who pushed it: `X-Deployed-By` or the token's name; null: unknown", examples=["ci@main"]),
+    ] = None
+
+
 class VersionDetail(VersionReceipt):
     """A version with its bundle's manifest."""
 
@@ -69,10 +101,22 @@ class VersionDetail(VersionReceipt):
     manifest: Annotated[
         dict[str, Any], Field(description="`manifest.json` of the bundle", examples=[{"metrics": {"ndcg@10": 0.193}}])
     ]
+    aliases: Annotated[list[str], Field(description="Aliases that point to it", examples=[["champion"]])] = []
+    tags: Annotated[dict[str, str], Field(description="Its tags", examples=[{"team": "search"}])] = {}
+    description: Annotated[str | None, Field(description="Its description; null: none", examples=["new features"])] = (
+        None
+    )
+    lineage: Annotated[
+        Lineage | None, Field(description="Where it comes from; null from a registry of an earlier release")
+    ] = None
 
 
 class ModelSummary(BaseModel):
-    """A model and its versions, newest first."""
+    """A page of a model's versions, newest first."""
 
     name: Annotated[str, Field(description="Name of the model", examples=["ranker"])]
     versions: Annotated[list[VersionReceipt], Field(description="Its versions, newest first")]
+    next_before: Annotated[
+        str | None,
+        Field(description="`before` of the next page of this model; null: these are the oldest", examples=["51"]),
+    ] = None

@@ -16,6 +16,7 @@ class KeepReason(StrEnum):
     CANARY = "canary"
     SHADOW = "shadow"
     PREDECESSOR = "predecessor"
+    ALIAS = "alias"
     REPLICA = "replica"
     REFRESHED = "refreshed"
     RECENT_PRIMARY = "recent_primary"
@@ -41,7 +42,8 @@ class RetainedVersion(BaseModel):
         list[str],
         Field(
             description="`active`, `canary`, `shadow`: it serves as this now. `predecessor`: a rollback returns to it. "
-            "`replica`: a replica reported it. `refreshed`: a refresh of it is kept. `recent_primary`: it or a refresh "
+            "`alias`: an alias points to it. `replica`: a replica reported it. "
+            "`refreshed`: a refresh of it is kept. `recent_primary`: it or a refresh "
             "of it was primary within BUNDLE_RETENTION_DAYS. `last_trained`, `last_refreshes`: it is one of the newest",
             examples=[["active", "last_trained"]],
         ),

@@ -7,10 +7,9 @@ file; 3 the registry can't be reached or failed, or another server answers at it
 
 import argparse
 import json
-import math
 import os
-import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC
@@ -19,8 +18,7 @@ from typing import Any, get_args
 
 import httpx
 
-from contracts.access import check_http_url, check_single_line, check_token
-from contracts.command_client import checked_option, exit_code_of, open_http
+from contracts.command_client import exit_code_of, open_http
 from contracts.command_line import OK, UNREACHABLE, USAGE, CommandError, Commands, printable, run_command, say
 from contracts.deployments import (
     DeploymentMode,
@@ -30,18 +28,24 @@ from contracts.deployments import (
     ReplicaStatus,
     RollbackRequest,
 )
-from contracts.model_versions import MODEL_NAME, MODEL_VERSION
-from contracts.person_names import check_name, encode_name
+from contracts.person_names import encode_name
 from contracts.registry.client import RegistryClient
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 from contracts.retention import RetentionRequest
-from contracts.text import is_visible
-from registryctl import audit_history, rollout_commands, token_commands
+from contracts.version_labels import CANDIDATE
+from registryctl import (
+    audit_history,
+    label_commands,
+    promotion,
+    rollout_commands,
+    token_commands,
+    webhook_commands,
+)
+from registryctl.arguments import check_arguments, compared_version, seconds, share
 from registryctl.deployment_wait import DEFAULT_SECONDS, wait_until_served
 
 # A deployment fetches, unpacks and checks a bundle before it answers.
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
-_MAX_REASON = 1000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,14 +56,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str] | None) -> int:
     given = _parser().parse_args(arguments)
     run: Callable[[RegistryClient, argparse.Namespace], tuple[dict[str, Any], str]] = given.run
+    secrets = (given.token, getattr(given, "to_token", None) or "")
     try:
-        _check(given)
+        check_arguments(given)
         with _registry(given.url, given.token, given.by, given.model) as registry:
             body, text = run(registry, given)
     except CommandError as error:
         # A proxy's page may repeat the request's headers.
-        raise CommandError(error.code, printable(str(error), given.token)) from error
-    say(printable(json.dumps(body, indent=2) if given.json else text, given.token))
+        raise CommandError(error.code, printable(str(error), *secrets)) from error
+    say(printable(json.dumps(body, indent=2) if given.json else text, *secrets))
     return OK
 
 
@@ -79,51 +84,6 @@ def _registry(url: str, token: str, author: str | None, model: str) -> Iterator[
         raise CommandError(UNREACHABLE, str(error)) from error
     except (httpx.InvalidURL, UnicodeError) as error:
         raise CommandError(USAGE, "--url (REGISTRY_URL) can't be used as a URL") from error
-
-
-def _check(given: argparse.Namespace) -> None:
-    """Validate the arguments before they are used; `given.by` becomes the name without white space around it."""
-    checked_option("--url (REGISTRY_URL)", check_http_url, given.url)
-    if given.token:
-        checked_option("--token (REGISTRY_TOKEN)", check_token, given.token)
-    checked_option("--model (MODEL_NAME)", _check_model, given.model)
-    if given.by is not None:
-        given.by = checked_option("--by", check_name, given.by)
-    if getattr(given, "version", None) is not None:
-        checked_option("VERSION", _check_version, given.version)
-    if getattr(given, "expected_active", None) is not None:
-        checked_option("--expected-active", _check_version, given.expected_active)
-    if getattr(given, "reason", None) is not None:
-        checked_option("--reason", _check_reason, given.reason)
-    if getattr(given, "force", False) and not is_visible(given.reason or ""):
-        raise CommandError(USAGE, "--force needs --reason, which the history keeps")
-    if hasattr(given, "rollout"):
-        _check_rollout(given.mode, given.rollout)
-
-
-def _check_rollout(mode: str, rollout: float | None) -> None:
-    if mode == "canary" and rollout is None:
-        raise CommandError(USAGE, "--rollout: a canary needs the share of the users that it serves, from 0 to 1")
-    if mode != "canary" and rollout not in (None, 1.0):
-        raise CommandError(USAGE, f"--rollout: a {mode} has none, only a canary serves a share of the users")
-
-
-def _check_model(value: str) -> str:
-    if not re.fullmatch(MODEL_NAME, value):
-        raise ValueError("a model's name is a lower-case letter, then letters, digits, _ and -")
-    return value
-
-
-def _check_version(value: str) -> str:
-    if not re.fullmatch(MODEL_VERSION, value):
-        raise ValueError("a version is a whole number, as `registryctl status` shows it")
-    return value
-
-
-def _check_reason(value: str) -> str:
-    if len(value) > _MAX_REASON:
-        raise ValueError(f"at most {_MAX_REASON} characters")
-    return check_single_line(value)
 
 
 def _push(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -146,6 +106,31 @@ def _deploy(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[s
     return _put_into_service(registry, given, given.version)
 
 
+def _promote(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Make a version champion, or copy it to another registry and make it champion there."""
+    if given.to is None:
+        return _make_champion(registry, given, given.version)
+    try:
+        with tempfile.TemporaryDirectory(prefix="registryctl-") as folder:
+            fetched = promotion.fetch(registry, given.version, Path(folder))
+            promotion.check_evaluation(fetched, given.evaluation)
+            with _registry(given.to, given.to_token or "", given.by, given.model) as target:
+                pushed = promotion.push(target, fetched, given.evaluation)
+                body = pushed.model_dump(mode="json")
+                text = f"{given.model} {fetched.detail.version} is version {pushed.version} of {given.to}"
+                if not given.deploy:
+                    return body, text
+                deployed, deploy_text = _make_champion(target, given, pushed.version)
+                return {**body, "deployment": deployed}, f"{text}\n{deploy_text}"
+    except OSError as error:
+        raise CommandError(USAGE, f"{error.filename}: {error.strerror}") from error
+
+
+def _make_champion(registry: RegistryClient, given: argparse.Namespace, version: str) -> tuple[dict[str, Any], str]:
+    body, text = _put_into_service(registry, given, version)
+    return body, f"{text}\n{promotion.name_champion(registry, body['version'], given.reason)}"
+
+
 def _put_into_service(registry: RegistryClient, given: argparse.Namespace, version: str) -> tuple[dict[str, Any], str]:
     deployed = registry.deploy(
         DeploymentRequest(
@@ -157,7 +142,7 @@ def _put_into_service(registry: RegistryClient, given: argparse.Namespace, versi
             reason=given.reason,
         )
     )
-    text = f"{given.model} {version} is in service as {deployed.mode}"
+    text = f"{given.model} {deployed.version} is in service as {deployed.mode}"
     return _await_replicas(registry, given, deployed, text)
 
 
@@ -249,16 +234,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     deploy = add("deploy", _deploy, "check a version and deploy it")
     deploy.add_argument("version")
+    compare = add("compare", promotion.compare, "compare two versions on the same queries, by their evaluation parts")
+    compare.add_argument("first", type=compared_version)
+    compare.add_argument("second", type=compared_version)
+    promote = add("promote", _promote, "deploy a version and name it champion, or copy it to another registry")
+    promote.add_argument("version", nargs="?", default=CANDIDATE, help="version or alias; `candidate` by default")
+    promote.add_argument("--to", metavar="URL", help="copy it to the registry at this address")
+    promote.add_argument(
+        "--to-token",
+        default=os.environ.get("PROMOTE_TOKEN") or None,
+        help="token of the other registry (PROMOTE_TOKEN)",
+    )
+    promote.add_argument("--deploy", action="store_true", help="with --to: and deploy it there, as champion")
+    promote.add_argument(
+        "--evaluation", type=Path, metavar="FILE", help="with --to: the run's evaluation.zip, which no registry returns"
+    )
+    promote.set_defaults(mode="primary", rollout=None)
+    promote.add_argument("--force", action="store_true", help="override the quality gate; needs --reason")
     for each in (push, deploy):
-        each.add_argument("--rollout", type=_share, help="share of the users that the canary serves")
+        each.add_argument("--rollout", type=share, help="share of the users that the canary serves")
         each.add_argument("--force", action="store_true", help="override the quality gate; needs --reason")
     roll_back = add("rollback", _roll_back, "deploy the previous version again, or end a canary or shadow")
     for each in (push, deploy, roll_back):
         each.add_argument("--mode", choices=get_args(DeploymentMode), default="primary")
+    for each in (push, deploy, roll_back, promote):
         each.add_argument(
             "--wait",
             nargs="?",
-            type=_seconds,
+            type=seconds,
             const=DEFAULT_SECONDS,
             metavar="SECONDS",
             help=f"wait until all live replicas serve it ({DEFAULT_SECONDS:g} s by default); exit code 1 if they don't",
@@ -268,33 +271,15 @@ def _parser() -> argparse.ArgumentParser:
     retention = add("retention", _retention, "list the versions that nothing keeps, and why the others are kept")
     retention.add_argument("--apply", action="store_true", help="remove the bundles of those versions")
     audit_history.add_arguments(add("history", _history, "list who changed what, with which token, and why"))
+    label_commands.add_commands(commands)
+    webhook_commands.add_commands(commands.group("webhooks", "add, list and remove addresses that are told of changes"))
     token_commands.add_commands(commands.group("tokens", "create, list, rotate and revoke named tokens"))
-    for each in (push, deploy, roll_back):
+    for each in (push, deploy, roll_back, promote):
         each.add_argument("--reason", help="reason for the history")
         each.add_argument(
             "--expected-active", metavar="VERSION", help="change nothing unless this version is in service"
         )
     return parser
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError("seconds are a number from 0 on")
-    return value
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError("a share is a number from 0 to 1")
-    return value
 
 
 if __name__ == "__main__":

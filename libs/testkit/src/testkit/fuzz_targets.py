@@ -94,8 +94,10 @@ def registry(url: str, token: str, archive: Path) -> Target:
             "POST /models/{name}/versions": _upload(archive),
             "POST /models/{name}/deployments": {"version": "1", "mode": "shadow", "reason": "a try"},
             "POST /models/{name}/rollback": {"mode": "shadow", "reason": "a try"},
+            "PUT /models/{name}/aliases/{alias}": {"version": "1", "expected": "1", "reason": "a try"},
+            "PATCH /models/{name}/versions/{version}": {"tags": {"team": "search"}, "description": "a try"},
         },
-        pages=("/health", "/metrics", "/models", "/models/ranker/deployments"),
+        pages=("/health", "/metrics", "/models", "/models/ranker/versions", "/models/ranker/deployments"),
     )
 
 

@@ -5,7 +5,6 @@ import re
 from typing import Annotated, Any, get_args
 
 from fastapi import Header, Path, Request, Response
-from pydantic import AfterValidator
 from sqlalchemy import Row
 from starlette.concurrency import run_in_threadpool
 
@@ -21,12 +20,13 @@ from contracts.deployments import (
     ReplicaStatus,
     RollbackRequest,
 )
-from contracts.person_names import MAX_HEADER_LENGTH, MAX_LENGTH, decode_name
 from contracts.text import TypedText
 from model_registry.access import RegistryAccess
+from model_registry.author import DeployedBy
 from model_registry.deployments.active_watch import ActiveDocument, ActiveWatch
 from model_registry.deployments.replicas import Replicas
 from model_registry.deployments.service import Author, Deployments
+from model_registry.paging import WantedPage
 from model_registry.versions.endpoints import ModelName
 from servicekit.bearer import CallerName
 from servicekit.bodies import wait_for_disconnect
@@ -34,18 +34,6 @@ from servicekit.etags import is_named
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
-DeployedBy = Annotated[
-    str | None,
-    Header(
-        alias="X-Deployed-By",
-        max_length=MAX_HEADER_LENGTH,
-        description=f"Author for the history, a name of at most {MAX_LENGTH} characters; without, it is the token's. "
-        "Plain ASCII is sent as it is; other scripts as UTF-8, or as an ext-value of RFC 8187 "
-        "(`UTF-8''%E5%BC%A0%E4%BC%9F`)",
-    ),
-    # An unset variable of a CI job is an empty name; the deployment must not be rejected for it.
-    AfterValidator(lambda header: decode_name(header) if header else None),
-]
 _Prefer = Annotated[
     str | None,
     Header(
@@ -106,10 +94,12 @@ def router(deployments: Deployments, replicas: Replicas, watch: ActiveWatch, acc
         return _receipt(deployments.withdraw(name, wanted.mode, author, wanted.expected_active))
 
     @made.get("/models/{name}/deployments", responses=problem_responses(503), dependencies=access.read())
-    def history(name: ModelName) -> DeploymentHistory:
-        """Return what was deployed, when, by whom and why, and which replicas run what."""
+    def history(name: ModelName, page: WantedPage) -> DeploymentHistory:
+        """Return a page of what was deployed, when, by whom and why, and which replicas run what."""
+        rows, next_before = deployments.history(name, page)
         return DeploymentHistory(
-            deployments=[_line(row) for row in deployments.history(name)],
+            deployments=[_line(row) for row in rows],
+            next_before=next_before,
             replicas=[ReplicaStatus.model_validate(row, from_attributes=True) for row in replicas.of(name)],
         )
 

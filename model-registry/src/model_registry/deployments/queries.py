@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from model_registry.tables import deployments, versions
+from contracts.deployments import DeploymentMode
+from model_registry.paging import Page
+from model_registry.tables import deployments, models, versions
 
-HISTORY = 200
+_MODES = get_args(DeploymentMode)
 _OF_VERSION = (versions.c.model == deployments.c.model) & (versions.c.version == deployments.c.version)
 # The trained version that a version is or refreshes.
 _TRAINED = func.coalesce(versions.c.refreshes, versions.c.version)
@@ -29,15 +31,17 @@ def all_active(connection: Connection, model: str) -> dict[str, Row[Any]]:
     found = (
         select(deployments, versions.c.sha256)
         .join(versions, _OF_VERSION)
-        .where(deployments.c.model == model, deployments.c.state == "active")
+        # With the modes, the index leads to the active ones alone.
+        .where(deployments.c.model == model, deployments.c.mode.in_(_MODES), deployments.c.state == "active")
     )
     return {row.mode: row for row in connection.execute(found)}
 
 
 def models_in_service(connection: Connection) -> Sequence[str]:
     """Return the names of the models of which something is deployed."""
-    found = select(deployments.c.model).where(deployments.c.state == "active").distinct()
-    return connection.execute(found.order_by(deployments.c.model)).scalars().all()
+    of_model = (deployments.c.model == models.c.name) & deployments.c.mode.in_(_MODES)
+    active = select(deployments.c.id).where(of_model, deployments.c.state == "active").exists()
+    return connection.execute(select(models.c.name).where(active).order_by(models.c.name)).scalars().all()
 
 
 def is_rollback(connection: Connection, current: Row[Any]) -> bool:
@@ -104,7 +108,7 @@ def before(connection: Connection, current: Row[Any]) -> Row[Any] | None:
     return connection.execute(found).first()
 
 
-def history(connection: Connection, model: str) -> Sequence[Row[Any]]:
-    """Return the latest deployments of a model, newest first."""
-    found = select(deployments).where(deployments.c.model == model).order_by(deployments.c.id.desc()).limit(HISTORY)
-    return connection.execute(found).all()
+def history(connection: Connection, model: str, page: Page) -> Sequence[Row[Any]]:
+    """Return a page of the deployments of a model, newest first, and one more if there is one."""
+    found = select(deployments).where(deployments.c.model == model, deployments.c.id < page.before)
+    return connection.execute(found.order_by(deployments.c.id.desc()).limit(page.limit + 1)).all()

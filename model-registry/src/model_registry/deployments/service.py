@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row
 import monitoring
 from contracts.bundle import BundleManifest
 from contracts.deployments import DeploymentMode, DeploymentRequest, DeploymentStage
+from contracts.webhooks import WebhookEvent
 from model_registry.artifacts import ArtifactStore
 from model_registry.database import Database, lock_model
 from model_registry.deployments import queries
@@ -31,7 +32,9 @@ from model_registry.errors import (
     UnavailableError,
 )
 from model_registry.metrics import Metrics
+from model_registry.paging import Page, cut_page
 from model_registry.versions import queries as version_queries
+from model_registry.webhooks.outbox import Outbox
 
 # What else is written in the transaction that changes what is in service; what it raises undoes the change.
 Within = Callable[[Connection, Row[Any]], None]
@@ -82,8 +85,10 @@ class Deployments:
         gate: Gate,
         metrics: Metrics,
         *,
+        outbox: Outbox,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        self._outbox = outbox
         self._database = database
         self._store = store
         self._bundles = bundles
@@ -145,6 +150,7 @@ class Deployments:
             ended = queries.get(connection, current.id)
             if within is not None:
                 within(connection, ended)
+            self._record_event(connection, WebhookEvent.ROLLED_BACK, ended)
         self._on_change()
         self._metrics.deployments.labels(model, mode, "rolled_back").inc()
         return ended
@@ -157,10 +163,10 @@ class Deployments:
             raise NotFoundError(f"no version of {model!r} is in service")
         return found
 
-    def history(self, model: str) -> list[Row[Any]]:
-        """Return the latest deployments, newest first."""
+    def history(self, model: str, page: Page) -> tuple[list[Row[Any]], str | None]:
+        """Return a page of the deployments, newest first, and what begins the next one."""
         with self._database.transaction("list_deployments") as connection:
-            return list(queries.history(connection, model))
+            return cut_page(queries.history(connection, model, page), page, "id")
 
     def _deploy(
         self,
@@ -173,6 +179,8 @@ class Deployments:
     ) -> Row[Any]:
         with self._database.transaction("get_version") as connection:
             version = version_queries.get_present(connection, model, wanted.version)
+        # An alias may move meanwhile: what it points to now is deployed.
+        wanted = wanted.model_copy(update={"version": str(version.version)})
         source = self._store.address(model, version.sha256)
         crumb = {"model_name": model, "model_version": wanted.version, "mode": wanted.mode}
         monitoring.breadcrumb("deployment started", category="model", **crumb)
@@ -222,10 +230,13 @@ class Deployments:
     def _activate(self, step: _Step, passed: _Passed) -> tuple[Row[Any], bool]:
         with self._database.transaction("activate") as connection:
             lock_model(connection, step.model)
-            activated = self._activate_locked(connection, step, passed)
+            deployed, is_new = self._activate_locked(connection, step, passed)
             if step.within is not None:
-                step.within(connection, activated[0])
-            return activated
+                step.within(connection, deployed)
+            if is_new:
+                event = WebhookEvent.DEPLOYED if step.restores is None else WebhookEvent.ROLLED_BACK
+                self._record_event(connection, event, deployed)
+            return deployed, is_new
 
     @staticmethod
     def _activate_locked(connection: Connection, step: _Step, passed: _Passed) -> tuple[Row[Any], bool]:
@@ -284,9 +295,27 @@ class Deployments:
             return
         with self._database.transaction("record_failure") as connection:
             previous = queries.active(connection, model, wanted.mode)
-            _record(
+            failed = _record(
                 connection, model, wanted, author, state="failed", previous=previous, stage=stage, detail=str(error)
             )
+            self._record_event(connection, WebhookEvent.REJECTED, failed)
+
+    def _record_event(self, connection: Connection, event: WebhookEvent, deployment: Row[Any]) -> None:
+        previous = deployment.previous_version
+        self._outbox.record(
+            connection,
+            event,
+            deployment.model,
+            deployment_id=str(deployment.id),
+            version=str(deployment.version),
+            mode=deployment.mode,
+            rollout=deployment.rollout,
+            previous_version=None if previous is None else str(previous),
+            failed_stage=deployment.failed_stage,
+            detail=deployment.detail,
+            reason=deployment.reason,
+            by=deployment.deployed_by,
+        )
 
 
 def _trained(primary: Row[Any] | None) -> int | None:

@@ -24,8 +24,9 @@ class ComparisonDiedError(RuntimeError):
 class PairComparison:
     """A candidate against one version: means of nDCG@10 of the `first` (that version) and the `second`.
 
-    `low` and `high` are the 95 % interval of the difference, second minus first. `not_comparable` says why there are
-    no numbers, `unusable` that the version's part is not usable in this release.
+    `low` and `high` are the 95 % interval of the difference, second minus first. `document` has all figures, as
+    `ModelComparison` writes them, and whose queries were `asked`. `not_comparable` says why there are no numbers,
+    `unusable` that the version's part is not usable in this release.
     """
 
     queries: int = 0
@@ -35,6 +36,7 @@ class PairComparison:
     high: float = 0.0
     not_comparable: str | None = None
     unusable: str | None = None
+    document: Mapping[str, Any] | None = None
 
 
 class PartScoring:
@@ -98,7 +100,9 @@ def _comparison(message: Mapping[str, Any]) -> PairComparison:
             unusable=_text(message["unusable"]) if "unusable" in message else None,
         )
     found = message["comparison"]
-    return PairComparison(**{name: found[name] for name in ("queries", "first", "second", "low", "high")})
+    return PairComparison(
+        **{name: found[name] for name in ("queries", "first", "second", "low", "high")}, document=found
+    )
 
 
 def _text(quoted: str) -> str:

@@ -50,6 +50,8 @@ class Evaluations:
         """
         with self._database.transaction("get_version") as connection:
             row = version_queries.get_present(connection, model, version)
+        # An alias may move meanwhile.
+        version = str(row.version)
         if row.refreshes is not None:
             raise UnusableUploadError(
                 f"version {version} is a refresh of version {row.refreshes}: it has no evaluation"

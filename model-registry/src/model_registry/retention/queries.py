@@ -9,13 +9,17 @@ from contracts.retention import KeepReason
 from model_registry.deployments import queries as deployment_queries
 from model_registry.retention.rule import PrimaryStart, Usage, VersionState
 from model_registry.tables import deployments, replicas
+from model_registry.versions import labels
 
 _REASON_OF_MODE = {"primary": KeepReason.ACTIVE, "canary": KeepReason.CANARY, "shadow": KeepReason.SHADOW}
 
 
 def usage(connection: Connection, model: str) -> Usage:
     """Return which versions of a model are in use, and which were primary."""
-    in_use: dict[KeepReason, set[int]] = {KeepReason.REPLICA: _reported(connection, model)}
+    in_use: dict[KeepReason, set[int]] = {
+        KeepReason.REPLICA: _reported(connection, model),
+        KeepReason.ALIAS: {row.version for row in labels.all_aliases(connection, model)},
+    }
     for mode, reason in _REASON_OF_MODE.items():
         current = deployment_queries.active(connection, model, mode)
         in_use[reason] = set() if current is None else {current.version}

@@ -6,7 +6,7 @@ from fastapi import Path
 
 from contracts.rollouts import RolloutAnswer, RolloutList, RolloutRecord, RolloutRequest
 from model_registry.access import RegistryAccess
-from model_registry.deployments.endpoints import DeployedBy
+from model_registry.author import DeployedBy
 from model_registry.deployments.service import Author
 from model_registry.rollouts.documents import describe
 from model_registry.rollouts.rules import RolloutRules

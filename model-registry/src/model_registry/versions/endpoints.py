@@ -3,26 +3,31 @@
 from typing import IO, Annotated, Any, cast
 
 from fastapi import File, Form, Header, Path, Response, UploadFile
-from sqlalchemy import Row
 
 from contracts.model_versions import (
     MODEL_NAME,
-    MODEL_VERSION,
-    EvaluationSummary,
+    VERSION_OR_ALIAS,
     ModelSummary,
     VersionDetail,
     VersionReceipt,
 )
 from model_registry.access import RegistryAccess
+from model_registry.author import DeployedBy
 from model_registry.metrics import Metrics
+from model_registry.paging import WantedPage
+from model_registry.versions.answers import detail, receipt
 from model_registry.versions.downloads import Download
-from model_registry.versions.service import Versions
+from model_registry.versions.label_service import Labels
+from model_registry.versions.service import VersionPage, Versions
+from servicekit.bearer import CallerName
 from servicekit.bodies import MIB
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
 ModelName = Annotated[str, Path(pattern=MODEL_NAME, description="Model", examples=["ranker"])]
-Version = Annotated[str, Path(pattern=MODEL_VERSION, description="Version number", examples=["12"])]
+Version = Annotated[
+    str, Path(pattern=VERSION_OR_ALIAS, description="Version number, or an alias that points to one", examples=["12"])
+]
 _Range = Annotated[str | None, Header(alias="Range", max_length=200, description="One range of bytes, to go on")]
 _IfRange = Annotated[str | None, Header(max_length=200, description="The tag that a part must fit to")]
 _IfNoneMatch = Annotated[str | None, Header(max_length=1000, description="Tags that the caller has")]
@@ -32,7 +37,9 @@ _FORM_BYTES = MIB
 _KNOWN: dict[str, Any] = {"model": VersionReceipt, "description": "This content was uploaded before, with this version"}
 
 
-def router(versions: Versions, metrics: Metrics, access: RegistryAccess, max_bundle_bytes: int) -> ApiRouter:
+def router(
+    versions: Versions, labels: Labels, metrics: Metrics, access: RegistryAccess, max_bundle_bytes: int
+) -> ApiRouter:
     """Return the routes."""
     made = ApiRouter(tags=["versions"])
     bundle_access = access.allow("reader", "replica", "ci", "admin")
@@ -48,10 +55,13 @@ def router(versions: Versions, metrics: Metrics, access: RegistryAccess, max_bun
         name: ModelName,
         bundle: Annotated[UploadFile, File(description="The bundle, a `.tar.gz`")],
         sha256: Annotated[str, Form(pattern="^[0-9a-fA-F]{64}$", description="Its SHA-256")],
+        *,
         response: Response,
+        caller: CallerName,
+        deployed_by: DeployedBy = None,
     ) -> VersionReceipt:
         """Upload a bundle as the next version; the same content again answers 200 with its version."""
-        row, new = versions.upload(name, cast("IO[bytes]", bundle.file), sha256)
+        row, new = versions.upload(name, cast("IO[bytes]", bundle.file), sha256, deployed_by or caller)
         metrics.begin(name)
         if new:
             metrics.uploads.labels(name).inc()
@@ -61,17 +71,17 @@ def router(versions: Versions, metrics: Metrics, access: RegistryAccess, max_bun
 
     @made.get("/models", responses=problem_responses(503), dependencies=access.read())
     def list_models() -> list[ModelSummary]:
-        """List all models with their versions."""
-        return [_summary(name, rows) for name, rows in versions.models().items()]
+        """List all models with their newest versions; `GET /models/{name}` has the others."""
+        return [_summary(page) for page in versions.models()]
 
     @made.get(
         "/models/{name}",
         responses=problem_responses(503, not_found="There is no such model"),
         dependencies=access.read(),
     )
-    def get_model(name: ModelName) -> ModelSummary:
-        """Return a model with its versions, newest first."""
-        return _summary(name, versions.all_of(name))
+    def get_model(name: ModelName, page: WantedPage) -> ModelSummary:
+        """Return a page of a model's versions, newest first, without their manifests."""
+        return _summary(versions.page_of(name, page))
 
     @made.get(
         "/models/{name}/versions/{version}",
@@ -79,11 +89,8 @@ def router(versions: Versions, metrics: Metrics, access: RegistryAccess, max_bun
         dependencies=access.read(),
     )
     def get_version(name: ModelName, version: Version) -> VersionDetail:
-        """Return a version with its bundle's manifest."""
-        row = versions.get(name, version)
-        return VersionDetail(
-            **receipt(row).model_dump(), size=row.size, manifest=row.manifest, evaluation=evaluation_of(row)
-        )
+        """Return a version with its bundle's manifest, its labels and its lineage."""
+        return detail(labels.describe(name, version))
 
     @made.get(
         "/models/{name}/versions/{version}/bundle",
@@ -129,25 +136,5 @@ def router(versions: Versions, metrics: Metrics, access: RegistryAccess, max_bun
     return made
 
 
-def receipt(row: Row[Any]) -> VersionReceipt:
-    """Return the receipt of a version."""
-    return VersionReceipt(
-        name=row.model,
-        version=str(row.version),
-        sha256=row.sha256,
-        created_at=row.created_at,
-        refreshes=None if row.refreshes is None else str(row.refreshes),
-        removed_at=row.removed_at,
-        takes_evaluation=row.refreshes is None,
-    )
-
-
-def evaluation_of(row: Row[Any]) -> EvaluationSummary | None:
-    """Return what the evaluation part of a version says of itself, None if it has none."""
-    if row.evaluation_sha256 is None:
-        return None
-    return EvaluationSummary.model_validate({"sha256": row.evaluation_sha256, **row.evaluation})
-
-
-def _summary(name: str, rows: list[Row[Any]]) -> ModelSummary:
-    return ModelSummary(name=name, versions=[receipt(row) for row in rows])
+def _summary(page: VersionPage) -> ModelSummary:
+    return ModelSummary(name=page.model, versions=[receipt(row) for row in page.rows], next_before=page.next_before)

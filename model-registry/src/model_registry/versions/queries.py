@@ -2,16 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from contracts.bundle import BundleManifest
 from model_registry.errors import NotFoundError, RemovedVersionError
-from model_registry.tables import versions
+from model_registry.paging import Page
+from model_registry.tables import aliases, models, versions
+from model_registry.versions import labels
 
 # A manifest takes kilobytes, and with hourly refreshes there are thousands of them.
 _LISTED = [column for column in versions.columns if column.name not in ("manifest", "evaluation")]
+
+
+class NewContent(NamedTuple):
+    """What a new version is."""
+
+    sha256: str
+    size: int
+    manifest: BundleManifest
 
 
 def by_checksum(connection: Connection, model: str, sha256: str) -> Row[Any] | None:
@@ -27,14 +37,18 @@ def of_checksum(connection: Connection, model: str, sha256: str) -> Row[Any]:
 
 
 def get(connection: Connection, model: str, version: str) -> Row[Any]:
-    """Return a version; raises `NotFoundError`."""
-    row = None
-    if version.isdecimal() and len(version) <= 9:
-        found = select(versions).where(versions.c.model == model, versions.c.version == int(version))
-        row = connection.execute(found).first()
+    """Return a version by its number or an alias; raises `NotFoundError`."""
+    number = int(version) if version.isdecimal() and len(version) <= 9 else _aliased(connection, model, version)
+    found = select(versions).where(versions.c.model == model, versions.c.version == number)
+    row = None if number is None else connection.execute(found).first()
     if row is None:
         raise NotFoundError(f"model {model!r} has no version {version!r}")
     return row
+
+
+def _aliased(connection: Connection, model: str, alias: str) -> int | None:
+    found = select(aliases.c.version).where(aliases.c.model == model, aliases.c.alias == alias)
+    return connection.execute(found).scalar()
 
 
 def get_present(connection: Connection, model: str, version: str) -> Row[Any]:
@@ -48,6 +62,18 @@ def get_present(connection: Connection, model: str, version: str) -> Row[Any]:
 def removal(version: Row[Any]) -> str:
     """Return what happened to the bundle of a removed version."""
     return f"retention removed the bundle of {version.model} {version.version} at {version.removed_at:%Y-%m-%dT%H:%MZ}"
+
+
+def page_of(connection: Connection, model: str, page: Page) -> Sequence[Row[Any]]:
+    """Return a page of the versions of a model without their manifests, newest first, and one more if there is one."""
+    found = select(*_LISTED).where(versions.c.model == model, versions.c.version < page.before)
+    return connection.execute(found.order_by(versions.c.version.desc()).limit(page.limit + 1)).all()
+
+
+def of_numbers(connection: Connection, model: str, numbers: Sequence[int]) -> Sequence[Row[Any]]:
+    """Return versions without their manifests, newest first."""
+    found = select(*_LISTED).where(versions.c.model == model, versions.c.version.in_(numbers))
+    return connection.execute(found.order_by(versions.c.version.desc())).all()
 
 
 def all_of(connection: Connection, model: str) -> Sequence[Row[Any]]:
@@ -82,21 +108,26 @@ def removed_checksums(connection: Connection, model: str) -> set[str]:
 
 def names(connection: Connection) -> Sequence[str]:
     """Return the names of all models that have a version."""
-    return connection.execute(select(versions.c.model).distinct().order_by(versions.c.model)).scalars().all()
+    # The other table has few rows; some have no version, since a rejected call locks a name, too.
+    has_version = select(versions.c.id).where(versions.c.model == models.c.name).exists()
+    return connection.execute(select(models.c.name).where(has_version).order_by(models.c.name)).scalars().all()
 
 
-def add(connection: Connection, model: str, sha256: str, size: int, manifest: BundleManifest) -> Row[Any]:
+def add(connection: Connection, model: str, content: NewContent, pushed_by: str | None) -> Row[Any]:
     """Insert a version under the next number; the caller holds the model's lock."""
     last = connection.execute(select(func.max(versions.c.version)).where(versions.c.model == model)).scalar()
+    manifest = content.manifest
     connection.execute(
         insert(versions).values(
             model=model,
             version=(last or 0) + 1,
-            sha256=sha256,
-            size=size,
+            sha256=content.sha256,
+            size=content.size,
             manifest=manifest.model_dump(mode="json"),
             refreshes=None if manifest.refreshes is None else int(manifest.refreshes),
             created_at=datetime.now(UTC),
         )
     )
-    return of_checksum(connection, model, sha256)
+    added = of_checksum(connection, model, content.sha256)
+    labels.add_facts(connection, added, manifest, pushed_by)
+    return added

@@ -1,37 +1,59 @@
 """Uploads: checked completely before anything is stored, and stored before the version is visible."""
 
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from sqlalchemy import Connection, Row
 
 import monitoring
 from contracts.bundle import AnotherRankerError, BundleManifest, MalformedManifestError, check_same_ranker
 from contracts.checksums import sha256_of
+from contracts.webhooks import WebhookEvent
 from model_registry.artifacts import ArtifactStore, DamagedArtifactError, MissingArtifactError, StoredBundle
 from model_registry.bundle_checks.report import CheckReport
 from model_registry.bundle_checks.service import BundleChecks
 from model_registry.database import Database, lock_model
 from model_registry.errors import NotFoundError, RemovedVersionError, TooLargeError, UnusableUploadError
+from model_registry.paging import Page, cut_page
 from model_registry.scratch import Scratch
 from model_registry.versions import queries
+from model_registry.versions.queries import NewContent
+from model_registry.webhooks.outbox import Outbox
 
 _BLOCK = 2**20
+
+
+class VersionPage(NamedTuple):
+    """A part of the versions of a model, newest first, without their manifests; `next_before` begins the next one."""
+
+    model: str
+    rows: list[Row[Any]]
+    next_before: str | None
 
 
 class Versions:
     """The versions of all models."""
 
     def __init__(
-        self, database: Database, store: ArtifactStore, checks: BundleChecks, scratch: Scratch, max_bundle_bytes: int
+        self,
+        database: Database,
+        store: ArtifactStore,
+        checks: BundleChecks,
+        scratch: Scratch,
+        max_bundle_bytes: int,
+        *,
+        outbox: Outbox,
     ) -> None:
+        self._outbox = outbox
         self._database = database
         self._store = store
         self._checks = checks
         self._scratch = scratch
         self._max_bytes = max_bundle_bytes
 
-    def upload(self, model: str, content: IO[bytes], sha256: str) -> tuple[Row[Any], bool]:
+    def upload(
+        self, model: str, content: IO[bytes], sha256: str, pushed_by: str | None = None
+    ) -> tuple[Row[Any], bool]:
         """Store a bundle as the next version, and return whether it is new: the same content keeps its version.
 
         If the store has lost or damaged that version's bundle, or retention has removed it, the store has it again.
@@ -58,7 +80,11 @@ class Versions:
                     return known, False
                 _check_refreshed(connection, model, manifest)
                 self._checks.remember(actual, report, connection)
-                return queries.add(connection, model, actual, size, manifest), True
+                added = queries.add(connection, model, NewContent(actual, size, manifest), pushed_by)
+                version, refreshes = str(added.version), manifest.refreshes
+                facts = {"version": version, "sha256": actual, "refreshes": refreshes, "by": pushed_by}
+                self._outbox.record(connection, WebhookEvent.PUSHED, model, **facts)
+                return added, True
 
     def get(self, model: str, version: str) -> Row[Any]:
         """Return a version; raises `NotFoundError`."""
@@ -77,15 +103,20 @@ class Versions:
         except DamagedArtifactError as error:
             raise NotFoundError(f"{which} is damaged in the artifact store; push it again") from error
 
-    def all_of(self, model: str) -> list[Row[Any]]:
-        """Return the versions of a model, newest first; raises `NotFoundError`."""
+    def page_of(self, model: str, page: Page) -> VersionPage:
+        """Return a page of the versions of a model, newest first; raises `NotFoundError` if it has none at all."""
         with self._database.transaction("list_versions") as connection:
-            return list(queries.all_of(connection, model))
+            rows = queries.page_of(connection, model, page)
+            if not rows and model not in queries.names(connection):
+                raise NotFoundError(f"there is no model {model!r}")
+        return VersionPage(model, *cut_page(rows, page, "version"))
 
-    def models(self) -> dict[str, list[Row[Any]]]:
-        """Return all models with their versions."""
+    def models(self) -> list[VersionPage]:
+        """Return all models with their newest versions."""
+        page = Page()
         with self._database.transaction("list_models") as connection:
-            return {name: list(queries.all_of(connection, name)) for name in queries.names(connection)}
+            found = {name: queries.page_of(connection, name, page) for name in queries.names(connection)}
+        return [VersionPage(name, *cut_page(rows, page, "version")) for name, rows in found.items()]
 
     def _push_again(self, bundle: Path, model: str, sha256: str) -> Row[Any]:
         """Return the version that has this content, with its bundle in the store, also if it was removed."""

@@ -14,9 +14,9 @@ from monitoring.redaction import Redactor
 from notification_gateway.apprise_channels.guard import guarded
 from notification_gateway.delivery.channel import Delivered, Outcome, Rejected
 from notification_gateway.messages.forms import plain
-from notification_gateway.outbound.http import TOTAL_SECONDS
-from notification_gateway.outbound.secrets import secret_parts
 from notification_gateway.outbox.notice import Notice
+from notification_gateway.url_secrets import secret_parts
+from servicekit.outbound.http import TOTAL_SECONDS
 
 # Most services accept about one message a second; a storm of incidents needs few messages.
 PER_MINUTE = 20

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 
-from notification_gateway.outbound.addresses import ForbiddenAddressError, check_address
+from servicekit.outbound.addresses import ForbiddenAddressError, check_address
 
 # The connections blocked in this context; None outside of a block.
 _blocked: ContextVar[list[str] | None] = ContextVar("blocked", default=None)

@@ -17,7 +17,7 @@ from contracts.model_versions import VersionReceipt
 from contracts.registry.client import RegistryClient
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError
 from contracts.rollouts import RolloutRecord
-from notification_gateway.outbound.http import call, client
+from servicekit.outbound.http import call, client
 
 TIMEOUT = httpx.Timeout(2.0)
 # How long a source that does not answer is not called again.
@@ -156,7 +156,7 @@ class Registry:
 
     def _listed(self) -> list[VersionReceipt]:
         try:
-            return self._client.versions().versions
+            return self._client.newest_versions().versions
         except RegistryRejectedError as error:
             if error.status == httpx.codes.NOT_FOUND:
                 return []

@@ -11,10 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from notification_gateway.heartbeat import queries
 from notification_gateway.metrics import Metrics
-from notification_gateway.outbound.http import async_client, call_async
 from notification_gateway.storage import Storage
 from servicekit.background import BackgroundLoops
 from servicekit.health import Check
+from servicekit.outbound.http import async_client, call_async
 
 _log = logging.getLogger(__name__)
 

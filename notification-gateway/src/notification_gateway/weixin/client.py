@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from notification_gateway.delivery.channel import Rejected
-from notification_gateway.outbound.http import Response, async_client, call_async
+from servicekit.outbound.http import Response, async_client, call_async
 
 HTTP_OK = 200
 

@@ -1,5 +1,6 @@
 """Requests to the registry and its answers, without the sending: both clients are made of these."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -16,10 +17,11 @@ from contracts.deployments import (
     RollbackRequest,
 )
 from contracts.json_answers import AnswerT, UnusableAnswerError, problem_detail, read_answer
-from contracts.model_versions import EvaluationSummary, ModelSummary, VersionDetail, VersionReceipt
+from contracts.model_versions import MAX_PAGE, EvaluationSummary, ModelSummary, VersionDetail, VersionReceipt
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 from contracts.retention import RetentionReport, RetentionRequest
 from contracts.rollouts import RolloutAnswer, RolloutList, RolloutRecord, RolloutRequest
+from contracts.version_comparisons import VersionComparison
 
 CONNECT_SECONDS = 2.0
 # A registry that ends a wait late is still there.
@@ -95,18 +97,42 @@ def answer_rollout(model: str, rollout_id: str, wanted: RolloutAnswer) -> Call[R
 
 
 def get_history(model: str) -> Call[DeploymentHistory]:
-    """Ask for the deployments and the replicas."""
+    """Ask for the newest deployments and the replicas."""
     return Call("GET", f"/models/{model}/deployments", answer=DeploymentHistory)
 
 
-def get_model(model: str) -> Call[ModelSummary]:
-    """Ask for the versions."""
-    return Call("GET", f"/models/{model}", answer=ModelSummary)
+def get_model(model: str, before: str | None = None) -> Call[ModelSummary]:
+    """Ask for a page of the versions.
+
+    Without `before` there is no query: a registry of an earlier release rejects it, and answers with all versions.
+    """
+    content = {} if before is None else {"params": {"before": before, "limit": MAX_PAGE}}
+    return Call("GET", f"/models/{model}", content, answer=ModelSummary)
 
 
 def get_version(model: str, version: str) -> Call[VersionDetail]:
     """Ask for a version with its manifest."""
     return Call("GET", f"/models/{model}/versions/{version}", answer=VersionDetail)
+
+
+def compare(model: str, first: str, second: str) -> Call[VersionComparison]:
+    """Ask for a comparison of two versions."""
+    content = {"params": {"first": first, "second": second}}
+    return Call("GET", f"/models/{model}/comparisons", content, answer=VersionComparison)
+
+
+def get_bundle_part(model: str, version: str, start: int, size: int) -> Request:
+    """Ask for a part of a bundle; one without `Range` answers with the whole."""
+    headers = {"Range": f"bytes={start}-{start + size - 1}"}
+    return Request("GET", bundle_path(model, version), {"headers": headers})
+
+
+def total_size(response: httpx.Response) -> int:
+    """Return the size of what a part belongs to; raises `RegistryAnswerError`."""
+    found = re.fullmatch(r"bytes [0-9]+-[0-9]+/([0-9]{1,18})", response.headers.get("Content-Range", ""))
+    if found is None:
+        raise RegistryAnswerError(f"{response.request.url}: the header Content-Range is not that of a part")
+    return int(found[1])
 
 
 def apply_retention(model: str, wanted: RetentionRequest) -> Call[RetentionReport]:

@@ -5,6 +5,7 @@ methods raise `RegistryError`.
 """
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -23,9 +24,12 @@ from contracts.json_answers import AnswerT
 from contracts.model_versions import ModelSummary, VersionDetail, VersionReceipt
 from contracts.registry import calls
 from contracts.registry.calls import ActiveAnswer, Call, Request
+from contracts.registry.label_client import LabelClient
 from contracts.registry.token_client import TokenClient
 from contracts.retention import RetentionReport, RetentionRequest
 from contracts.rollouts import RolloutAnswer, RolloutRecord, RolloutRequest
+from contracts.version_comparisons import VersionComparison
+from contracts.webhooks import CreatedWebhook, NewWebhook, WebhookList
 
 
 class RegistryClient:
@@ -39,6 +43,11 @@ class RegistryClient:
     def tokens(self) -> TokenClient:
         """The named tokens, which are those of all models."""
         return TokenClient(self._request)
+
+    @property
+    def labels(self) -> LabelClient:
+        """The aliases, tags and descriptions of its versions."""
+        return LabelClient(self._request, self._model)
 
     def push(self, archive: Path, evaluation: Path | None = None) -> VersionReceipt:
         """Upload a bundle as the next version; the same bytes again have the same version. `OSError` of a file.
@@ -80,16 +89,57 @@ class RegistryClient:
         return None if answer is None else answer.deployments
 
     def history(self) -> DeploymentHistory:
-        """Return the deployments, newest first, and the replicas."""
+        """Return the newest deployments and the replicas."""
         return self._call(calls.get_history(self._model))
 
     def versions(self) -> ModelSummary:
-        """Return the versions, newest first; an unknown model raises `RegistryRejectedError` with status 404."""
+        """Return all versions, newest first, page by page; an unknown model raises `RegistryRejectedError` (404)."""
+        found = self.newest_versions()
+        while found.next_before is not None:
+            following = self._call(calls.get_model(self._model, found.next_before))
+            found = following.model_copy(update={"versions": found.versions + following.versions})
+        return found
+
+    def newest_versions(self) -> ModelSummary:
+        """Return the first page of the versions: the newest 50, or all if the registry is of an earlier release."""
         return self._call(calls.get_model(self._model))
 
     def version(self, version: str) -> VersionDetail:
         """Return a version with its manifest."""
         return self._call(calls.get_version(self._model, version))
+
+    def compare(self, first: str, second: str) -> VersionComparison:
+        """Compare two versions on the same queries; a registry of an earlier release answers 404."""
+        return self._call(calls.compare(self._model, first, second))
+
+    def download(self, version: str, target: Path, *, part_bytes: int = 8 * 2**20) -> None:
+        """Download a version's bundle to a file, part by part; the caller checks its SHA-256. `OSError` of the file.
+
+        A registry without ranges answers with the whole bundle, which is then in memory.
+        """
+        size = None
+        with target.open("wb") as file:
+            while size is None or file.tell() < size:
+                response = self._request(calls.get_bundle_part(self._model, version, file.tell(), part_bytes))
+                calls.check_success(response)
+                file.write(response.content)
+                if response.status_code != HTTPStatus.PARTIAL_CONTENT:
+                    return
+                size = calls.total_size(response)
+
+    def add_webhook(self, wanted: NewWebhook) -> CreatedWebhook:
+        """Register a webhook, and return it with its secret."""
+        content = {"json": wanted.model_dump(mode="json", exclude_unset=True)}
+        return self._call(Call("POST", "/webhooks", content, answer=CreatedWebhook))
+
+    def webhooks(self) -> WebhookList:
+        """Return all webhooks, without their secrets."""
+        return self._call(Call("GET", "/webhooks", answer=WebhookList))
+
+    def remove_webhook(self, webhook: int, reason: str | None = None) -> None:
+        """Remove a webhook, and what waits for it."""
+        content = {"params": {"reason": reason}} if reason else {}
+        calls.check_success(self._request(Request("DELETE", f"/webhooks/{webhook}", content)))
 
     def audit_log(self, limit: int) -> AuditLogPage:
         """Return who changed what and why, newest first; the other services answer this call, too."""

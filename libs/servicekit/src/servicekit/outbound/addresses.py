@@ -35,6 +35,14 @@ def resolve(host: str, port: int) -> list[str]:
     return addresses
 
 
+def resolve_public(host: str, port: int) -> list[str]:
+    """Return the addresses of a host, all of which are on the Internet; raises as `resolve`."""
+    addresses = resolve(host, port)
+    for each in addresses:
+        check_public(each)
+    return addresses
+
+
 def is_address(host: str) -> bool:
     """Say whether a host is written as an IP address."""
     try:
@@ -62,6 +70,13 @@ def check_address(text: str) -> None:
     for address in _embedded(ip_address(text.partition("%")[0])):
         if address.is_link_local or address in METADATA_ADDRESSES:
             raise ForbiddenAddressError("the host is link-local or a metadata service")
+
+
+def check_public(text: str) -> None:
+    """Raise `ForbiddenAddressError` for a loopback or private address, also if it is embedded in an IPv6 address."""
+    for address in _embedded(ip_address(text.partition("%")[0])):
+        if not address.is_global or address.is_multicast:
+            raise ForbiddenAddressError("the host is loopback, private or reserved")
 
 
 def _embedded(address: Address) -> Iterator[Address]:

@@ -9,7 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from notification_gateway.outbound.addresses import check_name, is_address, resolve
+from servicekit.outbound.addresses import check_name, is_address, resolve
 
 # The limit of a whole call, from DNS to the last byte.
 TOTAL_SECONDS = 5.0

@@ -1,0 +1,1 @@
+"""Comparisons of two versions by their evaluation parts."""

@@ -1,0 +1,1 @@
+"""Webhooks: what happens to versions, posted to others, from an outbox."""

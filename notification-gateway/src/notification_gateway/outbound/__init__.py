@@ -1,1 +1,0 @@
-"""Outbound HTTP: bounded in time and size, without redirects, and never to link-local addresses."""
