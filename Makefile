@@ -89,6 +89,11 @@ prove: .venvs/dev/.stamp ## check the claims that take longer than a test (ONLY=
 	$(PY) -m native prerequisites
 	$(PY) -m prove $(if $(ONLY),--only $(ONLY))
 
+.PHONY: soak
+soak: .venvs/dev/.stamp .venvs/collector/.stamp ## run for hours under load and faults, beside any stack (HOURS=24, SEED=7; STATUS=1: so far)
+	$(if $(STATUS),,$(PY) -m native prerequisites)
+	$(PY) -m soak $(if $(STATUS),--status,$(if $(HOURS),--hours $(HOURS)) $(if $(SEED),--seed $(SEED)))
+
 .PHONY: docs
 docs: .venvs/dev/.stamp ## generate the reference pages from the code
 	$(PY) docs/generator

@@ -113,7 +113,7 @@ def test_only_possible_actions_are_shown_and_only_when_signed_in(running: Runnin
     assert "/dashboard/incidents/1/acknowledge" not in shown(running)
     act(running, "close")
     offered = [action for action in ACTIONS if f"/dashboard/incidents/1/{action}" in shown(running)]
-    assert offered == ["assign", "comment", "reopen", "parent"]
+    assert offered == ["assign", "comment", "false-alarm", "reopen", "parent"]
 
 
 def test_an_impossible_action_changes_nothing(running: RunningApp) -> None:

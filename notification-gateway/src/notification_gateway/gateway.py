@@ -14,6 +14,7 @@ from notification_gateway.dashboard.assembly import Dashboard
 from notification_gateway.delivery.loops import DeliveryLoops
 from notification_gateway.health import check_database
 from notification_gateway.heartbeat.sender import Heartbeat
+from notification_gateway.incidents.false_alarms import FalseAlarmGauges
 from notification_gateway.messages.composer import Composer
 from notification_gateway.messages.links import Links
 from notification_gateway.metrics import Metrics
@@ -113,6 +114,8 @@ class Gateway:
         add_chore(self.loops, "retention", remove, RETENTION_SECONDS)
         durations = StepDurations(self.storage, self.metrics.registry)
         add_chore(self.loops, "step durations", durations.refresh, REFRESH_SECONDS)
+        false_alarms = FalseAlarmGauges(self.storage, self.metrics.registry)
+        add_chore(self.loops, "false alarms", lambda: false_alarms.refresh(self._clock()), REFRESH_SECONDS)
         self.heartbeat.add_loop()
         self.delivery.add_loops(self.loops)
 

@@ -139,6 +139,13 @@ class CollectorProcess(CollectorClient):
 
         wait_until(answers, within=START_SECONDS, what="the collector answers")
 
+    @property
+    def pid(self) -> int:
+        """The id of its main process; raises `RuntimeError` while it is down."""
+        if self._process is None:
+            raise RuntimeError("the collector is down")
+        return self._process.pid
+
     def stop(self, number: Signals = SIGTERM) -> None:
         """End its main process with a signal; its data stays."""
         if self._process is not None:

@@ -24,33 +24,32 @@ class PostgresServer:
         self._process: ServerProcess | None = None
         self._frozen: list[int] = []
 
-    @property
-    def pid(self) -> int:
-        """The process whose children serve the sessions."""
-        if self._process is None:
-            raise RuntimeError("PostgreSQL is down")
-        return self._process.pid
-
     def start(self) -> None:
         """Start it with its data, and wait until it answers."""
         process = ServerProcess(self.cluster.command(), self._log, user=self.cluster.user, cwd="/")
         self._process = process
         wait_until(lambda: process.check_alive() and self.cluster.answers(), within=20, what="PostgreSQL answers")
 
-    def stop(self) -> None:
-        """Stop it as an administrator does: all connections are closed."""
+    @property
+    def pid(self) -> int:
+        """The process id of its parent process; raises `RuntimeError` while it is down."""
+        if self._process is None:
+            raise RuntimeError("PostgreSQL is down")
+        return self._process.pid
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: as an administrator does, which closes all connections, or at once with SIGQUIT."""
         self.thaw()
         if self._process is not None:
-            self._process.end(signal.SIGINT)
+            self._process.end(number)
             self._process = None
 
     def freeze(self) -> None:
         """Freeze it: connections are accepted, but nothing is answered."""
-        parent = self.pid
         # Each process has a session of its own; the parent is frozen first, so that no new one starts.
-        os.kill(parent, signal.SIGSTOP)
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
-        self._frozen = [parent, *map(int, children.split())]
+        os.kill(self.pid, signal.SIGSTOP)
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
+        self._frozen = [self.pid, *map(int, children.split())]
         for pid in self._frozen[1:]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)

@@ -36,7 +36,7 @@ def add_to(commands: Any) -> None:
     show.add_argument("--json", action="store_true", help="print the answer as JSON")
     _action(commands, "ack", _acknowledge, "acknowledge an incident: you take care of it")
     close = _action(commands, "close", _close, "close an incident and those under it")
-    close.add_argument("--false-alarm", action="store_true", help="close it as a false alarm")
+    close.add_argument("--false-alarm", action="store_true", help="it was a false alarm; also one that has ended")
     _action(commands, "reopen", _reopen, "reopen a closed incident")
     assign = _action(commands, "assign", _assign, "assign an incident to a person")
     assign.add_argument("assignee", type=_text, metavar="ASSIGNEE")

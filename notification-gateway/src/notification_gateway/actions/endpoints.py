@@ -114,7 +114,10 @@ def router(actions: IncidentActions, storage: Storage, access: Access) -> ApiRou
         responses=not_found_responses | problem_responses(conflict="The incident has ended"),
     )
     def post_close(incident_id: IncidentId, closing: Closing) -> AlertDetail:
-        """Close an open incident and its children, as solved or as a false alarm."""
+        """Close an open incident and its children, as solved or as a false alarm.
+
+        One that has ended may still be marked as a false alarm.
+        """
         return show_detail(actions.close(incident_id, closing.by, closing.comment, false_alarm=closing.false_alarm))
 
     @routes.post(

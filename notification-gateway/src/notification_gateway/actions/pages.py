@@ -32,17 +32,17 @@ _HEADERS = {
 
 
 class _Button(NamedTuple):
-    """The text of the page's button, and the state of an incident in which it is shown."""
+    """The text of the page's button, and the states of an incident in which it is shown."""
 
     text: str
-    state: str
+    states: tuple[str, ...]
 
 
 _BUTTONS: Mapping[Action, _Button] = {
-    "acknowledge": _Button("我来处理 I take care of it", "open"),
-    "close": _Button("关闭 Close", "open"),
-    "false-alarm": _Button("误报，关闭 Close as a false alarm", "open"),
-    "reopen": _Button("重新打开 Reopen", "resolved"),
+    "acknowledge": _Button("我来处理 I take care of it", ("open",)),
+    "close": _Button("关闭 Close", ("open",)),
+    "false-alarm": _Button("误报，关闭 Close as a false alarm", ("open", "resolved")),
+    "reopen": _Button("重新打开 Reopen", ("resolved",)),
 }
 _REJECTED = problem_responses(
     503,
@@ -124,7 +124,8 @@ def _check(links: Links, link: SignedLink, now: datetime) -> None:
 
 def _page(action: Action, incident: Incident, *, used: bool = False) -> str:
     button = _BUTTONS[action]
-    is_possible = incident.state == button.state and (action != "acknowledge" or incident.acknowledged_at is None)
+    is_done = incident.acknowledged_at is not None if action == "acknowledge" else _is_marked(action, incident)
+    is_possible = incident.state in button.states and not is_done
     show_button = is_possible and not used
     # The action is possible again, because a person has undone it.
     again = "<p>此链接已用过，这次没有改变任何内容 This link was used before; it changed nothing now.</p>"
@@ -142,6 +143,10 @@ def _page(action: Action, incident: Incident, *, used: bool = False) -> str:
         f"{escape(incident.service)}</p><p>{escape(incident.message[:500])}</p>{_state(incident)}"
         f"{form if show_button else again if is_possible else ''}</body></html>"
     )
+
+
+def _is_marked(action: Action, incident: Incident) -> bool:
+    return action == "false-alarm" and incident.resolution == "false_alarm"
 
 
 def _state(incident: Incident) -> str:

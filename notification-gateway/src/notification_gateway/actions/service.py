@@ -76,11 +76,17 @@ class IncidentActions:
         false_alarm: bool = False,
         before: Before = nothing_before,
     ) -> Incident:
-        """Close an incident and its children; raises `IncidentStateError` if it has ended."""
+        """Close an incident and its children, or mark one that has ended as a false alarm.
+
+        Raises `IncidentStateError` if it has ended and is not to be marked, or is marked already.
+        """
         now = self._clock()
         with self._changing(incident_id, by, comment, before) as (connection, incident):
             if incident.state != "open":
-                raise IncidentStateError(f"Incident {incident_id} has ended ({incident.resolution}).")
+                if not false_alarm or incident.resolution == "false_alarm":
+                    raise IncidentStateError(f"Incident {incident_id} has ended ({incident.resolution}).")
+                incident.mark_false_alarm(by, now)
+                return incident
             resolution: Resolution = "false_alarm" if false_alarm else "closed"
             incident.resolve(resolution, now, now, by)
             self._notifier.notify_resolved(connection, incident, now)

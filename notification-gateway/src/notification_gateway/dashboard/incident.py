@@ -28,6 +28,7 @@ CHANGES: Mapping[ChangeKind, Phrase] = {
     "grouped": Phrase("归入其他事件", "grouped"),
     "ungrouped": Phrase("移出其他事件", "ungrouped"),
     "resolved": Phrase("已结束", "resolved"),
+    "marked": Phrase("标记为误报", "marked as a false alarm"),
 }
 
 

@@ -15,6 +15,7 @@ from notification_gateway.dashboard.check_history import RUNS_SHOWN, check_histo
 from notification_gateway.dashboard.outcomes import read_outcomes
 from notification_gateway.dashboard.sources import Prometheus, Registry, SourceError, Version
 from notification_gateway.dashboard.step_durations import step_trends
+from notification_gateway.incidents.false_alarms import count_false_alarms
 from notification_gateway.incidents.queries import by_id
 from notification_gateway.reports.queries import last_checks, list_reports
 from notification_gateway.silences import queries as silences
@@ -74,6 +75,7 @@ class Panels:
             "resolved": queries.incidents_of(connection, "resolved", 5),
             "errors": _errors(connection, now),
             "failed": sum(row["state"] == "failed" for row in deliveries),
+            "false_alarms": count_false_alarms(connection, now),
             "active": self._load(self._registry, self._serving),
             "shares": self._load(self._prometheus, lambda: self._fallback_now(now)),
         }

@@ -44,6 +44,7 @@ ChangeKind = Literal[
     "grouped",
     "ungrouped",
     "resolved",
+    "marked",
 ]
 
 
@@ -258,6 +259,11 @@ class Incident:
         if seen is not None:
             self.last_seen = max(self.last_seen, seen)
         self._change(now, "resolved", by, f"{resolution}: {detail}" if detail else resolution)
+
+    def mark_false_alarm(self, by: str, now: datetime) -> None:
+        """Record that an incident that has ended was a false alarm."""
+        self.resolution, self.closed_by = "false_alarm", by
+        self._change(now, "marked", by, "false_alarm")
 
     def reopen(self, by: str, now: datetime) -> None:
         """Reopen a resolved incident; its acknowledgement is removed."""
