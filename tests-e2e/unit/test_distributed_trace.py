@@ -52,8 +52,7 @@ def found(collector: FakeServer) -> Found:
 
 @pytest.fixture
 def shop(collector: FakeServer, tmp_path: Path) -> FaultLab:
-    settings = Settings(collector_url=collector.url, collector_token="-", sentry_dsn=collector.dsn)
-    return FaultLab(tmp_path, "1", settings)
+    return FaultLab(tmp_path, "1", Settings(collector_url=collector.url, collector_token="-"), collector.dsn)
 
 
 def trace_of(transaction: dict[str, Any]) -> str:
