@@ -31,6 +31,8 @@ class Surroundings(ThreadingHTTPServer):
     def __init__(self, watch: Watch) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.watch = watch
+        # Metrics whose names have this part are not scraped.
+        self.unknown = ""
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def answer(self, path: str, query: dict[str, list[str]]) -> Any:
@@ -85,6 +87,8 @@ class Surroundings(ThreadingHTTPServer):
         return {"name": "ranker", "version": str(number), "sha256": "a" * 64, "created_at": made.isoformat()}
 
     def _samples(self, query: dict[str, list[str]], *, ranged: bool) -> Iterator[dict[str, Any]]:
+        if self.unknown and self.unknown in query["query"][0]:
+            return
         labels, level = _levels(query["query"][0])
         for label, value in zip(labels, level, strict=True):
             if not ranged:
@@ -100,11 +104,23 @@ _PLACES = [
     {"model_version": "6", "variant": variant, "endpoint": "/recommend/user"} for variant in ("canary", "control")
 ]
 
+_DATABASES = [{"service": service, "database": "recsys"} for service in ("feature-sync", "model-registry")]
+
 
 # What Prometheus answers to a query that has this text, the first that fits: labels and level of each series.
 _ANSWERS: list[tuple[str, list[dict[str, str]], list[float]]] = [
     ("sync_exposures", _PLACES, [4800.0, 43210.4]),
     ("sync_outcomes", [{**place, "type": "click"} for place in _PLACES], [180.0, 1473.6]),
+    ("database_pool_limit", _DATABASES, [30.0, 45.0]),
+    (
+        "database_pool_connections",
+        [{**each, "state": state} for each in _DATABASES for state in ("in_use", "idle")],
+        [2.0, 3.0, 45.0, 0.0],
+    ),
+    ("database_up", _DATABASES, [1.0, 0.0]),
+    ("database_connection_wait_seconds", _DATABASES, [0.4, 4800.0]),
+    # No connection of the second was opened in the last hour.
+    ("database_connect_seconds", _DATABASES[:1], [6.25]),
     ("sync_", [{"outcome": "done"}, {"outcome": "failed"}], [20.0, 1.0]),
     ("stage", [{"stage": stage} for stage in ("read", "recall", "rank")], [0.002, 0.004, 0.009]),
     (
@@ -336,6 +352,27 @@ def test_the_models_tab_shows_fallback_by_version_and_the_live_shadow(running: R
         ["Dropped", "12"],
         ["Failed", "0"],
     ]
+
+
+def test_the_data_tab_shows_the_connections_to_each_database(running: RunningApp, page: Page) -> None:
+    page.goto(f"{running.url}/dashboard/data?lang=en")
+    rows = page.locator("section", has_text="Database connections").last.locator("tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [
+        ["feature-sync", "recsys", "up", "2 / 30", "3", "0.4 ms", "6.2 ms"],
+        ["model-registry", "recsys", "down", "45 / 45", "0", "4800.0 ms", "–"],
+    ]
+    over_time = page.locator("section", has_text="Wait for a database connection").last.locator(".u-legend")
+    assert all(f"{service} recsys" in over_time.inner_text() for service in ("feature-sync", "model-registry"))
+
+
+def test_without_the_metrics_the_panel_of_connections_says_what_would_fill_it(
+    running: RunningApp, page: Page, surroundings: Surroundings
+) -> None:
+    surroundings.unknown = "database_"
+    page.goto(f"{running.url}/dashboard/data?lang=en")
+    section = page.locator("section", has_text="Database connections").last.inner_text()
+    assert "when Prometheus scrapes the /metrics of the services" in section
+    assert page.locator("section", has_text="Wait for a database connection").count() == 0
 
 
 def test_charts_and_texts_are_in_one_zone_that_the_page_names(running: RunningApp, page: Page, watch: Watch) -> None:
