@@ -47,6 +47,15 @@ class MonitoringSettings(BaseSettings):
     sentry_traces_ignored: Annotated[
         str, Field(description="Paths, separated by commas, of which no request is traced")
     ] = "/health,/ready,/metrics"
+    otel_exporter_otlp_endpoint: Annotated[
+        HttpUrl | None, Field(description="OTLP/HTTP receiver of spans, http://tempo:4318; empty: none are sent there")
+    ] = None
+    otel_exporter_otlp_headers: Annotated[
+        SecretLine | None, Field(description="Headers that it asks for: name=value, separated by commas")
+    ] = None
+    otel_traces_sampler_arg: Annotated[
+        float, Field(ge=0, le=1, description="Share of traces that begin here and are sent there")
+    ] = 1.0
     gateway_url: Annotated[
         HttpUrl | None,
         Field(description="Notification gateway that alert signals go to; empty: none"),
@@ -95,5 +104,5 @@ class MonitoringSettings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """Return the values that must never be sent or logged."""
-        values = (self.sentry_dsn, self.gateway_token)
+        values = (self.sentry_dsn, self.gateway_token, self.otel_exporter_otlp_headers)
         return [value.get_secret_value() for value in values if value is not None]
