@@ -5,14 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from localservers.ports import Ports
 from localservers.waiting import wait_until
 from servicekit.database import MAX_CONNECTIONS, open_database
+from servicekit.database_health import MONITOR
+from servicekit.database_metrics import DatabaseCollector
 from servicekit.database_urls import database_name, parse_database_url
-from servicekit.metrics import ServiceMetrics
 
 SCHEMA = "sample"
 
@@ -25,8 +27,13 @@ def engine(postgres_url: str) -> Iterator[Engine]:
 
 
 def metric(engine: Engine, name: str, **labels: str) -> float | None:
-    database = database_name(engine.url)
-    return ServiceMetrics().registry.get_sample_value(name, {"database": database, **labels})
+    return exported(name, database=database_name(engine.url), **labels)
+
+
+def exported(name: str, **labels: str) -> float | None:
+    registry = CollectorRegistry()
+    registry.register(DatabaseCollector(MONITOR.measured))
+    return registry.get_sample_value(name, labels)
 
 
 def test_connections_in_use_and_idle_are_counted_against_the_limit(engine: Engine) -> None:
@@ -84,7 +91,6 @@ def test_a_file_is_measured_by_its_name_after_a_disposal_too(tmp_path: Path) -> 
         with engine.connect():
             pass
         engine.dispose()
-    labels = {"database": "measured.db"}
-    assert ServiceMetrics().registry.get_sample_value("database_connect_seconds_count", labels) == 2
-    assert ServiceMetrics().registry.get_sample_value("database_connection_wait_seconds_count", labels) == 2
+    assert exported("database_connect_seconds_count", database="measured.db") == 2
+    assert exported("database_connection_wait_seconds_count", database="measured.db") == 2
     assert database_name(parse_database_url("sqlite://")) == "memory"

@@ -84,7 +84,7 @@ def _export(service: str, settings: MonitoringSettings, redactor: Redactor) -> S
 
 def _origin(settings: MonitoringSettings) -> Origin:
     release = settings.sentry_release or f"recsys@{version('recsys-monitoring')}"
-    return Origin.of(settings.sentry_environment, release)
+    return Origin.of(settings.sentry_environment, release, settings.gateway_public_url)
 
 
 def _signals(

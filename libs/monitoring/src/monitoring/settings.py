@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sentry_sdk.utils import BadDsn, Dsn
 
-from contracts.access import HttpUrl, SecretLine, Token
+from contracts.access import HttpUrl, HttpUrlOrEmpty, SecretLine, Token
 from contracts.setting_values import check_number
 from monitoring import catalogue
 from monitoring.before_send import load_hook
@@ -60,6 +60,10 @@ class MonitoringSettings(BaseSettings):
         HttpUrl | None,
         Field(description="Notification gateway that alert signals go to; empty: none"),
     ] = None
+    gateway_public_url: Annotated[
+        HttpUrlOrEmpty,
+        Field(description="Public address of the gateway, for links to its pages; empty: no such links"),
+    ] = ""
     gateway_token: Annotated[
         Token | None, Field(description="Bearer token of the gateway's /signals, /requests and /reports")
     ] = None
