@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from localservers.executables import chromium
@@ -296,6 +297,39 @@ def test_every_tab_is_readable_in_both_languages_and_themes_also_on_a_phone(
         assert ("模型部署失败" in shown or "model.deployment_failed" in shown) is (tab in ("", "/models", "/incidents"))
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SCREENSHOTS / f"{tab[1:] or 'overview'}-{name}-{language}.png", full_page=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_the_pages(running: RunningApp, page: Page, watch: Watch, scheme: Any) -> None:
+    busy_hour(running, watch)
+    degraded = {
+        "request_id": "req_1",
+        "at": watch.now.isoformat(),
+        "service": "recommender-api",
+        "environment": "test",
+        "endpoint": "/similar/{dataset_id}",
+        "status": 200,
+        "level": 1,
+        "reason": "redis_unavailable",
+        "duration_ms": 4.5,
+        "points": [{"monitoring_point": "redis.connection_failed", "fingerprint": ["redis", "connection_failed"]}],
+    }
+    body = {"service": "recommender-api", "requests": [degraded], "left_out": 0}
+    assert running.post("/requests", body, token=TOKEN).status_code == 202
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{running.url}/dashboard?lang=en")
+    page.locator("footer summary").click()
+    page.get_by_label("ADMIN_TOKEN").fill(ADMIN)
+    page.get_by_role("button", name="Sign in").click()
+    for path in ("", "/live", "/data", "/models", "/incident/1", "/request/req_1"):
+        page.goto(f"{running.url}/dashboard{path}")
+        found = [
+            f"{each['id']}: {node['html'][:150]}: {node['failureSummary']}"
+            for each in Axe().run(page).response["violations"]
+            if each["impact"] in {"serious", "critical"}
+            for node in each["nodes"]
+        ]
+        assert not found, "\n".join([path, *found])
 
 
 def test_the_panels_show_what_prometheus_and_the_registry_say(running: RunningApp, page: Page, watch: Watch) -> None:
