@@ -35,7 +35,7 @@ train:
 	@$(COMPOSE) exec -T airflow-scheduler with-settings python -m pipeline run
 verify: .venvs/services/.stamp .venvs/airflow/.stamp
 	@set -a && eval "$$($(SETUP) env 2>/dev/null)" && AIRFLOW_PYTHON=$(CURDIR)/.venvs/airflow/bin/python \
-		.venvs/services/bin/python -m verify $(if $(ONLY),--only $(ONLY))
+		ALERT_POLICY=$(CURDIR)/deploy/alerts.yaml .venvs/services/bin/python -m verify $(if $(ONLY),--only $(ONLY))
 backup: .venvs/native/.stamp
 	@.venvs/native/bin/python -m provisioning.compose_backup backup $(BACKUPS)
 restore: .venvs/native/.stamp

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from localservers.executables import chromium
@@ -31,6 +32,8 @@ class Surroundings(ThreadingHTTPServer):
     def __init__(self, watch: Watch) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.watch = watch
+        # Metrics whose names have this part are not scraped.
+        self.unknown = ""
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def answer(self, path: str, query: dict[str, list[str]]) -> Any:
@@ -87,6 +90,8 @@ class Surroundings(ThreadingHTTPServer):
         return {"name": "ranker", "version": str(number), "sha256": "a" * 64, "created_at": made.isoformat()}
 
     def _samples(self, query: dict[str, list[str]], *, ranged: bool) -> Iterator[dict[str, Any]]:
+        if self.unknown and self.unknown in query["query"][0]:
+            return
         labels, level = _levels(query["query"][0])
         for label, value in zip(labels, level, strict=True):
             if not ranged:
@@ -130,11 +135,23 @@ _PLACES = [
     {"model_version": "6", "variant": variant, "endpoint": "/recommend/user"} for variant in ("canary", "control")
 ]
 
+_DATABASES = [{"service": service, "database": "recsys"} for service in ("feature-sync", "model-registry")]
+
 
 # What Prometheus answers to a query that has this text, the first that fits: labels and level of each series.
 _ANSWERS: list[tuple[str, list[dict[str, str]], list[float]]] = [
     ("sync_exposures", _PLACES, [4800.0, 43210.4]),
     ("sync_outcomes", [{**place, "type": "click"} for place in _PLACES], [180.0, 1473.6]),
+    ("database_pool_limit", _DATABASES, [30.0, 45.0]),
+    (
+        "database_pool_connections",
+        [{**each, "state": state} for each in _DATABASES for state in ("in_use", "idle")],
+        [2.0, 3.0, 45.0, 0.0],
+    ),
+    ("database_up", _DATABASES, [1.0, 0.0]),
+    ("database_connection_wait_seconds", _DATABASES, [0.4, 4800.0]),
+    # No connection of the second was opened in the last hour.
+    ("database_connect_seconds", _DATABASES[:1], [6.25]),
     ("sync_", [{"outcome": "done"}, {"outcome": "failed"}], [20.0, 1.0]),
     ("stage", [{"stage": stage} for stage in ("read", "recall", "rank")], [0.002, 0.004, 0.009]),
     (
@@ -312,6 +329,39 @@ def test_every_tab_is_readable_in_both_languages_and_themes_also_on_a_phone(
         page.screenshot(path=SCREENSHOTS / f"{tab[1:] or 'overview'}-{name}-{language}.png", full_page=True)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_the_pages(running: RunningApp, page: Page, watch: Watch, scheme: Any) -> None:
+    busy_hour(running, watch)
+    degraded = {
+        "request_id": "req_1",
+        "at": watch.now.isoformat(),
+        "service": "recommender-api",
+        "environment": "test",
+        "endpoint": "/similar/{dataset_id}",
+        "status": 200,
+        "level": 1,
+        "reason": "redis_unavailable",
+        "duration_ms": 4.5,
+        "points": [{"monitoring_point": "redis.connection_failed", "fingerprint": ["redis", "connection_failed"]}],
+    }
+    body = {"service": "recommender-api", "requests": [degraded], "left_out": 0}
+    assert running.post("/requests", body, token=TOKEN).status_code == 202
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{running.url}/dashboard?lang=en")
+    page.locator("footer summary").click()
+    page.get_by_label("ADMIN_TOKEN").fill(ADMIN)
+    page.get_by_role("button", name="Sign in").click()
+    for path in ("", "/live", "/data", "/models", "/incident/1", "/request/req_1"):
+        page.goto(f"{running.url}/dashboard{path}")
+        found = [
+            f"{each['id']}: {node['html'][:150]}: {node['failureSummary']}"
+            for each in Axe().run(page).response["violations"]
+            if each["impact"] in {"serious", "critical"}
+            for node in each["nodes"]
+        ]
+        assert not found, "\n".join([path, *found])
+
+
 def test_the_panels_show_what_prometheus_and_the_registry_say(running: RunningApp, page: Page, watch: Watch) -> None:
     busy_hour(running, watch)
     page.goto(f"{running.url}/dashboard?lang=en")
@@ -366,6 +416,27 @@ def test_the_models_tab_shows_fallback_by_version_and_the_live_shadow(running: R
         ["Dropped", "12"],
         ["Failed", "0"],
     ]
+
+
+def test_the_data_tab_shows_the_connections_to_each_database(running: RunningApp, page: Page) -> None:
+    page.goto(f"{running.url}/dashboard/data?lang=en")
+    rows = page.locator("section", has_text="Database connections").last.locator("tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [
+        ["feature-sync", "recsys", "up", "2 / 30", "3", "0.4 ms", "6.2 ms"],
+        ["model-registry", "recsys", "down", "45 / 45", "0", "4800.0 ms", "–"],
+    ]
+    over_time = page.locator("section", has_text="Wait for a database connection").last.locator(".u-legend")
+    assert all(f"{service} recsys" in over_time.inner_text() for service in ("feature-sync", "model-registry"))
+
+
+def test_without_the_metrics_the_panel_of_connections_says_what_would_fill_it(
+    running: RunningApp, page: Page, surroundings: Surroundings
+) -> None:
+    surroundings.unknown = "database_"
+    page.goto(f"{running.url}/dashboard/data?lang=en")
+    section = page.locator("section", has_text="Database connections").last.inner_text()
+    assert "when Prometheus scrapes the /metrics of the services" in section
+    assert page.locator("section", has_text="Wait for a database connection").count() == 0
 
 
 def test_charts_and_texts_are_in_one_zone_that_the_page_names(running: RunningApp, page: Page, watch: Watch) -> None:

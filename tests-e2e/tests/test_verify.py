@@ -43,7 +43,7 @@ def documented_ports() -> Iterator[None]:
 
 @pytest.mark.usefixtures("documented_ports")
 def test_every_point_is_raised_by_a_real_fault_and_found_in_the_collector(stack: RunningStack) -> None:
-    pids, version = stack.pids(), stack.active_version()
+    pids, version, issues = stack.pids(), stack.active_version(), stack.collector.issues()
     done = verify(stack)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
@@ -54,6 +54,7 @@ def test_every_point_is_raised_by_a_real_fault_and_found_in_the_collector(stack:
     # No one was notified (a message would name the environment), and nothing in use was touched.
     assert not [message for message in stack.wechat.messages() if "verify" in json.dumps(message, ensure_ascii=False)]
     assert (stack.pids(), stack.active_version()) == (pids, version)
+    assert len(stack.collector.issues()) == len(issues)
     assert stack.api.get(f"/similar/{stack.dataset_id}").json()["fallback_level"] == 0
 
 

@@ -86,7 +86,7 @@ def collector() -> Iterator[FakeServer]:
 
 
 def fault_lab(folder: Path, collector: FakeServer) -> FaultLab:
-    return FaultLab(folder, "1", Settings(collector_url=collector.url, collector_token="-", sentry_dsn=collector.dsn))
+    return FaultLab(folder, "1", Settings(collector_url=collector.url, collector_token="-"), collector.dsn)
 
 
 def ask(api: SideService) -> httpx.Response:

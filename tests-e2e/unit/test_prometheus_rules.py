@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,7 +19,7 @@ import monitoring
 import notification_gateway.metrics
 from localservers.executables import promtool
 from monitoring import MonitoringSettings
-from notification_gateway.dashboard import live, shadow
+from notification_gateway.dashboard import databases, live, shadow
 from notification_gateway.dashboard.panels import Panels
 from notification_gateway.dashboard.sources import Prometheus, Registry, Source
 from notification_gateway.gateway import Gateway
@@ -27,6 +28,7 @@ from notification_gateway.settings import Settings
 from recommender_api.metrics import Metrics
 from recommender_api.shadow import ShadowMetrics
 from recommender_api.shadow.comparison import Comparison
+from servicekit.database import open_database
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yml"
@@ -161,7 +163,11 @@ def dashboard_queries() -> list[str]:
     panels._syncs(now)  # noqa: SLF001
     panels._rates(now)  # noqa: SLF001
     panels._rates_over_time(now)  # noqa: SLF001
-    for chart in (live.degraded_by_level, live.failures_by_reason, live.latency, live.latency_by_stage, shadow.compare):
+    charts = (
+        *(live.degraded_by_level, live.failures_by_reason, live.latency, live.latency_by_stage, shadow.compare),
+        *(databases.connections, databases.waits_over_time),
+    )
+    for chart in charts:
         chart(Prometheus(asked), now)
     return asked.queries
 
@@ -183,13 +189,21 @@ def expositions() -> list[str]:
     metrics = Metrics()
     metrics.follow_arms([InService()])  # type: ignore[list-item]  # see there
     ShadowMetrics(metrics.registry).begin(Comparison("1", "2"))
-    texts = (
+    with TemporaryDirectory() as folder:
+        database = open_database(f"sqlite:///{folder}/any.db", "any")
+        database.connect().close()
+        texts = _expositions(metrics)
+        database.dispose()
+    return b"\n".join(texts).decode().splitlines()
+
+
+def _expositions(metrics: Metrics) -> Iterable[bytes]:
+    return (
         metrics.exposition(),
         model_registry.metrics.Metrics().exposition(),
         feature_sync.metrics.Metrics().exposition(),
         notification_gateway.metrics.Metrics().exposition(),
     )
-    return b"\n".join(texts).decode().splitlines()
 
 
 def declared() -> set[str]:
@@ -209,13 +223,15 @@ def exported() -> dict[str, set[str]]:
 
 def names_in(queries: Iterable[str]) -> set[str]:
     """Return the metrics in queries, without those that recording rules define."""
-    return set(re.findall(r"(?<![:\w])(?:recommender|sync|monitoring|gateway|registry)_\w+", " ".join(queries)))
+    return set(
+        re.findall(r"(?<![:\w])(?:recommender|sync|monitoring|gateway|registry|database)_\w+", " ".join(queries))
+    )
 
 
 def test_every_metric_in_rules_and_dashboard_is_exported_from_the_start() -> None:
     expressions = [rule["expr"] for group in rules() for rule in group["rules"]]
     used = names_in([*expressions, *dashboard_queries()])
-    assert used >= {"recommender_responses_total", "recommender_requests_total", "sync_snapshots_total"}
+    assert used >= {"recommender_responses_total", "recommender_requests_total", "sync_snapshots_total", "database_up"}
     assert used - exported().keys() == set()
 
 

@@ -1,13 +1,23 @@
 """The verdicts of `make verify`: every way in which an event can be wrong is a ✗."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitoring import catalogue
+from monitoring.catalogue import Point, open_part
+from notification_gateway.policy.loading import load_policy
+from testkit.collector import CollectorProcess
+from verify.alerts import Alert, Key, intended_alerts
 from verify.collector import Arrived
+from verify.fault_lab import TOKEN, FaultLab
 from verify.faults import FAULTS, Raised
+from verify.settings import Settings
 from verify.table import table
 from verify.verdicts import Verdict, grouped, judge
 
@@ -26,15 +36,66 @@ GOOD: dict[str, Any] = {
     },
     "contexts": {"pipeline": {"occurrences": 1, "first_seen": "", "last_seen": ""}},
 }
-ALERT = {("pipeline", *GOOD["fingerprint"]): {"priority": "P0", "notifications": [{"state": "suppressed"}]}}
+SHOWN: dict[str, Any] = {
+    "priority": "P0",
+    "service": "pipeline",
+    "fingerprint": GOOD["fingerprint"],
+    "parent_id": None,
+    "notifications": [{"state": "suppressed", "channel": "weixin"}],
+}
+POLICY_FILE = Path(__file__).parents[2] / "deploy" / "alerts.yaml"
+POLICY = load_policy(POLICY_FILE)
+# The alert of each point by the shipped policy: with its rates not exceeded, and exceeded.
+AT_ONCE, HOURLY, DAILY, NONE = "P0 weixin at once", "P1 email hourly", "P2 dashboard daily", "none"
+ALERTS = {
+    "redis.connection_failed": HOURLY,
+    "redis.unexpected_error": HOURLY,
+    "model.registry_parse_failed": DAILY,
+    "model.source_not_found": HOURLY,
+    "model.deployment_failed": AT_ONCE,
+    "model.not_converged": HOURLY,
+    "fallback.precomputed_load_failed": (DAILY, HOURLY),
+    "fallback.redis_failed": (DAILY, HOURLY),
+    "fallback.precomputed_used": NONE,
+    "fallback.static_popular_used": (DAILY, HOURLY),
+    "pipeline.critical_step_failed": HOURLY,
+    "pipeline.step_failed": DAILY,
+    "pipeline.data_quality": DAILY,
+    "pipeline.model_training": DAILY,
+    "pipeline.feature_store_sync": HOURLY,
+    "pipeline.database": AT_ONCE,
+    "pipeline.dag_import_failed": AT_ONCE,
+    "pipeline.no_recent_run": AT_ONCE,
+    "pipeline.feature_store_stale": HOURLY,
+    "pipeline.feature_store_lag": HOURLY,
+    "weixin.get_access_token_failed": DAILY,
+    "weixin.send_message_failed": DAILY,
+    "gateway.channel_failed": HOURLY,
+    "gateway.email_failed": "P1 weixin at once",
+    "gateway.unreadable_alert": HOURLY,
+    "api.startup_failed": HOURLY,
+    "api.unhandled": HOURLY,
+    "api.similar_timeout": HOURLY,
+    "api.similar_failed": HOURLY,
+    "api.detail_timeout": HOURLY,
+    "api.detail_failed": HOURLY,
+    "api.background_failed": HOURLY,
+    "api.unavailable": AT_ONCE,
+    "airflow.task_failed": AT_ONCE,
+}
 
 
 def arrived(issue: str = "issue-1", **changes: Any) -> Arrived:
     return Arrived(GOOD | changes, issue, 0.1, "https://collector.example/1")
 
 
-def wrong(*events: Arrived, raised: Raised = RAISED, alerts: Mapping[Any, Any] | None = None) -> list[str]:
-    return judge(POINT, raised, events, alerts).wrong
+def wrong(*events: Arrived, raised: Raised = RAISED, alerts: Mapping[Key, Alert] | None = None) -> list[str]:
+    return judge(POINT, raised, events, alerts, POLICY).wrong
+
+
+def alerted(**changes: Any) -> dict[Key, Alert]:
+    alert = Alert(SHOWN | changes, "https://gateway.example/dashboard/incident/1")
+    return {alert.key: alert}
 
 
 def test_the_faults_raise_every_point_of_the_catalogue_once() -> None:
@@ -43,9 +104,12 @@ def test_the_faults_raise_every_point_of_the_catalogue_once() -> None:
 
 
 def test_an_event_as_in_the_catalogue_is_good() -> None:
-    verdict = judge(POINT, RAISED, [arrived(), arrived()], ALERT)
-    assert (verdict.wrong, verdict.priority, verdict.issues) == ([], "P0", 1)
-    assert table([verdict], {POINT.id: RAISED}).splitlines()[-1] == "✓ 1 of 1 points"
+    verdict = judge(POINT, RAISED, [arrived(), arrived()], alerted(), POLICY)
+    assert (verdict.wrong, str(verdict.intended), verdict.issues) == ([], AT_ONCE, 1)
+    lines = table([verdict], {POINT.id: RAISED}).splitlines()
+    assert lines[1].endswith(AT_ONCE)
+    assert [line.strip() for line in lines[2:4]] == ["https://collector.example/1", alerted().popitem()[1].link]
+    assert lines[-1] == "✓ 1 of 1 points"
 
 
 @pytest.mark.parametrize(
@@ -85,6 +149,59 @@ def test_points_that_share_an_issue_are_not_grouped() -> None:
 
 
 def test_the_gateway_must_have_the_incident_and_notify_no_one() -> None:
-    assert wrong(arrived(), alerts={}) == ["the gateway has no alert"]
-    notified = {key: alert | {"notifications": [{"state": "sent"}]} for key, alert in ALERT.items()}
-    assert wrong(arrived(), alerts=notified) == ["the gateway notified people"]
+    assert wrong(arrived(), alerts={}) == ["the gateway has no alert of this run"]
+    sent = [{"state": "sent", "channel": "weixin"}]
+    assert wrong(arrived(), alerts=alerted(notifications=sent)) == ["the gateway notified people"]
+
+
+def test_the_alert_must_be_that_of_the_policy() -> None:
+    assert wrong(arrived(), alerts=alerted(priority="P2")) == [f"the alert is P2, but by the policy {AT_ONCE}"]
+    assert wrong(arrived(), alerts=alerted(notifications=[])) == ["no message was made for weixin"]
+    # A symptom of another incident has no message of its own.
+    assert wrong(arrived(), alerts=alerted(notifications=[], parent_id=1)) == []
+
+
+@pytest.mark.parametrize("point", list(catalogue.load_reported()), ids=lambda point: point.id)
+def test_each_point_has_its_alert_by_the_shipped_policy(point: Point) -> None:
+    service = next(fault.raises[point.id].service for fault in FAULTS if point.id in fault.raises)
+    event = {
+        "fingerprint": ["any" if open_part(part) else part for part in point.fingerprint],
+        "level": point.level,
+        "tags": {"service": service},
+    }
+    found = dict.fromkeys(map(str, intended_alerts(POLICY, point, arrived(**event))))
+    expected = ALERTS[point.id]
+    assert tuple(found) == (expected if isinstance(expected, tuple) else (expected,))
+
+
+def test_a_run_leaves_the_stacks_own_project_as_it_was(collector: CollectorProcess, tmp_path: Path) -> None:
+    before = collector.issues()
+    gateway = {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/gateway.db",
+        "ALERT_POLICY": str(POLICY_FILE),
+        "GATEWAY_TOKEN": TOKEN,
+    }
+    settings = Settings(collector_url=collector.base_url, collector_token=collector.token)
+    with FaultLab(tmp_path, "1", settings, collector.dsn).service("notification_gateway", gateway) as side:
+        variables = {
+            "COLLECTOR_URL": collector.base_url,
+            "COLLECTOR_TOKEN": collector.token,
+            "GATEWAY_URL": str(side.http.base_url).rstrip("/"),
+            "GATEWAY_TOKEN": TOKEN,
+            "ALERT_POLICY": str(POLICY_FILE),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "verify", "--only", "api.startup_failed"],
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        (incident,) = side.get("/alerts").json()["alerts"]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert HOURLY in done.stdout
+    assert f"{variables['GATEWAY_URL']}/dashboard/incident/{incident['id']}" in done.stdout
+    assert f"{collector.base_url}/issues/issue/" in done.stdout
+    assert collector.issues() == before
+    assert [issue["project"] for issue in collector.issues_of("verify")] == [2]

@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge
 
+from servicekit.database_health import MONITOR
+from servicekit.database_metrics import DatabaseCollector
 from servicekit.metrics import ServiceMetrics
 
 
@@ -10,6 +12,7 @@ class Metrics(ServiceMetrics):
 
     def __init__(self) -> None:
         super().__init__()
+        self.registry.register(DatabaseCollector(MONITOR.measured))
         self.events = Counter(
             "sync_events_total", "Stream entries by what became of them", ["outcome"], registry=self.registry
         )

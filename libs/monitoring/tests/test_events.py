@@ -34,7 +34,7 @@ def outer() -> None:
         raise ConnectionError("error-canary \ud83d\x00") from error
 
 
-def outline() -> dict:
+def outline(gateway_page: str = "") -> dict:
     redactor = Redactor(SECRETS)
     crumb = Breadcrumb("crumb-canary", "sql", "info", {"data-canary": ["data-canary"]}, time.time())
     try:
@@ -49,13 +49,20 @@ def outline() -> dict:
             error,
         )
         report = compose(seen, OccurrenceWindow(1, time.time(), time.time(), ()), service="tested", redactor=redactor)
-        event = outline_of(report, Origin.of("test", "recsys@1"), redactor)
+        event = outline_of(report, Origin.of("test", "recsys@1", gateway_page), redactor)
     return json.loads(envelope_of(event).serialize().split(b"\n")[2])
 
 
 def test_no_secret_is_in_an_outline() -> None:
     text = json.dumps(outline())
     assert [secret for secret in SECRETS if secret in text] == []
+
+
+def test_an_event_of_a_request_links_to_the_requests_page_if_the_gateway_has_a_public_address() -> None:
+    linked = outline("https://alerts.example/")["contexts"]["pipeline"]
+    assert linked["request_page"] == "https://alerts.example/dashboard/request/req_1"
+    assert "request_page" not in outline()["contexts"]["pipeline"]
+    assert Origin.of("test", "recsys@1", "https://alerts.example").request_page(None) == {}
 
 
 def test_an_outline_names_every_exception_of_the_chain_and_its_places() -> None:

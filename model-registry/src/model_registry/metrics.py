@@ -5,6 +5,8 @@ from typing import get_args
 from prometheus_client import Counter, Gauge
 
 from contracts.deployments import DeploymentMode
+from servicekit.database_health import MONITOR
+from servicekit.database_metrics import DatabaseCollector
 from servicekit.metrics import ServiceMetrics
 
 # The common prefix of the stack's metrics.
@@ -20,6 +22,7 @@ class Metrics(ServiceMetrics):
 
     def __init__(self) -> None:
         super().__init__()
+        self.registry.register(DatabaseCollector(MONITOR.measured))
         self.uploads = Counter("registry_uploads_total", "Bundles taken in", ["model"], registry=self.registry)
         self.deployments = Counter(
             "registry_deployments_total",

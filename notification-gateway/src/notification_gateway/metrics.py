@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Histogram
 
+from servicekit.database_health import MONITOR
+from servicekit.database_metrics import DatabaseCollector
 from servicekit.metrics import ServiceMetrics
 
 # The label `field` of signals that can be read but not stored.
@@ -15,6 +17,7 @@ class Metrics(ServiceMetrics):
 
     def __init__(self) -> None:
         super().__init__()
+        self.registry.register(DatabaseCollector(MONITOR.measured))
         self.signals = Counter("gateway_signals", "Alert signals by outcome", ["outcome"], registry=self.registry)
         self.rejected = Counter(
             "gateway_rejected",

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import httpx
 
+from verify.project import Project, find_project
 from verify.settings import Settings
 
 TIMEOUT_SECONDS = 10.0
@@ -31,11 +33,10 @@ class Arrived:
 
 
 class CollectorReader:
-    """Reads events of the release `run`; older events than `began` are skipped."""
+    """Reads events of the release `run` in the project of `make verify`; older events than `began` are skipped."""
 
     def __init__(self, settings: Settings, run: str, began: datetime) -> None:
         self._url = settings.collector_url.rstrip("/")
-        self._project = settings.project
         self._run = run
         self._since = began - _SKEW
         self._seen: dict[str, Arrived | None] = {}
@@ -45,13 +46,18 @@ class CollectorReader:
             timeout=TIMEOUT_SECONDS,
         )
 
+    @cached_property
+    def project(self) -> Project:
+        """The project; raises `MissingProjectError` and `httpx.HTTPError`."""
+        return find_project(self._http, self._url)
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
     def events(self) -> list[Arrived]:
         """Return the run's events so far; raises `httpx.HTTPError`."""
-        for issue in self._recent("/issues/", {"project": self._project, "sort": "last_seen", "order": "desc"}):
+        for issue in self._recent("/issues/", {"project": self.project.number, "sort": "last_seen", "order": "desc"}):
             for listed in self._recent("/events/", {"issue": issue["id"]}):
                 if listed["id"] not in self._seen:
                     self._seen[listed["id"]] = self._fetch(listed, issue["id"])

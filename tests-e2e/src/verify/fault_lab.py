@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -53,16 +54,19 @@ class SideService:
 
 
 class FaultLab:
-    """`folder` is for all files of the side services; `run` is the release of all their events."""
+    """`folder` is for all files of the side services; `run` is the release of all their events, which go to `dsn`."""
 
-    def __init__(self, folder: Path, run: str, settings: Settings) -> None:
+    def __init__(self, folder: Path, run: str, settings: Settings, dsn: str) -> None:
         self.folder = folder
         self.run = run
         self.airflow_python = settings.airflow_python
+        self.alert_policy = settings.alert_policy
+        # What a gateway of the lab showed before it ended: signals about itself reach no other gateway.
+        self.alerts: list[dict[str, Any]] = []
         self._variables = {
             # Without the caller's environment: the stack's settings would let a side service affect the stack.
             **{name: os.environ[name] for name in ("HOME", "LANG", "PATH", "TMPDIR") if name in os.environ},
-            "SENTRY_DSN": settings.sentry_dsn.get_secret_value(),
+            "SENTRY_DSN": dsn,
             "SENTRY_ENVIRONMENT": ENVIRONMENT,
             "SENTRY_RELEASE": run,
             "SPOOL_DIR": str(folder / "spool"),

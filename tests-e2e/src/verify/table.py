@@ -10,7 +10,7 @@ _HEAD = ("", "point", "fingerprint", "level", "service", "tags", "context", "eve
 
 
 def table(verdicts: Sequence[Verdict], raised: Mapping[str, Raised]) -> str:
-    """Return one line per point, with a link below each, and its faults below that."""
+    """Return one line per point, with its event, its incident and its faults below."""
     rows = [_HEAD, *(_row(verdict, raised[verdict.point.id]) for verdict in verdicts)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(rows[0], widths, strict=True)).rstrip()]
@@ -18,6 +18,8 @@ def table(verdicts: Sequence[Verdict], raised: Mapping[str, Raised]) -> str:
         lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if verdict.first is not None:
             lines.append(f"     {verdict.first.link}")
+        if verdict.alert is not None and verdict.alert.link:
+            lines.append(f"     {verdict.alert.link}")
         lines += [f"     ✗ {text}" for text in verdict.wrong]
     return "\n".join([*lines, "", _grouping(verdicts), *_totals(verdicts)])
 
@@ -38,8 +40,14 @@ def _row(verdict: Verdict, raised: Raised) -> tuple[str, ...]:
         str(len(verdict.events)),
         str(verdict.issues),
         f"{first.seconds:.1f} s",
-        "–" if verdict.priority is None else verdict.priority,
+        _alert(verdict),
     )
+
+
+def _alert(verdict: Verdict) -> str:
+    if verdict.alert is None:
+        return "–"
+    return verdict.alert.priority if verdict.intended is None else str(verdict.intended)
 
 
 def _mark(missing: Sequence[str]) -> str:

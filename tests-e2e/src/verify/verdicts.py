@@ -2,25 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from monitoring.catalogue import EXCEPTION_PART, Point, open_part
-from verify.alerts import Key, key_of_event, notified_people
+from notification_gateway.policy.model import Policy
+from verify.alerts import IMMEDIATE, Alert, Intended, Key, intended_alerts, key_of_event
 from verify.collector import Arrived
 from verify.faults import Raised
-
-# The gateway sends its own signals directly to its own intake.
-_OWN_INTAKE = "notification-gateway"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result for one point; `wrong` lists its faults, and is empty if there are none."""
+    """The result for one point; `wrong` lists its faults, and is empty if there are none.
+
+    `alert` is the gateway's incident, `intended` how it reaches people by the policy; None if that is not known.
+    """
 
     point: Point
     events: Sequence[Arrived] = ()
     wrong: list[str] = field(default_factory=list)
-    priority: str | None = None
+    alert: Alert | None = None
+    intended: Intended | None = None
 
     @property
     def ok(self) -> bool:
@@ -39,7 +40,11 @@ class Verdict:
 
 
 def judge(
-    point: Point, raised: Raised, events: Sequence[Arrived], alerts: Mapping[Key, dict[str, Any]] | None
+    point: Point,
+    raised: Raised,
+    events: Sequence[Arrived],
+    alerts: Mapping[Key, Alert] | None,
+    policy: Policy | None = None,
 ) -> Verdict:
     """Judge a point by the events of a run; without a gateway `alerts` is None."""
     of_point = [event for event in events if event.tags.get("monitoring_point") == point.id]
@@ -49,14 +54,30 @@ def judge(
         return Verdict(point, wrong=["no event arrived"])
     first = of_point[0]
     wrong = [text for text in (*_deviations(point, raised, first), _grouping(of_point)) if text]
-    if alerts is None or raised.service == _OWN_INTAKE:
+    if alerts is None:
         return Verdict(point, of_point, wrong)
     alert = alerts.get(key_of_event(first))
     if alert is None:
-        return Verdict(point, of_point, [*wrong, "the gateway has no alert"])
-    if notified_people(alert):
+        return Verdict(point, of_point, [*wrong, "the gateway has no alert of this run"])
+    if alert.notified_people():
         wrong.append("the gateway notified people")
-    return Verdict(point, of_point, wrong, alert["priority"])
+    if policy is None:
+        return Verdict(point, of_point, wrong, alert)
+    possible = intended_alerts(policy, point, first)
+    intended = next((each for each in possible if each.priority == alert.priority), None)
+    if intended is None:
+        wrong.append(
+            f"the alert is {alert.priority}, but by the policy {' or '.join(map(str, dict.fromkeys(possible)))}"
+        )
+    else:
+        wrong += [f"no message was made for {each}" for each in _missing(alert, intended)]
+    return Verdict(point, of_point, wrong, alert, intended)
+
+
+def _missing(alert: Alert, intended: Intended) -> list[str]:
+    """Return the channels that a message should have been made for. Summaries leave the environment `verify` out."""
+    wanted = [way.channel for way in intended.ways if way.when == IMMEDIATE]
+    return [channel for channel in wanted if not alert.has_message(channel)]
 
 
 def grouped(verdicts: Sequence[Verdict]) -> bool:

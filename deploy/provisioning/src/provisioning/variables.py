@@ -7,7 +7,7 @@ from provisioning.places import Places
 DATABASES = ("recsys", "business", "airflow")
 DATABASE_USER = "recsys"
 
-_MONITORED = ("SENTRY_DSN", "GATEWAY_URL", "GATEWAY_TOKEN", "SPOOL_DIR")
+_MONITORED = ("SENTRY_DSN", "GATEWAY_URL", "GATEWAY_PUBLIC_URL", "GATEWAY_TOKEN", "SPOOL_DIR")
 _PIPELINE = (
     *_MONITORED,
     "BUSINESS_DATABASE_URL",
@@ -59,7 +59,6 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
         "ADMIN_TOKEN",
         "SENTRY_WEBHOOK_SECRET",
         "COLLECTOR_URL",
-        "GATEWAY_PUBLIC_URL",
         "PROMETHEUS_URL",
         "REGISTRY_URL",
         "REGISTRY_READ_TOKEN",

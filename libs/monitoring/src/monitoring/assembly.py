@@ -10,6 +10,7 @@ from monitoring.collector import CollectorPath, EventFilter, start_sdk
 from monitoring.ended_requests.gateway_index import GatewayIndex
 from monitoring.ended_requests.recorder import RequestRecorder
 from monitoring.events import Origin
+from monitoring.exported_spans import SpanExport
 from monitoring.metrics import Counters
 from monitoring.outbox.outbox import Outbox
 from monitoring.outbox.outcomes import Deliver
@@ -42,6 +43,7 @@ def build(service: str, settings: MonitoringSettings, redactor: Redactor, signal
         collector=collector,
         signals=signals,
         requests=RequestRecorder(_index(service, settings), counters, settings.access_log_share),
+        export=_export(service, settings, redactor),
     )
     runtime.start()
     return runtime
@@ -52,8 +54,7 @@ def _collector(
 ) -> CollectorPath | None:
     if settings.sentry_dsn is None:
         return None
-    release = settings.sentry_release or f"recsys@{version('recsys-monitoring')}"
-    origin = Origin.of(settings.sentry_environment, release)
+    origin = _origin(settings)
     dsn = settings.sentry_dsn.get_secret_value()
     rate = settings.sentry_traces_sample_rate
     traces_sampler = None if rate is None else tracing.sampler(rate, split_list(settings.sentry_traces_ignored))
@@ -63,6 +64,27 @@ def _collector(
     outbox = _outbox("events", settings, counters, sdk.transport.deliver)
     events = EventFilter(split_list(settings.sentry_ignored_points), settings.sentry_sample_rate)
     return CollectorPath(sdk, outbox, origin, redactor, before_send, events=events, traces=rate is not None)
+
+
+def _export(service: str, settings: MonitoringSettings, redactor: Redactor) -> SpanExport | None:
+    if settings.otel_exporter_otlp_endpoint is None:
+        return None
+    # Here and not above: see there.
+    from monitoring.otlp import OtlpTraces, Receiver
+
+    given = settings.otel_exporter_otlp_headers
+    receiver = Receiver(
+        settings.otel_exporter_otlp_endpoint,
+        "" if given is None else given.get_secret_value(),
+        settings.otel_traces_sampler_arg,
+    )
+    ignored = split_list(settings.sentry_traces_ignored)
+    return OtlpTraces(service, _origin(settings), receiver, redactor, ignored)
+
+
+def _origin(settings: MonitoringSettings) -> Origin:
+    release = settings.sentry_release or f"recsys@{version('recsys-monitoring')}"
+    return Origin.of(settings.sentry_environment, release, settings.gateway_public_url)
 
 
 def _signals(

@@ -23,16 +23,23 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Fields that are the same in every event of a process."""
+    """Fields that are the same in every event of a process. `gateway_page` is the gateway's address for people."""
 
     environment: str
     release: str
     server_name: str
+    gateway_page: str = ""
 
     @classmethod
-    def of(cls, environment: str, release: str) -> "Origin":
+    def of(cls, environment: str, release: str, gateway_page: str = "") -> "Origin":
         """Return the origin on this host."""
-        return cls(environment, release, socket.gethostname())
+        return cls(environment, release, socket.gethostname(), gateway_page.rstrip("/"))
+
+    def request_page(self, request_id: str | None) -> Mapping[str, str]:
+        """Return the link to the gateway's page about a request, if both are known."""
+        if request_id is None or not self.gateway_page:
+            return {}
+        return {"request_page": f"{self.gateway_page}/dashboard/request/{request_id}"}
 
 
 def event_of(report: Report, origin: Origin) -> Event:
@@ -51,7 +58,7 @@ def event_of(report: Report, origin: Origin) -> Event:
         "release": origin.release,
         "server_name": origin.server_name,
         "tags": {**report.sdk.tags, **report.tags},
-        "contexts": _contexts(report),
+        "contexts": _contexts(report, origin),
         "breadcrumbs": {"values": [_crumb(crumb) for crumb in report.breadcrumbs]},
     }
     if report.request is not None:
@@ -67,10 +74,11 @@ def event_of(report: Report, origin: Origin) -> Event:
     return event
 
 
-def _contexts(report: Report) -> Event:
+def _contexts(report: Report, origin: Origin) -> Event:
     own: dict[str, Mapping[str, Any]] = {
         report.point.component: {
             **report.context,
+            **origin.request_page(report.tags.get("request_id")),
             "first_seen": _iso(report.first_seen),
             "last_seen": _iso(report.last_seen),
         },

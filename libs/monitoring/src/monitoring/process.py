@@ -123,7 +123,9 @@ def transaction(op: str, name: str, headers: Mapping[str, str] | None = None) ->
     For work outside of requests. With tracing off it does nothing.
     """
     runtime = _state.runtime
-    return tracing.transaction(op, name, headers, on=runtime is not None and runtime.traces)
+    if runtime is None:
+        return tracing.NOTHING
+    return tracing.transaction(op, name, headers, on=runtime.traces, export=runtime.export)
 
 
 def request_ended(status: int, seconds: float) -> None:
@@ -135,6 +137,7 @@ def request_ended(status: int, seconds: float) -> None:
     if runtime is None:
         return
     try:
+        tracing.note_status(status)
         runtime.requests.note(status, seconds)
     except Exception:  # noqa: BLE001 - the answer is on its way
         _failed("the end of a request")
@@ -143,7 +146,9 @@ def request_ended(status: int, seconds: float) -> None:
 def request_trace(scope: MutableMapping[str, Any]) -> AbstractContextManager[None]:
     """Trace the handling of an ASGI request; with tracing off it does nothing."""
     runtime = _state.runtime
-    return tracing.request(scope, on=runtime is not None and runtime.traces)
+    if runtime is None:
+        return tracing.NOTHING
+    return tracing.request(scope, on=runtime.traces, export=runtime.export)
 
 
 def flush(timeout: float = EXIT_FLUSH_SECONDS) -> None:

@@ -16,6 +16,7 @@ from monitoring.coalescing import Coalescer, Repeats
 from monitoring.collector import CollectorPath
 from monitoring.context import context_fields, current_request, note_fired, snapshot
 from monitoring.ended_requests.recorder import RequestRecorder
+from monitoring.exported_spans import SpanExport
 from monitoring.metrics import Counters
 from monitoring.redaction import Redactor, text_of
 from monitoring.report_log import log_report
@@ -46,6 +47,7 @@ class Runtime:
         collector: CollectorPath | None,
         signals: SignalPath | None,
         requests: RequestRecorder,
+        export: SpanExport | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.redactor = redactor
@@ -70,6 +72,7 @@ class Runtime:
         self._occurrences: dict[tuple[str, str], None] = {}
         self._logged: set[str] = set()
         self.traces = collector is not None and collector.traces
+        self.export = export
         self._thread = threading.Thread(target=self._run, name="monitoring", daemon=True)
 
     def start(self) -> None:
@@ -98,7 +101,7 @@ class Runtime:
         # Until it is clear whether this is a repeat, only what a repeat needs is computed.
         fields_in_context, breadcrumbs = snapshot()
         error_type = None if error is None else type(error).__name__
-        trace = tracing.context() if self.traces else None
+        trace = tracing.context() if self.traces or self.export is not None else None
         seen = Observation(
             point,
             fields,
@@ -169,6 +172,8 @@ class Runtime:
             if path is not None:
                 path.flush(max(0.0, deadline - time.monotonic()))
         self.requests.flush(max(0.0, deadline - time.monotonic()))
+        if self.export is not None:
+            self.export.flush(max(0.0, deadline - time.monotonic()))
 
     def close(self, timeout: float) -> None:
         """Flush and stop; undelivered events and signals stay in the spool."""
@@ -179,6 +184,8 @@ class Runtime:
             if path is not None:
                 path.close(0.0)
         self.requests.close(0.0)
+        if self.export is not None:
+            self.export.close(0.0)
 
     def abandon(self) -> None:
         """In a forked child: drop references to what belongs to the parent."""

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sentry_sdk.utils import BadDsn, Dsn
 
-from contracts.access import HttpUrl, SecretLine, Token
+from contracts.access import HttpUrl, HttpUrlOrEmpty, SecretLine, Token
 from contracts.setting_values import check_number
 from monitoring import catalogue
 from monitoring.before_send import load_hook
@@ -47,10 +47,23 @@ class MonitoringSettings(BaseSettings):
     sentry_traces_ignored: Annotated[
         str, Field(description="Paths, separated by commas, of which no request is traced")
     ] = "/health,/ready,/metrics"
+    otel_exporter_otlp_endpoint: Annotated[
+        HttpUrl | None, Field(description="OTLP/HTTP receiver of spans, http://tempo:4318; empty: none are sent there")
+    ] = None
+    otel_exporter_otlp_headers: Annotated[
+        SecretLine | None, Field(description="Headers that it asks for: name=value, separated by commas")
+    ] = None
+    otel_traces_sampler_arg: Annotated[
+        float, Field(ge=0, le=1, description="Share of traces that begin here and are sent there")
+    ] = 1.0
     gateway_url: Annotated[
         HttpUrl | None,
         Field(description="Notification gateway that alert signals go to; empty: none"),
     ] = None
+    gateway_public_url: Annotated[
+        HttpUrlOrEmpty,
+        Field(description="Public address of the gateway, for links to its pages; empty: no such links"),
+    ] = ""
     gateway_token: Annotated[
         Token | None, Field(description="Bearer token of the gateway's /signals, /requests and /reports")
     ] = None
@@ -95,5 +108,5 @@ class MonitoringSettings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """Return the values that must never be sent or logged."""
-        values = (self.sentry_dsn, self.gateway_token)
+        values = (self.sentry_dsn, self.gateway_token, self.otel_exporter_otlp_headers)
         return [value.get_secret_value() for value in values if value is not None]

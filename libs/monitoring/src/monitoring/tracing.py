@@ -1,4 +1,7 @@
-"""Our own spans around what takes time, sent as transactions. With tracing off, they only read a variable."""
+"""Our own spans around what takes time, sent to Sentry as transactions, and to an OTLP receiver if one is set.
+
+With tracing off, they only read two variables.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,10 +12,12 @@ import sentry_sdk
 from sentry_sdk.consts import SPANSTATUS
 from sentry_sdk.tracing import BAGGAGE_HEADER_NAME, SENTRY_TRACE_HEADER_NAME, Span, Transaction
 
+from monitoring import exported_spans
 from monitoring.context import current_context
+from monitoring.exported_spans import SpanExport
 
 _CARRIERS = frozenset({SENTRY_TRACE_HEADER_NAME, BAGGAGE_HEADER_NAME})
-_NOTHING: AbstractContextManager[None] = nullcontext()
+NOTHING: AbstractContextManager[None] = nullcontext()
 # The span of the current task, sampled or not: a trace that is not sampled here is not sampled in other services.
 _current: ContextVar[Span | None] = ContextVar("monitoring_span", default=None)
 
@@ -32,13 +37,58 @@ def sampler(rate: float, ignored: Iterable[str]) -> Callable[[dict[str, Any]], f
 
 def span(op: str, name: str | None = None) -> AbstractContextManager[None]:
     """Time a block as a part of the current trace; do nothing outside of a sampled trace."""
-    parent = _sampled()
-    return _NOTHING if parent is None else _child(parent, op, name)
+    exported = exported_spans.current.get()
+    own = _span(op, name)
+    return own if exported is None else _both(own, exported.child(op, name))
 
 
 def is_traced() -> bool:
     """Return whether spans are timed here."""
-    return _sampled() is not None
+    exported = exported_spans.current.get()
+    return _sampled() is not None or (exported is not None and exported.is_sampled)
+
+
+def transaction(
+    op: str, name: str, headers: Mapping[str, str] | None = None, *, on: bool, export: SpanExport | None
+) -> AbstractContextManager[object]:
+    """Time a block as a part of the current trace, or as a trace that begins, or goes on from `headers`, here."""
+    own: AbstractContextManager[object] = NOTHING
+    if on:
+        own = _transaction(op, name, headers or {}) if _current.get() is None else _span(op, name)
+    return own if export is None else _both(own, export.transaction(op, name, headers or {}))
+
+
+def request(scope: MutableMapping[str, Any], *, on: bool, export: SpanExport | None) -> AbstractContextManager[None]:
+    """Trace the handling of an ASGI request, named by its route."""
+    own = _request(scope) if on else NOTHING
+    return own if export is None else _both(own, export.request(scope))
+
+
+def note_status(status: int) -> None:
+    """Note the HTTP status that the current request was answered with."""
+    exported = exported_spans.current.get()
+    if exported is not None:
+        exported.note_status(status)
+
+
+def headers() -> dict[str, str]:
+    """Return the headers that continue the current trace in another service; none outside of a trace."""
+    current, exported = _current.get(), exported_spans.current.get()
+    own = {} if current is None else dict(current.iter_headers())
+    return own if exported is None else {**own, **exported.headers()}
+
+
+def context() -> Mapping[str, str] | None:
+    """Return the ids of the current trace and span, as an event names them: Sentry's own, or else the exported ones."""
+    current, exported = _current.get(), exported_spans.current.get()
+    if current is not None:
+        return {"trace_id": current.trace_id, "span_id": current.span_id}
+    return None if exported is None else exported.ids()
+
+
+def _span(op: str, name: str | None) -> AbstractContextManager[None]:
+    parent = _sampled()
+    return NOTHING if parent is None else _child(parent, op, name)
 
 
 def _sampled() -> Span | None:
@@ -46,30 +96,10 @@ def _sampled() -> Span | None:
     return parent if parent is not None and parent.sampled else None
 
 
-def transaction(
-    op: str, name: str, headers: Mapping[str, str] | None = None, *, on: bool
-) -> AbstractContextManager[object]:
-    """Time a block as a part of the current trace, or as a trace that begins, or goes on from `headers`, here."""
-    if not on:
-        return _NOTHING
-    return _transaction(op, name, headers or {}) if _current.get() is None else span(op, name)
-
-
-def request(scope: MutableMapping[str, Any], *, on: bool) -> AbstractContextManager[None]:
-    """Trace the handling of an ASGI request, named by its route."""
-    return _request(scope) if on else _NOTHING
-
-
-def headers() -> dict[str, str]:
-    """Return the headers that continue the current trace in another service; none outside of a trace."""
-    current = _current.get()
-    return {} if current is None else dict(current.iter_headers())
-
-
-def context() -> Mapping[str, str] | None:
-    """Return the ids of the current trace and span, as an event names them."""
-    current = _current.get()
-    return None if current is None else {"trace_id": current.trace_id, "span_id": current.span_id}
+@contextmanager
+def _both(first: AbstractContextManager[object], second: AbstractContextManager[object]) -> Iterator[None]:
+    with first, second:
+        yield
 
 
 @contextmanager

@@ -11,9 +11,13 @@ from alembic.config import Config
 from sqlalchemy import Connection, DateTime, Dialect, Engine, TypeDecorator, create_engine, event, text
 from sqlalchemy.schema import CreateSchema
 
-from servicekit.database_urls import parse_database_url
+from servicekit.database_health import MONITOR
+from servicekit.database_urls import database_name, parse_database_url
 
 _LOCK_POLL_SECONDS = 0.2
+# SQLAlchemy's defaults.
+_POOL = {"pool_size": 5, "max_overflow": 10}
+MAX_CONNECTIONS = _POOL["pool_size"] + _POOL["max_overflow"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -37,18 +41,28 @@ def open_database(url: str, schema: str) -> Engine:
     Declare tables with `MetaData(schema=schema)`; on SQLite the schema is translated away.
     """
     target = parse_database_url(url)
+    name = database_name(target)
     if target.get_backend_name() == "sqlite":
-        if target.database not in (None, "", ":memory:"):
+        if target.database in (None, "", ":memory:"):
+            # Each thread has a database of its own, so no one waits for a connection.
+            engine = create_engine(target, connect_args={"timeout": 10})
+        else:
             target = target.set(database=f"{target.database}.{schema}")
-        engine = create_engine(target, connect_args={"timeout": 10})
+            pool = MONITOR.pool_class(name)
+            engine = create_engine(target, poolclass=pool, **_POOL, connect_args={"timeout": 10})
+            MONITOR.watch(engine, name, MAX_CONNECTIONS)
         event.listen(engine, "connect", _prepare_sqlite)
         return engine.execution_options(schema_translate_map={schema: None})
-    return create_engine(
+    engine = create_engine(
         target,
+        poolclass=MONITOR.pool_class(name),
+        **_POOL,
         pool_pre_ping=True,
         pool_timeout=5,
         connect_args={"connect_timeout": 5, "options": "-c statement_timeout=15000 -c lock_timeout=10000"},
     )
+    MONITOR.watch(engine, name, MAX_CONNECTIONS)
+    return engine
 
 
 def migrate(engine: Engine, schema: str, scripts: Path) -> None:

@@ -1,5 +1,6 @@
 """URLs of a service's own database, checked before anything connects: the message never quotes them."""
 
+from pathlib import PurePath
 from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr
@@ -26,6 +27,13 @@ def parse_database_url(text: str) -> URL:
     if url.drivername not in ("sqlite", "sqlite+pysqlite", _DRIVER):
         raise ValueError(f"names a database or driver that is not taken; a database URL looks like {_FORMS}")
     return url
+
+
+def database_name(url: URL) -> str:
+    """Return the name of a database for people and metrics: that on its server, or that of SQLite's file."""
+    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+        return PurePath(str(url.database)).name
+    return url.database or "memory"
 
 
 def _check(value: SecretStr) -> SecretStr:

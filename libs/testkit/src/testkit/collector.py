@@ -33,8 +33,13 @@ class CollectorClient:
         self._http.close()
 
     def issues(self) -> list[dict[str, Any]]:
-        """Return the issues of the project."""
+        """Return the issues of the stack's project."""
         return self._all("/issues/", {"project": "1"})
+
+    def issues_of(self, project: str) -> list[dict[str, Any]]:
+        """Return the issues of a project by its name."""
+        (number,) = (each["id"] for each in self._all("/projects/", {}) if each["name"] == project)
+        return self._all("/issues/", {"project": str(number)})
 
     def events(self, issue: str) -> Iterator[dict[str, Any]]:
         """Yield the events of an issue in the shape of `normal`, newest first."""

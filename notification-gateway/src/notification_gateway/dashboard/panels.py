@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from contracts.deployments import DeploymentRecord
 from contracts.run_reports import is_about_training
-from notification_gateway.dashboard import live, queries, shadow
+from notification_gateway.dashboard import databases, live, queries, shadow
 from notification_gateway.dashboard.charts import Chart, Colour, Series, aligned
 from notification_gateway.dashboard.check_history import RUNS_SHOWN, check_histories
 from notification_gateway.dashboard.outcomes import read_outcomes
@@ -100,6 +100,8 @@ class Panels:
             "findings": queries.last_findings(connection, now - WEEK),
             **_measured_over_time(connection),
             "databases": queries.incidents_in(connection, ["database"], now - WEEK),
+            "connections": self._load(self._prometheus, lambda: databases.connections(self._prometheus, now)),
+            "waits": self._load(self._prometheus, lambda: databases.waits_over_time(self._prometheus, now)),
             "sync_failures": queries.incidents_in(connection, ["feature_store"], now - WEEK),
             "syncs": self._load(self._prometheus, lambda: self._syncs(now)),
         }

@@ -17,8 +17,10 @@ _NO_PERMISSION = {"operation": "message/send", "errcode": 60011}
 
 def fire(shop: FaultLab) -> None:
     """See the package."""
-    policy = shop.folder / "alerts.yaml"
-    policy.write_text(_POLICY, encoding="utf-8")
+    policy = shop.alert_policy
+    if policy is None:
+        policy = shop.folder / "alerts.yaml"
+        policy.write_text(_POLICY, encoding="utf-8")
     credentials = {"WEIXIN_CORP_ID": "ww0123456789abcdef", "WEIXIN_CORP_SECRET": TOKEN, "WEIXIN_AGENT_ID": "1000002"}
     # The default port belongs to the simulator of the stack beside.
     simulated = credentials | {"SMTP_PORT": str(free_port())}
@@ -59,6 +61,12 @@ def fire(shop: FaultLab) -> None:
             wait_until(
                 lambda: _is_degraded(gateway, "channel ops"), within=DELIVERY_SECONDS, what="another channel fails"
             )
+            wait_until(
+                lambda: all(_has_incident(gateway, point) for point in FAULT.raises),
+                within=LOOP_SECONDS,
+                what="the gateway has its own incidents",
+            )
+            shop.alerts += gateway.get("/alerts?environment=verify&limit=500").json()["alerts"]
 
 
 def _has_sent(weixin: SideService) -> bool:
