@@ -93,6 +93,14 @@ def test_a_run_that_did_not_reach_its_end_is_not_ok() -> None:
     assert "not at its end" in render_text(compute(records))
 
 
+def test_a_mail_that_is_not_due_yet_is_not_lost() -> None:
+    assert not missed([each for each in healthy_run()[:-1] if each["kind"] != "mail"])
+
+
+def test_an_incident_of_the_start_is_no_false_alarm() -> None:
+    assert not missed([*healthy_run(), incident(9, "api.unavailable", BEGAN - 1)])
+
+
 def test_nothing_recorded_yet_is_a_report_too() -> None:
     assert not compute([]).ok
     assert render_text(compute([]))

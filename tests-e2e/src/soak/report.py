@@ -59,8 +59,12 @@ def compute(records: Sequence[Record]) -> Report:
     kinds = _by_kind(records)
     began: Record = kinds["began"][0] if kinds["began"] else {"at": records[-1]["at"] if records else 0.0, "seed": 0}
     seconds = records[-1]["at"] - began["at"] if records else 0.0
-    incidents = list({each["id"]: each for each in kinds["incident"]}.values())
-    faults = [_judge(each, incidents, kinds["message"], kinds["mail"]) for each in kinds["fault"]]
+    # What opened before the first model served belongs to the start.
+    newest = {each["id"]: each for each in kinds["incident"] if each["opened"] >= began["at"]}
+    incidents = list(newest.values())
+    # The mail of an hour comes at its end.
+    mails = kinds["mail"] if kinds["arrived"] else None
+    faults = [_judge(each, incidents, kinds["message"], mails) for each in kinds["fault"]]
     false_alarms = [each for each in incidents if not _is_explained(each, kinds["fault"])]
     drifts = drift_of(kinds["sample"], began["at"])
     bounds = _highest(kinds["sample"])
@@ -100,8 +104,9 @@ def _by_kind(records: Iterable[Record]) -> defaultdict[str, list[Record]]:
 
 
 def _judge(
-    fault: Record, incidents: Sequence[Record], messages: Sequence[Record], mails: Sequence[Record]
+    fault: Record, incidents: Sequence[Record], messages: Sequence[Record], mails: Sequence[Record] | None
 ) -> FaultOutcome:
+    """Compare a fault with what followed; without `mails`, it is too early to miss one."""
     missing: list[str] = []
     found: list[int] = []
     alerted_after = None
@@ -113,9 +118,11 @@ def _judge(
             continue
         found.append(incident["id"])
         is_urgent = incident["priority"] == "P0"
+        if not is_urgent and mails is None:
+            continue
         received = [
             each["received"]
-            for each in (messages if is_urgent else mails)
+            for each in (messages if is_urgent else mails or ())
             if each["received"] >= begins and _names(each["text"], incident, fault)
         ]
         if not received:

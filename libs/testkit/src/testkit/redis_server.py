@@ -80,7 +80,7 @@ class RedisServer:
 @contextmanager
 def changed_settings(client: Redis, settings: Mapping[str, str | int]) -> Iterator[None]:
     """Within it Redis has these settings (maxmemory in bytes); afterwards those of before, whatever happened."""
-    before = {name: old for each in settings for name, old in client.config_get(each).items() if old is not None}
+    before = {name: client.config_get(name)[name] or "" for name in settings}
     for name, value in settings.items():
         client.config_set(name, value)
     try:
