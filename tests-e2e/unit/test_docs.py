@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("QUICKSTART", "MONITORING", "OPERATIONS")
+PAGES = ("QUICKSTART", "MONITORING", "OPERATIONS", "FAQ")
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 

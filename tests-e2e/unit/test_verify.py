@@ -41,6 +41,7 @@ SHOWN: dict[str, Any] = {
     "service": "pipeline",
     "fingerprint": GOOD["fingerprint"],
     "parent_id": None,
+    "silence_id": None,
     "notifications": [{"state": "suppressed", "channel": "weixin"}],
 }
 POLICY_FILE = Path(__file__).parents[2] / "deploy" / "alerts.yaml"
@@ -157,8 +158,9 @@ def test_the_gateway_must_have_the_incident_and_notify_no_one() -> None:
 def test_the_alert_must_be_that_of_the_policy() -> None:
     assert wrong(arrived(), alerts=alerted(priority="P2")) == [f"the alert is P2, but by the policy {AT_ONCE}"]
     assert wrong(arrived(), alerts=alerted(notifications=[])) == ["no message was made for weixin"]
-    # A symptom of another incident has no message of its own.
+    # A symptom of another incident has no message of its own, and a silenced one has none at all.
     assert wrong(arrived(), alerts=alerted(notifications=[], parent_id=1)) == []
+    assert wrong(arrived(), alerts=alerted(notifications=[], silence_id=1)) == []
 
 
 @pytest.mark.parametrize("point", list(catalogue.load_reported()), ids=lambda point: point.id)

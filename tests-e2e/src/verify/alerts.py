@@ -47,9 +47,9 @@ class Alert:
         return any(notification["state"] != SUPPRESSED for notification in self.shown["notifications"])
 
     def has_message(self, channel: str) -> bool:
-        """Return whether a message was made for a channel. An incident that another one explains needs none."""
+        """Return whether a message was made for a channel, or none is due: it is explained or silenced."""
         made = {notification["channel"] for notification in self.shown["notifications"]}
-        return channel in made or self.shown["parent_id"] is not None
+        return channel in made or self.shown["parent_id"] is not None or self.shown["silence_id"] is not None
 
 
 @dataclass(frozen=True)
