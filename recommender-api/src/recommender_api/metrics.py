@@ -162,7 +162,9 @@ class Metrics(ServiceMetrics):
             ("question",),
         )
         self.cached = Counts("recommender_cached_answers_total", "Answers from the result cache")
-        for collector in (self._requests, self._responses, self._seconds, self.stages, self.queued, self.cached):
+        self.explored = Counts("recommender_explored_answers_total", "Answers in random order (EXPLORATION_SHARE)")
+        counts = (self.cached, self.explored)
+        for collector in (self._requests, self._responses, self._seconds, self.stages, self.queued, *counts):
             self.registry.register(collector)
         self._events = Counter(
             "recommender_events_total", "Accepted behaviour events, by outcome", ("outcome",), registry=self.registry
