@@ -227,7 +227,8 @@ class RankedPath:
 def _draw_rows(draw: Draw, best: Best, ends: list[bytes] | None) -> _RankedItems:
     """Return the candidates that are shown instead of the best, in their order."""
     rows = draw.choose(len(best.items))
-    return Best(*(column[rows] for column in best)), None if ends is None else [ends[row] for row in rows]
+    drawn = Best(best.items[rows], best.codes[rows], best.scores[rows])
+    return drawn, None if ends is None else [ends[row] for row in rows]
 
 
 def _nothing(engine: Engine, question: RankingQuery, served: Served) -> StoredAnswer:
