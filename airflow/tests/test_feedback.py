@@ -13,18 +13,22 @@ from sqlalchemy import insert
 
 import feature_sync
 from contracts.events import Exposure
+from contracts.outcomes import wilson_interval
 from feature_sync.events.log import EventLog
 from feature_sync.events.tables import SCHEMA
-from feature_sync.outcomes.tables import outcomes
+from feature_sync.outcomes.tables import NOWHERE, outcome_hours, outcomes
 from pipeline.extract import open_event_log
 from pipeline.features.items import item_state
 from pipeline.feedback.examples import FeedbackSettings
 from pipeline.feedback.log import EXPOSURES, Period, read_exposures
 from pipeline.feedback.off_policy import DrawnOutcomes, snips, snips_difference
+from pipeline.feedback.online import read_online
 from pipeline.feedback.position_curve import position_curve
 from pipeline.feedback.training import Feedback, gather_feedback
 from pipeline.recall import build_tables, content_neighbours
 from pipeline.records import Records
+from pipeline.run_report.content import gather
+from pipeline.run_report.page import render
 from pipeline.settings import Settings
 from pipeline.steps import RunInfo, write_run_info
 from pipeline.steps.feedback import feedback, load_exposures
@@ -38,7 +42,7 @@ from ranking.replay import Knowledge
 from servicekit.database import migrate, open_database
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-MONTH = Period(NOW - timedelta(days=30), NOW, 100)
+MONTH = Period(NOW - timedelta(days=30), NOW)
 SMALL = TrainSettings(queries=300, trees=40, leaves=7)
 AUTO = FeedbackSettings(least=20)
 
@@ -69,11 +73,17 @@ class Shop:
         with self._engine.begin() as connection:
             connection.execute(insert(outcomes), [row | {"dataset_id": 11, "exposure_id": name, "position": position}])
 
-    def read(self, period: Period = MONTH) -> list[dict[str, Any]]:
+    def count(self, version: str, position: int, exposures: int, clicks: int, days: float = 1.0) -> None:
+        row = {"ts": NOW - timedelta(days=days), "model_version": version, "variant": "primary", "endpoint": "/similar"}
+        counts = {"position": position, "exposures": exposures, "clicks": clicks, "favorites": 0, "purchases": 1}
+        with self._engine.begin() as connection:
+            connection.execute(insert(outcome_hours), [row | counts])
+
+    def read(self, period: Period = MONTH, most: int = 100) -> list[dict[str, Any]]:
         log = open_event_log(SecretStr(self.url))
         assert log is not None
         with log:
-            return read_exposures(log, period).to_pylist()
+            return read_exposures(log, period, most).to_pylist()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -122,8 +132,8 @@ def test_nothing_after_the_period_is_known_and_the_newest_answers_come_first_whe
         shop.show(f"answer-{number}", days=4 - number)
         shop.take(f"answer-{number}", number % 3, days=4 - number)
     days = [1, 2, 3]
-    as_of = MONTH._replace(until=NOW - timedelta(days=0.5), most=3)
-    assert [each["at"] for each in shop.read(as_of)] == [
+    as_of = MONTH._replace(until=NOW - timedelta(days=0.5))
+    assert [each["at"] for each in shop.read(as_of, most=3)] == [
         int((NOW - timedelta(days=each)).timestamp()) for each in reversed(days)
     ]
     earlier = MONTH._replace(until=NOW - timedelta(days=2.5))
@@ -135,7 +145,8 @@ def test_a_log_without_the_tables_has_no_answers(tmp_path: Path) -> None:
     log = open_event_log(SecretStr(f"sqlite:///{tmp_path}/recsys.db"))
     assert log is not None
     with log:
-        assert len(read_exposures(log, MONTH)) == 0
+        assert len(read_exposures(log, MONTH, 100)) == 0
+        assert read_online(log, MONTH) == {}
 
 
 @pytest.fixture(scope="module")
@@ -293,3 +304,18 @@ def test_the_step_reads_the_log_up_to_the_time_of_the_run(tmp_path: Path, shop: 
     for config, answers in ((None, 1), (off, 0)):
         feedback(Settings(database_url=SecretStr(shop.url), pipeline_config=config), run)
         assert len(load_exposures(run)) == answers
+
+
+def test_the_shares_of_the_last_week_are_read_by_version(tmp_path: Path, shop: Shop) -> None:
+    shop.count("12", position=0, exposures=60, clicks=9)
+    shop.count("12", position=1, exposures=40, clicks=1)
+    shop.count("12", position=NOWHERE, exposures=0, clicks=5)
+    shop.count("11", position=0, exposures=10, clicks=1, days=8)
+    run = str(tmp_path / "runs" / "one")
+    write_run_info(run, RunInfo(run_id="one", as_of=NOW, started_at=NOW, publish=False))
+    feedback(Settings(database_url=SecretStr(shop.url), pipeline_config=None), run)
+    ((place, shares),) = gather(run).online.items()
+    assert (place, shares["exposures"], shares["clicks"]) == ("12 primary /similar", 100, 0.1)
+    assert (shares["clicks_low"], shares["clicks_high"]) == pytest.approx(wilson_interval(10, 100))
+    page = render(gather(run), NOW).decode()
+    assert "12 primary /similar" in page

@@ -96,8 +96,10 @@ def compare_rankers(market: ShownMarketplace, seed: int, training: TrainSettings
     parts = [part._replace(past=feedback.without_measured(part.past, records)) for part in parts]
     taught = ranker(parts, feedback.graded)
     knowledge = Knowledge(build_tables(records, content, seed), recall, market.items.table)
+    before, after = _true_ndcg_of(market, knowledge, [without, taught], seed)
     return Rankers(
-        *_true_ndcg_of(market, knowledge, [without, taught], seed),
+        before,
+        after,
         feedback,
         measure_order(feedback, taught),
         _brought(market, feedback, taught),

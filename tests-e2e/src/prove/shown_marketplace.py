@@ -48,7 +48,8 @@ class ShownMarketplace:
 
 def examination(places: int) -> NDArray[np.float64]:
     """Return the probability that a user looks at each place, [places]."""
-    return 1.0 / np.log2(np.arange(places) + 2.0)
+    probability: NDArray[np.float64] = 1.0 / np.log2(np.arange(places) + 2.0)
+    return probability
 
 
 def simulate(folder: Path, size: Size, seed: int) -> ShownMarketplace:
@@ -105,11 +106,13 @@ def _preferences(records: Records, items: ItemState, rng: np.random.Generator) -
     tastes = content[rng.integers(0, len(content), len(records.user_ids))]
     likeness = _standardized(tastes @ content.T)
     cheapness = -_standardized(items.table.log_price.astype(np.float64))
-    return 1.0 / (1.0 + np.exp(2.0 - 1.0 * likeness - 1.0 * cheapness))
+    wanted: NDArray[np.float64] = 1.0 / (1.0 + np.exp(2.0 - likeness - cheapness))
+    return wanted
 
 
 def _standardized(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (values - values.mean()) / max(float(values.std()), 1e-9)
+    standardized: NDArray[np.float64] = (values - values.mean()) / max(float(values.std()), 1e-9)
+    return standardized
 
 
 def true_ndcg(gains: Sequence[NDArray[np.float64]], orders: Sequence[NDArray[np.int64]], at: int = 10) -> float:
