@@ -78,7 +78,8 @@ def report() -> str | None:
 def recommendation_pipeline() -> None:
     """Run the steps of `pipeline.steps`, with a gate before the handover; success means deployed."""
     run = start()
-    for name in ("extract", "quality", "columns", "features", "recall", "train", "evaluate", "precompute", "bundle"):
+    data = ("extract", "quality", "columns", "features", "feedback")
+    for name in (*data, "recall", "train", "evaluate", "precompute", "bundle"):
         run = step_task(name, run)
     run = step_task("publish", gate(run))
     # Airflow derives a run's state from its last tasks, but for teardowns: so this one hides no failure.

@@ -58,7 +58,7 @@ def run_of(folder: Path) -> Path:
 
 def test_a_run_prints_its_progress_and_the_scores_of_all_four(folder: Path) -> None:
     lines = (folder / "output.txt").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "[1/9] extract"
+    assert lines[0] == "[1/10] extract"
     for model in ("ranker (this stack)", "EASE", "ItemKNN-50", "popularity"):
         (line,) = (line for line in lines if line.startswith(model))
         assert 0 < float(line.removeprefix(model).split()[0]) < 1

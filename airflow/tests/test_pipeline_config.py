@@ -14,6 +14,7 @@ from pipeline.config import PipelineConfig, load_config
 from pipeline.errors import InputError
 from pipeline.evaluate import LEAVE_LAST_OUT, ROLLING, STACK, Evaluation, EvaluationSettings, evaluate
 from pipeline.features.items import item_state
+from pipeline.feedback.examples import FeedbackSettings
 from pipeline.recall import build_tables, content_neighbours
 from pipeline.records import Records
 from pipeline.settings import Settings
@@ -44,11 +45,24 @@ def acting(config: PipelineConfig) -> tuple[Any, ...]:
     """All that a configuration does."""
     training = config.train_settings(threads=1, seed=42)
     columns = config.columns.declared()
-    return config.recall_settings(), training, config.evaluation_settings(), columns, config.search
+    return (
+        config.recall_settings(),
+        training,
+        config.evaluation_settings(),
+        columns,
+        config.feedback_settings(),
+        config.search,
+    )
 
 
 def test_without_a_file_everything_is_as_the_code_says() -> None:
-    assert acting(loaded(None))[:4] == (RecallSettings(), TrainSettings(), EvaluationSettings(), NO_COLUMNS)
+    assert acting(loaded(None))[:5] == (
+        RecallSettings(),
+        TrainSettings(),
+        EvaluationSettings(),
+        NO_COLUMNS,
+        FeedbackSettings(),
+    )
 
 
 def test_the_file_in_the_folder_airflow_lists_the_defaults() -> None:

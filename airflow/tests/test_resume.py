@@ -112,8 +112,8 @@ def stop_after(shop: Shop, artifacts: str, done: int) -> None:
     ("place", "done"),
     [
         # Before the last output of a step is complete; in the middle of an output.
-        ("/recall_earlier.files.json$", 4),
-        ("/contents/manifest.json$", 8),
+        ("/recall_earlier.files.json$", 5),
+        ("/contents/manifest.json$", 9),
     ],
 )
 def test_a_killed_run_continues_to_the_same_archive_without_repeating_steps(
@@ -137,7 +137,7 @@ def test_a_killed_run_continues_to_the_same_archive_without_repeating_steps(
     assert [each.split()[1] for each in lines if each.endswith(" skipped: done before, and nothing has changed")] == [
         step.name for step in steps(publish=False)[:done]
     ]
-    assert lines[done] == f"[{done + 1}/9] {steps(publish=False)[done].name}: it has not finished"
+    assert lines[done] == f"[{done + 1}/10] {steps(publish=False)[done].name}: it has not finished"
     after = markers(shop.run(artifacts))
     assert {name: after[name] for name in before} == before
     assert shop.archive(artifacts) == shop.archive("undisturbed")
@@ -256,6 +256,9 @@ def test_explain_says_what_the_settings_mean_for_the_data_of_the_last_training(c
     }
     assert document["order"] == json.loads((copied / "model" / "order.json").read_text("utf-8"))
     assert document["config"]["queries"]["most"] == 200
+    assert document["feedback"] == json.loads((copied / "model" / "feedback.json").read_text("utf-8"))
+    assert lines[-2:] == resume("copied", "offpolicy")
+    assert lines[-1] == "off-policy estimate: not identifiable: no answer was in random order: EXPLORATION_SHARE is 0"
     assert any(line.startswith("training queries: 80 about the last datasets of users, 120 of") for line in lines)
 
 
@@ -293,6 +296,7 @@ def test_a_changed_setting_repeats_the_steps_that_depend_on_it_and_names_both_va
         "quality",
         "columns",
         "features",
+        "feedback",
         "recall",
         "train",
     }
@@ -329,7 +333,7 @@ def test_a_changed_file_is_made_again_and_equal_results_repeat_nothing_else(
     assert found["quality"] == "runs: its output clean is missing or has changed"
     assert found["features"] == "runs again if quality changes clean"
     lines = resume("copied")
-    assert sum("skipped" in line for line in lines) == 8
+    assert sum("skipped" in line for line in lines) == 9
     assert shop.archive("copied") == shop.archive("undisturbed")
 
 

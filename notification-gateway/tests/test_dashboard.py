@@ -480,8 +480,26 @@ def test_the_models_tab_shows_what_came_of_exposures(running: RunningApp, page: 
     page.goto(f"{running.url}/dashboard/models?lang=en")
     rows = page.locator("section", has_text="What came of exposures").last.locator("tbody tr").all_inner_texts()
     assert [row.split("\t") for row in rows] == [
-        ["v6", "control", "/recommend/user", "43210", "3.41% (3.24–3.59)", "0.00% (0.00–0.01)", "0.00% (0.00–0.01)"],
-        ["v6", "canary", "/recommend/user", "4800", "3.75% (3.25–4.33)", "0.00% (0.00–0.08)", "0.00% (0.00–0.08)"],
+        [
+            "v6",
+            "control",
+            "/recommend/user",
+            "0.1960",
+            "43210",
+            "3.41% (3.24–3.59)",
+            "0.00% (0.00–0.01)",
+            "0.00% (0.00–0.01)",
+        ],
+        [
+            "v6",
+            "canary",
+            "/recommend/user",
+            "0.1960",
+            "4800",
+            "3.75% (3.25–4.33)",
+            "0.00% (0.00–0.08)",
+            "0.00% (0.00–0.08)",
+        ],
     ]
 
 

@@ -232,6 +232,20 @@ def _explain(settings: Settings, options: argparse.Namespace) -> None:
         _say(line)
 
 
+def _offpolicy(settings: Settings, options: argparse.Namespace) -> None:
+    # Imported here, because it needs the training's libraries.
+    from pipeline.feedback.text import describe_feedback
+    from pipeline.steps.trained import load_training
+
+    run, info = _run_of(settings, options.run_id)
+    training = load_training(run)
+    if training is None or training.feedback is None:
+        raise InputError(f"run {info.run_id} has no training of this release: repeat its step train")
+    lines = describe_feedback(training.feedback)
+    for line in [json.dumps(training.feedback, indent=2)] if options.json else lines:
+        _say(line)
+
+
 def _search(settings: Settings, options: argparse.Namespace) -> None:
     # Imported here, because it needs the training's libraries and Optuna.
     from pipeline.config import load_config
@@ -389,6 +403,13 @@ def _parser() -> argparse.ArgumentParser:
     explained.add_argument("--run-id", metavar="ID", help="default: the training that began last")
     explained.add_argument("--json", action="store_true", help="one JSON document")
     explained.set_defaults(command=_explain)
+    offpolicy = commands.add_parser(
+        "offpolicy",
+        help="show what the order of a run would have brought, by the outcomes of answers in random order",
+    )
+    offpolicy.add_argument("--run-id", metavar="ID", help="default: the training that began last")
+    offpolicy.add_argument("--json", action="store_true", help="one JSON document")
+    offpolicy.set_defaults(command=_offpolicy)
     _add_search(commands.add_parser("search", help="try other settings of training, and confirm the best"))
     quarantine = commands.add_parser("quarantine", help="show the rows and values that a run left out, and why")
     quarantine.add_argument("--run-id", metavar="ID", required=True)

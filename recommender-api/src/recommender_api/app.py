@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from recommender_api import health
+from recommender_api.answers.exploration import Exploration
 from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.main_path import RankedPath
 from recommender_api.answers.query import Endpoint
@@ -126,7 +127,8 @@ def create_app(settings: Settings) -> FastAPI:
     availability = AvailabilityWatch(model_state, metrics.successes, time.monotonic)
 
     write_behind = WriteBehind(store, metrics, anonymous_share=settings.exposure_anonymous_share)
-    ranked = RankedPath(store, snapshots, withdrawn, metrics.stages, errors)
+    exploration = Exploration(settings.exploration_share) if settings.exploration_share else None
+    ranked = RankedPath(store, snapshots, withdrawn, metrics.stages, errors, exploration=exploration)
     recommender = Recommender(
         models,
         {

@@ -180,8 +180,9 @@ class Metrics(ServiceMetrics):
             ("question",),
         )
         self.cached = Counts("recommender_cached_answers_total", "Answers from the result cache")
+        self.explored = Counts("recommender_explored_answers_total", "Answers in random order (EXPLORATION_SHARE)")
         times = (self._seconds, self._version_seconds, self.stages, self.queued)
-        for collector in (self._requests, self._responses, *times, self.cached):
+        for collector in (self._requests, self._responses, *times, self.cached, self.explored):
             self.registry.register(collector)
         self._events = Counter(
             "recommender_events_total", "Accepted behaviour events, by outcome", ("outcome",), registry=self.registry

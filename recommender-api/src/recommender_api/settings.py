@@ -101,6 +101,15 @@ class Settings(ServiceSettings):
             "users are all logged",
         ),
     ] = 0.1
+    exploration_share: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of the users' hours in which answers show the best candidates in random order, so that "
+            "their outcomes can be compared and learned from; 0: never",
+        ),
+    ] = 0.0
     stream_max_mb: Annotated[
         int,
         Field(

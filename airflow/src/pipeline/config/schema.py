@@ -8,12 +8,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from contracts.features import CHANNELS, TRAINED_FEATURES
 from pipeline.config.searched_key import DEFAULT_SPACE, SearchedKey
 from pipeline.evaluate import EvaluationSettings
+from pipeline.feedback.examples import FeedbackSettings
 from pipeline.train import TrainSettings
 from ranking.own_columns import MAX_COLUMNS, MAX_SQL_CHARS, NO_CATEGORY, OwnColumn, OwnColumns
 from ranking.recall import RecallSettings
 from ranking.replay import Kind
 
 _RECALL, _TRAINING, _EVALUATION = RecallSettings(), TrainSettings(), EvaluationSettings()
+_FEEDBACK = FeedbackSettings()
 _FEATURES = tuple(feature.name for feature in TRAINED_FEATURES)
 # An evaluation part holds histories of so many entries, and must rank as the model does.
 _MAX_HISTORY = 50
@@ -138,6 +140,29 @@ class QueriesConfig(_Section):
         int, Field(ge=1, le=1000, description="The most other candidates that are compared with the one taken")
     ] = _TRAINING.negatives
     kinds: Annotated[KindShares, Field(description="Shares by endpoint; they add up to 1")] = KindShares()
+
+
+class FeedbackConfig(_Section):
+    """What training learns from exposures and their outcomes: what was shown and not taken stands below what was."""
+
+    enabled: Annotated[
+        bool, Field(description="Learn from them once there are enough; false: only from interactions")
+    ] = _FEEDBACK.is_used
+    days: Annotated[int, Field(ge=1, le=365, description="The newest days of exposures that count")] = _FEEDBACK.days
+    most: Annotated[
+        int, Field(ge=100, le=1_000_000, description="The most answers that are read; they decide time and memory")
+    ] = _FEEDBACK.most
+    least: Annotated[
+        int,
+        Field(ge=1, le=1_000_000, description="Fewer answers with an outcome than this change nothing"),
+    ] = _FEEDBACK.least
+    half_life_days: Annotated[_Tried, Field(description="After so many days, an answer counts half")] = (
+        _FEEDBACK.half_life_days
+    )
+    favorite: Annotated[float, Field(gt=0, le=100, description="Gain of a favourite; that of a click is 1")] = (
+        _TRAINING.label_gains[2]
+    )
+    purchase: Annotated[float, Field(gt=0, le=100, description="Gain of a purchase")] = _TRAINING.label_gains[3]
 
 
 class FeaturesConfig(_Section):
@@ -266,6 +291,7 @@ class PipelineConfig(_Section):
     recall: RecallConfig = RecallConfig()
     history: HistoryConfig = HistoryConfig()
     queries: QueriesConfig = QueriesConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
     features: FeaturesConfig = FeaturesConfig()
     columns: ColumnsConfig = ColumnsConfig()
     ranker: RankerConfig = RankerConfig()
@@ -323,7 +349,13 @@ class PipelineConfig(_Section):
             simple_orders=self.gate.simple_orders,
             threads=threads,
             seed=seed,
+            label_gains=(0.0, 1.0, self.feedback.favorite, self.feedback.purchase),
         )
+
+    def feedback_settings(self) -> FeedbackSettings:
+        """Return which exposures a training uses."""
+        chosen = self.feedback
+        return FeedbackSettings(chosen.enabled, chosen.days, chosen.most, chosen.least, chosen.half_life_days)
 
     def evaluation_settings(self) -> EvaluationSettings:
         """Return the settings of the evaluation."""

@@ -52,7 +52,8 @@ class WeightChoice:
 class Explanation:
     """A run; what depends on a step that hasn't run is None or empty.
 
-    `columns` are the names of the declared columns of `datasets` and `users`. `order` is that of `model/order.json`.
+    `columns` are the names of the declared columns of `datasets` and `users`. `order` is that of `model/order.json`,
+    `feedback` that of `model/feedback.json`.
     """
 
     run_id: str
@@ -68,6 +69,7 @@ class Explanation:
     costs: Costs | None = None
     history: Mapping[str, WeightChoice] | None = None
     order: Mapping[str, Any] | None = None
+    feedback: Mapping[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
@@ -124,7 +126,7 @@ def _with_training(found: Explanation, training: Training) -> Explanation:
         )
         for name in ("history_half_life_days", "recent_ranks")
     }
-    return replace(found, history=history, order=training.order)
+    return replace(found, history=history, order=training.order, feedback=training.feedback)
 
 
 def _facts(records: Records) -> DataFacts:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.explain.explanation import Explanation, WeightChoice
+from pipeline.feedback.text import describe_feedback
 from pipeline.steps import step_table
 from pipeline.train.order import RANKER
 
@@ -23,6 +24,8 @@ def describe(found: Explanation) -> Iterator[str]:
     if found.history is not None:
         yield from (_weight(name, choice) for name, choice in found.history.items())
     yield "order: not trained yet" if found.order is None else _order(found.order)
+    if found.feedback is not None:
+        yield from describe_feedback(found.feedback)
 
 
 def _data(found: Explanation) -> Iterator[str]:

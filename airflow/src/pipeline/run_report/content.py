@@ -20,6 +20,8 @@ CHECKS: _Name = ("clean", "report.json")
 PROFILE: _Name = ("clean", "profile.json")
 METRICS: _Name = ("evaluation", "metrics.json")
 EVALUATION: _Name = ("evaluation", "evaluation.json")
+ONLINE: _Name = ("feedback", "online.json")
+FEEDBACK: _Name = ("model", "feedback.json")
 MANIFEST: _Name = ("bundle", "contents", "manifest.json")
 ARCHIVE: _Name = ("bundle", "bundle.tar.gz")
 VERSION: _Name = ("registry", "version.json")
@@ -85,6 +87,8 @@ class ReportContent:
     profile: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
+    online: Mapping[str, Any] = field(default_factory=dict)
+    feedback: Mapping[str, Any] = field(default_factory=dict)
     manifest: BundleFacts | None = None
     archive: tuple[str, int] | None = None
     registry_version: str = ""
@@ -111,6 +115,8 @@ def gather(run: str) -> ReportContent:
         profile=reader.read(PROFILE, TypeAdapter(dict[str, Any]).validate_python) or {},
         metrics=reader.read(METRICS, TypeAdapter(dict[str, float]).validate_python) or {},
         evaluation=reader.read(EVALUATION, TypeAdapter(dict[str, Any]).validate_python) or {},
+        online=reader.read(ONLINE, TypeAdapter(dict[str, Any]).validate_python) or {},
+        feedback=reader.read(FEEDBACK, TypeAdapter(dict[str, Any]).validate_python) or {},
         manifest=reader.read(MANIFEST, BundleFacts.model_validate),
         archive=reader.call("/".join(ARCHIVE), lambda: read_checksum(join(run, *ARCHIVE))),
         registry_version=(version or {}).get("version", ""),

@@ -96,6 +96,8 @@ def _render(report: ReportContent, now: datetime, bounds: _Bounds) -> bytes:
         metrics=_shown_metrics(report, bounds),
         config=_shown_blocks(_keys_of(report), "config", bounds),
         evaluation=_shown_blocks(report.evaluation, "evaluation/evaluation.json", bounds),
+        online=_shown_blocks(report.online, "feedback/online.json", bounds),
+        feedback=_shown_blocks(report.feedback, "model/feedback.json", bounds),
         unreadable=bounds.first("unreadable files", report.unreadable),
         bounds=bounds,
         is_chart=lambda block: isinstance(block, BarChart),

@@ -23,6 +23,7 @@ from pipeline.evaluate import (
     write_evaluation_part,
 )
 from pipeline.evaluate import evaluate as evaluate_stack
+from pipeline.feedback.training import gather_feedback
 from pipeline.precompute import precompute as precompute_lists
 from pipeline.recall import build_tables, content_neighbours, own_neighbours
 from pipeline.report import SIMPLE_ORDER
@@ -30,6 +31,7 @@ from pipeline.sentry_utils import monitor_pipeline_step, track_model_training_is
 from pipeline.settings import Settings
 from pipeline.steps.columns import load_declared
 from pipeline.steps.data import load_checks, load_items, load_own_vectors, load_records, version_of
+from pipeline.steps.feedback import load_exposures
 from pipeline.steps.run_info import load_run_info
 from pipeline.steps.trained import RANKER_FILE, Training, load_training, write_training
 from pipeline.train import (
@@ -45,6 +47,7 @@ from pipeline.train.order import RANKER
 from ranking.bundle import BundleContents
 from ranking.diversity import DiversitySettings
 from ranking.engine import Engine
+from ranking.ranker import Ranker
 from ranking.recall import Neighbours, RecallSettings, RecallTables
 from ranking.replay import Knowledge
 
@@ -76,7 +79,7 @@ def recall(settings: Settings, run: str) -> str:
 
 @monitor_pipeline_step("train")
 def train(settings: Settings, run: str) -> str:
-    """`clean/`, `features/`, `recall_heldout/`, `recall_earlier/` → `model/`."""
+    """`clean/`, `features/`, `feedback/`, `recall_heldout/`, `recall_earlier/` → `model/`."""
     records, items = load_records(run), load_items(run)
     config = load_config(settings)
     training, recall_settings = _training(settings, run, config), config.recall_settings()
@@ -85,15 +88,24 @@ def train(settings: Settings, run: str) -> str:
         for name, past in zip(_OF_TRAINING, training_queries(records, training), strict=True)
     ]
     parts, history_scores = with_chosen_weights(records, parts, training)
+    feedback = gather_feedback(records, parts[-1], load_exposures(run), config.feedback_settings(), training)
+    parts = [part._replace(past=feedback.without_measured(part.past, records)) for part in parts]
     try:
-        order = train_on(records, parts, training)
+        order = train_on(records, parts, training, feedback.graded)
     except TrainingError as error:
         track_model_training_issue(settings.model_name, "training_failed", str(error))
         raise
     track_model_training_ok(settings.model_name, "training_failed")
     with writing(join(run, "model")) as folder:
         chosen = parts[0].knowledge.settings
-        write_training(folder, order.text, Training(config, chosen, history_scores, order.document()))
+        found = Training(
+            config,
+            chosen,
+            history_scores,
+            order.document(),
+            feedback.document(Ranker(order.text, training.own_features)),
+        )
+        write_training(folder, order.text, found)
     _log.info("%s queries; the order is %s", f"{sum(len(part.past.rows) for part in parts):,}", order.name)
     return run
 

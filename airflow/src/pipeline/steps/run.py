@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pipeline.artifacts import join
 from pipeline.settings import Settings
-from pipeline.steps import columns, data, handover, modelling, refresh, served_model
+from pipeline.steps import columns, data, feedback, handover, modelling, refresh, served_model
 from pipeline.steps.run_info import RunKind
 
 SNAPSHOT = "snapshot"
@@ -56,6 +56,7 @@ _EVALUATE = Step(
 )
 RUN = (
     *_DATA,
+    Step("feedback", feedback.feedback, (), ("feedback",), ("database_url", "pipeline_config", "training_queries")),
     Step(
         "recall",
         modelling.recall,
@@ -66,7 +67,7 @@ RUN = (
     Step(
         "train",
         modelling.train,
-        ("clean", "columns", "features", "recall_heldout", "recall_earlier"),
+        ("clean", "columns", "features", "feedback", "recall_heldout", "recall_earlier"),
         ("model",),
         (*_TRAINING, "model_name"),
     ),

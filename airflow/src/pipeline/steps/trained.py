@@ -9,17 +9,21 @@ from pipeline.config import PipelineConfig
 from pipeline.train.history_weights import HistoryScores
 from ranking.recall import RecallSettings
 
-RANKER_FILE, RECALL_FILE = "ranker.txt", "recall.json"
+RANKER_FILE, RECALL_FILE, FEEDBACK_FILE = "ranker.txt", "recall.json", "feedback.json"
 _ORDER, _CONFIG, _HISTORY_SCORES = "order.json", "config.json", "history_scores.json"
 
 
 class Training(NamedTuple):
-    """A finished training: its shape, the settings of recall that it chose and their scores, and `Order.document`."""
+    """A finished training: its shape, the settings of recall that it chose and their scores, and `Order.document`.
+
+    `feedback` is what it learned from exposures, see `pipeline.feedback.training`; None in runs of earlier releases.
+    """
 
     config: PipelineConfig
     recall: RecallSettings
     history_scores: HistoryScores
     order: dict[str, Any]
+    feedback: dict[str, Any] | None = None
 
 
 def write_training(folder: Path, ranker_text: str, training: Training) -> None:
@@ -29,6 +33,7 @@ def write_training(folder: Path, ranker_text: str, training: Training) -> None:
     (folder / _ORDER).write_text(json.dumps(training.order, indent=2), encoding="utf-8")
     (folder / _CONFIG).write_text(training.config.model_dump_json(indent=2), encoding="utf-8")
     (folder / _HISTORY_SCORES).write_text(json.dumps(training.history_scores, indent=2), encoding="utf-8")
+    (folder / FEEDBACK_FILE).write_text(json.dumps(training.feedback, indent=2), encoding="utf-8")
 
 
 def load_training(run: str) -> Training | None:
@@ -45,4 +50,5 @@ def load_training(run: str) -> Training | None:
             # JSON has texts as keys.
             {name: {float(value): score for value, score in each.items()} for name, each in scores.items()},
             json.loads((folder / _ORDER).read_text(encoding="utf-8")),
+            json.loads((folder / FEEDBACK_FILE).read_text("utf-8")) if (folder / FEEDBACK_FILE).is_file() else None,
         )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.train.additive_trees import some_rows
+from pipeline.train.graded import GradedExample
 from pipeline.train.lambdamart import TrainSettings, boost
 from pipeline.train.linear import fit_linear, trees_of_linear
 
@@ -26,28 +27,36 @@ class Shape(NamedTuple):
     trees: int
 
 
-def train_on_linear(examples: Sequence[NDArray[np.float32]], settings: TrainSettings) -> dict[Shape, str]:
+def train_on_linear(
+    examples: Sequence[NDArray[np.float32]], settings: TrainSettings, graded: Sequence[GradedExample] = ()
+) -> dict[Shape, str]:
     """Return the LightGBM text of a linear model, with several numbers of trees on top of it.
 
     Candidates that are all equal have no linear model; then the shape is that of `train_trees`.
     """
     if not (start := _linear_text(examples, settings)):
-        return train_trees(examples, settings)
-    upon = boost(examples, settings, trees=settings.trees, start=start)
+        return train_trees(examples, settings, graded)
+    upon = boost(examples, settings, trees=settings.trees, start=start, graded=graded)
     return {Shape(linear=True, trees=trees): upon.text(trees) for trees in _sizes(settings)}
 
 
-def train_trees(examples: Sequence[NDArray[np.float32]], settings: TrainSettings) -> dict[Shape, str]:
+def train_trees(
+    examples: Sequence[NDArray[np.float32]], settings: TrainSettings, graded: Sequence[GradedExample] = ()
+) -> dict[Shape, str]:
     """Return the LightGBM text of all trees, without a linear model."""
     shape = Shape(linear=False, trees=settings.trees)
-    return {shape: train_shape(shape, examples, settings)}
+    return {shape: train_shape(shape, examples, settings, graded)}
 
 
-def train_shape(shape: Shape, examples: Sequence[NDArray[np.float32]], settings: TrainSettings) -> str:
+def train_shape(
+    shape: Shape, examples: Sequence[NDArray[np.float32]], settings: TrainSettings, graded: Sequence[GradedExample] = ()
+) -> str:
     """Return the LightGBM text of one shape."""
     if shape.linear and (start := _linear_text(examples, settings)):
-        return boost(examples, settings, trees=shape.trees, start=start).text(shape.trees) if shape.trees else start
-    return boost(examples, settings, trees=max(1, shape.trees)).text(max(1, shape.trees))
+        if not shape.trees:
+            return start
+        return boost(examples, settings, trees=shape.trees, start=start, graded=graded).text(shape.trees)
+    return boost(examples, settings, trees=max(1, shape.trees), graded=graded).text(max(1, shape.trees))
 
 
 def _sizes(settings: TrainSettings) -> list[int]:

@@ -1,4 +1,4 @@
-"""LambdaMART over queries with one target each."""
+"""LambdaMART over queries with one target each, and over answers with graded outcomes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from contracts.features import FEATURES, TRAINED_FEATURES
 from pipeline.errors import DataError
+from pipeline.train.graded import GradedExample, ranked_rows
 from pipeline.train.queries import ReplayedQuery
 from ranking.replay import Kind
 
@@ -27,7 +28,8 @@ class TrainSettings:
     """Size of the ranker and of its training; at most 64 leaves and numeric splits keep it convertible to bit masks.
 
     With `simple_orders`, a simple order that the ranker is not better than takes its place. `own_features` are the
-    names of the declared columns.
+    names of the declared columns. `label_gains` are those of a grade: nothing, click (and each target), favourite,
+    purchase; without graded examples they change nothing.
     """
 
     queries: int = 32_000
@@ -48,6 +50,7 @@ class TrainSettings:
     threads: int = 1
     seed: int = 42
     own_features: tuple[str, ...] = ()
+    label_gains: tuple[float, float, float, float] = (0.0, 1.0, 2.0, 4.0)
 
     @property
     def trained_names(self) -> list[str]:
@@ -81,7 +84,12 @@ def sample_example(
     wrong = np.flatnonzero(~right)
     if len(wrong) > settings.negatives:
         wrong = np.sort(rng.choice(wrong, settings.negatives, replace=False))
-    example = trained_columns(query.matrix[np.append(wrong, np.flatnonzero(right))])
+    return example_rows(query.matrix[np.append(wrong, np.flatnonzero(right))], settings)
+
+
+def example_rows(matrix: NDArray[np.float32], settings: TrainSettings) -> NDArray[np.float32]:
+    """Return the trained features of candidates; those that are left out are 0."""
+    example = trained_columns(matrix)
     example[:, [TRAINED_NAMES.index(name) for name in settings.left_out_features]] = 0.0
     return example
 
@@ -98,20 +106,30 @@ class BoostedTrees(NamedTuple):
 
 
 def boost(
-    examples: Sequence[NDArray[np.float32]], settings: TrainSettings, *, trees: int, start: str = ""
+    examples: Sequence[NDArray[np.float32]],
+    settings: TrainSettings,
+    *,
+    trees: int,
+    start: str = "",
+    graded: Sequence[GradedExample] = (),
 ) -> BoostedTrees:
-    """Train on the examples of `sample_example`, from nothing or from the LightGBM text `start`."""
-    groups = [len(example) for example in examples]
-    labels = np.zeros(sum(groups), np.float32)
-    labels[np.cumsum(groups) - 1] = 1.0
+    """Train on the examples of `sample_example` and on graded ones, from nothing or from the LightGBM text `start`.
+
+    LightGBM learns a bias of each place beside the trees, which are all that is kept (unbiased LambdaMART).
+    """
+    rows = ranked_rows(examples, graded)
     data = lgb.Dataset(
-        np.concatenate(examples),
-        labels,
-        group=groups,
+        rows.matrix,
+        rows.labels,
+        group=rows.groups,
+        weight=rows.weights,
+        position=rows.places,
         feature_name=settings.trained_names,
         params={"use_missing": False, "verbosity": -1, "num_threads": settings.threads, "max_bin": 255},
     )
-    parameters = _parameters(settings, least=int(np.clip(len(labels) // _ROWS_PER_LEAF_ROW, *_LEAF_ROWS)))
+    parameters = _parameters(settings, least=int(np.clip(len(rows.labels) // _ROWS_PER_LEAF_ROW, *_LEAF_ROWS)))
+    if graded:
+        parameters["label_gain"] = list(settings.label_gains)
     first = lgb.Booster(model_str=start) if start else None
     booster = lgb.train(parameters, data, num_boost_round=trees, init_model=first)
     return BoostedTrees(booster, first.num_trees() if first is not None else 0)

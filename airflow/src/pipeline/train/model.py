@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.quality.sufficiency import LEAST, count_learnable, describe_shortage
 from pipeline.recall import build_tables
 from pipeline.records import Records
+from pipeline.train.graded import GradedExample
 from pipeline.train.history_weights import HistoryScores, choose_history_weights
 from pipeline.train.lambdamart import TrainingError, TrainSettings
 from pipeline.train.order import Order, choose_order
@@ -94,23 +95,36 @@ def training_tables(
     return build_tables(records.only(known), content, seed, vector)
 
 
-def train_on(records: Records, parts: Sequence[TrainingPart], settings: TrainSettings) -> Order:
-    """Train a ranker on the queries and choose the order; raises `TrainingError` that says what is missing."""
+def train_on(
+    records: Records,
+    parts: Sequence[TrainingPart],
+    settings: TrainSettings,
+    graded: Sequence[GradedExample] = (),
+) -> Order:
+    """Train a ranker on the queries and graded examples, and choose the order.
+
+    Raises `TrainingError`, which says what is missing.
+    """
     # Content may find the targets of one user, but only what users have in common is worth learning.
     if not count_learnable(*_columns(records)):
         raise _shortage("no user has taken a dataset after another user", records)
     try:
-        return choose_order(replay_parts(records, parts, settings), settings)
+        return choose_order(replay_parts(records, parts, settings, graded), settings)
     except TrainingError as error:
         raise _shortage(str(error), records) from error
 
 
-def replay_parts(records: Records, parts: Sequence[TrainingPart], settings: TrainSettings) -> ValidationQueries:
+def replay_parts(
+    records: Records,
+    parts: Sequence[TrainingPart],
+    settings: TrainSettings,
+    graded: Sequence[GradedExample] = (),
+) -> ValidationQueries:
     """Replay the queries, and return what a ranker is trained and compared on."""
     replayed = chain.from_iterable(replay_queries(records, records, part.knowledge, part.past) for part in parts)
     user = np.concatenate([records.user[part.past.rows] for part in parts])
     kinds = np.concatenate([part.past.kinds for part in parts])
-    return keep_queries(replayed, user, kinds, settings)
+    return keep_queries(replayed, user, kinds, settings, graded)
 
 
 def _shortage(error: str, records: Records) -> TrainingError:

@@ -74,7 +74,7 @@ def choose_order(kept: ValidationQueries, settings: TrainSettings) -> Order:
     is_ahead = found.ranker > found.simple and found.queries >= _LEAST_COMPARED
     complete = [trained_columns(query.matrix) for query in kept.complete if len(query.matrix)] or kept.examples
     if is_ahead or not settings.simple_orders:
-        text = train_shape(found.shape, kept.examples, settings)
+        text = train_shape(found.shape, kept.examples, settings, kept.graded)
         return Order(RANKER, put_into_range(text, complete) if found.linear else text, found)
     simple = next(order for order in SIMPLE_ORDERS if order.name == found.simple_order)
     text = trees_of(simple, some_rows([*kept.examples, *complete], _MAX_ROWS), settings)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.train.challengers import Shape, train_on_linear, train_trees
+from pipeline.train.graded import GradedExample
 from pipeline.train.lambdamart import TrainSettings, sample_example
 from pipeline.train.queries import ReplayedQuery
 from pipeline.train.simple_orders import SIMPLE_ORDERS, scores_by_all
@@ -56,12 +57,17 @@ class CompleteQuery(NamedTuple):
 
 @dataclass(frozen=True)
 class ValidationQueries:
-    """What is in memory of the queries: an example of each with its quarter, and some with all their candidates."""
+    """What is in memory of the queries: an example of each with its quarter, and some with all their candidates.
+
+    `graded` are examples of answers, with the quarters of their users.
+    """
 
     folds: Sequence[Fold]
     examples: list[NDArray[np.float32]] = field(default_factory=list)
     quarters: list[int] = field(default_factory=list)
     complete: list[CompleteQuery] = field(default_factory=list)
+    graded: Sequence[GradedExample] = ()
+    graded_quarters: Sequence[int] = ()
 
     @property
     def users(self) -> NDArray[np.int32]:
@@ -80,14 +86,29 @@ class ValidationQueries:
         """Return the examples of some quarters."""
         return [example for example, quarter in zip(self.examples, self.quarters, strict=True) if quarter in quarters]
 
+    def graded_of(self, quarters: Sequence[int]) -> list[GradedExample]:
+        """Return the graded examples of some quarters."""
+        found = zip(self.graded, self.graded_quarters, strict=True)
+        return [example for example, quarter in found if quarter in quarters]
+
 
 def keep_queries(
-    queries: Iterable[ReplayedQuery], user: NDArray[np.int32], kinds: NDArray[np.uint8], settings: TrainSettings
+    queries: Iterable[ReplayedQuery],
+    user: NDArray[np.int32],
+    kinds: NDArray[np.uint8],
+    settings: TrainSettings,
+    graded: Sequence[GradedExample] = (),
 ) -> ValidationQueries:
-    """Return what is needed of the queries; `user` and `kinds` [q] are their columns."""
-    kept = ValidationQueries(_CROSS_VALIDATION if len(user) <= MAX_CROSS_VALIDATED else _ONCE)
+    """Return what is needed of the queries and graded examples; `user` and `kinds` [q] are columns of the queries."""
+    of_graded = np.array([example.user for example in graded], np.int32)
+    quarter = _quarters(np.concatenate([user, of_graded]), settings.seed)
+    kept = ValidationQueries(
+        _CROSS_VALIDATION if len(user) <= MAX_CROSS_VALIDATED else _ONCE,
+        graded=graded,
+        graded_quarters=quarter[len(user) :].tolist(),
+    )
     rng = np.random.default_rng(settings.seed)
-    quarter = _quarters(user, settings.seed)
+    quarter = quarter[: len(user)]
     asked = np.isin(quarter, [number for fold in kept.folds for number in fold.asked])
     complete = np.zeros(len(user), np.bool_)
     for mask, most in ((asked, _MAX_ASKED), (~asked, _MAX_SEEN)):
@@ -132,7 +153,8 @@ def ask_rankers(kept: ValidationQueries, settings: TrainSettings) -> AskedRanker
     if not all(examples):
         return found
     train = train_on_linear if kept.folds is _CROSS_VALIDATION else train_trees
-    trained = [train(each, settings) for each in examples]
+    graded = [kept.graded_of(fold.trained) for fold in kept.folds]
+    trained = [train(each, settings, answers) for each, answers in zip(examples, graded, strict=True)]
     asked = [np.flatnonzero(kept.are_of(fold.asked)) for fold in kept.folds]
     for shape in trained[0]:
         if not all(shape in texts for texts in trained):

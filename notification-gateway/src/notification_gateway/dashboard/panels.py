@@ -32,6 +32,8 @@ _METRIC_COLOURS: Sequence[Colour] = ("p2", "ok", "p1", "violet")
 # The table of versions shows the other metrics.
 _METRICS_CHARTED = 4
 _VERSIONS_RATED = 8
+# The offline metric beside the outcomes of a version.
+_NDCG = "ndcg@10"
 # Parts of the names of checks that are shown over time on the tab of data quality.
 _MEASURED = (".null_", "outlier", "freshness")
 DIGESTS_SHOWN = 30
@@ -123,6 +125,7 @@ class Panels:
             "rates_over_time": self._load(self._prometheus, lambda: self._rates_over_time(now)),
             "mirrored": self._load(self._prometheus, lambda: shadow.compare(self._prometheus, now)),
             "outcomes": self._load(self._prometheus, lambda: read_outcomes(self._prometheus, now)),
+            "ndcg": {each.version: each.metrics[_NDCG] for each in versions if _NDCG in each.metrics},
             "comparison": _comparison(versions, deployments.content or []),
         }
 

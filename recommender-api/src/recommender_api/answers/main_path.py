@@ -16,6 +16,7 @@ from ranking.engine import Best, Engine, FusedResult, Ranked, RankingQuery
 from ranking.recall import Candidates
 from recommender_api.answers.budget import Budget, Stage, StageHistogram
 from recommender_api.answers.errors import NoCandidatesError, RankFailedError, RecallFailedError
+from recommender_api.answers.exploration import Draw, Exploration
 from recommender_api.answers.fast_path_errors import FastPathErrors
 from recommender_api.answers.items import answer_of, answer_of_best, explained
 from recommender_api.answers.query import Query
@@ -38,11 +39,16 @@ _CHANNEL_SCORES = {
 
 
 class MainPathResult(NamedTuple):
-    """An answer of the main path. A `fresh` one should be cached, also under `result_key` if there is one."""
+    """An answer of the main path. A `fresh` one should be cached, also under `result_key` if there is one.
+
+    An answer with a `propensity` was drawn: each of its datasets had this probability at its place. It is for this user
+    and hour alone, and never cached.
+    """
 
     answer: StoredAnswer
     fresh: bool = True
     result_key: str | None = None
+    propensity: float | None = None
 
 
 class MainPath(Protocol):
@@ -103,6 +109,7 @@ class RankedPath:
         stages: StageHistogram,
         errors: FastPathErrors,
         *,
+        exploration: Exploration | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -110,6 +117,7 @@ class RankedPath:
         self._withdrawn = withdrawn
         self._stages = stages
         self._errors = errors
+        self._exploration = exploration
         self._clock = clock
         self._batcher = RankingBatcher()
 
@@ -128,7 +136,11 @@ class RankedPath:
         sequence, live = (0, PackedHistory()) if blobs is None else blobs.live(values)
         version = None if snapshot is None else snapshot.version
         withdrawn = self._withdrawn.current
-        if cached is not None:
+        at = int(self._clock())
+        draw = None if self._exploration is None else self._exploration.draw(query, at)
+        if draw is not None:
+            query = draw.widen(query)
+        elif cached is not None:
             kept = self._cached(cached, result_key)
             is_current = kept is not None and kept.sequence == sequence and kept.snapshot == version
             if kept is not None and is_current and not withdrawn.is_in(kept.ids):
@@ -136,7 +148,7 @@ class RankedPath:
 
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values, arm.model.engine)
         budget.check(Stage.READ)
-        request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn, int(self._clock()))
+        request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn, at)
         found, error = await self._rank_fused(request, budget)
         if found is None:
             question, candidates = self._recalled(request, budget)
@@ -147,11 +159,13 @@ class RankedPath:
             # Step by step it was not raised again.
             self._errors.report("rank", error)
         budget.check(Stage.RANK)
-        best, ends = found
+        best, ends = found if draw is None else _draw_rows(draw, *found)
         if ends is None:
             answer = answer_of_best(arm.model, served, best, sequence=sequence, snapshot=version)
         else:
             answer = answer_of(arm.model, served, best.items, best.scores, ends, sequence=sequence, snapshot=version)
+        if draw is not None:
+            return MainPathResult(answer, fresh=False, propensity=1 / len(found[0].items))
         return MainPathResult(answer, result_key=result_key)
 
     async def _rank_fused(
@@ -208,6 +222,13 @@ class RankedPath:
         except MalformedAnswerError as error:
             self._store.undecodable(error, key)
             return None
+
+
+def _draw_rows(draw: Draw, best: Best, ends: list[bytes] | None) -> _RankedItems:
+    """Return the candidates that are shown instead of the best, in their order."""
+    rows = draw.choose(len(best.items))
+    drawn = Best(best.items[rows], best.codes[rows], best.scores[rows])
+    return drawn, None if ends is None else [ends[row] for row in rows]
 
 
 def _nothing(engine: Engine, question: RankingQuery, served: Served) -> StoredAnswer:

@@ -163,7 +163,9 @@ class Answer(BaseModel):
         None, description="The text of `user_id`; present if the request was about a dataset and its user id was a text"
     )
     timeframe: Timeframe | None = Field(None, description="Present if the request had one")
-    items: Annotated[list[Item], Field(description="The recommended datasets, best first")]
+    items: Annotated[
+        list[Item], Field(description="The recommended datasets, best first unless EXPLORATION_SHARE drew them")
+    ]
     model_name: Annotated[str, Field(description="Model that answered")]
     model_version: Annotated[str, Field(description="Version of the model")]
     model_variant: Annotated[Literal["primary", "canary"], Field(description="Deployment that answered")]

@@ -95,9 +95,12 @@ class Recommender:
         )
         level, reason = 0, None
         keys: dict[str, int] = {}
+        propensity: float | None = None
         try:
-            answer, fresh, result_key = await self._paths[query.endpoint].answer(query, arm, budget)
-            if fresh:
+            answer, fresh, result_key, propensity = await self._paths[query.endpoint].answer(query, arm, budget)
+            if propensity is not None:
+                self._metrics.explored.add()
+            elif fresh:
                 keys = _keys(query, answer, result_key)
                 self._mirror.offer(query, arm, request_id, answer, budget.worked)
             else:
@@ -114,7 +117,7 @@ class Recommender:
                 # A write would only fail, and report the same outage again.
                 self._metrics.dropped("exposure", 1)
         else:
-            self._write_behind.add(request_id, answer, keys, query, level)
+            self._write_behind.add(request_id, answer, keys, query, level, propensity=propensity)
         self._metrics.answered(query.endpoint, arm, level, reason, budget.elapsed())
         return _body(request_id, query, arm, answer, _how(level, reason)), level
 

@@ -29,7 +29,7 @@ DRAIN_SECONDS = 1.0
 class PendingWrite(NamedTuple):
     """The writes of one answer: the answer under `keys`, each with its TTL in seconds, and its exposure if `is_logged`.
 
-    `at` is in Unix seconds.
+    `at` is in Unix seconds; `propensity` is the probability of each dataset at its place, None if none was drawn.
     """
 
     request_id: str
@@ -41,6 +41,7 @@ class PendingWrite(NamedTuple):
     # Not the request's id: callers may send the same one twice.
     exposure_id: int
     at: float
+    propensity: float | None = None
 
 
 class WriteBehind:
@@ -64,7 +65,16 @@ class WriteBehind:
         self._waiting: deque[PendingWrite] = deque()
         self._wake = asyncio.Event()
 
-    def add(self, request_id: str, answer: StoredAnswer, keys: dict[str, int], query: Query, level: int) -> None:
+    def add(
+        self,
+        request_id: str,
+        answer: StoredAnswer,
+        keys: dict[str, int],
+        query: Query,
+        level: int,
+        *,
+        propensity: float | None = None,
+    ) -> None:
         """Add the writes of an answer, see `PendingWrite`; above the limit the oldest is dropped."""
         is_logged = query.user_id is not None or (bool(answer.ids) and self._chance() < self._anonymous_share)
         if not (keys or is_logged):
@@ -72,7 +82,9 @@ class WriteBehind:
         if len(self._waiting) >= MAX_WAITING:
             self._drop([self._waiting.popleft()])
         # Packing is left to the batch, because packing many writes together is faster.
-        self._waiting.append(PendingWrite(request_id, answer, keys, query, level, is_logged, getrandbits(64), time()))
+        self._waiting.append(
+            PendingWrite(request_id, answer, keys, query, level, is_logged, getrandbits(64), time(), propensity)
+        )
         self._wake.set()
 
     async def step(self) -> None:
@@ -130,6 +142,7 @@ def exposure(write: PendingWrite) -> bytes:
     """Return the exposure of an answer as `Exposure` JSON; it begins with the user, see `exposure_calls`."""
     served = write.answer.served
     items = orjson.loads(write.answer.items)
+    drawn = {} if write.propensity is None else {"propensity": [write.propensity] * len(items)}
     return orjson.dumps(
         {
             "user_id": write.query.user_id,
@@ -144,5 +157,6 @@ def exposure(write: PendingWrite) -> bytes:
             "scores": [item["score"] for item in items],
             "channels": ["+".join(item["reasons"]) for item in items],
             "ts": datetime.fromtimestamp(write.at, UTC),
+            **drawn,
         }
     )
