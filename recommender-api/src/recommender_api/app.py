@@ -31,6 +31,7 @@ from recommender_api.recommendations.fast_path import FastPath
 from recommender_api.recommendations.service import Recommender
 from recommender_api.recommendations.write_behind import WriteBehind
 from recommender_api.redis_store import Breaker, GuardedStore, open_store, report_recovery
+from recommender_api.served_features import ServedFeatureLog, UserSample
 from recommender_api.settings import Settings
 from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.shadow import endpoints as shadow_endpoints
@@ -121,7 +122,11 @@ def create_app(settings: Settings) -> FastAPI:
     availability = AvailabilityWatch(model_state, metrics.successes, time.monotonic)
 
     write_behind = WriteBehind(store, metrics, anonymous_share=settings.exposure_anonymous_share)
-    ranked = RankedPath(store, snapshots, withdrawn, metrics.stages, errors)
+    sample = UserSample(settings.skew_sample_share)
+    ranked = RankedPath(store, snapshots, withdrawn, metrics.stages, errors, sample=sample)
+    served_features = ServedFeatureLog(
+        store.without_reporting(), lambda count: metrics.dropped("served_features", count)
+    )
     recommender = Recommender(
         models,
         {
@@ -133,6 +138,7 @@ def create_app(settings: Settings) -> FastAPI:
         fallback,
         write_behind,
         mirror,
+        served_features=served_features,
         withdrawn=withdrawn,
         metrics=metrics,
         budget_seconds=settings.request_budget_ms / 1000,
@@ -182,6 +188,7 @@ def create_app(settings: Settings) -> FastAPI:
     loops.add("withdrawn poll", withdrawn.poll, interval=WITHDRAWN_POLL_SECONDS)
     loops.add("event replay", intake.replay, interval=REPLAY_INTERVAL_SECONDS)
     loops.add("cache writes", write_behind.step)
+    loops.add("served features", served_features.step)
     loops.add("shadow", mirror.step)
 
     @asynccontextmanager

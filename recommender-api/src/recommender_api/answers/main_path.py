@@ -24,6 +24,7 @@ from recommender_api.answers.stored import MalformedAnswerError, Served, StoredA
 from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.models.serving import Arm
 from recommender_api.redis_store import GuardedStore
+from recommender_api.served_features import NOBODY, ServedRanking, UserSample
 from recommender_api.withdrawal import Withdrawn, WithdrawnWatch
 
 _log = logging.getLogger(__name__)
@@ -38,11 +39,15 @@ _CHANNEL_SCORES = {
 
 
 class MainPathResult(NamedTuple):
-    """An answer of the main path. A `fresh` one should be cached, also under `result_key` if there is one."""
+    """An answer of the main path. A `fresh` one should be cached, also under `result_key` if there is one.
+
+    `ranking` is what it was ranked with, if its user is in the sample.
+    """
 
     answer: StoredAnswer
     fresh: bool = True
     result_key: str | None = None
+    ranking: ServedRanking | None = None
 
 
 class MainPath(Protocol):
@@ -66,7 +71,12 @@ class _RankingRequest(NamedTuple):
     long_term: PackedHistory
     live: PackedHistory
     withdrawn: Withdrawn
-    at: int
+    moment: float
+
+    @property
+    def at(self) -> int:
+        """The time of the query."""
+        return int(self.moment)
 
     @property
     def anchor(self) -> int | None:
@@ -86,6 +96,24 @@ class _RankingRequest(NamedTuple):
             hidden=self.withdrawn.hidden(self.engine.contents.catalogue),
         )
 
+    def served(self, user_id: int, arm: Arm, snapshot: str | None, done: FusedResult) -> ServedRanking:
+        """Return what the answer to a user was ranked with; `snapshot` is the version that was read."""
+        query = self.query
+        hidden = self.withdrawn.hidden(self.engine.contents.catalogue)
+        return ServedRanking(
+            user_id=user_id,
+            moment=self.moment,
+            endpoint=query.endpoint.value,
+            dataset_id=query.dataset_id,
+            limit=query.limit,
+            model_version=arm.version,
+            bundle_sha256=arm.model.deployment.sha256,
+            snapshot=snapshot,
+            live=self.live.data,
+            hidden=hidden,
+            result=done,
+        )
+
 
 def served_by(arm: Arm) -> Served:
     """Return the members of an answer that name its model."""
@@ -103,8 +131,10 @@ class RankedPath:
         stages: StageHistogram,
         errors: FastPathErrors,
         *,
+        sample: UserSample = NOBODY,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._sample = sample
         self._store = store
         self._snapshots = snapshots
         self._withdrawn = withdrawn
@@ -136,8 +166,9 @@ class RankedPath:
 
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values, arm.model.engine)
         budget.check(Stage.READ)
-        request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn, int(self._clock()))
-        found, error = await self._rank_fused(request, budget)
+        request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn, self._clock())
+        done, error = await self._rank_fused(request, budget)
+        found: _RankedItems | None = None if done is None else (done.best, None)
         if found is None:
             question, candidates = self._recalled(request, budget)
             if not len(candidates.items):
@@ -152,11 +183,14 @@ class RankedPath:
             answer = answer_of_best(arm.model, served, best, sequence=sequence, snapshot=version)
         else:
             answer = answer_of(arm.model, served, best.items, best.scores, ends, sequence=sequence, snapshot=version)
-        return MainPathResult(answer, result_key=result_key)
+        ranking = None
+        if done is not None and query.user_id is not None and self._sample.has(query.user_id):
+            ranking = request.served(query.user_id, arm, version, done)
+        return MainPathResult(answer, result_key=result_key, ranking=ranking)
 
     async def _rank_fused(
         self, request: _RankingRequest, budget: Budget
-    ) -> tuple[_RankedItems | None, Exception | None]:
+    ) -> tuple[FusedResult | None, Exception | None]:
         """Return the result of `rank_fused`, which suits most queries; separate calls cost as much as some steps.
 
         If there is none, return None and the exception.
@@ -171,18 +205,17 @@ class RankedPath:
         took = budget.end_stage()
         if done is None:
             return None, None
-        best, recall_seconds, rank_seconds = done
-        budget.waited = took - recall_seconds - rank_seconds
-        self._stages.observe(Stage.RECALL, recall_seconds)
-        self._stages.observe(Stage.RANK, rank_seconds)
-        return (best, None), None
+        budget.waited = took - done.recall_seconds - done.rank_seconds
+        self._stages.observe(Stage.RECALL, done.recall_seconds)
+        self._stages.observe(Stage.RANK, done.rank_seconds)
+        return done, None
 
     def _recalled(self, request: _RankingRequest, budget: Budget) -> tuple[RankingQuery, Candidates]:
-        query, engine, features, long_term, live, withdrawn, at = request
+        query, engine, features, long_term, live, withdrawn, _ = request
         try:
             keep = withdrawn.keep(engine.contents.catalogue, query.filters.over(engine.contents.catalogue))
             with monitoring.span(Stage.RECALL):
-                question = RankingQuery(request.anchor, engine.user(features, long_term, live, at), keep)
+                question = RankingQuery(request.anchor, engine.user(features, long_term, live, request.at), keep)
                 candidates = engine.recall(question, at_least=query.limit)
         except Exception as error:  # a fault in the model must cost no answer
             raise RecallFailedError(str(error)) from error
