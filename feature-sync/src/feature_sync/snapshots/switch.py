@@ -1,8 +1,6 @@
 """The switch in Redis: a new version is written beside the active one, verified, and then the pointer is moved."""
 
 import asyncio
-import hashlib
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from contracts import redis_keys
 from contracts.feature_spec import FEATURE_SPECS
-from contracts.snapshot import SnapshotManifest
+from contracts.snapshot import SnapshotManifest, content_name
 from feature_sync.connections import REDIS_ERRORS, AnyRedis, get_many, put_many
 from feature_sync.marks import Marks
 from feature_sync.snapshots.lease import SyncLease
@@ -138,14 +136,6 @@ async def batches_without_forgotten(
             known, forgotten = current, current.later_than(until)
         if kept := [each for each in batch if not forgotten.moment_of(each[0])]:
             yield kept
-
-
-def content_name(manifest: SnapshotManifest) -> str:
-    """Return the version with the hash of what is written of the snapshot: one name never means two contents."""
-    content = json.dumps([manifest.feature_schema, sorted(manifest.files.items())])
-    if manifest.user_features is not None:
-        content += FEATURE_SPECS.dump_json(manifest.user_features).decode()
-    return f"{manifest.version}.{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def schema_values(version: str, manifest: SnapshotManifest) -> dict[str, bytes]:

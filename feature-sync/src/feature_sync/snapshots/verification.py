@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 import monitoring
 from contracts import redis_keys
-from contracts.snapshot import MalformedSnapshotError
+from contracts.snapshot import MalformedSnapshotError, content_name
 from feature_sync.connections import REDIS_ERRORS, AnyRedis, get_many
 from feature_sync.errors import (
     NoSyncedSnapshotError,
@@ -24,7 +24,7 @@ from feature_sync.snapshots.job_store import JobStore
 from feature_sync.snapshots.lease import UNLISTED
 from feature_sync.snapshots.listed_users import listed_users
 from feature_sync.snapshots.source import FetchedSnapshot, fetch_snapshot
-from feature_sync.snapshots.switch import batches_without_forgotten, content_name, schema_values
+from feature_sync.snapshots.switch import batches_without_forgotten, schema_values
 
 _SCAN = 1000
 

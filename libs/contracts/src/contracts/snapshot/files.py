@@ -4,6 +4,8 @@ Each Parquet row is `user_id` int64 and `blob` binary, the bytes of `contracts.u
 training wrote is, byte for byte, what serving reads.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -14,7 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from contracts.checksums import files_below, sha256_of, verify_files
-from contracts.feature_spec import FeatureSpec
+from contracts.feature_spec import FEATURE_SPECS, FeatureSpec
 from contracts.features import FEATURE_SCHEMA, USER_FEATURES, Feature
 from contracts.snapshot.manifest import SnapshotManifest
 
@@ -77,6 +79,14 @@ def read_manifest(folder: Path) -> SnapshotManifest:
         raise MalformedSnapshotError(f"{MANIFEST}: {field or 'document'}: {first['msg']}") from error
     verify_files(folder, manifest.files, besides=frozenset({MANIFEST}))
     return manifest
+
+
+def content_name(manifest: SnapshotManifest) -> str:
+    """Return the version with the hash of what is written of the snapshot: one name never means two contents."""
+    content = json.dumps([manifest.feature_schema, sorted(manifest.files.items())])
+    if manifest.user_features is not None:
+        content += FEATURE_SPECS.dump_json(manifest.user_features).decode()
+    return f"{manifest.version}.{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 def iter_users(folder: Path, manifest: SnapshotManifest, batch_size: int = 1000) -> Iterator[list[tuple[int, bytes]]]:
