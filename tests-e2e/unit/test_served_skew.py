@@ -42,6 +42,7 @@ from pipeline.bundle.build import ARCHIVE
 from pipeline.settings import Settings
 from pipeline.skew import SkewResult, compare_served, signal
 from pipeline.skew.comparison import LIVE_LAG_SECONDS, Verdict
+from pipeline.skew.served import Activations
 from ranking.engine import Engine
 from ranking.testing import tiny_archive
 from recommender_api.answers.budget import Budget
@@ -280,6 +281,19 @@ async def test_what_is_gone_cannot_be_compared_and_is_counted(stack: Stack, tmp_
     await stack.ask(1)
     (tmp_path / "artifacts" / "snapshots" / "s1").rename(tmp_path / "gone")
     assert _counts(await stack.compare()) == {"unverifiable": 1}
+
+
+def test_around_a_switch_both_snapshots_are_the_active_one_and_before_the_first_none_is_known() -> None:
+    active = Activations([(2000.0, "s2"), (1000.0, "s1")])
+    assert [active.at(moment) for moment in (900.0, 996.0, 1500.0, 1996.0, 2004.0, 2006.0)] == [
+        [],
+        ["s1"],
+        ["s1"],
+        ["s2", "s1"],
+        ["s2", "s1"],
+        ["s2"],
+    ]
+    assert Activations([]).at(1000.0) == []
 
 
 def test_the_worst_cause_is_reported_and_a_night_without_one_ends_the_incident() -> None:

@@ -60,11 +60,12 @@ class Activations:
     def at(self, moment: float) -> list[str]:
         """Return the versions that an answer of a moment may have read, the newest first; none: it is not known."""
         found = []
-        ends = [at for at, _ in self._switches[1:]] + [float("inf")]
-        for (began, version), ended in zip(self._switches, ends, strict=True):
+        ended = float("inf")
+        for began, version in reversed(self._switches):
             if began <= moment + SWITCH_SECONDS and ended >= moment - SWITCH_SECONDS:
                 found.append(version)
-        return found[::-1]
+            ended = began
+        return found
 
 
 class ServedLog:
