@@ -3,19 +3,29 @@
 import json
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import monitoring
+from contracts.served_features import MalformedVectorsError, ServedVectors
 from pipeline.artifacts import join, writing
 from pipeline.errors import NothingToDoError
 from pipeline.extract import open_event_log
-from pipeline.sentry_utils import monitor_pipeline_step
+from pipeline.sentry_utils import monitor_pipeline_step, track_data_quality_issue, track_data_quality_ok
 from pipeline.settings import Settings
 from pipeline.skew.comparison import AnswerCheck, Verdict
-from pipeline.skew.result import CHECK, MAX_EXAMPLES, WARNING_SHARE, SkewExample, SkewResult
-from pipeline.skew.served import ServedAnswer, ServedLog
-from pipeline.skew.sources import SnapshotUsers, load_engine, load_snapshot
-from ranking.engine import Engine
+from pipeline.skew.drift import ServedDrift
+from pipeline.skew.result import (
+    CHECK,
+    DRIFT_CHECK,
+    MAX_EXAMPLES,
+    MAX_STABILITY_INDEX,
+    WARNING_SHARE,
+    SkewExample,
+    SkewResult,
+)
+from pipeline.skew.served import Activations, LoggedEvent, ServedAnswer, ServedLog
+from pipeline.skew.sources import ServedBundle, SnapshotUsers, load_bundle, load_snapshot
 
 POINT = "pipeline.feature_skew"
 FOLDER, FILE = "skew", "skew.json"
@@ -31,14 +41,19 @@ class _Sources:
     def __init__(self, settings: Settings, answers: list[ServedAnswer]) -> None:
         self._settings = settings
         self._users = {answer.user_id for answer in answers}
-        self._engines: dict[str, Engine | None] = {}
+        self._bundles: dict[str, ServedBundle | None] = {}
         self._snapshots: dict[str | None, SnapshotUsers | None] = {}
+        # By version.
+        self.drift: dict[str, ServedDrift] = {}
 
-    def engine(self, answer: ServedAnswer) -> Engine | None:
+    def bundle(self, answer: ServedAnswer) -> ServedBundle | None:
         sha256 = answer.bundle_sha256
-        if sha256 not in self._engines:
-            self._engines[sha256] = load_engine(self._settings, answer.model_version, sha256)
-        return self._engines[sha256]
+        if sha256 not in self._bundles:
+            found = load_bundle(self._settings, answer.model_version, sha256)
+            self._bundles[sha256] = found
+            if found is not None:
+                self.drift.setdefault(answer.model_version, ServedDrift(found.quantiles, found.engine.feature_names))
+        return self._bundles[sha256]
 
     def snapshot(self, version: str | None) -> SnapshotUsers | None:
         if version not in self._snapshots:
@@ -59,22 +74,16 @@ def compare_served(settings: Settings, *, since: datetime, until: datetime) -> S
         log = ServedLog(database)
         if not log.is_there:
             return None
-        answers, unreadable = log.answers(since, until)
+        answers = log.answers(since, until)
         activations = log.activations()
         events = log.events(sorted({answer.user_id for answer in answers}))
     sources = _Sources(settings, answers)
-    verdicts = Counter({Verdict.UNVERIFIABLE: unreadable})
+    verdicts: Counter[Verdict] = Counter()
     examples = []
     for answer in answers:
-        active = activations.at(answer.moment)
-        version = answer.snapshot if not active or answer.snapshot in active else active[0]
-        engine, expected, read = sources.engine(answer), sources.snapshot(version), sources.snapshot(answer.snapshot)
-        if engine is None or expected is None or read is None:
-            verdicts[Verdict.UNVERIFIABLE] += 1
-            continue
-        verdict = AnswerCheck(answer, engine, expected, read).judge(events.get(answer.user_id, []))
+        verdict = _judge(answer, sources, activations, events.get(answer.user_id, []))
         verdicts[verdict] += 1
-        if verdict is not Verdict.EQUAL:
+        if verdict not in (Verdict.EQUAL, Verdict.UNVERIFIABLE):
             examples.append(
                 SkewExample(
                     request_id=answer.request_id,
@@ -84,7 +93,29 @@ def compare_served(settings: Settings, *, since: datetime, until: datetime) -> S
                 )
             )
     examples.sort(key=lambda example: example.cause is not Verdict.CODE)
-    return SkewResult(since=since, until=until, verdicts=dict(verdicts), examples=examples[:MAX_EXAMPLES])
+    return SkewResult(
+        since=since,
+        until=until,
+        verdicts=dict(verdicts),
+        examples=examples[:MAX_EXAMPLES],
+        drift={version: found for version, drift in sources.drift.items() if (found := drift.stability_indexes())},
+    )
+
+
+def _judge(answer: ServedAnswer, sources: _Sources, activations: Activations, events: Sequence[LoggedEvent]) -> Verdict:
+    active = activations.at(answer.moment)
+    version = answer.snapshot if not active or answer.snapshot in active else active[0]
+    bundle, expected, read = sources.bundle(answer), sources.snapshot(version), sources.snapshot(answer.snapshot)
+    try:
+        vectors = ServedVectors.unpack(answer.packed)
+    except MalformedVectorsError:
+        return Verdict.UNVERIFIABLE
+    if bundle is None:
+        return Verdict.UNVERIFIABLE
+    sources.drift[answer.model_version].add(vectors)
+    if expected is None or read is None:
+        return Verdict.UNVERIFIABLE
+    return AnswerCheck(answer, vectors, bundle.engine, expected=expected, read=read).judge(events)
 
 
 def report_skew(settings: Settings, run: str, *, since: datetime, until: datetime) -> SkewResult | None:
@@ -110,22 +141,35 @@ def _report(settings: Settings, run: str, since: datetime, until: datetime) -> S
 
 
 def write_result(run: str, result: SkewResult) -> None:
-    """Write `skew/`: the result, and its row among the data checks of the run's report."""
-    row = {
-        "check": CHECK,
-        "severity": result.severity,
-        "value": round(result.share, 6),
-        "threshold": WARNING_SHARE,
-        "details": result.details,
-    }
+    """Write `skew/`: the result, and its rows among the data checks of the run's report."""
+    rows = [
+        {
+            "check": CHECK,
+            "severity": result.severity,
+            "value": round(result.share, 6),
+            "threshold": WARNING_SHARE,
+            "details": result.details,
+        }
+    ]
+    if result.drift:
+        rows.append(
+            {
+                "check": DRIFT_CHECK,
+                "severity": "warning" if result.score_drift > MAX_STABILITY_INDEX else "ok",
+                "value": result.score_drift,
+                "threshold": MAX_STABILITY_INDEX,
+                "details": result.drift_details,
+            }
+        )
     with writing(join(run, FOLDER)) as folder:
         (folder / FILE).write_text(result.model_dump_json(indent=1), encoding="utf-8")
-        (folder / "checks.json").write_text(json.dumps([row]), encoding="utf-8")
+        (folder / "checks.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
 def signal(result: SkewResult) -> None:
     """Report the worst cause above its bound; a night without one ends the incident."""
     _log.info("%s", result.details)
+    _signal_drift(result)
     if result.severity == "ok":
         if result.compared:
             monitoring.recovered(POINT)
@@ -139,3 +183,13 @@ def signal(result: SkewResult) -> None:
         details=result.details,
         examples=[example.model_dump(mode="json") for example in result.examples],
     )
+
+
+def _signal_drift(result: SkewResult) -> None:
+    if not result.drift:
+        return
+    _log.info("%s", result.drift_details)
+    if result.score_drift > MAX_STABILITY_INDEX:
+        track_data_quality_issue(DRIFT_CHECK, "warning", result.drift_details, result.score_drift, MAX_STABILITY_INDEX)
+    else:
+        track_data_quality_ok(DRIFT_CHECK)

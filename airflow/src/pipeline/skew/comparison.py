@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from contracts.served_features import ServedVectors
 from contracts.user_blob import MAX_LIVE, History, LiveHistory, MalformedBlobError, PackedHistory
 from pipeline.skew.served import LoggedEvent, ServedAnswer, live_history
 from pipeline.skew.sources import NO_SNAPSHOT, SnapshotUsers
@@ -28,8 +29,17 @@ class Verdict(StrEnum):
 class AnswerCheck:
     """Compares one answer. `expected` is the snapshot that was active then, `read` the one that the answer names."""
 
-    def __init__(self, answer: ServedAnswer, engine: Engine, expected: SnapshotUsers, read: SnapshotUsers) -> None:
+    def __init__(
+        self,
+        answer: ServedAnswer,
+        vectors: ServedVectors,
+        engine: Engine,
+        *,
+        expected: SnapshotUsers,
+        read: SnapshotUsers,
+    ) -> None:
         self._answer = answer
+        self._vectors = vectors
         self._engine = engine
         self._expected = expected
         self._read = read
@@ -40,7 +50,7 @@ class AnswerCheck:
         if self._is_equal(self._expected, by_log):
             return Verdict.EQUAL
         try:
-            served = LiveHistory.opened(self._answer.vectors.live)[1] if self._answer.vectors.live else PackedHistory()
+            served = LiveHistory.opened(self._vectors.live)[1] if self._vectors.live else PackedHistory()
         except MalformedBlobError:
             served = PackedHistory()
         for live in (by_log, served):
@@ -55,7 +65,7 @@ class AnswerCheck:
 
     def _is_equal(self, snapshot: SnapshotUsers, live: PackedHistory) -> bool:
         """Return whether candidates, features and scores are the served ones, bit for bit."""
-        answer, vectors = self._answer, self._answer.vectors
+        answer, vectors = self._answer, self._vectors
         features, long_term = snapshot.known(answer.user_id, self._engine)
         catalogue = self._engine.contents.catalogue
         done = self._engine.rank_fused(

@@ -3,12 +3,17 @@
 from pydantic import AwareDatetime, BaseModel
 
 from contracts.data_checks import DataCheckSeverity
+from pipeline.bundle.quantiles import SCORES
 from pipeline.skew.comparison import Verdict
 
 MAX_EXAMPLES = 5
 # Events come late in every stack, and each snapshot switch takes a moment. More than this is a fault of the stack.
 WARNING_SHARE = 0.05
 CHECK = "served_features.skew"
+# The convention for a large shift. The features of the scores' shift are named.
+MAX_STABILITY_INDEX = 0.25
+DRIFT_CHECK = "served_scores.drift"
+_NAMED_FEATURES = 3
 _CAUSES = (Verdict.CODE, Verdict.STALE_SNAPSHOT, Verdict.LATE_EVENT)
 
 
@@ -28,6 +33,8 @@ class SkewResult(BaseModel):
     until: AwareDatetime
     verdicts: dict[Verdict, int]
     examples: list[SkewExample] = []
+    # By version: the population stability index (PSI) of each feature and of the scores.
+    drift: dict[str, dict[str, float]] = {}
 
     @property
     def compared(self) -> int:
@@ -55,6 +62,21 @@ class SkewResult(BaseModel):
         if self.cause is Verdict.CODE:
             return "critical"
         return "warning" if self.share > WARNING_SHARE else "ok"
+
+    @property
+    def score_drift(self) -> float:
+        """The largest PSI of the scores of a version."""
+        return max((found.get(SCORES, 0.0) for found in self.drift.values()), default=0.0)
+
+    @property
+    def drift_details(self) -> str:
+        """One line for people: each version with its features that moved most."""
+        lines = []
+        for version, found in self.drift.items():
+            moved = sorted(((psi, name) for name, psi in found.items() if name != SCORES), reverse=True)
+            named = ", ".join(f"{name} {psi:.2f}" for psi, name in moved[:_NAMED_FEATURES])
+            lines.append(f"version {version}: PSI of the scores {found.get(SCORES, 0.0):.2f}; of features {named}")
+        return "; ".join(lines)
 
     @property
     def details(self) -> str:

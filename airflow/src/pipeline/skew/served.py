@@ -10,12 +10,11 @@ import numpy as np
 from business import BusinessDatabase, Statement
 from contracts.events import InteractionType
 from contracts.moments import parse_row_moment
-from contracts.served_features import MalformedVectorsError, ServedVectors
 from contracts.user_blob import LIVE_SECONDS, LiveHistory, PackedHistory
 from pipeline.extract.events import SCHEMA
 
-# About half a minute of computing. The newest answers count.
-MAX_ANSWERS = 20_000
+# About half a minute of computing, and 100 MB. The newest answers count.
+MAX_ANSWERS = 10_000
 _SERVED, _ACTIVATIONS, _EVENTS = "served_features", "snapshot_activations", "behavior_events"
 _USERS_PER_READ = 1000
 # The pointer is followed once a second, by recommender-api and by feature-sync.
@@ -34,7 +33,8 @@ class ServedAnswer(NamedTuple):
     model_version: str
     bundle_sha256: str
     snapshot: str | None
-    vectors: ServedVectors
+    # Unpacked, those of a night would take a gigabyte.
+    packed: bytes
 
 
 class LoggedEvent(NamedTuple):
@@ -81,22 +81,18 @@ class ServedLog:
         """Whether feature-sync has made the tables; an earlier release has none."""
         return {_SERVED, _ACTIVATIONS, _EVENTS} <= self._relations
 
-    def answers(self, since: datetime, until: datetime) -> tuple[list[ServedAnswer], int]:
-        """Return the newest answers of a time span, newest first, and the number of unreadable ones."""
+    def answers(self, since: datetime, until: datetime) -> list[ServedAnswer]:
+        """Return the newest answers of a time span, newest first."""
         columns = "served_id, request_id, ts, user_id, dataset_id, max_items, model_version, bundle_sha256, snapshot"
         bounds = f"ts >= '{_text(since)}' AND ts < '{_text(until)}'"
-        sql = f"SELECT {columns}, vectors FROM {self._prefix}{_SERVED} WHERE {bounds} ORDER BY ts DESC LIMIT {MAX_ANSWERS}"  # noqa: S608, E501 - our own names and moments
-        found, unreadable = [], 0
-        for row in self._rows(sql, _SERVED):
-            *head, vectors = row
-            try:
-                read = ServedVectors.unpack(bytes(vectors))
-            except MalformedVectorsError:
-                unreadable += 1
-                continue
-            served_id, request_id, ts = head[:3]
-            found.append(ServedAnswer._make((served_id, request_id, _unix(ts), *head[3:], read)))
-        return found, unreadable
+        sql = (
+            f"SELECT {columns}, vectors FROM {self._prefix}{_SERVED} WHERE {bounds} "  # noqa: S608 - our own names
+            f"ORDER BY ts DESC LIMIT {MAX_ANSWERS}"
+        )
+        return [
+            ServedAnswer._make((row[0], row[1], _unix(row[2]), *row[3:-1], bytes(row[-1])))
+            for row in self._rows(sql, _SERVED)
+        ]
 
     def activations(self) -> Activations:
         """Return when each snapshot became active."""

@@ -2,14 +2,15 @@
 
 import logging
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.bundle import MalformedBundleError, MalformedManifestError, unpack
+from contracts.bundle import MalformedBundleError, MalformedManifestError, ValueBins, unpack
 from contracts.checksums import ChecksumError
 from contracts.features import USER_FEATURES, Feature
 from contracts.snapshot import MalformedSnapshotError, content_name, iter_users, read_manifest
@@ -57,12 +58,19 @@ class SnapshotUsers:
 NO_SNAPSHOT = SnapshotUsers({}, ())
 
 
-def load_engine(settings: Settings, version: str, sha256: str) -> Engine | None:
-    """Return the engine of a served bundle, None if the bundle is gone or can't be read."""
+class ServedBundle(NamedTuple):
+    """A bundle that has answered; `quantiles` are empty in one of an earlier release."""
+
+    engine: Engine
+    quantiles: Mapping[str, ValueBins]
+
+
+def load_bundle(settings: Settings, version: str, sha256: str) -> ServedBundle | None:
+    """Return a bundle that has answered, None if it is gone or can't be read."""
     try:
         with _archive(settings, version, sha256) as archive, tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
-            unpack(archive, Path(folder))
-            return Engine(load(Path(folder)))
+            manifest = unpack(archive, Path(folder))
+            return ServedBundle(Engine(load(Path(folder))), manifest.feature_quantiles)
     except _UNUSABLE as error:
         _log.warning("the bundle of version %s can't be compared: %s", version, error)
         return None
