@@ -33,6 +33,19 @@ def start() -> str:
 
 
 @task
+def skew(run: str) -> str:
+    """Compare what was served on the day before with what training computes; whatever comes of it, the run goes on."""
+    from pipeline.settings import Settings
+    from pipeline.skew import report_skew
+    from pipeline.steps import load_run_info
+
+    info = load_run_info(run)
+    if info.publish:
+        report_skew(Settings(), run, since=info.as_of - timedelta(days=1), until=info.as_of)
+    return run
+
+
+@task
 def gate(run: str) -> str:
     """Stop the run if the model is worse than it requires, or if it rebuilds the data of an earlier day."""
     from pipeline.run_report import record_failure
@@ -77,8 +90,8 @@ def report() -> str | None:
 )
 def recommendation_pipeline() -> None:
     """Run the steps of `pipeline.steps`, with a gate before the handover; success means deployed."""
-    run = start()
-    data = ("extract", "quality", "columns", "features", "feedback")
+    run = skew(step_task("extract", start()))
+    data = ("quality", "columns", "features", "feedback")
     for name in (*data, "recall", "train", "evaluate", "precompute", "bundle"):
         run = step_task(name, run)
     run = step_task("publish", gate(run))

@@ -28,6 +28,7 @@ from contracts import redis_keys
 from contracts.events import BehaviorEvent, Exposure
 from contracts.feature_spec import FEATURE_SPECS, FeatureSpec
 from contracts.ids import hash_id
+from contracts.served_features import HEAD_FIELD, VECTORS_FIELD, ServedHead, ServedVectors
 from contracts.snapshot import write_snapshot
 from contracts.user_blob import History, LiveHistory, UserBlob
 from feature_sync.app import create_app
@@ -80,6 +81,22 @@ def _shown(user: int) -> dict[Any, Any]:
         exposure_id=f"exp-{user}", user_id=user, dataset_ids=[1, 2], request_id="req_1", ts=datetime.now(UTC)
     )
     return {"exposures": shown.model_dump_json()}
+
+
+def _ranked(user: int) -> dict[Any, Any]:
+    nothing = np.empty(0, np.int32)
+    head = ServedHead(
+        user_id=user,
+        served_id=f"srv-{user & 0xFFFF:016x}",
+        ts=datetime.now(UTC),
+        request_id="req_1",
+        endpoint="/recommend/user",
+        max_items=10,
+        model_version="1",
+        bundle_sha256="a" * 64,
+    )
+    vectors = ServedVectors(nothing, np.empty((0, 46), np.float32), nothing, np.empty(0, np.float32), nothing, b"")
+    return {HEAD_FIELD: head.model_dump_json(), VECTORS_FIELD: vectors.pack()}
 
 
 def _blob() -> bytes:
@@ -179,6 +196,7 @@ def _fill(client: httpx.Client, plain: Redis, folder: Path) -> None:
         _send(plain, _event(1, user, event_id=f"ahead-{user}", ts=datetime.now(UTC) + timedelta(minutes=4)))
         _send(plain, _event(2, user, event_id=f"again-{user}"), redis_keys.REPEATED_EVENTS)
         plain.xadd(redis_keys.EVENT_STREAM, _shown(user))
+        plain.xadd(redis_keys.SERVED_STREAM, _ranked(user))
         _send(plain, _event(3, user, event_id=f"dead-{user}"), type="like")
         plain.set(redis_keys.result("hash", user), b"answer")
         plain.set(redis_keys.last_good("hash", user), b"answer")
@@ -192,6 +210,7 @@ def _fill(client: httpx.Client, plain: Redis, folder: Path) -> None:
     wait_until(lambda: plain.xlen(redis_keys.DEAD_LETTERS) == 3, within=15, what="they are dead letters")
     wait_until(lambda: _counted(client, 'sync_events_total{outcome="logged"}') == 8, within=15, what="all is logged")
     wait_until(lambda: plain.xlen(redis_keys.REPEATED_EVENTS) == 0, within=15, what="what no group waits for is gone")
+    wait_until(lambda: plain.xlen(redis_keys.SERVED_STREAM) == 0, within=15, what="served features are stored")
 
 
 def test_all_is_removed_but_for_the_mark_and_repeats_and_replays_stay_out(
@@ -199,7 +218,7 @@ def test_all_is_removed_but_for_the_mark_and_repeats_and_replays_stay_out(
 ) -> None:
     _fill(client, plain, tmp_path)
     assert len(_in_redis(plain)) >= 9
-    assert _in_tables(url) == {"behavior_events", "exposures"}
+    assert _in_tables(url) == {"behavior_events", "exposures", "served_features"}
     _check_export(client.get(f"{PATH}/export"))
     answer = client.delete(PATH)
     assert answer.status_code == 200
@@ -208,6 +227,7 @@ def test_all_is_removed_but_for_the_mark_and_repeats_and_replays_stay_out(
     assert body["removed"] == {
         "events": 3,
         "exposures": 1,
+        "served_features": 1,
         "stream_entries": 5,
         "dead_letters": 2,
         "live_interactions": 1,
@@ -219,7 +239,7 @@ def test_all_is_removed_but_for_the_mark_and_repeats_and_replays_stay_out(
     assert _in_redis(plain) == set()
     assert _in_tables(url) == set()
     exported = client.get(f"{PATH}/export").json()
-    held = [exported[name] for name in ("cached_answers", "stream_entries", "events", "exposures")]
+    held = [exported[name] for name in ("cached_answers", "stream_entries", "events", "served_features")]
     assert held == [[], [], [], []]
     state = client.get(f"{PATH}/features").json()
     assert (state["live"], state["snapshots"]) == (None, [])
@@ -270,6 +290,7 @@ def _check_export(answer: httpx.Response) -> None:
     ]
     assert [event.type for event in body.events] == ["view", "view", "view"]
     assert [(each.request_id, each.dataset_ids) for each in body.exposures] == [("req_1", [1, 2])]
+    assert [(each.request_id, bool(each.vectors)) for each in body.served_features] == [("req_1", True)]
     assert {each.name for each in body.remains} >= {"business_database", "collector"}
 
 

@@ -36,6 +36,7 @@ from recommender_api.redis_store import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from recommender_api.served_features import ServedFeatureLog
 from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.trending import TrendingPath
 from recommender_api.withdrawal import Withdrawn, WithdrawnFile, WithdrawnWatch
@@ -125,6 +126,7 @@ class Case:
             self.fallback,
             self.write_behind,
             Mirror(self.models, ranked, ShadowMetrics(metrics.registry), sample_rate=0.0, cpu_share=1.0),
+            served_features=ServedFeatureLog(store, lambda count: metrics.dropped("served_features", count)),
             withdrawn=self.withdrawn,
             metrics=metrics,
             budget_seconds=0.15,

@@ -14,6 +14,7 @@ from contracts import redis_keys
 from recommender_api.redis_store import (
     MemoryStore,
     NewEvent,
+    NewServed,
     Put,
     Store,
     StoreRefusedError,
@@ -48,6 +49,19 @@ class Subject:
             self.store.values[key] = value
         else:
             self._client.set(key, value)
+
+    def begin_reading_served(self) -> None:
+        if self._client is None:
+            assert isinstance(self.store, MemoryStore)
+            self.store.served = []
+        else:
+            self._client.xgroup_create(redis_keys.SERVED_STREAM, "log", "0", mkstream=True)
+
+    def served(self) -> list[NewServed]:
+        if self._client is None:
+            assert isinstance(self.store, MemoryStore)
+            return self.store.served or []
+        return [NewServed(*fields.values()) for _, fields in self._client.xrange(redis_keys.SERVED_STREAM)]
 
     def stream(self, key: str = redis_keys.EVENT_STREAM) -> list[bytes]:
         if self._client is None:
@@ -177,6 +191,14 @@ async def test_a_full_stream_takes_a_batch_whole_or_not_at_all_and_values_are_st
         await subject.store.write([Put(b"1", {"a": 60})], [b"x"])
     assert await subject.store.read(["a"]) == [b"1"]
     assert len(subject.stream()) == stored
+
+
+async def test_served_features_are_written_once_somebody_reads_them(subject: Subject) -> None:
+    entries = [NewServed(b'{"user_id":7}', b"\0vectors"), NewServed(b"{}", b"")]
+    assert await subject.store.add_served(entries) == 0
+    subject.begin_reading_served()
+    assert await subject.store.add_served(entries) == 2
+    assert subject.served() == entries
 
 
 async def test_a_stored_value_expires(redis_url: str, redis_client: redis.Redis) -> None:

@@ -288,5 +288,10 @@ async def test_training_features_equal_the_served_ones_bit_for_bit(
     assert (np.ptp(columns, axis=0) > 0).all()
     np.testing.assert_array_equal(columns[:, 4], columns[:, 0] - columns[:, 2])
     np.testing.assert_array_equal(columns[:, 5], (columns[:, 1] == columns[:, 3]) & (columns[:, 3] > 0))
+    # The bundle says how all of them are distributed.
+    quantiles = arm.model.manifest.feature_quantiles
+    assert set(quantiles) == {*engine.feature_names, "score"}
+    assert all(abs(sum(bins.shares) - 1) < 1e-4 for bins in quantiles.values())
+    assert len(quantiles["score"].edges) == 9
     # Each session feature tells users apart.
     assert (np.ptp(sessions, axis=0) > 0).all()

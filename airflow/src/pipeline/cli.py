@@ -306,6 +306,21 @@ def _compare(settings: Settings, options: argparse.Namespace) -> None:
         raise PipelineError(f"{options.b} is worse than {options.a}")
 
 
+def _skew(settings: Settings, options: argparse.Namespace) -> None:
+    # Imported here, because it needs the feature code.
+    from pipeline.skew import compare_served, signal, write_result
+
+    until = datetime.now(UTC)
+    result = compare_served(settings, since=options.since or until - _PAST, until=until)
+    if result is None:
+        raise InputError("no served features are logged: set DATABASE_URL to the database of feature-sync")
+    if options.run_id is not None:
+        run, _ = find_run(settings, check_run_id(options.run_id))
+        write_result(run, result)
+    signal(result)
+    _say(result.model_dump_json(indent=2) if options.json else result.details)
+
+
 def _renumber(settings: Settings, options: argparse.Namespace) -> None:
     # Imported here, because it needs a Redis client.
     from pipeline.renumber import renumber
@@ -439,6 +454,13 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--json", action="store_true", help="print one JSON document")
     compare.add_argument("--fail-if-worse", action="store_true", help="end with exit code 1 if the verdict is worse")
     compare.set_defaults(command=_compare)
+    skew = commands.add_parser(
+        "skew", help="compute again what sampled answers were ranked with, compare, and report differences"
+    )
+    skew.add_argument("--since", type=_moment, metavar="TIME", help="answers from this moment on; default: 24 hours")
+    skew.add_argument("--run-id", metavar="ID", help="write the result into this run, for its report")
+    skew.add_argument("--json", action="store_true", help="one JSON document")
+    skew.set_defaults(command=_skew)
     moved = commands.add_parser(
         "renumber", help="move the rows, events and features of an earlier release to the current ids"
     )

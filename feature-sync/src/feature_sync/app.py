@@ -29,6 +29,7 @@ from feature_sync.metrics import Metrics
 from feature_sync.outcomes.assembly import OutcomesAssembly
 from feature_sync.outcomes.tables import outcome_hours
 from feature_sync.outcomes.tables import outcomes as outcome_table
+from feature_sync.served_features.assembly import ServedFeatureAssembly
 from feature_sync.settings import Settings
 from feature_sync.snapshots import endpoints
 from feature_sync.snapshots.age import SnapshotAge
@@ -82,17 +83,19 @@ def create_app(settings: Settings) -> FastAPI:
     jobs = SyncJobs(switch, job_store, faults, metrics)
     verification = VerificationService(SnapshotVerification(redis, lambda: forgetting.marks.current), job_store)
     dead_letters = DeadLetters(redis, settings.dead_letters_max)
+    reading = Reading(name, settings.event_batch, takeover_seconds=settings.takeover_seconds)
     consumers = EventConsumers(
         redis,
         LiveFeatures(redis, time.time),
         open_database(database_url, SCHEMA),
         dead_letters,
         marks=forgetting.marks,
-        reading=Reading(name, settings.event_batch, takeover_seconds=settings.takeover_seconds),
+        reading=reading,
         max_lag_seconds=settings.stream_max_lag_seconds,
         faults=faults,
         metrics=metrics,
     )
+    served = ServedFeatureAssembly(open_database(database_url, SCHEMA), redis, forgetting.marks, reading, metrics)
     windows = HotWindows(redis)
     withdrawals = withdrawal.assemble(settings, engine, redis, faults, metrics, access=access)
     retirement = Retirement(redis)
@@ -122,6 +125,7 @@ def create_app(settings: Settings) -> FastAPI:
     loops.add("snapshot age", unless_lost(age.measure), interval=AGE_SECONDS)
     loops.add("memory", unless_lost(memory.measure), interval=MEMORY_SECONDS)
     consumers.add_loops(loops)
+    served.add_loops(loops)
     loops.add("hot windows", unless_lost(windows.refresh), interval=HOT_REFRESH_SECONDS)
     loops.add("event log retention", retention.step, interval=LOG_RETENTION_SECONDS)
     withdrawals.add_loops(loops)
@@ -137,6 +141,7 @@ def create_app(settings: Settings) -> FastAPI:
             yield
         await disconnect(redis)
         consumers.close()
+        served.close()
         forgetting.close()
         outcomes.close()
         await audit_log.close()

@@ -26,6 +26,14 @@ class Metrics(ServiceMetrics):
         )
         for group in ("live", "log"):
             self.forgotten_events.labels(group)
+        self.served_features = Counter(
+            "sync_served_features_total",
+            "Entries of the stream of served features by what became of them",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in ("stored", "rejected"):
+            self.served_features.labels(outcome)
         self.unfinished_removals = Gauge(
             "sync_unfinished_removals", "Forgotten users whose removal is not finished", registry=self.registry
         )

@@ -33,6 +33,7 @@ from recommender_api.recommendations.fast_path import FastPath
 from recommender_api.recommendations.service import Recommender
 from recommender_api.recommendations.write_behind import WriteBehind
 from recommender_api.redis_store import Breaker, GuardedStore, open_store, report_recovery
+from recommender_api.served_features import ServedFeatureLog, UserSample
 from recommender_api.settings import Settings
 from recommender_api.shadow import Mirror, ShadowMetrics
 from recommender_api.shadow import endpoints as shadow_endpoints
@@ -128,7 +129,11 @@ def create_app(settings: Settings) -> FastAPI:
 
     write_behind = WriteBehind(store, metrics, anonymous_share=settings.exposure_anonymous_share)
     exploration = Exploration(settings.exploration_share) if settings.exploration_share else None
-    ranked = RankedPath(store, snapshots, withdrawn, metrics.stages, errors, exploration=exploration)
+    sample = UserSample(settings.skew_sample_share)
+    ranked = RankedPath(store, snapshots, withdrawn, metrics.stages, errors, exploration=exploration, sample=sample)
+    served_features = ServedFeatureLog(
+        store.without_reporting(), lambda count: metrics.dropped("served_features", count)
+    )
     recommender = Recommender(
         models,
         {
@@ -140,6 +145,7 @@ def create_app(settings: Settings) -> FastAPI:
         fallback,
         write_behind,
         mirror,
+        served_features=served_features,
         withdrawn=withdrawn,
         metrics=metrics,
         budget_seconds=settings.request_budget_ms / 1000,
@@ -189,6 +195,7 @@ def create_app(settings: Settings) -> FastAPI:
     loops.add("withdrawn poll", withdrawn.poll, interval=WITHDRAWN_POLL_SECONDS)
     loops.add("event replay", intake.replay, interval=REPLAY_INTERVAL_SECONDS)
     loops.add("cache writes", write_behind.step)
+    loops.add("served features", served_features.step)
     loops.add("shadow", mirror.step)
 
     @asynccontextmanager

@@ -47,7 +47,7 @@ OVERLOADED, NO_MODEL, JOURNAL_FULL, UNHANDLED = "overloaded", "no_model", "journ
 
 
 EventOutcome = Literal["accepted", "duplicate", "journaled", "replayed", "refused"]
-DroppedKind = Literal["cache", "exposure"]
+DroppedKind = Literal["cache", "exposure", "served_features"]
 
 
 class ArmLabels(Protocol):
@@ -205,7 +205,7 @@ class Metrics(ServiceMetrics):
         )
         self._dropped = Counter(
             "recommender_writes_dropped_total",
-            "Cache entries and exposures dropped because Redis was unavailable or too slow",
+            "Cache entries, exposures and served features dropped: Redis was unavailable or too slow, or past a bound",
             ("kind",),
             registry=self.registry,
         )

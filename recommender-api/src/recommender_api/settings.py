@@ -86,6 +86,16 @@ class Settings(ServiceSettings):
         ),
     ] = 0.05
 
+    skew_sample_share: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of the users for whom it is logged what their answers were ranked with; the pipeline "
+            "computes that again each night and compares. 0: none",
+        ),
+    ] = 0.01
+
     events_token: Annotated[Token, Field(description="Bearer token that opens POST /events")] = SecretStr(
         DEVELOPMENT_SECRET
     )

@@ -11,6 +11,7 @@ from contracts.checksums import files_below, sha256_of
 from contracts.data_checks import DataCheck
 from contracts.features import FEATURES, Feature, schema_of
 from pipeline.bundle.golden import golden_requests
+from pipeline.bundle.quantiles import feature_quantiles
 from pipeline.records import Records
 from ranking.bundle import BundleContents, load, save
 from ranking.engine import Engine
@@ -43,6 +44,7 @@ def build_bundle(
     """
     complete = replace(contents, golden=golden_requests(Engine(contents), records, seed))
     features = _features_of(contents)
+    quantiles = feature_quantiles(complete, records)
     inside = folder / "contents"
     inside.mkdir()
     save(complete, inside)
@@ -62,6 +64,7 @@ def build_bundle(
             metrics=metrics,
             refreshes=refreshes,
             config=config,
+            feature_quantiles=quantiles,
             trained_until=datetime.fromtimestamp(records.last, UTC) if len(records) else None,
         ),
     )

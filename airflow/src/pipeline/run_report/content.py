@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 _Name = tuple[str, ...]
 STEPS: _Name = ("steps.json",)
 CHECKS: _Name = ("clean", "report.json")
+SKEW: _Name = ("skew", "checks.json")
 PROFILE: _Name = ("clean", "profile.json")
 METRICS: _Name = ("evaluation", "metrics.json")
 EVALUATION: _Name = ("evaluation", "evaluation.json")
@@ -102,7 +103,9 @@ class ReportContent:
 def gather(run: str) -> ReportContent:
     """Return what the folder at the address `run` holds."""
     reader = _Reader(run)
-    checks = reader.read(CHECKS, TypeAdapter(list[CheckRow]).validate_python)
+    rows = TypeAdapter(list[CheckRow])
+    checks = reader.read(CHECKS, rows.validate_python) or []
+    skew = reader.read(SKEW, rows.validate_python) or []
     steps = (reader.read(STEPS, StepRows.model_validate) or StepRows()).steps
     failure = reader.call("failure/failure.json", lambda: load_failure(run))
     version = reader.read(VERSION, TypeAdapter(dict[str, str]).validate_python)
@@ -111,7 +114,7 @@ def gather(run: str) -> ReportContent:
         info=reader.read(("run.json",), RunHeader.model_validate) or RunHeader(),
         steps=steps,
         failure=failure or next((RunFailure(step=each.step) for each in steps if each.state in _NOT_ENDED), None),
-        checks=checks or (),
+        checks=[*checks, *skew],
         profile=reader.read(PROFILE, TypeAdapter(dict[str, Any]).validate_python) or {},
         metrics=reader.read(METRICS, TypeAdapter(dict[str, float]).validate_python) or {},
         evaluation=reader.read(EVALUATION, TypeAdapter(dict[str, Any]).validate_python) or {},

@@ -9,11 +9,10 @@ from redis.asyncio import RedisCluster
 
 from contracts import redis_keys
 from contracts.events import BehaviorEvent, InteractionType
+from contracts.user_blob import LIVE_SECONDS
 from feature_sync.connections import REDIS_ERRORS, AnyRedis, get_many
 from feature_sync.events.histories import Interaction, add_interactions
 from feature_sync.hot.counts import HotCounts
-
-LIVE_SECONDS = 90 * 86_400
 
 # KEYS: histories. ARGV: their TTL, then for each the expected and the new history. Returns for each 0 if another one
 # was found, 2 if the key had another type and was replaced: MGET returns nothing for it.

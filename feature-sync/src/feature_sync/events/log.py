@@ -89,9 +89,7 @@ class EventLog:
                     lock_insertions(connection)
                     events = without_known(connection, events)
                 if exposures:
-                    if connection.dialect.name == "postgresql":
-                        # As if an event were inserted, so that `lock_insertions` waits for exposures, too.
-                        connection.execute(text(_LOCK % "ROW EXCLUSIVE"))
+                    join_insertions(connection)
                     insert_exposures(connection, exposures, datetime.now(UTC))
                 if events:
                     self._insert(connection, events)
@@ -100,7 +98,7 @@ class EventLog:
         # A value that cannot be bound is a StatementError before the driver sees it, and the driver's own ValueError (a
         # NUL, half a surrogate) or OverflowError after that.
         except (StatementError, PoolTimeoutError, ValueError, OverflowError) as error:
-            raise _translate(error) from error
+            raise translate_error(error) from error
 
     def takes_events(self) -> bool:
         """Return whether a valid event would be accepted now; the test event is not stored."""
@@ -156,6 +154,12 @@ def lock_insertions(connection: Connection) -> None:
         connection.execute(text(_LOCK % "SHARE ROW EXCLUSIVE"))
 
 
+def join_insertions(connection: Connection) -> None:
+    """Let `lock_insertions` wait for this transaction as if it inserted an event."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(_LOCK % "ROW EXCLUSIVE"))
+
+
 def _without_repeats(events: Sequence[BehaviorEvent]) -> list[BehaviorEvent]:
     """Leave out those whose id an earlier event of the batch has, within a day of it."""
     times: dict[str, datetime] = {}
@@ -167,7 +171,8 @@ def _without_repeats(events: Sequence[BehaviorEvent]) -> list[BehaviorEvent]:
     return kept
 
 
-def _translate(error: Exception) -> LogUnavailableError | EventsNotTakenError:
+def translate_error(error: Exception) -> LogUnavailableError | EventsNotTakenError:
+    """Return what an error of SQLAlchemy means for the rows that were to be inserted."""
     original = error.orig if isinstance(error, StatementError) else None
     message = str(original or error)
     if isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and _is_unavailable(error)):

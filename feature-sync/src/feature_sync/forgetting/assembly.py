@@ -16,6 +16,7 @@ from feature_sync.forgetting.state import UserStates
 from feature_sync.forgetting.table import MarkTable
 from feature_sync.metrics import Metrics
 from feature_sync.outcomes.tables import outcomes
+from feature_sync.served_features.tables import served_features
 from feature_sync.settings import Settings
 from servicekit.background import BackgroundLoops
 from servicekit.bearer import Access
@@ -40,7 +41,12 @@ class ForgettingAssembly:
         self.marks = MarkTable(engine, settings.forget_secret)
         self._calls = DatabaseCalls(engine, DATABASE_SECONDS)
         self._forgetting = Forgetting(self.marks, self._calls, UserRemoval(redis), faults, metrics, now=time.time)
-        tables = {"events": behavior_events, "exposures": exposures, "outcomes": outcomes}
+        tables = {
+            "events": behavior_events,
+            "exposures": exposures,
+            "outcomes": outcomes,
+            "served_features": served_features,
+        }
         logs = {name: LoggedRows(engine, table) for name, table in tables.items()}
         export = UserDataExport(redis, logs, self._calls)
         states = UserStates(redis, time.time)

@@ -14,6 +14,9 @@ class RemovedData(BaseModel):
         int,
         Field(description="Exposures of the log: one for each answer, and those that you have posted", examples=[910]),
     ]
+    served_features: Annotated[
+        int, Field(description="Answers of the last days of which it was stored what they were ranked with")
+    ]
     stream_entries: Annotated[int, Field(description="Entries of the event streams that waited or were in flight")]
     dead_letters: Annotated[int, Field(description="Dead letters about the user")]
     live_interactions: Annotated[int, Field(description="Interactions of the live history", examples=[12])]
@@ -135,6 +138,28 @@ class HeldOutcome(BaseModel):
     position: Annotated[int, Field(description="Place of the dataset in that answer, from 0", examples=[0])]
 
 
+class HeldServedFeatures(BaseModel):
+    """What an answer to a user of the sample was ranked with; it is stored for three days."""
+
+    served_id: Annotated[str, Field(description="Id of the row", examples=["srv-5f2b8c0d1e3a4b5c"])]
+    ts: Annotated[datetime, Field(description="When it was asked")]
+    received_at: Annotated[datetime, Field(description="When it was stored")]
+    request_id: Annotated[str, Field(description="`request_id` of the answer", examples=["req_5f2b8c0d1e3a"])]
+    endpoint: Annotated[str, Field(description="Endpoint that answered", examples=["/recommend/user"])]
+    dataset_id: Annotated[int | None, Field(description="Dataset that was asked about; null: none")]
+    max_items: Annotated[int, Field(description="Datasets that were asked for", examples=[10])]
+    model_version: Annotated[str, Field(description="Version of the model", examples=["12"])]
+    bundle_sha256: Annotated[str, Field(description="SHA-256 of its bundle")]
+    snapshot: Annotated[str | None, Field(description="Version of the feature snapshot; null: none was active")]
+    vectors: Annotated[
+        str,
+        Field(
+            description="Base64 of the candidates, their features, the scores and the live history; the format is in "
+            "`contracts/served_features.py`"
+        ),
+    ]
+
+
 class HeldEntry(BaseModel):
     """An entry of a stream that waits, or a dead letter."""
 
@@ -161,4 +186,8 @@ class UserExport(BaseModel):
     ]
     exposures: Annotated[list[HeldExposure], Field(description="What answers have shown to the user, oldest first")]
     outcomes: Annotated[list[HeldOutcome], Field(description="Events that were attributed to exposures, oldest first")]
+    served_features: Annotated[
+        list[HeldServedFeatures],
+        Field(description="What answers were ranked with, if the user is in the sample, oldest first"),
+    ]
     remains: Annotated[list[RemainingData], Field(description="Other places that may hold data about the user")]

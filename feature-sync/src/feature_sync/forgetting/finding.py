@@ -12,7 +12,7 @@ from feature_sync.forgetting.mentions import is_about
 from feature_sync.snapshots.lease import UNLISTED
 
 # The streams whose entries may be about a user.
-EVENT_STREAMS = (redis_keys.EVENT_STREAM, redis_keys.REPEATED_EVENTS)
+EVENT_STREAMS = (redis_keys.EVENT_STREAM, redis_keys.REPEATED_EVENTS, redis_keys.SERVED_STREAM)
 _PAGE = 500
 _SCAN = 1000
 

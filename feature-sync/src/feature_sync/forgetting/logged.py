@@ -1,5 +1,6 @@
 """The rows of a user in the logs of events and exposures."""
 
+from base64 import b64encode
 from datetime import datetime
 from typing import Any
 
@@ -37,4 +38,9 @@ class LoggedRows:
         with transaction(self._engine) as connection:
             # SQLAlchemy's names are of a class of its own, which is no key of JSON.
             names = [str(column.name) for column in columns]
-            return [dict(zip(names, row, strict=True)) for row in connection.execute(query)]
+            return [dict(zip(names, map(_plain, row), strict=True)) for row in connection.execute(query)]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a row as JSON can hold it."""
+    return b64encode(value).decode() if isinstance(value, bytes) else value

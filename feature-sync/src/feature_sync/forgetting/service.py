@@ -79,7 +79,12 @@ class Forgetting:
                 "about the user is removed when it is back, without a further call."
             ) from error
         await self._call(self._table.note_removed, marked.number)
-        return Forgotten(marked.moment, {"events": marked.events, "exposures": marked.exposures, **removed.counts()})
+        logged = {
+            "events": marked.events,
+            "exposures": marked.exposures,
+            "served_features": marked.served_features,
+        }
+        return Forgotten(marked.moment, {**logged, **removed.counts()})
 
     async def _mark(self, user_id: int) -> Marked:
         # Between two tries the events get their turn.

@@ -10,10 +10,9 @@ from contracts import redis_keys
 from contracts.events import InteractionType
 from contracts.feature_spec import FEATURE_SPECS
 from contracts.features import USER_FEATURES
-from contracts.user_blob import History, LiveHistory, MalformedBlobError, UserBlob
+from contracts.user_blob import LIVE_SECONDS, History, LiveHistory, MalformedBlobError, UserBlob
 from feature_sync.connections import REDIS_ERRORS, AnyRedis, get_many
 from feature_sync.errors import UserStateUnavailableError
-from feature_sync.events.live import LIVE_SECONDS
 from feature_sync.forgetting.bodies import HeldInteraction, LiveState, SnapshotState, UserState
 from feature_sync.forgetting.finding import snapshot_keys
 from feature_sync.snapshots.chain import read_chain

@@ -31,6 +31,7 @@ from feature_sync.events.tables import SCHEMA, behavior_events
 from feature_sync.forgetting.calls import transaction
 from feature_sync.marks import Marks, MarksChangedError
 from feature_sync.outcomes.tables import outcomes
+from feature_sync.served_features.tables import served_features
 from servicekit.database import UtcDateTime
 
 # A request that removes by itself is left alone for so long.
@@ -61,12 +62,13 @@ _table = forgotten_users.c
 
 
 class Marked(NamedTuple):
-    """A new mark: its number, its moment, and how many events and exposures were removed from the log."""
+    """A new mark: its number, its moment, and how many rows of each log were removed."""
 
     number: int
     moment: datetime
     events: int
     exposures: int
+    served_features: int
 
 
 class DueRemoval(NamedTuple):
@@ -136,10 +138,11 @@ class MarkTable:
             callers = connection.execute(delete(behavior_events).where(events.user_id == user_id, is_exposure))
             others = connection.execute(delete(behavior_events).where(events.user_id == user_id))
             ours = connection.execute(delete(exposures).where(exposures.c.user_id == user_id))
+            served = connection.execute(delete(served_features).where(served_features.c.user_id == user_id))
             # In this order: who attributes a pending event holds it until its outcome is there.
             for table in (pending_outcomes, outcomes):
                 connection.execute(delete(table).where(table.c.user_id == user_id))
-            marked = Marked(number, moment, others.rowcount, callers.rowcount + ours.rowcount)
+            marked = Marked(number, moment, others.rowcount, callers.rowcount + ours.rowcount, served.rowcount)
         self.load()
         return marked
 

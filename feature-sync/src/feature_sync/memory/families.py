@@ -6,6 +6,7 @@ from contracts import redis_keys
 SINGLE_KEYS = {
     redis_keys.EVENT_STREAM: "stream",
     redis_keys.REPEATED_EVENTS: "stream",
+    redis_keys.SERVED_STREAM: "stream",
     redis_keys.DEAD_LETTERS: "dead_letters",
     redis_keys.DEAD_LETTER_IDS: "dead_letters",
     redis_keys.REPLAYED_LETTERS: "dead_letters",

@@ -26,6 +26,8 @@ TAKES_ANONYMOUS = f"{{{EVENT_STREAM}}}:takes-anonymous"
 LIVE_GROUP, LOG_GROUP, LEGACY_GROUP = "live", "log", "feature-sync"
 # Written to find out whether Redis takes writes at all.
 WRITE_PROBE = "probe:feature-sync"
+# What sampled answers were ranked with. It is there while feature-sync reads it, and expires a day after it ends.
+SERVED_STREAM = "stream:served-features"
 DEAD_LETTERS = f"{EVENT_STREAM}:rejected"
 # Entries of the event stream that are dead letters already, so that each becomes one once.
 DEAD_LETTER_IDS = f"dead:{{{DEAD_LETTERS}}}"

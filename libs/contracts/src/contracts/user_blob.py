@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 MAX_LONG_TERM = 200
 MAX_LIVE = 50
+# A live history without a further event expires after so long.
+LIVE_SECONDS = 90 * 86_400
 MAX_SECONDS = 2**32 - 1
 MAX_SEQUENCE = 2**64 - 1
 

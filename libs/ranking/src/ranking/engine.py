@@ -41,11 +41,16 @@ class Best(NamedTuple):
 
 
 class FusedResult(NamedTuple):
-    """The best candidates, and how long (s) recall and ranking took."""
+    """The best candidates, and how long (s) recall and ranking took.
+
+    `items` int32 [m] are all candidates, and `considered` float32 [m, columns] their features.
+    """
 
     best: Best
     recall_seconds: float
     rank_seconds: float
+    items: NDArray[np.int32] = NOTHING_HIDDEN
+    considered: NDArray[np.float32] = np.empty((0, 0), np.float32)
 
 
 class Ranked(NamedTuple):
@@ -124,14 +129,14 @@ class Engine:
         forest = self.ranker.forest
         if forest is None:
             return None
-        enough, recall_seconds, rank_seconds, *best = _recall_and_rank(
+        enough, recall_seconds, rank_seconds, items, considered, *best = _recall_and_rank(
             (tuple(long_term), tuple(live), complete_features(features)),
             (-1 if anchor is None else anchor, limit, hidden, at),
             self._recall_fields,
             SCRATCH.over(len(self.contents.catalogue)),
             (*self._rank_fields, forest.fields),
         )
-        return FusedResult(Best(*best), recall_seconds, rank_seconds) if enough else None
+        return FusedResult(Best(*best), recall_seconds, rank_seconds, items, considered) if enough else None
 
     def recall(self, question: RankingQuery, *, at_least: int = 0) -> Candidates:
         """Return the candidates without the anchor, datasets the user has seen and those that the filter excludes.
@@ -223,7 +228,7 @@ def _recall_and_rank(
     if not enough:
         found, scores, ranks, votes = found[:0], scores[:0], ranks[:0], votes[:0]
     best = _rank_candidates((found, scores, ranks, votes), known, anchor, limit, rank_fields)
-    return (enough, recalled - began, seconds() - recalled, *best[:3])
+    return (enough, recalled - began, seconds() - recalled, found, best[4], *best[:3])
 
 
 @compiled

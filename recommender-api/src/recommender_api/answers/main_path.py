@@ -25,6 +25,7 @@ from recommender_api.answers.stored import MalformedAnswerError, Served, StoredA
 from recommender_api.features import SnapshotWatch, UserBlobs
 from recommender_api.models.serving import Arm
 from recommender_api.redis_store import GuardedStore
+from recommender_api.served_features import NOBODY, ServedRanking, UserSample
 from recommender_api.withdrawal import Withdrawn, WithdrawnWatch
 
 _log = logging.getLogger(__name__)
@@ -42,13 +43,14 @@ class MainPathResult(NamedTuple):
     """An answer of the main path. A `fresh` one should be cached, also under `result_key` if there is one.
 
     An answer with a `propensity` was drawn: each of its datasets had this probability at its place. It is for this user
-    and hour alone, and never cached.
+    and hour alone, and never cached. `ranking` is what another answer was ranked with, if its user is in the sample.
     """
 
     answer: StoredAnswer
     fresh: bool = True
     result_key: str | None = None
     propensity: float | None = None
+    ranking: ServedRanking | None = None
 
 
 class MainPath(Protocol):
@@ -72,7 +74,12 @@ class _RankingRequest(NamedTuple):
     long_term: PackedHistory
     live: PackedHistory
     withdrawn: Withdrawn
-    at: int
+    moment: float
+
+    @property
+    def at(self) -> int:
+        """The time of the query."""
+        return int(self.moment)
 
     @property
     def anchor(self) -> int | None:
@@ -90,6 +97,24 @@ class _RankingRequest(NamedTuple):
             limit=self.query.limit,
             at=self.at,
             hidden=self.withdrawn.hidden(self.engine.contents.catalogue),
+        )
+
+    def served(self, user_id: int, arm: Arm, snapshot: str | None, done: FusedResult) -> ServedRanking:
+        """Return what the answer to a user was ranked with; `snapshot` is the version that was read."""
+        query = self.query
+        hidden = self.withdrawn.hidden(self.engine.contents.catalogue)
+        return ServedRanking(
+            user_id=user_id,
+            moment=self.moment,
+            endpoint=query.endpoint.value,
+            dataset_id=query.dataset_id,
+            limit=query.limit,
+            model_version=arm.version,
+            bundle_sha256=arm.model.deployment.sha256,
+            snapshot=snapshot,
+            live=self.live.data,
+            hidden=hidden,
+            result=done,
         )
 
 
@@ -110,8 +135,10 @@ class RankedPath:
         errors: FastPathErrors,
         *,
         exploration: Exploration | None = None,
+        sample: UserSample = NOBODY,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._sample = sample
         self._store = store
         self._snapshots = snapshots
         self._withdrawn = withdrawn
@@ -136,8 +163,8 @@ class RankedPath:
         sequence, live = (0, PackedHistory()) if blobs is None else blobs.live(values)
         version = None if snapshot is None else snapshot.version
         withdrawn = self._withdrawn.current
-        at = int(self._clock())
-        draw = None if self._exploration is None else self._exploration.draw(query, at)
+        now = self._clock()
+        draw = None if self._exploration is None else self._exploration.draw(query, int(now))
         if draw is not None:
             query = draw.widen(query)
         elif cached is not None:
@@ -148,8 +175,9 @@ class RankedPath:
 
         known = (None, PackedHistory()) if blobs is None else blobs.long_term(values, arm.model.engine)
         budget.check(Stage.READ)
-        request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn, at)
-        found, error = await self._rank_fused(request, budget)
+        request = _RankingRequest(query, arm.model.engine, *known, live, withdrawn, now)
+        done, error = await self._rank_fused(request, budget)
+        found: _RankedItems | None = None if done is None else (done.best, None)
         if found is None:
             question, candidates = self._recalled(request, budget)
             if not len(candidates.items):
@@ -166,11 +194,14 @@ class RankedPath:
             answer = answer_of(arm.model, served, best.items, best.scores, ends, sequence=sequence, snapshot=version)
         if draw is not None:
             return MainPathResult(answer, fresh=False, propensity=1 / len(found[0].items))
-        return MainPathResult(answer, result_key=result_key)
+        ranking = None
+        if done is not None and query.user_id is not None and self._sample.has(query.user_id):
+            ranking = request.served(query.user_id, arm, version, done)
+        return MainPathResult(answer, result_key=result_key, ranking=ranking)
 
     async def _rank_fused(
         self, request: _RankingRequest, budget: Budget
-    ) -> tuple[_RankedItems | None, Exception | None]:
+    ) -> tuple[FusedResult | None, Exception | None]:
         """Return the result of `rank_fused`, which suits most queries; separate calls cost as much as some steps.
 
         If there is none, return None and the exception.
@@ -185,18 +216,17 @@ class RankedPath:
         took = budget.end_stage()
         if done is None:
             return None, None
-        best, recall_seconds, rank_seconds = done
-        budget.waited = took - recall_seconds - rank_seconds
-        self._stages.observe(Stage.RECALL, recall_seconds)
-        self._stages.observe(Stage.RANK, rank_seconds)
-        return (best, None), None
+        budget.waited = took - done.recall_seconds - done.rank_seconds
+        self._stages.observe(Stage.RECALL, done.recall_seconds)
+        self._stages.observe(Stage.RANK, done.rank_seconds)
+        return done, None
 
     def _recalled(self, request: _RankingRequest, budget: Budget) -> tuple[RankingQuery, Candidates]:
-        query, engine, features, long_term, live, withdrawn, at = request
+        query, engine, features, long_term, live, withdrawn, _ = request
         try:
             keep = withdrawn.keep(engine.contents.catalogue, query.filters.over(engine.contents.catalogue))
             with monitoring.span(Stage.RECALL):
-                question = RankingQuery(request.anchor, engine.user(features, long_term, live, at), keep)
+                question = RankingQuery(request.anchor, engine.user(features, long_term, live, request.at), keep)
                 candidates = engine.recall(question, at_least=query.limit)
         except Exception as error:  # a fault in the model must cost no answer
             raise RecallFailedError(str(error)) from error

@@ -26,6 +26,7 @@ from recommender_api.metrics import Metrics
 from recommender_api.models.serving import Arm, Models
 from recommender_api.recommendations.write_behind import WriteBehind
 from recommender_api.redis_store import StoreError, StoreUnavailableError
+from recommender_api.served_features import ServedFeatureLog
 from recommender_api.shadow import Mirror
 from recommender_api.withdrawal import WithdrawnWatch
 
@@ -50,6 +51,7 @@ class Recommender:
         write_behind: WriteBehind,
         mirror: Mirror,
         *,
+        served_features: ServedFeatureLog,
         withdrawn: WithdrawnWatch,
         metrics: Metrics,
         budget_seconds: float,
@@ -61,6 +63,7 @@ class Recommender:
         self._fallback = fallback
         self._write_behind = write_behind
         self._mirror = mirror
+        self._served_features = served_features
         self._withdrawn = withdrawn
         self._metrics = metrics
         self._budget_seconds = budget_seconds
@@ -97,12 +100,15 @@ class Recommender:
         keys: dict[str, int] = {}
         propensity: float | None = None
         try:
-            answer, fresh, result_key, propensity = await self._paths[query.endpoint].answer(query, arm, budget)
+            found = await self._paths[query.endpoint].answer(query, arm, budget)
+            answer, propensity = found.answer, found.propensity
             if propensity is not None:
                 self._metrics.explored.add()
-            elif fresh:
-                keys = _keys(query, answer, result_key)
+            elif found.fresh:
+                keys = _keys(query, answer, found.result_key)
                 self._mirror.offer(query, arm, request_id, answer, budget.worked)
+                if found.ranking is not None:
+                    self._served_features.offer(request_id, found.ranking)
             else:
                 self._metrics.cached.add()
         except (StoreError, MainPathError) as error:

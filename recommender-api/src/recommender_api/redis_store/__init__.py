@@ -8,6 +8,7 @@ from recommender_api.redis_store.fake import MemoryStore
 from recommender_api.redis_store.guarded import GuardedStore, report_recovery
 from recommender_api.redis_store.port import (
     NewEvent,
+    NewServed,
     Put,
     Store,
     StoreError,
@@ -35,6 +36,7 @@ __all__ = [
     "GuardedStore",
     "MemoryStore",
     "NewEvent",
+    "NewServed",
     "Put",
     "RedisStore",
     "Store",

@@ -6,15 +6,17 @@ from typing import Any
 
 from recommender_api.redis_store.commands import (
     PUT,
+    SERVED_FULL,
     WRITE_BUDGET_SECONDS,
     Address,
     check_full,
     event_calls,
     exposure_calls,
     parse_counts,
+    served_call,
 )
 from recommender_api.redis_store.multiplexed_connection import Command, Endpoint, MultiplexedConnection, static_address
-from recommender_api.redis_store.port import NewEvent, Put, StoreRefusedError
+from recommender_api.redis_store.port import NewEvent, NewServed, Put, StoreRefusedError
 from recommender_api.redis_store.sentinels import Sentinels
 from servicekit.redis_urls import RedisTarget
 
@@ -78,6 +80,12 @@ class RedisStore:
         if others:
             added += await self._write(others)
         return sum(int(each) for each in added)
+
+    async def add_served(self, entries: Sequence[NewServed]) -> int:
+        """See `Store`."""
+        added = await self._write([("EVAL", *served_call(entries))])
+        check_full(added, SERVED_FULL)
+        return int(added[0])
 
     async def probe(self) -> None:
         """Check Redis on a new connection; connections from before an outage are closed."""

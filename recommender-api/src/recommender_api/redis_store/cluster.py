@@ -12,16 +12,19 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ClusterDownError, RedisClusterException, RedisError, ResponseError
 
 from recommender_api.redis_store.commands import (
+    SERVED_FULL,
     WRITE_BUDGET_SECONDS,
     Address,
     check_full,
     event_calls,
     exposure_calls,
     parse_counts,
+    served_call,
 )
 from recommender_api.redis_store.deadline import timeout_error
 from recommender_api.redis_store.port import (
     NewEvent,
+    NewServed,
     Put,
     StoreRefusedError,
     StoreUnavailableError,
@@ -96,6 +99,13 @@ class ClusterStore:
             for call in others:
                 pipeline.execute_command("EVAL", *call)
             return sum(int(each) for each in [*added, *(await pipeline.execute() if others else ())])
+
+    async def add_served(self, entries: Sequence[NewServed]) -> int:
+        """See `Store`."""
+        async with _translate_errors(WRITE_BUDGET_SECONDS):
+            added: Any = await self._client.execute_command("EVAL", *served_call(entries))
+            check_full([added], SERVED_FULL)
+            return int(added)
 
     async def probe(self) -> None:
         """Discover the nodes again, and check that every master answers."""

@@ -9,7 +9,8 @@ import orjson
 
 from contracts import redis_keys
 from contracts.event_filter import ADD_ID, FilterEntry, filter_entry
-from recommender_api.redis_store.port import SEEN_EVENT_SECONDS, NewEvent, StreamFullError
+from contracts.served_features import HEAD_FIELD, VECTORS_FIELD
+from recommender_api.redis_store.port import SEEN_EVENT_SECONDS, NewEvent, NewServed, StreamFullError
 
 # No answer waits for a write, and a thousand events take Redis a few milliseconds.
 WRITE_BUDGET_SECONDS = 0.25
@@ -84,6 +85,24 @@ return #ARGV - 1
 )
 
 
+# KEYS: the stream of served features, which is there while feature-sync reads it. ARGV: its maximum size, then for each
+# entry its head and its vectors. Returns how many were added.
+ADD_SERVED = (
+    _IS_FULL
+    + f"""
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if is_full(ARGV[1]) then return -1 end
+for i = 2, #ARGV, 2 do
+  redis.call('XADD', KEYS[1], '*', '{HEAD_FIELD}', ARGV[i], '{VECTORS_FIELD}', ARGV[i + 1])
+end
+return (#ARGV - 1) / 2
+"""
+)
+# About 1,600 answers: an hour of the most that a replica logs.
+SERVED_MAX_BYTES = 16 * 2**20
+SERVED_FULL = "the stream of served features is full"
+
+
 def parse_counts(found: Iterable[tuple[bytes, bytes | float]]) -> list[tuple[int, float]]:
     """Return the (id, score) pairs of a sorted set; entries of other writers that don't parse are skipped."""
     pairs = list(found)
@@ -123,10 +142,16 @@ def exposure_calls(exposures: Sequence[bytes], stream_max_bytes: int) -> Iterato
         yield ADD_EXPOSURES, len(keys), *keys, stream_max_bytes, *exposures[start : start + EVENTS_PER_CALL]
 
 
-def check_full(answers: Iterable[Any]) -> None:
-    """Raise `StreamFullError` if an answer to `event_calls` or `exposure_calls` says so."""
+def served_call(entries: Sequence[NewServed]) -> tuple[str | int | bytes, ...]:
+    """Return the arguments of `EVAL` that add served features."""
+    packed = [part for entry in entries for part in entry]
+    return ADD_SERVED, 1, redis_keys.SERVED_STREAM, SERVED_MAX_BYTES, *packed
+
+
+def check_full(answers: Iterable[Any], stream: str = "the event stream has reached STREAM_MAX_MB") -> None:
+    """Raise `StreamFullError` if an answer to one of the calls above says so."""
     if STREAM_FULL in answers:
-        raise StreamFullError("the event stream has reached STREAM_MAX_MB", "StreamFullError")
+        raise StreamFullError(stream, "StreamFullError")
 
 
 def _marker(event: NewEvent, now: float) -> FilterEntry:

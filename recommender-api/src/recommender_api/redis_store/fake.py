@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from contracts import redis_keys
 from recommender_api.redis_store.commands import ANONYMOUS
-from recommender_api.redis_store.port import NewEvent, Put, StoreError, StreamFullError
+from recommender_api.redis_store.port import NewEvent, NewServed, Put, StoreError, StreamFullError
 
 
 class MemoryStore:
@@ -16,6 +16,8 @@ class MemoryStore:
         self.sorted_sets: dict[str, dict[int, float]] = {}
         self.stream: list[bytes] = []
         self.repeated: list[bytes] = []
+        # None: nobody reads them.
+        self.served: list[NewServed] | None = None
         self.error: StoreError | None = None
         self.reads = 0
         self._seen: set[str] = set()
@@ -63,6 +65,14 @@ class MemoryStore:
             self.stream.append(event.body)
             added += 1
         return added
+
+    async def add_served(self, entries: Sequence[NewServed]) -> int:
+        """See `Store`."""
+        self._check()
+        if self.served is None:
+            return 0
+        self.served += entries
+        return len(entries)
 
     async def probe(self) -> None:
         """Raise `error` if it is set."""

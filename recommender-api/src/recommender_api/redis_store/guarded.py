@@ -8,6 +8,7 @@ from recommender_api.redis_store.breaker import Breaker
 from recommender_api.redis_store.commands import Address
 from recommender_api.redis_store.port import (
     NewEvent,
+    NewServed,
     Put,
     Store,
     StoreError,
@@ -60,6 +61,10 @@ class GuardedStore:
     async def add_events(self, events: Sequence[NewEvent]) -> int:
         """See `Store`."""
         return await self._guarded("add_events", self._store.add_events, events)
+
+    async def add_served(self, entries: Sequence[NewServed]) -> int:
+        """See `Store`."""
+        return await self._guarded("add_served", self._store.add_served, entries)
 
     def undecodable(self, error: Exception, key: str) -> None:
         """Report a value in Redis that can't be decoded."""

@@ -41,6 +41,13 @@ class NewEvent(NamedTuple):
     body: bytes
 
 
+class NewServed(NamedTuple):
+    """What an answer was ranked with, as the stream carries it (`contracts.served_features`)."""
+
+    head: bytes
+    vectors: bytes
+
+
 class Store(Protocol):
     """Every call raises `StoreUnavailableError` or `StoreRefusedError`; one that adds events also `StreamFullError`."""
 
@@ -68,4 +75,8 @@ class Store(Protocol):
 
         The others are appended to the stream of repeated events, because a store can take an id for another.
         """
+        ...
+
+    async def add_served(self, entries: Sequence[NewServed]) -> int:
+        """Append entries to the stream of served features; return their number, 0 while nobody reads that stream."""
         ...

@@ -1,9 +1,9 @@
 """`manifest.json` of a bundle: what it is, what it was made from, and the checksum of every file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from contracts.checksums import files_below, sha256_of
 from contracts.data_checks import DataCheck
@@ -13,8 +13,9 @@ from contracts.model_versions import MODEL_NAME, MODEL_VERSION, SHA256
 
 MANIFEST = "manifest.json"
 RANKER = "ranker.txt"
-# A bundle's has 10 kB. Reading a larger one would hold up a service's other answers.
+# A bundle's has 20 kB. Reading a larger one would hold up a service's other answers.
 MAX_MANIFEST_BYTES = 2**20
+MAX_BIN_EDGES = 20
 FORMAT = 1
 
 
@@ -40,13 +41,29 @@ class DataWindow(BaseModel):
     datasets: Annotated[int, Field(ge=0)]
 
 
+class ValueBins(BaseModel):
+    """How the values of a column fall into bins: `shares` [n + 1] between ascending `edges` [n], which belong below."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, frozen=True)
+
+    edges: Annotated[tuple[float, ...], Field(max_length=MAX_BIN_EDGES)]
+    shares: Annotated[tuple[float, ...], Field(min_length=1, max_length=MAX_BIN_EDGES + 1)]
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if len(self.shares) != len(self.edges) + 1:
+            raise ValueError("shares: one more than edges")
+        return self
+
+
 class BundleManifest(BaseModel):
     """Schema of `manifest.json`; `version` is the run's id and a hash of the content, the registry gives its own.
 
     `refreshes` is the registry's version of the trained model whose statistics and lists this bundle renews; a bundle
     that was trained itself has None. `trained_until` is the time of the newest interaction that training saw, None in a
     bundle of an earlier release. `config` is the shape of the training, as `pipeline.yaml` writes it: for people, no
-    program reads it. Fields of a later release are ignored.
+    program reads it. `feature_quantiles` are the deciles of each feature, and of the scores, of past queries; a bundle
+    of an earlier release has none. Fields of a later release are ignored.
     """
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
@@ -65,6 +82,7 @@ class BundleManifest(BaseModel):
     refreshes: Annotated[str, Field(pattern=MODEL_VERSION)] | None = None
     trained_until: AwareDatetime | None = None
     config: dict[str, JsonValue] | None = None
+    feature_quantiles: dict[str, ValueBins] = {}
     files: dict[str, Annotated[str, Field(pattern=SHA256)]] = {}
 
 

@@ -1,0 +1,1 @@
+"""Stores what sampled answers were ranked with, for some days."""
