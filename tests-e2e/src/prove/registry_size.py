@@ -122,7 +122,7 @@ def fill(engine: Engine, size: Size) -> None:
         first = connection.execute(select(versions).where(versions.c.version == 1)).one()
         copied = {name: value for name, value in first._mapping.items() if name != "id"}  # noqa: SLF001 - SQLAlchemy's
         connection.execute(
-            insert(versions), [copied | _version(copied, number) for number in range(2, size.versions + 1)]
+            insert(versions), [{**copied, **_version(copied, number)} for number in range(2, size.versions + 1)]
         )
         active = connection.execute(select(deployments)).one()
         served = {name: value for name, value in active._mapping.items() if name != "id"}  # noqa: SLF001 - as above
