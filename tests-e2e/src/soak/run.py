@@ -131,13 +131,15 @@ class SoakRun:
         values["programs"] = samples.processes(self._stack)
         values["monitoring"] = samples.counters(self._stack)
         if fault is None:
-            with suppress(SQLAlchemyError, redis.RedisError):
+            # A fault may begin meanwhile, and files of a spool come and go: the next sample has it.
+            with suppress(SQLAlchemyError, redis.RedisError, OSError):
                 self._note_incidents()
                 values["bounds"] = samples.bounds(self._stack)
                 if counts_rows:
                     values["rows"] = self._database.rows()
                     values["bounds"].append(samples.index_rows(values["rows"]))
-        self._note_messages()
+        with suppress(httpx.HTTPError):
+            self._note_messages()
         values["fault_after"] = self._fault
         self._log.append("sample", values)
 
