@@ -178,6 +178,7 @@ def test_each_point_has_its_alert_by_the_shipped_policy(point: Point) -> None:
     assert tuple(found) == (expected if isinstance(expected, tuple) else (expected,))
 
 
+@pytest.mark.timeout(360)
 def test_a_run_leaves_the_stacks_own_project_as_it_was(collector: CollectorProcess, tmp_path: Path) -> None:
     before = collector.issues()
     gateway = {
@@ -195,11 +196,11 @@ def test_a_run_leaves_the_stacks_own_project_as_it_was(collector: CollectorProce
             "ALERT_POLICY": str(POLICY_FILE),
         }
         done = subprocess.run(
-            [sys.executable, "-m", "verify", "--only", "api.startup_failed"],
+            [sys.executable, "-m", "verify", "--only", "api.startup_failed", "--wait", "120"],
             env=os.environ | variables,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
         (incident,) = side.get("/alerts").json()["alerts"]
