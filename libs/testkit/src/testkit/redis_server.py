@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from redis import Redis
 
@@ -80,7 +80,7 @@ class RedisServer:
 @contextmanager
 def changed_settings(client: Redis, settings: Mapping[str, str | int]) -> Iterator[None]:
     """Within it Redis has these settings (maxmemory in bytes); afterwards those of before, whatever happened."""
-    before = {name: value for each in settings for name, value in client.config_get(each).items()}
+    before: dict[Any, Any] = {name: value for each in settings for name, value in client.config_get(each).items()}
     for name, value in settings.items():
         client.config_set(name, value)
     try:
