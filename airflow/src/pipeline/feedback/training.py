@@ -28,6 +28,7 @@ from ranking.ranker import Ranker
 
 # With fewer, the interval says nothing.
 LEAST_MEASURING = 100
+_DISABLED = "feedback.enabled is false"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def gather_feedback(
     without knowing their outcomes.
     """
     if not settings.is_used:
-        return Feedback(reason="feedback.enabled is false")
+        return Feedback(reason=_DISABLED)
     shown = shown_answers(exposures, records)
     known_until = records.end if part.past.known_until is None else part.past.known_until
     answers = [answer for answer in shown if answer.at >= known_until]
@@ -97,6 +98,8 @@ def measure_order(feedback: Feedback, ranker: Ranker) -> dict[str, Any]:
 
     Without enough answers in random order nothing is identifiable: the served order has no other one to compare with.
     """
+    if feedback.reason == _DISABLED:
+        return _unidentifiable(_DISABLED)
     if not feedback.drawn:
         return _unidentifiable("no answer was in random order: EXPLORATION_SHARE is 0")
     if len(feedback.measuring) < LEAST_MEASURING:
