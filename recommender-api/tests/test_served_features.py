@@ -16,7 +16,7 @@ from ranking.engine import Engine
 from recommender_api.models.serving import LoadedModel
 from recommender_api.redis_store import MemoryStore, StoreUnavailableError
 from recommender_api.served_features import NOBODY, ServedFeatureLog, ServedRanking, UserSample
-from recommender_api.served_features.log import MAX_WAITING
+from recommender_api.served_features.log import MAX_WAITING, NO_READER_SECONDS
 from testkit.running_app import RunningApp
 
 pytestmark = pytest.mark.anyio
@@ -116,6 +116,13 @@ async def test_what_waits_for_redis_is_bounded_and_the_rest_is_counted(model: Lo
     case.store.served = None
     await case.offer(4)
     assert case.dropped == 3 + 2 + 4, "those that Redis did not take, and those that nobody reads"
+    case.store.served = []
+    case.now = NO_READER_SECONDS - 1
+    case.log.offer("req_1", case.ranking)
+    assert case.dropped == 10, "a reader is looked for every half minute"
+    case.now = NO_READER_SECONDS
+    await case.offer()
+    assert (case.dropped, len(case.store.served)) == (10, 1)
 
 
 async def test_the_bytes_of_an_hour_are_bounded(model: LoadedModel) -> None:

@@ -16,6 +16,8 @@ MAX_BYTES_PER_HOUR = 16 * 2**20
 _HOUR = 3600.0
 _BATCH = 10
 _GATHERING_SECONDS = 0.05
+# Packing an answer takes half a millisecond. It is not done in vain while nobody reads.
+NO_READER_SECONDS = 30.0
 
 CountDropped = Callable[[int], None]
 
@@ -47,6 +49,7 @@ class ServedFeatureLog:
         self._wake = asyncio.Event()
         self._hour_began = clock()
         self._bytes = 0
+        self._rests_until = self._hour_began
 
     def offer(self, request_id: str, ranking: ServedRanking) -> None:
         """Take the ranking of an answer; past a bound it is counted and dropped."""
@@ -72,11 +75,16 @@ class ServedFeatureLog:
             written = await self._store.add_served(entries)
         except StoreError:
             written = 0
+        else:
+            if not written:
+                self._rests_until = self._clock() + NO_READER_SECONDS
         if written < len(entries):
             self._count_dropped(len(entries) - written)
 
     def _has_room(self) -> bool:
         now = self._clock()
+        if now < self._rests_until:
+            return False
         if now - self._hour_began >= _HOUR:
             self._hour_began, self._bytes = now, 0
         return self._bytes < self._max_bytes
