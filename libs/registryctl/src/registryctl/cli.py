@@ -33,7 +33,7 @@ from contracts.registry.client import RegistryClient
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
 from contracts.retention import RetentionRequest
 from contracts.version_labels import CANDIDATE
-from registryctl import audit_history, label_commands, promotion, token_commands, webhook_commands
+from registryctl import audit_history, label_commands, mlflow_folder, promotion, token_commands, webhook_commands
 from registryctl.arguments import check_arguments, compared_version, seconds, share
 from registryctl.deployment_wait import DEFAULT_SECONDS, wait_until_served
 
@@ -264,6 +264,7 @@ def _parser() -> argparse.ArgumentParser:
     retention.add_argument("--apply", action="store_true", help="remove the bundles of those versions")
     audit_history.add_arguments(add("history", _history, "list who changed what, with which token, and why"))
     label_commands.add_commands(commands)
+    mlflow_folder.add_commands(commands)
     webhook_commands.add_commands(commands.group("webhooks", "add, list and remove addresses that are told of changes"))
     token_commands.add_commands(commands.group("tokens", "create, list, rotate and revoke named tokens"))
     for each in (push, deploy, roll_back, promote):
