@@ -24,7 +24,7 @@ class RunningRegistry:
     def __enter__(self) -> Self:
         self.url = self._served.__enter__().url
         token = self.settings.registry_token.get_secret_value()
-        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        self.http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=120)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -36,6 +36,7 @@ from contracts.version_labels import CANDIDATE
 from registryctl import (
     audit_history,
     label_commands,
+    mlflow_folder,
     promotion,
     rollout_commands,
     token_commands,
@@ -272,6 +273,7 @@ def _parser() -> argparse.ArgumentParser:
     retention.add_argument("--apply", action="store_true", help="remove the bundles of those versions")
     audit_history.add_arguments(add("history", _history, "list who changed what, with which token, and why"))
     label_commands.add_commands(commands)
+    mlflow_folder.add_commands(commands)
     webhook_commands.add_commands(commands.group("webhooks", "add, list and remove addresses that are told of changes"))
     token_commands.add_commands(commands.group("tokens", "create, list, rotate and revoke named tokens"))
     for each in (push, deploy, roll_back, promote):
