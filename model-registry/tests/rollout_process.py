@@ -1,8 +1,10 @@
-"""A process that drives rollouts until it is killed: `python rollout_process.py DATABASE_URL ARTIFACT_FOLDER`.
+"""Processes that drive rollouts until they are killed: `python rollout_process.py DATABASE_URL ARTIFACT_FOLDER`.
 
-Its clock goes a minute further with each look, and its figures allow every step at once.
+For each line of its input it forks one, prints its number, and waits for its end. With each look, its clock goes a
+minute further, and its figures allow every step at once.
 """
 
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -41,6 +43,16 @@ class GrowingOutcomes:
 
 
 def main(database_url: str, artifacts: str) -> None:
+    """Start a process for each line; one alone spends seconds on its imports."""
+    for _ in sys.stdin:
+        if (process := os.fork()) == 0:
+            drive(database_url, artifacts)
+        sys.stdout.write(f"{process}\n")
+        sys.stdout.flush()
+        os.waitpid(process, 0)
+
+
+def drive(database_url: str, artifacts: str) -> None:
     """Look at the rollouts again and again."""
     settings = Settings()
     database = Database(open_database(database_url, SCHEMA))

@@ -1,5 +1,7 @@
 """Rollouts over HTTP, on a registry with a clock of the test: steps, rollbacks, questions, two registries at once."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -7,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -297,14 +300,19 @@ def test_a_driver_that_is_killed_neither_repeats_nor_skips_a_step(
     command = [sys.executable, str(PROCESS), url, settings.artifact_url]
     marketplace.clock.now = datetime.now(UTC)
     marketplace.start(steps=steps, every_seconds=60)
-    # It is killed wherever it is, a moment after it has taken some steps.
-    for taken, moment in ((4, 0.0), (11, 0.02), (99, 0.0)):
-        with (tmp_path / "driver.log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        # It is killed wherever it is, a moment after it has taken some steps.
+        for taken, moment in ((3, 0.0), (8, 0.013), (14, 0.031), (99, 0.0)):
+            parent.stdin.write("start\n")
+            parent.stdin.flush()
+            process = int(parent.stdout.readline())
             try:
                 marketplace.until(lambda least=taken: marketplace.is_at(least), within=120)
                 time.sleep(moment)
             finally:
-                process.kill()
+                os.kill(process, signal.SIGKILL)
     assert (marketplace.rollout["state"], marketplace.registry.active()) == ("completed", "2")
     assert [share for _, _, share, _ in marketplace.deployed()[1:]] == [step / 100 for step in steps]
     assert [each["percent"] for each in marketplace.rollout["curves"]] == steps[:-1]
