@@ -17,6 +17,7 @@ from redis import Redis
 
 from bench.feature_sync_outcomes import measure_outcomes
 from bench.feature_sync_snapshots import measure_increments
+from bench.feature_sync_whole import measure_whole
 from bench.results import Goal, Result
 from bench.servers import Server
 from contracts import redis_keys
@@ -46,13 +47,13 @@ def measure(folder: Path) -> list[Result]:
     results = []
     with RedisServer(folder) as server, Redis.from_url(server.url, socket_timeout=60) as redis:
         results += asyncio.run(_memory(server, redis))
-    for name in ("hot", "cpu", "snapshots"):
+    for name in ("hot", "cpu", "snapshots", "whole"):
         (folder / name).mkdir()
     with RedisServer(folder / "hot") as server, Redis.from_url(server.url, socket_timeout=60) as redis:
         results += asyncio.run(_calls(server, redis))
     results += measure_increments(folder / "snapshots")
     results += measure_outcomes()
-    return [*results, *_cpu(folder / "cpu")]
+    return [*results, *_cpu(folder / "cpu"), *measure_whole(folder / "whole", _worker)]
 
 
 def _events(count: int, *, users: int, datasets: int, name: str) -> Iterator[list[BehaviorEvent]]:

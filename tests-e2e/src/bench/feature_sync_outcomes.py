@@ -91,9 +91,9 @@ def _batches(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
 @contextmanager
 def _measured(server: PostgresServer, name: str, results: list[Result]) -> Iterator[None]:
     """Add the CPU time an answer (µs) of this process and of PostgreSQL."""
-    before = time.process_time(), _cpu_of(server)
+    before = time.process_time(), cpu_of(server)
     yield
-    spent = time.process_time() - before[0], _cpu_of(server) - before[1]
+    spent = time.process_time() - before[0], cpu_of(server) - before[1]
     part = f"feature-sync: CPU of {name}: "
     results += [
         Result(part + where, seconds / ANSWERS * 1e6, "µs")
@@ -101,7 +101,7 @@ def _measured(server: PostgresServer, name: str, results: list[Result]) -> Itera
     ]
 
 
-def _cpu_of(server: PostgresServer) -> float:
+def cpu_of(server: PostgresServer) -> float:
     """CPU time of PostgreSQL's processes that are running now (s)."""
     postgres = psutil.Process(server.pid)
     return sum(Server(0, process).cpu() for process in (postgres, *postgres.children()))

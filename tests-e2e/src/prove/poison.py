@@ -36,6 +36,7 @@ EVENTS_PER_SECOND = 400
 CHUNK_SECONDS = 0.1
 OUTAGE_EVENTS_PER_SECOND = 20
 LIVE_SECONDS = 1.0
+SETTLE_SECONDS = 30.0
 DRAIN_SECONDS = 180.0
 DATABASE = "recsys"
 _FULL = """
@@ -114,9 +115,9 @@ class Traffic:
                 time.sleep(min(left, CHUNK_SECONDS / 4))
                 self.look()
 
-    def settle(self) -> None:
+    def settle(self, within: float = SETTLE_SECONDS) -> None:
         """Wait until every sent event is live."""
-        wait_until(self._is_settled, within=30, every=0.05, what="all events are live")
+        wait_until(self._is_settled, within=within, every=0.05, what="all events are live")
 
     def _is_settled(self) -> bool:
         self.look()

@@ -127,15 +127,17 @@ def without_known(connection: Connection, events: Sequence[BehaviorEvent]) -> li
 
 
 def _remove_callers(connection: Connection, given: Collection[Exposure]) -> None:
-    if not given:
-        return
+    callers = connection.execute(_callers(*_range(given))).all() if given else []
+    # Most answers have none, and each would have two places for each of its datasets.
+    requests = {row.request_id for row in callers}
     shown: dict[_Place, list[datetime]] = {}
     for each in given:
-        for place in _places(each.request_id, each.user_id or 0, each.dataset_ids):
-            shown.setdefault(place, []).append(each.ts)
+        if each.request_id in requests:
+            for place in _places(each.request_id, each.user_id or 0, each.dataset_ids):
+                shown.setdefault(place, []).append(each.ts)
     same = [
         (row.event_id, row.ts)
-        for row in connection.execute(_callers(*_range(given)))
+        for row in callers
         for ts in shown.get(_Place(row.request_id, row.user_id, row.dataset_id, row.position), [])
         if abs(row.ts - ts) <= SAME_EXPOSURE_WITHIN
     ]
