@@ -13,6 +13,8 @@ from soak.progress import Bookmark, ProgressLog, read_from
 from soak.report import Report
 from soak.run import Plan
 
+# Whichever test comes first waits for the run.
+pytestmark = pytest.mark.timeout(600)
 SECONDS = 36.0
 
 
@@ -30,7 +32,6 @@ def result(report: Report, name: str) -> Result:
     return next(each for each in report.results if each.name == name)
 
 
-@pytest.mark.timeout(600)
 def test_a_short_run_loses_no_event_and_no_alert(report: Report) -> None:
     assert report.is_complete
     for name in ("events lost", "behaviour events lost", "alerts lost", "false alarms", "things above their bound"):
