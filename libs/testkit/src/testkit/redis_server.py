@@ -80,11 +80,12 @@ class RedisServer:
 @contextmanager
 def changed_settings(client: Redis, settings: Mapping[str, str | int]) -> Iterator[None]:
     """Within it Redis has these settings (maxmemory in bytes); afterwards those of before, whatever happened."""
-    before = {name: value for each in settings for name, value in client.config_get(each).items()}
+    found = [pair for each in settings for pair in client.config_get(each).items()]
+    before = {name: value for name, value in found if name is not None and value is not None}
     for name, value in settings.items():
         client.config_set(name, value)
     try:
         yield
     finally:
-        for name, value in before.items():
-            client.config_set(name, value)
+        for name, earlier in before.items():
+            client.config_set(name, earlier)
