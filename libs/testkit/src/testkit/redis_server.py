@@ -80,7 +80,7 @@ class RedisServer:
 @contextmanager
 def changed_settings(client: Redis, settings: Mapping[str, str | int]) -> Iterator[None]:
     """Within it Redis has these settings (maxmemory in bytes); afterwards those of before, whatever happened."""
-    before = {name: value for each in settings for name, value in client.config_get(each).items()}
+    before = {str(name): str(value) for each in settings for name, value in client.config_get(each).items()}
     for name, value in settings.items():
         client.config_set(name, value)
     try:
