@@ -136,7 +136,7 @@ def fill(engine: Engine, size: Size) -> None:
         )
 
 
-def _version(first: Mapping[str, object], number: int) -> Mapping[str, object]:
+def _version(first: Mapping[str, object], number: int) -> dict[str, object]:
     trained = number % 4 == 0
     manifest = BundleManifest.model_validate(first["manifest"]).model_copy(
         update={"version": str(number), "refreshes": None if trained else "1"}
