@@ -293,6 +293,16 @@ def test_an_outcome_counts_by_how_unlikely_its_place_was_and_nothing_else_counts
     assert same == (0.0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize("other_length", [20, 50])
+def test_answers_of_two_lengths_are_estimated_without_a_bias_by_the_clipping(other_length: int) -> None:
+    random = np.random.default_rng(7)
+    lengths = random.choice([10, other_length], 20_000)
+    outcomes = [random.random(length) < 0.3 / length for length in lengths]
+    orders = [random.permutation(length) for length in lengths]
+    found = snips(DrawnOutcomes(np.arange(len(lengths)), outcomes), orders)
+    assert found.low < 0.3 < found.high
+
+
 def test_the_step_reads_the_log_up_to_the_time_of_the_run(tmp_path: Path, shop: Shop) -> None:
     shop.show("before", days=1)
     shop.take("before", 0)

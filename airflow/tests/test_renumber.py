@@ -144,6 +144,10 @@ def test_exposures_outcomes_and_withdrawals_are_renumbered_with_the_events(
         insert("withdrawn_datasets", "withdrawn_at, source, dataset_id", now, "'operator'", dataset)
         for dataset in (1, 2, 88)
     ]
+    columns = (
+        "ts, received_at, served_id, user_id, request_id, endpoint, max_items, model_version, bundle_sha256, vectors"
+    )
+    statements.append(insert("served_features", columns, now, now, "'s'", 1, "'r'", "'/'", 10, "'1'", "'sum'", "'x'"))
     for name, (user, ids) in shown.items():
         shown_ids, nothing = datasets.format(",".join(map(str, ids))), datasets.format("")
         columns = "ts, received_at, exposure_id, request_id, user_id, dataset_ids, scores, channels"
@@ -180,6 +184,7 @@ def test_exposures_outcomes_and_withdrawals_are_renumbered_with_the_events(
     ]
     withdrawn = rows(f"SELECT dataset_id FROM {prefix}withdrawn_datasets ORDER BY dataset_id")
     assert withdrawn == [(10,), (30,), (88,)]
+    assert rows(f"SELECT * FROM {prefix}served_features") == [], "numbers are packed in it"
     for engine in (migrated, events):
         engine.dispose()
 

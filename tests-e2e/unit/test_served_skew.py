@@ -267,14 +267,22 @@ async def test_a_changed_feature_function_is_a_difference_of_the_code(stack: Sta
     assert (result.severity, result.cause) == ("critical", Verdict.CODE)
 
 
-async def test_a_live_history_that_lost_an_event_is_a_difference_of_the_code(stack: Stack) -> None:
+async def test_a_live_history_that_is_not_that_of_the_log_is_named_as_the_cause(stack: Stack) -> None:
     await stack.act(1, 41)
     with stack.engine.begin() as connection:
         connection.execute(text("UPDATE events.behavior_events SET received_at = ts"))
     stack.now += LIVE_LAG_SECONDS
     await stack.redis.delete(redis_keys.live_history(1))
     await stack.ask(1)
-    assert _counts(await stack.compare()) == {"code": 1}
+    assert _counts(await stack.compare()) == {"live_history": 1}
+
+
+async def test_a_bundle_that_another_registry_knows_by_another_number_is_compared(stack: Stack) -> None:
+    model = stack.arm.model
+    other = replace(model, deployment=model.deployment.model_copy(update={"version": "7"}))
+    await stack.ask(1)
+    await stack.ask(2, arm=Arm("ranker", other))
+    assert _counts(await stack.compare()) == {"equal": 2}
 
 
 async def test_what_is_gone_cannot_be_compared_and_is_counted(stack: Stack, tmp_path: Path) -> None:

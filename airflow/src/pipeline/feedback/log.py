@@ -42,14 +42,19 @@ def read_exposures(log: BusinessDatabase, period: Period, most: int) -> pa.Table
     """
     if not {"exposures", "outcomes"} <= log.relations(schema_of(log.dialect)):
         return EXPOSURES.empty_table()
-    grades = _read_grades(log, period)
-    rows = [_row(found, grades) for found in select_rows(log, _exposures_sql(log.dialect, period, most), "exposures")]
+    grades = _read_grades(log, period, most)
+    exposures = select_rows(log, _exposures_sql(log.dialect, _exposure_columns(log.dialect), period, most), "exposures")
+    rows = [_row(found, grades) for found in exposures]
     return pa.Table.from_pylist(rows[::-1], EXPOSURES)
 
 
-def _read_grades(log: BusinessDatabase, period: Period) -> dict[str, dict[int, int]]:
+def _read_grades(log: BusinessDatabase, period: Period, most: int) -> dict[str, dict[int, int]]:
     within = period_condition(log.dialect, period)
-    sql = f"SELECT exposure_id, position, type FROM {table_name(log.dialect, 'outcomes')} WHERE {within}"  # noqa: S608 - our own words
+    chosen = _exposures_sql(log.dialect, "exposure_id", period, most)
+    sql = (
+        f"SELECT exposure_id, position, type FROM {table_name(log.dialect, 'outcomes')} "  # noqa: S608 - our own words
+        f"WHERE {within} AND exposure_id IN (SELECT exposure_id FROM ({chosen}) AS chosen)"
+    )
     grades: dict[str, dict[int, int]] = defaultdict(dict)
     for exposure_id, position, kind in select_rows(log, sql, "outcomes"):
         of_answer = grades[exposure_id]
@@ -57,17 +62,22 @@ def _read_grades(log: BusinessDatabase, period: Period) -> dict[str, dict[int, i
     return grades
 
 
-def _exposures_sql(dialect: str, period: Period, most: int) -> str:
+def _exposure_columns(dialect: str) -> str:
     if dialect == "sqlite":
         at, as_json = "CAST(strftime('%s', ts) AS INTEGER)", "{}"
     else:
         at, as_json = "CAST(EXTRACT(EPOCH FROM ts) AS BIGINT)", "CAST(array_to_json({}) AS TEXT)"
     lists = ", ".join(as_json.format(name) for name in ("dataset_ids", "scores"))
+    return f"exposure_id, {at} AS at, user_id, {lists}, propensity IS NOT NULL AS is_drawn"
+
+
+def _exposures_sql(dialect: str, columns: str, period: Period, most: int) -> str:
+    """Return the SELECT of the newest answers that were drawn or had an outcome, newest first."""
     within = period_condition(dialect, period)
     with_outcome = f"SELECT exposure_id FROM {table_name(dialect, 'outcomes')} WHERE {within}"  # noqa: S608 - our own words
     return (
-        f"SELECT exposure_id, {at} AS at, user_id, {lists}, propensity IS NOT NULL AS is_drawn "  # noqa: S608 - our own words
-        f"FROM {table_name(dialect, 'exposures')} WHERE {within} AND user_id IS NOT NULL AND endpoint = '{_ENDPOINT}' "
+        f"SELECT {columns} FROM {table_name(dialect, 'exposures')} "  # noqa: S608 - our own words
+        f"WHERE {within} AND user_id IS NOT NULL AND endpoint = '{_ENDPOINT}' "
         f"AND fallback_level = 0 AND (propensity IS NOT NULL OR exposure_id IN ({with_outcome})) "
         f"ORDER BY ts DESC, exposure_id LIMIT {most}"
     )

@@ -67,14 +67,14 @@ def snips_difference(
 
 
 def _terms(drawn: DrawnOutcomes, orders: Sequence[NDArray[np.int64]], max_weight: float) -> _Terms:
-    gains, weights, lengths = np.zeros((3, len(orders)))
+    gains, weights = np.zeros((2, len(orders)))
     for number, (order, outcome) in enumerate(zip(orders, drawn.had_outcome, strict=True)):
         places = len(outcome)
         weight = min(float(places), max_weight) * (order == np.arange(places))
-        gains[number], weights[number], lengths[number] = weight @ outcome, weight.sum(), places
+        gains[number], weights[number] = weight @ outcome, weight.sum() / places
     _, place = np.unique(drawn.users, return_inverse=True)
     gains, weights = (np.bincount(place, column).astype(np.float64) for column in (gains, weights))
     if not weights.sum():
         return _Terms(0.0, np.zeros(len(weights)))
-    rate, mean_length = gains.sum() / weights.sum(), lengths.mean()
-    return _Terms(rate * mean_length, mean_length * (gains - rate * weights) / weights.sum())
+    value = gains.sum() / weights.sum()
+    return _Terms(value, (gains - value * weights) / weights.sum())

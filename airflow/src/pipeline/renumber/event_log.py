@@ -29,6 +29,8 @@ _EVENTS = "behavior_events"
 # Those of users and datasets; a table that the database doesn't have yet is left out.
 _BY_BOTH = (_EVENTS, "pending_outcomes", "outcomes")
 _EXPOSURES, _WITHDRAWN = "exposures", "withdrawn_datasets"
+# Each row contains numbers in a packed form, and is kept for three days only.
+_SERVED = "served_features"
 # Each dataset of an answer at its place. Rows without a changed dataset are not written.
 _DATASETS = {
     "postgresql": """UPDATE events.exposures SET dataset_ids = ARRAY(
@@ -99,6 +101,8 @@ def renumber_events(engine: Engine, changes: IdChanges) -> bool:
                 follow(connection, table, known)
         _follow_exposures(connection, known)
         _follow_withdrawals(connection, known)
+        if (served := _find_table(connection, _SERVED, "user")) is not None:
+            connection.execute(served.delete())
         connection.execute(done.insert(), {"token": changes.token})
     return True
 

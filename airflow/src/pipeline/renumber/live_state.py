@@ -23,7 +23,7 @@ _PHASE = "renumber:phase"
 _COPY = "renumber:copy:"
 _LIVE = redis_keys.live_history(0).removesuffix("0")
 # Written again by a sync, the next events or the next answers, or computed from old numbers.
-_DROPPED = ("fs:*", "hot:*", "{hot:*", "res:*", "last:*")
+_DROPPED = ("fs:*", "hot:*", "{hot:*", "res:*", "last:*", redis_keys.SERVED_STREAM)
 _SECONDS = 30.0
 
 AnyRedis = Redis | RedisCluster

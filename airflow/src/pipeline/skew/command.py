@@ -49,11 +49,12 @@ class _Sources:
     def bundle(self, answer: ServedAnswer) -> ServedBundle | None:
         sha256 = answer.bundle_sha256
         if sha256 not in self._bundles:
-            found = load_bundle(self._settings, answer.model_version, sha256)
-            self._bundles[sha256] = found
-            if found is not None:
-                self.drift.setdefault(answer.model_version, ServedDrift(found.quantiles, found.engine.feature_names))
-        return self._bundles[sha256]
+            self._bundles[sha256] = load_bundle(self._settings, answer.model_version, sha256)
+        found = self._bundles[sha256]
+        # Another registry may know the same bundle by another number.
+        if found is not None and answer.model_version not in self.drift:
+            self.drift[answer.model_version] = ServedDrift(found.quantiles, found.engine.feature_names)
+        return found
 
     def snapshot(self, version: str | None) -> SnapshotUsers | None:
         if version not in self._snapshots:

@@ -21,6 +21,8 @@ class Verdict(StrEnum):
     EQUAL = "equal"
     LATE_EVENT = "late_event"
     STALE_SNAPSHOT = "stale_snapshot"
+    # The answer fits the live history that it names, which is not that of the event log.
+    LIVE_HISTORY = "live_history"
     CODE = "code"
     # What the answer was made with is gone.
     UNVERIFIABLE = "unverifiable"
@@ -59,8 +61,8 @@ class AnswerCheck:
                 return Verdict.STALE_SNAPSHOT
             if self._is_equal(NO_SNAPSHOT, live):
                 return Verdict.STALE_SNAPSHOT
-            if live is served and self._is_equal(self._expected, live) and self._is_late(by_log, served, events):
-                return Verdict.LATE_EVENT
+            if live is served and self._is_equal(self._expected, live):
+                return Verdict.LATE_EVENT if self._is_late(by_log, served, events) else Verdict.LIVE_HISTORY
         return Verdict.CODE
 
     def _is_equal(self, snapshot: SnapshotUsers, live: PackedHistory) -> bool:

@@ -14,7 +14,7 @@ CHECK = "served_features.skew"
 MAX_STABILITY_INDEX = 0.25
 DRIFT_CHECK = "served_scores.drift"
 _NAMED_FEATURES = 3
-_CAUSES = (Verdict.CODE, Verdict.STALE_SNAPSHOT, Verdict.LATE_EVENT)
+_CAUSES = (Verdict.CODE, Verdict.STALE_SNAPSHOT, Verdict.LIVE_HISTORY, Verdict.LATE_EVENT)
 
 
 class SkewExample(BaseModel):
