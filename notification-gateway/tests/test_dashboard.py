@@ -21,7 +21,7 @@ from running_gateway import ADMIN, TOKEN, Watch, settings, signal
 from testkit.running_app import RunningApp
 
 SCREENSHOTS = Path(__file__).parents[2] / ".run" / "screenshots"
-TABS = ("", "/live", "/data", "/models", "/runs", "/incidents", "/silences", "/digests")
+TABS = ("", "/live", "/data", "/models", "/runs", "/incidents", "/silences", "/digests", "/audit")
 
 
 class Surroundings(ThreadingHTTPServer):
@@ -55,6 +55,8 @@ class Surroundings(ThreadingHTTPServer):
             manifest = {"metrics": metrics, "data_checks": checks}
             return self._receipt(int(version[1])) | {"size": 1, "manifest": manifest}
         at = self.watch.now
+        if path == "/audit":
+            return {"entries": [_audit_entry(at)]}
         if path == "/models/ranker/rollouts":
             return {"rollouts": [_rollout(at)]}
         if path == "/models/ranker":
@@ -128,6 +130,21 @@ def _rollout(at: datetime) -> dict[str, Any]:
             {"percent": 25, "since": since, "canary": none, "primary": arm},
         ],
         "difference": None,
+    }
+
+
+def _audit_entry(at: datetime) -> dict[str, Any]:
+    return {
+        "id": 17,
+        "at": at.isoformat(),
+        "service": "model-registry",
+        "token": "ci-main",
+        "action": "POST /models/{name}/deployments",
+        "target": "/models/ranker/deployments",
+        "status": 201,
+        "by": "li.wei",
+        "reason": "nightly training",
+        "request_id": "req_2",
     }
 
 
@@ -351,7 +368,7 @@ def test_axe_finds_nothing_serious_on_the_pages(running: RunningApp, page: Page,
     page.locator("footer summary").click()
     page.get_by_label("ADMIN_TOKEN").fill(ADMIN)
     page.get_by_role("button", name="Sign in").click()
-    for path in ("", "/live", "/data", "/models", "/incident/1", "/request/req_1"):
+    for path in ("", "/live", "/data", "/models", "/incident/1", "/request/req_1", "/audit"):
         page.goto(f"{running.url}/dashboard{path}")
         found = [
             f"{each['id']}: {node['html'][:150]}: {node['failureSummary']}"

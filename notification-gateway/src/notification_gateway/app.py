@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, Request
@@ -17,6 +18,7 @@ from notification_gateway.actions.service import IncidentNotFoundError, Incident
 from notification_gateway.alerting import endpoints as alerting
 from notification_gateway.dashboard import changes as dashboard_changes
 from notification_gateway.dashboard import endpoints as dashboard
+from notification_gateway.dashboard.audit_logs import AuditLogs
 from notification_gateway.dashboard.session import Sessions
 from notification_gateway.gateway import Clock, Gateway, utc_now
 from notification_gateway.notify import endpoints as notify
@@ -41,7 +43,7 @@ from servicekit.bearer import Access
 from servicekit.database import open_database
 from servicekit.problems import answer
 
-SERVICE = "notification-gateway"
+SERVICE: Final = "notification-gateway"
 _log = logging.getLogger(__name__)
 
 DESCRIPTION = """Takes alert signals, evaluates them by the alert policy, and notifies the right people: P0 at once by
@@ -83,7 +85,8 @@ def create_app(settings: Settings, own_signals: OwnSignals | None = None, clock:
     app.include_router(summaries.router(storage, alerts.summaries, access))
     sessions = Sessions(settings.admin_token, gateway.tokens, audit_log)
     app.include_router(dashboard_changes.router(storage, sessions, alerts.actions, alerts.summaries, clock))
-    app.include_router(dashboard.router(storage, gateway.dashboard.page, sessions, clock))
+    audit_logs = AuditLogs({SERVICE: audit_log.entries, **gateway.dashboard.audit_logs})
+    app.include_router(dashboard.router(storage, gateway.dashboard.page, sessions, audit_logs, clock))
     app.include_router(ping.router(delivery.channels, delivery.observers, access, settings.alert_language, clock))
     app.include_router(runbooks.router(storage, RunbookPage(ZoneInfo(settings.alert_timezone))))
     app.include_router(reports.router(storage, access, gateway.composer.links, clock))

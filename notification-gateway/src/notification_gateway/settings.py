@@ -129,6 +129,10 @@ class Settings(ServiceSettings):
             description="Bearer token that reads the registry; empty: the dashboard reads without, and no named token"
         ),
     ] = None
+    feature_sync_url: Annotated[
+        HttpUrlOrEmpty,
+        Field(description="feature-sync, whose audit log the dashboard reads by ADMIN_TOKEN; empty: not shown"),
+    ] = ""
     model_name: Annotated[str, Field(description="The model that the dashboard shows")] = "ranker"
     prometheus_url: Annotated[
         HttpUrlWithUserOrEmpty,

@@ -62,6 +62,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
         "PROMETHEUS_URL",
         "REGISTRY_URL",
         "REGISTRY_READ_TOKEN",
+        "FEATURE_SYNC_URL",
         "ALERT_POLICY",
     ),
     "airflow": (

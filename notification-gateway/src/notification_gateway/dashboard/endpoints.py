@@ -8,16 +8,19 @@ from importlib.resources import files
 from typing import Annotated, Literal
 
 from fastapi import Path, Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from contracts.query_values import WholeNumber
 from notification_gateway.actions.endpoints import IncidentId
 from notification_gateway.dashboard import language, session
+from notification_gateway.dashboard.audit_logs import AuditCursor, AuditedService, AuditFilter, AuditLogs
 from notification_gateway.dashboard.page import Page, Tab
 from notification_gateway.dashboard.revision import MAX_PAGES, Revisions, TooManyPagesError
 from notification_gateway.dashboard.session import Sessions
 from notification_gateway.request_index.endpoints import RequestId
 from notification_gateway.storage import Storage
+from servicekit.audit import MAX_NAME_CHARS
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import LenientRouter
 
@@ -63,7 +66,9 @@ class _Pages:
         return response
 
 
-def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[], datetime]) -> LenientRouter:
+def router(
+    storage: Storage, page: Page, sessions: Sessions, audit_logs: AuditLogs, clock: Callable[[], datetime]
+) -> LenientRouter:
     """Return the routes of the pages."""
     routes = LenientRouter(tags=["dashboard"])
     revisions = Revisions(storage)
@@ -127,6 +132,27 @@ def router(storage: Storage, page: Page, sessions: Sessions, clock: Callable[[],
     ) -> HTMLResponse:
         """Show what is known of a degraded or failed request, and its incidents, to who has signed in."""
         return show(request, lang, partial(page.render_request, request_id))
+
+    @routes.get("/dashboard/audit", response_class=HTMLResponse, responses=problem_responses(503))
+    async def get_audit_page(
+        request: Request,
+        lang: Annotated[
+            Literal["zh", "en"] | None, Query(description="Language of the page; null: as the browser asks")
+        ] = None,
+        service: Annotated[
+            AuditedService | Literal[""], Query(description="Only entries of this service; empty: of all")
+        ] = "",
+        token: Annotated[
+            str, Query(max_length=MAX_NAME_CHARS, description="Only entries of the token of this name; empty: of all")
+        ] = "",
+        before: Annotated[
+            AuditCursor, Query(description="Only older entries: the cursor in the link of the page before")
+        ] = "",
+    ) -> HTMLResponse:
+        """Show the audit logs of the services, merged by time, to who has signed in."""
+        may_read = sessions.is_open(request.cookies.get(session.COOKIE), clock())
+        log = await audit_logs.read(AuditFilter(service, token.strip()), before) if may_read else None
+        return await run_in_threadpool(show, request, lang, partial(page.render_audit, log))
 
     @routes.get("/dashboard/{tab}", response_class=HTMLResponse, responses=problem_responses(503))
     def get_tab(

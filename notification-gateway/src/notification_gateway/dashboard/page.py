@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection
 
+from notification_gateway.dashboard.audit_logs import AuditLogView
 from notification_gateway.dashboard.charts import Chart
 from notification_gateway.dashboard.incident import CHANGES, gather_incident
 from notification_gateway.dashboard.language import PageLanguage
@@ -21,7 +22,9 @@ from notification_gateway.messages.links import Links
 from notification_gateway.messages.points import point_texts
 
 Tab = Literal["overview", "live", "data", "models", "runs", "incidents", "silences", "digests"]
-TABS: dict[Tab, Phrase] = {
+# The audit log has a route of its own, because it takes a filter.
+NavigationEntry = Tab | Literal["audit"]
+TABS: dict[NavigationEntry, Phrase] = {
     "overview": Phrase("总览", "Overview"),
     "live": Phrase("实时", "Live"),
     "data": Phrase("数据质量", "Data quality"),
@@ -30,6 +33,7 @@ TABS: dict[Tab, Phrase] = {
     "incidents": Phrase("事件", "Incidents"),
     "silences": Phrase("静默", "Silences"),
     "digests": Phrase("摘要", "Digests"),
+    "audit": Phrase("审计日志", "Audit log"),
 }
 
 
@@ -75,11 +79,24 @@ class Page:
         back = f"request/{request_id}"
         return self._fill("request.html", content, "incidents", language, now, may_change=may_change, back=back)
 
+    def render_audit(
+        self,
+        log: AuditLogView | None,
+        language: PageLanguage,
+        _connection: Connection,
+        now: datetime,
+        *,
+        may_change: bool,
+    ) -> str:
+        """Return the page of the audit logs; None: it only asks to sign in."""
+        content = {"log": log}
+        return self._fill("audit.html", content, "audit", language, now, may_change=may_change, back="audit")
+
     def _fill(
         self,
         template: str,
         content: dict[str, Any],
-        tab: Tab,
+        tab: NavigationEntry,
         language: PageLanguage,
         now: datetime,
         *,
@@ -99,6 +116,7 @@ class Page:
             t=t,
             now=now,
             time=self._time,
+            date_time=lambda at: f"{at.astimezone(self._zone):%Y-%m-%d %H:%M:%S}",
             zone=self._zone.key,
             ago=lambda at: _ago(now - at, t),
             name=lambda incident: _name(incident, language),
