@@ -12,11 +12,14 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.artifact_store import locate
+from contracts.bundle_signatures import HEADER
+from contracts.checksums import sha256_of
 from pipeline.artifacts import has_files, join, read_file, read_file_list, reading, remove_file, write_file, writing
-from pipeline.errors import PipelineError
+from pipeline.errors import InputError, PipelineError
 from pipeline.publish import deploy, push, sync_snapshot
 from pipeline.publish.http import RefusedError, UnreachableError, UnusableAnswerError
 from ranking.testing import Size, tiny_archive
+from testkit.signing_keys import SigningKey
 from testkit.threaded_server import SilentHandler, ThreadedServer
 
 TOKEN = SecretStr("registry-secret")
@@ -75,6 +78,16 @@ def test_a_bundle_is_pushed_with_its_checksum_and_the_token(service: Service, tm
     parts = {part.get_param("name", header="content-disposition"): part for part in message.iter_parts()}
     assert parts["bundle"].get_payload(decode=True) == archive.read_bytes()
     assert parts["sha256"].get_payload(decode=True) == hashlib.sha256(archive.read_bytes()).hexdigest().encode()
+
+
+def test_a_bundle_is_signed_by_the_key_of_the_settings(service: Service, tmp_path: Path) -> None:
+    service.answers["POST /models/ranker/versions"] = [(201, VERSION)]
+    archive, key = tiny_archive(tmp_path / "bundle.tar.gz", size=Size(60)), SigningKey.new(tmp_path / "key")
+    push(service.url, TOKEN, "ranker", archive, signing_key=key.private)
+    assert service.asked[0][1][HEADER.lower()] == key.sign("ranker", sha256_of(archive)).to_header()
+    with pytest.raises(InputError, match=r"SIGNING_KEY: .*no private key"):
+        push(service.url, TOKEN, "ranker", archive, signing_key=key.public)
+    assert len(service.asked) == 1
 
 
 def test_a_version_is_deployed_as_the_primary_one_with_author_and_reason(service: Service) -> None:

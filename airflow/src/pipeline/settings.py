@@ -99,6 +99,10 @@ class Settings(monitoring.MonitoringSettings):
     registry_ci_token: Annotated[
         Token | None, Field(description="Bearer token of the model registry: it pushes and deploys")
     ] = None
+    signing_key: Annotated[
+        Path | None,
+        Field(description="File with the Ed25519 private key (PEM) by which bundles are signed; empty: they are not"),
+    ] = None
     feature_sync_url: Annotated[HttpUrl, Field(description="Feature sync")] = "http://127.0.0.1:8002"
     admin_token: Annotated[Token | None, Field(description="Bearer token of feature-sync's /sync")] = None
     model_name: Annotated[

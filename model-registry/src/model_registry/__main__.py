@@ -2,8 +2,19 @@
 
 import sys
 
+from fastapi import FastAPI
+
+from contracts.bundle_signing import UnusableKeyError
 from model_registry.app import SERVICE, create_app
 from model_registry.settings import Settings
-from servicekit.run import run
+from servicekit.run import StartRefusedError, run
 
-sys.exit(run(SERVICE, Settings, create_app))
+
+def _create(settings: Settings) -> FastAPI:
+    try:
+        return create_app(settings)
+    except UnusableKeyError as error:
+        raise StartRefusedError(f"TRUSTED_KEYS: {error}") from error
+
+
+sys.exit(run(SERVICE, Settings, _create))

@@ -40,6 +40,7 @@ from model_registry.rollouts.service import Rollouts
 from model_registry.sandbox.client import Sandbox
 from model_registry.scratch import Scratch
 from model_registry.settings import Settings
+from model_registry.signatures import SignaturePolicy
 from model_registry.store_watch import INTERVAL_SECONDS, StoreWatch
 from model_registry.tables import SCHEMA
 from model_registry.tokens import endpoints as token_endpoints
@@ -74,7 +75,11 @@ def _utc_now() -> datetime:
 def create_app(
     settings: Settings, sandbox: Sandbox | None = None, *, now: Callable[[], datetime] = _utc_now
 ) -> FastAPI:
-    """Build the service; nothing is opened before its lifespan starts. It has a sandbox of its own unless given one."""
+    """Build the service; nothing is opened before its lifespan starts. It has a sandbox of its own unless given one.
+
+    The trusted keys are read at once; raises `UnusableKeyError`.
+    """
+    signatures = SignaturePolicy.from_settings(settings)
     database_url = settings.database_url.get_secret_value()
     engine = open_database(database_url, SCHEMA)
     database = Database(engine)
@@ -115,7 +120,9 @@ def create_app(
     )
     gate = Gate(rules, database, evaluations)
     bundles = StoredBundles(store, checks, scratch)
-    deployments = Deployments(database, store, bundles, gate, metrics, outbox=outbox, on_change=wake_waiters)
+    deployments = Deployments(
+        database, store, bundles, gate, metrics, outbox=outbox, signatures=signatures, on_change=wake_waiters
+    )
     watch = ActiveWatch(
         lambda model: deployment_endpoints.active_document(deployments, model),
         is_stopping=lambda: bool(getattr(app.state, "is_stopping", lambda: False)()),
@@ -175,7 +182,7 @@ def create_app(
     )
     app.include_router(
         version_endpoints.router(
-            Versions(database, store, checks, scratch, max_bundle_bytes, outbox=outbox),
+            Versions(database, store, checks, scratch, max_bundle_bytes, outbox=outbox, signatures=signatures),
             labels,
             metrics,
             access,

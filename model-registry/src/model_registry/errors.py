@@ -49,6 +49,15 @@ class RemovedVersionError(ServiceError):
     status = 409
 
 
+class UnsignedVersionError(ServiceError):
+    """The version has no signature by a trusted key, and one is required: push the same bundle again, signed.
+
+    The registry and the model are sound, so this is not recorded as a failed deployment and raises no alert.
+    """
+
+    status = 409
+
+
 class EvaluatedOtherwiseError(ServiceError):
     """The version has another evaluation part: what a version was compared with doesn't change; push a new bundle."""
 

@@ -1,8 +1,9 @@
 """The settings of the registry."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from contracts.access import HttpUrlOrEmpty, SingleLine, Token
 from contracts.query_values import Flag
@@ -173,6 +174,23 @@ class Settings(ServiceSettings):
         bool, Field(description="Whether webhooks may lead to loopback and private addresses, never to link-local ones")
     ] = False
     max_bundle_mb: Annotated[int, Field(ge=1, description="Maximum size of a bundle, in MiB")] = 2048
+    trusted_keys: Annotated[
+        Path | None,
+        Field(
+            description="File with Ed25519 public keys in PEM, or a folder with such files (`*.pem`): the keys that "
+            "may sign bundles; empty: none"
+        ),
+    ] = None
+    require_signature: Annotated[
+        bool,
+        Field(description="Whether uploads and deployments need a signature by one of TRUSTED_KEYS"),
+    ] = False
+
+    @model_validator(mode="after")
+    def _can_verify_what_it_requires(self) -> Self:
+        if self.require_signature and self.trusted_keys is None:
+            raise ValueError("REQUIRE_SIGNATURE needs TRUSTED_KEYS: without keys, every bundle would be rejected")
+        return self
 
     @property
     def has_public_reads(self) -> bool:

@@ -25,6 +25,10 @@ versions = Table(
     # The evaluation part that was pushed beside the bundle, and what it says of itself; null if there is none.
     Column("evaluation_sha256", String(64)),
     Column("evaluation", JSON),
+    # By which key it was signed, in base64, and when that signature was pushed; null if it is not signed.
+    Column("signature", String(88)),
+    Column("signature_key_id", String(16)),
+    Column("signed_at", UtcDateTime),
     # When retention removed the bundle; the row stays for the history. Null while the version can be deployed.
     Column("removed_at", UtcDateTime),
     UniqueConstraint("model", "version"),

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
+from contracts.bundle_signatures import Signer
+from contracts.bundle_signing import UnusableKeyError, load_signer
 from contracts.command_line import printable
 from contracts.deployments import DeploymentRecord, DeploymentRequest
 from contracts.registry import calls
 from contracts.registry.client import RegistryClient
 from contracts.registry.errors import RegistryAnswerError, RegistryRejectedError, RegistryUnreachableError
-from pipeline.errors import OvertakenError
+from pipeline.errors import InputError, OvertakenError
 from pipeline.publish.http import SHOWN_CHARS, UnreachableError, UnusableAnswerError, answer_of, client, refusal
 
 _SERVICE = "model-registry"
@@ -36,13 +38,23 @@ class ServedModel(NamedTuple):
     active_bundle: str
 
 
-def push(url: str, token: SecretStr | None, name: str, archive: Path, evaluation: Path | None = None) -> str:
+def push(
+    url: str,
+    token: SecretStr | None,
+    name: str,
+    archive: Path,
+    evaluation: Path | None = None,
+    *,
+    signing_key: Path | None = None,
+) -> str:
     """Upload a bundle and return the version that the registry gave it; the same bytes again get the same.
 
-    Its evaluation part follows if there is one and the registry takes it.
+    It is signed by the key in the file `signing_key`. Its evaluation part follows if there is one and the registry
+    takes it. Raises `InputError` if the key can't be used.
     """
+    signer = _signer(signing_key)
     with _registry(url, token, name) as registry:
-        return registry.push(archive, evaluation).version
+        return registry.push(archive, evaluation, signer=signer).version
 
 
 def deploy(url: str, token: SecretStr | None, name: str, version: str, *, reason: str | None = None) -> str:
@@ -127,6 +139,13 @@ def _registry(url: str, token: SecretStr | None, name: str) -> Iterator[Registry
         raise refusal(_SERVICE, error.status, printable(error.detail, secret)) from error
     except RegistryAnswerError as error:
         raise UnusableAnswerError(f"{_SERVICE}: {error}: {printable(error.body, secret)[:SHOWN_CHARS]}") from error
+
+
+def _signer(key: Path | None) -> Signer | None:
+    try:
+        return None if key is None else load_signer(key)
+    except UnusableKeyError as error:
+        raise InputError(f"SIGNING_KEY: {error}") from error
 
 
 def _secret(token: SecretStr | None) -> str:

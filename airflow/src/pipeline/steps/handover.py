@@ -30,7 +30,14 @@ def publish(settings: Settings, run: str) -> str:
 def register(settings: Settings, run: str) -> None:
     """Push the bundle of a run with its evaluation part, and store the version that the registry gave it."""
     with reading(join(run, "bundle")) as folder, _evaluation_part(run) as part:
-        version = push(settings.registry_url, settings.registry_ci_token, settings.model_name, folder / ARCHIVE, part)
+        version = push(
+            settings.registry_url,
+            settings.registry_ci_token,
+            settings.model_name,
+            folder / ARCHIVE,
+            part,
+            signing_key=settings.signing_key,
+        )
     monitoring.bind_context(model_name=settings.model_name, model_version=version)
     with writing(join(run, "registry")) as folder:
         (folder / "version.json").write_text(json.dumps({"version": version}), encoding="utf-8")

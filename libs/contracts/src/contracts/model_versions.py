@@ -58,6 +58,17 @@ class EvaluationSummary(BaseModel):
     ]
 
 
+class VersionSignature(BaseModel):
+    """The signature that was pushed with a version. A deployment verifies it again if signatures are required."""
+
+    key_id: Annotated[
+        str,
+        Field(description="First 16 hex digits of the SHA-256 of the public key", examples=["9f86d081884c7d65"]),
+    ]
+    signature: Annotated[str, Field(description="Ed25519 signature, in base64")]
+    signed_at: Annotated[datetime, Field(description="When it was pushed", examples=["2026-11-24T03:10:00Z"])]
+
+
 class Lineage(BaseModel):
     """Where a version comes from, as its bundle's manifest and its upload say."""
 
@@ -97,6 +108,9 @@ class VersionDetail(VersionReceipt):
     size: Annotated[int, Field(description="Bytes of the bundle", examples=[1843200])]
     evaluation: Annotated[
         EvaluationSummary | None, Field(description="Its evaluation part; null if none was pushed", examples=[None])
+    ] = None
+    signature: Annotated[
+        VersionSignature | None, Field(description="Its signature; null if none was pushed", examples=[None])
     ] = None
     manifest: Annotated[
         dict[str, Any], Field(description="`manifest.json` of the bundle", examples=[{"metrics": {"ndcg@10": 0.193}}])

@@ -39,6 +39,7 @@ from registryctl import (
     mlflow_folder,
     promotion,
     rollout_commands,
+    signing,
     token_commands,
     webhook_commands,
 )
@@ -93,7 +94,7 @@ def _push(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[str
             raise CommandError(USAGE, f"{given.bundle}: no such file")
         if given.evaluation is not None and not given.evaluation.is_file():
             raise CommandError(USAGE, f"{given.evaluation}: no such file")
-        pushed = registry.push(given.bundle, given.evaluation)
+        pushed = registry.push(given.bundle, given.evaluation, signer=signing.signer_of(given))
     except OSError as error:
         raise CommandError(USAGE, f"{error.filename or given.bundle}: {error.strerror}") from error
     body, text = pushed.model_dump(mode="json"), f"{given.model} {pushed.version} pushed"
@@ -233,6 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument(
         "--evaluation", type=Path, metavar="FILE", help="the run's evaluation.zip, by which the gate compares versions"
     )
+    signing.add_argument(push)
     deploy = add("deploy", _deploy, "check a version and deploy it")
     deploy.add_argument("version")
     compare = add("compare", promotion.compare, "compare two versions on the same queries, by their evaluation parts")

@@ -17,6 +17,7 @@ from contracts.checksums import sha256_of
 from contracts.command_line import UNREACHABLE, USAGE, CommandError, Commands
 from contracts.model_versions import VersionDetail
 from contracts.registry.client import RegistryClient
+from registryctl import signing
 
 _LOADER = "recsys_ranker_model"
 _BUNDLE = Path("artifacts") / "bundle.tar.gz"
@@ -33,6 +34,7 @@ def add_commands(commands: Commands) -> None:
     export.add_argument("--mlflow", type=Path, required=True, metavar="DIR", help="a new folder")
     back = commands.add("import", _import, "push the bundle of such a folder as the next version")
     back.add_argument("--mlflow", type=Path, required=True, metavar="DIR")
+    signing.add_argument(back)
 
 
 def _export(registry: RegistryClient, given: argparse.Namespace) -> _Answer:
@@ -61,7 +63,7 @@ def _import(registry: RegistryClient, given: argparse.Namespace) -> _Answer:
     if not bundle.is_file():
         raise CommandError(USAGE, f"{bundle}: no such file")
     try:
-        pushed = registry.push(bundle)
+        pushed = registry.push(bundle, signer=signing.signer_of(given))
     except OSError as error:
         raise CommandError(USAGE, f"{error.filename or bundle}: {error.strerror}") from error
     return pushed.model_dump(mode="json"), f"{given.model} {pushed.version} pushed"

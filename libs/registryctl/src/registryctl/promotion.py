@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from contracts.bundle_signatures import BundleSignature
 from contracts.checksums import sha256_of
 from contracts.command_line import REFUSED, UNREACHABLE, USAGE, CommandError
 from contracts.model_versions import VersionDetail, VersionReceipt
@@ -56,8 +57,13 @@ def check_evaluation(fetched: FetchedVersion, evaluation: Path | None) -> None:
 
 
 def push(target: RegistryClient, fetched: FetchedVersion, evaluation: Path | None) -> VersionReceipt:
-    """Push what was fetched; the same content again keeps its version. Raises `CommandError` and `RegistryError`."""
-    pushed = target.push(fetched.bundle, evaluation)
+    """Push what was fetched, with its signature; the same content again keeps its version.
+
+    Raises `CommandError` and `RegistryError`.
+    """
+    stored = fetched.detail.signature
+    signature = None if stored is None else BundleSignature(stored.key_id, stored.signature)
+    pushed = target.push(fetched.bundle, evaluation, signer=lambda _model, _sha256: signature)
     if pushed.sha256 != fetched.detail.sha256:
         raise CommandError(UNREACHABLE, f"the other registry has stored another bundle: sha256 {pushed.sha256}")
     return pushed

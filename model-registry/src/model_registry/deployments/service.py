@@ -33,6 +33,7 @@ from model_registry.errors import (
 )
 from model_registry.metrics import Metrics
 from model_registry.paging import Page, cut_page
+from model_registry.signatures import NOTHING_REQUIRED, SignaturePolicy
 from model_registry.versions import queries as version_queries
 from model_registry.webhooks.outbox import Outbox
 
@@ -86,9 +87,11 @@ class Deployments:
         metrics: Metrics,
         *,
         outbox: Outbox,
+        signatures: SignaturePolicy = NOTHING_REQUIRED,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._outbox = outbox
+        self._signatures = signatures
         self._database = database
         self._store = store
         self._bundles = bundles
@@ -102,7 +105,7 @@ class Deployments:
         """Deploy a version; the previous version stays active if it raises.
 
         With `expected_active`, a repeat of the call that made the active deployment returns that deployment. Raises
-        `DeploymentRefusedError`, `OvertakenError` and `RemovedVersionError`.
+        `DeploymentRefusedError`, `OvertakenError`, `RemovedVersionError` and `UnsignedVersionError`.
         """
         return self._deploy(model, wanted, author, within=within)
 
@@ -179,6 +182,7 @@ class Deployments:
     ) -> Row[Any]:
         with self._database.transaction("get_version") as connection:
             version = version_queries.get_present(connection, model, wanted.version)
+        self._signatures.check_deployable(version)
         # An alias may move meanwhile: what it points to now is deployed.
         wanted = wanted.model_copy(update={"version": str(version.version)})
         source = self._store.address(model, version.sha256)

@@ -18,6 +18,7 @@ from model_registry.errors import (
     NothingToRollBackError,
     OvertakenError,
     RemovedVersionError,
+    UnsignedVersionError,
 )
 from model_registry.rollouts import queries
 from model_registry.rollouts.decision import Decision, Progress, Signals, Verdict, decide
@@ -122,7 +123,7 @@ class RolloutDriver:
     def _advance(self, seen: Row[Any], move: Move) -> None:
         try:
             self._rollouts.advance(seen, move)
-        except (DeploymentRefusedError, RemovedVersionError, NotFoundError) as error:
+        except (DeploymentRefusedError, RemovedVersionError, UnsignedVersionError, NotFoundError) as error:
             self._rollouts.hold(seen, replace(move, reason=f"the next step was rejected: {error}"))
 
 

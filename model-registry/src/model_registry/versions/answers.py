@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from contracts.model_versions import EvaluationSummary, Lineage, VersionDetail, VersionReceipt
+from contracts.model_versions import EvaluationSummary, Lineage, VersionDetail, VersionReceipt, VersionSignature
 from model_registry.versions.label_service import LabelledRow
 
 
@@ -37,11 +37,18 @@ def detail(labelled: LabelledRow) -> VersionDetail:
         size=row.size,
         manifest=row.manifest,
         evaluation=evaluation_of(row),
+        signature=_signature_of(row),
         aliases=labels.aliases,
         tags=labels.tags,
         description=None if facts is None else facts.description,
         lineage=_lineage(row, None if facts is None else facts.pushed_by),
     )
+
+
+def _signature_of(row: Row[Any]) -> VersionSignature | None:
+    if row.signature is None:
+        return None
+    return VersionSignature(key_id=row.signature_key_id, signature=row.signature, signed_at=row.signed_at)
 
 
 def _lineage(row: Row[Any], pushed_by: str | None) -> Lineage:

@@ -4,6 +4,7 @@ from typing import IO, Annotated, Any, cast
 
 from fastapi import File, Form, Header, Path, Response, UploadFile
 
+from contracts.bundle_signatures import HEADER, HEADER_PATTERN, BundleSignature
 from contracts.model_versions import (
     MODEL_NAME,
     VERSION_OR_ALIAS,
@@ -31,6 +32,10 @@ Version = Annotated[
 _Range = Annotated[str | None, Header(alias="Range", max_length=200, description="One range of bytes, to go on")]
 _IfRange = Annotated[str | None, Header(max_length=200, description="The tag that a part must fit to")]
 _IfNoneMatch = Annotated[str | None, Header(max_length=1000, description="Tags that the caller has")]
+_Signature = Annotated[
+    str | None,
+    Header(alias=HEADER, pattern=HEADER_PATTERN, description="Id of the key, a colon, and the signature in base64"),
+]
 _GONE = "There is no such version, or its bundle is gone from the artifact store or damaged there: push it again"
 # The size of a form's other parts.
 _FORM_BYTES = MIB
@@ -59,9 +64,12 @@ def router(
         response: Response,
         caller: CallerName,
         deployed_by: DeployedBy = None,
+        signature: _Signature = None,
     ) -> VersionReceipt:
         """Upload a bundle as the next version; the same content again answers 200 with its version."""
-        row, new = versions.upload(name, cast("IO[bytes]", bundle.file), sha256, deployed_by or caller)
+        content = cast("IO[bytes]", bundle.file)
+        signed = None if signature is None else BundleSignature.from_header(signature)
+        row, new = versions.upload(name, content, sha256, deployed_by or caller, signature=signed)
         metrics.begin(name)
         if new:
             metrics.uploads.labels(name).inc()

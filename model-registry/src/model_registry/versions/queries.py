@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from contracts.bundle import BundleManifest
+from contracts.bundle_signatures import BundleSignature
 from model_registry.errors import NotFoundError, RemovedVersionError
 from model_registry.paging import Page
 from model_registry.tables import aliases, models, versions
@@ -22,6 +23,7 @@ class NewContent(NamedTuple):
     sha256: str
     size: int
     manifest: BundleManifest
+    signature: BundleSignature | None = None
 
 
 def by_checksum(connection: Connection, model: str, sha256: str) -> Row[Any] | None:
@@ -100,6 +102,13 @@ def restore(connection: Connection, model: str, version: int) -> None:
     connection.execute(update(versions).where(chosen).values(removed_at=None))
 
 
+def set_signature(connection: Connection, model: str, sha256: str, signature: BundleSignature) -> None:
+    """Keep the signature of a version; the caller holds the model's lock."""
+    chosen = (versions.c.model == model) & (versions.c.sha256 == sha256)
+    values = {"signature": signature.signature, "signature_key_id": signature.key_id, "signed_at": datetime.now(UTC)}
+    connection.execute(update(versions).where(chosen).values(values))
+
+
 def removed_checksums(connection: Connection, model: str) -> set[str]:
     """Return the checksums of the model's removed bundles."""
     found = select(versions.c.sha256).where(versions.c.model == model, versions.c.removed_at.is_not(None))
@@ -128,6 +137,8 @@ def add(connection: Connection, model: str, content: NewContent, pushed_by: str 
             created_at=datetime.now(UTC),
         )
     )
+    if content.signature is not None:
+        set_signature(connection, model, content.sha256, content.signature)
     added = of_checksum(connection, model, content.sha256)
     labels.add_facts(connection, added, manifest, pushed_by)
     return added

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row
 
 import monitoring
 from contracts.bundle import AnotherRankerError, BundleManifest, MalformedManifestError, check_same_ranker
+from contracts.bundle_signatures import BundleSignature
 from contracts.checksums import sha256_of
 from contracts.webhooks import WebhookEvent
 from model_registry.artifacts import ArtifactStore, DamagedArtifactError, MissingArtifactError, StoredBundle
@@ -16,6 +17,7 @@ from model_registry.database import Database, lock_model
 from model_registry.errors import NotFoundError, RemovedVersionError, TooLargeError, UnusableUploadError
 from model_registry.paging import Page, cut_page
 from model_registry.scratch import Scratch
+from model_registry.signatures import SignaturePolicy
 from model_registry.versions import queries
 from model_registry.versions.queries import NewContent
 from model_registry.webhooks.outbox import Outbox
@@ -43,8 +45,10 @@ class Versions:
         max_bundle_bytes: int,
         *,
         outbox: Outbox,
+        signatures: SignaturePolicy,
     ) -> None:
         self._outbox = outbox
+        self._signatures = signatures
         self._database = database
         self._store = store
         self._checks = checks
@@ -52,11 +56,18 @@ class Versions:
         self._max_bytes = max_bundle_bytes
 
     def upload(
-        self, model: str, content: IO[bytes], sha256: str, pushed_by: str | None = None
+        self,
+        model: str,
+        content: IO[bytes],
+        sha256: str,
+        pushed_by: str | None = None,
+        *,
+        signature: BundleSignature | None = None,
     ) -> tuple[Row[Any], bool]:
         """Store a bundle as the next version, and return whether it is new: the same content keeps its version.
 
-        If the store has lost or damaged that version's bundle, or retention has removed it, the store has it again.
+        If the store has lost or damaged that version's bundle, or retention has removed it, the store has it again;
+        a signature is added to that version.
         Raises `UnusableUploadError`, `TooLargeError`, `BusyError` and `UnavailableError`; then no version is added.
         """
         with self._scratch.folder("upload") as folder:
@@ -65,10 +76,11 @@ class Versions:
             actual = sha256_of(bundle)
             if actual != sha256.lower():
                 raise UnusableUploadError(f"sha256: the upload's is {actual}, the form says {sha256}")
+            self._signatures.check_upload(model, actual, signature)
             with self._database.transaction("find_version") as connection:
                 known = queries.by_checksum(connection, model, actual)
             if known is not None:
-                return self._push_again(bundle, model, actual), False
+                return self._push_again(bundle, model, actual, signature), False
             report = self._checks.check(bundle, folder / "contents")
             manifest = _usable_manifest(model, report)
             size = bundle.stat().st_size
@@ -77,10 +89,10 @@ class Versions:
                 lock_model(connection, model)
                 known = self._restore(connection, bundle, model, actual)
                 if known is not None:
-                    return known, False
+                    return self._sign(connection, known, signature), False
                 _check_refreshed(connection, model, manifest)
                 self._checks.remember(actual, report, connection)
-                added = queries.add(connection, model, NewContent(actual, size, manifest), pushed_by)
+                added = queries.add(connection, model, NewContent(actual, size, manifest, signature), pushed_by)
                 version, refreshes = str(added.version), manifest.refreshes
                 facts = {"version": version, "sha256": actual, "refreshes": refreshes, "by": pushed_by}
                 self._outbox.record(connection, WebhookEvent.PUSHED, model, **facts)
@@ -118,13 +130,20 @@ class Versions:
             found = {name: queries.page_of(connection, name, page) for name in queries.names(connection)}
         return [VersionPage(name, *cut_page(rows, page, "version")) for name, rows in found.items()]
 
-    def _push_again(self, bundle: Path, model: str, sha256: str) -> Row[Any]:
+    def _push_again(self, bundle: Path, model: str, sha256: str, signature: BundleSignature | None) -> Row[Any]:
         """Return the version that has this content, with its bundle in the store, also if it was removed."""
         self._heal(bundle, model, sha256)
         with self._database.transaction("restore_version") as connection:
             lock_model(connection, model)
             self._restore(connection, bundle, model, sha256)
-            return queries.of_checksum(connection, model, sha256)
+            return self._sign(connection, queries.of_checksum(connection, model, sha256), signature)
+
+    def _sign(self, connection: Connection, known: Row[Any], signature: BundleSignature | None) -> Row[Any]:
+        """Add a signature to a version that is there; the caller holds the model's lock."""
+        if signature is None or not self._signatures.replaces(known, signature):
+            return known
+        queries.set_signature(connection, known.model, known.sha256, signature)
+        return queries.of_checksum(connection, known.model, known.sha256)
 
     def _restore(self, connection: Connection, bundle: Path, model: str, sha256: str) -> Row[Any] | None:
         """Return the version with this content, if there is one; if it was removed, it is there again.

@@ -8,6 +8,7 @@ from typing import IO, Any, Generic
 
 import httpx
 
+from contracts.bundle_signatures import HEADER, BundleSignature
 from contracts.deployments import (
     ActiveDeployments,
     DeploymentHistory,
@@ -52,11 +53,12 @@ class ActiveAnswer:
     etag: str | None
 
 
-def push(model: str, bundle: IO[bytes], sha256: str) -> Call[VersionReceipt]:
-    """Upload a bundle."""
+def push(model: str, bundle: IO[bytes], sha256: str, signature: BundleSignature | None = None) -> Call[VersionReceipt]:
+    """Upload a bundle; a registry of an earlier release ignores the signature."""
     # Not the file's own name: it may hold what a header can't.
     files = {"bundle": ("bundle.tar.gz", bundle, "application/gzip")}
-    content = {"files": files, "data": {"sha256": sha256}}
+    headers = {} if signature is None else {HEADER: signature.to_header()}
+    content = {"files": files, "data": {"sha256": sha256}, "headers": headers}
     return Call("POST", f"/models/{model}/versions", content, answer=VersionReceipt)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from contracts.audit import AuditLogPage
+from contracts.bundle_signatures import Signer
 from contracts.checksums import sha256_of
 from contracts.deployments import (
     ActiveDeployments,
@@ -49,14 +50,15 @@ class RegistryClient:
         """The aliases, tags and descriptions of its versions."""
         return LabelClient(self._request, self._model)
 
-    def push(self, archive: Path, evaluation: Path | None = None) -> VersionReceipt:
+    def push(self, archive: Path, evaluation: Path | None = None, *, signer: Signer | None = None) -> VersionReceipt:
         """Upload a bundle as the next version; the same bytes again have the same version. `OSError` of a file.
 
-        The `evaluation` part follows if the registry takes it: one of an earlier release doesn't.
+        A `signer` signs it. The `evaluation` part follows if the registry takes it: one of an earlier release doesn't.
         """
         checksum = sha256_of(archive)
+        signature = None if signer is None else signer(self._model, checksum)
         with archive.open("rb") as bundle:
-            receipt = self._call(calls.push(self._model, bundle, checksum))
+            receipt = self._call(calls.push(self._model, bundle, checksum, signature))
         if evaluation is not None and receipt.takes_evaluation:
             checksum = sha256_of(evaluation)
             with evaluation.open("rb") as part:
