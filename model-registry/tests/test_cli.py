@@ -213,7 +213,7 @@ def test_an_answer_that_breaks_off_is_an_outage(odd: OddServer) -> None:
     [
         ["deploy", "1", "--rollout", "nan"],
         ["deploy", "1", "--rollout", "2"],
-        ["deploy", "one"],
+        ["deploy", "One"],
         ["deploy", "1", "--force"],
         ["deploy", "1", "--force", "--reason", " "],
         ["deploy", "1", "--mode", "canary"],

@@ -224,7 +224,7 @@ def test_the_registry_does_not_start_without_the_keys_it_needs(
     ran = subprocess.run(
         [sys.executable, "-m", "model_registry"],
         cwd=tmp_path,
-        env={"PATH": "", "PORT": "0", "DATABASE_URL": f"sqlite:///{tmp_path}/recsys.db", **environment},
+        env={"PATH": "", "PORT": "8001", "DATABASE_URL": f"sqlite:///{tmp_path}/recsys.db", **environment},
         capture_output=True,
         text=True,
         timeout=120,
