@@ -167,16 +167,6 @@ def test_a_rollout_whose_look_fails_is_reported_and_released_and_the_others_are_
     assert len(reports.of("api.background_failed")) == 1
 
 
-def test_a_step_waits_while_its_bundle_can_not_be_checked(lab: Lab, reports: Captured) -> None:
-    lab.look()
-    lab.now += timedelta(seconds=61)
-    seen = lab.look()
-    assert {row.state for row in seen.values()} == {"running"}
-    assert {row.claimed_until for row in seen.values()} == {None}
-    assert all(row.reason.startswith("the next step waits: ") for row in seen.values()), seen
-    assert reports == []
-
-
 def test_a_rollback_is_reported_once_also_if_its_process_was_killed_before_the_report(
     lab: Lab, reports: Captured
 ) -> None:
