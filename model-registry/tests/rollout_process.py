@@ -27,6 +27,7 @@ from model_registry.sandbox.client import Sandbox
 from model_registry.scratch import Scratch
 from model_registry.settings import Settings
 from model_registry.tables import SCHEMA
+from model_registry.webhooks.outbox import Outbox
 from servicekit.database import open_database
 
 SOUND = ReplicaTraffic(answers=1000, errors=1, fallback_answers=2, p99_ms=20.0)
@@ -67,7 +68,10 @@ def drive(database_url: str, artifacts: str) -> None:
         best_of=settings.model_gate_best_of,
     )
     bundles = StoredBundles(store, BundleChecks(database, sandbox, slots), scratch)
-    deployments = Deployments(database, store, bundles, Gate(rules, database, evaluations), Metrics())
+    metrics = Metrics()
+    deployments = Deployments(
+        database, store, bundles, Gate(rules, database, evaluations), metrics, outbox=Outbox(metrics)
+    )
     passed = timedelta()
 
     def now() -> datetime:

@@ -118,6 +118,9 @@ def test_what_happens_to_a_version_is_posted_with_a_signature(
         ("ftp://ci.example/hook", "write https://"),
         ("https://user:word@ci.example/hook", "has no user"),
         ("https:///hook", "write https://"),
+        ("https://xn--a/", "url: "),
+        ("https://[v1.a]/", "url: "),
+        ("https://[::1]x/", "url: "),
     ],
 )
 def test_an_address_that_may_not_be_used_is_rejected(registry: RunningRegistry, url: str, says: str) -> None:
@@ -232,3 +235,43 @@ def test_deliveries_past_the_bounds_are_counted(lab: Lab) -> None:
     lab.record("4")
     lab.send()
     assert (lab.bodies, lab.count("expired"), lab.count("delivered")) == (["4"], 2, 1)
+
+
+@_ON_SQLITE
+def test_a_sending_that_fails_in_an_unknown_way_is_noted_and_the_others_go_on(lab: Lab) -> None:
+    Webhooks(lab.database, allows_http=False, clock=lab.clock).add(NewWebhook(url="https://good.example"), "test")
+    lab.record("1")
+
+    async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        if "ci.example" in url:
+            raise RuntimeError("unknown")
+        return await lab.post(url, body, headers)
+
+    async def run() -> None:
+        sender = WebhookSender(lab.database, lab.metrics, post, clock=lab.clock)
+        await sender.step()
+        await sender.drain()
+        await sender.step()
+        await sender.close()
+
+    asyncio.run(run())
+    first, second = Webhooks(lab.database, allows_http=False).all_of()
+    assert (first.row.last_error, first.waiting, second.row.last_error, second.waiting) == ("RuntimeError", 1, None, 0)
+
+
+@_ON_SQLITE
+def test_a_webhook_that_is_removed_while_it_is_sent_to_takes_no_delivery_of_the_next_one(lab: Lab) -> None:
+    webhooks = Webhooks(lab.database, allows_http=False, clock=lab.clock)
+    lab.record("1")
+
+    async def replace(*_: object) -> int:
+        (old,) = webhooks.all_of()
+        webhooks.remove(old.row.id)
+        webhooks.add(NewWebhook(url="https://new.example"), "test")
+        lab.record("2")
+        return 204
+
+    lab.send(replace)
+    assert [each.waiting for each in webhooks.all_of()] == [1]
+    lab.send()
+    assert lab.bodies == ["2"]

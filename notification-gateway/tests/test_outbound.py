@@ -10,7 +10,7 @@ from monitoring.redaction import Redactor
 from notification_gateway.url_secrets import secret_parts
 from running_gateway import Receiver
 from servicekit.outbound import http as outbound
-from servicekit.outbound.addresses import ForbiddenAddressError, check_address, resolve
+from servicekit.outbound.addresses import ForbiddenAddressError, check_address, check_public, resolve
 from servicekit.outbound.http import (
     AddressCheckingAsyncTransport,
     AddressCheckingTransport,
@@ -19,6 +19,7 @@ from servicekit.outbound.http import (
     call_async,
     client,
 )
+from testkit.threaded_server import SilentHandler, ThreadedServer
 
 FORBIDDEN = [
     "169.254.169.254",
@@ -94,6 +95,69 @@ def test_the_address_that_was_checked_is_the_one_that_is_called_under_the_name(r
 def test_the_next_address_is_tried_if_the_first_does_not_answer(receiver: Receiver) -> None:
     transport = AddressCheckingAsyncTransport(lambda _host, _port: ["127.0.0.2", "127.0.0.1"])
     assert get(httpx.AsyncClient(transport=transport), f"http://relay.test:{receiver.port}/").status == 200
+
+
+class _Callers(ThreadedServer):
+    """Keeps which connection each request came by."""
+
+    def __init__(self) -> None:
+        super().__init__(_CallerHandler)
+        self.ports: list[int] = []
+
+
+class _CallerHandler(SilentHandler):
+    server: _Callers
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.ports.append(self.client_address[1])
+        self.send_body(200, b"")
+
+
+def test_no_connection_to_an_address_is_used_for_another_host() -> None:
+    """Its certificate was checked for the first host alone."""
+
+    def same(_host: str, _port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    with _Callers() as server:
+        urls = [f"http://{host}:{server.server_port}/" for host in ("a.test", "b.test")]
+
+        async def call_both() -> None:
+            async with httpx.AsyncClient(transport=AddressCheckingAsyncTransport(same)) as http:
+                for url in urls:
+                    await call_async(http, "GET", url)
+
+        asyncio.run(call_both())
+        with httpx.Client(transport=AddressCheckingTransport(same)) as http:
+            for url in urls:
+                call(http, "GET", url)
+        assert len(dict.fromkeys(server.ports)) == 4
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "fec0::1",
+        "::ffff:0:10.0.0.1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b:1::808:808",
+        "2002:7f00:1::",
+        "3fff::1",
+        "5f00::1",
+        "fc00::5efe:808:808",
+        "2001:470:1f0b:1::5efe:7f00:1",
+    ],
+)
+def test_addresses_that_are_not_on_the_internet_are_not_public(address: str) -> None:
+    with pytest.raises(ForbiddenAddressError):
+        check_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"])
+def test_addresses_on_the_internet_are_public(address: str) -> None:
+    check_public(address)
 
 
 def test_redirects_are_not_followed(receiver: Receiver) -> None:

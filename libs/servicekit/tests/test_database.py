@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
@@ -51,6 +54,45 @@ def test_replicas_that_start_together_migrate_once(engine: Engine, scripts: Path
         list(pool.map(lambda _: migrate(engine, _SCHEMA, scripts), range(4)))
     schema = None if engine.dialect.name == "sqlite" else _SCHEMA
     assert set(inspect(engine).get_table_names(schema=schema)) == {"alembic_version", "moments"}
+
+
+_KILLED = """
+import os
+
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade():
+    op.create_table("first", sa.Column("id", sa.Integer, primary_key=True))
+    if os.environ.get("DIES"):
+        os._exit(9)
+    op.create_table("second", sa.Column("id", sa.Integer, primary_key=True))
+"""
+_MIGRATE = """
+import sys
+from pathlib import Path
+
+from servicekit.database import migrate, open_database
+
+migrate(open_database(sys.argv[1], "sample"), "sample", Path(sys.argv[2]))
+"""
+
+
+def test_a_process_that_is_killed_in_a_revision_leaves_nothing_of_it_on_sqlite(tmp_path: Path, scripts: Path) -> None:
+    url = f"sqlite:///{tmp_path}/all.db"
+    opened = open_database(url, _SCHEMA)
+    migrate(opened, _SCHEMA, scripts)
+    (scripts / "versions" / "0002_second.py").write_text(_KILLED, "utf-8")
+    command = [sys.executable, "-c", _MIGRATE, url, str(scripts)]
+    killed = subprocess.run(command, check=False, timeout=120, env={**os.environ, "DIES": "1"})
+    assert killed.returncode == 9
+    assert set(inspect(opened).get_table_names()) == {"alembic_version", "moments"}
+    migrate(opened, _SCHEMA, scripts)
+    assert set(inspect(opened).get_table_names()) == {"alembic_version", "moments", "first", "second"}
+    opened.dispose()
 
 
 def test_a_moment_comes_back_in_utc_whatever_zone_it_had(engine: Engine, scripts: Path) -> None:

@@ -86,6 +86,8 @@ webhooks = Table(
     Column("failures", Integer, nullable=False),
     Column("last_success_at", UtcDateTime),
     Column("last_error", Text),
+    # What is being sent to a removed webhook must not be taken for another one's.
+    sqlite_autoincrement=True,
 )
 
 # What waits; a delivery that has arrived has no row.
@@ -96,6 +98,7 @@ webhook_deliveries = Table(
     Column("webhook", Integer, nullable=False, index=True),
     Column("body", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 # What the checks of a bundle have found, by its content and the code that checked it.
@@ -173,6 +176,8 @@ rollouts = Table(
     Column("asked_at", UtcDateTime),
     Column("reviewed_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
+    # Null after a rollback: a process was killed before it could report that.
+    Column("rollback_reported_at", UtcDateTime),
     Column("evidence", JSON, nullable=False),
     # Until then, the registry that has claimed it drives it alone.
     Column("claimed_until", UtcDateTime),

@@ -96,5 +96,5 @@ def _write_description(folder: Path, detail: VersionDetail) -> None:
 
 
 def _yaml(document: dict[str, Any]) -> str:
-    # JSON is YAML, and needs no library.
-    return json.dumps(document, indent=2) + "\n"
+    # JSON is YAML, and needs no library; but YAML knows no pairs of surrogates, which stand for an emoji in JSON.
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -15,6 +16,8 @@ from servicekit.database_health import MONITOR
 from servicekit.database_urls import database_name, parse_database_url
 
 _LOCK_POLL_SECONDS = 0.2
+# A process that starts beside one that migrates waits for it.
+_SQLITE_MIGRATION_WAIT_SECONDS = 600
 # SQLAlchemy's defaults.
 _POOL = {"pool_size": 5, "max_overflow": 10}
 MAX_CONNECTIONS = _POOL["pool_size"] + _POOL["max_overflow"]
@@ -69,10 +72,13 @@ def migrate(engine: Engine, schema: str, scripts: Path) -> None:
     """Bring `schema` to the newest revision below `scripts`; replicas that start together wait for one another.
 
     Each revision is a transaction of its own, and may take as long as it needs. One that has to leave its transaction
-    (`autocommit_block`, for CREATE INDEX CONCURRENTLY) must bear to be repeated after an interruption.
+    (`autocommit_block`, for CREATE INDEX CONCURRENTLY) must bear to be repeated after an interruption. On SQLite, all
+    revisions are one transaction, which also is the lock.
     """
     with _one_at_a_time(engine, schema), engine.connect() as connection:
-        if engine.dialect.name != "sqlite":
+        if engine.dialect.name == "sqlite":
+            _make_ddl_transactional(connection)
+        else:
             connection.execute(text("SET statement_timeout = 0"))
             connection.execute(CreateSchema(schema, if_not_exists=True))
             connection.commit()
@@ -92,11 +98,16 @@ def run_alembic_env() -> None:
     from alembic import context
 
     connection: Connection = context.config.attributes["connection"]
-    schema: str | None = context.config.attributes["schema"] if connection.dialect.name != "sqlite" else None
+    is_sqlite = connection.dialect.name == "sqlite"
+    schema: str | None = None if is_sqlite else context.config.attributes["schema"]
     context.configure(
-        connection=connection, version_table_schema=schema, transactional_ddl=True, transaction_per_migration=True
+        connection=connection,
+        version_table_schema=schema,
+        transactional_ddl=True,
+        transaction_per_migration=not is_sqlite,
     )
-    context.run_migrations()
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 @contextmanager
@@ -113,6 +124,14 @@ def _one_at_a_time(engine: Engine, schema: str) -> Iterator[None]:
             yield
         finally:
             connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), name)
+
+
+def _make_ddl_transactional(connection: Connection) -> None:
+    """Let this connection begin its transactions itself: Python's driver would commit each DDL statement alone."""
+    driver: Any = connection.connection.driver_connection
+    driver.isolation_level = None
+    driver.execute(f"PRAGMA busy_timeout = {_SQLITE_MIGRATION_WAIT_SECONDS * 1000}")
+    event.listen(connection, "begin", lambda begun: begun.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
 def _prepare_sqlite(connection: object, _record: object) -> None:

@@ -12,6 +12,8 @@ from contracts.deployments import ReplicaStatus
 from model_registry.database import Database
 from model_registry.deployments import queries
 from model_registry.deployments.replicas import Replicas
+from model_registry.errors import UnavailableError
+from servicekit.background import report_failure
 from servicekit.health import Check
 
 INTERVAL_SECONDS = 5.0
@@ -62,7 +64,7 @@ class ConvergenceWatch:
         """Look once, in this thread; raises `UnavailableError`."""
         late: list[str] = []
         targets = self._targets()
-        seen = [self._review_model(model, of_model, late) for model, of_model in targets.items()]
+        seen = [self._try_model(model, of_model, late) for model, of_model in targets.items()]
         current = {key for keys in seen for key in keys}
         self._lagging_since = {key: since for key, since in self._lagging_since.items() if key in current}
         self._reported &= {target.deployed.deployment_id for of_model in targets.values() for target in of_model}
@@ -85,6 +87,17 @@ class ConvergenceWatch:
                 ]
                 for model in queries.models_in_service(connection)
             }
+
+    def _try_model(self, model: str, targets: Sequence[_Target], late: list[str]) -> set[tuple[str, str]]:
+        """Review a model; if that fails, report it and return what lagged before."""
+        try:
+            return self._review_model(model, targets, late)
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one model must not stop the others
+            report_failure("convergence", error)
+            ids = {target.deployed.deployment_id for target in targets}
+            return {key for key in self._lagging_since if key[0] in ids}
 
     def _review_model(self, model: str, targets: Sequence[_Target], late: list[str]) -> set[tuple[str, str]]:
         """Add what is `late` and report it; return the deployments with the replicas that lag."""

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from contracts.retention import KeepReason
 from model_registry.artifacts import ArtifactStore
 from model_registry.database import Database, lock_model
+from model_registry.errors import UnavailableError
 from model_registry.retention import queries
 from model_registry.retention.rule import Limits, keep_reasons
 from model_registry.versions import queries as version_queries
@@ -94,11 +95,20 @@ class Retention:
     def _run(self) -> None:
         with self._database.transaction("list_models") as connection:
             names = version_queries.names(connection)
+        failed: list[Exception] = []
         for model in names:
-            if self._is_daily:
-                self.apply(model)
-            else:
-                self.delete_files(model)
+            try:
+                if self._is_daily:
+                    self.apply(model)
+                else:
+                    self.delete_files(model)
+            except UnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one model must not stop the others
+                _log.error("the retention of %s failed: %s", model, error)
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def _plan(self, connection: Connection, model: str, now: datetime) -> RetentionPlan:
         rows = version_queries.all_of(connection, model)

@@ -13,11 +13,13 @@ from model_registry.database import Database
 from model_registry.deployments import queries as deployment_queries
 from model_registry.deployments.replicas import Replicas
 from model_registry.errors import (
+    BusyError,
     DeploymentRefusedError,
     NotFoundError,
     NothingToRollBackError,
     OvertakenError,
     RemovedVersionError,
+    UnavailableError,
     UnsignedVersionError,
 )
 from model_registry.rollouts import queries
@@ -27,6 +29,7 @@ from model_registry.rollouts.guardrails import Traffic, sum_traffic
 from model_registry.rollouts.outcomes import Outcomes, OutcomesUnavailableError
 from model_registry.rollouts.rules import RolloutRules
 from model_registry.rollouts.service import Move, Rollouts
+from servicekit.background import report_failure
 
 INTERVAL_SECONDS = 15.0
 # Longer than a look and a step; a registry that is killed holds its rollouts up for so long.
@@ -59,6 +62,7 @@ class RolloutDriver:
 
     def review(self) -> None:
         """Look once, in this thread; raises `UnavailableError`."""
+        self._rollouts.report_rollbacks()
         with self._database.transaction("claim_rollouts") as connection:
             claimed = queries.claim(connection, self._now(), CLAIM)
         for rollout_id in claimed:
@@ -66,8 +70,14 @@ class RolloutDriver:
                 self._review(rollout_id)
             except (OvertakenError, NothingToRollBackError):
                 # A person or a deployment has come between: the next look sees what is there now.
-                with self._database.transaction("release_rollout") as connection:
-                    queries.release(connection, rollout_id)
+                self._release(rollout_id)
+            except Exception as error:  # noqa: BLE001 - one rollout must not stop the others
+                report_failure("rollouts", error)
+                self._release(rollout_id)
+
+    def _release(self, rollout_id: int) -> None:
+        with self._database.transaction("release_rollout") as connection:
+            queries.release(connection, rollout_id)
 
     def _review(self, rollout_id: int) -> None:
         with self._database.transaction("get_rollout") as connection:
@@ -125,6 +135,9 @@ class RolloutDriver:
             self._rollouts.advance(seen, move)
         except (DeploymentRefusedError, RemovedVersionError, UnsignedVersionError, NotFoundError) as error:
             self._rollouts.hold(seen, replace(move, reason=f"the next step was rejected: {error}"))
+        except (BusyError, UnavailableError) as error:
+            # Nothing was changed: the next look tries again.
+            self._rollouts.note(seen, replace(move, reason=f"the next step waits: {error}"))
 
 
 def _progress(seen: Row[Any]) -> Progress:

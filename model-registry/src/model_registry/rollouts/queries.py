@@ -65,6 +65,17 @@ def find_open(connection: Connection, model: str) -> Row[Any] | None:
     return connection.execute(select(rollouts).where(rollouts.c.model == model, rollouts.c.state.in_(OPEN))).first()
 
 
+def unreported_rollbacks(connection: Connection) -> Sequence[Row[Any]]:
+    """Return the rollouts that were rolled back without a report of it, oldest first."""
+    unreported = (rollouts.c.state == "rolled_back") & rollouts.c.rollback_reported_at.is_(None)
+    return connection.execute(select(rollouts).where(unreported).order_by(rollouts.c.id)).all()
+
+
+def note_rollback_report(connection: Connection, rollout_id: int, now: datetime) -> None:
+    """Note that a rollback was reported."""
+    connection.execute(update(rollouts).where(rollouts.c.id == rollout_id).values(rollback_reported_at=now))
+
+
 def history(connection: Connection, model: str) -> Sequence[Row[Any]]:
     """Return the latest rollouts of a model, newest first."""
     found = select(rollouts).where(rollouts.c.model == model).order_by(rollouts.c.id.desc()).limit(HISTORY)

@@ -148,15 +148,25 @@ class Rollouts:
     def roll_back(self, seen: Row[Any], move: Move) -> None:
         """Withdraw the canary, because a guardrail is broken, and report that."""
         self.end(seen, replace(move, author=Author(None, None)), "rolled_back")
-        monitoring.report(
-            "model.deployment_failed",
-            details=f"rollout {seen.id} of version {seen.version}, at {seen.steps[seen.step]} %: {move.reason}",
-            model_name=seen.model,
-            model_version=str(seen.version),
-            target=f"{seen.model}/canary",
-            stage=DeploymentStage.ROLLOUT,
-        )
-        monitoring.recovered(DECISION_NEEDED, model_name=seen.model)
+        self.report_rollbacks()
+
+    def report_rollbacks(self) -> None:
+        """Report the rollbacks that are not, also those of a process that was killed before it could."""
+        with self._database.transaction("list_rollbacks") as connection:
+            unreported = queries.unreported_rollbacks(connection)
+        for row in unreported:
+            monitoring.report(
+                "model.deployment_failed",
+                occurrence=f"rollout/{row.id}",
+                details=f"rollout {row.id} of version {row.version}, at {row.steps[row.step]} %: {row.reason}",
+                model_name=row.model,
+                model_version=str(row.version),
+                target=f"{row.model}/canary",
+                stage=DeploymentStage.ROLLOUT,
+            )
+            monitoring.recovered(DECISION_NEEDED, model_name=row.model)
+            with self._database.transaction("note_report") as connection:
+                queries.note_rollback_report(connection, row.id, self._now())
 
     def end(self, seen: Row[Any], move: Move, state: str) -> None:
         """Withdraw the canary, unless it is another version's by now, and end the rollout."""

@@ -14,6 +14,7 @@ from contracts.webhooks import SIGNATURE_HEADER, sign
 from model_registry.database import Database
 from model_registry.metrics import Metrics
 from model_registry.webhooks import queries
+from servicekit.background import report_failure
 from servicekit.outbound.addresses import resolve, resolve_public
 from servicekit.outbound.http import TIMEOUT, AddressCheckingAsyncTransport, call_async
 
@@ -50,14 +51,16 @@ class WebhookSender:
         self._sending: dict[int, asyncio.Task[None]] = {}
 
     async def step(self) -> None:
-        """Begin to send to each webhook for which something waits; what a sending has raised is raised here."""
+        """Begin to send to each webhook for which something waits.
+
+        What a sending has raised is noted on its webhook, which is tried again when its claim ends.
+        """
         ended = [webhook for webhook, task in self._sending.items() if task.done()]
-        results = [self._sending.pop(webhook) for webhook in ended]
+        for webhook in ended:
+            await self._note_end(webhook, self._sending.pop(webhook))
         for webhook in await run_in_threadpool(self._due):
             if webhook not in self._sending:
                 self._sending[webhook] = asyncio.create_task(self._send_all(webhook))
-        for task in results:
-            task.result()
 
     async def drain(self) -> None:
         """Wait until what is being sent has arrived or failed."""
@@ -68,6 +71,16 @@ class WebhookSender:
         for task in self._sending.values():
             task.cancel()
         await self.drain()
+
+    async def _note_end(self, webhook: int, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        report_failure("webhooks", error)
+        await run_in_threadpool(self._note_error, webhook, type(error).__name__)
+
+    def _note_error(self, webhook: int, error: str) -> None:
+        with self._database.transaction("note_webhook") as connection:
+            queries.note(connection, webhook, last_error=error)
 
     async def _send_all(self, webhook: int) -> None:
         """Send what waits for a webhook, oldest first, up to the first failure."""
@@ -81,7 +94,7 @@ class WebhookSender:
         headers = {"Content-Type": "application/json", SIGNATURE_HEADER: sign(delivery.secret, body, now)}
         try:
             status = await self._post(delivery.url, body, headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             return repair_text(f"{type(error).__name__}: {error}", _MAX_ERROR_CHARS)
         return None if httpx.codes.is_success(status) else f"HTTP {status}"
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import httpx
 from sqlalchemy import Row
 
 from contracts.webhooks import MAX_WEBHOOKS, NewWebhook
@@ -69,8 +70,9 @@ class Webhooks:
     def _check_url(self, url: str) -> None:
         try:
             parts = urlsplit(url)
-            has_host = bool(parts.hostname) and parts.port != 0
-        except ValueError as error:
+            # As the sender reads it; a bad IDNA name is found when the host is decoded.
+            has_host = bool(parts.hostname) and bool(httpx.URL(url).host) and parts.port != 0
+        except (ValueError, httpx.InvalidURL) as error:
             raise UnusableUrlError(f"url: {error}") from error
         if parts.scheme not in ("https", "http") or not has_host or not url.isascii() or " " in url:
             raise UnusableUrlError("url: write https://host/path, in ASCII")

@@ -15,8 +15,14 @@ METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata.goog", "instan
 METADATA_ADDRESSES = frozenset(
     map(ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
 )
-_TRANSLATED = IPv6Network("64:ff9b::/96")
-_COMPATIBLE = IPv6Network("::/96")
+# IPv6 addresses that end with the IPv4 address to which they are translated: NAT64, IPv4-compatible, SIIT.
+_TRANSLATED = tuple(map(IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
+# ISATAP, below any prefix: the last 32 bits are an IPv4 address.
+_ISATAP = (0x00005EFE, 0x02005EFE)
+# Global unicast, and NAT64, by which a host without IPv4 reaches public IPv4 addresses.
+_PUBLIC = (IPv6Network("2000::/3"), _TRANSLATED[0])
+# RFC 9637; Python 3.11 takes it for global.
+_DOCUMENTATION = IPv6Network("3fff::/20")
 
 Address = IPv4Address | IPv6Address
 
@@ -75,7 +81,7 @@ def check_address(text: str) -> None:
 def check_public(text: str) -> None:
     """Raise `ForbiddenAddressError` for a loopback or private address, also if it is embedded in an IPv6 address."""
     for address in _embedded(ip_address(text.partition("%")[0])):
-        if not address.is_global or address.is_multicast:
+        if not _is_public(address):
             raise ForbiddenAddressError("the host is loopback, private or reserved")
 
 
@@ -86,5 +92,14 @@ def _embedded(address: Address) -> Iterator[Address]:
             yield address.ipv4_mapped
         if address.sixtofour is not None:
             yield address.sixtofour
-        if address in _TRANSLATED or address in _COMPATIBLE:
+        is_isatap = int(address) >> 32 & 0xFFFFFFFF in _ISATAP
+        if is_isatap or any(address in network for network in _TRANSLATED):
             yield IPv4Address(int(address) & 0xFFFFFFFF)
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, IPv6Address) and not any(address in network for network in _PUBLIC):
+        return False
+    if address in _DOCUMENTATION:
+        return False
+    return address.is_global and not address.is_multicast

@@ -16,6 +16,8 @@ TOTAL_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 MAX_BYTES = 8 * 2**20
 TIMEOUT = httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS)
+# A pool would know a pinned connection by its address alone, and send to one host what is meant for another.
+_NO_REUSE = httpx.Limits(max_keepalive_connections=0)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 Resolve = Callable[[str, int], list[str]]
@@ -75,7 +77,7 @@ class AddressCheckingAsyncTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, resolve: Resolve = resolve) -> None:
         self._resolve = resolve
-        self._inner = httpx.AsyncHTTPTransport()
+        self._inner = httpx.AsyncHTTPTransport(limits=_NO_REUSE)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; raises `httpx.HTTPError`."""
@@ -104,7 +106,7 @@ class AddressCheckingTransport(httpx.BaseTransport):
 
     def __init__(self, resolve: Resolve = resolve) -> None:
         self._resolve = resolve
-        self._inner = httpx.HTTPTransport()
+        self._inner = httpx.HTTPTransport(limits=_NO_REUSE)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; raises `httpx.HTTPError`."""

@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("asked_at", sa.DateTime(timezone=True)),
         sa.Column("reviewed_at", sa.DateTime(timezone=True)),
         sa.Column("ended_at", sa.DateTime(timezone=True)),
+        sa.Column("rollback_reported_at", sa.DateTime(timezone=True)),
         sa.Column("evidence", sa.JSON, nullable=False),
         sa.Column("claimed_until", sa.DateTime(timezone=True)),
         schema=_schema(),

@@ -69,6 +69,7 @@ def _create_webhooks() -> None:
         sa.Column("last_success_at", sa.DateTime(timezone=True)),
         sa.Column("last_error", sa.Text),
         schema=_schema(),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "webhook_deliveries",
@@ -77,6 +78,7 @@ def _create_webhooks() -> None:
         sa.Column("body", sa.Text, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         schema=_schema(),
+        sqlite_autoincrement=True,
     )
     op.create_index(
         "ix_registry_webhook_deliveries_webhook", "webhook_deliveries", ["webhook"], schema=_schema()
