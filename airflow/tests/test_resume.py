@@ -149,7 +149,7 @@ def test_a_killed_run_continues_to_the_same_archive_without_repeating_steps(
     ("request_", "is_carried_out", "done"),
     [
         # In the middle of an output; when an output is complete and its step is not yet marked as done.
-        ("PUT /runs/nightly/recall_heldout/content_items.npy", False, 4),
+        ("PUT /runs/nightly/recall_heldout/content_items.npy", False, 5),
         ("PUT /runs/nightly/clean.files.json", True, 1),
     ],
 )
