@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,21 @@ SETTINGS: dict[str, type[BaseSettings]] = {
 }
 # Set by the image, or unique by the container's own host name.
 INSIDE = {"HOST", "PORT", "REPLICA_ID", "CONSUMER_NAME"}
+
+
+def _keys_in_twice(node: yaml.Node | None) -> list[str]:
+    if isinstance(node, yaml.SequenceNode):
+        return [key for value in node.value for key in _keys_in_twice(value)]
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    counted = Counter(key.value for key, _ in node.value)
+    below = [key for _, value in node.value for key in _keys_in_twice(value)]
+    return [*(key for key, count in counted.items() if count > 1), *below]
+
+
+def test_no_mapping_has_a_key_twice() -> None:
+    """Compose rejects that; Python's reader would take the last one."""
+    assert _keys_in_twice(yaml.compose((CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8"))) == []
 
 
 def test_the_recommenders_image_brings_compiled_code_to_where_its_service_takes_it_from() -> None:
