@@ -93,7 +93,8 @@ class Listener:
         monitoring.flush(FLUSH_SECONDS)
 
     def _is_dag_processor(self, job: Any) -> bool:
-        if job.job_type != DAG_PROCESSOR:
+        # The runner of a task has no type.
+        if getattr(job, "job_type", None) != DAG_PROCESSOR:
             return False
         self._start()
         return True

@@ -3,6 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+from airflow.sdk.execution_time.task_runner import TaskRunnerMarker
+
+from airflow_monitoring.listener import Listener
 from monitoring import testing
 
 
@@ -21,3 +25,11 @@ def test_a_task_that_passes_reports_its_recovery(samples: dict[str, Any]) -> Non
         samples["flaky"].test()
     assert captured == []
     assert [over.fingerprint for over in captured.recovered] == [("airflow", "flaky", "second_time_lucky")]
+
+
+def test_the_process_of_a_task_does_not_watch_dag_files(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception of the watching thread would be a warning, and so an error."""
+    listener, runner = Listener(), TaskRunnerMarker()
+    listener.on_starting(runner)
+    listener.before_stopping(runner)
+    assert caplog.records == []
