@@ -18,9 +18,10 @@ from feature_sync.events.log import EventLog
 from feature_sync.events.tables import SCHEMA
 from feature_sync.outcomes.tables import NOWHERE, outcome_hours, outcomes
 from pipeline.extract import open_event_log
+from pipeline.extract.log_tables import Period
 from pipeline.features.items import item_state
 from pipeline.feedback.examples import FeedbackSettings
-from pipeline.feedback.log import EXPOSURES, Period, read_exposures
+from pipeline.feedback.log import EXPOSURES, read_exposures
 from pipeline.feedback.off_policy import DrawnOutcomes, snips, snips_difference
 from pipeline.feedback.online import read_online
 from pipeline.feedback.position_curve import position_curve

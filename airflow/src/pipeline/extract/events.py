@@ -10,8 +10,8 @@ from sqlalchemy.exc import ArgumentError
 from business import BusinessDatabase, Statement, open_business_database
 from pipeline.extract.faults import reading
 from pipeline.extract.incremental import DaySource
+from pipeline.extract.log_tables import SCHEMA, relations_of, table_name
 
-SCHEMA = "events"
 # `received_at` is set before the event is committed, by a machine with another clock. An event that becomes visible
 # later than this is found by the weekly comparison.
 EVENTS_SETTLE_AFTER = timedelta(hours=1)
@@ -41,14 +41,12 @@ def events_source(log: BusinessDatabase) -> DaySource | None:
 
     Events are only ever added, so all days but the last are settled. Only those of forgotten users are removed.
     """
-    schema = None if log.dialect == "sqlite" else SCHEMA
-    relations = log.relations(schema)
+    relations = relations_of(log)
     if _TABLE not in relations:
         return None
-    prefix = "" if schema is None else f"{schema}."
-    name = f"{prefix}{_TABLE}"
+    name = table_name(log.dialect, _TABLE)
     statement = Statement(f"SELECT {_COLUMNS} FROM {name} WHERE type <> 'exposure'", f"table {name}")  # noqa: S608 - our own names
-    removals = _last_mark(log, f"{prefix}{_FORGOTTEN}") if _FORGOTTEN in relations else 0
+    removals = _last_mark(log, table_name(log.dialect, _FORGOTTEN)) if _FORGOTTEN in relations else 0
     return DaySource("events", log, statement, UTC, "received_at", EVENTS_SETTLE_AFTER, removals)
 
 

@@ -2,14 +2,13 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
-from business import BusinessDatabase, Statement
-from pipeline.extract.events import SCHEMA
+from business import BusinessDatabase
+from pipeline.extract.log_tables import Period, period_condition, relations_of, select_rows, table_name
 
 # Answers to users by the main path about no dataset: the others can't be replayed, because the log doesn't say what
 # they were asked.
@@ -27,20 +26,13 @@ EXPOSURES = pa.schema(
 )
 
 
-class Period(NamedTuple):
-    """From a moment on, and before another one."""
-
-    since: datetime
-    until: datetime
-
-
 def read_exposures(log: BusinessDatabase, period: Period, most: int) -> pa.Table:
     """Return the newest `most` answers that were drawn or had an outcome, `EXPOSURES` in ascending time.
 
     A grade is that of the strongest outcome before the end of the period, 0 without one. A log without the
     tables has no answers.
     """
-    if not {"exposures", "outcomes"} <= log.relations(schema_of(log.dialect)):
+    if not {"exposures", "outcomes"} <= relations_of(log):
         return EXPOSURES.empty_table()
     grades = _read_grades(log, period, most)
     exposures = select_rows(log, _exposures_sql(log.dialect, _exposure_columns(log.dialect), period, most), "exposures")
@@ -95,27 +87,3 @@ def _row(found: Sequence[Any], grades: dict[str, dict[int, int]]) -> dict[str, A
         "grades": [of_answer.get(position, 0) for position in range(len(shown))],
         "is_drawn": bool(is_drawn),
     }
-
-
-def select_rows(log: BusinessDatabase, sql: str, name: str) -> Iterator[Sequence[Any]]:
-    """Yield the rows of a SELECT over the log's table `name`."""
-    for batch in log.rows(Statement(sql, f"table {name}")):
-        yield from batch
-
-
-def schema_of(dialect: str) -> str | None:
-    """Return the schema of the log's tables, None on SQLite, which has none."""
-    return None if dialect == "sqlite" else SCHEMA
-
-
-def table_name(dialect: str, name: str) -> str:
-    """Return the whole name of a table of the log."""
-    return name if dialect == "sqlite" else f"{SCHEMA}.{name}"
-
-
-def period_condition(dialect: str, period: Period) -> str:
-    """Return the SQL condition that `ts` is in the period."""
-    # SQLite stores text in UTC, without a zone.
-    form = "'{:%Y-%m-%d %H:%M:%S.%f}'" if dialect == "sqlite" else "TIMESTAMPTZ '{:%Y-%m-%d %H:%M:%S.%f}+00'"
-    since, until = (form.format(moment.astimezone(UTC)) for moment in (period.since, period.until))
-    return f"ts >= {since} AND ts < {until}"

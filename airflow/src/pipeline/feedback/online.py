@@ -4,7 +4,7 @@ from typing import Any
 
 from business import BusinessDatabase
 from contracts.outcomes import OutcomeRate, rate_of
-from pipeline.feedback.log import Period, period_condition, schema_of, select_rows, table_name
+from pipeline.extract.log_tables import Period, period_condition, relations_of, select_rows, table_name
 
 _SUMS = ("exposures", "clicks", "favorites", "purchases")
 # Of events that belong to no exposure.
@@ -13,7 +13,7 @@ _NOWHERE = -1
 
 def read_online(log: BusinessDatabase, period: Period) -> dict[str, dict[str, Any]]:
     """Return the shares with 95 % intervals by "version variant endpoint", none without the table."""
-    if "outcome_hours" not in log.relations(schema_of(log.dialect)):
+    if "outcome_hours" not in relations_of(log):
         return {}
     sums = ", ".join(f"SUM({name}) AS {name}" for name in _SUMS)
     groups = "model_version, variant, endpoint"

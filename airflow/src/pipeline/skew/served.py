@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from business import BusinessDatabase, Statement
+from business import BusinessDatabase
 from contracts.events import InteractionType
 from contracts.moments import parse_row_moment
 from contracts.user_blob import LIVE_SECONDS, LiveHistory, PackedHistory
-from pipeline.extract.events import SCHEMA
+from pipeline.extract.log_tables import Period, period_condition, relations_of, select_rows, table_name
 
 # About half a minute of computing, and 100 MB. The newest answers count.
 MAX_ANSWERS = 10_000
@@ -73,8 +73,7 @@ class ServedLog:
 
     def __init__(self, database: BusinessDatabase) -> None:
         self._database = database
-        self._prefix = "" if database.dialect == "sqlite" else f"{SCHEMA}."
-        self._relations = database.relations(None if database.dialect == "sqlite" else SCHEMA)
+        self._relations = relations_of(database)
 
     @property
     def is_there(self) -> bool:
@@ -84,9 +83,9 @@ class ServedLog:
     def answers(self, since: datetime, until: datetime) -> list[ServedAnswer]:
         """Return the newest answers of a time span, newest first."""
         columns = "served_id, request_id, ts, user_id, dataset_id, max_items, model_version, bundle_sha256, snapshot"
-        bounds = f"ts >= '{_text(since)}' AND ts < '{_text(until)}'"
+        bounds = period_condition(self._database.dialect, Period(since, until))
         sql = (
-            f"SELECT {columns}, vectors FROM {self._prefix}{_SERVED} WHERE {bounds} "  # noqa: S608 - our own names
+            f"SELECT {columns}, vectors FROM {self._name(_SERVED)} WHERE {bounds} "  # noqa: S608 - our own names
             f"ORDER BY ts DESC LIMIT {MAX_ANSWERS}"
         )
         return [
@@ -96,7 +95,7 @@ class ServedLog:
 
     def activations(self) -> Activations:
         """Return when each snapshot became active."""
-        sql = f"SELECT version, activated_at FROM {self._prefix}{_ACTIVATIONS}"  # noqa: S608 - our own names
+        sql = f"SELECT version, activated_at FROM {self._name(_ACTIVATIONS)}"  # noqa: S608 - our own names
         return Activations([(_unix(at), version) for version, at in self._rows(sql, _ACTIVATIONS)])
 
     def events(self, users: Sequence[int]) -> dict[int, list[LoggedEvent]]:
@@ -105,7 +104,7 @@ class ServedLog:
         for start in range(0, len(users), _USERS_PER_READ):
             ids = ", ".join(str(int(user)) for user in users[start : start + _USERS_PER_READ])
             sql = (
-                f"SELECT user_id, dataset_id, type, ts, received_at FROM {self._prefix}{_EVENTS} "  # noqa: S608 - as above
+                f"SELECT user_id, dataset_id, type, ts, received_at FROM {self._name(_EVENTS)} "  # noqa: S608 - as above
                 f"WHERE type <> 'exposure' AND user_id IN ({ids}) ORDER BY received_at, ts, event_id"
             )
             for user_id, dataset_id, kind, ts, received_at in self._rows(sql, _EVENTS):
@@ -113,9 +112,11 @@ class ServedLog:
                 found[user_id].append(event)
         return found
 
-    def _rows(self, sql: str, table: str) -> Iterator[Any]:
-        for batch in self._database.rows(Statement(sql, f"table {table}"), batch_rows=500):
-            yield from batch
+    def _name(self, table: str) -> str:
+        return table_name(self._database.dialect, table)
+
+    def _rows(self, sql: str, table: str) -> Iterator[Sequence[Any]]:
+        return select_rows(self._database, sql, table, batch_rows=500)
 
 
 def live_history(events: Sequence[LoggedEvent], moment: float) -> PackedHistory:
@@ -137,7 +138,3 @@ def live_history(events: Sequence[LoggedEvent], moment: float) -> PackedHistory:
 
 def _unix(value: object) -> float:
     return parse_row_moment(str(value)).timestamp()
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(sep=" ")

@@ -13,7 +13,8 @@ from pipeline.config import load_config
 from pipeline.extract import open_event_log
 from pipeline.extract.faults import note_read
 from pipeline.extract.faults import reading as reading_database
-from pipeline.feedback.log import EXPOSURES, Period, read_exposures
+from pipeline.extract.log_tables import Period
+from pipeline.feedback.log import EXPOSURES, read_exposures
 from pipeline.feedback.online import read_online
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings

@@ -2,9 +2,10 @@
 
 from pydantic import SecretStr
 
-from business import BusinessDatabase, Statement
-from pipeline.extract.events import SCHEMA, open_event_log
+from business import BusinessDatabase
+from pipeline.extract.events import open_event_log
 from pipeline.extract.faults import note_read, reading
+from pipeline.extract.log_tables import relations_of, select_rows, table_name
 
 _TABLE = "withdrawn_datasets"
 
@@ -21,9 +22,7 @@ def read_withdrawn(database_url: SecretStr | None) -> frozenset[int]:
 
 
 def _read_table(log: BusinessDatabase) -> frozenset[int]:
-    schema = None if log.dialect == "sqlite" else SCHEMA
-    if _TABLE not in log.relations(schema):
+    if _TABLE not in relations_of(log):
         return frozenset()
-    name = _TABLE if schema is None else f"{schema}.{_TABLE}"
-    statement = Statement(f"SELECT DISTINCT dataset_id FROM {name}", f"table {name}")  # noqa: S608 - our own names
-    return frozenset(dataset_id for batch in log.rows(statement) for (dataset_id,) in batch)
+    sql = f"SELECT DISTINCT dataset_id FROM {table_name(log.dialect, _TABLE)}"  # noqa: S608 - our own names
+    return frozenset(dataset_id for (dataset_id,) in select_rows(log, sql, _TABLE))
