@@ -4,6 +4,7 @@ Stored values are read back: pages that show them must still be answered.
 """
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -15,6 +16,7 @@ import httpx
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.errors import HypothesisWarning
 from schemathesis.core.result import Ok
 
 from testkit.odd_values import BODIES, FRAGMENTS, HEADER_VALUES, TEXTS
@@ -129,7 +131,10 @@ def _fuzz_operation(
             return
         _judge(target, operation.label, response, report)
 
-    send()
+    with warnings.catch_warnings():
+        # The service's threads may use `random` while Hypothesis draws, which it takes for a fault of the strategy.
+        warnings.simplefilter("ignore", HypothesisWarning)
+        send()
 
 
 def build_request(client: httpx.Client, target: Target, case: Any, change: Change) -> httpx.Request:
