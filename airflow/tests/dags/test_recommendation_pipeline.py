@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,18 +23,15 @@ HANDOVER = [
     "POST /models/ranker/deployments",
 ]
 PARSED = """
-import json, sys, time
+import json, sys
 from airflow.dag_processing.dagbag import DagBag
-began = time.perf_counter()
 bag = DagBag(sys.argv[1])
-seconds = time.perf_counter() - began
 heavy = sorted({"lightgbm", "numpy", "pandas", "pyarrow", "scipy"} & set(sys.modules))
-print(json.dumps({"errors": bag.import_errors, "dags": sorted(bag.dags), "heavy": heavy, "seconds": seconds}))
+print(json.dumps({"errors": bag.import_errors, "dags": sorted(bag.dags), "heavy": heavy}))
 """
 
 
 def test_every_dag_is_parsed_without_error_and_without_a_heavy_module() -> None:
-    began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", PARSED, str(DAGS)], capture_output=True, text=True, check=True, timeout=60
     )
@@ -43,8 +39,6 @@ def test_every_dag_is_parsed_without_error_and_without_a_heavy_module() -> None:
     assert parsed["errors"] == {}
     assert parsed["dags"] == ["feature_sync", "incremental_update", "recommendation_pipeline", "weekly_report"]
     assert parsed["heavy"] == []
-    # Measured: 0.03 s. The limit is for a busy machine and still far below an import of LightGBM.
-    assert parsed["seconds"] < 2, f"of {time.perf_counter() - began:.1f} s in all"
 
 
 def test_its_tasks_are_the_steps_of_the_pipeline_with_a_gate_before_the_handover(dag: Any) -> None:
