@@ -366,7 +366,7 @@ def test_axe_finds_nothing_serious_on_the_pages(running: RunningApp, page: Page,
     page.emulate_media(color_scheme=scheme)
     page.goto(f"{running.url}/dashboard?lang=en")
     page.locator("footer summary").click()
-    page.get_by_label("ADMIN_TOKEN").fill(ADMIN)
+    page.get_by_label("Token of an admin").fill(ADMIN)
     page.get_by_role("button", name="Sign in").click()
     for path in ("", "/live", "/data", "/models", "/incident/1", "/request/req_1", "/audit"):
         page.goto(f"{running.url}/dashboard{path}")
@@ -551,7 +551,7 @@ def test_a_signed_in_person_can_acknowledge_and_silence_from_the_page(
     send(running, signal(at=watch.now))
     page.goto(f"{running.url}/dashboard?lang=en")
     page.locator("footer summary").click()
-    page.get_by_label("ADMIN_TOKEN").fill(ADMIN)
+    page.get_by_label("Token of an admin").fill(ADMIN)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_placeholder("your name").fill("li.wei")
     page.get_by_role("button", name="Acknowledge").click()

@@ -187,7 +187,7 @@ def test_on_a_phone_the_forms_work_and_text_of_others_is_escaped(running: Runnin
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"{running.url}/dashboard/incident/1")
         page.locator("footer summary").click()
-        page.get_by_label("ADMIN_TOKEN").fill(ADMIN)
+        page.get_by_label("Token of an admin").fill(ADMIN)
         page.get_by_role("button", name="Sign in").click()
         form = page.locator("form[action$='/acknowledge']")
         form.locator("[name=by]").fill("li.wei")

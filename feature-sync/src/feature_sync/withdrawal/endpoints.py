@@ -58,7 +58,9 @@ class Withdrawal(WithdrawnDataset):
 class WithdrawnDatasets(BaseModel):
     """The withdrawn datasets, latest first."""
 
-    total: Annotated[dict[Source, int], Field(description="Number of withdrawals of each source")]
+    total: Annotated[
+        dict[Source, int], Field(description="Number of withdrawals of each source", examples=[{"operator": 1}])
+    ]
     datasets: Annotated[list[WithdrawnDataset], Field(description="One page of the list")]
 
 
