@@ -51,7 +51,7 @@ def _letters(count: int, body: Callable[[int], str] = _event, reason: str = "unr
 def test_dead_letters_are_listed_put_back_and_dropped_with_the_command(run: Run, plain: Redis) -> None:
     _add(plain, event="no JSON \x1b[2J")
     _add(plain, evnt="unknown")
-    wait_until(lambda: plain.xlen(redis_keys.DEAD_LETTERS) == 2, within=15, what="they are dead letters")
+    wait_until(lambda: plain.xlen(redis_keys.DEAD_LETTERS) == 2, within=60, what="they are dead letters")
     shown = run("dead-letters", "list")
     assert "unreadable: ValidationError" in shown
     assert "\\x1b[2J" in shown, "control characters of an entry must not reach the terminal"
@@ -63,7 +63,7 @@ def test_dead_letters_are_listed_put_back_and_dropped_with_the_command(run: Run,
     assert (first["replayed"], second["reason"]) == (False, "unreadable: KeyError: b'event'")
     assert run("dead-letters", "replay", "--older-than", "7d") == "0 put back, 2 left\n"
     run("dead-letters", "replay", first["id"])
-    wait_until(lambda: plain.xlen(redis_keys.DEAD_LETTERS) == 2, within=15, what="it is a dead letter again")
+    wait_until(lambda: plain.xlen(redis_keys.DEAD_LETTERS) == 2, within=60, what="it is a dead letter again")
     _, again = json.loads(run("dead-letters", "list", "--json"))["dead_letters"]
     assert (again["replayed"], again["content"].startswith("no JSON")) == (True, True)
     assert "failed again after a replay" in run("dead-letters", "list")

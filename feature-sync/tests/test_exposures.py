@@ -143,5 +143,5 @@ def test_a_user_who_is_forgotten_has_no_exposure_also_if_one_is_being_inserted(p
 
 def test_a_worker_says_that_it_takes_exposures_of_answers_to_nobody(worker: httpx.Client, plain: Redis) -> None:
     assert worker.get("/health").status_code == 200
-    wait_until(lambda: plain.exists(redis_keys.TAKES_ANONYMOUS), within=10, what="it says so")
+    wait_until(lambda: plain.exists(redis_keys.TAKES_ANONYMOUS), within=60, what="it says so")
     assert 60 < plain.ttl(redis_keys.TAKES_ANONYMOUS) <= 70

@@ -50,15 +50,15 @@ def test_a_user_is_shown_exported_and_forgotten(
     assert run("sync", str(tmp_path / "s")).startswith("v1 is active: 1 users")
     event = BehaviorEvent(event_id="e", type="purchase", user_id=7, dataset_id=13196, ts=datetime.now(UTC))
     plain.xadd(redis_keys.EVENT_STREAM, {"event": event.to_stream()["event"]})
-    wait_until(lambda: plain.get(redis_keys.live_history(7)), within=10, what="it is live")
-    wait_until(lambda: worker.get("/health").json()["status"] == "healthy", within=10, what="it is healthy")
+    wait_until(lambda: plain.get(redis_keys.live_history(7)), within=60, what="it is live")
+    wait_until(lambda: worker.get("/health").json()["status"] == "healthy", within=60, what="it is healthy")
 
     assert "redis            healthy   snapshot v1." in run("status")
     shown = run("show", "7")
     assert "  purchase  13196  " in shown
     assert "(active): 3 features" in shown
     assert json.loads(run("show", "7", "--json"))["live"]["sequence"] == 1
-    wait_until(lambda: json.loads(run("export", "7"))["events"], within=10, what="it is logged")
+    wait_until(lambda: json.loads(run("export", "7"))["events"], within=60, what="it is logged")
     assert run("export", "7", "--output", str(tmp_path / "7.json")) == ""
     assert json.loads((tmp_path / "7.json").read_bytes())["state"]["user_id"] == 7
     assert stat.S_IMODE((tmp_path / "7.json").stat().st_mode) == 0o600

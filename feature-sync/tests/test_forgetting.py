@@ -206,11 +206,11 @@ def _fill(client: httpx.Client, plain: Redis, folder: Path) -> None:
         path = folder / version
         write_snapshot(path, version, datetime.now(UTC), [(USER, _blob()), (OTHER, _blob() + b"")])
         job = client.post("/sync", json={"snapshot": str(path)}).json()["job"]
-        wait_until(lambda job=job: client.get(f"/sync/{job}").json()["state"] == "done", within=15, what="it is synced")
-    wait_until(lambda: plain.xlen(redis_keys.DEAD_LETTERS) == 3, within=15, what="they are dead letters")
-    wait_until(lambda: _counted(client, 'sync_events_total{outcome="logged"}') == 8, within=15, what="all is logged")
-    wait_until(lambda: plain.xlen(redis_keys.REPEATED_EVENTS) == 0, within=15, what="what no group waits for is gone")
-    wait_until(lambda: plain.xlen(redis_keys.SERVED_STREAM) == 0, within=15, what="served features are stored")
+        wait_until(lambda job=job: client.get(f"/sync/{job}").json()["state"] == "done", within=60, what="it is synced")
+    wait_until(lambda: plain.xlen(redis_keys.DEAD_LETTERS) == 3, within=60, what="they are dead letters")
+    wait_until(lambda: _counted(client, 'sync_events_total{outcome="logged"}') == 8, within=60, what="all is logged")
+    wait_until(lambda: plain.xlen(redis_keys.REPEATED_EVENTS) == 0, within=60, what="what no group waits for is gone")
+    wait_until(lambda: plain.xlen(redis_keys.SERVED_STREAM) == 0, within=60, what="served features are stored")
 
 
 def test_all_is_removed_but_for_the_mark_and_repeats_and_replays_stay_out(
@@ -254,16 +254,16 @@ def test_all_is_removed_but_for_the_mark_and_repeats_and_replays_stay_out(
     _send(plain, _event(1, event_id="first", ts=before))
     _send(plain, _event(1, event_id="ahead", ts=before + timedelta(minutes=4)), redis_keys.REPEATED_EVENTS)
     _send(plain, _event(9, OTHER, event_id="other", ts=before))
-    wait_until(lambda: _live(plain, OTHER) == [1, 9] or _live(plain, OTHER) == [9, 1], within=10, what="it is live")
+    wait_until(lambda: _live(plain, OTHER) == [1, 9] or _live(plain, OTHER) == [9, 1], within=60, what="it is live")
     dropped = 'sync_forgotten_events_total{group="%s"}'
-    wait_until(lambda: _counted(client, dropped % "live") == 2, within=10, what="old events are dropped")
-    wait_until(lambda: _counted(client, dropped % "log") == 3, within=10, what="old events are dropped")
+    wait_until(lambda: _counted(client, dropped % "live") == 2, within=60, what="old events are dropped")
+    wait_until(lambda: _counted(client, dropped % "log") == 3, within=60, what="old events are dropped")
     assert _live(plain) == []
     assert _in_tables(url) == set()
 
     _send(plain, _event(42, event_id="new"))
-    wait_until(lambda: _live(plain) == [42], within=10, what="new events count")
-    wait_until(lambda: _in_tables(url) == {"behavior_events"}, within=10, what="new events are logged")
+    wait_until(lambda: _live(plain) == [42], within=60, what="new events count")
+    wait_until(lambda: _in_tables(url) == {"behavior_events"}, within=60, what="new events are logged")
 
     assert client.delete(PATH).json()["removed"]["events"] == 1
     assert (_in_redis(plain) - {redis_keys.EVENT_STREAM}, _in_tables(url)) == (set(), set())
@@ -374,7 +374,7 @@ def test_a_process_that_hangs_with_the_lock_does_not_keep_it(postgres_log: Event
     with postgres_log._engine.connect() as hanging:
         hanging.begin()
         lock_log(hanging)
-        wait_until(lambda: _can_insert(postgres_log), within=15, what="the server has ended the transaction")
+        wait_until(lambda: _can_insert(postgres_log), within=60, what="the server has ended the transaction")
         with pytest.raises(DBAPIError):
             hanging.execute(text("SELECT 1"))
 
@@ -431,21 +431,21 @@ def test_with_redis_down_the_log_is_clear_and_the_rest_is_removed_when_it_is_bac
     finally:
         redis_server.restart()
     assert _in_redis(plain)
-    wait_until(lambda: _in_redis(plain) == set(), within=30, what="Redis has nothing of the user")
+    wait_until(lambda: _in_redis(plain) == set(), within=60, what="Redis has nothing of the user")
 
 
 def test_with_postgresql_down_nothing_is_removed_and_the_answer_says_so(
     client: httpx.Client, plain: Redis, postgres_server: PostgresCluster, url: str
 ) -> None:
     _send(plain, _event(1))
-    wait_until(lambda: _live(plain) == [1], within=10, what="it is live")
+    wait_until(lambda: _live(plain) == [1], within=60, what="it is live")
     postgres_server.drop_database(url.rsplit("/", 1)[1])
     assert [client.delete(PATH).status_code, client.get(f"{PATH}/export").status_code] == [503, 503]
     assert client.get(f"{PATH}/features").status_code == 200
     assert _live(plain) == [1]
     wait_until(
         lambda: client.get("/health").json()["checks"]["forgotten_users"]["status"] == "degraded",
-        within=10,
+        within=60,
         what="health shows it",
     )
 

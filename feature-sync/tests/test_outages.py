@@ -50,7 +50,7 @@ def service(server: PostgresServer, redis_url: str) -> Iterator[httpx.Client]:
         admin_token=SecretStr("the-token"),
     )
     with Served(create_app(settings)) as served, httpx.Client(base_url=served.url, timeout=10) as client:
-        wait_until(lambda: client.get("/health").json()["status"] == "healthy", within=15, what="it is healthy")
+        wait_until(lambda: client.get("/health").json()["status"] == "healthy", within=60, what="it is healthy")
         yield client
 
 
@@ -86,19 +86,19 @@ def test_with_the_database_down_or_hung_live_features_go_on_and_the_log_catches_
     service: httpx.Client, server: PostgresServer, plain: Redis, fault: str
 ) -> None:
     _send(plain, 1)
-    wait_until(lambda: _logged(server) == 1, within=15, what="the log works")
+    wait_until(lambda: _logged(server) == 1, within=60, what="the log works")
     (server.freeze if fault == "hung" else server.stop)()
     try:
         for number in range(2, 22):
             _send(plain, number)
             wait_until(partial(_is_live, plain, number), within=2, every=0.01, what="the event is live")
         wait_until(
-            lambda: _health(service)["database"]["status"] == "unhealthy", within=15, what="health shows the database"
+            lambda: _health(service)["database"]["status"] == "unhealthy", within=60, what="health shows the database"
         )
         assert plain.xlen(redis_keys.EVENT_STREAM) >= 20
     finally:
         (server.thaw if fault == "hung" else server.start)()
-    wait_until(lambda: not plain.xlen(redis_keys.EVENT_STREAM), within=30, what="the stream is empty")
+    wait_until(lambda: not plain.xlen(redis_keys.EVENT_STREAM), within=60, what="the stream is empty")
     assert _logged(server) == 21
 
 
@@ -119,7 +119,7 @@ def test_a_call_that_can_not_be_recorded_is_answered_503_and_not_carried_out(
 ) -> None:
     headers = {"Authorization": "Bearer the-token"}
     _send(plain, 1)
-    wait_until(lambda: _is_live(plain, 1) and _logged(server) == 1, within=15, what="the event is processed")
+    wait_until(lambda: _is_live(plain, 1) and _logged(server) == 1, within=60, what="the event is processed")
     withdrawn = plain.get(redis_keys.WITHDRAWN)
     (server.freeze if fault == "hung" else server.stop)()
     try:
@@ -134,7 +134,7 @@ def test_a_call_that_can_not_be_recorded_is_answered_503_and_not_carried_out(
     assert (plain.exists(redis_keys.SYNC_JOBS), plain.get(redis_keys.WITHDRAWN)) == (0, withdrawn)
     wait_until(
         lambda: service.post("/sync", json={"snapshot": "/nowhere"}, headers=headers).status_code == 202,
-        within=30,
+        within=60,
         what="calls are carried out again",
     )
 

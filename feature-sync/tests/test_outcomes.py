@@ -312,7 +312,7 @@ def test_the_report_and_the_counters_show_what_was_attributed(
     clicked = (
         'sync_outcomes_total{endpoint="/similar",model_version="12",position="1",type="click",variant="primary"} 1.0'
     )
-    wait_until(lambda: clicked in service.get("/metrics").text, within=15, what="the click is counted")
+    wait_until(lambda: clicked in service.get("/metrics").text, within=60, what="the click is counted")
     metrics = service.get("/metrics").text
     assert 'sync_outcome_events_total{result="unattributed",type="purchase"} 1.0' in metrics
     assert 'sync_exposures_total{endpoint="/recommend/user",model_version="12",position="0"' in metrics

@@ -415,7 +415,7 @@ async def test_a_kill_at_any_moment_loses_nothing_and_repeats_no_dead_letter(
         with _worker(redis_url, postgres_url):
             wait_until(
                 lambda before=before: case.plain.xlen(redis_keys.EVENT_STREAM) < before,  # type: ignore[misc]
-                within=30,
+                within=60,
                 every=0.01,
                 what="the worker is running",
             )

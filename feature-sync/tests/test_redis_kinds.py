@@ -204,7 +204,7 @@ def test_an_unreachable_cluster_fails_a_sync_and_not_the_worker(tmp_path: Path) 
         assert worker.get("/health").json()["checks"]["redis"]["status"] == "unhealthy"
         for _ in range(2):
             job = worker.post("/sync", json={"snapshot": str(tmp_path / "s")}).json()["job"]
-            wait_until(partial(_has_failed, worker, job), within=15, what="the sync has failed")
+            wait_until(partial(_has_failed, worker, job), within=60, what="the sync has failed")
 
 
 def _has_failed(worker: httpx.Client, job: str) -> bool:

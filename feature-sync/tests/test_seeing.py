@@ -204,18 +204,18 @@ def test_health_and_metrics_show_age_lag_dead_letters_and_memory(
     address = _snapshot(tmp_path / "s", datetime.now(UTC) - timedelta(hours=2), users=20)
     service.post("/sync", json={"snapshot": address}, headers={"Authorization": "Bearer the-token"})
     plain.xadd(redis_keys.EVENT_STREAM, {"event": "no JSON"})
-    wait_until(lambda: _checks(service)["snapshot"]["status"] == "degraded", within=15, what="the old snapshot is seen")
+    wait_until(lambda: _checks(service)["snapshot"]["status"] == "degraded", within=60, what="the old snapshot is seen")
     checks = _checks(service)
     assert checks["snapshot"]["detail"].startswith("v1.")
     assert checks["snapshot"]["detail"].endswith(", made 2.0 h ago")
-    wait_until(lambda: _metric(service, "sync_dead_letters") == 1, within=10, what="the dead letter is counted")
+    wait_until(lambda: _metric(service, "sync_dead_letters") == 1, within=60, what="the dead letter is counted")
     assert _checks(service)["events"]["detail"] == "live 0.0 s behind (0), log 0.0 s behind (0)"
     in_memory = ": snapshot 1"
-    wait_until(lambda: in_memory in _checks(service)["memory"]["detail"], within=15, what="the snapshot is measured")
+    wait_until(lambda: in_memory in _checks(service)["memory"]["detail"], within=60, what="the snapshot is measured")
     assert 7200 <= _metric(service, "sync_snapshot_age_seconds") < 7300
     plain.hset(redis_keys.SNAPSHOT_CREATED, checks["snapshot"]["detail"].partition(",")[0], "nan")
     unknown = "of unknown age: {fs:ptr}:created holds no Unix time"
-    wait_until(lambda: unknown in _checks(service)["snapshot"]["detail"], within=15, what="the damage is named")
+    wait_until(lambda: unknown in _checks(service)["snapshot"]["detail"], within=60, what="the damage is named")
     assert _checks(service)["outcomes"] == {"status": "healthy", "detail": "0 s behind"}
     assert _metric(service, 'sync_redis_memory_bytes{family="snapshot"}') > 0
 
@@ -227,7 +227,7 @@ def test_the_lag_is_measured_while_a_snapshot_is_synced(service: httpx.Client, p
     since = plain.time()[0] - 1000
     plain.xadd(redis_keys.EVENT_STREAM, {"event": "no JSON"}, id=f"{since}000-0")
     name = 'sync_stream_lag_seconds{group="warehouse"}'
-    wait_until(lambda: name in service.get("/metrics").text, within=10, what="the group is measured")
+    wait_until(lambda: name in service.get("/metrics").text, within=60, what="the group is measured")
     job = service.post("/sync", json={"snapshot": address}, headers={"Authorization": "Bearer the-token"}).json()["job"]
     late = []
     while (state := service.get(f"/sync/{job}").json()["state"]) in ("queued", "running"):

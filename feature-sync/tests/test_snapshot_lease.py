@@ -129,7 +129,7 @@ async def test_a_worker_removes_the_keys_of_a_killed_sync_without_another_sync(
     )
     with Served(create_app(settings)):
         await asyncio.to_thread(
-            wait_until, lambda: not _versions_with_keys(plain), within=15, what="the keys are removed"
+            wait_until, lambda: not _versions_with_keys(plain), within=60, what="the keys are removed"
         )
 
 

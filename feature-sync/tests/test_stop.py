@@ -88,7 +88,7 @@ def test_a_worker_that_is_stopped_at_any_moment_of_its_work_ends_and_loses_nothi
                 assert not served.is_running
                 assert time.monotonic() - began < GRACE_SECONDS / 2
         with Served(create_app(settings)):
-            wait_until(lambda: not plain.xlen(redis_keys.EVENT_STREAM), within=20, what="the stream is empty")
+            wait_until(lambda: not plain.xlen(redis_keys.EVENT_STREAM), within=60, what="the stream is empty")
     with closing(sqlite3.connect(f"{tmp_path}/recsys.db.events")) as connection:
         assert connection.execute("SELECT count(*) FROM behavior_events").fetchone() == (STOPS * 300,)
 

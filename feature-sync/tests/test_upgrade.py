@@ -83,10 +83,10 @@ def test_an_upgrade_keeps_the_event_log_and_processes_waiting_entries(
         takeover_seconds=1,
     )
     with Served(create_app(settings)) as served, httpx.Client(base_url=served.url) as client:
-        wait_until(lambda: not plain.xlen(redis_keys.EVENT_STREAM), within=30, what="the stream is read")
+        wait_until(lambda: not plain.xlen(redis_keys.EVENT_STREAM), within=60, what="the stream is read")
         assert client.get("/health").json()["status"] == "healthy"
-        wait_until(lambda: plain.zscore("hot:24h", "12") == 6.0, within=30, what="each event counts once")
-        wait_until(lambda: _groups(plain) == {"live", "log"}, within=30, what="the old group is gone")
+        wait_until(lambda: plain.zscore("hot:24h", "12") == 6.0, within=60, what="each event counts once")
+        wait_until(lambda: _groups(plain) == {"live", "log"}, within=60, what="the old group is gone")
     with engine.connect() as connection:
         assert set(connection.execute(text(f"SELECT event_id FROM {table}")).scalars()) == {
             *("logged-1", "waiting-1", "waiting-2")
@@ -165,7 +165,7 @@ def test_an_upgrade_loses_nothing_of_redis_and_of_the_table(
         job = client.post("/sync", json={"snapshot": str(tmp_path / "v2")}, headers=headers).json()["job"]
         wait_until(
             lambda: client.get(f"/sync/{job}", headers=headers).json()["state"] == "done",
-            within=30,
+            within=60,
             what="it is synced",
         )
     with engine.connect() as connection:

@@ -269,7 +269,7 @@ def test_an_interrupt_ends_with_130(odd: OddServer) -> None:
         stderr=subprocess.PIPE,
     ) as running:
         try:
-            wait_until(lambda: odd.requests, within=30, every=0.02, what="a request")
+            wait_until(lambda: odd.requests, within=60, every=0.02, what="a request")
             running.send_signal(signal.SIGINT)
             _, message = running.communicate(timeout=30)
         finally:

@@ -206,7 +206,7 @@ def test_the_processes_end_with_the_service(tmp_path: Path) -> None:
     box.run(arguments, tmp_path / "log", lambda _: None)
     pid = box.template_pid
     box.close()
-    wait_until(lambda: not Path(f"/proc/{pid}").exists(), within=10, what="the template ends")
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), within=60, what="the template ends")
 
 
 def test_more_than_ten_waiting_callers_get_a_503() -> None:
@@ -219,7 +219,7 @@ def test_more_than_ten_waiting_callers_get_a_503() -> None:
     threads = [threading.Thread(target=hold) for _ in range(3)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: slots.in_flight == 3, within=10, what="the queue is full")
+    wait_until(lambda: slots.in_flight == 3, within=60, what="the queue is full")
     with pytest.raises(BusyError, match="try again later"), slots.slot():
         pass
     assert (BusyError.status, BusyError.retry_after) == (503, 10)

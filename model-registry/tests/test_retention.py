@@ -224,7 +224,7 @@ def test_a_file_that_a_killed_removal_left_is_deleted_at_the_next_start(
     # As if the process had been killed between the row and the file.
     shutil.copyfile(tmp_path / "1.tar.gz", file)
     with RunningRegistry(settings, sandbox) as registry:
-        wait_until(lambda: not file.exists(), within=15, what="the file is deleted")
+        wait_until(lambda: not file.exists(), within=60, what="the file is deleted")
         assert registry.stored("2").is_file()
 
 
@@ -248,7 +248,7 @@ def test_daily_retention_removes_at_the_start(settings: Settings, sandbox: Sandb
         three_served(registry, tmp_path)
         file = registry.stored("1")
     with RunningRegistry(settings.model_copy(update={"bundle_retention_daily": True}), sandbox) as registry:
-        wait_until(lambda: not file.exists(), within=15, what="the bundle is removed")
+        wait_until(lambda: not file.exists(), within=60, what="the bundle is removed")
         assert registry.http.get("/models/ranker/versions/1").json()["removed_at"] is not None
 
 

@@ -36,5 +36,5 @@ def test_a_lost_database_is_503_and_reported_and_the_service_recovers(
         assert registry.http.get("/health").json()["status"] == "degraded"
         postgres_server.ensure_database(name)
         wait_until(
-            lambda: registry.http.get("/health").json()["status"] == "healthy", within=15, what="the service recovers"
+            lambda: registry.http.get("/health").json()["status"] == "healthy", within=60, what="the service recovers"
         )

@@ -208,7 +208,7 @@ def test_a_download_has_its_length_and_tag_and_can_be_continued(registry: Runnin
 
 
 def test_a_store_that_cannot_be_used_is_seen_in_health_and_reported(registry: RunningRegistry, tmp_path: Path) -> None:
-    wait_until(lambda: registry.http.get("/health").json()["status"] == "healthy", within=15, what="the store is asked")
+    wait_until(lambda: registry.http.get("/health").json()["status"] == "healthy", within=60, what="the store is asked")
     store = tmp_path / "artifacts"
     store.rename(tmp_path / "elsewhere")
     store.write_bytes(b"")
@@ -217,7 +217,7 @@ def test_a_store_that_cannot_be_used_is_seen_in_health_and_reported(registry: Ru
     assert (pushed.status_code, reports.point_ids) == (500, ["api.unhandled"])
     wait_until(
         lambda: registry.http.get("/health").json()["checks"]["artifact_store"]["status"] == "unhealthy",
-        within=15,
+        within=60,
         what="the store's fault is seen",
     )
     store.unlink()

@@ -119,6 +119,6 @@ def test_the_counts_are_in_the_metrics(sqlite_url: str, watch: Watch, running: R
                 {"gateway_notified_incidents 1.0", "gateway_false_alarms 1.0"}
                 <= {*other.http.get("/metrics").text.splitlines()}
             ),
-            within=15,
+            within=60,
             what="the counts are exposed",
         )

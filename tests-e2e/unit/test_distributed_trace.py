@@ -45,7 +45,7 @@ def found(collector: FakeServer) -> Found:
                 if each["tags"]["service"] == service and each["transaction"].startswith(name)
             ]
 
-        wait_until(lambda: bool(there()), within=15, what=f"{name} of {service} is traced")
+        wait_until(lambda: bool(there()), within=60, what=f"{name} of {service} is traced")
         return there()
 
     return find

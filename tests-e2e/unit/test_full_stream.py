@@ -48,7 +48,7 @@ def service(server: PostgresServer, redis_url: str) -> Iterator[httpx.Client]:
         stream_max_lag_seconds=1,
     )
     with Served(create_app(settings)) as served, httpx.Client(base_url=served.url, timeout=10) as client:
-        wait_until(lambda: client.get("/health").json()["status"] == "healthy", within=15, what="it is healthy")
+        wait_until(lambda: client.get("/health").json()["status"] == "healthy", within=60, what="it is healthy")
         yield client
 
 
@@ -71,7 +71,7 @@ async def test_no_event_is_lost_while_postgresql_is_down_and_the_stream_full(
             assert size is not None
             # What the groups have taken and not yet stored counts as well, and comes later.
             assert size < 2 * STREAM_MAX_BYTES
-            wait_until(lambda: "log" in _degraded(service), within=10, what="health shows the lag")
+            wait_until(lambda: "log" in _degraded(service), within=60, what="health shows the lag")
         finally:
             server.start()
         async with asyncio.timeout(60):
@@ -79,7 +79,7 @@ async def test_no_event_is_lost_while_postgresql_is_down_and_the_stream_full(
                 await intake.replay()
                 await asyncio.sleep(0.05)
         await asyncio.to_thread(
-            wait_until, lambda: not plain.xlen(redis_keys.EVENT_STREAM), within=30, what="the stream is empty"
+            wait_until, lambda: not plain.xlen(redis_keys.EVENT_STREAM), within=60, what="the stream is empty"
         )
         assert _logged(server) == BATCHES * BATCH
         assert plain.xlen(redis_keys.DEAD_LETTERS) == 0

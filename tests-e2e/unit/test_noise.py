@@ -132,7 +132,7 @@ def blip(api: SideService, redis: RedisServer) -> None:
         levels.add(ask(api).json()["fallback_level"])
     redis.thaw()
     assert levels & {1, 2, 3}
-    wait_until(lambda: ask(api).json()["fallback_level"] == 0, within=5, what="answers are normal")
+    wait_until(lambda: ask(api).json()["fallback_level"] == 0, within=60, what="answers are normal")
 
 
 @pytest.mark.timeout(180)
@@ -144,7 +144,7 @@ def test_noise_makes_no_signal_and_a_blip_of_redis_notifies_no_one(
         blip(api, redis_server)
     wait_until(
         lambda: "redis.connection_failed" in {alert["monitoring_point"] for alert in alerts(gateway)},
-        within=10,
+        within=60,
         what="the gateway has the blips",
     )
     # Signals of the noise would have arrived before.

@@ -64,8 +64,8 @@ def test_every_error_of_a_killed_process_arrives_once_from_another(
     fake_server.released.set()
     fake_server.mode = fake_server.gateway_mode = "ok"
     monitoring.init("survivor", spooling)
-    until(lambda: {event["event_id"] for event in fake_server.events} >= {*acknowledged}, within=30)
-    until(lambda: {each["event_id"] for each in fake_server.signals} >= {*acknowledged}, within=30)
+    until(lambda: {event["event_id"] for event in fake_server.events} >= {*acknowledged}, within=60)
+    until(lambda: {each["event_id"] for each in fake_server.signals} >= {*acknowledged}, within=60)
     sent = Counter(event["event_id"] for event in fake_server.events)
     assert set(sent.values()) == {1}
     for event in fake_server.events:

@@ -60,7 +60,7 @@ def test_a_caller_who_waits_for_a_connection_is_measured(engine: Engine) -> None
     before = metric(engine, "database_connection_wait_seconds_sum")
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(lambda: engine.connect().close())
-        wait_until(waiting.running, within=5, what="a caller waits")
+        wait_until(waiting.running, within=60, what="a caller waits")
         with held[0] as used:
             used.execute(text("SELECT pg_sleep(0.5)"))
         waiting.result()

@@ -108,7 +108,7 @@ def wait_for_failed(dag_id, task_id):
     ti = get_current_context()["ti"]
     wait_until(
         lambda: ti.get_ti_count(dag_id=dag_id, task_ids=[task_id], run_ids=[ti.run_id], states=["failed"]),
-        within=30,
+        within=60,
         what=f"{task_id} of {dag_id} has failed",
     )
 
