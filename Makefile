@@ -8,7 +8,7 @@ UV := .venvs/uv/bin/uv
 UV_VERSION := 0.13.9
 PY := .venvs/dev/bin/python
 # A start of the whole stack may take longer than a test.
-E2E := $(PY) -m pytest tests-e2e/tests -o timeout_func_only=true
+E2E := $(PY) -m pytest $(or $(ONLY:%=tests-e2e/tests/test_%.py),tests-e2e/tests) -o timeout_func_only=true
 LIBS := libs/contracts libs/business libs/ranking libs/monitoring libs/servicekit
 SERVICES := recommender-api model-registry feature-sync notification-gateway
 UNIT := libs deploy/provisioning deploy/native $(SERVICES) tests-e2e/unit airflow/tests --ignore airflow/tests/dags
@@ -71,11 +71,11 @@ unit: .venvs/dev/.stamp .venvs/collector/.stamp ## unit, contract and integratio
 	$(PY) -m native prerequisites
 	$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile $(UNIT) || { \
 	  [ $$? = 1 ] && $(PY) -m pytest --last-failed --last-failed-no-failures none $(UNIT); }
-test-compose: .venvs/dev/.stamp .venvs/services/.stamp .venvs/airflow/.stamp ## the end-to-end tests against containers (needs a Docker engine)
+test-compose: .venvs/dev/.stamp .venvs/services/.stamp .venvs/airflow/.stamp ## the end-to-end tests against containers (needs a Docker engine; ONLY=alerts: one file)
 	$(E2E) --stack compose
 dags: .venvs/airflow/.stamp ## the tests of the DAGs and the task listener, in Airflow's environment
 	.venvs/airflow/bin/python -m pytest airflow/tests/dags
-e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of their own
+e2e: .venvs/dev/.stamp $(ENVIRONMENTS) ## the end-to-end tests, on a stack of their own (ONLY=alerts: one file)
 	$(E2E)
 
 .PHONY: bench
