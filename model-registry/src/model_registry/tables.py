@@ -55,7 +55,8 @@ version_tags = Table(
     Column("version", Integer, primary_key=True),
     Column("key", String(63), primary_key=True),
     Column("value", String(250), nullable=False),
-    Index("version_tags_by_value", "model", "key", "value", "version"),
+    # Not by the model first: SQLite would read all tags of the model for those of one version.
+    Index("version_tags_by_value", "key", "model", "value", "version"),
 )
 
 # A name that points to one version of its model.
@@ -193,6 +194,8 @@ tokens = Table(
     Column("role", String(16), nullable=False),
     # Names of models; null: all.
     Column("models", JSON(none_as_null=True)),
+    # Ids of replicas, or their beginnings with `*`; null: all.
+    Column("replicas", JSON(none_as_null=True)),
     # Of 256 random bits: nothing can be found out from it.
     Column("sha256", String(64), nullable=False, unique=True),
     Column("created_at", UtcDateTime, nullable=False),
