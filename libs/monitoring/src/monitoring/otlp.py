@@ -28,8 +28,6 @@ from monitoring.requests import route_of
 from monitoring.settings import TRACES_PATH
 
 TIMEOUT_SECONDS = 5.0
-# The library's defaults. Not given, it would read them from variables of its own.
-_BATCHES = {"max_queue_size": 2048, "schedule_delay_millis": 5000, "max_export_batch_size": 512}
 # An id is personal data, and a trace is read by more people than an event.
 _LEFT_OUT = frozenset({"user_id"})
 _CARRIERS = frozenset({"traceparent", "tracestate"})
@@ -72,7 +70,11 @@ class OtlpTraces:
             ParentBased(TraceIdRatioBased(receiver.share)), resource, shutdown_on_exit=False
         )
         announced = AnnouncedExporter(exporter, receiver.url, redactor, warnings)
-        self._provider.add_span_processor(BatchSpanProcessor(announced, **_BATCHES))
+        # The library's defaults. Not given, it would read them from variables of its own.
+        batches = BatchSpanProcessor(
+            announced, max_queue_size=2048, schedule_delay_millis=5000, max_export_batch_size=512
+        )
+        self._provider.add_span_processor(batches)
         self._tracer = self._provider.get_tracer("recsys.monitoring")
 
     def transaction(self, op: str, name: str, headers: Mapping[str, str]) -> AbstractContextManager[None]:

@@ -1,13 +1,14 @@
 """Runs the stack, its ten minutes and a browser; each sentence is a line of the result."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from playwright.sync_api import Error as PlaywrightError
 
 from bench.results import Goal, Result
-from prove.dashboards.browser import PHONE, opened, take_pictures
+from prove.dashboards.browser import DESKTOP, PHONE, Scheme, opened, take_pictures
 from prove.dashboards.observed_stack import running_observed_stack
 from prove.dashboards.script import Script
 from prove.dashboards.sentences import FRESH, SENTENCES, TABS
@@ -26,16 +27,25 @@ def prove(folder: Path, seed: int) -> list[Result]:
     ):
         url = observed.stack.urls["gateway"]
         with opened(url) as shown:
-            results = [_judge(name, lambda check=check: check(shown, None)) for name, check in FRESH]
+            results = [_judge(name, partial(check, shown, None)) for name, check in FRESH]
         script = Script(observed, night, own, seed)
         script.begin()
         lived = script.live()
         with opened(url) as shown:
-            results += [_judge(name, lambda check=check: check(shown, lived)) for name, check in SENTENCES]
-        with opened(url) as light, opened(url, scheme="dark") as dark, opened(url, width=PHONE) as phone:
-            for shown, name in ((light, "light"), (dark, "dark"), (phone, "phone")):
-                take_pictures(shown, TABS, name, PICTURES)
+            results += [_judge(name, partial(check, shown, lived)) for name, check in SENTENCES]
+        _take_pictures(url)
     return results
+
+
+def _take_pictures(url: str) -> None:
+    looks: Sequence[tuple[str, int, Scheme]] = (
+        ("light", DESKTOP, "light"),
+        ("dark", DESKTOP, "dark"),
+        ("phone", PHONE, "light"),
+    )
+    for name, width, scheme in looks:
+        with opened(url, width=width, scheme=scheme) as shown:
+            take_pictures(shown, TABS, name, PICTURES)
 
 
 def _judge(name: str, check: Callable[[], None]) -> Result:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from contracts.deployments import DeploymentMode
 from prove.dashboards.browser import PHONE, Dashboards, Language
 from prove.dashboards.script import REASONS, Lived
 
@@ -162,7 +163,8 @@ def deployments_say_who_and_why(shown: Dashboards, lived: Lived) -> None:
     """Each with its mode and time."""
     shown.open("models")
     rows = shown.rows("Deployments")
-    for mode, version in (("canary", lived.canary), ("shadow", lived.shadow)):
+    modes: Sequence[tuple[DeploymentMode, str]] = (("canary", lived.canary), ("shadow", lived.shadow))
+    for mode, version in modes:
         row = next(row for row in rows if row[:2] == [f"v{version}", mode])
         assert (row[3], row[4]) == ("li.wei", REASONS[mode]), row
     trained = next(row for row in rows if row[:2] == [f"v{lived.trained}", "primary"])
@@ -217,9 +219,10 @@ def nothing_is_not_set_up(shown: Dashboards, _lived: Lived | None) -> None:
 
 def empty_panels_say_what_fills_them(shown: Dashboards, _lived: Lived | None) -> None:
     """In either language."""
-    for language, words in (("en", "Filled by:"), ("zh", "由此填充:")):
+    words_of: Sequence[tuple[Language, str]] = (("en", "Filled by:"), ("zh", "由此填充:"))
+    for language, words in words_of:
         for tab in TABS:
-            shown.open(tab, language)  # type: ignore[arg-type]  # one of the two
+            shown.open(tab, language)
             for text in shown.empty_panels():
                 assert words in text, (tab, text)
 
