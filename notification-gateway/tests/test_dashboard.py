@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ class Surroundings(ThreadingHTTPServer):
                     ("interactions.future_ts", "ok", 0.0, 0.05),
                 )
             ]
-            metrics = {"ndcg@10": 0.16 + better, "ndcg@10.ease": 0.094, "recall@10": 0.2 + better}
+            ndcg = 0.16 + better
+            bounds = {"ndcg@10_low": ndcg - 0.01, "ndcg@10_high": ndcg + 0.02}
+            metrics = {"ndcg@10_ease": 0.094, "ndcg@10": ndcg, "recall@10": 0.2 + better, **bounds}
             manifest = {"metrics": metrics, "data_checks": checks}
             return self._receipt(int(version[1])) | {"size": 1, "manifest": manifest}
         at = self.watch.now
@@ -169,6 +172,11 @@ _ANSWERS: list[tuple[str, list[dict[str, str]], list[float]]] = [
     ("database_connection_wait_seconds", _DATABASES, [0.4, 4800.0]),
     # No connection of the second was opened in the last hour.
     ("database_connect_seconds", _DATABASES[:1], [6.25]),
+    ("sync_snapshot_age", [{}], [1_500.0]),
+    ('sync_stream_lag_seconds{group="live"}', [{}], [2.5]),
+    # Of the event log and of deleted datasets nothing is known yet.
+    ("sync_stream_lag", [], []),
+    ("sync_deleted", [], []),
     ("sync_", [{"outcome": "done"}, {"outcome": "failed"}], [20.0, 1.0]),
     ("stage", [{"stage": stage} for stage in ("read", "recall", "rank")], [0.002, 0.004, 0.009]),
     (
@@ -447,13 +455,48 @@ def test_the_data_tab_shows_the_connections_to_each_database(running: RunningApp
     assert all(f"{service} recsys" in over_time.inner_text() for service in ("feature-sync", "model-registry"))
 
 
+def test_the_data_tab_shows_how_old_each_source_is_and_leaves_out_what_was_never_read(
+    running: RunningApp, page: Page
+) -> None:
+    report = {"checks": [{"check": "interactions.freshness_days", "severity": "ok", "value": 1.25, "threshold": 2}]}
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    put = partial(running.http.put, headers=headers)
+    page_of_run = b"<!doctype html><title>run</title>"
+    html = headers | {"Content-Type": "text/html"}
+    assert put("/reports/run-1?outcome=succeeded", content=page_of_run, headers=html).status_code == 200
+    assert put("/reports/run-1/checks", json=report).status_code == 204
+    page.goto(f"{running.url}/dashboard/data?lang=en")
+    rows = page.locator("section", has_text="Freshness of each source").last.locator("tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [
+        ["Interactions of the business database (at the last run)", "1 d"],
+        ["Snapshot of the user features", "25 min"],
+        ["Behaviour events → live features", "2 s"],
+    ]
+
+
+def test_the_live_tab_shows_requests_by_status_and_reason(running: RunningApp, page: Page) -> None:
+    page.goto(f"{running.url}/dashboard/live?lang=en")
+    rows = page.locator("section", has_text="Requests by status and reason").last.locator("tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows] == [["200", "redis_unavailable", "12"], ["503", "overloaded", "3"]]
+
+
+def test_offline_metrics_have_their_intervals(running: RunningApp, page: Page) -> None:
+    page.goto(f"{running.url}/dashboard/models?lang=en")
+    box = page.locator("section", has_text="Offline metrics").first.locator(".chart")
+    shown = [row for row in box.locator(".u-legend tr").all() if row.is_visible()]
+    # Its own comes before that of a baseline, which has no interval.
+    assert [row.locator("th").inner_text() for row in shown[1:]] == ["ndcg@10", "ndcg@10_ease"]
+    box.locator(".u-over").hover(position={"x": 1, "y": 1})
+    expect(shown[1]).to_contain_text("0.166 (0.156–0.186)")
+
+
 def test_without_the_metrics_the_panel_of_connections_says_what_would_fill_it(
     running: RunningApp, page: Page, surroundings: Surroundings
 ) -> None:
     surroundings.unknown = "database_"
     page.goto(f"{running.url}/dashboard/data?lang=en")
     section = page.locator("section", has_text="Database connections").last.inner_text()
-    assert "when Prometheus scrapes the /metrics of the services" in section
+    assert "Prometheus, when it scrapes the /metrics of the services" in section
     assert page.locator("section", has_text="Wait for a database connection").count() == 0
 
 

@@ -166,7 +166,26 @@ def test_the_dashboard_links_to_the_reports_and_counts_failed_runs(running: Runn
     page = running.http.get("/dashboard/runs", params={"lang": "en"}).text
     assert all(f'href="/reports/{run}"' in page for run in ("of-long-ago", "run-0", "run-1", "run-2"))
     for tab in ("runs", "models"):
-        assert ">67<small>%</small>" in running.http.get(f"/dashboard/{tab}").text
+        assert ">67<small>% (2 / 3)</small>" in running.http.get(f"/dashboard/{tab}").text
+
+
+def test_a_run_that_was_killed_before_it_had_a_page_has_begun_and_not_succeeded(
+    running: RunningApp, watch: Watch
+) -> None:
+    put(running, "run-0", run_id="scheduled__0")
+    put(running, "run-1", run_id="scheduled__1", outcome="failed")
+
+    def fail(run_id: str, dag_id: str = "recommendation_pipeline") -> None:
+        tags = {"dag_id": dag_id, "task_id": "train", "run_id": run_id}
+        failed = signal(("airflow", dag_id, "train"), watch.now, monitoring_point="airflow.task_failed", tags=tags)
+        body = {"signals": [failed.model_dump(mode="json")]}
+        assert running.post("/signals", body, token=TOKEN).status_code == 202
+
+    for run_id in ("scheduled__1", "scheduled__2", "scheduled__2"):
+        fail(run_id)
+    fail("scheduled__3", dag_id="incremental_update")
+    page = running.http.get("/dashboard/models").text
+    assert ">33<small>% (1 / 3)</small>" in page
 
 
 def test_pages_about_a_week_and_about_a_failed_refresh_are_shown_and_do_not_count(running: RunningApp) -> None:
@@ -175,7 +194,7 @@ def test_pages_about_a_week_and_about_a_failed_refresh_are_shown_and_do_not_coun
     put(running, "refresh-2026-11-28", outcome="failed")
     page = running.http.get("/dashboard/runs", params={"lang": "en"}).text
     assert all(f'href="/reports/{run}"' in page for run in ("weekly-2026-W48", "refresh-2026-11-28"))
-    assert ">100<small>%</small>" in page
+    assert ">100<small>% (1 / 1)</small>" in page
 
 
 def put_checks(running: RunningApp, run: str, *checks: tuple[str, str, float], token: str = TOKEN) -> int:
@@ -199,23 +218,28 @@ def test_the_dashboard_shows_the_history_of_each_check_what_is_wrong_first(runni
     page = running.http.get("/dashboard/runs", params={"lang": "en"}).text
     history = page[page.index("History of each check") :]
     assert history.index("b.&lt;bad&gt;") < history.index("a.sound")
-    assert re.findall(r"<title>(.*?)</title>", history)[:3] == [
-        "run-0: warning 0 / 0.5",
-        "run-1: ok 1 / 0.5",
-        "run-2: critical 2 / 0.5",
+    assert re.findall(r"<title>(.*?)</title>", history, re.DOTALL)[:1] == [
+        "run-0: warning 0 / 0.5\nrun-2: critical 2 / 0.5\n"
+    ]
+    assert re.findall(r'<path class="(\w+)" d="M(\d+) 8h(\d+)"', history) == [
+        ("warning", "0", "8"),
+        ("ok", "8", "8"),
+        ("critical", "16", "8"),
+        ("ok", "0", "24"),
     ]
     assert 'aria-label="2 / 3"' in history
 
 
 def test_the_tab_of_data_quality_shows_missing_values_outliers_and_freshness_over_the_runs(running: RunningApp) -> None:
-    assert "Runs of the pipeline post their checks" in running.http.get("/dashboard/data", params={"lang": "en"}).text
+    empty = running.http.get("/dashboard/data", params={"lang": "en"}).text
+    assert "runs of the pipeline, which post their results" in empty
     names = ("datasets.null_price", "interactions.outlier_price", "interactions.freshness_days", "users.rows")
     for number in range(2):
         put(running, f"run-{number}")
         assert put_checks(running, f"run-{number}", *((name, "ok", number) for name in names)) == 204
     page = running.http.get("/dashboard/data", params={"lang": "en"}).text
     assert [name in page for name in names] == [True, True, True, False]
-    assert page.count("<title>run-1: ok 1 / 0.5</title>") == 3
+    assert page.count('<path class="ok" d="M0 8h16"/>') == 3
 
 
 def test_the_durations_of_the_steps_are_shown_by_run(running: RunningApp, watch: Watch) -> None:
@@ -225,10 +249,9 @@ def test_the_durations_of_the_steps_are_shown_by_run(running: RunningApp, watch:
         assert put_steps(running, f"run-{number}", steps) == 204
     page = running.http.get("/dashboard/runs", params={"lang": "en"}).text
     trends = page[page.index("Duration of each step") :]
-    assert re.findall(r'height="([\d.]+)" rx="1"><title>(.*?)</title>', trends) == [
-        ("8.5", "run-0: 2.0 s"),
-        ("16.0", "run-1: 4.0 s"),
-        ("1.0", "run-1: 0.0 s"),
+    assert re.findall(r'aria-label="([^"]*)"><path class="bars" d="([^"]*)"', trends) == [
+        ("2.0 s, 4.0 s", "M3 16v-8.5M11 16v-16.0"),
+        ("0.0 s", "M11 16v-1.0"),
     ]
     assert "<code>tr&lt;ain&gt;</code>" in trends
     assert put_steps(running, "run-1", {"extract": -1}) == 422

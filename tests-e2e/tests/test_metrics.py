@@ -20,6 +20,15 @@ def test_every_series_of_the_rules_is_exported_by_a_service(stack: RunningStack)
     assert {name for name in used if f"\n{name}" not in exported} == set()
 
 
+def test_no_panel_of_a_started_stack_lacks_its_source(stack: RunningStack) -> None:
+    if "prometheus" not in stack.programs.programs():
+        return
+    for tab in ("live", "data", "models"):
+        page = httpx.get(f"{stack.env['GATEWAY_URL']}/dashboard/{tab}", params={"lang": "en"}, timeout=10)
+        assert page.status_code == 200
+        assert "Not set up" not in page.text, tab
+
+
 @pytest.mark.timeout(240)
 def test_a_service_that_is_down_is_an_alert_of_the_gateway(stack: RunningStack) -> None:
     if "alertmanager" not in stack.programs.programs():

@@ -66,7 +66,8 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 def create_app(settings: Settings) -> FastAPI:
     """Build the worker and its HTTP side; nothing is opened before its lifespan starts."""
     url = settings.redis_url.get_secret_value()
-    redis, faults, metrics = open_redis(url), RedisFaults(url), Metrics()
+    loops = BackgroundLoops()
+    redis, faults, metrics = open_redis(url), RedisFaults(url, loops.stalls.has_just_stalled), Metrics()
     tokens = Tokens(KnownToken.of_setting("ADMIN_TOKEN", settings.admin_token, "admin"))
     access = Access(tokens)
     database_url = settings.database_url.get_secret_value()
@@ -104,7 +105,6 @@ def create_app(settings: Settings) -> FastAPI:
         redis, metrics, BoundWatch("pipeline.feature_store_stale", settings.snapshot_max_age_hours * 3600)
     )
     memory = MemoryUsage(redis, metrics, settings.stream_max_mb * 2**20)
-    loops = BackgroundLoops()
     database = DatabaseCalls(health_engine, CHECK_SECONDS)
     outcomes = OutcomesAssembly(settings, open_database(database_url, SCHEMA), metrics, access)
     retention_engine = open_database(database_url, SCHEMA)

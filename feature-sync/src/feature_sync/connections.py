@@ -89,12 +89,13 @@ def unless_lost(step: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable
 
 
 class RedisFaults:
-    """Reports the faults of one Redis, and their end."""
+    """Reports the faults of one Redis, and their end; not those that a stall of this process explains."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, has_just_stalled: Callable[[], bool] = lambda: False) -> None:
         target = parse(url)
         host, port = target.nodes[0]
         self._where: dict[str, Any] = {"redis_host": host, "redis_port": port, "redis_db": target.db}
+        self._has_just_stalled = has_just_stalled
         # The first success of this process ends the incidents that an earlier one reported.
         self._broken = True
 
@@ -105,6 +106,9 @@ class RedisFaults:
             yield
         except REDIS_ERRORS as error:
             lost = isinstance(error, LOST_ERRORS)
+            if lost and self._has_just_stalled():
+                # An outage that lasts is reported by the next call.
+                raise
             point = "redis.connection_failed" if lost else "redis.unexpected_error"
             monitoring.report(point, error=error, **self._where)
             self._broken = True

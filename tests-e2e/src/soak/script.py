@@ -9,8 +9,6 @@ _REDIS = ("redis.*", "fallback.*", "api.background_failed", "pipeline.feature_st
 _DATABASE = ("api.background_failed", "pipeline.database", "pipeline.feature_store_*", "api.unhandled")
 # A worker that is down longer than STREAM_MAX_LAG_SECONDS, by default 120, is behind.
 _LAG = ("pipeline.feature_store_lag", "api.background_failed")
-# After a freeze its own calls are too late.
-_LATE = (*_LAG, "redis.connection_failed", "pipeline.database")
 _GATEWAY = ("api.background_failed", "weixin.*", "gateway.email_failed")
 # Incidents that are reported when the window of their repeats ends (60 s), and late deliveries.
 SLACK_SECONDS = 150.0
@@ -57,7 +55,7 @@ KINDS = (
     _with_a_failed_run("collector-killed", "collector", "kill", 120),
     _with_a_failed_run("gateway-frozen", "gateway", "freeze", 25, _GATEWAY),
     FaultKind("sync-killed", "feature-sync", "kill", (2, 60), (), _LAG),
-    FaultKind("sync-frozen", "feature-sync", "freeze", (3, 60), (), _LATE),
+    FaultKind("sync-frozen", "feature-sync", "freeze", (3, 60), (), _LAG),
     _with_a_failed_run("postgres-killed", "postgres", "kill", 25, _DATABASE),
     _with_a_failed_run("postgres-frozen", "postgres", "freeze", 25, _DATABASE),
 )

@@ -142,8 +142,8 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    """Run all programs in a new folder; at the end all of them are down."""
+def running_stack(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Run all programs in a new folder, the services with further settings; at the end all of them are down."""
     token = secrets.token_hex(20)
     # The mail catcher and the WeChat simulator belong to the run: no fault may hit what it measures with.
     accepted = SimulatorSettings(weixin_corp_secret=SecretStr(secrets.token_hex(20)))
@@ -176,6 +176,7 @@ def running_stack(folder: Path) -> Iterator[Stack]:
             "DATABASE_URL": database,
             "REGISTRY_URL": f"http://127.0.0.1:{ports.registry}",
             **dict.fromkeys(("REGISTRY_TOKEN", "REGISTRY_REPLICA_TOKEN", "ADMIN_TOKEN", "EVENTS_TOKEN"), token),
+            **(settings or {}),
         }
         services = {
             "gateway": _service("notification_gateway", folder, common | _messages(accepted, simulator), ports.gateway),

@@ -22,10 +22,11 @@ from opentelemetry.util.re import parse_env_headers
 from monitoring import exported_spans
 from monitoring.context import current_context
 from monitoring.events import Origin
+from monitoring.otlp_delivery import AnnouncedExporter, take_over_warnings
 from monitoring.redaction import Redactor
 from monitoring.requests import route_of
+from monitoring.settings import TRACES_PATH
 
-TRACES_PATH = "/v1/traces"
 TIMEOUT_SECONDS = 5.0
 # An id is personal data, and a trace is read by more people than an event.
 _LEFT_OUT = frozenset({"user_id"})
@@ -50,6 +51,7 @@ class OtlpTraces:
     ) -> None:
         self._ignored = ignored
         self._redactor = redactor
+        warnings = take_over_warnings()
         exporter = OTLPSpanExporter(
             endpoint=receiver.url.rstrip("/") + TRACES_PATH,
             headers=parse_env_headers(receiver.headers, liberal=True),
@@ -67,7 +69,12 @@ class OtlpTraces:
         self._provider = TracerProvider(
             ParentBased(TraceIdRatioBased(receiver.share)), resource, shutdown_on_exit=False
         )
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        announced = AnnouncedExporter(exporter, receiver.url, redactor, warnings)
+        # The library's defaults. Not given, it would read them from variables of its own.
+        batches = BatchSpanProcessor(
+            announced, max_queue_size=2048, schedule_delay_millis=5000, max_export_batch_size=512
+        )
+        self._provider.add_span_processor(batches)
         self._tracer = self._provider.get_tracer("recsys.monitoring")
 
     def transaction(self, op: str, name: str, headers: Mapping[str, str]) -> AbstractContextManager[None]:

@@ -1,5 +1,6 @@
 """The settings of monitoring, read from the environment."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,10 @@ from contracts.access import HttpUrl, HttpUrlOrEmpty, SecretLine, Token
 from contracts.setting_values import check_number
 from monitoring import catalogue
 from monitoring.before_send import load_hook
+
+# Of an OTLP receiver, below its address.
+TRACES_PATH = "/v1/traces"
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\s*=[\x20-\x7e]*")
 
 
 def split_list(value: str) -> frozenset[str]:
@@ -97,6 +102,21 @@ class MonitoringSettings(BaseSettings):
     def _are_points(cls, value: str) -> str:
         if unknown := split_list(value) - catalogue.load_reported().by_id().keys():
             raise ValueError(f"no monitoring point of the catalogue: {', '.join(sorted(unknown))}")
+        return value
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _is_a_base_address(cls, value: str | None) -> str | None:
+        if value is not None and value.rstrip("/").endswith(TRACES_PATH):
+            raise ValueError(f"give the receiver's address without {TRACES_PATH}, as http://tempo:4318")
+        return value
+
+    @field_validator("otel_exporter_otlp_headers")
+    @classmethod
+    def _are_headers(cls, value: SecretStr | None) -> SecretStr | None:
+        given = frozenset() if value is None else split_list(value.get_secret_value())
+        if not all(map(_HEADER.fullmatch, given)):
+            raise ValueError("not name=value in ASCII, separated by commas; encode other characters by percent signs")
         return value
 
     @field_validator("sentry_before_send")

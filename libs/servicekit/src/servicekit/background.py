@@ -10,6 +10,7 @@ from typing import Any
 
 import monitoring
 from servicekit.health import Check
+from servicekit.stalls import TICK_SECONDS, StallWatch
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +50,10 @@ class SupervisedLoop:
         max_backoff: float = MAX_BACKOFF_SECONDS,
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        has_just_stalled: Callable[[], bool] = lambda: False,
     ) -> None:
         self.state = LoopState(name)
+        self._has_just_stalled = has_just_stalled
         self._step = step
         self._interval = interval
         self._max_backoff = max_backoff
@@ -118,23 +121,37 @@ class SupervisedLoop:
         state.last_error = type(error).__name__
         # Until the next step starts, nothing says that it works.
         state.started_at = None
-        report_failure(state.name, error)
+        if self._has_just_stalled():
+            # A failure that lasts is reported by the next try.
+            _log.warning("background loop %s failed after a stall of this process: %s", state.name, state.last_error)
+        else:
+            report_failure(state.name, error)
         await self._sleep(backoff(state.consecutive_failures, self._max_backoff))
 
 
 class BackgroundLoops:
-    """All loops of a service."""
+    """All loops of a service; `stalls` says whether a failure may be this process's own."""
 
     def __init__(self, *, sleep: Sleep = asyncio.sleep, clock: Callable[[], float] = time.monotonic) -> None:
         self._sleep = sleep
         self._clock = clock
+        # Of real time: the clock of a test may leap.
+        self.stalls = StallWatch()
         self._loops: list[SupervisedLoop] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     def add(self, name: str, step: Step, *, interval: float = 0.0, max_backoff: float = MAX_BACKOFF_SECONDS) -> None:
         """Add a loop; it begins with `running`."""
         self._loops.append(
-            SupervisedLoop(name, step, interval=interval, max_backoff=max_backoff, sleep=self._sleep, clock=self._clock)
+            SupervisedLoop(
+                name,
+                step,
+                interval=interval,
+                max_backoff=max_backoff,
+                sleep=self._sleep,
+                clock=self._clock,
+                has_just_stalled=self.stalls.has_just_stalled,
+            )
         )
 
     @asynccontextmanager
@@ -144,11 +161,18 @@ class BackgroundLoops:
             task = asyncio.create_task(each.run(), name=f"background {each.state.name}")
             task.add_done_callback(lambda task, loop=each: _note_end(task, loop))  # type: ignore[misc]  # `loop` is bound now
             self._tasks.append(task)
+        self._tasks.append(asyncio.create_task(self._watch_stalls(), name="stalls"))
         try:
             yield
         finally:
             await cancel_all(self._tasks)
             self._tasks.clear()
+
+    async def _watch_stalls(self) -> None:
+        while not _is_cancelled():
+            self.stalls.note_tick()
+            # Not the injected sleep: a test about hours has no stalls.
+            await asyncio.sleep(TICK_SECONDS)
 
     def states(self) -> list[LoopState]:
         """Return how each loop is."""

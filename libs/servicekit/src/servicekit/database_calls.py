@@ -11,6 +11,8 @@ from weakref import WeakSet
 
 from sqlalchemy import Engine, event
 
+from servicekit.stalls import finishes_within
+
 T = TypeVar("T")
 
 
@@ -22,7 +24,7 @@ class DatabaseCalls:
     """Runs blocking calls on an engine of their own, one at a time, each for at most `seconds`.
 
     A call that takes longer is interrupted: its connection is shut down, so its thread doesn't stay. The thread is this
-    object's own: calls that hang take no thread from others.
+    object's own: calls that hang take no thread from others. Time in which this process was stopped doesn't count.
     """
 
     def __init__(self, engine: Engine, seconds: float) -> None:
@@ -35,15 +37,13 @@ class DatabaseCalls:
     async def run(self, call: Callable[..., T], *arguments: object) -> T:
         """Return what a call returns; raises `DatabaseTimeoutError`."""
         running = asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*arguments))
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await asyncio.shield(running)
-        except TimeoutError as error:
-            # What the call raises at its end is nobody's.
-            running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # What a call raises that nobody waits for any more is nobody's.
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if not await finishes_within(self._seconds, running):
             running.cancel()
             self._interrupt()
-            raise DatabaseTimeoutError(f"the database didn't answer within {self._seconds:g} s") from error
+            raise DatabaseTimeoutError(f"the database didn't answer within {self._seconds:g} s")
+        return running.result()
 
     def close(self) -> None:
         """End the thread and close the connections; a call that runs is interrupted."""

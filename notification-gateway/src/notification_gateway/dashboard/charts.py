@@ -11,11 +11,13 @@ Colour = Literal["p0", "p1", "p2", "ok", "soft", "violet"]
 
 @dataclass(frozen=True)
 class Series:
-    """One line or set of bars."""
+    """One line or set of bars; `low` and `high` are the bounds of its values, empty without an interval."""
 
     label: str
     values: Sequence[float | None]
     colour: Colour
+    low: Sequence[float | None] = ()
+    high: Sequence[float | None] = ()
 
 
 @dataclass(frozen=True)

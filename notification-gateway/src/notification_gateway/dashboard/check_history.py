@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+from contracts.data_checks import DataCheckSeverity
 from contracts.run_reports import RunCheck, RunChecks
 
 RUNS_SHOWN = 30
-CHECKS_SHOWN = 100
+# With the longest names a page of these stays below 100 kB.
+CHECKS_SHOWN = 60
+_BAD_SHOWN = 3
+_FAILED = ("critical", "warning")
 _ORDER = ("critical", "warning", "info", "ok")
 
 
@@ -21,7 +26,23 @@ class CheckHistory:
     @property
     def failures(self) -> int:
         """In how many of the runs it did not pass."""
-        return sum(each is not None and each.severity in ("critical", "warning") for each in self.results)
+        return sum(each is not None and each.severity in _FAILED for each in self.results)
+
+    @property
+    def bad(self) -> list[int]:
+        """The places of the newest runs in which it did not pass."""
+        return [place for place, each in enumerate(self.results) if each and each.severity in _FAILED][-_BAD_SHOWN:]
+
+    @property
+    def stretches(self) -> dict[DataCheckSeverity | None, list[tuple[int, int]]]:
+        """By result, None for a run without one: the first of runs with it one after another, and their number."""
+        found: dict[DataCheckSeverity | None, list[tuple[int, int]]] = {}
+        first = 0
+        for severity, alike in groupby(None if each is None else each.severity for each in self.results):
+            length = len(list(alike))
+            found.setdefault(severity, []).append((first, length))
+            first += length
+        return found
 
 
 def check_histories(runs: Sequence[tuple[str, RunChecks]]) -> list[CheckHistory]:

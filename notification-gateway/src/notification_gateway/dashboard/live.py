@@ -20,6 +20,7 @@ _LEVELS: Sequence[tuple[str, str, Colour]] = (
 )
 _QUANTILES: Mapping[str, tuple[float, Colour]] = {"p50": (0.5, "ok"), "p95": (0.95, "p1"), "p99": (0.99, "p0")}
 _STAGES = ("read", "recall", "rank")
+_RESPONSES_SHOWN = 20
 _REASON_COLOURS: Sequence[Colour] = ("p0", "p1", "p2", "violet", "ok", "soft")
 
 
@@ -72,6 +73,16 @@ def failures_by_reason(prometheus: Prometheus, now: datetime) -> Chart:
         Series(why, column, colour) for (why, column), colour in zip(columns.items(), _REASON_COLOURS, strict=False)
     ]
     return Chart("bars", x, series)
+
+
+def count_responses(prometheus: Prometheus, now: datetime) -> list[tuple[str, str, int]]:
+    """Return status, reason (empty: a normal answer) and number of the answers of the last hour, most first."""
+    query = f"sum by (status, reason) (increase({_RESPONSES}[1h]))"
+    found = [
+        (each.labels.get("status", "?"), each.labels.get("reason", ""), round(each.points[-1][1]))
+        for each in prometheus.query(query, now)
+    ]
+    return sorted((each for each in found if each[2]), key=lambda each: -each[2])[:_RESPONSES_SHOWN]
 
 
 def latency(prometheus: Prometheus, now: datetime) -> Chart:

@@ -35,6 +35,8 @@ TABS: dict[NavigationEntry, Phrase] = {
     "digests": Phrase("摘要", "Digests"),
     "audit": Phrase("审计日志", "Audit log"),
 }
+# Of a text in a list: pages stay small, and lists readable.
+_LISTED_CHARS = 120
 
 
 class Page:
@@ -47,6 +49,7 @@ class Page:
         self._templates = Environment(
             loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
+        self._templates.filters["cut"] = _cut
 
     def render(
         self,
@@ -119,6 +122,8 @@ class Page:
             date_time=lambda at: f"{at.astimezone(self._zone):%Y-%m-%d %H:%M:%S}",
             zone=self._zone.key,
             ago=lambda at: _ago(now - at, t),
+            span=lambda age: _span(age, t),
+            phrase=lambda text: text.to(language),
             name=lambda incident: _name(incident, language),
             state_name=lambda state: t("进行中", "open") if state == "open" else t("已结束", "resolved"),
             change_name=lambda kind: CHANGES[kind].to(language) if kind in CHANGES else kind,
@@ -132,6 +137,11 @@ class Page:
         return f"{at.astimezone(self._zone):%m-%d %H:%M:%S}"
 
 
+def _cut(text: str) -> str:
+    """Return the beginning of a text of others; the incident's page has all of it."""
+    return text if len(text) <= _LISTED_CHARS else f"{text[:_LISTED_CHARS]}…"
+
+
 def _chart_data(chart: Chart) -> str:
     return json.dumps(asdict(chart) | {"x": list(chart.x)}, ensure_ascii=False)
 
@@ -139,13 +149,17 @@ def _chart_data(chart: Chart) -> str:
 def _name(incident: Incident, language: PageLanguage) -> str:
     point = point_texts().get(incident.monitoring_point)
     if point is None:
-        return " / ".join(incident.fingerprint)
+        return _cut(" / ".join(incident.fingerprint))
     return point.name if language == "zh" else incident.monitoring_point
 
 
-def _ago(span: timedelta, t: Callable[[str, str], str]) -> str:
-    seconds = max(int(span.total_seconds()), 0)
+def _ago(age: timedelta, t: Callable[[str, str], str]) -> str:
+    return t(f"{_span(age, t)}前", f"{_span(age, t)} ago")
+
+
+def _span(age: timedelta, t: Callable[[str, str], str]) -> str:
+    seconds = max(int(age.total_seconds()), 0)
     for size, zh, en in ((86_400, "天", "d"), (3600, "小时", "h"), (60, "分钟", "min")):
         if seconds >= size:
-            return t(f"{seconds // size} {zh}前", f"{seconds // size} {en} ago")
-    return t(f"{seconds} 秒前", f"{seconds} s ago")
+            return t(f"{seconds // size} {zh}", f"{seconds // size} {en}")
+    return t(f"{seconds} 秒", f"{seconds} s")

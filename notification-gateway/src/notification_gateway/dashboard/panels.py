@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from contracts.deployments import DeploymentRecord
-from contracts.run_reports import is_about_training
-from notification_gateway.dashboard import databases, live, queries, shadow
+from notification_gateway.dashboard import databases, freshness, live, queries, shadow
 from notification_gateway.dashboard.charts import Chart, Colour, Series, aligned
 from notification_gateway.dashboard.check_history import RUNS_SHOWN, check_histories
+from notification_gateway.dashboard.offline_metrics import chart_metrics
 from notification_gateway.dashboard.outcomes import read_outcomes
+from notification_gateway.dashboard.run_counts import count_runs
 from notification_gateway.dashboard.sources import Prometheus, Registry, SourceError, Version
 from notification_gateway.dashboard.step_durations import step_trends
 from notification_gateway.incidents.false_alarms import count_false_alarms
@@ -29,11 +30,11 @@ VERSION_STEP = timedelta(hours=3)
 RATE_STEP = timedelta(hours=6)
 _REQUESTS = "recommender_requests_total"
 _METRIC_COLOURS: Sequence[Colour] = ("p2", "ok", "p1", "violet")
-# The table of versions shows the other metrics.
-_METRICS_CHARTED = 4
+_MODEL_CATEGORIES = ("model_training", "model")
 _VERSIONS_RATED = 8
 # The offline metric beside the outcomes of a version.
 _NDCG = "ndcg@10"
+_MEASURED_SHOWN = 30
 # Parts of the names of checks that are shown over time on the tab of data quality.
 _MEASURED = (".null_", "outlier", "freshness")
 DIGESTS_SHOWN = 30
@@ -74,6 +75,7 @@ class Panels:
         deliveries = queries.deliveries(connection)
         return {
             "open": queries.incidents_of(connection, "open"),
+            "open_counts": queries.count_open(connection),
             "resolved": queries.incidents_of(connection, "resolved", 5),
             "errors": _errors(connection, now),
             "failed": sum(row["state"] == "failed" for row in deliveries),
@@ -90,6 +92,7 @@ class Panels:
             "most": max((each.occurrences for each in top), default=1),
             "fallback": self._load(self._prometheus, lambda: live.degraded_by_level(self._prometheus, now)),
             "failures": self._load(self._prometheus, lambda: live.failures_by_reason(self._prometheus, now)),
+            "responses": self._load(self._prometheus, lambda: live.count_responses(self._prometheus, now)),
             "latency": self._load(self._prometheus, lambda: live.latency(self._prometheus, now)),
             "stages": self._load(self._prometheus, lambda: live.latency_by_stage(self._prometheus, now)),
         }
@@ -102,23 +105,27 @@ class Panels:
             "findings": queries.last_findings(connection, now - WEEK),
             **_measured_over_time(connection),
             "databases": queries.incidents_in(connection, ["database"], now - WEEK),
+            "database_count": queries.count_in(connection, ["database"], now - WEEK),
+            "freshness": self._load(self._prometheus, lambda: freshness.read_ages(self._prometheus, now)),
             "connections": self._load(self._prometheus, lambda: databases.connections(self._prometheus, now)),
             "waits": self._load(self._prometheus, lambda: databases.waits_over_time(self._prometheus, now)),
             "sync_failures": queries.incidents_in(connection, ["feature_store"], now - WEEK),
+            "sync_failure_count": queries.count_in(connection, ["feature_store"], now - WEEK),
             "syncs": self._load(self._prometheus, lambda: self._syncs(now)),
         }
 
     def _models(self, connection: Connection, now: datetime) -> dict[str, Any]:
-        failures = queries.incidents_in(connection, ["model_training", "model"], now - MONTH)
         trained = self._load(self._registry, self._registry.versions)
         deployments = self._load(self._registry, self._registry.deployments)
         versions: list[Version] = trained.content or []
         return {
             "trained": trained,
             "recent": sum(each.created_at > now - MONTH for each in versions),
-            "runs": _run_counts(connection, now),
-            "failures": failures,
-            "metrics": _metrics(versions),
+            "runs": count_runs(connection, now - MONTH),
+            **_steps(connection),
+            "failures": queries.incidents_in(connection, _MODEL_CATEGORIES, now - MONTH),
+            "failure_count": queries.count_in(connection, _MODEL_CATEGORIES, now - MONTH),
+            "metrics": chart_metrics(versions),
             "deployments": deployments,
             "rollouts": self._load(self._registry, self._registry.rollouts),
             "rates": self._load(self._prometheus, lambda: self._rates(now)),
@@ -200,40 +207,30 @@ class Panels:
         return Chart("lines", x, series, unit="%")
 
 
-@dataclass(frozen=True)
-class RunCounts:
-    """How many trainings have ended, and how many of them have succeeded."""
-
-    ended: int
-    succeeded: int
-
-    @property
-    def success_rate(self) -> float | None:
-        """In percent; None without a run."""
-        return self.succeeded / self.ended * 100 if self.ended else None
-
-
-def _run_counts(connection: Connection, now: datetime) -> RunCounts:
-    reports = [report for report in list_reports(connection, now - MONTH) if is_about_training(report.run)]
-    return RunCounts(len(reports), sum(report.outcome == "succeeded" for report in reports))
-
-
 def _runs(connection: Connection, now: datetime) -> dict[str, Any]:
-    checked = last_checks(connection, RUNS_SHOWN)
     return {
-        "reports": list_reports(connection),
-        "runs": _run_counts(connection, now),
-        "names": [run for run, _ in checked],
-        "checks": check_histories(checked),
-        "steps": step_trends(checked),
+        "reports": list_reports(connection)[:RUNS_SHOWN],
+        "runs": count_runs(connection, now - MONTH),
+        "checks": check_histories(last_checks(connection, RUNS_SHOWN)),
+        **_steps(connection),
     }
+
+
+def _steps(connection: Connection) -> dict[str, Any]:
+    """Return the durations of the steps in the last runs, and the names of the runs."""
+    checked = last_checks(connection, RUNS_SHOWN)
+    return {"names": [run for run, _ in checked], "steps": step_trends(checked)}
 
 
 def _measured_over_time(connection: Connection) -> dict[str, Any]:
     """Return the checks of missing values, outliers and freshness in the last runs."""
     checked = last_checks(connection, RUNS_SHOWN)
     histories = [each for each in check_histories(checked) if any(part in each.check for part in _MEASURED)]
-    return {"names": [run for run, _ in checked], "measured": histories}
+    return {
+        "names": [run for run, _ in checked],
+        "measured": histories[:_MEASURED_SHOWN],
+        "interactions_age": freshness.age_of_interactions(checked),
+    }
 
 
 def _incidents(connection: Connection, incident_id: int | None) -> dict[str, Any]:
@@ -241,6 +238,7 @@ def _incidents(connection: Connection, incident_id: int | None) -> dict[str, Any
         "wanted": incident_id,
         "named": None if incident_id is None else by_id(connection, incident_id),
         "open": queries.incidents_of(connection, "open"),
+        "open_counts": queries.count_open(connection),
         "resolved": queries.incidents_of(connection, "resolved"),
         "deliveries": queries.deliveries(connection),
     }
@@ -259,16 +257,6 @@ def _errors(connection: Connection, now: datetime) -> Chart:
 
 def _by_level(x: Sequence[float], counts: Mapping[str, Sequence[int]]) -> Chart:
     return Chart("bars", x, [Series("error", counts["error"], "p0"), Series("warning", counts["warning"], "p1")])
-
-
-def _metrics(versions: Sequence[Version]) -> Chart:
-    names = [name for name in (versions[-1].metrics if versions else {}) if "ndcg" in name.lower()]
-    names = names[:_METRICS_CHARTED] or list(versions[-1].metrics if versions else {})[:_METRICS_CHARTED]
-    series = [
-        Series(name, [version.metrics.get(name) for version in versions], colour)
-        for name, colour in zip(names, _METRIC_COLOURS, strict=False)
-    ]
-    return Chart("lines", range(len(versions)), series, names=[f"v{version.version}" for version in versions])
 
 
 def _comparison(versions: Sequence[Version], deployments: Sequence[DeploymentRecord]) -> dict[str, Version]:

@@ -15,8 +15,12 @@ from notification_gateway.stored import texts_of
 from notification_gateway.tables import incidents, notifications, occurrence_minutes, signals
 from notification_gateway.unreadable import report_row
 
-INCIDENTS_SHOWN = 50
-DELIVERIES_SHOWN = 40
+# With the longest texts a page of these stays below 100 kB.
+INCIDENTS_SHOWN = 20
+DELIVERIES_SHOWN = 20
+# On a tab with other panels.
+FAILURES_SHOWN = 10
+FINDINGS_SHOWN = 15
 TOP = 10
 _TOP_PARTS, _TOP_STEP = 12, timedelta(minutes=5)
 UNREADABLE = "the stored message can't be read"
@@ -58,10 +62,22 @@ def incidents_of(connection: Connection, state: str, limit: int = INCIDENTS_SHOW
     return _incidents(connection, incidents.c.state == state, order, limit)
 
 
+def count_open(connection: Connection) -> dict[str, int]:
+    """Return the number of open incidents by priority."""
+    statement = select(incidents.c.priority, func.count()).where(incidents.c.state == "open", _REAL)
+    return {
+        str(priority): int(count) for priority, count in connection.execute(statement.group_by(incidents.c.priority))
+    }
+
+
+def count_in(connection: Connection, categories: Sequence[str], since: datetime) -> int:
+    """Return the number of incidents of some categories since a time."""
+    return connection.scalar(select(func.count()).where(_of_categories(categories, since), _REAL)) or 0
+
+
 def incidents_in(connection: Connection, categories: Sequence[str], since: datetime) -> list[Incident]:
     """Return the incidents of some categories since a time, newest first."""
-    wanted = incidents.c.category.in_(categories) & (incidents.c.last_seen > since)
-    return _incidents(connection, wanted, (incidents.c.last_seen.desc(),), INCIDENTS_SHOWN)
+    return _incidents(connection, _of_categories(categories, since), (incidents.c.last_seen.desc(),), FAILURES_SHOWN)
 
 
 def deliveries(connection: Connection) -> Sequence[Mapping[str, Any]]:
@@ -100,13 +116,13 @@ def occurrences_over_time(
 def most_frequent(connection: Connection, now: datetime) -> list[Frequent]:
     """Return the fingerprints that occurred most in the last hour."""
     since = now - _TOP_STEP * _TOP_PARTS
-    rows = connection.execute(
-        select(occurrence_minutes).where(
-            occurrence_minutes.c.minute > since,
-            occurrence_minutes.c.environment != VERIFY,
-            occurrence_minutes.c.level.in_((*_ERRORS, "warning")),
-        )
-    )
+    counts = occurrence_minutes.c
+    recent = (counts.minute > since) & (counts.environment != VERIFY) & counts.level.in_((*_ERRORS, "warning"))
+    total = func.sum(counts.occurrences)
+    # Counted by the database: of thousands of fingerprints only the first are read.
+    ranked = select(counts.subject).where(recent).group_by(counts.subject).order_by(total.desc(), counts.subject)
+    first = connection.scalars(ranked.limit(TOP)).all()
+    rows = connection.execute(select(occurrence_minutes).where(recent, counts.subject.in_(first)))
     counted: dict[tuple[tuple[str, ...], str, str], list[int]] = {}
     keys: dict[tuple[tuple[str, ...], str, str], str] = {}
     for row in rows:
@@ -128,7 +144,7 @@ def most_frequent(connection: Connection, now: datetime) -> list[Frequent]:
 
 
 def last_findings(connection: Connection, since: datetime) -> list[Finding]:
-    """Return the last result of each data check."""
+    """Return the last result of each data check, the newest first."""
     rows = connection.execute(
         select(signals.c.signal_id, signals.c.body)
         .join(incidents, incidents.c.id == signals.c.incident_id)
@@ -144,7 +160,11 @@ def last_findings(connection: Connection, since: datetime) -> list[Finding]:
         check = signal.tags.get("check_name") or signal.fingerprint[-1]
         if check not in by_check or signal.last_seen > by_check[check].at:
             by_check[check] = _finding(check, signal)
-    return list(by_check.values())
+    return list(by_check.values())[:FINDINGS_SHOWN]
+
+
+def _of_categories(categories: Sequence[str], since: datetime) -> ColumnElement[bool]:
+    return incidents.c.category.in_(categories) & (incidents.c.last_seen > since)
 
 
 def _read(model: type[_Model], table: str, row_id: int | str, value: Any) -> _Model | None:

@@ -57,10 +57,33 @@
           points: { show: !bars && data.x.length < 15 },
           spanGaps: true,
           paths: bars ? uPlot.paths.bars({ size: [0.75, 40], radius: 0.2 }) : undefined,
-          value: (_, value, series, at) => written(at == null ? value : each.values[at]),
+          value: (_, value, series, at) => written(at == null ? value : each.values[at]) + interval(each, at),
         })),
+        // The bounds are drawn as the edges of a band, and have no line in the legend.
+        ...withInterval(data).flatMap((each) =>
+          [each.high, each.low].map(() => ({
+            class: "bound",
+            stroke: `${colour(each.colour)}66`,
+            width: 1,
+            points: { show: !bars && data.x.length < 15, size: 4 },
+            spanGaps: true,
+          })),
+        ),
       ],
+      bands: withInterval(data).map((each, place) => {
+        const first = data.series.length + 1 + 2 * place;
+        return { series: [first, first + 1], fill: `${colour(each.colour)}22` };
+      }),
     };
+
+    function interval(each, at) {
+      if (at == null || each.low[at] == null || each.high[at] == null) return "";
+      return ` (${written(each.low[at])}–${written(each.high[at])})`;
+    }
+  }
+
+  function withInterval(data) {
+    return data.series.filter((each) => each.low.length > 0);
   }
 
   // Later series are drawn first, each on the sum of those before it.
@@ -78,7 +101,8 @@
         columns = stacked(data).reverse();
         data.series.reverse();
       }
-      return new uPlot(options(box, data), [data.x, ...columns], box);
+      const bounds = withInterval(data).flatMap((each) => [each.high, each.low]);
+      return new uPlot(options(box, data), [data.x, ...columns, ...bounds], box);
     });
   }
 

@@ -1,0 +1,53 @@
+"""How many trainings have begun, and how many of them have ended well."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from contracts.run_reports import is_about_training
+from notification_gateway.incidents.model import VERIFY
+from notification_gateway.reports.queries import list_reports
+from notification_gateway.tables import incidents, signals
+
+_TASK_FAILED = "airflow.task_failed"
+_TRAINING_DAG = "recommendation_pipeline"
+_MAX_SIGNALS = 500
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """Of the runs that have begun, those without a page are known by Airflow's listener alone."""
+
+    begun: int
+    succeeded: int
+
+    @property
+    def success_rate(self) -> float | None:
+        """In percent; None without a run."""
+        return self.succeeded / self.begun * 100 if self.begun else None
+
+
+def count_runs(connection: Connection, since: datetime) -> RunCounts:
+    """Return the counts since a time. A run whose processes were killed, page and all, counts as begun."""
+    reports = [report for report in list_reports(connection, since) if is_about_training(report.run)]
+    with_page = {name for report in reports for name in (report.run, report.run_id)}
+    without_page = _failed_runs(connection, since) - with_page
+    return RunCounts(len(reports) + len(without_page), sum(report.outcome == "succeeded" for report in reports))
+
+
+def _failed_runs(connection: Connection, since: datetime) -> set[str]:
+    bodies = connection.scalars(
+        select(signals.c.body)
+        .join(incidents, incidents.c.id == signals.c.incident_id)
+        .where(
+            incidents.c.monitoring_point == _TASK_FAILED,
+            incidents.c.environment != VERIFY,
+            signals.c.received_at > since,
+        )
+        .order_by(signals.c.received_at.desc())
+        .limit(_MAX_SIGNALS)
+    )
+    # A row that can't be read has no tags.
+    tags = [body.get("tags") or {} for body in bodies if isinstance(body, dict)]
+    return {each["run_id"] for each in tags if each.get("dag_id") == _TRAINING_DAG and each.get("run_id")}
