@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from pipeline.recall.dense import DENSE, DenseLimits
+from pipeline.recall.slit import slit
 from pipeline.recall.transition import (
     NEXT_RANKS,
     PAST_RANKS,
+    REGULARISATION,
     counted_transitions,
     new_pairs,
     transition_neighbours,
@@ -106,6 +108,28 @@ def test_counted_transitions_are_decayed_counts_relative_to_how_often_both_occur
     np.fill_diagonal(expected, 0)
     found = counted_transitions(*new_pairs(sequences(records, *taken), 42), n, n)
     np.testing.assert_allclose(scores_of(found, n), expected, rtol=1e-4)
+
+
+def test_past_the_limit_pairs_of_the_most_popular_have_the_weights_of_slit(records: Records) -> None:
+    rng = np.random.default_rng(6)
+    taken = [rng.choice(9, 6, replace=False, p=np.arange(1, 10) / 45).tolist() for _ in range(60)]
+    known = sequences(records, *taken)
+    found = scores_of(transition_neighbours(known, RING, 42, DenseLimits(all=8, popular=4)), RING + 2)
+    user, item = new_pairs(known, 42)
+    popular = np.sort(np.argsort(-np.bincount(item), kind="stable")[:4])
+    of_popular = np.isin(item, popular)
+    column = np.searchsorted(popular, item[of_popular]).astype(np.int32)
+    weights = slit(
+        user[of_popular],
+        column,
+        4,
+        past_ranks=PAST_RANKS,
+        next_ranks=NEXT_RANKS,
+        regularisation=REGULARISATION,
+    )
+    expected = np.maximum(weights, 0) * (1 - np.eye(4))
+    np.testing.assert_allclose(found[np.ix_(popular, popular)], expected, rtol=1e-4, atol=1e-7)
+    assert np.count_nonzero(found) > np.count_nonzero(expected)
 
 
 def test_pairs_are_each_users_first_ones_in_the_order_of_time(records: Records) -> None:
