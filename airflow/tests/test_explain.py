@@ -56,10 +56,11 @@ def test_on_little_data_every_channel_is_on_and_its_method_is_named(records: Rec
 def test_past_the_size_of_a_matrix_its_channels_fall_back_and_say_why(records: Records, items: ItemTable) -> None:
     found = channels_of(records, items, ActiveDatasets(pairs=MANY, newest=FEW))
     assert {name for name, each in found.items() if each.state == "fallback"} == {"behavior", "history", "recent"}
-    assert found["history"].made_by == "cosine similarity"
-    assert "12,001 datasets have two users; the matrix of EASE fits into memory up to 12,000" in found["history"].reason
+    assert found["history"].made_by == "EASE between the 6,000 most popular, cosine similarity of other pairs"
+    assert found["history"].reason == "12,001 datasets have two users; EASE alone is for up to 12,000"
     both = channels_of(records, items, ActiveDatasets(MANY, MANY))
-    assert (both["transition"].state, both["transition"].made_by) == ("fallback", "counted transitions")
+    assert both["transition"].state == "fallback"
+    assert both["transition"].made_by == "SLIT between the 6,000 most popular, counted transitions of other pairs"
 
 
 def test_a_channel_is_off_by_its_size_and_empty_for_want_of_data(records: Records, items: ItemTable) -> None:
@@ -90,7 +91,8 @@ def test_more_queries_trees_and_datasets_cost_more_and_a_fallback_less_memory() 
         base.train_seconds
     )
     assert estimate_costs(15_000, ActiveDatasets(12_000, 1000), settings).recall_mb > 5 * base.recall_mb
-    assert estimate_costs(15_000, ActiveDatasets(MANY, 1000), settings).recall_mb <= base.recall_mb
+    fallback, largest = (ActiveDatasets(number, number) for number in (MANY, 6_000))
+    assert estimate_costs(15_000, fallback, settings) == estimate_costs(15_000, largest, settings)
 
 
 @pytest.fixture

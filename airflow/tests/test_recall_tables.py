@@ -2,18 +2,20 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from pipeline.recall import behavior, nearest, tables
-from pipeline.recall.behavior import behavior_neighbours, cosine_neighbours
+from pipeline.recall import tables, top_k
+from pipeline.recall.behavior import REGULARISATION, behavior_neighbours, cosine_neighbours
 from pipeline.recall.content import content_vectors
+from pipeline.recall.dense import DENSE, DenseLimits
 from pipeline.recall.ease import ease
 from pipeline.recall.interest import interest_matrix
-from pipeline.recall.nearest import top_k
 from pipeline.recall.svd import item_factors, unit_rows
+from pipeline.recall.top_k import nearest, top_k_of_product
 from pipeline.records import Records
+from ranking.recall import Neighbours
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +35,7 @@ def test_ease_is_the_closed_form(interest: sparse.csr_array) -> None:
     np.testing.assert_allclose(ease(interest, 20), expected, atol=1e-5)
 
 
-def test_cosine_neighbours_are_the_cosines_in_order(
-    interest: sparse.csr_array, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(behavior, "_ROWS_PER_BLOCK", 7)
+def test_cosine_neighbours_are_the_cosines_in_order(interest: sparse.csr_array) -> None:
     dense = interest.toarray()
     norms = np.linalg.norm(dense, axis=0)
     cosine = dense.T @ dense / np.maximum(np.outer(norms, norms), 1e-9)
@@ -50,36 +49,81 @@ def test_cosine_neighbours_are_the_cosines_in_order(
             assert neighbour == -1 or cosine[item, neighbour] == pytest.approx(score, rel=1e-5)
 
 
-@pytest.mark.parametrize("limit", [12_000, 5], ids=["EASE", "cosine"])
+@pytest.mark.parametrize("limits", [DENSE, DenseLimits(all=5, popular=4)], ids=["EASE", "EASE and cosine"])
 def test_behaviour_neighbours_are_positions_and_leave_out_items_of_fewer_than_two_users(
-    interest: sparse.csr_array, limit: int, monkeypatch: pytest.MonkeyPatch
+    interest: sparse.csr_array, limits: DenseLimits
 ) -> None:
-    monkeypatch.setattr(behavior, "MAX_EASE_ITEMS", limit)
-    found = behavior_neighbours(interest[:, ::-1], 6)
+    found = behavior_neighbours(interest[:, ::-1], 6, limits)
     assert (found.items[[0, 1]] == -1).all()
     assert not np.isin([0, 1], found.items).any()
     assert (np.diff(found.scores, axis=1) <= 0).all()
     assert (found.items[2:, 0] >= 0).all()
 
 
-@given(st.integers(1, 12), st.integers(1, 14), st.integers(0, 10_000))
-def test_top_k_is_the_head_of_a_stable_sort_whatever_the_block(n: int, k: int, seed: int) -> None:
+def test_past_the_limit_ease_is_between_the_most_popular_and_scaled_cosine_elsewhere(
+    interest: sparse.csr_array,
+) -> None:
+    active = interest[:, :23]
+    popular = np.sort(np.argsort(-active.sum(axis=0), kind="stable")[:8])
+    weights = np.maximum(ease(sparse.csr_array(active[:, popular]), REGULARISATION), 0)
+    unit = active.toarray() / np.linalg.norm(active.toarray(), axis=0)
+    expected = unit.T @ unit
+    np.fill_diagonal(expected, 0)
+    expected *= weights.sum() / expected[popular].sum()
+    expected[np.ix_(popular, popular)] = weights
+    found = behavior_neighbours(interest, 23, DenseLimits(all=20, popular=8))
+    dense = np.zeros((25, 25))
+    for item, (near, scores) in enumerate(zip(found.items, found.scores, strict=True)):
+        dense[item, near[near >= 0]] = scores[near >= 0]
+    np.testing.assert_allclose(dense[:23, :23], expected, rtol=1e-4, atol=1e-7)
+    assert (np.diff(found.scores, axis=1) <= 0).all()
+
+
+Listed = list[list[tuple[int, float]]]
+
+
+def best_columns(scores: np.ndarray, k: int, least: float = 0.0) -> Listed:
+    """Return the `k` best other columns of each row above `least`, by a stable sort."""
+    rows = []
+    for place, row in enumerate(scores.tolist()):
+        others = [(column, score) for column, score in enumerate(row) if column != place and score > least]
+        rows.append(sorted(others, key=lambda entry: -entry[1])[:k])
+    return rows
+
+
+def listed(found: Neighbours) -> Listed:
+    """Return what stands in each row before the padding, after which nothing stands."""
+    pairs = zip(found.items.tolist(), found.scores.tolist(), strict=True)
+    rows = [[*zip(items, scores, strict=True)] for items, scores in pairs]
+    kept = [[entry for entry in row if entry[0] >= 0] for row in rows]
+    assert all(row[len(each) :] == [(-1, 0.0)] * (len(row) - len(each)) for row, each in zip(rows, kept, strict=True))
+    return kept
+
+
+@settings(max_examples=50, deadline=None)  # the first example compiles
+@given(st.integers(1, 150), st.integers(1, 20), st.integers(0, 10_000))
+def test_top_k_is_the_head_of_a_stable_sort(n: int, k: int, seed: int) -> None:
     scores = np.random.default_rng(seed).integers(-2, 4, (n, n)).astype(np.float32)
-    found = top_k(n, n, lambda start, stop: scores[start:stop].copy(), k)
-    for row in range(n):
-        others = [column for column in range(n) if column != row and scores[row, column] > 0]
-        expected = sorted(others, key=lambda column: -scores[row, column])
-        kept = found.items[row][found.items[row] >= 0].tolist()
-        assert [scores[row, column] for column in kept] == [scores[row, column] for column in expected[:k]]
-        assert len(set(kept)) == len(kept)
-        assert row not in kept
+    assert listed(top_k.top_k(scores, k)) == best_columns(scores, k)
 
 
-def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = unit_rows(np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32))
-    whole = nearest.nearest(vectors, 10)
-    monkeypatch.setattr(nearest, "_CELLS_PER_BLOCK", 500)
-    np.testing.assert_array_equal(nearest.nearest(vectors, 10).items, whole.items)
+@settings(max_examples=50, deadline=None)  # the first example compiles
+@given(st.integers(1, 40), st.integers(1, 20), st.integers(0, 10_000))
+def test_top_k_of_a_sparse_product_is_that_of_the_dense_one(n: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    left, right = (rng.integers(1, 4, (n, n)) * (rng.random((n, n)) < 0.2) for _ in range(2))
+    found = top_k_of_product(*(sparse.csr_array(each.astype(np.float32)) for each in (left, right)), k)
+    assert listed(found) == best_columns((left @ right).astype(np.float32), k)
+
+
+@settings(max_examples=50, deadline=None)  # the first example compiles
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 10_000))
+def test_nearest_are_the_largest_cosines_whatever_the_block(n: int, k: int, seed: int) -> None:
+    # Sums of such numbers are exact, so equal cosines are equal to the bit.
+    vectors = np.random.default_rng(seed).integers(-2, 3, (n, 3)).astype(np.float32) / 4
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(top_k, "_ROWS_PER_BLOCK", 7)
+        assert listed(nearest(vectors, k, 0.25)) == best_columns(vectors @ vectors.T, k, 0.25)
 
 
 def test_factors_span_what_an_exact_svd_spans() -> None:

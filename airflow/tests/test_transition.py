@@ -5,15 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.recall.behavior import MAX_EASE_ITEMS
-from pipeline.recall.transition import NEXT_RANKS, PAST_RANKS, new_pairs, transition_neighbours
+from pipeline.recall.dense import DENSE, DenseLimits
+from pipeline.recall.slit import slit
+from pipeline.recall.transition import (
+    NEXT_RANKS,
+    PAST_RANKS,
+    REGULARISATION,
+    counted_transitions,
+    new_pairs,
+    transition_neighbours,
+)
 from pipeline.records import Records
 from ranking.recall import Neighbours
 
 RING = 12
 LENGTH = 4
-# SLIT, and counted transitions as of a large catalogue.
-WAYS = pytest.mark.parametrize("most_dense", [MAX_EASE_ITEMS, 5], ids=["SLIT", "counted"])
+# As of a catalogue that fits into a matrix, and as of a large one.
+WAYS = pytest.mark.parametrize("limits", [DENSE, DenseLimits(all=5, popular=4)], ids=["SLIT", "SLIT and counted"])
 
 
 def sequences(records: Records, *taken: list[int]) -> Records:
@@ -45,8 +53,8 @@ def scores_of(found: Neighbours, n: int) -> np.ndarray[tuple[int, int], np.dtype
 
 
 @WAYS
-def test_transitions_point_forward_in_time_and_not_back(records: Records, most_dense: int) -> None:
-    found = transition_neighbours(in_order(records), RING, 42, most_dense)
+def test_transitions_point_forward_in_time_and_not_back(records: Records, limits: DenseLimits) -> None:
+    found = transition_neighbours(in_order(records), RING, 42, limits)
     scores = scores_of(found, RING + 2)
     for item in range(RING):
         after = (item + np.arange(1, LENGTH)) % RING
@@ -56,18 +64,20 @@ def test_transitions_point_forward_in_time_and_not_back(records: Records, most_d
 
 
 @WAYS
-def test_reversed_sequences_have_reversed_transitions(records: Records, most_dense: int) -> None:
+def test_reversed_sequences_have_reversed_transitions(records: Records, limits: DenseLimits) -> None:
     forward = in_order(records)
     back = replace(forward, ts=2 * forward.ts[-1] - forward.ts[::-1], user=forward.user[::-1], item=forward.item[::-1])
-    found = transition_neighbours(back, RING, 42, most_dense)
+    found = transition_neighbours(back, RING, 42, limits)
     for item in range(RING):
         assert {*found.items[item, : LENGTH - 1].tolist()} == {(item - step) % RING for step in range(1, LENGTH)}
 
 
 @WAYS
-def test_datasets_of_fewer_than_two_users_have_no_transitions_and_are_none(records: Records, most_dense: int) -> None:
+def test_datasets_of_fewer_than_two_users_have_no_transitions_and_are_none(
+    records: Records, limits: DenseLimits
+) -> None:
     once = sequences(records, *([*range(6)] for _ in range(20)), [0, RING, 1])
-    found = transition_neighbours(once, 8, 42, most_dense)
+    found = transition_neighbours(once, 8, 42, limits)
     assert (found.items[[RING, RING + 1]] == -1).all()
     assert not np.isin([RING, RING + 1], found.items).any()
     assert (np.diff(found.scores, axis=1) <= 0).all()
@@ -96,8 +106,30 @@ def test_counted_transitions_are_decayed_counts_relative_to_how_often_both_occur
                 following[item] += weight
     expected = both / np.sqrt(np.maximum(np.outer(past, following), 1e-9))
     np.fill_diagonal(expected, 0)
-    found = transition_neighbours(sequences(records, *taken), n, 42, most_dense=5)
+    found = counted_transitions(*new_pairs(sequences(records, *taken), 42), n, n)
     np.testing.assert_allclose(scores_of(found, n), expected, rtol=1e-4)
+
+
+def test_past_the_limit_pairs_of_the_most_popular_have_the_weights_of_slit(records: Records) -> None:
+    rng = np.random.default_rng(6)
+    taken = [rng.choice(9, 6, replace=False, p=np.arange(1, 10) / 45).tolist() for _ in range(60)]
+    known = sequences(records, *taken)
+    found = scores_of(transition_neighbours(known, RING, 42, DenseLimits(all=8, popular=4)), RING + 2)
+    user, item = new_pairs(known, 42)
+    popular = np.sort(np.argsort(-np.bincount(item), kind="stable")[:4])
+    of_popular = np.isin(item, popular)
+    column = np.searchsorted(popular, item[of_popular]).astype(np.int32)
+    weights = slit(
+        user[of_popular],
+        column,
+        4,
+        past_ranks=PAST_RANKS,
+        next_ranks=NEXT_RANKS,
+        regularisation=REGULARISATION,
+    )
+    expected = np.maximum(weights, 0) * (1 - np.eye(4))
+    np.testing.assert_allclose(found[np.ix_(popular, popular)], expected, rtol=1e-4, atol=1e-7)
+    assert np.count_nonzero(found) > np.count_nonzero(expected)
 
 
 def test_pairs_are_each_users_first_ones_in_the_order_of_time(records: Records) -> None:

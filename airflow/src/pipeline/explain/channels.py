@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.recall.behavior import LEAST_USERS, MAX_EASE_ITEMS
+from pipeline.recall.behavior import LEAST_USERS
+from pipeline.recall.dense import DENSE
 from pipeline.recall.transition import newest_by_user
 from pipeline.records import Records
 from ranking.features import ItemTable
@@ -81,7 +82,7 @@ def _of_vectors(records: Records, own: NDArray[np.float32] | None) -> tuple[str,
 def _of_matrix(active: int, dense: str, sparse: str) -> tuple[str, str, str]:
     if not active:
         return dense, "no dataset has two users", "empty"
-    if active > MAX_EASE_ITEMS:
-        reason = f"{active:,} datasets have two users; the matrix of {dense} fits into memory up to {MAX_EASE_ITEMS:,}"
-        return sparse, f"in place of {dense}: {reason}", "fallback"
+    if active > DENSE.all:
+        made_by = f"{dense} between the {DENSE.popular:,} most popular, {sparse} of other pairs"
+        return made_by, f"{active:,} datasets have two users; {dense} alone is for up to {DENSE.all:,}", "fallback"
     return dense, "", "on"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from contracts.features import FEATURES, TRAINED_FEATURES
 from pipeline.explain.channels import ActiveDatasets
-from pipeline.recall.behavior import MAX_EASE_ITEMS
+from pipeline.recall.dense import DENSE
 from pipeline.train import TrainSettings
 from pipeline.train.validation import MAX_CROSS_VALIDATED
 
@@ -39,16 +39,15 @@ class Costs:
 def estimate_costs(queries: int, active: ActiveDatasets, settings: TrainSettings) -> Costs:
     """Return what a training of so many queries costs."""
     dense = [
-        matrices * datasets**2
+        matrices * (datasets if datasets <= DENSE.all else DENSE.popular) ** 2
         for datasets, matrices in ((active.pairs, _EASE_MATRICES), (active.newest, _SLIT_MATRICES))
-        if datasets <= MAX_EASE_ITEMS
     ]
     rows = queries * (settings.negatives + 1)
     cells = rows * len(TRAINED_FEATURES) * _COPIES + min(queries, _COMPARED_QUERIES) * _CANDIDATES * len(FEATURES)
     trainings = _CROSS_VALIDATED_TRAININGS if queries <= MAX_CROSS_VALIDATED else _TRAININGS
     seconds = queries * SECONDS_PER_QUERY + trainings * rows * settings.trees / ROW_TREES_PER_SECOND
     return Costs(
-        _PROCESS_MB + round(max(dense, default=0) * _BYTES / 1e6),
+        _PROCESS_MB + round(max(dense) * _BYTES / 1e6),
         _PROCESS_MB + round(cells * _BYTES / 1e6),
         round(seconds),
     )

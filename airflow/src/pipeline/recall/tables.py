@@ -6,8 +6,8 @@ from scipy import sparse
 
 from pipeline.recall.behavior import behavior_neighbours
 from pipeline.recall.interest import interest_matrix
-from pipeline.recall.nearest import nearest
 from pipeline.recall.svd import item_factors, unit_rows
+from pipeline.recall.top_k import nearest
 from pipeline.recall.transition import transition_neighbours
 from pipeline.records import Records
 from ranking.recall import Neighbours, RecallTables

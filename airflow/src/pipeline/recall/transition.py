@@ -1,12 +1,13 @@
-"""What users took next: SLIT while the item-item matrix fits into memory, counted transitions above that."""
+"""What users took next: SLIT, and past its limit counted transitions for pairs that are not both popular."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pipeline.recall.behavior import LEAST_USERS, MAX_EASE_ITEMS, spread, top_k_of_product
-from pipeline.recall.nearest import top_k
+from pipeline.recall.behavior import LEAST_USERS
+from pipeline.recall.dense import DENSE, DenseLimits, join_neighbours, popular_columns, spread
 from pipeline.recall.slit import decayed_pairs, slit
+from pipeline.recall.top_k import top_k, top_k_of_product
 from pipeline.records import Records
 from ranking.recall import Neighbours
 
@@ -28,37 +29,44 @@ def newest_by_user(records: Records, rows: NDArray[np.int64], seed: int) -> NDAr
     return order[np.argsort(records.user[order], kind="stable")]
 
 
-def transition_neighbours(records: Records, k: int, seed: int, most_dense: int = MAX_EASE_ITEMS) -> Neighbours:
-    """Return for each dataset the `k` that users took after it; datasets with fewer than two users have none.
-
-    Above `most_dense` datasets, the transitions are counted.
-    """
+def transition_neighbours(records: Records, k: int, seed: int, limits: DenseLimits = DENSE) -> Neighbours:
+    """Return for each dataset the `k` that users took after it; datasets with fewer than two users have none."""
     user, item = new_pairs(records, seed)
     n = len(records.catalogue)
     active = np.flatnonzero(np.bincount(item, minlength=n) >= LEAST_USERS)
     if not len(active):
         return Neighbours(np.full((n, 1), -1, np.int32), np.zeros((n, 1), np.float32))
-    place = np.full(n, -1, np.int32)
-    place[active] = np.arange(len(active))
-    inside = place[item] >= 0
-    user, column = user[inside], place[item[inside]]
-    if len(active) <= most_dense:
-        weights = slit(
-            user, column, len(active), past_ranks=PAST_RANKS, next_ranks=NEXT_RANKS, regularisation=REGULARISATION
-        )
-        found = top_k(len(active), len(active), lambda start, stop: weights[start:stop].copy(), k)
-    else:
-        past = decayed_pairs(user, column, len(active), PAST_RANKS, first=-1)
-        following = decayed_pairs(user, column, len(active), NEXT_RANKS, first=0)
-        found = _counted(past, following, k)
-    return spread(found, active, n)
+    user, column = _inside(user, item, active, n)
+    if len(active) <= limits.all:
+        return spread(_by_slit(user, column, len(active), k), active, n)
+    popular = popular_columns(np.bincount(column, minlength=len(active)), limits)
+    dense = _by_slit(*_inside(user, column, popular, len(active)), len(popular), k)
+    counted = counted_transitions(user, column, len(active), k)
+    return spread(join_neighbours(spread(dense, popular, len(active)), counted, popular, k), active, n)
 
 
-def _counted(past: sparse.csr_array, following: sparse.csr_array, k: int) -> Neighbours:
+def counted_transitions(user: NDArray[np.int32], column: NDArray[np.int32], columns: int, k: int) -> Neighbours:
     """Return the neighbours by decayed counts of transitions, relative to how often both occur."""
+    past = decayed_pairs(user, column, columns, PAST_RANKS, first=-1)
+    following = decayed_pairs(user, column, columns, NEXT_RANKS, first=0)
     norms = [np.sqrt(np.maximum(np.asarray(each.sum(axis=0)), 1e-9)) for each in (past, following)]
     before, after = (
         sparse.csr_array(each @ sparse.diags_array(1.0 / norm).astype(np.float32))
         for each, norm in zip((past, following), norms, strict=True)
     )
     return top_k_of_product(sparse.csr_array(before.T), after, k)
+
+
+def _by_slit(user: NDArray[np.int32], column: NDArray[np.int32], columns: int, k: int) -> Neighbours:
+    weights = slit(user, column, columns, past_ranks=PAST_RANKS, next_ranks=NEXT_RANKS, regularisation=REGULARISATION)
+    return top_k(weights, k)
+
+
+def _inside(
+    user: NDArray[np.int32], item: NDArray[np.int32], columns: NDArray[np.int64], n: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the pairs with one of some columns of `n`, as users and places among them."""
+    place = np.full(n, -1, np.int32)
+    place[columns] = np.arange(len(columns))
+    inside = place[item] >= 0
+    return user[inside], place[item[inside]]

@@ -38,19 +38,24 @@ def compiled(function: F) -> F:
     else:
         # Numba only checks whether the function's own file has changed, but code of other files and constants is
         # compiled in too.
-        fast._cache._cache_file._source_stamp = _stamp()  # noqa: SLF001 - Numba has no public way to set it
+        fast._cache._cache_file._source_stamp = _stamp(function.__code__.co_filename)  # noqa: SLF001 - Numba has no public way to set it
     kept: F = fast
     return kept
 
 
 @cache
-def _stamp() -> str:
-    """Return a stamp that changes with every source file of compiled code."""
+def _stamp(own: str) -> str:
+    """Return a stamp that changes with the function's own file and with every source file of compiled code."""
+    return hashlib.sha256(_shared_sources() + Path(own).read_bytes()).hexdigest()
+
+
+@cache
+def _shared_sources() -> bytes:
     digest = hashlib.sha256()
     for package in (__file__, str(contracts.__file__)):
         for source in sorted(Path(package).parent.rglob("*.py")):
             digest.update(source.read_bytes())
-    return digest.hexdigest()
+    return digest.digest()
 
 
 def _seconds(_typing: Any) -> Any:

@@ -10,7 +10,8 @@ from pipeline.evaluate.baselines.decayed import DecayedCounts
 from pipeline.evaluate.baselines.lists import DEPTH, best_columns
 from pipeline.evaluate.histories import Histories, histories_of
 from pipeline.evaluate.queries import QuerySet
-from pipeline.recall.behavior import MAX_EASE_ITEMS, cosine_neighbours
+from pipeline.recall.behavior import cosine_neighbours
+from pipeline.recall.dense import DENSE
 from pipeline.recall.ease import ease
 from pipeline.recall.interest import interest_matrix
 from pipeline.recall.slit import slit
@@ -29,7 +30,7 @@ BASELINES = (
     "slit",
     "slit_trend",
 )
-MAX_COLUMNS = MAX_EASE_ITEMS
+MAX_COLUMNS = DENSE.all
 KNN = 50
 # On MovieTweetings .0914 at 200, .0939 here, .0943 at 800; on demo data .1207, .1185, .1143.
 EASE_REGULARISATION = 400.0
