@@ -86,7 +86,7 @@ bench: .venvs/dev/.stamp .venvs/images/recommender-api/.stamp .venvs/ablation/.s
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY))
 
 .PHONY: prove
-prove: .venvs/dev/.stamp ## check the claims that take longer than a test (ONLY=bodies), write .run/prove.json
+prove: .venvs/dev/.stamp $(if $(filter-out engines,$(or $(ONLY),engines)),,.venvs/spark/.stamp) ## check the claims that take longer than a test (ONLY=bodies), write .run/prove.json
 	$(PY) -m native prerequisites
 	$(PY) -m prove $(if $(ONLY),--only $(ONLY))
 

@@ -84,9 +84,7 @@ def user_checks(engine: Engine, now: datetime, shares: RowRules) -> list[Check]:
     ]
 
 
-def interaction_checks(
-    engine: Engine, known_datasets: pa.ChunkedArray, now: datetime, shares: RowRules
-) -> list[Check]:
+def interaction_checks(engine: Engine, known_datasets: pa.ChunkedArray, now: datetime, shares: RowRules) -> list[Check]:
     """Return the checks of the interactions."""
     latest = _moment(now + CLOCK_AHEAD)
     checks = _Checks("interactions", shares, engine)

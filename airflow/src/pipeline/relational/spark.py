@@ -39,7 +39,9 @@ class SparkEngine:
             # The workers may run as another user.
             Path(folder).chmod(0o777)
             for name, table in tables.items():
-                self._session.read.parquet(_as_file(table, Path(folder, f"{name}.parquet"))).createOrReplaceTempView(name)
+                self._session.read.parquet(_as_file(table, Path(folder, f"{name}.parquet"))).createOrReplaceTempView(
+                    name
+                )
             found = Path(folder, "found")
             try:
                 self._session.sql(sql).write.parquet(str(found))

@@ -1,0 +1,131 @@
+"""A standalone Spark cluster on this machine: a master and two workers, each with a core and a folder of its own."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from localservers.waiting import wait_until
+from testkit.processes import ServerProcess
+
+PYTHON = Path(".venvs/spark/bin/python").absolute()
+_START_SECONDS = 600
+_DEFAULTS = """
+spark.driver.host 127.0.0.1
+spark.driver.bindAddress 127.0.0.1
+spark.driver.memory 512m
+spark.executor.memory 512m
+spark.sql.shuffle.partitions 8
+spark.ui.enabled false
+"""
+
+
+@dataclass(frozen=True)
+class SparkWorker:
+    """A worker; `files` is where it has its share of a query's rows."""
+
+    process: ServerProcess
+    files: Path
+
+    def has_rows(self, since: float) -> bool:
+        """Return whether it has written rows for the next stage of a query after a time (Unix seconds)."""
+        return any(path.stat().st_mtime > since for path in self.files.rglob("shuffle_*.data"))
+
+    def kill(self) -> None:
+        """Kill it and its executors, as the loss of its machine would."""
+        worker = psutil.Process(self.process.pid)
+        for each in (worker, *worker.children(recursive=True)):
+            each.kill()
+
+
+@dataclass(frozen=True)
+class SparkCluster:
+    """`url` is the master's; `environment` is that of a driver."""
+
+    url: str
+    environment: dict[str, str]
+    workers: tuple[SparkWorker, ...]
+
+
+@contextmanager
+def running_cluster(folder: Path) -> Iterator[SparkCluster]:
+    """Start the cluster with its files below `folder`."""
+    conf = folder / "conf"
+    conf.mkdir(parents=True)
+    (conf / "spark-defaults.conf").write_text(_DEFAULTS, encoding="utf-8")
+    home = next(PYTHON.parents[1].glob("lib/python3*/site-packages/pyspark"))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SPARK_HOME": str(home),
+        "SPARK_CONF_DIR": str(conf),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_DAEMON_MEMORY": "256m",
+    }
+    port, page = _free_ports()
+    url = f"spark://127.0.0.1:{port}"
+    program = [str(home / "bin" / "spark-class"), "org.apache.spark.deploy"]
+    with ExitStack() as stack:
+        log = folder / "master.log"
+        stack.enter_context(
+            _server(
+                [
+                    program[0],
+                    f"{program[1]}.master.Master",
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    str(port),
+                    "--webui-port",
+                    str(page),
+                ],
+                log,
+                environment,
+            )
+        )
+        workers = []
+        for number in range(2):
+            files = folder / f"worker-{number}"
+            files.mkdir()
+            command = [
+                program[0],
+                f"{program[1]}.worker.Worker",
+                url,
+                "--host",
+                "127.0.0.1",
+                "--cores",
+                "1",
+                "--memory",
+                "600m",
+                "--webui-port",
+                "0",
+                "--work-dir",
+                str(files / "work"),
+            ]
+            own = environment | {"SPARK_LOCAL_DIRS": str(files)}
+            workers.append(SparkWorker(stack.enter_context(_server(command, files / "worker.log", own)), files))
+        wait_until(
+            lambda: log.read_text(encoding="utf-8").count("Registering worker") == len(workers),
+            within=_START_SECONDS,
+            what="the workers are registered",
+        )
+        yield SparkCluster(url, environment, tuple(workers))
+
+
+@contextmanager
+def _server(command: list[str], log: Path, environment: dict[str, str]) -> Iterator[ServerProcess]:
+    process = ServerProcess(command, log, environment=environment)
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
