@@ -90,9 +90,9 @@ def test_of_rows_with_equal_keys_all_but_the_first_are_repeated() -> None:
 
 
 def test_a_sort_larger_than_the_memory_limit_uses_the_disk() -> None:
-    numbers = np.random.default_rng(11).permutation(2_000_000)
+    numbers = np.random.default_rng(11).permutation(8_000_000)
     table = pa.table({"number": numbers, "padding": numbers * 3})
-    batches = LocalEngine("24MB").query("SELECT number, padding FROM numbers ORDER BY number", {"numbers": table})
+    batches = LocalEngine("96MB").query("SELECT number, padding FROM numbers ORDER BY number", {"numbers": table})
     found = pa.Table.from_batches(batches)
     assert np.array_equal(found["number"].to_numpy(), np.arange(len(numbers)))
     assert np.array_equal(found["padding"].to_numpy(), np.arange(len(numbers)) * 3)

@@ -21,12 +21,12 @@ SELECT id FROM users UNION SELECT user_id FROM interactions WHERE type <> 'expos
 _COUNT = "SELECT count(*) AS number FROM interactions WHERE type <> 'exposure'"
 # Exposures have no code: they would push interest out of histories.
 _ROWS = """
-SELECT user_places.place AS user_place, dataset_places.place AS item, unix_seconds(ts) AS ts, codes.code AS type
+SELECT user_places.place AS user_place, dataset_places.place AS item, unix_seconds(ts) AS seconds, code
 FROM interactions
 JOIN user_places ON user_places.id = interactions.user_id
 JOIN dataset_places ON dataset_places.id = interactions.dataset_id
 JOIN codes ON codes.name = interactions.type
-ORDER BY unix_seconds(ts), user_place, item, code
+ORDER BY seconds, user_place, item, code
 """
 _TYPES: Mapping[str, DTypeLike] = {"user": np.int32, "item": np.int32, "ts": np.int64, "types": np.uint8}
 _CODES = pa.table(

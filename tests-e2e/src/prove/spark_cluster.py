@@ -14,6 +14,7 @@ from testkit.processes import ServerProcess
 
 PYTHON = Path(".venvs/spark/bin/python").absolute()
 _START_SECONDS = 600
+_REGISTERED = "Registering worker"
 _DEFAULTS = """
 spark.driver.host 127.0.0.1
 spark.driver.bindAddress 127.0.0.1
@@ -21,6 +22,7 @@ spark.driver.memory 512m
 spark.executor.memory 512m
 spark.sql.shuffle.partitions 8
 spark.ui.enabled false
+spark.master.rest.enabled false
 """
 
 
@@ -67,48 +69,24 @@ def running_cluster(folder: Path) -> Iterator[SparkCluster]:
     }
     port, page = _free_ports()
     url = f"spark://127.0.0.1:{port}"
-    program = [str(home / "bin" / "spark-class"), "org.apache.spark.deploy"]
+    spark_class = str(home / "bin" / "spark-class")
     with ExitStack() as stack:
         log = folder / "master.log"
-        stack.enter_context(
-            _server(
-                [
-                    program[0],
-                    f"{program[1]}.master.Master",
-                    "--host",
-                    "127.0.0.1",
-                    "--port",
-                    str(port),
-                    "--webui-port",
-                    str(page),
-                ],
-                log,
-                environment,
-            )
-        )
+        master = f"org.apache.spark.deploy.master.Master --host 127.0.0.1 --port {port} --webui-port {page}"
+        servers = [stack.enter_context(_server([spark_class, *master.split()], log, environment))]
         workers = []
         for number in range(2):
             files = folder / f"worker-{number}"
             files.mkdir()
-            command = [
-                program[0],
-                f"{program[1]}.worker.Worker",
-                url,
-                "--host",
-                "127.0.0.1",
-                "--cores",
-                "1",
-                "--memory",
-                "600m",
-                "--webui-port",
-                "0",
-                "--work-dir",
-                str(files / "work"),
-            ]
+            worker = (
+                f"org.apache.spark.deploy.worker.Worker {url} --host 127.0.0.1 --cores 1 --memory 600m --webui-port 0"
+            )
+            command = [spark_class, *worker.split(), "--work-dir", str(files / "work")]
             own = environment | {"SPARK_LOCAL_DIRS": str(files)}
-            workers.append(SparkWorker(stack.enter_context(_server(command, files / "worker.log", own)), files))
+            servers.append(stack.enter_context(_server(command, files / "worker.log", own)))
+            workers.append(SparkWorker(servers[-1], files))
         wait_until(
-            lambda: log.read_text(encoding="utf-8").count("Registering worker") == len(workers),
+            lambda: all(each.check_alive() for each in servers) and log.read_text().count(_REGISTERED) == len(workers),
             within=_START_SECONDS,
             what="the workers are registered",
         )

@@ -1,6 +1,6 @@
 """Runs SQL over Parquet files and Arrow tables, on this machine or on a cluster, by one setting.
 
-A query is written once, in the SQL that DuckDB and Spark share: `relational.dialect` lists what else it may call.
+A query is written once, in the SQL that DuckDB and Spark share.
 """
 
 from pipeline.relational.engine import Engine, Table

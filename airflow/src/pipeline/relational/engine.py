@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
 # A Parquet file, or rows in memory.
-Table = Path | pa.Table
+Table: TypeAlias = Path | pa.Table
 
 
 class Engine(Protocol):

@@ -38,12 +38,11 @@ class SparkEngine:
         with tempfile.TemporaryDirectory(prefix=".engine-", dir=self._shared) as folder:
             # The workers may run as another user.
             Path(folder).chmod(0o777)
-            for name, table in tables.items():
-                self._session.read.parquet(_as_file(table, Path(folder, f"{name}.parquet"))).createOrReplaceTempView(
-                    name
-                )
             found = Path(folder, "found")
             try:
+                for name, table in tables.items():
+                    path = _as_file(table, Path(folder, f"{name}.parquet"))
+                    self._session.read.parquet(path).createOrReplaceTempView(name)
                 self._session.sql(sql).write.parquet(str(found))
             except PySparkException as error:
                 raise EngineError(f"Spark: {error}") from error
