@@ -21,6 +21,7 @@ airflow_PACKAGES := libs/contracts libs/business libs/ranking libs/monitoring li
 collector_PACKAGES :=
 images/recommender-api_PACKAGES := $(filter-out libs/business,$(LIBS)) recommender-api
 ablation_PACKAGES := $(images/recommender-api_PACKAGES)
+spark_PACKAGES := $(services_PACKAGES)
 dev_PACKAGES := $(services_PACKAGES) libs/testkit deploy/provisioning deploy/native
 # Further lock files of an environment.
 airflow_LOCKS := requirements/airflow-tests.txt
@@ -85,7 +86,7 @@ bench: .venvs/dev/.stamp .venvs/images/recommender-api/.stamp .venvs/ablation/.s
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY))
 
 .PHONY: prove
-prove: .venvs/dev/.stamp .venvs/collector/.stamp ## check the claims that take longer than a test (ONLY=bodies), write .run/prove.json
+prove: .venvs/dev/.stamp .venvs/collector/.stamp $(if $(filter-out engines,$(or $(ONLY),engines)),,.venvs/spark/.stamp) ## check the claims that take longer than a test (ONLY=bodies), write .run/prove.json
 	$(PY) -m native prerequisites
 	$(PY) -m prove $(if $(ONLY),--only $(ONLY))
 
@@ -103,7 +104,7 @@ pictures: .venvs/dev/.stamp ## take the README's pictures on the running native 
 	$(PY) docs/pictures
 
 # Locked versions stay, except for changes in an .in file; UPGRADE=1 takes the newest version of everything.
-LOCKED := services airflow airflow-tests collector native dev ablation \
+LOCKED := services airflow airflow-tests collector native dev ablation spark \
 	$(addprefix images/,airflow-kubernetes build feature-sync model-registry notification-gateway recommender-api wechat-simulator)
 .PHONY: lock
 lock: $(UV) ## lock the environments again after a change in requirements/*.in

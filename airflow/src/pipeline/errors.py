@@ -17,6 +17,10 @@ class DataError(PipelineError):
     """The business data fails a critical check; correct it at its source: a retry would fail in the same way."""
 
 
+class EngineError(PipelineError):
+    """The engine of the relational queries can't answer; repeat the step when its cluster is available."""
+
+
 class NoTablesError(InputError):
     """The business database has none of the tables: fill it, or map your own tables."""
 

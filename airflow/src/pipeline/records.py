@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from contracts.events import InteractionType
 from contracts.ids import hash_id, is_numeric_id
 from contracts.user_blob import History
+from pipeline.ordered_rows import load_ordered_rows
 from pipeline.trends import trends_before
 from ranking.catalogue import Catalogue
 from ranking.item_stats import ItemStats
@@ -43,30 +42,16 @@ class Records:
 
     @classmethod
     def load(cls, folder: Path) -> "Records":
-        """Read the output of the quality step, without exposures: they would push interest out of histories."""
+        """Read the output of the quality step."""
         datasets = pq.read_table(folder / "datasets.parquet").sort_by("id")
-        rows = pq.read_table(folder / "interactions.parquet", filters=pc.field("type") != "exposure")
-        users = np.unique(
-            np.concatenate([_ints(pq.read_table(folder / "users.parquet")["id"]), _ints(rows["user_id"])])
-        )
-        ts = _seconds(rows["ts"])
-        user = np.searchsorted(users, _ints(rows["user_id"]))
-        catalogue = _catalogue(datasets)
-        item = catalogue.positions(_ints(rows["dataset_id"]))
-        order = np.lexsort((item, user, ts))
-        codes = np.array([InteractionType.of(name) for name in pc.unique(rows["type"]).to_pylist()], np.uint8)
-        types = codes[_ints(rows["type"].combine_chunks().dictionary_encode().indices)] if len(rows) else codes
+        rows = load_ordered_rows(folder)
         return cls(
-            catalogue,
+            _catalogue(datasets),
             datasets["description"].to_pylist(),
             _seconds(datasets["created_at"]),
-            users,
-            user[order].astype(np.int32),
-            item[order].astype(np.int32),
-            ts[order],
-            types[order],
-            int(ts.max(initial=0)) + 1,
-            np.empty((len(users), 0), np.float32),
+            *rows,
+            int(rows.ts[-1]) + 1 if len(rows.ts) else 1,
+            np.empty((len(rows.user_ids), 0), np.float32),
         )
 
     def __len__(self) -> int:

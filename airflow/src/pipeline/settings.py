@@ -37,6 +37,14 @@ class Settings(monitoring.MonitoringSettings):
     artifact_url: Annotated[
         SingleLine, Field(min_length=1, description="Folder or s3://… of runs, bundles and snapshots (fsspec)")
     ] = ".run/artifacts"
+    pipeline_engine_url: Annotated[
+        SingleLine | None,
+        Field(
+            pattern="^spark://",
+            description="Spark cluster that runs the relational queries of the data steps, spark://host:7077; empty: "
+            "DuckDB in the process of the step. ARTIFACT_URL has to be a folder that all workers see by the same path",
+        ),
+    ] = None
     runs_kept: Annotated[
         int,
         Field(

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,7 +19,9 @@ from contracts.datasets import (
 from contracts.events import InteractionType
 from contracts.moments import CLOCK_AHEAD, EARLIEST_CREATION, EARLIEST_ROW
 from contracts.prices import MAX_PRICE
+from pipeline.quality.repeated_rows import repeated_rows
 from pipeline.quality.rules import RowRules
+from pipeline.relational import Engine
 
 Mask = Callable[[pa.Table], pa.ChunkedArray]
 
@@ -51,9 +52,9 @@ class Check:
     warning_above: float = 0.0
 
 
-def dataset_checks(now: datetime, shares: RowRules) -> list[Check]:
+def dataset_checks(engine: Engine, now: datetime, shares: RowRules) -> list[Check]:
     """Return the checks of the datasets table."""
-    checks = _Checks("datasets", shares)
+    checks = _Checks("datasets", shares, engine)
     return [
         checks.null("id"),
         checks.low_id("id"),
@@ -71,9 +72,9 @@ def dataset_checks(now: datetime, shares: RowRules) -> list[Check]:
     ]
 
 
-def user_checks(now: datetime, shares: RowRules) -> list[Check]:
+def user_checks(engine: Engine, now: datetime, shares: RowRules) -> list[Check]:
     """Return the checks of the users table."""
-    checks = _Checks("users", shares)
+    checks = _Checks("users", shares, engine)
     return [
         checks.null("id"),
         checks.low_id("id"),
@@ -83,10 +84,10 @@ def user_checks(now: datetime, shares: RowRules) -> list[Check]:
     ]
 
 
-def interaction_checks(known_datasets: pa.ChunkedArray, now: datetime, shares: RowRules) -> list[Check]:
+def interaction_checks(engine: Engine, known_datasets: pa.ChunkedArray, now: datetime, shares: RowRules) -> list[Check]:
     """Return the checks of the interactions."""
     latest = _moment(now + CLOCK_AHEAD)
-    checks = _Checks("interactions", shares)
+    checks = _Checks("interactions", shares, engine)
     return [
         *(checks.null(column) for column in ("user_id", "dataset_id", "type", "ts")),
         checks.low_id("user_id"),
@@ -128,7 +129,7 @@ def interaction_checks(known_datasets: pa.ChunkedArray, now: datetime, shares: R
         Check(
             "interactions.duplicate",
             "repeat another in everything",
-            lambda t: _later_rows(t, ["user_id", "dataset_id", "type", "ts"]),
+            lambda t: repeated_rows(engine, t, ["user_id", "dataset_id", "type", "ts"]),
             1.0 if shares.duplicate.critical is None else shares.duplicate.critical,
             warning_above=1.0 if shares.duplicate.warning is None else shares.duplicate.warning,
         ),
@@ -141,6 +142,7 @@ class _Checks:
 
     table: str
     shares: RowRules
+    engine: Engine
 
     def null(self, column: str) -> Check:
         name = f"{self.table}.null_{column}"
@@ -158,7 +160,7 @@ class _Checks:
         return Check(
             f"{self.table}.duplicate_{column}",
             f"repeat a {column}",
-            lambda t: _later_rows(t, [column]),
+            lambda t: repeated_rows(self.engine, t, [column]),
             self.shares.without_key,
             column,
         )
@@ -248,13 +250,6 @@ def _future_advice(ts: pa.ChunkedArray, now: datetime) -> str:
         return "correct them at their source"
     ahead = (pc.max(near).as_py() - now) / timedelta(hours=1)
     return f"up to {ahead:.1f} h ahead: is `ts` a local time? select it with its offset, or set TIMEZONE"
-
-
-def _later_rows(table: pa.Table, keys: list[str]) -> pa.ChunkedArray:
-    """Return a mask of the rows whose keys an earlier row has."""
-    rows = pa.array(np.arange(len(table)))
-    first = table.select(keys).append_column("row", rows).group_by(keys).aggregate([("row", "min")])["row_min"]
-    return pa.chunked_array([pc.invert(pc.is_in(rows, first))])
 
 
 def _moment(moment: datetime) -> pa.Scalar:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import DataError
 from pipeline.extract.extract import OUTSIDE_CALENDAR
 from pipeline.extract.moments import FIRST, LAST
+from pipeline.ordered_rows import write_ordered_rows
 from pipeline.quality.activity_checks import activity_findings
 from pipeline.quality.calendar_days import rest_days
 from pipeline.quality.catalogue_checks import catalogue_findings
@@ -29,6 +30,7 @@ from pipeline.quality.rules import Rules
 from pipeline.quality.rules_file import load_rules
 from pipeline.quality.time_gap import time_gap_finding
 from pipeline.quality.volume import volume_findings
+from pipeline.relational import Engine, LocalEngine
 from pipeline.sentry_utils import track_data_quality_issue, track_data_quality_ok
 
 REPORT = "report.json"
@@ -40,7 +42,8 @@ _log = logging.getLogger(__name__)
 class _Checking:
     """The findings and rejected rows so far, and the original texts of values outside the calendar."""
 
-    def __init__(self, outside_calendar: dict[str, str]) -> None:
+    def __init__(self, engine: Engine, outside_calendar: dict[str, str]) -> None:
+        self.engine = engine
         self._outside_calendar = outside_calendar
         self.findings: list[Finding] = []
         self.quarantine = Quarantine()
@@ -106,16 +109,17 @@ def clean(
     *,
     rules: Rules | None = None,
     earlier: Sequence[Profile] = (),
+    engine: Engine | None = None,
 ) -> list[Finding]:
-    """Write the rows that pass below `folder`, and return the findings, each of which is reported.
+    """Write the rows that pass below `folder`, also in the order of time; return the findings, which are reported.
 
     `report.json`, `profile.json` and the quarantine of the rows that don't pass are written in any case. Deleted and
     `withdrawn` datasets are left out. `earlier` are the profiles of good runs, in the order of time. Raises `DataError`
     if a finding is critical; then there are no rows for the later steps.
     """
-    rules = rules or load_rules()
+    rules, engine = rules or load_rules(), engine or LocalEngine()
     counts = _read_json(extracted / COUNTS)
-    checking = _Checking(_read_json(extracted / OUTSIDE_CALENDAR))
+    checking = _Checking(engine, _read_json(extracted / OUTSIDE_CALENDAR))
     events_finding = _unknown_events(extracted, counts.get("events", 0))
     tables = _passing(checking, extracted, withdrawn, now, rules)
     profile = profile_tables(tables, now, rules.calendar.time_zone, counts)
@@ -139,6 +143,7 @@ def clean(
     _report(checked)
     for name, table in tables._asdict().items():
         pq.write_table(table, folder / f"{name}.parquet")
+    write_ordered_rows(engine, folder)
     return [each for each in checked if each.severity != "ok"]
 
 
@@ -149,13 +154,14 @@ def _unknown_events(extracted: Path, count: int) -> Finding:
 
 def _passing(checking: _Checking, extracted: Path, withdrawn: Collection[int], now: datetime, rules: Rules) -> Tables:
     """Return the rows that pass. No variable holds a table as it was read: 10 million rows have 400 MB."""
+    engine = checking.engine
     datasets = checking.apply(
-        "datasets", pq.read_table(extracted / "datasets.parquet"), dataset_checks(now, rules.rows)
+        "datasets", pq.read_table(extracted / "datasets.parquet"), dataset_checks(engine, now, rules.rows)
     )
     datasets = datasets.filter(pc.invert(datasets["is_deleted"].fill_null(False)))
     datasets = _without_withdrawn(datasets, withdrawn, checking.findings)
-    users = checking.apply("users", pq.read_table(extracted / "users.parquet"), user_checks(now, rules.rows))
-    found = interaction_checks(datasets["id"], now, rules.rows)
+    users = checking.apply("users", pq.read_table(extracted / "users.parquet"), user_checks(engine, now, rules.rows))
+    found = interaction_checks(engine, datasets["id"], now, rules.rows)
     rows = checking.apply("interactions", pq.read_table(extracted / "interactions.parquet"), found)
     return Tables(datasets, users, rows)
 

@@ -14,7 +14,7 @@ import ranking
 _SOURCES = {".py", ".yaml"}
 _PACKAGES = (pipeline, ranking, contracts, business)
 # Libraries whose releases may change the results.
-_LIBRARIES = ("lightgbm", "numba", "numpy", "pandas", "pyarrow", "scipy")
+_LIBRARIES = ("duckdb", "lightgbm", "numba", "numpy", "pandas", "pyarrow", "scipy")
 
 
 @cache

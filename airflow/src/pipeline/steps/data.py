@@ -27,6 +27,7 @@ from pipeline.quality.quarantine import QuarantinedRow, read_quarantine
 from pipeline.quality.rules_file import load_rules
 from pipeline.recall import read_own_vectors
 from pipeline.records import Records
+from pipeline.relational import open_engine
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
 from pipeline.snapshot import add_changes, user_blobs
@@ -90,9 +91,13 @@ def quality(settings: Settings, run: str) -> str:
     now = load_run_info(run).as_of
     earlier = earlier_profiles(other_trainings(run), now)
     failure: DataError | None = None
-    with reading(join(run, "extract")) as extracted, writing(join(run, "clean")) as folder:
+    with (
+        open_engine(settings.pipeline_engine_url, settings.artifact_url) as engine,
+        reading(join(run, "extract")) as extracted,
+        writing(join(run, "clean")) as folder,
+    ):
         try:
-            findings = clean(extracted, folder, now, withdrawn, rules=rules, earlier=earlier)
+            findings = clean(extracted, folder, now, withdrawn, rules=rules, earlier=earlier, engine=engine)
         except DataError as error:
             # The folder is kept, because it says why.
             failure = error

@@ -1,0 +1,47 @@
+"""DuckDB in this process: sorts and groups that don't fit into its memory use the disk."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.errors import EngineError
+from pipeline.relational.engine import Table
+
+# A sort of 10 million interactions takes half of it.
+_MEMORY_LIMIT = "2GB"
+_ROWS_PER_BATCH = 100_000
+# Spark has these functions.
+_MACROS = ("CREATE MACRO unix_seconds(moment) AS epoch_us(moment) // 1000000",)
+
+
+class LocalEngine:
+    """Each query has a database of its own."""
+
+    def __init__(self, memory_limit: str = _MEMORY_LIMIT) -> None:
+        self._memory_limit = memory_limit
+
+    def query(self, sql: str, tables: Mapping[str, Table]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a query."""
+        with tempfile.TemporaryDirectory(prefix="pipeline-engine-") as spill:
+            config: dict[str, str | bool | int | float | list[str]] = {
+                "memory_limit": self._memory_limit,
+                "temp_directory": spill,
+                # The order is that of ORDER BY alone, which takes less memory.
+                "preserve_insertion_order": False,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            }
+            try:
+                with duckdb.connect(":memory:", config=config) as connection:
+                    for macro in _MACROS:
+                        connection.execute(macro)
+                    for name, table in tables.items():
+                        is_arrow = isinstance(table, pa.Table)
+                        source = connection.from_arrow(table) if is_arrow else connection.read_parquet(str(table))
+                        source.create_view(name)
+                    yield from connection.sql(sql).to_arrow_reader(_ROWS_PER_BATCH)
+            # The reader of results has OSError for what goes wrong in the query.
+            except (duckdb.Error, OSError) as error:
+                raise EngineError(f"DuckDB: {error}") from error

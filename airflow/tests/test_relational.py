@@ -1,0 +1,124 @@
+"""The relational queries of the data steps on the local engine, and how the engine is chosen."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contracts.events import InteractionType
+from pipeline.errors import EngineError, InputError, PipelineError
+from pipeline.ordered_rows import load_ordered_rows, write_ordered_rows
+from pipeline.quality.repeated_rows import repeated_rows
+from pipeline.relational import LocalEngine, open_engine
+
+_SECOND = 1_000_000
+_START = 1_772_000_000
+
+
+def _write_tables(folder: Path, rows: list[tuple[int, int, str, int]]) -> None:
+    user, dataset, kind, ts = zip(*rows, strict=True) if rows else ([], [], [], [])
+    tables = {
+        "users": {"id": pa.array([7, 900], pa.int64())},
+        "datasets": {"id": pa.array([30, 10, 20], pa.int64())},
+        "interactions": {
+            "user_id": pa.array(user, pa.int64()),
+            "dataset_id": pa.array(dataset, pa.int64()),
+            "type": pa.array(kind, pa.string()),
+            "ts": pa.array([_START * _SECOND + each for each in ts], pa.timestamp("us", tz="UTC")),
+        },
+    }
+    for name, columns in tables.items():
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+
+
+def test_rows_are_in_the_order_of_second_user_item_and_type(tmp_path: Path) -> None:
+    rows = [
+        (8, 10, "purchase", 5 * _SECOND),
+        (8, 10, "click", 5 * _SECOND + 999_999),
+        (7, 30, "view", 5 * _SECOND + 999_999),
+        (7, 20, "view", 5 * _SECOND + 1),
+        (9, 30, "favorite", _SECOND),
+        (6, 10, "exposure", 0),
+    ]
+    _write_tables(tmp_path, rows)
+    write_ordered_rows(LocalEngine(), tmp_path)
+    found = load_ordered_rows(tmp_path)
+    # User 6 has only an exposure; user 900 has no interaction.
+    assert found.user_ids.tolist() == [7, 8, 9, 900]
+    assert list(zip(*(each.tolist() for each in found[1:]), strict=True)) == [
+        (2, 2, _START + 1, InteractionType.FAVORITE),
+        (0, 1, _START + 5, InteractionType.VIEW),
+        (0, 2, _START + 5, InteractionType.VIEW),
+        (1, 0, _START + 5, InteractionType.CLICK),
+        (1, 0, _START + 5, InteractionType.PURCHASE),
+    ]
+
+
+def test_without_interactions_the_arrays_are_empty(tmp_path: Path) -> None:
+    _write_tables(tmp_path, [])
+    write_ordered_rows(LocalEngine(), tmp_path)
+    found = load_ordered_rows(tmp_path)
+    assert found.user_ids.tolist() == [7, 900]
+    assert [len(each) for each in found[1:]] == [0, 0, 0, 0]
+
+
+def test_the_stored_arrays_cannot_be_changed_through_a_loaded_one(tmp_path: Path) -> None:
+    _write_tables(tmp_path, [(7, 10, "click", 0)])
+    write_ordered_rows(LocalEngine(), tmp_path)
+    load_ordered_rows(tmp_path).ts[0] = 0
+    assert load_ordered_rows(tmp_path).ts.tolist() == [_START]
+
+
+def test_a_run_of_an_earlier_release_has_no_ordered_rows(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="begin a new run"):
+        load_ordered_rows(tmp_path)
+
+
+def test_of_rows_with_equal_keys_all_but_the_first_are_repeated() -> None:
+    # In chunks, as tables are read: the first row is that of the whole table.
+    parts = [
+        pa.table({"id": [3, 1, 3], "title": ["a", "b", "c"]}),
+        pa.table({"id": [1, 2, 3], "title": ["b", "e", "a"]}),
+    ]
+    table = pa.concat_tables(parts)
+    assert repeated_rows(LocalEngine(), table, ["id"]).to_pylist() == [False, False, True, True, False, True]
+    both = repeated_rows(LocalEngine(), table, ["id", "title"]).to_pylist()
+    assert both == [False, False, False, True, False, True]
+    assert repeated_rows(LocalEngine(), table.slice(0, 0), ["id"]).to_pylist() == []
+
+
+def test_a_sort_larger_than_the_memory_limit_uses_the_disk() -> None:
+    numbers = np.random.default_rng(11).permutation(8_000_000)
+    table = pa.table({"number": numbers, "padding": numbers * 3})
+    batches = LocalEngine("96MB").query("SELECT number, padding FROM numbers ORDER BY number", {"numbers": table})
+    found = pa.Table.from_batches(batches)
+    assert np.array_equal(found["number"].to_numpy(), np.arange(len(numbers)))
+    assert np.array_equal(found["padding"].to_numpy(), np.arange(len(numbers)) * 3)
+
+
+def test_the_error_of_the_engine_is_one_of_the_pipeline(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="DuckDB"):
+        list(LocalEngine().query("SELECT id FROM users", {"users": tmp_path / "missing.parquet"}))
+
+
+def test_without_a_url_the_engine_is_local(tmp_path: Path) -> None:
+    with open_engine(None, str(tmp_path)) as engine:
+        assert isinstance(engine, LocalEngine)
+
+
+def test_the_workers_of_a_cluster_must_see_the_artifacts() -> None:
+    with (
+        pytest.raises(InputError, match="a folder that all workers see"),
+        open_engine("spark://127.0.0.1:7077", "s3://bucket/artifacts"),
+    ):
+        pass
+
+
+def test_a_cluster_needs_its_client(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="pyspark is not installed here"),
+        open_engine("spark://127.0.0.1:7077", str(tmp_path)),
+    ):
+        pass
