@@ -41,6 +41,7 @@ def test_rows_are_in_the_order_of_second_user_item_and_type(tmp_path: Path) -> N
         (7, 20, "view", 5 * _SECOND + 1),
         (9, 30, "favorite", _SECOND),
         (6, 10, "exposure", 0),
+        (7, 10, "exposure", 2 * _SECOND),
     ]
     _write_tables(tmp_path, rows)
     write_ordered_rows(LocalEngine(), tmp_path)
@@ -54,6 +55,15 @@ def test_rows_are_in_the_order_of_second_user_item_and_type(tmp_path: Path) -> N
         (1, 0, _START + 5, InteractionType.CLICK),
         (1, 0, _START + 5, InteractionType.PURCHASE),
     ]
+
+
+def test_rows_that_differ_only_in_type_are_in_the_order_of_its_code(tmp_path: Path) -> None:
+    names = [kind.name.lower() for kind in InteractionType if kind != InteractionType.EXPOSURE]
+    _write_tables(tmp_path, [(7, 10, names[number * 7 % len(names)], number) for number in range(1_000)])
+    write_ordered_rows(LocalEngine(), tmp_path)
+    types = load_ordered_rows(tmp_path).types
+    assert len(types) == 1_000
+    assert (np.diff(types.astype(int)) >= 0).all()
 
 
 def test_without_interactions_the_arrays_are_empty(tmp_path: Path) -> None:
