@@ -1,5 +1,6 @@
 """Old bundles are removed: rows first, files after them, and never a bundle that something needs."""
 
+import asyncio
 import shutil
 import threading
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from model_registry.retention.rule import Limits
 from model_registry.retention.service import Retention
 from model_registry.sandbox.client import Sandbox
 from model_registry.settings import Settings
-from model_registry.tables import SCHEMA, versions
+from model_registry.tables import SCHEMA, rollouts, versions
 from model_registry.versions import queries as version_queries
 from ranking.testing import tiny_archive
 from refresh_bundles import pushed as push_refresh
@@ -111,6 +112,42 @@ def test_canary_shadow_and_what_a_replica_reports_are_kept(registry: RunningRegi
         "4": "active",
         "5": "last_trained",
     }
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_is_rolled_out_and_what_it_stands_beside_are_kept_until_the_rollout_ends(
+    registry: RunningRegistry, database_url: str, tmp_path: Path
+) -> None:
+    for seed in (1, 2, 3, 4, 5):
+        registry.push_new(tmp_path, seed=seed)
+    registry.deploy("4")
+    engine, now = open_database(database_url, SCHEMA), datetime.now(UTC)
+    with engine.begin() as connection:
+        # It holds: its canary was withdrawn, and another version has become the primary.
+        connection.execute(
+            sa.insert(rollouts).values(
+                model="ranker",
+                version=1,
+                primary_version=2,
+                primary_trained=2,
+                steps=[10, 100],
+                step=0,
+                every_seconds=60.0,
+                state="holding",
+                reason="the canary was withdrawn",
+                created_at=now,
+                step_since=now,
+                evidence={},
+            )
+        )
+    report = retain(registry)
+    assert numbers(report["removed"]) == ["3"]
+    reasons = {line["version"]: line["reasons"] for line in report["kept"]}
+    assert (reasons["1"], reasons["2"]) == (["canary"], ["predecessor"])
+    with engine.begin() as connection:
+        connection.execute(sa.update(rollouts).values(state="stopped"))
+    engine.dispose()
+    assert numbers(retain(registry)["removed"]) == ["2", "1"]
 
 
 def test_the_history_of_a_removed_version_stays_readable(registry: RunningRegistry, tmp_path: Path) -> None:
@@ -250,6 +287,32 @@ def test_daily_retention_removes_at_the_start(settings: Settings, sandbox: Sandb
     with RunningRegistry(settings.model_copy(update={"bundle_retention_daily": True}), sandbox) as registry:
         wait_until(lambda: not file.exists(), within=60, what="the bundle is removed")
         assert registry.http.get("/models/ranker/versions/1").json()["removed_at"] is not None
+
+
+def test_a_daily_run_that_fails_for_one_model_removes_those_of_the_others_and_fails(tmp_path: Path) -> None:
+    def remove_parts(model: str) -> None:
+        if model == "alpha":
+            raise RuntimeError("the parts of alpha")
+
+    engine = open_database(f"sqlite:///{tmp_path}/recsys.db", SCHEMA)
+    migrate(engine, SCHEMA, Path(str(model_registry.__file__)).parent / "migrations")
+    database, store = Database(engine), ArtifactStore(str(tmp_path / "artifacts"))
+    for model in ("alpha", "beta"):
+        with database.transaction("test") as connection:
+            lock_model(connection, model)
+            for number in (1, 2):
+                sha256 = store.put(tiny_archive(tmp_path / f"{model}-{number}.tar.gz", seed=number), model)
+                row = {"sha256": sha256, "size": 1, "manifest": {}, "created_at": datetime.now(UTC)}
+                connection.execute(sa.insert(versions).values(model=model, version=number, **row))
+    for is_daily, left in ((False, 2), (True, 1)):
+        retention = Retention(database, store, Limits(1, 1, 0), is_daily=is_daily, remove_parts=remove_parts)
+        if is_daily:
+            with pytest.raises(RuntimeError, match="the parts of alpha"):
+                asyncio.run(retention.step())
+        else:
+            asyncio.run(retention.step())
+        assert len(store.checksums("beta")) == left
+    database.close()
 
 
 def test_a_removal_waits_for_a_deployment_that_has_begun(

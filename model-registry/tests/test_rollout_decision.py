@@ -137,6 +137,15 @@ def test_sums_that_shrink_are_not_measured_across() -> None:
     assert (shrunk.present, shrunk.interval(RULES)) == (Stratum(Arm(), Arm()), None)
 
 
+def test_sums_that_shrink_are_not_fresh_until_they_grow_again() -> None:
+    late = BEGIN + timedelta(minutes=51)
+    shrunk = EQUAL.observe(Stratum(Arm(10, 1), Arm(90, 4)), BEGIN, late, RULES)
+    found = verdict(shrunk, minutes=51)
+    assert (found.decision, "no exposure has been counted for 10 min" in found.reason) == (Decision.WAIT, True)
+    grown = shrunk.observe(Stratum(Arm(11, 1), Arm(91, 4)), BEGIN, late + timedelta(seconds=15), RULES)
+    assert "no exposure has been counted" not in verdict(grown, minutes=52).reason
+
+
 def test_strata_keep_a_change_of_the_rate_from_looking_like_a_difference() -> None:
     """Pooled, a canary that grew in the evening has 5.7 % against 4.1 %; in each step both are equal."""
     strata = [Stratum(Arm(1000, 40), Arm(99_000, 3960)), Stratum(Arm(9000, 540), Arm(9000, 540))]

@@ -41,7 +41,8 @@ class RetainedVersion(BaseModel):
     reasons: Annotated[
         list[str],
         Field(
-            description="`active`, `canary`, `shadow`: it serves as this now. `predecessor`: a rollback returns to it. "
+            description="`active`, `canary`, `shadow`: it serves as this now. A version that is rolled out counts as "
+            "canary until the rollout has ended. `predecessor`: a rollback, or the end of a rollout, returns to it. "
             "`alias`: an alias points to it. `replica`: a replica reported it. "
             "`refreshed`: a refresh of it is kept. `recent_primary`: it or a refresh "
             "of it was primary within BUNDLE_RETENTION_DAYS. `last_trained`, `last_refreshes`: it is one of the newest",

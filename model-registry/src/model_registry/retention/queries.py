@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, select
 from contracts.retention import KeepReason
 from model_registry.deployments import queries as deployment_queries
 from model_registry.retention.rule import PrimaryStart, Usage, VersionState
+from model_registry.rollouts import queries as rollout_queries
 from model_registry.tables import deployments, replicas
 from model_registry.versions import labels
 
@@ -26,6 +27,11 @@ def usage(connection: Connection, model: str) -> Usage:
         if mode == "primary" and current is not None:
             previous = deployment_queries.before(connection, current)
             in_use[KeepReason.PREDECESSOR] = set() if previous is None else {previous.version}
+    rollout = rollout_queries.find_open(connection, model)
+    if rollout is not None:
+        # Also while it holds because its canary was withdrawn, or another version is the primary: it may go on.
+        in_use[KeepReason.CANARY].add(rollout.version)
+        in_use.setdefault(KeepReason.PREDECESSOR, set()).update((rollout.primary_version, rollout.primary_trained))
     return Usage(in_use, _primaries(connection, model))
 
 

@@ -53,8 +53,8 @@ class Evidence(BaseModel):
     def observe(self, counts: Stratum, step_since: datetime, now: datetime, rules: RolloutRules) -> "Evidence":
         """Return the evidence after another look at the sums."""
         if self.counts is not None and _has_shrunk(self.counts, counts):
-            # feature-sync has lost or moved rows: the step is measured anew.
-            return self.model_copy(update={"base": None, "base_at": None, "counts": counts, "grown_at": now})
+            # feature-sync has lost or moved rows: the step is measured anew, and nothing has grown by that.
+            return self.model_copy(update={"base": None, "base_at": None, "counts": counts})
         changed: dict[str, object] = {"counts": counts}
         if self.counts is None or _exposures(counts) > _exposures(self.counts):
             changed["grown_at"] = now

@@ -40,8 +40,13 @@ def record(connection: Connection, **values: Any) -> None:
 
 
 def change(connection: Connection, seen: Row[Any], **values: Any) -> None:
-    """Change a rollout that is as it was `seen`; raises `OvertakenError` if it has another step or state by now."""
-    unchanged = (rollouts.c.id == seen.id) & (rollouts.c.step == seen.step) & (rollouts.c.state == seen.state)
+    """Change a rollout that is as it was `seen`; raises `OvertakenError` if it has moved, or a person has answered."""
+    unchanged = (
+        (rollouts.c.id == seen.id)
+        & (rollouts.c.step == seen.step)
+        & (rollouts.c.state == seen.state)
+        & rollouts.c.asked_at.is_not_distinct_from(seen.asked_at)
+    )
     if connection.execute(update(rollouts).where(unchanged).values(**values)).rowcount != 1:
         raise OvertakenError(_MOVED)
 

@@ -205,6 +205,11 @@ class Rollouts:
             step=f"{seen.id}/{seen.step}",
             percent=percent,
         )
+        with self._database.transaction("get_rollout") as connection:
+            present = queries.get(connection, seen.id)
+        if (present.step, present.asked_at) != (seen.step, seen.asked_at) or present.state != "holding":
+            # A person's answer, whose recovery came before the question.
+            monitoring.recovered(DECISION_NEEDED, model_name=seen.model)
 
     def note(self, seen: Row[Any], move: Move, **values: object) -> None:
         """Store what a look at the figures has found, and give the claim back."""
