@@ -1,20 +1,25 @@
 """Aliases, tags, descriptions, lineage and search."""
 
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, delete, text, update
 
 from contracts.bundle import BundleManifest, pack, read_manifest, write_manifest
 from contracts.checksums import sha256_of
 from contracts.model_versions import VersionDetail
+from model_registry.database import Database
 from model_registry.sandbox.client import Sandbox
 from model_registry.settings import Settings
+from model_registry.tables import SCHEMA, version_facts, versions
+from model_registry.versions.facts import MissingFacts
 from ranking.testing import tiny_archive, tiny_bundle
 from registryctl import cli
 from running_registry import RunningRegistry
+from servicekit.database import open_database
 
 TOKEN = "the-registry-token"
 # What these check is above the database.
@@ -192,6 +197,37 @@ def test_versions_of_an_earlier_release_are_found_after_the_migration(
         assert found(running, q="bbb", trained_after="2026-11-19T00:00:00Z") == ["1"]
         assert found(running, trained_after="2026-11-21T00:00:00Z") == []
         assert running.http.get("/models/ranker/versions/1").json()["lineage"]["pushed_by"] is None
+
+
+def test_versions_that_an_earlier_registry_takes_in_meanwhile_are_found_after_the_next_look(
+    database_url: str, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    settings = Settings(
+        database_url=SecretStr(database_url),
+        artifact_url=str(tmp_path / "artifacts"),
+        registry_token=SecretStr(TOKEN),
+    )
+    with RunningRegistry(settings, sandbox) as running:
+        push_trained(running, tmp_path, until="2026-11-20T00:00:00Z", commit="bbb")
+        push_trained(running, tmp_path, until="2026-11-21T00:00:00Z", commit="ccc")
+        push_trained(running, tmp_path, until="2026-11-21T00:00:00Z", commit="ddd")
+        running.http.patch("/models/ranker/versions/2", json={"description": "stays"}).raise_for_status()
+    engine = open_database(database_url, SCHEMA)
+    with engine.begin() as connection:
+        # That one writes the version alone.
+        connection.execute(delete(version_facts).where(version_facts.c.version != 2))
+        # One whose manifest can't be read stops no other.
+        connection.execute(update(versions).where(versions.c.version == 1).values(manifest={}))
+    database = Database(engine)
+    added = [Thread(target=MissingFacts(database).add) for _ in range(2)]
+    for each in added:
+        each.start()
+    for each in added:
+        each.join()
+    database.close()
+    with RunningRegistry(settings, sandbox) as running:
+        assert found(running, trained_after="2026-11-19T00:00:00Z") == ["3", "2"]
+        assert (found(running, q="DDD"), found(running, q="stays")) == (["3"], ["2"])
 
 
 def _migrate_back(database_url: str) -> None:

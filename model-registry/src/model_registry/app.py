@@ -47,7 +47,8 @@ from model_registry.tokens import endpoints as token_endpoints
 from model_registry.tokens import service as token_service
 from model_registry.tokens.service import NamedTokens
 from model_registry.versions import endpoints as version_endpoints
-from model_registry.versions import label_endpoints
+from model_registry.versions import facts, label_endpoints
+from model_registry.versions.facts import MissingFacts
 from model_registry.versions.label_service import Labels
 from model_registry.versions.service import Versions
 from model_registry.webhooks import endpoints as webhook_endpoints
@@ -147,6 +148,7 @@ def create_app(
     loops.add("webhooks", sender.step, interval=webhook_sender.INTERVAL_SECONDS)
     loops.add("convergence", converging.step, interval=convergence.INTERVAL_SECONDS)
     loops.add("rollouts", driver.step, interval=rollout_driver.INTERVAL_SECONDS)
+    loops.add("search facts", MissingFacts(database).step, interval=facts.INTERVAL_SECONDS)
     loops.add("artifact store", store_watch.step, interval=INTERVAL_SECONDS)
     loops.add(
         "retention",
