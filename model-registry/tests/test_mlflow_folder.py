@@ -57,6 +57,19 @@ def test_an_export_is_a_pyfunc_model_that_scores_as_the_ranker(fake: FakeRegistr
     assert run(fake, "export", "1", "--mlflow", str(folder)) == USAGE
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["更好的召回 — première version 🎉", "two\nlines\tand a tab", "\u2028\u2029\ufeff\ufffe\uffff", '"\\u2028: [{# %'],
+    ids=["scripts", "lines", "unprintable", "syntax"],
+)
+def test_an_export_has_the_description_and_tags_in_any_script(fake: FakeRegistry, tmp_path: Path, text: str) -> None:
+    fake.push("1", tiny_archive(tmp_path / "a.tar.gz"))
+    fake.labels["1"] = {"description": text, "tags": {"team": text}}
+    assert run(fake, "export", "1", "--mlflow", str(tmp_path / "ranker")) == OK
+    model = yaml.safe_load((tmp_path / "ranker" / "MLmodel").read_bytes().decode("utf-8"))
+    assert (model["metadata"]["description"], model["metadata"]["tags"]) == (text, {"team": text})
+
+
 def test_an_import_pushes_the_bundle_and_reads_nothing_else(fake: FakeRegistry, tmp_path: Path) -> None:
     fake.push("1", tiny_archive(tmp_path / "a.tar.gz"))
     folder = tmp_path / "ranker"

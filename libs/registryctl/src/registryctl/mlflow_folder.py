@@ -6,6 +6,7 @@ and nothing else of the folder is read.
 
 import argparse
 import json
+import re
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +24,8 @@ _LOADER = "recsys_ranker_model"
 _BUNDLE = Path("artifacts") / "bundle.tar.gz"
 _REQUIREMENTS = ("lightgbm>=4,<5", "numpy", "pandas")
 _PYTHON = "3.11"
+# What JSON leaves as it is, and YAML doesn't print, or reads as the end of a line.
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 _Answer = tuple[dict[str, Any], str]
 
@@ -86,15 +89,17 @@ def _write_description(folder: Path, detail: VersionDetail) -> None:
         "python_version": _PYTHON,
         "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
     }
+    labels = {"description": detail.description, "tags": detail.tags}
     model = {
         "flavors": {"python_function": flavor},
         "model_uuid": uuid4().hex,
         "utc_time_created": f"{detail.created_at:%Y-%m-%d %H:%M:%S.%f}",
-        "metadata": {"name": detail.name, "version": detail.version, "sha256": detail.sha256, "tags": detail.tags},
+        "metadata": {"name": detail.name, "version": detail.version, "sha256": detail.sha256, **labels},
     }
     (folder / "MLmodel").write_text(_yaml(model), "utf-8")
 
 
 def _yaml(document: dict[str, Any]) -> str:
     # JSON is YAML, and needs no library; but YAML knows no pairs of surrogates, which stand for an emoji in JSON.
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"

@@ -45,6 +45,8 @@ class FakeRegistry(ThreadedServer):
         self.replicas: dict[tuple[str, str], dict[str, Any]] = {}
         # Evaluation parts by version, as they were pushed.
         self.evaluations: dict[str, bytes] = {}
+        # Description and tags by version.
+        self.labels: dict[str, dict[str, Any]] = {}
         # As a registry of the release before, it says nothing of evaluation parts.
         self.takes_evaluations = True
         self.max_wait = 0
@@ -140,7 +142,7 @@ class RegistryHandler(SilentHandler):
         elif version:
             self._stored(version[1])
             detail = _detail(self.server.bundles[version[1]]) | {"evaluation": _evaluation(self.server, version[1])}
-            self.send_json(200, _receipt(self.server, version[1]) | detail)
+            self.send_json(200, _receipt(self.server, version[1]) | detail | self.server.labels.get(version[1], {}))
         elif self.path == f"{root}/active":
             self._get_active()
         elif self.path == f"{root}/deployments":
