@@ -5,6 +5,9 @@ import hashlib
 import io
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +22,7 @@ from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 
 from localservers.executables import postgres_bin
+from localservers.waiting import wait_until
 from model_registry.bundle_checks.service import WORK
 from model_registry.sandbox.client import Sandbox
 from model_registry.settings import Settings
@@ -327,3 +331,21 @@ def test_a_backup_that_cannot_be_made_says_why_and_leaves_nothing(plain: Stores,
     with pytest.raises(BackupError, match="there is a backup of this second already"):
         back_up(plain, into, _NOW)
     assert list(into.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_backup_that_is_ended_by_a_signal_leaves_nothing_behind(tmp_path: Path, sent: signal.Signals) -> None:
+    docker, dumping = tmp_path / "bin" / "docker", tmp_path / "dumping"
+    docker.parent.mkdir()
+    docker.write_text(f'#!/bin/sh\ncase "$*" in *pg_dump*) touch {dumping}; exec sleep 600 ;; esac\n')
+    docker.chmod(0o755)
+    backups = tmp_path / "backups"
+    command = [sys.executable, "-m", "provisioning.compose_backup", "backup", str(backups)]
+    path = f"{docker.parent}:{os.environ['PATH']}"
+    with subprocess.Popen(command, env=os.environ | {"PATH": path}, stderr=subprocess.PIPE, text=True) as running:
+        wait_until(dumping.exists, within=60, what="a database is dumped")
+        assert [folder.suffix for folder in backups.iterdir()] == [".unfinished"]
+        running.send_signal(sent)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, "interrupted\n")
+    assert list(backups.iterdir()) == []

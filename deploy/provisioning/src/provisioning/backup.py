@@ -7,6 +7,7 @@ not in it, because a sync fills it, and neither are Airflow's and the collector'
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -98,6 +99,17 @@ class Stores:
         return self.run([*psql, "--dbname", database], given=sql).splitlines()
 
 
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM raise `KeyboardInterrupt`, so that what is unfinished is removed; in the main thread."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@_terminated_as_interrupted()
 def back_up(stores: Stores, into: Path, now: datetime) -> Path:
     """Make a backup in a new folder below `into`, and return it; the stack may run. Raises `BackupError`.
 
@@ -148,6 +160,7 @@ def _make_folder(into: Path, folder: Path, working: Path) -> None:
         raise BackupError(f"{folder}: there is a backup of this second already; repeat it")
 
 
+@_terminated_as_interrupted()
 def restore(stores: Stores, folder: Path) -> None:
     """Replace a stack's data by that of a backup; only PostgreSQL runs meanwhile. Raises `BackupError`.
 
