@@ -6,7 +6,7 @@ from threading import Thread
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import create_engine, delete, text
+from sqlalchemy import create_engine, delete, text, update
 
 from contracts.bundle import BundleManifest, pack, read_manifest, write_manifest
 from contracts.checksums import sha256_of
@@ -14,7 +14,7 @@ from contracts.model_versions import VersionDetail
 from model_registry.database import Database
 from model_registry.sandbox.client import Sandbox
 from model_registry.settings import Settings
-from model_registry.tables import SCHEMA, version_facts
+from model_registry.tables import SCHEMA, version_facts, versions
 from model_registry.versions.facts import MissingFacts
 from ranking.testing import tiny_archive, tiny_bundle
 from registryctl import cli
@@ -210,11 +210,14 @@ def test_versions_that_an_earlier_registry_takes_in_meanwhile_are_found_after_th
     with RunningRegistry(settings, sandbox) as running:
         push_trained(running, tmp_path, until="2026-11-20T00:00:00Z", commit="bbb")
         push_trained(running, tmp_path, until="2026-11-21T00:00:00Z", commit="ccc")
+        push_trained(running, tmp_path, until="2026-11-21T00:00:00Z", commit="ddd")
         running.http.patch("/models/ranker/versions/2", json={"description": "stays"}).raise_for_status()
     engine = open_database(database_url, SCHEMA)
     with engine.begin() as connection:
         # That one writes the version alone.
-        connection.execute(delete(version_facts).where(version_facts.c.version == 1))
+        connection.execute(delete(version_facts).where(version_facts.c.version != 2))
+        # One whose manifest can't be read stops no other.
+        connection.execute(update(versions).where(versions.c.version == 1).values(manifest={}))
     database = Database(engine)
     added = [Thread(target=MissingFacts(database).add) for _ in range(2)]
     for each in added:
@@ -223,8 +226,8 @@ def test_versions_that_an_earlier_registry_takes_in_meanwhile_are_found_after_th
         each.join()
     database.close()
     with RunningRegistry(settings, sandbox) as running:
-        assert found(running, trained_after="2026-11-19T00:00:00Z") == ["2", "1"]
-        assert (found(running, q="BBB"), found(running, q="stays")) == (["1"], ["2"])
+        assert found(running, trained_after="2026-11-19T00:00:00Z") == ["3", "2"]
+        assert (found(running, q="DDD"), found(running, q="stays")) == (["3"], ["2"])
 
 
 def _migrate_back(database_url: str) -> None:

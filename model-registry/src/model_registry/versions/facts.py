@@ -1,6 +1,9 @@
 """Adds the facts that a search goes by to versions that a registry of an earlier release took in."""
 
-from sqlalchemy import ColumnElement, Connection, and_, select
+import logging
+
+from pydantic import ValidationError
+from sqlalchemy import ColumnElement, and_, select
 from starlette.concurrency import run_in_threadpool
 
 from contracts.bundle import BundleManifest
@@ -12,6 +15,7 @@ from model_registry.versions import labels
 INTERVAL_SECONDS = 3600.0
 # A manifest takes kilobytes, and each batch holds the lock of its model.
 _BATCH = 200
+_log = logging.getLogger(__name__)
 
 
 class MissingFacts:
@@ -29,22 +33,25 @@ class MissingFacts:
         with self._database.transaction("find_missing_facts") as connection:
             models = connection.execute(select(versions.c.model).where(_is_missing()).distinct()).scalars().all()
         for model in models:
-            while self._add_batch(model):
-                pass
+            last: int | None = 0
+            while last is not None:
+                last = self._add_batch(model, last)
 
-    def _add_batch(self, model: str) -> bool:
+    def _add_batch(self, model: str, after: int) -> int | None:
+        """Add facts to the next versions; return the last one of them, None if there is none."""
+        found = select(versions).where(versions.c.model == model, versions.c.version > after, _is_missing())
         with self._database.transaction("add_missing_facts") as connection:
             # Another registry may do the same, or set the first description of a version.
             lock_model(connection, model)
-            return _add_facts(connection, model)
-
-
-def _add_facts(connection: Connection, model: str) -> bool:
-    found = select(versions).where(versions.c.model == model, _is_missing()).order_by(versions.c.version).limit(_BATCH)
-    rows = connection.execute(found).all()
-    for row in rows:
-        labels.add_facts(connection, row, BundleManifest.model_validate(row.manifest), None)
-    return bool(rows)
+            rows = connection.execute(found.order_by(versions.c.version).limit(_BATCH)).all()
+            for row in rows:
+                try:
+                    manifest = BundleManifest.model_validate(row.manifest)
+                except ValidationError:
+                    _log.warning("the manifest of %s %d can't be read: no search finds it by words", model, row.version)
+                    continue
+                labels.add_facts(connection, row, manifest, None)
+        return rows[-1].version if rows else None
 
 
 def _is_missing() -> ColumnElement[bool]:
