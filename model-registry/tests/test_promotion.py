@@ -109,6 +109,25 @@ def test_a_version_is_copied_to_another_registry_by_its_checksum(
     assert OTHER_TOKEN not in text
 
 
+def test_the_evaluation_part_is_taken_along_if_the_token_may_read_it(
+    registry: RunningRegistry, production: RunningRegistry, tmp_path: Path, queries: EvaluationPart, run: Run
+) -> None:
+    version = EvaluatedVersions(registry, tmp_path).push(queries)
+    secret = registry.http.post("/tokens", json={"name": "auditor", "role": "reader"}).json()["token"]
+    to = ("promote", version, "--to", production.url, "--to-token", OTHER_TOKEN)
+    code, text = run("--token", secret, *to)
+    assert (code, "without its evaluation part (403: auditor has the role reader" in text) == (OK, True)
+    path = f"/models/ranker/versions/{version}"
+    assert production.http.get(f"{path}").json()["evaluation"] is None
+    assert run(*to) == (OK, f"ranker {version} is version 1 of {production.url}\n")
+    copied, original = (each.http.get(f"{path}/evaluation") for each in (production, registry))
+    assert (copied.content, copied.headers["content-type"]) == (original.content, "application/zip")
+    assert copied.content == (tmp_path / "run-1.zip").read_bytes()
+    without = registry.push_new(tmp_path, seed=7)
+    assert registry.http.get(f"/models/ranker/versions/{without}/evaluation").status_code == 404
+    assert run("promote", without, *to[2:]) == (OK, f"ranker {without} is version 2 of {production.url}\n")
+
+
 def test_a_refresh_is_not_copied_and_an_earlier_registry_has_no_aliases(
     registry: RunningRegistry, tmp_path: Path, run: Run
 ) -> None:

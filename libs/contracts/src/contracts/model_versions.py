@@ -47,7 +47,7 @@ class VersionReceipt(BaseModel):
 
 
 class EvaluationSummary(BaseModel):
-    """What the evaluation part of a version says of itself. The part is stored, and no route returns it."""
+    """What the evaluation part of a version says of itself. The part itself holds what users did."""
 
     sha256: Annotated[str, Field(pattern=SHA256, description="SHA-256 of the part")]
     run_id: Annotated[str, Field(description="Run that made it", examples=["2026-11-24T03-00-00Z"])]

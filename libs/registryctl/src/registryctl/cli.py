@@ -115,11 +115,15 @@ def _promote(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[
     try:
         with tempfile.TemporaryDirectory(prefix="registryctl-") as folder:
             fetched = promotion.fetch(registry, given.version, Path(folder))
-            promotion.check_evaluation(fetched, given.evaluation)
+            evaluation, missing = given.evaluation, ""
+            if evaluation is None:
+                evaluation, missing = promotion.fetch_evaluation(registry, fetched)
+            else:
+                promotion.check_evaluation(fetched, evaluation)
             with _registry(given.to, given.to_token or "", given.by, given.model) as target:
-                pushed = promotion.push(target, fetched, given.evaluation)
+                pushed = promotion.push(target, fetched, evaluation)
                 body = pushed.model_dump(mode="json")
-                text = f"{given.model} {fetched.detail.version} is version {pushed.version} of {given.to}"
+                text = f"{given.model} {fetched.detail.version} is version {pushed.version} of {given.to}{missing}"
                 if not given.deploy:
                     return body, text
                 deployed, deploy_text = _make_champion(target, given, pushed.version)
@@ -250,7 +254,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     promote.add_argument("--deploy", action="store_true", help="with --to: and deploy it there, as champion")
     promote.add_argument(
-        "--evaluation", type=Path, metavar="FILE", help="with --to: the run's evaluation.zip, which no registry returns"
+        "--evaluation",
+        type=Path,
+        metavar="FILE",
+        help="with --to: the run's evaluation.zip, if the registry does not return it",
     )
     promote.set_defaults(mode="primary", rollout=None)
     promote.add_argument("--force", action="store_true", help="override the quality gate; needs --reason")

@@ -14,6 +14,7 @@ from contracts.version_labels import CHAMPION, AliasRequest
 
 # What a registry without aliases answers.
 _UNKNOWN_ROUTE = (404, 405)
+_NO_PART = (403, *_UNKNOWN_ROUTE)
 
 
 class FetchedVersion(NamedTuple):
@@ -41,19 +42,35 @@ def fetch(source: RegistryClient, version: str, folder: Path) -> FetchedVersion:
     return FetchedVersion(detail, bundle)
 
 
-def check_evaluation(fetched: FetchedVersion, evaluation: Path | None) -> None:
-    """Check that a part is the one that the source compares by; raises `CommandError`.
-
-    No registry hands out a part, since it holds what users did. Without it, the other gate compares by the manifest.
-    """
-    if evaluation is None:
-        return
+def check_evaluation(fetched: FetchedVersion, evaluation: Path) -> None:
+    """Check that a part is the one that the source compares by; raises `CommandError`."""
     stored = fetched.detail.evaluation
     if stored is None or sha256_of(evaluation) != stored.sha256:
         expected = "none" if stored is None else f"the one with the sha256 {stored.sha256}"
         raise CommandError(
             USAGE, f"{evaluation}: not the part of version {fetched.detail.version}, which has {expected}"
         )
+
+
+def fetch_evaluation(source: RegistryClient, fetched: FetchedVersion) -> tuple[Path | None, str]:
+    """Download the part of a version and check its SHA-256; return what is said if there is one, but not to be had.
+
+    A registry of an earlier release hands out none, and a token of a reader gets none: it holds what users did. Without
+    it, the other gate compares by the manifest. Raises `CommandError` and `RegistryError`.
+    """
+    stored = fetched.detail.evaluation
+    if stored is None:
+        return None, ""
+    part = fetched.bundle.with_name("evaluation.zip")
+    try:
+        source.download_evaluation(fetched.detail.version, part)
+    except RegistryRejectedError as error:
+        if error.status not in _NO_PART:
+            raise
+        return None, f", without its evaluation part ({error.status}: {error.detail}); give it by --evaluation"
+    if (actual := sha256_of(part)) != stored.sha256:
+        raise CommandError(UNREACHABLE, f"the part's sha256 is {actual}, the version has {stored.sha256}")
+    return part, ""
 
 
 def push(target: RegistryClient, fetched: FetchedVersion, evaluation: Path | None) -> VersionReceipt:

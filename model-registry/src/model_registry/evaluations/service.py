@@ -1,4 +1,4 @@
-"""Uploads of evaluation parts: checked in the sandbox before anything is stored, and never handed out."""
+"""Evaluation parts: checked in the sandbox before anything is stored, compared, and handed out unchanged."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from contracts.checksums import sha256_of
 from contracts.moments import CLOCK_AHEAD, EARLIEST_ROW, UnusableMomentError, check_between
 from model_registry.artifacts import ArtifactStore, MissingArtifactError
 from model_registry.database import Database, lock_model
-from model_registry.errors import EvaluatedOtherwiseError, TooLargeError, UnusableUploadError
+from model_registry.errors import EvaluatedOtherwiseError, NotFoundError, TooLargeError, UnusableUploadError
 from model_registry.evaluations import queries
 from model_registry.evaluations.sandbox_jobs import PairComparison, PartScoring, UnusablePartError
 from model_registry.scratch import Scratch
@@ -72,6 +72,20 @@ class Evaluations:
                     self._store.put(path, model)
                 queries.put(connection, model, row.version, actual, summary)
                 return version_queries.get(connection, model, version)
+
+    def read(self, model: str, version: str) -> bytes:
+        """Return the part of a version, as it was pushed; raises `NotFoundError` and `RemovedVersionError`."""
+        with self._database.transaction("get_version") as connection:
+            row = version_queries.get_present(connection, model, version)
+        if row.evaluation_sha256 is None:
+            raise NotFoundError(f"version {row.version} has no evaluation part")
+        with self._scratch.folder("evaluation") as folder:
+            try:
+                return self._fetch(model, row.evaluation_sha256, folder).read_bytes()
+            except MissingArtifactError as error:
+                raise NotFoundError(
+                    f"the evaluation part of version {row.version} is not in the artifact store; push it again"
+                ) from error
 
     def compare(
         self, model: str, candidate: Row[Any], references: Mapping[str, str], tolerance: float

@@ -69,6 +69,11 @@ def put_evaluation(model: str, version: str, part: IO[bytes], sha256: str) -> Ca
     return Call("PUT", f"/models/{model}/versions/{version}/evaluation", content, answer=EvaluationSummary)
 
 
+def get_evaluation(model: str, version: str) -> Request:
+    """Ask for the evaluation part of a version."""
+    return Request("GET", f"/models/{model}/versions/{version}/evaluation")
+
+
 def deploy(model: str, wanted: DeploymentRequest) -> Call[DeploymentReceipt]:
     """Put a version into service; only the fields that were set are sent."""
     content = {"json": wanted.model_dump(mode="json", exclude_unset=True, exclude_none=True)}

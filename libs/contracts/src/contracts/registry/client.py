@@ -129,6 +129,15 @@ class RegistryClient:
                     return
                 size = calls.total_size(response)
 
+    def download_evaluation(self, version: str, target: Path) -> None:
+        """Download a version's evaluation part to a file; the caller checks its SHA-256. `OSError` of the file.
+
+        A registry of an earlier release hands out none, and answers 405.
+        """
+        response = self._request(calls.get_evaluation(self._model, version))
+        calls.check_success(response)
+        target.write_bytes(response.content)
+
     def add_webhook(self, wanted: NewWebhook) -> CreatedWebhook:
         """Register a webhook, and return it with its secret."""
         content = {"json": wanted.model_dump(mode="json", exclude_unset=True)}
