@@ -12,12 +12,14 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+import monitoring.testing
 from contracts.bundle_signatures import HEADER, BundleSignature
 from contracts.checksums import sha256_of
 from contracts.command_line import OK, REFUSED, USAGE
 from model_registry.sandbox.client import Sandbox
 from model_registry.settings import Settings
 from model_registry.tables import SCHEMA
+from monitoring.testing import Captured
 from ranking.testing import tiny_archive
 from registryctl import cli
 from running_registry import RunningRegistry
@@ -59,6 +61,12 @@ def open_registry(settings: Settings, sandbox: Sandbox) -> Open:
             yield running
 
     return opened
+
+
+@pytest.fixture
+def reports() -> Iterator[Captured]:
+    with monitoring.testing.captured() as captured:
+        yield captured
 
 
 @pytest.fixture
@@ -133,7 +141,7 @@ def test_what_no_trusted_key_has_signed_is_rejected_only_if_a_signature_is_requi
 
 
 def test_a_version_stored_unsigned_cannot_be_deployed_until_it_is_pushed_again_signed(
-    open_registry: Open, key: SigningKey, archive: Path, tmp_path: Path
+    open_registry: Open, key: SigningKey, archive: Path, tmp_path: Path, reports: Captured
 ) -> None:
     with open_registry() as registry:
         assert _push(registry, archive, None).status_code == 201
@@ -143,6 +151,10 @@ def test_a_version_stored_unsigned_cannot_be_deployed_until_it_is_pushed_again_s
         rejected = registry.deploy("1", force=True, reason="urgent")
         assert (rejected.status_code, "not signed" in rejected.json()["detail"]) == (409, True)
         assert registry.http.get("/models/ranker/active").status_code == 404
+        (line,) = registry.http.get("/models/ranker/deployments").json()["deployments"]
+        assert (line["state"], line["failed_stage"], line["reason"]) == ("failed", "signature", "urgent")
+        assert line["detail"] == rejected.json()["detail"]
+        assert reports.of("model.deployment_failed") == []
         assert _run(registry, "push", archive, "--sign", key.private, "--deploy") == OK
         assert registry.active() == "1"
         assert _run(registry, "push", second, "--sign", key.private, "--deploy") == OK

@@ -52,7 +52,7 @@ class RemovedVersionError(ServiceError):
 class UnsignedVersionError(ServiceError):
     """The version has no signature by a trusted key, and one is required: push the same bundle again, signed.
 
-    The registry and the model are sound, so this is not recorded as a failed deployment and raises no alert.
+    The history has it. The registry and the model are sound, so it raises no alert.
     """
 
     status = 409

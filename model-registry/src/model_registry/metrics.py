@@ -12,7 +12,18 @@ from servicekit.metrics import ServiceMetrics
 # The common prefix of the stack's metrics.
 DEFAULT_MODEL = "ranker"
 # `active`, `rolled_back`, or the check that refused the deployment.
-OUTCOMES = ("active", "rolled_back", "source", "checksum", "manifest", "load", "golden", "gate", "activate")
+OUTCOMES = (
+    "active",
+    "rolled_back",
+    "signature",
+    "source",
+    "checksum",
+    "manifest",
+    "load",
+    "golden",
+    "gate",
+    "activate",
+)
 
 WEBHOOK_OUTCOMES = ("delivered", "failed", "expired", "dropped")
 

@@ -18,10 +18,11 @@ _Text = Annotated[str, TypedText(1000)]
 class DeploymentStage(StrEnum):
     """At which step a deployment failed: the tag `stage` of `model.deployment_failed`, and `failed_stage` of history.
 
-    `source` is that of `model.source_not_found`.
+    `source` is that of `model.source_not_found`; `signature` is in the history alone.
     """
 
     SOURCE = "source"
+    SIGNATURE = "signature"
     DOWNLOAD = "download"
     CHECKSUM = "checksum"
     UNPACK = "unpack"

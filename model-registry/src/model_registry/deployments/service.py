@@ -30,6 +30,7 @@ from model_registry.errors import (
     NothingToRollBackError,
     OvertakenError,
     UnavailableError,
+    UnsignedVersionError,
 )
 from model_registry.metrics import Metrics
 from model_registry.paging import Page, cut_page
@@ -182,9 +183,13 @@ class Deployments:
     ) -> Row[Any]:
         with self._database.transaction("get_version") as connection:
             version = version_queries.get_present(connection, model, wanted.version)
-        self._signatures.check_deployable(version)
         # An alias may move meanwhile: what it points to now is deployed.
         wanted = wanted.model_copy(update={"version": str(version.version)})
+        try:
+            self._signatures.check_deployable(version)
+        except UnsignedVersionError as error:
+            self._record_rejection(model, wanted, author, DeploymentStage.SIGNATURE, error)
+            raise
         source = self._store.address(model, version.sha256)
         crumb = {"model_name": model, "model_version": wanted.version, "mode": wanted.mode}
         monitoring.breadcrumb("deployment started", category="model", **crumb)
@@ -285,7 +290,6 @@ class Deployments:
         """Report and record a failure; a missing source has its own monitoring point, and only that one is reported."""
         stage = error.stage if isinstance(error, DeploymentRefusedError) else DeploymentStage.ACTIVATE
         point = "model.source_not_found" if stage is DeploymentStage.SOURCE else "model.deployment_failed"
-        self._metrics.deployments.labels(model, wanted.mode, stage).inc()
         monitoring.report(
             point,
             error=error,
@@ -296,7 +300,15 @@ class Deployments:
             stage=stage,
         )
         if isinstance(error, UnavailableError):
+            self._metrics.deployments.labels(model, wanted.mode, stage).inc()
             return
+        self._record_rejection(model, wanted, author, stage, error)
+
+    def _record_rejection(
+        self, model: str, wanted: DeploymentRequest, author: Author, stage: DeploymentStage, error: Exception
+    ) -> None:
+        """Count a rejection, and add it to the history and the outbox."""
+        self._metrics.deployments.labels(model, wanted.mode, stage).inc()
         with self._database.transaction("record_failure") as connection:
             previous = queries.active(connection, model, wanted.mode)
             failed = _record(
