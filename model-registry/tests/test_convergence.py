@@ -20,6 +20,7 @@ import monitoring.testing
 from contracts.command_line import REFUSED
 from contracts.convergence import Deployed, lagging_replicas
 from contracts.deployments import ReplicaReport, ReplicaStatus
+from localservers.waiting import wait_until
 from model_registry.database import Database
 from model_registry.deployments import replicas as replicas_module
 from model_registry.deployments.convergence import ConvergenceWatch
@@ -82,6 +83,25 @@ def test_without_a_change_the_answer_comes_at_the_end_of_the_wait_and_without_a_
         assert "preference-applied" not in registry.http.get(ACTIVE, headers=headers, timeout=5).headers
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_waiter_whose_token_is_revoked_gets_no_further_answer(
+    registry: RunningRegistry, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    first, second = registry.push_new(tmp_path, seed=1), registry.push_new(tmp_path, seed=2)
+    registry.deploy(first)
+    settings = registry.settings.model_copy(update={"public_reads": False})
+    with RunningRegistry(settings, sandbox) as closed, ThreadPoolExecutor(1) as pool:
+        made = closed.http.post("/tokens", json={"name": "api-1", "role": "replica"}).json()
+        etag = closed.http.get(ACTIVE).headers["etag"]
+        headers = {"Authorization": f"Bearer {made['token']}", "If-None-Match": etag, "Prefer": "wait=60"}
+        waiting = pool.submit(httpx.get, f"{closed.url}{ACTIVE}", headers=headers, timeout=120)
+        _wait_for_waiters(closed, 1)
+        assert closed.http.delete("/tokens/api-1").status_code == 204
+        closed.deploy(second).raise_for_status()
+        answer = waiting.result()
+    assert (answer.status_code, answer.headers.get("etag")) == (401, None)
+
+
 @pytest.mark.parametrize(
     ("prefer", "seconds"),
     [
@@ -99,26 +119,24 @@ def test_the_wait_is_the_one_that_prefer_names_within_its_bound(prefer: str | No
     assert parse_wait(prefer) == seconds
 
 
+def _wait_for_waiters(registry: RunningRegistry, count: int) -> None:
+    wanted = f"registry_waiting_requests {count:.1f}"
+    wait_until(lambda: wanted in registry.http.get("/metrics").text, within=60, what=f"{count} callers wait")
+
+
 def test_a_waiter_that_hangs_up_takes_no_place(registry: RunningRegistry, tmp_path: Path) -> None:
     registry.deploy(registry.push_new(tmp_path, seed=1))
     etag = registry.http.get(ACTIVE).headers["etag"]
-
-    def wait_for_waiters(count: int) -> None:
-        until = time.monotonic() + 5
-        while f"registry_waiting_requests {count:.1f}" not in registry.http.get("/metrics").text:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-
     address = httpx.URL(registry.url)
     lines = ("GET " + ACTIVE + " HTTP/1.1", "Host: x", f"Authorization: Bearer {TOKEN}", f"If-None-Match: {etag}")
     request = "\r\n".join((*lines, "Prefer: wait=60", "", "")).encode()
     callers = [socket.create_connection((address.host, address.port or 0)) for _ in range(3)]
     for each in callers:
         each.sendall(request)
-    wait_for_waiters(3)
+    _wait_for_waiters(registry, 3)
     for each in callers:
         each.close()
-    wait_for_waiters(0)
+    _wait_for_waiters(registry, 0)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

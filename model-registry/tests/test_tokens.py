@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -46,6 +47,45 @@ def test_a_token_does_what_its_role_and_its_models_allow(ctl: Ctl, registry: Run
     assert "403: ci-main has the role ci; this needs the role admin" in retention[2]
     pushed = httpx.post(f"{registry.url}/models/other/versions", headers=bearer(made["token"]))
     assert (pushed.status_code, pushed.json()["detail"]) == (403, "ci-main opens only the models ranker.")
+
+
+def test_a_replica_reports_only_as_the_ids_of_its_token(ctl: Ctl, registry: RunningRegistry) -> None:
+    said = ctl("tokens", "create", "api-one", "--role", "replica", "--replica", "api-1", "--replica", "eu/*")[1]
+    rotated = ctl("tokens", "rotate", "api-one")[1]
+    for secret in (said.splitlines()[-1], rotated.splitlines()[-1]):
+        answers = {
+            replica: registry.http.put(
+                f"/models/ranker/replicas/{quote(replica, safe='')}",
+                json={"version": "1", "state": "serving", "since": "2026-01-01T00:00:00Z"},
+                headers=bearer(secret),
+            )
+            for replica in ("api-1", "api-10", "api-2", "eu*", "*")
+        }
+        assert {name: answer.status_code for name, answer in answers.items()} == {
+            "api-1": 204,
+            **dict.fromkeys(("api-10", "api-2", "eu*", "*"), 403),
+        }
+        assert answers["api-2"].json()["detail"] == "api-one reports only as api-1, eu/*."
+        assert registry.http.get("/models/ranker/active", headers=bearer(secret)).status_code == 404
+    assert "all models as api-1,eu/*" in ctl("tokens", "list")[1]
+    assert ctl("tokens", "create", "ci-main", "--role", "ci", "--replica", "api-1")[0] == cli.USAGE
+
+
+@pytest.mark.parametrize(
+    ("replicas", "replica_id", "may"),
+    [
+        (None, "api-1", True),
+        (["api-1"], "api-1", True),
+        (["api-1"], "api-10", False),
+        (["api-*"], "api-10", True),
+        (["api-*"], "ap", False),
+        (["*"], "api-1", True),
+        (["a*c"], "abc", False),
+    ],
+)
+def test_an_id_is_named_in_full_or_by_its_beginning(replicas: list[str] | None, replica_id: str, may: bool) -> None:
+    bound = None if replicas is None else frozenset(replicas)
+    assert Caller("api", "replica", replicas=bound).is_replica(replica_id) is may
 
 
 def test_a_secret_is_shown_once_and_kept_as_its_digest(ctl: Ctl, database_url: str, tmp_path: Path) -> None:

@@ -193,6 +193,8 @@ tokens = Table(
     Column("role", String(16), nullable=False),
     # Names of models; null: all.
     Column("models", JSON(none_as_null=True)),
+    # Ids of replicas, or their beginnings with `*`; null: all.
+    Column("replicas", JSON(none_as_null=True)),
     # Of 256 random bits: nothing can be found out from it.
     Column("sha256", String(64), nullable=False, unique=True),
     Column("created_at", UtcDateTime, nullable=False),

@@ -1,9 +1,9 @@
 """Access tokens of the stack: their roles, and the bodies of model-registry's endpoints about them."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.model_versions import MODEL_NAME, SHA256
 from contracts.text import TypedText
@@ -14,6 +14,7 @@ ServiceRole = Literal["reader", "replica", "ci", "admin", "events", "signals"]
 
 TOKEN_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"  # noqa: S105 - the pattern of a name
 MAX_MODELS = 100
+MAX_REPLICAS = 1000
 MAX_DAYS = 3650
 MAX_OVERLAP_HOURS = 24 * 30
 
@@ -23,6 +24,15 @@ _Name = Annotated[
 _Models = Annotated[
     list[Annotated[str, Field(pattern=MODEL_NAME)]] | None,
     Field(min_length=1, max_length=MAX_MODELS, description="The only models that it opens; null: all"),
+]
+_Replicas = Annotated[
+    list[Annotated[str, TypedText(128, min_chars=1)]] | None,
+    Field(
+        min_length=1,
+        max_length=MAX_REPLICAS,
+        description="The only replicas as which it reports, by id; `api-*` stands for all ids that begin so; null: all",
+        examples=[["api-*"]],
+    ),
 ]
 _Reason = Annotated[
     Annotated[str, TypedText(1000)] | None, Field(description="Why, for the audit log", examples=["nightly pipeline"])
@@ -37,11 +47,20 @@ class NewToken(BaseModel):
     name: _Name
     role: Annotated[Role, Field(description="What it may do; `docs/RIGHTS.md` has the table")]
     models: _Models = None
+    replicas: _Replicas = None
     days: Annotated[
         int | None,
         Field(strict=True, ge=1, le=MAX_DAYS, description="Days until it expires; null: never", examples=[365]),
     ] = None
     reason: _Reason = None
+
+    @model_validator(mode="after")
+    def _only_replicas_report(self) -> Self:
+        if self.replicas is not None and self.role != "replica":
+            raise ValueError(
+                f"replicas: the role {self.role} does not report; only a token of a replica is bound to ids"
+            )
+        return self
 
 
 class TokenRotation(BaseModel):
@@ -70,6 +89,7 @@ class TokenRecord(BaseModel):
     name: _Name
     role: Annotated[str, Field(description="What it may do", examples=["ci"])]
     models: Annotated[list[str] | None, Field(description="The only models that it opens; null: all")]
+    replicas: Annotated[list[str] | None, Field(description="The only replicas as which it reports; null: all")] = None
     created_at: Annotated[datetime, Field(description="When it was made", examples=["2026-11-24T03:10:00Z"])]
     created_by: Annotated[str, Field(description="Token that made it", examples=["REGISTRY_TOKEN"])]
     expires_at: Annotated[datetime | None, Field(description="When it expires or expired; null: never")]
@@ -94,6 +114,7 @@ class TokenDigest(BaseModel):
     name: Annotated[str, Field(description="Name of the token", examples=["li.wei"])]
     role: Annotated[str, Field(description="What it may do", examples=["admin"])]
     models: Annotated[list[str] | None, Field(description="The only models that it opens; null: all")] = None
+    replicas: Annotated[list[str] | None, Field(description="The only replicas as which it reports; null: all")] = None
     sha256: Annotated[str, Field(pattern=SHA256, description="SHA-256 of the secret, in hex")]
     expires_at: Annotated[AwareDatetime | None, Field(description="When it expires; null: never")] = None
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+from pydantic import ValidationError
+
 from contracts.access_tokens import (
     MAX_DAYS,
     MAX_OVERLAP_HOURS,
@@ -16,7 +18,7 @@ from contracts.access_tokens import (
     TokenRecord,
     TokenRotation,
 )
-from contracts.command_line import Commands
+from contracts.command_line import USAGE, CommandError, Commands
 from contracts.model_versions import MODEL_NAME
 from contracts.registry.client import RegistryClient
 
@@ -39,6 +41,9 @@ def add_commands(commands: Commands) -> None:
     create.add_argument(
         "--only", action="append", type=model, metavar="MODEL", help="a model that it opens; all by default"
     )
+    create.add_argument(
+        "--replica", action="append", metavar="ID", help="an id as which it reports, or `api-*`; any by default"
+    )
     add("list", _list, "list the tokens, without their secrets")
     rotate = add("rotate", _rotate, "make a new secret and print it; the earlier one stays valid for a while")
     rotate.add_argument(
@@ -52,7 +57,17 @@ def add_commands(commands: Commands) -> None:
 
 
 def _create(registry: RegistryClient, given: argparse.Namespace) -> _Answer:
-    wanted = NewToken(name=given.name, role=given.role, models=given.only, days=given.days, reason=given.reason)
+    try:
+        wanted = NewToken(
+            name=given.name,
+            role=given.role,
+            models=given.only,
+            replicas=given.replica,
+            days=given.days,
+            reason=given.reason,
+        )
+    except ValidationError as error:
+        raise CommandError(USAGE, error.errors(include_url=False)[0]["msg"]) from error
     return _shown(registry.tokens.create(wanted))
 
 
@@ -74,6 +89,7 @@ def _list(registry: RegistryClient, _given: argparse.Namespace) -> _Answer:
 
 def _line(token: TokenRecord) -> str:
     models = ",".join(token.models) if token.models else "all models"
+    models += f" as {','.join(token.replicas)}" if token.replicas else ""
     state = "valid" if token.expires_at is None else f"until {_moment(token.expires_at)}"
     if token.revoked_at is not None:
         state = f"revoked {_moment(token.revoked_at)}"

@@ -14,7 +14,9 @@ from servicekit.tokens import Caller, KnownToken, Tokens
 
 _scheme = HTTPBearer(auto_error=False)
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_scheme)]
-_CALLER = "recsys.caller"
+_CALLER, _GUARD = "recsys.caller", "recsys.guard"
+# The part of a path that names a replica.
+_REPLICA_PARAMETER = "replica_id"
 _SENDERS = frozenset({"replica", "events", "signals"})
 
 
@@ -45,6 +47,7 @@ class RoleGuard(Guard):
 
     def check(self, scope: Scope) -> None:
         """Raise `ProblemError` unless the headers hold the token of a role that may call."""
+        scope[_GUARD] = self
         callers = self._tokens.identify(_secret(scope))
         allowed = [caller for caller in callers if self._refusal(caller, scope) is None]
         note_caller(scope, next(iter(allowed or callers), None))
@@ -65,6 +68,9 @@ class RoleGuard(Guard):
             return f"{caller.name} has the role {caller.role}; this needs the role {' or '.join(sorted(self.roles))}."
         if caller.models is not None and self._model_of(scope) not in caller.models:
             return f"{caller.name} opens only the models {', '.join(sorted(caller.models))}."
+        replica = scope.get("path_params", {}).get(_REPLICA_PARAMETER)
+        if replica is not None and not caller.is_replica(replica):
+            return f"{caller.name} reports only as {', '.join(sorted(caller.replicas or ()))}."
         return None
 
     def _model_of(self, scope: Scope) -> str | None:
@@ -108,6 +114,12 @@ def caller_of(request: Request) -> str:
     """Return the name of the token that a route's guard has accepted; `-` on a route that is open to everybody."""
     caller: Caller | None = request.scope.get(_CALLER)
     return "-" if caller is None else caller.name
+
+
+def check_again(request: Request) -> None:
+    """Check the guard of a route once more, after a wait; raises `ProblemError` if the token was revoked meanwhile."""
+    guard: RoleGuard = request.scope[_GUARD]
+    guard.check(request.scope)
 
 
 # The name of the caller's token, for an endpoint's arguments.

@@ -17,11 +17,21 @@ MAX_AGE = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: the token's name (the variable's for one of the environment), its role, and its models (None: all)."""
+    """Who calls: the token's name (the variable's for one of the environment), its role, and its models (None: all).
+
+    `replicas` are the ids as which it reports, or their beginnings with `*`; None: all.
+    """
 
     name: str
     role: str
     models: frozenset[str] | None = None
+    replicas: frozenset[str] | None = None
+
+    def is_replica(self, replica_id: str) -> bool:
+        """Return whether it may report as a replica."""
+        return self.replicas is None or any(
+            replica_id == each or (each.endswith("*") and replica_id.startswith(each[:-1])) for each in self.replicas
+        )
 
 
 @dataclass(frozen=True)
@@ -42,8 +52,9 @@ class KnownToken:
     @classmethod
     def of_digest(cls, listed: TokenDigest) -> Self:
         """Return a token that the registry lists."""
-        models = None if listed.models is None else frozenset(listed.models)
-        return cls(bytes.fromhex(listed.sha256), Caller(listed.name, listed.role, models), listed.expires_at)
+        models, replicas = (None if each is None else frozenset(each) for each in (listed.models, listed.replicas))
+        caller = Caller(listed.name, listed.role, models, replicas)
+        return cls(bytes.fromhex(listed.sha256), caller, listed.expires_at)
 
 
 def digest_of(secret: bytes) -> bytes:

@@ -28,7 +28,7 @@ from model_registry.deployments.replicas import Replicas
 from model_registry.deployments.service import Author, Deployments
 from model_registry.paging import WantedPage
 from model_registry.versions.endpoints import ModelName
-from servicekit.bearer import CallerName
+from servicekit.bearer import CallerName, check_again
 from servicekit.bodies import wait_for_disconnect
 from servicekit.etags import is_named
 from servicekit.problems import problem_responses
@@ -126,6 +126,7 @@ def router(deployments: Deployments, replicas: Replicas, watch: ActiveWatch, acc
             changed = None
             if wait is not None:
                 changed = await watch.wait(name, document.etag, wait, wait_for_disconnect(request.receive))
+                check_again(request)
             if changed is None:
                 return Response(status_code=304, headers=headers | {"ETag": document.etag})
             document = changed

@@ -41,7 +41,8 @@ class NamedTokens:
             if queries.valid_of(connection, wanted.name, now):
                 raise TokenConflictError(f"there is a token {wanted.name}: rotate it, revoke it or take another name")
             lifetime = _lifetime(wanted.days)
-            made = _add(connection, now, lifetime, name=wanted.name, role=wanted.role, models=wanted.models, by=by)
+            limits = {"role": wanted.role, "models": wanted.models, "replicas": wanted.replicas}
+            made = _add(connection, now, lifetime, name=wanted.name, by=by, **limits)
         self.load()
         return made
 
@@ -60,7 +61,8 @@ class NamedTokens:
             lifetime = _lifetime(wanted.days)
             if lifetime is None and newest.expires_at is not None:
                 lifetime = newest.expires_at - newest.created_at
-            made = _add(connection, now, lifetime, name=name, role=newest.role, models=newest.models, by=by)
+            limits = {"role": newest.role, "models": newest.models, "replicas": newest.replicas}
+            made = _add(connection, now, lifetime, name=name, by=by, **limits)
         self.load()
         return made
 
