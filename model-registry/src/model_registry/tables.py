@@ -55,7 +55,8 @@ version_tags = Table(
     Column("version", Integer, primary_key=True),
     Column("key", String(63), primary_key=True),
     Column("value", String(250), nullable=False),
-    Index("version_tags_by_value", "model", "key", "value", "version"),
+    # Not by the model first: SQLite would read all tags of the model for those of one version.
+    Index("version_tags_by_value", "key", "model", "value", "version"),
 )
 
 # A name that points to one version of its model.

@@ -35,7 +35,8 @@ def find(connection: Connection, model: str, search: Search, page: Page) -> Sequ
         found = found.where(table.c.version.in_(_tagged(model, tag)))
     if search.alias is not None:
         named = select(aliases.c.version).where(aliases.c.model == model, aliases.c.alias == search.alias)
-        found = found.where(table.c.version.in_(named))
+        # Of one row: as `IN`, SQLite would compare all versions with it.
+        found = found.where(table.c.version == named.scalar_subquery())
     if search.trained_after is not None:
         found = found.where(version_facts.c.trained_until > search.trained_after)
     if search.words is not None:
