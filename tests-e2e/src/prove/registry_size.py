@@ -2,6 +2,8 @@
 
 CPU seconds of the registry's process for each GET, compared with `GET /health` in the same run and with the small
 registry, and the growth of its memory. Both answer the same calls in turn, and the best of several rounds counts.
+A search for words that are nowhere reads the facts of all versions, one by a tag all of its versions, and the webhooks
+count all deliveries that wait: these may grow, and have a bound of their own.
 """
 
 import time
@@ -17,11 +19,28 @@ from sqlalchemy import Engine, create_engine, insert, select
 from bench.results import Goal, Result
 from contracts.bundle import BundleManifest
 from contracts.deployments import DeploymentRequest
-from model_registry.tables import SCHEMA, deployments, versions
+from contracts.version_labels import MAX_ALIASES
+from contracts.webhooks import MAX_WEBHOOKS
+from model_registry.tables import (
+    SCHEMA,
+    aliases,
+    deployments,
+    version_facts,
+    version_tags,
+    versions,
+    webhook_deliveries,
+    webhooks,
+)
 from prove.registry_process import MODEL, RegistryProcess, running_registry
 from ranking.testing import tiny_archive
 
 HEALTH = "/health"
+# A page has the aliases, tags and facts of 50 versions.
+SEARCHES = (
+    f"/models/{MODEL}/versions",
+    f"/models/{MODEL}/versions?trained_after=2026-01-01T00:00:00Z&q=nightly",
+    f"/models/{MODEL}/versions?alias=alias-1",
+)
 READS = (
     "/models",
     f"/models/{MODEL}",
@@ -29,21 +48,27 @@ READS = (
     f"/models/{MODEL}/versions/1",
     f"/models/{MODEL}/deployments",
     f"/models/{MODEL}/active",
+    f"/models/{MODEL}/aliases",
     "/audit",
     "/tokens",
+    *SEARCHES,
 )
+GROWING_READS = (f"/models/{MODEL}/versions?q=nowhere", f"/models/{MODEL}/versions?tag=team:search", "/webhooks")
+_ALL_READS = (HEALTH, *READS, *GROWING_READS)
 # Loops of the registry run meanwhile: short rounds meet few of them.
 ROUNDS = 25
 CALLS = 20
 _MOST_HEALTHS, _MOST_GROWTH, _MOST_MB = 3.0, 1.2, 10.0
+_MOST_HEALTHS_SEARCHING, _MOST_HEALTHS_GROWING = 5.0, 10.0
 # CPUCLOCK_SCHED of Linux.
 _SCHEDULER = 2
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much a registry has stored."""
+    """How much a registry has stored; as many deliveries wait as there are versions."""
 
     versions: int
     deployments: int
@@ -87,12 +112,12 @@ def compare_sizes(folder: Path, small: Size, large: Size) -> list[Result]:
             size: opened.enter_context(filled_registry(folder / str(size.versions), size)) for size in (small, large)
         }
         for measured in running.values():
-            for path in (HEALTH, *READS):
+            for path in _ALL_READS:
                 measured.cpu_of(path)
         resident = {size: each.resident() for size, each in running.items()}
-        best = {(size, path): float("inf") for size in running for path in (HEALTH, *READS)}
+        best = {(size, path): float("inf") for size in running for path in _ALL_READS}
         for _ in range(ROUNDS):
-            for path in (HEALTH, *READS):
+            for path in _ALL_READS:
                 for size, measured in running.items():
                     best[size, path] = min(best[size, path], measured.cpu_of(path))
         listed = len(running[large].registry.client.versions().versions)
@@ -117,7 +142,12 @@ def filled_registry(folder: Path, size: Size) -> Iterator[_Measured]:
 
 
 def fill(engine: Engine, size: Size) -> None:
-    """Add versions beside the first one, three of four of them refreshes, and deployments that have ended."""
+    """Add versions beside the first one, three of four of them refreshes, and deployments that have ended.
+
+    Each has facts and a tag. There are as many aliases and webhooks as there may be, all of a receiver that is down.
+    """
+    _fill_labels(engine, size)
+    _fill_webhooks(engine, size)
     with engine.begin() as connection:
         first = connection.execute(select(versions).where(versions.c.version == 1)).one()
         copied = {name: value for name, value in first._mapping.items() if name != "id"}  # noqa: SLF001 - SQLAlchemy's
@@ -132,6 +162,46 @@ def fill(engine: Engine, size: Size) -> None:
             [
                 ended | {"version": number, "created_at": _BEGAN + timedelta(hours=number)}
                 for number in range(2, size.deployments + 1)
+            ],
+        )
+
+
+def _fill_labels(engine: Engine, size: Size) -> None:
+    with engine.begin() as connection:
+        numbers = range(2, size.versions + 1)
+        connection.execute(
+            insert(version_facts),
+            [
+                {
+                    "model": MODEL,
+                    "version": number,
+                    "trained_until": _BEGAN + timedelta(hours=number),
+                    "pushed_by": "ci@main",
+                    "description": None,
+                    "search_text": f"run-{number}\nnightly\n",
+                }
+                for number in numbers
+            ],
+        )
+        tagged = [{"model": MODEL, "version": number, "key": "team", "value": "search"} for number in numbers]
+        connection.execute(insert(version_tags), tagged)
+        named = {"model": MODEL, "set_at": _BEGAN, "set_by": "ci@main"}
+        connection.execute(
+            insert(aliases),
+            [named | {"alias": f"alias-{number}", "version": number} for number in range(1, MAX_ALIASES + 1)],
+        )
+
+
+def _fill_webhooks(engine: Engine, size: Size) -> None:
+    with engine.begin() as connection:
+        hook = {"url": "https://ci.example/hook", "events": ["version.pushed"], "secret": "s" * 43, "failures": 3}
+        made = {"created_at": _BEGAN, "created_by": "REGISTRY_TOKEN", "retry_at": _NEVER, "last_error": "HTTP 500"}
+        connection.execute(insert(webhooks), [hook | made | {"id": number} for number in range(1, MAX_WEBHOOKS + 1)])
+        connection.execute(
+            insert(webhook_deliveries),
+            [
+                {"webhook": number % MAX_WEBHOOKS + 1, "body": "{}" * 200, "created_at": _BEGAN}
+                for number in range(size.versions)
             ],
         )
 
@@ -156,9 +226,14 @@ def _lines(best: Mapping[tuple[Size, str], float], small: Size, large: Size) -> 
     for path in READS:
         cost = best[large, path]
         yield Result(f"{path}: CPU", cost * 1000, "ms")
-        yield Result(f"{path}: beside {HEALTH}", cost / health, "times", Goal(most=_MOST_HEALTHS))
+        most = _MOST_HEALTHS_SEARCHING if path in SEARCHES else _MOST_HEALTHS
+        yield Result(f"{path}: beside {HEALTH}", cost / health, "times", Goal(most=most))
         growth = cost / best[small, path]
         yield Result(f"{path}: beside {small.versions:,} versions", growth, "times", Goal(most=_MOST_GROWTH))
+    for path in GROWING_READS:
+        cost = best[large, path]
+        yield Result(f"{path}: CPU", cost * 1000, "ms")
+        yield Result(f"{path}: beside {HEALTH}", cost / health, "times", Goal(most=_MOST_HEALTHS_GROWING))
 
 
 def _memory(resident: Mapping[Size, float], small: Size, large: Size) -> Iterator[Result]:
