@@ -101,7 +101,7 @@ def test_a_push_gives_the_next_version_and_the_same_bytes_keep_theirs(
     assert rejected.value.status == 404
 
 
-def test_an_evaluation_part_follows_its_bundle_and_only_its_summary_is_shown(
+def test_an_evaluation_part_follows_its_bundle_and_is_returned_unchanged_for_a_token(
     url: str, registry: RegistryClient, tmp_path: Path
 ) -> None:
     bundle, part = tmp_path / "bundle.tar.gz", tmp_path / "evaluation.zip"
@@ -114,7 +114,9 @@ def test_an_evaluation_part_follows_its_bundle_and_only_its_summary_is_shown(
     assert summary.sha256 == sha256_of(part)
     # Again, as after a lost answer.
     assert registry.push(bundle, part).version == pushed.version
-    assert httpx.get(f"{url}/models/ranker/versions/{pushed.version}/evaluation", timeout=5).status_code in (404, 405)
+    registry.download_evaluation(pushed.version, tmp_path / "copy.zip")
+    assert sha256_of(tmp_path / "copy.zip") == summary.sha256
+    assert httpx.get(f"{url}/models/ranker/versions/{pushed.version}/evaluation", timeout=30).status_code == 401
 
 
 def test_a_registry_of_the_release_before_gets_no_evaluation_part(archives: list[Path]) -> None:

@@ -135,6 +135,7 @@ class RegistryHandler(SilentHandler):
         root = f"/models/{self.server.name}"
         bundle = re.fullmatch(rf"{root}/versions/([^/]+)/bundle", self.path)
         version = re.fullmatch(rf"{root}/versions/([^/]+)", self.path)
+        evaluation = re.fullmatch(rf"{root}/versions/([^/]+)/evaluation", self.path)
         if bundle:
             self.server.downloads += 1
             self._stored(bundle[1])
@@ -143,6 +144,11 @@ class RegistryHandler(SilentHandler):
             self._stored(version[1])
             detail = _detail(self.server.bundles[version[1]]) | {"evaluation": _evaluation(self.server, version[1])}
             self.send_json(200, _receipt(self.server, version[1]) | detail | self.server.labels.get(version[1], {}))
+        elif evaluation:
+            self._check_token()
+            if evaluation[1] not in self.server.evaluations:
+                raise _RejectedError(404, f"version {evaluation[1]} has no evaluation part")
+            self.send_body(200, self.server.evaluations[evaluation[1]])
         elif self.path == f"{root}/active":
             self._get_active()
         elif self.path == f"{root}/deployments":
