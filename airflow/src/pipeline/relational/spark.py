@@ -36,8 +36,6 @@ class SparkEngine:
     def query(self, sql: str, tables: Mapping[str, Table]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a query."""
         with tempfile.TemporaryDirectory(prefix=".engine-", dir=self._shared) as folder:
-            # The workers may run as another user.
-            Path(folder).chmod(0o777)
             found = Path(folder, "found")
             try:
                 for name, table in tables.items():
