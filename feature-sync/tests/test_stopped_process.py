@@ -7,17 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-from redis import Redis
+from redis import ConnectionError, Redis  # noqa: A004 - as Redis names it
 
+import monitoring.testing
 from contracts import redis_keys
 from contracts.events import BehaviorEvent
-from feature_sync.connections import ANSWER_SECONDS
+from feature_sync.connections import ANSWER_SECONDS, RedisFaults
 from localservers.ports import Ports
 from localservers.waiting import wait_until
 from testkit.fake_server import FakeServer
@@ -88,6 +89,28 @@ def test_a_stopped_worker_blames_no_healthy_store(redis_url: str, postgres_url: 
         process.kill()
         process.wait()
         gateway.stop()
+
+
+def test_an_outage_is_reported_though_the_process_stalls_again_and_again() -> None:
+    stall: float | None = 1.0
+    faults = RedisFaults("redis://127.0.0.1:1/0", lambda: stall)
+
+    def fail() -> None:
+        with suppress(ConnectionError), faults.report_faults():
+            raise ConnectionError
+
+    with monitoring.testing.captured() as reports:
+        fail()
+        # Another call of the same moment.
+        fail()
+        assert reports.point_ids == []
+        stall = 5.0
+        fail()
+        assert reports.point_ids == ["redis.connection_failed"]
+        with faults.report_faults():
+            pass
+        fail()
+        assert reports.point_ids == ["redis.connection_failed"]
 
 
 def _is_healthy(port: int) -> bool:

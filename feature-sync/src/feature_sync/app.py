@@ -67,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     """Build the worker and its HTTP side; nothing is opened before its lifespan starts."""
     url = settings.redis_url.get_secret_value()
     loops = BackgroundLoops()
-    redis, faults, metrics = open_redis(url), RedisFaults(url, loops.stalls.has_just_stalled), Metrics()
+    redis, faults, metrics = open_redis(url), RedisFaults(url, loops.stalls.recent), Metrics()
     tokens = Tokens(KnownToken.of_setting("ADMIN_TOKEN", settings.admin_token, "admin"))
     access = Access(tokens)
     database_url = settings.database_url.get_secret_value()

@@ -91,11 +91,13 @@ def unless_lost(step: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable
 class RedisFaults:
     """Reports the faults of one Redis, and their end; not those that a stall of this process explains."""
 
-    def __init__(self, url: str, has_just_stalled: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, url: str, recent_stall: Callable[[], float | None] = lambda: None) -> None:
         target = parse(url)
         host, port = target.nodes[0]
         self._where: dict[str, Any] = {"redis_host": host, "redis_port": port, "redis_db": target.db}
-        self._has_just_stalled = has_just_stalled
+        self._recent_stall = recent_stall
+        # The stall that explains the failures since the last success.
+        self._excuse: float | None = None
         # The first success of this process ends the incidents that an earlier one reported.
         self._broken = True
 
@@ -106,13 +108,16 @@ class RedisFaults:
             yield
         except REDIS_ERRORS as error:
             lost = isinstance(error, LOST_ERRORS)
-            if lost and self._has_just_stalled():
-                # An outage that lasts is reported by the next call.
+            stall = self._recent_stall() if lost else None
+            if stall is not None and self._excuse in (None, stall):
+                # An outage that lasts is reported by a later call, also by one that follows another stall.
+                self._excuse = stall
                 raise
             point = "redis.connection_failed" if lost else "redis.unexpected_error"
             monitoring.report(point, error=error, **self._where)
             self._broken = True
             raise
+        self._excuse = None
         if self._broken:
             self._broken = False
             monitoring.recovered("redis.connection_failed")

@@ -50,10 +50,10 @@ class SupervisedLoop:
         max_backoff: float = MAX_BACKOFF_SECONDS,
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
-        has_just_stalled: Callable[[], bool] = lambda: False,
+        recent_stall: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.state = LoopState(name)
-        self._has_just_stalled = has_just_stalled
+        self._recent_stall = recent_stall
         self._step = step
         self._interval = interval
         self._max_backoff = max_backoff
@@ -121,8 +121,8 @@ class SupervisedLoop:
         state.last_error = type(error).__name__
         # Until the next step starts, nothing says that it works.
         state.started_at = None
-        if self._has_just_stalled():
-            # A failure that lasts is reported by the next try.
+        if state.consecutive_failures == 1 and self._recent_stall() is not None:
+            # A failure that lasts is reported by the next try, whether that follows another stall or not.
             _log.warning("background loop %s failed after a stall of this process: %s", state.name, state.last_error)
         else:
             report_failure(state.name, error)
@@ -150,7 +150,7 @@ class BackgroundLoops:
                 max_backoff=max_backoff,
                 sleep=self._sleep,
                 clock=self._clock,
-                has_just_stalled=self.stalls.has_just_stalled,
+                recent_stall=self.stalls.recent,
             )
         )
 

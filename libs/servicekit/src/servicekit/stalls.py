@@ -10,6 +10,8 @@ TICK_SECONDS = 0.5
 STALL_SECONDS = 3.0
 # So long after it, calls end whose deadlines have passed meanwhile.
 SETTLE_SECONDS = 1.0
+# A part of a wait on a busy machine is late by less than this.
+STOP_SECONDS = 0.5
 _PARTS = 10
 
 
@@ -21,10 +23,10 @@ class StallWatch:
         self._ticked_at: float | None = None
         self._stalled_at = float("-inf")
 
-    def has_just_stalled(self) -> bool:
-        """Return whether a call that fails now may have failed by a stall of this process."""
+    def recent(self) -> float | None:
+        """Return the end of a stall by which a call that fails now may have failed, None without one."""
         self.note_tick()
-        return self._clock() - self._stalled_at < SETTLE_SECONDS
+        return self._stalled_at if self._clock() - self._stalled_at < SETTLE_SECONDS else None
 
     def note_tick(self) -> None:
         """Note that the process runs; call it every TICK_SECONDS."""
@@ -37,15 +39,16 @@ class StallWatch:
 async def finishes_within(seconds: float, awaited: asyncio.Future[Any]) -> bool:
     """Wait until `awaited` is done, and return whether it is within so many seconds in which this process ran.
 
-    The loop runs its timers before it sees what has arrived. So the time is waited in parts, and one that took far
-    longer doesn't count: the process was stopped. Twice as many parts are waited at most.
+    The loop runs its timers before it sees what has arrived. So the time is waited in parts, and the first one that
+    took far longer doesn't count: the process was stopped. Later ones do, so that a busy loop still has a deadline.
     """
     loop = asyncio.get_running_loop()
-    part, left = seconds / _PARTS, _PARTS
-    for _ in range(2 * _PARTS):
-        if awaited.done() or not left:
-            break
+    part, ran, was_stopped = seconds / _PARTS, 0.0, False
+    while not awaited.done() and ran < seconds:
         began = loop.time()
         await asyncio.wait((awaited,), timeout=part)
-        left -= loop.time() - began < 2 * part
+        took = loop.time() - began
+        if took > part + STOP_SECONDS and not was_stopped:
+            was_stopped, took = True, part
+        ran += took
     return awaited.done()
