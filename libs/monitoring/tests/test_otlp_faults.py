@@ -143,12 +143,28 @@ def test_an_address_that_cannot_be_right_is_an_error_that_names_the_setting(addr
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("headers", ["Authorization", "=a-value", "Authorization=Bearer a,other", "Grüße=a", "a=ü"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Authorization",
+        "=a-value",
+        "Authorization=Bearer a,other",
+        "Grüße=a",
+        "a=ü",
+        "x-api-key=k3ysecretvalue%0D%0Aabc",
+        "x-api-key=%E5%AF%86",
+    ],
+)
 def test_headers_that_cannot_be_sent_are_an_error_that_does_not_show_them(headers: str) -> None:
     with pytest.raises(ValidationError) as caught:
         MonitoringSettings(otel_exporter_otlp_headers=SecretStr(headers))
     assert [each["loc"] for each in caught.value.errors()] == [("otel_exporter_otlp_headers",)]
     assert headers not in str(caught.value)
+
+
+def test_the_value_that_is_sent_is_a_secret_too() -> None:
+    given = MonitoringSettings(otel_exporter_otlp_headers=SecretStr("x-scope=team%20a,Authorization=Bearer%20k3y"))
+    assert {"team a", "Bearer k3y"} < {*given.secrets()}
 
 
 def test_headers_are_names_and_values() -> None:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import unquote
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +16,8 @@ from monitoring.before_send import load_hook
 
 # Of an OTLP receiver, below its address.
 TRACES_PATH = "/v1/traces"
+# Of other characters no request can be made, and the error would quote the value.
+_SENDABLE = re.compile(r"[\x20-\x7e\xa0-\xff]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\s*=[\x20-\x7e]*")
 
 
@@ -117,6 +120,8 @@ class MonitoringSettings(BaseSettings):
         given = frozenset() if value is None else split_list(value.get_secret_value())
         if not all(map(_HEADER.fullmatch, given)):
             raise ValueError("not name=value in ASCII, separated by commas; encode other characters by percent signs")
+        if not all(map(_SENDABLE.fullmatch, map(unquote, given))):
+            raise ValueError("a header has no line end, no control character and nothing beyond Latin-1")
         return value
 
     @field_validator("sentry_before_send")
@@ -129,4 +134,7 @@ class MonitoringSettings(BaseSettings):
     def secrets(self) -> list[str]:
         """Return the values that must never be sent or logged."""
         values = (self.sentry_dsn, self.gateway_token, self.otel_exporter_otlp_headers)
-        return [value.get_secret_value() for value in values if value is not None]
+        given = [value.get_secret_value() for value in values if value is not None]
+        headers = self.otel_exporter_otlp_headers
+        sent = () if headers is None else split_list(headers.get_secret_value())
+        return [*given, *(unquote(each).partition("=")[2].strip() for each in sent)]

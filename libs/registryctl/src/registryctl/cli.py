@@ -115,15 +115,16 @@ def _promote(registry: RegistryClient, given: argparse.Namespace) -> tuple[dict[
     try:
         with tempfile.TemporaryDirectory(prefix="registryctl-") as folder:
             fetched = promotion.fetch(registry, given.version, Path(folder))
-            evaluation, missing = given.evaluation, ""
+            evaluation, missing = given.evaluation, None
             if evaluation is None:
                 evaluation, missing = promotion.fetch_evaluation(registry, fetched)
             else:
                 promotion.check_evaluation(fetched, evaluation)
             with _registry(given.to, given.to_token or "", given.by, given.model) as target:
                 pushed = promotion.push(target, fetched, evaluation)
-                body = pushed.model_dump(mode="json")
-                text = f"{given.model} {fetched.detail.version} is version {pushed.version} of {given.to}{missing}"
+                body = pushed.model_dump(mode="json") | {"missing_evaluation": missing}
+                text = f"{given.model} {fetched.detail.version} is version {pushed.version} of {given.to}"
+                text += f", without its evaluation part ({missing}); give it by --evaluation" if missing else ""
                 if not given.deploy:
                     return body, text
                 deployed, deploy_text = _make_champion(target, given, pushed.version)

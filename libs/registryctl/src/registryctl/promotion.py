@@ -52,25 +52,25 @@ def check_evaluation(fetched: FetchedVersion, evaluation: Path) -> None:
         )
 
 
-def fetch_evaluation(source: RegistryClient, fetched: FetchedVersion) -> tuple[Path | None, str]:
-    """Download the part of a version and check its SHA-256; return what is said if there is one, but not to be had.
+def fetch_evaluation(source: RegistryClient, fetched: FetchedVersion) -> tuple[Path | None, str | None]:
+    """Download the part of a version and check its SHA-256; return also why there is one that is not to be had.
 
     A registry of an earlier release hands out none, and a token of a reader gets none: it holds what users did. Without
     it, the other gate compares by the manifest. Raises `CommandError` and `RegistryError`.
     """
     stored = fetched.detail.evaluation
     if stored is None:
-        return None, ""
+        return None, None
     part = fetched.bundle.with_name("evaluation.zip")
     try:
         source.download_evaluation(fetched.detail.version, part)
     except RegistryRejectedError as error:
         if error.status not in _NO_PART:
             raise
-        return None, f", without its evaluation part ({error.status}: {error.detail}); give it by --evaluation"
+        return None, f"{error.status}: {error.detail}"
     if (actual := sha256_of(part)) != stored.sha256:
         raise CommandError(UNREACHABLE, f"the part's sha256 is {actual}, the version has {stored.sha256}")
-    return part, ""
+    return part, None
 
 
 def push(target: RegistryClient, fetched: FetchedVersion, evaluation: Path | None) -> VersionReceipt:

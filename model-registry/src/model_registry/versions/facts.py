@@ -48,6 +48,7 @@ class MissingFacts:
                 try:
                     manifest = BundleManifest.model_validate(row.manifest)
                 except ValidationError:
+                    # Of an earlier release, which had fewer bounds.
                     _log.warning("the manifest of %s %d can't be read: no search finds it by words", model, row.version)
                     continue
                 labels.add_facts(connection, row, manifest, None)

@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from contracts.checksums import files_below, sha256_of
 from contracts.data_checks import DataCheck
 from contracts.feature_spec import FeatureSpec
 from contracts.features import FEATURES, TRAINED_FEATURES, is_own, schema_of
 from contracts.model_versions import MODEL_NAME, MODEL_VERSION, SHA256
+from contracts.moments import Moment
+from contracts.text import check_text
 
 MANIFEST = "manifest.json"
 RANKER = "ranker.txt"
@@ -70,9 +72,9 @@ class BundleManifest(BaseModel):
 
     format: Annotated[int, Field(ge=FORMAT, le=FORMAT)] = FORMAT
     name: Annotated[str, Field(pattern=MODEL_NAME)]
-    version: Annotated[str, Field(min_length=1, max_length=64)]
-    created_at: AwareDatetime
-    git_commit: str | None
+    version: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(check_text)]
+    created_at: Moment
+    git_commit: Annotated[str, AfterValidator(check_text)] | None
     data_window: DataWindow
     feature_schema: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
     features: list[FeatureSpec] = [FeatureSpec.of(feature) for feature in TRAINED_FEATURES]
@@ -80,7 +82,7 @@ class BundleManifest(BaseModel):
     data_checks: list[DataCheck] = []
     metrics: dict[str, float]
     refreshes: Annotated[str, Field(pattern=MODEL_VERSION)] | None = None
-    trained_until: AwareDatetime | None = None
+    trained_until: Moment | None = None
     config: dict[str, JsonValue] | None = None
     feature_quantiles: dict[str, ValueBins] = {}
     files: dict[str, Annotated[str, Field(pattern=SHA256)]] = {}

@@ -122,9 +122,17 @@ def _facts(row: sa.Row[Any]) -> dict[str, Any]:
     return {
         "model": row.model,
         "version": row.version,
-        "trained_until": None if until is None else datetime.fromisoformat(until).astimezone(UTC),
+        "trained_until": None if until is None else _in_utc(until),
         "search_text": "\n".join((manifest["version"], manifest.get("git_commit") or "", "")).lower(),
     }
+
+
+def _in_utc(moment: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(moment).astimezone(UTC)
+    except OverflowError:
+        # At an edge of the calendar, which no training sees.
+        return None
 
 
 def _schema() -> str | None:

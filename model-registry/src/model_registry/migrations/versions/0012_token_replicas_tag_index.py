@@ -16,8 +16,8 @@ def upgrade() -> None:
     inspector = sa.inspect(op.get_bind())
     if "replicas" not in {column["name"] for column in inspector.get_columns("tokens", schema=_schema())}:
         op.add_column("tokens", sa.Column("replicas", sa.JSON(none_as_null=True)), schema=_schema())
-    (index,) = inspector.get_indexes("version_tags", schema=_schema())
-    if index["column_names"] != _COLUMNS:
+    indexes = {index["name"]: index for index in inspector.get_indexes("version_tags", schema=_schema())}
+    if indexes[_INDEX]["column_names"] != _COLUMNS:
         _replace_index(_COLUMNS)
 
 
