@@ -160,7 +160,11 @@ def test_a_folder_without_manifest_says_so(tmp_path: Path) -> None:
     [
         ("name", "../ranker"),
         ("version", ""),
+        ("version", "a\0b"),
+        ("git_commit", "a\0b"),
         ("created_at", "2026-01-02T00:00:00"),
+        ("trained_until", "9999-12-31T23:59:59-12:00"),
+        ("trained_until", "0001-01-01T00:00:00+12:00"),
         ("feature_schema", "xyz"),
         ("format", 2),
         ("metrics", {"ndcg@10": "good"}),

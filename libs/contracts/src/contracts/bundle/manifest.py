@@ -36,8 +36,8 @@ class AnotherRankerError(ValueError):
 class DataWindow(BaseModel):
     """The interactions that the bundle was trained on; `end` is the moment its item features stand at."""
 
-    start: AwareDatetime
-    end: AwareDatetime
+    start: Moment
+    end: Moment
     interactions: Annotated[int, Field(ge=0)]
     users: Annotated[int, Field(ge=0)]
     datasets: Annotated[int, Field(ge=0)]
