@@ -69,6 +69,8 @@ def test_a_replica_reports_only_as_the_ids_of_its_token(ctl: Ctl, registry: Runn
         assert registry.http.get("/models/ranker/active", headers=bearer(secret)).status_code == 404
     assert "all models as api-1,eu/*" in ctl("tokens", "list")[1]
     assert ctl("tokens", "create", "ci-main", "--role", "ci", "--replica", "api-1")[0] == cli.USAGE
+    for pattern in ("a*c", " api-1"):
+        assert ctl("tokens", "create", "never", "--role", "replica", "--replica", pattern)[0] == cli.USAGE
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.model_versions import MODEL_NAME, SHA256
 from contracts.text import TypedText
@@ -25,8 +25,16 @@ _Models = Annotated[
     list[Annotated[str, Field(pattern=MODEL_NAME)]] | None,
     Field(min_length=1, max_length=MAX_MODELS, description="The only models that it opens; null: all"),
 ]
+
+
+def _check_replica(given: str) -> str:
+    if "*" in given[:-1] or given != given.strip():
+        raise ValueError("an id has no space at its ends, and `*` only as its last character")
+    return given
+
+
 _Replicas = Annotated[
-    list[Annotated[str, TypedText(128, min_chars=1)]] | None,
+    list[Annotated[str, TypedText(128, min_chars=1), AfterValidator(_check_replica)]] | None,
     Field(
         min_length=1,
         max_length=MAX_REPLICAS,
