@@ -1,0 +1,83 @@
+"""Odd answers of Prometheus and the registry, and odd figures of runs, break no tab."""
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from odd_sources import OddSources
+
+from contracts.run_reports import RunCheck, RunChecks, RunReport
+from notification_gateway.dashboard.page import Tab
+from notification_gateway.reports.queries import store_checks, store_report
+from running_gateway import SteppedGateway
+
+TABS: tuple[Tab, ...] = ("overview", "live", "data", "models")
+LABELS = ("level", "reason", "status", "stage", "version", "outcome", "state", "service", "database", "model_version")
+
+
+@pytest.fixture
+def sources() -> Iterator[OddSources]:
+    with OddSources() as server:
+        server.labels = [dict.fromkeys(LABELS, "1") | {"stage": "read", "outcome": "compared"}]
+        yield server
+
+
+@pytest.fixture
+def gateway(step_with: Callable[..., SteppedGateway], sources: OddSources) -> SteppedGateway:
+    return step_with(prometheus_url=sources.url, registry_url=sources.url)
+
+
+def render(gateway: SteppedGateway, tab: Tab) -> str:
+    """Return a tab, of which the script can read every chart."""
+    with gateway.gateway.storage.read() as connection:
+        page = gateway.gateway.dashboard.page.render(tab, "en", connection, gateway.watch.now, may_change=True)
+    for chart in re.findall(r'data-chart="([^"]*)"', page):
+        json.loads(html.unescape(chart), parse_constant=pytest.fail)
+    return page
+
+
+def ages(gateway: SteppedGateway) -> list[str]:
+    return re.findall(r'<td class="num">(\d+ \w+)</td></tr>', render(gateway, "data").partition("Freshness of")[2])
+
+
+def store_freshness(gateway: SteppedGateway, days: float) -> None:
+    report = RunReport(run="run", run_id=None, outcome="failed", posted_at=gateway.watch.now, size_bytes=1)
+    check = RunCheck(check="interactions.freshness_days", severity="ok", value=days, threshold=2)
+    with gateway.gateway.storage.transaction() as connection:
+        store_report(connection, report, b"page")
+        store_checks(connection, "run", RunChecks(checks=[check]))
+
+
+@pytest.mark.parametrize("value", ["+Inf", "-Inf", "NaN", "1e308", "-1e308", "1e15"])
+def test_no_figure_of_prometheus_breaks_a_tab(gateway: SteppedGateway, sources: OddSources, value: str) -> None:
+    sources.value = value
+    for tab in TABS:
+        assert "Prometheus does not answer" not in render(gateway, tab)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        5,
+        "text",
+        [1],
+        [{"metric": None, "value": [1, "1"], "values": [[1, "1"]]}],
+        [{"metric": {}, "value": [], "values": [[1]]}],
+        [{"metric": {"level": 5, "version": 7, "stage": "read"}, "value": [1, "2"], "values": [[1, "2"]]}],
+        [{"metric": {"stage": "read"}, "value": [1e300, "2"], "values": [[1e300, "2"]]}],
+    ],
+)
+def test_what_is_not_prometheus_answer_is_no_data(gateway: SteppedGateway, sources: OddSources, result: Any) -> None:
+    sources.result = result
+    render(gateway, "overview")
+    for tab in TABS[1:]:
+        assert "Prometheus does not answer: not Prometheus&#39;s answer" in render(gateway, tab)
+
+
+@pytest.mark.parametrize(("days", "shown"), [(1e10, "36500 d"), (1e300, "36500 d"), (-1.0, "0 s"), (1.5, "1 d")])
+def test_the_age_of_a_run_has_a_bound(gateway: SteppedGateway, days: float, shown: str) -> None:
+    store_freshness(gateway, days)
+    assert ages(gateway)[0] == shown
