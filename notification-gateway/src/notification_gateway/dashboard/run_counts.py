@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from contracts.run_reports import is_about_training
 from notification_gateway.incidents.model import VERIFY
-from notification_gateway.reports.queries import list_reports
+from notification_gateway.reports.queries import REPORTS_KEPT, list_reports
 from notification_gateway.tables import incidents, signals
 
 _TASK_FAILED = "airflow.task_failed"
@@ -17,10 +17,14 @@ _MAX_SIGNALS = 500
 
 @dataclass(frozen=True)
 class RunCounts:
-    """Of the runs that have begun, those without a page are known by Airflow's listener alone."""
+    """Of the runs that have begun, those without a page are known by Airflow's listener alone.
+
+    `since` is when the counts begin if that is later than was asked.
+    """
 
     begun: int
     succeeded: int
+    since: datetime | None = None
 
     @property
     def success_rate(self) -> float | None:
@@ -29,11 +33,18 @@ class RunCounts:
 
 
 def count_runs(connection: Connection, since: datetime) -> RunCounts:
-    """Return the counts since a time. A run whose processes were killed, page and all, counts as begun."""
-    reports = [report for report in list_reports(connection, since) if is_about_training(report.run)]
+    """Return the counts since a time. A run whose processes were killed, page and all, counts as begun.
+
+    Of runs before the oldest page only the failed ones are known once pages have been deleted, so none of them counts.
+    """
+    reports = list_reports(connection)
+    oldest = reports[-1].posted_at if len(reports) >= REPORTS_KEPT else since
+    begin = max(since, oldest)
     with_page = {name for report in reports for name in (report.run, report.run_id)}
-    without_page = _failed_runs(connection, since) - with_page
-    return RunCounts(len(reports) + len(without_page), sum(report.outcome == "succeeded" for report in reports))
+    without_page = _failed_runs(connection, begin) - with_page
+    counted = [report for report in reports if report.posted_at >= begin and is_about_training(report.run)]
+    succeeded = sum(report.outcome == "succeeded" for report in counted)
+    return RunCounts(len(counted) + len(without_page), succeeded, begin if begin > since else None)
 
 
 def _failed_runs(connection: Connection, since: datetime) -> set[str]:
