@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -59,6 +60,13 @@ def _failed_runs(connection: Connection, since: datetime) -> set[str]:
         .order_by(signals.c.received_at.desc())
         .limit(_MAX_SIGNALS)
     )
-    # A row that can't be read has no tags.
-    tags = [body.get("tags") or {} for body in bodies if isinstance(body, dict)]
-    return {each["run_id"] for each in tags if each.get("dag_id") == _TRAINING_DAG and each.get("run_id")}
+    return {run_id for body in bodies if (run_id := _training_of(body)) is not None}
+
+
+def _training_of(body: Any) -> str | None:
+    """Return the `run_id` of the training that a signal is about; a damaged row is about none."""
+    tags = body.get("tags") if isinstance(body, dict) else None
+    if not isinstance(tags, dict) or tags.get("dag_id") != _TRAINING_DAG:
+        return None
+    run_id = tags.get("run_id")
+    return run_id if isinstance(run_id, str) and run_id else None
