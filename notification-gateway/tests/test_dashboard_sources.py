@@ -77,7 +77,14 @@ def test_what_is_not_prometheus_answer_is_no_data(gateway: SteppedGateway, sourc
         assert "Prometheus does not answer: not Prometheus&#39;s answer" in render(gateway, tab)
 
 
-@pytest.mark.parametrize(("days", "shown"), [(1e10, "36500 d"), (1e300, "36500 d"), (-1.0, "0 s"), (1.5, "1 d")])
+@pytest.mark.parametrize(("days", "shown"), [(1e10, "36500 d"), (1e300, "36500 d"), (0.00001, "0 s"), (1.5, "1 d")])
 def test_the_age_of_a_run_has_a_bound(gateway: SteppedGateway, days: float, shown: str) -> None:
     store_freshness(gateway, days)
     assert ages(gateway)[0] == shown
+
+
+def test_an_empty_business_database_is_not_fresh(gateway: SteppedGateway) -> None:
+    store_freshness(gateway, 0.0)
+    page = render(gateway, "data")
+    assert "Snapshot of the user features" in page
+    assert "Interactions of the business database" not in page

@@ -46,9 +46,12 @@ def read_ages(prometheus: Prometheus, now: datetime) -> list[SourceAge]:
 
 
 def age_of_interactions(runs: Sequence[tuple[str, RunChecks]]) -> list[SourceAge]:
-    """Return what the newest of the runs, given oldest first, has measured; nothing if none has."""
+    """Return what the newest of the runs, given oldest first, has measured; nothing if none has.
+
+    A run without interactions measures 0, which a run that reads some takes too long for.
+    """
     found = [each.value for _, results in runs for each in results.checks if each.check == _CHECK]
-    return [SourceAge(_INTERACTIONS, _age(value)) for value in found[-1:]]
+    return [SourceAge(_INTERACTIONS, _age(value)) for value in found[-1:] if value > 0]
 
 
 def _age(days: float) -> timedelta:
