@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from odd_sources import OddSources
+from odd_sources import OddSources, deployment
 
 from contracts.run_reports import RunCheck, RunChecks, RunReport
 from notification_gateway.dashboard.page import Tab
@@ -51,16 +51,15 @@ def store_freshness(gateway: SteppedGateway, days: float) -> None:
         store_checks(connection, "run", RunChecks(checks=[check]))
 
 
-@pytest.mark.parametrize("value", ["+Inf", "-Inf", "NaN", "1e308", "-1e308", "1e15"])
-def test_no_figure_of_prometheus_breaks_a_tab(gateway: SteppedGateway, sources: OddSources, value: str) -> None:
-    sources.value = value
-    for tab in TABS:
-        assert "Prometheus does not answer" not in render(gateway, tab)
+def test_no_figure_of_prometheus_breaks_a_tab(gateway: SteppedGateway, sources: OddSources) -> None:
+    for value in ("+Inf", "-Inf", "NaN", "1e308", "-1e308", "1e15"):
+        sources.value = value
+        for tab in TABS:
+            assert "Prometheus does not answer" not in render(gateway, tab), (value, tab)
 
 
-@pytest.mark.parametrize(
-    "result",
-    [
+def test_what_is_not_prometheus_answer_is_no_data(gateway: SteppedGateway, sources: OddSources) -> None:
+    for result in (
         5,
         "text",
         [1],
@@ -68,19 +67,34 @@ def test_no_figure_of_prometheus_breaks_a_tab(gateway: SteppedGateway, sources: 
         [{"metric": {}, "value": [], "values": [[1]]}],
         [{"metric": {"level": 5, "version": 7, "stage": "read"}, "value": [1, "2"], "values": [[1, "2"]]}],
         [{"metric": {"stage": "read"}, "value": [1e300, "2"], "values": [[1e300, "2"]]}],
-    ],
-)
-def test_what_is_not_prometheus_answer_is_no_data(gateway: SteppedGateway, sources: OddSources, result: Any) -> None:
-    sources.result = result
-    render(gateway, "overview")
-    for tab in TABS[1:]:
-        assert "Prometheus does not answer: not Prometheus&#39;s answer" in render(gateway, tab)
+    ):
+        sources.result = result
+        render(gateway, "overview")
+        for tab in TABS[1:]:
+            assert "Prometheus does not answer: not Prometheus&#39;s answer" in render(gateway, tab), (result, tab)
 
 
-@pytest.mark.parametrize(("days", "shown"), [(1e10, "36500 d"), (1e300, "36500 d"), (0.00001, "0 s"), (1.5, "1 d")])
-def test_the_age_of_a_run_has_a_bound(gateway: SteppedGateway, days: float, shown: str) -> None:
-    store_freshness(gateway, days)
-    assert ages(gateway)[0] == shown
+@pytest.mark.parametrize("metrics", [["ndcg@10"], None, {"ndcg@10": {"a": 1}, "recall@10": "0.1", "mrr": 10**400}])
+def test_what_is_no_number_is_no_metric_of_a_version(
+    gateway: SteppedGateway, sources: OddSources, metrics: Any
+) -> None:
+    sources.manifest = {"metrics": metrics, "data_checks": None}
+    sources.deployments = [deployment("1", "primary"), deployment("2", "canary")]
+    page = render(gateway, "models")
+    assert "canary v2</th></tr></thead><tbody></tbody>" in page
+    assert "The model registry does not answer" not in page
+
+
+def test_a_number_is_a_metric_beside_others_that_are_none(gateway: SteppedGateway, sources: OddSources) -> None:
+    sources.manifest = {"metrics": {"recall@10": "?", "ndcg@10": 0.125}}
+    sources.deployments = [deployment("1", "primary"), deployment("2", "canary")]
+    assert '<code>ndcg@10</code></td><td class="num">0.1250</td>' in render(gateway, "models")
+
+
+def test_the_age_of_a_run_has_a_bound(gateway: SteppedGateway) -> None:
+    for days, shown in ((1e10, "36500 d"), (1e300, "36500 d"), (0.00001, "0 s"), (1.5, "1 d")):
+        store_freshness(gateway, days)
+        assert ages(gateway)[0] == shown
 
 
 def test_an_empty_business_database_is_not_fresh(gateway: SteppedGateway) -> None:

@@ -135,6 +135,9 @@ class Prometheus:
             raise SourceError("not Prometheus's answer") from error
 
 
+_CHECKS = TypeAdapter(list[DataCheck])
+
+
 @dataclass(frozen=True)
 class Version:
     """A model version with its metrics and the results of its data checks."""
@@ -188,13 +191,22 @@ class Registry:
 
     def _version(self, listed: VersionReceipt) -> Version:
         manifest = self._manifest(listed.version)
-        checks = [DataCheck.model_validate(each) for each in manifest.get("data_checks", [])]
-        return Version(listed.version, listed.created_at, manifest.get("metrics", {}), checks)
+        checks = _CHECKS.validate_python(manifest.get("data_checks") or [])
+        return Version(listed.version, listed.created_at, _metrics(manifest.get("metrics")), checks)
 
     def _manifest(self, version: str) -> Mapping[str, Any]:
         if version not in self._manifests:
             self._manifests[version] = self._client.version(version).manifest
         return self._manifests[version]
+
+
+def _metrics(found: Any) -> dict[str, float]:
+    """Return the numbers of a manifest's metrics: whoever trains may write anything there."""
+    if not isinstance(found, dict):
+        return {}
+    # A boolean is an int, too.
+    numbers = {name: value for name, value in found.items() if type(value) in (int, float)}
+    return {name: float(value) for name, value in numbers.items() if abs(value) <= MAX_FIGURE}
 
 
 @contextmanager
