@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from contracts.run_reports import RunChecks, RunReport, RunStep
+from contracts.run_reports import RunChecks, RunOutcome, RunReport, RunStep
 from notification_gateway.app import create_app
+from notification_gateway.dashboard.run_counts import RunCounts, count_runs
 from notification_gateway.reports import queries
 from notification_gateway.reports.durations import StepDurations
 from notification_gateway.reports.endpoints import MAX_REPORT_BYTES
@@ -186,6 +188,28 @@ def test_a_run_that_was_killed_before_it_had_a_page_has_begun_and_not_succeeded(
     fail("scheduled__3", dag_id="incremental_update")
     page = running.http.get("/dashboard/models").text
     assert ">33<small>% (1 / 3)</small>" in page
+
+
+def test_once_pages_are_deleted_the_success_rate_is_that_since_the_oldest_one(stepped: SteppedGateway) -> None:
+    """A deleted page would take a success along; failures stay as alerts."""
+    now = stepped.watch.now
+    for number in range(queries.REPORTS_KEPT + 30):
+        stepped.watch.forward(hours=1)
+        run, is_bad = f"run-{number}", number % 10 == 0
+        if is_bad:
+            tags = {"dag_id": "recommendation_pipeline", "task_id": "train", "run_id": run}
+            point = {"monitoring_point": "airflow.task_failed", "category": "airflow"}
+            stepped.fire(signal(("airflow", "train"), stepped.watch.now, tags=tags, **point))
+        outcome: RunOutcome = "failed" if is_bad else "succeeded"
+        report = RunReport(run=run, run_id=None, outcome=outcome, posted_at=stepped.watch.now, size_bytes=1)
+        with stepped.gateway.storage.exclusive("reports") as connection:
+            queries.store_report(connection, report, PAGE)
+    with stepped.gateway.storage.read() as connection:
+        counts = count_runs(connection, now)
+        page = stepped.gateway.dashboard.page.render("runs", "en", connection, stepped.watch.now, may_change=False)
+    oldest = now + timedelta(hours=31)
+    assert counts == RunCounts(queries.REPORTS_KEPT, queries.REPORTS_KEPT * 9 // 10, since=oldest)
+    assert "Trainings that succeeded · since 01-07 03:00:30" in page
 
 
 def test_pages_about_a_week_and_about_a_failed_refresh_are_shown_and_do_not_count(running: RunningApp) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from monitoring.testing import captured
 from notification_gateway.app import create_app
+from notification_gateway.dashboard.run_counts import RunCounts, count_runs
 from notification_gateway.outbox import queries as outbox
 from notification_gateway.outbox.model import NewNotification
 from notification_gateway.outbox.notice import Notice
@@ -158,6 +159,20 @@ def test_an_invalid_row_breaks_no_page(
         assert stepped.fire(signal(at=watch.now, category="data_quality")) == (1, 0)
         stepped.pass_time(minutes=20)
     stepped.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [[1], {"tags": ["a"]}, {"tags": "text"}, {"tags": {"dag_id": "recommendation_pipeline", "run_id": ["a"]}}],
+)
+def test_an_alert_of_airflow_that_cannot_be_read_is_no_training(
+    step_with: Callable[..., SteppedGateway], body: Any
+) -> None:
+    stepped = step_with()
+    stepped.fire(signal(("airflow", "train"), monitoring_point="airflow.task_failed"))
+    overwrite(stepped.gateway.storage, "signals", "body", body)
+    with stepped.gateway.storage.read() as connection:
+        assert count_runs(connection, stepped.watch.now - timedelta(days=1)) == RunCounts(0, 0)
 
 
 def test_sqlite_may_hold_no_json_at_all(sqlite_url: str, watch: Watch) -> None:

@@ -8,8 +8,6 @@ from contracts.data_checks import DataCheckSeverity
 from contracts.run_reports import RunCheck, RunChecks
 
 RUNS_SHOWN = 30
-# With the longest names a page of these stays below 100 kB.
-CHECKS_SHOWN = 60
 _BAD_SHOWN = 3
 _FAILED = ("critical", "warning")
 _ORDER = ("critical", "warning", "info", "ok")
@@ -54,4 +52,4 @@ def check_histories(runs: Sequence[tuple[str, RunChecks]]) -> list[CheckHistory]
         results = [each.get(name) for each in by_run]
         last = next(each for each in reversed(results) if each is not None)
         found.append(CheckHistory(name, results, last))
-    return sorted(found, key=lambda each: (_ORDER.index(each.last.severity), -each.failures, each.check))[:CHECKS_SHOWN]
+    return sorted(found, key=lambda each: (_ORDER.index(each.last.severity), -each.failures, each.check))

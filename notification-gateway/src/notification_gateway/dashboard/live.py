@@ -20,7 +20,6 @@ _LEVELS: Sequence[tuple[str, str, Colour]] = (
 )
 _QUANTILES: Mapping[str, tuple[float, Colour]] = {"p50": (0.5, "ok"), "p95": (0.95, "p1"), "p99": (0.99, "p0")}
 _STAGES = ("read", "recall", "rank")
-_RESPONSES_SHOWN = 20
 _REASON_COLOURS: Sequence[Colour] = ("p0", "p1", "p2", "violet", "ok", "soft")
 
 
@@ -82,7 +81,7 @@ def count_responses(prometheus: Prometheus, now: datetime) -> list[tuple[str, st
         (each.labels.get("status", "?"), each.labels.get("reason", ""), round(each.points[-1][1]))
         for each in prometheus.query(query, now)
     ]
-    return sorted((each for each in found if each[2]), key=lambda each: -each[2])[:_RESPONSES_SHOWN]
+    return sorted((each for each in found if each[2]), key=lambda each: -each[2])
 
 
 def latency(prometheus: Prometheus, now: datetime) -> Chart:

@@ -8,7 +8,6 @@ from notification_gateway.dashboard.shadow import version_order
 from notification_gateway.dashboard.sources import Prometheus
 
 WINDOW = "7d"
-MOST = 24
 _EXPOSURES = f"sum by (model_version, variant, endpoint) (increase(sync_exposures_total[{WINDOW}]))"
 _OUTCOMES = f"sum by (model_version, variant, endpoint, type) (increase(sync_outcomes_total[{WINDOW}]))"
 _LABELS = ("model_version", "variant", "endpoint")
@@ -46,5 +45,5 @@ def read_outcomes(prometheus: Prometheus, now: datetime) -> list[Outcomes]:
         )
         return Outcomes(version, variant, endpoint, shown[place], clicks, favorites, purchases)
 
-    places = sorted(shown, key=lambda place: (version_order(place[0]), place[1:]), reverse=True)[:MOST]
+    places = sorted(shown, key=lambda place: (version_order(place[0]), place[1:]), reverse=True)
     return [outcomes_of(place) for place in places]

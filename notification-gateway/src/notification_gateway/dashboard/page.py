@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from html import escape
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -37,6 +38,9 @@ TABS: dict[NavigationEntry, Phrase] = {
 }
 # Of a text in a list: pages stay small, and lists readable.
 _LISTED_CHARS = 120
+# As HTML in UTF-8: for each character of Chinese, but not for quotes alone.
+_BYTES_PER_CHAR = 3
+_LABEL_CHARS = 60
 
 
 class Page:
@@ -137,13 +141,19 @@ class Page:
         return f"{at.astimezone(self._zone):%m-%d %H:%M:%S}"
 
 
-def _cut(text: str) -> str:
-    """Return the beginning of a text of others; the incident's page has all of it."""
-    return text if len(text) <= _LISTED_CHARS else f"{text[:_LISTED_CHARS]}…"
+def _cut(text: str, chars: int = _LISTED_CHARS) -> str:
+    """Return the beginning of a text of others; it also has a bound as HTML."""
+    shown = text[:chars]
+    most = chars * _BYTES_PER_CHAR
+    while (size := len(escape(shown).encode(errors="replace"))) > most:
+        shown = shown[: len(shown) * most // size]
+    return text if shown == text else f"{shown}…"
 
 
 def _chart_data(chart: Chart) -> str:
-    return json.dumps(asdict(chart) | {"x": list(chart.x)}, ensure_ascii=False)
+    series = [replace(each, label=_cut(each.label, _LABEL_CHARS)) for each in chart.series]
+    shown = replace(chart, series=series, names=[_cut(name, _LABEL_CHARS) for name in chart.names])
+    return json.dumps(asdict(shown) | {"x": list(chart.x)}, ensure_ascii=False)
 
 
 def _name(incident: Incident, language: PageLanguage) -> str:

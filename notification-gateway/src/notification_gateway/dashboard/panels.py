@@ -34,7 +34,6 @@ _MODEL_CATEGORIES = ("model_training", "model")
 _VERSIONS_RATED = 8
 # The offline metric beside the outcomes of a version.
 _NDCG = "ndcg@10"
-_MEASURED_SHOWN = 30
 # Parts of the names of checks that are shown over time on the tab of data quality.
 _MEASURED = (".null_", "outlier", "freshness")
 DIGESTS_SHOWN = 30
@@ -209,7 +208,7 @@ class Panels:
 
 def _runs(connection: Connection, now: datetime) -> dict[str, Any]:
     return {
-        "reports": list_reports(connection)[:RUNS_SHOWN],
+        "reports": list_reports(connection),
         "runs": count_runs(connection, now - MONTH),
         "checks": check_histories(last_checks(connection, RUNS_SHOWN)),
         **_steps(connection),
@@ -228,7 +227,7 @@ def _measured_over_time(connection: Connection) -> dict[str, Any]:
     histories = [each for each in check_histories(checked) if any(part in each.check for part in _MEASURED)]
     return {
         "names": [run for run, _ in checked],
-        "measured": histories[:_MEASURED_SHOWN],
+        "measured": histories,
         "interactions_age": freshness.age_of_interactions(checked),
     }
 

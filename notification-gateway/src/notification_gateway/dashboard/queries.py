@@ -20,7 +20,6 @@ INCIDENTS_SHOWN = 20
 DELIVERIES_SHOWN = 20
 # On a tab with other panels.
 FAILURES_SHOWN = 10
-FINDINGS_SHOWN = 15
 TOP = 10
 _TOP_PARTS, _TOP_STEP = 12, timedelta(minutes=5)
 UNREADABLE = "the stored message can't be read"
@@ -160,7 +159,7 @@ def last_findings(connection: Connection, since: datetime) -> list[Finding]:
         check = signal.tags.get("check_name") or signal.fingerprint[-1]
         if check not in by_check or signal.last_seen > by_check[check].at:
             by_check[check] = _finding(check, signal)
-    return list(by_check.values())[:FINDINGS_SHOWN]
+    return list(by_check.values())
 
 
 def _of_categories(categories: Sequence[str], since: datetime) -> ColumnElement[bool]:

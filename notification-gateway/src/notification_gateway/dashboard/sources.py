@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import httpx
-from pydantic import SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, TypeAdapter, ValidationError
 
 from contracts.data_checks import DataCheck
 from contracts.deployments import DeploymentRecord
@@ -23,8 +23,19 @@ TIMEOUT = httpx.Timeout(2.0)
 # How long a source that does not answer is not called again.
 PAUSE = timedelta(seconds=10)
 VERSIONS_SHOWN = 12
+# No count, duration or share is larger. Sums and products of such figures stay finite.
+MAX_FIGURE = 1e15
+# Seconds since 1970, which a date in any zone can express.
+_MAX_TIME = 1e11
 
-Points = Sequence[tuple[float, float]]
+
+def _bounded(value: float) -> float:
+    """Return 0 for NaN and infinity, which divisions by zero give."""
+    return max(-MAX_FIGURE, min(MAX_FIGURE, value)) if math.isfinite(value) else 0.0
+
+
+_Point = tuple[Annotated[float, Field(ge=0, le=_MAX_TIME)], Annotated[float, AfterValidator(_bounded)]]
+Points = Sequence[_Point]
 
 
 class SourceError(Exception):
@@ -79,6 +90,20 @@ class Source:
             self._http.close()
 
 
+class _InstantSeries(BaseModel):
+    metric: dict[str, str]
+    value: _Point
+
+
+class _RangedSeries(BaseModel):
+    metric: dict[str, str]
+    values: list[_Point]
+
+
+_SeriesT = TypeVar("_SeriesT", _InstantSeries, _RangedSeries)
+_INSTANT, _RANGED = TypeAdapter(list[_InstantSeries]), TypeAdapter(list[_RangedSeries])
+
+
 class Prometheus:
     """Prometheus's HTTP API, queried in PromQL."""
 
@@ -93,22 +118,24 @@ class Prometheus:
     def query_range(self, query: str, start: datetime, end: datetime, step: timedelta) -> list[Sample]:
         """Return the time series of a range; raises `SourceError`."""
         span = {"start": start.timestamp(), "end": end.timestamp(), "step": step.total_seconds()}
-        return [
-            Sample(each["metric"], [_point(point) for point in each["values"]])
-            for each in self._result("/api/v1/query_range", query=query, **span)
-        ]
+        most = int((end - start) / step) + 1
+        found = self._result(_RANGED, "/api/v1/query_range", query=query, **span)
+        return [Sample(each.metric, each.values[-most:]) for each in found]
 
     def query(self, query: str, at: datetime) -> list[Sample]:
         """Return the time series at one moment, each with one point; raises `SourceError`."""
-        found = self._result("/api/v1/query", query=query, time=at.timestamp())
-        return [Sample(each["metric"], [_point(each["value"])]) for each in found]
+        found = self._result(_INSTANT, "/api/v1/query", query=query, time=at.timestamp())
+        return [Sample(each.metric, [each.value]) for each in found]
 
-    def _result(self, path: str, **parameters: Any) -> Any:
+    def _result(self, form: TypeAdapter[list[_SeriesT]], path: str, **parameters: Any) -> list[_SeriesT]:
         answer = self._source.get_json(path, **parameters)
         try:
-            return answer["data"]["result"]
-        except (KeyError, TypeError) as error:
+            return form.validate_python(answer["data"]["result"])
+        except (KeyError, TypeError, ValidationError) as error:
             raise SourceError("not Prometheus's answer") from error
+
+
+_CHECKS = TypeAdapter(list[DataCheck])
 
 
 @dataclass(frozen=True)
@@ -164,13 +191,22 @@ class Registry:
 
     def _version(self, listed: VersionReceipt) -> Version:
         manifest = self._manifest(listed.version)
-        checks = [DataCheck.model_validate(each) for each in manifest.get("data_checks", [])]
-        return Version(listed.version, listed.created_at, manifest.get("metrics", {}), checks)
+        checks = _CHECKS.validate_python(manifest.get("data_checks") or [])
+        return Version(listed.version, listed.created_at, _metrics(manifest.get("metrics")), checks)
 
     def _manifest(self, version: str) -> Mapping[str, Any]:
         if version not in self._manifests:
             self._manifests[version] = self._client.version(version).manifest
         return self._manifests[version]
+
+
+def _metrics(found: Any) -> dict[str, float]:
+    """Return the numbers of a manifest's metrics: whoever trains may write anything there."""
+    if not isinstance(found, dict):
+        return {}
+    # A boolean is an int, too.
+    numbers = {name: value for name, value in found.items() if type(value) in (int, float)}
+    return {name: float(value) for name, value in numbers.items() if abs(value) <= MAX_FIGURE}
 
 
 @contextmanager
@@ -182,8 +218,3 @@ def _source_errors() -> Iterator[None]:
         raise SourceError(f"HTTP {error.status}") from error
     except (RegistryAnswerError, ValidationError) as error:
         raise SourceError("not the registry's answer") from error
-
-
-def _point(pair: Sequence[Any]) -> tuple[float, float]:
-    value = float(pair[1])
-    return float(pair[0]), 0.0 if math.isnan(value) else value

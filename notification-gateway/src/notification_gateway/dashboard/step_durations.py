@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from contracts.run_reports import RunChecks
 
 _LEAST_SECONDS = 0.1
+# A larger figure is not a duration.
+_MOST_SECONDS = 1e8
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,6 @@ class StepTrend:
 
 def step_trends(runs: Sequence[tuple[str, RunChecks]]) -> list[StepTrend]:
     """Return the durations of each step of the runs, given oldest first, in the order of the newest run's steps."""
-    by_run = [{each.step: each.seconds for each in results.steps} for _, results in runs]
+    by_run = [{each.step: min(each.seconds, _MOST_SECONDS) for each in results.steps} for _, results in runs]
     names = dict.fromkeys(name for durations in reversed(by_run) for name in durations)
     return [StepTrend(name, [each.get(name) for each in by_run]) for name in names]

@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,12 +52,10 @@ def page_of(connection: Connection, run: str) -> bytes | None:
     return None if page is None else zlib.decompress(page)
 
 
-def list_reports(connection: Connection, since: datetime | None = None) -> Sequence[RunReport]:
-    """Return the stored reports, newest first; only those since a time if one is given."""
-    statement = select(*_LISTED).order_by(*_NEWEST_FIRST)
-    if since is not None:
-        statement = statement.where(run_reports.c.posted_at > since)
-    return [RunReport.model_validate(dict(row)) for row in connection.execute(statement).mappings()]
+def list_reports(connection: Connection) -> Sequence[RunReport]:
+    """Return the stored reports, newest first."""
+    rows = connection.execute(select(*_LISTED).order_by(*_NEWEST_FIRST)).mappings()
+    return [RunReport.model_validate(dict(row)) for row in rows]
 
 
 def find_report(connection: Connection, run_id: str) -> RunReport | None:
