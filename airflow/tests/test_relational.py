@@ -1,5 +1,6 @@
 """The relational queries of the data steps on the local engine, and how the engine is chosen."""
 
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from contracts.events import InteractionType
 from pipeline.errors import EngineError, InputError, PipelineError
 from pipeline.ordered_rows import load_ordered_rows, write_ordered_rows
 from pipeline.quality.repeated_rows import repeated_rows
-from pipeline.relational import LocalEngine, open_engine
+from pipeline.relational import LocalEngine, Table, open_engine
 
 _SECOND = 1_000_000
 _START = 1_772_000_000
@@ -79,6 +80,38 @@ def test_the_stored_arrays_cannot_be_changed_through_a_loaded_one(tmp_path: Path
     write_ordered_rows(LocalEngine(), tmp_path)
     load_ordered_rows(tmp_path).ts[0] = 0
     assert load_ordered_rows(tmp_path).ts.tolist() == [_START]
+
+
+class _Batches:
+    """The local engine, with its batches of ordered rows passed through a function."""
+
+    def __init__(self, change: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> None:
+        self._change = change
+
+    def query(self, sql: str, tables: Mapping[str, Table]) -> Iterator[pa.RecordBatch]:
+        batches = LocalEngine().query(sql, tables)
+        return self._change(batches) if "user_places" in tables else batches
+
+
+def test_the_files_grow_with_their_rows_so_that_a_full_disk_is_an_error_of_a_write(tmp_path: Path) -> None:
+    sizes = []
+
+    def watch(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            sizes.append((tmp_path / "ts.npy").stat().st_size)
+            yield batch
+
+    _write_tables(tmp_path, [(7, 10, "click", each) for each in range(1_000)])
+    write_ordered_rows(_Batches(watch), tmp_path)
+    assert sizes[0] < 1_000 * 8 < (tmp_path / "ts.npy").stat().st_size
+    np.save(tmp_path / "expected.npy", load_ordered_rows(tmp_path).ts)
+    assert (tmp_path / "ts.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
+
+
+def test_fewer_rows_than_interactions_are_an_error(tmp_path: Path) -> None:
+    _write_tables(tmp_path, [(7, 10, "click", 0), (7, 20, "click", _SECOND)])
+    with pytest.raises(EngineError, match="1 of 2 interactions"):
+        write_ordered_rows(_Batches(lambda batches: (each.slice(1) for each in batches)), tmp_path)
 
 
 def test_a_run_of_an_earlier_release_has_no_ordered_rows(tmp_path: Path) -> None:
