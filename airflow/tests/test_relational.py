@@ -67,6 +67,21 @@ def test_rows_that_differ_only_in_type_are_in_the_order_of_its_code(tmp_path: Pa
     assert (np.diff(types.astype(int)) >= 0).all()
 
 
+def test_seconds_are_rounded_down_also_before_1970() -> None:
+    moments = pa.array([-1_500_001, -1_000_000, -1, 0, 1_500_000], pa.timestamp("us", tz="UTC"))
+    batches = LocalEngine().query("SELECT unix_seconds(ts) AS seconds FROM rows", {"rows": pa.table({"ts": moments})})
+    assert pa.Table.from_batches(batches)["seconds"].to_pylist() == [-2, -1, -1, 0, 1]
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?"])
+def test_a_path_is_not_a_pattern(tmp_path: Path, name: str) -> None:
+    for folder, user in ((name, 1), ("a1", 2)):
+        (tmp_path / folder).mkdir()
+        pq.write_table(pa.table({"id": [user]}), tmp_path / folder / "users.parquet")
+    batches = LocalEngine().query("SELECT id FROM users", {"users": tmp_path / name / "users.parquet"})
+    assert pa.Table.from_batches(batches)["id"].to_pylist() == [1]
+
+
 def test_without_interactions_the_arrays_are_empty(tmp_path: Path) -> None:
     _write_tables(tmp_path, [])
     write_ordered_rows(LocalEngine(), tmp_path)

@@ -1,5 +1,6 @@
 """DuckDB in this process: sorts and groups that don't fit into its memory use the disk."""
 
+import glob
 import tempfile
 from collections.abc import Iterator, Mapping
 
@@ -12,8 +13,13 @@ from pipeline.relational.engine import Table
 # A sort of 10 million interactions takes half of it.
 _MEMORY_LIMIT = "2GB"
 _ROWS_PER_BATCH = 100_000
-# Spark has these functions.
-_MACROS = ("CREATE MACRO unix_seconds(moment) AS epoch_us(moment) // 1000000",)
+# Spark has these functions. Its division rounds down, also before 1970; that of DuckDB towards zero.
+_MACROS = (
+    """
+    CREATE MACRO unix_seconds(moment) AS
+    epoch_us(moment) // 1000000 - CAST(epoch_us(moment) % 1000000 < 0 AS INTEGER)
+    """,
+)
 
 
 class LocalEngine:
@@ -39,7 +45,7 @@ class LocalEngine:
                         connection.execute(macro)
                     for name, table in tables.items():
                         is_arrow = isinstance(table, pa.Table)
-                        source = connection.from_arrow(table) if is_arrow else connection.read_parquet(str(table))
+                        source = connection.from_arrow(table) if is_arrow else connection.read_parquet(glob.escape(str(table)))
                         source.create_view(name)
                     yield from connection.sql(sql).to_arrow_reader(_ROWS_PER_BATCH)
             # The reader of results has OSError for what goes wrong in the query.
