@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.events import InteractionType
-from pipeline.errors import EngineError, InputError, PipelineError
+from pipeline.errors import EarlierReleaseError, EngineError, InputError
 from pipeline.ordered_rows import load_ordered_rows, write_ordered_rows
 from pipeline.quality.repeated_rows import repeated_rows
 from pipeline.relational import LocalEngine, Table, open_engine
@@ -130,7 +130,7 @@ def test_fewer_rows_than_interactions_are_an_error(tmp_path: Path) -> None:
 
 
 def test_a_run_of_an_earlier_release_has_no_ordered_rows(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match="begin a new run"):
+    with pytest.raises(EarlierReleaseError, match="repeat the step `quality`"):
         load_ordered_rows(tmp_path)
 
 

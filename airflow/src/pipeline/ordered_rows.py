@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from contracts.events import InteractionType
 from pipeline.arrays import load_array, save_arrays
-from pipeline.errors import EngineError, PipelineError
+from pipeline.errors import EarlierReleaseError, EngineError
 from pipeline.relational import Engine
 
 _USER_IDS = """
@@ -75,9 +75,9 @@ def write_ordered_rows(engine: Engine, folder: Path) -> None:
 
 
 def load_ordered_rows(folder: Path) -> OrderedRows:
-    """Map the arrays; raises `PipelineError` if there are none, as in a run of an earlier release."""
+    """Map the arrays; raises `EarlierReleaseError` if there are none."""
     if not (folder / "user_ids.npy").is_file():
-        raise PipelineError(f"{folder}: made by an earlier release; begin a new run")
+        raise EarlierReleaseError(f"{folder}: made by an earlier release; repeat the step `quality`")
     return OrderedRows(load_array(folder, "user_ids"), *(_mapped(folder / f"{name}.npy") for name in _TYPES))
 
 
