@@ -1,19 +1,23 @@
 """`pipeline explain`: which channels are on and why one falls back, queries, costs, and what was chosen."""
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.artifacts import join, writing
 from pipeline.config import PipelineConfig
-from pipeline.explain import Explanation, describe
+from pipeline.explain import Explanation, describe, explain_run
 from pipeline.explain.channels import ActiveDatasets, Channel, count_active, explain_channels
 from pipeline.explain.costs import estimate_costs
 from pipeline.explain.explanation import DataFacts, QueryCounts, WeightChoice
 from pipeline.features.items import item_state
 from pipeline.records import Records
-from pipeline.steps import StepState
+from pipeline.settings import Settings
+from pipeline.steps import RunInfo, StepState
 from pipeline.train import TrainSettings
 from ranking.features import ItemTable
 from ranking.recall import RecallSettings
@@ -135,3 +139,17 @@ def test_the_text_says_what_is_not_there_yet(explained: Explanation) -> None:
     assert lines[-1] == "order: not trained yet"
     refresh = list(describe(replace(begun, kind="refresh")))
     assert refresh[-1] == "a refresh trains nothing: it keeps the ranker and the shape of the model in service"
+
+
+def test_of_a_run_of_an_earlier_release_only_the_data_is_left_out(clean_folder: Path, tmp_path: Path) -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    run = str(tmp_path / "runs" / "nightly")
+    with writing(join(run, "clean")) as folder, writing(join(run, "features")):
+        for table in clean_folder.glob("*.parquet"):
+            shutil.copy(table, folder)
+    info = RunInfo(run_id="nightly", as_of=at, started_at=at, publish=False)
+    found = explain_run(Settings(artifact_url=str(tmp_path)), run, info)
+    assert found.document()["data_error"] == f"{run}/clean: made by an earlier release; repeat the step `quality`"
+    lines = list(describe(found))
+    assert any(line.startswith("quality ") for line in lines)
+    assert lines[-2:] == [f"data: {found.data_error}", "order: not trained yet"]

@@ -79,6 +79,18 @@ def test_past_the_limit_ease_is_between_the_most_popular_and_scaled_cosine_elsew
     assert (np.diff(found.scores, axis=1) <= 0).all()
 
 
+def test_without_pairs_of_popular_items_the_others_keep_their_cosines() -> None:
+    """The popular ones exclude one another: each user has one of four, and three of the others."""
+    rng = np.random.default_rng(1)
+    dense = np.zeros((200, 24), np.float32)
+    for user in dense:
+        user[[rng.integers(4), *(4 + rng.choice(20, 3, replace=False))]] = 1
+    interest = sparse.csr_array(dense)
+    found, cosine = behavior_neighbours(interest, 20, DenseLimits(all=20, popular=4)), cosine_neighbours(interest, 20)
+    np.testing.assert_array_equal(found.items, cosine.items)
+    np.testing.assert_array_equal(found.scores, cosine.scores)
+
+
 Listed = list[list[tuple[int, float]]]
 
 

@@ -24,7 +24,7 @@ def test_exposures_do_not_push_interest_out_of_a_history(clean_folder: Path, rec
         for id_ in records.catalogue.ids[:250]
     ]
     pq.write_table(pa.concat_tables([table, pa.Table.from_pylist(shown, table.schema)]), path)
-    write_ordered_rows(LocalEngine(), folder)
+    write_ordered_rows(LocalEngine(folder), folder)
     user = int(np.searchsorted(records.user_ids, last["user_id"]))
     with_exposures = Records.load(folder)
     before, after = (found.history(found.rows_of(user)) for found in (records, with_exposures))

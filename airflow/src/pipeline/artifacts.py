@@ -49,6 +49,11 @@ def join(uri: str, *names: str) -> str:
     return "/".join((uri.rstrip("/"), *names))
 
 
+def is_local(uri: str) -> bool:
+    """Return whether `uri` is a folder of this machine; raises `PipelineError` if it is no usable address."""
+    return _parse_location(uri).local_path is not None
+
+
 @contextmanager
 def reading(uri: str) -> Iterator[Path]:
     """Yield the folder at `uri` as a local one; raises `PipelineError` if it doesn't exist or is unfinished."""

@@ -21,6 +21,10 @@ class EngineError(PipelineError):
     """The engine of the relational queries can't answer; repeat the step when its cluster is available."""
 
 
+class EarlierReleaseError(PipelineError):
+    """A step's results are those of an earlier release; repeat the step that the message names."""
+
+
 class NoTablesError(InputError):
     """The business database has none of the tables: fill it, or map your own tables."""
 

@@ -1,18 +1,19 @@
 """The clean interactions as arrays in the order of time: made once by the quality step, mapped by all later ones."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.lib.format import open_memmap
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 from numpy.typing import DTypeLike, NDArray
 
 from contracts.events import InteractionType
 from pipeline.arrays import load_array, save_arrays
-from pipeline.errors import PipelineError
+from pipeline.errors import EarlierReleaseError, EngineError
 from pipeline.relational import Engine
 
 _USER_IDS = """
@@ -60,21 +61,32 @@ def write_ordered_rows(engine: Engine, folder: Path) -> None:
     }
     count = int(_column(engine, _COUNT, {"interactions": interactions})[0])
     save_arrays(folder, user_ids=users)
-    arrays = [open_memmap(folder / f"{name}.npy", "w+", type_, (count,)) for name, type_ in _TYPES.items()]
     done = 0
-    for batch in engine.query(_ROWS, tables):
-        for array, column in zip(arrays, batch.columns, strict=True):
-            array[done : done + len(batch)] = column.to_numpy()
-        done += len(batch)
-    for array in arrays:
-        array.flush()
+    with ExitStack() as opened:
+        files = [
+            opened.enter_context(_array_file(folder / f"{name}.npy", type_, count)) for name, type_ in _TYPES.items()
+        ]
+        for batch in engine.query(_ROWS, tables):
+            for file, type_, column in zip(files, _TYPES.values(), batch.columns, strict=True):
+                file.write(column.to_numpy().astype(type_, copy=False))
+            done += len(batch)
+    if done != count:
+        raise EngineError(f"the engine has ordered {done:,} of {count:,} interactions; repeat the step `quality`")
 
 
 def load_ordered_rows(folder: Path) -> OrderedRows:
-    """Map the arrays; raises `PipelineError` if there are none, as in a run of an earlier release."""
+    """Map the arrays; raises `EarlierReleaseError` if there are none."""
     if not (folder / "user_ids.npy").is_file():
-        raise PipelineError(f"{folder}: made by an earlier release; begin a new run")
+        raise EarlierReleaseError(f"{folder}: made by an earlier release; repeat the step `quality`")
     return OrderedRows(load_array(folder, "user_ids"), *(_mapped(folder / f"{name}.npy") for name in _TYPES))
+
+
+def _array_file(path: Path, type_: DTypeLike, count: int) -> BinaryIO:
+    """Open an `.npy` file after its header. Rows are appended: on a full disk a mapped file ends the process."""
+    file = path.open("wb")
+    header = {"descr": dtype_to_descr(np.dtype(type_)), "fortran_order": False, "shape": (count,)}
+    write_array_header_1_0(file, header)
+    return file
 
 
 def _column(engine: Engine, sql: str, tables: Mapping[str, Path]) -> NDArray[np.int64]:

@@ -1,11 +1,12 @@
 """The pipeline's settings, read from its environment once, at the entry point."""
 
+import re
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 import monitoring
@@ -14,6 +15,17 @@ from contracts.setting_values import with_fallback
 from contracts.time_zones import TimeZoneName
 from pipeline.importers.encodings import check_encoding
 from ranking.diversity import DiversitySettings
+
+_SPARK_MASTERS = re.compile(r"spark://[^\s/:,]+:[0-9]+(,[^\s/:,]+:[0-9]+)*")
+
+
+def _check_spark_masters(value: str) -> str:
+    if not _SPARK_MASTERS.fullmatch(value):
+        raise ValueError("a cluster is spark://host:7077, or spark://host:7077,other:7077 with a standby master")
+    return value
+
+
+SparkMasters = Annotated[str, AfterValidator(_check_spark_masters)]
 
 
 class Settings(monitoring.MonitoringSettings):
@@ -38,9 +50,8 @@ class Settings(monitoring.MonitoringSettings):
         SingleLine, Field(min_length=1, description="Folder or s3://… of runs, bundles and snapshots (fsspec)")
     ] = ".run/artifacts"
     pipeline_engine_url: Annotated[
-        SingleLine | None,
+        SparkMasters | None,
         Field(
-            pattern="^spark://",
             description="Spark cluster that runs the relational queries of the data steps, spark://host:7077; empty: "
             "DuckDB in the process of the step. ARTIFACT_URL has to be a folder that all workers see by the same path",
         ),

@@ -32,7 +32,7 @@ from typing import NamedTuple
 from pipeline.quality import clean
 from pipeline.relational import open_engine
 extracted, folder, as_of, *url = sys.argv[1:]
-with open_engine(url[0] if url else None, folder) as engine:
+with open_engine(url[0] if url else None, Path(folder)) as engine:
     clean(Path(extracted), Path(folder), datetime.fromisoformat(as_of), engine=engine)
 """
 

@@ -95,7 +95,8 @@ def running_cluster(folder: Path) -> Iterator[SparkCluster]:
 
 @contextmanager
 def _server(command: list[str], log: Path, environment: dict[str, str]) -> Iterator[ServerProcess]:
-    process = ServerProcess(command, log, environment=environment)
+    # Also a proof that is killed ends it.
+    process = ServerProcess(["setpriv", "--pdeathsig", "KILL", *command], log, environment=environment)
     try:
         yield process
     finally:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from pipeline.artifacts import is_complete, join
 from pipeline.config import PipelineConfig, load_config
+from pipeline.errors import EarlierReleaseError
 from pipeline.explain.channels import Channel, count_active, explain_channels
 from pipeline.explain.costs import Costs, estimate_costs
 from pipeline.records import Records
@@ -53,7 +54,7 @@ class Explanation:
     """A run; what depends on a step that hasn't run is None or empty.
 
     `columns` are the names of the declared columns of `datasets` and `users`. `order` is that of `model/order.json`,
-    `feedback` that of `model/feedback.json`.
+    `feedback` that of `model/feedback.json`. `data_error` says why the data of an earlier release is left out.
     """
 
     run_id: str
@@ -70,6 +71,7 @@ class Explanation:
     history: Mapping[str, WeightChoice] | None = None
     order: Mapping[str, Any] | None = None
     feedback: Mapping[str, Any] | None = None
+    data_error: str | None = None
 
     def document(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
@@ -94,7 +96,10 @@ def explain_run(settings: Settings, run: str, info: RunInfo) -> Explanation:
     )
     # A run that a data check has stopped has `clean/` without tables, and no `features/`.
     if info.kind == "training" and all(is_complete(join(run, name)) for name in ("clean", "features")):
-        found = _with_data(found, settings, run, config)
+        try:
+            found = _with_data(found, settings, run, config)
+        except EarlierReleaseError as error:
+            found = replace(found, data_error=str(error))
     return found if training is None else _with_training(found, training)
 
 

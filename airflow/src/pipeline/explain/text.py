@@ -29,6 +29,9 @@ def describe(found: Explanation) -> Iterator[str]:
 
 
 def _data(found: Explanation) -> Iterator[str]:
+    if found.data_error is not None:
+        yield f"data: {found.data_error}"
+        return
     if found.data is None or found.queries is None or found.costs is None:
         yield "data: not complete; the steps extract, quality and features make it"
         return

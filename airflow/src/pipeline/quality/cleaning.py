@@ -117,7 +117,7 @@ def clean(
     `withdrawn` datasets are left out. `earlier` are the profiles of good runs, in the order of time. Raises `DataError`
     if a finding is critical; then there are no rows for the later steps.
     """
-    rules, engine = rules or load_rules(), engine or LocalEngine()
+    rules, engine = rules or load_rules(), engine or LocalEngine(folder)
     counts = _read_json(extracted / COUNTS)
     checking = _Checking(engine, _read_json(extracted / OUTSIDE_CALENDAR))
     events_finding = _unknown_events(extracted, counts.get("events", 0))

@@ -29,10 +29,12 @@ def popular_columns(counts: NDArray[np.int64], limits: DenseLimits) -> NDArray[n
 def join_neighbours(dense: Neighbours, by_sparse: Neighbours, popular: NDArray[np.int64], k: int) -> Neighbours:
     """Return the best `k` of each row: pairs of popular columns by the dense model, all others by the sparse one.
 
-    Votes of a history add the scores up, so both get the same sum over the rows of the popular columns.
+    Votes of a history add the scores up, so both get the same sum over the rows of the popular columns. If a model has
+    none there, the sparse one keeps its scores.
     """
     n = len(dense.items)
-    scale = dense.scores.sum() / max(float(by_sparse.scores[popular].sum()), 1e-9)
+    dense_sum, sparse_sum = dense.scores.sum(), float(by_sparse.scores[popular].sum())
+    scale = dense_sum / sparse_sum if dense_sum > 0 and sparse_sum > 0 else 1.0
     is_popular = np.zeros(n, np.bool_)
     is_popular[popular] = True
     are_popular = is_popular[:, None] & is_popular[by_sparse.items]

@@ -5,6 +5,6 @@ A query is written once, in the SQL that DuckDB and Spark share.
 
 from pipeline.relational.engine import Engine, Table
 from pipeline.relational.local import LocalEngine
-from pipeline.relational.opening import open_engine
+from pipeline.relational.opening import check_engine, open_engine
 
-__all__ = ["Engine", "LocalEngine", "Table", "open_engine"]
+__all__ = ["Engine", "LocalEngine", "Table", "check_engine", "open_engine"]

@@ -1,7 +1,9 @@
 """DuckDB in this process: sorts and groups that don't fit into its memory use the disk."""
 
+import glob
 import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -12,19 +14,25 @@ from pipeline.relational.engine import Table
 # A sort of 10 million interactions takes half of it.
 _MEMORY_LIMIT = "2GB"
 _ROWS_PER_BATCH = 100_000
-# Spark has these functions.
-_MACROS = ("CREATE MACRO unix_seconds(moment) AS epoch_us(moment) // 1000000",)
+# Spark has these functions. Its division rounds down, also before 1970; that of DuckDB towards zero.
+_MACROS = (
+    """
+    CREATE MACRO unix_seconds(moment) AS
+    epoch_us(moment) // 1000000 - CAST(epoch_us(moment) % 1000000 < 0 AS INTEGER)
+    """,
+)
 
 
 class LocalEngine:
-    """Each query has a database of its own."""
+    """Each query has a database of its own; what does not fit into memory is in `folder` for as long."""
 
-    def __init__(self, memory_limit: str = _MEMORY_LIMIT) -> None:
+    def __init__(self, folder: Path, memory_limit: str = _MEMORY_LIMIT) -> None:
+        self._folder = folder
         self._memory_limit = memory_limit
 
     def query(self, sql: str, tables: Mapping[str, Table]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a query."""
-        with tempfile.TemporaryDirectory(prefix="pipeline-engine-") as spill:
+        with tempfile.TemporaryDirectory(prefix=".engine-", dir=self._folder) as spill:
             config: dict[str, str | bool | int | float | list[str]] = {
                 "memory_limit": self._memory_limit,
                 "temp_directory": spill,
@@ -39,7 +47,11 @@ class LocalEngine:
                         connection.execute(macro)
                     for name, table in tables.items():
                         is_arrow = isinstance(table, pa.Table)
-                        source = connection.from_arrow(table) if is_arrow else connection.read_parquet(str(table))
+                        source = (
+                            connection.from_arrow(table)
+                            if is_arrow
+                            else connection.read_parquet(glob.escape(str(table)))
+                        )
                         source.create_view(name)
                     yield from connection.sql(sql).to_arrow_reader(_ROWS_PER_BATCH)
             # The reader of results has OSError for what goes wrong in the query.

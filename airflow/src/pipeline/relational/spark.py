@@ -2,22 +2,17 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from py4j.protocol import Py4JError, Py4JNetworkError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
 
-from pipeline.errors import EngineError, InputError
+from pipeline.errors import EngineError
 from pipeline.relational.engine import Table
-
-try:
-    from pyspark.errors import PySparkException
-    from pyspark.sql import SparkSession
-except ImportError as missing:
-    raise InputError(
-        "PIPELINE_ENGINE_URL: pyspark is not installed here; use the environment of requirements/spark.txt"
-    ) from missing
 
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
@@ -37,13 +32,11 @@ class SparkEngine:
         """Yield the rows of a query."""
         with tempfile.TemporaryDirectory(prefix=".engine-", dir=self._shared) as folder:
             found = Path(folder, "found")
-            try:
+            with _spark_errors():
                 for name, table in tables.items():
                     path = _as_file(table, Path(folder, f"{name}.parquet"))
                     self._session.read.parquet(path).createOrReplaceTempView(name)
                 self._session.sql(sql).write.parquet(str(found))
-            except PySparkException as error:
-                raise EngineError(f"Spark: {error}") from error
             # Their names are in the order of the rows.
             for part in sorted(found.glob("part-*.parquet")):
                 yield from pq.ParquetFile(part).iter_batches()
@@ -55,14 +48,34 @@ def open_spark(master: str, shared: Path) -> Iterator[SparkEngine]:
     builder = SparkSession.builder.master(master).appName("pipeline")
     for name, value in _SETTINGS.items():
         builder = builder.config(name, value)
-    try:
+    with _spark_errors():
         session = builder.getOrCreate()
-    except PySparkException as error:
-        raise EngineError(f"Spark: {error}") from error
     try:
         yield SparkEngine(session, shared)
     finally:
-        session.stop()
+        # If its JVM has died, that is not what the caller has to know: the query has raised why.
+        with suppress(Py4JError, OSError):
+            session.stop()
+
+
+@contextmanager
+def _spark_errors() -> Iterator[None]:
+    """Raise `EngineError` for the errors of Spark, of calls of its JVM, and of a JVM that has died."""
+    try:
+        yield
+    except (Py4JNetworkError, ConnectionError) as error:
+        raise EngineError(f"Spark: its JVM here has died ({error})") from error
+    except (PySparkException, Py4JError) as error:
+        raise EngineError(f"Spark: {_message(error)}") from error
+
+
+def _message(error: Exception) -> str:
+    """Return the message without the stack in the JVM."""
+    try:
+        return str(error).partition("\n\tat ")[0]
+    # The text of a Java exception is asked from the JVM, which may have died by now.
+    except (Py4JError, ConnectionError):
+        return type(error).__name__
 
 
 def _as_file(table: Table, path: Path) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from pipeline.artifacts import folders_below, join
 from pipeline.errors import InputError, PipelineError
 from pipeline.quality.rules_file import load_rules
+from pipeline.relational import check_engine
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
 from pipeline.steps.columns import check_declared_columns
@@ -39,9 +40,9 @@ def has_begun(settings: Settings, run_id: str) -> bool:
 def begin_run(settings: Settings, info: RunInfo) -> str:
     """Begin a run, and return its address.
 
-    Raises `InputError` if there is a run of this id, or a mistake in a user's file.
+    Raises `InputError` if there is a run of this id, or a mistake in a setting or a user's file.
     """
-    _check_files(settings, info.kind)
+    _check_settings(settings, info.kind)
     run = new_run(settings, info.run_id, info.kind)
     if not _create(settings, run, info):
         raise InputError(f"there is a run {info.run_id} already: continue it by --resume, or choose another id")
@@ -61,17 +62,18 @@ def continue_run(settings: Settings, run_id: str, *, now: datetime, publish: boo
     """Continue a run as of the moment that it began with, and return its address.
 
     `publish` says whether it deploys its model from now on. Raises `InputError` if there is no run of this id, or a
-    mistake in a user's file.
+    mistake in a setting or a user's file.
     """
     run, info = find_run(settings, run_id)
-    _check_files(settings, info.kind)
+    _check_settings(settings, info.kind)
     intent = info.publish if publish is None else publish
     write_run_info(run, info.model_copy(update={"started_at": now, "publish": intent}))
     return run
 
 
-def _check_files(settings: Settings, kind: RunKind) -> None:
-    """Read the user's files and try their SQL, so that a mistake there costs no extraction."""
+def _check_settings(settings: Settings, kind: RunKind) -> None:
+    """Read the user's files, try their SQL and check the engine, so that a mistake there costs no extraction."""
+    check_engine(settings.pipeline_engine_url, settings.artifact_url)
     load_rules(settings.quality_rules)
     if kind == "training":
         check_declared_columns(settings)

@@ -27,7 +27,7 @@ from pipeline.quality.quarantine import QuarantinedRow, read_quarantine
 from pipeline.quality.rules_file import load_rules
 from pipeline.recall import read_own_vectors
 from pipeline.records import Records
-from pipeline.relational import open_engine
+from pipeline.relational import check_engine, open_engine
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
 from pipeline.snapshot import add_changes, user_blobs
@@ -86,15 +86,16 @@ def extract(settings: Settings, run: str) -> str:
 @monitor_pipeline_step("quality")
 def quality(settings: Settings, run: str) -> str:
     """`extract/` → `clean/`; if a check stops the run, `clean/` holds only the report and the profile."""
+    check_engine(settings.pipeline_engine_url, settings.artifact_url)
     rules = load_rules(settings.quality_rules)
     withdrawn = read_withdrawn(settings.database_url)
     now = load_run_info(run).as_of
     earlier = earlier_profiles(other_trainings(run), now)
     failure: DataError | None = None
     with (
-        open_engine(settings.pipeline_engine_url, settings.artifact_url) as engine,
         reading(join(run, "extract")) as extracted,
         writing(join(run, "clean")) as folder,
+        open_engine(settings.pipeline_engine_url, folder) as engine,
     ):
         try:
             findings = clean(extracted, folder, now, withdrawn, rules=rules, earlier=earlier, engine=engine)
