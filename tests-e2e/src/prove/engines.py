@@ -57,7 +57,8 @@ def prove(folder: Path, seed: int) -> list[Result]:
     subprocess.run([sys.executable, *_command(extracted, local)], check=True, timeout=_SECONDS)
     expected = FileList.of(local)
     with running_cluster(folder / "cluster") as cluster:
-        undisturbed = _clean_on(cluster, extracted, folder / "undisturbed", expected, is_disturbed=False)
+        # A folder of such a name is not a pattern.
+        undisturbed = _clean_on(cluster, extracted, folder / "undisturbed[1]", expected, is_disturbed=False)
         disturbed = _clean_on(cluster, extracted, folder / "disturbed", expected, is_disturbed=True)
         errors = int(_ends_by_engine_error(cluster, extracted, folder / "killed-jvm", kills_jvm=True))
     errors += _ends_by_engine_error(cluster, extracted, folder / "no-master", kills_jvm=False)
