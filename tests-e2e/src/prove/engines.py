@@ -1,5 +1,7 @@
 """The data steps on a Spark cluster give the files of the local engine, byte for byte, also if a worker is lost.
 
+A driver without a master, or whose JVM is killed, ends by an error of the engine.
+
 Only the quality step asks the engine, and all later steps read its output. So equal files mean an equal model.
 """
 
@@ -11,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pyarrow as pa
 
 from bench.results import Goal, Result
@@ -54,13 +57,17 @@ def prove(folder: Path, seed: int) -> list[Result]:
     subprocess.run([sys.executable, *_command(extracted, local)], check=True, timeout=_SECONDS)
     expected = FileList.of(local)
     with running_cluster(folder / "cluster") as cluster:
-        undisturbed = _clean_on(cluster, extracted, folder / "undisturbed", expected, is_disturbed=False)
+        # A folder of such a name is not a pattern.
+        undisturbed = _clean_on(cluster, extracted, folder / "undisturbed[1]", expected, is_disturbed=False)
         disturbed = _clean_on(cluster, extracted, folder / "disturbed", expected, is_disturbed=True)
+        errors = int(_ends_by_engine_error(cluster, extracted, folder / "killed-jvm", kills_jvm=True))
+    errors += _ends_by_engine_error(cluster, extracted, folder / "no-master", kills_jvm=False)
     return [
         Result("engines: files compared", len(expected.files), "files", Goal(least=9)),
         Result("engines: files of the cluster that differ", undisturbed.differing, "files", Goal(most=0)),
         Result("engines: workers killed in the middle of a query", int(disturbed.is_killed), "workers", Goal(least=1)),
         Result("engines: files that differ after it", disturbed.differing, "files", Goal(most=0)),
+        Result("engines: faults of the driver with an error that says so", errors, "of 2", Goal(least=2)),
     ]
 
 
@@ -82,6 +89,23 @@ def _clean_on(
     found = FileList.of(folder).files
     names = found.keys() | expected.files.keys()
     return _Outcome(sum(found.get(name) != expected.files.get(name) for name in names), is_killed)
+
+
+def _ends_by_engine_error(cluster: SparkCluster, extracted: Path, folder: Path, *, kills_jvm: bool) -> bool:
+    """Clean without a master, or kill the driver's JVM in the sort; return whether it ends by an `EngineError`."""
+    folder.mkdir()
+    log = folder / "driver.log"
+    command = [str(PYTHON), *_command(extracted, folder), cluster.url]
+    with log.open("wb") as output, subprocess.Popen(command, env=cluster.environment, stderr=output) as process:
+        try:
+            if kills_jvm:
+                _wait((folder / "user_ids.npy").exists, process)
+                for each in psutil.Process(process.pid).children(recursive=True):
+                    each.kill()
+            process.wait(_SECONDS)
+        finally:
+            process.kill()
+    return "\npipeline.errors.EngineError: Spark: " in log.read_text(encoding="utf-8").rpartition("Traceback")[2]
 
 
 def _kill_while_sorting(cluster: SparkCluster, folder: Path, process: subprocess.Popen[bytes]) -> bool:

@@ -1,5 +1,6 @@
 """A Spark cluster: this process is the driver, and files are read and written by the workers."""
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -35,7 +36,7 @@ class SparkEngine:
             with _spark_errors():
                 for name, table in tables.items():
                     path = _as_file(table, Path(folder, f"{name}.parquet"))
-                    self._session.read.parquet(path).createOrReplaceTempView(name)
+                    self._session.read.parquet(_escape(path)).createOrReplaceTempView(name)
                 self._session.sql(sql).write.parquet(str(found))
             # Their names are in the order of the rows.
             for part in sorted(found.glob("part-*.parquet")):
@@ -83,3 +84,8 @@ def _as_file(table: Table, path: Path) -> str:
         return str(table.absolute())
     pq.write_table(table, path)
     return str(path)
+
+
+def _escape(path: str) -> str:
+    """Return a path as one that is read as it is: Spark takes paths for patterns of Hadoop."""
+    return re.sub(r"([][{}*?\\])", r"\\\1", path)
