@@ -102,3 +102,11 @@ def test_an_empty_business_database_is_not_fresh(gateway: SteppedGateway) -> Non
     page = render(gateway, "data")
     assert "Snapshot of the user features" in page
     assert "Interactions of the business database" not in page
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+def test_a_moment_at_the_edge_of_the_calendar_breaks_no_tab(
+    gateway: SteppedGateway, sources: OddSources, at: str
+) -> None:
+    sources.deployments = [deployment("12", "primary") | {"created_at": at}]
+    assert at[5:10] in render(gateway, "models")

@@ -123,7 +123,7 @@ class Page:
             t=t,
             now=now,
             time=self._time,
-            date_time=lambda at: f"{at.astimezone(self._zone):%Y-%m-%d %H:%M:%S}",
+            date_time=lambda at: f"{self._local(at):%Y-%m-%d %H:%M:%S}",
             zone=self._zone.key,
             ago=lambda at: _ago(now - at, t),
             span=lambda age: _span(age, t),
@@ -138,7 +138,14 @@ class Page:
         )
 
     def _time(self, at: datetime) -> str:
-        return f"{at.astimezone(self._zone):%m-%d %H:%M:%S}"
+        return f"{self._local(at):%m-%d %H:%M:%S}"
+
+    def _local(self, at: datetime) -> datetime:
+        """Return a moment in the page's zone; at an edge of the calendar, which others may name, in its own."""
+        try:
+            return at.astimezone(self._zone)
+        except OverflowError:
+            return at
 
 
 def _cut(text: str, chars: int = _LISTED_CHARS) -> str:
