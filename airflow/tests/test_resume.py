@@ -384,7 +384,8 @@ def test_a_step_depends_on_nothing_but_the_inputs_and_settings_that_it_declares(
             shutil.copytree(folder_of(made, name), folder_of(alone, name))
         read.clear()
         step.run(settings, alone)
-        assert read <= {*step.settings}, step.name
+        # Where a query runs changes no row of its answer.
+        assert read - {"pipeline_engine_url", "artifact_url"} <= {*step.settings}, step.name
         for name in step.outputs:
             assert FileList.of(Path(folder_of(alone, name))) == FileList.of(Path(folder_of(made, name))), step.name
 

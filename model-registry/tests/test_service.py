@@ -1,6 +1,7 @@
 import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
+from sqlalchemy import create_engine, text
 
 import monitoring.testing
 from localservers.postgres import PostgresCluster
@@ -26,15 +27,20 @@ def test_a_lost_database_is_503_and_reported_and_the_service_recovers(
 ) -> None:
     name = postgres_url.rpartition("/")[2]
     settings = Settings(database_url=SecretStr(postgres_url), artifact_url=str(tmp_path_factory.mktemp("artifacts")))
-    with RunningRegistry(settings, sandbox) as registry:
-        postgres_server.drop_database(name)
+    server = create_engine(postgres_server.url("postgres"), isolation_level="AUTOCOMMIT")
+    with RunningRegistry(settings, sandbox) as registry, server.connect() as operator:
+        operator.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
+        operator.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
+        )
         with monitoring.testing.captured() as reports:
             answer = registry.http.get("/models")
         assert answer.status_code == 503
         (report,) = reports.of("pipeline.database")
         assert report.fingerprint[:3] == ("database", "registry", "list_models")
         assert registry.http.get("/health").json()["status"] == "degraded"
-        postgres_server.ensure_database(name)
+        operator.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
         wait_until(
             lambda: registry.http.get("/health").json()["status"] == "healthy", within=60, what="the service recovers"
         )
+    server.dispose()

@@ -340,7 +340,16 @@ def test_a_backup_that_is_ended_by_a_signal_leaves_nothing_behind(tmp_path: Path
     docker.write_text(f'#!/bin/sh\ncase "$*" in *pg_dump*) touch {dumping}; exec sleep 600 ;; esac\n')
     docker.chmod(0o755)
     backups = tmp_path / "backups"
-    command = [sys.executable, "-m", "provisioning.compose_backup", "backup", str(backups)]
+    # A shell lets programs in the background ignore SIGINT, and whatever they start.
+    command = [
+        "env",
+        "--default-signal=INT",
+        sys.executable,
+        "-m",
+        "provisioning.compose_backup",
+        "backup",
+        str(backups),
+    ]
     path = f"{docker.parent}:{os.environ['PATH']}"
     with subprocess.Popen(command, env=os.environ | {"PATH": path}, stderr=subprocess.PIPE, text=True) as running:
         wait_until(dumping.exists, within=60, what="a database is dumped")
