@@ -182,14 +182,18 @@ def test_an_aliased_version_is_kept_by_retention(database_url: str, tmp_path: Pa
         assert set_alias(running, "champion", "2").status_code == 409
 
 
+def settings_of(database_url: str, folder: Path) -> Settings:
+    return Settings(
+        database_url=SecretStr(database_url),
+        artifact_url=str(folder / "artifacts"),
+        registry_token=SecretStr(TOKEN),
+    )
+
+
 def test_versions_of_an_earlier_release_are_found_after_the_migration(
     database_url: str, tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    settings = Settings(
-        database_url=SecretStr(database_url),
-        artifact_url=str(tmp_path / "artifacts"),
-        registry_token=SecretStr(TOKEN),
-    )
+    settings = settings_of(database_url, tmp_path)
     with RunningRegistry(settings, sandbox) as running:
         push_trained(running, tmp_path, until="2026-11-20T00:00:00Z", commit="bbb")
     _migrate_back(database_url)
@@ -202,11 +206,7 @@ def test_versions_of_an_earlier_release_are_found_after_the_migration(
 def test_versions_that_an_earlier_registry_takes_in_meanwhile_are_found_after_the_next_look(
     database_url: str, tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    settings = Settings(
-        database_url=SecretStr(database_url),
-        artifact_url=str(tmp_path / "artifacts"),
-        registry_token=SecretStr(TOKEN),
-    )
+    settings = settings_of(database_url, tmp_path)
     with RunningRegistry(settings, sandbox) as running:
         push_trained(running, tmp_path, until="2026-11-20T00:00:00Z", commit="bbb")
         push_trained(running, tmp_path, until="2026-11-21T00:00:00Z", commit="ccc")

@@ -14,13 +14,11 @@ from pipeline.relational.engine import Table
 # A sort of 10 million interactions takes half of it.
 _MEMORY_LIMIT = "2GB"
 _ROWS_PER_BATCH = 100_000
-# Spark has these functions. Its division rounds down, also before 1970; that of DuckDB towards zero.
-_MACROS = (
-    """
-    CREATE MACRO unix_seconds(moment) AS
-    epoch_us(moment) // 1000000 - CAST(epoch_us(moment) % 1000000 < 0 AS INTEGER)
-    """,
-)
+# Spark has this function. Its division rounds down, also before 1970; that of DuckDB towards zero.
+_UNIX_SECONDS = """
+CREATE MACRO unix_seconds(moment) AS
+epoch_us(moment) // 1000000 - CAST(epoch_us(moment) % 1000000 < 0 AS INTEGER)
+"""
 
 
 class LocalEngine:
@@ -43,8 +41,7 @@ class LocalEngine:
             }
             try:
                 with duckdb.connect(":memory:", config=config) as connection:
-                    for macro in _MACROS:
-                        connection.execute(macro)
+                    connection.execute(_UNIX_SECONDS)
                     for name, table in tables.items():
                         is_arrow = isinstance(table, pa.Table)
                         source = (

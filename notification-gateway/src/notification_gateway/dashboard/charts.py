@@ -7,6 +7,8 @@ from typing import Literal
 from notification_gateway.dashboard.sources import Sample
 
 Colour = Literal["p0", "p1", "p2", "ok", "soft", "violet"]
+# Of lines of equal standing, in this order.
+LINE_COLOURS: Sequence[Colour] = ("p2", "ok", "p1", "violet")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from notification_gateway.dashboard.charts import Chart, Colour, Series
+from notification_gateway.dashboard.charts import LINE_COLOURS, Chart, Colour, Series
 from notification_gateway.dashboard.sources import Version
 
-_COLOURS: Sequence[Colour] = ("p2", "ok", "p1", "violet")
 _LOW, _HIGH = "_low", "_high"
 
 
@@ -15,7 +14,7 @@ def chart_metrics(versions: Sequence[Version]) -> Chart:
     named = [name for name in newest if not name.endswith((_LOW, _HIGH))]
     # Those with an interval are the stack's own; the others compare it with baselines.
     names = sorted((name for name in named if "ndcg" in name.lower()), key=lambda name: name + _LOW not in newest)
-    series = [_series(name, versions, colour) for name, colour in zip(names or named, _COLOURS, strict=False)]
+    series = [_series(name, versions, colour) for name, colour in zip(names or named, LINE_COLOURS, strict=False)]
     return Chart("lines", range(len(versions)), series, names=[f"v{version.version}" for version in versions])
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from contracts.deployments import DeploymentRecord
+from contracts.run_reports import RunChecks
 from notification_gateway.dashboard import databases, freshness, live, queries, shadow
-from notification_gateway.dashboard.charts import Chart, Colour, Series, aligned
+from notification_gateway.dashboard.charts import LINE_COLOURS, Chart, Series, aligned
 from notification_gateway.dashboard.check_history import RUNS_SHOWN, check_histories
 from notification_gateway.dashboard.offline_metrics import chart_metrics
 from notification_gateway.dashboard.outcomes import read_outcomes
@@ -29,7 +30,6 @@ STEP = timedelta(minutes=1)
 VERSION_STEP = timedelta(hours=3)
 RATE_STEP = timedelta(hours=6)
 _REQUESTS = "recommender_requests_total"
-_METRIC_COLOURS: Sequence[Colour] = ("p2", "ok", "p1", "violet")
 _MODEL_CATEGORIES = ("model_training", "model")
 _VERSIONS_RATED = 8
 # The offline metric beside the outcomes of a version.
@@ -121,7 +121,7 @@ class Panels:
             "trained": trained,
             "recent": sum(each.created_at > now - MONTH for each in versions),
             "runs": count_runs(connection, now - MONTH),
-            **_steps(connection),
+            **_steps(last_checks(connection, RUNS_SHOWN)),
             "failures": queries.incidents_in(connection, _MODEL_CATEGORIES, now - MONTH),
             "failure_count": queries.count_in(connection, _MODEL_CATEGORIES, now - MONTH),
             "metrics": chart_metrics(versions),
@@ -198,26 +198,26 @@ class Panels:
             f'sum by (version) (rate({_REQUESTS}{{level!="0"}}[3h])) / (sum by (version) (rate({_REQUESTS}[3h])) > 0)'
         )
         x, columns = aligned(self._prometheus.query_range(query, now - WEEK, now, VERSION_STEP), "version")
-        newest = sorted(columns, key=shadow.version_order)[-len(_METRIC_COLOURS) :]
+        newest = sorted(columns, key=shadow.version_order)[-len(LINE_COLOURS) :]
         series = [
             Series(f"v{version}", [None if value is None else value * 100 for value in columns[version]], colour)
-            for version, colour in zip(newest, _METRIC_COLOURS, strict=False)
+            for version, colour in zip(newest, LINE_COLOURS, strict=False)
         ]
         return Chart("lines", x, series, unit="%")
 
 
 def _runs(connection: Connection, now: datetime) -> dict[str, Any]:
+    checked = last_checks(connection, RUNS_SHOWN)
     return {
         "reports": list_reports(connection),
         "runs": count_runs(connection, now - MONTH),
-        "checks": check_histories(last_checks(connection, RUNS_SHOWN)),
-        **_steps(connection),
+        "checks": check_histories(checked),
+        **_steps(checked),
     }
 
 
-def _steps(connection: Connection) -> dict[str, Any]:
+def _steps(checked: Sequence[tuple[str, RunChecks]]) -> dict[str, Any]:
     """Return the durations of the steps in the last runs, and the names of the runs."""
-    checked = last_checks(connection, RUNS_SHOWN)
     return {"names": [run for run, _ in checked], "steps": step_trends(checked)}
 
 
