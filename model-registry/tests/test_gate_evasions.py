@@ -2,7 +2,8 @@
 
 import re
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,8 +16,7 @@ from evaluated_versions import EvaluatedVersions, base_part, part_of
 from contracts.checksums import sha256_of
 from contracts.moments import CLOCK_AHEAD
 from model_registry.evaluations import queries
-from model_registry.sandbox.client import Sandbox
-from model_registry.sandbox.limits import Limits
+from model_registry.sandbox.client import Receive, Sandbox
 from model_registry.tables import SCHEMA, versions
 from ranking.evaluation import EvaluationPart
 from refresh_bundles import archive, pushed
@@ -122,10 +122,22 @@ def test_a_slow_comparison_names_what_was_scored_and_blames_no_part(
 ) -> None:
     active, candidate = evaluated.push(base_part(4000)), evaluated.push(small)
     assert registry.deploy(active).status_code == 201
-    monkeypatch.setattr(sandbox, "_limits", Limits(wall_seconds=0.3))
+    late = 0.0
+
+    def run(arguments: Mapping[str, object], log: Path, receive: Receive) -> None:
+        def received(message: Mapping[str, object]) -> None:
+            nonlocal late
+            if "doing" in message:
+                late = 1000.0
+            receive(message)
+
+        Sandbox.run(sandbox, arguments, log, received)
+
+    monkeypatch.setattr(sandbox, "_clock", lambda: time.monotonic() + late)
+    monkeypatch.setattr(sandbox, "run", run)
     detail = registry.deploy(candidate).json()["detail"]
-    began = f"version {candidate} can't be compared: the process was ended after 0.3 s, while it "
-    # On a busy machine it does not get as far as scoring.
+    began = f"version {candidate} can't be compared: the process was ended after 120 s, while it "
+    # Several messages may come at once; the last one counts.
     doing = r"(read the evaluation part of|scored the model of version \d on the queries of) version \d;"
     assert re.search(re.escape(began) + doing, detail), detail
 
