@@ -17,11 +17,11 @@ def test_a_damaged_bundle_keeps_the_old_model_and_is_notified_by_wechat(stack: R
     assert refused.headers["content-type"] == "application/problem+json"
     assert "checksum" in refused.json()["detail"]
 
-    message = stack.wechat.wait_for("model.deployment_failed", within=30)
+    message = stack.wechat.wait_for("model.deployment_failed", within=60)
     stack.note("seconds from a failed deploy to its WeChat message", time.monotonic() - began)
     assert "model-registry" in message
 
-    event = stack.collector.wait_for("model.deployment_failed", within=15)
+    event = stack.collector.wait_for("model.deployment_failed", within=60)
     assert event["fingerprint"] == ["model", "deployment_failed"]
     assert event["level"] == "error"
     assert event["tags"]["service"] == "model-registry"
@@ -39,10 +39,10 @@ def test_a_new_version_is_served_without_a_restart_and_can_be_rolled_back(stack:
     process = stack.programs.main_process("recommender-api")
     version = stack.push_another_version()
     assert stack.models.deploy(DeploymentRequest(version=version)).previous_version == serving
-    stack.wait_until(lambda: stack.served_version() == version, within=15, what="the API serves the new version")
+    stack.wait_until(lambda: stack.served_version() == version, within=60, what="the API serves the new version")
 
     stack.models.roll_back(RollbackRequest(reason="end-to-end test"))
-    stack.wait_until(lambda: stack.served_version() == serving, within=15, what="the API serves the old version again")
+    stack.wait_until(lambda: stack.served_version() == serving, within=60, what="the API serves the old version again")
     assert stack.programs.main_process("recommender-api") == process
 
 
@@ -57,7 +57,7 @@ def test_a_shadow_is_compared_on_live_traffic_and_removed(stack: RunningStack) -
         report = stack.api.get("/models/shadow")
         return report.status_code == 200 and report.json()["compared"] >= 3
 
-    stack.wait_until(compared, within=30, what="the shadow has comparisons")
+    stack.wait_until(compared, within=60, what="the shadow has comparisons")
     report = stack.api.get("/models/shadow").json()
     assert (report["primary_version"], report["shadow_version"], report["failed"]) == (serving, version, 0)
     # The shadow is the same model with another version number.
@@ -65,5 +65,5 @@ def test_a_shadow_is_compared_on_live_traffic_and_removed(stack: RunningStack) -
 
     stack.models.roll_back(RollbackRequest(mode="shadow"))
     stack.wait_until(
-        lambda: stack.api.get("/models/shadow").status_code == 404, within=15, what="the shadow has left the API"
+        lambda: stack.api.get("/models/shadow").status_code == 404, within=60, what="the shadow has left the API"
     )

@@ -145,7 +145,7 @@ def test_no_accepted_event_was_lost(stack: RunningStack, accepted: list[str]) ->
         logged = "SELECT event_id FROM events.behavior_events WHERE event_id LIKE 'killed-%'"
         return set(accepted) - {event_id for (event_id,) in stack.query("DATABASE_URL", logged)}
 
-    stack.wait_until(lambda: not missing(), within=30, what="every accepted event is in PostgreSQL")
+    stack.wait_until(lambda: not missing(), within=60, what="every accepted event is in PostgreSQL")
 
 
 def test_no_monitoring_event_and_no_alert_was_lost(stack: RunningStack, spool: Path) -> None:
@@ -157,7 +157,7 @@ def test_no_monitoring_event_and_no_alert_was_lost(stack: RunningStack, spool: P
         events = stack.collector.events_of("pipeline.data_quality")
         return Counter(event["tags"]["check_name"] for event in events if event["tags"]["check_name"] in wanted)
 
-    stack.wait_until(lambda: set(collected()) == wanted, within=30, every=1, what="every event is in the collector")
+    stack.wait_until(lambda: set(collected()) == wanted, within=60, every=1, what="every event is in the collector")
     assert set(collected().values()) == {1}
 
     alerts = httpx.get(

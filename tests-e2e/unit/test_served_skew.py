@@ -62,7 +62,7 @@ from servicekit.redis_urls import disconnect, parse
 
 pytestmark = pytest.mark.anyio
 DAY = 86_400
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 USERS = tuple(range(1, 9))
 
 

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 
 from testkit.fake_server import FakeServer
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 class Collector:

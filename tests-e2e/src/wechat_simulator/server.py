@@ -14,7 +14,7 @@ from wechat_simulator.app import create_app
 from wechat_simulator.corporation import Clock
 from wechat_simulator.settings import Settings
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 

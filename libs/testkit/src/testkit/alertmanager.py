@@ -15,7 +15,7 @@ from localservers.ports import Ports
 from localservers.waiting import wait_until
 from testkit.processes import ServerProcess
 
-START_SECONDS = 20
+START_SECONDS = 60
 
 
 class AlertmanagerServer:

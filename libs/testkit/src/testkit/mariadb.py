@@ -65,7 +65,7 @@ def running_mariadb() -> Iterator[MariadbServer]:
         server = MariadbServer(Ports.free().postgres)
         process = ServerProcess(_command(program, home, server.port), home / "server.log", user=user, cwd="/")
         try:
-            wait_until(lambda: process.check_alive() and server.answers(), within=30, what="MariaDB answers")
+            wait_until(lambda: process.check_alive() and server.answers(), within=60, what="MariaDB answers")
             yield server
         finally:
             process.end()

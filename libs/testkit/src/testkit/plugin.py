@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from testkit.s3_server import S3Server
 
 CHECKOUT = Path(__file__).parents[4]
-UNTIL_SECONDS = 15.0
+UNTIL_SECONDS = 60.0
 
 
 @pytest.fixture
 def until() -> Callable[..., float]:
-    """`until(condition)` polls quickly and fails after 15 s, or `within` (s)."""
+    """`until(condition)` polls quickly and fails after a minute, or `within` (s)."""
     return partial(wait_until, within=UNTIL_SECONDS, every=0.01, what="what the test waits for")
 
 

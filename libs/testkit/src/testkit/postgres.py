@@ -28,7 +28,7 @@ class PostgresServer:
         """Start it with its data, and wait until it answers."""
         process = ServerProcess(self.cluster.command(), self._log, user=self.cluster.user, cwd="/")
         self._process = process
-        wait_until(lambda: process.check_alive() and self.cluster.answers(), within=20, what="PostgreSQL answers")
+        wait_until(lambda: process.check_alive() and self.cluster.answers(), within=60, what="PostgreSQL answers")
 
     @property
     def pid(self) -> int:

@@ -66,7 +66,7 @@ class RedisServer:
         self._process = process
         wait_until(
             lambda: process.check_alive() and redis_server.answers(self.url),
-            within=10,
+            within=60,
             every=0.01,
             what="Redis answers",
         )

@@ -90,7 +90,7 @@ def as_cluster(folder: Path) -> Iterator[list[RedisServer]]:
                 for other, bus in nodes[:number]:
                     client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
         wait_until(
-            lambda: all(_has_joined(node.port) for node, _ in nodes), within=20, every=0.05, what="a complete cluster"
+            lambda: all(_has_joined(node.port) for node, _ in nodes), within=60, every=0.05, what="a complete cluster"
         )
         yield [node for node, _ in nodes]
 
@@ -134,7 +134,7 @@ def _wait_for_sentinel(port: int) -> None:
             return False
         return bool(state["num-other-sentinels"] == _NODES - 1 and state["num-slaves"] == 1)
 
-    wait_until(knows_all, within=30, every=0.1, what="the sentinels know one another and the replica")
+    wait_until(knows_all, within=60, every=0.1, what="the sentinels know one another and the replica")
 
 
 def _client(port: int) -> redis.Redis:

@@ -13,7 +13,7 @@ from localservers.waiting import wait_until
 if TYPE_CHECKING:
     from asyncio import Protocol
 
-START_SECONDS = 10
+START_SECONDS = 60
 STOP_SECONDS = 15
 
 

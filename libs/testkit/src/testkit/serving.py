@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-START_SECONDS = 15
+START_SECONDS = 60
 
 
 class Served:

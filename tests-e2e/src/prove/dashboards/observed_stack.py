@@ -21,7 +21,7 @@ from testkit.processes import ServerProcess
 TRAINING_SECONDS = 400
 # A small marketplace has fewer queries than the gate wants.
 _SMALL = {"MODEL_GATE_MIN_QUERIES": "100"}
-_START_SECONDS = 30
+_START_SECONDS = 60
 _ANSWER_SECONDS = 30.0
 
 
