@@ -26,6 +26,7 @@ def sample(number: int) -> Record:
         "fault": None,
         "fault_after": None,
         "requests": {"answered": requests, "degraded": 3, "failed": 0, "events": 50},
+        "yardstick": {"done": number * 30, "cpu": number * 0.3},
         "programs": {"recommender": {**program, "memory_mb": _MB + number % 3}},
         "monitoring": {"recommender": {"pid": 11, "events_delivered": 4, "events_dropped": 0, "events_waiting": 0}},
         "rows": {"gateway.requests": 12},
@@ -197,7 +198,15 @@ def test_growing_cpu_per_request_misses_its_goal() -> None:
     records = healthy_run()
     for number, each in enumerate(of_kind(records, "sample")[180:]):
         each["programs"]["recommender"]["cpu"] += number * 900 * 1e-4
-    assert missed(records) == {"CPU per request, last quarter to first"}
+    assert missed(records) == {"CPU per request, last quarter to first, against fixed work"}
+
+
+def test_a_machine_that_becomes_slower_is_no_growth() -> None:
+    records = healthy_run()
+    for number, each in enumerate(of_kind(records, "sample")[180:]):
+        each["programs"]["recommender"]["cpu"] += number * 900 * 1e-4
+        each["yardstick"]["cpu"] += number * 0.3 * 0.1
+    assert not missed(records)
 
 
 def test_a_table_above_its_bound_misses_its_goal() -> None:

@@ -34,10 +34,19 @@ class ProgramDrift:
 
 @dataclass(frozen=True)
 class CpuGrowth:
-    """CPU time per request (s) in the first and in the last quarter of a run, outside of faults."""
+    """CPU time per request (s) in the first and in the last quarter of a run, outside of faults.
+
+    `last_work` is the CPU time of the same piece of work in the last quarter, as a multiple of that in the first.
+    """
 
     first: float
     last: float
+    last_work: float
+
+    @property
+    def times(self) -> float:
+        """The growth, without what a slower or faster machine adds to it."""
+        return self.last / self.first / self.last_work
 
 
 def drift_of(samples: Sequence[Record], began: float) -> list[ProgramDrift]:
@@ -88,6 +97,17 @@ def _percent_an_hour(lives: Sequence[Sequence[tuple[float, float]]]) -> float | 
     return float(centred[:, 0] @ centred[:, 1]) / squares * _HOUR / mean * 100
 
 
+@dataclass(frozen=True)
+class _Spent:
+    """What was done in an interval without a fault and without a restart; times in s."""
+
+    at: float
+    cpu: float
+    requests: float
+    work_cpu: float
+    work: float
+
+
 def cpu_growth(samples: Sequence[Record]) -> CpuGrowth | None:
     """Return the CPU time per request at the start and at the end; None without requests in either."""
     if not samples:
@@ -95,21 +115,30 @@ def cpu_growth(samples: Sequence[Record]) -> CpuGrowth | None:
     begin, end = samples[0]["at"], samples[-1]["at"]
     quarter = (end - begin) / 4
     spent = list(_spent(samples))
-    first = _per_request([each for each in spent if each[0] <= begin + quarter])
-    last = _per_request([each for each in spent if each[0] >= end - quarter])
-    return CpuGrowth(first, last) if first and last else None
+    first = [each for each in spent if each.at <= begin + quarter]
+    last = [each for each in spent if each.at >= end - quarter]
+    if not all(sum(each.requests for each in part) and sum(each.work for each in part) for part in (first, last)):
+        return None
+    return CpuGrowth(_per_request(first), _per_request(last), _per_work(last) / _per_work(first))
 
 
-def _spent(samples: Sequence[Record]) -> Iterator[tuple[float, float, float]]:
-    """Yield time, CPU time (s) and requests of each interval without a fault and without a restart."""
+def _spent(samples: Sequence[Record]) -> Iterator[_Spent]:
     for before, after in pairwise(samples):
         programs = [each["programs"].get(RECOMMENDER) for each in (before, after)]
         is_quiet = not any(each[name] for each in (before, after) for name in ("fault", "fault_after"))
         if is_quiet and programs[0] and programs[1] and programs[0]["pid"] == programs[1]["pid"]:
-            cpu = programs[1]["cpu"] - programs[0]["cpu"]
-            yield after["at"], cpu, after["requests"]["answered"] - before["requests"]["answered"]
+            yield _Spent(
+                at=after["at"],
+                cpu=programs[1]["cpu"] - programs[0]["cpu"],
+                requests=after["requests"]["answered"] - before["requests"]["answered"],
+                work_cpu=after["yardstick"]["cpu"] - before["yardstick"]["cpu"],
+                work=after["yardstick"]["done"] - before["yardstick"]["done"],
+            )
 
 
-def _per_request(spent: Sequence[tuple[float, float, float]]) -> float | None:
-    requests = sum(each[2] for each in spent)
-    return sum(each[1] for each in spent) / requests if requests else None
+def _per_request(spent: Sequence[_Spent]) -> float:
+    return sum(each.cpu for each in spent) / sum(each.requests for each in spent)
+
+
+def _per_work(spent: Sequence[_Spent]) -> float:
+    return sum(each.work_cpu for each in spent) / sum(each.work for each in spent)

@@ -20,6 +20,7 @@ from soak.night_process import NightProcess
 from soak.progress import ProgressLog
 from soak.script import PlannedFault, draw_deploys, draw_faults, draw_nights
 from soak.stack import Stack, running_stack
+from soak.yardstick import Yardstick
 
 PER_SECOND = 30.0
 DRAIN_SECONDS = 120.0
@@ -49,6 +50,7 @@ class SoakRun:
         self._log = log
         self._database = samples.Database(stack.database_url)
         self._load = Load(stack.urls["recommender"], stack.token, per_second=plan.per_second, seed=plan.seed)
+        self._yardstick = Yardstick()
         self._fault: str | None = None
         self._incidents: dict[int, dict[str, Any]] = {}
         self._messages = 0
@@ -62,6 +64,7 @@ class SoakRun:
         began = time.monotonic()
         self._log.append("began", {"seed": self._plan.seed, "seconds": self._plan.seconds})
         self._load.start()
+        self._yardstick.start()
         sampler = threading.Thread(target=self._sample_until_ended, name="samples", daemon=True)
         sampler.start()
         try:
@@ -71,6 +74,7 @@ class SoakRun:
         finally:
             self._ended.set()
             sampler.join()
+            self._yardstick.stop()
             self._load.stop()
         self._read_everything()
 
@@ -128,6 +132,7 @@ class SoakRun:
     def _sample(self, *, counts_rows: bool = True) -> None:
         fault = self._fault
         values: dict[str, Any] = {"fault": fault, "requests": self._load.counts()}
+        values["yardstick"] = self._yardstick.counts()
         values["programs"] = samples.processes(self._stack)
         values["monitoring"] = samples.counters(self._stack)
         if fault is None:
