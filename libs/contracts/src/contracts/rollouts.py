@@ -113,7 +113,7 @@ class RolloutRecord(BaseModel):
         ),
     ]
     steps: Annotated[list[int], Field(description="Shares of the users in percent", examples=[[5, 25, 50, 100]])]
-    step: Annotated[int, Field(description="Index of the present or last step", examples=[1])]
+    step: Annotated[int, Field(ge=0, description="Index of the present or last step", examples=[1])]
     every_seconds: Annotated[float, Field(description="How long a step takes at least (s)", examples=[1800.0])]
     reason: Annotated[str, Field(description="Why it is in this state, and what it waits for")]
     started_by: Annotated[str | None, Field(description="Who started it", examples=["ci@main"])]
@@ -126,6 +126,12 @@ class RolloutRecord(BaseModel):
     difference: Annotated[
         RateDifference | None, Field(description="Canary minus primary; null before there are enough figures")
     ]
+
+    @model_validator(mode="after")
+    def _step_is_one_of_the_steps(self) -> Self:
+        if self.step >= len(self.steps):
+            raise ValueError(f"step: {self.step} is not an index of {len(self.steps)} steps")
+        return self
 
     @property
     def percent(self) -> int:
