@@ -133,3 +133,34 @@ def test_an_incident_that_a_person_grouped_is_notified_after_its_parent_has_ende
     stepped.pass_time(minutes=3)
     assert parents(stepped)["search.failed"] is None
     assert ("opened", 2) in messages(stepped)
+
+
+def test_one_database_that_is_down_is_one_message_however_many_operations_fail(stepped: SteppedGateway) -> None:
+    stepped.page_for_everything()
+
+    def fail(database: str, operation: str, exception: str = "OperationalError") -> None:
+        failed = ("database", database, operation, exception)
+        stepped.fire(signal(failed, at=stepped.watch.now, monitoring_point="pipeline.database"))
+
+    fail("events", "insert_events")
+    stepped.watch.forward(seconds=20)
+    fail("events", "drop_partitions")
+    fail("events", "insert_events", "DataError")
+    fail("registry", "insert_events")
+    stepped.watch.forward(seconds=20)
+    fail("events", "insert_events")
+    assert [row["parent_id"] for row in stepped.rows(incidents)] == [None, 1, None, None]
+    assert messages(stepped) == [("opened", 1), ("opened", 3), ("opened", 4)]
+
+
+def test_an_operation_that_still_fails_after_the_first_one_works_again_is_notified(stepped: SteppedGateway) -> None:
+    stepped.page_for_everything()
+    first, second = (("database", "events", operation, "OperationalError") for operation in ("read", "write"))
+    for failed in (first, second):
+        stepped.fire(signal(failed, monitoring_point="pipeline.database"))
+    stepped.fire(signal(first, at=stepped.watch.now, monitoring_point="pipeline.database", kind="recovered"))
+    for _ in range(3):
+        stepped.pass_time(minutes=1)
+        stepped.fire(signal(second, at=stepped.watch.now, monitoring_point="pipeline.database"))
+    assert [row["parent_id"] for row in stepped.rows(incidents)] == [None, None]
+    assert ("opened", 2) in messages(stepped)

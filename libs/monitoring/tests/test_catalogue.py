@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from monitoring import catalogue
-from monitoring.catalogue import ALERT_PREFIX, Catalogue
+from monitoring.catalogue import ALERT_PREFIX, Catalogue, Point
 
 PROMISE = {
     "redis.connection_failed": ("warning", "redis connection_failed"),
@@ -94,6 +94,12 @@ def test_what_a_point_explains_exists_and_does_not_explain_it() -> None:
                 assert f"alert: {symptom.removeprefix(ALERT_PREFIX)}\n" in rules
             else:
                 assert point.id not in points[symptom].explains
+
+
+def test_the_parts_that_make_one_fault_are_parts_of_the_fingerprint() -> None:
+    point = catalogue.load_all().by_id()["pipeline.database"]
+    with pytest.raises(ValidationError, match=r"same_fault: \['table'\] are not open parts"):
+        Point.model_validate(point.model_dump() | {"same_fault": ("database", "table")})
 
 
 def test_every_point_has_its_chinese_text() -> None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from monitoring import catalogue
-from monitoring.catalogue import ALERT_PREFIX
+from monitoring.catalogue import ALERT_PREFIX, Point, open_part
 from notification_gateway.incidents.book import Firing
 from notification_gateway.incidents.endings import ALERTMANAGER_POINT, Identified
 from notification_gateway.incidents.model import Incident
@@ -31,14 +31,14 @@ def symptom_name(identified: Identified) -> str:
 @cache
 def causes_of_symptom(symptom: str) -> frozenset[str]:
     """Return the points that may explain a symptom."""
-    return frozenset(point.id for point in catalogue.load_all() if symptom in point.explains)
+    return frozenset(point.id for point in catalogue.load_all() if symptom in _explained(point))
 
 
 @cache
 def symptom_points(cause: str) -> frozenset[str]:
     """Return the points of the incidents that a point may explain."""
     point = catalogue.load_all().by_id().get(cause)
-    explained = () if point is None else point.explains
+    explained = () if point is None else _explained(point)
     return frozenset(ALERTMANAGER_POINT if each.startswith(ALERT_PREFIX) else each for each in explained)
 
 
@@ -46,7 +46,8 @@ def explains(cause: Incident, symptom: Incident, now: datetime) -> bool:
     """Say whether `cause` explains `symptom` now: it is ongoing, or ended a short time ago.
 
     A less urgent incident never explains a more urgent one. An incident that opened well before has another cause.
-    A cause that belongs to a run explains only incidents of the same run.
+    A cause that belongs to a run explains only incidents of the same run. Of incidents of one point that are the same
+    fault, the oldest explains the others.
     """
     return (
         cause.id != symptom.id
@@ -56,6 +57,7 @@ def explains(cause: Incident, symptom: Incident, now: datetime) -> bool:
         and cause.priority <= symptom.priority
         and cause.silence_id is None
         and cause.monitoring_point in causes_of_symptom(symptom_name(symptom))
+        and _is_same_fault(cause, symptom)
         and _is_same_run(cause, symptom)
         and _is_active(cause, symptom, now)
     )
@@ -99,6 +101,20 @@ def regroup(firing: Firing, candidates: Iterable[Incident], now: datetime) -> li
     for symptom in symptoms:
         symptom.group_under(incident.id, now)
     return symptoms
+
+
+def _explained(point: Point) -> tuple[str, ...]:
+    return (*point.explains, point.id) if point.same_fault else point.explains
+
+
+def _is_same_fault(cause: Incident, symptom: Incident) -> bool:
+    """Say whether two incidents, if they are of one point, differ only in what does not make another fault."""
+    if cause.monitoring_point != symptom.monitoring_point:
+        return True
+    point = catalogue.load_all().by_id()[cause.monitoring_point]
+    pairs = zip(point.fingerprint, cause.fingerprint, symptom.fingerprint, strict=False)
+    equal = {open_part(part) for part, ours, theirs in pairs if ours == theirs}
+    return cause.id < symptom.id and equal.issuperset(point.same_fault)
 
 
 def _is_same_run(cause: Incident, symptom: Incident) -> bool:

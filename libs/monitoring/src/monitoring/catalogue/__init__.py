@@ -58,6 +58,8 @@ class Point(BaseModel):
     episode: tuple[str, ...] = ()
     # Points that are symptoms of this one, and alerts of Alertmanager (`alertmanager/<alertname>`).
     explains: tuple[str, ...] = ()
+    # Open parts of the fingerprint: the oldest incident of this point explains later ones with the same values.
+    same_fault: tuple[str, ...] = ()
     when: str
     tags: tuple[str, ...]
     breadcrumbs: tuple[str, ...] = ()
@@ -67,6 +69,12 @@ class Point(BaseModel):
     def _id_names_its_component(self) -> Self:
         if self.id.partition(".")[0] != self.component:
             raise ValueError(f"point {self.id} belongs to component {self.component}, so its id must begin with it")
+        return self
+
+    @model_validator(mode="after")
+    def _same_fault_names_open_parts(self) -> Self:
+        if unknown := set(self.same_fault) - set(self.open_parts):
+            raise ValueError(f"point {self.id}: same_fault: {sorted(unknown)} are not open parts of its fingerprint")
         return self
 
     @cached_property
