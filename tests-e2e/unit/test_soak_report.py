@@ -187,6 +187,17 @@ def test_growing_memory_misses_its_goal() -> None:
     assert missed(records) == {"memory of recommender"}
 
 
+@pytest.mark.parametrize(("kept", "expected"), [(100, set()), (200, {"memory of Redis a behaviour event"})])
+def test_redis_may_grow_by_what_users_do_alone(kept: int, expected: set[str]) -> None:
+    records = healthy_run()
+    for number, each in enumerate(of_kind(records, "sample")):
+        each["requests"]["events"] = 500 * number
+        each["programs"]["redis"] = {**each["programs"]["recommender"], "memory_mb": 10 + number}
+        each["bounds"].append({"name": "Redis (MB)", "value": kept * 500 * number / 2**20, "bound": 512})
+    of_kind(records, "arrived")[0] |= dict.fromkeys(("behaviour_accepted", "behaviour_stored"), 500 * 240)
+    assert missed(records) == expected
+
+
 def test_a_restart_is_not_a_leak() -> None:
     records = healthy_run()
     for each in of_kind(records, "sample")[120:]:

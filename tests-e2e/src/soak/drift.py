@@ -11,6 +11,9 @@ from soak.progress import Record
 
 WARM_UP_SECONDS = 1_200.0
 RECOMMENDER = "recommender"
+REDIS_BOUND = "Redis (MB)"
+# They keep data, so they grow with what users do.
+STORES = ("redis", "postgres")
 _MIN_POINTS = 10
 _HOUR = 3_600.0
 
@@ -106,6 +109,24 @@ class _Spent:
     requests: float
     work_cpu: float
     work: float
+
+
+def growth_per_event(samples: Sequence[Record], began: float) -> float | None:
+    """Return how many bytes Redis grows for each accepted behaviour event after the warm-up; None without any.
+
+    It keeps what users do for a day or longer, so its memory grows all through a run.
+    """
+    points = [
+        (sample["requests"]["events"], bound["value"] * 2**20)
+        for sample in samples
+        if sample["at"] - began >= WARM_UP_SECONDS
+        for bound in sample.get("bounds", ())
+        if bound["name"] == REDIS_BOUND
+    ]
+    if len(points) < _MIN_POINTS or len({events for events, _ in points}) < 2:
+        return None
+    events, size = np.array(points).T
+    return float(np.polyfit(events - events.mean(), size, 1)[0])
 
 
 def cpu_growth(samples: Sequence[Record]) -> CpuGrowth | None:

@@ -7,13 +7,15 @@ from fnmatch import fnmatchcase
 from statistics import median
 
 from bench.results import Goal, Result
-from soak.drift import ProgramDrift, cpu_growth, drift_of
+from soak.drift import STORES, ProgramDrift, cpu_growth, drift_of, growth_per_event
 from soak.progress import Record
 from soak.script import FAILED_RUN, SLACK_SECONDS
 
 P0_SECONDS = 60.0
 MAX_CPU_GROWTH = 1.05
 MAX_MEMORY_PERCENT = 2.0
+# An event and its user, if nobody has seen the user before; the events of known users take 40.
+MAX_BYTES_PER_EVENT = 150.0
 # Of less time, the noise of a busy machine is more than the growth that is looked for.
 MIN_JUDGED_SECONDS = 1_800.0
 _CLOCKS_SECONDS = 2.0
@@ -77,6 +79,7 @@ def compute(records: Sequence[Record]) -> Report:
         *_answers(kinds["sample"]),
         *_cpu(kinds["sample"], is_judged=is_judged),
         *(_memory(each, is_judged=is_judged) for each in drifts if each.memory_percent is not None),
+        *_store_growth(kinds["sample"], began["at"], is_judged=is_judged),
         Result("things above their bound", sum(each["value"] > each["bound"] for each in bounds), "things", _NONE),
     ]
     return Report(
@@ -240,8 +243,14 @@ def _cpu(samples: Sequence[Record], *, is_judged: bool) -> list[Result]:
 
 def _memory(drift: ProgramDrift, *, is_judged: bool) -> Result:
     percent = drift.memory_percent or 0.0
-    is_long = is_judged and drift.judged_seconds >= MIN_JUDGED_SECONDS
+    is_long = is_judged and drift.judged_seconds >= MIN_JUDGED_SECONDS and drift.program not in STORES
     return Result(f"memory of {drift.program}", percent, "%/h", Goal(most=MAX_MEMORY_PERCENT) if is_long else None)
+
+
+def _store_growth(samples: Sequence[Record], began: float, *, is_judged: bool) -> list[Result]:
+    growth = growth_per_event(samples, began)
+    goal = Goal(most=MAX_BYTES_PER_EVENT) if is_judged else None
+    return [] if growth is None else [Result("memory of Redis a behaviour event", growth, "B", goal)]
 
 
 def _highest(samples: Sequence[Record]) -> list[Record]:

@@ -21,6 +21,7 @@ from notification_gateway.request_index.queries import MAX_REQUESTS
 from notification_gateway.tables import incidents, signals
 from notification_gateway.tables import requests as index
 from recommender_api.settings import Settings as RecommenderSettings
+from soak.drift import REDIS_BOUND
 from soak.stack import Program, Stack
 
 _TIMEOUT_SECONDS = 3.0
@@ -151,7 +152,7 @@ def bounds(stack: Stack) -> list[dict[str, Any]]:
         stream = client.memory_usage(redis_keys.EVENT_STREAM, samples=5) or 0
         found = [
             bounded("event stream (MB)", stream / 2**20, stream_mb),
-            bounded("Redis (MB)", client.info("memory")["used_memory"] / 2**20, _MAX_REDIS_MB),
+            bounded(REDIS_BOUND, client.info("memory")["used_memory"] / 2**20, _MAX_REDIS_MB),
             bounded("dead letters", client.xlen(redis_keys.DEAD_LETTERS), letters),
         ]
     services = [each for each in stack.folder.iterdir() if (each / "spool").is_dir()]
