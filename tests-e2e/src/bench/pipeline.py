@@ -25,29 +25,16 @@ from pipeline.steps import steps
 _AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _SAMPLE_SECONDS = 0.25
 _RUN = "bench"
-# Writes the marketplace, and begins the run.
-_PREPARE = """
-import sys
-from datetime import datetime
-from pipeline.business.database import open_engine
-from pipeline.business.load import replace_content
-from pipeline.demo import DemoSize, generate
-from pipeline.settings import Settings
-from pipeline.steps import RunInfo, begin_run
-settings, moment = Settings(), datetime.fromisoformat(sys.argv[2])
-engine = open_engine(settings.business_database_url.get_secret_value(), "BUSINESS_DATABASE_URL")
-replace_content(engine, generate(DemoSize(*map(int, sys.argv[3:])), 42, moment))
-begin_run(settings, RunInfo(run_id=sys.argv[1], as_of=moment, started_at=moment, publish=False))
-"""
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """A size of the marketplace, and the goals of a whole training (s and GB)."""
+    """A size of the marketplace, the goals of a whole training (s and GB), and the kind of its business database."""
 
     size: DemoSize
     cpu: Goal | None = None
     memory: Goal | None = None
+    database: str = "sqlite"
 
     @property
     def name(self) -> str:
@@ -59,6 +46,9 @@ _SCALES = {
     10: _Scale(DemoSize(datasets=20_000, users=200_000, interactions=10_000_000), Goal(most=900), Goal(most=6)),
     30: _Scale(DemoSize(datasets=40_000, users=400_000, interactions=30_000_000), Goal(most=1_500), Goal(most=8)),
 }
+_HUNDRED = _Scale(
+    DemoSize(datasets=100_000, users=1_000_000, interactions=100_000_000), memory=Goal(most=12), database="duckdb"
+)
 _MOST_EXPONENT = 1.05
 # Numbers of datasets; not all of the second and third fit into a dense matrix.
 _CATALOGUES = (12_000, 30_000, 100_000)
@@ -82,6 +72,11 @@ def measure_growth(folder: Path) -> list[Result]:
     return [*results, Result("pipeline: exponent of growth, 1 M to 30 M", exponent, "", Goal(most=_MOST_EXPONENT))]
 
 
+def measure_hundred_million(folder: Path) -> list[Result]:
+    """Measure a training on 100 million interactions in Parquet files."""
+    return _measure_scale(_HUNDRED, folder)
+
+
 def measure_catalogues(folder: Path) -> list[Result]:
     """Measure trainings on a million interactions with more and more datasets."""
     results: list[Result] = []
@@ -94,9 +89,11 @@ def measure_catalogues(folder: Path) -> list[Result]:
 
 def _measure_scale(scale: _Scale, folder: Path) -> list[Result]:
     known = {name: value for name, value in os.environ.items() if not name.endswith(("_URL", "_TOKEN", "_DSN"))}
-    own = {"BUSINESS_DATABASE_URL": f"sqlite:///{folder / 'business.db'}", "ARTIFACT_URL": str(folder / "artifacts")}
+    url = f"{scale.database}:///{folder / 'business.db'}"
+    own = {"BUSINESS_DATABASE_URL": url, "ARTIFACT_URL": str(folder / "artifacts")}
     size = [str(each) for each in (scale.size.datasets, scale.size.users, scale.size.interactions, scale.size.days)]
-    subprocess.run([sys.executable, "-c", _PREPARE, _RUN, _AS_OF.isoformat(), *size], env=known | own, check=True)
+    command = [sys.executable, "-m", "bench.marketplace", _RUN, _AS_OF.isoformat(), *size]
+    subprocess.run(command, env=known | own, check=True)
     results: list[Result] = []
     total, highest = 0.0, 0.0
     for step in steps(publish=False):

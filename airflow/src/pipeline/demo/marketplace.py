@@ -198,7 +198,7 @@ def _table(interactions: tuple[_Views, NDArray[np.int64]], shelf: Shelf, start: 
         [
             views.user,
             views.item,
-            _TYPES[kinds],
+            pa.DictionaryArray.from_arrays(kinds.astype(np.int8), _TYPES).cast(pa.string()),
             pa.array(price, from_pandas=True),
             pa.array((start + views.second) * 1_000_000, pa.timestamp("us", tz="UTC")),
         ],
