@@ -20,6 +20,7 @@ services_PACKAGES := $(LIBS) libs/registryctl $(SERVICES) airflow libs/localserv
 airflow_PACKAGES := libs/contracts libs/business libs/ranking libs/monitoring libs/servicekit airflow libs/localservers libs/testkit
 collector_PACKAGES :=
 images/recommender-api_PACKAGES := $(filter-out libs/business,$(LIBS)) recommender-api
+images/airflow-celery_PACKAGES := $(filter-out libs/localservers libs/testkit,$(airflow_PACKAGES))
 ablation_PACKAGES := $(images/recommender-api_PACKAGES)
 spark_PACKAGES := $(services_PACKAGES)
 dev_PACKAGES := $(services_PACKAGES) libs/testkit deploy/provisioning deploy/native
@@ -86,7 +87,8 @@ bench: .venvs/dev/.stamp .venvs/images/recommender-api/.stamp .venvs/ablation/.s
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY))
 
 .PHONY: prove
-prove: .venvs/dev/.stamp .venvs/collector/.stamp $(if $(filter-out engines,$(or $(ONLY),engines)),,.venvs/spark/.stamp) ## check the claims that take longer than a test (ONLY=bodies), write .run/prove.json
+prove: .venvs/dev/.stamp .venvs/collector/.stamp $(if $(filter $(or $(ONLY),engines),engines),.venvs/spark/.stamp) \
+	$(if $(filter $(or $(ONLY),celery),celery),.venvs/images/airflow-celery/.stamp) ## check the claims that take longer than a test (ONLY=bodies), write .run/prove.json
 	$(PY) -m native prerequisites
 	$(PY) -m prove $(if $(ONLY),--only $(ONLY))
 
@@ -105,7 +107,7 @@ pictures: .venvs/dev/.stamp ## take the README's pictures on the running native 
 
 # Locked versions stay, except for changes in an .in file; UPGRADE=1 takes the newest version of everything.
 LOCKED := services airflow airflow-tests collector native dev ablation spark \
-	$(addprefix images/,airflow-kubernetes build feature-sync model-registry notification-gateway recommender-api wechat-simulator)
+	$(addprefix images/,airflow-celery airflow-kubernetes build feature-sync model-registry notification-gateway recommender-api wechat-simulator)
 .PHONY: lock
 lock: $(UV) ## lock the environments again after a change in requirements/*.in
 	@cd requirements && for name in $(LOCKED); do \

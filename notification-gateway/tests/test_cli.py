@@ -1,6 +1,9 @@
 """`alertctl check` and `alertctl test`: problems of a policy, and the decision about an event."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -208,3 +211,20 @@ def test_any_arguments_end_with_a_documented_exit_code(tmp_path: Path, policy: b
     (tmp_path / "alerts.yaml").write_bytes(policy)
     for arguments in (words, ["check", str(tmp_path / "alerts.yaml")]):
         assert_civil(run_module("notification_gateway.cli", arguments, {b"ALERT_POLICY": policy or b"x"}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["check", str(POLICY)], 0), (["list"], 3), (["show", "1"], 3), (["ping", "email", "--token", "t"], 3)],
+)
+def test_a_command_imports_nothing_that_only_the_gateway_needs(arguments: list[str], code: int) -> None:
+    program = f"""
+import sys
+from notification_gateway.cli import main
+code = main({arguments!r})
+found = {{"fastapi", "sqlalchemy", "alembic", "sentry_sdk", "monitoring", "servicekit", "jinja2"}} & sys.modules.keys()
+sys.exit(f"imported: {{found}}" if found else code)
+"""
+    environment = {**os.environ, "GATEWAY_URL": "http://127.0.0.1:1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr

@@ -260,3 +260,16 @@ def test_airflow_runs_its_tasks_in_pods_of_our_image() -> None:
     locked = (CHECKOUT / "requirements/images/airflow-kubernetes.txt").read_text(encoding="utf-8")
     assert f"apache-airflow=={values['airflowVersion']} " in locked
     assert "apache-airflow-providers-cncf-kubernetes==" in locked
+
+
+def test_airflows_image_has_what_the_chart_calls_in_it() -> None:
+    values = yaml.safe_load((KUBERNETES / "airflow-values.yaml").read_text(encoding="utf-8"))
+    lines = image_lines(CHECKOUT, COMPOSE["services"]["airflow"]["build"])
+    # Probes run commands by the official image's entrypoint; the sidecars run its script /clean-logs.
+    assert "RUN ln -s /usr/local/bin/with-settings /entrypoint" in lines
+    for program in ("scheduler", "dagProcessor", "triggerer"):
+        assert values[program]["logGroomerSidecar"]["enabled"] is False
+    assert values["config"]["core"]["auth_manager"].startswith("airflow.api_fastapi.")
+    # Files are mounted below AIRFLOW_HOME; a folder that is created for them belongs to root.
+    (owned,) = (line for line in lines if "install -d -o recsys" in line)
+    assert f" {values['airflowHome']} " in owned

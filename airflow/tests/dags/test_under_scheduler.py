@@ -9,10 +9,10 @@ from shutil import copy, copytree
 from typing import Any
 
 import pytest
-from airflow_processes import POLL_SECONDS, AirflowProcesses
 from fake_handover import FakeHandover
 
 from localservers.waiting import TooLateError, wait_until
+from testkit.airflow_processes import POLL_SECONDS, AirflowProcesses
 from testkit.fake_server import FakeServer
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 import monitoring
 from localservers.ports import Ports
@@ -184,3 +184,15 @@ print(sorted(name for name in sys.modules if name.partition(".")[0] in ("opentel
     program = program.replace("%s-%s", f"{TRACE}-{PARENT}")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize("name", ["OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT"])
+@pytest.mark.parametrize("value", ["many", "-1"])
+def test_a_limit_of_opentelemetry_that_is_not_a_number_is_an_error_of_the_settings_that_names_it(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=f"{name} must be a non-negative integer but got {value}"):
+        MonitoringSettings(otel_exporter_otlp_endpoint="http://127.0.0.1:4318")
+    # Nothing reads it then.
+    assert MonitoringSettings().otel_exporter_otlp_endpoint is None

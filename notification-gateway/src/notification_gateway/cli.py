@@ -21,7 +21,6 @@ from notification_gateway.actions import command as incidents
 from notification_gateway.apprise_urls import parse_urls
 from notification_gateway.gateway_client import DEFAULT_URL
 from notification_gateway.ping.client import ping_channel
-from notification_gateway.policy.categories import category_of
 from notification_gateway.policy.channel_names import allowed_channels
 from notification_gateway.policy.evaluation import Decision, decide
 from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
@@ -51,6 +50,9 @@ class SampleEvent(BaseModel):
     def _fill_from_tags(cls, event: Any) -> Any:
         if not isinstance(event, dict) or not isinstance(event.get("fingerprint"), list) or not event["fingerprint"]:
             raise ValueError("an event needs its fingerprint, a list of texts")
+        # Imported here, because the catalogue comes with all of monitoring.
+        from notification_gateway.policy.categories import category_of
+
         tags = _tags(event.get("tags"))
         point = event.get("monitoring_point") or tags.get("monitoring_point")
         category = category_of(point if isinstance(point, str) else None, event["fingerprint"])

@@ -114,6 +114,17 @@ class MonitoringSettings(BaseSettings):
             raise ValueError(f"give the receiver's address without {TRACES_PATH}, as http://tempo:4318")
         return value
 
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _has_usable_limits(cls, value: str | None) -> str | None:
+        if value is not None:
+            # See `monitoring.otlp` for why it is not imported above.
+            from opentelemetry.sdk.trace import SpanLimits
+
+            # It reads OpenTelemetry's own variables, and its error names the one that is not a number.
+            SpanLimits()
+        return value
+
     @field_validator("otel_exporter_otlp_headers")
     @classmethod
     def _are_headers(cls, value: SecretStr | None) -> SecretStr | None:

@@ -8,9 +8,9 @@ from typing import Any, get_args
 from contracts.command_line import OK, USAGE, CommandError, printable, say
 from contracts.query_values import parse_whole_number
 from contracts.text import check_text
-from notification_gateway.actions.endpoints import Acknowledgement
 from notification_gateway.actions.report import alert_line, detail_text, moment
-from notification_gateway.alerting.endpoints import AlertDetail, AlertPage
+from notification_gateway.actions.schemas import Acknowledgement
+from notification_gateway.alerting.schemas import AlertDetail, AlertPage
 from notification_gateway.gateway_client import GatewayClient, as_json
 from notification_gateway.policy.model import Priority
 

@@ -1,92 +1,29 @@
 """POST /alerts/{id}/…: actions on an incident, with the admin token."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from contracts.person_names import check_name
-from contracts.query_values import MAX_WHOLE_NUMBER, WholeNumber
-from contracts.text import TypedText
+from contracts.query_values import WholeNumber
+from notification_gateway.actions.schemas import (
+    Acknowledgement,
+    Assignment,
+    Closing,
+    Grouping,
+    NewAcknowledgement,
+    NewComment,
+    Reopening,
+)
 from notification_gateway.actions.service import IncidentActions
-from notification_gateway.alerting.endpoints import AlertDetail, detail_of
+from notification_gateway.alerting.endpoints import detail_of
+from notification_gateway.alerting.schemas import AlertDetail
 from notification_gateway.incidents.model import Incident
 from notification_gateway.storage import Storage
 from servicekit.bearer import Access
 from servicekit.problems import problem_responses
 from servicekit.routing import ApiRouter
 
-MAX_COMMENT_CHARS = 4000
 IncidentId = Annotated[int, WholeNumber(1), Path(description="The incident's id")]
-MAX_NAME_CHARS = 128
-Name = Annotated[
-    str,
-    TypedText(MAX_NAME_CHARS, min_chars=1),
-    AfterValidator(check_name),
-    Field(description="In one line", examples=["li.wei"]),
-]
-Comment = Annotated[str, TypedText(MAX_COMMENT_CHARS), Field(description="Comment for the timeline")]
-
-
-class _Action(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    by: Annotated[Name, Field(description="Who does it, in one line")]
-
-
-class NewAcknowledgement(_Action):
-    """The body of an acknowledgement."""
-
-    comment: Comment = ""
-
-
-class Acknowledgement(BaseModel):
-    """Who takes care of an incident, and since when; only the first acknowledgement counts."""
-
-    incident_id: Annotated[int, Field(description="Id of the incident", examples=[42])]
-    acknowledged_by: Annotated[str | None, Field(description="Who acknowledged it first", examples=["li.wei"])]
-    acknowledged_at: Annotated[datetime | None, Field(description="When that was", examples=["2026-11-24T03:10:00Z"])]
-
-
-class Closing(_Action):
-    """The body of a close."""
-
-    false_alarm: Annotated[bool, Field(strict=True, description="There was no fault")] = False
-    comment: Comment = ""
-
-
-class Reopening(_Action):
-    """The body of a reopen."""
-
-    comment: Comment = ""
-
-
-class Assignment(_Action):
-    """The body of an assignment."""
-
-    assignee: Name
-    comment: Comment = ""
-
-
-class NewComment(_Action):
-    """A comment for the timeline."""
-
-    text: Annotated[
-        str,
-        TypedText(MAX_COMMENT_CHARS, min_chars=1),
-        Field(description="The comment", examples=["The disk is being replaced."]),
-    ]
-
-
-class Grouping(_Action):
-    """The incident to put this one under; null removes it from its parent."""
-
-    parent_id: Annotated[
-        Annotated[int, Field(strict=True, ge=1, le=MAX_WHOLE_NUMBER)] | None,
-        Field(examples=[12], description="Id of the other incident; null: none"),
-    ]
-    comment: Comment = ""
 
 
 def router(actions: IncidentActions, storage: Storage, access: Access) -> ApiRouter:

@@ -11,7 +11,8 @@ from starlette.responses import HTMLResponse
 
 from contracts.query_values import WholeNumber
 from contracts.text import TypedText
-from notification_gateway.actions.endpoints import MAX_COMMENT_CHARS, IncidentId, Name
+from notification_gateway.actions.endpoints import IncidentId
+from notification_gateway.actions.schemas import MAX_COMMENT_CHARS, Name
 from notification_gateway.actions.service import Before, IncidentActions
 from notification_gateway.incidents.model import Incident
 from notification_gateway.messages.links import Action, Links, SignedLink

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from contracts.command_line import printable
-from notification_gateway.alerting.endpoints import Alert, AlertDetail
+from notification_gateway.alerting.schemas import Alert, AlertDetail
 
 MAX_MESSAGE_CHARS = 100
 

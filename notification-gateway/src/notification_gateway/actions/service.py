@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 
 from notification_gateway.alerting.notifier import IncidentNotifier
 from notification_gateway.incidents import queries
-from notification_gateway.incidents.model import Incident, Resolution
+from notification_gateway.incidents.model import Incident
+from notification_gateway.incidents.states import Resolution
 from notification_gateway.storage import INCIDENTS, Storage
 
 Before = Callable[[Connection], None]

@@ -11,7 +11,8 @@ from starlette.responses import RedirectResponse, Response
 
 from contracts.query_values import WholeNumber
 from contracts.text import TypedText
-from notification_gateway.actions.endpoints import MAX_COMMENT_CHARS, Comment, IncidentId, Name
+from notification_gateway.actions.endpoints import IncidentId
+from notification_gateway.actions.schemas import MAX_COMMENT_CHARS, Comment, Name
 from notification_gateway.actions.service import IncidentActions
 from notification_gateway.dashboard import session
 from notification_gateway.dashboard.page import TABS
@@ -20,7 +21,7 @@ from notification_gateway.silences import queries as silences
 from notification_gateway.silences.model import NewMatcher
 from notification_gateway.storage import Storage
 from notification_gateway.summaries.closing import Summaries
-from notification_gateway.summaries.schemas import Kind
+from notification_gateway.summaries.periods import Kind
 from notification_gateway.unreadable import first_problem
 from servicekit.bodies import MAX_FORM_BYTES
 from servicekit.problems import ProblemError

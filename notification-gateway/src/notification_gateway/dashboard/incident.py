@@ -9,7 +9,8 @@ from contracts.run_reports import RunReport
 from notification_gateway.actions.service import IncidentNotFoundError
 from notification_gateway.alerting.endpoints import notifications_of
 from notification_gateway.incidents import queries, timeline
-from notification_gateway.incidents.model import ChangeKind, Incident
+from notification_gateway.incidents.model import Incident
+from notification_gateway.incidents.states import ChangeKind
 from notification_gateway.language import Phrase
 from notification_gateway.reports.queries import find_report
 

@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
 
 from contracts.signals import AlertSignal, Level
 from notification_gateway.incidents.endings import (
@@ -14,6 +13,7 @@ from notification_gateway.incidents.endings import (
     is_ended_by_its_service,
     is_new_episode,
 )
+from notification_gateway.incidents.states import ChangeKind, Resolution, State
 from notification_gateway.policy.evaluation import Decision
 from notification_gateway.policy.model import Priority
 
@@ -28,24 +28,6 @@ MAX_REQUEST_IDS = 10
 # In a recovery's fingerprint: matches any part, since the sender may not know it any more.
 ANY_PART = "*"
 VERIFY = "verify"
-
-State = Literal["open", "resolved"]
-Resolution = Literal["recovered", "quiet", "closed", "false_alarm", "abandoned"]
-ChangeKind = Literal[
-    "opened",
-    "reopened",
-    "raised",
-    "new_episode",
-    "acknowledged",
-    "assigned",
-    "commented",
-    "escalated",
-    "reminded",
-    "grouped",
-    "ungrouped",
-    "resolved",
-    "marked",
-]
 
 
 @dataclass(frozen=True, slots=True)

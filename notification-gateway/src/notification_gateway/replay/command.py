@@ -7,19 +7,17 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from contracts.command_line import OK, USAGE, CommandError, printable, say
 from contracts.moments import UnusableMomentError, parse_moment
 from notification_gateway.policy.loading import PolicyError, parse_policy, read_policy
 from notification_gateway.policy.model import Policy
-from notification_gateway.replay.comparison import as_json, as_text, compare
-from notification_gateway.replay.simulation import simulate
-from notification_gateway.replay.sources import from_database, from_gateway
-from notification_gateway.replay.stored_signals import StoredSignal
-from notification_gateway.settings import Settings
 from notification_gateway.summaries.periods import Periods
+
+if TYPE_CHECKING:
+    from notification_gateway.replay.stored_signals import StoredSignal
 
 # Rates look back a day at most, and incidents may already be open when the replayed time begins.
 WARM_UP = timedelta(days=1)
@@ -46,6 +44,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", 
 
 def replay(given: argparse.Namespace) -> int:
     """Run the command; raises `CommandError` and `PolicyError`."""
+    # Imported here and below, because only this command runs parts of the gateway.
+    from notification_gateway.replay.comparison import as_json, as_text, compare
+    from notification_gateway.replay.simulation import simulate
+
     now = datetime.now(UTC)
     since = parse_since(given.since, now)
     current, new = _policy(given.policy), _policy(given.new)
@@ -77,7 +79,9 @@ def parse_since(text: str, now: datetime) -> datetime:
     return since
 
 
-def _stored(since: datetime) -> Iterable[StoredSignal]:
+def _stored(since: datetime) -> "Iterable[StoredSignal]":
+    from notification_gateway.replay.sources import from_database, from_gateway
+
     if url := os.environ.get("GATEWAY_URL", ""):
         return from_gateway(url, os.environ.get("ADMIN_TOKEN", ""), since)
     if url := os.environ.get("DATABASE_URL", ""):
@@ -89,6 +93,8 @@ def _stored(since: datetime) -> Iterable[StoredSignal]:
 
 def _default(setting: str) -> Any:
     """Return the default of a setting of the gateway, which is precise enough for a replay."""
+    from notification_gateway.settings import Settings
+
     return Settings.model_fields[setting].default
 
 

@@ -9,7 +9,7 @@ from contracts.command_line import OK, USAGE, CommandError, printable, say
 from contracts.request_records import REQUEST_ID_PATTERN
 from notification_gateway.actions.report import moment
 from notification_gateway.gateway_client import GatewayClient, as_json
-from notification_gateway.request_index.endpoints import FoundRequest, FoundRequests
+from notification_gateway.request_index.schemas import FoundRequest, FoundRequests
 
 _HAS_FORM = re.compile(REQUEST_ID_PATTERN)
 

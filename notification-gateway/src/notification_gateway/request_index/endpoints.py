@@ -5,13 +5,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import BaseModel, Field
 
 from contracts.request_records import (
     REQUEST_ID_PATTERN,
     RequestBatch,
     RequestReceipt,
-    RequestRecord,
     read_record,
 )
 from notification_gateway.metrics import Metrics
@@ -23,6 +21,7 @@ from notification_gateway.request_index.queries import (
     left_out_since,
     store_requests,
 )
+from notification_gateway.request_index.schemas import FoundRequest, FoundRequests
 from notification_gateway.storage import Storage
 from servicekit.bearer import Access
 from servicekit.bodies import MIB
@@ -33,20 +32,6 @@ from servicekit.routing import ApiRouter
 MAX_BODY_BYTES = 4 * MIB
 
 RequestId = Annotated[str, Path(pattern=REQUEST_ID_PATTERN, description="X-Request-ID of the request")]
-
-
-class FoundRequest(RequestRecord):
-    """A request of the index, and the incidents that were open for what it reported."""
-
-    incident_ids: Annotated[list[int], Field(description="Its incidents, newest first", examples=[[7]])]
-
-
-class FoundRequests(BaseModel):
-    """The answer of `GET /requests/{request_id}`."""
-
-    requests: Annotated[
-        list[FoundRequest], Field(description="Newest first; each service records its own, and an id may be used again")
-    ]
 
 
 def router(storage: Storage, access: Access, clock: Callable[[], datetime], metrics: Metrics) -> ApiRouter:

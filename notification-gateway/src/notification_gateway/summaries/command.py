@@ -2,14 +2,17 @@
 
 import argparse
 import json
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 
 from contracts.command_line import OK, USAGE, CommandError, printable, say
 from contracts.query_values import parse_whole_number
 from notification_gateway.gateway_client import GatewayClient, as_json
-from notification_gateway.summaries.schemas import Kind, SentNow, Summary, SummaryDetail, SummaryPage
+from notification_gateway.summaries.periods import Kind
+
+if TYPE_CHECKING:
+    from notification_gateway.summaries.schemas import Summary, SummaryPage
 
 _LISTED = "20"
 _NOTHING = "no entries so far"
@@ -47,6 +50,9 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _call(gateway: GatewayClient, given: argparse.Namespace) -> tuple[BaseModel, str]:
+    # Imported here, because the content of summaries needs the gateway's packages.
+    from notification_gateway.summaries.schemas import SentNow, SummaryDetail
+
     if given.send_now:
         sent = gateway.call("POST", "/summaries/send-now", SentNow, json={"kind": given.kind or "hourly_summary"})
         return sent, "\n".join(map(_line, sent.summaries)) or f"{_NOTHING}: nothing was sent"
@@ -64,12 +70,14 @@ def _call(gateway: GatewayClient, given: argparse.Namespace) -> tuple[BaseModel,
     return found, found.text
 
 
-def _page(gateway: GatewayClient, kind: str | None, limit: str) -> SummaryPage:
+def _page(gateway: GatewayClient, kind: str | None, limit: str) -> "SummaryPage":
+    from notification_gateway.summaries.schemas import SummaryPage
+
     parameters = {"limit": limit} | ({"kind": kind} if kind else {})
     return gateway.call("GET", "/summaries", SummaryPage, params=parameters)
 
 
-def _line(summary: Summary) -> str:
+def _line(summary: "Summary") -> str:
     ended = f"{summary.period_end:%Y-%m-%d %H:%M:%S %Z}"
     numbers = "" if summary.occurrences is None else f"{summary.incidents} incidents, {summary.occurrences} times"
     state = summary.state or "on the dashboard"

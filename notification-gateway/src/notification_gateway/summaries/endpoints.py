@@ -8,7 +8,8 @@ from contracts.query_values import WholeNumber
 from notification_gateway.storage import Storage
 from notification_gateway.summaries import queries
 from notification_gateway.summaries.closing import Summaries
-from notification_gateway.summaries.schemas import Kind, SendNow, SentNow, Summary, SummaryDetail, SummaryPage
+from notification_gateway.summaries.periods import Kind
+from notification_gateway.summaries.schemas import SendNow, SentNow, Summary, SummaryDetail, SummaryPage
 from servicekit.bearer import Access
 from servicekit.problems import ProblemError, problem_responses
 from servicekit.routing import ApiRouter

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from notification_gateway.policy.model import Alert
 
+Kind = Literal["hourly_summary", "daily_digest"]
 HOUR = timedelta(hours=1)
 # Returns the start of a summary's period that contains a time.
 PeriodStart = Callable[[Alert, datetime], datetime]

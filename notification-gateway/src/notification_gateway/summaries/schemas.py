@@ -1,16 +1,15 @@
 """Schemas of GET /summaries, which `alertctl summary` reads, too."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from notification_gateway.messages.forms import plain
 from notification_gateway.policy.model import Channel
 from notification_gateway.summaries.content import RunningSummary, SummaryContent
+from notification_gateway.summaries.periods import Kind
 from notification_gateway.summaries.queries import StoredSummary
-
-Kind = Literal["hourly_summary", "daily_digest"]
 
 
 class Summary(BaseModel):
