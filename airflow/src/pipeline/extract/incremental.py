@@ -76,7 +76,7 @@ class DayReader:
         probe = source.database.rows(source.statement, where="1 = 0")
         for _ in probe:
             pass
-        check_columns(_TABLE, source.statement, probe)
+        check_columns(_TABLE, source.statement, probe.columns)
         type_ = dict(zip(probe.columns, probe.types, strict=True))[source.time]
         self.has_days = source.database.days.has_type(type_)
         self._source = source
