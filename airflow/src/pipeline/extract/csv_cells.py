@@ -55,7 +55,6 @@ def split_csv(data: bytes, columns: Sequence[CsvColumn]) -> dict[str, CsvCells]:
         read_options=pyarrow.csv.ReadOptions(column_names=keys, block_size=len(data), use_threads=False),
         parse_options=_PARSE,
         convert_options=pyarrow.csv.ConvertOptions(
-            check_utf8=False,
             column_types=dict.fromkeys(keys, pa.string()),
             null_values=[""],
             strings_can_be_null=True,

@@ -40,7 +40,7 @@ class CsvRows:
 
 
 class CsvBatches:
-    """Collects rows to batches of UTF-8; `write` raises `UnicodeDecodeError` and what the receiver raises."""
+    """Collects rows to batches; it raises what the receiver raises."""
 
     def __init__(self, receive: Callable[[bytes], None], batch_rows: int) -> None:
         self._receive = receive
@@ -61,6 +61,4 @@ class CsvBatches:
             return
         data = b"".join(self._rows)
         self._rows, self._bytes = [], 0
-        if not data.isascii():
-            data.decode()
         self._receive(data)
