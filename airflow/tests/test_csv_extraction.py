@@ -93,7 +93,13 @@ TEXTS = [
     *(r"E'a\r\nb'", r"E'\r'", r"E'\n'", r"E'\n\n'", r"E'\t'", r"E'\x01'", r"E'\ufeff'", r"E'\ufeffid'", "'数据 💾'"),
     *(r"E'\u0301'", r"E'\u2028'", r"E'\u0085'", "'x'::char(5)", "'x'::varchar", "'x'::name", "'c'::\"char\"", "'3'"),
     *("1", "1.50", "true", "ARRAY['a', NULL, 'b;c', '\"']", "ARRAY[]::text[]", "'{\"a\": 1}'::jsonb", "'x'::bytea"),
-    *("'c2a1f0de-7c1b-4a52-9a51-1d3a0f5be0aa'::uuid", f"{MOMENT}::date", "'1 day'::interval", "'10.0.0.1'::inet", "NULL"),
+    *(
+        "'c2a1f0de-7c1b-4a52-9a51-1d3a0f5be0aa'::uuid",
+        f"{MOMENT}::date",
+        "'1 day'::interval",
+        "'10.0.0.1'::inet",
+        "NULL",
+    ),
 ]
 IDS = [
     *("1", "0", "-3::int2", "9223372036854775807", "29::float8", "29.00::numeric", "'NaN'::numeric", "29.5::float8"),

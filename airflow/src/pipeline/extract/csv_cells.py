@@ -27,9 +27,8 @@ class CsvCells:
 
     def values(self) -> Values:
         """Return the values that the database's rows would have."""
-        if self.column.form is Form.TEXT:
-            return self.texts.to_pylist()
-        return [None if text is None else self.column.parse(text) for text in self.texts.to_pylist()]
+        texts: list[str | None] = self.texts.to_pylist()
+        return [None if text is None else self.column.parse(text) for text in texts]
 
     def as_array(self, type_: pa.DataType) -> pa.Array | None:
         """Return integers, numbers or texts as a type of Arrow, None if the values have to be converted one by one."""
@@ -61,6 +60,4 @@ def split_csv(data: bytes, columns: Sequence[CsvColumn]) -> dict[str, CsvCells]:
             quoted_strings_can_be_null=False,
         ),
     ).combine_chunks()
-    return {
-        column.name: CsvCells(column, table[key].chunk(0)) for key, column in zip(keys, columns, strict=True)
-    }
+    return {column.name: CsvCells(column, table[key].chunk(0)) for key, column in zip(keys, columns, strict=True)}

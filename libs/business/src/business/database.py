@@ -142,7 +142,7 @@ class BusinessDatabase(ABC):
     def _open(self) -> None: ...
     @abstractmethod
     def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[ResultColumn], Iterator[Rows]]: ...
-    def _open_csv(self, statement: WrappedStatement) -> tuple[list[CsvColumn], CopyCsv] | None:
+    def _open_csv(self, _: WrappedStatement) -> tuple[list[CsvColumn], CopyCsv] | None:
         """Return the columns of a result, and what writes each row by one call; None without CSV."""
         return None
 
