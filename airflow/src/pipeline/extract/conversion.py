@@ -15,6 +15,7 @@ from pipeline.extract.csv_cells import CsvCells, split_csv
 from pipeline.extract.ids import IdReader, external_ids
 from pipeline.extract.moments import moment_column, moments_of_texts
 from pipeline.extract.values import UnusableValueError, Values, flag_column, price_column, text_column
+from pipeline.progress import Progress
 
 Cells = Values | CsvCells
 # A column besides the canonical ones: the day of the row as the database has it, NULL without one.
@@ -39,22 +40,27 @@ class Converter:
         *,
         columns: Sequence[str] = (),
         where: str = "",
+        what: str | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a statement in the canonical columns of a table, and in `DAY` if it is among `columns`.
 
-        Times without an offset are in `zone`. Raises `InputError`.
+        Times without an offset are in `zone`. Lines of progress say `what` is read. Raises `InputError`.
         """
+        progress = Progress(what or name)
         csv = database.csv_rows(statement, columns=columns, where=where)
         if csv is not None:
-            yield from self._csv_batches(name, statement, csv, zone)
+            yield from self._csv_batches(name, statement, csv, zone, progress)
             return
         result = database.rows(statement, columns=columns, where=where)
         check_columns(name, statement, result.columns)
         for rows in result:
             cells = dict(zip(result.columns, zip(*rows, strict=True), strict=True))
             yield self._batch(name, statement, cells, len(rows), zone)
+            progress.advance(len(rows))
 
-    def _csv_batches(self, name: str, statement: Statement, csv: CsvRows, zone: tzinfo) -> list[pa.RecordBatch]:
+    def _csv_batches(
+        self, name: str, statement: Statement, csv: CsvRows, zone: tzinfo, progress: Progress
+    ) -> list[pa.RecordBatch]:
         check_columns(name, statement, [column.name for column in csv.columns])
         batches: list[pa.RecordBatch] = []
 
@@ -62,6 +68,7 @@ class Converter:
             cells = split_csv(data, csv.columns)
             count = len(next(iter(cells.values())).texts)
             batches.append(self._batch(name, statement, cells, count, zone))
+            progress.advance(count)
 
         csv.send(receive)
         return batches
