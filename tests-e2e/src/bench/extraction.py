@@ -27,7 +27,7 @@ _ROUNDS = 3
 # A server process counts when it has ended.
 _END_SECONDS = 2.0
 _EXTRACT = """
-import resource, sys, time
+import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlalchemy import make_url
@@ -42,7 +42,8 @@ began = time.process_time()
 with {"rows": RowsOnly, "csv": PostgresqlDatabase}[way](make_url(url), Timeouts()) as business:
     store = ExtractedStore(str(folder / "store"), as_of, "code")
     extract(business, None, None, folder, as_of=AsOf(as_of, as_of), store=store)
-print(time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+status = Path("/proc/self/status").read_text()
+print(time.process_time() - began, int(status.partition("VmHWM:")[2].split()[0]) * 1024)
 """
 
 
