@@ -1,8 +1,10 @@
 """The relational queries of the data steps on the local engine, and how the engine is chosen."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +13,11 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.events import InteractionType
+from pipeline.business.content import TIME
 from pipeline.errors import EarlierReleaseError, EngineError, InputError
+from pipeline.extract.columns import DATASETS, INTERACTIONS, USERS
 from pipeline.ordered_rows import load_ordered_rows, write_ordered_rows
+from pipeline.quality.profiling import Tables, profile_tables
 from pipeline.quality.repeated_rows import repeated_rows
 from pipeline.relational import LocalEngine, Table, check_engine, open_engine
 from pipeline.settings import Settings
@@ -151,6 +156,30 @@ def test_of_rows_with_equal_keys_all_but_the_first_are_repeated(tmp_path: Path) 
     both = repeated_rows(LocalEngine(tmp_path), table, ["id", "title"]).to_pylist()
     assert both == [False, False, False, True, False, True]
     assert repeated_rows(LocalEngine(tmp_path), table.slice(0, 0), ["id"]).to_pylist() == []
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "Asia/Kathmandu", "Australia/Lord_Howe"])
+def test_interactions_are_counted_by_the_days_and_hours_of_a_time_zone(tmp_path: Path, zone: str) -> None:
+    rng = np.random.default_rng(3)
+    # Around a change of summer time, and before 1970.
+    moments = np.concatenate([_START + rng.integers(-90_000, 40 * 86_400, 3_000), [-1, -900, -901, 0]]) * _SECOND
+    kinds = rng.choice(["view", "purchase", "exposure"], len(moments))
+    interactions = {field.name: pa.nulls(len(moments), field.type) for field in INTERACTIONS} | {
+        "ts": pa.array(moments + rng.integers(0, _SECOND, len(moments)), TIME),
+        "type": kinds,
+    }
+    tables = Tables(DATASETS.empty_table(), USERS.empty_table(), pa.table(interactions, schema=INTERACTIONS))
+    found = profile_tables(tables, datetime.now(UTC), zone, {}, LocalEngine(tmp_path)).activity
+
+    local = [each.astimezone(ZoneInfo(zone)) for each in tables.interactions["ts"].to_pylist()]
+    last = max(local).date()
+    recent = [each for each in local if last - timedelta(days=7) <= each.date() < last]
+    by_day = Counter((each.date(), kind) for each, kind in zip(local, kinds, strict=True))
+    assert {(day, kind): count for day, kinds in found.by_day.items() for kind, count in kinds.items()} == by_day
+    assert found.by_type == Counter(kinds)
+    for hours, counted in ((found.by_hour, local), (found.recent_by_hour, recent)):
+        assert hours == [sum(each.hour == hour for each in counted) for hour in range(24)]
+    assert (found.first, found.newest) == (min(local), max(local))
 
 
 def test_a_sort_larger_than_the_memory_limit_uses_the_disk(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench import (
     alerts,
+    extraction,
     feature_sync,
     monitoring_collector_faults,
     monitoring_healthy,
@@ -31,6 +32,7 @@ PARTS = {
     "shadow": shadow.measure,
     "alerts": alerts.measure,
     "feature-sync": feature_sync.measure,
+    "extraction": extraction.measure,
     "pipeline": pipeline.measure,
     "pipeline-growth": pipeline.measure_growth,
     "pipeline-hundred-million": pipeline.measure_hundred_million,

@@ -21,7 +21,6 @@ from pipeline.extract.faults import note_read, reading
 from pipeline.extract.incremental import DayReader, DaySource, ExtractedStore
 from pipeline.extract.repeated_purchases import StoredPurchases, purchases_of
 from pipeline.extract.row_writer import RowWriter
-from pipeline.progress import Progress
 
 # Values outside the calendar as the database wrote them, one early and one late example for each column. Parquet
 # contains the calendar's ends instead.
@@ -147,10 +146,8 @@ def _in_large_parts(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 def _write(path: Path, name: str, batches: Iterator[pa.RecordBatch]) -> int:
     rows = 0
-    progress = Progress(name)
     with pq.ParquetWriter(path, SCHEMAS[name]) as writer:
         for batch in batches:
             writer.write_batch(batch)
             rows += len(batch)
-            progress.advance(len(batch))
     return rows

@@ -21,7 +21,6 @@ from pipeline.extract.columns import INTERACTIONS
 from pipeline.extract.conversion import DAY, Converter, check_columns
 from pipeline.extract.day_rows import DayRows, is_in_calendar
 from pipeline.extract.day_store import DayStore, Index, Partition
-from pipeline.progress import Progress
 
 COMPARE_EVERY = timedelta(days=7)
 # Compared each time, besides the oldest and the newest settled day. Others each day.
@@ -76,7 +75,7 @@ class DayReader:
         probe = source.database.rows(source.statement, where="1 = 0")
         for _ in probe:
             pass
-        check_columns(_TABLE, source.statement, probe)
+        check_columns(_TABLE, source.statement, probe.columns)
         type_ = dict(zip(probe.columns, probe.types, strict=True))[source.time]
         self.has_days = source.database.days.has_type(type_)
         self._source = source
@@ -128,8 +127,9 @@ class _Queries:
             self._source.zone,
             columns=("q.*", f"{key} AS {DAY}"),
             where=where,
+            what=self._source.name,
         )
-        return DayRows(_with_progress(self._source.name, batches))
+        return DayRows(batches)
 
     def sums(self, where: str) -> dict[str, _DaySum]:
         """Return the number and the checksum of the rows of each day that has any and meets a condition."""
@@ -181,13 +181,6 @@ def _parse_day(text: str) -> date | None:
 
 def _is_plain(day: str) -> bool:
     return set(day) <= set("0123456789-")
-
-
-def _with_progress(name: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    progress = Progress(name)
-    for batch in batches:
-        progress.advance(len(batch))
-        yield batch
 
 
 class _IncrementalReader:

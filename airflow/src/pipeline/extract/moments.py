@@ -47,28 +47,36 @@ def moment_column(values: Values, zone: tzinfo, notice: Noticed) -> pa.Array:
     if not kinds:
         return pa.nulls(len(values), TIME)
     if kinds == {str}:
-        return _from_texts(values, zone, notice)
+        return moments_of_texts(pa.array(values, pa.string()), zone, notice)
     if kinds <= _NUMBERS:
         return _from_numbers(values, notice)
     return _array(np.array([_from_any(value, zone, notice) for value in values], np.int64))
 
 
-def _from_texts(values: Values, zone: tzinfo, notice: Noticed) -> pa.Array:
-    texts = pa.array(values, pa.string())
+def moments_of_texts(texts: pa.StringArray, zone: tzinfo, notice: Noticed) -> pa.Array:
+    """Return times from texts alone, as `moment_column` does."""
     try:
+        if _has_offset(texts):
+            return texts.cast(TIME)
         local = texts.cast(pa.timestamp("us"))
-    except pa.ArrowInvalid:
-        pass
-    else:
         return local.cast(TIME) if zone is UTC else _in_zone(local, zone)
-    try:
-        return texts.cast(TIME)
     except pa.ArrowInvalid:
+        values = texts.to_pylist()
         known: dict[object, int] = {None: _NULL}
         for text in values:
             if text not in known:
-                known[text] = _from_text(str(text), zone, notice)
+                known[text] = _from_text(text, zone, notice)
         return _array(np.fromiter((known[text] for text in values), np.int64, len(values)))
+
+
+def _has_offset(texts: pa.StringArray) -> bool:
+    """Return whether the first time is one with an offset: to cast all in vain is slow."""
+    first = texts.slice(0, 1) if texts.null_count == 0 else texts.drop_null().slice(0, 1)
+    try:
+        first.cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        return True
+    return False
 
 
 def _in_zone(local: pa.Array, zone: tzinfo) -> pa.Array:

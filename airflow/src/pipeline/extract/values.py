@@ -23,6 +23,7 @@ class UnusableValueError(ValueError):
     """A value which shows that the whole column, and not only this row, has the wrong contents."""
 
     def __init__(self, value: object, reason: str) -> None:
+        value = bytes(value) if isinstance(value, memoryview) else value
         shown = repr(value if isinstance(value, str | int | float) else str(value))
         super().__init__(f"{shown if len(shown) <= _SHOWN_CHARS else shown[:_SHOWN_CHARS] + '…'}: {reason}")
 

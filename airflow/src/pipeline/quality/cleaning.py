@@ -122,7 +122,7 @@ def clean(
     checking = _Checking(engine, _read_json(extracted / OUTSIDE_CALENDAR))
     events_finding = _unknown_events(extracted, counts.get("events", 0))
     tables = _passing(checking, extracted, withdrawn, now, rules)
-    profile = profile_tables(tables, now, rules.calendar.time_zone, counts)
+    profile = profile_tables(tables, now, rules.calendar.time_zone, counts, engine)
     is_rest_day = rest_days(rules.calendar.holidays)
     checked = [
         *checking.findings,

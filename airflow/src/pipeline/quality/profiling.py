@@ -9,11 +9,20 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.quality.profile import Activity, ColumnProfile, Profile, TableProfile
+from pipeline.relational import Engine
 
 DAY_SECONDS = 86_400
 RECENT_DAYS = 7
 _EPOCH = date(1970, 1, 1)
 _TEXTS = ("title", "description", "tags", "provider")
+# Offsets of time zones are whole quarters of an hour.
+_QUARTER_SECONDS = 900
+_COUNTS = f"""
+SELECT CAST(floor(unix_seconds(ts) / {_QUARTER_SECONDS}) AS BIGINT) AS place, type, count(*) AS number
+FROM interactions
+GROUP BY place, type
+ORDER BY place, type
+"""  # noqa: S608 - our own number
 _PERCENTILES = np.linspace(0, 100, 101)
 
 
@@ -25,7 +34,7 @@ class Tables(NamedTuple):
     interactions: pa.Table
 
 
-def profile_tables(tables: Tables, now: datetime, time_zone: str, sources: dict[str, int]) -> Profile:
+def profile_tables(tables: Tables, now: datetime, time_zone: str, sources: dict[str, int], engine: Engine) -> Profile:
     """Return the profile of the tables at the time `now`."""
     columns = {name: _column(tables.datasets[name]) for name in (*_TEXTS, "price", "created_at")}
     rows = tables.interactions
@@ -40,7 +49,7 @@ def profile_tables(tables: Tables, now: datetime, time_zone: str, sources: dict[
             columns={name: _column(rows[name]) for name in ("user_id", "dataset_id", "type", "price")}
             | {"ts": _times(rows["ts"])},
         ),
-        activity=_activity(rows, now, time_zone),
+        activity=_activity(rows, now, time_zone, engine),
         sources=sources,
     )
 
@@ -76,14 +85,15 @@ def _percentiles(values: pa.ChunkedArray) -> list[float]:
     return found
 
 
-def _activity(rows: pa.Table, now: datetime, time_zone: str) -> Activity:
+def _activity(rows: pa.Table, now: datetime, time_zone: str, engine: Engine) -> Activity:
     if not len(rows):
         return Activity()
     ends = pc.min_max(rows["ts"]).as_py()
     first, newest = ends["min"], ends["max"]
-    local = local_seconds(rows["ts"], time_zone)
-    types = rows["type"].combine_chunks().dictionary_encode()
-    names, kind = types.dictionary.to_pylist(), types.indices.to_numpy().astype(np.int64)
+    found = pa.Table.from_batches(engine.query(_COUNTS, {"interactions": rows.select(["ts", "type"])}))
+    starts = pc.multiply(found["place"], _QUARTER_SECONDS).cast(pa.timestamp("s", tz="UTC"))
+    local, number = local_seconds(starts, time_zone), found["number"].to_numpy()
+    names, kind = np.unique(found["type"].to_numpy(), return_inverse=True)
     day = local // DAY_SECONDS
     hour = local % DAY_SECONDS // 3600
     last = int(day.max())
@@ -92,11 +102,17 @@ def _activity(rows: pa.Table, now: datetime, time_zone: str) -> Activity:
         first=first,
         newest=newest,
         freshness_seconds=(now - newest).total_seconds(),
-        by_type={name: int(count) for name, count in zip(names, np.bincount(kind, minlength=len(names)), strict=True)},
-        by_day=_by_day(day, kind, names),
-        by_hour=np.bincount(hour, minlength=24).tolist(),
-        recent_by_hour=np.bincount(hour[recent], minlength=24).tolist(),
+        by_type=dict(zip(names.tolist(), _sums(kind, number, len(names)), strict=True)),
+        by_day=_by_day(day, kind, number, names.tolist()),
+        by_hour=_sums(hour, number, 24),
+        recent_by_hour=_sums(hour[recent], number[recent], 24),
     )
+
+
+def _sums(cell: NDArray[np.int64], number: NDArray[np.int64], cells: int) -> list[int]:
+    """Return the sum of the numbers in each cell; below 2**53 floating point is exact."""
+    sums: list[int] = np.bincount(cell, number, cells).astype(np.int64).tolist()
+    return sums
 
 
 def local_seconds(ts: pa.ChunkedArray, time_zone: str) -> NDArray[np.int64]:
@@ -113,14 +129,15 @@ def day_of(seconds: int) -> date:
     return _EPOCH + timedelta(days=seconds // DAY_SECONDS)
 
 
-def _by_day(day: NDArray[np.int64], kind: NDArray[np.int64], names: list[str]) -> dict[date, dict[str, int]]:
+def _by_day(
+    day: NDArray[np.int64], kind: NDArray[np.int64], number: NDArray[np.int64], names: list[str]
+) -> dict[date, dict[str, int]]:
     first = int(day.min())
-    counts = np.bincount((day - first) * len(names) + kind).tolist()
     found: dict[date, dict[str, int]] = {}
-    for place, count in enumerate(counts):
+    for place, count in enumerate(_sums((day - first) * len(names) + kind, number, 0)):
         if count:
-            number, type_ = divmod(place, len(names))
-            found.setdefault(_EPOCH + timedelta(days=first + number), {})[names[type_]] = count
+            later, type_ = divmod(place, len(names))
+            found.setdefault(_EPOCH + timedelta(days=first + later), {})[names[type_]] = count
     return found
 
 

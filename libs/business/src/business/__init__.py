@@ -1,5 +1,6 @@
 """The business database: the canonical tables, and read-only access to a user's own database."""
 
+from business.csv_rows import CsvColumn, CsvRows, Form
 from business.database import BusinessDatabase, RowBatches, Timeouts
 from business.errors import BusinessDatabaseError, DatabaseUnavailableError, UnusableUrlError, UserSqlError
 from business.opening import open_business_database
@@ -9,7 +10,10 @@ from business.values import parse_flag, parse_row_id, text_of_id
 __all__ = [
     "BusinessDatabase",
     "BusinessDatabaseError",
+    "CsvColumn",
+    "CsvRows",
     "DatabaseUnavailableError",
+    "Form",
     "RowBatches",
     "Statement",
     "Timeouts",

@@ -1,27 +1,33 @@
 """Read-only access to the business database of any kind."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL
 
+from business.csv_rows import CsvBatches, CsvColumn, CsvRows
 from business.days import DaySql
 from business.errors import BusinessDatabaseError, DatabaseUnavailableError
 from business.statements import Statement, WrappedStatement
 from business.syntax import Syntax
 
 Rows = Sequence[tuple[Any, ...]]
+CopyCsv = Callable[[CsvBatches], None]
 BATCH_ROWS = 50_000
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """The longest waits in seconds: for a connection, for one statement or batch, and for a lock."""
+    """The longest waits in seconds: for a connection, for one statement or batch, and for a lock.
+
+    All rows as CSV are one statement.
+    """
 
     connect: float = 5
     # An extraction of millions of rows is slow, but not stuck.
@@ -94,6 +100,21 @@ class BusinessDatabase(ABC):
         names, types = [column.name for column in found], [column.type for column in found]
         return RowBatches(names, types, self._translate_batches(wrapped, batches))
 
+    def csv_rows(
+        self, statement: Statement, *, columns: Sequence[str] = (), where: str = "", batch_rows: int = BATCH_ROWS
+    ) -> CsvRows | None:
+        """Return the rows that `rows` gives, as CSV; None if this kind of database doesn't write it.
+
+        Raises `UserSqlError`; `send` of the result raises it and `DatabaseUnavailableError` too.
+        """
+        wrapped = statement.wrap(self.syntax, columns, where)
+        with self._translated(wrapped):
+            found = self._open_csv(wrapped)
+        if found is None:
+            return None
+        csv_columns, copy = found
+        return CsvRows(csv_columns, partial(self._send_csv, wrapped, copy, batch_rows))
+
     def relations(self, schema: str | None = None) -> frozenset[str]:
         """Return the names of the tables and views of a schema, or of those that need no schema in their name."""
         statement = Statement(self._relations_sql(schema), "catalogue")
@@ -121,6 +142,10 @@ class BusinessDatabase(ABC):
     def _open(self) -> None: ...
     @abstractmethod
     def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[ResultColumn], Iterator[Rows]]: ...
+    def _open_csv(self, _: WrappedStatement) -> tuple[list[CsvColumn], CopyCsv] | None:
+        """Return the columns of a result, and what writes each row by one call; None without CSV."""
+        return None
+
     @abstractmethod
     def _close(self) -> None: ...
     @abstractmethod
@@ -140,6 +165,14 @@ class BusinessDatabase(ABC):
     def _translate_batches(self, statement: WrappedStatement, batches: Iterator[Rows]) -> Iterator[Rows]:
         with self._translated(statement):
             yield from batches
+
+    def _send_csv(
+        self, statement: WrappedStatement, copy: CopyCsv, batch_rows: int, receive: Callable[[bytes], None]
+    ) -> None:
+        with self._translated(statement):
+            batches = CsvBatches(receive, batch_rows)
+            copy(batches)
+            batches.flush()
 
     @contextmanager
     def _translated(self, statement: WrappedStatement | None) -> Iterator[None]:

@@ -1,13 +1,15 @@
 """Reading PostgreSQL, through a cursor on the server."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
-from psycopg2.extensions import new_type, register_type
+from psycopg2.extensions import new_type, register_type, string_types
 
-from business.database import BusinessDatabase, ResultColumn, Rows, first_line
+from business.csv_rows import CsvBatches, CsvColumn, Form
+from business.database import BusinessDatabase, CopyCsv, ResultColumn, Rows, first_line
 from business.days import POSTGRESQL_DAYS, DaySql
 from business.errors import BusinessDatabaseError, UnusableUrlError
 from business.statements import WrappedStatement
@@ -22,6 +24,12 @@ _LOCK_NOT_AVAILABLE = "55P03"
 _IDLE_TOO_LONG = ("25P03", "25P04")
 # date, time, timestamp, timestamptz, interval, timetz, json, jsonb: their Python types have a smaller range.
 _AS_TEXT = (1082, 1083, 1114, 1184, 1186, 1266, 114, 3802)
+# int8, int2, int4; float4, float8, numeric; "char", name, text, char(n), varchar.
+_FORMS = (
+    dict.fromkeys((20, 21, 23), Form.INTEGER)
+    | dict.fromkeys((700, 701, 1700), Form.NUMBER)
+    | dict.fromkeys((18, 19, 25, 1042, 1043, *_AS_TEXT), Form.TEXT)
+)
 
 
 class PostgresqlDatabase(BusinessDatabase):
@@ -53,16 +61,28 @@ class PostgresqlDatabase(BusinessDatabase):
                 "SET LOCAL standard_conforming_strings = on;"
                 f"SET LOCAL statement_timeout = {round(self._timeouts.statement * 1000)};"
                 f"SET LOCAL lock_timeout = {round(self._timeouts.lock * 1000)};"
+                # The order of rows without ORDER BY is that of one process, as in a cursor.
+                "SET LOCAL max_parallel_workers_per_gather = 0;"
                 # After its first query a transaction can no longer be changed to read-write.
                 "SELECT 1"
             )
 
     def _stream(self, statement: WrappedStatement, batch_rows: int) -> tuple[list[ResultColumn], Iterator[Rows]]:
         cursor = self._connection.cursor()
-        cursor.execute(_DECLARE + statement.sql)
-        cursor.execute("FETCH FORWARD 0 FROM extraction")
-        found = [ResultColumn(column.name, str(column.type_code)) for column in cursor.description or ()]
+        found = [ResultColumn(name, str(type_)) for name, type_ in _declare(cursor, statement)]
         return found, self._fetch(cursor, batch_rows)
+
+    def _open_csv(self, statement: WrappedStatement) -> tuple[list[CsvColumn], CopyCsv]:
+        with self._connection.cursor() as cursor:
+            found = _declare(cursor, statement)
+            cursor.execute("CLOSE extraction")
+            columns = [_csv_column(name, type_, cursor) for name, type_ in found]
+        return columns, partial(self._copy_csv, statement)
+
+    def _copy_csv(self, statement: WrappedStatement, batches: CsvBatches) -> None:
+        with self._connection.cursor() as cursor:
+            # The protocol has one message for each row, and the driver one call for each message.
+            cursor.copy_expert(f"COPY ({statement.sql}) TO STDOUT (FORMAT csv)", batches)
 
     def _fetch(self, cursor: "psycopg2.extensions.cursor", batch_rows: int) -> Iterator[Rows]:
         with cursor:
@@ -107,3 +127,23 @@ class PostgresqlDatabase(BusinessDatabase):
         # Positions are characters of the sent text, from 1.
         offset = None if position is None else int(position) - 1 - len(_DECLARE) - len(statement.head)
         return statement.inner.error(self._redact(words), offset)
+
+
+def _declare(cursor: "psycopg2.extensions.cursor", statement: WrappedStatement) -> list[tuple[str, int]]:
+    """Declare the cursor of a statement; return the names and types of the columns of its result."""
+    cursor.execute(_DECLARE + statement.sql)
+    cursor.execute("FETCH FORWARD 0 FROM extraction")
+    return [(column.name, column.type_code) for column in cursor.description or ()]
+
+
+def _csv_column(name: str, type_: int, cursor: "psycopg2.extensions.cursor") -> CsvColumn:
+    form = _FORMS.get(type_)
+    # The driver gives the text of types that it doesn't know.
+    if form is Form.TEXT or type_ not in string_types:
+        return CsvColumn(name, Form.TEXT, str)
+    return CsvColumn(name, form or Form.OTHER, partial(_parse, string_types[type_], cursor))
+
+
+def _parse(cast: Any, cursor: "psycopg2.extensions.cursor", text: str) -> object:
+    value: object = cast(text, cursor)
+    return value
