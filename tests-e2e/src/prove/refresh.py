@@ -25,11 +25,16 @@ from prove.refreshed_days import Replayed, ReplayedDays, replay
 from ranking.bootstrap import Interval, intervals
 
 # A quarter of the datasets arrive within the window, 17 a day.
-_MARKET = DemoSize(datasets=2_000, users=5_000, interactions=100_000, days=30)
+_MARKET = DemoSize(datasets=1_000, users=2_500, interactions=40_000, days=15)
 _MARKET_END = datetime(2026, 3, 1, 3, tzinfo=UTC)
-_DAYS = 2
-# Half of the default's time. The evaluation changes no model.
-_CONFIG = "queries: {most: 8000}\nevaluation: {global_split: false, baselines: false, queries: 100}\n"
+_DAYS = 1
+# A small ranker: both answers are by the same one. The evaluation changes no model.
+_CONFIG = """\
+history: {half_lives_days: [7], recent_ranks: [5]}
+queries: {most: 2000}
+ranker: {trees: 60}
+evaluation: {global_split: false, baselines: false, queries: 100}
+"""
 # Of all queries, the lower bound of the difference: a refresh must not cost quality.
 _LEAST_DIFFERENCE = -0.005
 
