@@ -16,7 +16,8 @@ from pipeline.business.database import open_engine
 from pipeline.business.load import replace_content
 from pipeline.settings import Settings
 from pipeline.snapshot import add_changes
-from pipeline.steps import RunInfo, begin_run, run_step, step_of
+from pipeline.steps import RunInfo, RunKind, begin_run, new_run, run_step, step_of, write_run_info
+from pipeline.steps.data import synced_snapshots
 from pipeline.steps.markers import write_marker
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -45,6 +46,36 @@ def test_each_seventh_is_whole_and_no_chain_has_more_than_two_bases(tmp_path: Pa
     assert {each.increment.depth for each in manifests if each.increment is not None} == {1, 2}
     # The change of a night is gone in the next one.
     assert [each.increment and each.increment.rows for each in manifests[:7]] == [None, 1, 2, 1, 2, 1, 2]
+
+
+def test_with_a_refresh_each_hour_all_users_are_written_once_a_day(tmp_path: Path) -> None:
+    """Although only the last three refreshes stay: the whole one stays, too, be it a training's or a refresh's."""
+    settings = Settings(artifact_url=str(tmp_path), snapshot_incremental=True, runs_kept=1)
+    whole, numbers, rows = [], [], []
+    for hour in range(3, 60):
+        kind: RunKind = "training" if hour % 24 == 3 else "refresh"
+        name = f"{'refresh-' * (kind == 'refresh')}{hour}"
+        # A training begins a moment sooner than that of the day before.
+        began = NOW + timedelta(hours=hour, seconds=-hour if kind == "training" else 0)
+        run = new_run(settings, name, kind)
+        write_run_info(run, RunInfo(run_id=name, as_of=began, started_at=began, kind=kind))
+        folder = tmp_path / "snapshots" / name
+        users = [(user, b"%d" % (hour if user == hour else 0)) for user in range(60)]
+        manifest = write_snapshot(folder, name, began, users, user_features=USER_FEATURES)
+        runs = [str(path) for path in (tmp_path / "runs").iterdir()]
+        add_changes(folder, manifest, synced_snapshots(runs))
+        for step in ("deploy" if kind == "training" else "refresh_deploy", "sync"):
+            write_marker(settings, run, step_of(step), inputs={}, started_at=began, seconds=1.0)
+        increment = read_manifest(folder).increment
+        if increment is None:
+            whole.append(hour)
+        else:
+            numbers.append(increment.number)
+            rows.append(increment.rows)
+    assert whole == [3, 28, 52]
+    assert max(numbers) == 24
+    assert set(rows) <= {1, 2}
+    assert len(list((tmp_path / "snapshots").iterdir())) <= 8
 
 
 def test_a_run_writes_an_increment_to_the_snapshot_that_was_synced_last(content: Content, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from monitoring import testing
 from pipeline.artifacts import join
 from pipeline.demo import DemoSize, generate
 from pipeline.demo.extracted import Extracted, extracted_tables, write_extracted
@@ -54,6 +55,19 @@ def test_a_stopped_run_keeps_its_report_and_profile_but_no_rows(tmp_path: Path, 
         each.check for each in load_checks(run) if each.severity == "critical"
     }
     assert profile_in(run).datasets.rows == 0
+
+
+def test_without_interactions_their_age_is_not_known_and_its_incident_stays_open(
+    tmp_path: Path, tables: Extracted
+) -> None:
+    run = extracted_run(tmp_path, tables | {"interactions": tables["interactions"].slice(0, 0)})
+    with testing.captured() as captured, pytest.raises(DataError, match=r"interactions\.empty"):
+        quality(Settings(artifact_url=str(tmp_path)), run)
+    assert "interactions.freshness_days" not in {each.check for each in load_checks(run)}
+    recovered = {part for each in captured.recovered for part in each.fingerprint}
+    assert "datasets.empty" in recovered
+    assert "interactions.freshness_days" not in recovered
+    assert profile_in(run).activity.freshness_seconds is None
 
 
 def test_a_run_stores_its_profile(tmp_path: Path, tables: Extracted) -> None:

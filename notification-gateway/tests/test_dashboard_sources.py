@@ -44,11 +44,15 @@ def ages(gateway: SteppedGateway) -> list[str]:
 
 
 def store_freshness(gateway: SteppedGateway, days: float) -> None:
-    report = RunReport(run="run", run_id=None, outcome="failed", posted_at=gateway.watch.now, size_bytes=1)
-    check = RunCheck(check="interactions.freshness_days", severity="ok", value=days, threshold=2)
+    store_check(gateway, "run", "interactions.freshness_days", days)
+
+
+def store_check(gateway: SteppedGateway, run: str, name: str, value: float) -> None:
+    report = RunReport(run=run, run_id=None, outcome="failed", posted_at=gateway.watch.now, size_bytes=1)
+    check = RunCheck(check=name, severity="ok", value=value, threshold=2)
     with gateway.gateway.storage.transaction() as connection:
         store_report(connection, report, b"page")
-        store_checks(connection, "run", RunChecks(checks=[check]))
+        store_checks(connection, run, RunChecks(checks=[check]))
 
 
 def test_no_figure_of_prometheus_breaks_a_tab(gateway: SteppedGateway, sources: OddSources) -> None:
@@ -97,8 +101,15 @@ def test_the_age_of_a_run_has_a_bound(gateway: SteppedGateway) -> None:
         assert ages(gateway)[0] == shown
 
 
-def test_an_empty_business_database_is_not_fresh(gateway: SteppedGateway) -> None:
-    store_freshness(gateway, 0.0)
+@pytest.mark.parametrize("is_earlier_release", [True, False])
+def test_an_empty_business_database_is_not_fresh(gateway: SteppedGateway, is_earlier_release: bool) -> None:
+    """Not by the run before either: the row says that it is about the last one."""
+    if is_earlier_release:
+        store_freshness(gateway, 0.0)
+    else:
+        store_freshness(gateway, 1.5)
+        gateway.watch.forward(seconds=60)
+        store_check(gateway, "the-next", "interactions.empty", 0.0)
     page = render(gateway, "data")
     assert "Snapshot of the user features" in page
     assert "Interactions of the business database" not in page

@@ -1,7 +1,6 @@
 """Reads what answers have shown, and what came of it, from the event log of feature-sync."""
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,56 +33,47 @@ def read_exposures(log: BusinessDatabase, period: Period, most: int) -> pa.Table
     """
     if not {"exposures", "outcomes"} <= relations_of(log):
         return EXPOSURES.empty_table()
-    grades = _read_grades(log, period, most)
-    exposures = select_rows(log, _exposures_sql(log.dialect, _exposure_columns(log.dialect), period, most), "exposures")
-    rows = [_row(found, grades) for found in exposures]
+    rows = [_row(found) for found in select_rows(log, _exposures_sql(log.dialect, period, most), "exposures")]
     return pa.Table.from_pylist(rows[::-1], EXPOSURES)
 
 
-def _read_grades(log: BusinessDatabase, period: Period, most: int) -> dict[str, dict[int, int]]:
-    within = period_condition(log.dialect, period)
-    chosen = _exposures_sql(log.dialect, "exposure_id", period, most)
-    sql = (
-        f"SELECT exposure_id, position, type FROM {table_name(log.dialect, 'outcomes')} "  # noqa: S608 - our own words
-        f"WHERE {within} AND exposure_id IN (SELECT exposure_id FROM ({chosen}) AS chosen)"
-    )
-    grades: dict[str, dict[int, int]] = defaultdict(dict)
-    for exposure_id, position, kind in select_rows(log, sql, "outcomes"):
-        of_answer = grades[exposure_id]
-        of_answer[position] = max(of_answer.get(position, 0), GRADES.get(kind, 0))
-    return grades
+def _exposures_sql(dialect: str, period: Period, most: int) -> str:
+    """Return the SELECT of the newest answers that were drawn or had an outcome, newest first, with their outcomes.
 
-
-def _exposure_columns(dialect: str) -> str:
+    It reads the exposures once, because a month of them has no index on the time. Reading only new days from there, as
+    of interactions, saves no more: finding what has changed in the others reads the month again.
+    """
     if dialect == "sqlite":
         at, as_json = "CAST(strftime('%s', ts) AS INTEGER)", "{}"
+        outcomes = "json_group_array(json_array(position, type))"
     else:
         at, as_json = "CAST(EXTRACT(EPOCH FROM ts) AS BIGINT)", "CAST(array_to_json({}) AS TEXT)"
-    lists = ", ".join(as_json.format(name) for name in ("dataset_ids", "scores"))
-    return f"exposure_id, {at} AS at, user_id, {lists}, propensity IS NOT NULL AS is_drawn"
-
-
-def _exposures_sql(dialect: str, columns: str, period: Period, most: int) -> str:
-    """Return the SELECT of the newest answers that were drawn or had an outcome, newest first."""
+        outcomes = "CAST(json_agg(json_build_array(position, type)) AS TEXT)"
+    dataset_ids, scores = (as_json.format(name) for name in ("dataset_ids", "scores"))
     within = period_condition(dialect, period)
-    with_outcome = f"SELECT exposure_id FROM {table_name(dialect, 'outcomes')} WHERE {within}"  # noqa: S608 - our own words
+    table = f"{table_name(dialect, 'outcomes')} AS outcome WHERE {within}"
+    of_answer = f"SELECT {outcomes} FROM {table} AND outcome.exposure_id = shown.exposure_id"  # noqa: S608 - our own words
     return (
-        f"SELECT {columns} FROM {table_name(dialect, 'exposures')} "  # noqa: S608 - our own words
+        f"SELECT {at} AS at, user_id, {dataset_ids} AS dataset_ids, {scores} AS scores, "  # noqa: S608 - our own words
+        f"propensity IS NOT NULL AS is_drawn, ({of_answer}) AS outcomes "
+        f"FROM {table_name(dialect, 'exposures')} AS shown "
         f"WHERE {within} AND user_id IS NOT NULL AND endpoint = '{_ENDPOINT}' "
-        f"AND fallback_level = 0 AND (propensity IS NOT NULL OR exposure_id IN ({with_outcome})) "
+        f"AND fallback_level = 0 AND (propensity IS NOT NULL OR exposure_id IN (SELECT exposure_id FROM {table})) "
         f"ORDER BY ts DESC, exposure_id LIMIT {most}"
     )
 
 
-def _row(found: Sequence[Any], grades: dict[str, dict[int, int]]) -> dict[str, Any]:
-    exposure_id, at, user_id, dataset_ids, scores, is_drawn = found
+def _row(found: Sequence[Any]) -> dict[str, Any]:
+    at, user_id, dataset_ids, scores, is_drawn, outcomes = found
     shown = json.loads(dataset_ids)
-    of_answer = grades.get(exposure_id, {})
+    grades: dict[int, int] = {}
+    for position, kind in json.loads(outcomes or "[]"):
+        grades[position] = max(grades.get(position, 0), GRADES.get(kind, 0))
     return {
         "at": int(at),
         "user_id": user_id,
         "dataset_ids": shown,
         "scores": json.loads(scores),
-        "grades": [of_answer.get(position, 0) for position in range(len(shown))],
+        "grades": [grades.get(position, 0) for position in range(len(shown))],
         "is_drawn": bool(is_drawn),
     }

@@ -39,7 +39,7 @@ def activity_findings(
     rows = tables.interactions
     columns = profile.interactions.columns
     return [
-        _freshness(profile.activity, earlier, rules.freshness_days),
+        *_freshness(profile.activity, earlier, rules.freshness_days),
         _missing_days(profile.activity, is_rest_day, rules.missing_days),
         _share("same_ts", columns["ts"].largest_share, len(rows), "have the same `ts`", rules.same_ts),
         _busiest_hour(profile.activity, len(rows), rules.busiest_hour),
@@ -58,27 +58,29 @@ def activity_findings(
     ]
 
 
-def _freshness(activity: Activity, earlier: Sequence[Profile], bound: Bound) -> Finding:
-    """Judge the age of the newest interaction.
+def _freshness(activity: Activity, earlier: Sequence[Profile], bound: Bound) -> list[Finding]:
+    """Judge the age of the newest interaction; without interactions there is no age, and no result.
 
     Old data that was never fresh is an export, on which a first model may be trained. Data that was fresh in an earlier
     run has a source that has stopped.
     """
     check = "interactions.freshness_days"
     if activity.newest is None or activity.freshness_seconds is None:
-        return Finding(check, "ok", "there are no interactions", 0.0, bound.warning or 0.0)
+        return []
     days_old = max(0.0, activity.freshness_seconds / DAY_SECONDS)
     fresh_until = timedelta(days=bound.warning or 0.0).total_seconds()
     ages = (each.activity.freshness_seconds for each in earlier)
     was_fresh = any(age is not None and age <= fresh_until for age in ages)
     details = f"the newest interaction is {days_old:.1f} days old ({activity.newest:%Y-%m-%d %H:%M} UTC)"
-    return bounded_finding(
-        check,
-        days_old,
-        bound if was_fresh else Bound(warning=bound.warning, critical=None),
-        details,
-        "has the source stopped, or the extraction?",
-    )
+    return [
+        bounded_finding(
+            check,
+            days_old,
+            bound if was_fresh else Bound(warning=bound.warning, critical=None),
+            details,
+            "has the source stopped, or the extraction?",
+        )
+    ]
 
 
 def _missing_days(activity: Activity, is_rest_day: IsRestDay, bound: Bound) -> Finding:

@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -20,8 +22,17 @@ from pipeline.artifacts import join, read_file, reading
 from pipeline.errors import PipelineError
 
 _log = logging.getLogger(__name__)
-# Of so many snapshots in a row, one has no increment: a sync of all users corrects what Redis may have lost.
+# A sync of all users corrects what Redis may have lost. It comes after so many increments, but not more than once in so
+# much time: with a refresh each hour, it would undo what the increments save.
 WHOLE_EVERY = 7
+WHOLE_AFTER = timedelta(days=1)
+
+
+class StoredSnapshot(NamedTuple):
+    """A snapshot and its address."""
+
+    address: str
+    manifest: SnapshotManifest
 
 
 def add_changes(folder: Path, manifest: SnapshotManifest, synced: Sequence[str]) -> None:
@@ -29,7 +40,7 @@ def add_changes(folder: Path, manifest: SnapshotManifest, synced: Sequence[str])
 
     `synced` are their addresses, the last one first. If the base is not in Redis then, feature-sync writes all users.
     """
-    found = _find_base(manifest, synced)
+    found = _find_base(manifest, find_chain(synced))
     if found is None:
         return
     address, number = found
@@ -42,32 +53,37 @@ def add_changes(folder: Path, manifest: SnapshotManifest, synced: Sequence[str])
         _log.info("the snapshot changes %s users of %s", "no" if increment is None else increment.rows, address)
 
 
-def _find_base(manifest: SnapshotManifest, synced: Sequence[str]) -> tuple[str, int] | None:
+def find_chain(synced: Iterable[str]) -> list[StoredSnapshot]:
+    """Return the snapshot that was synced last, and its bases down to the whole one; nothing if one was deleted."""
+    chain: list[StoredSnapshot] = []
+    for address in synced:
+        manifest = _read_manifest(address)
+        if manifest is None and not chain:
+            break
+        if manifest is None or not _is_next(manifest, chain):
+            continue
+        chain.append(StoredSnapshot(address, manifest))
+        if manifest.increment is None:
+            return chain
+    return []
+
+
+def _is_next(manifest: SnapshotManifest, chain: Sequence[StoredSnapshot]) -> bool:
+    increment = chain[-1].manifest.increment if chain else None
+    return increment is None or increment.base == content_name(manifest)
+
+
+def _find_base(manifest: SnapshotManifest, chain: Sequence[StoredSnapshot]) -> tuple[str, int] | None:
     """Return the address of the base, and the number of the increment; None if all users are to be written."""
-    address = synced[0] if synced else ""
-    base = _read_manifest(address) if address else None
-    number = 1 if base is None or base.increment is None else base.increment.number + 1
-    if base is None or number >= WHOLE_EVERY:
+    if not chain:
         return None
-    if not can_be_base(base, manifest):
-        # Too many lie below it: the one below all of them, which stays in Redis as long as it.
-        lowest = _lowest(base, synced)
-        if lowest is None or not can_be_base(lowest[1], manifest):
-            return None
-        address = lowest[0]
-    return address, number
-
-
-def _lowest(manifest: SnapshotManifest, addresses: Iterable[str]) -> tuple[str, SnapshotManifest] | None:
-    """Return the whole snapshot that a snapshot is based on by all of its bases; None if one of them was deleted."""
-    manifests = {address: found for address in addresses if (found := _read_manifest(address)) is not None}
-    by_content = {content_name(each): (address, each) for address, each in manifests.items()}
-    lowest: tuple[str, SnapshotManifest] | None = None
-    increment = manifest.increment
-    while increment is not None:
-        lowest = by_content.get(increment.base)
-        increment = None if lowest is None else lowest[1].increment
-    return lowest
+    last, whole = chain[0], chain[-1]
+    number = 1 if last.manifest.increment is None else last.manifest.increment.number + 1
+    if number >= WHOLE_EVERY and manifest.created_at - whole.manifest.created_at >= WHOLE_AFTER:
+        return None
+    # If too many lie below the last one, the whole one, which stays in Redis as long as it.
+    base = next((each for each in (last, whole) if can_be_base(each.manifest, manifest)), None)
+    return None if base is None else (base.address, number)
 
 
 def _read_manifest(address: str) -> SnapshotManifest | None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -141,7 +142,7 @@ def features(settings: Settings, run: str) -> str:
             user_features=(*USER_FEATURES, *load_declared(run).user_features),
         )
         if settings.snapshot_incremental:
-            add_changes(folder, manifest, _synced_snapshots(run))
+            add_changes(folder, manifest, synced_snapshots(_other_runs(run)))
     _log.info("features of %s datasets, snapshot of %s users", f"{len(records.catalogue):,}", f"{manifest.rows:,}")
     return run
 
@@ -160,9 +161,9 @@ def other_trainings(run: str) -> list[str]:
     return [other for other in _other_runs(run) if not is_refresh(other)]
 
 
-def _synced_snapshots(run: str) -> list[str]:
-    """Return the addresses of the other runs' snapshots that were synced, the last one first."""
-    markers = {snapshot_of(other): load_marker(other, "sync") for other in _other_runs(run)}
+def synced_snapshots(runs: Iterable[str]) -> list[str]:
+    """Return the addresses of the snapshots of these runs that were synced, the last one first."""
+    markers = {snapshot_of(run): load_marker(run, "sync") for run in runs}
     found = [(marker.started_at, address) for address, marker in markers.items() if marker is not None]
     return [address for _, address in sorted(found, reverse=True)]
 

@@ -8,6 +8,8 @@ from pipeline.artifacts import folders_below, join, remove
 from pipeline.errors import PipelineError
 from pipeline.sentry_utils import monitor_pipeline_step
 from pipeline.settings import Settings
+from pipeline.snapshot import find_chain
+from pipeline.steps.data import synced_snapshots, version_of
 from pipeline.steps.marker_files import is_done
 from pipeline.steps.run_info import RunKind, find_run_info, time_of_run_id
 
@@ -32,6 +34,7 @@ def prune(settings: Settings, kind: RunKind = "training") -> None:
     A run is good if it has deployed its model, or has its bundle where nothing was to be deployed. The newest run that
     has deployed stays in any case: its snapshot fills an empty Redis. Refreshes are counted by themselves, in the same
     way, and push out no training. Before a refresh, only refreshes are removed: a training may be running beside it.
+    With SNAPSHOT_INCREMENTAL, the runs of the snapshots that the next one may be based on stay, too.
     """
     folders = {place: folders_below(join(settings.artifact_url, place)) for place in ("runs", "snapshots")}
     names = sorted({*folders["runs"], *folders["snapshots"]})
@@ -42,6 +45,9 @@ def prune(settings: Settings, kind: RunKind = "training") -> None:
         kept |= {run.name for run in trainings}
     else:
         kept |= _kept(trainings, settings.runs_kept, settings.failed_runs_kept)
+    if settings.snapshot_incremental:
+        addresses = [join(settings.artifact_url, "runs", name) for name in folders["runs"]]
+        kept |= {version_of(each.address) for each in find_chain(synced_snapshots(addresses))}
     for name in names:
         if name in kept:
             continue

@@ -46,12 +46,17 @@ def read_ages(prometheus: Prometheus, now: datetime) -> list[SourceAge]:
 
 
 def age_of_interactions(runs: Sequence[tuple[str, RunChecks]]) -> list[SourceAge]:
-    """Return what the newest of the runs, given oldest first, has measured; nothing if none has.
+    """Return what the newest checked one of the runs, given oldest first, has measured.
 
-    A run without interactions measures 0, which a run that reads some takes too long for.
+    Nothing without interactions: such a run has no result, or 0 if its pipeline is of an earlier release.
     """
-    found = [each.value for _, results in runs for each in results.checks if each.check == _CHECK]
-    return [SourceAge(_INTERACTIONS, _age(value)) for value in found[-1:] if value > 0]
+    checked = [results.checks for _, results in runs if results.checks]
+    return [
+        SourceAge(_INTERACTIONS, _age(each.value))
+        for checks in checked[-1:]
+        for each in checks
+        if each.check == _CHECK and each.value > 0
+    ]
 
 
 def _age(days: float) -> timedelta:
