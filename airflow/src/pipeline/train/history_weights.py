@@ -101,9 +101,7 @@ def _ask(records: Records, past: PastQueries) -> list[_Query]:
     ]
 
 
-def _gains(
-    records: Records, queries: Sequence[_Query], knowledge: Knowledge, channels: tuple[str, ...]
-) -> list[float]:
+def _gains(records: Records, queries: Sequence[_Query], knowledge: Knowledge, channels: tuple[str, ...]) -> list[float]:
     """Return nDCG@10 of each query, ordered by the sum of the channels' votes."""
     columns = [VOTING_CHANNELS.index(channel) for channel in channels]
     context = knowledge.settings.history_context(records.catalogue.ids)
