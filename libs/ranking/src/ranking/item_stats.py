@@ -11,6 +11,7 @@ from ranking.jit import Fields, compiled
 
 DAY = 86_400.0
 HALF_LIVES_DAYS = np.array([1.0, 3.0, 7.0, 30.0, 0.25, 0.5, 2.0])
+_WINDOWS = {half_life: window for window, half_life in enumerate(HALF_LIVES_DAYS.tolist())}
 _1D, _3D, _7D, _30D, _6H, _12H, _2D = range(len(HALF_LIVES_DAYS))
 _SHORTEST = float(HALF_LIVES_DAYS.min()) * DAY
 HOUR = 3600.0
@@ -105,7 +106,7 @@ class ItemStats:
 
     def popularity(self, at: float, half_life_days: float = 3.0) -> NDArray[np.float64]:
         """Return the decayed counts of all items as of `at` (Unix seconds), [n]."""
-        window = _window_of(half_life_days)
+        window = _WINDOWS[half_life_days]
         decayed: NDArray[np.float64] = self._columns.scaled[:, window] * self._decay(at)[window]
         return decayed
 
@@ -116,7 +117,7 @@ class ItemStats:
 
         Ties go to the lower position.
         """
-        window = _window_of(half_life_days)
+        window = _WINDOWS[half_life_days]
         scaled = self._columns.scaled[:, window]
         items = (self._head(window) if size <= RANKED else first_of(scaled, size))[:size]
         counts = scaled[items] * self._decay(at)[window]
@@ -146,11 +147,6 @@ class ItemStats:
         self._columns.scaled[:] *= np.exp2(-(latest - self._origin) / (HALF_LIVES_DAYS * DAY))
         self._least[:] = 0.0
         self._origin = latest
-
-
-def _window_of(half_life_days: float) -> int:
-    (window,) = np.flatnonzero(half_life_days == HALF_LIVES_DAYS)
-    return int(window)
 
 
 @compiled
