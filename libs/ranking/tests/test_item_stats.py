@@ -169,3 +169,22 @@ def test_the_popular_list_is_the_head_of_all_by_decayed_count(
     assert found.items.tolist() == expected[:size]
     assert (found.scores <= 1).all()
     assert not len(found.items) or found.scores[0] == 1.0
+
+
+def test_the_popular_list_and_places_follow_each_new_interaction_also_over_years() -> None:
+    n, rng = RANKED + 200, np.random.default_rng(7)
+    created_at, prices = np.full(n, START - 86_400), np.zeros(n, np.float32)
+    followed, state = ItemStats(created_at, prices, float(START)), ItemStats(created_at, prices, float(START)).state()
+    everything = np.arange(n, dtype=np.int32)
+    # The last step moves the origin of the counts.
+    for at in (START, START + 3600, START + 2 * 86_400, START + 2 * 365 * 86_400):
+        items = (rng.pareto(1.0, 2 * n) * 40 % n).astype(np.int32)
+        seconds, types = at - rng.integers(0, 3600, len(items)), np.full(len(items), 2, np.uint8)
+        followed.add(items, seconds, types)
+        # Restored statistics know nothing of earlier lists.
+        fresh = ItemStats.restore(created_at, prices, state)
+        fresh.add(items, seconds, types)
+        state = fresh.state()
+        np.testing.assert_array_equal(followed.rows(everything, at), fresh.rows(everything, at))
+        for size in (100, RANKED, n):
+            np.testing.assert_array_equal(popular_at(followed, at, size).items, popular_at(fresh, at, size).items)
