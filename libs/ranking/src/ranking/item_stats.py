@@ -88,13 +88,15 @@ class ItemStats:
     def restore(cls, created_at: NDArray[np.int64], price: NDArray[np.float32], state: StatsState) -> Self:
         """Return statistics that continue at a state."""
         stats = cls(created_at, price, state.origin)
-        for column, restored in zip(stats._columns, state[1:], strict=False):
-            column[:] = restored
+        columns = stats._columns
+        columns.scaled[:], columns.counts[:], columns.purchases[:], columns.last[:] = state[1:]
         return stats
 
     def state(self) -> StatsState:
         """Return the numbers as they are now."""
-        return StatsState(self._origin, *(column.copy() for column in self._columns[: len(StatsState._fields) - 1]))
+        columns = self._columns
+        arrays = (columns.scaled, columns.counts, columns.purchases, columns.last)
+        return StatsState(self._origin, *(array.copy() for array in arrays))
 
     def add(self, items: NDArray[np.int32], ts: NDArray[np.int64], types: NDArray[np.uint8]) -> None:
         """Count interactions, in any order; exposures don't count."""
