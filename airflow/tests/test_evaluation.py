@@ -1,5 +1,6 @@
 """The evaluation: its split leaks nothing, its metrics follow their definitions, and the stack beats the baselines."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from pipeline.evaluate import AT_CUT, LEAVE_LAST_OUT, ROLLING, STACK, evaluate
-from pipeline.evaluate.baselines import BASELINES, rank_baselines
+from pipeline.evaluate.baselines import BASELINES, Asked, rank_baselines
+from pipeline.evaluate.histories import histories_of
 from pipeline.evaluate.metrics import Context, measure
-from pipeline.evaluate.queries import ask_at_cut, ask_before
+from pipeline.evaluate.queries import QuerySet, ask_at_cut, ask_before
 from pipeline.evaluate.split import CORE, five_core, global_split, leave_last_out
 from pipeline.features.items import item_state
 from pipeline.recall import build_tables, content_neighbours
@@ -21,6 +23,12 @@ from ranking.bootstrap import intervals
 from ranking.diversity import DiversitySettings
 from ranking.recall import RecallSettings
 from ranking.replay import Knowledge
+
+
+def ranked(train: Records, queries: QuerySet) -> Iterator[tuple[str, NDArray[np.int32]]]:
+    """Yield the lists of each simple model."""
+    for name, (tops,) in rank_baselines(train, [Asked(queries, histories_of(queries, 42))], 42):
+        yield name, tops
 
 
 def test_in_the_core_users_and_datasets_have_five_of_each_other(records: Records) -> None:
@@ -94,7 +102,7 @@ def test_datasets_that_the_user_took_in_the_querys_own_second_are_never_in_a_lis
     rows = np.flatnonzero((both.user == user) & (both.item == core.item[row]))[:1]
     asked = ask_before(both, rows, both)
     assert asked.moments.hidden[0].tolist() == [popular]
-    for name, tops in rank_baselines(both, asked, 42):
+    for name, tops in ranked(both, asked):
         assert popular not in tops[0], name
     items = item_state(core, 42).table
     tables = build_tables(both, content_neighbours(items.content), 42)
@@ -198,7 +206,7 @@ def test_baselines_rank_exactly_the_unseen_datasets(records: Records) -> None:
     core, _ = five_core(records)
     split = leave_last_out(core, 40, 42)
     asked = ask_before(core, split.test, split.train)
-    for name, tops in rank_baselines(split.train, asked, 42):
+    for name, tops in ranked(split.train, asked):
         for row, top in zip(split.test, tops.tolist(), strict=True):
             seen = {int(split.train.item[each]) for each in split.train.rows_of(int(core.user[row]))}
             assert not seen & {*top}, name
@@ -211,7 +219,7 @@ def test_popularity_is_the_number_of_users(records: Records) -> None:
     core, _ = five_core(records)
     split = leave_last_out(core, 20, 42)
     asked = ask_before(core, split.test, split.train)
-    tops = dict(rank_baselines(split.train, asked, 42))["popularity"]
+    tops = dict(ranked(split.train, asked))["popularity"]
     users = np.bincount(split.train.item[split.train.first_of_pair], minlength=len(core.catalogue))
     for top in tops:
         found = users[top[top >= 0]]

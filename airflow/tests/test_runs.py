@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
+from threadpoolctl import threadpool_info
 
 from monitoring import testing
 from pipeline.business.content import Content
@@ -25,9 +26,11 @@ from pipeline.steps import (
     continue_run,
     find_run,
     load_run_info,
+    run_step,
     time_run_id,
     to_run_id,
 )
+from pipeline.steps.run import Step
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -195,3 +198,18 @@ def test_a_run_as_of_more_than_a_day_ago_deploys_only_if_that_is_asked_for(
     if resumed:
         assert main(["run", "--run-id", "r-1", "--resume", *options]) != 0
     assert load_run_info(f"{tmp_path}/artifacts/runs/r-1").publish is publishes
+
+
+def test_a_step_computes_with_as_many_threads_as_are_set_on_any_machine(tmp_path: Path) -> None:
+    threads: list[int] = []
+
+    def observe(settings: Settings, run: str) -> str:
+        threads.extend(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+        return run
+
+    settings = Settings(artifact_url=str(tmp_path), training_threads=1)
+    run = begin_run(settings, RunInfo(run_id="threads", as_of=NOW, started_at=NOW, publish=False))
+    for number in (1, 2):
+        threads.clear()
+        run_step(settings.model_copy(update={"training_threads": number}), run, Step("observe", observe, (), ()))
+        assert set(threads) == {number}

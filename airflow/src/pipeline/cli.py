@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 from pydantic import ValidationError
+from threadpoolctl import threadpool_limits
 
 import monitoring
 from contracts.command_line import complain, printable, run_command, say
@@ -257,13 +258,14 @@ def _search(settings: Settings, options: argparse.Namespace) -> None:
     run = _run_of(settings, options.run_id)[0]
     # What each training says of itself would hide the trials.
     logging.getLogger("pipeline.train").setLevel(logging.WARNING)
-    found = search(
-        load_source(run, config, settings.seed),
-        config,
-        Bounds(options.trials, options.minutes),
-        seed=settings.seed,
-        threads=settings.training_threads,
-    )
+    with threadpool_limits(settings.training_threads, user_api="blas"):
+        found = search(
+            load_source(run, config, settings.seed),
+            config,
+            Bounds(options.trials, options.minutes),
+            seed=settings.seed,
+            threads=settings.training_threads,
+        )
     for line in [json.dumps(found.document(), indent=2)] if options.json else describe(found):
         _say(line)
     if options.output is None:

@@ -143,7 +143,8 @@ class Settings(monitoring.MonitoringSettings):
         ),
     ] = DiversitySettings().relevance
     training_threads: Annotated[
-        int, Field(ge=1, le=64, description="Threads of LightGBM; two threads on one busy core are slower than one")
+        int,
+        Field(ge=1, le=64, description="Threads of LightGBM and of matrices; two on one busy core are slower than one"),
     ] = 1
 
     @model_validator(mode="before")

@@ -1,7 +1,7 @@
 """Item features as of a given time: each follows its definition, in whatever order interactions were added."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.events import InteractionType
@@ -34,6 +34,7 @@ def by_name(stats: ItemStats, at: float) -> dict[str, list[float]]:
     return {name: rows[:, column].tolist() for column, name in enumerate(NAMES)}
 
 
+@settings(deadline=None)  # the first example compiles
 @given(INTERACTIONS, st.integers(0, 86_400))
 def test_counts_decay_by_their_half_lives_over_years_and_exposures_count_nothing(
     rows: list[tuple[int, int, int]], later: int
@@ -52,6 +53,7 @@ def test_counts_decay_by_their_half_lives_over_years_and_exposures_count_nothing
         np.testing.assert_allclose(found["item_purchase_share"][item], (bought + 1) / (len(mine) + 10), rtol=1e-6)
 
 
+@settings(deadline=None)  # the first example compiles
 @given(INTERACTIONS, st.integers(2, 5))
 def test_adding_in_parts_and_in_any_order_gives_the_same(rows: list[tuple[int, int, int]], parts: int) -> None:
     at = START + 4 * 365 * 86_400
@@ -155,6 +157,7 @@ def test_the_popular_list_of_a_longer_time_remembers_longer() -> None:
     assert popular_at(stats, at, 3, LONG_HALF_LIFE_DAYS).items.tolist() == [0, 1]
 
 
+@settings(deadline=None)  # the first example compiles
 @given(INTERACTIONS, st.integers(0, 4), st.sampled_from([0.25, 3.0, 30.0]))
 def test_the_popular_list_is_the_head_of_all_by_decayed_count(
     rows: list[tuple[int, int, int]], size: int, half_life_days: float
@@ -166,3 +169,22 @@ def test_the_popular_list_is_the_head_of_all_by_decayed_count(
     assert found.items.tolist() == expected[:size]
     assert (found.scores <= 1).all()
     assert not len(found.items) or found.scores[0] == 1.0
+
+
+def test_the_popular_list_and_places_follow_each_new_interaction_also_over_years() -> None:
+    n, rng = RANKED + 200, np.random.default_rng(7)
+    created_at, prices = np.full(n, START - 86_400), np.zeros(n, np.float32)
+    followed, state = ItemStats(created_at, prices, float(START)), ItemStats(created_at, prices, float(START)).state()
+    everything = np.arange(n, dtype=np.int32)
+    # The last step moves the origin of the counts.
+    for at in (START, START + 3600, START + 2 * 86_400, START + 2 * 365 * 86_400):
+        items = (rng.pareto(1.0, 2 * n) * 40 % n).astype(np.int32)
+        seconds, types = at - rng.integers(0, 3600, len(items)), np.full(len(items), 2, np.uint8)
+        followed.add(items, seconds, types)
+        # Restored statistics know nothing of earlier lists.
+        fresh = ItemStats.restore(created_at, prices, state)
+        fresh.add(items, seconds, types)
+        state = fresh.state()
+        np.testing.assert_array_equal(followed.rows(everything, at), fresh.rows(everything, at))
+        for size in (100, RANKED, n):
+            np.testing.assert_array_equal(popular_at(followed, at, size).items, popular_at(fresh, at, size).items)

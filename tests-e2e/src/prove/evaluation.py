@@ -14,7 +14,8 @@ from bench.results import Goal, Result
 from pipeline.business.content import Content
 from pipeline.demo import DemoSize, generate
 from pipeline.evaluate import AT_CUT, LEAVE_LAST_OUT, ROLLING, STACK, Evaluation, evaluate
-from pipeline.evaluate.baselines import rank_baselines
+from pipeline.evaluate.baselines import Asked, rank_baselines
+from pipeline.evaluate.histories import histories_of
 from pipeline.evaluate.metrics import find_hits, ndcg
 from pipeline.evaluate.queries import QuerySet, ask_at_cut, ask_before
 from pipeline.evaluate.split import five_core, global_split, leave_last_out
@@ -87,7 +88,7 @@ def pipeline_scores(records: Records) -> Scores:
         right = np.array([len(each) for each in queries.answers])
         found[protocol] = {
             name: float(ndcg(find_hits(tops[:, :10], queries.answers, len(core.catalogue)), right).mean())
-            for name, tops in rank_baselines(train, queries, 42)
+            for name, (tops,) in rank_baselines(train, [Asked(queries, histories_of(queries, 42))], 42)
         }
     return found
 

@@ -31,12 +31,19 @@ class Histories(NamedTuple):
         scaled = weights / np.maximum(totals[self.query], 1e-30)
         return sparse.csr_array((scaled.astype(np.float32), (self.query, self.column)), shape=shape)
 
+    def over(self, columns: NDArray[np.int64]) -> "Histories":
+        """Return the histories over some columns; the ranks are those among all."""
+        place = np.full(self.hidden.shape[1], -1, np.int32)
+        place[columns] = np.arange(len(columns))
+        column = place[self.column]
+        inside = column >= 0
+        hidden = sparse.csr_array(self.hidden[:, columns])
+        return Histories(self.query[inside], column[inside], self.age[inside], self.rank[inside], hidden)
 
-def histories_of(queries: QuerySet, columns: NDArray[np.int64], seed: int) -> Histories:
-    """Return the histories over the catalogue positions `columns`; the seed orders datasets of one second."""
+
+def histories_of(queries: QuerySet, seed: int) -> Histories:
+    """Return the histories over all positions of the catalogue; the seed orders datasets of one second."""
     known, moments = queries.known, queries.moments
-    place = np.full(len(known.catalogue), -1, np.int32)
-    place[columns] = np.arange(len(columns))
     tie = np.random.default_rng(seed).random(len(known))
     entries: list[tuple[NDArray[np.int32], NDArray[np.float64]]] = []
     hidden: list[NDArray[np.int32]] = []
@@ -53,16 +60,13 @@ def histories_of(queries: QuerySet, columns: NDArray[np.int64], seed: int) -> Hi
         hidden.append(np.concatenate([items, own_second]))
     lengths = [len(items) for items, _ in entries]
     query = np.repeat(np.arange(len(entries)), lengths)
-    column = place[np.concatenate([items for items, _ in entries])] if entries else np.empty(0, np.int32)
+    column = np.concatenate([items for items, _ in entries]) if entries else np.empty(0, np.int32)
     age = np.concatenate([ages for _, ages in entries]) if entries else np.empty(0)
     rank = np.arange(len(query)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    inside = column >= 0
-    return Histories(query[inside], column[inside], age[inside], rank[inside], _marks(hidden, place, len(columns)))
+    return Histories(query, column, age, rank, _marks(hidden, len(known.catalogue)))
 
 
-def _marks(lists: list[NDArray[np.int32]], place: NDArray[np.int32], columns: int) -> sparse.csr_array:
+def _marks(lists: list[NDArray[np.int32]], columns: int) -> sparse.csr_array:
     rows = np.repeat(np.arange(len(lists)), [len(items) for items in lists])
-    found = place[np.concatenate(lists)] if lists else np.empty(0, np.int32)
-    inside = found >= 0
-    ones = np.ones(int(inside.sum()), np.float32)
-    return sparse.csr_array((ones, (rows[inside], found[inside])), shape=(len(lists), columns))
+    found = np.concatenate(lists) if lists else np.empty(0, np.int32)
+    return sparse.csr_array((np.ones(len(found), np.float32), (rows, found)), shape=(len(lists), columns))

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from contracts.features import CHANNELS
-from pipeline.evaluate.baselines import active_columns, rank_baselines
-from pipeline.evaluate.histories import histories_of
+from pipeline.evaluate.baselines import Asked, active_columns, rank_baselines
+from pipeline.evaluate.histories import Histories, histories_of
 from pipeline.evaluate.metrics import Context, Measured, measure
 from pipeline.evaluate.part import Holdout
 from pipeline.evaluate.queries import QuerySet, ask_at_cut, ask_before, join_queries
@@ -133,7 +133,7 @@ def _measure_last_out(core: Records, stack: Stack) -> _MeasuredSplit:
     main = ask_before(core, split.test, split.train)
     few = main.only(sample_rows(np.arange(len(main)), MAX_OF_A_GROUP, seed))
     groups = {_MAIN: main, _DETAIL: few.of_kind(Kind.DETAIL), _SIMILAR: few.of_kind(Kind.SIMILAR)}
-    return {LEAVE_LAST_OUT: _measure(LEAVE_LAST_OUT, split.train, groups, model, stack)}, None
+    return _measure(split.train, {LEAVE_LAST_OUT: groups}, model, stack), None
 
 
 def _measure_global(core: Records, stack: Stack) -> _MeasuredSplit:
@@ -149,10 +149,7 @@ def _measure_global(core: Records, stack: Stack) -> _MeasuredSplit:
     if not of_known.all():
         rows = sample_rows(split.test[~of_known], MAX_OF_A_GROUP, seed)
         rolling[_COLD_USERS] = ask_before(core, rows, core)
-    found = {
-        AT_CUT: _measure(AT_CUT, split.train, at_cut, model, stack),
-        ROLLING: _measure(ROLLING, split.train, rolling, model, stack),
-    }
+    found = _measure(split.train, {AT_CUT: at_cut, ROLLING: rolling}, model, stack)
     return found, Holdout(core, split, stack.items, model)
 
 
@@ -160,11 +157,38 @@ def _train(train: Records, stack: Stack) -> Model:
     return train_model(train, stack.content, stack.items, stack.recall, stack.training, vector=stack.vector)
 
 
-def _measure(protocol: str, train: Records, groups: dict[str, QuerySet], model: Model, stack: Stack) -> ProtocolResult:
-    queries, group = join_queries(groups)
+def _measure(
+    train: Records, protocols: dict[str, dict[str, QuerySet]], model: Model, stack: Stack
+) -> dict[str, ProtocolResult]:
+    """Measure protocols of one training part, for which the simple models are made once."""
     seed = stack.training.seed
-    everything = np.arange(len(train.catalogue))
-    histories = histories_of(queries, everything, seed)
+    joined = {protocol: join_queries(groups) for protocol, groups in protocols.items()}
+    asked = [Asked(queries, histories_of(queries, seed)) for queries, _ in joined.values()]
+    baselines = dict(rank_baselines(train, asked, seed)) if stack.evaluation.baselines else {}
+    return {
+        protocol: _measure_protocol(
+            protocol,
+            _Queries(*asked[number], joined[protocol][1], {name: tops[number] for name, tops in baselines.items()}),
+            train,
+            model,
+            stack,
+        )
+        for number, protocol in enumerate(protocols)
+    }
+
+
+class _Queries(NamedTuple):
+    """A protocol's queries with what they know, the group of each, and the lists of the simple models by name."""
+
+    queries: QuerySet
+    histories: Histories
+    group: NDArray[np.str_]
+    baselines: dict[str, NDArray[np.int32]]
+
+
+def _measure_protocol(protocol: str, asked: _Queries, train: Records, model: Model, stack: Stack) -> ProtocolResult:
+    queries, histories, group, baselines = asked
+    seed = stack.training.seed
     context = _context(train, stack, histories.weighted(np.ones(len(histories.query))))
     lists = rank_stack(
         queries,
@@ -173,14 +197,13 @@ def _measure(protocol: str, train: Records, groups: dict[str, QuerySet], model: 
         stack.diversity,
         stack.training.threads,
     )
-    baselines = rank_baselines(train, queries, seed) if stack.evaluation.baselines else ()
-    tops = {STACK: lists.tops, **dict(baselines)}
+    tops = {STACK: lists.tops, **baselines}
     measured = {
         name: {
             model: _measure_rows(np.flatnonzero(group == name), found, queries, context)
             for model, found in tops.items()
         }
-        for name in groups
+        for name in dict.fromkeys(group.tolist())
     }
     for name, found in measured[_MAIN].items():
         _log.info("%s, %s: ndcg@10 %.4f", protocol, name, found.values["ndcg@10"].mean())

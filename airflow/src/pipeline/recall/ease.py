@@ -20,8 +20,9 @@ def ease(interest: sparse.csr_array, regularisation: float) -> NDArray[np.float3
     inverse, failed = lapack.spotri(factor, overwrite_c=True)
     if failed:
         raise np.linalg.LinAlgError(f"XᵀX + λI is singular at {failed}")
-    upper = np.triu(inverse)
-    precision = upper + np.triu(upper, 1).T
-    weights: NDArray[np.float32] = -precision / np.diag(precision)
+    # Zeros are below its diagonal.
+    diagonal = np.diag(inverse).copy()
+    weights: NDArray[np.float32] = inverse + inverse.T
+    weights /= -diagonal
     np.fill_diagonal(weights, 0.0)
     return weights

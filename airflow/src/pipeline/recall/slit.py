@@ -5,11 +5,12 @@ after it, both decayed by rank. `B = (SᵀS + λI)⁻¹ SᵀT` predicts what fol
 """
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.linalg import lapack
 
-_COLUMNS_PER_BLOCK = 1000
+from ranking.jit import Fields, compiled
+
 # Weights below this are left out: they would be most of the entries.
 _LEAST_WEIGHT = 1e-3
 
@@ -27,14 +28,44 @@ def slit(
 
     A weight is exp(-rank / `past_ranks`) before the example and exp(-rank / `next_ranks`) from it on.
     """
-    past = decayed_pairs(user, column, columns, past_ranks, first=-1)
-    following = decayed_pairs(user, column, columns, next_ranks, first=0)
-    gram = _product(past, past)
+    past, following = _weights_by_rank(past_ranks), _weights_by_rank(next_ranks)
+    gram, transitions = (np.zeros((columns, columns), np.float32, order="F") for _ in range(2))
+    _add_examples(user, column, (past, following), gram, transitions)
     gram[np.diag_indices(columns)] += np.float32(regularisation)
-    found = scipy.linalg.solve(
-        gram, _product(past, following), assume_a="pos", overwrite_a=True, overwrite_b=True, check_finite=False
-    )
-    return np.asarray(found, np.float32)
+    _, found, failed = lapack.sposv(gram, transitions, overwrite_a=True, overwrite_b=True)
+    if failed:
+        raise np.linalg.LinAlgError(f"SᵀS + λI is not positive definite (leading minor {failed})")
+    # By rows, as queries read it.
+    return np.ascontiguousarray(found)
+
+
+def _weights_by_rank(ranks: float) -> NDArray[np.float32]:
+    return np.exp(-np.arange(int(-np.log(_LEAST_WEIGHT) * ranks) + 1) / ranks).astype(np.float32)
+
+
+@compiled
+def _add_examples(
+    user: NDArray[np.int32],
+    column: NDArray[np.int32],
+    by_rank: Fields,
+    gram: NDArray[np.float32],
+    transitions: NDArray[np.float32],
+) -> None:
+    """Add SᵀS, of which only the upper half is needed, and SᵀT; `by_rank` are the weights of S and of T."""
+    past, following = by_rank
+    for example in range(len(user)):
+        before = after = 0
+        while before < min(len(past), example) and user[example - 1 - before] == user[example]:
+            before += 1
+        while after < min(len(following), len(user) - example) and user[example + after] == user[example]:
+            after += 1
+        for rank in range(before):
+            row, weight = column[example - 1 - rank], past[rank]
+            for other in range(rank, before):
+                second = column[example - 1 - other]
+                gram[min(row, second), max(row, second)] += weight * past[other]
+            for other in range(after):
+                transitions[row, column[example + other]] += weight * following[other]
 
 
 def decayed_pairs(
@@ -44,23 +75,13 @@ def decayed_pairs(
     step = -1 if first < 0 else 1
     rows, places, weights = [], [], []
     everyone = np.arange(len(user))
-    for rank in range(int(-np.log(_LEAST_WEIGHT) * ranks) + 1):
+    for rank, weight in enumerate(_weights_by_rank(ranks)):
         other = everyone + first + step * rank
         inside = (other >= 0) & (other < len(user))
         row, other = everyone[inside], other[inside]
         same = user[row] == user[other]
         rows.append(row[same])
         places.append(column[other[same]])
-        weights.append(np.full(int(same.sum()), np.exp(-rank / ranks), np.float32))
+        weights.append(np.full(int(same.sum()), weight))
     entries = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(places)))
     return sparse.csr_array(entries, shape=(len(user), columns))
-
-
-def _product(left: sparse.csr_array, right: sparse.csr_array) -> NDArray[np.float32]:
-    """Return leftᵀ · right, block by block: the sparse result of all columns at once would not fit into memory."""
-    turned = sparse.csr_array(left.T)
-    dense = np.empty((left.shape[1], right.shape[1]), np.float32, order="F")
-    for start in range(0, len(dense), _COLUMNS_PER_BLOCK):
-        stop = start + _COLUMNS_PER_BLOCK
-        dense[start:stop] = (turned[start:stop] @ right).toarray()
-    return dense

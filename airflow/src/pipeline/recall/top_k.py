@@ -72,6 +72,17 @@ def nearest(vectors: NDArray[np.float32], k: int, least: float = 0.0) -> Neighbo
     return heaps.sorted()
 
 
+def best_of_rows(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
+    """Return each row's best `k` of all columns with a score above -inf, int32 [rows, k] (-1 pads)."""
+    rows = len(scores)
+    heaps = _Heaps.of(rows, k)
+    # With numbers after those of the rows, no column is a row's own.
+    _push_block(np.ascontiguousarray(scores), 0, rows, np.float32(-np.inf), heaps)
+    items = heaps.sorted().items
+    found: NDArray[np.int32] = np.where(items >= 0, items - np.int32(rows), -1)
+    return found
+
+
 def top_k_of_product(left: sparse.csr_array, right: sparse.csr_array, k: int) -> Neighbours:
     """Return each row's best `k` columns of the square `left @ right`, whose entries are positive."""
     n = left.shape[0]

@@ -30,7 +30,7 @@ _FEATURES = Step(
     data.features,
     ("extract", "clean", "columns"),
     ("features", SNAPSHOT),
-    ("dataset_vectors", "seed", "snapshot_incremental"),
+    ("dataset_vectors", "seed", "snapshot_incremental", "training_threads"),
 )
 _CLEAN = (
     Step(
@@ -101,7 +101,13 @@ REFRESH = (
     *_CLEAN,
     Step("refresh_columns", refresh.columns, ("clean", "model"), ("columns",)),
     _FEATURES,
-    Step("refresh_recall", refresh.recall, ("clean", "columns", "features", "model"), ("recall",), ("seed",)),
+    Step(
+        "refresh_recall",
+        refresh.recall,
+        ("clean", "columns", "features", "model"),
+        ("recall",),
+        ("seed", "training_threads"),
+    ),
     Step(
         "refresh_precompute",
         refresh.precompute,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ValidationError
+from threadpoolctl import threadpool_limits
 
 from pipeline.artifacts import join, read_file, write_file
 from pipeline.errors import NothingToDoError
@@ -54,7 +55,9 @@ def run_step(
     began, started_at = time.monotonic(), now()
     _note(run, StepTime(step=step.name, state="running", started_at=started_at))
     try:
-        with record_failure(run, step.name):
+        # More threads than these wait for each other: small matrices cost six times as much on a busy machine. And sums
+        # would depend on the machine's number of cores.
+        with record_failure(run, step.name), threadpool_limits(settings.training_threads, user_api="blas"):
             step.run(settings, run)
     except NothingToDoError:
         _note(run, StepTime(step=step.name, state="skipped", started_at=started_at))

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.features import VOTING_CHANNELS
+from contracts.user_blob import PackedHistory
 from pipeline.records import Records
 from pipeline.train.lambdamart import TrainSettings
-from pipeline.train.queries import PastQueries, moments_of, user_at
+from pipeline.train.queries import PastQueries, history_at, moments_of
 from ranking.engine import find_candidates
 from ranking.recall import RecallSettings
 from ranking.replay import Kind, Knowledge, make_query
+from ranking.user import make_user
 
 # Of each part. Fewer don't tell a month from no decay where times mean nothing.
 MAX_QUERIES = 1500
@@ -25,6 +27,15 @@ _RECENT = ("recent", "transition")
 # nDCG@10 of each value that was tried, by setting; nothing for a setting of one value, or for few queries.
 HistoryScores = dict[str, dict[float, float]]
 _log = logging.getLogger(__name__)
+
+
+class _Query(NamedTuple):
+    """A history at a time (Unix seconds), what is not proposed, and the dataset that was taken."""
+
+    history: PackedHistory
+    at: int
+    hidden: NDArray[np.int32]
+    target: int
 
 
 class HistoryWeights(NamedTuple):
@@ -39,8 +50,8 @@ def choose_history_weights(
 ) -> HistoryWeights:
     """Return the settings with the half-life and the ranks of the highest nDCG@10; unchanged for few queries."""
     settings = parts[0][1].settings
-    asked = [(_sample(past, training.seed), knowledge) for past, knowledge in parts]
-    if sum(len(past.rows) for past, _ in asked) < _MIN_QUERIES:
+    asked = [(_ask(records, _sample(past, training.seed)), knowledge) for past, knowledge in parts]
+    if sum(len(queries) for queries, _ in asked) < _MIN_QUERIES:
         return HistoryWeights(settings, {})
     scores: HistoryScores = {}
     for name, values, channels in (
@@ -59,8 +70,8 @@ def choose_history_weights(
                 np.mean(
                     [
                         gain
-                        for past, knowledge in asked
-                        for gain in _gains(records, past, replace(knowledge, settings=each), channels)
+                        for queries, knowledge in asked
+                        for gain in _gains(records, queries, replace(knowledge, settings=each), channels)
                     ]
                 )
             )
@@ -81,15 +92,25 @@ def _sample(past: PastQueries, seed: int) -> PastQueries:
     return PastQueries(rows, np.full(len(rows), Kind.USER, np.uint8))
 
 
-def _gains(records: Records, past: PastQueries, knowledge: Knowledge, channels: tuple[str, ...]) -> list[float]:
+def _ask(records: Records, past: PastQueries) -> list[_Query]:
+    """Return the queries; their histories are looked up once for all values that are tried."""
+    moments = moments_of(records, past)
+    return [
+        _Query(history_at(records, int(user), int(at)), int(at), hidden, int(records.item[row]))
+        for row, user, at, hidden in zip(past.rows, moments.user, moments.at, moments.hidden, strict=True)
+    ]
+
+
+def _gains(records: Records, queries: Sequence[_Query], knowledge: Knowledge, channels: tuple[str, ...]) -> list[float]:
     """Return nDCG@10 of each query, ordered by the sum of the channels' votes."""
     columns = [VOTING_CHANNELS.index(channel) for channel in channels]
+    context = knowledge.settings.history_context(records.catalogue.ids)
     gains: list[float] = []
-    moments = moments_of(records, past)
-    for row, user, at, hidden in zip(past.rows, moments.user, moments.at, moments.hidden, strict=True):
-        question = make_query(user_at(records, knowledge.settings, int(user), int(at)), Kind.USER, hidden)
+    for history, at, hidden, target in queries:
+        # Votes need no long-term features.
+        question = make_query(make_user(None, history, PackedHistory(), context, at), Kind.USER, hidden)
         found = find_candidates(knowledge.tables, knowledge.settings, question)
-        gains.append(_gain(found.votes[:, columns].sum(axis=1), found.items == records.item[row]))
+        gains.append(_gain(found.votes[:, columns].sum(axis=1), found.items == target))
     return gains
 
 

@@ -60,6 +60,11 @@ def user_at(records: Records, settings: RecallSettings, user: int, before: int |
     )
 
 
+def history_at(records: Records, user: int, before: int) -> PackedHistory:
+    """Return the history of a user as serving would have had it just before a time."""
+    return records.history(records.rows_of(user, before)).packed()
+
+
 def moments_of(records: Records, past: PastQueries) -> Moments:
     """Return the moments just before the targets, which are rows of `records`."""
     hidden = [_own_second(records, int(row)) for row in past.rows]

@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from contracts.events import InteractionType
 from contracts.features import ITEM_FEATURES
+from ranking.jit import Fields, compiled
 
 DAY = 86_400.0
 HALF_LIVES_DAYS = np.array([1.0, 3.0, 7.0, 30.0, 0.25, 0.5, 2.0])
+_WINDOWS = {half_life: window for window, half_life in enumerate(HALF_LIVES_DAYS.tolist())}
 _1D, _3D, _7D, _30D, _6H, _12H, _2D = range(len(HALF_LIVES_DAYS))
 _SHORTEST = float(HALF_LIVES_DAYS.min()) * DAY
 HOUR = 3600.0
@@ -19,6 +21,10 @@ RANKED = 500
 _LONG_AGO = 30 * 365 * DAY
 # The time of its last one, so long before 1970. A finite number, because evaluation parts reject others.
 NEVER = -_LONG_AGO
+_EXPOSURE, _PURCHASE = int(InteractionType.EXPOSURE), int(InteractionType.PURCHASE)
+# By place, the last one for all items further back.
+_LOG_PLACES = np.log1p(np.arange(RANKED + 1)).astype(np.float32)
+_FEATURES = len(ITEM_FEATURES)
 # Counts are scaled to a moving origin; 2**500 leaves room to both ends of a float64.
 _MAX_DOUBLINGS = 500.0
 
@@ -40,99 +46,177 @@ class StatsState(NamedTuple):
         return StatsState(self.origin, *(array[items] for array in self[1:]))
 
 
+class _Columns(NamedTuple):
+    """Those of `StatsState`, creation times int64 [n], and log prices float32 [n].
+
+    `scaled` is in Fortran's order, because an order of popularity needs one half-life of all items.
+    """
+
+    scaled: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    purchases: NDArray[np.float64]
+    last: NDArray[np.float64]
+    created_at: NDArray[np.int64]
+    price: NDArray[np.float32]
+
+
 class ItemStats:
     """The state of `n` items after the interactions added so far.
 
     A count with half-life h at time t is the sum of 2**(-(t - ts) / h) over an item's interactions. Adding updates
-    every half-life at once, so features as of any later time only cost the requested rows.
+    every half-life at once, so features as of any later time only cost the requested rows. All counts of a half-life
+    fall alike, so only interactions change the order of popularity.
     """
 
     def __init__(self, created_at: NDArray[np.int64], price: NDArray[np.float32], origin: float) -> None:
         """Take creation times (Unix seconds) and prices, both [n], and a time that precedes about all interactions."""
         n = len(created_at)
-        self._created_at = created_at
-        self._price = np.log1p(np.maximum(price, 0)).astype(np.float32)
         self._origin = origin
-        self._scaled = np.zeros((n, len(HALF_LIVES_DAYS)))
-        self._count = np.zeros(n)
-        self._purchases = np.zeros(n)
-        self._last = np.full(n, NEVER)
+        self._columns = _Columns(
+            np.zeros((n, len(HALF_LIVES_DAYS)), order="F"),
+            np.zeros(n),
+            np.zeros(n),
+            np.full(n, NEVER),
+            np.array(created_at, np.int64),
+            np.log1p(np.maximum(price, 0)).astype(np.float32),
+        )
+        # By half-life: the most popular items, and a count that each of them has reached; counts only grow.
+        self._heads: dict[int, NDArray[np.int64]] = {}
+        self._least = np.zeros(len(HALF_LIVES_DAYS))
 
     @classmethod
     def restore(cls, created_at: NDArray[np.int64], price: NDArray[np.float32], state: StatsState) -> Self:
         """Return statistics that continue at a state."""
         stats = cls(created_at, price, state.origin)
-        stats._scaled, stats._count, stats._purchases, stats._last = (array.copy() for array in state[1:])
+        columns = stats._columns
+        columns.scaled[:], columns.counts[:], columns.purchases[:], columns.last[:] = state[1:]
         return stats
 
     def state(self) -> StatsState:
         """Return the numbers as they are now."""
-        arrays = (self._scaled, self._count, self._purchases, self._last)
+        columns = self._columns
+        arrays = (columns.scaled, columns.counts, columns.purchases, columns.last)
         return StatsState(self._origin, *(array.copy() for array in arrays))
 
     def add(self, items: NDArray[np.int32], ts: NDArray[np.int64], types: NDArray[np.uint8]) -> None:
         """Count interactions, in any order; exposures don't count."""
-        interest = types != InteractionType.EXPOSURE
-        items, ts, types = items[interest], ts[interest], types[interest]
         if not len(items):
             return
         self._move_origin(float(ts.max()))
-        np.add.at(self._scaled, items, np.exp2((ts[:, None] - self._origin) / (HALF_LIVES_DAYS * DAY)))
-        np.add.at(self._count, items, 1.0)
-        np.add.at(self._purchases, items, types == InteractionType.PURCHASE)
-        np.maximum.at(self._last, items, ts)
+        _count(tuple(self._columns), items, ts, types, self._origin)
+        self._heads.clear()
 
     def popularity(self, at: float, half_life_days: float = 3.0) -> NDArray[np.float64]:
         """Return the decayed counts of all items as of `at` (Unix seconds), [n]."""
-        (window,) = np.flatnonzero(half_life_days == HALF_LIVES_DAYS)
-        decayed: NDArray[np.float64] = self._scaled[:, window] * np.exp2(-(at - self._origin) / (half_life_days * DAY))
+        window = _WINDOWS[half_life_days]
+        decayed: NDArray[np.float64] = self._columns.scaled[:, window] * self._decay(at)[window]
         return decayed
+
+    def most_popular(
+        self, at: float, size: int, half_life_days: float = 3.0
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the `size` most popular items as of `at` (Unix seconds), and their decayed counts; zeros are left out.
+
+        Ties go to the lower position.
+        """
+        window = _WINDOWS[half_life_days]
+        scaled = self._columns.scaled[:, window]
+        items = (self._head(window) if size <= RANKED else first_of(scaled, size))[:size]
+        counts = scaled[items] * self._decay(at)[window]
+        return items[counts > 0], counts[counts > 0]
 
     def rows(self, items: NDArray[np.int32], at: float) -> NDArray[np.float32]:
         """Return the features of `items` as of `at` (Unix seconds): float32 [m, len(ITEM_FEATURES)]."""
-        decay = np.exp2(-(at - self._origin) / (HALF_LIVES_DAYS * DAY))
-        counts = self._scaled[items] * decay
-        top = float(self._scaled[:, _3D].max(initial=0.0)) * decay[_3D]
-        rows = np.empty((len(items), len(ITEM_FEATURES)), np.float32)
-        rows[:, 0:4] = np.log1p(counts[:, _1D : _30D + 1])
-        rows[:, 4] = np.log1p(self._count[items])
-        rows[:, 5] = counts[:, _1D] / (counts[:, _7D] + 1.0)
-        rows[:, 6] = counts[:, _3D] / top if top > 0 else 0.0
-        rows[:, 7] = np.log1p(np.maximum(at - self._created_at[items], 0.0) / DAY)
-        rows[:, 8] = (self._purchases[items] + 1.0) / (self._count[items] + 10.0)
-        rows[:, 9] = self._price[items]
-        rows[:, 10:13] = np.log1p(counts[:, _6H : _2D + 1])
-        rows[:, 13] = _log_places(self._scaled[:, _1D])[items]
-        rows[:, 14] = _log_places(self._scaled[:, _7D])[items]
-        rows[:, 15] = counts[:, _7D] / (counts[:, _30D] + 1.0)
-        rows[:, 16] = np.log1p(np.clip(at - self._last[items], 0.0, _LONG_AGO) / HOUR)
-        return rows
+        return _fill_rows(
+            tuple(self._columns), (self._head(_1D), self._head(_3D), self._head(_7D)), items, float(at), self._decay(at)
+        )
+
+    def _decay(self, at: float) -> NDArray[np.float64]:
+        decay: NDArray[np.float64] = np.exp2(-(at - self._origin) / (HALF_LIVES_DAYS * DAY))
+        return decay
+
+    def _head(self, window: int) -> NDArray[np.int64]:
+        """Return the `RANKED` most popular items."""
+        if window not in self._heads:
+            scaled = self._columns.scaled[:, window]
+            head = self._heads[window] = first_of(scaled, RANKED, self._least[window])
+            self._least[window] = scaled[head[-1]] if len(head) == RANKED else 0.0
+        return self._heads[window]
 
     def _move_origin(self, latest: float) -> None:
         if (latest - self._origin) / _SHORTEST < _MAX_DOUBLINGS:
             return
-        self._scaled *= np.exp2(-(latest - self._origin) / (HALF_LIVES_DAYS * DAY))
+        self._columns.scaled[:] *= np.exp2(-(latest - self._origin) / (HALF_LIVES_DAYS * DAY))
+        self._least[:] = 0.0
         self._origin = latest
 
 
-def most_popular(counts: NDArray[np.float64], size: int) -> NDArray[np.int64]:
+@compiled
+def first_of(counts: NDArray[np.float64], size: int, least: float = 0.0) -> NDArray[np.int64]:
     """Return the positions of the `size` greatest counts, descending; ties go to the lower position.
 
-    Zeros are left out.
+    Zeros are left out. At least `size` counts are `least` or more, if it isn't 0: a known bound saves the sorting.
     """
-    cut = 0.0
-    if 0 < size < len(counts):
-        # Ties at the cut must not depend on the partition's order, so all tied items are sorted.
-        cut = np.partition(counts, len(counts) - size)[len(counts) - size]
-    pool = np.flatnonzero((counts >= cut) & (counts > 0))
-    first: NDArray[np.int64] = pool[np.argsort(-counts[pool], kind="stable")][:size]
-    return first
+    pool = np.empty(len(counts), np.int64)
+    size_of_pool = 0
+    for item in range(len(counts)):
+        pool[size_of_pool] = item
+        size_of_pool += counts[item] >= least and counts[item] > 0.0
+    pool = pool[:size_of_pool]
+    return pool[np.argsort(-counts[pool], kind="mergesort")[:size]]
 
 
-def _log_places(counts: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return log1p of each item's place by count, descending, [n]; places from `RANKED` on are `RANKED`."""
-    places = np.full(len(counts), RANKED)
-    first = most_popular(counts, RANKED)
-    places[first] = np.arange(len(first))
-    logarithms: NDArray[np.float32] = np.log1p(places).astype(np.float32)
-    return logarithms
+@compiled
+def _count(
+    columns: Fields, items: NDArray[np.int32], ts: NDArray[np.int64], types: NDArray[np.uint8], origin: float
+) -> None:
+    """Add interactions to `_Columns`."""
+    scaled, counts, purchases, last, _, _ = columns
+    for row in range(len(items)):
+        if types[row] == _EXPOSURE:
+            continue
+        item = items[row]
+        for window in range(len(HALF_LIVES_DAYS)):
+            scaled[item, window] += np.exp2((ts[row] - origin) / (HALF_LIVES_DAYS[window] * DAY))
+        counts[item] += 1.0
+        purchases[item] += types[row] == _PURCHASE
+        last[item] = max(last[item], ts[row])
+
+
+@compiled
+def _fill_rows(
+    columns: Fields, heads: Fields, items: NDArray[np.int32], at: float, decay: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return `ItemStats.rows` of `_Columns`; `heads` are the most popular items of 1, 3 and 7 days."""
+    scaled, counts, purchases, last, created_at, price = columns
+    day, three_days, week = heads
+    places_of_day, places_of_week = _places(day, len(price)), _places(week, len(price))
+    top = scaled[three_days[0], _3D] * decay[_3D] if len(three_days) else 0.0
+    rows = np.empty((len(items), _FEATURES), np.float32)
+    for row in range(len(items)):
+        item = items[row]
+        decayed = scaled[item] * decay
+        for window in range(_1D, _30D + 1):
+            rows[row, window] = np.log1p(decayed[window])
+        rows[row, 4] = np.log1p(counts[item])
+        rows[row, 5] = decayed[_1D] / (decayed[_7D] + 1.0)
+        rows[row, 6] = decayed[_3D] / top if top > 0 else 0.0
+        rows[row, 7] = np.log1p(max(at - created_at[item], 0.0) / DAY)
+        rows[row, 8] = (purchases[item] + 1.0) / (counts[item] + 10.0)
+        rows[row, 9] = price[item]
+        for window in range(_6H, _2D + 1):
+            rows[row, 10 + window - _6H] = np.log1p(decayed[window])
+        rows[row, 13] = _LOG_PLACES[places_of_day[item]]
+        rows[row, 14] = _LOG_PLACES[places_of_week[item]]
+        rows[row, 15] = decayed[_7D] / (decayed[_30D] + 1.0)
+        rows[row, 16] = np.log1p(min(max(at - last[item], 0.0), _LONG_AGO) / HOUR)
+    return rows
+
+
+@compiled
+def _places(head: NDArray[np.int64], items: int) -> NDArray[np.int32]:
+    """Return the place of each item in the order of popularity; from `RANKED` on it is `RANKED`."""
+    places = np.full(items, RANKED, np.int32)
+    for place in range(len(head)):
+        places[head[place]] = place
+    return places

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ranking.item_stats import ItemStats, most_popular
+from ranking.item_stats import ItemStats
 from ranking.recall import Popular
 
 # Of the channel popular_30d.
@@ -14,7 +14,6 @@ def popular_at(stats: ItemStats, at: float, size: int, half_life_days: float = 3
 
     Ties go to the lower position; items with zero popularity are left out.
     """
-    popularity = stats.popularity(at, half_life_days)
-    items = most_popular(popularity, size)
-    top = popularity[items[0]] if len(items) else 1.0
-    return Popular(items.astype(np.int32), (popularity[items] / top).astype(np.float32))
+    items, counts = stats.most_popular(at, size, half_life_days)
+    top = counts[0] if len(counts) else 1.0
+    return Popular(items.astype(np.int32), (counts / top).astype(np.float32))

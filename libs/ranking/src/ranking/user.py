@@ -13,7 +13,7 @@ from ranking.jit import Fields, compiled
 
 # By `InteractionType`.
 INTERACTION_WEIGHTS = np.array([INTERACTION_WEIGHT[each] for each in InteractionType], np.float32)
-_EXPOSURE = int(InteractionType.EXPOSURE)
+_EXPOSURE, _PURCHASE = int(InteractionType.EXPOSURE), int(InteractionType.PURCHASE)
 # With every so many newer interactions, the weight of one in the recent habits falls to 1/e.
 _HABIT_INTERACTIONS = 4.0
 # Recent weights below this share of the first one are left out.
@@ -100,17 +100,37 @@ def user_features(
     `types` [k] are theirs and `prices` [k] the items'. `trends` [k, 3] are the columns item_popularity_1d,
     item_popularity_7d and item_age_days of the items just before.
     """
-    interest = types != InteractionType.EXPOSURE
-    count = int(interest.sum())
-    if not count:
-        return default_features()
-    purchases = int((types == InteractionType.PURCHASE).sum())
-    mean_price = np.log1p(np.maximum(prices[interest], 0)).mean(dtype=np.float64)
-    habits = trends[interest].astype(np.float64)
-    falling = np.exp(-np.arange(count)[::-1] / _HABIT_INTERACTIONS)
-    trend, _, age = falling @ habits / falling.sum()
-    long_term = np.log1p(count), (purchases + 1.0) / (count + 10.0), mean_price
-    return np.array([*long_term, *habits.mean(axis=0), trend, age], np.float32)
+    return _summarize_interactions(types, prices, trends)
+
+
+@compiled
+def _summarize_interactions(
+    types: NDArray[np.uint8], prices: NDArray[np.float32], trends: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Compiled part of `user_features`."""
+    count = purchases = 0
+    price = falling = 0.0
+    habits, latest = np.zeros(3), np.zeros(3)
+    # From the newest on, which has the greatest weight among the recent habits.
+    for row in range(len(types) - 1, -1, -1):
+        if types[row] == _EXPOSURE:
+            continue
+        weight = np.exp(-count / _HABIT_INTERACTIONS)
+        falling += weight
+        for column in range(3):
+            habits[column] += trends[row, column]
+            latest[column] += weight * trends[row, column]
+        price += np.log1p(max(np.float64(prices[row]), 0.0))
+        purchases += types[row] == _PURCHASE
+        count += 1
+    if count == 0:
+        return NOTHING_KNOWN.copy()
+    found = np.empty(len(NOTHING_KNOWN), np.float32)
+    found[0], found[1], found[2] = np.log1p(count), (purchases + 1.0) / (count + 10.0), price / count
+    for column in range(3):
+        found[3 + column] = habits[column] / count
+    found[6], found[7] = latest[0] / falling, latest[2] / falling
+    return found
 
 
 @compiled

@@ -8,6 +8,6 @@ ease                  the linear item-item model with a closed form (Steck 2019)
 slit                  the transition part of SLIST (Choi et al., WWW 2021), which knows the order; `_trend` as above
 """
 
-from pipeline.evaluate.baselines.models import BASELINES, MAX_COLUMNS, active_columns, rank_baselines
+from pipeline.evaluate.baselines.models import BASELINES, MAX_COLUMNS, Asked, active_columns, rank_baselines
 
-__all__ = ["BASELINES", "MAX_COLUMNS", "active_columns", "rank_baselines"]
+__all__ = ["BASELINES", "MAX_COLUMNS", "Asked", "active_columns", "rank_baselines"]

@@ -1,20 +1,22 @@
 """The simple models, and their best 50 datasets for each query."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from pipeline.evaluate.baselines.decayed import DecayedCounts
-from pipeline.evaluate.baselines.lists import DEPTH, best_columns
-from pipeline.evaluate.histories import Histories, histories_of
+from pipeline.evaluate.histories import Histories
+from pipeline.evaluate.metrics import DEEP
 from pipeline.evaluate.queries import QuerySet
 from pipeline.recall.behavior import cosine_neighbours
 from pipeline.recall.dense import DENSE
 from pipeline.recall.ease import ease
 from pipeline.recall.interest import interest_matrix
 from pipeline.recall.slit import slit
+from pipeline.recall.top_k import best_of_rows
 from pipeline.recall.transition import NEXT_RANKS, PAST_RANKS, REGULARISATION, newest_by_user
 from pipeline.records import Records
 from ranking.item_stats import DAY
@@ -45,6 +47,8 @@ _QUERIES_PER_BLOCK = 512
 
 # From the numbers of the first and last query, and their decayed counts, to scores [b, columns].
 Scorer = Callable[[int, int, NDArray[np.float32]], NDArray[np.float32]]
+# From what queries know to the scorers of models by name.
+_Models = Callable[[Histories], dict[str, Scorer]]
 
 
 def active_columns(train: Records, most: int = MAX_COLUMNS) -> tuple[NDArray[np.int64], float]:
@@ -59,45 +63,55 @@ def active_columns(train: Records, most: int = MAX_COLUMNS) -> tuple[NDArray[np.
     return chosen, float(counts[chosen].sum() / max(1, counts.sum()))
 
 
-def rank_baselines(
-    train: Records, queries: QuerySet, seed: int, most: int = MAX_COLUMNS
-) -> Iterator[tuple[str, NDArray[np.int32]]]:
-    """Yield each model's name and its best datasets, int32 [q, 50] (-1 pads); the models are made from `train`.
+class Asked(NamedTuple):
+    """Queries, and what each of them knows of its user."""
 
-    Only one matrix of all pairs of datasets is in memory at a time.
+    queries: QuerySet
+    histories: Histories
+
+
+def rank_baselines(
+    train: Records, asked: Sequence[Asked], seed: int, most: int = MAX_COLUMNS
+) -> Iterator[tuple[str, list[NDArray[np.int32]]]]:
+    """Yield each model's name, and for each of `asked` its best datasets, int32 [q, 50] (-1 pads).
+
+    The models are made from `train`, once for all queries. Only one matrix of all pairs of datasets is in memory at a
+    time.
     """
     columns, _ = active_columns(train, most)
-    histories = histories_of(queries, columns, seed)
+    inside = [Asked(queries, histories.over(columns)) for queries, histories in asked]
     interest = sparse.csr_array(interest_matrix(train)[:, columns])
-    groups: tuple[Callable[[], dict[str, Scorer]], ...] = (
-        lambda: _counted(interest, histories),
-        lambda: _symmetric(interest, histories),
-        lambda: _directed(train, columns, histories, seed),
+    groups: tuple[Callable[[], _Models], ...] = (
+        lambda: _counted(interest),
+        lambda: _symmetric(interest),
+        lambda: _directed(train, columns, seed),
     )
-    for models in groups:
-        for name, tops in _rank(models(), queries, columns, histories).items():
-            yield name, np.where(tops >= 0, columns[tops], -1).astype(np.int32)
+    for make in groups:
+        for name, found in _rank_by(make(), inside, columns).items():
+            yield name, [np.where(tops >= 0, columns[tops], -1).astype(np.int32) for tops in found]
 
 
-def _rank(
-    models: dict[str, Scorer], queries: QuerySet, columns: NDArray[np.int64], histories: Histories
-) -> dict[str, NDArray[np.int32]]:
-    counts = DecayedCounts(queries, columns, HALF_LIFE_DAYS)
-    parts: dict[str, list[NDArray[np.int32]]] = {name: [] for name in models}
-    for start in range(0, len(queries), _QUERIES_PER_BLOCK):
-        stop = min(len(queries), start + _QUERIES_PER_BLOCK)
+def _rank_by(models: _Models, asked: Sequence[Asked], columns: NDArray[np.int64]) -> dict[str, list[NDArray[np.int32]]]:
+    by_set = [_rank(models(each.histories), each, columns) for each in asked]
+    return {name: [found[name] for found in by_set] for name in by_set[0]}
+
+
+def _rank(scorers: dict[str, Scorer], asked: Asked, columns: NDArray[np.int64]) -> dict[str, NDArray[np.int32]]:
+    counts = DecayedCounts(asked.queries, columns, HALF_LIFE_DAYS)
+    parts: dict[str, list[NDArray[np.int32]]] = {name: [] for name in scorers}
+    for start in range(0, len(asked.queries), _QUERIES_PER_BLOCK):
+        stop = min(len(asked.queries), start + _QUERIES_PER_BLOCK)
         decayed = counts.until(stop)
-        hidden = histories.hidden[start:stop].nonzero()
-        for name, scorer in models.items():
+        hidden = asked.histories.hidden[start:stop].nonzero()
+        for name, scorer in scorers.items():
             scores = scorer(start, stop, decayed)
             scores[hidden] = -np.inf
-            parts[name].append(best_columns(scores, DEPTH))
+            parts[name].append(best_of_rows(scores, DEEP))
     return {name: np.concatenate(lists) for name, lists in parts.items()}
 
 
-def _counted(interest: sparse.csr_array, histories: Histories) -> dict[str, Scorer]:
+def _counted(interest: sparse.csr_array) -> _Models:
     users = np.asarray(interest.sum(axis=0), np.float32)
-    plain = histories.weighted(np.ones(len(histories.query)))
     found = cosine_neighbours(interest, KNN)
     rows, slots = np.nonzero(found.items >= 0)
     weights = sparse.csr_array(
@@ -105,33 +119,47 @@ def _counted(interest: sparse.csr_array, histories: Histories) -> dict[str, Scor
     )
     # A candidate is scored by its own 50 neighbours among the user's datasets (Deshpande and Karypis 2004).
     by_candidate = sparse.csr_array(weights.T)
-    return {
-        "popularity": lambda start, stop, _: np.tile(users, (stop - start, 1)),
-        "popularity_decayed": lambda _start, _stop, decayed: decayed.copy(),
-        "itemknn": lambda start, stop, _: (plain[start:stop] @ by_candidate).toarray(),
-    }
+
+    def scorers(histories: Histories) -> dict[str, Scorer]:
+        plain = histories.weighted(np.ones(len(histories.query)))
+        return {
+            "popularity": lambda start, stop, _: np.tile(users, (stop - start, 1)),
+            "popularity_decayed": lambda _start, _stop, decayed: decayed.copy(),
+            "itemknn": lambda start, stop, _: (plain[start:stop] @ by_candidate).toarray(),
+        }
+
+    return scorers
 
 
-def _symmetric(interest: sparse.csr_array, histories: Histories) -> dict[str, Scorer]:
+def _symmetric(interest: sparse.csr_array) -> _Models:
     weights = ease(interest, EASE_REGULARISATION)
-    by_rank = histories.weighted(np.exp(-histories.rank / HISTORY_RANKS))
-    return {
-        "ease": _linear(weights, histories.weighted(np.ones(len(histories.query)))),
-        "ease_time": _linear(weights, histories.weighted(np.exp2(-histories.age / (HISTORY_HALF_LIFE_DAYS * DAY)))),
-        "ease_rank": _linear(weights, by_rank),
-        "ease_trend": _with_trend(_linear(weights, by_rank)),
-    }
+
+    def scorers(histories: Histories) -> dict[str, Scorer]:
+        by_rank = histories.weighted(np.exp(-histories.rank / HISTORY_RANKS))
+        by_time = histories.weighted(np.exp2(-histories.age / (HISTORY_HALF_LIFE_DAYS * DAY)))
+        return {
+            "ease": _linear(weights, histories.weighted(np.ones(len(histories.query)))),
+            "ease_time": _linear(weights, by_time),
+            "ease_rank": _linear(weights, by_rank),
+            "ease_trend": _with_trend(_linear(weights, by_rank)),
+        }
+
+    return scorers
 
 
-def _directed(train: Records, columns: NDArray[np.int64], histories: Histories, seed: int) -> dict[str, Scorer]:
+def _directed(train: Records, columns: NDArray[np.int64], seed: int) -> _Models:
     place = np.full(len(train.catalogue), -1, np.int32)
     place[columns] = np.arange(len(columns))
     rows = train.first_of_pair
     rows = rows[place[train.item[rows]] >= 0]
     order = newest_by_user(train, rows, seed)
     weights = slit(train.user[order], place[train.item[order]], len(columns), **SLIT)
-    past = histories.weighted(np.exp(-histories.rank / PAST_RANKS))
-    return {"slit": _linear(weights, past), "slit_trend": _with_trend(_linear(weights, past))}
+
+    def scorers(histories: Histories) -> dict[str, Scorer]:
+        past = histories.weighted(np.exp(-histories.rank / PAST_RANKS))
+        return {"slit": _linear(weights, past), "slit_trend": _with_trend(_linear(weights, past))}
+
+    return scorers
 
 
 def _linear(weights: NDArray[np.float32], histories: sparse.csr_array) -> Scorer:
