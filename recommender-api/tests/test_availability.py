@@ -95,6 +95,14 @@ def test_the_services_of_a_stack_may_start_in_any_order(state: ModelState, grace
     assert reported(watched, 1) == [("error", reason)]
 
 
+def test_the_first_model_has_its_time_to_load_however_late_it_is_deployed() -> None:
+    watched = Watched(FIRST_START)
+    assert reported(watched, NO_MODEL_SECONDS - 1) == []
+    watched.state = replace(FIRST_START, is_deployed=True)
+    assert reported(watched, LOADING_SECONDS - 1) == []
+    assert reported(watched, 1) == [("error", "starting")]
+
+
 def test_an_outage_is_reported_again_each_minute_and_recovers_once() -> None:
     watched = Watched(HAD_MODEL)
     assert reported(watched, 0) != []

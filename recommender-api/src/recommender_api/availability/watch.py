@@ -21,7 +21,7 @@ class AvailabilityWatch:
         self._state = state
         self._failures = EndpointFailures(answered)
         self._clock = clock
-        self._since = clock()
+        self._since = self._waited_until = clock()
         self._reported_at: float | None = None
         # An outage that the previous process reported ends once this process answers.
         self._is_recovery_due = True
@@ -56,6 +56,8 @@ class AvailabilityWatch:
         status = self.status
         failing = self._failures.failing()
         if status is not None:
+            if status.reason == "no_model":
+                self._waited_until = self._clock()
             if not status.may_pass and self._is_past_grace(status) and self._is_reminder_due():
                 self._report(EVERY_ENDPOINT, status.reason, status.detail)
         elif failing:
@@ -68,8 +70,10 @@ class AvailabilityWatch:
             monitoring.recovered(POINT)
 
     def _is_past_grace(self, status: ModelStatus) -> bool:
-        # Only at the start: once a model is in service, one stays in service.
-        return self._clock() - self._since >= status.grace_seconds
+        # Only at the start: once a model is in service, one stays in service. The first model has its time to load from
+        # its deployment on, however long that took to come.
+        began = self._since if status.reason == "no_model" else self._waited_until
+        return self._clock() - began >= status.grace_seconds
 
     def _is_reminder_due(self) -> bool:
         return self._reported_at is None or self._clock() - self._reported_at >= REMINDER_SECONDS
