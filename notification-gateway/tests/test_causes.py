@@ -135,32 +135,77 @@ def test_an_incident_that_a_person_grouped_is_notified_after_its_parent_has_ende
     assert ("opened", 2) in messages(stepped)
 
 
+def fail(
+    stepped: SteppedGateway, operation: str, database: str = "events", exception: str = "OperationalError"
+) -> None:
+    failed = ("database", database, operation, exception)
+    stepped.fire(signal(failed, at=stepped.watch.now, monitoring_point="pipeline.database"))
+
+
+def parent_ids(stepped: SteppedGateway) -> list[int | None]:
+    return [row["parent_id"] for row in stepped.rows(incidents)]
+
+
 def test_one_database_that_is_down_is_one_message_however_many_operations_fail(stepped: SteppedGateway) -> None:
-    stepped.page_for_everything()
-
-    def fail(database: str, operation: str, exception: str = "OperationalError") -> None:
-        failed = ("database", database, operation, exception)
-        stepped.fire(signal(failed, at=stepped.watch.now, monitoring_point="pipeline.database"))
-
-    fail("events", "insert_events")
+    stepped.page_for_everything("P0")
+    fail(stepped, "insert_events")
     stepped.watch.forward(seconds=20)
-    fail("events", "drop_partitions")
-    fail("events", "insert_events", "DataError")
-    fail("registry", "insert_events")
+    fail(stepped, "drop_partitions")
+    fail(stepped, "insert_events", exception="DataError")
+    fail(stepped, "insert_events", database="registry")
     stepped.watch.forward(seconds=20)
-    fail("events", "insert_events")
-    assert [row["parent_id"] for row in stepped.rows(incidents)] == [None, 1, None, None]
+    fail(stepped, "insert_events")
+    assert parent_ids(stepped) == [None, 1, None, None]
     assert messages(stepped) == [("opened", 1), ("opened", 3), ("opened", 4)]
 
 
 def test_an_operation_that_still_fails_after_the_first_one_works_again_is_notified(stepped: SteppedGateway) -> None:
-    stepped.page_for_everything()
-    first, second = (("database", "events", operation, "OperationalError") for operation in ("read", "write"))
-    for failed in (first, second):
-        stepped.fire(signal(failed, monitoring_point="pipeline.database"))
+    stepped.page_for_everything("P0")
+    for operation in ("read", "write"):
+        fail(stepped, operation)
+    first = ("database", "events", "read", "OperationalError")
     stepped.fire(signal(first, at=stepped.watch.now, monitoring_point="pipeline.database", kind="recovered"))
     for _ in range(3):
         stepped.pass_time(minutes=1)
-        stepped.fire(signal(second, at=stepped.watch.now, monitoring_point="pipeline.database"))
-    assert [row["parent_id"] for row in stepped.rows(incidents)] == [None, None]
+        fail(stepped, "write")
+    assert parent_ids(stepped) == [None, None]
     assert ("opened", 2) in messages(stepped)
+
+
+def test_an_operation_that_fails_long_after_the_first_one_or_after_a_person_has_seen_it_is_notified(
+    stepped: SteppedGateway,
+) -> None:
+    stepped.page_for_everything("P0")
+    fail(stepped, "read")
+    stepped.gateway.alerts.actions.acknowledge(1, "li")
+    stepped.watch.forward(seconds=1)
+    fail(stepped, "write")
+    for _ in range(11):
+        stepped.pass_time(minutes=1)
+        fail(stepped, "write")
+    fail(stepped, "drop")
+    assert parent_ids(stepped) == [None, None, None]
+    assert [each for each in messages(stepped) if each[0] == "opened"] == [("opened", 1), ("opened", 2), ("opened", 3)]
+
+
+def test_an_incident_that_people_were_notified_of_is_not_grouped_under_an_earlier_one(stepped: SteppedGateway) -> None:
+    stepped.page_for_everything("P0")
+    fail(stepped, "read")
+    stepped.pass_time(minutes=5)
+    fail(stepped, "write")
+    assert ("opened", 2) in messages(stepped)
+    for operation in ("read", "write"):
+        fail(stepped, operation)
+    assert parent_ids(stepped) == [None, None]
+
+
+def test_an_operation_that_failed_once_is_notified_when_the_first_one_does_not_fail_again(
+    stepped: SteppedGateway,
+) -> None:
+    stepped.page_for_everything("P0")
+    for operation in ("read", "write"):
+        fail(stepped, operation)
+    stepped.pass_time(seconds=150)
+    assert messages(stepped) == [("opened", 1)]
+    stepped.pass_time(seconds=1)
+    assert messages(stepped) == [("opened", 1), ("opened", 2)]

@@ -78,7 +78,7 @@ def _section(point: Point) -> Iterator[str]:
         yield f"- **Explains**: {', '.join(f'`{symptom}`' for symptom in point.explains)}"
     if point.same_fault:
         named = " and ".join(f"`{part}`" for part in point.same_fault)
-        yield f"- **One fault**: the oldest open incident explains later ones of this point with the same {named}."
+        yield f"- **One fault**: the oldest incident explains those of the next ten minutes with the same {named}."
     yield f"- **What it means**: {point.runbook.means}"
     yield f"- **What to look at**: {point.runbook.look_at}"
     yield f"- **What to do**: {point.runbook.do}"

@@ -19,6 +19,8 @@ ACTIVE = timedelta(seconds=150)
 # How long after its end a cause explains new symptoms; longer for alerts, since Prometheus's rules look back.
 AFTER = timedelta(minutes=2)
 ALERTS_AFTER = timedelta(minutes=10)
+# How long after an incident another one of its point may open as the same fault. A later one has a cause of its own.
+SAME_FAULT = timedelta(minutes=10)
 
 
 def symptom_name(identified: Identified) -> str:
@@ -47,7 +49,7 @@ def explains(cause: Incident, symptom: Incident, now: datetime) -> bool:
 
     A less urgent incident never explains a more urgent one. An incident that opened well before has another cause.
     A cause that belongs to a run explains only incidents of the same run. Of incidents of one point that are the same
-    fault, the oldest explains the others.
+    fault, the oldest explains those that open shortly after it, before a person has seen it.
     """
     return (
         cause.id != symptom.id
@@ -77,9 +79,12 @@ def find_symptoms(cause: Incident, candidates: Iterable[Incident], now: datetime
 
 
 def explained_until(cause: Incident, symptom: Incident) -> datetime | None:
-    """Return until when a cause explains a symptom; None while the cause is open."""
+    """Return until when a cause explains a symptom; None while the cause is open.
+
+    An open cause of the same point explains it only while the cause fires: the operations may fail for two reasons.
+    """
     if cause.resolved_at is None:
-        return None
+        return cause.last_signal_at + ACTIVE if cause.monitoring_point == symptom.monitoring_point else None
     return cause.resolved_at + _time_after_end(symptom)
 
 
@@ -94,7 +99,9 @@ def regroup(firing: Firing, candidates: Iterable[Incident], now: datetime) -> li
         cause = next((each for each in near if each.id == incident.parent_id), None)
         if cause is None or not explains(cause, incident, now):
             incident.ungroup(now)
-    if incident.parent_id is None and (cause := find_cause(incident, near, now)) is not None:
+    # People may know of an earlier one of the same fault by now, so it stays what it is.
+    possible = near if firing.opened else [each for each in near if each.monitoring_point != incident.monitoring_point]
+    if incident.parent_id is None and (cause := find_cause(incident, possible, now)) is not None:
         incident.group_under(cause.id, now)
         return [incident]
     symptoms = find_symptoms(incident, near, now) if firing.opened and incident.parent_id is None else []
@@ -114,7 +121,9 @@ def _is_same_fault(cause: Incident, symptom: Incident) -> bool:
     point = catalogue.load_all().by_id()[cause.monitoring_point]
     pairs = zip(point.fingerprint, cause.fingerprint, symptom.fingerprint, strict=False)
     equal = {open_part(part) for part, ours, theirs in pairs if ours == theirs}
-    return cause.id < symptom.id and equal.issuperset(point.same_fault)
+    is_seen = cause.acknowledged_at is not None and cause.acknowledged_at < symptom.opened_at
+    is_near = cause.id < symptom.id and symptom.opened_at - cause.opened_at <= SAME_FAULT
+    return is_near and not is_seen and equal.issuperset(point.same_fault)
 
 
 def _is_same_run(cause: Incident, symptom: Incident) -> bool:
