@@ -54,7 +54,11 @@ class Stack:
         wanted = programs.of_stack(config, environment)
         if not self.supervisor.runs():
             if taken := config.ports.in_use():
-                raise StartError(f"these ports are in use by something else: {', '.join(taken)}")
+                raise StartError(
+                    f"these ports are in use by something else: {', '.join(taken)}\n"
+                    "Stop the programs that use them (`ss -ltnp` shows them). Only containers can take other ports "
+                    "(API_PORT, … in .env.example)."
+                )
             self._make_folders()
             environment.write()
             environment.postgres.create()
