@@ -24,7 +24,7 @@ def test_an_unknown_program_is_an_error_that_names_the_known_ones(
     stack: Stack, command: Callable[[Stack, str], None]
 ) -> None:
     stack.supervisor.start([Program("redis", ["sleep", "600"], lambda: True)], {})
-    with pytest.raises(StartError, match="no program is called 'foo'; there are .*redis"):
+    with pytest.raises(StartError, match=r"no program is called 'foo'; there are .*redis"):
         command(stack, "foo")
 
 

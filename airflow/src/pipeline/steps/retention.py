@@ -35,8 +35,8 @@ def prune(settings: Settings, kind: RunKind = "training") -> None:
     A run is good if it has deployed its model, or has its bundle where nothing was to be deployed. The newest run that
     has deployed stays in any case: its snapshot fills an empty Redis. Refreshes are counted by themselves, in the same
     way, and push out no training. Before a refresh, only refreshes are removed: a training may be running beside it.
-    With SNAPSHOT_INCREMENTAL, the runs of the snapshots that the next one may be based on stay, too. A run that can't be
-    read stays: it may be the one that has deployed.
+    With SNAPSHOT_INCREMENTAL, the runs of the snapshots that the next one may be based on stay, too. A run that can't
+    be read stays: it may be the one that has deployed.
     """
     folders = {place: folders_below(join(settings.artifact_url, place)) for place in ("runs", "snapshots")}
     names = sorted({*folders["runs"], *folders["snapshots"]})
