@@ -10,12 +10,14 @@ from sqlalchemy import text
 
 from conftest import END
 from contracts.features import USER_FEATURES
-from contracts.snapshot import SnapshotManifest, content_name, read_manifest, write_snapshot
+from contracts.snapshot import SnapshotManifest, add_increment, content_name, read_manifest, write_snapshot
+from localservers.ports import Ports
 from pipeline.business.content import Content
 from pipeline.business.database import open_engine
 from pipeline.business.load import replace_content
 from pipeline.settings import Settings
 from pipeline.snapshot import add_changes
+from pipeline.snapshot.increments import MAX_INCREMENTS
 from pipeline.steps import RunInfo, RunKind, begin_run, new_run, run_step, step_of, write_run_info
 from pipeline.steps.data import synced_snapshots
 from pipeline.steps.markers import write_marker
@@ -46,6 +48,22 @@ def test_each_seventh_is_whole_and_no_chain_has_more_than_two_bases(tmp_path: Pa
     assert {each.increment.depth for each in manifests if each.increment is not None} == {1, 2}
     # The change of a night is gone in the next one.
     assert [each.increment and each.increment.rows for each in manifests[:7]] == [None, 1, 2, 1, 2, 1, 2]
+
+
+def test_of_runs_as_of_one_moment_one_is_whole_at_last(tmp_path: Path) -> None:
+    """Their snapshots never get a day older than the last whole one."""
+    names = ("whole", "last", "next", "after")
+    for name in names:
+        write_snapshot(tmp_path / name, name, NOW, [(1, name.encode())], user_features=USER_FEATURES)
+    whole, last, following, after = (tmp_path / name for name in names)
+    add_increment(last, whole, MAX_INCREMENTS - 1)
+    synced = [str(last), str(whole)]
+    add_changes(following, read_manifest(following), synced)
+    increment = read_manifest(following).increment
+    assert increment is not None
+    assert increment.number == MAX_INCREMENTS
+    add_changes(after, read_manifest(after), [str(following), *synced])
+    assert read_manifest(after).increment is None
 
 
 def test_with_a_refresh_each_hour_all_users_are_written_once_a_day(tmp_path: Path) -> None:
@@ -123,3 +141,30 @@ def test_without_a_usable_base_there_is_none(tmp_path: Path, caplog: pytest.LogC
     (Path(lowest[0]) / "users-00000.parquet").write_bytes(b"damaged")
     assert _night(tmp_path, 6, lowest).increment is None
     assert "gets no increment" in caplog.text
+
+
+def test_a_snapshot_that_cannot_be_read_counts_as_not_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    synced: list[str] = []
+    for day in range(2):
+        _night(tmp_path, day, synced)
+    away = f"ftp://127.0.0.1:{Ports.free().api}/snapshots/v1"
+    assert _night(tmp_path, 2, [away, *synced]).increment is None
+    assert f"{away} counts as not there" in caplog.text
+    manifest = Path(synced[0]) / "manifest.json"
+    manifest.unlink()
+    manifest.mkdir()
+    assert _night(tmp_path, 3, synced).increment is None
+    assert f"{synced[1]} counts as not there" in caplog.text
+
+
+def test_a_run_that_cannot_be_read_counts_as_not_synced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(artifact_url=str(tmp_path))
+    runs = [f"{tmp_path}/runs/{name}" for name in ("first", "second")]
+    for run in runs:
+        write_run_info(run, RunInfo(run_id=run[-5:], as_of=NOW, started_at=NOW))
+        write_marker(settings, run, step_of("sync"), inputs={}, started_at=NOW, seconds=1.0)
+    marker = Path(runs[1], "sync.done.json")
+    marker.unlink()
+    marker.mkdir()
+    assert synced_snapshots(runs) == [f"{tmp_path}/snapshots/first"]
+    assert f"the snapshot of {runs[1]} counts as not synced" in caplog.text

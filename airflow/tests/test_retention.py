@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts.snapshot import write_snapshot
 from localservers.ports import Ports
 from monitoring import testing
 from pipeline.settings import Settings
@@ -88,6 +89,35 @@ def test_the_age_of_a_run_is_that_of_its_start_not_of_its_name_or_data(tmp_path:
     add_run(settings, "b-old", 2, done="bundle publish deploy sync")
     add_run(settings, "a-new", 1, done="bundle publish deploy sync")
     assert kept_runs(settings) == {"a-new"}
+
+
+@pytest.mark.parametrize("unreadable", ["runs/synced/sync.done.json", "snapshots/synced/manifest.json"])
+def test_a_snapshot_that_cannot_be_read_keeps_no_chain_and_stops_no_deletion(tmp_path: Path, unreadable: str) -> None:
+    settings = Settings(artifact_url=str(tmp_path), runs_kept=1, failed_runs_kept=0, snapshot_incremental=True)
+    add_run(settings, "oldest", 3, done="bundle publish deploy")
+    add_run(settings, "synced", 2, done="bundle publish deploy sync")
+    add_run(settings, "newest", 1, done="bundle publish deploy")
+    snapshot = tmp_path / "snapshots" / "synced"
+    write_snapshot(snapshot, "synced", NOW, [(1, b"a")])
+    assert kept_runs(settings) == {"synced", "newest"}
+    (tmp_path / unreadable).unlink()
+    (tmp_path / unreadable).mkdir()
+    add_run(settings, "another", 4, done="bundle publish deploy")
+    with testing.captured() as captured:
+        assert kept_runs(settings) == {"newest"}
+    assert captured == []
+
+
+def test_a_run_that_cannot_be_read_stays_and_stops_no_deletion(tmp_path: Path) -> None:
+    settings = Settings(artifact_url=str(tmp_path), runs_kept=1, failed_runs_kept=0)
+    for name, age in (("a-oldest", 3), ("b-unreadable", 2), ("c-newest", 1)):
+        add_run(settings, name, age, done="bundle publish deploy")
+    info = tmp_path / "runs" / "b-unreadable" / "run.json"
+    info.unlink()
+    info.mkdir()
+    with testing.captured() as captured:
+        assert kept_runs(settings) == {"b-unreadable", "c-newest"}
+    assert captured == []
 
 
 def test_a_store_that_deletes_nothing_is_a_warning_and_the_run_starts() -> None:

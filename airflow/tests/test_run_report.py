@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +18,15 @@ from pipeline.business.database import open_engine
 from pipeline.business.load import replace_content
 from pipeline.cli import main
 from pipeline.demo import DemoSize, generate
-from pipeline.errors import DataError, NothingToTrainError
+from pipeline.errors import DataError, NothingToTrainError, PipelineError
 from pipeline.run_report import MAX_PAGE_BYTES, ReportContent, RunFailure, gather, record_failure, render
 from pipeline.run_report.content import BundleFacts, CheckRow, StepRow
 from pipeline.run_report.metrics import metrics_table
 from pipeline.run_report.tables import BarSeries, Grid, blocks
 from pipeline.settings import Settings
+from pipeline.steps import RunInfo, RunKind, write_run_info
 from pipeline.steps.report import report_run, reported
+from pipeline.steps.snapshots import sync_address
 from testkit.threaded_server import SilentHandler, ThreadedServer
 
 NOW = datetime(2026, 11, 28, 3, 20, tzinfo=UTC)
@@ -37,12 +39,19 @@ ACTIVE = re.compile(
 
 
 class Gateway(ThreadedServer):
-    """Answers as `PUT /reports/{run}` does, and keeps what it was sent."""
+    """Answers as `PUT /reports/{run}` does, and keeps what it was sent; also as feature-sync, for one job."""
 
     def __init__(self) -> None:
         super().__init__(_Handler)
         self.status = 200
         self.received: list[tuple[str, dict[str, str], bytes]] = []
+        self.sync_state = "done"
+        self.during_sync: Callable[[], object] = lambda: None
+
+    @property
+    def outcomes(self) -> list[str]:
+        """Those of the reports that it was sent."""
+        return [each for path, _, _ in self.received for each in parse_qs(urlsplit(path).query).get("outcome", [])]
 
 
 class _Handler(SilentHandler):
@@ -52,7 +61,14 @@ class _Handler(SilentHandler):
         self.server.received.append((self.path, dict(self.headers.items()), self.read_body()))
         self.send_json(self.server.status, {"run": "r", "title": "Internal Server Error", "status": self.server.status})
 
+    def do_GET(self) -> None:
+        self.server.during_sync()
+        self.send_json(200, {"job": "j-1", "state": self.server.sync_state})
+
     def do_POST(self) -> None:
+        if self.path == "/sync":
+            self.send_json(202, {"job": "j-1"})
+            return
         signals = json.loads(self.read_body())["signals"]
         self.send_json(202, {"accepted": len(signals), "duplicates": 0})
 
@@ -305,6 +321,46 @@ def test_a_step_that_did_not_end_fails_the_run_in_its_report(tmp_path: Path, sta
     report = gather(str(run))
     assert report.failure == RunFailure(step="quality")
     assert "1.5 s" in render(report, NOW).decode()
+
+
+@pytest.mark.parametrize(("kind", "outcomes"), [("training", ["succeeded"]), ("refresh", [])])
+def test_a_sync_that_another_dag_runs_during_the_report_does_not_fail_the_run(
+    tmp_path: Path, gateway: Gateway, kind: RunKind, outcomes: list[str]
+) -> None:
+    """Of refreshes, only failed ones are posted."""
+    run, settings = _deployed(tmp_path, gateway, kind)
+    gateway.during_sync = lambda: report_run(settings, run)
+    sync_address(settings, f"{tmp_path}/snapshots/{NAME}")
+    assert gateway.outcomes == outcomes
+    assert "did not end" not in page_of(run)
+    assert [(each.step, each.state) for each in gather(run).steps] == [("sync", "done")]
+
+
+def test_a_sync_of_another_dag_that_fails_does_not_fail_the_run(tmp_path: Path, gateway: Gateway) -> None:
+    """It is tried again, and reported by its own DAG."""
+    run, settings = _deployed(tmp_path, gateway, "training")
+    gateway.sync_state = "failed"
+    with testing.captured() as captured, pytest.raises(PipelineError, match="job j-1 failed"):
+        sync_address(settings, f"{tmp_path}/snapshots/{NAME}")
+    report_run(settings, run)
+    assert gateway.outcomes == ["succeeded"]
+    assert [(each.step, each.state) for each in gather(run).steps] == [("sync", "failed")]
+    assert [each.tags["step_name"] for each in captured] == ["sync"]
+
+
+def test_a_sync_of_another_dag_removes_the_failure_of_the_runs_own_sync(tmp_path: Path, gateway: Gateway) -> None:
+    run, settings = _deployed(tmp_path, gateway, "training")
+    with pytest.raises(DataError), record_failure(run, "sync"):
+        raise DataError("no Redis")
+    sync_address(settings, f"{tmp_path}/snapshots/{NAME}")
+    assert gather(run).failure is None
+
+
+def _deployed(tmp_path: Path, gateway: Gateway, kind: RunKind) -> tuple[str, Settings]:
+    run = str(tmp_path / "runs" / NAME)
+    write_run_info(run, RunInfo(run_id=NAME, as_of=NOW, started_at=NOW, kind=kind))
+    (tmp_path / "snapshots" / NAME).mkdir(parents=True)
+    return run, Settings(artifact_url=str(tmp_path), gateway_url=gateway.url, feature_sync_url=gateway.url)
 
 
 def test_a_run_with_nothing_to_train_has_no_report(tmp_path: Path) -> None:

@@ -90,6 +90,16 @@ def test_users_out_of_order_are_not_compared_and_the_snapshot_stays_whole(tmp_pa
     assert read_manifest(tmp_path / "v2").increment is None
 
 
+def test_without_a_base_that_can_be_read_the_snapshot_stays_whole(tmp_path: Path) -> None:
+    for day, version in enumerate(("v1", "v2")):
+        _written(tmp_path / version, [(1, b"%d" % day)], day=day)
+    (tmp_path / "v1" / "manifest.json").unlink()
+    (tmp_path / "v1" / "manifest.json").mkdir()
+    with pytest.raises(MalformedSnapshotError, match="the base can't be read"):
+        add_increment(tmp_path / "v2", tmp_path / "v1", 1)
+    assert read_manifest(tmp_path / "v2").increment is None
+
+
 @pytest.mark.parametrize("name", ["../../elsewhere", "users-00000.parquet", "/etc/increment/users-00000.parquet"])
 def test_an_increment_names_only_files_of_its_own_folder(tmp_path: Path, name: str) -> None:
     _written(tmp_path / "v1", [(1, b"a")])

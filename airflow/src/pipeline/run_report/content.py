@@ -38,11 +38,17 @@ class RunHeader(BaseModel):
 
 
 class StepRow(BaseModel):
-    """The last start of a step; `running` is the state of one whose process was killed."""
+    """The last start of a step; `running` is the state of one whose process was killed, or that runs separately."""
 
     step: str
     state: str = ""
     seconds: float | None = None
+    separate: bool = False
+
+    @property
+    def fails_run(self) -> bool:
+        """Whether the run has failed by this step. A separate one may still be at work, and has retries of its own."""
+        return self.state in _NOT_ENDED and not self.separate
 
 
 class StepRows(BaseModel):
@@ -113,7 +119,7 @@ def gather(run: str) -> ReportContent:
         run=run.rstrip("/").rsplit("/", 1)[-1],
         info=reader.read(("run.json",), RunHeader.model_validate) or RunHeader(),
         steps=steps,
-        failure=failure or next((RunFailure(step=each.step) for each in steps if each.state in _NOT_ENDED), None),
+        failure=failure or next((RunFailure(step=each.step) for each in steps if each.fails_run), None),
         checks=[*checks, *skew],
         profile=reader.read(PROFILE, TypeAdapter(dict[str, Any]).validate_python) or {},
         metrics=reader.read(METRICS, TypeAdapter(dict[str, float]).validate_python) or {},

@@ -31,13 +31,20 @@ def _utc_now() -> datetime:
 
 
 @contextmanager
-def record_failure(run: str, step: str, clock: Callable[[], datetime] = _utc_now) -> Iterator[None]:
-    """Store the error that a step raises, and raise it again. A step that passes removes what an earlier try stored."""
+def record_failure(
+    run: str, step: str, clock: Callable[[], datetime] = _utc_now, *, separate: bool = False
+) -> Iterator[None]:
+    """Store the error that a step raises, and raise it again. A step that passes removes what an earlier try stored.
+
+    The error of a `separate` step is not stored: its run may be making its report at this moment.
+    """
     try:
         yield
     except NothingToDoError:
         raise
     except Exception as error:
+        if separate:
+            raise
         failure = RunFailure(
             step=step,
             error_type=type(error).__name__,

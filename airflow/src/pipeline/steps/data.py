@@ -162,9 +162,19 @@ def other_trainings(run: str) -> list[str]:
 
 
 def synced_snapshots(runs: Iterable[str]) -> list[str]:
-    """Return the addresses of the snapshots of these runs that were synced, the last one first."""
-    markers = {snapshot_of(run): load_marker(run, "sync") for run in runs}
-    found = [(marker.started_at, address) for address, marker in markers.items() if marker is not None]
+    """Return the addresses of the snapshots of these runs that were synced, the last one first.
+
+    A run that can't be read counts as one that was not synced.
+    """
+    found = []
+    for run in runs:
+        try:
+            marker = load_marker(run, "sync")
+        except OSError as error:
+            _log.warning("the snapshot of %s counts as not synced: %s", run, error)
+            continue
+        if marker is not None:
+            found.append((marker.started_at, snapshot_of(run)))
     return [address for _, address in sorted(found, reverse=True)]
 
 

@@ -1,6 +1,7 @@
 """Deletes old runs, so that the store doesn't fill up."""
 
 import logging
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -34,13 +35,14 @@ def prune(settings: Settings, kind: RunKind = "training") -> None:
     A run is good if it has deployed its model, or has its bundle where nothing was to be deployed. The newest run that
     has deployed stays in any case: its snapshot fills an empty Redis. Refreshes are counted by themselves, in the same
     way, and push out no training. Before a refresh, only refreshes are removed: a training may be running beside it.
-    With SNAPSHOT_INCREMENTAL, the runs of the snapshots that the next one may be based on stay, too.
+    With SNAPSHOT_INCREMENTAL, the runs of the snapshots that the next one may be based on stay, too. A run that can't
+    be read stays: it may be the one that has deployed.
     """
     folders = {place: folders_below(join(settings.artifact_url, place)) for place in ("runs", "snapshots")}
     names = sorted({*folders["runs"], *folders["snapshots"]})
-    runs = sorted(_describe(settings, name, has_run=name in folders["runs"]) for name in names)
+    runs = sorted(_describe_readable(settings, names, set(folders["runs"])))
     trainings, refreshes = [run for run in runs if not run.is_refresh], [run for run in runs if run.is_refresh]
-    kept = _kept(refreshes, REFRESHES_KEPT, REFRESHES_KEPT)
+    kept = _kept(refreshes, REFRESHES_KEPT, REFRESHES_KEPT) | (set(names) - {run.name for run in runs})
     if kind == "refresh":
         kept |= {run.name for run in trainings}
     else:
@@ -67,6 +69,14 @@ def _kept(runs: list[_OldRun], good_kept: int, others_kept: int) -> set[str]:
 
 def _last(runs: list[_OldRun], number: int) -> list[_OldRun]:
     return runs[-number:] if number else []
+
+
+def _describe_readable(settings: Settings, names: Sequence[str], with_run: Collection[str]) -> Iterator[_OldRun]:
+    for name in names:
+        try:
+            yield _describe(settings, name, has_run=name in with_run)
+        except OSError as error:
+            _log.warning("the run %s stays, because it can't be read: %s", name, error)
 
 
 def _describe(settings: Settings, name: str, *, has_run: bool) -> _OldRun:

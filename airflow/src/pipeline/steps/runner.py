@@ -22,12 +22,16 @@ Say = Callable[[str], None]
 
 
 class StepTime(BaseModel):
-    """One line of `steps.json`. `seconds` is None while the step runs, and of a step whose process was killed."""
+    """One line of `steps.json`. `seconds` is None while the step runs, and of a step whose process was killed.
+
+    A `separate` step runs beside the run that it belongs to, as `sync` does in the DAG `feature_sync`.
+    """
 
     step: str
     state: Literal["running", "done", "failed", "skipped"]
     started_at: AwareDatetime
     seconds: float | None = None
+    separate: bool = False
 
 
 class StepTimes(BaseModel):
@@ -47,28 +51,38 @@ def load_times(run: str) -> dict[str, StepTime]:
 
 
 def run_step(
-    settings: Settings, run: str, step: Step, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    settings: Settings,
+    run: str,
+    step: Step,
+    *,
+    separate: bool = False,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> float:
-    """Run one step and mark it as done; returns its duration in seconds."""
+    """Run one step and mark it as done; returns its duration in seconds.
+
+    With `separate`, the run goes on or has ended meanwhile: it does not fail by this step.
+    """
     remove_marker(run, step.name)
     inputs = input_digests(run, step)
     began, started_at = time.monotonic(), now()
-    _note(run, StepTime(step=step.name, state="running", started_at=started_at))
+    entry = StepTime(step=step.name, state="running", started_at=started_at, separate=separate)
+    _note(run, entry)
     try:
         # More threads than these wait for each other: small matrices cost six times as much on a busy machine. And sums
         # would depend on the machine's number of cores.
-        with record_failure(run, step.name), threadpool_limits(settings.training_threads, user_api="blas"):
+        failures = record_failure(run, step.name, separate=separate)
+        with failures, threadpool_limits(settings.training_threads, user_api="blas"):
             step.run(settings, run)
     except NothingToDoError:
-        _note(run, StepTime(step=step.name, state="skipped", started_at=started_at))
+        _note(run, entry.model_copy(update={"state": "skipped"}))
         raise
     except BaseException:
         seconds = round(time.monotonic() - began, 3)
-        _note(run, StepTime(step=step.name, state="failed", started_at=started_at, seconds=seconds))
+        _note(run, entry.model_copy(update={"state": "failed", "seconds": seconds}))
         raise
     seconds = round(time.monotonic() - began, 3)
     write_marker(settings, run, step, inputs=inputs, started_at=started_at, seconds=seconds)
-    _note(run, StepTime(step=step.name, state="done", started_at=started_at, seconds=seconds))
+    _note(run, entry.model_copy(update={"state": "done", "seconds": seconds}))
     return seconds
 
 

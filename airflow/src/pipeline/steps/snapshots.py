@@ -50,6 +50,6 @@ def sync_address(settings: Settings, snapshot: str) -> None:
     root, _, name = snapshot.rstrip("/").rpartition("/")
     run = join(root.rpartition("/")[0], "runs", name)
     if find_run_info(run) is not None and snapshot_of(run) == snapshot.rstrip("/"):
-        run_step(settings, run, step_of("sync"))
+        run_step(settings, run, step_of("sync"), separate=True)
     else:
         sync_snapshot_at(settings, snapshot)

@@ -91,12 +91,16 @@ class Stack:
             shutil.rmtree(folder, ignore_errors=True)
 
     def hold_down(self, name: str) -> None:
-        """Kill one program and keep it down."""
-        self.supervisor.stop_program(name)
+        """Kill one program and keep it down; raises `StartError` for an unknown name, and if the stack is down."""
+        program = self.program(name)
+        self._require_running()
+        self.supervisor.stop_program(program.name)
 
     def bring_back(self, name: str) -> None:
-        """Start a program again and wait until it is healthy."""
-        self._start([self.program(name)])
+        """Start a program again and wait until it is healthy; raises `StartError` as `hold_down` does."""
+        program = self.program(name)
+        self._require_running()
+        self._start([program])
 
     def program(self, name: str) -> Program:
         """Return one of the stack's programs; raises `StartError` for an unknown name."""
@@ -104,6 +108,10 @@ class Stack:
         if name not in found:
             raise StartError(f"no program is called {name!r}; there are {', '.join(found)}")
         return found[name]
+
+    def _require_running(self) -> None:
+        if not self.supervisor.runs():
+            raise StartError("the stack does not run: make up")
 
     def _start(self, wanted: Sequence[Program]) -> None:
         for program in wanted:

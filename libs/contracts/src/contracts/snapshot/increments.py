@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contracts import redis_keys
 from contracts.checksums import files_below, sha256_of
-from contracts.snapshot.files import iter_users, read_manifest, write_manifest, write_users
+from contracts.snapshot.files import MalformedSnapshotError, iter_users, read_manifest, write_manifest, write_users
 from contracts.snapshot.manifest import SnapshotIncrement, SnapshotManifest, content_name
 
 FOLDER = "increment"
@@ -31,7 +31,7 @@ def add_increment(folder: Path, base_folder: Path, number: int) -> SnapshotManif
     It is the increment of this number since the last snapshot without one. Raises `UnsortedUsersError`,
     `MalformedSnapshotError` or `ChecksumError`; then the snapshot has no increment.
     """
-    manifest, base = read_manifest(folder), read_manifest(base_folder)
+    manifest, base = read_manifest(folder), _read_base(base_folder)
     part = folder / FOLDER
     part.mkdir()
     try:
@@ -50,6 +50,13 @@ def add_increment(folder: Path, base_folder: Path, number: int) -> SnapshotManif
     changed = manifest.model_copy(update={"increment": increment})
     write_manifest(folder, changed)
     return changed
+
+
+def _read_base(folder: Path) -> SnapshotManifest:
+    try:
+        return read_manifest(folder)
+    except OSError as error:
+        raise MalformedSnapshotError(f"the base can't be read: {error}") from error
 
 
 def _depth(manifest: SnapshotManifest) -> int:
