@@ -12,6 +12,8 @@ from pipeline.demo import DemoSize, generate
 from prove.refresh import compare
 from prove.refreshed_days import Replayed, ReplayedDays, replay
 
+# A training and its refreshes take longer on a busy machine than a test may.
+pytestmark = pytest.mark.timeout(600)
 NIGHT = datetime(2026, 3, 1, 3, tzinfo=UTC)
 CONFIG = """\
 history: {half_lives_days: [7], recent_ranks: [5]}
