@@ -209,3 +209,12 @@ def test_an_operation_that_failed_once_is_notified_when_the_first_one_does_not_f
     assert messages(stepped) == [("opened", 1)]
     stepped.pass_time(seconds=1)
     assert messages(stepped) == [("opened", 1), ("opened", 2)]
+
+
+def test_what_a_person_grouped_stays_grouped_while_its_parent_is_open(stepped: SteppedGateway) -> None:
+    stepped.page_for_everything("P0")
+    for database in ("events", "registry"):
+        fail(stepped, "read", database=database)
+    stepped.gateway.alerts.actions.group(2, 1, "li")
+    stepped.pass_time(minutes=5)
+    assert parent_ids(stepped) == [None, 1]

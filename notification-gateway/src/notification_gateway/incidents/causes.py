@@ -81,10 +81,12 @@ def find_symptoms(cause: Incident, candidates: Iterable[Incident], now: datetime
 def explained_until(cause: Incident, symptom: Incident) -> datetime | None:
     """Return until when a cause explains a symptom; None while the cause is open.
 
-    An open cause of the same point explains it only while the cause fires: the operations may fail for two reasons.
+    An open cause of the same point explains it only while the cause fires, because the operations may fail for two
+    reasons; a person who grouped them knows better.
     """
     if cause.resolved_at is None:
-        return cause.last_signal_at + ACTIVE if cause.monitoring_point == symptom.monitoring_point else None
+        is_same_fault = cause.monitoring_point == symptom.monitoring_point and symptom.grouped_by is None
+        return cause.last_signal_at + ACTIVE if is_same_fault else None
     return cause.resolved_at + _time_after_end(symptom)
 
 
