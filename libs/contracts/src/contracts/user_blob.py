@@ -58,13 +58,16 @@ class History:
         limit: int = MAX_LONG_TERM,
     ) -> Self:
         """Sort interactions newest first, keep the newest time and strongest type per dataset, and cut to `limit`."""
-        unique, inverse = np.unique(ids, return_inverse=True)
-        newest = np.zeros(len(unique), np.int64)
-        strongest = np.zeros(len(unique), np.uint8)
-        np.maximum.at(newest, inverse, ts)
-        np.maximum.at(strongest, inverse, types)
+        if not len(ids):
+            return cls()
+        by_id = np.argsort(ids)
+        grouped = ids[by_id]
+        starts = np.flatnonzero(np.append(True, grouped[1:] != grouped[:-1]))
+        unique = grouped[starts]
+        newest = np.maximum.reduceat(ts[by_id], starts)
+        strongest = np.maximum.reduceat(types[by_id], starts)
         order = np.lexsort((unique, -newest))[:limit]
-        return cls(unique[order].astype(np.int64), newest[order], strongest[order])
+        return cls(unique[order].astype(np.int64), newest[order].astype(np.int64), strongest[order].astype(np.uint8))
 
     def merge(self, live: Self, limit: int = MAX_LONG_TERM) -> Self:
         """Return this history with `live` on top of it."""

@@ -60,6 +60,22 @@ class _Columns(NamedTuple):
     price: NDArray[np.float32]
 
 
+class _Head(NamedTuple):
+    """The `RANKED` most popular items of a half-life: the first `size` of `items`, int64 [RANKED], descending.
+
+    Ties go to the lower position. `places` int32 [n] are those of all items, `RANKED` for the others.
+    """
+
+    items: NDArray[np.int64]
+    places: NDArray[np.int32]
+    size: int
+
+    @property
+    def used(self) -> NDArray[np.int64]:
+        """The most popular items themselves."""
+        return self.items[: self.size]
+
+
 class ItemStats:
     """The state of `n` items after the interactions added so far.
 
@@ -80,9 +96,8 @@ class ItemStats:
             np.array(created_at, np.int64),
             np.log1p(np.maximum(price, 0)).astype(np.float32),
         )
-        # By half-life: the most popular items, and a count that each of them has reached; counts only grow.
-        self._heads: dict[int, NDArray[np.int64]] = {}
-        self._least = np.zeros(len(HALF_LIVES_DAYS))
+        # By half-life, of those that were asked for.
+        self._heads: dict[int, _Head] = {}
 
     @classmethod
     def restore(cls, created_at: NDArray[np.int64], price: NDArray[np.float32], state: StatsState) -> Self:
@@ -104,7 +119,8 @@ class ItemStats:
             return
         self._move_origin(float(ts.max()))
         _count(tuple(self._columns), items, ts, types, self._origin)
-        self._heads.clear()
+        for window, head in self._heads.items():
+            self._heads[window] = self._renewed(head, window, items)
 
     def popularity(self, at: float, half_life_days: float = 3.0) -> NDArray[np.float64]:
         """Return the decayed counts of all items as of `at` (Unix seconds), [n]."""
@@ -121,49 +137,88 @@ class ItemStats:
         """
         window = _WINDOWS[half_life_days]
         scaled = self._columns.scaled[:, window]
-        items = (self._head(window) if size <= RANKED else first_of(scaled, size))[:size]
+        items = self._head(window).used[:size] if size <= RANKED else _first_of(scaled, size)
         counts = scaled[items] * self._decay(at)[window]
         return items[counts > 0], counts[counts > 0]
 
     def rows(self, items: NDArray[np.int32], at: float) -> NDArray[np.float32]:
         """Return the features of `items` as of `at` (Unix seconds): float32 [m, len(ITEM_FEATURES)]."""
-        return _fill_rows(
-            tuple(self._columns), (self._head(_1D), self._head(_3D), self._head(_7D)), items, float(at), self._decay(at)
-        )
+        first = self._head(_3D).used[:1]
+        places = (self._head(_1D).places, self._head(_7D).places)
+        return _fill_rows(tuple(self._columns), (first, *places), items, float(at), self._decay(at))
 
     def _decay(self, at: float) -> NDArray[np.float64]:
         decay: NDArray[np.float64] = np.exp2(-(at - self._origin) / (HALF_LIVES_DAYS * DAY))
         return decay
 
-    def _head(self, window: int) -> NDArray[np.int64]:
-        """Return the `RANKED` most popular items."""
+    def _head(self, window: int) -> _Head:
+        """Return the most popular items of a half-life."""
         if window not in self._heads:
-            scaled = self._columns.scaled[:, window]
-            head = self._heads[window] = first_of(scaled, RANKED, self._least[window])
-            self._least[window] = scaled[head[-1]] if len(head) == RANKED else 0.0
+            n = len(self._columns.price)
+            nothing = _Head(np.empty(RANKED, np.int64), np.full(n, RANKED, np.int32), 0)
+            self._heads[window] = self._renewed(nothing, window, np.arange(n, dtype=np.int32))
         return self._heads[window]
+
+    def _renewed(self, head: _Head, window: int, grown: NDArray[np.int32]) -> _Head:
+        """Return a head whose arrays are up to date after the counts of some items have grown."""
+        size = _raise_items(tuple(head), self._columns.scaled[:, window], grown)
+        return head._replace(size=size)
 
     def _move_origin(self, latest: float) -> None:
         if (latest - self._origin) / _SHORTEST < _MAX_DOUBLINGS:
             return
         self._columns.scaled[:] *= np.exp2(-(latest - self._origin) / (HALF_LIVES_DAYS * DAY))
-        self._least[:] = 0.0
+        # Small counts become equal.
+        self._heads.clear()
         self._origin = latest
 
 
 @compiled
-def first_of(counts: NDArray[np.float64], size: int, least: float = 0.0) -> NDArray[np.int64]:
+def _first_of(counts: NDArray[np.float64], size: int) -> NDArray[np.int64]:
     """Return the positions of the `size` greatest counts, descending; ties go to the lower position.
 
-    Zeros are left out. At least `size` counts are `least` or more, if it isn't 0: a known bound saves the sorting.
+    Zeros are left out.
     """
-    pool = np.empty(len(counts), np.int64)
-    size_of_pool = 0
-    for item in range(len(counts)):
-        pool[size_of_pool] = item
-        size_of_pool += counts[item] >= least and counts[item] > 0.0
-    pool = pool[:size_of_pool]
+    pool = np.flatnonzero(counts > 0.0)
     return pool[np.argsort(-counts[pool], kind="mergesort")[:size]]
+
+
+@compiled
+def _raise_items(head: Fields, counts: NDArray[np.float64], grown: NDArray[np.int32]) -> int:
+    """Update the arrays of a `_Head` after the counts of some items have grown; return its size."""
+    items, places, size = head
+    # Insertion sort: few items move, and by few places.
+    for place in range(1, size):
+        _move_up(items, counts, place)
+    for item in grown:
+        if places[item] < RANKED or counts[item] <= 0.0:
+            continue
+        if size < RANKED:
+            size += 1
+        elif _is_ahead(counts, item, items[size - 1]):
+            places[items[size - 1]] = RANKED
+        else:
+            continue
+        items[size - 1], places[item] = item, 0
+        _move_up(items, counts, size - 1)
+    for place in range(size):
+        places[items[place]] = place
+    return size
+
+
+@compiled
+def _move_up(items: NDArray[np.int64], counts: NDArray[np.float64], place: int) -> None:
+    """Move the item at a place ahead of those before it that have less."""
+    item = items[place]
+    while place > 0 and _is_ahead(counts, item, items[place - 1]):
+        items[place] = items[place - 1]
+        place -= 1
+    items[place] = item
+
+
+@compiled
+def _is_ahead(counts: NDArray[np.float64], item: int, other: int) -> bool:
+    return counts[item] > counts[other] or (counts[item] == counts[other] and item < other)
 
 
 @compiled
@@ -185,17 +240,21 @@ def _count(
 
 @compiled
 def _fill_rows(
-    columns: Fields, heads: Fields, items: NDArray[np.int32], at: float, decay: NDArray[np.float64]
+    columns: Fields, popular: Fields, items: NDArray[np.int32], at: float, decay: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Return `ItemStats.rows` of `_Columns`; `heads` are the most popular items of 1, 3 and 7 days."""
+    """Return `ItemStats.rows` of `_Columns`.
+
+    `popular` are the most popular item of 3 days, if there is one, and the places of all by 1 and by 7 days.
+    """
     scaled, counts, purchases, last, created_at, price = columns
-    day, three_days, week = heads
-    places_of_day, places_of_week = _places(day, len(price)), _places(week, len(price))
-    top = scaled[three_days[0], _3D] * decay[_3D] if len(three_days) else 0.0
+    first, places_of_day, places_of_week = popular
+    top = scaled[first[0], _3D] * decay[_3D] if len(first) else 0.0
     rows = np.empty((len(items), _FEATURES), np.float32)
+    decayed = np.empty(len(decay))
     for row in range(len(items)):
         item = items[row]
-        decayed = scaled[item] * decay
+        for window in range(len(decay)):
+            decayed[window] = scaled[item, window] * decay[window]
         for window in range(_1D, _30D + 1):
             rows[row, window] = np.log1p(decayed[window])
         rows[row, 4] = np.log1p(counts[item])
@@ -211,12 +270,3 @@ def _fill_rows(
         rows[row, 15] = decayed[_7D] / (decayed[_30D] + 1.0)
         rows[row, 16] = np.log1p(min(max(at - last[item], 0.0), _LONG_AGO) / HOUR)
     return rows
-
-
-@compiled
-def _places(head: NDArray[np.int64], items: int) -> NDArray[np.int32]:
-    """Return the place of each item in the order of popularity; from `RANKED` on it is `RANKED`."""
-    places = np.full(items, RANKED, np.int32)
-    for place in range(len(head)):
-        places[head[place]] = place
-    return places
