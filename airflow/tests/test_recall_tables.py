@@ -13,7 +13,7 @@ from pipeline.recall.dense import DENSE, DenseLimits
 from pipeline.recall.ease import ease
 from pipeline.recall.interest import interest_matrix
 from pipeline.recall.svd import item_factors, unit_rows
-from pipeline.recall.top_k import nearest, top_k_of_product
+from pipeline.recall.top_k import nearest, top_k_of_gram, top_k_of_product
 from pipeline.records import Records
 from ranking.recall import Neighbours
 
@@ -126,6 +126,15 @@ def test_top_k_of_a_sparse_product_is_that_of_the_dense_one(n: int, k: int, seed
     left, right = (rng.integers(1, 4, (n, n)) * (rng.random((n, n)) < 0.2) for _ in range(2))
     found = top_k_of_product(*(sparse.csr_array(each.astype(np.float32)) for each in (left, right)), k)
     assert listed(found) == best_columns((left @ right).astype(np.float32), k)
+
+
+@settings(max_examples=50, deadline=None)  # the first example compiles
+@given(st.integers(1, 150), st.integers(1, 20), st.integers(0, 10_000))
+def test_top_k_of_a_gram_matrix_is_that_of_the_dense_one(n: int, k: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # Products of such numbers are exact, and some are negative.
+    matrix = (rng.integers(-1, 4, (30, n)) * (rng.random((30, n)) < 0.2)).astype(np.float32)
+    assert listed(top_k_of_gram(sparse.csr_array(matrix), k)) == best_columns(matrix.T @ matrix, k)
 
 
 @settings(max_examples=50, deadline=None)  # the first example compiles

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from contracts.ids import hash_id, is_numeric_id
 from contracts.user_blob import History
 from pipeline.ordered_rows import load_ordered_rows
+from pipeline.pairs import Groups, first_of_pairs, group_rows
 from pipeline.trends import trends_before
 from ranking.catalogue import Catalogue
 from ranking.item_stats import ItemStats
@@ -85,15 +86,13 @@ class Records:
         )
 
     @cached_property
-    def _of_user(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows grouped by user, in the order of time, and the start of each user's rows; [m] and [u + 1]."""
-        order = np.argsort(self.user, kind="stable")
-        return order, np.searchsorted(self.user[order], np.arange(len(self.user_ids) + 1))
+    def by_user(self) -> Groups:
+        """The rows of each user, in the order of time."""
+        return group_rows(self.user, len(self.user_ids))
 
     def rows_of(self, user: int, before: int | None = None) -> NDArray[np.int64]:
         """Return a user's rows in the order of time, up to but excluding the time `before` (Unix seconds)."""
-        order, starts = self._of_user
-        rows: NDArray[np.int64] = order[starts[user] : starts[user + 1]]
+        rows = self.by_user.of(user)
         return rows if before is None else rows[: np.searchsorted(self.ts[rows], before)]
 
     def history(self, rows: NDArray[np.int64]) -> History:
@@ -122,9 +121,7 @@ class Records:
     @cached_property
     def first_of_pair(self) -> NDArray[np.int64]:
         """Return the rows of each user's first interaction with each dataset by time."""
-        pair = self.user.astype(np.int64) * max(1, len(self.catalogue)) + self.item
-        _, first = np.unique(pair, return_index=True)
-        return np.sort(first)
+        return first_of_pairs(self.by_user, self.item, len(self.catalogue))
 
 
 def _catalogue(datasets: pa.Table) -> Catalogue:

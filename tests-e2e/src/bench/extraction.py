@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 import psycopg2
 
 from bench.results import Goal, Result
@@ -88,17 +87,12 @@ def _fill(url: str) -> None:
 
 def _extract(server: PostgresServer, url: str, way: str, folder: Path) -> _Cost:
     folder.mkdir()
-    before = _server_seconds(server)
+    before = server.cpu_seconds()
     command = [sys.executable, "-c", _EXTRACT, url, way, str(folder), _AS_OF.isoformat()]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     client, memory = map(float, printed.split())
     time.sleep(_END_SECONDS)
-    return _Cost(client, _server_seconds(server) - before, memory / 1e9)
-
-
-def _server_seconds(server: PostgresServer) -> float:
-    times = psutil.Process(server.pid).cpu_times()
-    return float(times.children_user + times.children_system)
+    return _Cost(client, server.cpu_seconds() - before, memory / 1e9)
 
 
 def _cheapest(costs: Sequence[_Cost]) -> _Cost:

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.pairs import first_of_pairs, group_rows
+
 # The evaluation uses users and datasets with this many of each other (`pipeline.evaluate.split.CORE`).
 MEASURED_FROM = 5
 LEAST = (
@@ -13,20 +15,21 @@ LEAST = (
 )
 
 
-def count_learnable(user: NDArray[np.int64], dataset: NDArray[np.int64], ts: NDArray[np.int64]) -> int:
-    """Count interactions of users with a further dataset that another user had interacted with earlier; all [m]."""
-    order = np.lexsort((dataset, user, ts))
-    user, dataset, ts = user[order], dataset[order], ts[order]
-    pair = user * (dataset.max(initial=0) + 1) + dataset
-    turns = np.sort(np.unique(pair, return_index=True)[1])
-    is_first = np.isin(turns, turns[np.unique(user[turns], return_index=True)[1]])
-    _, place = np.unique(dataset, return_inverse=True)
-    earliest = np.full(place.max(initial=-1) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(earliest, place, ts)
-    return int((~is_first & (earliest[place[turns]] < ts[turns])).sum())
+def count_learnable(user: NDArray[np.integer], dataset: NDArray[np.integer], ts: NDArray[np.int64]) -> int:
+    """Count interactions of users with a further dataset that another user had interacted with earlier.
+
+    All [m] in ascending time; users and datasets are numbers from 0.
+    """
+    users, datasets = int(user.max(initial=-1)) + 1, int(dataset.max(initial=-1)) + 1
+    turns = first_of_pairs(group_rows(user, users), dataset, datasets)
+    # Of several values for one place, the last one stays: that of the earliest row.
+    first, earliest = np.empty(users, np.int64), np.empty(datasets, np.int64)
+    first[user[::-1]] = np.arange(len(user))[::-1]
+    earliest[dataset[::-1]] = ts[::-1]
+    return int(((first[user[turns]] != turns) & (earliest[dataset[turns]] < ts[turns])).sum())
 
 
-def describe_shortage(user: NDArray[np.int64], dataset: NDArray[np.int64], ts: NDArray[np.int64]) -> str:
+def describe_shortage(user: NDArray[np.integer], dataset: NDArray[np.integer], ts: NDArray[np.int64]) -> str:
     """Return why there is nothing to learn from; `ts` [m] in Unix seconds."""
     users, datasets = len(np.unique(user)), len(np.unique(dataset))
     if len(ts) > 1 and ts.min() == ts.max():

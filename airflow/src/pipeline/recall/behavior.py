@@ -5,7 +5,7 @@ from scipy import sparse
 
 from pipeline.recall.dense import DENSE, DenseLimits, join_neighbours, popular_columns, spread
 from pipeline.recall.ease import ease
-from pipeline.recall.top_k import top_k, top_k_of_product
+from pipeline.recall.top_k import top_k, top_k_of_gram
 from ranking.recall import Neighbours
 
 # 500 finds 1-2 % more targets, but its votes rank worse where times mean nothing; elsewhere both are equal.
@@ -33,4 +33,4 @@ def cosine_neighbours(interest: sparse.csr_array, k: int) -> Neighbours:
     """Return each item's `k` neighbours by cosine of their columns."""
     norms = np.sqrt(np.asarray(interest.multiply(interest).sum(axis=0)))
     unit = sparse.csr_array(interest @ sparse.diags_array(1.0 / np.maximum(norms, 1e-9)).astype(np.float32))
-    return top_k_of_product(sparse.csr_array(unit.T), unit, k)
+    return top_k_of_gram(unit, k)

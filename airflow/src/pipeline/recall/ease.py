@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
 
+from pipeline.recall.sparse_rows import GramColumns, fill_gram
+
 
 def ease(interest: sparse.csr_array, regularisation: float) -> NDArray[np.float32]:
     """Return B float32 [n, n] with a zero diagonal; `interest @ B` scores every item for every user.
@@ -12,7 +14,8 @@ def ease(interest: sparse.csr_array, regularisation: float) -> NDArray[np.float3
     Single precision is enough: the regularisation bounds the condition number.
     """
     n = interest.shape[1]
-    gram = (interest.T @ interest).astype(np.float32).toarray(order="F")
+    gram = np.zeros((n, n), np.float32, order="F")
+    fill_gram(GramColumns.of(interest), gram)
     gram[np.diag_indices(n)] += np.float32(regularisation)
     factor, failed = lapack.spotrf(gram, overwrite_a=True)
     if failed:

@@ -1,4 +1,4 @@
-"""The best k columns of each row, in heaps of k: of a matrix, of cosines, and of a product of sparse matrices.
+"""The best k columns of each row, in heaps of k: of a matrix, of cosines, and of products of sparse matrices.
 
 A row's own column is left out. Equal scores are in the order of their columns.
 """
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from pipeline.recall.sparse_rows import GramColumns, SparseRows, add_gram_column
 from ranking.jit import compiled
 from ranking.recall import Neighbours
 
@@ -32,19 +33,6 @@ class _Heaps(NamedTuple):
         """Return the best columns first; the heaps are used up."""
         _sort(self)
         return Neighbours(self.items, self.scores)
-
-
-class _Sparse(NamedTuple):
-    """A sparse matrix [rows, columns] by rows; row i has the entries from `starts[i]` to `starts[i + 1]`."""
-
-    starts: NDArray[np.int64]
-    columns: NDArray[np.int32]
-    values: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, matrix: sparse.csr_array) -> "_Sparse":
-        starts, columns, values = matrix.indptr, matrix.indices, matrix.data
-        return cls(starts.astype(np.int64), columns.astype(np.int32), values.astype(np.float32))
 
 
 def top_k(scores: NDArray[np.float32], k: int) -> Neighbours:
@@ -87,7 +75,15 @@ def top_k_of_product(left: sparse.csr_array, right: sparse.csr_array, k: int) ->
     """Return each row's best `k` columns of the square `left @ right`, whose entries are positive."""
     n = left.shape[0]
     heaps = _Heaps.of(n, min(k, n))
-    _push_product(_Sparse.of(left), _Sparse.of(right), heaps)
+    _push_product(SparseRows.of(left), SparseRows.of(right), heaps)
+    return heaps.sorted()
+
+
+def top_k_of_gram(matrix: sparse.csr_array, k: int) -> Neighbours:
+    """Return each row's best `k` columns with a value above 0 of `matrix.T @ matrix`."""
+    n = matrix.shape[1]
+    heaps = _Heaps.of(n, min(k, n))
+    _push_gram(GramColumns.of(matrix), heaps)
     return heaps.sorted()
 
 
@@ -160,7 +156,7 @@ def _push_block(
 
 
 @compiled
-def _push_product(left: _Sparse, right: _Sparse, heaps: _Heaps) -> None:
+def _push_product(left: SparseRows, right: SparseRows, heaps: _Heaps) -> None:
     """Push the product of two sparse matrices (Gustavson 1978): one row of it is in memory at a time."""
     n = len(heaps.sizes)
     sums = np.zeros(n, np.float32)
@@ -184,6 +180,31 @@ def _push_product(left: _Sparse, right: _Sparse, heaps: _Heaps) -> None:
             if column != row:
                 size = _push(heaps.scores[row], heaps.items[row], size, sums[column], column)
         heaps.sizes[row] = size
+
+
+@compiled
+def _push_gram(columns: GramColumns, heaps: _Heaps) -> None:
+    """Push each value of the upper half for its row and for its column; so each row gets its columns in their order."""
+    scores, items, sizes = heaps.scores, heaps.items, heaps.sizes
+    n, k = scores.shape
+    values = np.empty(n, np.float32)
+    # What a value has to exceed in each row.
+    bars = np.zeros(n, np.float32)
+    for column in range(n):
+        values[: column + 1] = 0.0
+        add_gram_column(columns, column, values)
+        for start in range(0, column, _LANES):
+            stop = min(column, start + _LANES)
+            is_better = False
+            for row in range(start, stop):
+                is_better |= values[row] > min(bars[row], bars[column])
+            if not is_better:
+                continue
+            for row in range(start, stop):
+                for place, other in ((row, column), (column, row)):
+                    if values[row] > bars[place]:
+                        sizes[place] = _push(scores[place], items[place], sizes[place], values[row], other)
+                        bars[place] = scores[place, 0] if sizes[place] == k else np.float32(0.0)
 
 
 @compiled

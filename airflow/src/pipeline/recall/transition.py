@@ -23,9 +23,10 @@ def new_pairs(records: Records, seed: int) -> tuple[NDArray[np.int32], NDArray[n
 
 
 def newest_by_user(records: Records, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Return the newest `MAX_EXAMPLES` of some rows, by user and then by time; the seed decides ties."""
-    tie = np.random.default_rng(seed).random(len(rows))
-    order = rows[np.lexsort((tie, records.ts[rows]))][-MAX_EXAMPLES:]
+    """Return the newest `MAX_EXAMPLES` of some ascending rows, by user and then by time; the seed decides ties."""
+    tie, ts = np.random.default_rng(seed).random(len(rows)), records.ts[rows]
+    first = int(np.searchsorted(ts, ts[-MAX_EXAMPLES])) if len(rows) > MAX_EXAMPLES else 0
+    order = rows[first:][np.lexsort((tie[first:], ts[first:]))][-MAX_EXAMPLES:]
     return order[np.argsort(records.user[order], kind="stable")]
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.pairs import all_of_pairs, group_rows
 from pipeline.quality.sufficiency import LEAST, count_learnable, describe_shortage
 from pipeline.recall import build_tables
 from pipeline.records import Records
@@ -106,7 +107,7 @@ def train_on(
     Raises `TrainingError`, which says what is missing.
     """
     # Content may find the targets of one user, but only what users have in common is worth learning.
-    if not count_learnable(*_columns(records)):
+    if not count_learnable(records.user, records.item, records.ts):
         raise _shortage("no user has taken a dataset after another user", records)
     try:
         return choose_order(replay_parts(records, parts, settings, graded), settings)
@@ -128,13 +129,9 @@ def replay_parts(
 
 
 def _shortage(error: str, records: Records) -> TrainingError:
-    reason = describe_shortage(*_columns(records))
+    reason = describe_shortage(records.user, records.item, records.ts)
     needed = "" if LEAST in reason else f"; {LEAST}"
     return TrainingError(f"{error}: {reason}{needed}")
-
-
-def _columns(records: Records) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    return records.user.astype(np.int64), records.item.astype(np.int64), records.ts
 
 
 def _of_all_kinds(rows: NDArray[np.int64], shares: Mapping[Kind, float], rng: np.random.Generator) -> PastQueries:
@@ -159,16 +156,24 @@ def last_pairs(records: Records, per_user: int, *, least_before: int, seed: int)
     """
     rows = records.first_of_pair
     user = records.user[rows]
-    order = np.lexsort((np.random.default_rng(seed).random(len(rows)), records.ts[rows], user))
-    starts = np.searchsorted(user[order], np.arange(len(records.user_ids) + 1))
+    order, starts = group_rows(user, len(records.user_ids))
+    _shuffle_seconds(order, user, records.ts[rows], np.random.default_rng(seed).random(len(rows)))
     place = np.arange(len(rows)) - starts[user[order]]
     from_end = starts[user[order] + 1] - starts[user[order]] - 1 - place
     chosen = rows[order[(place >= least_before) & (from_end < per_user)]]
     return np.sort(chosen)
 
 
+def _shuffle_seconds(
+    order: NDArray[np.int64], user: NDArray[np.int32], ts: NDArray[np.int64], tie: NDArray[np.float64]
+) -> None:
+    """Put rows of one user's second, which are neighbours in `order`, in the order of `tie`; all [m]."""
+    same = np.append(False, (user[order[1:]] == user[order[:-1]]) & (ts[order[1:]] == ts[order[:-1]]))
+    places = np.flatnonzero(same | np.append(same[1:], False))
+    rows = order[places]
+    order[places] = rows[np.lexsort((tie[rows], ts[rows], user[rows]))]
+
+
 def of_pairs(records: Records, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return a mask [m] of all interactions between the users and datasets of `rows`."""
-    n = max(1, len(records.catalogue))
-    pair = records.user.astype(np.int64) * n + records.item
-    return np.isin(pair, pair[rows])
+    return all_of_pairs(records.by_user, records.user, records.item, rows, len(records.catalogue))

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
+import psutil
+
 from localservers.ports import Ports
 from localservers.postgres import PostgresCluster
 from localservers.waiting import wait_until
@@ -36,6 +38,11 @@ class PostgresServer:
         if self._process is None:
             raise RuntimeError("PostgreSQL is down")
         return self._process.pid
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds of the server's processes that have ended: one for each connection."""
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.children_user + times.children_system)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop it: as an administrator does, which closes all connections, or at once with SIGQUIT."""
