@@ -45,10 +45,10 @@ TREND_WEIGHT = 30.0
 _LEAST_COUNT = 1.0
 _QUERIES_PER_BLOCK = 512
 
-# From the numbers of the first and last query, and their decayed counts, to scores [b, columns].
-Scorer = Callable[[int, int, NDArray[np.float32]], NDArray[np.float32]]
-# From what queries know to the scorers of models by name.
-_Models = Callable[[Histories], dict[str, Scorer]]
+# From the numbers of the first and last query, and their decayed counts, to each model's scores [b, columns].
+_Scorer = Callable[[int, int, NDArray[np.float32]], dict[str, NDArray[np.float32]]]
+# From what queries know to what scores them.
+_Models = Callable[[Histories], _Scorer]
 
 
 def active_columns(train: Records, most: int = MAX_COLUMNS) -> tuple[NDArray[np.int64], float]:
@@ -96,17 +96,16 @@ def _rank_by(models: _Models, asked: Sequence[Asked], columns: NDArray[np.int64]
     return {name: [found[name] for found in by_set] for name in by_set[0]}
 
 
-def _rank(scorers: dict[str, Scorer], asked: Asked, columns: NDArray[np.int64]) -> dict[str, NDArray[np.int32]]:
+def _rank(scorer: _Scorer, asked: Asked, columns: NDArray[np.int64]) -> dict[str, NDArray[np.int32]]:
     counts = DecayedCounts(asked.queries, columns, HALF_LIFE_DAYS)
-    parts: dict[str, list[NDArray[np.int32]]] = {name: [] for name in scorers}
+    parts: dict[str, list[NDArray[np.int32]]] = {}
     for start in range(0, len(asked.queries), _QUERIES_PER_BLOCK):
         stop = min(len(asked.queries), start + _QUERIES_PER_BLOCK)
         decayed = counts.until(stop)
         hidden = asked.histories.hidden[start:stop].nonzero()
-        for name, scorer in scorers.items():
-            scores = scorer(start, stop, decayed)
+        for name, scores in scorer(start, stop, decayed).items():
             scores[hidden] = -np.inf
-            parts[name].append(best_of_rows(scores, DEEP))
+            parts.setdefault(name, []).append(best_of_rows(scores, DEEP))
     return {name: np.concatenate(lists) for name, lists in parts.items()}
 
 
@@ -120,31 +119,37 @@ def _counted(interest: sparse.csr_array) -> _Models:
     # A candidate is scored by its own 50 neighbours among the user's datasets (Deshpande and Karypis 2004).
     by_candidate = sparse.csr_array(weights.T)
 
-    def scorers(histories: Histories) -> dict[str, Scorer]:
+    def models(histories: Histories) -> _Scorer:
         plain = histories.weighted(np.ones(len(histories.query)))
-        return {
-            "popularity": lambda start, stop, _: np.tile(users, (stop - start, 1)),
-            "popularity_decayed": lambda _start, _stop, decayed: decayed.copy(),
-            "itemknn": lambda start, stop, _: (plain[start:stop] @ by_candidate).toarray(),
+        return lambda start, stop, decayed: {
+            "popularity": np.tile(users, (stop - start, 1)),
+            "popularity_decayed": decayed.copy(),
+            "itemknn": (plain[start:stop] @ by_candidate).toarray(),
         }
 
-    return scorers
+    return models
 
 
 def _symmetric(interest: sparse.csr_array) -> _Models:
     weights = ease(interest, EASE_REGULARISATION)
 
-    def scorers(histories: Histories) -> dict[str, Scorer]:
-        by_rank = histories.weighted(np.exp(-histories.rank / HISTORY_RANKS))
+    def models(histories: Histories) -> _Scorer:
+        plain = histories.weighted(np.ones(len(histories.query)))
         by_time = histories.weighted(np.exp2(-histories.age / (HISTORY_HALF_LIFE_DAYS * DAY)))
-        return {
-            "ease": _linear(weights, histories.weighted(np.ones(len(histories.query)))),
-            "ease_time": _linear(weights, by_time),
-            "ease_rank": _linear(weights, by_rank),
-            "ease_trend": _with_trend(_linear(weights, by_rank)),
-        }
+        by_rank = histories.weighted(np.exp(-histories.rank / HISTORY_RANKS))
 
-    return scorers
+        def score(start: int, stop: int, decayed: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+            ranked = by_rank[start:stop] @ weights
+            return {
+                "ease": plain[start:stop] @ weights,
+                "ease_time": by_time[start:stop] @ weights,
+                "ease_rank": ranked,
+                "ease_trend": _with_trend(ranked, decayed),
+            }
+
+        return score
+
+    return models
 
 
 def _directed(train: Records, columns: NDArray[np.int64], seed: int) -> _Models:
@@ -155,20 +160,18 @@ def _directed(train: Records, columns: NDArray[np.int64], seed: int) -> _Models:
     order = newest_by_user(train, rows, seed)
     weights = slit(train.user[order], place[train.item[order]], len(columns), **SLIT)
 
-    def scorers(histories: Histories) -> dict[str, Scorer]:
+    def models(histories: Histories) -> _Scorer:
         past = histories.weighted(np.exp(-histories.rank / PAST_RANKS))
-        return {"slit": _linear(weights, past), "slit_trend": _with_trend(_linear(weights, past))}
 
-    return scorers
+        def score(start: int, stop: int, decayed: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+            followed = past[start:stop] @ weights
+            return {"slit": followed, "slit_trend": _with_trend(followed, decayed)}
+
+        return score
+
+    return models
 
 
-def _linear(weights: NDArray[np.float32], histories: sparse.csr_array) -> Scorer:
-    return lambda start, stop, _: np.asarray(histories[start:stop] @ weights, np.float32)
-
-
-def _with_trend(scorer: Scorer) -> Scorer:
-    def blended(start: int, stop: int, decayed: NDArray[np.float32]) -> NDArray[np.float32]:
-        trend = np.log(decayed + np.float32(_LEAST_COUNT))
-        return np.asarray(trend + np.float32(TREND_WEIGHT) * scorer(start, stop, decayed), np.float32)
-
+def _with_trend(scores: NDArray[np.float32], decayed: NDArray[np.float32]) -> NDArray[np.float32]:
+    blended: NDArray[np.float32] = np.log(decayed + np.float32(_LEAST_COUNT)) + np.float32(TREND_WEIGHT) * scores
     return blended
