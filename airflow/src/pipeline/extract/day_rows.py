@@ -1,10 +1,13 @@
 """The rows of an extraction by day, each day in one order that doesn't depend on the database's."""
 
 from collections.abc import Iterable
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.extract.columns import INTERACTIONS
 from pipeline.extract.conversion import DAY
@@ -14,44 +17,46 @@ from pipeline.extract.moments import FIRST, LAST
 _ORDER = [(name, "ascending") for name in ("ts", "user_id", "dataset_id", "type", "price")]
 
 
+class _Batch(NamedTuple):
+    """A batch of rows without their days, the rows by day, int32 [rows], and where each day's are among them."""
+
+    rows: pa.RecordBatch
+    order: NDArray[np.int32]
+    bounds: dict[str | None, tuple[int, int]]
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch) -> "_Batch":
+        days = batch.column(DAY)
+        names: list[str | None] = [*days.dictionary.to_pylist(), None]
+        codes = days.indices.fill_null(len(names) - 1).to_numpy()
+        ends = np.cumsum(np.bincount(codes, minlength=len(names))).tolist()
+        bounds = {name: (first, end) for name, first, end in zip(names, [0, *ends], ends, strict=False) if first < end}
+        return cls(batch.drop_columns(DAY), np.argsort(codes, kind="stable").astype(np.int32), bounds)
+
+    def of_day(self, day: str | None) -> pa.RecordBatch:
+        first, end = self.bounds.get(day, (0, 0))
+        return self.rows.take(pa.array(self.order[first:end]))
+
+
 class DayRows:
     """Rows in memory, each with the text of its day, or without one."""
 
     def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Take batches of INTERACTIONS and the column `DAY`."""
-        schema = INTERACTIONS.append(pa.field(DAY, pa.dictionary(pa.int32(), pa.string())))
-        table = pa.Table.from_batches(list(batches), schema).unify_dictionaries().combine_chunks()
-        days = pa.concat_arrays(table[DAY].chunks) if len(table) else pa.array([], schema.field(DAY).type)
-        names = np.array(days.dictionary.to_pylist(), dtype=object)
-        ascending = np.argsort(names)
-        rank = np.empty(len(names), np.int32)
-        rank[ascending] = np.arange(len(names), dtype=np.int32)
-        codes = days.indices.fill_null(0).to_numpy()
-        # Rows without a day come last.
-        is_null = days.is_null().to_numpy(zero_copy_only=False)
-        place = np.where(is_null, len(names), rank[codes] if len(names) else 0)
-        self._order = np.argsort(place, kind="stable")
-        bounds = np.searchsorted(place[self._order], np.arange(len(names) + 2))
-        keys: list[str | None] = [*names[ascending].tolist(), None]
-        self._bounds = {
-            key: (int(bounds[number]), int(bounds[number + 1]))
-            for number, key in enumerate(keys)
-            if bounds[number] < bounds[number + 1]
-        }
-        self._rows = table.drop_columns(DAY)
+        """Take batches of INTERACTIONS and the column `DAY`; they stay as they are, because a table would be a copy."""
+        self._batches = [_Batch.of(batch) for batch in batches]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return sum(len(batch.rows) for batch in self._batches)
 
-    @property
+    @cached_property
     def days(self) -> list[str]:
         """The days that have rows, ascending."""
-        return [day for day in self._bounds if day is not None]
+        return sorted({day for batch in self._batches for day in batch.bounds if day is not None})
 
     def of_day(self, day: str | None) -> pa.Table:
         """Return the rows of a day, or those without a day."""
-        first, end = self._bounds.get(day, (0, 0))
-        return self._rows.take(pa.array(self._order[first:end])).sort_by(_ORDER)
+        parts = [batch.of_day(day) for batch in self._batches if day in batch.bounds]
+        return pa.Table.from_batches(parts, INTERACTIONS).combine_chunks().sort_by(_ORDER)
 
 
 def is_in_calendar(rows: pa.Table) -> bool:

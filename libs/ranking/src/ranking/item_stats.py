@@ -186,7 +186,7 @@ def _first_of(counts: NDArray[np.float64], size: int) -> NDArray[np.int64]:
 @compiled
 def _raise_items(head: Fields, counts: NDArray[np.float64], grown: NDArray[np.int32]) -> int:
     """Update the arrays of a `_Head` after the counts of some items have grown; return its size."""
-    items, places, size = head
+    items, places, size = _Head(*head)
     # Insertion sort: few items move, and by few places.
     for place in range(1, size):
         _move_up(items, counts, place)
