@@ -146,7 +146,7 @@ def _parameters(settings: TrainSettings, least: int) -> dict[str, object]:
         "use_missing": False,
         "num_threads": settings.threads,
         "deterministic": True,
-        "force_row_wise": True,
+        "force_col_wise": True,
         "seed": settings.seed,
         "verbosity": -1,
     }
