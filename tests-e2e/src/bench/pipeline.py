@@ -1,12 +1,14 @@
 """The steps of a training on the generated marketplace: CPU seconds, and the memory of all processes of a step.
 
 Each step is a process of its own, as Airflow runs it. The data is in PostgreSQL, whose CPU seconds are given beside
-those of the steps; 100 million interactions are in Parquet files, which DuckDB reads.
+those of the steps; 100 million interactions are in Parquet files, which DuckDB reads. A fixed piece of work between the
+steps says how fast the machine is meanwhile.
 """
 
 import math
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,11 +24,14 @@ import psutil
 from bench.results import Goal, Result
 from pipeline.demo import DemoSize
 from pipeline.steps import steps
+from testkit.fixed_work import fixed_work
 from testkit.postgres import running_server
 
 _AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _SAMPLE_SECONDS = 0.25
 _RUN = "bench"
+# Times that the fixed work is done after each step.
+_FIXED_WORK = 5
 
 
 @dataclass(frozen=True)
@@ -102,17 +107,20 @@ def _measure_steps(scale: _Scale, folder: Path, url: str) -> list[Result]:
     subprocess.run(command, env=known | own, check=True)
     results: list[Result] = []
     total, highest = 0.0, 0.0
+    pace: list[float] = []
     for step in steps(publish=False):
         seconds, gigabytes = _observe(
             [sys.executable, "-m", "pipeline", "step", step.name, "--run-id", _RUN], known | own
         )
         total, highest = total + seconds, max(highest, gigabytes)
+        pace += [fixed_work() for _ in range(_FIXED_WORK)]
         results += [
             Result(f"pipeline: {scale.name}, {step.name}, CPU", seconds, "s"),
             Result(f"pipeline: {scale.name}, {step.name}, memory", gigabytes, "GB"),
         ]
     return [
         *results,
+        Result(f"pipeline: {scale.name}, CPU of fixed work", statistics.median(pace) * 1000, "ms"),
         Result(f"pipeline: {scale.name}, CPU of all steps", total, "s", scale.cpu),
         Result(f"pipeline: {scale.name}, most memory", highest, "GB", scale.memory),
     ]
