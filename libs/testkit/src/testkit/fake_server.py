@@ -47,9 +47,6 @@ class FakeServer(ThreadedServer):
         """The DSN of its project."""
         return f"http://{DSN_KEY}@127.0.0.1:{self.server_port}/1"
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore the error of a client that gave up."""
-
 
 class _Handler(SilentHandler):
     server: FakeServer

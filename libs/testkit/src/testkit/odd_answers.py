@@ -1,7 +1,5 @@
 """An HTTP server on loopback that answers every request as a test says: a proxy's page, half a document."""
 
-from typing import Any
-
 from testkit.threaded_server import SilentHandler, ThreadedServer
 
 
@@ -26,9 +24,6 @@ class OddServer(ThreadedServer):
         """Set the next answers; `more` are headers, with _ for -."""
         self.status, self.content_type, self.body = status, content_type, body
         self.more = {name.replace("_", "-"): value for name, value in more.items()}
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore the error of a client that gave up."""
 
 
 class _Handler(SilentHandler):
