@@ -18,11 +18,14 @@ class SparseRows(NamedTuple):
 
     @classmethod
     def of(cls, matrix: sparse.csr_array) -> "SparseRows":
-        """Return a matrix whose entries are in order."""
-        matrix = matrix.copy()
-        matrix.sort_indices()
+        """Return the arrays of a matrix, its own where they fit."""
+        matrix = matrix if matrix.has_sorted_indices else matrix.sorted_indices()
         starts, columns, values = matrix.indptr, matrix.indices, matrix.data
-        return cls(starts.astype(np.int64), columns.astype(np.int32), values.astype(np.float32))
+        return cls(
+            starts.astype(np.int64),
+            columns.astype(np.int32, copy=False),
+            values.astype(np.float32, copy=False),
+        )
 
 
 class GramColumns(NamedTuple):
