@@ -1,7 +1,7 @@
 """Item features as of a given time: each follows its definition, in whatever order interactions were added."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contracts.events import InteractionType
@@ -55,6 +55,10 @@ def test_counts_decay_by_their_half_lives_over_years_and_exposures_count_nothing
 
 @settings(deadline=None)  # the first example compiles
 @given(INTERACTIONS, st.integers(2, 5))
+# The count of one day is near the smallest float64.
+@example([(0, 0, 0)] * 4 + [(0, 1, 1), (0, 1075 * 86_400, 0)], 2)
+# The counts of two items are there in the order of adding in which no origin moves far.
+@example([(1, 0, 2), (0, 3600, 2), (2, 1000 * 86_400, 2), (2, 1090 * 86_400, 2)], 2)
 def test_adding_in_parts_and_in_any_order_gives_the_same(rows: list[tuple[int, int, int]], parts: int) -> None:
     at = START + 4 * 365 * 86_400
     everything = np.arange(4, dtype=np.int32)

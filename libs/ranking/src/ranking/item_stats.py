@@ -25,8 +25,11 @@ _EXPOSURE, _PURCHASE = int(InteractionType.EXPOSURE), int(InteractionType.PURCHA
 # By place, the last one for all items further back.
 _LOG_PLACES = np.log1p(np.arange(RANKED + 1)).astype(np.float32)
 _FEATURES = len(ITEM_FEATURES)
-# Counts are scaled to a moving origin; 2**500 leaves room to both ends of a float64.
-_MAX_DOUBLINGS = 500.0
+# Counts are scaled to an origin that moves in steps of so many of the shortest half-lives, which leaves room to both ends
+# of a float64. It follows from the latest interaction alone, so that the order of adding changes nothing.
+_STEP_DOUBLINGS = 500.0
+# A smaller scaled count is none. Near the smallest float64, it would depend on the order of adding.
+_NEGLIGIBLE = 2.0**-1000
 
 
 class StatsState(NamedTuple):
@@ -125,8 +128,8 @@ class ItemStats:
     def popularity(self, at: float, half_life_days: float = 3.0) -> NDArray[np.float64]:
         """Return the decayed counts of all items as of `at` (Unix seconds), [n]."""
         window = _WINDOWS[half_life_days]
-        decayed: NDArray[np.float64] = self._columns.scaled[:, window] * self._decay(at)[window]
-        return decayed
+        scaled = self._columns.scaled[:, window]
+        return np.where(scaled > _NEGLIGIBLE, scaled * self._decay(at)[window], 0.0)
 
     def most_popular(
         self, at: float, size: int, half_life_days: float = 3.0
@@ -165,12 +168,14 @@ class ItemStats:
         return head._replace(size=size)
 
     def _move_origin(self, latest: float) -> None:
-        if (latest - self._origin) / _SHORTEST < _MAX_DOUBLINGS:
+        step = _STEP_DOUBLINGS * _SHORTEST
+        origin = self._origin + step * max((latest - self._origin) // step, 0.0)
+        if origin == self._origin:
             return
-        self._columns.scaled[:] *= np.exp2(-(latest - self._origin) / (HALF_LIVES_DAYS * DAY))
-        # Small counts become equal.
+        self._columns.scaled[:] *= self._decay(origin)
+        # Small counts become none.
         self._heads.clear()
-        self._origin = latest
+        self._origin = origin
 
 
 @compiled
@@ -179,7 +184,7 @@ def _first_of(counts: NDArray[np.float64], size: int) -> NDArray[np.int64]:
 
     Zeros are left out.
     """
-    pool = np.flatnonzero(counts > 0.0)
+    pool = np.flatnonzero(counts > _NEGLIGIBLE)
     return pool[np.argsort(-counts[pool], kind="mergesort")[:size]]
 
 
@@ -191,7 +196,7 @@ def _raise_items(head: Fields, counts: NDArray[np.float64], grown: NDArray[np.in
     for place in range(1, size):
         _move_up(items, counts, place)
     for item in grown:
-        if places[item] < RANKED or counts[item] <= 0.0:
+        if places[item] < RANKED or counts[item] <= _NEGLIGIBLE:
             continue
         if size < RANKED:
             size += 1
