@@ -7,7 +7,7 @@ after it, both decayed by rank. `B = (SᵀS + λI)⁻¹ SᵀT` predicts what fol
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 
 from ranking.jit import Fields, compiled
 
@@ -29,14 +29,20 @@ def slit(
     A weight is exp(-rank / `past_ranks`) before the example and exp(-rank / `next_ranks`) from it on.
     """
     past, following = _weights_by_rank(past_ranks), _weights_by_rank(next_ranks)
-    gram, transitions = (np.zeros((columns, columns), np.float32, order="F") for _ in range(2))
+    gram = np.zeros((columns, columns), np.float32, order="F")
+    # By rows, as queries read it.
+    transitions = np.zeros((columns, columns), np.float32)
     _add_examples(user, column, (past, following), gram, transitions)
     gram[np.diag_indices(columns)] += np.float32(regularisation)
-    _, found, failed = lapack.sposv(gram, transitions, overwrite_a=True, overwrite_b=True)
+    factor, failed = lapack.spotrf(gram, overwrite_a=True, clean=False)
     if failed:
         raise np.linalg.LinAlgError(f"SᵀS + λI is not positive definite (leading minor {failed})")
-    # By rows, as queries read it.
-    return np.ascontiguousarray(found)
+    # With SᵀS + λI = UᵀU, Bᵀ = (SᵀT)ᵀ U⁻¹ U⁻ᵀ, and the columns of a transposed array are its rows.
+    found = transitions.T
+    for transposed in (False, True):
+        found = blas.strsm(1.0, factor, found, side=True, trans_a=transposed, overwrite_b=True)
+    weights: NDArray[np.float32] = found.T
+    return weights
 
 
 def _weights_by_rank(ranks: float) -> NDArray[np.float32]:
