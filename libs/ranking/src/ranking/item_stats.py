@@ -25,8 +25,8 @@ _EXPOSURE, _PURCHASE = int(InteractionType.EXPOSURE), int(InteractionType.PURCHA
 # By place, the last one for all items further back.
 _LOG_PLACES = np.log1p(np.arange(RANKED + 1)).astype(np.float32)
 _FEATURES = len(ITEM_FEATURES)
-# Counts are scaled to an origin that moves in steps of so many of the shortest half-lives, which leaves room to both ends
-# of a float64. It follows from the latest interaction alone, so that the order of adding changes nothing.
+# Counts are scaled to an origin that moves in steps of so many of the shortest half-lives, with room to both ends
+# of float64. It follows from the latest interaction alone, so that the order of adding changes nothing.
 _STEP_DOUBLINGS = 500.0
 # A smaller scaled count is none. Near the smallest float64, it would depend on the order of adding.
 _NEGLIGIBLE = 2.0**-1000
