@@ -34,7 +34,7 @@ class _Batch(NamedTuple):
         return cls(batch.drop_columns(DAY), np.argsort(codes, kind="stable").astype(np.int32), bounds)
 
     def of_day(self, day: str | None) -> pa.RecordBatch:
-        first, end = self.bounds.get(day, (0, 0))
+        first, end = self.bounds[day]
         return self.rows.take(pa.array(self.order[first:end]))
 
 
