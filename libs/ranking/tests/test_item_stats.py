@@ -57,7 +57,7 @@ def test_counts_decay_by_their_half_lives_over_years_and_exposures_count_nothing
 @given(INTERACTIONS, st.integers(2, 5))
 # The count of one day is near the smallest float64.
 @example([(0, 0, 0)] * 4 + [(0, 1, 1), (0, 1075 * 86_400, 0)], 2)
-# The counts of two items are there in the order of adding in which no origin moves far.
+# The origin moves between the parts, and two counts of one day lie near the bound.
 @example([(1, 0, 2), (0, 3600, 2), (2, 1000 * 86_400, 2), (2, 1090 * 86_400, 2)], 2)
 def test_adding_in_parts_and_in_any_order_gives_the_same(rows: list[tuple[int, int, int]], parts: int) -> None:
     at = START + 4 * 365 * 86_400
