@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.recall.dense import DENSE, DenseLimits
-from pipeline.recall.slit import slit
+from pipeline.recall.slit import decayed_pairs, slit
 from pipeline.recall.transition import (
     NEXT_RANKS,
     PAST_RANKS,
@@ -61,6 +61,20 @@ def test_transitions_point_forward_in_time_and_not_back(records: Records, limits
         before = (item - np.arange(1, LENGTH)) % RING
         assert {*found.items[item, : LENGTH - 1].tolist()} == {*after.tolist()}
         assert (scores[item, before] <= 0.01 * scores[item, after].min()).all()
+
+
+def test_weights_solve_the_equation_of_slit() -> None:
+    rng = np.random.default_rng(7)
+    # Each of 60 users takes five of eight datasets.
+    user = np.repeat(np.arange(60, dtype=np.int32), 5)
+    column = np.concatenate([rng.permutation(8)[:5] for _ in range(60)]).astype(np.int32)
+    found = slit(user, column, 8, past_ranks=PAST_RANKS, next_ranks=NEXT_RANKS, regularisation=1.0)
+    past, following = (
+        decayed_pairs(user, column, 8, PAST_RANKS, first=-1),
+        decayed_pairs(user, column, 8, NEXT_RANKS, first=0),
+    )
+    gram = (past.T @ past).toarray() + np.eye(8)
+    np.testing.assert_allclose(found, np.linalg.solve(gram, (past.T @ following).toarray()), rtol=1e-3, atol=1e-4)
 
 
 @WAYS

@@ -182,7 +182,7 @@ class ItemStats:
 def _first_of(counts: NDArray[np.float64], size: int) -> NDArray[np.int64]:
     """Return the positions of the `size` greatest counts, descending; ties go to the lower position.
 
-    Zeros are left out.
+    Negligible ones are left out.
     """
     pool = np.flatnonzero(counts > _NEGLIGIBLE)
     return pool[np.argsort(-counts[pool], kind="mergesort")[:size]]
